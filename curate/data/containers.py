@@ -1,0 +1,70 @@
+"""What holds the rows of a file - JSON, JSON Lines, CSV, parquet, arrow - found by content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from curate.data.json_stream import LIMIT, Record, is_whole, json_array, json_lines, json_values
+from curate.data.tabular import arrow_rows, csv_rows, parquet_rows
+from curate.data.text import Sniffed
+from curate.errors import DataError
+
+__all__ = ["Container", "Record", "container_of", "records"]
+
+Container = Literal["json", "jsonl", "json-values", "csv", "parquet", "arrow"]
+
+
+def container_of(path: Path, sniffed: Sniffed) -> Container:
+    """Tell what holds the rows of a file, from its first characters.
+
+    Args:
+        path: The file.
+        sniffed: What `text.sniff` said of it.
+
+    Raises:
+        DataError: There is nothing in it.
+
+    Example:
+        >>> container_of(Path("ChatMed_TCM-v0.2.json"), sniffed)   # JSON Lines under .json
+        'jsonl'
+    """
+    if sniffed.encoding == "binary":
+        with path.open("rb") as file:
+            return "parquet" if file.read(4) == b"PAR1" else "arrow"
+    with path.open(encoding=sniffed.encoding, newline="\n") as text:
+        while line := text.readline(LIMIT):
+            if line.strip():
+                break
+    start = line.lstrip()[:1]
+    if not start:
+        raise DataError(f"{path.name} is empty; fetch it again or leave it out")
+    if start == "[":
+        return "json"
+    if start == "{":
+        return "jsonl" if is_whole(line) else "json-values"
+    return "csv"
+
+
+def records(path: Path, sniffed: Sniffed, container: Container) -> Iterator[Record]:
+    """Yield the rows of a file one after the other; memory does not depend on its size.
+
+    Args:
+        path: The file.
+        sniffed: What `text.sniff` said of it.
+        container: What `container_of` said of it.
+
+    Raises:
+        DataError: The file is broken, with the place.
+    """
+    if container == "parquet":
+        yield from parquet_rows(path)
+        return
+    if container == "arrow":
+        yield from arrow_rows(path)
+        return
+    read = {"json": json_array, "jsonl": json_lines, "json-values": json_values, "csv": csv_rows}
+    newline = "\n" if container == "jsonl" else ""
+    with path.open(encoding=sniffed.encoding, newline=newline) as text:
+        yield from read[container](text, path.name)

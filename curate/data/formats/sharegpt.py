@@ -1,0 +1,144 @@
+"""ShareGPT: a list of messages, each with a role and a text, under one of a few names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from curate.data.shape import Parsed, Shape, Turn, kto_column, mostly, text_of, tools_of
+
+NAME = "sharegpt"
+KEYS = "conversations, conversation, messages or dialog: a list of {from, value} or {role, content}"
+OPTIONAL: Mapping[str, str] = {
+    name: name for name in ("system", "tools", "images", "videos", "audios")
+}
+_LISTS = ("conversations", "conversation", "messages", "dialog")
+_PAIRS = (("from", "value"), ("role", "content"))
+# No word stands for two roles, so tags that are guessed never collide with tags that were seen.
+_ROLES = {
+    "user": ("human", "user"),
+    "assistant": ("gpt", "assistant", "bot"),
+    "observation": ("observation", "tool"),
+    "function": ("function_call", "function"),
+    "system": ("system",),
+}
+_WITH_USER = {"user": "user", "assistant": "assistant", "observation": "tool"}
+_ASKS = ("user", "observation")
+_ANSWERS = ("assistant", "function")
+
+
+def detect(samples: list[dict[str, Any]]) -> Shape | None:
+    """Return the shape if most rows have a list of messages with a role that is known.
+
+    Args:
+        samples: The file's first rows.
+    """
+    rows = Counter(fit for row in samples for fit in _fits(row))
+    if not rows:
+        return None
+    (key, role_tag, content_tag), having = rows.most_common(1)[0]
+    words = Counter(
+        message[role_tag]
+        for row in samples
+        for message in (row.get(key) if isinstance(row.get(key), list) else ())
+        if isinstance(message, dict) and isinstance(message.get(role_tag), str)
+    )
+    if 2 * having < len(samples) or not any(
+        word in words for known in _ROLES.values() for word in known
+    ):
+        return None
+    ranking = mostly(samples, "chosen", "rejected")
+    pair = {"chosen": "chosen", "rejected": "rejected"} if ranking else {}
+    tags = {"role_tag": role_tag, "content_tag": content_tag, **_tags(words)}
+    shape = Shape(NAME, "sharegpt", {"messages": key}, tags, ranking)
+    keys = {each for row in samples for each in row}
+    return shape.with_columns(OPTIONAL, keys).with_columns(pair | kto_column(samples), keys)
+
+
+def _fits(row: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return every (key of the list, key of the role, key of the text) that the row has."""
+    return [
+        (key, *pair)
+        for key in _LISTS
+        if isinstance(row.get(key), list) and row[key] and isinstance(row[key][0], dict)
+        for pair in _PAIRS
+        if all(name in row[key][0] for name in pair)
+    ]
+
+
+def _tags(words: Counter[str]) -> dict[str, str]:
+    """Return the word for each role: the most frequent one seen, else the one of its family."""
+    said = {role: max(known, key=lambda word: words[word]) for role, known in _ROLES.items()}
+    if said["user"] == "user":
+        for role, usual in _WITH_USER.items():
+            if not words[said[role]]:
+                said[role] = usual
+    return {f"{role}_tag": word for role, word in said.items()}
+
+
+def parse(value: dict[str, Any], shape: Shape) -> Parsed:
+    """Return the canonical view, with the first flaw that the row has.
+
+    Args:
+        value: A row.
+        shape: Of its file.
+    """
+    messages = value.get(shape.columns["messages"])
+    outer = text_of(value.get("system"))
+    if not isinstance(messages, list | None) or outer is None:
+        return Parsed(flaw="not_text")
+    turns, flaw, gap = _turns(messages or [], shape.tags)
+    if flaw:
+        return Parsed(flaw=flaw)
+    # As in LLaMA-Factory, a system message wins over a system column.
+    system = turns.pop(0).content if turns and turns[0].role == "system" else outer
+    view = Parsed(system, tuple(turns), tools=tools_of(value.get("tools")))
+    if shape.ranking:
+        pair = [_message_text(value.get(name), shape.tags) for name in ("chosen", "rejected")]
+        if None in pair:
+            return Parsed(flaw="not_text")
+        view = replace(view, chosen=pair[0], rejected=pair[1])
+    return replace(view, flaw=_flaw(view) or ("not_text" if gap else ""))
+
+
+def _turns(messages: list[Any], tags: dict[str, str]) -> tuple[list[Turn], str, bool]:
+    """Return the messages, the flaw that makes them unreadable, and whether a text is null."""
+    role_tag, content_tag = tags["role_tag"], tags["content_tag"]
+    roles = {tags[f"{role}_tag"]: role for role in _ROLES}
+    turns, gap = [], False
+    for message in messages:
+        role = message.get(role_tag) if isinstance(message, dict) else None
+        if not isinstance(role, str):
+            return [], "not_text", gap
+        content = message.get(content_tag)
+        if not isinstance(content, str):
+            if content is not None:
+                return [], "not_text", gap
+            content, gap = "", True
+        if role not in roles:
+            return [], "unknown_role", gap
+        turns.append(Turn(roles[role], content))
+    return turns, "", gap
+
+
+def _message_text(value: Any, tags: dict[str, str]) -> str | None:
+    """Return a ranking response, a message or (as MedicalGPT has it) its bare text."""
+    return text_of(value.get(tags["content_tag"]) if isinstance(value, dict) else value)
+
+
+def _flaw(view: Parsed) -> str:
+    said = [turn.content for turn in view.turns if turn.role == "assistant"]
+    answers = [view.chosen, view.rejected] if view.chosen is not None else said[-1:]
+    if not answers and view.turns and view.turns[-1].role == "function":
+        answers = [view.turns[-1].content]
+    if not answers or not all(answer and answer.strip() for answer in answers):
+        return "empty_response"
+    if not any(turn.content.strip() for turn in view.turns if turn.role in _ASKS):
+        return "empty_prompt"
+    odd = len(view.turns) % 2
+    in_turn = all(
+        turn.role in (_ANSWERS if place % 2 else _ASKS) for place, turn in enumerate(view.turns)
+    )
+    return "" if in_turn and odd == (view.chosen is not None) else "bad_turn_order"

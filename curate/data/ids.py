@@ -1,0 +1,71 @@
+"""Ids that depend on what a row says, not on where it stands."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.data.shape import STRUCTURAL, Parsed
+
+_canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
+
+def content_hash(parsed: Parsed, value: Any) -> int:
+    """Return the first 64 bits of the sha256 of what a row says.
+
+    Args:
+        parsed: Its canonical view. Alpaca's `input` does not count, it is in the last user turn:
+            a row has the same hash as alpaca and as sharegpt.
+        value: The original row, which is hashed in its place where there is no canonical view.
+    """
+    if parsed.flaw not in STRUCTURAL:
+        value = {
+            "system": parsed.system,
+            "turns": [[turn.role, turn.content] for turn in parsed.turns],
+            "tools": parsed.tools,
+            "chosen": parsed.chosen,
+            "rejected": parsed.rejected,
+        }
+    digest = hashlib.sha256(_canonical(value).encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def occurrences(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Count, for every row, the equal rows before it.
+
+    Args:
+        hashes: Content hashes in input order, shape (n,).
+
+    Returns:
+        Counts from 0, shape (n,).
+
+    Example:
+        >>> occurrences(np.array([7, 9, 7, 7], dtype=np.uint64)).tolist()
+        [0, 0, 1, 2]
+    """
+    counts = np.zeros(len(hashes), dtype=np.int64)
+    if len(hashes):
+        order = np.argsort(hashes, kind="stable")
+        ordered = hashes[order]
+        places = np.arange(len(hashes))
+        first = np.concatenate(([True], ordered[1:] != ordered[:-1]))
+        counts[order] = places - np.maximum.accumulate(np.where(first, places, 0))
+    return counts
+
+
+def id_of(content: int, occurrence: int) -> str:
+    """Return the id of a row: 16 hex digits, and from the second equal row on its number.
+
+    Args:
+        content: Its hash.
+        occurrence: Equal rows before it.
+
+    Example:
+        >>> id_of(255, 0), id_of(255, 1)
+        ('00000000000000ff', '00000000000000ff-2')
+    """
+    return f"{content:016x}-{occurrence + 1}" if occurrence else f"{content:016x}"

@@ -1,0 +1,155 @@
+"""What a row is, whatever file it came from, and what LLaMA-Factory must be told of its file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+# Flaws that leave no canonical view: such a row is known by its raw JSON alone.
+STRUCTURAL = frozenset(
+    {"not_an_object", "wrong_field_count", "not_text", "unknown_role", "bad_history"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message.
+
+    Attributes:
+        role: `user`, `assistant`, `observation` or `function`; in a row with the flaw
+            `bad_turn_order` also `system`.
+        content: Its text.
+    """
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The canonical view of one row, as a format's `parse` makes it.
+
+    Attributes:
+        system: The system prompt, '' without one.
+        turns: All messages but a leading system message.
+        input: Alpaca's input, which is also part of the last user turn.
+        chosen: The preferred response of a ranking row.
+        rejected: The other response of a ranking row.
+        tools: Descriptions of tools as text, '' without them.
+        flaw: Why the row cannot be trained on, '' if it can.
+    """
+
+    system: str = ""
+    turns: tuple[Turn, ...] = ()
+    input: str = ""
+    chosen: str | None = None
+    rejected: str | None = None
+    tools: str = ""
+    flaw: str = ""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The keys and role names of a file: all that its dataset_info.json entry has to say.
+
+    Attributes:
+        format: The reader's name, a module of `curate.data.formats`.
+        formatting: LLaMA-Factory's converter.
+        columns: LLaMA-Factory's column to the file's key, for every column that the file has.
+        tags: All seven of LLaMA-Factory's tags for sharegpt, none for alpaca.
+        ranking: Whether rows are preference pairs.
+    """
+
+    format: str
+    formatting: Literal["alpaca", "sharegpt"]
+    columns: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    ranking: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the shape as JSON has it."""
+        return asdict(self)
+
+    def with_columns(self, optional: Mapping[str, str], keys: Iterable[str]) -> Shape:
+        """Return the shape with those optional columns that some row has.
+
+        Args:
+            optional: LLaMA-Factory's column to the key it may stand under.
+            keys: Keys that occur in the file.
+        """
+        present = set(keys)
+        found = {column: key for column, key in optional.items() if key in present}
+        return replace(self, columns={**self.columns, **found})
+
+    def __str__(self) -> str:
+        names = {**self.columns, **self.tags}
+        kind = f"{self.format} ranking" if self.ranking else self.format
+        return f"{kind} ({', '.join(f'{name}={given}' for name, given in names.items())})"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that rows came from.
+
+    Attributes:
+        name: File name, without its folder.
+        sha256: Of its bytes.
+        format: Reader of its rows.
+        container: What held them: json, jsonl, csv, parquet …
+        encoding: Of its text.
+        rows: How many it has.
+    """
+
+    name: str
+    sha256: str
+    format: str
+    container: str
+    encoding: str
+    rows: int
+
+
+def text_of(value: Any) -> str | None:
+    """Return a field as text: '' for a missing one, None for one that is no text.
+
+    Args:
+        value: The field, None if it is missing.
+    """
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else None
+
+
+def tools_of(value: Any) -> str:
+    """Return descriptions of tools as text, whether the file has them as text or as JSON.
+
+    Args:
+        value: The field, None if it is missing.
+    """
+    if not value:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def mostly(samples: list[dict[str, Any]], *keys: str) -> bool:
+    """Tell whether at least half of the rows have all of the keys.
+
+    Args:
+        samples: Rows.
+        keys: Keys that have to be there.
+    """
+    having = sum(all(key in row for key in keys) for row in samples)
+    return having > 0 and 2 * having >= len(samples)
+
+
+def kto_column(samples: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the column of KTO's verdict, if the rows have one: it is a true or a false.
+
+    Args:
+        samples: Rows; a `label` that is a word is something else.
+    """
+    for key in ("kto_tag", "label"):
+        if mostly(samples, key) and all(isinstance(row.get(key), bool) for row in samples):
+            return {"kto_tag": key}
+    return {}

@@ -1,0 +1,181 @@
+"""Rows out of tables: CSV and TSV with the standard reader, parquet and arrow files."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import decimal
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.data.json_stream import LIMIT, Record
+from curate.errors import DataError
+
+BATCH = 1000
+# Key of the fields that have no column, a list; a row that has it has a wrong number of fields.
+SURPLUS = ""
+_END = "\x00end\x00"
+
+
+def csv_rows(stream: TextIO, name: str) -> Iterator[Record]:
+    """Yield the rows of a CSV or TSV text as dicts, the first row naming the columns.
+
+    A row with too many or too few fields is yielded with its surplus fields under the key "".
+
+    Args:
+        stream: The text, opened with `newline=""`.
+        name: The file's name, for errors.
+
+    Raises:
+        DataError: A quote is never closed, a field is too long or a column has two meanings.
+    """
+    csv.field_size_limit(max(csv.field_size_limit(), LIMIT))
+    header_line = next((line for line in stream if line.strip()), "")
+    # The header may itself be quoted over several lines, so it is read again with the rest.
+    reader = csv.reader(_ended(header_line, stream), delimiter=_delimiter(header_line))
+    line = 1
+    try:
+        header = next(reader)
+        _check_header(header, name)
+        line += reader.line_num
+        for fields in reader:
+            if fields == [_END]:
+                return
+            if fields and fields[-1].endswith(_END):
+                break
+            if fields:
+                yield Record(_named(header, fields), f"line {line}")
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"{name}, row starting on line {line}: {error}; look for a quote that is not closed"
+        ) from None
+    raise DataError(
+        f'{name}: a quote (") that opens in the row starting on line {line} is never closed; '
+        "close it (a quote inside a field is written twice), or fetch the file again"
+    )
+
+
+def _ended(first: str, rest: Iterable[str]) -> Iterator[str]:
+    """Add a last line: the csv module takes an unclosed quote for a field in silence."""
+    yield first
+    yield from rest
+    yield _END
+
+
+def _delimiter(header: str) -> str:
+    return max(",\t;", key=lambda mark: len(next(csv.reader([header], delimiter=mark))))
+
+
+def _check_header(header: list[str], name: str) -> None:
+    twice = sorted({column for column in header if header.count(column) > 1})
+    if twice:
+        raise DataError(
+            f"{name}: its first line names the column {twice[0]!r} twice; rename one of them"
+        )
+
+
+def _named(header: list[str], fields: list[str]) -> dict[str, Any]:
+    row: dict[str, Any] = dict(zip(header, fields, strict=False))
+    if len(header) != len(fields):
+        own = [row[SURPLUS]] if SURPLUS in row else []
+        row[SURPLUS] = own + fields[len(header) :]
+    return row
+
+
+def parquet_rows(path: Path) -> Iterator[Record]:
+    """Yield the rows of a parquet file as dicts.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: It is damaged, or has a column of bytes.
+    """
+    try:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            _check_schema(file.schema_arrow, path.name)
+            yield from _dicts(file.iter_batches(batch_size=BATCH))
+    except pa.ArrowException as error:
+        raise DataError(_damaged(path, "parquet", error)) from None
+
+
+def arrow_rows(path: Path) -> Iterator[Record]:
+    """Yield the rows of an arrow file or stream (what Hugging Face `datasets` saves) as dicts.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: It is damaged, or has a column of bytes.
+    """
+    try:
+        with pa.memory_map(str(path)) as source:
+            if source.read(6) == b"ARROW1":
+                file = pa.ipc.open_file(source)
+                batches = (file.get_batch(each) for each in range(file.num_record_batches))
+            else:
+                source.seek(0)
+                file = pa.ipc.open_stream(source)
+                batches = iter(file)
+            _check_schema(file.schema, path.name)
+            yield from _dicts(batches)
+    except pa.ArrowException as error:
+        raise DataError(_damaged(path, "arrow", error)) from None
+
+
+def _dicts(batches: Iterable[Any]) -> Iterator[Record]:
+    number = 0
+    for batch in batches:
+        for start in range(0, batch.num_rows, BATCH):
+            for row in batch.slice(start, BATCH).to_pylist():
+                number += 1
+                yield Record(plain(row), f"row {number}")
+
+
+def plain(value: Any) -> Any:
+    """Return a value with everything in it that JSON has no word for put into one that it has.
+
+    Args:
+        value: As pyarrow or pandas gives it.
+
+    Raises:
+        TypeError: There is no such word (bytes, objects).
+    """
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, datetime.timedelta | decimal.Decimal):
+        return str(value)
+    if hasattr(value, "tolist"):  # NumPy scalars and arrays
+        return plain(value.tolist())
+    raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+def _check_schema(schema: Any, name: str) -> None:
+    for column in schema:
+        if _has_bytes(column.type):
+            raise DataError(
+                f"{name}: column {column.name!r} holds bytes ({column.type}), rows hold text; "
+                "save the file again with that column as a string or without it"
+            )
+
+
+def _has_bytes(kind: Any) -> bool:
+    if "binary" in str(kind) and not kind.num_fields:
+        return True
+    return any(_has_bytes(kind.field(each).type) for each in range(kind.num_fields))
+
+
+def _damaged(path: Path, what: str, error: Exception) -> str:
+    reason = str(error).splitlines()[0]
+    return f"{path.name} begins like {what} but cannot be read ({reason}); fetch it again"

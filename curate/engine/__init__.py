@@ -1,0 +1,1 @@
+"""How a scorer runs over many rows: the plan, the journal, the workers."""

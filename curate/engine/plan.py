@@ -1,0 +1,79 @@
+"""What is to be computed, cut into batches once, from all lengths.
+
+The plan depends on the lengths and the budget alone. A run that is killed and started again
+makes the same plan, so every batch is computed the same way and gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Items in the order in which they are computed, and where each batch ends.
+
+    Attributes:
+        order: (items,) positions of the items, longest first.
+        ends: (batches,) end of each batch in order.
+        lengths: (items,) tokens of each item, in the items' own order.
+    """
+
+    order: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self.ends)
+
+    def batch(self, number: int) -> NDArray[np.int64]:
+        """Return the items of one batch.
+
+        Args:
+            number: 0-based.
+        """
+        start = self.ends[number - 1] if number else 0
+        return self.order[start : self.ends[number]]
+
+    def tokens(self, number: int) -> int:
+        """Return the tokens of one batch, padding not counted.
+
+        Args:
+            number: 0-based.
+        """
+        return int(self.lengths[self.batch(number)].sum())
+
+    def fingerprint(self) -> str:
+        """Return a sha256 of the whole plan."""
+        digest = hashlib.sha256()
+        for array in (self.order, self.ends, self.lengths):
+            digest.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
+        return digest.hexdigest()
+
+
+def plan_batches(lengths: NDArray[np.int64], budget: int) -> Plan:
+    """Return batches of items of like length, none larger than the budget when padded.
+
+    Longest first: what does not fit into memory fails at once and not after hours.
+
+    Args:
+        lengths: (items,) tokens of each item.
+        budget: Padded tokens a batch may hold; an item longer than that is a batch of its own.
+
+    Example:
+        >>> [list(plan_batches(np.array([3, 9, 2]), 6).batch(n)) for n in range(2)]
+        [[1], [0, 2]]
+    """
+    order = np.argsort(-lengths, kind="stable").astype(np.int64)
+    ends: list[int] = []
+    start = 0
+    while start < len(order):
+        longest = max(1, int(lengths[order[start]]))
+        start = min(len(order), start + max(1, budget // longest))
+        ends.append(start)
+    return Plan(order, np.array(ends, dtype=np.int64), lengths.astype(np.int64))

@@ -1,0 +1,43 @@
+"""What can go wrong, in words a user can act on; every one ends a command with exit code 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class CuratrainError(Exception):
+    """Something the user can put right: what was given, what is allowed, what to do next."""
+
+    exit_code = 2
+
+
+class UsageError(CuratrainError):
+    """An argument that is out of range or does not fit the others."""
+
+
+class DataError(CuratrainError):
+    """Input that cannot be read; the message names the file and where in it."""
+
+
+class ModelError(CuratrainError):
+    """A model that is unknown, incomplete or not allowed."""
+
+
+class OutputError(CuratrainError):
+    """Output that cannot be written, or that would replace something else."""
+
+
+def did_you_mean(given: str, allowed: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the nearest allowed word, or an empty string.
+
+    Args:
+        given: What the user typed.
+        allowed: The words that would have been accepted.
+
+    Example:
+        >>> did_you_mean("smolm2", ["smollm2", "gemma3-270m"])
+        " Did you mean 'smollm2'?"
+    """
+    near = difflib.get_close_matches(given, list(allowed), n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""

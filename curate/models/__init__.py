@@ -1,0 +1,1 @@
+"""What computes: model names to local files, likelihoods of causal language models."""

@@ -1,0 +1,75 @@
+"""A tokenizer as templates and scorers use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from curate.errors import ModelError
+
+
+class HFEncoder:
+    """A Hugging Face tokenizer behind the TextEncoder protocol.
+
+    Args:
+        tokenizer: A loaded tokenizer.
+        name: The model's name, for messages.
+    """
+
+    def __init__(self, tokenizer: Any, name: str) -> None:
+        self._tokenizer = tokenizer
+        self._name = name
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text, without special tokens around it.
+
+        Args:
+            texts: Any strings; an empty one gives an empty list.
+        """
+        if not texts:
+            return []
+        ids: list[list[int]] = self._tokenizer(
+            list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False
+        )["input_ids"]
+        return ids
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the tokenizer brings a chat template."""
+        return bool(getattr(self._tokenizer, "chat_template", None))
+
+    def render(self, messages: list[dict[str, str]], generation_prompt: bool) -> str:
+        """Return the chat template's text for the messages.
+
+        Args:
+            messages: {"role", "content"} each.
+            generation_prompt: Whether to end with the header of the answer.
+
+        Raises:
+            ModelError: There is no chat template, or it refuses these messages.
+        """
+        if not self.has_chat_template:
+            raise ModelError(
+                f"{self._name} has no chat template; give --template alpaca or --template none"
+            )
+        import jinja2
+
+        try:
+            text: str = self._tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=generation_prompt
+            )
+        except (jinja2.TemplateError, TypeError) as error:
+            roles = ", ".join(message["role"] for message in messages)
+            raise ModelError(
+                f"the chat template of {self._name} refuses the turns ({roles}): {error}; "
+                "give --template alpaca or --template none"
+            ) from error
+        return text
+
+    @property
+    def first_token(self) -> int | None:
+        """Id that opens every sequence: BOS, or EOS where the model has no BOS."""
+        for token in (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id):
+            if token is not None:
+                return int(token)
+        return None

@@ -1,0 +1,161 @@
+"""The forward pass of Llama-shaped models on CPU, with as little besides the GEMMs as can be.
+
+Same mathematics as transformers' LlamaModel and Qwen2Model (a test compares them), arranged for
+few cores: weights packed for oneDNN, q, k and v in one product, SwiGLU and residuals fused into
+the products, norm weights folded into the matrix that follows, attention in blocks of queries
+that stay in cache. Batches are padded on the right, so causality alone keeps padding out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from curate.models.linear import linear, linear_with, pack
+
+_QUERY_BLOCK = 128
+_FAMILIES = {"llama", "mistral", "qwen2"}
+
+
+@dataclass(frozen=True)
+class _Layer:
+    qkv: Tensor
+    qkv_bias: Tensor | None
+    out: Tensor
+    out_bias: Tensor | None
+    gate: Tensor
+    up: Tensor
+    down: Tensor
+
+
+def fits(config: Any) -> bool:
+    """Return whether a transformers config describes a model that LlamaForward computes.
+
+    Args:
+        config: A transformers PretrainedConfig.
+    """
+    sliding = getattr(config, "use_sliding_window", config.model_type == "mistral") and getattr(
+        config, "sliding_window", None
+    )
+    return (
+        config.model_type in _FAMILIES
+        and config.hidden_act == "silu"
+        and not sliding
+        and not getattr(config, "mlp_bias", False)
+    )
+
+
+class LlamaForward:
+    """Callable: padded token ids (batch, length) to final hidden states (batch * length, width).
+
+    Args:
+        model: A transformers Llama, Mistral or Qwen2 causal LM on the CPU, float32 or bfloat16.
+    """
+
+    def __init__(self, model: Any) -> None:
+        config, body = model.config, model.model
+        self.heads: int = config.num_attention_heads
+        self.groups: int = config.num_key_value_heads
+        self.width: int = getattr(config, "head_dim", None) or config.hidden_size // self.heads
+        self.eps: float = config.rms_norm_eps
+        self.embedding: Tensor = body.embed_tokens.weight
+        self.rotary = body.rotary_emb
+        self.final_norm: Tensor = body.norm.weight
+        self.layers = [_pack_layer(layer) for layer in body.layers]
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        """Return final hidden states, one line a position.
+
+        Args:
+            ids: (batch, length), padded on the right with any id.
+        """
+        batch, length = ids.shape
+        heads, groups, width = self.heads, self.groups, self.width
+        x = functional.embedding(ids, self.embedding).reshape(batch * length, -1)
+        turn_q, turn_k = self._rotations(x, length)
+        mask = torch.full((_QUERY_BLOCK, _QUERY_BLOCK), float("-inf"), dtype=x.dtype).triu_(1)
+        q, k, v = (x.new_empty(batch, n, length, width) for n in (heads, groups, groups))
+        for layer in self.layers:
+            normed = _rms_norm(x, self.eps)
+            qkv = linear(normed, layer.qkv, layer.qkv_bias)
+            qkv = qkv.view(batch, length, heads + 2 * groups, width)
+            _rotate(qkv[:, :, :heads], q, turn_q)
+            _rotate(qkv[:, :, heads : heads + groups], k, turn_k)
+            v.copy_(qkv[:, :, heads + groups :].transpose(1, 2))
+            mixed = _attend(q, k, v, mask)
+            x = linear_with(mixed, x, layer.out, layer.out_bias, "add")
+            normed = _rms_norm(x, self.eps)
+            gated = linear(normed, layer.gate, then="swish")
+            gated = linear_with(normed, gated, layer.up, None, "mul")
+            x = linear_with(gated, x, layer.down, None, "add")
+        return _rms_norm(x, self.eps) * self.final_norm
+
+    def _rotations(self, x: Tensor, length: int) -> tuple[tuple[Tensor, Tensor], ...]:
+        cos, sin = self.rotary(x[:1], torch.arange(length)[None])
+        half = self.width // 2
+        cos, sin = (t[0, :, :half].reshape(length, 1, half) for t in (cos, sin))
+        # Attention's 1/sqrt(d) is put into the queries' rotation, where it costs nothing.
+        scale = self.width**-0.5
+        return (cos * scale, sin * scale), (cos, sin)
+
+
+def _pack_layer(layer: Any) -> _Layer:
+    attention, mlp = layer.self_attn, layer.mlp
+    # (W diag(g)) x̂ = W (g * x̂): folding costs one rounding of the weight in its own dtype.
+    before, after = layer.input_layernorm.weight, layer.post_attention_layernorm.weight
+    parts = (attention.q_proj, attention.k_proj, attention.v_proj)
+    bias = None if parts[0].bias is None else torch.cat([p.bias for p in parts]).detach()
+    return _Layer(
+        qkv=pack(torch.cat([p.weight for p in parts]) * before),
+        qkv_bias=bias,
+        out=pack(attention.o_proj.weight),
+        out_bias=attention.o_proj.bias,
+        gate=pack(mlp.gate_proj.weight * after),
+        up=pack(mlp.up_proj.weight * after),
+        down=pack(mlp.down_proj.weight),
+    )
+
+
+def _rms_norm(x: Tensor, eps: float) -> Tensor:
+    exact = x.float()
+    scale = torch.linalg.vector_norm(exact, dim=-1, keepdim=True)
+    scale = scale.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+    return (exact * scale).to(x.dtype)
+
+
+def _rotate(source: Tensor, target: Tensor, turn: tuple[Tensor, Tensor]) -> None:
+    """Write rotary(source (b, s, h, d)) to target (b, h, s, d); halves are (first, second)."""
+    cos, sin = turn
+    half = source.shape[-1] // 2
+    first, second = source[..., :half], source[..., half:]
+    out = target.transpose(1, 2)
+    torch.mul(first, cos, out=out[..., :half])
+    out[..., :half].addcmul_(second, sin, value=-1)
+    torch.mul(second, cos, out=out[..., half:])
+    out[..., half:].addcmul_(first, sin)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """Causal attention of q (b, h, s, d) over k, v (b, g, s, d), to (b * s, h * d)."""
+    batch, heads, length, width = q.shape
+    groups = k.shape[1]
+    repeat = heads // groups
+    q = q.view(batch, groups, repeat, length, width)
+    keys = k.view(batch * groups, length, width).transpose(1, 2)
+    values = v.view(batch * groups, length, width)
+    out = q.new_empty(batch, length, groups, repeat, width)
+    for start in range(0, length, _QUERY_BLOCK):
+        end = min(start + _QUERY_BLOCK, length)
+        rows = end - start
+        block = q[:, :, :, start:end].reshape(batch * groups, repeat * rows, width)
+        scores = torch.bmm(block, keys[:, :, :end])
+        by_query = scores.view(batch * groups, repeat, rows, end)
+        by_query[..., start:end].add_(mask[:rows, :rows])
+        weights = torch.softmax(scores, -1)
+        mixed = torch.bmm(weights, values[:, :end]).view(batch, groups, repeat, rows, width)
+        out[:, start:end] = mixed.permute(0, 3, 1, 2, 4)
+    return out.view(batch * length, heads * width)

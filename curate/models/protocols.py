@@ -1,0 +1,64 @@
+"""What a scorer may ask of a model; anything that has these methods will do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class TokenSequence:
+    """One sequence of token ids and the stretches of it whose likelihood is wanted.
+
+    Attributes:
+        ids: Token ids, beginning with whatever the model needs first (BOS).
+        spans: Half-open ranges (start, end) into ids, 1 <= start < end, in order.
+    """
+
+    ids: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]
+
+
+class TextEncoder(Protocol):
+    """The part of a tokenizer that templates and scorers use."""
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text, without special tokens around it."""
+
+    def render(self, messages: list[dict[str, str]], generation_prompt: bool) -> str:
+        """Return the chat template's text for the messages; ModelError if there is none."""
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether render() will work."""
+
+    @property
+    def first_token(self) -> int | None:
+        """Id that opens every sequence (BOS, or EOS for models trained with that)."""
+
+
+class LikelihoodModel(Protocol):
+    """A causal language model that gives the likelihood of tokens.
+
+    Attributes:
+        name: What the user called it.
+        fingerprint: sha256 over weights, config and tokenizer, dtype and device kind.
+        max_positions: Longest sequence in tokens.
+        batch_tokens: Padded tokens that one batch may hold.
+        workers: How many batches are computed side by side.
+    """
+
+    name: str
+    fingerprint: str
+    max_positions: int
+    batch_tokens: int
+    workers: int
+    encoder: TextEncoder
+
+    def span_nll(self, batch: Sequence[TokenSequence]) -> list[list[float]]:
+        """Return, for each sequence, the summed negative log-likelihood of each span in nats."""
+
+    def worker(self) -> AbstractContextManager[Any]:
+        """Return a context in which one worker thread calls span_nll."""

@@ -1,0 +1,123 @@
+"""From what the user typed to a folder of model files, safetensors only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from curate.data.cache import cache_dir
+from curate.errors import ModelError, did_you_mean
+from curate.models.catalogue import PACKAGED
+from curate.models.packaged import ensure
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model on this machine.
+
+    Attributes:
+        name: What the user called it; a directory keeps only its last part.
+        folder: Where its files lie.
+        licence: As far as it is known here.
+        languages: Two-letter codes its scores can be trusted on; empty when not known.
+    """
+
+    name: str
+    folder: Path
+    licence: str = "not known here; see its model card"
+    languages: tuple[str, ...] = ()
+
+
+def resolve(name: str) -> ModelFiles:
+    """Return the local files of a model, fetching them the first time.
+
+    Args:
+        name: `smollm2`, `gemma3-270m`, a directory, or a hub id such as `Qwen/Qwen2.5-0.5B`.
+
+    Raises:
+        ModelError: Unknown, incomplete, or not to be had.
+
+    Example:
+        >>> resolve("smolm2")
+        Traceback (most recent call last):
+        curate.errors.ModelError: no model 'smolm2'. Did you mean 'smollm2'? ...
+    """
+    known = PACKAGED.get(name)
+    if known:
+        return ModelFiles(name, ensure(known), known.licence, known.languages)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return ModelFiles(path.resolve().name, _checked(path))
+    if _HUB_ID.fullmatch(name) and not path.parent.is_dir():
+        return ModelFiles(name, _checked(_from_hub(name)))
+    raise ModelError(
+        f"no model '{name}'.{did_you_mean(name, PACKAGED)} Known are {', '.join(PACKAGED)}; "
+        "a directory with config.json and safetensors, or a hub id (owner/name), will do too."
+    )
+
+
+def _checked(folder: Path) -> Path:
+    here = f"model directory '{folder.name}'"
+    if (folder / "adapter_config.json").is_file():
+        raise ModelError(
+            f"{here} holds an adapter, not a whole model; merge it into its base first."
+        )
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{here} has no config.json; give the folder that save_pretrained wrote.")
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(
+            f"{here} has no *.safetensors; .bin and .pt files are not loaded, since they can run "
+            "code. Save it again with save_pretrained(folder)."
+        )
+    if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
+        raise ModelError(
+            f"{here} has no tokenizer (one of {', '.join(_TOKENIZER_FILES)}); copy it there from "
+            "the base model: AutoTokenizer.from_pretrained(BASE).save_pretrained(folder)."
+        )
+    return folder
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_FILES))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"hub model '{name}' could not be fetched: {reason} "
+            f"Without a network use {', '.join(PACKAGED)} or a directory."
+        ) from error
+
+
+def fingerprint(folder: Path) -> str:
+    """Return the sha256 over everything that decides a model's numbers.
+
+    Reading gigabytes takes a while, so the answer is kept for as long as names, sizes and
+    times of the files stay the same.
+
+    Args:
+        folder: A model's folder.
+    """
+    files = sorted(p for pattern in _FILES for p in folder.glob(pattern) if p.is_file())
+    stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+    key = hashlib.sha256(json.dumps([str(folder.resolve()), stats]).encode()).hexdigest()
+    kept = cache_dir() / "fingerprints" / key[:32]
+    if kept.is_file():
+        return kept.read_text(encoding="ascii")
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.name.encode())
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(digest.hexdigest(), encoding="ascii")
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""One file a score. A scorer turns rows into named numbers and needs no selector."""

@@ -1,0 +1,1 @@
+"""From a trained adapter to a running service."""

@@ -1,0 +1,1 @@
+"""Fine-tuning on an emitted data set, thin over LLaMA-Factory."""
