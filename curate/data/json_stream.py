@@ -13,7 +13,13 @@ CHUNK = 1 << 20
 LIMIT = 64 << 20
 # The longest beginning of a literal that can be cut: "-Infinity", and room for an escape.
 NEAR_END = 16
-_SPACE = re.compile(r"[ \t\n\r]*")
+# Levels of lists and objects in one row. What is deeper than Python's own stack allows fails in
+# some callers and not in others, so the limit is one that holds for all.
+DEPTH = 100
+# A byte order mark stands between rows where files were put together.
+_SPACE = re.compile("[ \t\n\r\ufeff]*")
+_LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
+_CUT_PART = re.compile(r"\s*|\.|[eE][+-]?|u[0-9a-fA-F]{0,3}")
 
 
 class Record(NamedTuple):
@@ -101,8 +107,8 @@ def json_array(
     while mark != "]":
         if not mark:
             raise DataError(
-                f"{name} ends after row {rows} without the closing ]: {rows} whole rows come "
-                "before the end; the file looks cut off - fetch it again"
+                f"{name} ends after row {rows} without the closing ]; the file looks cut off - "
+                "fetch it again"
             )
         line = window.line()
         where = f"row {rows + 1} (line {line})"
@@ -137,7 +143,9 @@ def json_values(
     """
     window = _Window(stream, name, chunk)
     rows = 0
-    while window.peek():
+    while mark := window.peek():
+        if rows and mark in ",]":
+            window.refuse(window.at, f"{mark!r} after a row, but no '[' before the first row")
         line = window.line()
         yield Record(_value(window, f"row {rows + 1} (line {line})", rows, limit), f"line {line}")
         rows += 1
@@ -159,12 +167,14 @@ def json_lines(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Rec
         number += 1
         if len(line) > limit:
             raise DataError(_too_long(name, f"line {number}", limit))
-        if line.isspace():
+        text = line.lstrip("\ufeff").rstrip("\r\n")
+        if not text or text.isspace():
             continue
         try:
-            value = json.loads(line)
+            value = json.loads(text)
+            _check_depth(value, text, 0, len(text))
         except json.JSONDecodeError as error:
-            if not line.endswith("\n") and _by_cut(error, line):
+            if not line.endswith("\n") and _is_cut(error, text):
                 raise DataError(_cut(name, f"line {number}", rows)) from None
             raise DataError(
                 f"{name}, line {number} column {error.colno}: {error.msg}; "
@@ -197,9 +207,10 @@ def _value(window: _Window, where: str, rows: int, limit: int) -> Any:
     while True:
         try:
             value, end = _decode(window.text, window.at)
+            _check_depth(value, window.text, window.at, end)
         except json.JSONDecodeError as error:
-            # An error well before the end of the window stays one however much more is read.
-            if not _by_cut(error, window.text):
+            by_cut = _is_cut if window.ended else _may_be_cut
+            if not by_cut(error, window.text):
                 window.refuse(error.pos, error.msg)
             if window.ended:
                 raise DataError(_cut(window.name, where, rows)) from None
@@ -218,14 +229,40 @@ def _value(window: _Window, where: str, rows: int, limit: int) -> Any:
         window.grow()
 
 
-def _by_cut(error: json.JSONDecodeError, text: str) -> bool:
-    """Tell whether the error can come from the text's being cut at its end."""
+def _may_be_cut(error: json.JSONDecodeError, text: str) -> bool:
+    """Tell whether more text may mend the error; one well before the end stays one."""
     return error.msg.startswith("Unterminated string") or error.pos >= len(text) - NEAR_END
+
+
+def _is_cut(error: json.JSONDecodeError, text: str) -> bool:
+    """Tell whether a text that has ended is sound as far as it goes."""
+    rest = text[error.pos :]
+    return (
+        error.msg.startswith("Unterminated string")
+        or _CUT_PART.fullmatch(rest) is not None
+        or any(word.startswith(rest) for word in _LITERALS)
+    )
+
+
+def _check_depth(value: Any, text: str, start: int, end: int) -> None:
+    """Raise RecursionError for a value of more than DEPTH levels."""
+    if text.count("[", start, end) + text.count("{", start, end) <= DEPTH:
+        return
+    level = [value]
+    for _ in range(DEPTH + 1):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    if level:
+        raise RecursionError
 
 
 def _cut(name: str, where: str, rows: int) -> str:
     return (
-        f"{name} ends inside {where}: {rows} whole rows come before it; "
+        f"{name} ends inside {where}, whole rows before it: {rows}; "
         "the file looks cut off - fetch it again"
     )
 
@@ -238,5 +275,6 @@ def _too_long(name: str, where: str, limit: int) -> str:
 
 
 def _unreadable(name: str, where: str, error: Exception) -> str:
-    reason = "nested too deeply" if isinstance(error, RecursionError) else str(error).split(";")[0]
+    deep = f"lists and objects are nested more than {DEPTH} levels deep"
+    reason = deep if isinstance(error, RecursionError) else str(error).split(";")[0]
     return f"{name}, {where}: {reason}; take that row out and read the file again"

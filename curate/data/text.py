@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +16,32 @@ from curate.errors import DataError
 Encoding = Literal["utf-8", "utf-8-sig", "gb18030", "utf-16", "binary"]
 
 CHUNK = 1 << 20
-# Chinese GB18030 bytes are well-formed UTF-8 by accident about once in ten characters: ten in a
-# row before the first fault mean that the file is UTF-8 and the fault is damage.
+# GB18030 Chinese is well-formed UTF-8 by accident: two-byte characters about one time in ten (so
+# they count 1, and once: 女 may fill a column), longer ones one time in a thousand (so they count
+# 3). Ten before the first fault mean that the file is UTF-8 and the fault is damage.
 SURELY_UTF8 = 10
 # A file that is sound up to its last, cut character needs fewer: no fault came before the end.
 SURELY_UTF8_CUT = 3
+# Western one-byte text can be well-formed GB18030, but its accents stand alone between letters.
+SURELY_WESTERN = 3
 COLUMNAR = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")
-PACKED = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+_UNPACK = "is packed ({}); unpack it and give what is in it"
+_EXPORT = "is {}, no data file; save what it holds as CSV, JSON or text and give that"
+NOT_TEXT = {
+    b"PK\x03\x04": _UNPACK.format("zip, or a spreadsheet: save that as CSV"),
+    b"\x1f\x8b": _UNPACK.format("gzip"),
+    b"BZh": _UNPACK.format("bzip2"),
+    b"\xfd7zXZ": _UNPACK.format("xz"),
+    b"7z\xbc\xaf\x27\x1c": _UNPACK.format("7z"),
+    b"\x28\xb5\x2f\xfd": _UNPACK.format("zstd"),
+    b"\xd0\xcf\x11\xe0": _EXPORT.format("an old Office document"),
+    b"%PDF": _EXPORT.format("a PDF"),
+    b"\xff\xfe\0\0": _EXPORT.format("UTF-32 text"),
+}
+_BOMS_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_HIGH = re.compile(rb"[\x80-\xff]")
+_ACCENT = re.compile(rb"(?<=[A-Za-z])[\x80-\xff](?=[A-Za-z])")
+_LONG = re.compile("[\u0800-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -54,12 +75,9 @@ def sniff(path: Path) -> Sniffed:
     digest, size = hashlib.sha256(), 0
     tell: _Text | None = None
     with path.open("rb") as stream:
-        head = stream.read(CHUNK)
-        binary = head.startswith(COLUMNAR)
-        for magic, name in PACKED.items():
-            if head.startswith(magic):
-                raise DataError(f"{path.name} is packed ({name}); unpack it and give what is in it")
-        if not binary:
+        head = stream.read(max(CHUNK, 8))
+        if not head.startswith(COLUMNAR):
+            _refuse_no_text(path.name, head)
             tell = _Text(path.name, head)
         for chunk, last in _chunks(head, stream):
             digest.update(chunk)
@@ -67,6 +85,21 @@ def sniff(path: Path) -> Sniffed:
             if tell:
                 tell.feed(chunk, last)
     return Sniffed(digest.hexdigest(), tell.encoding() if tell else "binary", size)
+
+
+def _refuse_no_text(name: str, head: bytes) -> None:
+    for magic, problem in NOT_TEXT.items():
+        if head.startswith(magic):
+            raise DataError(f"{name} {problem}")
+    if b"\0" in head[:4] and not head.startswith(_BOMS_16):
+        raise DataError(
+            f"{name} begins with zero bytes: it is no text, or UTF-16 without its mark; "
+            f"convert it with {_iconv('UTF-16LE', name)}"
+        )
+
+
+def _iconv(encoding: str, name: str) -> str:
+    return f"`iconv -f {encoding} -t UTF-8 {shlex.quote(name)} > {shlex.quote('new-' + name)}`"
 
 
 def _chunks(head: bytes, stream: codecs._ReadableStream) -> Iterator[tuple[bytes, bool]]:
@@ -96,7 +129,8 @@ class _Trial:
     fault: _Fault | None = None
     fed: int = 0
     lines: int = 1
-    multibyte: int = 0
+    seen: set[str] = field(default_factory=set)
+    long: int = 0
     decoder: codecs.IncrementalDecoder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -119,8 +153,13 @@ class _Trial:
             )
         self.fed += len(chunk)
         self.lines += text.count("\n")
-        if self.multibyte < SURELY_UTF8 and not text.isascii():
-            self.multibyte += len(text) - len(text.encode("ascii", "ignore"))
+        if self.evidence() < SURELY_UTF8 and not text.isascii():
+            self.seen.update(each for each in set(text) if "\x7f" < each < "\u0800")
+            self.long += len(_LONG.findall(text))
+
+    def evidence(self) -> int:
+        """Return how much speaks for the encoding, as told at SURELY_UTF8."""
+        return len(self.seen) + 3 * self.long
 
 
 class _Text:
@@ -129,16 +168,17 @@ class _Text:
     def __init__(self, name: str, head: bytes) -> None:
         self.name = name
         self.bom = head.startswith(codecs.BOM_UTF8)
-        self.wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        self.wide = head.startswith(_BOMS_16)
         order = "le" if head.startswith(codecs.BOM_UTF16_LE) else "be"
         self.first = _Trial(f"utf-16-{order}" if self.wide else "utf-8")
         self.second = _Trial("gb18030")
+        self.accents, self.only_accents = 0, True
 
     def feed(self, chunk: bytes, last: bool) -> None:
         self.first.feed(chunk, last)
         fault = self.first.fault
         enough = SURELY_UTF8_CUT if fault and fault.at_end else SURELY_UTF8
-        sure = self.bom or self.wide or self.first.multibyte >= enough
+        sure = self.bom or self.wide or self.first.evidence() >= enough
         if fault and sure:
             what = "UTF-16" if self.wide else "UTF-8"
             raise DataError(
@@ -147,17 +187,26 @@ class _Text:
             )
         if not sure:
             self.second.feed(chunk, last)
+            if self.only_accents:
+                high, accents = len(_HIGH.findall(chunk)), len(_ACCENT.findall(chunk))
+                self.accents += accents
+                self.only_accents = high == accents
 
     def encoding(self) -> Encoding:
         if not self.first.fault:
             return "utf-16" if self.wide else "utf-8-sig" if self.bom else "utf-8"
-        if not self.second.fault:
+        western = self.only_accents and self.accents >= SURELY_WESTERN
+        if not self.second.fault and not western:
             return "gb18030"
-        fault = max(self.first.fault, self.second.fault, key=lambda each: each.offset)
+        fault = max(self.first.fault, self.second.fault or self.first.fault, key=_offset)
         raise DataError(
             f"{self.name} is neither UTF-8 nor GB18030: {_at(fault)}; convert it with "
-            f"`iconv -f ENCODING -t UTF-8 {self.name} > new-{self.name}`"
+            + _iconv("CP1252" if western else "ENCODING", self.name)
         )
+
+
+def _offset(fault: _Fault) -> int:
+    return fault.offset
 
 
 def _at(fault: _Fault) -> str:

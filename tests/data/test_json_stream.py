@@ -1,0 +1,346 @@
+import io
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.data.json_stream import (
+    DEPTH,
+    Record,
+    is_whole,
+    json_array,
+    json_lines,
+    json_values,
+)
+from curate.errors import DataError
+
+TEXT = st.text(alphabet='ab"\\/{}[],:\n\r\t\x00\u2028\x85\ufeff中😀', max_size=12)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3)
+)
+INDENT = st.sampled_from([None, 0, 2, 40])
+CHUNKS = st.integers(1, 50)
+
+
+def array(text, **more):
+    return list(json_array(io.StringIO(text, newline=""), "rows.json", **more))
+
+
+def values(text, **more):
+    return list(json_values(io.StringIO(text, newline=""), "rows.json", **more))
+
+
+def lines(text, **more):
+    return list(json_lines(io.StringIO(text, newline="\n"), "rows.jsonl", **more))
+
+
+def refused(read, text, **more):
+    with pytest.raises(DataError) as error:
+        read(text, **more)
+    return str(error.value)
+
+
+# By hand
+
+
+def test_array_values_and_places():
+    text = '[{"a": 1},\n  {"a": 2}\n, 3,\n\n"x"]\n'
+    assert array(text) == [
+        Record({"a": 1}, "row 1 (line 1)"),
+        Record({"a": 2}, "row 2 (line 2)"),
+        Record(3, "row 3 (line 3)"),
+        Record("x", "row 4 (line 5)"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["[]", " [ \r\n ] ", "[\n]"])
+def test_array_without_rows(text):
+    assert array(text) == []
+
+
+def test_pretty_printed_values_and_places():
+    text = '\n{\n "a": 1\n}\n{"a": 2}{"a": 3}\r\n'
+    assert values(text) == [
+        Record({"a": 1}, "line 2"),
+        Record({"a": 2}, "line 5"),
+        Record({"a": 3}, "line 5"),
+    ]
+
+
+def test_lines_values_and_places():
+    text = '\n{"a": 1}\r\n  \t\n {"a": 2} \n\n{"a": 3}'
+    assert lines(text) == [
+        Record({"a": 1}, "line 2"),
+        Record({"a": 2}, "line 4"),
+        Record({"a": 3}, "line 6"),
+    ]
+
+
+@pytest.mark.parametrize("inner", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_lines_end_at_newlines_and_nowhere_else(inner):
+    if inner < " ":  # JSON wants these escaped
+        assert "Invalid control character" in refused(lines, f'{{"a": "x{inner}y"}}\n')
+    else:
+        assert lines(f'{{"a": "x{inner}y"}}\n{{"a": 2}}')[0].value == {"a": f"x{inner}y"}
+
+
+def test_a_byte_order_mark_between_rows_is_no_part_of_them():
+    first, second = '{"a": "\ufeffx"}', '{"a": 2}'
+    wanted = [{"a": "\ufeffx"}, {"a": 2}]
+    for text in (f"{first}\n\ufeff{second}\n\ufeff\n", f"\ufeff{first}\n\ufeff{second}"):
+        assert [each.value for each in lines(text)] == wanted
+        assert [each.value for each in values(text)] == wanted
+    assert [each.value for each in array(f"[{first},\ufeff{second}]\ufeff")] == wanted
+
+
+@pytest.mark.parametrize("read", [lines, values, lambda text: array(f"[{text}]")])
+def test_half_a_pair_of_escapes_is_kept(read):
+    assert read(r'{"a": "\ud83d", "b": "\ud83d\ude00"}')[0].value == {"a": "\ud83d", "b": "😀"}
+
+
+@pytest.mark.parametrize("read", [lines, values, lambda text: array(f"[{text}]")])
+def test_numbers_that_only_python_writes(read):
+    value = read('{"a": NaN, "b": [Infinity, -Infinity]}')[0].value
+    assert math.isnan(value["a"])
+    assert value["b"] == [math.inf, -math.inf]
+
+
+def test_an_integer_that_is_too_long():
+    digits = "1" * 5000
+    for read in (lines, values, lambda text: array(f"[{text}]")):
+        told = refused(read, f'{{"a": {digits}}}')
+        assert "line 1" in told
+        assert "4300 digits" in told
+        assert told.endswith("take that row out and read the file again")
+        assert len(told) < 250
+
+
+@pytest.mark.parametrize("deep", [DEPTH + 2, 900, 100_000])
+def test_deep_nesting_is_refused(deep):
+    row = "[" * deep + "1" + "]" * deep
+    for read in (lines, values, lambda text: array(f"[{text}]")):
+        told = refused(read, row)
+        assert "line 1" in told
+        assert f"nested more than {DEPTH} levels deep; take that row out" in told
+
+
+def test_nesting_up_to_the_limit_and_many_brackets_in_text():
+    row = "[" * DEPTH + "1" + "]" * DEPTH
+    flat = json.dumps({"a": "[{" * 500, "b": [[]] * 500})
+    for read in (lines, values, lambda text: array(f"[{text}]")):
+        assert json.dumps(read(row)[0].value) == row
+        assert read(flat)[0].value == json.loads(flat)
+
+
+# Against json.loads
+
+
+@given(rows=st.lists(VALUES, max_size=4), indent=INDENT, ascii_only=st.booleans(), chunk=CHUNKS)
+def test_array_equals_json_loads(rows, indent, ascii_only, chunk):
+    text = json.dumps(rows, indent=indent, ensure_ascii=ascii_only)
+    assert [each.value for each in array(text, chunk=chunk)] == json.loads(text)
+    assert [each.value for each in array(f" \n{text}\r\n", chunk=chunk)] == json.loads(text)
+
+
+@given(
+    rows=st.lists(VALUES, max_size=4), indent=INDENT, between=st.sampled_from([" ", "\n", "\r\n\n"])
+)
+def test_values_equal_json_loads_with_any_chunk(rows, indent, between):
+    text = between.join(json.dumps(row, indent=indent, ensure_ascii=False) for row in rows)
+    for chunk in (1, 2, 3, 5, 17, 50, 1 << 20):
+        assert [each.value for each in values(text, chunk=chunk)] == rows
+
+
+@given(rows=st.lists(VALUES, max_size=5), end=st.sampled_from(["\n", "\r\n", "\n\n", "\n \t\r\n"]))
+def test_lines_equal_json_loads(rows, end):
+    texts = [json.dumps(row, ensure_ascii=False) for row in rows]
+    assert [each.value for each in lines(end.join(texts))] == rows
+    assert [each.value for each in lines("".join(text + end for text in texts))] == rows
+
+
+@pytest.mark.parametrize("number", ["1", "-12.5e+30", "123456789012345678901234567890", "-0.5"])
+def test_numbers_and_words_cut_by_chunks(number):
+    text = f"[{number}, true, null, {number} , false, -Infinity, {number}]"
+    for chunk in range(1, 60):
+        assert [each.value for each in array(text, chunk=chunk)] == json.loads(text)
+        joined = text[1:-1].replace(",", " ")
+        assert [each.value for each in values(joined, chunk=chunk)] == json.loads(text)
+
+
+@given(chunk=CHUNKS, spaces=st.integers(0, 40))
+def test_white_space_longer_than_a_chunk(chunk, spaces):
+    gap = " " * spaces
+    text = f'[{gap}{{{gap}"a"{gap}:{gap}1{gap},{gap}"b":[{gap}]{gap}}}{gap},{gap}2{gap}]{gap}'
+    assert [each.value for each in array(text, chunk=chunk)] == [{"a": 1, "b": []}, 2]
+
+
+@given(rows=st.lists(VALUES, min_size=1, max_size=4), chunk=CHUNKS)
+def test_places_are_the_lines_that_rows_begin_on(rows, chunk):
+    text = "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]"
+    wanted = [f"row {place} (line {place + 1})" for place in range(1, len(rows) + 1)]
+    assert [each.where for each in array(text, chunk=chunk)] == wanted
+
+
+@given(line=st.text(max_size=20) | VALUES.map(json.dumps))
+def test_is_whole_equals_json_loads(line):
+    try:
+        json.loads(line)
+    except ValueError:
+        assert not is_whole(line)
+    else:
+        assert is_whole(line)
+
+
+def test_is_whole_survives_what_json_loads_does_not():
+    assert not is_whole("[" * 100_000)
+    assert not is_whole("1" * 5000)
+
+
+# Broken text
+
+
+ROWS = '[\n{"a": 1},\n{"a": "x, y"}\n]'
+
+
+@pytest.mark.parametrize("cut", range(1, len(ROWS)))
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_an_array_cut_anywhere_is_called_cut(cut, chunk):
+    told = refused(array, ROWS[:cut], chunk=chunk)
+    assert "the file looks cut off - fetch it again" in told
+    rows = (cut > ROWS.index("},")) + (cut > ROWS.index("}\n]"))
+    assert f"whole rows before it: {rows};" in told or f"ends after row {rows} without" in told
+
+
+def test_a_missing_bracket():
+    assert refused(array, '[{"a": 1},\n {"a": 2}\n') == (
+        "rows.json ends after row 2 without the closing ]; the file looks cut off - fetch it again"
+    )
+
+
+def test_a_row_that_is_cut():
+    assert refused(array, '[{"a": 1},\n {"a": "xy') == (
+        "rows.json ends inside row 2 (line 2), whole rows before it: 1; "
+        "the file looks cut off - fetch it again"
+    )
+    assert refused(lines, '{"a": 1}\n{"a": [tru') == (
+        "rows.jsonl ends inside line 2, whole rows before it: 1; "
+        "the file looks cut off - fetch it again"
+    )
+    assert "ends inside row 2 (line 2)" in refused(values, '{"a": 1}\n{"a": "\\ud83d\\u')
+
+
+@pytest.mark.parametrize("tail", ["tru", "-", "-Infin", "1.", "1e", "2E-", '"\\u', '"\\u00e', "["])
+@pytest.mark.parametrize("chunk", [1, 5, 1000])
+def test_every_kind_of_cut_value(tail, chunk):
+    row = f'{{"a": {tail}'
+    assert "looks cut off" in refused(array, f"[{row}", chunk=chunk)
+    assert "looks cut off" in refused(values, row, chunk=chunk)
+    assert "looks cut off" in refused(lines, row)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 9, 1000])
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('[{"a": 1},\n {"a": }]', "line 2 column 8: Expecting value"),
+        ('[{"a": 1},\n {"a" 2}]', "line 2 column 7: Expecting ':' delimiter"),
+        ('[\n\n  {"a": 1} {"a": 2}]', "line 3 column 12: expecting ',' or ']' after a row"),
+        ("[\r\n{'a': 1}]", "line 2 column 2: Expecting property name enclosed in double quotes"),
+        ('[{"a": 1},]', "line 1 column 11: a comma and then no value"),
+        ("[,1]", "line 1 column 2: Expecting value"),
+        ('[{"a": "x\ty"}]', "line 1 column 10: Invalid control character at"),
+        ('[{"a": "\\x"}]', "line 1 column 9: Invalid \\escape"),
+        ("[1]\n[2]", "line 2 column 1: more text after the end of the array"),
+        ('[{"a": 1}]]', "line 1 column 11: more text after the end of the array"),
+    ],
+)
+def test_broken_arrays_name_line_and_column(text, place, chunk):
+    told = refused(array, text, chunk=chunk)
+    assert told.startswith(f"rows.json, {place}")
+    assert told.endswith("; put the JSON right there, or fetch the file again")
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ('{"a": }', "line 3 column 7: Expecting value"),
+        ('{"a": 1}, ', "line 3 column 9: Extra data"),
+        ('{"a": 1}{"a": 2}', "line 3 column 9: Extra data"),
+        ("{a: 1}", "line 3 column 2: Expecting property name"),
+        ("nul", None),
+        ("None", "line 3 column 1: Expecting value"),
+        ('{"a": "x\x00"}', "line 3 column 9: Invalid control character"),
+        ("\x00\x00", "line 3 column 1: Expecting value"),
+    ],
+)
+def test_broken_lines_name_line_and_column(line, place, end):
+    told = refused(lines, f'{{"a": 1}}\n\n{line}{end}')
+    if place is None and not end:
+        assert "ends inside line 3" in told
+    else:
+        assert told.startswith(f"rows.jsonl, {place or 'line 3 column 1: Expecting value'}")
+
+
+def test_a_quote_not_closed_within_its_line():
+    told = refused(lines, '{"a": 1}\n{"a": "x}\n{"a": 3}\n')
+    assert told.startswith("rows.jsonl, line 2 column 7: Unterminated string starting at")
+
+
+def test_rows_with_commas_but_without_brackets():
+    told = refused(values, '{"a": 1},\n{"a": 2}\n')
+    assert told.startswith("rows.json, line 1 column 9: ',' after a row, but no '[' before the")
+    assert "']' after a row" in refused(values, '{"a": 1}\n]')
+
+
+@pytest.mark.parametrize("chunk", [1, 10, 1000])
+def test_values_longer_than_the_limit(chunk):
+    long = json.dumps({"a": "x" * 100})
+    fits = json.dumps({"a": "x" * 20})
+    for read in (array, values):
+        text = f"[{fits}, {long}]" if read is array else f"{fits}\n{long}"
+        told = refused(read, text, chunk=chunk, limit=60)
+        assert "row 2" in told
+        assert "longer than 60 characters, the most that is read; take that row out" in told
+        assert "if one object wraps the whole file, save the list in it alone" in told
+    assert refused(lines, f"{fits}\n{long}", limit=60).startswith("rows.jsonl, line 2: one value")
+    assert len(lines(f"{long}\n", limit=len(long) + 1)) == 1
+
+
+class Counting(io.StringIO):
+    characters = 0
+
+    def read(self, size=-1):
+        text = super().read(size)
+        self.characters += len(text)
+        return text
+
+
+def test_reading_is_lazy():
+    stream = Counting(json.dumps([{"a": "x" * 100}] * 1000))
+    first = next(json_array(stream, "rows.json", chunk=300))
+    assert first.value == {"a": "x" * 100}
+    assert stream.characters <= 600
+
+
+# Real rows
+
+
+@pytest.mark.parametrize(
+    "name", ["alpaca_zh.json", "identity.json", "dpo_zh_demo.json", "kto_en_demo.json"]
+)
+@pytest.mark.parametrize("chunk", [97, 10_007, 1 << 20])
+def test_real_arrays(real, name, chunk):
+    text = real(name).read_text(encoding="utf-8")
+    assert [each.value for each in array(text, chunk=chunk)] == json.loads(text)
+
+
+@pytest.mark.parametrize("name", ["care_qa.jsonl", "dpo_zh.jsonl", "medical_corpus.txt"])
+def test_real_lines(real, name):
+    text = real(name).read_text(encoding="utf-8")
+    wanted = [json.loads(line) for line in text.split("\n") if line]
+    assert [each.value for each in lines(text)] == wanted
+    assert [each.value for each in values(text, chunk=1009)] == wanted
