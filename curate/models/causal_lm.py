@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -9,17 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from curate.errors import ModelError
 from curate.models.encoder import HFEncoder
-from curate.models.head import TiledHead
-from curate.models.linear import can_pack, linear, pack, pack_modules
-from curate.models.llama import LlamaForward, fits
 from curate.models.protocols import TokenSequence
+from curate.models.routes import Route, choose_route
 
 # Small batches stay in a core's cache; on a GPU launches cost more than padding.
 _CPU_BATCH_TOKENS = 1024
 _GPU_BATCH_TOKENS = 16384
 _MOST_WORKERS = 8  # Python threads share one interpreter lock
-_PROBE_LENGTH = 12
 
 
 class CausalLM:
@@ -29,138 +28,111 @@ class CausalLM:
     there is nothing that two cores could share without waiting for each other.
 
     Args:
-        model: A transformers causal LM in evaluation mode; on the CPU its layers are repacked.
-        encoder: Its tokenizer.
+        load: Gives the transformers model, in evaluation mode; called by prepare(), and once
+            more for each way of computing that turns out not to suit the model.
+        encoder: The model's tokenizer.
         name: What the user called it.
         fingerprint: Of its files, dtype and device kind.
         dtype: Name of the dtype it computes in.
+        device: `cpu` or `cuda`, where load() puts it.
+        max_positions: Longest sequence in tokens.
     """
 
     def __init__(
-        self, model: Any, encoder: HFEncoder, name: str, fingerprint: str, dtype: str
+        self,
+        load: Callable[[], Any],
+        encoder: HFEncoder,
+        *,
+        name: str,
+        fingerprint: str,
+        dtype: str,
+        device: str,
+        max_positions: int,
     ) -> None:
         self.name = name
         self.fingerprint = fingerprint
         self.dtype = dtype
+        self.device = device
         self.encoder = encoder
-        self.max_positions = int(getattr(model.config, "max_position_embeddings", None) or 1 << 20)
-        self.device = model.device
-        self.on_cpu = model.device.type == "cpu"
-        self.batch_tokens = _CPU_BATCH_TOKENS if self.on_cpu else _GPU_BATCH_TOKENS
+        self.max_positions = max_positions
+        on_cpu = device == "cpu"
+        self.batch_tokens = _CPU_BATCH_TOKENS if on_cpu else _GPU_BATCH_TOKENS
         self._threads = torch.get_num_threads()
-        self.workers = min(self._threads, _MOST_WORKERS) if self.on_cpu else 1
-        self.route = "transformers"
-        with torch.inference_mode():
-            self._nll = self._choose_route(model)
+        self.workers = min(self._threads, _MOST_WORKERS) if on_cpu else 1
+        self._load = load
+        self._lock = threading.Lock()
+        self._route: Route | None = None
+
+    @property
+    def route(self) -> str | None:
+        """How likelihoods are computed (`packed`, `selected` or `whole`); None before prepare()."""
+        return self._route.name if self._route else None
+
+    def prepare(self) -> None:
+        """Load the weights and choose how to compute; once, whoever calls and how often.
+
+        Raises:
+            ModelError: The weights are corrupt, too large, or want to run code of their own.
+        """
+        with self._lock:
+            if self._route is None:
+                with torch.inference_mode():
+                    self._route = choose_route(self._load, self.name)
 
     def span_nll(self, batch: Sequence[TokenSequence]) -> list[list[float]]:
         """Return, for each sequence, the summed negative log-likelihood of each span in nats.
 
         Args:
             batch: Sequences; padded on the right to the longest.
+
+        Raises:
+            ModelError: A token id that the model has no embedding for.
         """
-        longest = max(len(sequence.ids) for sequence in batch)
+        if self._route is None:
+            raise RuntimeError("prepare() comes before span_nll()")
+        longest = max((len(sequence.ids) for sequence in batch), default=0)
         ids = torch.zeros(len(batch), longest, dtype=torch.long)
         wanted: list[int] = []
         for line, sequence in enumerate(batch):
             ids[line, : len(sequence.ids)] = torch.tensor(sequence.ids)
             for start, end in sequence.spans:
                 wanted.extend(range(line * longest + start, line * longest + end))
+        if not wanted:
+            return [[] for _ in batch]
+        if (highest := int(ids.max())) >= self._route.vocabulary:
+            raise ModelError(
+                f"the tokenizer of {self.name} gives id {highest}, its weights end at "
+                f"{self._route.vocabulary - 1}; they do not belong together."
+            )
         places = torch.tensor(wanted)
         with torch.inference_mode():
             targets = ids.view(-1)[places]
-            nll = self._nll(ids, places - 1, targets).double().cpu()
-        sums: list[list[float]] = []
-        at = 0
-        for sequence in batch:
-            line_sums = []
-            for start, end in sequence.spans:
-                line_sums.append(float(nll[at : at + end - start].sum()))
-                at += end - start
-            sums.append(line_sums)
-        return sums
+            nll = self._route.nll(ids, places - 1, targets).double().cpu()
+        return _sums(batch, nll)
 
     @contextmanager
     def worker(self) -> Iterator[None]:
-        """Give the calling thread its share of the cores."""
-        if self.on_cpu:
+        """Give the calling thread its share of the cores.
+
+        torch hands its latest setting on to threads that are started later, so every worker
+        leaves the setting that stood when the model was made.
+        """
+        if self.device == "cpu":
             torch.set_num_threads(max(1, self._threads // self.workers))
         try:
             yield
         finally:
-            if self.on_cpu:
+            if self.device == "cpu":
                 torch.set_num_threads(self._threads)
 
-    def _choose_route(self, model: Any) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        """Return the fastest way that agrees with the model's own logits on a probe."""
-        vocabulary = model.get_input_embeddings().weight.shape[0]
-        probe = (torch.arange(2 * _PROBE_LENGTH) * 37 % vocabulary).view(2, -1).to(self.device)
-        places = torch.arange(_PROBE_LENGTH - 1)
-        targets = probe.view(-1)[places + 1]
-        whole = _WholeLogits(model)
-        expected = whole(probe, places, targets)
-        for name, build in (("packed", _packed_route), ("selected", _selected_route)):
-            if name == "packed" and not (self.on_cpu and can_pack()):
-                continue
-            route = build(model)
-            # bfloat16 keeps 8 bits: a wrong formula is off by nats, rounding by hundredths.
-            tolerance = 1e-3 if model.dtype == torch.float32 else 0.25
-            if route and torch.allclose(route(probe, places, targets), expected, atol=tolerance):
-                self.route = name
-                return route
-        return whole
 
-
-class _WholeLogits:
-    """All logits, as the model gives them: slow, large, and right for every architecture."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-
-    def __call__(self, ids: Tensor, places: Tensor, targets: Tensor) -> Tensor:
-        logits = self.model(input_ids=ids.to(self.model.device), use_cache=False).logits
-        picked = logits.reshape(-1, logits.shape[-1])[places.to(logits.device)].float()
-        return torch.nn.functional.cross_entropy(
-            picked, targets.to(logits.device), reduction="none"
-        )
-
-
-class _Selected:
-    """Hidden states, then logits only where they are wanted."""
-
-    def __init__(self, hidden: Callable[[Tensor], Tensor], head: TiledHead, device: Any) -> None:
-        self.hidden = hidden
-        self.head = head
-        self.device = device
-
-    def __call__(self, ids: Tensor, places: Tensor, targets: Tensor) -> Tensor:
-        states = self.hidden(ids.to(self.device))
-        return self.head(states[places.to(self.device)], targets.to(self.device))
-
-
-def _base_hidden(model: Any) -> Callable[[Tensor], Tensor]:
-    body = model.base_model
-
-    def hidden(ids: Tensor) -> Tensor:
-        states: Tensor = body(input_ids=ids, use_cache=False).last_hidden_state
-        return states.reshape(-1, states.shape[-1])
-
-    return hidden
-
-
-def _selected_route(model: Any) -> _Selected | None:
-    output = model.get_output_embeddings()
-    if output is None or model.base_model is model:
-        return None
-    return _Selected(_base_hidden(model), TiledHead(output.weight, output.bias), model.device)
-
-
-def _packed_route(model: Any) -> _Selected | None:
-    output = model.get_output_embeddings()
-    if output is None or model.dtype not in (torch.float32, torch.bfloat16):
-        return None
-    head = TiledHead(output.weight, output.bias, multiply=linear, prepare=pack)
-    if fits(model.config):
-        return _Selected(LlamaForward(model), head, model.device)
-    pack_modules(model, keep=output)
-    return _Selected(_base_hidden(model), head, model.device)
+def _sums(batch: Sequence[TokenSequence], nll: Tensor) -> list[list[float]]:
+    sums: list[list[float]] = []
+    at = 0
+    for sequence in batch:
+        line = []
+        for start, end in sequence.spans:
+            line.append(float(nll[at : at + end - start].sum()))
+            at += end - start
+        sums.append(line)
+    return sums

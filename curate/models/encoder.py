@@ -67,9 +67,15 @@ class HFEncoder:
         return text
 
     @property
+    def bos(self) -> int | None:
+        """Id that the tokenizer declares as its BOS, or None if it declares none."""
+        return _whole(self._tokenizer.bos_token_id)
+
+    @property
     def first_token(self) -> int | None:
         """Id that opens every sequence: BOS, or EOS where the model has no BOS."""
-        for token in (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id):
-            if token is not None:
-                return int(token)
-        return None
+        return self.bos if self.bos is not None else _whole(self._tokenizer.eos_token_id)
+
+
+def _whole(token: Any) -> int | None:
+    return None if token is None else int(token)

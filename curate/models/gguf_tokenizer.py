@@ -38,7 +38,13 @@ def byte_level_tokenizer(header: dict[str, Any]) -> Any:
     Raises:
         ModelError: The pre-tokenizer is one that is not known here.
     """
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from tokenizers import (  # type: ignore[import-untyped]
+        AddedToken,
+        Tokenizer,
+        decoders,
+        models,
+        pre_tokenizers,
+    )
     from transformers import PreTrainedTokenizerFast
 
     if header["tokenizer.ggml.pre"] not in _DIGITS_APART:

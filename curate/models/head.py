@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from curate.models.architecture import LogitRule
+
 _VOCABULARY_TILE = 4096
 _POSITIONS = 256
 _NEAR_OVERFLOW = 80.0  # nats; exp(88) is the end of float32
@@ -25,6 +27,7 @@ class TiledHead:
     Args:
         weight: (vocabulary, width) output embedding.
         bias: (vocabulary,) or None.
+        rule: What the model does to its logits.
         multiply: Gives x @ w.T for a prepared tile.
         prepare: Lays a tile of the weight out for multiply.
     """
@@ -33,11 +36,13 @@ class TiledHead:
         self,
         weight: Tensor,
         bias: Tensor | None,
+        rule: LogitRule = LogitRule(),  # noqa: B008 - frozen
         multiply: Callable[[Tensor, Any], Tensor] = functional.linear,
         prepare: Callable[[Tensor], Any] = lambda tile: tile,
     ) -> None:
         self.weight = weight
         self.bias = bias
+        self.rule = rule
         self.multiply = multiply
         starts = range(0, weight.shape[0], _VOCABULARY_TILE)
         self.tiles = [(s, prepare(weight[s : s + _VOCABULARY_TILE])) for s in starts]
@@ -61,6 +66,7 @@ class TiledHead:
         own = (hidden.float() * self.weight[targets].float()).sum(-1, keepdim=True)
         if self.bias is not None:
             own += self.bias[targets].float()[:, None]
+        own = self._ruled(own)
         total = torch.zeros_like(own)
         for start, tile in self.tiles:
             total += self._logits(hidden, start, tile, targets, own).exp_().sum(-1, keepdim=True)
@@ -84,8 +90,15 @@ class TiledHead:
         logits = self.multiply(hidden, tile).float()
         if self.bias is not None:
             logits += self.bias[start : start + logits.shape[1]].float()
-        logits -= own
+        logits = self._ruled(logits).sub_(own)
         inside = (targets >= start) & (targets < start + logits.shape[1])
         rows = inside.nonzero().squeeze(-1)
         logits[rows, targets[rows] - start] = 0.0
+        return logits
+
+    def _ruled(self, logits: Tensor) -> Tensor:
+        if self.rule.scale != 1.0:
+            logits.mul_(self.rule.scale)
+        if self.rule.cap is not None:
+            logits.div_(self.rule.cap).tanh_().mul_(self.rule.cap)
         return logits

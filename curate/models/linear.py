@@ -60,12 +60,16 @@ def linear_with(x: Tensor, other: Tensor, weight: Tensor, bias: Tensor | None, h
     return out
 
 
-class PackedLinear(nn.Module):
-    """Stands in for an nn.Linear of any model; no gradients."""
+class PackedLinear(nn.Module):  # type: ignore[misc]
+    """Stands in for an nn.Linear of any model; no gradients.
+
+    Args:
+        original: Gives its weight, which is not kept: only its dtype can be asked for.
+    """
 
     def __init__(self, original: nn.Linear) -> None:
         super().__init__()
-        self.weight = original.weight
+        self.weight = original.weight.new_empty(0)
         self.bias = original.bias
         self.packed = pack(original.weight)
 

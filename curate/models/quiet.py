@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 _verbose = False
+_lock = threading.Lock()
+_inside = 0
+_undo = ExitStack()
 
 
 def set_verbose(verbose: bool) -> None:
@@ -24,20 +28,46 @@ def set_verbose(verbose: bool) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what transformers and friends print while they are imported and load."""
+    """Silence what transformers and friends print while they are imported and load.
+
+    It replaces sys.stdout and sys.stderr for the whole process, so it belongs around loading,
+    not around computing. Threads may be inside together: the first in silences, and the last
+    out puts everything back.
+    """
+    global _inside
     if _verbose:
         yield
         return
-    held = io.StringIO()
-    # redirect_stderr alone is not enough: handlers made earlier hold the real stream.
-    logging.disable(logging.WARNING)
+    with _lock:
+        _inside += 1
+        if _inside == 1:
+            _silence()
     try:
-        with (
-            contextlib.redirect_stderr(held),
-            contextlib.redirect_stdout(held),
-            warnings.catch_warnings(),
-        ):
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
-        logging.disable(logging.NOTSET)
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                _undo.close()
+
+
+def _silence() -> None:
+    nowhere = _Nowhere()
+    before = logging.root.manager.disable
+    # redirect_stderr alone is not enough: handlers made earlier hold the real stream.
+    logging.disable(max(before, logging.WARNING))
+    _undo.callback(logging.disable, before)
+    _undo.enter_context(contextlib.redirect_stderr(nowhere))
+    _undo.enter_context(contextlib.redirect_stdout(nowhere))
+    _undo.enter_context(warnings.catch_warnings())
+    warnings.simplefilter("ignore")
+
+
+class _Nowhere(io.TextIOBase):
+    """Takes text and keeps none: log handlers made meanwhile write to it for ever after."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        return len(text)

@@ -11,10 +11,11 @@ from pathlib import Path
 from curate.data.cache import cache_dir
 from curate.errors import ModelError, did_you_mean
 from curate.models.catalogue import PACKAGED
+from curate.models.hub import hub_folder
 from curate.models.packaged import ensure
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_DECIDING = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py", "*.tiktoken")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
@@ -35,14 +36,15 @@ class ModelFiles:
     languages: tuple[str, ...] = ()
 
 
-def resolve(name: str) -> ModelFiles:
+def resolve(name: str, trust_remote_code: bool = False) -> ModelFiles:
     """Return the local files of a model, fetching them the first time.
 
     Args:
         name: `smollm2`, `gemma3-270m`, a directory, or a hub id such as `Qwen/Qwen2.5-0.5B`.
+        trust_remote_code: The user lets Python files that come with the model run.
 
     Raises:
-        ModelError: Unknown, incomplete, or not to be had.
+        ModelError: Unknown, incomplete, not to be had, or it comes with code and is not trusted.
 
     Example:
         >>> resolve("smolm2")
@@ -54,17 +56,20 @@ def resolve(name: str) -> ModelFiles:
         return ModelFiles(name, ensure(known), known.licence, known.languages)
     path = Path(name).expanduser()
     if path.is_dir():
-        return ModelFiles(path.resolve().name, _checked(path))
-    if _HUB_ID.fullmatch(name) and not path.parent.is_dir():
-        return ModelFiles(name, _checked(_from_hub(name)))
+        return ModelFiles(path.resolve().name, _checked(path, trust_remote_code))
+    if path.is_file():
+        raise ModelError(f"'{name}' is a file; give the directory with config.json and weights.")
+    if HUB_ID.fullmatch(name) and not path.parent.is_dir():
+        folder = hub_folder(name, with_code=trust_remote_code)
+        return ModelFiles(name, _checked(folder, trust_remote_code, f"hub model '{name}'"))
     raise ModelError(
         f"no model '{name}'.{did_you_mean(name, PACKAGED)} Known are {', '.join(PACKAGED)}; "
         "a directory with config.json and safetensors, or a hub id (owner/name), will do too."
     )
 
 
-def _checked(folder: Path) -> Path:
-    here = f"model directory '{folder.name}'"
+def _checked(folder: Path, trusted: bool, called: str = "") -> Path:
+    here = called or f"model directory '{folder.resolve().name}'"
     if (folder / "adapter_config.json").is_file():
         raise ModelError(
             f"{here} holds an adapter, not a whole model; merge it into its base first."
@@ -81,21 +86,26 @@ def _checked(folder: Path) -> Path:
             f"{here} has no tokenizer (one of {', '.join(_TOKENIZER_FILES)}); copy it there from "
             "the base model: AutoTokenizer.from_pretrained(BASE).save_pretrained(folder)."
         )
+    if not trusted and _brings_code(folder, here):
+        raise ModelError(
+            f"{here} comes with Python files of its own, and they are not run unasked. "
+            "--trust-remote-code runs them: give it only if you trust whoever wrote them."
+        )
     return folder
 
 
-def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=_FILES))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f"hub model '{name}' could not be fetched: {reason} "
-            f"Without a network use {', '.join(PACKAGED)} or a directory."
-        ) from error
+def _brings_code(folder: Path, here: str) -> bool:
+    """Return whether config or tokenizer name classes in Python files that lie there."""
+    wanted = False
+    for name in ("config.json", "tokenizer_config.json"):
+        path = folder / name
+        if path.is_file():
+            try:
+                told = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ModelError(f"{here}: {name} is not JSON ({error}).") from error
+            wanted = wanted or (isinstance(told, dict) and bool(told.get("auto_map")))
+    return wanted and any(folder.glob("*.py"))
 
 
 def fingerprint(folder: Path) -> str:
@@ -107,7 +117,7 @@ def fingerprint(folder: Path) -> str:
     Args:
         folder: A model's folder.
     """
-    files = sorted(p for pattern in _FILES for p in folder.glob(pattern) if p.is_file())
+    files = sorted(p for pattern in _DECIDING for p in folder.glob(pattern) if p.is_file())
     stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
     key = hashlib.sha256(json.dumps([str(folder.resolve()), stats]).encode()).hexdigest()
     kept = cache_dir() / "fingerprints" / key[:32]

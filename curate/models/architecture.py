@@ -1,0 +1,78 @@
+"""What a model's config says that decides how its likelihoods are computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+_UNLIMITED = 1 << 20  # relative or no positions: as long as memory lasts
+_LENGTH_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+
+
+@dataclass(frozen=True)
+class LogitRule:
+    """What a model does to its output embedding's products before the softmax.
+
+    Attributes:
+        scale: Factor of every logit (Cohere's logit_scale, Granite's 1 / logits_scaling).
+        cap: Logits x become cap * tanh(x / cap) (Gemma 2, arXiv 2408.00118); None for no cap.
+    """
+
+    scale: float = 1.0
+    cap: float | None = None
+
+
+def text_config(config: Any) -> Any:
+    """Return the part of a transformers config that describes the language model.
+
+    Args:
+        config: A PretrainedConfig; models that also see or hear nest it under `text_config`.
+    """
+    return getattr(config, "text_config", None) or config
+
+
+def max_positions(config: Any) -> int:
+    """Return the longest sequence, in tokens, that the model was made for.
+
+    LongRoPE rotates every token by other angles once the longest sequence of a batch passes the
+    length of pre-training, so that a row's likelihood would hang on its neighbours; such models
+    (Phi-3) are held to that length.
+
+    Args:
+        config: A transformers PretrainedConfig.
+    """
+    config = text_config(config)
+    lengths = [getattr(config, name, None) for name in _LENGTH_NAMES]
+    longest = next((int(length) for length in lengths if length), _UNLIMITED)
+    rope = rope_parameters(config)
+    if rope.get("rope_type") == "longrope":
+        original = rope.get("original_max_position_embeddings") or getattr(
+            config, "original_max_position_embeddings", None
+        )
+        return min(longest, int(original or longest))
+    return longest
+
+
+def rope_parameters(config: Any) -> dict[str, Any]:
+    """Return the rotary embedding's parameters, {} where there are none.
+
+    Args:
+        config: A text config; transformers 5 says `rope_parameters`, 4 says `rope_scaling`.
+    """
+    found = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None)
+    found = dict(found or {})
+    if "rope_type" not in found and "type" in found:
+        found["rope_type"] = found["type"]
+    return found
+
+
+def logit_rule(config: Any) -> LogitRule:
+    """Return what the model does to its logits.
+
+    Args:
+        config: A transformers PretrainedConfig.
+    """
+    config = text_config(config)
+    scale = float(getattr(config, "logit_scale", None) or 1.0)
+    scale /= float(getattr(config, "logits_scaling", None) or 1.0)
+    return LogitRule(scale, getattr(config, "final_logit_softcapping", None))

@@ -1,0 +1,179 @@
+"""Ways from token ids to likelihoods, and the choice of the fastest that is right.
+
+`packed` lays the weights out for oneDNN, `selected` computes logits only where they are wanted,
+`whole` asks transformers for all logits. The first is fastest, the last right for every
+architecture; whatever is chosen has agreed with `whole` on a probe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from curate.errors import ModelError
+from curate.models.architecture import logit_rule
+from curate.models.head import TiledHead
+from curate.models.linear import can_pack, linear, pack, pack_modules
+from curate.models.llama import LlamaForward, fits
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Nll = Callable[[Tensor, Tensor, Tensor], Tensor]
+    Hidden = Callable[[Tensor], Tensor]
+
+_PROBE_LENGTH = 24
+# bfloat16 keeps 8 bits: a wrong formula is off by nats, rounding by hundredths.
+_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.25}
+_MOST_LOGITS = 1 << 26  # that `whole` holds at once: 256 MB in float32
+
+
+@dataclass(frozen=True)
+class Route:
+    """A way to compute.
+
+    Attributes:
+        name: `packed`, `selected` or `whole`.
+        nll: From ids (batch, length), places and targets (n,) to nats (n,). A place counts
+            through the flattened ids; the target is the token that should follow it.
+        vocabulary: Ids below this have an embedding.
+    """
+
+    name: str
+    nll: Nll
+    vocabulary: int
+
+
+def choose_route(load: Callable[[], Any], name: str) -> Route:
+    """Return the fastest way that agrees with the model's own logits on a probe.
+
+    Args:
+        load: Gives the transformers model; again after a way that took it apart was wrong.
+        name: The model's name, for messages.
+
+    Raises:
+        ModelError: The model lets tokens see what comes after them.
+    """
+    model = load()
+    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    probe = _Probe(model, vocabulary)
+    probe.check_causal(model, name)
+    if _packable(model):
+        if nll := probe.accepted(_packed, model):
+            return Route("packed", nll, vocabulary)
+        del model  # packing took it apart
+        model = load()
+    if nll := probe.accepted(_selected, model):
+        return Route("selected", nll, vocabulary)
+    return Route("whole", _Whole(model), vocabulary)
+
+
+class _Probe:
+    """Two short sequences and what the model itself makes of them."""
+
+    def __init__(self, model: Any, vocabulary: int) -> None:
+        import torch
+
+        self.ids = (torch.arange(2 * _PROBE_LENGTH) * 37 % vocabulary).view(2, -1)
+        self.places = torch.tensor(
+            [line * _PROBE_LENGTH + at for line in (0, 1) for at in range(_PROBE_LENGTH - 1)]
+        )
+        self.targets = self.ids.view(-1)[self.places + 1]
+        self.tolerance = _TOLERANCE.get(str(model.dtype).removeprefix("torch."), 0.25)
+        self.expected = _Whole(model)(self.ids, self.places, self.targets)
+
+    def check_causal(self, model: Any, name: str) -> None:
+        """Raise if another last token changes the likelihood of those before it."""
+        ids = self.ids.clone()
+        ids[:, -1] = ids[:, 0]
+        earlier = self.places % _PROBE_LENGTH < _PROBE_LENGTH - 2
+        seen = _Whole(model)(ids, self.places, self.targets)[earlier]
+        if bool(((seen - self.expected[earlier]).abs() > self.tolerance).any()):
+            raise ModelError(
+                f"model '{name}' is not causal: its tokens see what comes after them, so it gives "
+                "no likelihoods. Give a model made for text generation."
+            )
+
+    def accepted(self, build: Callable[[Any], Nll | None], model: Any) -> Nll | None:
+        """Return what build makes of the model if it computes what the model does."""
+        try:
+            nll = build(model)
+            if nll is None:
+                return None
+            given = nll(self.ids, self.places, self.targets)
+        except (RuntimeError, AttributeError, TypeError, ValueError, IndexError):
+            # An architecture this way was not made for, or a CPU without the operators.
+            return None
+        worst = (given - self.expected).abs().max()
+        return nll if bool(worst <= self.tolerance) else None
+
+
+class _Whole:
+    """All logits, as the model gives them: slow, large, and right for every architecture."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def __call__(self, ids: Tensor, places: Tensor, targets: Tensor) -> Tensor:
+        import torch
+
+        batch, length = ids.shape
+        lines = max(1, _MOST_LOGITS // (length * self.model.get_input_embeddings().weight.shape[0]))
+        nll = torch.empty(len(places))
+        for start in range(0, batch, lines):
+            here = (places >= start * length) & (places < (start + lines) * length)
+            some = ids[start : start + lines].to(self.model.device)
+            logits = self.model(input_ids=some, use_cache=False).logits
+            picked = logits.flatten(0, 1)[(places[here] - start * length).to(logits.device)]
+            wanted = targets[here].to(logits.device)
+            some_nll = torch.nn.functional.cross_entropy(picked.float(), wanted, reduction="none")
+            nll[here] = some_nll.cpu()
+        return nll
+
+
+class _Selected:
+    """Hidden states, then logits only where they are wanted."""
+
+    def __init__(self, hidden: Hidden, head: TiledHead, device: Any) -> None:
+        self.hidden = hidden
+        self.head = head
+        self.device = device
+
+    def __call__(self, ids: Tensor, places: Tensor, targets: Tensor) -> Tensor:
+        states = self.hidden(ids.to(self.device))
+        return self.head(states[places.to(self.device)], targets.to(self.device)).cpu()
+
+
+def _base_hidden(model: Any) -> Hidden:
+    body = model.base_model
+
+    def hidden(ids: Tensor) -> Tensor:
+        states: Tensor = body(input_ids=ids, use_cache=False).last_hidden_state
+        return states.flatten(0, 1)
+
+    return hidden
+
+
+def _selected(model: Any) -> Nll | None:
+    output = model.get_output_embeddings()
+    if output is None or model.base_model is model:
+        return None
+    head = TiledHead(output.weight, output.bias, logit_rule(model.config))
+    return _Selected(_base_hidden(model), head, model.device)
+
+
+def _packable(model: Any) -> bool:
+    on_cpu = model.device.type == "cpu" and can_pack()
+    known = str(model.dtype) in ("torch.float32", "torch.bfloat16")
+    return on_cpu and known and model.get_output_embeddings() is not None
+
+
+def _packed(model: Any) -> Nll | None:
+    """Take the model apart, so that its weights are never in memory twice."""
+    output, device, rule = model.get_output_embeddings(), model.device, logit_rule(model.config)
+    head = TiledHead(output.weight, output.bias, rule, multiply=linear, prepare=pack)
+    if fits(model.config):
+        return _Selected(LlamaForward(model), head, device)
+    pack_modules(model, keep=output)
+    return _Selected(_base_hidden(model), head, device)

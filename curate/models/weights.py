@@ -1,0 +1,135 @@
+"""What can be told from safetensors files without loading them: whole, how large, does it fit."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+from pathlib import Path
+
+from curate.errors import ModelError
+
+_BYTES = {"float32": 4, "bfloat16": 2}
+_LONGEST_HEADER = 100 << 20  # what the safetensors format allows
+
+
+def parameters(folder: Path) -> int:
+    """Return how many numbers the safetensors files of a folder hold.
+
+    Args:
+        folder: A model's folder.
+
+    Raises:
+        ModelError: A file is cut short or is no safetensors file.
+    """
+    return sum(_numbers(path) for path in sorted(folder.glob("*.safetensors")))
+
+
+def check_whole(folder: Path, name: str) -> None:
+    """Raise if a weight file is missing or cut short.
+
+    Args:
+        folder: A model's folder.
+        name: The model's name, for messages.
+
+    Raises:
+        ModelError: Names the file.
+    """
+    for index in folder.glob("*.safetensors.index.json"):
+        try:
+            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, AttributeError) as error:
+            raise ModelError(
+                f"model '{name}': {index.name} cannot be read; copy it again."
+            ) from error
+        absent = sorted(shard for shard in shards if not (folder / shard).is_file())
+        if absent:
+            raise ModelError(
+                f"model '{name}': {len(absent)} of {len(shards)} weight files are missing "
+                f"({absent[0]} …); fetch or copy them again."
+            )
+    try:
+        parameters(folder)
+    except ModelError as error:
+        raise ModelError(f"model '{name}': {error}") from error
+
+
+def _numbers(path: Path) -> int:
+    """Count a file's parameters from its header, which must account for every byte."""
+    broken = ModelError(f"{path.name} is cut short or corrupt; fetch or copy it again.")
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        head = stream.read(8)
+        length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
+        if not 2 <= length <= min(size - 8, _LONGEST_HEADER):
+            raise broken
+        try:
+            tensors = json.loads(stream.read(length))
+            tensors.pop("__metadata__", None)
+            end = max((t["data_offsets"][1] for t in tensors.values()), default=0)
+            count = sum(int(math.prod(t["shape"])) for t in tensors.values())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise broken from error
+    if end != size - 8 - length:
+        raise broken
+    return count
+
+
+def check_memory(folder: Path, name: str, dtype: str, device: str) -> None:
+    """Raise if the weights cannot fit, before the machine runs out of memory over them.
+
+    Args:
+        folder: A model's folder.
+        name: The model's name, for messages.
+        dtype: What the weights will be held in.
+        device: `cpu` or `cuda`.
+
+    Raises:
+        ModelError: Says what is needed and what there is.
+    """
+    need, room = parameters(folder) * _BYTES[dtype], _free_memory(device)
+    if room is None or need < room:
+        return
+    smaller = "--dtype bfloat16 halves it; otherwise " if dtype == "float32" else ""
+    raise ModelError(
+        f"model '{name}' needs {need / 1e9:.1f} GB in {dtype}, and {room / 1e9:.1f} GB of memory "
+        f"are free; {smaller}take a smaller model."
+    )
+
+
+def _free_memory(device: str) -> int | None:
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info()[0])
+    found = []
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        for line in meminfo.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                found.append(int(line.split()[1]) * 1024)
+    limit, stat = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.stat")
+    if limit.is_file() and stat.is_file() and (most := limit.read_text().strip()) != "max":
+        used = dict(line.split() for line in stat.read_text().splitlines())
+        found.append(int(most) - int(used.get("anon", 0)))  # cached files give way
+    return min(found) if found else None
+
+
+def reason(error: BaseException, folder: Path) -> str:
+    """Return one line of another library's error, without the folder's path.
+
+    Args:
+        error: What was raised.
+        folder: The model's folder, of which only the last part is shown.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    if "trust_remote_code" in str(error):
+        return (
+            "it needs Python files that come with it, and they are not run unasked; if you trust "
+            "them, give --trust-remote-code"
+        )
+    for path in {str(folder), str(folder.resolve())}:
+        text = text.replace(path + os.sep, "").replace(path, f"'{folder.name}'")
+    return text
