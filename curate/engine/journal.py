@@ -1,14 +1,15 @@
 """What has been computed so far, on disk, one line a batch.
 
-The first line says what the journal is of; a line is written whole and synced before the batch
-counts as done. A line that was cut by a kill or a full disk is cut off again at the next start.
+The first line says what the journal is of; a line is written whole before the batch counts as
+done. A line that was cut by a kill or a full disk is cut off again at the next start.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,11 @@ from filelock import FileLock, Timeout
 
 from curate.errors import OutputError
 
+# A killed process loses nothing that was written; only a power cut asks for more.
+_SYNC_EVERY = 5.0
+
+Values = list[list[float]]
+
 
 @dataclass
 class Journal:
@@ -25,14 +31,15 @@ class Journal:
 
     Attributes:
         path: Its file.
-        done: Batch number to the values of its items, as read at the start.
+        stream: The file, open for appending.
+        synced: When it was last forced to disk, on time.monotonic's clock.
     """
 
     path: Path
     stream: BinaryIO
-    done: dict[int, list[float]] = field(default_factory=dict)
+    synced: float = field(default_factory=time.monotonic)
 
-    def append(self, batch: int, values: list[float]) -> None:
+    def append(self, batch: int, values: Values) -> None:
         """Write one finished batch.
 
         Args:
@@ -44,61 +51,88 @@ class Journal:
         """
         line = json.dumps({"batch": batch, "values": values}) + "\n"
         try:
-            self.stream.write(line.encode("ascii"))
-            self.stream.flush()
-            os.fsync(self.stream.fileno())
+            _write(self.stream, line)
+            if time.monotonic() - self.synced > _SYNC_EVERY:
+                self.sync()
         except OSError as error:
             raise OutputError(_cannot_write(self.path, error)) from error
+
+    def sync(self) -> None:
+        """Force what was written to the disk."""
+        os.fsync(self.stream.fileno())
+        self.synced = time.monotonic()
 
 
 def _cannot_write(path: Path, error: OSError) -> str:
     return (
         f"scores cannot be written to {path.parent}: {error.strerror or error}. What was scored "
-        "stays; make room, or set CURATRAIN_CACHE to another folder, and give the command again."
+        "stays; make room, or set CURATRAIN_CACHE to another folder, and give the command again"
     )
 
 
 @contextmanager
-def open_journal(folder: Path, fingerprint: str) -> Iterator[Journal]:
+def open_journal(
+    folder: Path, fingerprint: str, found: Callable[[int, Values], None]
+) -> Iterator[Journal]:
     """Open the journal of that fingerprint, made if need be, for this run alone.
 
     Args:
         folder: Where journals are kept.
         fingerprint: sha256 of all that decides the numbers: scorer, model, parameters, plan.
+        found: Is given every batch that an earlier run finished.
 
     Raises:
         OutputError: The folder cannot be written, or another run holds the journal.
     """
     path = folder / f"{fingerprint[:32]}.jsonl"
+    lock = FileLock(f"{path}.lock", timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{path}.lock", timeout=0)
-        with lock:
-            done, good = _read(path, fingerprint)
-            with path.open("r+b" if good else "wb") as stream:
-                stream.seek(good)
-                stream.truncate()
-                journal = Journal(path, stream, done)
-                if not good:
-                    header = json.dumps({"journal": 1, "of": fingerprint}) + "\n"
-                    stream.write(header.encode("ascii"))
-                    stream.flush()
-                yield journal
+        lock.acquire()
     except Timeout as error:
         raise OutputError(
-            f"another run is scoring these rows with this model right now ({path.name} is locked); "
-            "wait for it to end, then this command continues from its scores."
+            f"another run is scoring these rows with this model right now ({path.name} is "
+            "locked); wait for it to end, then this command continues from its scores"
         ) from error
     except OSError as error:
         raise OutputError(_cannot_write(path, error)) from error
+    try:
+        with _opened(path, fingerprint, found) as stream:
+            yield Journal(path, stream)
+    finally:
+        lock.release()
 
 
-def _read(path: Path, fingerprint: str) -> tuple[dict[int, list[float]], int]:
-    """Return the finished batches and the length in bytes up to which the file is whole."""
-    done: dict[int, list[float]] = {}
+@contextmanager
+def _opened(
+    path: Path, fingerprint: str, found: Callable[[int, Values], None]
+) -> Iterator[BinaryIO]:
+    try:
+        good = _read(path, fingerprint, found)
+        # Unbuffered: a buffer that a full disk kept back would be tried again while closing.
+        stream = path.open("r+b" if good else "wb", buffering=0)
+        stream.seek(good)
+        stream.truncate()
+        if not good:
+            _write(stream, json.dumps({"journal": 1, "of": fingerprint}) + "\n")
+    except OSError as error:
+        raise OutputError(_cannot_write(path, error)) from error
+    with stream:
+        yield stream
+
+
+def _write(stream: BinaryIO, line: str) -> None:
+    """Write the whole line: a raw file may take a part of it and say so only in its answer."""
+    rest = memoryview(line.encode("ascii"))
+    while rest:
+        rest = rest[stream.write(rest) :]
+
+
+def _read(path: Path, fingerprint: str, found: Callable[[int, Values], None]) -> int:
+    """Hand over the finished batches; return the bytes up to which the file is whole."""
     good = 0
     if not path.is_file():
-        return done, good
+        return good
     with path.open("rb") as stream:
         for number, line in enumerate(stream):
             try:
@@ -111,6 +145,6 @@ def _read(path: Path, fingerprint: str) -> tuple[dict[int, list[float]], int]:
                 if record.get("of") != fingerprint:
                     break
             else:
-                done[record["batch"]] = record["values"]
+                found(record["batch"], record["values"])
             good += len(line)
-    return done, good
+    return good

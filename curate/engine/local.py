@@ -1,108 +1,120 @@
-"""Run a plan on this machine: one thread a worker, the journal written by the main thread."""
+"""Run a scorer's work on this machine: one thread a worker, the journal kept by the main thread."""
 
 from __future__ import annotations
 
+import hashlib
 import queue
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.engine.journal import Journal, open_journal
-from curate.engine.plan import Plan
+from curate.engine.journal import Journal, Values, open_journal
+from curate.engine.plan import Plan, plan_batches
+from curate.scorers.contract import Work
 
 
 class Progress(Protocol):
     """What is told while batches are done."""
 
-    def start(self, total: int, done: int) -> None:
-        """Work of so many tokens begins; so many were done by an earlier run."""
+    def start(self, rows: int, total: int, done: int) -> None:
+        """Work of so many tokens, for so many rows, begins; so many tokens were done before."""
 
     def advance(self, tokens: int) -> None:
         """So many more tokens are done."""
+
+    def stop(self) -> None:
+        """All is done, or the run ends early."""
 
 
 class Silent:
     """A progress that says nothing."""
 
-    def start(self, total: int, done: int) -> None:
+    def start(self, rows: int, total: int, done: int) -> None:
         """Say nothing."""
 
     def advance(self, tokens: int) -> None:
         """Say nothing."""
 
+    def stop(self) -> None:
+        """Say nothing."""
 
-Compute = Callable[[NDArray[np.int64]], list[float]]
-Worker = Callable[[], AbstractContextManager[Any]]
 
+@dataclass(frozen=True)
+class LocalEngine:
+    """This machine.
 
-def run_plan(
-    plan: Plan,
-    compute: Compute,
-    journals: Path,
-    fingerprint: str,
-    workers: int,
-    worker: Worker,
-    progress: Progress,
-) -> list[list[float]]:
-    """Return the values of every batch, computing those that no earlier run has journalled.
-
-    Args:
-        plan: What to compute.
-        compute: Items of one batch to their values, flat; called from worker threads.
+    Attributes:
         journals: Folder of the journals.
-        fingerprint: sha256 of all that decides the numbers besides the plan.
-        workers: Batches in flight.
-        worker: Context in which a thread computes.
         progress: Is told of every batch.
     """
-    with open_journal(journals, _joined(fingerprint, plan)) as journal:
-        waiting = [number for number in range(len(plan)) if number not in journal.done]
-        total = int(plan.lengths.sum())
-        progress.start(total, total - sum(plan.tokens(number) for number in waiting))
-        _run(plan, waiting, compute, journal, workers, worker, progress)
-        return [journal.done[number] for number in range(len(plan))]
+
+    journals: Path
+    progress: Progress = field(default_factory=Silent)
+
+    def run(self, work: Work, rows: int) -> NDArray[np.float64]:
+        """Return the numbers of all items, computing those that no earlier run has journalled.
+
+        Args:
+            work: What to compute.
+            rows: How many rows the work is for.
+
+        Raises:
+            OutputError: The journal cannot be written, or another run holds it.
+        """
+        plan = plan_batches(work.lengths, work.budget)
+        results = _Results(plan, work.widths)
+        mark = hashlib.sha256(f"{work.fingerprint}|{plan.fingerprint()}".encode()).hexdigest()
+        with open_journal(self.journals, mark, results.put) as journal:
+            waiting = [number for number in range(len(plan)) if not results.done[number]]
+            total, left = int(work.lengths.sum()), sum(plan.tokens(each) for each in waiting)
+            if waiting:
+                work.prepare()
+            self.progress.start(rows, total, total - left)
+            try:
+                _compute(work, plan, waiting, journal, results, self.progress)
+                journal.sync()
+            finally:
+                self.progress.stop()
+        return results.values
 
 
-def _joined(fingerprint: str, plan: Plan) -> str:
-    import hashlib
+class _Results:
+    """The numbers of all items, in the items' order, filled batch by batch."""
 
-    return hashlib.sha256(f"{fingerprint}|{plan.fingerprint()}".encode()).hexdigest()
+    def __init__(self, plan: Plan, widths: NDArray[np.int64]) -> None:
+        self.plan = plan
+        self.ends = np.cumsum(widths)
+        self.starts = self.ends - widths
+        self.values = np.full(int(widths.sum()), np.nan)
+        self.done = np.zeros(len(plan), dtype=bool)
+
+    def put(self, number: int, values: Values) -> None:
+        for item, numbers in zip(self.plan.batch(number), values, strict=True):
+            self.values[self.starts[item] : self.ends[item]] = numbers
+        self.done[number] = True
 
 
-def _run(
+def _compute(
+    work: Work,
     plan: Plan,
     waiting: list[int],
-    compute: Compute,
     journal: Journal,
-    workers: int,
-    worker: Worker,
+    results: _Results,
     progress: Progress,
 ) -> None:
     todo: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in waiting:
         todo.put(number)
-    finished: queue.SimpleQueue[tuple[int, list[float] | BaseException]] = queue.SimpleQueue()
+    finished: queue.SimpleQueue[tuple[int, Values | BaseException]] = queue.SimpleQueue()
     stop = threading.Event()
-
-    def work() -> None:
-        with worker():
-            while not stop.is_set():
-                try:
-                    number = todo.get_nowait()
-                except queue.Empty:
-                    return
-                try:
-                    finished.put((number, compute(plan.batch(number))))
-                except BaseException as error:  # noqa: BLE001 - raised again in the main thread
-                    finished.put((number, error))
-                    return
-
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(workers)]
+    threads = [
+        threading.Thread(target=_work, args=(work, plan, todo, finished, stop), daemon=True)
+        for _ in range(min(work.workers, len(waiting)))
+    ]
     for thread in threads:
         thread.start()
     try:
@@ -111,9 +123,28 @@ def _run(
             if isinstance(values, BaseException):
                 raise values
             journal.append(number, values)
-            journal.done[number] = values
+            results.put(number, values)
             progress.advance(plan.tokens(number))
     finally:
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def _work(
+    work: Work,
+    plan: Plan,
+    todo: queue.SimpleQueue[int],
+    finished: queue.SimpleQueue[tuple[int, Values | BaseException]],
+    stop: threading.Event,
+) -> None:
+    """Compute batches until there are none left; an error goes to the main thread."""
+    try:
+        with work.worker():
+            while not stop.is_set():
+                number = todo.get_nowait()
+                finished.put((number, work.compute(plan.batch(number))))
+    except queue.Empty:
+        return
+    except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+        finished.put((-1, error))

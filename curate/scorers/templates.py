@@ -100,7 +100,9 @@ def render_chat(row: Row, encoder: TextEncoder) -> Rendered:
         encoder: Renders the template.
     """
     messages = [{"role": "system", "content": row.system}] if row.system else []
-    contexts, responses, header = [], [], ""
+    contexts: list[str] = []
+    responses: list[str] = []
+    header = ""
     for turn in row.turns:
         if turn.role in ("assistant", "function"):
             context = encoder.render(messages, True)

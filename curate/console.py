@@ -1,0 +1,227 @@
+"""What the commands show: progress on stderr, tables, errors with their exit code."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from curate.errors import CuratrainError
+
+if TYPE_CHECKING:
+    import typer
+    from rich.console import Console
+    from rich.progress import ProgressColumn, Task
+
+EVERY_SECONDS = 30.0
+_INTERRUPTED = 130
+
+
+@functools.cache
+def stderr() -> Console:
+    """Return the console of progress, notes and errors."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+@functools.cache
+def stdout() -> Console:
+    """Return the console of results; 100 columns where the output is no terminal."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+
+
+def say(text: str) -> None:
+    """Write one line to stderr, as it is: nothing in it is markup.
+
+    Args:
+        text: The line.
+    """
+    stderr().print(text, markup=False, soft_wrap=True)
+
+
+def show_table(
+    lines: Sequence[Sequence[object]], header: Sequence[str] = (), on: Console | None = None
+) -> None:
+    """Print a table; whole numbers get separators and stand to the right.
+
+    Args:
+        lines: Cells, line by line.
+        header: Names of the columns.
+        on: stdout if not given.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD if header else None, show_header=bool(header))
+    for place, cell in enumerate(lines[0] if lines else header):
+        number = isinstance(cell, int | float)
+        name = header[place] if header else ""
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    for line in lines:
+        table.add_row(*(Text(_shown(cell)) for cell in line))
+    (on or stdout()).print(table)
+
+
+def _shown(cell: object) -> str:
+    if isinstance(cell, float):
+        return f"{cell:.4f}"
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)
+
+
+def counts_table(counts: Mapping[str, Any], on: Console | None = None) -> None:
+    """Print how many rows went where.
+
+    Args:
+        counts: `read`, `scored`, `kept` and `dropped` {reason: rows}.
+        on: stdout if not given.
+    """
+    lines: list[tuple[str, int]] = [("read", counts["read"]), ("scored", counts["scored"])]
+    lines += [(f"dropped: {reason}", rows) for reason, rows in counts["dropped"].items()]
+    show_table([*lines, ("kept", counts["kept"])], on=on)
+
+
+class Bar:
+    """One progress bar on a terminal or in a notebook: share, rows/s, time left."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
+
+        # Batches differ in length: time left is by tokens, of which each costs about the same.
+        self._progress = Progress(
+            "scoring",
+            BarColumn(),
+            TaskProgressColumn(),
+            _rate_column(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=stderr(),
+            speed_estimate_period=120,
+        )
+
+    def start(self, rows: int, total: int, done: int) -> None:
+        """Show the bar."""
+        if total == done:
+            return
+        self._progress.start()
+        self._task = self._progress.add_task("", total=total, completed=done, rows=rows)
+
+    def advance(self, tokens: int) -> None:
+        """Move the bar."""
+        self._progress.advance(self._task, tokens)
+
+    def stop(self) -> None:
+        """Leave the bar as it is."""
+        self._progress.stop()
+
+
+def _rate_column() -> ProgressColumn:
+    from rich.progress import ProgressColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            if not speed or not task.total:
+                return Text("? rows/s")
+            return Text(f"{speed * task.fields['rows'] / task.total:,.1f} rows/s")
+
+    return Rate()
+
+
+class Lines:
+    """Progress without a terminal: a line every 30 seconds."""
+
+    def __init__(self, every: float = EVERY_SECONDS) -> None:
+        self._every = every
+
+    def start(self, rows: int, total: int, done: int) -> None:
+        """Remember what is to be done."""
+        self._rows, self._total, self._done = rows, max(1, total), done
+        self._began, self._first = time.monotonic(), done
+        self._last = self._began
+
+    def advance(self, tokens: int) -> None:
+        """Count, and write a line if it is time."""
+        self._done += tokens
+        now = time.monotonic()
+        if now - self._last >= self._every:
+            self._last = now
+            speed = (self._done - self._first) / (now - self._began)
+            left = (self._total - self._done) / speed
+            say(
+                f"scoring: {self._done / self._total:.0%}, "
+                f"{speed * self._rows / self._total:,.1f} rows/s, {left / 60:.0f} min left"
+            )
+
+    def stop(self) -> None:
+        """Nothing to tidy up."""
+
+
+def progress() -> Bar | Lines:
+    """Return the progress that fits where stderr goes."""
+    return Bar() if stderr().is_terminal or stderr().is_jupyter else Lines()
+
+
+def show_version_or_help(context: typer.Context, version: bool) -> None:
+    """Do what a command does that was called without one of its own commands.
+
+    Args:
+        context: Of the call.
+        version: Whether --version was given.
+    """
+    import typer
+
+    if version:
+        import importlib.metadata
+
+        typer.echo(f"curatrain {importlib.metadata.version('curatrain')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def run(main: Callable[[], object]) -> None:
+    """Run a command and end the process: 0, its own exit code, 2 for what a user can put right.
+
+    Args:
+        main: The command line, without an error handling of its own.
+    """
+    with _told():
+        code = main()
+        sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    from typer import Abort
+    from typer.exceptions import TyperException
+
+    try:
+        yield
+    except CuratrainError as error:
+        say(f"error: {error}")
+        sys.exit(error.exit_code)
+    except TyperException as error:
+        context = getattr(error, "ctx", None)
+        more = f"; `{context.command_path} --help` shows what is allowed" if context else ""
+        say(f"error: {_one_line(error)}{more}")
+        sys.exit(2)
+    except (KeyboardInterrupt, Abort):
+        say("stopped; give the same command again and it goes on from here")
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        # Who reads our output has left: `curate models | head` is no error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _one_line(error: Any) -> str:
+    return " ".join(str(error.format_message()).split()).rstrip(".")

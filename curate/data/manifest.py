@@ -1,0 +1,57 @@
+"""What made an output: recipe, parameters, inputs, counts, versions."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+_NAMED = ("curatrain", "numpy", "pyarrow", "torch", "transformers", "tokenizers")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes, and of Python."""
+    found = {"python": platform.python_version()}
+    for name in _NAMED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file in hex.
+
+    Args:
+        path: The file.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def to_json(manifest: dict[str, Any]) -> str:
+    """Return a manifest as text, real Chinese and a line for each entry.
+
+    Args:
+        manifest: Its entries.
+    """
+    return json.dumps(manifest, ensure_ascii=False, indent=2) + "\n"
+
+
+def read_manifest(folder: Path, name: str) -> dict[str, Any] | None:
+    """Return the manifest of an emitted data set, None if it has none that can be read.
+
+    Args:
+        folder: Where it lies.
+        name: Of the data set.
+    """
+    path = folder / f"{name}.manifest.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,122 @@
+"""From files to rows: each file is parsed once into a memory-mapped table in the cache folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from curate.data.bundled import find_bundled
+from curate.data.rows import Rows
+from curate.data.shape import Shape
+from curate.data.store import Stored, stored
+from curate.errors import DataError, UsageError
+
+PathLike = str | os.PathLike[str]
+# What curate and LLaMA-Factory write beside the data; never rows.
+_NOT_ROWS = ("dataset_info.json", ".manifest.json", ".scores.parquet", ".lock")
+_AGREE = ("format", "formatting", "ranking", "tags")
+
+
+def read(paths: PathLike | Iterable[PathLike]) -> Rows:
+    """Read instruction data: one file, several, or folders of them.
+
+    What a file holds is told from its content, never from its name. The second time, a file is
+    not parsed again.
+
+    Args:
+        paths: Files and folders; a folder stands for all files in and below it.
+
+    Raises:
+        DataError: Missing, empty, broken, in no known format, or files that do not go together.
+
+    Example:
+        >>> rows = curate.read("huatuo.json")
+        >>> len(rows), rows[0].prompt
+        (5000, '高血压患者能吃党参吗？')
+    """
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not given:
+        raise UsageError("no input: give at least one file or folder")
+    files = [(name, path) for each in given for name, path in _files(Path(each).expanduser())]
+    _refuse_repeats(files)
+    parts = [stored(path, name) for name, path in files]
+    shape = _common(parts)
+    table = pa.concat_tables([part.table for part in parts])
+    return Rows(shape, tuple(part.source for part in parts), table)
+
+
+def _files(path: Path) -> list[tuple[str, Path]]:
+    """Return the files that a path stands for, each with the name to call it by."""
+    if path.is_dir():
+        inside = sorted(each for each in path.rglob("*") if each.is_file())
+        names = [(str(each.relative_to(path)), each) for each in inside]
+        found = [(name, each) for name, each in names if _may_hold_rows(Path(name))]
+        if not found:
+            raise DataError(f"folder '{path}' holds no data files; give a file, or another folder")
+        return found
+    real = path if path.exists() else find_bundled(path)
+    if real is None:
+        here = f"; the folder '{path.parent}' is there" if path.parent.is_dir() else ""
+        raise DataError(f"no file '{path}'{here}{_similar(path)}; give an existing file or folder")
+    if not real.is_file():
+        raise DataError(f"'{path}' is neither a file nor a folder; save what it holds to a file")
+    return [(path.name, real)]
+
+
+def _may_hold_rows(name: Path) -> bool:
+    hidden = any(part.startswith(".") for part in name.parts)
+    plain = name.name.upper().startswith(("README", "LICENSE"))
+    return not (hidden or plain or name.name.endswith(_NOT_ROWS))
+
+
+def _similar(path: Path) -> str:
+    from curate.errors import did_you_mean
+
+    if not path.parent.is_dir():
+        return ""
+    return did_you_mean(path.name, (each.name for each in path.parent.iterdir()))
+
+
+def _refuse_repeats(files: list[tuple[str, Path]]) -> None:
+    seen: set[Path] = set()
+    for name, path in files:
+        real = path.resolve()
+        if real in seen:
+            raise UsageError(
+                f"'{name}' is given twice; give it once (`curate mix --shortage repeat` is what "
+                "repeats rows on purpose)"
+            )
+        seen.add(real)
+
+
+def _common(parts: list[Stored]) -> Shape:
+    """Return the one shape that all files have; columns that only some have may be added."""
+    first = parts[0]
+    shape = first.shape
+    for part in parts[1:]:
+        clash = [name for name in _AGREE if getattr(shape, name) != getattr(part.shape, name)]
+        mine, theirs = shape.columns, part.shape.columns
+        clash += [name for name in mine.keys() & theirs.keys() if mine[name] != theirs[name]]
+        # A row without a verdict among rows with one would be trained on as plain SFT.
+        clash += ["kto_tag"] if ("kto_tag" in mine) != ("kto_tag" in theirs) else []
+        if clash:
+            raise DataError(
+                f"{first.source.name} and {part.source.name} have different shapes: "
+                f"{shape} and {part.shape}. One emitted file has one shape; "
+                "give files of one shape together and the others in a run of their own"
+            )
+        shape = replace(shape, columns={**theirs, **mine})
+    return shape
+
+
+def sources_as_dicts(rows: Rows) -> list[dict[str, object]]:
+    """Return the sources as a manifest has them.
+
+    Args:
+        rows: Any rows.
+    """
+    return [asdict(source) for source in rows.sources]

@@ -1,0 +1,162 @@
+"""A row as scorers see it, and many rows on disk that look like one list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.data.formats import formats
+from curate.data.ids import id_of, occurrences
+from curate.data.shape import STRUCTURAL, Parsed, Shape, Source, Turn
+
+CHUNK = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: where it stands, what it says, and the value it was read from.
+
+    Attributes:
+        id: 16 hex digits of its content, and a number from the second equal row on.
+        position: Place among all rows, from 0.
+        source: Name of its file.
+        where: Its place in that file, for people.
+        value: The original row.
+        parsed: The canonical view.
+    """
+
+    id: str
+    position: int
+    source: str
+    where: str
+    value: Any
+    parsed: Parsed
+
+    @property
+    def system(self) -> str:
+        """The system prompt, '' without one."""
+        return self.parsed.system
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """All messages but a leading system message."""
+        return self.parsed.turns
+
+    @property
+    def input(self) -> str:
+        """Alpaca's input, which is also part of the last user turn."""
+        return self.parsed.input
+
+    @property
+    def flaw(self) -> str:
+        """Why the row cannot be trained on, '' if it can."""
+        return self.parsed.flaw
+
+    @property
+    def prompt(self) -> str:
+        """The last thing that was asked."""
+        asked = (t.content for t in reversed(self.turns) if t.role in ("user", "observation"))
+        return next(asked, "")
+
+    @property
+    def response(self) -> str:
+        """The last answer; the preferred one of a ranking row."""
+        if self.parsed.chosen is not None:
+            return self.parsed.chosen
+        said = (t.content for t in reversed(self.turns) if t.role in ("assistant", "function"))
+        return next(said, "")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one shape, memory-mapped: what is held in memory is 8 bytes a row.
+
+    Attributes:
+        shape: Keys and role names, for dataset_info.json.
+        sources: The files, in the order in which their rows follow each other.
+        table: Columns `raw` (the original row as JSON), `hash`, `flaw` and `where`.
+    """
+
+    shape: Shape
+    sources: tuple[Source, ...]
+    table: pa.Table
+
+    def __len__(self) -> int:
+        """Return how many rows there are."""
+        return int(self.table.num_rows)
+
+    def __getitem__(self, position: int) -> Row:
+        """Return one row; negative positions count from the end."""
+        size = len(self)
+        if not -size <= position < size:
+            raise IndexError(f"row {position} of {size}")
+        position %= size
+        return next(self._rows(position, self.table.slice(position, 1)))
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield every row in order."""
+        for start in range(0, len(self), CHUNK):
+            yield from self._rows(start, self.table.slice(start, CHUNK))
+
+    @cached_property
+    def hashes(self) -> NDArray[np.uint64]:
+        """Content hashes, shape (n,)."""
+        column: NDArray[np.uint64] = self.table.column("hash").to_numpy()
+        return column
+
+    @cached_property
+    def repeats(self) -> NDArray[np.int64]:
+        """Equal rows before each row, shape (n,)."""
+        return occurrences(self.hashes)
+
+    @cached_property
+    def ids(self) -> NDArray[np.object_]:
+        """Ids of all rows, shape (n,); made when they are asked for."""
+        pairs = zip(self.hashes.tolist(), self.repeats.tolist(), strict=True)
+        return np.array([id_of(content, times) for content, times in pairs], dtype=object)
+
+    @cached_property
+    def _ends(self) -> NDArray[np.int64]:
+        return np.cumsum([source.rows for source in self.sources])
+
+    def source_of(self, position: int) -> Source:
+        """Return the file that a row came from.
+
+        Args:
+            position: Place among all rows.
+        """
+        return self.sources[int(np.searchsorted(self._ends, position, side="right"))]
+
+    def flaws(self) -> dict[str, int]:
+        """Return how many rows have each flaw, the most frequent first."""
+        counted = self.table.column("flaw").value_counts().to_pylist()
+        found = {each["values"]: each["counts"] for each in counted if each["values"]}
+        return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
+
+    def _rows(self, start: int, part: pa.Table) -> Iterator[Row]:
+        parse = formats()[self.shape.format].parse
+        columns = (part.column(name).to_pylist() for name in ("raw", "hash", "flaw", "where"))
+        for offset, (raw, content, flaw, where) in enumerate(zip(*columns, strict=True)):
+            position = start + offset
+            value = json.loads(raw)
+            # A structural flaw was found before any parsing and leaves nothing to parse.
+            view = Parsed() if flaw in STRUCTURAL else parse(value, self.shape)
+            parsed = replace(view, flaw=flaw)
+            name = id_of(content, int(self.repeats[position]))
+            yield Row(name, position, self.source_of(position).name, where, value, parsed)
+
+    def __repr__(self) -> str:
+        names = ", ".join(source.name for source in self.sources)
+        return f"{len(self):,} rows from {names}: {self.shape}"
+
+    def _repr_html_(self) -> str:
+        from curate.data.describe import describe, to_html
+
+        return to_html(describe(self))

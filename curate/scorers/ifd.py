@@ -1,0 +1,143 @@
+"""IFD: how much the instruction helps the model to expect the response.
+
+Two published formulas bear the name. Cherry_LLM (arXiv 2308.12032, eq. 4) divides mean losses,
+Superfiltering (arXiv 2402.00530) divides perplexities; their order differs, so both are kept,
+each in a column named after it. What deviates from the authors' programs, on purpose:
+
+- prompt and response are tokenised apart, so no token lies across the border;
+- the response's header stays in the pass without instruction, in every template that has one;
+- with `none` both passes begin with BOS, so the first response token is scored in both;
+- a row that does not fit into max_length gets no score instead of the score of a part of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.data.rows import Rows
+from curate.errors import UsageError
+from curate.models.protocols import LikelihoodModel
+from curate.scorers.contract import Engine, Scores
+from curate.scorers.likelihood import Likelihoods, likelihoods
+from curate.scorers.templates import TEMPLATES, choose_template
+
+NAME = "ifd"
+
+
+@dataclass(frozen=True)
+class IFDParams:
+    """What decides the numbers, besides rows and model.
+
+    Attributes:
+        template: `chat`, `alpaca`, `none`, or `auto` (chat where the model has a template).
+        max_length: Tokens of prompt and response together that are scored.
+    """
+
+    template: str = "auto"
+    max_length: int = 1024
+
+
+def ifd_loss(prompted: NDArray[np.float64], alone: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return Cherry_LLM's IFD, the ratio of mean losses (arXiv 2308.12032, eq. 4).
+
+    Args:
+        prompted: (n,) mean NLL of the response given the prompt, nats a token.
+        alone: (n,) mean NLL of the same tokens without the prompt, nats a token.
+
+    Example:
+        >>> ifd_loss(np.array([1.0]), np.array([2.0]))
+        array([0.5])
+    """
+    return prompted / alone
+
+
+def ifd_ppl(prompted: NDArray[np.float64], alone: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return Superfiltering's IFD, the ratio of perplexities (arXiv 2402.00530).
+
+    Args:
+        prompted: (n,) mean NLL of the response given the prompt, nats a token.
+        alone: (n,) mean NLL of the same tokens without the prompt, nats a token.
+
+    Example:
+        >>> ifd_ppl(np.array([1.0]), np.array([2.0])).round(4)
+        array([0.3679])
+    """
+    ratio: NDArray[np.float64] = np.exp(prompted - alone)
+    return ratio
+
+
+def score(
+    rows: Rows, params: IFDParams, model: LikelihoodModel, engine: Engine, scratch: Path
+) -> Scores:
+    """Score every row; what cannot be scored gets NaN and a status that says why.
+
+    Args:
+        rows: What to score.
+        params: Template and length.
+        model: Gives likelihoods.
+        engine: Runs the model over the rows.
+        scratch: Folder for the tokens while the model runs.
+
+    Raises:
+        UsageError: The template is unknown, or max_length is out of the model's range.
+        ModelError: The model's chat template takes none of the rows.
+    """
+    if not 2 <= params.max_length <= model.max_positions:
+        raise UsageError(
+            f"--max-length {params.max_length}: {model.name} takes 2 to {model.max_positions:,} "
+            "tokens"
+        )
+    name = choose_template(params.template, model.encoder)
+    found = likelihoods(rows, TEMPLATES[name], params.max_length, model, engine, scratch)
+    prompted, alone = found.mean(found.turn_prompted), found.mean(found.turn_alone)
+    wrong = (found.turns > 0) & ~(np.isfinite(prompted) & np.isfinite(alone) & (alone > 0))
+    found.status[wrong] = "non_finite"
+    prompted[wrong] = alone[wrong] = np.nan
+    return Scores(found.status, _columns(found, prompted, alone), _notes(found, params.max_length))
+
+
+def _columns(
+    found: Likelihoods, prompted: NDArray[np.float64], alone: NDArray[np.float64]
+) -> dict[str, pa.Array]:
+    per_turn = found.turn_prompted / found.turn_tokens, found.turn_alone / found.turn_tokens
+    return {
+        "prompt_tokens": _counts(found.prompt_tokens),
+        "response_tokens": _counts(found.response_tokens),
+        "nll_prompted": pa.array(prompted),
+        "nll_alone": pa.array(alone),
+        "ifd_loss": pa.array(ifd_loss(prompted, alone)),
+        "ifd_ppl": pa.array(ifd_ppl(prompted, alone)),
+        "turn_tokens": _lists(found.turns, pa.array(found.turn_tokens.astype(np.int32))),
+        "turn_nll_prompted": _lists(found.turns, pa.array(per_turn[0])),
+        "turn_nll_alone": _lists(found.turns, pa.array(per_turn[1])),
+    }
+
+
+def _counts(tokens: NDArray[np.int64]) -> pa.Array:
+    return pa.array(tokens.astype(np.int32), mask=tokens < 0)
+
+
+def _lists(sizes: NDArray[np.int64], values: pa.Array) -> pa.Array:
+    """Return one list a row; rows that were not scored have none."""
+    offsets = pa.array(np.concatenate(([0], np.cumsum(sizes))).astype(np.int32))
+    return pa.ListArray.from_arrays(offsets, values, mask=pa.array(sizes == 0))
+
+
+def _notes(found: Likelihoods, longest: int) -> tuple[str, ...]:
+    notes = []
+    long = found.status == "truncated"
+    if long.any():
+        needed = int((found.prompt_tokens + found.response_tokens)[long].max())
+        notes.append(
+            f"{int(long.sum()):,} of the rows are longer than --max-length {longest:,} tokens and "
+            f"have no score; the longest has {needed:,}"
+        )
+    if found.refusal:
+        refused = int((found.status == "template_refused").sum())
+        notes.append(f"{refused:,} of the rows were not scored: {found.refusal}")
+    return tuple(notes)

@@ -1,0 +1,211 @@
+"""What a recipe gives back: every row, its scores, and whether and why it was left out."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from curate.data.emit import check_target, default_name, write
+from curate.data.manifest import versions
+from curate.data.read import sources_as_dicts
+from curate.data.rows import Row, Rows
+from curate.scorers.contract import OK, Scores
+from curate.selectors.choice import Choice
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+EXCERPT = 60
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How many rows went where; `read` is `kept` plus all of `dropped`.
+
+    Attributes:
+        read: Rows of the input.
+        scored: Rows with a score.
+        kept: Rows chosen.
+        dropped: Reason to the rows it left out.
+    """
+
+    read: int
+    scored: int
+    kept: int
+    dropped: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A choice among rows.
+
+    Attributes:
+        recipe: Name of what chose.
+        params: Its parameters, a frozen dataclass.
+        rows: All rows.
+        scored: Status and score columns, a line a row.
+        choice: A reason for every row that is left out.
+        ranked_by: The score column that the choice was made by, the higher the better.
+        model: Name, fingerprint and dtype of what computed the scores.
+        notes: What a user should be told, a sentence each.
+        seconds: Wall time of scoring and choosing.
+    """
+
+    recipe: str
+    params: Any
+    rows: Rows
+    scored: Scores
+    choice: Choice
+    ranked_by: str
+    model: dict[str, str]
+    notes: tuple[str, ...] = ()
+    seconds: float = field(default=0.0, compare=False)
+
+    def summary(self) -> Summary:
+        """Return the counts: read, scored, kept, and dropped by reason."""
+        scored = int((self.scored.status == OK).sum())
+        kept = int(self.choice.kept.sum())
+        return Summary(len(self.rows), scored, kept, self.choice.counts())
+
+    def table(self) -> pa.Table:
+        """Return one line for each row: id, row, source, status, kept, reason, then the scores."""
+        names = [self.rows.source_of(position).name for position in range(len(self.rows))]
+        first = {
+            "id": pa.array(self.rows.ids, pa.string()),
+            "row": pa.array(np.arange(len(self.rows))),
+            "source": pa.array(names, pa.string()),
+            "status": pa.array(self.scored.status, pa.string()),
+            "kept": pa.array(self.choice.kept),
+            "reason": pa.array(self.choice.reason, pa.string()),
+        }
+        return pa.table({**first, **self.scored.columns})
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """The table as a pandas DataFrame."""
+        frame: pd.DataFrame = self.table().to_pandas()
+        return frame
+
+    def top(self, n: int = 5) -> pd.DataFrame:
+        """Return the n kept rows with the highest scores, highest first.
+
+        Args:
+            n: How many.
+        """
+        return self._excerpts(self.choice.kept, n)
+
+    def nearest_misses(self, n: int = 5) -> pd.DataFrame:
+        """Return the n rows that missed the budget by least, nearest first.
+
+        Args:
+            n: How many.
+        """
+        return self._excerpts(self.choice.reason == "below_cut", n)
+
+    def threshold(self) -> float:
+        """Return the lowest score that was kept; NaN if nothing was."""
+        kept = self.scored.values(self.ranked_by)[self.choice.kept]
+        return float(kept.min()) if len(kept) else float("nan")
+
+    def plot(self) -> Figure:
+        """Return a figure of the scores: kept, dropped, and the cut between them."""
+        from curate.report.figures import distribution
+
+        return distribution(
+            self.scored.values(self.ranked_by), self.choice.kept, self.threshold(), self.ranked_by
+        )
+
+    def manifest(self) -> dict[str, Any]:
+        """Return what made this choice, without the output."""
+        summary = self.summary()
+        return {
+            "recipe": self.recipe,
+            "params": dataclasses.asdict(self.params),
+            "sources": sources_as_dicts(self.rows),
+            "shape": self.rows.shape.as_dict(),
+            "model": self.model,
+            "counts": dataclasses.asdict(summary),
+            "ranked_by": self.ranked_by,
+            "threshold": self.threshold() if summary.kept else None,
+            "notes": list(self.notes),
+            "versions": versions(),
+            "wall_seconds": round(self.seconds, 1),
+        }
+
+    def _excerpts(self, among: Any, n: int) -> pd.DataFrame:
+        import pandas as pd
+
+        values = self.scored.values(self.ranked_by)
+        places = np.flatnonzero(among)
+        order = np.lexsort((self.rows.ids[places].astype(str), -values[places]))
+        rows = [self.rows[position] for position in places[order[: max(0, n)]].tolist()]
+        return pd.DataFrame(
+            [_excerpt(row, self.ranked_by, float(values[row.position])) for row in rows],
+            columns=["id", "source", self.ranked_by, "prompt", "response"],
+        )
+
+    def __repr__(self) -> str:
+        counts = self.summary()
+        dropped = ", ".join(f"{count:,} {reason}" for reason, count in counts.dropped.items())
+        return f"{self.recipe}: {counts.kept:,} of {counts.read:,} rows kept; dropped {dropped}"
+
+    def _repr_html_(self) -> str:
+        from curate.report.tables import selection_html
+
+        return selection_html(self)
+
+
+def _excerpt(row: Row, column: str, value: float) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "source": row.source,
+        column: value,
+        "prompt": _short(row.prompt),
+        "response": _short(row.response),
+    }
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= EXCERPT else line[: EXCERPT - 1] + "…"
+
+
+def emit(
+    selection: Selection,
+    output: str | Path = "data",
+    name: str | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write the kept rows, their scores, the dataset_info.json entry and the manifest.
+
+    Args:
+        selection: What a recipe gave.
+        output: Folder.
+        name: Of the data set; the first source's stem and the recipe if not given.
+        overwrite: Replace a data set of that name that another recipe made.
+
+    Raises:
+        OutputError: The folder cannot be written, or the name is another recipe's.
+
+    Example:
+        >>> curate.emit(cherry, "data", name="medical_cherry")
+        [PosixPath('data/medical_cherry.jsonl'), ...]
+    """
+    folder = Path(output)
+    called = name or default_name(Path(selection.rows.sources[0].name), selection.recipe)
+    check_target(folder, called, selection.recipe, overwrite)
+    files = write(
+        folder,
+        called,
+        selection.rows,
+        selection.choice.kept,
+        selection.table(),
+        selection.manifest(),
+    )
+    return [folder / file for file in files]

@@ -1,0 +1,53 @@
+"""Which rows are kept, and for every other row why it is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One line for each row, in input order.
+
+    Attributes:
+        reason: (n,) why the row is left out; '' for a row that is kept.
+    """
+
+    reason: NDArray[np.object_]
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """Whether each row is kept, shape (n,)."""
+        kept: NDArray[np.bool_] = self.reason == ""
+        return kept
+
+    def without(self, rows: NDArray[np.bool_], reason: str) -> Choice:
+        """Return the choice without those rows; rows left out before keep their first reason.
+
+        Args:
+            rows: (n,) which to leave out.
+            reason: Why.
+        """
+        return Choice(np.where(rows & self.kept, reason, self.reason).astype(object))
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows each reason left out, the most frequent first."""
+        reasons, counts = np.unique(self.reason[~self.kept].astype(str), return_counts=True)
+        pairs = zip(reasons.tolist(), counts.tolist(), strict=True)
+        return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
+
+
+def scored(status: NDArray[np.object_]) -> Choice:
+    """Return the choice of all rows that have a score; the others' status is their reason.
+
+    Args:
+        status: (n,) of a scorer.
+
+    Example:
+        >>> scored(np.array(["ok", "truncated"], dtype=object)).reason.tolist()
+        ['', 'truncated']
+    """
+    return Choice(np.where(status == "ok", "", status).astype(object))

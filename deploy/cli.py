@@ -1,0 +1,25 @@
+"""The command `deploy`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from curate import console
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    """Merge, quantise and serve a trained model. Its commands are not there yet."""
+    console.show_version_or_help(context, version)
+
+
+def main() -> None:
+    """Run the command line."""
+    console.run(lambda: app(standalone_mode=False))

@@ -1,0 +1,48 @@
+"""What all tests share: the cache of converted models, real data where it is there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+SAMPLE = ROOT / "mixtures" / "samples" / "huatuo.json"
+
+
+@pytest.fixture
+def scratch_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of this test's own, empty."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("CURATRAIN_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def write_json(tmp_path: Path) -> Callable[..., Path]:
+    """Write rows to a JSON file and return its path."""
+
+    def write(rows: list[Any], name: str = "rows.json") -> Path:
+        path = tmp_path / name
+        path.write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def curate_command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `curate` in a process of its own."""
+
+    def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "curate", *map(str, arguments)]
+        options = {"capture_output": True, "text": True, "timeout": 300, **options}
+        return subprocess.run(command, check=False, **options)
+
+    return run

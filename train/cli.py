@@ -1,0 +1,29 @@
+"""The command `train`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from curate import console
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    """Fine-tune on an emitted data set. Its stages are not there yet.
+
+    LLaMA-Factory reads what `curate` writes:
+    llamafactory-cli train … --dataset_dir data --dataset NAME
+    """
+    console.show_version_or_help(context, version)
+
+
+def main() -> None:
+    """Run the command line."""
+    console.run(lambda: app(standalone_mode=False))
