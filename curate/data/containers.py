@@ -13,6 +13,12 @@ from curate.errors import DataError
 
 __all__ = ["Container", "Record", "container_of", "records"]
 
+# Characters that tell what a file is.
+START = 1 << 10
+# What may stand before the first row: white space, and marks of files that were put together.
+_BLANK = " \t\r\n\v\f\u3000\ufeff"
+_WEB = ("<!doctype html", "<html")
+_POINTER = "version https://git-lfs.github.com/"
 Container = Literal["json", "jsonl", "json-values", "csv", "parquet", "arrow"]
 
 
@@ -33,18 +39,35 @@ def container_of(path: Path, sniffed: Sniffed) -> Container:
     if sniffed.encoding == "binary":
         with path.open("rb") as file:
             return "parquet" if file.read(4) == b"PAR1" else "arrow"
-    with path.open(encoding=sniffed.encoding, newline="\n") as text:
-        while line := text.readline(LIMIT):
-            if line.strip():
-                break
-    start = line.lstrip()[:1]
+    start, line = _first_line(path, sniffed)
     if not start:
         raise DataError(f"{path.name} is empty; fetch it again or leave it out")
-    if start == "[":
+    if start.lower().startswith(_WEB):
+        raise DataError(f"{path.name} is a web page; open its address and fetch the file it links")
+    if start.startswith(_POINTER):
+        raise DataError(
+            f"{path.name} is a pointer to a file in Git LFS, not the file; run `git lfs pull`, "
+            "or fetch it from the web page of the repository"
+        )
+    if start[0] == "[":
         return "json"
-    if start == "{":
+    if start[0] == "{":
         return "jsonl" if is_whole(line) else "json-values"
     return "csv"
+
+
+def _first_line(path: Path, sniffed: Sniffed) -> tuple[str, str]:
+    """Return the first characters that are no white space, and their line if it is an object."""
+    with path.open(encoding=sniffed.encoding, newline="\n") as text:
+        while line := text.readline(START):
+            if start := line.lstrip(_BLANK):
+                break
+        else:
+            return "", ""
+        # A whole array may stand on one line, which nobody needs in memory.
+        if start[0] == "{" and not line.endswith("\n"):
+            line += text.readline(LIMIT)
+        return start, line.lstrip(_BLANK)
 
 
 def records(path: Path, sniffed: Sniffed, container: Container) -> Iterator[Record]:

@@ -20,18 +20,47 @@ def content_hash(parsed: Parsed, value: Any) -> int:
     Args:
         parsed: Its canonical view. Alpaca's `input` does not count, it is in the last user turn:
             a row has the same hash as alpaca and as sharegpt.
-        value: The original row, which is hashed in its place where there is no canonical view.
+        value: The original row: its pictures and KTO's verdict count too, and where there is no
+            canonical view, it is hashed whole.
     """
-    if parsed.flaw not in STRUCTURAL:
-        value = {
+    if parsed.flaw in STRUCTURAL:
+        said = _given(value)
+    else:
+        said = _beside(value) | {
             "system": parsed.system,
             "turns": [[turn.role, turn.content] for turn in parsed.turns],
-            "tools": parsed.tools,
+            "tools": _tools(parsed.tools),
             "chosen": parsed.chosen,
             "rejected": parsed.rejected,
         }
-    digest = hashlib.sha256(_canonical(value).encode("utf-8", "surrogatepass")).digest()
+    digest = hashlib.sha256(_canonical(said).encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big")
+
+
+def _given(value: Any) -> Any:
+    """Return a value without its nulls: parquet has one for every key that a row lacks."""
+    if isinstance(value, dict):
+        return {key: _given(each) for key, each in value.items() if each is not None}
+    return [_given(each) for each in value] if isinstance(value, list) else value
+
+
+def _beside(value: Any) -> dict[str, Any]:
+    """Return what a row has beside its text: the same words on another picture are another row."""
+    if not isinstance(value, dict):
+        return {}
+    media = {key: value[key] for key in ("images", "videos", "audios") if value.get(key)}
+    verdict = value.get("kto_tag", value.get("label"))
+    return media | ({"verdict": verdict} if isinstance(verdict, bool) else {})
+
+
+def _tools(text: str) -> Any:
+    """Return descriptions of tools as JSON where they are JSON: the order of keys is no content."""
+    if not text:
+        return text
+    try:
+        return _given(json.loads(text))
+    except (ValueError, RecursionError):
+        return text
 
 
 def occurrences(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:

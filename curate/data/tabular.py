@@ -6,6 +6,7 @@ import csv
 import datetime
 import decimal
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,7 +17,8 @@ from curate.data.json_stream import LIMIT, Record
 from curate.errors import DataError
 
 BATCH = 1000
-# Key of the fields that have no column, a list; a row that has it has a wrong number of fields.
+# Key of the fields that have no column. Where it is a list, the row has a wrong number of fields;
+# where it is a text, it is a column without a name, which pandas gives to its index.
 SURPLUS = ""
 _END = "\x00end\x00"
 
@@ -34,22 +36,24 @@ def csv_rows(stream: TextIO, name: str) -> Iterator[Record]:
         DataError: A quote is never closed, a field is too long or a column has two meanings.
     """
     csv.field_size_limit(max(csv.field_size_limit(), LIMIT))
-    header_line = next((line for line in stream if line.strip()), "")
+    lines = ((place, line) for place, line in enumerate(stream) if line.strip())
+    blank, header_line = next(lines, (0, ""))
     # The header may itself be quoted over several lines, so it is read again with the rest.
     reader = csv.reader(_ended(header_line, stream), delimiter=_delimiter(header_line))
-    line = 1
+    header: list[str] = []
+    line = blank + 1
     try:
-        header = next(reader)
-        _check_header(header, name)
-        line += reader.line_num
         for fields in reader:
             if fields == [_END]:
                 return
             if fields and fields[-1].endswith(_END):
                 break
-            if fields:
+            if not header:
+                header = fields
+                _check_header(header, name)
+            elif fields:
                 yield Record(_named(header, fields), f"line {line}")
-            line = reader.line_num + 1
+            line = blank + reader.line_num + 1
     except csv.Error as error:
         raise DataError(
             f"{name}, row starting on line {line}: {error}; look for a quote that is not closed"
@@ -72,11 +76,12 @@ def _delimiter(header: str) -> str:
 
 
 def _check_header(header: list[str], name: str) -> None:
-    twice = sorted({column for column in header if header.count(column) > 1})
-    if twice:
-        raise DataError(
-            f"{name}: its first line names the column {twice[0]!r} twice; rename one of them"
-        )
+    for column in header:
+        if header.count(column) > 1:
+            raise DataError(
+                f"{name}: its first line names the column {column!r} twice; rename one of them, "
+                "or, if that line is a row already, put a line with the columns' names above it"
+            )
 
 
 def _named(header: list[str], fields: list[str]) -> dict[str, Any]:
@@ -96,12 +101,9 @@ def parquet_rows(path: Path) -> Iterator[Record]:
     Raises:
         DataError: It is damaged, or has a column of bytes.
     """
-    try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
-            _check_schema(file.schema_arrow, path.name)
-            yield from _dicts(file.iter_batches(batch_size=BATCH))
-    except pa.ArrowException as error:
-        raise DataError(_damaged(path, "parquet", error)) from None
+    with _readable(path, "parquet"), pq.ParquetFile(path, pre_buffer=False) as file:
+        _check_schema(file.schema_arrow, path.name)
+        yield from _dicts(file.iter_batches(batch_size=BATCH))
 
 
 def arrow_rows(path: Path) -> Iterator[Record]:
@@ -113,19 +115,30 @@ def arrow_rows(path: Path) -> Iterator[Record]:
     Raises:
         DataError: It is damaged, or has a column of bytes.
     """
+    with _readable(path, "arrow"), pa.memory_map(str(path)) as source:
+        if source.read(6) == b"ARROW1":
+            file = pa.ipc.open_file(source)
+            batches = (file.get_batch(each) for each in range(file.num_record_batches))
+        else:
+            source.seek(0)
+            file = pa.ipc.open_stream(source)
+            batches = iter(file)
+        _check_schema(file.schema, path.name)
+        yield from _dicts(batches)
+
+
+@contextmanager
+def _readable(path: Path, what: str) -> Iterator[None]:
+    """Tell of damage in our words; pyarrow tells of some as OSError, of bad text as ValueError."""
     try:
-        with pa.memory_map(str(path)) as source:
-            if source.read(6) == b"ARROW1":
-                file = pa.ipc.open_file(source)
-                batches = (file.get_batch(each) for each in range(file.num_record_batches))
-            else:
-                source.seek(0)
-                file = pa.ipc.open_stream(source)
-                batches = iter(file)
-            _check_schema(file.schema, path.name)
-            yield from _dicts(batches)
-    except pa.ArrowException as error:
-        raise DataError(_damaged(path, "arrow", error)) from None
+        yield
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise DataError(
+            f"{path.name} begins like {what} but cannot be read ({reason}); fetch it again"
+        ) from None
 
 
 def _dicts(batches: Iterable[Any]) -> Iterator[Record]:
@@ -146,8 +159,10 @@ def plain(value: Any) -> Any:
     Raises:
         TypeError: There is no such word (bytes, objects).
     """
-    if value is None or isinstance(value, str | bool | int | float):
+    if isinstance(value, str | bool | int | float):
         return value
+    if value is None or type(value).__name__ in ("NaTType", "NAType"):  # pandas' two, of no cell
+        return None
     if isinstance(value, dict):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -163,6 +178,10 @@ def plain(value: Any) -> Any:
 
 def _check_schema(schema: Any, name: str) -> None:
     for column in schema:
+        if schema.names.count(column.name) > 1:
+            raise DataError(
+                f"{name} has two columns named {column.name!r}; save it again with one renamed"
+            )
         if _has_bytes(column.type):
             raise DataError(
                 f"{name}: column {column.name!r} holds bytes ({column.type}), rows hold text; "
@@ -174,8 +193,3 @@ def _has_bytes(kind: Any) -> bool:
     if "binary" in str(kind) and not kind.num_fields:
         return True
     return any(_has_bytes(kind.field(each).type) for each in range(kind.num_fields))
-
-
-def _damaged(path: Path, what: str, error: Exception) -> str:
-    reason = str(error).splitlines()[0]
-    return f"{path.name} begins like {what} but cannot be read ({reason}); fetch it again"

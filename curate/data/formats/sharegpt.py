@@ -42,7 +42,7 @@ def detect(samples: list[dict[str, Any]]) -> Shape | None:
     words = Counter(
         message[role_tag]
         for row in samples
-        for message in (row.get(key) if isinstance(row.get(key), list) else ())
+        for message in _list(row.get(key))
         if isinstance(message, dict) and isinstance(message.get(role_tag), str)
     )
     if 2 * having < len(samples) or not any(
@@ -55,6 +55,10 @@ def detect(samples: list[dict[str, Any]]) -> Shape | None:
     shape = Shape(NAME, "sharegpt", {"messages": key}, tags, ranking)
     keys = {each for row in samples for each in row}
     return shape.with_columns(OPTIONAL, keys).with_columns(pair | kto_column(samples), keys)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _fits(row: dict[str, Any]) -> list[tuple[str, str, str]]:

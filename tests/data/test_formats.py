@@ -1,0 +1,179 @@
+import json
+
+import pytest
+
+from curate.data.formats import alpaca, formats, sharegpt
+from curate.data.shape import Parsed, Shape, Turn, kto_column, mostly, text_of, tools_of
+
+
+def user(text):
+    return Turn("user", text)
+
+
+def bot(text):
+    return Turn("assistant", text)
+
+
+def says(*pairs):
+    return [{"from": role, "value": text} for role, text in pairs]
+
+
+def test_every_format_is_found_and_keeps_the_contract():
+    assert list(formats())[:2] == ["alpaca", "sharegpt"]
+    for name, each in formats().items():
+        assert name == each.NAME
+        assert each.KEYS
+        assert each.detect([]) is None
+        assert each.detect([{}]) is None
+        assert each.detect([{"text": "x"}]) is None
+
+
+# Alpaca
+
+
+def test_alpaca_shape_names_the_columns_that_the_file_has():
+    row = {"instruction": "a", "input": "", "output": "b", "_id": 1}
+    assert alpaca.detect([row]) == Shape(
+        "alpaca", "alpaca", {"prompt": "instruction", "query": "input", "response": "output"}
+    )
+    late = [{"instruction": "a", "output": "b"}, {**row, "system": "s", "history": []}]
+    assert alpaca.detect(late).columns == {
+        "prompt": "instruction",
+        "query": "input",
+        "response": "output",
+        "system": "system",
+        "history": "history",
+    }
+
+
+def test_alpaca_preferences_and_verdicts():
+    pair = {"instruction": "a", "chosen": "b", "rejected": "c"}
+    assert alpaca.detect([pair]) == Shape(
+        "alpaca",
+        "alpaca",
+        {"prompt": "instruction", "chosen": "chosen", "rejected": "rejected"},
+        ranking=True,
+    )
+    verdict = {"instruction": "a", "output": "b", "kto_tag": True}
+    assert alpaca.detect([verdict]).columns["kto_tag"] == "kto_tag"
+    assert not alpaca.detect([verdict]).ranking
+
+
+@pytest.mark.parametrize("known", [1, 2, 3, 4])
+def test_half_of_the_rows_decide(known):
+    samples = [{"instruction": "a", "output": "b"}] * known + [{"x": 1}] * (4 - known)
+    assert (alpaca.detect(samples) is not None) == (known >= 2)
+    samples = [{"messages": says(("human", "a"))}] * known + [{"x": 1}] * (4 - known)
+    assert (sharegpt.detect(samples) is not None) == (known >= 2)
+
+
+SFT = Shape("alpaca", "alpaca", {"prompt": "instruction", "response": "output"})
+PAIRS = Shape("alpaca", "alpaca", {"prompt": "instruction"}, {}, ranking=True)
+
+
+@pytest.mark.parametrize(
+    ("row", "turns"),
+    [
+        ({"instruction": "a", "output": "b"}, (user("a"), bot("b"))),
+        ({"instruction": "a", "input": "x", "output": "b"}, (user("a\nx"), bot("b"))),
+        ({"instruction": "", "input": "x", "output": "b"}, (user("x"), bot("b"))),
+        ({"instruction": " a ", "input": None, "output": "b\n"}, (user(" a "), bot("b\n"))),
+        (
+            {"instruction": "c", "output": "d", "history": [["a", "b"]]},
+            (user("a"), bot("b"), user("c"), bot("d")),
+        ),
+    ],
+)
+def test_alpaca_turns(row, turns):
+    found = alpaca.parse(row, SFT)
+    assert found.turns == turns
+    assert found.flaw == ""
+    assert found.input == (row.get("input") or "")
+    assert (found.chosen, found.rejected) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("row", "flaw"),
+    [
+        ({"instruction": "a", "output": ""}, "empty_response"),
+        ({"instruction": "a", "output": " \n\u3000"}, "empty_response"),
+        ({"instruction": "a", "output": None}, "empty_response"),
+        ({"instruction": "a"}, "empty_response"),
+        ({"instruction": "", "output": "b"}, "empty_prompt"),
+        ({"output": "b", "input": " "}, "empty_prompt"),
+        ({"instruction": "", "output": ""}, "empty_response"),
+        ({"instruction": ["a"], "output": "b"}, "not_text"),
+        ({"instruction": "a", "output": 3}, "not_text"),
+        ({"instruction": "a", "output": float("nan")}, "not_text"),
+        ({"instruction": "a", "input": {}, "output": "b"}, "not_text"),
+        ({"instruction": "a", "output": "b", "history": "[]"}, "bad_history"),
+        ({"instruction": "a", "output": "b", "history": [["a"]]}, "bad_history"),
+        ({"instruction": "a", "output": "b", "history": [["a", None]]}, "bad_history"),
+        ({"instruction": "a", "output": "b", "history": ["ab"]}, "bad_history"),
+        ({"instruction": "a", "output": "b", "history": {"a": "b"}}, "bad_history"),
+        ({"instruction": "a", "output": "b", "history": ""}, ""),
+        ({"instruction": "a", "output": "b", "history": []}, ""),
+        ({"instruction": "a", "output": "b", "chosen": 3}, ""),
+    ],
+)
+def test_alpaca_flaws(row, flaw):
+    assert alpaca.parse(row, SFT).flaw == flaw
+
+
+def test_alpaca_preference():
+    row = {"instruction": "a", "chosen": "b", "rejected": "c", "output": "unused"}
+    found = alpaca.parse(row, PAIRS)
+    assert found == Parsed(turns=(user("a"),), chosen="b", rejected="c")
+    assert alpaca.parse({**row, "rejected": ""}, PAIRS).flaw == "empty_response"
+    assert alpaca.parse({**row, "chosen": ["b", "c"]}, PAIRS).flaw == "not_text"
+    assert alpaca.parse({"instruction": "a"}, PAIRS).flaw == "empty_response"
+
+
+# What formats share
+
+
+def test_shared_parts():
+    assert [text_of(each) for each in (None, "", "a", 3, ["a"])] == ["", "", "a", None, None]
+    assert [tools_of(each) for each in (None, "", [], "[]")] == ["", "", "", "[]"]
+    assert tools_of([{"name": "剂量"}]) == '[{"name": "剂量"}]'
+    assert not mostly([], "a")
+    assert mostly([{"a": 1, "b": 1}, {"a": 1}], "a", "b")
+    assert not mostly([{"a": 1}, {"b": 1}, {}], "a")
+    assert kto_column([{"label": True}, {}]) == {}
+    assert kto_column([{"kto_tag": "true"}]) == {}
+    assert kto_column([{"label": False}, {"label": True}]) == {"kto_tag": "label"}
+
+
+def test_a_shape_in_words_and_as_json():
+    assert str(SFT) == "alpaca (prompt=instruction, response=output)"
+    assert str(PAIRS) == "alpaca ranking (prompt=instruction)"
+    assert Shape(**json.loads(json.dumps(PAIRS.as_dict()))) == PAIRS
+
+
+# Real rows
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "flawed"),
+    [
+        ("alpaca_en.json", "alpaca", {}),
+        ("alpaca_zh.json", "alpaca", {}),
+        ("identity.json", "alpaca", {}),
+        ("medical_sft_zh.jsonl", "sharegpt", {}),
+        ("disc_med_sft.jsonl", "sharegpt", {"bad_turn_order": 2}),
+        ("dpo_zh.jsonl", "sharegpt ranking", {}),
+        ("dpo_zh_demo.json", "sharegpt ranking", {}),
+        ("dpo_en_demo.json", "sharegpt ranking", {}),
+        ("kto_en_demo.json", "sharegpt", {}),
+    ],
+)
+def test_real_files(real, name, kind, flawed):
+    text = real(name).read_text(encoding="utf-8")
+    lines = (line for line in text.split("\n") if line)
+    rows = json.loads(text) if text[0] == "[" else [json.loads(line) for line in lines]
+    form, shape = next(
+        (form, found) for form in formats().values() if (found := form.detect(rows[:200]))
+    )
+    assert str(shape).startswith(f"{kind} (")
+    flaws = [form.parse(row, shape).flaw for row in rows]
+    assert {flaw: flaws.count(flaw) for flaw in set(flaws) - {""}} == flawed
