@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_UNLIMITED = 1 << 20  # relative or no positions: as long as memory lasts
 _LENGTH_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 
 
@@ -31,25 +31,22 @@ def text_config(config: Any) -> Any:
     return getattr(config, "text_config", None) or config
 
 
-def max_positions(config: Any) -> int:
-    """Return the longest sequence, in tokens, that the model was made for.
+def max_positions(config: Mapping[str, Any]) -> int | None:
+    """Return the longest sequence, in tokens, that the model was made for; None if not said.
 
     LongRoPE rotates every token by other angles once the longest sequence of a batch passes the
     length of pre-training, so that a row's likelihood would hang on its neighbours; such models
     (Phi-3) are held to that length.
 
     Args:
-        config: A transformers PretrainedConfig.
+        config: What config.json says.
     """
-    config = text_config(config)
-    lengths = [getattr(config, name, None) for name in _LENGTH_NAMES]
-    longest = next((int(length) for length in lengths if length), _UNLIMITED)
-    rope = rope_parameters(config)
-    if rope.get("rope_type") == "longrope":
-        original = rope.get("original_max_position_embeddings") or getattr(
-            config, "original_max_position_embeddings", None
-        )
-        return min(longest, int(original or longest))
+    config = config.get("text_config") or config
+    longest = next((int(config[name]) for name in _LENGTH_NAMES if config.get(name)), None)
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if longest and "longrope" in (rope.get("rope_type"), rope.get("type")):
+        name = "original_max_position_embeddings"
+        return min(longest, int(rope.get(name) or config.get(name) or longest))
     return longest
 
 

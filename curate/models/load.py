@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 DTYPES = ("auto", "float32", "bfloat16")
 # Part of every fingerprint: a changed way of computing never continues an older journal.
 _COMPUTATION = "2"
+_UNLIMITED = 1 << 20  # relative or no positions: as long as memory lasts
 
 
 def load_causal_lm(
@@ -47,7 +49,7 @@ def load_causal_lm(
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         chosen = best_dtype(device) if dtype == "auto" else dtype
-        config = _config(files, trust_remote_code)
+        longest = _longest(files, trust_remote_code)
         encoder = HFEncoder(load_tokenizer(files, trust_remote_code), files.name)
     parts = "|".join((fingerprint(files.folder), chosen, device, _COMPUTATION))
     return CausalLM(
@@ -57,15 +59,24 @@ def load_causal_lm(
         fingerprint=hashlib.sha256(parts.encode()).hexdigest(),
         dtype=chosen,
         device=device,
-        max_positions=max_positions(config),
+        max_positions=longest,
     )
 
 
-def _config(files: ModelFiles, trust_remote_code: bool) -> Any:
-    from transformers import AutoConfig
+def _longest(files: ModelFiles, trust_remote_code: bool) -> int:
+    """Return max_positions, from config.json if it is spelled out there.
 
+    Making transformers' config object imports what only forward passes need, for seconds.
+    """
+    from transformers import AutoConfig
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    told = json.loads((files.folder / "config.json").read_text(encoding="utf-8"))
+    if told.get("model_type") in CONFIG_MAPPING_NAMES and (found := max_positions(told)):
+        return found
     try:
-        return AutoConfig.from_pretrained(files.folder, trust_remote_code=trust_remote_code)
+        config = AutoConfig.from_pretrained(files.folder, trust_remote_code=trust_remote_code)
+        return max_positions(config.to_dict()) or _UNLIMITED
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise ModelError(f"model '{files.name}': {reason(error, files.folder)}") from error
 

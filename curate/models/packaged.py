@@ -20,11 +20,12 @@ from filelock import FileLock
 
 from curate.data.cache import cache_dir
 from curate.errors import ModelError
-from curate.models.catalogue import PACKAGED, Packaged, Part
+from curate.models.catalogue import Packaged, Part
+from curate.models.gguf_tokenizer import read_header, tokenizer_of
 from curate.models.quiet import quiet
 
 # Part of the folder's name: a changed conversion never reuses what an older one wrote.
-CONVERSION = "2"
+CONVERSION = "3"
 
 
 def converted_folder(model: Packaged) -> Path:
@@ -147,7 +148,7 @@ def _convert(model: Packaged, gguf: Path, folder: Path) -> None:
         if hasattr(loaded.config, "quantization_config"):
             del loaded.config.quantization_config
         loaded.save_pretrained(folder)
-        _write_tokenizer(gguf, folder)
+        tokenizer_of(read_header(gguf)).save_pretrained(folder)
     _for_older_readers(folder)
     card = {
         "name": model.name,
@@ -157,18 +158,6 @@ def _convert(model: Packaged, gguf: Path, folder: Path) -> None:
         "note": model.note,
     }
     (folder / "curate.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-
-
-def _write_tokenizer(gguf: Path, folder: Path) -> None:
-    from curate.models.gguf_tokenizer import byte_level_tokenizer, read_header
-
-    header = read_header(gguf)
-    if header["tokenizer.ggml.model"] == "gpt2":
-        byte_level_tokenizer(header).save_pretrained(folder)
-        return
-    from transformers import AutoTokenizer
-
-    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
 
 
 def _for_older_readers(folder: Path) -> None:
@@ -193,8 +182,3 @@ def _edited(path: Path) -> Iterator[dict[str, Any]]:
     content = json.loads(path.read_text(encoding="utf-8"))
     yield content
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def packaged(name: str) -> Packaged | None:
-    """Return the catalogue's model of that name, if there is one."""
-    return PACKAGED.get(name)
