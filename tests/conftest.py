@@ -30,7 +30,7 @@ def write_json(tmp_path: Path) -> Callable[..., Path]:
 
     def write(rows: list[Any], name: str = "rows.json") -> Path:
         path = tmp_path / name
-        path.write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+        path.write_text(json.dumps(rows), encoding="utf-8")
         return path
 
     return write
