@@ -6,8 +6,9 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from curate.data.columns import columns_of
 from curate.data.manifest import read_manifest, sha256_of, to_json
 from curate.data.registry import FILE, entry_for, locked, read_registry, register
-from curate.data.rows import Rows
-from curate.errors import OutputError, UsageError
+from curate.data.rows import CHUNK, Rows
+from curate.errors import DataError, OutputError, UsageError
 
 _NAME = re.compile(r"[\w.-]+")
+# Names of files may have 255 bytes, and the longest adds ".", ".scores.parquet" and ".part".
+_LONGEST_NAME = 230
 
 
 def default_name(path: Path, recipe: str) -> str:
@@ -58,22 +62,49 @@ def check_target(folder: Path, name: str, recipe: str, overwrite: bool) -> None:
             f"--name {name}: allowed are letters, digits, _, - and . (LLaMA-Factory takes names "
             "separated by commas)"
         )
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        raise UsageError(
+            f"--name {name}: allowed are up to {_LONGEST_NAME} bytes of UTF-8 (a Chinese "
+            "character is 3), or no file system takes the files; give a shorter --name"
+        )
     with _told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as trial:
             trial.write(b" ")
-    if overwrite:
-        return
-    registered = name in read_registry(folder)
-    made_by = (read_manifest(folder, name) or {}).get("recipe")
-    if made_by == recipe:
-        return
-    if registered or (folder / f"{name}.jsonl").exists():
+        registered = name in read_registry(folder)
+        there = registered or any((folder / file).exists() for file in _files(name))
+        made_by = _made_by(folder, name)
+    if there and not overwrite and made_by != recipe:
         by = f"the recipe {made_by}" if made_by else "something other than curate"
         raise OutputError(
             f"'{name}' is already in {folder} and was made by {by}; give another --name, or "
             "--overwrite to replace it"
         )
+
+
+def _files(name: str) -> tuple[str, str, str]:
+    """Return the names of data, scores and manifest."""
+    return f"{name}.jsonl", f"{name}.scores.parquet", f"{name}.manifest.json"
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
+def _made_by(folder: Path, name: str) -> str | None:
+    """Return the recipe that made a data set.
+
+    A run that was killed after its data was in place has left its manifest under the other
+    name; the data's sha256 tells that it is of this data.
+    """
+    data, _, last = _files(name)
+    unfinished = read_manifest(_part(folder / last))
+    if unfinished and (folder / data).is_file():
+        made = unfinished.get("output")
+        if isinstance(made, dict) and made.get("sha256") == sha256_of(folder / data):
+            return str(unfinished.get("recipe"))
+    recipe = (read_manifest(folder / last) or {}).get("recipe")
+    return recipe if isinstance(recipe, str) else None
 
 
 def write(
@@ -86,7 +117,7 @@ def write(
 ) -> list[str]:
     """Write the kept rows and all that belongs to them; return the names of the files.
 
-    Each file is written under another name and renamed; the manifest comes last.
+    All files are written under other names first and then renamed, the manifest last.
 
     Args:
         folder: Where to write.
@@ -97,31 +128,39 @@ def write(
         manifest: What made them; sha256 and size of the output are added.
 
     Raises:
+        DataError: A row that nobody can train on is among the kept.
         OutputError: The disk is full or the folder cannot be written.
     """
-    data, table = f"{name}.jsonl", f"{name}.scores.parquet"
-    keys, as_text = _columns(rows, kept)
+    _refuse_flawed(rows, kept)
+    columns = columns_of(_chosen(rows, kept), set(rows.shape.columns.values()))
+    # An entry that names a column which the file lacks ends LLaMA-Factory with a KeyError.
+    named = {role: key for role, key in rows.shape.columns.items() if key in columns.keys}
+    entry = entry_for(replace(rows.shape, columns=named), _files(name)[0])
     with _told(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder):
-            _replace(folder / data, lambda path: _write_rows(path, rows, kept, keys, as_text))
-            _replace(folder / table, lambda path: pq.write_table(scores, path))
-            register(folder, name, entry_for(rows.shape, data))
-            output = {"file": data, "sha256": sha256_of(folder / data), "rows": int(kept.sum())}
-            whole = {**manifest, "output": output, "columns_as_text": sorted(as_text)}
-            text = to_json(whole)
-            last = folder / f"{name}.manifest.json"
-            _replace(last, lambda path: path.write_text(text, encoding="utf-8"))
-    return [data, table, FILE, last.name]
+        data, table, last = (folder / file for file in _files(name))
+        with locked(folder), _unfinished(data, table, last):
+            _write_rows(_part(data), (columns.even(value) for value in _chosen(rows, kept)))
+            pq.write_table(scores, _part(table))
+            output = {"file": data.name, "sha256": sha256_of(_part(data)), "rows": int(kept.sum())}
+            whole = {**manifest, "output": output, "columns_as_text": columns.as_text()}
+            _part(last).write_text(to_json(whole), encoding="utf-8")
+            os.replace(_part(data), data)
+            os.replace(_part(table), table)
+            register(folder, name, entry)
+            os.replace(_part(last), last)
+    return [data.name, table.name, FILE, last.name]
 
 
-def _replace(path: Path, fill: Callable[[Path], object]) -> None:
-    unfinished = path.with_name(f".{path.name}.part")
+@contextmanager
+def _unfinished(data: Path, table: Path, last: Path) -> Iterator[None]:
+    """Take back what was not finished; once the data is in place, its manifest says whose it is."""
     try:
-        fill(unfinished)
-        os.replace(unfinished, path)
+        yield
     except BaseException:
-        unfinished.unlink(missing_ok=True)
+        before = _part(data).exists() or not _part(last).exists()
+        for path in (data, table, last) if before else (table,):
+            _part(path).unlink(missing_ok=True)
         raise
 
 
@@ -137,46 +176,25 @@ def _told(folder: Path) -> Iterator[None]:
 
 
 def _chosen(rows: Rows, kept: NDArray[np.bool_]) -> Iterator[dict[str, Any]]:
-    return (row.value for row in rows if kept[row.position])
+    """Yield the original rows that are kept; the others are not even parsed."""
+    raw = rows.table.column("raw")
+    for start in range(0, len(rows), CHUNK):
+        mask = pa.array(kept[start : start + CHUNK])
+        yield from map(json.loads, raw.slice(start, CHUNK).filter(mask).to_pylist())
 
 
-def _columns(rows: Rows, kept: NDArray[np.bool_]) -> tuple[list[str], set[str]]:
-    """Return all keys in order, and those whose values are of more than one kind.
-
-    A JSON Lines file is read as a table, where a column has one type: one odd value among a
-    column of others, even in a column nobody uses, makes the whole file unreadable.
-    """
-    kinds: dict[str, set[str]] = {}
-    for value in _chosen(rows, kept):
-        for key, each in value.items():
-            kinds.setdefault(key, set()).add(_kind(each))
-    return list(kinds), {key for key, seen in kinds.items() if len(seen - {"null"}) > 1}
+def _refuse_flawed(rows: Rows, kept: NDArray[np.bool_]) -> None:
+    flaws = np.array(rows.table.column("flaw").to_pylist(), dtype=object)
+    wrong = np.flatnonzero(kept & (flaws != ""))
+    if len(wrong):
+        row = rows[int(wrong[0])]
+        raise DataError(
+            f"{row.source}, {row.where}, id {row.id}: this row is to be kept and cannot be trained "
+            f"on ({row.flaw}), as {len(wrong):,} of the kept; leave out every row that has a flaw"
+        )
 
 
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "bool"
-    return "number" if isinstance(value, int | float) else type(value).__name__
-
-
-def _write_rows(
-    path: Path, rows: Rows, kept: NDArray[np.bool_], keys: list[str], as_text: set[str]
-) -> None:
+def _write_rows(path: Path, values: Iterable[dict[str, Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as out:
-        for value in _chosen(rows, kept):
-            out.write(json.dumps(_even(value, keys, as_text), ensure_ascii=False) + "\n")
-
-
-def _even(value: dict[str, Any], keys: Iterable[str], as_text: set[str]) -> dict[str, Any]:
-    """Return the row with every key of the file, and with mixed columns as text."""
-    if not as_text and len(value) == len(list(keys)):
-        return value
-    return {key: _text(value.get(key)) if key in as_text else value.get(key) for key in keys}
-
-
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+        for value in values:
+            out.write(json.dumps(value, ensure_ascii=False) + "\n")

@@ -42,14 +42,12 @@ def to_json(manifest: dict[str, Any]) -> str:
     return json.dumps(manifest, ensure_ascii=False, indent=2) + "\n"
 
 
-def read_manifest(folder: Path, name: str) -> dict[str, Any] | None:
-    """Return the manifest of an emitted data set, None if it has none that can be read.
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """Return a manifest, None if there is none that can be read.
 
     Args:
-        folder: Where it lies.
-        name: Of the data set.
+        path: The file.
     """
-    path = folder / f"{name}.manifest.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

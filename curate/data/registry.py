@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,7 +81,15 @@ def register(folder: Path, name: str, entry: dict[str, Any]) -> None:
     """
     entries = read_registry(folder)
     entries[name] = entry
-    unfinished = folder / f".{FILE}.part"
+    # A link stays a link: the file it leads to may be LLaMA-Factory's own.
+    path = (folder / FILE).resolve()
+    unfinished = path.with_name(f".{FILE}.part")
     text = json.dumps(entries, ensure_ascii=False, indent=2) + "\n"
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, folder / FILE)
+    try:
+        unfinished.write_text(text, encoding="utf-8", newline="\n")
+        if path.exists():
+            shutil.copymode(path, unfinished)
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
