@@ -53,7 +53,7 @@ def _files(path: Path) -> list[tuple[str, Path]]:
     """Return the files that a path stands for, each with the name to call it by."""
     if path.is_dir():
         inside = sorted(each for each in path.rglob("*") if each.is_file())
-        names = [(str(each.relative_to(path)), each) for each in inside]
+        names = [(_called(each.relative_to(path)), each) for each in inside]
         found = [(name, each) for name, each in names if _may_hold_rows(Path(name))]
         if not found:
             raise DataError(f"folder '{path}' holds no data files; give a file, or another folder")
@@ -64,7 +64,12 @@ def _files(path: Path) -> list[tuple[str, Path]]:
         raise DataError(f"no file '{path}'{here}{_similar(path)}; give an existing file or folder")
     if not real.is_file():
         raise DataError(f"'{path}' is neither a file nor a folder; save what it holds to a file")
-    return [(path.name, real)]
+    return [(_called(Path(path.name)), real)]
+
+
+def _called(path: Path) -> str:
+    """Return a name that can be written: archives from Windows leave names that are no UTF-8."""
+    return os.fsencode(path).decode("utf-8", errors="replace")
 
 
 def _may_hold_rows(name: Path) -> bool:

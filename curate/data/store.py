@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from curate.data.text import Sniffed, sniff
 from curate.errors import DataError, OutputError
 
 # Part of the key: a changed reader never takes what an older one wrote.
-READER = "1"
+READER = "2"
 SAMPLES = 200
 BATCH = 1000
 _SCHEMA = pa.schema(
@@ -72,12 +71,12 @@ def stored(path: Path, name: str) -> Stored:
     folder = cache_dir() / "rows"
     card = folder / f"{key}.json"
     try:
-        if not card.is_file():
+        found = _open(card, name)
+        if not found:
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{card}.lock"):
-                if not card.is_file():
-                    _ingest(path, name, sniffed, folder, key)
-        return _open(card, name)
+                found = _open(card, name) or _ingest(path, name, sniffed, card)
+        return found
     except OSError as error:
         raise OutputError(
             f"rows cannot be written to {folder}: {error.strerror or error}; make room there "
@@ -85,41 +84,55 @@ def stored(path: Path, name: str) -> Stored:
         ) from error
 
 
-def _open(card: Path, name: str) -> Stored:
-    known = json.loads(card.read_text(encoding="utf-8"))
-    source = pa.memory_map(str(card.with_suffix(".arrow")))
-    table = pa.ipc.open_file(source).read_all()
-    return Stored(Source(**{**known["source"], "name": name}), Shape(**known["shape"]), table)
+def _open(card: Path, name: str) -> Stored | None:
+    """Return the rows of an earlier run; None if there are none, or they are damaged."""
+    try:
+        known = json.loads(card.read_text(encoding="utf-8"))
+        table = card.with_suffix(".arrow")
+        # A file that was cut may still open, and end the process where it is read beyond its end.
+        if table.stat().st_size != known["bytes"]:
+            return None
+        rows = pa.ipc.open_file(pa.memory_map(str(table))).read_all()
+        return Stored(Source(**{**known["source"], "name": name}), Shape(**known["shape"]), rows)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
-def _ingest(path: Path, name: str, sniffed: Sniffed, folder: Path, key: str) -> None:
+def _ingest(path: Path, name: str, sniffed: Sniffed, card: Path) -> Stored:
     """Parse a file into KEY.arrow, then write KEY.json: its being there means all is done."""
     container = container_of(path, sniffed)
     stream = records(path, sniffed, container)
     head = list(itertools.islice(stream, SAMPLES))
     form, shape = _detect(name, container, head)
     keys: set[str] = set()
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as scratch:
-        try:
-            with pa.ipc.new_file(scratch, _SCHEMA) as writer:
-                total = 0
-                lines = _lines(itertools.chain(head, stream), form, shape, keys)
-                while batch := list(itertools.islice(lines, BATCH)):
-                    columns = [list(column) for column in zip(*batch, strict=True)]
-                    writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
-                    total += len(batch)
-            scratch.close()
-            os.replace(scratch.name, folder / f"{key}.arrow")
-        except BaseException:
-            Path(scratch.name).unlink(missing_ok=True)
-            raise
+    # Always of the same name, so that what a killed run left is written over.
+    unfinished, whole = card.with_suffix(".arrow.part"), card.with_suffix(".arrow")
+    try:
+        total = _write(unfinished, _lines(itertools.chain(head, stream), form, shape, keys))
+        size = unfinished.stat().st_size
+        os.replace(unfinished, whole)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
     # A column that turns up late in the file is one that the entry has to name all the same.
-    whole = shape.with_columns(form.OPTIONAL, keys)
+    full = shape.with_columns(form.OPTIONAL, keys)
     source = Source(name, sniffed.sha256, form.NAME, container, sniffed.encoding, total)
-    text = json.dumps({"source": asdict(source), "shape": whole.as_dict()}, ensure_ascii=False)
-    unfinished = folder / f"{key}.json.part"
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, folder / f"{key}.json")
+    known = {"source": asdict(source), "shape": full.as_dict(), "bytes": size}
+    last = card.with_suffix(".json.part")
+    last.write_text(json.dumps(known, ensure_ascii=False), encoding="utf-8")
+    os.replace(last, card)
+    return Stored(source, full, pa.ipc.open_file(pa.memory_map(str(whole))).read_all())
+
+
+def _write(path: Path, lines: Iterator[tuple[str, int, str, str]]) -> int:
+    """Write rows to an Arrow file; return how many."""
+    total = 0
+    with path.open("wb") as out, pa.ipc.new_file(out, _SCHEMA) as writer:
+        while batch := list(itertools.islice(lines, BATCH)):
+            columns = [list(column) for column in zip(*batch, strict=True)]
+            writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
+            total += len(batch)
+    return total
 
 
 def _detect(name: str, container: Container, head: list[Record]) -> tuple[Format, Shape]:
