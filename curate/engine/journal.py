@@ -50,24 +50,32 @@ class Journal:
             OutputError: The disk is full or gone; everything before stays.
         """
         line = json.dumps({"batch": batch, "values": values}) + "\n"
-        try:
+        with _told(self.path):
             _write(self.stream, line)
-            if time.monotonic() - self.synced > _SYNC_EVERY:
-                self.sync()
-        except OSError as error:
-            raise OutputError(_cannot_write(self.path, error)) from error
+        if time.monotonic() - self.synced > _SYNC_EVERY:
+            self.sync()
 
     def sync(self) -> None:
-        """Force what was written to the disk."""
-        os.fsync(self.stream.fileno())
+        """Force what was written to the disk.
+
+        Raises:
+            OutputError: The disk is full (some file systems say so only now) or gone.
+        """
+        with _told(self.path):
+            os.fsync(self.stream.fileno())
         self.synced = time.monotonic()
 
 
-def _cannot_write(path: Path, error: OSError) -> str:
-    return (
-        f"scores cannot be written to {path.parent}: {error.strerror or error}. What was scored "
-        "stays; make room, or set CURATRAIN_CACHE to another folder, and give the command again"
-    )
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"scores cannot be written to {path.parent}: {error.strerror or error}. What was "
+            "scored stays; make room, or set CURATRAIN_CACHE to another folder, and give the "
+            "command again"
+        ) from error
 
 
 @contextmanager
@@ -87,15 +95,14 @@ def open_journal(
     path = folder / f"{fingerprint[:32]}.jsonl"
     lock = FileLock(f"{path}.lock", timeout=0)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        with _told(path):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
     except Timeout as error:
         raise OutputError(
             f"another run is scoring these rows with this model right now ({path.name} is "
             "locked); wait for it to end, then this command continues from its scores"
         ) from error
-    except OSError as error:
-        raise OutputError(_cannot_write(path, error)) from error
     try:
         with _opened(path, fingerprint, found) as stream:
             yield Journal(path, stream)
@@ -107,17 +114,16 @@ def open_journal(
 def _opened(
     path: Path, fingerprint: str, found: Callable[[int, Values], None]
 ) -> Iterator[BinaryIO]:
-    try:
+    with _told(path):
         good = _read(path, fingerprint, found)
         # Unbuffered: a buffer that a full disk kept back would be tried again while closing.
         stream = path.open("r+b" if good else "wb", buffering=0)
-        stream.seek(good)
-        stream.truncate()
-        if not good:
-            _write(stream, json.dumps({"journal": 1, "of": fingerprint}) + "\n")
-    except OSError as error:
-        raise OutputError(_cannot_write(path, error)) from error
     with stream:
+        with _told(path):
+            stream.seek(good)
+            stream.truncate()
+            if not good:
+                _write(stream, json.dumps({"journal": 1, "of": fingerprint}) + "\n")
         yield stream
 
 

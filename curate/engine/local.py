@@ -113,7 +113,7 @@ def _compute(
     stop = threading.Event()
     threads = [
         threading.Thread(target=_work, args=(work, plan, todo, finished, stop), daemon=True)
-        for _ in range(min(work.workers, len(waiting)))
+        for _ in range(min(max(1, work.workers), len(waiting)))
     ]
     for thread in threads:
         thread.start()

@@ -29,7 +29,7 @@ def parse_keep(keep: str | int) -> Fraction | int:
         share = Fraction(match[1]) / 100
         if 0 < share <= 1:
             return share
-    elif re.fullmatch(r"\d+", text) and int(text) > 0:
+    elif re.fullmatch(r"\d{1,18}", text) and int(text) > 0:
         return int(text)
     hint = ""
     if re.fullmatch(r"0?\.\d+", text) and float(text) > 0:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.errors import UsageError
 from curate.selectors.choice import Choice
 
 NAME = "threshold"
@@ -37,6 +38,11 @@ def select(
         values: (n,) scores; a NaN is on no side and left out.
         ids: (n,) not needed here.
         params: Bound, side and reason.
+
+    Raises:
+        UsageError: No such side.
     """
+    if params.keep not in ("below", "from"):
+        raise UsageError(f"threshold keep={params.keep!r}: allowed are 'below' and 'from'")
     right = values < params.bound if params.keep == "below" else values >= params.bound
     return choice.without(~right, params.reason)

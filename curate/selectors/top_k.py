@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.errors import UsageError
 from curate.selectors.choice import Choice
 
 NAME = "top_k"
@@ -36,11 +37,16 @@ def select(
         ids: (n,) of the rows, so that the choice does not depend on their order.
         params: How many.
 
+    Raises:
+        UsageError: Fewer than none.
+
     Example:
         >>> scored = Choice(np.array(["", "", ""], dtype=object))
         >>> select(scored, np.array([1.0, 3.0, 2.0]), np.array(["a", "b", "c"]), Params(2)).kept
         array([False,  True,  True])
     """
+    if params.k < 0:
+        raise UsageError(f"top_k k={params.k}: allowed are 0 and more")
     places = np.flatnonzero(choice.kept & ~np.isnan(values))
     order = np.lexsort((ids[places].astype(str), -values[places]))
     left_out = np.ones(len(values), dtype=bool)
