@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from curate.errors import CuratrainError
 
@@ -43,7 +44,7 @@ def say(text: str) -> None:
     Args:
         text: The line.
     """
-    stderr().print(text, markup=False, soft_wrap=True)
+    stderr().print(text, markup=False, emoji=False, soft_wrap=True)
 
 
 def show_table(
@@ -207,21 +208,34 @@ def _told() -> Iterator[None]:
     try:
         yield
     except CuratrainError as error:
-        say(f"error: {error}")
-        sys.exit(error.exit_code)
+        _fail(str(error), error.exit_code)
     except TyperException as error:
         context = getattr(error, "ctx", None)
         more = f"; `{context.command_path} --help` shows what is allowed" if context else ""
-        say(f"error: {_one_line(error)}{more}")
-        sys.exit(2)
+        _fail(f"{error.format_message().rstrip('.')}{more}")
     except (KeyboardInterrupt, Abort):
         say("stopped; give the same command again and it goes on from here")
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:
         # Who reads our output has left: `curate models | head` is no error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         sys.exit(0)
+    except OSError as error:
+        _drop_stdout()
+        where = f" {error.filename}" if error.filename else ""
+        _fail(
+            f"cannot read or write{where}: {error.strerror or error}; see that the disk has room "
+            "and that the folder is yours, then give the same command again"
+        )
 
 
-def _one_line(error: Any) -> str:
-    return " ".join(str(error.format_message()).split()).rstrip(".")
+def _fail(message: str, code: int = 2) -> NoReturn:
+    """Say what went wrong in one line, whatever the line breaks of its parts, and end."""
+    say(f"error: {' '.join(line.strip() for line in message.splitlines() if line.strip())}")
+    sys.exit(code)
+
+
+def _drop_stdout() -> None:
+    """Let Python's own flush at the end go nowhere instead of failing once more."""
+    with suppress(io.UnsupportedOperation):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,6 +14,7 @@ from curate.data.emit import check_target, default_name, write
 from curate.data.manifest import versions
 from curate.data.read import sources_as_dicts
 from curate.data.rows import Row, Rows
+from curate.errors import DataError
 from curate.scorers.contract import OK, Scores
 from curate.selectors.choice import Choice
 
@@ -75,7 +76,10 @@ class Selection:
 
     def table(self) -> pa.Table:
         """Return one line for each row: id, row, source, status, kept, reason, then the scores."""
-        names = [self.rows.source_of(position).name for position in range(len(self.rows))]
+        names = np.repeat(
+            [source.name for source in self.rows.sources],
+            [source.rows for source in self.rows.sources],
+        )
         first = {
             "id": pa.array(self.rows.ids, pa.string()),
             "row": pa.array(np.arange(len(self.rows))),
@@ -191,6 +195,7 @@ def emit(
         overwrite: Replace a data set of that name that another recipe made.
 
     Raises:
+        DataError: Every row was dropped.
         OutputError: The folder cannot be written, or the name is another recipe's.
 
     Example:
@@ -200,6 +205,13 @@ def emit(
     folder = Path(output)
     called = name or default_name(Path(selection.rows.sources[0].name), selection.recipe)
     check_target(folder, called, selection.recipe, overwrite)
+    counts = selection.summary()
+    if not counts.kept:
+        reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in counts.dropped.items())
+        raise DataError(
+            f"no row is left to write: of {counts.read:,} rows read, {reasons}. Nothing was "
+            "written; give other rows, or other values for what the reasons name"
+        )
     files = write(
         folder,
         called,

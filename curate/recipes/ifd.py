@@ -97,7 +97,8 @@ def ifd(rows: Rows, params: Params) -> Selection:
     made = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
     notes = (*_about_language(rows, files), *scores.notes, *_about_rows(rows, choice, wanted))
     seconds = time.monotonic() - started
-    used = replace(params, keep=params.keep or DEFAULT)
+    # The directory of a model is this machine's business; its fingerprint says what it is.
+    used = replace(params, model=files.name, keep=params.keep or DEFAULT)
     return Selection(NAME, used, rows, scores, choice, column, made, notes, seconds)
 
 
