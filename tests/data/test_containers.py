@@ -15,7 +15,7 @@ from curate.data.text import sniff
 from curate.errors import DataError
 
 ROWS = [
-    {"instruction": "头痛三天怎么办？", "output": "多休息，\n少看“屏幕”。"},
+    {"instruction": "头痛三天怎么办？", "output": "多休息，\r\n少看\r“屏幕”。\n"},
     {"instruction": "What\u2028now?\x85", "output": 'Say "hi", \\ and \t tab'},
     {"instruction": "", "output": "😀"},
 ]
