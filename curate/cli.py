@@ -35,6 +35,7 @@ Name = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="For everything that is drawn.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another's data set.")]
+Show = Annotated[int, typer.Option(help="Print so many of the kept rows, highest first.", min=0)]
 AsJson = Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", help="Show what the libraries underneath have to say.")
@@ -94,6 +95,7 @@ def ifd(
     seed: Seed = 0,
     overwrite: Overwrite = False,
     trust_remote_code: TrustRemoteCode = False,
+    show: Show = 5,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -125,7 +127,7 @@ def ifd(
     for source in rows.sources:
         read_as = f"{source.format}, {source.container}, {source.encoding}"
         console.say(f"read {source.name} as {read_as}: {source.rows:,} rows")
-    _emit_and_show(recipe.ifd(rows, params), output, called, overwrite, as_json)
+    _emit_and_show(recipe.ifd(rows, params), output, called, overwrite, show, as_json)
 
 
 @app.command()
@@ -179,14 +181,18 @@ def _plain(value: Any) -> dict[str, Any]:
 
 
 def _emit_and_show(
-    selection: Selection, output: Path, name: str, overwrite: bool, as_json: bool
+    selection: Selection, output: Path, name: str, overwrite: bool, show: int, as_json: bool
 ) -> None:
     """Write a selection, then show what was kept and dropped, and where it lies."""
     from curate.selection import emit
 
     files = emit(selection, output, name, overwrite)
     counts = dataclasses.asdict(selection.summary())
-    console.counts_table(counts, console.stderr() if as_json else None)
+    table_goes = console.stderr() if as_json else None
+    if show:
+        best = selection.top(show).drop(columns=["id", "source"])
+        console.show_table(list(best.itertuples(index=False)), list(best.columns), table_goes)
+    console.counts_table(counts, table_goes)
     for note in selection.notes:
         console.say(f"note: {note}")
     console.say(f"'{name}' is registered for LLaMA-Factory in {output}: {files[0].name}")

@@ -24,7 +24,7 @@ from curate.data.text import Sniffed, sniff
 from curate.errors import DataError, OutputError
 
 # Part of the key: a changed reader never takes what an older one wrote.
-READER = "2"
+READER = "3"
 SAMPLES = 200
 BATCH = 1000
 _SCHEMA = pa.schema(
@@ -147,8 +147,19 @@ def _detect(name: str, container: Container, head: list[Record]) -> tuple[Format
     known = "; ".join(f"{each.NAME} ({each.KEYS})" for each in formats().values())
     raise DataError(
         f"{name} ({container}) has {has}: no format that is read. Known are {known}. "
-        "Rename the keys, or save the list of rows alone"
+        f"{_way_out(container, head)}"
     )
+
+
+def _way_out(container: Container, head: list[Record]) -> str:
+    """Return what to do about rows in no known format, as far as the rows tell."""
+    only = head[0].value if len(head) == 1 else None
+    for key, inner in only.items() if isinstance(only, dict) else ():
+        if isinstance(inner, list) and inner and isinstance(inner[0], dict):
+            return f"One object wraps the rows under {key!r}: save that list alone"
+    if container == "csv":
+        return "The first line has to name the columns; put one there, or rename the columns"
+    return "Rename the keys"
 
 
 def _lines(

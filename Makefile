@@ -1,0 +1,43 @@
+# make demo    environment, install, then the main job on a shipped sample
+# make test    environment, install, then everything that .ci/run runs
+# make quick   tests that need no model, in seconds
+# make lint    ruff and mypy
+# make bench   speed and memory of scoring, as ratios to a naive loop (half an hour, quiet machine)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test quick lint bench clean
+
+demo: $(READY)
+	$(BIN)/curate ifd --input mixtures/samples/huatuo.json --output data --show 12
+
+test: lint
+	$(BIN)/curate models --get smollm2
+	$(BIN)/pytest
+
+quick: $(READY)
+	$(BIN)/pytest -m "not model and not slow"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m tests.benchmarks.ifd_speed
+	$(BIN)/python -m tests.benchmarks.ifd_memory
+
+# The constraints pin versions that were seen to work together; without them torch may come as a
+# build for CUDA of several GB.
+$(READY): pyproject.toml constraints-cpu.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than 3.11; name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints-cpu.txt --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist
