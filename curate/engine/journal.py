@@ -94,15 +94,15 @@ def open_journal(
     """
     path = folder / f"{fingerprint[:32]}.jsonl"
     lock = FileLock(f"{path}.lock", timeout=0)
-    try:
-        with _told(path):
-            folder.mkdir(parents=True, exist_ok=True)
+    with _told(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
             lock.acquire()
-    except Timeout as error:
-        raise OutputError(
-            f"another run is scoring these rows with this model right now ({path.name} is "
-            "locked); wait for it to end, then this command continues from its scores"
-        ) from error
+        except Timeout as error:
+            raise OutputError(
+                f"another run is scoring these rows with this model right now ({path.name} is "
+                "locked); wait for it to end, then this command continues from its scores"
+            ) from error
     try:
         with _opened(path, fingerprint, found) as stream:
             yield Journal(path, stream)

@@ -142,9 +142,10 @@ def _work(
     try:
         with work.worker():
             while not stop.is_set():
-                number = todo.get_nowait()
+                try:
+                    number = todo.get_nowait()
+                except queue.Empty:
+                    return
                 finished.put((number, work.compute(plan.batch(number))))
-    except queue.Empty:
-        return
     except BaseException as error:  # noqa: BLE001 - raised again in the main thread
         finished.put((-1, error))
