@@ -1,0 +1,228 @@
+"""Promises of every selector and every scorer; a new one is tested as soon as its file is there."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import curate.scorers
+import curate.selectors
+from curate.data.read import read
+from curate.data.rows import Rows
+from curate.engine.local import LocalEngine
+from curate.scorers import ifd
+from curate.scorers.contract import OK, Scores
+from curate.selectors import threshold, top_k
+from curate.selectors.choice import Choice
+from tests.fake import FakeModel
+
+# What a selector needs beside rows: its parameters, several where they change what it does.
+SELECTORS: dict[str, list[Any]] = {
+    "top_k": [top_k.Params(0), top_k.Params(7), top_k.Params(10_000)],
+    "threshold": [threshold.Params(0.5), threshold.Params(0.5, "from", "low")],
+}
+# How a scorer is called, given rows and a folder of its own.
+SCORERS: dict[str, Callable[[Rows, Path], Scores]] = {
+    "ifd": lambda rows, folder: ifd.score(
+        rows, ifd.IFDParams("alpaca", 400), FakeModel(budget=600), LocalEngine(folder), folder
+    ),
+}
+
+
+def modules(package: ModuleType, function: str) -> dict[str, ModuleType]:
+    found = (
+        importlib.import_module(f"{package.__name__}.{each.name}")
+        for each in pkgutil.iter_modules(package.__path__)
+    )
+    return {m.NAME: m for m in found if hasattr(m, "NAME") and callable(getattr(m, function, None))}
+
+
+FOUND_SELECTORS = modules(curate.selectors, "select")
+FOUND_SCORERS = modules(curate.scorers, "score")
+SELECTOR_CASES = [
+    pytest.param(FOUND_SELECTORS[name], params, id=f"{name}-{params}")
+    for name, examples in SELECTORS.items()
+    if name in FOUND_SELECTORS
+    for params in examples
+]
+SCORER_CASES = [pytest.param(SCORERS[name], id=name) for name in SCORERS]
+
+
+def test_every_module_has_an_example_here():
+    assert set(FOUND_SELECTORS) == set(SELECTORS), "add an example of its Params to SELECTORS"
+    assert set(FOUND_SCORERS) == set(SCORERS), "add a call of it to SCORERS"
+    for kind in (FOUND_SELECTORS, FOUND_SCORERS):
+        assert all(module.__name__.endswith(f".{name}") for name, module in kind.items())
+
+
+# Selectors
+
+
+@dataclass
+class Case:
+    choice: Choice
+    values: np.ndarray
+    ids: np.ndarray
+
+
+def case(size: int = 60, seed: int = 0) -> Case:
+    """Rows of which some are dropped, some have no number, and many have the same one."""
+    generator = np.random.default_rng(seed)
+    values = generator.integers(0, 6, size) / 5
+    values[generator.random(size) < 0.2] = np.nan
+    values[:1], values[1:2] = np.inf, -np.inf
+    reason = np.where(generator.random(size) < 0.3, "dropped_before", "").astype(object)
+    ids = np.array([f"{each:016x}" for each in generator.permutation(size)], dtype=object)
+    return Case(Choice(reason), values, ids)
+
+
+def chosen(module: Any, params: Any, given: Case) -> Choice:
+    found: Choice = module.select(given.choice, given.values, given.ids, params)
+    return found
+
+
+@pytest.mark.parametrize(("module", "params"), SELECTOR_CASES)
+class TestSelector:
+    def test_a_row_is_kept_or_has_a_reason(self, module, params):
+        given = case()
+        found = chosen(module, params, given)
+        assert found.reason.shape == given.values.shape
+        assert all(isinstance(each, str) for each in found.reason)
+        assert int(found.kept.sum()) + sum(found.counts().values()) == len(given.values)
+
+    def test_a_dropped_row_stays_dropped_for_its_first_reason(self, module, params):
+        given = case()
+        found = chosen(module, params, given)
+        before = ~given.choice.kept
+        assert set(found.reason[before]) == {"dropped_before"}
+
+    def test_nan_is_never_kept(self, module, params):
+        given = case()
+        assert not (chosen(module, params, given).kept & np.isnan(given.values)).any()
+
+    def test_nothing_but_nan_keeps_nothing(self, module, params):
+        given = case()
+        given.values[:] = np.nan
+        assert not chosen(module, params, given).kept.any()
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_the_order_of_the_rows_does_not_matter(self, module, params, seed):
+        given = case()
+        order = np.random.default_rng(seed).permutation(len(given.values))
+        turned = Case(Choice(given.choice.reason[order]), given.values[order], given.ids[order])
+        found, other = chosen(module, params, given), chosen(module, params, turned)
+        assert dict(zip(given.ids, found.reason, strict=True)) == dict(
+            zip(turned.ids, other.reason, strict=True)
+        )
+
+    def test_inputs_are_not_changed(self, module, params):
+        given, untouched = case(), case()
+        chosen(module, params, given)
+        assert given.choice.reason.tolist() == untouched.choice.reason.tolist()
+        assert given.ids.tolist() == untouched.ids.tolist()
+        np.testing.assert_array_equal(given.values, untouched.values)
+
+    def test_twice_is_the_same(self, module, params):
+        found = [chosen(module, params, case()).reason.tolist() for _ in range(2)]
+        assert found[0] == found[1]
+
+    def test_no_rows_are_no_error(self, module, params):
+        assert chosen(module, params, case(0)).reason.tolist() == []
+
+    def test_equal_scores_are_taken_by_id(self, module, params):
+        given = case()
+        given.values[:] = 0.4
+        given.choice = Choice(np.full(len(given.values), "", dtype=object))
+        kept = chosen(module, params, given).kept
+        assert sorted(given.ids[kept]) == sorted(given.ids)[: kept.sum()]
+
+
+# Scorers
+
+
+def alpaca(instruction: str, output: Any) -> dict[str, Any]:
+    return {"instruction": instruction, "input": "", "output": output}
+
+
+ROWS = [
+    *(alpaca(f"Question {each}?", f"The answer is {each * 37}.") for each in range(30)),
+    alpaca("no answer", ""),
+    alpaca("no text", 7),
+    alpaca("long", "x" * 500),
+    alpaca("short", "y"),
+    alpaca("", "an answer to nothing"),
+    alpaca("twice", "the same"),
+    alpaca("twice", "the same"),
+]
+
+
+def rows_of(values: list[Any], folder: Path) -> Rows:
+    path = folder / "rows.json"
+    path.write_text(json.dumps(values), encoding="utf-8")
+    return read(path)
+
+
+@pytest.mark.parametrize("call", SCORER_CASES)
+@pytest.mark.usefixtures("scratch_cache")
+class TestScorer:
+    def test_a_line_for_every_row_with_nan_and_a_status_where_there_is_no_score(
+        self, call, tmp_path
+    ):
+        rows = rows_of(ROWS, tmp_path)
+        found = call(rows, tmp_path / "j")
+        assert found.status.shape == (len(rows),)
+        assert all(isinstance(each, str) and each for each in found.status)
+        bad = found.status != OK
+        assert 0 < bad.sum() < len(rows)
+        floats = [name for name, column in found.columns.items() if str(column.type) == "double"]
+        assert floats
+        for name, column in found.columns.items():
+            assert len(column) == len(rows), name
+        for name in floats:
+            assert np.isnan(found.values(name)[bad]).all(), name
+            assert np.isfinite(found.values(name)[~bad]).all(), name
+
+    def test_a_flaw_is_the_status(self, call, tmp_path):
+        rows = rows_of(ROWS, tmp_path)
+        found = call(rows, tmp_path / "j")
+        flawed = {row.position: row.flaw for row in rows if row.flaw}
+        assert flawed
+        assert {at: found.status[at] for at in flawed} == flawed
+
+    def test_the_order_of_the_rows_does_not_matter(self, call, tmp_path):
+        order = np.random.default_rng(1).permutation(len(ROWS))
+        (tmp_path / "turned").mkdir()
+        scores = []
+        for values, folder in (
+            (ROWS, tmp_path),
+            ([ROWS[each] for each in order], tmp_path / "turned"),
+        ):
+            rows = rows_of(values, folder)
+            found = call(rows, folder / "j")
+            lines = {
+                name: dict(zip(rows.ids, column.to_pylist(), strict=True))
+                for name, column in found.columns.items()
+            }
+            scores.append((dict(zip(rows.ids, found.status, strict=True)), repr_sorted(lines)))
+        assert scores[0] == scores[1]
+
+    def test_twice_is_the_same(self, call, tmp_path):
+        rows = rows_of(ROWS, tmp_path)
+        first, again = call(rows, tmp_path / "a"), call(rows, tmp_path / "b")
+        assert first.status.tolist() == again.status.tolist()
+        for name, column in first.columns.items():
+            assert str(column.to_pylist()) == str(again.columns[name].to_pylist())
+
+
+def repr_sorted(lines: dict[str, dict[str, Any]]) -> str:
+    """NaN is not equal to itself, its text is."""
+    return repr({name: sorted(values.items()) for name, values in lines.items()})
