@@ -28,7 +28,7 @@ Input = Annotated[
     list[Path] | None,
     typer.Option("--input", metavar="F…", help="Files or folders of rows; told by content."),
 ]
-More = Annotated[list[Path] | None, typer.Argument(hidden=True)]
+More = Annotated[list[Path] | None, typer.Argument(hidden=True, metavar="")]
 Output = Annotated[Path, typer.Option(help="Folder for data, scores and dataset_info.json.")]
 Name = Annotated[
     str | None, typer.Option(help="Of the data set; default: the input's stem and the recipe.")
@@ -165,6 +165,28 @@ def models(
     console.show_table(lines, header, console.stderr() if as_json else None)
     if as_json:
         typer.echo(json.dumps({"models": [_plain(each) for each in found]}, ensure_ascii=False))
+
+
+@app.command("ls")
+def list_(
+    dataset_dir: Annotated[Path, typer.Option(help="Folder of dataset_info.json.")] = Path("data"),
+    as_json: AsJson = False,
+) -> None:
+    """List the data sets that are registered in a folder, and what made each of them.
+
+    Example: curate ls
+    """
+    from curate.data.listing import registered
+
+    found = registered(dataset_dir)
+    if not found:
+        console.say(f"no data set is registered in {dataset_dir}; `curate ifd` makes one")
+    lines = [(each.name, each.recipe, each.kept, each.read, each.sources) for each in found]
+    header = ("name", "recipe", "kept", "read", "from")
+    if lines:
+        console.show_table(lines, header, console.stderr() if as_json else None)
+    if as_json:
+        typer.echo(json.dumps({"datasets": [_plain(each) for each in found]}, ensure_ascii=False))
 
 
 def _inputs(input_: list[Path] | None, more: list[Path] | None) -> list[Path]:

@@ -36,7 +36,7 @@ def distribution(
     edges = np.linspace(low, max(high, low + 1e-9), _BINS + 1)
     parts = [np.clip(values[finite & kept], low, high), np.clip(values[finite & ~kept], low, high)]
     labels = [f"kept ({int(kept.sum()):,})", f"dropped ({int((finite & ~kept).sum()):,})"]
-    axes.hist(parts, bins=edges, stacked=True, color=[_KEPT, _DROPPED], label=labels)
+    axes.hist(parts, bins=edges.tolist(), stacked=True, color=[_KEPT, _DROPPED], label=labels)
     if np.isfinite(threshold):
         axes.axvline(threshold, color=_CUT, linewidth=1, label=f"cut {threshold:.4g}")
     axes.set_xlabel(name)
