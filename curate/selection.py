@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-EXCERPT = 60
+EXCERPT = 120  # columns; a Chinese character takes two
 
 
 @dataclass(frozen=True)
@@ -176,8 +176,12 @@ def _excerpt(row: Row, column: str, value: float) -> dict[str, Any]:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= EXCERPT else line[: EXCERPT - 1] + "…"
+    """Return the beginning of a text, as much as stands in EXCERPT columns of a terminal."""
+    from rich.cells import cell_len, chop_cells
+
+    line = " ".join(text[: 4 * EXCERPT].split())
+    whole = cell_len(line) <= EXCERPT and len(text) <= 4 * EXCERPT
+    return line if whole else "".join(chop_cells(line, EXCERPT - 1)[:1]) + "…"
 
 
 def emit(
