@@ -216,8 +216,11 @@ def _told() -> Iterator[None]:
     except (KeyboardInterrupt, Abort):
         say("stopped; give the same command again and it goes on from here")
         sys.exit(_INTERRUPTED)
-    except BrokenPipeError:
-        # Who reads our output has left: `curate models | head` is no error.
+    except (BrokenPipeError, SystemExit) as error:
+        # Who reads our output has left: `curate models | head` is no error. Click and rich make
+        # an exit of it before we hear of it.
+        if not any(isinstance(each, BrokenPipeError) for each in (error, error.__context__)):
+            raise
         _drop_stdout()
         sys.exit(0)
     except OSError as error:

@@ -1,0 +1,244 @@
+"""Bad input at the command line: one line that says what to do, and exit code 2."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.calling import Caller, share_models
+
+GOOD = [
+    {"instruction": f"What is {each} + {each}?", "input": "", "output": f"It is {2 * each}."}
+    for each in range(12)
+]
+TALK = [{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b c"}]}]
+PAIRS = [{"instruction": "?", "input": "", "chosen": "good", "rejected": "bad"}]
+
+
+@pytest.fixture
+def call(capsys, monkeypatch, tmp_path, scratch_cache):
+    """Call `curate` in an empty folder, in which a good file lies."""
+    monkeypatch.chdir(tmp_path)
+    Path("good.json").write_text(json.dumps(GOOD), encoding="utf-8")
+    return Caller(capsys)
+
+
+def put(name, content):
+    Path(name).write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    return name
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"x\.json is empty; fetch it again"),
+        (b"  \n\n ", r"x\.json is empty"),
+        (b"[]", r"x\.json holds no rows"),
+        (b'[\n{"instruction": "a" "output": "b"}]', r"x\.json, line 2 column 21: "),
+        (b'{"instruction": "a", "output": "b"}\n{"instruction": oops}\n', r"line 2 column 17"),
+        (json.dumps(GOOD).encode()[:-30], r"x\.json ends inside row 12 .*cut off"),
+        (json.dumps(GOOD).encode()[:-1], r"ends after row 12 without the closing \]"),
+        ("[".encode("utf-16-le") + b"\xff\xfe\x00", r"x\.json"),
+        (
+            json.dumps(
+                [{"instruction": "Où étés-vous né?", "output": "à Genève, père"}] * 20,
+                ensure_ascii=False,
+            ).encode("latin-1"),
+            r"x\.json .*(encoding|UTF-8)",
+        ),
+        (b"[1, 2, 3]", r"values that are no objects: no format that is read"),
+        (b'[{"question": "a", "answer": "b"}]', r"rows with the keys answer, question: no format"),
+        (json.dumps(PAIRS).encode(), r"preference pairs .*Give instruction data"),
+        (b"PK\x03\x04rest", r"x\.json is packed"),
+    ],
+    ids=lambda value: None if isinstance(value, bytes) else "",
+)
+def test_a_bad_file(call, content, message):
+    call.refused(message, "ifd", "--input", put("x.json", content))
+
+
+def test_a_missing_file(call):
+    call.refused(r"no file 'god\.json'.*Did you mean 'good\.json'\?", "ifd", "--input", "god.json")
+    call.refused("no file 'a/b.json'", "ifd", "--input", "a/b.json")
+
+
+def test_two_files_of_different_shapes(call):
+    put("talk.json", json.dumps(TALK))
+    message = r"good\.json and talk\.json have different shapes"
+    call.refused(message, "ifd", "--input", "good.json", "talk.json")
+
+
+def test_the_same_file_twice(call):
+    call.refused(
+        "'good.json' is given twice", *("ifd", "--input", "good.json"), "--input", "good.json"
+    )
+
+
+def test_a_folder_without_data(call):
+    Path("empty").mkdir()
+    call.refused("folder 'empty' holds no data files", "ifd", "--input", "empty")
+
+
+def test_no_input(call):
+    call.refused("no input: give --input FILE", "ifd")
+
+
+def test_nothing_is_left_where_input_was_bad(call):
+    call.refused("is empty", "ifd", "--input", put("x.json", b""))
+    assert not [each for each in Path().rglob("*") if "x_ifd" in each.name]
+
+
+# Options
+
+
+@pytest.mark.parametrize("keep", ["0", "200%", "-3", "0%", "-5%", "abc", ""])
+def test_keep_out_of_range(call, keep):
+    allowed = f"--keep {keep}: allowed are a share of all rows such as 10%"
+    call.refused(allowed.strip(), "ifd", "--input", "good.json", "--keep", keep)
+
+
+def test_keep_as_a_fraction_gets_a_hint(call):
+    call.refused("0.1 as a share is 10%", "ifd", "--input", "good.json", "--keep", "0.1")
+
+
+def test_keep_of_more_or_less_than_there_is(call):
+    call.refused("there are only 12 rows", "ifd", "--input", "good.json", "--keep", "13")
+    call.refused("less than one of 12 rows", "ifd", "--input", "good.json", "--keep", "1%")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--kep", "10%"], r"No such option.*--kep.*`curate ifd --help` shows"),
+        (["--keep"], r"--keep.* requires an argument"),
+        (["--max-length", "many"], r"--max-length.*valid integer.*; `curate ifd --help` shows"),
+        (["--form", "los"], r"--form los: allowed are loss, ppl\. Did you mean 'loss'\?"),
+        (["--brief-experience"], r"--brief-experience trains a model .*comes with training"),
+        (["--model", "smolm2"], r"no model 'smolm2'\. Did you mean 'smollm2'\?"),
+        (["--name", "a,b"], r"--name a,b: allowed are letters"),
+        (["--name", "a/b"], r"--name a/b: allowed are letters"),
+    ],
+)
+def test_bad_options(call, arguments, message):
+    call.refused(message, "ifd", "--input", "good.json", *arguments)
+
+
+def test_an_unknown_command(call):
+    call.refused("No such command.*idf.*", "idf", "--input", "good.json")
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([], r"has no config\.json"),
+        (["config.json"], r"has no \*\.safetensors"),
+        (["config.json", "model.safetensors"], r"'mine' has no tokenizer .*copy it there"),
+        (["config.json", "pytorch_model.bin"], r"\.bin and \.pt files are not loaded"),
+    ],
+)
+def test_a_model_directory_that_lacks_something(call, files, message):
+    Path("mine").mkdir()
+    for file in files:
+        put(f"mine/{file}", "{}")
+    call.refused(message, "ifd", "--input", "good.json", "--model", "mine")
+
+
+def test_a_name_that_another_recipe_has(call):
+    put("x_car.jsonl", "{}")
+    Path("data").mkdir()
+    put("data/dataset_info.json", json.dumps({"mine": {"file_name": "mine.jsonl"}}))
+    put("data/mine.manifest.json", json.dumps({"recipe": "car"}))
+    arguments = ["ifd", "--input", "good.json", "--name", "mine"]
+    call.refused("'mine' is already in data and was made by the recipe car", *arguments)
+    put("data/mine.manifest.json", "not ours")
+    call.refused("made by something other than curate; give another --name", *arguments)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--template", "caht"], r"--template caht: allowed are .*Did you mean 'chat'\?"),
+        (["--dtype", "float61"], r"--dtype float61.*allowed are"),
+        (["--max-length", "0"], r"--max-length 0: smollm2 takes 2 to [\d,]+ tokens"),
+        (["--max-length", "1"], r"--max-length 1: smollm2 takes 2 to"),
+        (["--max-length", "-5"], r"--max-length -5: smollm2 takes 2 to"),
+        (["--max-length", "999999"], r"--max-length 999999: smollm2 takes 2 to"),
+    ],
+)
+def test_options_that_the_model_decides(call, scratch_cache, arguments, message):
+    share_models(scratch_cache)
+    call.refused(message, "ifd", "--input", "good.json", *arguments)
+
+
+# Rows that are no error but have no score
+
+
+@pytest.mark.model
+def test_rows_without_a_score_are_counted_with_their_reason(call, scratch_cache):
+    share_models(scratch_cache)
+    odd = [
+        {"instruction": "a", "input": "", "output": ""},
+        {"instruction": "a", "input": "", "output": "  "},
+        {"instruction": "a", "input": "", "output": "x"},
+        {"instruction": "a", "input": "", "output": 7},
+        {"instruction": "a", "input": "", "output": "word " * 300},
+        "no object",
+        GOOD[0],
+    ]
+    put("odd.json", json.dumps(GOOD + odd))
+    answer = call("ifd", "odd.json", "--keep", "2", "--max-length", "200", "--json")
+    assert answer.code == 0, answer.err
+    result = json.loads(answer.out.splitlines()[-1])
+    assert list(result) == ["name", "read", "scored", "kept", "dropped", "files"]
+    assert (result["name"], result["read"], result["kept"]) == ("odd_ifd", 19, 2)
+    dropped = result["dropped"]
+    assert sum(dropped.values()) == 17
+    dropped = {each: dropped[each] for each in dropped if each not in ("below_cut", "ifd_ge_1")}
+    assert dropped == {
+        "empty_response": 2,
+        "not_text": 1,
+        "not_an_object": 1,
+        "too_short": 1,
+        "truncated": 1,
+    }
+    assert result["scored"] == 13
+    assert "1 of the rows repeat an earlier one word for word" in answer.err
+    assert "longer than --max-length 200 tokens" in answer.err
+    assert all(Path(file).is_file() for file in result["files"])
+
+
+@pytest.mark.model
+def test_rows_none_of_which_can_be_kept_are_an_error_and_write_nothing(call, scratch_cache):
+    share_models(scratch_cache)
+    put("empty.json", json.dumps([{**each, "output": ""} for each in GOOD]))
+    message = "no row is left to write: of 12 rows read, 12 empty_response"
+    call.refused(message, "ifd", "--input", "empty.json")
+    assert [each.name for each in Path("data").iterdir() if each.suffix != ".lock"] == []
+
+
+@pytest.mark.model
+def test_stdout_has_one_object_and_no_other_library_speaks(curate_command, tmp_path):
+    environment = {**os.environ, "CURATRAIN_CACHE": str(share_models(tmp_path / "cache"))}
+    for name, values in (("a.json", GOOD[:6]), ("b.json", GOOD[6:])):
+        (tmp_path / name).write_text(json.dumps(values), encoding="utf-8")
+    run = curate_command(
+        *("ifd", "--input", "a.json", "b.json", "--keep", "3", "--json"),
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert run.returncode == 0, run.stderr
+    (line,) = run.stdout.splitlines()
+    result = json.loads(line)
+    assert (result["read"], result["kept"], result["name"]) == (12, 3, "a_ifd")
+    assert result["files"][0] == "data/a_ifd.jsonl"
+    for noise in ("Loading", "arning", "%|", "torch", "transformers", "\x1b["):
+        assert noise not in run.stderr
+    known = ("read ", " ", "note: ", "'a_ifd' ", "scores of ", "scoring: ")
+    assert all(line.startswith(known) for line in run.stderr.splitlines() if line)
