@@ -15,10 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from curate.models.architecture import rope_parameters
 from curate.models.linear import linear, linear_with, pack
 
 _QUERY_BLOCK = 128
 _FAMILIES = {"llama", "mistral", "qwen2"}
+# The others change their angles with the length at hand, in a buffer that all threads share.
+_FIXED_ROPES = {"default", "linear", "llama3", "yarn"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ def fits(config: Any) -> bool:
         config.model_type in _FAMILIES
         and config.hidden_act == "silu"
         and not sliding
+        and rope_parameters(config).get("rope_type", "default") in _FIXED_ROPES
         and not getattr(config, "mlp_bias", False)
     )
 
