@@ -118,6 +118,7 @@ class CausalLM:
         leaves the setting that stood when the model was made.
         """
         if self.device == "cpu":
+            torch.get_num_threads()  # a thread's first call takes over whatever was set last
             torch.set_num_threads(max(1, self._threads // self.workers))
         try:
             yield

@@ -12,7 +12,7 @@ from curate.errors import ModelError
 from curate.models.catalogue import PACKAGED
 
 _FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
-_SECONDS = 8.0  # to find out whether the hub can be reached at all
+_SECONDS = 5.0  # to find out whether the hub can be reached at all
 
 
 def hub_folder(name: str, with_code: bool = False) -> Path:

@@ -70,7 +70,8 @@ def sequences(*lengths: int, seed: int = 0) -> list[TokenSequence]:
     for length in lengths:
         ids = tuple(torch.randint(0, VOCABULARY, (length,), generator=generator).tolist())
         third = max(1, length // 3)
-        made.append(TokenSequence(ids, ((1, 1 + third), (1 + third, length))))
+        spans = ((1, 1 + third), (1 + third, length)) if length > 2 else ((1, length),)
+        made.append(TokenSequence(ids, spans))
     return made
 
 
