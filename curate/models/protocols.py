@@ -70,7 +70,10 @@ class LikelihoodModel(Protocol):
     max_positions: int
     batch_tokens: int
     workers: int
-    encoder: TextEncoder
+
+    @property
+    def encoder(self) -> TextEncoder:
+        """The model's tokenizer."""
 
     def prepare(self) -> None:
         """Load the weights; called once before the first span_nll, and only if it is needed.
