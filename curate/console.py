@@ -196,6 +196,8 @@ def run(main: Callable[[], object]) -> None:
     """
     with _told():
         code = main()
+        if code == _INTERRUPTED:  # typer has caught Ctrl-C itself
+            raise KeyboardInterrupt
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
 

@@ -1,0 +1,250 @@
+"""Killed, stopped, out of room: the same command goes on, and ends with the same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.calling import Caller, share_models
+from tests.conftest import SAMPLE
+
+pytestmark = pytest.mark.model
+NAME = "middling_ifd"
+SAME = ("dataset_info.json", f"{NAME}.jsonl", f"{NAME}.scores.parquet")
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 rows of the sample of middling length, in its order."""
+    values = json.loads(SAMPLE.read_text(encoding="utf-8"))
+    by_length = sorted(range(len(values)), key=lambda each: len(json.dumps(values[each])))
+    middling = [values[each] for each in sorted(by_length[15:55])]
+    path = tmp_path_factory.mktemp("rows") / "middling.json"
+    path.write_text(json.dumps(middling, ensure_ascii=False), encoding="utf-8")
+    return path
+
+
+class Run:
+    """`curate ifd` in a process and a cache of its own."""
+
+    def __init__(self, rows: Path, folder: Path) -> None:
+        self.cache, self.output = share_models(folder / "cache"), folder / "data"
+        self.command = [sys.executable, "-m", "curate", "ifd", "--input", str(rows)]
+        self.command += ["--output", str(self.output), "--json"]
+        self.environment = {**os.environ, "CURATRAIN_CACHE": str(self.cache)}
+
+    def start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def stop(self, moment: Callable[[], bool], by: signal.Signals) -> tuple[int, str]:
+        """Start, send the signal as soon as the moment has come; return exit code and stderr."""
+        with self.start() as process:
+            limit = time.monotonic() + 200
+            while not moment() and process.poll() is None:
+                assert time.monotonic() < limit, "the moment never came"
+                time.sleep(0.002)
+            process.send_signal(by)
+            _, said = process.communicate(timeout=60)
+        return process.returncode, said
+
+    def finish(self) -> dict[str, Any]:
+        with self.start() as process:
+            out, said = process.communicate(timeout=250)
+        assert process.returncode == 0, said
+        result: dict[str, Any] = json.loads(out.splitlines()[-1])
+        return result
+
+    def journal(self) -> bytes:
+        found = list(self.cache.glob("journals/*.jsonl"))
+        assert len(found) <= 1
+        return found[0].read_bytes() if found else b""
+
+    def whole_lines(self) -> bytes:
+        journal = self.journal()
+        return journal[: journal.rfind(b"\n") + 1]
+
+    def manifest(self) -> dict[str, Any]:
+        made: dict[str, Any] = json.loads((self.output / f"{NAME}.manifest.json").read_text())
+        del made["wall_seconds"]
+        return made
+
+
+@pytest.fixture(scope="module")
+def undisturbed(rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = Run(rows, tmp_path_factory.mktemp("undisturbed"))
+    run.finish()
+    return run
+
+
+def batches(journal: bytes) -> list[int]:
+    return [json.loads(line)["batch"] for line in journal.splitlines()[1:]]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_five_kills_and_a_ctrl_c_change_no_byte(
+    rows: Path, undisturbed: Run, tmp_path: Path
+) -> None:
+    run = Run(rows, tmp_path)
+    total = len(batches(undisturbed.journal()))
+    assert total >= 7
+    draw = random.Random(7)
+
+    def tokenising() -> bool:
+        return (run.cache / "scratch").is_dir()
+
+    def some_batches_later() -> Callable[[], bool]:
+        lines, pause = run.journal().count(b"\n"), draw.random() / 10
+        wanted = max(2, lines + 1)  # the header is a line, too
+        return lambda: run.journal().count(b"\n") >= wanted and not time.sleep(pause)
+
+    def stop(moment: Callable[[], bool], by: signal.Signals) -> tuple[int, str]:
+        before = run.whole_lines()
+        code, said = run.stop(moment, by)
+        # What was journalled before this start is there, byte for byte, and was not done again.
+        assert run.journal().startswith(before)
+        return code, said
+
+    began = time.monotonic()
+    early = draw.random()
+    starting = stop(lambda: time.monotonic() > began + early, signal.SIGKILL)
+    assert starting[0] == -signal.SIGKILL
+    assert stop(tokenising, signal.SIGKILL)[0] == -signal.SIGKILL
+    for _ in range(2):
+        assert stop(some_batches_later(), signal.SIGKILL)[0] == -signal.SIGKILL
+        assert 0 < len(batches(run.whole_lines())) < total
+    code, said = stop(some_batches_later(), signal.SIGINT)
+    assert code == 130
+    assert "stopped; give the same command again and it goes on from here" in said
+    assert "Traceback" not in said
+    assert len(batches(run.journal())) < total
+    assert not any(run.output.glob(f"{NAME}*"))
+
+    def emitting() -> bool:
+        return any(run.output.glob(f".{NAME}.*.part")) or any(run.output.glob(f"{NAME}.*"))
+
+    assert stop(emitting, signal.SIGKILL)[0] in (-signal.SIGKILL, 0)
+    finished = run.finish()
+    assert (finished["read"], finished["kept"]) == (40, 4)
+    assert sorted(batches(run.journal())) == list(range(total))
+    for name in SAME:
+        assert (run.output / name).read_bytes() == (undisturbed.output / name).read_bytes(), name
+    assert run.manifest() == undisturbed.manifest()
+    files = [sorted(each.name for each in made.output.iterdir()) for made in (run, undisturbed)]
+    assert files[0] == files[1]
+
+
+# No room. A limit on the size of files stands for a disk that is full.
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def call(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Caller:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CURATRAIN_CACHE", str(share_models(tmp_path / "cache")))
+    # So short that their scores need more room than their tokens.
+    values = [{"instruction": "a", "output": "b c"}] * 300
+    Path("tiny.json").write_text(json.dumps(values))
+    return Caller(capsys)
+
+
+def journal_in(cache: Path) -> bytes:
+    (path,) = cache.glob("journals/*.jsonl")
+    return path.read_bytes()
+
+
+@pytest.mark.timeout(300)
+def test_a_full_disk_loses_no_score(call: Caller, tmp_path: Path) -> None:
+    command = ("ifd", "--input", "tiny.json", "--template", "none", "--keep-above-one")
+    command += ("--keep", "100%")
+    cache = tmp_path / "cache"
+    from curate.data.read import read
+
+    read("tiny.json")
+    with room_for(9_000):
+        call.refused(r"scores cannot be written .*File too large.*What was scored stays", *command)
+    first = journal_in(cache)
+    assert 8_000 < len(first) <= 9_000  # the end of it may be half a line
+    assert call(*command).code == 0
+    second = journal_in(cache)
+    assert len(second) > 9_000
+    assert second.startswith(first[: first.rfind(b"\n") + 1])
+    shutil.rmtree("data")
+    Path("data").mkdir()
+    with room_for(9_000):
+        call.refused(r"cannot write to data: File too large; make room, or give another", *command)
+    assert [each.name for each in Path("data").iterdir() if each.suffix != ".lock"] == []
+    assert journal_in(cache) == second
+    assert call(*command).code == 0
+    assert journal_in(cache) == second
+
+
+def as_plain_user(command: list[str]) -> list[str]:
+    """Let a command feel the permissions of files even if root runs it."""
+    if os.geteuid():
+        return command
+    if not shutil.which("setpriv"):
+        pytest.skip("root may write everywhere, and there is no setpriv to take that away")
+    gone = "-dac_override,-dac_read_search"
+    return ["setpriv", f"--bounding-set={gone}", f"--inh-caps={gone}", *command]
+
+
+@pytest.mark.parametrize(
+    ("closed", "message"),
+    [
+        ("data", "error: cannot write to data: Permission denied; make room, or give another"),
+        ("cache", "error: rows cannot be written to .*: Permission denied.*CURATRAIN_CACHE"),
+        ("cache/journals", "error: scores cannot be written to .*: Permission denied"),
+    ],
+)
+def test_a_folder_that_cannot_be_written(
+    call: Caller, tmp_path: Path, closed: str, message: str
+) -> None:
+    if closed == "cache/journals":
+        from curate.data.read import read
+
+        read("tiny.json")
+        (tmp_path / "cache" / "scratch").mkdir()
+    folder = tmp_path / closed
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o555)
+    command = [sys.executable, "-m", "curate", "ifd", "--input", "tiny.json"]
+    try:
+        run = subprocess.run(as_plain_user(command), capture_output=True, text=True, check=False)
+    finally:
+        folder.chmod(0o755)
+    assert run.returncode == 2, run.stderr
+    (line,) = [line for line in run.stderr.splitlines() if line.startswith("error:")]
+    assert re.search(message, line), line
+    assert "Traceback" not in run.stderr
