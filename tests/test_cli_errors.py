@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from curate.models.catalogue import PACKAGED
+from curate.models.packaged import converted_folder
 from tests.calling import Caller, share_models
 
 GOOD = [
@@ -242,3 +244,20 @@ def test_stdout_has_one_object_and_no_other_library_speaks(curate_command, tmp_p
         assert noise not in run.stderr
     known = ("read ", " ", "note: ", "'a_ifd' ", "scores of ", "scoring: ")
     assert all(line.startswith(known) for line in run.stderr.splitlines() if line)
+
+
+@pytest.mark.model
+def test_no_file_that_is_written_knows_a_folder_of_this_machine(call, scratch_cache, tmp_path):
+    share_models(scratch_cache)
+    converted = converted_folder(PACKAGED["smollm2"]).resolve()
+    (tmp_path / "my model").symlink_to(converted)
+    arguments = ("--input", tmp_path / "good.json", "--model", tmp_path / "my model")
+    answer = call("ifd", *arguments, "--output", tmp_path / "out", "--keep", "3")
+    assert answer.code == 0, answer.err
+    written = [each for each in (tmp_path / "out").iterdir() if each.suffix != ".lock"]
+    assert len(written) == 4
+    for each in written:
+        assert str(tmp_path).encode() not in each.read_bytes(), each.name
+        assert str(converted.parent).encode() not in each.read_bytes(), each.name
+    made = json.loads((tmp_path / "out" / "good_ifd.manifest.json").read_text(encoding="utf-8"))
+    assert made["params"]["model"] == made["model"]["name"] == converted.name
