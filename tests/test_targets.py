@@ -88,10 +88,14 @@ def test_a_folder_gives_its_name(tmp_path, monkeypatch):
     assert default_name(Path("."), "ifd") == "my_data_ifd"
 
 
-def emit_one(path: Path, folder: Path, number: int) -> None:
+TURNS = 20
+
+
+def emit_one(path: Path, folder: Path, number: int, together: Any) -> None:
     rows = read(path)
     everything = np.ones(len(rows), dtype=bool)
-    for turn in range(5):
+    together.wait(60)
+    for turn in range(TURNS):
         name = f"set{number}_{turn}"
         write(folder, name, rows, everything, pa.table({"n": [1]}), {"recipe": "ifd"})
 
@@ -100,8 +104,9 @@ def test_four_processes_at_once_lose_no_entry(write_json, tmp_path):
     registered(tmp_path / "data", mine={"file_name": "x.json"})
     path = write_json(CHINESE)
     context = multiprocessing.get_context("spawn")
+    together = context.Barrier(4)
     runs = [
-        context.Process(target=emit_one, args=(path, tmp_path / "data", number))
+        context.Process(target=emit_one, args=(path, tmp_path / "data", number, together))
         for number in range(4)
     ]
     for run in runs:
@@ -110,7 +115,7 @@ def test_four_processes_at_once_lose_no_entry(write_json, tmp_path):
         run.join(60)
     assert [run.exitcode for run in runs] == [0] * 4
     entries = json.loads((tmp_path / "data" / "dataset_info.json").read_text(encoding="utf-8"))
-    assert set(entries) == {"mine", *(f"set{n}_{turn}" for n in range(4) for turn in range(5))}
+    assert set(entries) == {"mine", *(f"set{n}_{turn}" for n in range(4) for turn in range(TURNS))}
 
 
 # dataset_info.json
