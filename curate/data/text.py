@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from curate.data.chinese import may_be_chinese
 from curate.errors import DataError
 
 Encoding = Literal["utf-8", "utf-8-sig", "gb18030", "utf-16", "binary"]
 
 CHUNK = 1 << 20
+SAMPLE = 1 << 12  # characters that are looked at for whether they can be Chinese
 # GB18030 Chinese is well-formed UTF-8 by accident: two-byte characters about one time in ten (so
 # they count 1, and once: 女 may fill a column), longer ones one time in a thousand (so they count
 # 3). Ten before the first fault mean that the file is UTF-8 and the fault is damage.
@@ -131,6 +133,7 @@ class _Trial:
     lines: int = 1
     seen: set[str] = field(default_factory=set)
     long: int = 0
+    sample: str = ""
     decoder: codecs.IncrementalDecoder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -153,6 +156,7 @@ class _Trial:
             )
         self.fed += len(chunk)
         self.lines += text.count("\n")
+        self.sample += text[: SAMPLE - len(self.sample)]
         if self.evidence() < SURELY_UTF8 and not text.isascii():
             self.seen.update(each for each in set(text) if "\x7f" < each < "\u0800")
             self.long += len(_LONG.findall(text))
@@ -197,6 +201,11 @@ class _Text:
             return "utf-16" if self.wide else "utf-8-sig" if self.bom else "utf-8"
         western = self.only_accents and self.accents >= SURELY_WESTERN
         if not self.second.fault and not western:
+            if not may_be_chinese(self.second.sample):
+                raise DataError(
+                    f"{self.name} is not UTF-8, and read as GB18030 it is no Chinese: it may be "
+                    f"Big5, Shift-JIS or EUC-KR; convert it with {_iconv('ENCODING', self.name)}"
+                )
             return "gb18030"
         fault = max(self.first.fault, self.second.fault or self.first.fault, key=_offset)
         raise DataError(
