@@ -121,9 +121,9 @@ def ifd(
     params = recipe.Params(
         model, keep, form, template, max_length, dtype, keep_above_one, seed, trust_remote_code
     )
+    rows = read(paths)
     called = name or default_name(paths[0], recipe.NAME)
     check_target(output, called, recipe.NAME, overwrite)
-    rows = read(paths)
     for source in rows.sources:
         read_as = f"{source.format}, {source.container}, {source.encoding}"
         console.say(f"read {source.name} as {read_as}: {source.rows:,} rows")

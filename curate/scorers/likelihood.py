@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.data.rows import Row, Rows
-from curate.errors import ModelError
+from curate.errors import ModelError, OutputError
 from curate.models.protocols import LikelihoodModel, TextEncoder, TokenSequence
 from curate.scorers.contract import OK, Engine, Work
 from curate.scorers.sequences import SequenceStore
@@ -90,6 +90,7 @@ def likelihoods(
 
     Raises:
         ModelError: The model's chat template takes none of the rows.
+        OutputError: The scratch folder is full or cannot be written.
     """
     size = len(rows)
     found = Likelihoods(
@@ -99,10 +100,16 @@ def likelihoods(
         turns=np.zeros(size, dtype=np.int64),
     )
     with SequenceStore(scratch) as store:
-        prefix = _tokenise(rows, template, max_length, model.encoder, store, found)
+        try:
+            prefix = _tokenise(rows, template, max_length, model.encoder, store, found)
+            items = _Items(store, prefix)
+        except OSError as error:
+            raise OutputError(
+                f"tokens cannot be written to {scratch}: {error.strerror or error}; make room, or "
+                "set CURATRAIN_CACHE to another folder, and give the command again"
+            ) from error
         if found.refusal and not len(store):
             raise found.refusal
-        items = _Items(store, prefix)
         work = items.work(model)
         values = engine.run(work, int((found.turns > 0).sum()))
         found.turn_tokens = items.span_tokens

@@ -12,7 +12,7 @@ import pytest
 
 from curate.data.read import read
 from curate.engine.local import LocalEngine
-from curate.errors import ModelError, UsageError
+from curate.errors import ModelError, OutputError, UsageError
 from curate.scorers.contract import Scores
 from curate.scorers.ifd import IFDParams, ifd_loss, ifd_ppl, score
 from tests.fake import BOS, Characters, FakeModel
@@ -222,3 +222,14 @@ def test_a_second_run_asks_the_model_nothing_and_gives_the_same(scored: Any) -> 
     assert not silent.asked
     assert not silent.prepared
     assert first.columns == second.columns
+
+
+def test_a_full_disk_while_tokens_are_written_names_the_folder(
+    scored: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("curate.scorers.sequences.SequenceStore.seal", full)
+    with pytest.raises(OutputError, match="tokens.*scratch: No space left.*CURATRAIN_CACHE"):
+        scored([row("q", "abc")])
