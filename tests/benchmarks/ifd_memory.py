@@ -21,7 +21,7 @@ from curate.data.cache import cache_dir
 
 def write_rows(path: Path, rows: int) -> None:
     rng = np.random.default_rng(0)
-    words = np.array("the patient should rest and drink water if fever stays see a doctor".split())
+    words = np.array(["the", "patient", "should", "rest", "and", "drink", "water", "if", "fever"])
     with path.open("w", encoding="utf-8") as out:
         for number in range(rows):
             asked = " ".join(rng.choice(words, 4 + number % 13))
