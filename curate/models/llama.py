@@ -18,7 +18,8 @@ from torch.nn import functional
 from curate.models.architecture import rope_parameters
 from curate.models.linear import linear, linear_with, pack
 
-_QUERY_BLOCK = 128
+# Queries that attend together: their scores should stay in a core's cache.
+_QUERY_BLOCK = {torch.float32: 32, torch.bfloat16: 64}
 _FAMILIES = {"llama", "mistral", "qwen2"}
 # The others change their angles with the length at hand, in a buffer that all threads share.
 _FIXED_ROPES = {"default", "linear", "llama3", "yarn"}
@@ -85,14 +86,14 @@ class LlamaForward:
         heads, groups, width = self.heads, self.groups, self.width
         x = functional.embedding(ids, self.embedding).reshape(batch * length, -1)
         turn_q, turn_k = self._rotations(x, length)
-        mask = torch.full((_QUERY_BLOCK, _QUERY_BLOCK), float("-inf"), dtype=x.dtype).triu_(1)
+        mask = _causal_mask(x.dtype, heads // groups)
         q, k, v = (x.new_empty(batch, n, length, width) for n in (heads, groups, groups))
         for layer in self.layers:
             normed = _rms_norm(x, self.eps)
             qkv = linear(normed, layer.qkv, layer.qkv_bias)
             qkv = qkv.view(batch, length, heads + 2 * groups, width)
-            _rotate(qkv[:, :, :heads], q, turn_q)
-            _rotate(qkv[:, :, heads : heads + groups], k, turn_k)
+            _rotate(qkv[:, :, :heads], q.transpose(1, 2), turn_q)
+            _rotate(qkv[:, :, heads : heads + groups], k.transpose(1, 2), turn_k)
             v.copy_(qkv[:, :, heads + groups :].transpose(1, 2))
             mixed = _attend(q, k, v, mask)
             x = linear_with(mixed, x, layer.out, layer.out_bias, "add")
@@ -105,7 +106,7 @@ class LlamaForward:
     def _rotations(self, x: Tensor, length: int) -> tuple[tuple[Tensor, Tensor], ...]:
         cos, sin = self.rotary(x[:1], torch.arange(length)[None])
         half = self.width // 2
-        cos, sin = (t[0, :, :half].reshape(length, 1, half) for t in (cos, sin))
+        cos, sin = (t[0, :, None, :half] for t in (cos, sin))
         # Attention's 1/sqrt(d) is put into the queries' rotation, where it costs nothing.
         scale = self.width**-0.5
         return (cos * scale, sin * scale), (cos, sin)
@@ -136,15 +137,21 @@ def _rms_norm(x: Tensor, eps: float) -> Tensor:
 
 
 def _rotate(source: Tensor, target: Tensor, turn: tuple[Tensor, Tensor]) -> None:
-    """Write rotary(source (b, s, h, d)) to target (b, h, s, d); halves are (first, second)."""
+    """Write rotary(source) to target, both (b, s, h, d); halves are (first, second)."""
     cos, sin = turn
     half = source.shape[-1] // 2
     first, second = source[..., :half], source[..., half:]
-    out = target.transpose(1, 2)
-    torch.mul(first, cos, out=out[..., :half])
-    out[..., :half].addcmul_(second, sin, value=-1)
-    torch.mul(second, cos, out=out[..., half:])
-    out[..., half:].addcmul_(first, sin)
+    torch.mul(first, cos, out=target[..., :half])
+    target[..., :half].addcmul_(second, sin, value=-1)
+    torch.mul(second, cos, out=target[..., half:])
+    target[..., half:].addcmul_(first, sin)
+
+
+def _causal_mask(dtype: torch.dtype, repeat: int) -> Tensor:
+    """Return -inf above the diagonal of a block, each line repeated for queries that share keys."""
+    block = _QUERY_BLOCK[dtype]
+    mask = torch.full((block, block), float("-inf"), dtype=dtype).triu_(1)
+    return mask.repeat_interleave(repeat, 0)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -152,18 +159,19 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     batch, heads, length, width = q.shape
     groups = k.shape[1]
     repeat = heads // groups
-    q = q.view(batch, groups, repeat, length, width)
+    # One position's queries that share keys lie together, so that a block of them is a slice.
+    q = q.view(batch, groups, repeat, length, width).transpose(2, 3)
+    queries = q.reshape(batch * groups, length * repeat, width)
     keys = k.view(batch * groups, length, width).transpose(1, 2)
     values = v.view(batch * groups, length, width)
-    out = q.new_empty(batch, length, groups, repeat, width)
-    for start in range(0, length, _QUERY_BLOCK):
-        end = min(start + _QUERY_BLOCK, length)
-        rows = end - start
-        block = q[:, :, :, start:end].reshape(batch * groups, repeat * rows, width)
-        scores = torch.bmm(block, keys[:, :, :end])
-        by_query = scores.view(batch * groups, repeat, rows, end)
-        by_query[..., start:end].add_(mask[:rows, :rows])
-        weights = torch.softmax(scores, -1)
-        mixed = torch.bmm(weights, values[:, :end]).view(batch, groups, repeat, rows, width)
-        out[:, start:end] = mixed.permute(0, 3, 1, 2, 4)
-    return out.view(batch * length, heads * width)
+    out = torch.empty_like(queries)
+    block = mask.shape[1]
+    for start in range(0, length, block):
+        end = min(start + block, length)
+        rows, here = end - start, slice(start * repeat, end * repeat)
+        scores = torch.bmm(queries[:, here], keys[:, :, :end])
+        scores[:, :, start:end].add_(mask[: rows * repeat, :rows])
+        torch.softmax(scores, -1, out=scores)
+        out[:, here] = torch.bmm(scores, values[:, :end])
+    mixed = out.view(batch, groups, length, repeat, width).transpose(1, 2)
+    return mixed.reshape(batch * length, heads * width)
