@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from curate.models.architecture import LogitRule
+from curate.models.linear import stepped
 
 _VOCABULARY_TILE = 4096
 _POSITIONS = 256
@@ -56,11 +57,17 @@ class TiledHead:
             hidden: (positions, width).
             targets: (positions,) token ids.
         """
+        count = len(targets)
+        more = stepped(count) - count
+        hidden, targets = (
+            functional.pad(hidden, (0, 0, 0, more)),
+            functional.pad(targets, (0, more)),
+        )
         pieces = [
             self._positions(hidden[i : i + _POSITIONS], targets[i : i + _POSITIONS])
             for i in range(0, len(targets), _POSITIONS)
         ]
-        return torch.cat(pieces)
+        return torch.cat(pieces)[:count]
 
     def _positions(self, hidden: Tensor, targets: Tensor) -> Tensor:
         # nll = log sum_v exp(logit_v - logit_target): with the target's own logit in float32 the

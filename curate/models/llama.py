@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from curate.models.architecture import rope_parameters
-from curate.models.linear import linear, linear_with, pack
+from curate.models.linear import linear, linear_with, pack, stepped
 
 # Queries that attend together: their scores should stay in a core's cache.
 _QUERY_BLOCK = {torch.float32: 32, torch.bfloat16: 64}
+_LENGTH_STEP = 16  # as ROW_STEP: few shapes for the products of attention
 _FAMILIES = {"llama", "mistral", "qwen2"}
 # The others change their angles with the length at hand, in a buffer that all threads share.
 _FIXED_ROPES = {"default", "linear", "llama3", "yarn"}
@@ -83,25 +84,31 @@ class LlamaForward:
             ids: (batch, length), padded on the right with any id.
         """
         batch, length = ids.shape
+        rows = batch * length
         heads, groups, width = self.heads, self.groups, self.width
-        x = functional.embedding(ids, self.embedding).reshape(batch * length, -1)
+        x = functional.embedding(ids, self.embedding).reshape(rows, -1)
+        x = functional.pad(x, (0, 0, 0, stepped(rows) - rows))
         turn_q, turn_k = self._rotations(x, length)
         mask = _causal_mask(x.dtype, heads // groups)
-        q, k, v = (x.new_empty(batch, n, length, width) for n in (heads, groups, groups))
+        # Keys beyond the last position are never seen: causality hides them.
+        longer = -(-length // _LENGTH_STEP) * _LENGTH_STEP
+        q, k, v = (x.new_zeros(batch, n, longer, width) for n in (heads, groups, groups))
+        mixed = x.new_zeros(len(x), heads * width)
         for layer in self.layers:
             normed = _rms_norm(x, self.eps)
             qkv = linear(normed, layer.qkv, layer.qkv_bias)
-            qkv = qkv.view(batch, length, heads + 2 * groups, width)
-            _rotate(qkv[:, :, :heads], q.transpose(1, 2), turn_q)
-            _rotate(qkv[:, :, heads : heads + groups], k.transpose(1, 2), turn_k)
-            v.copy_(qkv[:, :, heads + groups :].transpose(1, 2))
-            mixed = _attend(q, k, v, mask)
+            qkv = qkv[:rows].view(batch, length, heads + 2 * groups, width)
+            _rotate(qkv[:, :, :heads], q[:, :, :length].transpose(1, 2), turn_q)
+            _rotate(qkv[:, :, heads : heads + groups], k[:, :, :length].transpose(1, 2), turn_k)
+            v[:, :, :length].copy_(qkv[:, :, heads + groups :].transpose(1, 2))
+            attended = _attend(q, k, v, mask)[:, :length]
+            mixed[:rows].view(batch, length, heads * width).copy_(attended)
             x = linear_with(mixed, x, layer.out, layer.out_bias, "add")
             normed = _rms_norm(x, self.eps)
             gated = linear(normed, layer.gate, then="swish")
             gated = linear_with(normed, gated, layer.up, None, "mul")
             x = linear_with(gated, x, layer.down, None, "add")
-        return _rms_norm(x, self.eps) * self.final_norm
+        return _rms_norm(x[:rows], self.eps) * self.final_norm
 
     def _rotations(self, x: Tensor, length: int) -> tuple[tuple[Tensor, Tensor], ...]:
         cos, sin = self.rotary(x[:1], torch.arange(length)[None])
@@ -155,7 +162,7 @@ def _causal_mask(dtype: torch.dtype, repeat: int) -> Tensor:
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Causal attention of q (b, h, s, d) over k, v (b, g, s, d), to (b * s, h * d)."""
+    """Causal attention of q (b, h, s, d) over k, v (b, g, s, d), to (b, s, h * d)."""
     batch, heads, length, width = q.shape
     groups = k.shape[1]
     repeat = heads // groups
@@ -174,4 +181,4 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
         torch.softmax(scores, -1, out=scores)
         out[:, here] = torch.bmm(scores, values[:, :end])
     mixed = out.view(batch, groups, length, repeat, width).transpose(1, 2)
-    return mixed.reshape(batch * length, heads * width)
+    return mixed.reshape(batch, length, heads * width)
