@@ -40,7 +40,7 @@ def tokenizer_of(header: dict[str, Any]) -> Any:
     Raises:
         ModelError: A kind of tokenizer that is not known here.
     """
-    from tokenizers import AddedToken, processors  # type: ignore[import-untyped]
+    from tokenizers import AddedToken, processors
     from transformers import PreTrainedTokenizerFast
 
     builders = {"gpt2": _byte_level, "llama": _sentencepiece}
