@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.console import progress
+from curate.console import progress, say
 from curate.data.cache import cache_dir
 from curate.data.language import language_of
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
 from curate.errors import UsageError, did_you_mean
+from curate.models.catalogue import PACKAGED
 from curate.models.load import load_causal_lm
+from curate.models.packaged import is_ready
 from curate.models.resolve import ModelFiles, resolve
 from curate.scorers import ifd as scorer
 from curate.selection import Selection
@@ -87,6 +89,9 @@ def ifd(rows: Rows, params: Params) -> Selection:
         )
     started = time.monotonic()
     wanted = budget(params.keep, len(rows))
+    known = PACKAGED.get(params.model)
+    if known and not known.opt_in and not is_ready(known):
+        say(f"fetching {known.name} ({known.parameters} parameters, {known.licence}), once")
     files = resolve(params.model, params.trust_remote_code)
     model = load_causal_lm(files, params.dtype, params.trust_remote_code)
     engine = LocalEngine(cache_dir() / "journals", progress())
