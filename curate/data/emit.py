@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from curate.data.columns import columns_of
 from curate.data.manifest import read_manifest, sha256_of, to_json
 from curate.data.registry import FILE, entry_for, locked, read_registry, register
 from curate.data.rows import CHUNK, Rows
+from curate.data.shape import Shape
 from curate.errors import DataError, OutputError, UsageError
 
 _NAME = re.compile(r"[\w.-]+")
@@ -115,9 +116,7 @@ def write(
     scores: pa.Table,
     manifest: dict[str, Any],
 ) -> list[str]:
-    """Write the kept rows and all that belongs to them; return the names of the files.
-
-    All files are written under other names first and then renamed, the manifest last.
+    """Write the kept rows of a selection; return the names of the files.
 
     Args:
         folder: Where to write.
@@ -132,24 +131,54 @@ def write(
         OutputError: The disk is full or the folder cannot be written.
     """
     _refuse_flawed(rows, kept)
-    columns = columns_of(_chosen(rows, kept), set(rows.shape.columns.values()))
+    return write_values(folder, name, lambda: _chosen(rows, kept), rows.shape, manifest, scores)
+
+
+def write_values(
+    folder: Path,
+    name: str,
+    values: Callable[[], Iterator[dict[str, Any]]],
+    shape: Shape,
+    manifest: dict[str, Any],
+    scores: pa.Table | None = None,
+) -> list[str]:
+    """Write any rows and all that belongs to them; return the names of the files.
+
+    All files are written under other names first and then renamed, the manifest last.
+
+    Args:
+        folder: Where to write.
+        name: Of the data set.
+        values: Called twice, gives the same rows each time: without a flaw, all of one shape.
+        shape: Of the rows.
+        manifest: What made them; sha256 and number of the output's rows are added.
+        scores: A line for every row that was looked at.
+
+    Raises:
+        OutputError: The disk is full or the folder cannot be written.
+    """
+    columns = columns_of(values(), set(shape.columns.values()))
     # An entry that names a column which the file lacks ends LLaMA-Factory with a KeyError.
-    named = {role: key for role, key in rows.shape.columns.items() if key in columns.keys}
-    entry = entry_for(replace(rows.shape, columns=named), _files(name)[0])
+    named = {role: key for role, key in shape.columns.items() if key in columns.keys}
+    entry = entry_for(replace(shape, columns=named), _files(name)[0])
     with _told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         data, table, last = (folder / file for file in _files(name))
         with locked(folder), _unfinished(data, table, last):
-            _write_rows(_part(data), (columns.even(value) for value in _chosen(rows, kept)))
-            pq.write_table(scores, _part(table))
-            output = {"file": data.name, "sha256": sha256_of(_part(data)), "rows": int(kept.sum())}
+            written = _write_rows(_part(data), (columns.even(value) for value in values()))
+            output = {"file": data.name, "sha256": sha256_of(_part(data)), "rows": written}
             whole = {**manifest, "output": output, "columns_as_text": columns.as_text()}
+            if scores is not None:
+                pq.write_table(scores, _part(table))
             _part(last).write_text(to_json(whole), encoding="utf-8")
             os.replace(_part(data), data)
-            os.replace(_part(table), table)
+            if scores is not None:
+                os.replace(_part(table), table)
+            else:
+                table.unlink(missing_ok=True)  # of an earlier data set of this name
             register(folder, name, entry)
             os.replace(_part(last), last)
-    return [data.name, table.name, FILE, last.name]
+    return [data.name, *([table.name] if scores is not None else []), FILE, last.name]
 
 
 @contextmanager
@@ -194,7 +223,10 @@ def _refuse_flawed(rows: Rows, kept: NDArray[np.bool_]) -> None:
         )
 
 
-def _write_rows(path: Path, values: Iterable[dict[str, Any]]) -> None:
+def _write_rows(path: Path, values: Iterable[dict[str, Any]]) -> int:
+    written = 0
     with path.open("w", encoding="utf-8", newline="\n") as out:
         for value in values:
             out.write(json.dumps(value, ensure_ascii=False) + "\n")
+            written += 1
+    return written

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.data.formats import formats
+from curate.data.formats import parse
 from curate.data.ids import id_of, occurrences
 from curate.data.shape import STRUCTURAL, Parsed, Shape, Source, Turn
 
@@ -141,7 +141,6 @@ class Rows:
         return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
 
     def _rows(self, start: int, part: pa.Table) -> Iterator[Row]:
-        parse = formats()[self.shape.format].parse
         columns = (part.column(name).to_pylist() for name in ("raw", "hash", "flaw", "where"))
         for offset, (raw, content, flaw, where) in enumerate(zip(*columns, strict=True)):
             position = start + offset

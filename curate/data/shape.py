@@ -13,6 +13,9 @@ STRUCTURAL = frozenset(
 )
 
 
+Kind = Literal["sft", "preference", "kto", "pretraining"]
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One message.
@@ -38,6 +41,7 @@ class Parsed:
         chosen: The preferred response of a ranking row.
         rejected: The other response of a ranking row.
         tools: Descriptions of tools as text, '' without them.
+        verdict: KTO's: whether the response is a good one; None in other rows.
         flaw: Why the row cannot be trained on, '' if it can.
     """
 
@@ -47,6 +51,7 @@ class Parsed:
     chosen: str | None = None
     rejected: str | None = None
     tools: str = ""
+    verdict: bool | None = None
     flaw: str = ""
 
 
@@ -68,6 +73,16 @@ class Shape:
     tags: dict[str, str] = field(default_factory=dict)
     ranking: bool = False
 
+    @property
+    def kind(self) -> Kind:
+        """What rows of this shape are good for."""
+        if self.ranking:
+            return "preference"
+        if "kto_tag" in self.columns:
+            return "kto"
+        answered = self.formatting == "sharegpt" or "response" in self.columns
+        return "sft" if answered else "pretraining"
+
     def as_dict(self) -> dict[str, Any]:
         """Return the shape as JSON has it."""
         return asdict(self)
@@ -81,7 +96,7 @@ class Shape:
         """
         present = set(keys)
         found = {column: key for column, key in optional.items() if key in present}
-        return replace(self, columns={**self.columns, **found})
+        return replace(self, columns={**found, **self.columns})
 
     def __str__(self) -> str:
         names = {**self.columns, **self.tags}
@@ -153,3 +168,14 @@ def kto_column(samples: list[dict[str, Any]]) -> dict[str, str]:
         if mostly(samples, key) and all(isinstance(row.get(key), bool) for row in samples):
             return {"kto_tag": key}
     return {}
+
+
+def verdict_of(value: dict[str, Any], shape: Shape) -> bool | None:
+    """Return KTO's verdict on a row, None for a row without one.
+
+    Args:
+        value: A row.
+        shape: Of its file.
+    """
+    verdict = value.get(shape.columns.get("kto_tag", ""))
+    return verdict if isinstance(verdict, bool) else None

@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from curate.data.cache import cache_dir
 from curate.data.containers import Container, Record, container_of, records
-from curate.data.formats import Format, formats
+from curate.data.formats import Format, formats, parse
 from curate.data.ids import content_hash
 from curate.data.shape import Parsed, Shape, Source
 from curate.data.tabular import SURPLUS
@@ -24,7 +24,7 @@ from curate.data.text import Sniffed, sniff
 from curate.errors import DataError, OutputError
 
 # Part of the key: a changed reader never takes what an older one wrote.
-READER = "3"
+READER = "4"
 SAMPLES = 200
 BATCH = 1000
 _SCHEMA = pa.schema(
@@ -102,17 +102,18 @@ def _ingest(path: Path, name: str, sniffed: Sniffed, card: Path) -> Stored:
     head = list(itertools.islice(stream, SAMPLES))
     form, shape = _detect(name, container, head)
     keys: set[str] = set()
+    # A column may turn up late in the file: rows are parsed as if it were there from the first.
+    whole_shape = shape.with_columns(form.optional, form.optional.values())
     # Always of the same name, so that what a killed run left is written over.
     unfinished, whole = card.with_suffix(".arrow.part"), card.with_suffix(".arrow")
     try:
-        total = _write(unfinished, _lines(itertools.chain(head, stream), form, shape, keys))
+        total = _write(unfinished, _lines(itertools.chain(head, stream), form, whole_shape, keys))
         os.replace(unfinished, whole)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
-    # A column that turns up late in the file is one that the entry has to name all the same.
-    full = shape.with_columns(form.OPTIONAL, keys)
-    source = Source(name, sniffed.sha256, form.NAME, container, sniffed.encoding, total)
+    full = shape.with_columns(form.optional, keys)
+    source = Source(name, sniffed.sha256, form.name, container, sniffed.encoding, total)
     known = {"source": asdict(source), "shape": full.as_dict()}
     last = card.with_suffix(".json.part")
     last.write_text(json.dumps(known, ensure_ascii=False), encoding="utf-8")
@@ -140,7 +141,7 @@ def _detect(name: str, container: Container, head: list[Record]) -> tuple[Format
             return form, shape
     keys = sorted({str(key) for sample in samples for key in sample})
     has = f"rows with the keys {', '.join(keys[:12])}" if keys else "values that are no objects"
-    known = "; ".join(f"{each.NAME} ({each.KEYS})" for each in formats().values())
+    known = "; ".join(f"{each.name} ({each.keys})" for each in formats().values())
     raise DataError(
         f"{name} ({container}) has {has}: no format that is read. Known are {known}. "
         f"{_way_out(container, head)}"
@@ -163,7 +164,9 @@ def _lines(
 ) -> Iterator[tuple[str, int, str, str]]:
     """Yield (raw, hash, flaw, where) of every row, and collect the keys that occur."""
     for value, where in stream:
-        parsed = _parsed(value, form, shape)
+        if isinstance(value, dict) and SURPLUS not in value:
+            value = form.convert(value, shape)
+        parsed = _parsed(value, shape)
         raw = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         if not _is_unicode(raw):
             # Half of a pair of escapes, as cut texts have: no tokenizer and no file takes it.
@@ -174,12 +177,12 @@ def _lines(
         yield raw, content_hash(parsed, value), parsed.flaw, where
 
 
-def _parsed(value: Any, form: Format, shape: Shape) -> Parsed:
+def _parsed(value: Any, shape: Shape) -> Parsed:
     if not isinstance(value, dict):
         return Parsed(flaw="not_an_object")
     if isinstance(value.get(SURPLUS), list):
         return Parsed(flaw="wrong_field_count")
-    return form.parse(value, shape)
+    return parse(value, shape)
 
 
 def _is_unicode(text: str) -> bool:

@@ -87,6 +87,11 @@ def ifd(rows: Rows, params: Params) -> Selection:
             "these rows are preference pairs (chosen and rejected); IFD scores one response to a "
             "prompt. Give instruction data"
         )
+    if rows.shape.kind == "pretraining":
+        raise UsageError(
+            "these rows are texts for pre-training, without prompt and response; IFD scores a "
+            "response to a prompt. Give instruction data"
+        )
     started = time.monotonic()
     wanted = budget(params.keep, len(rows))
     known = PACKAGED.get(params.model)

@@ -1,8 +1,9 @@
 import json
+from dataclasses import replace
 
 import pytest
 
-from curate.data.formats import alpaca, formats, sharegpt
+from curate.data.formats import alpaca, formats, parse, sharegpt
 from curate.data.shape import Parsed, Shape, Turn, kto_column, mostly, text_of, tools_of
 
 
@@ -19,13 +20,12 @@ def says(*pairs):
 
 
 def test_every_format_is_found_and_keeps_the_contract():
-    assert list(formats())[:2] == ["alpaca", "sharegpt"]
     for name, each in formats().items():
-        assert name == each.NAME
-        assert each.KEYS
+        assert name == each.name
+        assert each.keys
         assert each.detect([]) is None
         assert each.detect([{}]) is None
-        assert each.detect([{"text": "x"}]) is None
+        assert each.detect([{"nothing": "x"}]) is None
 
 
 # Alpaca
@@ -67,8 +67,11 @@ def test_half_of_the_rows_decide(known):
     assert (sharegpt.detect(samples) is not None) == (known >= 2)
 
 
-SFT = Shape("alpaca", "alpaca", {"prompt": "instruction", "response": "output"})
-PAIRS = Shape("alpaca", "alpaca", {"prompt": "instruction"}, {}, ranking=True)
+ALL = {"prompt": "instruction", **alpaca.OPTIONAL}
+SFT = Shape("alpaca", "alpaca", ALL)
+PAIRS = Shape(
+    "alpaca", "alpaca", {**ALL, "chosen": "chosen", "rejected": "rejected"}, {}, ranking=True
+)
 
 
 @pytest.mark.parametrize(
@@ -145,8 +148,9 @@ def test_shared_parts():
 
 
 def test_a_shape_in_words_and_as_json():
-    assert str(SFT) == "alpaca (prompt=instruction, response=output)"
-    assert str(PAIRS) == "alpaca ranking (prompt=instruction)"
+    plain = Shape("alpaca", "alpaca", {"prompt": "instruction", "response": "output"})
+    assert str(plain) == "alpaca (prompt=instruction, response=output)"
+    assert str(replace(PAIRS, columns={"prompt": "a"})) == "alpaca ranking (prompt=a)"
     assert Shape(**json.loads(json.dumps(PAIRS.as_dict()))) == PAIRS
 
 
@@ -171,9 +175,18 @@ def test_real_files(real, name, kind, flawed):
     text = real(name).read_text(encoding="utf-8")
     lines = (line for line in text.split("\n") if line)
     rows = json.loads(text) if text[0] == "[" else [json.loads(line) for line in lines]
-    form, shape = next(
-        (form, found) for form in formats().values() if (found := form.detect(rows[:200]))
-    )
+    shape = next(found for form in formats().values() if (found := form.detect(rows[:200])))
     assert str(shape).startswith(f"{kind} (")
-    flaws = [form.parse(row, shape).flaw for row in rows]
+    flaws = [parse(row, shape).flaw for row in rows]
     assert {flaw: flaws.count(flaw) for flaw in set(flaws) - {""}} == flawed
+
+
+def test_bare_texts_to_compare_become_messages():
+    row = {"conversations": says(("human", "a")), "chosen": "b", "rejected": "c"}
+    shape = sharegpt.detect([row])
+    made = sharegpt.convert(row, shape)
+    assert made["chosen"] == {"from": "gpt", "value": "b"}
+    assert made["rejected"] == {"from": "gpt", "value": "c"}
+    assert parse(made, shape) == parse(row, shape)
+    assert sharegpt.convert(made, shape) == made
+    assert sharegpt.convert({"chosen": 3}, shape) == {"chosen": 3}

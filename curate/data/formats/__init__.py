@@ -1,31 +1,42 @@
-"""The formats of rows that are read, one module each; a new module is found by itself."""
+"""The formats of rows that are read, one module each; a new module is found by itself.
+
+A module has `NAME`, `KEYS` (the keys that its rows have, for people) and `detect`; it may have
+`OPTIONAL` (LLaMA-Factory's column to the key, for columns that a row may lack) and `convert`, which
+makes of a row what LLaMA-Factory can read, where no entry in dataset_info.json could say how.
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol, cast
+from typing import Any
 
 from curate.data.shape import Parsed, Shape
 
+Row = dict[str, Any]
 
-class Format(Protocol):
-    """What a module of this package offers."""
 
-    NAME: str
-    """The module's name."""
-    KEYS: str
-    """The keys that its rows have, for people."""
-    OPTIONAL: Mapping[str, str]
-    """LLaMA-Factory's column to the key, for the columns that a row may lack."""
+@dataclass(frozen=True)
+class Format:
+    """How rows of one kind of file are known and read.
 
-    def detect(self, samples: list[dict[str, Any]]) -> Shape | None:
-        """Return the shape of the file whose first rows these are, None if it is another's."""
+    Attributes:
+        name: Of its module.
+        keys: The keys that its rows have, for people.
+        optional: LLaMA-Factory's column to the key, for the columns that a row may lack.
+        detect: From a file's first rows to their shape, None if they are another format's.
+        convert: From a row to the row that is kept and emitted; a row that does not fit is
+            returned as it is, and parsing tells its flaw.
+    """
 
-    def parse(self, value: dict[str, Any], shape: Shape) -> Parsed:
-        """Return the canonical view of a row; a flawed row is told by its flaw, never raised."""
+    name: str
+    keys: str
+    optional: Mapping[str, str]
+    detect: Callable[[list[Row]], Shape | None]
+    convert: Callable[[Row, Shape], Row]
 
 
 @cache
@@ -34,8 +45,31 @@ def formats() -> dict[str, Format]:
 
     Example:
         >>> list(formats())
-        ['alpaca', 'sharegpt']
+        ['alpaca', 'pretraining', 'sharegpt']
     """
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
-    found = (cast(Format, importlib.import_module(f"{__name__}.{name}")) for name in names)
-    return {each.NAME: each for each in found}
+    found = {}
+    for name in sorted(module.name for module in pkgutil.iter_modules(__path__)):
+        module = importlib.import_module(f"{__name__}.{name}")
+        optional = getattr(module, "OPTIONAL", {})
+        convert = getattr(module, "convert", _unchanged)
+        found[name] = Format(module.NAME, module.KEYS, optional, module.detect, convert)
+    return found
+
+
+def _unchanged(value: Row, shape: Shape) -> Row:
+    return value
+
+
+def parse(value: Row, shape: Shape) -> Parsed:
+    """Return the canonical view of a row; a flawed row is told by its flaw, never raised.
+
+    Args:
+        value: The row, converted if its format converts.
+        shape: Of its file.
+    """
+    from curate.data.formats import alpaca, pretraining, sharegpt
+
+    if shape.kind == "pretraining":
+        return pretraining.parse(value, shape)
+    by = sharegpt.parse if shape.formatting == "sharegpt" else alpaca.parse
+    return by(value, shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from curate.data.shape import Parsed, Shape, Turn, kto_column, mostly, text_of, tools_of
+from curate.data.shape import Parsed, Shape, Turn, kto_column, mostly, text_of, tools_of, verdict_of
 
 NAME = "alpaca"
 KEYS = "instruction, output and perhaps input, system, history"
@@ -19,6 +19,7 @@ OPTIONAL: Mapping[str, str] = {
     "videos": "videos",
     "audios": "audios",
 }
+_PAIR = ("chosen", "rejected")
 
 
 def detect(samples: list[dict[str, Any]]) -> Shape | None:
@@ -30,41 +31,41 @@ def detect(samples: list[dict[str, Any]]) -> Shape | None:
     ranking = mostly(samples, "instruction", "chosen", "rejected")
     if not ranking and not mostly(samples, "instruction", "output"):
         return None
-    pair = {"chosen": "chosen", "rejected": "rejected"} if ranking else {}
+    pair = {name: name for name in _PAIR} if ranking else {}
     shape = Shape(NAME, "alpaca", {"prompt": "instruction"}, {}, ranking)
     keys = {key for row in samples for key in row}
     return shape.with_columns(OPTIONAL, keys).with_columns(pair | kto_column(samples), keys)
 
 
 def parse(value: dict[str, Any], shape: Shape) -> Parsed:
-    """Return the canonical view; instruction and input are joined as LLaMA-Factory joins them.
+    """Return the canonical view; prompt and query are joined as LLaMA-Factory joins them.
 
     Args:
         value: A row.
-        shape: Of its file.
+        shape: Of its file: says under which key each column stands.
     """
-    names = ("instruction", "input", "output", "system", "chosen", "rejected")
-    texts = [text_of(value.get(name)) for name in names]
-    if not shape.ranking:
-        texts[4:] = ["", ""]
-    if any(text is None for text in texts):
+    given = {column: value.get(key) for column, key in shape.columns.items()}
+    names = ("prompt", "query", "system", *(_PAIR if shape.ranking else ("response",)))
+    texts = {name: text_of(given.get(name)) for name in names}
+    if any(text is None for text in texts.values()):
         return Parsed(flaw="not_text")
-    instruction, given, output, system, chosen, rejected = (text or "" for text in texts)
-    turns = _history(value.get("history"))
+    said = {name: text or "" for name, text in texts.items()}
+    turns = _history(given.get("history"))
     if turns is None:
         return Parsed(flaw="bad_history")
-    prompt = "\n".join(part for part in (instruction, given) if part)
+    prompt = "\n".join(part for part in (said["prompt"], said["query"]) if part)
     turns.append(Turn("user", prompt))
     if not shape.ranking:
-        turns.append(Turn("assistant", output))
-    answered = chosen.strip() and rejected.strip() if shape.ranking else output.strip()
+        turns.append(Turn("assistant", said["response"]))
+    answered = all(said[name].strip() for name in names[3:])
     return Parsed(
-        system,
+        said["system"],
         tuple(turns),
-        given,
-        chosen if shape.ranking else None,
-        rejected if shape.ranking else None,
-        tools_of(value.get("tools")),
+        said["query"],
+        said.get("chosen"),
+        said.get("rejected"),
+        tools_of(given.get("tools")),
+        verdict_of(value, shape),
         "empty_response" if not answered else "" if prompt.strip() else "empty_prompt",
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from curate.data.shape import Parsed, Shape, Turn, kto_column, mostly, text_of, tools_of
+from curate.data.shape import Parsed, Shape, Turn, kto_column, mostly, text_of, tools_of, verdict_of
 
 NAME = "sharegpt"
 KEYS = "conversations, conversation, messages or dialog: a list of {from, value} or {role, content}"
@@ -82,6 +82,25 @@ def _tags(words: Counter[str]) -> dict[str, str]:
     return {f"{role}_tag": word for role, word in said.items()}
 
 
+def convert(value: dict[str, Any], shape: Shape) -> dict[str, Any]:
+    """Return the row with responses to compare as messages, which may stand as bare texts.
+
+    LLaMA-Factory takes a preference pair of texts for plain SFT and then drops the row, without
+    a word of it.
+
+    Args:
+        value: A row.
+        shape: Of its file.
+    """
+    if not shape.ranking:
+        return value
+    return value | {
+        key: {shape.tags["role_tag"]: shape.tags["assistant_tag"], shape.tags["content_tag"]: text}
+        for key in (shape.columns["chosen"], shape.columns["rejected"])
+        if isinstance(text := value.get(key), str)
+    }
+
+
 def parse(value: dict[str, Any], shape: Shape) -> Parsed:
     """Return the canonical view, with the first flaw that the row has.
 
@@ -99,6 +118,7 @@ def parse(value: dict[str, Any], shape: Shape) -> Parsed:
     # As in LLaMA-Factory, a system message wins over a system column.
     system = turns.pop(0).content if turns and turns[0].role == "system" else outer
     view = Parsed(system, tuple(turns), tools=tools_of(value.get("tools")))
+    view = replace(view, verdict=verdict_of(value, shape))
     if shape.ranking:
         pair = [_message_text(value.get(name), shape.tags) for name in ("chosen", "rejected")]
         if None in pair:
@@ -128,7 +148,7 @@ def _turns(messages: list[Any], tags: dict[str, str]) -> tuple[list[Turn], str, 
 
 
 def _message_text(value: Any, tags: dict[str, str]) -> str | None:
-    """Return a ranking response, a message or (as MedicalGPT has it) its bare text."""
+    """Return the text of a response to compare, None if it is no text."""
     return text_of(value.get(tags["content_tag"]) if isinstance(value, dict) else value)
 
 

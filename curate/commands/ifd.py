@@ -1,0 +1,95 @@
+"""`curate ifd`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from curate.commands.options import (
+    AsJson,
+    Input,
+    More,
+    Name,
+    Output,
+    Overwrite,
+    Seed,
+    Show,
+    TrustRemoteCode,
+    Verbose,
+    emit_and_show,
+    inputs,
+    say_what_was_read,
+)
+from curate.errors import UsageError
+
+
+def ifd(
+    input: Input = None,  # noqa: A002 - the option's name
+    more: More = None,
+    model: Annotated[
+        str, typer.Option(help="A name of `curate models`, a directory or a hub id.")
+    ] = "smollm2",
+    keep: Annotated[
+        str | None,
+        typer.Option(help="Share of all rows, or number.", show_default="10%", metavar="10%|N"),
+    ] = None,
+    form: Annotated[
+        str,
+        typer.Option(
+            help="loss: ratio of mean losses (Cherry_LLM); ppl: of perplexities (Superfiltering).",
+            metavar="loss|ppl",
+        ),
+    ] = "loss",
+    template: Annotated[
+        str, typer.Option(help="How a row becomes text.", metavar="auto|chat|alpaca|none")
+    ] = "auto",
+    max_length: Annotated[
+        int, typer.Option(help="Tokens of prompt and response; longer rows are not scored.")
+    ] = 1024,
+    dtype: Annotated[
+        str, typer.Option(help="auto: bfloat16 where it is fast.", metavar="auto|float32|bfloat16")
+    ] = "auto",
+    keep_above_one: Annotated[
+        bool, typer.Option("--keep-above-one", help="Keep rows whose IFD is 1 or more, too.")
+    ] = False,
+    brief_experience: Annotated[
+        bool, typer.Option("--brief-experience", help="Comes with training.")
+    ] = False,
+    output: Output = Path("data"),
+    name: Name = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    trust_remote_code: TrustRemoteCode = False,
+    show: Show = 5,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Keep the rows whose instruction helps the model least to expect the response.
+
+    IFD = mean NLL(response | prompt) / mean NLL(response), in nats a token. Higher = harder to
+    follow; rows at or above 1, where the instruction does not help at all, are left out.
+
+    Example: curate ifd --input huatuo.json --keep 10%
+    """
+    from curate.data.emit import check_target, default_name
+    from curate.data.read import read
+    from curate.models.quiet import set_verbose
+    from curate.recipes import ifd as recipe
+
+    set_verbose(verbose)
+    paths = inputs(input, more)
+    if brief_experience:
+        raise UsageError(
+            "--brief-experience trains a model in between and comes with training; without it "
+            "rows are scored by --model as it is, which is what Superfiltering does"
+        )
+    params = recipe.Params(
+        model, keep, form, template, max_length, dtype, keep_above_one, seed, trust_remote_code
+    )
+    rows = read(paths)
+    called = name or default_name(paths[0], recipe.NAME)
+    check_target(output, called, recipe.NAME, overwrite)
+    say_what_was_read(rows)
+    emit_and_show(recipe.ifd(rows, params), output, called, overwrite, show, as_json)

@@ -1,0 +1,32 @@
+"""Pre-training: a text a row, to go on from its first word to its last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from curate.data.shape import Parsed, Shape, Turn, mostly, text_of
+
+NAME = "pretraining"
+KEYS = "text"
+
+
+def detect(samples: list[dict[str, Any]]) -> Shape | None:
+    """Return the shape if most rows have a text.
+
+    Args:
+        samples: The file's first rows.
+    """
+    return Shape(NAME, "alpaca", {"prompt": "text"}) if mostly(samples, "text") else None
+
+
+def parse(value: dict[str, Any], shape: Shape) -> Parsed:
+    """Return the text as the one turn of a user, which is where LLaMA-Factory wants it.
+
+    Args:
+        value: A row.
+        shape: Of its file.
+    """
+    text = text_of(value.get(shape.columns["prompt"]))
+    if text is None:
+        return Parsed(flaw="not_text")
+    return Parsed(turns=(Turn("user", text),), flaw="" if text.strip() else "empty_text")
