@@ -9,6 +9,8 @@ import typer
 
 from curate.commands.options import (
     AsJson,
+    Fill,
+    Format,
     Input,
     More,
     Name,
@@ -20,7 +22,7 @@ from curate.commands.options import (
     Verbose,
     emit_and_show,
     inputs,
-    say_what_was_read,
+    read_inputs,
 )
 from curate.errors import UsageError
 
@@ -57,6 +59,8 @@ def ifd(
     brief_experience: Annotated[
         bool, typer.Option("--brief-experience", help="Comes with training.")
     ] = False,
+    format: Format = None,  # noqa: A002 - the option's name
+    fill: Fill = None,
     output: Output = Path("data"),
     name: Name = None,
     seed: Seed = 0,
@@ -74,12 +78,11 @@ def ifd(
     Example: curate ifd --input huatuo.json --keep 10%
     """
     from curate.data.emit import check_target, default_name
-    from curate.data.read import read
     from curate.models.quiet import set_verbose
     from curate.recipes import ifd as recipe
 
     set_verbose(verbose)
-    paths = inputs(input, more)
+    paths = inputs(input, more, fill)
     if brief_experience:
         raise UsageError(
             "--brief-experience trains a model in between and comes with training; without it "
@@ -88,8 +91,7 @@ def ifd(
     params = recipe.Params(
         model, keep, form, template, max_length, dtype, keep_above_one, seed, trust_remote_code
     )
-    rows = read(paths)
     called = name or default_name(paths[0], recipe.NAME)
     check_target(output, called, recipe.NAME, overwrite)
-    say_what_was_read(rows)
+    rows = read_inputs(input, more, format, fill)
     emit_and_show(recipe.ifd(rows, params), output, called, overwrite, show, as_json)

@@ -21,6 +21,16 @@ Input = Annotated[
     typer.Option("--input", metavar="F…", help="Files or folders of rows; told by content."),
 ]
 More = Annotated[list[Path] | None, typer.Argument(hidden=True, metavar="")]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", metavar="NAME", help="Of the rows; default: told by content."),
+]
+Fill = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fill", metavar="NAME=TEXT…", help="Put TEXT where rows say {{NAME}}; several may follow."
+    ),
+]
 Output = Annotated[Path, typer.Option(help="Folder for data, scores and dataset_info.json.")]
 Name = Annotated[
     str | None, typer.Option(help="Of the data set; default: the input's stem and the recipe.")
@@ -41,28 +51,73 @@ TrustRemoteCode = Annotated[
 ]
 
 
-def inputs(input_: list[Path] | None, more: list[Path] | None) -> list[Path]:
+def inputs(
+    input_: list[Path] | None, more: list[Path] | None, fill: list[str] | None = None
+) -> list[Path]:
     """Join `--input a b`, `--input a --input b` and `a b`: shells expand a pattern to the first.
 
     Args:
         input_: Given with the option.
         more: Given without it.
+        fill: Given with --fill: then NAME=TEXT among `more` is no file.
     """
-    paths = [*(input_ or ()), *(more or ())]
+    paths = [*(input_ or ()), *_loose(more, fill)[0]]
     if not paths:
         raise UsageError("no input: give --input FILE (a file, several, or a folder)")
     return paths
 
 
+def _loose(more: list[Path] | None, fill: list[str] | None) -> tuple[list[Path], list[str]]:
+    """Return the files and the NAME=TEXT of what stands behind no option, or behind its first.
+
+    An option takes one value, so in `--fill name=a author=b` the second stands alone. It is a
+    file's name where --fill was not given, or where there is such a file.
+    """
+    from curate.data.fill import is_pair
+
+    texts = [str(each) for each in more or () if fill and is_pair(str(each)) and not each.exists()]
+    return [each for each in more or () if str(each) not in texts], texts
+
+
+def read_inputs(
+    input_: list[Path] | None,
+    more: list[Path] | None,
+    format_: str | None = None,
+    fill: list[str] | None = None,
+) -> Rows:
+    """Read what a command was given, and say how each file was read and what was changed.
+
+    Args:
+        input_: Given with --input.
+        more: Given without an option.
+        format_: Given with --format.
+        fill: Given with --fill.
+
+    Raises:
+        UsageError: Nothing was given, or something that does not fit.
+        DataError: A file cannot be read.
+    """
+    from curate.data.fill import pairs
+    from curate.data.read import read
+
+    paths = inputs(input_, more, fill)
+    rows = read(paths, format_, pairs([*(fill or ()), *_loose(more, fill)[1]]))
+    say_what_was_read(rows)
+    return rows
+
+
 def say_what_was_read(rows: Rows) -> None:
-    """Say of every file how it was read.
+    """Say of every file how it was read, what was changed and what is still to be filled in.
 
     Args:
         rows: From read().
     """
+    from curate.data.describe import how_read, notes_on
+
     for source in rows.sources:
-        read_as = f"{source.format}, {source.container}, {source.encoding}"
-        console.say(f"read {source.name} as {read_as}: {source.rows:,} rows")
+        console.say(f"read {source.name} as {how_read(source)}: {source.rows:,} rows")
+        for note in notes_on(source):
+            console.say(f"note: {note}")
 
 
 def plain(value: Any) -> dict[str, Any]:

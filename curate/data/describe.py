@@ -8,10 +8,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from curate.data.formats import formats
 from curate.data.language import language_of
 from curate.data.rows import Rows
+from curate.data.shape import Source
 from curate.html import html_table
 
+_CONTAINERS = {
+    "json": "JSON",
+    "jsonl": "JSON Lines",
+    "json-values": "JSON values in a row",
+    "csv": "CSV",
+    "arrow": "Arrow",
+    "text": "text",
+}
+_ENCODINGS = {"utf-8-sig": "UTF-8 with a mark"}
 _QUANTILES = (0.05, 0.5, 0.95)
 
 
@@ -55,7 +66,7 @@ def describe(rows: Rows) -> Description:
         lengths[:, row.position] = len(row.prompt), len(row.response)
     marks = np.quantile(lengths, _QUANTILES, axis=1).astype(int).T.tolist()
     return Description(
-        tuple((s.name, s.rows, f"{s.format}, {s.container}, {s.encoding}") for s in rows.sources),
+        tuple((source.name, source.rows, how_read(source)) for source in rows.sources),
         len(rows),
         dict(sorted(turns.items())),
         dict(languages.most_common()),
@@ -64,6 +75,41 @@ def describe(rows: Rows) -> Description:
         int((rows.repeats > 0).sum()),
         rows.flaws(),
     )
+
+
+def how_read(source: Source) -> str:
+    """Return how a file was read, for people.
+
+    Args:
+        source: The file.
+
+    Example:
+        >>> how_read(rows.sources[0])
+        'alpaca, JSON Lines, UTF-8'
+    """
+    known = formats().get(source.format)
+    title = known.title if known else source.format
+    parts = [title, _CONTAINERS.get(source.container, source.container)]
+    if source.encoding != "binary":
+        parts.append(_ENCODINGS.get(source.encoding, source.encoding.upper()))
+    return ", ".join(parts)
+
+
+def notes_on(source: Source) -> list[str]:
+    """Return what a reader of a file should know: what was changed, what is still to be filled in.
+
+    Args:
+        source: The file.
+    """
+    notes = [f"{source.name}: {what}: {rows:,} rows" for what, rows in source.changes.items()]
+    if source.unfilled:
+        holes = ", ".join(f"{{{{{name}}}}} in {rows:,}" for name, rows in source.unfilled.items())
+        give = " ".join(f"{name}=…" for name in source.unfilled)
+        notes.append(
+            f"{source.name}: rows that nobody has filled in yet: {holes}; they are not trained on; "
+            f"fill them in with --fill {give}"
+        )
+    return notes
 
 
 def to_html(description: Description) -> str:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from curate.data.bundled import find_bundled
+from curate.data.formats import format_named
+from curate.data.ingest import Reading
 from curate.data.rows import Rows
 from curate.data.shape import Shape
 from curate.data.store import Stored, stored
-from curate.errors import DataError, UsageError
+from curate.errors import DataError, UsageError, did_you_mean
 
 PathLike = str | os.PathLike[str]
 # What curate and LLaMA-Factory write beside the data; never rows.
@@ -21,7 +23,11 @@ _NOT_ROWS = ("dataset_info.json", ".manifest.json", ".scores.parquet", ".lock")
 _AGREE = ("format", "formatting", "ranking", "tags")
 
 
-def read(paths: PathLike | Iterable[PathLike]) -> Rows:
+def read(
+    paths: PathLike | Iterable[PathLike],
+    format: str | None = None,  # noqa: A002 - the option's name
+    fill: Mapping[str, str] | None = None,
+) -> Rows:
     """Read instruction data: one file, several, or folders of them.
 
     What a file holds is told from its content, never from its name. The second time, a file is
@@ -29,9 +35,12 @@ def read(paths: PathLike | Iterable[PathLike]) -> Rows:
 
     Args:
         paths: Files and folders; a folder stands for all files in and below it.
+        format: Name of a format of `curate.data.formats`, where the rows fit more than one.
+        fill: Placeholder to text: {"name": "小医"} puts 小医 where rows say {{name}}.
 
     Raises:
         DataError: Missing, empty, broken, in no known format, or files that do not go together.
+        UsageError: No such format; nothing given, or given twice; a placeholder that no row has.
 
     Example:
         >>> rows = curate.read("huatuo.json")
@@ -43,7 +52,11 @@ def read(paths: PathLike | Iterable[PathLike]) -> Rows:
         raise UsageError("no input: give at least one file or folder")
     files = [(name, path) for each in given for name, path in _files(Path(each).expanduser())]
     _refuse_repeats(files)
-    parts = [stored(path, name) for name, path in files]
+    if format is not None:
+        format_named(format)
+    reading = Reading(format or "", dict(fill or {}))
+    parts = [stored(path, name, reading) for name, path in files]
+    _check_filled(parts, reading.fill)
     shape = _common(parts)
     table = pa.concat_tables([part.table for part in parts])
     return Rows(shape, tuple(part.source for part in parts), table)
@@ -79,8 +92,6 @@ def _may_hold_rows(name: Path) -> bool:
 
 
 def _similar(path: Path) -> str:
-    from curate.errors import did_you_mean
-
     if not path.parent.is_dir():
         return ""
     return did_you_mean(path.name, (each.name for each in path.parent.iterdir()))
@@ -96,6 +107,18 @@ def _refuse_repeats(files: list[tuple[str, Path]]) -> None:
                 "repeats rows on purpose)"
             )
         seen.add(real)
+
+
+def _check_filled(parts: list[Stored], fill: Mapping[str, str]) -> None:
+    """Refuse a placeholder that no row has: it is a slip of the pen."""
+    left = {name for part in parts for name in part.source.unfilled}
+    for name in fill:
+        if not any(name in part.source.fill for part in parts):
+            has = f"they have {', '.join(sorted(left))}" if left else "they have none to fill"
+            raise UsageError(
+                f"fill {name!r}: no row has {{{{{name}}}}} in it, {has}."
+                f"{did_you_mean(name, left)} Leave it out, or give the name that stands there"
+            )
 
 
 def _common(parts: list[Stored]) -> Shape:

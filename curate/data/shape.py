@@ -104,6 +104,21 @@ class Shape:
         return f"{kind} ({', '.join(f'{name}={given}' for name, given in names.items())})"
 
 
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A row made readable by its format.
+
+    Attributes:
+        row: The row that is kept and emitted.
+        changes: What was done to it, for people; empty where nothing was lost or moved.
+        flaw: Why it could not be converted; '' leaves it to parsing to find a flaw.
+    """
+
+    row: dict[str, Any]
+    changes: tuple[str, ...] = ()
+    flaw: str = ""
+
+
 @dataclass(frozen=True)
 class Source:
     """A file that rows came from.
@@ -115,6 +130,9 @@ class Source:
         container: What held them: json, jsonl, csv, parquet …
         encoding: Of its text.
         rows: How many it has.
+        changes: What its format changed to make it readable, to the rows changed.
+        fill: Placeholder to the text that was put there.
+        unfilled: Placeholder to the rows in which it still stands.
     """
 
     name: str
@@ -123,6 +141,9 @@ class Source:
     container: str
     encoding: str
     rows: int
+    changes: dict[str, int] = field(default_factory=dict)
+    fill: dict[str, str] = field(default_factory=dict)
+    unfilled: dict[str, int] = field(default_factory=dict)
 
 
 def text_of(value: Any) -> str | None:

@@ -7,26 +7,24 @@ import itertools
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from filelock import FileLock
 
 from curate.data.cache import cache_dir
-from curate.data.containers import Container, Record, container_of, records
-from curate.data.formats import Format, formats, parse
-from curate.data.ids import content_hash
-from curate.data.shape import Parsed, Shape, Source
-from curate.data.tabular import SURPLUS
+from curate.data.containers import container_of, records
+from curate.data.ingest import Line, Reading, Tally, detected, is_template, lines
+from curate.data.shape import Shape, Source
 from curate.data.text import Sniffed, sniff
 from curate.errors import DataError, OutputError
 
 # Part of the key: a changed reader never takes what an older one wrote.
-READER = "4"
+READER = "5"
 SAMPLES = 200
 BATCH = 1000
+DEFAULT = Reading()
 _SCHEMA = pa.schema(
     [
         ("raw", pa.large_string()),
@@ -52,12 +50,13 @@ class Stored:
     table: pa.Table
 
 
-def stored(path: Path, name: str) -> Stored:
+def stored(path: Path, name: str, reading: Reading = DEFAULT) -> Stored:
     """Return the rows of a file, parsing it if no earlier run has.
 
     Args:
         path: A file.
         name: What to call it.
+        reading: How to read it.
 
     Raises:
         DataError: It is empty, broken, or in no known format.
@@ -67,7 +66,7 @@ def stored(path: Path, name: str) -> Stored:
         sniffed = sniff(path)
     except OSError as error:
         raise DataError(f"'{name}' cannot be read: {error.strerror or error}") from error
-    key = hashlib.sha256(f"{READER}|{sniffed.sha256}".encode()).hexdigest()[:32]
+    key = hashlib.sha256(f"{READER}|{sniffed.sha256}|{reading.key()}".encode()).hexdigest()[:32]
     folder = cache_dir() / "rows"
     card = folder / f"{key}.json"
     try:
@@ -75,7 +74,7 @@ def stored(path: Path, name: str) -> Stored:
         if not found:
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{card}.lock"):
-                found = _open(card, name) or _ingest(path, name, sniffed, card)
+                found = _open(card, name) or _ingest(path, name, sniffed, card, reading)
         return found
     except OSError as error:
         raise OutputError(
@@ -95,25 +94,36 @@ def _open(card: Path, name: str) -> Stored | None:
         return None
 
 
-def _ingest(path: Path, name: str, sniffed: Sniffed, card: Path) -> Stored:
+def _ingest(path: Path, name: str, sniffed: Sniffed, card: Path, reading: Reading) -> Stored:
     """Parse a file into KEY.arrow, then write KEY.json: its being there means all is done."""
     container = container_of(path, sniffed)
     stream = records(path, sniffed, container)
     head = list(itertools.islice(stream, SAMPLES))
-    form, shape = _detect(name, container, head)
-    keys: set[str] = set()
+    form, shape = detected(name, container, head, reading)
     # A column may turn up late in the file: rows are parsed as if it were there from the first.
     whole_shape = shape.with_columns(form.optional, form.optional.values())
+    tally = Tally(is_template(head))
     # Always of the same name, so that what a killed run left is written over.
     unfinished, whole = card.with_suffix(".arrow.part"), card.with_suffix(".arrow")
     try:
-        total = _write(unfinished, _lines(itertools.chain(head, stream), form, whole_shape, keys))
+        rows = itertools.chain(head, stream)
+        total = _write(unfinished, lines(rows, form, whole_shape, reading, tally))
         os.replace(unfinished, whole)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
-    full = shape.with_columns(form.optional, keys)
-    source = Source(name, sniffed.sha256, form.name, container, sniffed.encoding, total)
+    full = shape.with_columns(form.optional, tally.keys)
+    source = Source(
+        name,
+        sniffed.sha256,
+        form.name,
+        container,
+        sniffed.encoding,
+        total,
+        dict(sorted(tally.changes.items())),
+        {key: text for key, text in reading.fill.items() if tally.found[key]},
+        tally.unfilled(reading.fill),
+    )
     known = {"source": asdict(source), "shape": full.as_dict()}
     last = card.with_suffix(".json.part")
     last.write_text(json.dumps(known, ensure_ascii=False), encoding="utf-8")
@@ -121,73 +131,12 @@ def _ingest(path: Path, name: str, sniffed: Sniffed, card: Path) -> Stored:
     return Stored(source, full, pa.ipc.open_file(pa.memory_map(str(whole))).read_all())
 
 
-def _write(path: Path, lines: Iterator[tuple[str, int, str, str]]) -> int:
+def _write(path: Path, rows: Iterator[Line]) -> int:
     """Write rows to an Arrow file; return how many."""
     total = 0
     with path.open("wb") as out, pa.ipc.new_file(out, _SCHEMA) as writer:
-        while batch := list(itertools.islice(lines, BATCH)):
+        while batch := list(itertools.islice(rows, BATCH)):
             columns = [list(column) for column in zip(*batch, strict=True)]
             writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
             total += len(batch)
     return total
-
-
-def _detect(name: str, container: Container, head: list[Record]) -> tuple[Format, Shape]:
-    if not head:
-        raise DataError(f"{name} holds no rows; fetch it again or leave it out")
-    samples = [record.value for record in head if isinstance(record.value, dict)]
-    for form in formats().values():
-        if shape := form.detect(samples):
-            return form, shape
-    keys = sorted({str(key) for sample in samples for key in sample})
-    has = f"rows with the keys {', '.join(keys[:12])}" if keys else "values that are no objects"
-    known = "; ".join(f"{each.name} ({each.keys})" for each in formats().values())
-    raise DataError(
-        f"{name} ({container}) has {has}: no format that is read. Known are {known}. "
-        f"{_way_out(container, head)}"
-    )
-
-
-def _way_out(container: Container, head: list[Record]) -> str:
-    """Return what to do about rows in no known format, as far as the rows tell."""
-    only = head[0].value if len(head) == 1 else None
-    for key, inner in only.items() if isinstance(only, dict) else ():
-        if isinstance(inner, list) and inner and isinstance(inner[0], dict):
-            return f"One object wraps the rows under {key!r}: save that list alone"
-    if container == "csv":
-        return "The first line has to name the columns; put one there, or rename the columns"
-    return "Rename the keys"
-
-
-def _lines(
-    stream: Iterator[Record], form: Format, shape: Shape, keys: set[str]
-) -> Iterator[tuple[str, int, str, str]]:
-    """Yield (raw, hash, flaw, where) of every row, and collect the keys that occur."""
-    for value, where in stream:
-        if isinstance(value, dict) and SURPLUS not in value:
-            value = form.convert(value, shape)
-        parsed = _parsed(value, shape)
-        raw = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        if not _is_unicode(raw):
-            # Half of a pair of escapes, as cut texts have: no tokenizer and no file takes it.
-            raw = json.dumps(value, separators=(",", ":"))
-            parsed = replace(parsed, flaw="lone_surrogate")
-        if isinstance(value, dict):
-            keys.update(key for key in value if key != SURPLUS)
-        yield raw, content_hash(parsed, value), parsed.flaw, where
-
-
-def _parsed(value: Any, shape: Shape) -> Parsed:
-    if not isinstance(value, dict):
-        return Parsed(flaw="not_an_object")
-    if isinstance(value.get(SURPLUS), list):
-        return Parsed(flaw="wrong_field_count")
-    return parse(value, shape)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from curate.data.formats import alpaca, formats, parse, sharegpt
-from curate.data.shape import Parsed, Shape, Turn, kto_column, mostly, text_of, tools_of
+from curate.data.shape import Converted, Parsed, Shape, Turn, kto_column, mostly, text_of, tools_of
 
 
 def user(text):
@@ -184,9 +184,9 @@ def test_real_files(real, name, kind, flawed):
 def test_bare_texts_to_compare_become_messages():
     row = {"conversations": says(("human", "a")), "chosen": "b", "rejected": "c"}
     shape = sharegpt.detect([row])
-    made = sharegpt.convert(row, shape)
+    made = sharegpt.convert(row, shape).row
     assert made["chosen"] == {"from": "gpt", "value": "b"}
     assert made["rejected"] == {"from": "gpt", "value": "c"}
     assert parse(made, shape) == parse(row, shape)
-    assert sharegpt.convert(made, shape) == made
-    assert sharegpt.convert({"chosen": 3}, shape) == {"chosen": 3}
+    assert sharegpt.convert(made, shape) == Converted(made)
+    assert sharegpt.convert({"chosen": 3}, shape) == Converted({"chosen": 3})

@@ -1,8 +1,9 @@
 """The formats of rows that are read, one module each; a new module is found by itself.
 
 A module has `NAME`, `KEYS` (the keys that its rows have, for people) and `detect`; it may have
-`OPTIONAL` (LLaMA-Factory's column to the key, for columns that a row may lack) and `convert`, which
-makes of a row what LLaMA-Factory can read, where no entry in dataset_info.json could say how.
+`TITLE` (its name for people), `OPTIONAL` (LLaMA-Factory's column to the key, for columns that a row
+may lack) and `convert`, which makes of a row what LLaMA-Factory can read, where no entry in
+dataset_info.json could say how.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from curate.data.shape import Parsed, Shape
+from curate.data.shape import Converted, Parsed, Shape
+from curate.errors import UsageError, did_you_mean
 
 Row = dict[str, Any]
 
@@ -25,18 +27,20 @@ class Format:
 
     Attributes:
         name: Of its module.
+        title: Its name for people.
         keys: The keys that its rows have, for people.
         optional: LLaMA-Factory's column to the key, for the columns that a row may lack.
         detect: From a file's first rows to their shape, None if they are another format's.
-        convert: From a row to the row that is kept and emitted; a row that does not fit is
-            returned as it is, and parsing tells its flaw.
+        convert: From a row to the row that is kept and emitted, and what was changed; a row that
+            does not fit is returned as it is, and its flaw is told there or by parsing.
     """
 
     name: str
+    title: str
     keys: str
     optional: Mapping[str, str]
     detect: Callable[[list[Row]], Shape | None]
-    convert: Callable[[Row, Shape], Row]
+    convert: Callable[[Row, Shape], Converted]
 
 
 @cache
@@ -52,12 +56,30 @@ def formats() -> dict[str, Format]:
         module = importlib.import_module(f"{__name__}.{name}")
         optional = getattr(module, "OPTIONAL", {})
         convert = getattr(module, "convert", _unchanged)
-        found[name] = Format(module.NAME, module.KEYS, optional, module.detect, convert)
+        title = getattr(module, "TITLE", module.NAME)
+        found[name] = Format(module.NAME, title, module.KEYS, optional, module.detect, convert)
     return found
 
 
-def _unchanged(value: Row, shape: Shape) -> Row:
-    return value
+def format_named(name: str) -> Format:
+    """Return the format of a name.
+
+    Args:
+        name: As typed.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    if name not in formats():
+        raise UsageError(
+            f"--format {name}: no such format.{did_you_mean(name, formats())} "
+            f"Allowed are {', '.join(formats())}; without --format it is told from the rows"
+        )
+    return formats()[name]
+
+
+def _unchanged(value: Row, shape: Shape) -> Converted:
+    return Converted(value)
 
 
 def parse(value: Row, shape: Shape) -> Parsed:

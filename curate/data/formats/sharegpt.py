@@ -7,7 +7,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from curate.data.shape import Parsed, Shape, Turn, kto_column, mostly, text_of, tools_of, verdict_of
+from curate.data.shape import (
+    Converted,
+    Parsed,
+    Shape,
+    Turn,
+    kto_column,
+    mostly,
+    text_of,
+    tools_of,
+    verdict_of,
+)
 
 NAME = "sharegpt"
 KEYS = "conversations, conversation, messages or dialog: a list of {from, value} or {role, content}"
@@ -82,7 +92,7 @@ def _tags(words: Counter[str]) -> dict[str, str]:
     return {f"{role}_tag": word for role, word in said.items()}
 
 
-def convert(value: dict[str, Any], shape: Shape) -> dict[str, Any]:
+def convert(value: dict[str, Any], shape: Shape) -> Converted:
     """Return the row with responses to compare as messages, which may stand as bare texts.
 
     LLaMA-Factory takes a preference pair of texts for plain SFT and then drops the row, without
@@ -93,12 +103,13 @@ def convert(value: dict[str, Any], shape: Shape) -> dict[str, Any]:
         shape: Of its file.
     """
     if not shape.ranking:
-        return value
-    return value | {
+        return Converted(value)
+    wrapped = {
         key: {shape.tags["role_tag"]: shape.tags["assistant_tag"], shape.tags["content_tag"]: text}
         for key in (shape.columns["chosen"], shape.columns["rejected"])
         if isinstance(text := value.get(key), str)
     }
+    return Converted(value | wrapped, ("bare response made a message",) if wrapped else ())
 
 
 def parse(value: dict[str, Any], shape: Shape) -> Parsed:

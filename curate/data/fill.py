@@ -1,0 +1,90 @@
+"""Placeholders in rows, `{{name}}`, and the values that a user puts there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from curate.errors import UsageError
+
+_PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
+_KEY = re.compile(r"[A-Za-z_]\w*")
+
+
+def placeholders(value: Any) -> set[str]:
+    """Return the names between double braces that stand in any text of a value.
+
+    Args:
+        value: A row or a part of one.
+
+    Example:
+        >>> placeholders({"output": "I am {{name}}."})
+        {'name'}
+    """
+    if isinstance(value, str):
+        return set(_PLACEHOLDER.findall(value)) if "{{" in value else set()
+    inner = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, dict | list):
+        return set()
+    return {name for each in inner for name in placeholders(each)}
+
+
+def filled(value: Any, fill: Mapping[str, str]) -> Any:
+    """Return a value with a text for each placeholder that is named; the others stay.
+
+    Args:
+        value: A row or a part of one; it is not changed.
+        fill: Placeholder to text.
+
+    Example:
+        >>> filled({"output": "I am {{name}} of {{author}}."}, {"name": "小医"})
+        {'output': 'I am 小医 of {{author}}.'}
+    """
+    if isinstance(value, str):
+        if "{{" not in value:
+            return value
+        return _PLACEHOLDER.sub(lambda found: fill.get(found[1], found[0]), value)
+    if isinstance(value, dict):
+        return {key: filled(each, fill) for key, each in value.items()}
+    return [filled(each, fill) for each in value] if isinstance(value, list) else value
+
+
+def is_pair(text: str) -> bool:
+    """Tell whether a text has the form name=value, with a name that a placeholder may have.
+
+    Args:
+        text: Any.
+    """
+    key, equals, _ = text.partition("=")
+    return bool(equals) and _KEY.fullmatch(key) is not None
+
+
+def pairs(given: list[str]) -> dict[str, str]:
+    """Return `name=value` texts as a mapping.
+
+    Args:
+        given: As typed.
+
+    Raises:
+        UsageError: One has another form, no value, or a name that is given twice.
+
+    Example:
+        >>> pairs(["name=小医", "author=a=b"])
+        {'name': '小医', 'author': 'a=b'}
+    """
+    found: dict[str, str] = {}
+    for text in given:
+        key, _, value = text.partition("=")
+        if not is_pair(text):
+            raise UsageError(
+                f"--fill {text!r}: allowed is NAME=VALUE with the NAME that stands between double "
+                "braces in the rows; give for example --fill name=小医 author=我们"
+            )
+        if not value.strip():
+            raise UsageError(f"--fill {text!r} has no value; put one behind the =")
+        if found.setdefault(key, value) != value:
+            raise UsageError(
+                f"--fill gives {key!r} two values, {found[key]!r} and {value!r}; give one"
+            )
+    return found

@@ -1,0 +1,173 @@
+"""From the records of a file to rows: which format they have, what each says, what is counted."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from curate.data.containers import Container, Record
+from curate.data.fill import filled, placeholders
+from curate.data.formats import Format, format_named, formats, parse
+from curate.data.ids import content_hash
+from curate.data.shape import Converted, Parsed, Shape
+from curate.data.tabular import SURPLUS
+from curate.errors import DataError
+
+# A file in which at least one row in so many has a placeholder is a template to be filled in; in
+# any other file `{{name}}` is what somebody wrote about, as in code for web pages.
+TEMPLATE = 4
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file is to be read.
+
+    Attributes:
+        format: Name of the format; '' leaves it to the rows.
+        fill: Placeholder to the text that goes there.
+    """
+
+    format: str = ""
+    fill: Mapping[str, str] = field(default_factory=dict)
+
+    def key(self) -> str:
+        """Return it as a part of a cache key."""
+        return json.dumps([self.format, sorted(self.fill.items())])
+
+
+@dataclass
+class Tally:
+    """What is counted while rows pass by.
+
+    Attributes:
+        keys: That occur in rows as they are kept.
+        changes: What conversion did, to rows.
+        found: Placeholder to the rows that had it.
+        template: Whether the file is one that has to be filled in.
+    """
+
+    template: bool = False
+    keys: set[str] = field(default_factory=set)
+    changes: Counter[str] = field(default_factory=Counter)
+    found: Counter[str] = field(default_factory=Counter)
+
+    def unfilled(self, fill: Mapping[str, str]) -> dict[str, int]:
+        """Return the placeholders of a template that got no text, to rows."""
+        left = {name: rows for name, rows in self.found.items() if name not in fill}
+        return dict(sorted(left.items())) if self.template else {}
+
+
+class Line(NamedTuple):
+    """A row as it is kept: its JSON, hash, flaw and place."""
+
+    raw: str
+    hash: int
+    flaw: str
+    where: str
+
+
+def detected(
+    name: str, container: Container, head: list[Record], reading: Reading
+) -> tuple[Format, Shape]:
+    """Return the format of a file and the shape of its rows.
+
+    Args:
+        name: Of the file.
+        container: What holds the rows.
+        head: The first of them.
+        reading: Says the format, or leaves it open.
+
+    Raises:
+        DataError: There are no rows, or no format takes them.
+        UsageError: No format has the name that was given.
+    """
+    if not head:
+        raise DataError(f"{name} holds no rows; fetch it again or leave it out")
+    samples = [record.value for record in head if isinstance(record.value, dict)]
+    tried = [format_named(reading.format)] if reading.format else list(formats().values())
+    for form in tried:
+        if shape := form.detect(samples):
+            return form, shape
+    keys = sorted({str(key) for sample in samples for key in sample})
+    has = f"rows with the keys {', '.join(keys[:12])}" if keys else "values that are no objects"
+    known = "; ".join(f"{each.name} ({each.keys})" for each in tried)
+    no = "not what --format says" if reading.format else "no format that is read"
+    raise DataError(
+        f"{name} ({container}) has {has}: {no}. Known are {known}. {_way_out(container, head)}"
+    )
+
+
+def _way_out(container: Container, head: list[Record]) -> str:
+    """Return what to do about rows in no known format, as far as the rows tell."""
+    only = head[0].value if len(head) == 1 else None
+    for key, inner in only.items() if isinstance(only, dict) else ():
+        if isinstance(inner, list) and inner and isinstance(inner[0], dict):
+            return f"One object wraps the rows under {key!r}: save that list alone"
+    if container == "csv":
+        return "The first line has to name the columns; put one there, or rename the columns"
+    return "Rename the keys"
+
+
+def is_template(head: list[Record]) -> bool:
+    """Tell whether rows have to be filled in before they can be used.
+
+    Args:
+        head: The first rows of a file.
+    """
+    having = sum(bool(placeholders(record.value)) for record in head)
+    return having > 0 and having * TEMPLATE >= len(head)
+
+
+def lines(
+    stream: Iterator[Record], form: Format, shape: Shape, reading: Reading, tally: Tally
+) -> Iterator[Line]:
+    """Yield every row as it is kept.
+
+    Args:
+        stream: The records of a file.
+        form: Their format.
+        shape: Of the rows, with every column that may turn up.
+        reading: How to read them.
+        tally: Counts what is found.
+    """
+    for value, where in stream:
+        found = placeholders(value) if tally.template or reading.fill else set()
+        tally.found.update(found)
+        given = filled(value, reading.fill) if found else value
+        kept, parsed = _read(given, form, shape)
+        tally.changes.update(kept.changes)
+        if tally.template and found - reading.fill.keys() and not parsed.flaw:
+            parsed = replace(parsed, flaw="unfilled_placeholder")
+        yield _line(kept.row, parsed, where, tally)
+
+
+def _line(value: Any, parsed: Parsed, where: str, tally: Tally) -> Line:
+    raw = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if not _is_unicode(raw):
+        # Half of a pair of escapes, as cut texts have: no tokenizer and no file takes it.
+        raw = json.dumps(value, separators=(",", ":"))
+        parsed = replace(parsed, flaw="lone_surrogate")
+    if isinstance(value, dict):
+        tally.keys.update(key for key in value if key != SURPLUS)
+    return Line(raw, content_hash(parsed, value), parsed.flaw, where)
+
+
+def _read(value: Any, form: Format, shape: Shape) -> tuple[Converted, Parsed]:
+    """Return a row as it is kept, and what it says."""
+    if not isinstance(value, dict):
+        return Converted(value), Parsed(flaw="not_an_object")
+    if isinstance(value.get(SURPLUS), list):
+        return Converted(value), Parsed(flaw="wrong_field_count")
+    made = form.convert(value, shape)
+    return made, Parsed(flaw=made.flaw) if made.flaw else parse(made.row, shape)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
