@@ -65,7 +65,7 @@ class LocalEngine:
         Raises:
             OutputError: The journal cannot be written, or another run holds it.
         """
-        plan = plan_batches(work.lengths, work.budget)
+        plan = plan_batches(work.lengths, work.budget, work.kinds)
         results = _Results(plan, work.widths)
         mark = hashlib.sha256(f"{work.fingerprint}|{plan.fingerprint()}".encode()).hexdigest()
         with open_journal(self.journals, mark, results.put) as journal:

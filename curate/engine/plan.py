@@ -56,7 +56,9 @@ class Plan:
         return digest.hexdigest()
 
 
-def plan_batches(lengths: NDArray[np.int64], budget: int) -> Plan:
+def plan_batches(
+    lengths: NDArray[np.int64], budget: int, kinds: NDArray[np.int64] | None = None
+) -> Plan:
     """Return batches of items of like length, none larger than the budget when padded.
 
     Longest first: what does not fit into memory fails at once and not after hours.
@@ -64,16 +66,23 @@ def plan_batches(lengths: NDArray[np.int64], budget: int) -> Plan:
     Args:
         lengths: (items,) tokens of each item.
         budget: Padded tokens a batch may hold; an item longer than that is a batch of its own.
+        kinds: (items,) only items of one kind share a batch; all may if None.
 
     Example:
         >>> [list(plan_batches(np.array([3, 9, 2]), 6).batch(n)) for n in range(2)]
         [[1], [0, 2]]
     """
-    order = np.argsort(-lengths, kind="stable").astype(np.int64)
-    ends: list[int] = []
+    kinds = np.zeros(len(lengths), dtype=np.int64) if kinds is None else kinds
+    order = np.lexsort((-lengths, kinds)).astype(np.int64)
+    batches: list[NDArray[np.int64]] = []
     start = 0
     while start < len(order):
         longest = max(1, int(lengths[order[start]]))
-        start = min(len(order), start + max(1, budget // longest))
-        ends.append(start)
-    return Plan(order, np.array(ends, dtype=np.int64), lengths.astype(np.int64))
+        end = min(start + max(1, budget // longest), len(order))
+        end = start + int((kinds[order[start:end]] == kinds[order[start]]).sum())
+        batches.append(order[start:end])
+        start = end
+    batches.sort(key=lambda batch: -int(lengths[batch[0]]))
+    ends = np.cumsum([len(batch) for batch in batches], dtype=np.int64)
+    whole = np.concatenate(batches) if batches else order
+    return Plan(whole, ends, lengths.astype(np.int64))

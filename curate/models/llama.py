@@ -10,6 +10,7 @@ the error. Batches are padded on the right, so causality alone keeps padding out
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -22,9 +23,57 @@ from curate.models.linear import linear, linear_with, pack, stepped
 # Queries that attend together: their scores should stay in a core's cache.
 _QUERY_BLOCK = {torch.float32: 32, torch.bfloat16: 64}
 _LENGTH_STEP = 16  # as ROW_STEP: few shapes for the products of attention
+_SHARED_STEP = 8
 _FAMILIES = {"llama", "mistral", "qwen2"}
 # The others change their angles with the length at hand, in a buffer that all threads share.
 _FIXED_ROPES = {"default", "linear", "llama3", "yarn"}
+
+
+Turn = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which positions of a batch are computed, each a line.
+
+    The start that all sequences have in common, such as a system prompt, is computed once: its
+    lines come first, then what follows it in the first sequence, the second, and so on.
+    """
+
+    batch: int
+    length: int
+    shared: int
+
+    @property
+    def lines(self) -> int:
+        return self.shared + self.batch * (self.length - self.shared)
+
+    def lined(self, padded: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return the lines of (batch, length or more, ...)."""
+        rest = padded[:, self.shared : self.length].flatten(0, 1)
+        return torch.cat((padded[0, : self.shared], rest), out=out)
+
+    def padded(self, lines: Tensor, target: Tensor, turn: Turn | None = None) -> None:
+        """Write lines to (batch, length or more, ...), turned by rotary angles if given."""
+        first = lines[None, : self.shared]
+        rest = lines[self.shared :].unflatten(0, (self.batch, -1))
+        start, end = target[:1, : self.shared], target[:, self.shared : self.length]
+        if turn is None:
+            start.copy_(first)
+            end.copy_(rest)
+        else:
+            cos, sin = turn
+            _rotate(first, start, (cos[: self.shared], sin[: self.shared]))
+            _rotate(rest, end, (cos[self.shared :], sin[self.shared :]))
+        if self.shared:
+            target[1:, : self.shared] = start
+
+
+def _layout(ids: Tensor) -> _Layout:
+    batch, length = ids.shape
+    same = (ids == ids[:1]).all(0)
+    shared = int(same.cumprod(0)[:-1].sum()) if batch > 1 else 0
+    return _Layout(batch, length, shared - shared % _SHARED_STEP)
 
 
 @dataclass(frozen=True)
@@ -84,39 +133,40 @@ class LlamaForward:
         Args:
             ids: (batch, length), padded on the right with any id.
         """
-        batch, length = ids.shape
-        rows = batch * length
+        layout = _layout(ids)
+        rows, length, dtype = layout.lines, layout.length, self.embedding.dtype
         heads, groups, width = self.heads, self.groups, self.width
-        dtype = self.embedding.dtype
-        x = functional.embedding(ids, self.embedding).reshape(rows, -1)
+        x = functional.embedding(layout.lined(ids), self.embedding)
         x = functional.pad(x, (0, 0, 0, stepped(rows) - rows))
         turn_q, turn_k = self._rotations(x, length)
         mask = _causal_mask(dtype, heads // groups)
         # Keys beyond the last position are never seen: causality hides them.
         longer = -(-length // _LENGTH_STEP) * _LENGTH_STEP
-        q, k, v = (x.new_zeros(batch, n, longer, width) for n in (heads, groups, groups))
+        q, k, v = (x.new_zeros(layout.batch, n, longer, width) for n in (heads, groups, groups))
         mixed = x.new_zeros(len(x), heads * width)
         x = x.float()
         for layer in self.layers:
             normed = _rms_norm(x, self.eps, dtype)
-            qkv = linear(normed, layer.qkv, layer.qkv_bias)
-            qkv = qkv[:rows].view(batch, length, heads + 2 * groups, width)
-            _rotate(qkv[:, :, :heads], q[:, :, :length].transpose(1, 2), turn_q)
-            _rotate(qkv[:, :, heads : heads + groups], k[:, :, :length].transpose(1, 2), turn_k)
-            v[:, :, :length].copy_(qkv[:, :, heads + groups :].transpose(1, 2))
-            attended = _attend(q, k, v, mask)[:, :length]
-            mixed[:rows].view(batch, length, heads * width).copy_(attended)
+            qkv = linear(normed, layer.qkv, layer.qkv_bias)[:rows].unflatten(-1, (-1, width))
+            asked, keys, values = qkv.split((heads, groups, groups), 1)
+            layout.padded(asked, q.transpose(1, 2), turn_q)
+            layout.padded(keys, k.transpose(1, 2), turn_k)
+            layout.padded(values, v.transpose(1, 2))
+            layout.lined(_attend(q, k, v, mask, layout.shared), mixed[:rows])
             x = _added(x, mixed, layer.out, layer.out_bias)
             normed = _rms_norm(x, self.eps, dtype)
             gated = linear(normed, layer.gate, then="swish")
             gated = linear_with(normed, gated, layer.up, None, "mul")
             x = _added(x, gated, layer.down)
-        return _rms_norm(x[:rows], self.eps, dtype) * self.final_norm
+        last = _rms_norm(x[:rows], self.eps, dtype) * self.final_norm
+        states = last.new_empty(layout.batch, length, last.shape[-1])
+        layout.padded(last, states)
+        return states.flatten(0, 1)
 
     def _rotations(self, x: Tensor, length: int) -> tuple[tuple[Tensor, Tensor], ...]:
         cos, sin = self.rotary(x[:1], torch.arange(length)[None])
         half = self.width // 2
-        cos, sin = (t[0, :, None, :half] for t in (cos, sin))
+        cos, sin = (t[0, :, None, :half] for t in (cos, sin))  # (length, 1, half)
         # Attention's 1/sqrt(d) is put into the queries' rotation, where it costs nothing.
         scale = self.width**-0.5
         return (cos * scale, sin * scale), (cos, sin)
@@ -152,7 +202,7 @@ def _rms_norm(x: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
     return (x * scale).to(dtype)
 
 
-def _rotate(source: Tensor, target: Tensor, turn: tuple[Tensor, Tensor]) -> None:
+def _rotate(source: Tensor, target: Tensor, turn: Turn) -> None:
     """Write rotary(source) to target, both (b, s, h, d); halves are (first, second)."""
     cos, sin = turn
     half = source.shape[-1] // 2
@@ -170,8 +220,11 @@ def _causal_mask(dtype: torch.dtype, repeat: int) -> Tensor:
     return mask.repeat_interleave(repeat, 0)
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Causal attention of q (b, h, s, d) over k, v (b, g, s, d), to (b, s, h * d)."""
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, shared: int) -> Tensor:
+    """Causal attention of q (b, h, s, d) over k, v (b, g, s, d), to (b, s, h * d).
+
+    Of the first `shared` queries only those of the first sequence are computed.
+    """
     batch, heads, length, width = q.shape
     groups = k.shape[1]
     repeat = heads // groups
@@ -181,13 +234,18 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     keys = k.view(batch * groups, length, width).transpose(1, 2)
     values = v.view(batch * groups, length, width)
     out = torch.empty_like(queries)
-    block = mask.shape[1]
-    for start in range(0, length, block):
-        end = min(start + block, length)
+    for start, end in _blocks(shared, length, mask.shape[1]):
+        some = slice(groups if start < shared else batch * groups)
         rows, here = end - start, slice(start * repeat, end * repeat)
-        scores = torch.bmm(queries[:, here], keys[:, :, :end])
+        scores = torch.bmm(queries[some, here], keys[some, :, :end])
         scores[:, :, start:end].add_(mask[: rows * repeat, :rows])
         torch.softmax(scores, -1, out=scores)
-        out[:, here] = torch.bmm(scores, values[:, :end])
+        out[some, here] = torch.bmm(scores, values[some, :end])
     mixed = out.view(batch, groups, length, repeat, width).transpose(1, 2)
     return mixed.reshape(batch, length, heads * width)
+
+
+def _blocks(shared: int, length: int, block: int) -> list[tuple[int, int]]:
+    """Return where blocks of queries begin and end; none lies on both sides of shared."""
+    starts = [*range(0, shared, block), *range(shared, length, block)]
+    return list(pairwise([*starts, length]))

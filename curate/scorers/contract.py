@@ -27,6 +27,7 @@ class Work:
         workers: Batches computed side by side.
         prepare: Called once before anything is computed.
         worker: Context of one thread that computes.
+        kinds: (items,) items of unlike kinds never share a batch; None if all are of one kind.
     """
 
     lengths: NDArray[np.int64]
@@ -37,6 +38,7 @@ class Work:
     workers: int
     prepare: Callable[[], None]
     worker: Callable[[], AbstractContextManager[Any]]
+    kinds: NDArray[np.int64] | None = None
 
 
 class Engine(Protocol):

@@ -225,6 +225,7 @@ class _Items:
         self.first = np.cumsum(counts + 1) - counts - 1
         whole = np.zeros(size, dtype=bool)
         whole[self.first] = True
+        self.whole = whole
         self.lengths = np.zeros(size, dtype=np.int64)
         self.lengths[whole] = store.lengths()
         self.lengths[~whole] = self.span_tokens + len(prefix)
@@ -248,6 +249,8 @@ class _Items:
             model.workers,
             model.prepare,
             model.worker,
+            # Dialogues begin with one system prompt, which a model may compute once for a batch.
+            self.whole.astype(np.int64),
         )
 
     def split(self, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

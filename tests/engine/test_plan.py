@@ -39,6 +39,22 @@ def test_every_item_is_in_one_batch_and_no_batch_is_over_budget(lengths, budget)
         assert padded <= budget or len(batch) == 1
 
 
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 2)), max_size=60), st.integers(1, 200))
+def test_kinds_are_planned_apart_and_then_put_in_order(items, budget):
+    lengths = np.array([length for length, _ in items], dtype=np.int64)
+    kinds = np.array([kind for _, kind in items], dtype=np.int64)
+    plan = plan_batches(lengths, budget, kinds)
+    found = [plan.batch(number).tolist() for number in range(len(plan))]
+    assert [lengths[batch[0]] for batch in found] == sorted(
+        (lengths[batch[0]] for batch in found), reverse=True
+    )
+    for kind in range(3):
+        places = np.flatnonzero(kinds == kind)
+        mine = [batch for batch in found if kinds[batch[0]] == kind]
+        expected = naive(lengths[places].tolist(), budget)
+        assert mine == [places[batch].tolist() for batch in expected]
+
+
 def test_longest_first_and_equal_ones_in_the_items_order():
     assert batches([2, 7, 2, 9, 7], 14) == [[3], [1, 4], [0, 2]]
 

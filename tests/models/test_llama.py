@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from curate.models.llama import LlamaForward, fits
+from curate.models.llama import LlamaForward, _Layout, _layout, fits
 from tests.models.tiny import VOCABULARY, make
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -52,6 +52,34 @@ def difference(model: Any, batch: int, length: int) -> float:
 def test_hidden_states_are_those_of_transformers(variant: str, batch: int, length: int) -> None:
     kind, changes = VARIANTS[variant]
     assert difference(make(kind, **changes), batch, length) < 1e-5
+
+
+@pytest.mark.parametrize("shared", [1, 8, 23, 70, 99, 100])
+@pytest.mark.parametrize("variant", ["grouped", "every head its own", "qwen2, q k v biases"])
+def test_a_common_start_is_computed_once_and_changes_nothing(variant: str, shared: int) -> None:
+    kind, changes = VARIANTS[variant]
+    model = make(kind, **changes)
+    torch.manual_seed(3)
+    ids = torch.randint(0, VOCABULARY, (4, 100))
+    ids[:, :shared] = ids[0, :shared]
+    with torch.inference_mode():
+        expected = model.model(input_ids=ids).last_hidden_state.flatten(0, 1)
+        given = LlamaForward(copy.deepcopy(model))(ids)
+    assert float((given - expected).abs().max() / expected.abs().max()) < 1e-5
+
+
+def test_lines_of_a_batch_with_a_common_start() -> None:
+    ids = torch.arange(20).repeat(3, 1)
+    ids[1, 17:] = 0
+    assert _layout(ids) == _Layout(batch=3, length=20, shared=16)
+    assert _layout(ids).lines == 16 + 3 * 4
+    assert _layout(ids[:1]).shared == 0
+    assert _layout(ids[::2]).shared == 16  # equal sequences keep a rest of their own
+    lines = _layout(ids).lined(ids)
+    assert lines.tolist() == [*range(16), 16, 17, 18, 19, 16, 0, 0, 0, 16, 17, 18, 19]
+    back = torch.empty_like(ids)
+    _layout(ids).padded(lines, back)
+    assert torch.equal(back, ids)
 
 
 @pytest.mark.parametrize("rope", ROPES)
