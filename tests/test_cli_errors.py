@@ -55,7 +55,7 @@ def put(name, content):
             r"x\.json .*(encoding|UTF-8)",
         ),
         (b"[1, 2, 3]", r"values that are no objects: no format that is read"),
-        (b'[{"question": "a", "answer": "b"}]', r"rows with the keys answer, question: no format"),
+        (b'[{"ques": "a", "ans": "b"}]', r"rows with the keys ans, ques: no format"),
         (json.dumps(PAIRS).encode(), r"preference pairs .*Give instruction data"),
         (b"PK\x03\x04rest", r"x\.json is packed"),
     ],

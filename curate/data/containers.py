@@ -1,4 +1,4 @@
-"""What holds the rows of a file - JSON, JSON Lines, CSV, parquet, arrow - found by content."""
+"""What holds the rows of a file - JSON, CSV, text, parquet, arrow - found by content."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from curate.data.blocks import HEAD, blocks_of, dialogue_blocks, qa_blocks
 from curate.data.json_stream import LIMIT, Record, is_whole, json_array, json_lines, json_values
 from curate.data.tabular import arrow_rows, csv_rows, parquet_rows
 from curate.data.text import Sniffed
@@ -19,7 +20,9 @@ START = 1 << 10
 _BLANK = " \t\r\n\v\f\u3000\ufeff"
 _WEB = ("<!doctype html", "<html")
 _POINTER = "version https://git-lfs.github.com/"
-Container = Literal["json", "jsonl", "json-values", "csv", "parquet", "arrow"]
+Container = Literal[
+    "json", "jsonl", "json-values", "csv", "dialogue-text", "qa-text", "parquet", "arrow"
+]
 
 
 def container_of(path: Path, sniffed: Sniffed) -> Container:
@@ -53,7 +56,12 @@ def container_of(path: Path, sniffed: Sniffed) -> Container:
         return "json"
     if start[0] == "{":
         return "jsonl" if is_whole(line) else "json-values"
-    return "csv"
+    return blocks_of(_head(path, sniffed)) or "csv"
+
+
+def _head(path: Path, sniffed: Sniffed) -> str:
+    with path.open(encoding=sniffed.encoding) as text:
+        return text.read(HEAD).lstrip(_BLANK)
 
 
 def _first_line(path: Path, sniffed: Sniffed) -> tuple[str, str]:
@@ -87,7 +95,14 @@ def records(path: Path, sniffed: Sniffed, container: Container) -> Iterator[Reco
     if container == "arrow":
         yield from arrow_rows(path)
         return
-    read = {"json": json_array, "jsonl": json_lines, "json-values": json_values, "csv": csv_rows}
+    read = {
+        "json": json_array,
+        "jsonl": json_lines,
+        "json-values": json_values,
+        "csv": csv_rows,
+        "dialogue-text": dialogue_blocks,
+        "qa-text": qa_blocks,
+    }
     newline = "\n" if container == "jsonl" else ""
     with path.open(encoding=sniffed.encoding, newline=newline) as text:
         yield from read[container](text, path.name)

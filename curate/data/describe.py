@@ -20,7 +20,8 @@ _CONTAINERS = {
     "json-values": "JSON values in a row",
     "csv": "CSV",
     "arrow": "Arrow",
-    "text": "text",
+    "dialogue-text": "text",
+    "qa-text": "text",
 }
 _ENCODINGS = {"utf-8-sig": "UTF-8 with a mark"}
 _QUANTILES = (0.05, 0.5, 0.95)

@@ -86,18 +86,47 @@ def detected(
     """
     if not head:
         raise DataError(f"{name} holds no rows; fetch it again or leave it out")
-    samples = [record.value for record in head if isinstance(record.value, dict)]
     tried = [format_named(reading.format)] if reading.format else list(formats().values())
-    for form in tried:
-        if shape := form.detect(samples):
-            return form, shape
-    keys = sorted({str(key) for sample in samples for key in sample})
+    values = [record.value for record in head]
+    fits = [(form, shape) for form in tried if (shape := form.detect(_samples(values, form)))]
+    if not fits:
+        raise DataError(_unknown(name, container, head, tried))
+    best = max(_specific(*each) for each in fits)
+    first, *others = (each for each in fits if _specific(*each) == best)
+    if others:
+        names = " and as ".join(form.name for form, _ in (first, *others))
+        raise DataError(
+            f"{name} ({container}) has rows that can be read as {names}; say which with --format, "
+            f"for example --format {first[0].name}"
+        )
+    return first
+
+
+def _samples(values: list[Any], form: Format) -> list[dict[str, Any]]:
+    rows = (_row(value, form) for value in values)
+    return [row for row in rows if isinstance(row, dict)]
+
+
+def _row(value: Any, form: Format) -> Any:
+    """Return a bare list under its key, where the format has such rows."""
+    return {form.listed: value} if form.listed and isinstance(value, list) else value
+
+
+def _specific(form: Format, shape: Shape) -> tuple[int, int]:
+    """Return how much of a row a format explains: the larger, the better it knows what it reads."""
+    return form.rank, len(shape.columns)
+
+
+def _unknown(name: str, container: Container, head: list[Record], tried: list[Format]) -> str:
+    keys = sorted({_shown(key) for each in head if isinstance(each.value, dict) for key in each[0]})
     has = f"rows with the keys {', '.join(keys[:12])}" if keys else "values that are no objects"
     known = "; ".join(f"{each.name} ({each.keys})" for each in tried)
-    no = "not what --format says" if reading.format else "no format that is read"
-    raise DataError(
-        f"{name} ({container}) has {has}: {no}. Known are {known}. {_way_out(container, head)}"
-    )
+    no = "not what --format says" if len(tried) == 1 else "no format that is read"
+    return f"{name} ({container}) has {has}: {no}. Known are {known}. {_way_out(container, head)}"
+
+
+def _shown(key: object) -> str:
+    return str(key).encode("utf-8", "replace").decode("utf-8")
 
 
 def _way_out(container: Container, head: list[Record]) -> str:
@@ -137,7 +166,7 @@ def lines(
         found = placeholders(value) if tally.template or reading.fill else set()
         tally.found.update(found)
         given = filled(value, reading.fill) if found else value
-        kept, parsed = _read(given, form, shape)
+        kept, parsed = _read(_row(given, form), form, shape)
         tally.changes.update(kept.changes)
         if tally.template and found - reading.fill.keys() and not parsed.flaw:
             parsed = replace(parsed, flaw="unfilled_placeholder")

@@ -12,6 +12,16 @@ STRUCTURAL = frozenset(
     {"not_an_object", "wrong_field_count", "not_text", "unknown_role", "bad_history"}
 )
 
+# LLaMA-Factory's own words, for rows that are written anew.
+CANONICAL_TAGS = {
+    "role_tag": "from",
+    "content_tag": "value",
+    "user_tag": "human",
+    "assistant_tag": "gpt",
+    "observation_tag": "observation",
+    "function_tag": "function_call",
+    "system_tag": "system",
+}
 
 Kind = Literal["sft", "preference", "kto", "pretraining"]
 

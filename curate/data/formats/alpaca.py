@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from curate.data.shape import Parsed, Shape, Turn, kto_column, mostly, text_of, tools_of, verdict_of
+from curate.data.formats import OWN_KEYS
+from curate.data.shape import (
+    Converted,
+    Parsed,
+    Shape,
+    Turn,
+    kto_column,
+    mostly,
+    text_of,
+    tools_of,
+    verdict_of,
+)
 
 NAME = "alpaca"
 KEYS = "instruction, output and perhaps input, system, history"
+RANK = OWN_KEYS
 OPTIONAL: Mapping[str, str] = {
     "query": "input",
     "response": "output",
@@ -35,6 +47,20 @@ def detect(samples: list[dict[str, Any]]) -> Shape | None:
     shape = Shape(NAME, "alpaca", {"prompt": "instruction"}, {}, ranking)
     keys = {key for row in samples for key in row}
     return shape.with_columns(OPTIONAL, keys).with_columns(pair | kto_column(samples), keys)
+
+
+def convert(value: dict[str, Any], shape: Shape) -> Converted:
+    """Return the row with its descriptions of tools as text, the one way LLaMA-Factory has them.
+
+    Args:
+        value: A row.
+        shape: Of its file.
+    """
+    key = shape.columns.get("tools", "")
+    if not value.get(key) or isinstance(value[key], str):
+        return Converted(value)
+    text = tools_of(value[key])
+    return Converted(value | {key: text}, ("descriptions of tools written as text",))
 
 
 def parse(value: dict[str, Any], shape: Shape) -> Parsed:

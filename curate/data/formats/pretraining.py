@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from curate.data.formats import ONE_TEXT
 from curate.data.shape import Parsed, Shape, Turn, mostly, text_of
 
 NAME = "pretraining"
 KEYS = "text"
+RANK = ONE_TEXT
 
 
 def detect(samples: list[dict[str, Any]]) -> Shape | None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from curate.data import calls
+from curate.data.formats import LISTS, alpaca
 from curate.data.shape import (
     Converted,
     Parsed,
@@ -21,6 +23,7 @@ from curate.data.shape import (
 
 NAME = "sharegpt"
 KEYS = "conversations, conversation, messages or dialog: a list of {from, value} or {role, content}"
+RANK = LISTS
 OPTIONAL: Mapping[str, str] = {
     name: name for name in ("system", "tools", "images", "videos", "audios")
 }
@@ -93,23 +96,38 @@ def _tags(words: Counter[str]) -> dict[str, str]:
 
 
 def convert(value: dict[str, Any], shape: Shape) -> Converted:
-    """Return the row with responses to compare as messages, which may stand as bare texts.
+    """Return the row with what LLaMA-Factory takes only as a message, or only as a text.
 
-    LLaMA-Factory takes a preference pair of texts for plain SFT and then drops the row, without
-    a word of it.
+    It takes a preference pair of texts for plain SFT and then drops the row, without a word of it;
+    it does not see OpenAI's tool calls; and it wants descriptions of tools as text.
 
     Args:
         value: A row.
         shape: Of its file.
     """
+    made = alpaca.convert(value, shape)
+    row, changes = made.row, list(made.changes)
+    key = shape.columns["messages"]
+    if shape.tags["role_tag"] == "role" and calls.are_openai(row.get(key)):
+        messages, more = calls.flat(row[key], shape.tags)
+        row = row | {key: messages}
+        changes += more
+    if wrapped := _wrapped(row, shape):
+        row = row | wrapped
+        changes.append("bare responses made messages")
+    return Converted(row, tuple(changes))
+
+
+def _wrapped(value: dict[str, Any], shape: Shape) -> dict[str, Any]:
+    """Return those of two responses that are bare texts, as messages."""
     if not shape.ranking:
-        return Converted(value)
-    wrapped = {
-        key: {shape.tags["role_tag"]: shape.tags["assistant_tag"], shape.tags["content_tag"]: text}
+        return {}
+    tags = shape.tags
+    return {
+        key: {tags["role_tag"]: tags["assistant_tag"], tags["content_tag"]: text}
         for key in (shape.columns["chosen"], shape.columns["rejected"])
         if isinstance(text := value.get(key), str)
     }
-    return Converted(value | wrapped, ("bare response made a message",) if wrapped else ())
 
 
 def parse(value: dict[str, Any], shape: Shape) -> Parsed:

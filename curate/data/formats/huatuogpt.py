@@ -1,0 +1,36 @@
+"""HuatuoGPT: a list of texts under `data`, in turn a question and an answer, 问：… 答：… ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from curate.data import speakers
+from curate.data.formats import LISTS
+from curate.data.shape import Converted, Shape
+
+NAME = "huatuogpt"
+TITLE = "HuatuoGPT"
+KEYS = "data: a list of 问：… and 答：…"
+RANK = LISTS
+_KEY = "data"
+
+
+def detect(samples: list[dict[str, Any]]) -> Shape | None:
+    """Return the shape if most rows have a list of texts that begin with a speaker.
+
+    Args:
+        samples: The file's first rows.
+    """
+    fitting = sum(speakers.are_said(row.get(_KEY)) for row in samples)
+    return speakers.shape_of(NAME) if fitting and 2 * fitting >= len(samples) else None
+
+
+def convert(value: dict[str, Any], shape: Shape) -> Converted:
+    """Return the row with messages instead of texts that begin with a speaker.
+
+    Args:
+        value: A row.
+        shape: Of its file.
+    """
+    beside = {key: each for key, each in value.items() if key not in (_KEY, speakers.KEY)}
+    return speakers.converted(value.get(_KEY), beside, value, "")

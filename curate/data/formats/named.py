@@ -1,0 +1,70 @@
+"""Rows that need no converting: what LLaMA-Factory calls columns stands under other keys.
+
+One line a format. A row is read and emitted as it is; the entry in dataset_info.json says which key
+is which. Keys that are not named here stay in the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from curate.data.formats import KEYS_ALONE, Format
+from curate.data.formats.alpaca import OPTIONAL
+from curate.data.formats.alpaca import convert as with_tools_as_text
+from curate.data.shape import Shape, kto_column, mostly
+
+# Name, title, LLaMA-Factory's column to the key.
+_TABLE: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("qa", "question and answer", {"prompt": "question", "response": "answer"}),
+    ("qas", "questions and answers", {"prompt": "questions", "response": "answers"}),
+    ("wenda", "问 and 答", {"prompt": "问", "response": "答"}),
+    ("query", "query and response", {"prompt": "query", "response": "response"}),
+    ("prompt", "prompt and response", {"prompt": "prompt", "response": "response"}),
+    ("completion", "prompt and completion", {"prompt": "prompt", "response": "completion"}),
+    ("dolly", "instruction and response", {"prompt": "instruction", "response": "response"}),
+    ("io", "input and output", {"prompt": "input", "response": "output"}),
+    ("firefly", "firefly", {"prompt": "input", "response": "target"}),
+    (
+        "reward",
+        "question and two responses",
+        {"prompt": "question", "chosen": "response_chosen", "rejected": "response_rejected"},
+    ),
+    (
+        "preference",
+        "prompt and two responses",
+        {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"},
+    ),
+)
+_BESIDE = {key: name for key, name in OPTIONAL.items() if key not in ("query", "response")}
+# What goes with an instruction under the one format here that has instructions.
+_CONTEXTS = ("context", "input")
+
+
+def _detector(
+    name: str, columns: Mapping[str, str]
+) -> Callable[[list[dict[str, Any]]], Shape | None]:
+    def detect(samples: list[dict[str, Any]]) -> Shape | None:
+        if not mostly(samples, *columns.values()):
+            return None
+        keys = {key for row in samples for key in row}
+        context = next((key for key in _CONTEXTS if key in keys), None)
+        query = {"query": context} if name == "dolly" and context else {}
+        shape = Shape(name, "alpaca", {**columns, **query}, {}, "chosen" in columns)
+        return shape.with_columns({**_BESIDE, **kto_column(samples)}, keys)
+
+    return detect
+
+
+FORMATS = tuple(
+    Format(
+        name=name,
+        title=title,
+        keys=", ".join(columns.values()),
+        optional=_BESIDE,
+        detect=_detector(name, columns),
+        convert=with_tools_as_text,
+        rank=KEYS_ALONE,
+    )
+    for name, title, columns in _TABLE
+)
