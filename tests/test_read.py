@@ -220,10 +220,10 @@ def test_a_file_name_that_is_no_utf8_is_read_and_can_be_written_down(tmp_path):
 def test_rows_show_themselves_and_escape_what_they_say(tmp_path):
     values = [{**ALPACA[0], "output": ""}, ALPACA[1], ALPACA[1]]
     rows = read(put(tmp_path / "<script>.json", text_of(values)))
-    assert repr(rows).startswith("3 rows from <script>.json: alpaca (")
+    assert repr(rows).startswith("3 rows\n  <script>.json: alpaca, JSON, UTF-8: 3 rows\n")
     html = rows._repr_html_()
     assert "<script>" not in html
-    assert "flaw: empty_response" in html
+    assert "empty_response: 1" in html
     assert rows.flaws() == {"empty_response": 1}
     assert rows.repeats.tolist() == [0, 0, 1]
 

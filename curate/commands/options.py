@@ -107,17 +107,20 @@ def read_inputs(
 
 
 def say_what_was_read(rows: Rows) -> None:
-    """Say of every file how it was read, what was changed and what is still to be filled in.
+    """Say how every file was read, what the rows look like, and what was changed to read them.
 
     Args:
         rows: From read().
     """
-    from curate.data.describe import how_read, notes_on
+    from curate.data.describe import describe, to_lines
 
-    for source in rows.sources:
-        console.say(f"read {source.name} as {how_read(source)}: {source.rows:,} rows")
-        for note in notes_on(source):
-            console.say(f"note: {note}")
+    description = describe(rows)
+    for name, count, how in description.sources:
+        console.say(f"read {name} as {how}: {count:,} rows")
+    for name, what in to_lines(description):
+        console.say(f"  {name}: {what}")
+    for note in description.notes:
+        console.say(f"note: {note}")
 
 
 def plain(value: Any) -> dict[str, Any]:

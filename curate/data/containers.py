@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from curate.data.blocks import HEAD, blocks_of, dialogue_blocks, qa_blocks
 from curate.data.json_stream import LIMIT, Record, is_whole, json_array, json_lines, json_values
 from curate.data.tabular import arrow_rows, csv_rows, parquet_rows
 from curate.data.text import Sniffed
+from curate.data.text_blocks import HEAD, blocks_of, dialogue_blocks, qa_blocks
 from curate.errors import DataError
 
 __all__ = ["Container", "Record", "container_of", "records"]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate.data.formats import formats
-from curate.data.language import language_of
 from curate.data.rows import Rows
-from curate.data.shape import Source
+from curate.data.shape import STRUCTURAL, Source
 from curate.html import html_table
 
+# Shares of the rows that are no longer than the length that is told.
+QUANTILES = (0.05, 0.5, 0.95, 0.99, 1.0)
 _CONTAINERS = {
     "json": "JSON",
     "jsonl": "JSON Lines",
@@ -24,22 +26,22 @@ _CONTAINERS = {
     "qa-text": "text",
 }
 _ENCODINGS = {"utf-8-sig": "UTF-8 with a mark"}
-_QUANTILES = (0.05, 0.5, 0.95)
 
 
 @dataclass(frozen=True)
 class Description:
-    """Counts over all rows.
+    """Counts over all rows; turns, languages and lengths over those that could be understood.
 
     Attributes:
         sources: (name, rows, how it was read) of each file.
         rows: How many.
         turns: Responses in a row to the number of such rows.
         languages: Two-letter code to rows, by the characters of prompt and response.
-        prompt_characters: 5 %, 50 % and 95 % quantile.
-        response_characters: 5 %, 50 % and 95 % quantile.
+        prompt_characters: Lengths at QUANTILES.
+        response_characters: Lengths at QUANTILES.
         repeats: Rows that repeat an earlier one word for word.
         flaws: Why a row cannot be trained on, to rows.
+        notes: What was changed to read the files, and what is still to be filled in.
     """
 
     sources: tuple[tuple[str, int, str], ...]
@@ -50,32 +52,41 @@ class Description:
     response_characters: tuple[int, ...]
     repeats: int
     flaws: dict[str, int]
+    notes: tuple[str, ...]
 
 
 def describe(rows: Rows) -> Description:
-    """Return what a data set looks like, in one pass over its rows.
+    """Return what a data set looks like; it was counted when the rows were read.
 
     Args:
         rows: Any.
     """
-    turns: Counter[int] = Counter()
-    languages: Counter[str] = Counter()
-    lengths = np.zeros((2, len(rows)), dtype=np.int64)
-    for row in rows:
-        turns[sum(turn.role in ("assistant", "function") for turn in row.turns)] += 1
-        languages[language_of(row.prompt + row.response)] += 1
-        lengths[:, row.position] = len(row.prompt), len(row.response)
-    marks = np.quantile(lengths, _QUANTILES, axis=1).astype(int).T.tolist()
+    unread = pa.array(sorted(STRUCTURAL))
+    table = rows.table.drop_columns(["raw", "where"])
+    table = table.filter(pc.invert(pc.is_in(table.column("flaw"), value_set=unread)))
+    turns = {int(key): count for key, count in _counts(table.column("responses")).items()}
+    languages = _counts(table.column("language"))
     return Description(
         tuple((source.name, source.rows, how_read(source)) for source in rows.sources),
         len(rows),
         dict(sorted(turns.items())),
-        dict(languages.most_common()),
-        tuple(marks[0]),
-        tuple(marks[1]),
+        dict(sorted(languages.items(), key=lambda pair: (-pair[1], pair[0]))),
+        _lengths(table.column("prompt_characters")),
+        _lengths(table.column("response_characters")),
         int((rows.repeats > 0).sum()),
         rows.flaws(),
+        tuple(note for source in rows.sources for note in notes_on(source)),
     )
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    return {str(each["values"]): each["counts"] for each in column.value_counts().to_pylist()}
+
+
+def _lengths(column: pa.ChunkedArray) -> tuple[int, ...]:
+    if not len(column):
+        return (0,) * len(QUANTILES)
+    return tuple(np.quantile(column.to_numpy(), QUANTILES).astype(int).tolist())
 
 
 def how_read(source: Source) -> str:
@@ -102,15 +113,51 @@ def notes_on(source: Source) -> list[str]:
     Args:
         source: The file.
     """
-    notes = [f"{source.name}: {what}: {rows:,} rows" for what, rows in source.changes.items()]
+    notes = [f"{source.name}: {what}: {_rows(rows)}" for what, rows in source.changes.items()]
     if source.unfilled:
-        holes = ", ".join(f"{{{{{name}}}}} in {rows:,}" for name, rows in source.unfilled.items())
+        holes = ", ".join(f"{{{{{name}}}}} in {_rows(n)}" for name, n in source.unfilled.items())
         give = " ".join(f"{name}=…" for name in source.unfilled)
         notes.append(
-            f"{source.name}: rows that nobody has filled in yet: {holes}; they are not trained on; "
-            f"fill them in with --fill {give}"
+            f"{source.name}: placeholders that nobody has filled in: {holes}; such rows have the "
+            f"flaw unfilled_placeholder; fill them in with --fill {give}"
         )
     return notes
+
+
+def to_lines(description: Description) -> list[tuple[str, str]]:
+    """Return a description as pairs of what and how much, without the files.
+
+    Args:
+        description: Of some rows.
+    """
+    lines = [
+        ("responses a row", _pairs(description.turns)),
+        ("languages", _pairs(description.languages)),
+    ]
+    for name in ("prompt", "response"):
+        low, middle, high, top, longest = getattr(description, f"{name}_characters")
+        lines.append(
+            (
+                f"{name}, characters",
+                f"median {middle:,}; 90 % within {low:,}–{high:,}; 99 % up to {top:,}; "
+                f"longest {longest:,}",
+            )
+        )
+    lines.append(("repeat an earlier row", f"{description.repeats:,}"))
+    lines.append(("flaws", _pairs(description.flaws) or "none"))
+    return lines
+
+
+def to_text(description: Description) -> str:
+    """Return a description as lines of text.
+
+    Args:
+        description: Of some rows.
+    """
+    read = [f"  {name}: {how}: {_rows(count)}" for name, count, how in description.sources]
+    told = [f"  {name}: {what}" for name, what in to_lines(description)]
+    notes = [f"  note: {note}" for note in description.notes]
+    return "\n".join([_rows(description.rows), *read, *told, *notes])
 
 
 def to_html(description: Description) -> str:
@@ -120,16 +167,15 @@ def to_html(description: Description) -> str:
         description: Of some rows.
     """
     lines: list[Sequence[object]] = [("rows", description.rows)]
-    lines += [(f"read {name}", f"{count:,}: {how}") for name, count, how in description.sources]
-    lines.append(("responses a row", _pairs(description.turns)))
-    lines.append(("languages", _pairs(description.languages)))
-    for name in ("prompt", "response"):
-        low, middle, high = getattr(description, f"{name}_characters")
-        lines.append((f"{name}, characters", f"median {middle:,}; 90 % within {low:,}–{high:,}"))
-    lines.append(("repeat an earlier row", description.repeats))
-    lines += [(f"flaw: {flaw}", count) for flaw, count in description.flaws.items()]
+    lines += [(f"read {name}", f"{how}: {_rows(n)}") for name, n, how in description.sources]
+    lines += to_lines(description)
+    lines += [("note", note) for note in description.notes]
     return html_table(lines)
 
 
-def _pairs(counts: dict[int, int] | dict[str, int]) -> str:
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _pairs(counts: Mapping[int, int] | Mapping[str, int]) -> str:
     return ", ".join(f"{name}: {count:,}" for name, count in counts.items())

@@ -67,7 +67,7 @@ def pairs(given: list[str]) -> dict[str, str]:
         given: As typed.
 
     Raises:
-        UsageError: One has another form, no value, or a name that is given twice.
+        UsageError: One has another form, no text, or a name that is given twice.
 
     Example:
         >>> pairs(["name=小医", "author=a=b"])
@@ -78,13 +78,32 @@ def pairs(given: list[str]) -> dict[str, str]:
         key, _, value = text.partition("=")
         if not is_pair(text):
             raise UsageError(
-                f"--fill {text!r}: allowed is NAME=VALUE with the NAME that stands between double "
+                f"--fill {text!r}: allowed is NAME=TEXT with the NAME that stands between double "
                 "braces in the rows; give for example --fill name=小医 author=我们"
             )
-        if not value.strip():
-            raise UsageError(f"--fill {text!r} has no value; put one behind the =")
         if found.setdefault(key, value) != value:
             raise UsageError(
                 f"--fill gives {key!r} two values, {found[key]!r} and {value!r}; give one"
             )
-    return found
+    return checked(found)
+
+
+def checked(fill: Mapping[str, str]) -> dict[str, str]:
+    """Return a mapping whose every name and text can be put into rows.
+
+    Args:
+        fill: Placeholder to text.
+
+    Raises:
+        UsageError: A name is none, or a text is empty, no text, or cannot be written.
+    """
+    for name, text in fill.items():
+        if not isinstance(name, str) or not _KEY.fullmatch(name):
+            raise UsageError(f"fill {name!r}: allowed is a name of letters, digits and _")
+        if not isinstance(text, str) or not text.strip() or "\0" in text:
+            raise UsageError(f"fill {name}={text!r}: allowed is a text that is not empty; give one")
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise UsageError(f"fill {name}={text!r} is no UTF-8; give it as UTF-8") from None
+    return dict(fill)

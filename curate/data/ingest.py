@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,13 +14,18 @@ from curate.data.containers import Container, Record
 from curate.data.fill import filled, placeholders
 from curate.data.formats import Format, format_named, formats, parse
 from curate.data.ids import content_hash
-from curate.data.shape import Converted, Parsed, Shape
+from curate.data.language import language_of
+from curate.data.shape import STRUCTURAL, Converted, Parsed, Shape
 from curate.data.tabular import SURPLUS
 from curate.errors import DataError
 
 # A file in which at least one row in so many has a placeholder is a template to be filled in; in
 # any other file `{{name}}` is what somebody wrote about, as in code for web pages.
 TEMPLATE = 4
+# As JSON writes it; a backslash before it is a backslash of the text.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+# Formats that an error names with their keys.
+_NEAREST = 3
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,16 @@ class Tally:
 
 
 class Line(NamedTuple):
-    """A row as it is kept: its JSON, hash, flaw and place."""
+    """A row as it is kept: its JSON, hash, flaw and place, and what describes it."""
 
     raw: str
     hash: int
     flaw: str
     where: str
+    responses: int
+    language: str
+    prompt_characters: int
+    response_characters: int
 
 
 def detected(
@@ -120,9 +131,21 @@ def _specific(form: Format, shape: Shape) -> tuple[int, int]:
 def _unknown(name: str, container: Container, head: list[Record], tried: list[Format]) -> str:
     keys = sorted({_shown(key) for each in head if isinstance(each.value, dict) for key in each[0]})
     has = f"rows with the keys {', '.join(keys[:12])}" if keys else "values that are no objects"
-    known = "; ".join(f"{each.name} ({each.keys})" for each in tried)
-    no = "not what --format says" if len(tried) == 1 else "no format that is read"
-    return f"{name} ({container}) has {has}: {no}. Known are {known}. {_way_out(container, head)}"
+    near = sorted(tried, key=lambda form: -_likeness(keys, form))[:_NEAREST]
+    known = "; ".join(f"{each.name} ({each.keys})" for each in near)
+    others = ", ".join(each.name for each in tried if each not in near)
+    no = "no format that is read. Nearest are" if others else "not what --format says,"
+    more = f"; others are {others}" if others else ""
+    return f"{name} ({container}) has {has}: {no} {known}{more}. {_way_out(container, head)}"
+
+
+def _likeness(keys: list[str], form: Format) -> float:
+    """Return how much the keys of a file are like those of a format, the largest is the nearest."""
+    words = re.findall(r"\w+", form.keys)
+    return sum(
+        max((difflib.SequenceMatcher(None, word, key).ratio() for key in keys[:12]), default=0.0)
+        for word in words
+    ) / len(words)
 
 
 def _shown(key: object) -> str:
@@ -175,13 +198,28 @@ def lines(
 
 def _line(value: Any, parsed: Parsed, where: str, tally: Tally) -> Line:
     raw = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    flaw = ""
     if not _is_unicode(raw):
         # Half of a pair of escapes, as cut texts have: no tokenizer and no file takes it.
         raw = json.dumps(value, separators=(",", ":"))
-        parsed = replace(parsed, flaw="lone_surrogate")
+        flaw = "lone_surrogate"
+    elif "\\u0000" in raw and _NUL.search(raw):
+        flaw = "nul_character"
+    if flaw and parsed.flaw not in STRUCTURAL:
+        parsed = replace(parsed, flaw=flaw)
     if isinstance(value, dict):
         tally.keys.update(key for key in value if key != SURPLUS)
-    return Line(raw, content_hash(parsed, value), parsed.flaw, where)
+    prompt, response = parsed.prompt, parsed.response
+    return Line(
+        raw,
+        content_hash(parsed, value),
+        parsed.flaw,
+        where,
+        parsed.responses,
+        language_of(prompt + response),
+        len(prompt),
+        len(response),
+    )
 
 
 def _read(value: Any, form: Format, shape: Shape) -> tuple[Converted, Parsed]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from curate.data.bundled import find_bundled
+from curate.data.fill import checked
 from curate.data.formats import format_named
 from curate.data.ingest import Reading
 from curate.data.rows import Rows
@@ -54,7 +55,7 @@ def read(
     _refuse_repeats(files)
     if format is not None:
         format_named(format)
-    reading = Reading(format or "", dict(fill or {}))
+    reading = Reading(format or "", checked(fill or {}))
     parts = [stored(path, name, reading) for name, path in files]
     _check_filled(parts, reading.fill)
     shape = _common(parts)

@@ -62,16 +62,12 @@ class Row:
     @property
     def prompt(self) -> str:
         """The last thing that was asked."""
-        asked = (t.content for t in reversed(self.turns) if t.role in ("user", "observation"))
-        return next(asked, "")
+        return self.parsed.prompt
 
     @property
     def response(self) -> str:
         """The last answer; the preferred one of a ranking row."""
-        if self.parsed.chosen is not None:
-            return self.parsed.chosen
-        said = (t.content for t in reversed(self.turns) if t.role in ("assistant", "function"))
-        return next(said, "")
+        return self.parsed.response
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,8 @@ class Rows:
     Attributes:
         shape: Keys and role names, for dataset_info.json.
         sources: The files, in the order in which their rows follow each other.
-        table: Columns `raw` (the original row as JSON), `hash`, `flaw` and `where`.
+        table: Columns `raw` (the row as JSON), `hash`, `flaw`, `where`, and what describe() wants:
+            `responses`, `language`, `prompt_characters` and `response_characters`.
     """
 
     shape: Shape
@@ -152,8 +149,9 @@ class Rows:
             yield Row(name, position, self.source_of(position).name, where, value, parsed)
 
     def __repr__(self) -> str:
-        names = ", ".join(source.name for source in self.sources)
-        return f"{len(self):,} rows from {names}: {self.shape}"
+        from curate.data.describe import describe, to_text
+
+        return to_text(describe(self))
 
     def _repr_html_(self) -> str:
         from curate.data.describe import describe, to_html

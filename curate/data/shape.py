@@ -64,6 +64,26 @@ class Parsed:
     verdict: bool | None = None
     flaw: str = ""
 
+    @property
+    def prompt(self) -> str:
+        """The last thing that was asked."""
+        asked = (t.content for t in reversed(self.turns) if t.role in ("user", "observation"))
+        return next(asked, "")
+
+    @property
+    def response(self) -> str:
+        """The last answer; the preferred one of a ranking row."""
+        if self.chosen is not None:
+            return self.chosen
+        said = (t.content for t in reversed(self.turns) if t.role in ("assistant", "function"))
+        return next(said, "")
+
+    @property
+    def responses(self) -> int:
+        """How many answers there are; two to compare are one."""
+        said = sum(turn.role in ("assistant", "function") for turn in self.turns)
+        return said + (self.chosen is not None)
+
 
 @dataclass(frozen=True)
 class Shape:

@@ -21,7 +21,7 @@ from curate.data.text import Sniffed, sniff
 from curate.errors import DataError, OutputError
 
 # Part of the key: a changed reader never takes what an older one wrote.
-READER = "5"
+READER = "6"
 SAMPLES = 200
 BATCH = 1000
 DEFAULT = Reading()
@@ -31,6 +31,10 @@ _SCHEMA = pa.schema(
         ("hash", pa.uint64()),
         ("flaw", pa.string()),
         ("where", pa.string()),
+        ("responses", pa.int32()),
+        ("language", pa.string()),
+        ("prompt_characters", pa.int32()),
+        ("response_characters", pa.int32()),
     ]
 )
 
@@ -42,7 +46,7 @@ class Stored:
     Attributes:
         source: What is known of the file.
         shape: Of its rows.
-        table: Columns `raw`, `hash`, `flaw` and `where`, memory-mapped.
+        table: As Rows has it, memory-mapped.
     """
 
     source: Source

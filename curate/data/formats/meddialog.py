@@ -15,7 +15,7 @@ KEYS = "blocks of text that begin with id=1, or lists of 病人：… and 医生
 RANK = LISTS
 # A bare list of texts is put under this key.
 LISTED = "dialogue"
-# Of a block of text: see `curate.data.blocks`. `utterances` is what the Hub's copy has.
+# Of a block of text: see `curate.data.text_blocks`. `utterances` is what the Hub's copy has.
 _BLOCK = "Dialogue"
 _LISTS = (LISTED, "utterances")
 _DESCRIBED = "Description"

@@ -1,0 +1,146 @@
+"""Rows out of plain text: blocks of lines, as MedDialog and Toyhom publish them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Literal, TextIO
+
+from curate.data.json_stream import LIMIT, Record
+from curate.errors import DataError
+
+# Characters from which blocks are told.
+HEAD = 1 << 16
+_ID = re.compile(r"id\s*=\s*(\d+)")
+_HEADINGS = ("Doctor faculty", "Description", "Dialogue", "Diagnosis and suggestions")
+_FAR = re.compile(r"(?:[ \t\r]*\n){3,}")
+Blocks = Literal["dialogue-text", "qa-text"]
+
+
+def blocks_of(head: str) -> Blocks | None:
+    r"""Tell which blocks a text is made of, None if it is made of none.
+
+    Args:
+        head: The first HEAD characters, without white space before them.
+
+    Example:
+        >>> blocks_of("id=1\nhttps://…\nDescription\n")
+        'dialogue-text'
+    """
+    first = head.partition("\n")[0]
+    if _ID.fullmatch(first.strip()):
+        return "dialogue-text"
+    parts = [part.strip().split("\n") for part in _FAR.split(head) if part.strip()]
+    if len(head) >= HEAD and len(parts) > 1:
+        parts.pop()  # it goes on
+    # A CSV has its columns' names above, and no empty lines after each row.
+    if len(parts) > 1 and all(len(part) > 1 and "," in part[0] for part in parts):
+        return "qa-text"
+    return None
+
+
+def dialogue_blocks(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Record]:
+    """Yield MedDialog's consultations: `id`, `url`, and the text under each heading.
+
+    A block begins with `id=1` after an empty line. Lines before the first heading that are no
+    address are kept under `head`.
+
+    Args:
+        stream: The text, opened with `newline=""`.
+        name: The file's name, for errors.
+        limit: Characters that one block may have.
+
+    Raises:
+        DataError: A block is too long.
+    """
+    block: list[str] = []
+    start, blank = 1, True
+    for number, line in _lines(stream, name, limit):
+        if blank and _ID.fullmatch(line.strip()):
+            if block:
+                yield Record(_dialogue(block), f"line {start}")
+            block, start = [], number
+        blank = not line.strip()
+        if block or not blank:
+            block.append(line)
+        _check(block, name, start, limit)
+    if block:
+        yield Record(_dialogue(block), f"line {start}")
+
+
+def _dialogue(block: list[str]) -> dict[str, Any]:
+    parts: dict[str, list[str]] = {"head": []}
+    at = "head"
+    row: dict[str, Any] = {}
+    for line in block:
+        text = line.strip()
+        if text in _HEADINGS and text not in parts:
+            at = text
+            parts[at] = []
+        elif at == "head" and "id" not in row and (found := _ID.fullmatch(text)):
+            row["id"] = found[1]
+        elif at == "head" and "url" not in row and text.startswith("http"):
+            row["url"] = text
+        else:
+            parts[at].append(line)
+    said = {heading: "\n".join(lines).strip() for heading, lines in parts.items()}
+    return row | {heading: text for heading, text in said.items() if text or heading != "head"}
+
+
+def qa_blocks(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Record]:
+    """Yield Toyhom's text: `title,ask` on a line, the answer below, then empty lines.
+
+    Args:
+        stream: The text, opened with `newline=""`.
+        name: The file's name, for errors.
+        limit: Characters that one block may have.
+
+    Raises:
+        DataError: A block is too long.
+    """
+    block: list[str] = []
+    start, empty = 1, 0
+    for number, line in _lines(stream, name, limit):
+        if line.strip():
+            if empty > 1 and block:
+                yield Record(_qa(block), f"line {start}")
+                block = []
+            if not block:
+                start = number
+            block += [""] * empty if block else []
+            block.append(line)
+            empty = 0
+            _check(block, name, start, limit)
+        else:
+            empty += 1
+    if block:
+        yield Record(_qa(block), f"line {start}")
+
+
+def _qa(block: list[str]) -> dict[str, Any]:
+    # A title has no comma; a question may have many.
+    title, _, ask = block[0].strip().partition(",")
+    return {"title": title, "ask": ask, "answer": "\n".join(block[1:]).strip()}
+
+
+def _lines(stream: TextIO, name: str, limit: int) -> Iterator[tuple[int, str]]:
+    number = 0
+    while line := stream.readline(limit + 1):
+        number += 1
+        if len(line) > limit:
+            raise DataError(_too_long(name, number, limit))
+        yield number, line.rstrip("\r\n").lstrip("\ufeff")
+
+
+def _check(block: list[str], name: str, start: int, limit: int) -> None:
+    # Counting a block anew at every line would be quadratic; at powers of two it is not.
+    size = len(block)
+    if size and not size & (size - 1) and sum(map(len, block)) > limit:
+        raise DataError(_too_long(name, start, limit))
+
+
+def _too_long(name: str, line: int, limit: int) -> str:
+    return (
+        f"{name}, line {line}: one block of text is longer than {limit:,} characters, the most "
+        "that is read; take it out, or put the empty lines between blocks"
+    )
