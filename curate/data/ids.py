@@ -26,7 +26,7 @@ def content_hash(parsed: Parsed, value: Any) -> int:
     if parsed.flaw in STRUCTURAL:
         said = _given(value)
     else:
-        said = _beside(value) | {
+        said = beside(value) | {
             "system": parsed.system,
             "turns": [[turn.role, turn.content] for turn in parsed.turns],
             "tools": _tools(parsed.tools),
@@ -44,8 +44,12 @@ def _given(value: Any) -> Any:
     return [_given(each) for each in value] if isinstance(value, list) else value
 
 
-def _beside(value: Any) -> dict[str, Any]:
-    """Return what a row has beside its text: the same words on another picture are another row."""
+def beside(value: Any) -> dict[str, Any]:
+    """Return what a row has beside its text: the same words on another picture are another row.
+
+    Args:
+        value: The original row.
+    """
     if not isinstance(value, dict):
         return {}
     media = {key: value[key] for key in ("images", "videos", "audios") if value.get(key)}
