@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,11 @@ class Columns:
     rules: dict[Place, str]
     fills: dict[Place, tuple[str, ...]]
 
+    @property
+    def change_nothing(self) -> bool:
+        """Whether every value is written as it is."""
+        return not self.rules and not self.fills
+
     def as_text(self) -> list[str]:
         """Return the names of what is written as text, `meta.source` or `tags[]`."""
         return sorted(_name(place) for place, rule in self.rules.items() if rule == "text")
@@ -51,7 +56,7 @@ class Columns:
         Args:
             row: The original; it is not changed.
         """
-        if not self.rules and not self.fills:
+        if self.change_nothing:
             return row if len(row) == len(self.keys) else {k: row.get(k) for k in self.keys}
         made: dict[str, Any] = self._value({key: row.get(key) for key in self.keys}, ())
         return made
@@ -90,6 +95,53 @@ def columns_of(
         _collect(row, (), seen, written < head)
         if written < head:
             written += len(_dumps(row))
+    return _decided(seen, registered)
+
+
+def columns_ahead(
+    beginning: Iterable[dict[str, Any]],
+    kinds: Mapping[Place, set[str]],
+    registered: Collection[str] = (),
+) -> Columns:
+    """Return what has to be done to rows of which only the first are looked at.
+
+    Args:
+        beginning: The first rows that will be written: at least HEAD characters, or all.
+        kinds: Place to the kinds of the values there, in all rows; there may be more than the
+            rows have, then more is done to them than there need be.
+        registered: Keys whose lists are read by name and never become text.
+    """
+    seen: dict[Place, _Seen] = {}
+    for row in beginning:
+        _collect(row, (), seen, True)
+    for place in sorted(kinds, key=len):  # what holds a value comes before the value
+        seen.setdefault(place, _Seen()).kinds.update(kinds[place])
+    return _decided(seen, registered)
+
+
+def collect(value: Any, kinds: dict[Place, set[str]], place: Place = ()) -> None:
+    """Add the kinds of all values in a row.
+
+    Args:
+        value: The row.
+        kinds: Place to the kinds that were seen there; added to.
+        place: Where the value stands.
+    """
+    kind = _kind(value)
+    if place in kinds:
+        kinds[place].add(kind)
+    else:
+        kinds[place] = {kind}
+    if kind == "list":
+        inner = (*place, None)
+        for each in value:
+            collect(each, kinds, inner)
+    elif kind == "dict":
+        for key, each in value.items():
+            collect(each, kinds, (*place, key))
+
+
+def _decided(seen: dict[Place, _Seen], registered: Collection[str]) -> Columns:
     rules: dict[Place, str] = {}
     fills: dict[Place, tuple[str, ...]] = {}
     for place, found in seen.items():

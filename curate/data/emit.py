@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate.data.columns import columns_of
+from curate.data.columns import Columns, columns_of
 from curate.data.manifest import read_manifest, sha256_of, to_json
 from curate.data.registry import FILE, entry_for, locked, read_registry, register
 from curate.data.rows import CHUNK, Rows
@@ -27,6 +27,8 @@ from curate.errors import DataError, OutputError, UsageError
 _NAME = re.compile(r"[\w.-]+")
 # Names of files may have 255 bytes, and the longest adds ".", ".scores.parquet" and ".part".
 _LONGEST_NAME = 230
+# A line for every row; batch by batch where there are too many to hold.
+Scores = pa.Table | pa.RecordBatchReader
 
 
 def default_name(path: Path, recipe: str) -> str:
@@ -68,7 +70,7 @@ def check_target(folder: Path, name: str, recipe: str, overwrite: bool) -> None:
             f"--name {name}: allowed are up to {_LONGEST_NAME} bytes of UTF-8 (a Chinese "
             "character is 3), or no file system takes the files; give a shorter --name"
         )
-    with _told(folder):
+    with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as trial:
             trial.write(b" ")
@@ -140,7 +142,7 @@ def write_values(
     values: Callable[[], Iterator[dict[str, Any]]],
     shape: Shape,
     manifest: dict[str, Any],
-    scores: pa.Table | None = None,
+    scores: Scores | None = None,
 ) -> list[str]:
     """Write any rows and all that belongs to them; return the names of the files.
 
@@ -158,18 +160,45 @@ def write_values(
         OutputError: The disk is full or the folder cannot be written.
     """
     columns = columns_of(values(), set(shape.columns.values()))
+
+    def put(path: Path) -> int:
+        return _write_rows(path, (columns.even(value) for value in values()))
+
+    return write_files(folder, name, put, columns, shape, manifest, scores)
+
+
+def write_files(
+    folder: Path,
+    name: str,
+    put: Callable[[Path], int],
+    columns: Columns,
+    shape: Shape,
+    manifest: dict[str, Any],
+    scores: Scores | None,
+) -> list[str]:
+    """Write all files under other names and rename them, the manifest last; return their names.
+
+    Args:
+        folder: Where to write.
+        name: Of the data set.
+        put: Writes the rows to a file and returns how many.
+        columns: Of the rows.
+        shape: Of the rows.
+        manifest: What made them.
+        scores: A line for every row that was looked at.
+    """
     # An entry that names a column which the file lacks ends LLaMA-Factory with a KeyError.
     named = {role: key for role, key in shape.columns.items() if key in columns.keys}
     entry = entry_for(replace(shape, columns=named), _files(name)[0])
-    with _told(folder):
+    with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         data, table, last = (folder / file for file in _files(name))
         with locked(folder), _unfinished(data, table, last):
-            written = _write_rows(_part(data), (columns.even(value) for value in values()))
+            written = put(_part(data))
             output = {"file": data.name, "sha256": sha256_of(_part(data)), "rows": written}
             whole = {**manifest, "output": output, "columns_as_text": columns.as_text()}
             if scores is not None:
-                pq.write_table(scores, _part(table))
+                _write_scores(_part(table), scores)
             _part(last).write_text(to_json(whole), encoding="utf-8")
             os.replace(_part(data), data)
             if scores is not None:
@@ -179,6 +208,15 @@ def write_values(
             register(folder, name, entry)
             os.replace(_part(last), last)
     return [data.name, *([table.name] if scores is not None else []), FILE, last.name]
+
+
+def _write_scores(path: Path, scores: Scores) -> None:
+    if isinstance(scores, pa.Table):
+        pq.write_table(scores, path)
+        return
+    with pq.ParquetWriter(path, scores.schema) as writer:
+        for batch in scores:
+            writer.write_batch(batch)
 
 
 @contextmanager
@@ -194,7 +232,12 @@ def _unfinished(data: Path, table: Path, last: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
+def told(folder: Path) -> Iterator[None]:
+    """Tell of a full disk or a closed folder in one line.
+
+    Args:
+        folder: Where something is written.
+    """
     try:
         yield
     except OSError as error:
