@@ -48,13 +48,13 @@ def read(
         >>> len(rows), rows[0].prompt
         (5000, '高血压患者能吃党参吗？')
     """
+    if format is not None:
+        format_named(format)
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not given:
         raise UsageError("no input: give at least one file or folder")
     files = [(name, path) for each in given for name, path in _files(Path(each).expanduser())]
     _refuse_repeats(files)
-    if format is not None:
-        format_named(format)
     reading = Reading(format or "", checked(fill or {}))
     parts = [stored(path, name, reading) for name, path in files]
     _check_filled(parts, reading.fill)

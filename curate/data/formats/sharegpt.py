@@ -149,9 +149,12 @@ def parse(value: dict[str, Any], shape: Shape) -> Parsed:
     view = Parsed(system, tuple(turns), tools=tools_of(value.get("tools")))
     view = replace(view, verdict=verdict_of(value, shape))
     if shape.ranking:
-        pair = [_message_text(value.get(name), shape.tags) for name in ("chosen", "rejected")]
+        two = [value.get(name) for name in ("chosen", "rejected")]
+        pair = [_message_text(each, shape.tags) for each in two]
         if None in pair:
             return Parsed(flaw="not_text")
+        if any(isinstance(each, dict) and not _answers(each, shape.tags) for each in two):
+            return Parsed(flaw="unknown_role")
         view = replace(view, chosen=pair[0], rejected=pair[1])
     return replace(view, flaw=_flaw(view) or ("not_text" if gap else ""))
 
@@ -174,6 +177,11 @@ def _turns(messages: list[Any], tags: dict[str, str]) -> tuple[list[Turn], str, 
             return [], "unknown_role", gap
         turns.append(Turn(roles[role], content))
     return turns, "", gap
+
+
+def _answers(message: dict[str, Any], tags: dict[str, str]) -> bool:
+    """Tell whether a response to compare is one by its role: LLaMA-Factory ends with a KeyError."""
+    return message.get(tags["role_tag"]) in [tags[f"{role}_tag"] for role in _ANSWERS]
 
 
 def _message_text(value: Any, tags: dict[str, str]) -> str | None:
