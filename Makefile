@@ -31,12 +31,14 @@ bench: $(READY)
 	$(BIN)/python -m tests.benchmarks.ifd_memory
 
 # The constraints pin versions that were seen to work together; without them torch may come as a
-# build for CUDA of several GB.
+# build for CUDA of several GB. For the same reason llamafactory comes without what it depends on:
+# the tests run its converter, and what that imports is in the extra dev.
 $(READY): pyproject.toml constraints-cpu.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is older than 3.11; name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints-cpu.txt --editable ".[dev]"
+	$(BIN)/pip install --quiet --constraint constraints-cpu.txt --no-deps llamafactory
 	@touch $@
 
 clean:

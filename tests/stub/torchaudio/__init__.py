@@ -1,0 +1,11 @@
+"""Stands in for torchaudio, which LLaMA-Factory imports even where there is no sound.
+
+The wheels of torchaudio do not go with torch built for CPU. tests/converter.py puts this folder on
+the import path, and only where the real one is not to be had.
+"""
+
+
+def __getattr__(name):
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise ImportError(f"torchaudio.{name}: this is a stand-in without sound")
