@@ -13,11 +13,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from curate.data.read import read
     from curate.data.rows import Row, Rows
     from curate.selection import Selection, emit
 
-__all__ = ["Row", "Rows", "Selection", "emit", "ifd", "read"]
+__all__ = ["Row", "Rows", "Selection", "dedup", "emit", "ifd", "read"]
 
 _HOME = {
     "read": "curate.data.read",
@@ -26,6 +29,40 @@ _HOME = {
     "Selection": "curate.selection",
     "emit": "curate.selection",
 }
+
+
+def dedup(
+    rows: Rows,
+    against: Rows | Sequence[Rows] = (),
+    scores: str | Path | None = None,
+    **options: Any,
+) -> Selection:
+    """Keep one of the rows that say the same, and none that another set says already.
+
+    Args:
+        rows: From read().
+        against: Other sets, chosen already or to be tested on.
+        scores: NAME.scores.parquet of an earlier run, for `by`.
+        **options: Fields of `curate.recipes.dedup.Params`: near, by, on, ngram, contained, seed.
+
+    Raises:
+        UsageError: An option that is unknown or does not fit.
+
+    Example:
+        >>> curate.dedup(curate.read("toyhom.csv"), against=curate.read("eval.json"), near=0.8)
+    """
+    from curate.data.rows import Rows as Kind
+    from curate.errors import UsageError, did_you_mean
+    from curate.recipes import dedup as recipe
+
+    for option in options:
+        if option not in recipe.OPTIONS:
+            raise UsageError(
+                f"dedup has no option {option!r}.{did_you_mean(option, recipe.OPTIONS)} "
+                f"Allowed are against, scores, {', '.join(recipe.OPTIONS)}"
+            )
+    others = [against] if isinstance(against, Kind) else against
+    return recipe.dedup(rows, recipe.Params(**options), others, scores)
 
 
 def ifd(rows: Rows, **options: Any) -> Selection:

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from curate import console
-from curate.commands import ifd, ls, models
+from curate.commands import dedup, ifd, ls, models
+from curate.commands.spread import SpreadingCommand
 
 app = typer.Typer(
     add_completion=False,
@@ -27,6 +28,7 @@ def _start(
     console.show_version_or_help(context, version)
 
 
+app.command("dedup", cls=SpreadingCommand)(dedup.dedup)
 app.command("ifd")(ifd.ifd)
 app.command("models")(models.models)
 app.command("ls")(ls.list_)

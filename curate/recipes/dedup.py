@@ -1,0 +1,269 @@
+"""Exact and near duplicates: inside a set of rows, and against sets that are to stay apart."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.console import progress
+from curate.data.cache import cache_dir
+from curate.data.manifest import sha256_of
+from curate.data.rows import Rows
+from curate.data.scores import column_of
+from curate.errors import UsageError, did_you_mean
+from curate.recipes.verdicts import REASONS, Holds, Leaders, judge, leaders
+from curate.scorers import containment
+from curate.scorers.grams import normalised
+from curate.scorers.minhash import bands_for, buckets
+from curate.scorers.sketches import ON, Groups, Sketched, Sketches, compared, mapped
+from curate.selection import Selection
+from curate.selectors.near_duplicates import Twins, first_kept
+
+NAME = "dedup"
+FIRST = "first"
+OPTIONS = ("near", "by", "on", "ngram", "contained", "seed")
+LEAST_NEAR = 0.3
+_MOST_NGRAM = 50
+_SHOWN = 60  # characters
+
+
+@dataclass(frozen=True)
+class Params:
+    """What counts as a duplicate, and which of several is kept.
+
+    Attributes:
+        near: Jaccard similarity of n-gram sets from which on two rows are duplicates, 0.3 to 1.
+        by: `first`, or the column of a scores file whose highest value is kept.
+        on: `both` (all turns), `prompt` (what was asked) or `response` (what was answered).
+        ngram: Characters of an n-gram.
+        contained: Share of the n-grams of another set's question from which on a row that holds
+            them is left out; None is `near`, 0 looks for none.
+        seed: Of the signatures.
+        against: Names and sha256 of the other sets; filled in by dedup().
+        scores: Name and sha256 of the scores file; filled in by dedup().
+    """
+
+    near: float = 0.8
+    by: str = FIRST
+    on: str = "both"
+    ngram: int = 5
+    contained: float | None = None
+    seed: int = 0
+    against: tuple[str, ...] = ()
+    scores: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what no data could make right."""
+        if not LEAST_NEAR <= self.near <= 1:
+            raise UsageError(
+                f"--near {self.near:g}: allowed are {LEAST_NEAR} to 1, the share of n-grams that "
+                "two rows have in common; 0.8 is usual, 1 takes only rows with the same n-grams"
+            )
+        if not 0 <= self.held <= 1:
+            raise UsageError(
+                f"--contained {self.held:g}: allowed are 0 (do not look) to 1, the share of a "
+                "question's n-grams that stand in a row"
+            )
+        if not 1 <= self.ngram <= _MOST_NGRAM:
+            raise UsageError(
+                f"--ngram {self.ngram}: allowed are 1 to {_MOST_NGRAM} characters; 5 is usual"
+            )
+        if self.on not in ON:
+            hint = did_you_mean(self.on, ON)
+            raise UsageError(f"--on {self.on}: allowed are {', '.join(ON)}.{hint}")
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed}: allowed are 0 and above")
+
+    @property
+    def held(self) -> float:
+        """The share of a question that a row may not hold; 0 where none is looked for."""
+        return self.near if self.contained is None else self.contained
+
+
+def dedup(
+    rows: Rows,
+    params: Params,
+    against: Sequence[Rows] = (),
+    scores: str | Path | None = None,
+) -> Selection:
+    """Keep one of the rows that say the same, and none that another set says already.
+
+    Compared are the turns of a row, all of them and not only the last, without its system prompt
+    and without `rejected`; in NFKC, without case, every run of white space one space. Two rows
+    are alike when |A ∩ B| / |A ∪ B| of their sets of character n-grams is at least `near`; a text
+    shorter than an n-gram is like its equals. Rows with other pictures or another KTO verdict
+    are never alike.
+
+    Which pairs to compare is found by MinHash with 128 permutations, in bands that bring together
+    at least 99.9 % of the pairs whose similarity is just `near`, and more of those above it
+    (0.8: 25 bands of 5, 99.995 %). Every pair found is then compared by its n-grams themselves,
+    so that nothing is left out for an estimate. Sources: Broder 1997; Lee et al., arXiv
+    2107.06499, who take word n-grams and drop whole clusters: here rows are taken in order, and
+    one is left out only if it is itself alike a row that is kept, its `twin`.
+
+    Reasons: `exact_duplicate` (the same characters as its twin), `near_duplicate`, `in_against`
+    (alike a row of another set), `contains_against` (holds a question of another set, see
+    `curate.scorers.containment`: a short question in a long row is not alike it). The column
+    `similarity` is to the twin; of a row that is kept, the highest to a row kept before it that
+    was compared, and `novelty` is 1 less that.
+
+    Args:
+        rows: To choose from.
+        params: See Params.
+        against: Other sets, chosen already or to be tested on; none of their rows is written.
+        scores: Parquet file of an earlier run, for `by`; joined by id.
+
+    Raises:
+        UsageError: A parameter that does not fit the others, or rows without what is compared.
+        DataError: The scores file cannot be read or is of other rows.
+
+    Example:
+        >>> dedup(curate.read("toyhom.csv"), Params(near=0.8))
+        dedup: 4,596 of 5,000 rows kept; dropped 235 exact_duplicate, 169 near_duplicate
+    """
+    _check(rows, params, scores)
+    started = time.monotonic()
+    values = None if scores is None else column_of(Path(scores), params.by, rows.ids)
+    scratch = cache_dir() / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        sketches = Sketches(Path(folder), params.ngram, params.seed)
+        others = [sketches.add(each, params.on, flawed=True) for each in against]
+        bar = progress()
+        bar.start(len(rows), len(rows), 0)
+        mine = sketches.add(rows, params.on, tell=bar.advance)
+        bar.stop()
+        sketched = sketches.close()
+        best = leaders(values, rows.ids, mine)
+        holds, questions = _holding(sketched, mine, against, params)
+        twins = _twins(sketched, mine, best, holds.which >= 0, params)
+    verdicts = judge(rows, mine, best, twins, others, against, holds)
+    notes = (*_about_scores(values), *_about_questions(questions, len(holds.where), params))
+    used = replace(params, against=_named(against), scores=_signed(scores))
+    seconds = time.monotonic() - started
+    return Selection(
+        NAME, used, rows, verdicts.scores, verdicts.choice, "novelty", {}, notes, seconds
+    )
+
+
+def _check(rows: Rows, params: Params, scores: str | Path | None) -> None:
+    if rows.shape.kind == "pretraining" and params.on == "response":
+        raise UsageError(
+            "--on response: these rows are texts for pre-training and have no response; "
+            "leave --on out"
+        )
+    if params.by != FIRST and scores is None:
+        raise UsageError(
+            f"--by {params.by}: give --scores FILE too, the NAME.scores.parquet of an earlier run "
+            f"that has this column, or --by {FIRST}"
+        )
+    if params.by == FIRST and scores is not None:
+        raise UsageError(
+            f"--scores {Path(scores).name}: say with --by COLUMN which of its columns is to "
+            "decide; the highest is kept"
+        )
+
+
+def _twins(
+    sketched: Sketched, mine: Groups, best: Leaders, barred: NDArray[np.bool_], params: Params
+) -> Twins:
+    """Return the twin of every group; groups of other sets come first and are all kept."""
+    start = mine.start
+    beside = np.concatenate([np.zeros(start, np.uint64), mine.beside])
+
+    def similar(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
+        found = sketched.similar(left, right, params.near)
+        # What hangs on another picture is another row; an evaluation set's text is its text.
+        found[(beside[left] != beside[right]) & (right >= start)] = 0
+        return found
+
+    order = np.concatenate([np.arange(start), start + best.order])
+    met = buckets(sketched.signatures, bands_for(params.near))
+    never = np.concatenate([np.zeros(start, bool), barred])
+    return first_kept(met, order, similar, params.near, start, never)
+
+
+def _holding(
+    sketched: Sketched, mine: Groups, against: Sequence[Rows], params: Params
+) -> tuple[Holds, int]:
+    """Return which group holds which question of another set, and how many were looked for."""
+    size = len(mine.first)
+    found = Holds(np.full(size, -1), np.zeros(size), [])
+    if not params.held:
+        return found, 0
+    seen: dict[str, tuple[int, int]] = {}
+    for number, each in enumerate(against):
+        for row in each:
+            seen.setdefault(normalised(compared(row, "prompt")), (number, row.position))
+    asked = containment.questions(list(seen), params.ngram, params.held)
+    if asked.sought:
+        at = 0
+        with ThreadPoolExecutor(2) as pool:
+            look = partial(containment.held, asked)
+            for which, share in mapped(pool, look, sketched.batches(mine.start)):
+                found.which[at : at + len(which)] = which
+                found.share[at : at + len(which)] = share
+                at += len(which)
+    return replace(found, where=list(seen.values())), asked.sought
+
+
+def _about_scores(values: NDArray[np.float64] | None) -> list[str]:
+    missing = 0 if values is None else int(np.isnan(values).sum())
+    if not missing:
+        return []
+    return [f"{missing:,} rows have no score; of rows that are alike they are kept last"]
+
+
+def _about_questions(sought: int, questions: int, params: Params) -> list[str]:
+    if not questions or sought == questions:
+        return []
+    return [
+        f"{questions - sought:,} of {questions:,} questions of the other sets are too short, or "
+        "too much like each other, to be looked for inside longer rows; they are compared as a "
+        "whole"
+    ]
+
+
+def _named(against: Sequence[Rows]) -> tuple[str, ...]:
+    return tuple(
+        f"{source.name} sha256:{source.sha256}" for each in against for source in each.sources
+    )
+
+
+def _signed(scores: str | Path | None) -> str:
+    return "" if scores is None else f"{Path(scores).name} sha256:{sha256_of(Path(scores))}"
+
+
+def closest(found: Selection, most: int) -> list[tuple[str, float, str, str]]:
+    """Return reason, similarity, text and twin's id of dropped rows, the least similar first.
+
+    Args:
+        found: What dedup() gave.
+        most: How many rows; equal rows are not among them.
+    """
+    values, reason = found.scored.values("similarity"), found.choice.reason
+    dropped = np.flatnonzero(np.isin(reason.astype(str), REASONS) & (reason != REASONS[0]))
+    order = np.lexsort((found.rows.ids[dropped].astype(str), values[dropped]))
+    twins = found.scored.columns["twin"]
+    return [
+        (
+            str(reason[place]),
+            float(values[place]),
+            _short(compared(found.rows[place], found.params.on)),
+            twins[place].as_py(),
+        )
+        for place in dropped[order[:most]].tolist()
+    ]
+
+
+def _short(text: str) -> str:
+    line = " ".join(text[: 4 * _SHOWN].split())
+    return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"

@@ -1,0 +1,125 @@
+"""Which of a few thousand questions stands inside a text, whole or nearly so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.scorers.grams import distinct, gram_hashes, ranges
+
+# About 14 Chinese characters or 40 letters: what is shorter stands in many texts by chance.
+LEAST_BYTES = 40
+# What stands in more than one of ten questions is the form that all of them are put in.
+TEMPLATE = 10
+_FEW = 20
+# A text has to share so many of a question's rarest n-grams before all of them are counted.
+_HITS = 4
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What is looked for.
+
+    Attributes:
+        near: Share of a question's n-grams that a text has to have.
+        n: Characters of an n-gram.
+        grams: N-grams of all questions, question after question.
+        starts: (questions + 1,) where each question's begin; one that is too short has none.
+        rare: Sorted hashes of each question's rarest n-grams.
+        owner: For each of `rare` the question.
+        hits: (questions,) how many of them a text has to share.
+    """
+
+    near: float
+    n: int
+    grams: NDArray[np.uint64]
+    starts: NDArray[np.int64]
+    rare: NDArray[np.uint64]
+    owner: NDArray[np.int64]
+    hits: NDArray[np.int64]
+
+    @property
+    def sought(self) -> int:
+        """How many of the questions are long enough to be looked for."""
+        return int((np.diff(self.starts) > 0).sum())
+
+
+def questions(texts: Sequence[str], n: int, near: float) -> Questions:
+    """Return questions, made ready to be found.
+
+    N-grams that more than one in ten of at least 20 questions have do not count: they are the
+    form of the questions ("choose the right answer"). Nor are questions looked for of which too
+    little is left, LEAST_BYTES of UTF-8.
+
+    Args:
+        texts: As normalised() gives them.
+        n: Characters of an n-gram.
+        near: Share of a question's n-grams that a text has to have, above 0.
+    """
+    grams, starts = distinct(*gram_hashes(texts, n))
+    owner = np.repeat(np.arange(len(texts)), np.diff(starts))
+    _, which, having = np.unique(grams, return_inverse=True, return_counts=True)
+    frequency = having[which]
+    most = len(texts) / TEMPLATE if len(texts) >= _FEW else len(texts)
+    counts = frequency <= most
+    width = np.array([len(each.encode("utf-8", "surrogatepass")) for each in texts], np.float64)
+    width /= np.maximum(1, [len(each) for each in texts])
+    left = np.bincount(owner[counts], minlength=len(texts))
+    counts &= ((left + n - 1) * width >= LEAST_BYTES)[owner]
+    grams, owner, frequency = grams[counts], owner[counts], frequency[counts]
+    sizes = np.bincount(owner, minlength=len(texts))
+    starts = np.concatenate(([0], np.cumsum(sizes)))
+    needed = np.ceil(near * sizes - 1e-9).astype(np.int64)
+    hits = np.minimum(_HITS, needed)
+    # Who has `needed` of all has at least `hits` of any `size - needed + hits` of them.
+    place = np.empty(len(grams), np.int64)
+    place[np.lexsort((grams, frequency, owner))] = np.arange(len(grams))
+    rare = place - starts[owner] < (sizes - needed + hits)[owner]
+    order = np.argsort(grams[rare], kind="stable")
+    return Questions(near, n, grams, starts, grams[rare][order], owner[rare][order], hits)
+
+
+def held(asked: Questions, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return for each text the question of which it holds most, -1 without one, and the share.
+
+    The share is |Q ∩ T| / |Q| over n-grams; of equal ones the first question is named. Nothing
+    is left to chance: a question of which at least `near` is there is always found.
+
+    Args:
+        asked: From questions().
+        texts: As normalised() gives them.
+
+    Example:
+        >>> whole = questions(["a question that is long enough to be looked for"], 5, 0.8)
+        >>> held(whole, ["so: a question that is long enough to be looked for!", "no"])
+        (array([ 0, -1]), array([1., 0.]))
+    """
+    which = np.full(len(texts), -1)
+    share = np.zeros(len(texts))
+    grams, starts = distinct(*gram_hashes(texts, asked.n))
+    text, question = _candidates(asked, grams, np.repeat(np.arange(len(texts)), np.diff(starts)))
+    sizes = np.diff(asked.starts)
+    for row, other in zip(text.tolist(), question.tolist(), strict=True):
+        whole = asked.grams[asked.starts[other] : asked.starts[other + 1]]
+        inside = np.isin(whole, grams[starts[row] : starts[row + 1]]).sum() / sizes[other]
+        if inside >= asked.near - 1e-12 and inside > share[row]:
+            which[row], share[row] = other, inside
+    return which, share
+
+
+def _candidates(
+    asked: Questions, grams: NDArray[np.uint64], owner: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the pairs of text and question that share enough rare n-grams, in rising order."""
+    low = np.searchsorted(asked.rare, grams, "left")
+    found = np.searchsorted(asked.rare, grams, "right") - low
+    question = asked.owner[ranges(low, found)]
+    pairs, shared = np.unique(
+        np.repeat(owner, found) * len(asked.hits) + question, return_counts=True
+    )
+    text, question = np.divmod(pairs, max(1, len(asked.hits)))
+    enough = shared >= asked.hits[question]
+    return text[enough], question[enough]
