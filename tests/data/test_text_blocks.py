@@ -1,0 +1,73 @@
+"""Blocks of lines in plain text."""
+
+import io
+
+import pytest
+
+from curate.data.text_blocks import blocks_of, dialogue_blocks, qa_blocks
+from curate.errors import DataError
+
+
+def dialogues(text, **more):
+    return list(dialogue_blocks(io.StringIO(text, newline=""), "x.txt", **more))
+
+
+def pairs(text, **more):
+    return list(qa_blocks(io.StringIO(text, newline=""), "x.txt", **more))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("id=1\nhttps://x\n", "dialogue-text"),
+        ("id = 12 \r\nDescription\r\n", "dialogue-text"),
+        ("id,question\n1,2\n", None),
+        ("id=x\n", None),
+        ("a,b\nc\n\n\nd,e\nf\n", "qa-text"),
+        ("a,b\r\nc\r\n\r\n\r\nd,e\r\nf", "qa-text"),
+        ("a,b\nc\n\nd,e\nf\n", None),  # one empty line: a CSV with gaps
+        ("a,b\nc,d\n\n\n", None),  # one block: a CSV
+        ("a,b\n\n\nc,d\n\n\n", None),  # a line a block: a CSV with gaps
+        ("a\nb\n\n\nc\nd\n", None),
+        ("", None),
+    ],
+)
+def test_kinds(text, kind):
+    assert blocks_of(text) == kind
+
+
+def test_a_dialogue_keeps_every_line():
+    text = "id=3\nhttp://x\nnote\nDescription\nd1\n\nd2\nDialogue\n病人：\na\nDescription\nb\n"
+    (record,) = dialogues(text)
+    assert record.value == {
+        "id": "3",
+        "url": "http://x",
+        "head": "note",
+        "Description": "d1\n\nd2",
+        "Dialogue": "病人：\na\nDescription\nb",
+    }
+
+
+def test_an_id_within_a_text_begins_no_block():
+    assert len(dialogues("id=1\nDialogue\n病人：\nid=2\n医生：\na\n")) == 1
+    assert len(dialogues("\n\nid=1\nDialogue\na\n\nid=2\nDialogue\nb\n")) == 2
+    assert len(dialogues("id=1\nDialogue\na\n\nid=二\nb\n")) == 1
+
+
+def test_too_long_a_block_is_refused():
+    text = "id=1\nDialogue\n" + "病人：x\n" * 5000
+    with pytest.raises(DataError, match=r"x\.txt, line 1: one block of text is longer than 1,000"):
+        dialogues(text, limit=1000)
+    with pytest.raises(DataError, match="line 2: one block"):
+        pairs("a,b\n" + "x" * 2000, limit=1000)
+    with pytest.raises(DataError, match="line 5: one block .* take it out"):
+        pairs("a,b\nc\n\n\n" + "a,b\n" * 5000, limit=1000)
+    assert len(dialogues("id=1\nDialogue\n" + "a\n" * 100 + "\n", limit=1000)) == 1
+
+
+def test_questions_and_answers():
+    assert [each.value for each in pairs("t,a,b\nc\n\nd\n\n\n\nt2\n\n\n")] == [
+        {"title": "t", "ask": "a,b", "answer": "c\n\nd"},
+        {"title": "t2", "ask": "", "answer": ""},
+    ]
+    assert pairs("\n\n\n") == []
