@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
     from curate.data.read import read
     from curate.data.rows import Row, Rows
+    from curate.mixture.mixed import Mixed
     from curate.selection import Selection, emit
 
 __all__ = ["Row", "Rows", "Selection", "dedup", "emit", "ifd", "read"]
 
 _HOME = {
     "read": "curate.data.read",
+    "Mixed": "curate.mixture.mixed",
     "Row": "curate.data.rows",
     "Rows": "curate.data.rows",
     "Selection": "curate.selection",
@@ -90,6 +92,37 @@ def ifd(rows: Rows, **options: Any) -> Selection:
                 f"Allowed are {', '.join(allowed)}"
             )
     return recipe.ifd(rows, recipe.Params(**options))
+
+
+def mix(domain: Any = (), general: Any = (), ratio: str = "1:5", **options: Any) -> Mixed:
+    """Mix domain and general data at an exact ratio.
+
+    Args:
+        domain: Path, Rows or Selection, or several in a list; all of its rows are taken once.
+        general: The same; so many rows are drawn as the ratio asks for.
+        ratio: Domain to general.
+        **options: by (`rows`, `tokens`), model, shortage (`error`, `shrink`, `repeat`), stage
+            (`sft`, `pt`), seed, name.
+
+    Raises:
+        UsageError: An option that is unknown or does not fit.
+        DataError: There are too few rows, or they cannot be mixed.
+
+    Example:
+        >>> mixed = curate.mix(domain=cherry, general="alpaca_zh.json", ratio="1:5")
+        >>> curate.emit(mixed, "data", name="medical_1to5")
+    """
+    from curate.errors import UsageError, did_you_mean
+    from curate.recipes import mix as recipe
+
+    allowed = ("by", "model", "shortage", "stage", "seed", "name")
+    for option in options:
+        if option not in allowed:
+            raise UsageError(
+                f"mix has no option {option!r}.{did_you_mean(option, allowed)} "
+                f"Allowed are domain, general, ratio, {', '.join(allowed)}"
+            )
+    return recipe.one(recipe.mix(recipe.mixture_of(domain, general, ratio, **options)))
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -184,8 +184,29 @@ def _short(text: str) -> str:
     return line if whole else "".join(chop_cells(line, EXCERPT - 1)[:1]) + "…"
 
 
+@runtime_checkable
+class Emits(Protocol):
+    """A result that writes itself: it may have more rows than a table of scores can hold."""
+
+    @property
+    def recipe(self) -> str:
+        """What made it."""
+
+    @property
+    def name(self) -> str:
+        """The name of the data set if none is given."""
+
+    def emit_to(self, folder: Path, name: str) -> list[str]:
+        """Write it; return the names of the files.
+
+        Args:
+            folder: Where to write.
+            name: Of the data set.
+        """
+
+
 def emit(
-    selection: Selection,
+    selection: Selection | Emits,
     output: str | Path = "data",
     name: str | None = None,
     overwrite: bool = False,
@@ -193,7 +214,7 @@ def emit(
     """Write the kept rows, their scores, the dataset_info.json entry and the manifest.
 
     Args:
-        selection: What a recipe gave.
+        selection: What a recipe gave: a choice, or a mixture.
         output: Folder.
         name: Of the data set; the first source's stem and the recipe if not given.
         overwrite: Replace a data set of that name that another recipe made.
@@ -207,6 +228,10 @@ def emit(
         [PosixPath('data/medical_cherry.jsonl'), ...]
     """
     folder = Path(output)
+    if isinstance(selection, Emits):
+        called = name or selection.name
+        check_target(folder, called, selection.recipe, overwrite)
+        return [folder / file for file in selection.emit_to(folder, called)]
     called = name or default_name(Path(selection.rows.sources[0].name), selection.recipe)
     check_target(folder, called, selection.recipe, overwrite)
     counts = selection.summary()

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 ENGINE = {"curate.engine", "curate.scorers.contract", "curate.errors"}
 BELOW_RECIPES = {
     "curate.data",
+    "curate.mixture",
     "curate.scorers",
     "curate.selectors",
     "curate.engine",
@@ -35,6 +36,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "curate/scorers": {"curate.data", "curate.errors", "curate.models.protocols"},
     "curate/models": {"curate.data.cache", "curate.errors"},
     "curate/engine": ENGINE,
+    "curate/mixture": {
+        "curate.data",
+        "curate.errors",
+        "curate.html",
+        "curate.models.protocols",
+        "curate.scorers.templates",
+        "curate.selection",
+    },
     "curate/recipes": BELOW_RECIPES,
     "train": LIGHT,
     "deploy": LIGHT,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,7 @@ _NAME = re.compile(r"[\w.-]+")
 # Names of files may have 255 bytes, and the longest adds ".", ".scores.parquet" and ".part".
 _LONGEST_NAME = 230
 # A line for every row; batch by batch where there are too many to hold.
-Scores = pa.Table | pa.RecordBatchReader
+Scores: TypeAlias = "pa.Table | pa.RecordBatchReader"
 
 
 def default_name(path: Path, recipe: str) -> str:

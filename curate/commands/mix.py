@@ -1,0 +1,183 @@
+"""`curate mix`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from curate import console
+from curate.commands.options import AsJson, Name, Output, Overwrite
+
+if TYPE_CHECKING:
+    from curate.mixture.mixed import Mixed
+    from curate.mixture.spec import Mixture
+
+_SIDES = ("--domain", "--general")
+
+
+class Command(TyperCommand):
+    """`--domain a b` for `--domain a --domain b`: an option takes one value, a shell gives many."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Repeat the option before each of the files that follow it.
+
+        Args:
+            ctx: Of the call.
+            args: As typed.
+        """
+        return super().parse_args(ctx, _spread(args))
+
+
+def _spread(args: list[str]) -> list[str]:
+    spread: list[str] = []
+    side, first = "", False
+    for place, word in enumerate(args):
+        if word == "--":
+            return [*spread, *args[place:]]
+        if word.startswith("-"):
+            side, first = (word, True) if word in _SIDES else ("", False)
+        elif side and not first and not word.endswith((".yaml", ".yml")):
+            spread.append(side)
+        elif side and not first:
+            side = ""
+        else:
+            first = False
+        spread.append(word)
+    return spread
+
+
+def mix(
+    mixture: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MIXTURE.yaml]",
+            help="A mixture file, or the name of one that comes with curate.",
+            show_default="default, unless --domain and --general are given",
+        ),
+    ] = None,
+    domain: Annotated[
+        list[Path] | None, typer.Option("--domain", metavar="F…", help="Files of domain data.")
+    ] = None,
+    general: Annotated[
+        list[Path] | None, typer.Option("--general", metavar="F…", help="Files of general data.")
+    ] = None,
+    ratio: Annotated[
+        str | None,
+        typer.Option(help="Domain : general; several for a sweep.", metavar="1:5[,1:10…]"),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(help="What the ratio counts; default: rows.", metavar="rows|tokens"),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Whose tokenizer counts tokens; default: smollm2.")
+    ] = None,
+    shortage: Annotated[
+        str | None,
+        typer.Option(
+            help="Too little general data: stop; use less domain data; repeat general rows. "
+            "Default: error.",
+            metavar="error|shrink|repeat",
+        ),
+    ] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(help="pt: texts for pre-training. Default: sft.", metavar="sft|pt"),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="For what is drawn; default: 0.")] = None,
+    output: Output = Path("data"),
+    name: Name = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Mix domain and general data at an exact ratio: all domain rows once, k times general rows.
+
+    Rows with a flaw never enter, nor does a row twice. Which rows are drawn depends on their
+    content and --seed, not on the order of files. By tokens, the last row may go past the ratio.
+    The output is shuffled by the seed.
+
+    Example: curate mix --domain huatuo.json --general alpaca_zh.json --ratio 1:5
+    """
+    from curate.data.emit import check_target
+    from curate.recipes import mix as recipe
+
+    changes = {"ratio": ratio, "by": by, "model": model, "shortage": shortage, "stage": stage}
+    given = {key: value for key, value in {**changes, "seed": seed}.items() if value is not None}
+    wanted = _wanted(mixture, domain, general, given)
+    base = name or recipe.name_of(wanted)
+    several = len(wanted.ratios) > 1
+    names = [f"{base}_{each.as_name}" if several else base for each in wanted.ratios]
+    for called in names:
+        check_target(output, called, recipe.NAME, overwrite)
+    made = recipe.mix(wanted)
+    _tell(made)
+    results = [
+        _emit(each, output, called, overwrite, as_json)
+        for each, called in zip(made, names, strict=True)
+    ]
+    if as_json:
+        typer.echo(json.dumps({"mixtures": results} if several else results[0], ensure_ascii=False))
+
+
+def _wanted(
+    file: str | None, domain: list[Path] | None, general: list[Path] | None, given: dict[str, Any]
+) -> Mixture:
+    """Return the mixture of a file, or of files, with what was given besides."""
+    from curate.mixture.file import DEFAULT, find_mixture, read_mixture
+    from curate.mixture.ratio import parse_ratios
+    from curate.mixture.spec import MixSource
+    from curate.recipes.mix import mixture_of
+
+    if file is not None or not (domain or general):
+        if "ratio" in given:
+            given["ratios"] = parse_ratios(given.pop("ratio"))
+        for side, paths in (("domain", domain), ("general", general)):
+            if paths:
+                given["name"] = ""  # the file's is that of its own sources
+                given[side] = tuple(MixSource(path) for path in paths)
+        return read_mixture(find_mixture(file or DEFAULT), given)
+    return mixture_of(domain or (), general or (), **given)
+
+
+def _tell(made: list[Mixed]) -> None:
+    """Say how the files were read, what never enters, and what holds for all ratios."""
+    from curate.data.describe import how_read, notes_on
+    from curate.mixture.show import left_out
+
+    for part in made[0].pile.parts:
+        source = part.source
+        console.say(f"read {source.name} as {how_read(source)}: {source.rows:,} rows")
+        for note in notes_on(source):
+            console.say(f"note: {note}")
+    for note in (*left_out(made[0]), *made[0].notes):
+        console.say(f"note: {note}")
+
+
+def _emit(mixed: Mixed, output: Path, name: str, overwrite: bool, as_json: bool) -> dict[str, Any]:
+    """Write a mixture, show what it is made of, and return it as JSON has it."""
+    from curate.mixture.show import table_of
+    from curate.selection import emit
+
+    files = emit(mixed, output, name, overwrite)
+    on = console.stderr() if as_json else console.stdout()
+    console.show_table(*table_of(mixed), on)
+    on.print(f"asked {mixed.ratio}, got {mixed.realised()}", markup=False, soft_wrap=True)
+    console.say(f"'{name}' is registered for LLaMA-Factory in {output}: {files[0].name}")
+    console.say(f"which rows, and why not: {files[1]}; counts and parameters: {files[-1]}")
+    counts = mixed.summary()
+    return {
+        "name": name,
+        "read": counts.read,
+        "scored": 0,
+        "kept": counts.kept,
+        "dropped": counts.dropped,
+        "written": counts.written,
+        "ratio": str(mixed.ratio),
+        "realised": mixed.realised(),
+        "sources": [{"name": each.name, **each.as_dict()} for each in mixed.sources],
+        "files": [str(file) for file in files],
+    }

@@ -1,0 +1,118 @@
+"""One shape for the rows of all sources: their own where it is the same, else the canonical."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from curate.data.formats import parse
+from curate.data.render import canonical_row, canonical_shape
+from curate.data.rows import Rows
+from curate.data.shape import Shape
+from curate.errors import DataError
+from curate.mixture.tokens import text_of_row
+
+Convert = Callable[[dict[str, Any], Shape], dict[str, Any]]
+_MEDIA = frozenset({"images", "videos", "audios"})
+_NOT_MIXED = {
+    "preference": "preference pairs (chosen and rejected)",
+    "kto": "rows with KTO's verdict",
+}
+
+
+@dataclass(frozen=True)
+class Joined:
+    """How rows are written.
+
+    Attributes:
+        shape: Of the output.
+        convert: From an original row and its shape to the row that is written; None where rows
+            are written whole, as they are.
+        note: What was done, for people; '' where rows are written as they are.
+    """
+
+    shape: Shape
+    convert: Convert | None = None
+    note: str = ""
+
+
+def join(sources: Sequence[Rows], stage: str) -> Joined:
+    """Return the shape in which rows of all sources can be written to one file.
+
+    Args:
+        sources: Rows of each file, in an order that does not depend on how they were given.
+        stage: `sft` or `pt`.
+
+    Raises:
+        DataError: Rows that the stage cannot be trained on.
+    """
+    for rows in sources:
+        _check(rows, stage)
+    shapes = [rows.shape for rows in sources]
+    if stage == "pt" and any(shape.kind == "sft" for shape in shapes):
+        told = [rows.sources[0].name for rows in sources if rows.shape.kind == "sft"]
+        return Joined(
+            canonical_shape("pretraining"),
+            _as_text,
+            f"{_listed(told)}: instructions are written as text for pre-training, one row a "
+            "text: the questions and answers one below the other, without names of roles",
+        )
+    if common := _common(shapes):
+        return Joined(common)
+    media = frozenset(column for shape in shapes for column in shape.columns if column in _MEDIA)
+    shape = canonical_shape("pretraining" if stage == "pt" else "sft", media)
+    pairs = [f"{rows.sources[0].name}: {rows.shape.format}" for rows in sources]
+    return Joined(
+        shape,
+        lambda value, given: canonical_row(parse(value, given), value, shape, given),
+        f"the sources differ in shape ({_listed(pairs)}): all "
+        f"rows are written as {shape.format}; keys that hold no part of the dialogue are left out",
+    )
+
+
+def _check(rows: Rows, stage: str) -> None:
+    name, kind = rows.sources[0].name, rows.shape.kind
+    if kind in _NOT_MIXED:
+        raise DataError(
+            f"{name} holds {_NOT_MIXED[kind]}, and a mixture is of instructions (--stage sft) or "
+            "texts (--stage pt); leave it out"
+        )
+    if kind == "pretraining" and stage == "sft":
+        raise DataError(
+            f"{name} holds texts without a response, and --stage sft trains on responses; give "
+            "instructions, or --stage pt"
+        )
+
+
+def _common(shapes: Sequence[Shape]) -> Shape | None:
+    """Return the one shape that all have, perhaps with columns that only some have."""
+    first = shapes[0]
+    columns: dict[str, str] = {}
+    for shape in shapes:
+        if (shape.formatting, shape.tags) != (first.formatting, first.tags):
+            return None
+        if any(columns.get(name, key) != key for name, key in shape.columns.items()):
+            return None
+        columns = {**shape.columns, **columns}
+    # One key under two columns would be read twice.
+    return replace(first, columns=columns) if len({*columns.values()}) == len(columns) else None
+
+
+def _as_text(value: dict[str, Any], given: Shape) -> dict[str, Any]:
+    parsed = parse(value, given)
+    return {"text": text_of_row(parsed.system, [turn.content for turn in parsed.turns])}
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
+
+
+def dumps(row: dict[str, Any]) -> bytes:
+    """Return a row as a line.
+
+    Args:
+        row: To write.
+    """
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
