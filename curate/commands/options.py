@@ -112,11 +112,11 @@ def say_what_was_read(rows: Rows) -> None:
     Args:
         rows: From read().
     """
-    from curate.data.describe import describe, to_lines
+    from curate.data.describe import counted, describe, to_lines
 
     description = describe(rows)
     for name, count, how in description.sources:
-        console.say(f"read {name} as {how}: {count:,} rows")
+        console.say(f"read {name} as {how}: {counted(count)}")
     for name, what in to_lines(description):
         console.say(f"  {name}: {what}")
     for note in description.notes:

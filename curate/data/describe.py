@@ -113,9 +113,9 @@ def notes_on(source: Source) -> list[str]:
     Args:
         source: The file.
     """
-    notes = [f"{source.name}: {what}: {_rows(rows)}" for what, rows in source.changes.items()]
+    notes = [f"{source.name}: {what}: {counted(rows)}" for what, rows in source.changes.items()]
     if source.unfilled:
-        holes = ", ".join(f"{{{{{name}}}}} in {_rows(n)}" for name, n in source.unfilled.items())
+        holes = ", ".join(f"{{{{{name}}}}} in {counted(n)}" for name, n in source.unfilled.items())
         give = " ".join(f"{name}=…" for name in source.unfilled)
         notes.append(
             f"{source.name}: placeholders that nobody has filled in: {holes}; such rows have the "
@@ -154,10 +154,10 @@ def to_text(description: Description) -> str:
     Args:
         description: Of some rows.
     """
-    read = [f"  {name}: {how}: {_rows(count)}" for name, count, how in description.sources]
+    read = [f"  {name}: {how}: {counted(count)}" for name, count, how in description.sources]
     told = [f"  {name}: {what}" for name, what in to_lines(description)]
     notes = [f"  note: {note}" for note in description.notes]
-    return "\n".join([_rows(description.rows), *read, *told, *notes])
+    return "\n".join([counted(description.rows), *read, *told, *notes])
 
 
 def to_html(description: Description) -> str:
@@ -167,13 +167,18 @@ def to_html(description: Description) -> str:
         description: Of some rows.
     """
     lines: list[Sequence[object]] = [("rows", description.rows)]
-    lines += [(f"read {name}", f"{how}: {_rows(n)}") for name, n, how in description.sources]
+    lines += [(f"read {name}", f"{how}: {counted(n)}") for name, n, how in description.sources]
     lines += to_lines(description)
     lines += [("note", note) for note in description.notes]
     return html_table(lines)
 
 
-def _rows(count: int) -> str:
+def counted(count: int) -> str:
+    """Return a number of rows in words.
+
+    Args:
+        count: How many.
+    """
     return "1 row" if count == 1 else f"{count:,} rows"
 
 
