@@ -22,7 +22,8 @@ from curate.errors import OutputError
 # A killed process loses nothing that was written; only a power cut asks for more.
 _SYNC_EVERY = 5.0
 
-Values = list[list[float]]
+# The numbers of a batch: a list an item, or all of them as base64 of little-endian float32.
+Values = list[list[float]] | str
 
 
 @dataclass
@@ -66,6 +67,22 @@ class Journal:
         self.synced = time.monotonic()
 
 
+def delete_journal(folder: Path, fingerprint: str) -> None:
+    """Delete the journal of that fingerprint, if there is one.
+
+    Args:
+        folder: Where journals are kept.
+        fingerprint: See open_journal().
+    """
+    path = _path(folder, fingerprint)
+    with _told(path):
+        path.unlink(missing_ok=True)
+
+
+def _path(folder: Path, fingerprint: str) -> Path:
+    return folder / f"{fingerprint[:32]}.jsonl"
+
+
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
     try:
@@ -92,7 +109,7 @@ def open_journal(
     Raises:
         OutputError: The folder cannot be written, or another run holds the journal.
     """
-    path = folder / f"{fingerprint[:32]}.jsonl"
+    path = _path(folder, fingerprint)
     lock = FileLock(f"{path}.lock", timeout=0)
     with _told(path):
         folder.mkdir(parents=True, exist_ok=True)

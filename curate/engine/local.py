@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import queue
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.engine.journal import Journal, Values, open_journal
+from curate.engine.journal import Journal, Values, delete_journal, open_journal
 from curate.engine.plan import Plan, plan_batches
-from curate.scorers.contract import Work
+from curate.scorers.contract import Numbers, Work
 
 
 class Progress(Protocol):
@@ -55,7 +56,7 @@ class LocalEngine:
     journals: Path
     progress: Progress = field(default_factory=Silent)
 
-    def run(self, work: Work, rows: int) -> NDArray[np.float64]:
+    def run(self, work: Work, rows: int) -> NDArray[Any]:
         """Return the numbers of all items, computing those that no earlier run has journalled.
 
         Args:
@@ -66,9 +67,8 @@ class LocalEngine:
             OutputError: The journal cannot be written, or another run holds it.
         """
         plan = plan_batches(work.lengths, work.budget, work.kinds)
-        results = _Results(plan, work.widths)
-        mark = hashlib.sha256(f"{work.fingerprint}|{plan.fingerprint()}".encode()).hexdigest()
-        with open_journal(self.journals, mark, results.put) as journal:
+        results = _Results(plan, work.widths, work.dtype)
+        with open_journal(self.journals, _mark(work, plan), results.put) as journal:
             waiting = [number for number in range(len(plan)) if not results.done[number]]
             total, left = int(work.lengths.sum()), sum(plan.tokens(each) for each in waiting)
             if waiting:
@@ -81,21 +81,49 @@ class LocalEngine:
                 self.progress.stop()
         return results.values
 
+    def forget(self, work: Work) -> None:
+        """Delete the journal of a work whose numbers are kept elsewhere by now.
+
+        Args:
+            work: As it was run.
+
+        Raises:
+            OutputError: The journal cannot be deleted.
+        """
+        plan = plan_batches(work.lengths, work.budget, work.kinds)
+        delete_journal(self.journals, _mark(work, plan))
+
+
+def _mark(work: Work, plan: Plan) -> str:
+    return hashlib.sha256(f"{work.fingerprint}|{plan.fingerprint()}".encode()).hexdigest()
+
 
 class _Results:
     """The numbers of all items, in the items' order, filled batch by batch."""
 
-    def __init__(self, plan: Plan, widths: NDArray[np.int64]) -> None:
+    def __init__(self, plan: Plan, widths: NDArray[np.int64], dtype: str) -> None:
         self.plan = plan
         self.ends = np.cumsum(widths)
         self.starts = self.ends - widths
-        self.values = np.full(int(widths.sum()), np.nan)
+        self.values: NDArray[Any] = np.full(int(widths.sum()), np.nan, dtype=dtype)
         self.done = np.zeros(len(plan), dtype=bool)
 
     def put(self, number: int, values: Values) -> None:
-        for item, numbers in zip(self.plan.batch(number), values, strict=True):
+        items = self.plan.batch(number)
+        lists = _unpacked(values, len(items)) if isinstance(values, str) else values
+        for item, numbers in zip(items, lists, strict=True):
             self.values[self.starts[item] : self.ends[item]] = numbers
         self.done[number] = True
+
+
+def _packed(numbers: Numbers) -> Values:
+    if isinstance(numbers, np.ndarray):
+        return base64.b64encode(np.ascontiguousarray(numbers, dtype="<f4").tobytes()).decode()
+    return numbers
+
+
+def _unpacked(values: str, items: int) -> NDArray[np.float32]:
+    return np.frombuffer(base64.b64decode(values), dtype="<f4").reshape(items, -1)
 
 
 def _compute(
@@ -146,6 +174,6 @@ def _work(
                     number = todo.get_nowait()
                 except queue.Empty:
                     return
-                finished.put((number, work.compute(plan.batch(number))))
+                finished.put((number, _packed(work.compute(plan.batch(number)))))
     except BaseException as error:  # noqa: BLE001 - raised again in the main thread
         finished.put((-1, error))

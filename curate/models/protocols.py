@@ -7,6 +7,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass(frozen=True)
 class TokenSequence:
@@ -89,3 +92,37 @@ class LikelihoodModel(Protocol):
 
     def worker(self) -> AbstractContextManager[Any]:
         """Return a context in which one worker thread calls span_nll."""
+
+
+class EmbeddingModel(Protocol):
+    """A model that gives one vector for a text (`--encoder`).
+
+    As with LikelihoodModel, all but embed() is there before the weights are.
+
+    Attributes:
+        name: What the user called it.
+        fingerprint: sha256 over all that decides the vectors.
+        batch_tokens: Padded length that one batch may hold, in the unit of lengths().
+        workers: How many batches are computed side by side.
+    """
+
+    name: str
+    fingerprint: str
+    batch_tokens: int
+    workers: int
+
+    @property
+    def dimensions(self) -> int:
+        """Numbers of a vector."""
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Return how long each text is, in a unit that computing time grows with."""
+
+    def prepare(self) -> None:
+        """Load the weights; called before the first embed(). Again, it does nothing."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the vectors, (texts, dimensions)."""
+
+    def worker(self) -> AbstractContextManager[Any]:
+        """Return a context in which one worker thread calls embed()."""

@@ -12,6 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 OK = "ok"
+# One list of numbers an item; or, where every item has as many, (items, width) in 32 bits.
+Numbers = list[list[float]] | NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -21,35 +23,46 @@ class Work:
     Attributes:
         lengths: (items,) tokens of each item.
         widths: (items,) numbers that each item yields.
-        compute: From the positions of some items to their numbers, one list an item.
+        compute: From the positions of some items to their numbers, one list an item; an array
+            of float32 is journalled as such, which vectors need: as text they are five times
+            as large.
         fingerprint: sha256 of all that decides the numbers.
         budget: Padded tokens that one batch may hold.
         workers: Batches computed side by side.
         prepare: Called once before anything is computed.
         worker: Context of one thread that computes.
         kinds: (items,) items of unlike kinds never share a batch; None if all are of one kind.
+        dtype: What the numbers are kept in: `float64`, or `float32` for vectors.
     """
 
     lengths: NDArray[np.int64]
     widths: NDArray[np.int64]
-    compute: Callable[[NDArray[np.int64]], list[list[float]]]
+    compute: Callable[[NDArray[np.int64]], Numbers]
     fingerprint: str
     budget: int
     workers: int
     prepare: Callable[[], None]
     worker: Callable[[], AbstractContextManager[Any]]
     kinds: NDArray[np.int64] | None = None
+    dtype: str = "float64"
 
 
 class Engine(Protocol):
     """Runs a scorer's work: here or on many machines, resumable, the same bytes either way."""
 
-    def run(self, work: Work, rows: int) -> NDArray[np.float64]:
+    def run(self, work: Work, rows: int) -> NDArray[Any]:
         """Return the numbers of all items, one after the other, in the items' order.
 
         Args:
             work: What to compute.
             rows: How many rows the work is for, for the progress bar.
+        """
+
+    def forget(self, work: Work) -> None:
+        """Delete the journal of a work whose numbers are kept elsewhere by now.
+
+        Args:
+            work: As it was run.
         """
 
 

@@ -1,0 +1,235 @@
+"""One vector for every row, for the selectors that compare rows with each other.
+
+The text that is embedded is a parameter. CaR (arXiv 2402.18191) embeds instruction, input and
+response under their names, MoDS (arXiv 2311.15653) the instruction alone. A part that a row does
+not have is left out here, name and all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.data.rows import Row, Rows
+from curate.errors import OutputError, UsageError, did_you_mean
+from curate.models.protocols import EmbeddingModel
+from curate.scorers.contract import OK, Engine, Work
+
+EMPTY = "empty_text"
+# A vector says less and less of a text that goes on; and a text as long as a book takes minutes.
+LONGEST = 20_000
+_AT_A_TIME = 256
+# Part of every key: a changed way of making texts never finds what an older one left.
+_FORM = "embedding 1"
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def whole_text(row: Row) -> str:
+    """Return instruction, input and response under their names, as CaR has it.
+
+    Args:
+        row: Of a dialogue, all that comes before the last response is the instruction.
+    """
+    asked = "\n".join(turn.content for turn in row.turns[:-1])
+    if row.input:
+        asked = asked.removesuffix(row.input).rstrip("\n")
+    parts = (("Instruction", asked), ("Input", row.input), ("Response", row.response))
+    return " ".join(f"{name}: {text}" for name, text in parts if text)
+
+
+def instruction_text(row: Row) -> str:
+    """Return what was asked, input and all, as MoDS has it; of a dialogue, all questions.
+
+    Args:
+        row: Any.
+    """
+    return "\n".join(turn.content for turn in row.turns if turn.role == "user")
+
+
+TEXTS: dict[str, Callable[[Row], str]] = {"row": whole_text, "instruction": instruction_text}
+
+
+@dataclass(frozen=True)
+class EmbeddingParams:
+    """What is embedded.
+
+    Attributes:
+        text: `row` (instruction, input and response) or `instruction`.
+    """
+
+    text: str = "row"
+
+    def __post_init__(self) -> None:
+        """Refuse a text that is none."""
+        if self.text not in TEXTS:
+            hint = did_you_mean(self.text, TEXTS)
+            raise UsageError(f"embedded text '{self.text}': allowed are {', '.join(TEXTS)}.{hint}")
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """A vector for every row, in input order.
+
+    Attributes:
+        status: (n,) `ok`, or why the row has no vector.
+        vectors: (n, d) float32, on disk; NaN where the status is not ok.
+        notes: What a user should be told, a sentence each.
+    """
+
+    status: NDArray[np.object_]
+    vectors: NDArray[np.float32]
+    notes: tuple[str, ...] = ()
+
+
+def embed(
+    rows: Rows, params: EmbeddingParams, model: EmbeddingModel, engine: Engine, cache: Path
+) -> Embeddings:
+    """Embed every row; what cannot be embedded has NaN and a status that says why.
+
+    Equal texts are embedded once and have the same vector, bit for bit; texts are put in an order
+    of their own first, so a row's vector does not depend on the order of the rows.
+
+    Args:
+        rows: What to embed.
+        params: Which text of a row.
+        model: Gives vectors.
+        engine: Runs the model over the texts.
+        cache: Folder of the finished vectors, by a key over every text, the model's fingerprint
+            and the text form: what was made of anything else is never found.
+
+    Raises:
+        OutputError: The cache cannot be written.
+    """
+    texts = _Texts(rows, params.text)
+    notes = _notes(texts)
+    path = cache / f"{texts.key(model)}.npy"
+    vectors = _cached(path, len(rows))
+    if vectors is None:
+        work = texts.work(model)
+        values = engine.run(work, int((texts.status == OK).sum()))
+        found = values.reshape(len(texts.first), model.dimensions)
+        _write(path, texts, found)
+        engine.forget(work)
+        vectors = _cached(path, len(rows))
+        if vectors is None:
+            raise OutputError(f"{path.name} in the cache cannot be read again; is the disk whole?")
+    return Embeddings(texts.status, vectors, notes)
+
+
+class _Texts:
+    """The different texts of all rows, by digest; the texts themselves are not held."""
+
+    def __init__(self, rows: Rows, form: str) -> None:
+        self.rows, self.form = rows, form
+        self.status = np.full(len(rows), OK, dtype=object)
+        self.long = 0
+        digests, owners = [], []
+        for row in rows:
+            text = "" if row.flaw else self.text(row)
+            if not text.strip():
+                self.status[row.position] = row.flaw or EMPTY
+                continue
+            self.long += len(text) == LONGEST
+            digests.append(hashlib.sha256(text.encode("utf-8")).hexdigest()[:32])
+            owners.append(row.position)
+        self.owners = np.array(owners, dtype=np.int64)
+        self.digests, first, self.inverse = np.unique(
+            np.array(digests, dtype="S32"), return_index=True, return_inverse=True
+        )
+        self.first = self.owners[first]
+
+    def text(self, row: Row) -> str:
+        # Half a surrogate pair is no character, and no tokenizer takes it.
+        return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", TEXTS[self.form](row)[:LONGEST])
+
+    def key(self, model: EmbeddingModel) -> str:
+        """Return the key of the finished vectors: 32 hex digits."""
+        digest = hashlib.sha256(f"{_FORM}|{model.fingerprint}|{self.form}".encode())
+        for part in (self.digests, self.inverse.astype("<i8"), self.owners.astype("<i8")):
+            digest.update(f"|{len(part)}|".encode())
+            digest.update(part.tobytes())
+        digest.update(str(len(self.rows)).encode())
+        return digest.hexdigest()[:32]
+
+    def work(self, model: EmbeddingModel) -> Work:
+        """Return the work for an engine: one item a different text."""
+        firsts = self.first.tolist()
+        lengths: list[int] = []
+        for at in range(0, len(firsts), _AT_A_TIME):
+            part = firsts[at : at + _AT_A_TIME]
+            lengths += model.lengths([self.text(self.rows[each]) for each in part])
+
+        def compute(items: NDArray[np.int64]) -> NDArray[np.float32]:
+            return model.embed([self.text(self.rows[firsts[each]]) for each in items.tolist()])
+
+        mark = f"{_FORM}|{model.fingerprint}|".encode() + self.digests.tobytes()
+        return Work(
+            np.array(lengths, dtype=np.int64),
+            np.full(len(firsts), model.dimensions, dtype=np.int64),
+            compute,
+            hashlib.sha256(mark).hexdigest(),
+            model.batch_tokens,
+            model.workers,
+            model.prepare,
+            model.worker,
+            dtype="float32",
+        )
+
+
+def _notes(texts: _Texts) -> tuple[str, ...]:
+    if not texts.long:
+        return ()
+    return (
+        f"{texts.long:,} of the rows are longer than {LONGEST:,} characters and were embedded by "
+        "their beginning",
+    )
+
+
+def _cached(path: Path, rows: int) -> NDArray[np.float32] | None:
+    """Return the finished vectors, memory-mapped; None where there are none, or not whole."""
+    try:
+        found: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if found.ndim == 2 and len(found) == rows and found.dtype == np.float32 else None
+
+
+def _write(path: Path, texts: _Texts, found: NDArray[np.float32]) -> None:
+    """Write one line a row under another name, then rename: what is there is whole."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as stream:
+            try:
+                _stream(stream, texts, found)
+            except OSError:
+                Path(stream.name).unlink(missing_ok=True)
+                raise
+        os.replace(stream.name, path)
+    except OSError as error:
+        raise OutputError(
+            f"embeddings cannot be written to {path.parent}: {error.strerror or error}. They stay "
+            "in the journal; make room, or set CURATRAIN_CACHE to another folder, and give the "
+            "command again"
+        ) from error
+
+
+def _stream(stream: IO[bytes], texts: _Texts, found: NDArray[np.float32]) -> None:
+    size, wide = len(texts.status), found.shape[1]
+    header = {"descr": "<f4", "fortran_order": False, "shape": (size, wide)}
+    np.lib.format.write_array_header_1_0(stream, header)
+    line = np.full(size, -1, dtype=np.int64)
+    line[texts.owners] = texts.inverse
+    for at in range(0, size, _AT_A_TIME):
+        part = line[at : at + _AT_A_TIME]
+        block = np.full((len(part), wide), np.nan, dtype="<f4")
+        block[part >= 0] = found[part[part >= 0]]
+        stream.write(block.tobytes())

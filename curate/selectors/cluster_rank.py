@@ -1,0 +1,117 @@
+"""CaR: the best rows of all, and the best of every cluster.
+
+Source: arXiv 2402.18191. The published program sorts cluster labels as strings and loses equal
+rows in the union; here labels are numbers and the union is one of positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import UsageError
+from curate.selectors.choice import Choice
+
+NAME = "cluster_rank"
+TOP = "top_overall"
+BEST = "best_of_cluster"
+BOTH = f"{TOP}+{BEST}"
+NO_CLUSTER = "no_cluster"
+
+
+@dataclass(frozen=True)
+class Params:
+    """How many rows from where.
+
+    Attributes:
+        top: n1, rows with the highest scores of all; all rows if there are fewer.
+        per_cluster: n2, rows with the highest scores of every cluster.
+        reason: Of the rows that are left out.
+    """
+
+    top: int = 1000
+    per_cluster: int = 1
+    reason: str = "below_cut"
+
+
+def select(
+    choice: Choice,
+    values: NDArray[np.float64],
+    clusters: NDArray[np.int64],
+    ids: NDArray[np.object_],
+    params: Params,
+) -> Choice:
+    """Return the choice of the top rows and of the best rows of each cluster.
+
+    Args:
+        choice: What is left to choose from.
+        values: (n,) scores, the higher the better; a NaN is never kept.
+        clusters: (n,) number of each row's cluster; -1 for none, such a row is never kept.
+        ids: (n,) of the rows; of equal scores the smaller id comes first.
+        params: n1 and n2.
+
+    Raises:
+        UsageError: A number below 0.
+
+    Example:
+        >>> all_of = Choice(np.array(["", "", ""], dtype=object))
+        >>> values, clusters = np.array([3.0, 2.0, 1.0]), np.array([0, 0, 1])
+        >>> select(all_of, values, clusters, np.array(["a", "b", "c"]), Params(top=1)).kept
+        array([ True, False,  True])
+    """
+    left_out = chosen_by(choice, values, clusters, ids, params) == ""
+    return choice.without(clusters < 0, NO_CLUSTER).without(left_out, params.reason)
+
+
+def chosen_by(
+    choice: Choice,
+    values: NDArray[np.float64],
+    clusters: NDArray[np.int64],
+    ids: NDArray[np.object_],
+    params: Params,
+) -> NDArray[np.object_]:
+    """Return why each row is kept: `top_overall`, `best_of_cluster` or both; '' where it is not.
+
+    Args:
+        choice: See select().
+        values: See select().
+        clusters: See select().
+        ids: See select().
+        params: See select().
+
+    Raises:
+        UsageError: A number below 0.
+    """
+    for name in ("top", "per_cluster"):
+        if getattr(params, name) < 0:
+            raise UsageError(f"cluster_rank {name}={getattr(params, name)}: allowed are 0 and more")
+    places = np.flatnonzero(choice.kept & ~np.isnan(values) & (clusters >= 0))
+    ranked = places[np.lexsort((ids[places].astype(str), -values[places]))]
+    top = np.zeros(len(values), dtype=bool)
+    top[ranked[: params.top]] = True
+    best = np.zeros(len(values), dtype=bool)
+    best[ranked[rank_in_group(clusters[ranked]) < params.per_cluster]] = True
+    found = np.where(top & best, BOTH, np.where(top, TOP, np.where(best, BEST, "")))
+    return found.astype(object)
+
+
+def rank_in_group(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return, for rows in order, how many of the same group stand before each.
+
+    Args:
+        groups: (n,) a number each.
+
+    Example:
+        >>> rank_in_group(np.array([7, 2, 7, 7])).tolist()
+        [0, 0, 1, 2]
+    """
+    order = np.argsort(groups, kind="stable")
+    ordered = groups[order]
+    places = np.arange(len(groups))
+    begins = np.ones(len(groups), dtype=bool)
+    begins[1:] = ordered[1:] != ordered[:-1]
+    ranks = np.empty(len(groups), dtype=np.int64)
+    ranks[order] = places - np.maximum.accumulate(np.where(begins, places, 0))
+    return ranks

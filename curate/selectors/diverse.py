@@ -1,0 +1,125 @@
+"""DEITA: the highest scores, without rows that say what a better one says (arXiv 2312.15685)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import UsageError
+from curate.selectors.choice import Choice
+from curate.selectors.vectors import NO_VECTOR, finite, unit
+
+NAME = "diverse"
+_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Params:
+    """How many, and what is too near.
+
+    Attributes:
+        k: Rows to keep; fewer where not as many are apart from each other.
+        nearest: A row is skipped if its cosine to a kept one is above this.
+        reason: Of the rows that come after the budget is spent.
+        too_near: Reason of the rows that are skipped.
+    """
+
+    k: int
+    nearest: float = 0.9
+    reason: str = "below_cut"
+    too_near: str = "too_similar"
+
+
+def select(
+    choice: Choice,
+    values: NDArray[np.float64],
+    vectors: NDArray[np.float32],
+    ids: NDArray[np.object_],
+    params: Params,
+) -> Choice:
+    """Return the choice: from the highest score down, each row that is near no kept one.
+
+    Args:
+        choice: What is left to choose from.
+        values: (n,) scores, the higher the better; a NaN is never kept.
+        vectors: (n, d) embeddings; a row with NaN is never kept.
+        ids: (n,) of the rows; of equal scores the smaller id comes first.
+        params: Budget and bound.
+
+    Raises:
+        UsageError: Fewer than none, or a bound that is no cosine.
+
+    Example:
+        >>> all_of = Choice(np.array(["", "", ""], dtype=object))
+        >>> vectors = np.array([[1, 0], [1, 0.1], [0, 1]], dtype=np.float32)
+        >>> values, ids = np.array([3.0, 2, 1]), np.array(["a", "b", "c"])
+        >>> select(all_of, values, vectors, ids, Params(2)).kept
+        array([ True, False,  True])
+    """
+    if params.k < 0:
+        raise UsageError(f"diverse k={params.k}: allowed are 0 and more")
+    if not -1 <= params.nearest <= 1:
+        raise UsageError(f"diverse nearest={params.nearest}: allowed is a cosine, -1 to 1")
+    choice = choice.without(~finite(vectors), NO_VECTOR)
+    places = np.flatnonzero(choice.kept & ~np.isnan(values))
+    ranked = places[np.lexsort((ids[places].astype(str), -values[places]))]
+    kept, skipped = _walk(vectors, ranked, params)
+    near, left_out = np.zeros(len(values), dtype=bool), np.ones(len(values), dtype=bool)
+    near[skipped], left_out[kept] = True, False
+    return choice.without(near, params.too_near).without(left_out, params.reason)
+
+
+def _walk(
+    vectors: NDArray[np.float32], ranked: NDArray[np.int64], params: Params
+) -> tuple[list[int], list[int]]:
+    """Return (kept, skipped) positions; a block of rows at a time is compared with the kept."""
+    kept: list[int] = []
+    skipped: list[int] = []
+    chosen = np.empty((min(params.k, len(ranked)), vectors.shape[1]), dtype=np.float32)
+    for at in range(0, len(ranked), _BLOCK):
+        if len(kept) >= params.k:
+            break
+        block = ranked[at : at + _BLOCK]
+        rows = unit(vectors[block])
+        near = _any_above(rows, chosen[: len(kept)], params.nearest)
+        among = _above(rows, rows, params.nearest)
+        for line in range(len(block)):
+            if len(kept) >= params.k:
+                break
+            if near[line]:
+                skipped.append(int(block[line]))
+                continue
+            near |= among[line]  # from now on, whatever lies near this row is skipped
+            chosen[len(kept)] = rows[line]
+            kept.append(int(block[line]))
+    return kept, skipped
+
+
+def _any_above(
+    rows: NDArray[np.float32], others: NDArray[np.float32], bound: float
+) -> NDArray[np.bool_]:
+    near = np.zeros(len(rows), dtype=bool)
+    for at in range(0, len(others), 8 * _BLOCK):
+        near |= _above(rows, others[at : at + 8 * _BLOCK], bound).any(axis=1)
+    return near
+
+
+def _above(
+    rows: NDArray[np.float32], others: NDArray[np.float32], bound: float
+) -> NDArray[np.bool_]:
+    """Return whether each cosine is above the bound, (rows, others).
+
+    A product in 32 bits may be on the wrong side of a bound that it all but touches, and which
+    one depends on the shape of the product: those are computed again in 64 bits.
+    """
+    cosines = rows @ others.T
+    above: NDArray[np.bool_] = cosines > bound
+    slack = 2.0**-23 * (rows.shape[1] + 8)
+    lines, columns = np.nonzero(np.abs(cosines - np.float32(bound)) <= slack)
+    for at in range(0, len(lines), _BLOCK):
+        one, other = lines[at : at + _BLOCK], columns[at : at + _BLOCK]
+        product = rows[one].astype(np.float64) * others[other]
+        above[one, other] = product.sum(axis=1) > bound
+    return above
