@@ -136,7 +136,8 @@ def _common(parts: list[Stored]) -> Shape:
             raise DataError(
                 f"{first.source.name} and {part.source.name} have different shapes: "
                 f"{shape} and {part.shape}. One emitted file has one shape; "
-                "give files of one shape together and the others in a run of their own"
+                "give files of one shape together and the others in a run of their own, or join "
+                "them with `curate mix`"
             )
         shape = replace(shape, columns={**theirs, **mine})
     return shape
