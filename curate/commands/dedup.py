@@ -89,7 +89,8 @@ def dedup(
     check_target(output, called, recipe.NAME, overwrite)
     rows = read_inputs(input, more, format, fill)
     found = recipe.dedup(rows, params, _others(against), scores)
-    _show_closest(found, show, as_json)
+    if found.choice.kept.any():  # else the next line ends in an error
+        _show_closest(found, show, as_json)
     emit_and_show(found, output, called, overwrite, 0, as_json)
 
 

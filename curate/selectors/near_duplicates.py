@@ -48,7 +48,8 @@ def first_kept(
         similar: Gives the true similarity of pairs.
         near: Rows are alike from this similarity on.
         fixed: So many rows at the head of the order are kept without being looked at.
-        barred: (n,) rows that are never kept, so that nobody's twin is one of them.
+        barred: (n,) rows that are never kept, so that nobody's twin is one of them; their own
+            can only be one of the fixed rows.
     """
     size = len(order)
     rank = np.empty(size, np.int64)
@@ -67,6 +68,8 @@ def first_kept(
         left = block[(found.twin[block] < 0) & ~never[block]]
         _settle(left, buckets, similar, near, found)
         _enter(left[found.twin[left] < 0].tolist(), buckets, members)
+    elsewhere = never & (rank[found.twin] >= fixed)
+    found.twin[elsewhere], found.similarity[elsewhere] = -1, 0
     return found
 
 

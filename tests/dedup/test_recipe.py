@@ -1,0 +1,361 @@
+"""curate.dedup: reasons, twins, what is compared, which of several is kept."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import curate
+from curate.errors import DataError, UsageError
+from curate.recipes.dedup import closest
+from curate.scorers.sketches import compared
+from tests.dedup import naive
+from tests.dedup.conftest import pair
+
+LONG = "高血压病人可以口服党参的。党参有降血脂，降血压的作用，可以清除血液中的垃圾，对冠心病有效。"
+OTHER = "Zwei Hunde liefen durch den Wald und bellten laut, bis der Jäger kam und sie rief."
+
+
+def told(found):
+    """Return reason, twin and similarity of every row."""
+    table = found.table().select(["reason", "twin", "similarity"])
+    return [tuple(line.values()) for line in table.to_pylist()]
+
+
+def check(found, near=0.8, n=5):
+    """What holds of every selection, by naive means: twins are kept and alike, as is said."""
+    rows = found.rows
+    texts = {row.id: naive.plain(compared(row, found.params.on)) for row in rows}
+    kept = {row.id for row in rows if found.choice.kept[row.position]}
+    for row, (reason, twin, value) in zip(rows, told(found), strict=True):
+        if reason in ("exact_duplicate", "near_duplicate"):
+            assert twin in kept
+            assert value == float(naive.jaccard(texts[row.id], texts[twin], n)) >= near
+        elif not reason:
+            assert twin is None
+    assert len({texts[each] for each in kept}) == len(kept)
+
+
+def test_reasons_and_twins(rows):
+    values = [
+        pair("能吃党参吗？", LONG),
+        pair("能吃党参吗？", LONG),
+        pair("能吃党参吗?", LONG + " "),  # another question mark and a space: the same text
+        pair("能吃党参吗？", LONG.replace("冠心病", "冠状病")),
+        pair("something else", OTHER),
+        pair("no answer", ""),
+    ]
+    found = curate.dedup(rows(values))
+    first = found.rows.ids[0]
+    lines = told(found)
+    assert [line[0] for line in lines] == [
+        "",
+        "exact_duplicate",
+        "near_duplicate",
+        "near_duplicate",
+        "",
+        "empty_response",
+    ]
+    assert [line[1] for line in lines] == [None, first, first, first, None, None]
+    assert [line[2] for line in lines[:3]] == [0, 1, 1]
+    texts = [f"{each['instruction']}\n{each['output']}" for each in (values[0], values[3])]
+    assert lines[3][2] == float(naive.jaccard(*texts, 5))
+    assert np.isnan(lines[5][2])
+    assert found.scored.status.tolist() == ["ok"] * 5 + ["empty_response"]
+    assert found.summary().dropped == {
+        "near_duplicate": 2,
+        "empty_response": 1,
+        "exact_duplicate": 1,
+    }
+    check(found)
+
+
+def test_equal_rows_whose_first_is_dropped_name_the_row_that_is_kept(rows):
+    almost = LONG + "是吗"
+    found = curate.dedup(rows([pair("问", LONG), pair("问", almost), pair("问", almost)]))
+    first = found.rows.ids[0]
+    assert [line[:2] for line in told(found)] == [
+        ("", None),
+        ("near_duplicate", first),
+        ("near_duplicate", first),
+    ]
+
+
+def test_short_rows_are_like_their_equals_alone(rows):
+    values = [pair("a", "b"), pair("A", "b"), pair("a", "c"), pair("你", "好"), pair("你", "好")]
+    found = curate.dedup(rows(values))
+    reasons = [line[0] for line in told(found)]
+    assert reasons == ["", "near_duplicate", "", "", "exact_duplicate"]
+
+
+def test_near_means_what_it_says(rows):
+    values = [pair("x", "abcdefghij"), pair("x", "abcdefghiz")]
+    # "x abcdefghij": 8 n-grams of 5, of which the two share 7 of 9.
+    share = 7 / 9
+    assert float(naive.jaccard("x\nabcdefghij", "x\nabcdefghiz", 5)) == share
+    assert curate.dedup(rows(values), near=0.77).summary().kept == 1
+    assert curate.dedup(rows(values), near=share).summary().kept == 1
+    assert curate.dedup(rows(values), near=0.78).summary().kept == 2
+    assert curate.dedup(rows(values), near=0.78).threshold() == pytest.approx(1 - share)
+
+
+def test_all_turns_count_and_not_only_the_last(rows):
+    def talk(question, answer):
+        turns = [("human", question), ("gpt", answer), ("human", "谢谢"), ("gpt", "不客气")]
+        return {"conversations": [{"from": role, "value": text} for role, text in turns]}
+
+    found = curate.dedup(rows([talk("头痛", LONG), talk("咳嗽", OTHER), talk("头痛", LONG)]))
+    assert [line[0] for line in told(found)] == ["", "", "exact_duplicate"]
+
+
+def test_on_prompt_and_on_response(rows):
+    values = [pair("the same question", LONG), pair("the same question", OTHER), pair(LONG, OTHER)]
+    assert curate.dedup(rows(values)).summary().kept == 3
+    on = {each: told(curate.dedup(rows(values), on=each)) for each in ("prompt", "response")}
+    assert [line[0] for line in on["prompt"]] == ["", "exact_duplicate", ""]
+    assert [line[0] for line in on["response"]] == ["", "", "exact_duplicate"]
+
+
+def test_other_pictures_and_other_verdicts_are_other_rows(rows):
+    pictures = [pair("what is it?", "a cat", images=[each]) for each in ("1.png", "2.png", "1.png")]
+    found = curate.dedup(rows(pictures))
+    assert [line[0] for line in told(found)] == ["", "", "exact_duplicate"]
+    verdicts = [pair("what?", LONG, kto_tag=True), pair("what ?", LONG, kto_tag=False)]
+    assert curate.dedup(rows(verdicts, "kto.json")).summary().kept == 2
+
+
+def test_preferences_are_compared_by_what_was_chosen(rows):
+    values = [
+        {"instruction": "q", "chosen": LONG, "rejected": each} for each in (OTHER, "no", "maybe")
+    ]
+    values[2]["chosen"] = OTHER
+    found = curate.dedup(rows(values))
+    assert [line[0] for line in told(found)] == ["", "exact_duplicate", ""]
+
+
+def test_texts_for_pretraining(rows):
+    found = curate.dedup(rows([{"text": LONG}, {"text": f"{LONG}！"}, {"text": OTHER}]))
+    assert [line[0] for line in told(found)] == ["", "near_duplicate", ""]
+    with pytest.raises(UsageError, match="texts for pre-training and have no response"):
+        curate.dedup(found.rows, on="response")
+
+
+# The best instead of the first
+
+
+def scores_file(path, ids, **columns):
+    pq.write_table(pa.table({"id": pa.array(ids, pa.string()), **columns}), path)
+    return path
+
+
+def test_the_best_by_score_is_kept(rows, tmp_path):
+    given = rows([pair("q", LONG), pair("q", LONG + "。"), pair("q", OTHER), pair("q", LONG)])
+    ids = given.ids
+    path = scores_file(tmp_path / "s.parquet", ids[[3, 1, 0]], quality=[1.0, 3.0, 2.0])
+    found = curate.dedup(given, scores=path, by="quality")
+    assert [line[:2] for line in told(found)] == [
+        ("near_duplicate", ids[1]),
+        ("", None),
+        ("", None),
+        ("near_duplicate", ids[1]),
+    ]
+    assert found.params.scores.startswith("s.parquet sha256:")
+    assert str(tmp_path) not in json.dumps(found.manifest())
+    assert found.notes == ("1 rows have no score; of rows that are alike they are kept last",)
+
+
+def test_by_score_the_order_of_the_rows_does_not_matter(rows, tmp_path):
+    values = [pair("q", LONG + "。" * each) for each in range(6)] + [pair("q", OTHER)] * 2
+    given = rows(values)
+    rng = np.random.default_rng(0)
+    path = scores_file(tmp_path / "s.parquet", given.ids, quality=rng.integers(0, 3, 8))
+    wanted = dict(zip(given.ids, told(curate.dedup(given, scores=path, by="quality")), strict=True))
+    for each in range(3):
+        turned = rows([values[at] for at in rng.permutation(8)], f"turned{each}.json")
+        found = curate.dedup(turned, scores=path, by="quality")
+        assert dict(zip(turned.ids, told(found), strict=True)) == wanted
+
+
+def test_scores_that_do_not_fit(rows, tmp_path):
+    given = rows([pair("q", LONG)])
+    path = scores_file(tmp_path / "s.parquet", given.ids, quality=[1.0], reason=["x"])
+    with pytest.raises(UsageError, match="Did you mean 'quality'. It has quality$"):
+        curate.dedup(given, scores=path, by="qualty")
+    with pytest.raises(UsageError, match="no column of numbers 'reason'"):
+        curate.dedup(given, scores=path, by="reason")
+    with pytest.raises(UsageError, match="give --scores FILE too"):
+        curate.dedup(given, by="quality")
+    with pytest.raises(UsageError, match="say with --by COLUMN"):
+        curate.dedup(given, scores=path)
+    with pytest.raises(DataError, match="no scores file"):
+        curate.dedup(given, scores=tmp_path / "none.parquet", by="quality")
+    other = scores_file(tmp_path / "other.parquet", ["0" * 16], quality=[1.0])
+    with pytest.raises(DataError, match="none of the rows has a score in other.parquet"):
+        curate.dedup(given, scores=other, by="quality")
+    (tmp_path / "text.parquet").write_text("hello")
+    with pytest.raises(DataError, match="is no parquet file"):
+        curate.dedup(given, scores=tmp_path / "text.parquet", by="quality")
+    pq.write_table(pa.table({"quality": [1.0]}), tmp_path / "bare.parquet")
+    with pytest.raises(DataError, match="has no column id"):
+        curate.dedup(given, scores=tmp_path / "bare.parquet", by="quality")
+
+
+# Against other sets
+
+
+def test_what_is_in_another_set_goes(rows):
+    mine = rows([pair("q", LONG), pair("q", OTHER), pair("q", LONG + "。")])
+    other = rows([pair("x", "y"), pair("q", LONG)], "eval.json")
+    found = curate.dedup(mine, other)
+    twin = other.ids[1]
+    assert [line[:2] for line in told(found)] == [
+        ("in_against", twin),
+        ("", None),
+        ("in_against", twin),
+    ]
+    assert found.table().column("twin_source").to_pylist() == ["eval.json", None, "eval.json"]
+    assert found.params.against == (f"eval.json sha256:{other.sources[0].sha256}",)
+    assert found.summary().kept == 1
+
+
+def test_rows_of_the_other_set_may_be_alike_each_other_and_have_no_answer(rows):
+    mine = rows([pair("q", LONG)], "mine.json")
+    question = pair("q\n" + LONG, "")
+    found = curate.dedup(mine, [rows([question, question], "a.json"), rows([question], "b.json")])
+    assert [line[0] for line in told(found)] == ["in_against"]
+    assert found.table().column("twin_source").to_pylist() == ["a.json"]
+
+
+def test_a_question_inside_a_longer_row(rows):
+    asked = "高血压患者能吃党参吗，每天可以吃多少克？"
+    values = [pair(f"医生您好，我今年五十岁。{asked}谢谢您的回答", LONG), pair("q", OTHER)]
+    values.append(pair(values[0]["instruction"] + "！", LONG))
+    other = rows([pair(asked, "不能")], "eval.json")
+    found = curate.dedup(rows(values), other)
+    assert [line[:2] for line in told(found)] == [
+        ("contains_against", other.ids[0]),
+        ("", None),
+        ("contains_against", other.ids[0]),
+    ]
+    off = curate.dedup(rows(values), other, contained=0)
+    assert [line[0] for line in told(off)] == ["", "", "near_duplicate"]
+
+
+def test_short_questions_are_named_in_a_note(rows):
+    found = curate.dedup(
+        rows([pair("头痛怎么办？", LONG)]), rows([pair("头痛怎么办？", "")], "e.json")
+    )
+    assert [line[0] for line in told(found)] == [""]
+    assert found.notes[0].startswith("1 of 1 questions of the other sets are too short")
+
+
+# Invariants
+
+ALPHABET = st.sampled_from("ab 高")
+ANSWERS = st.text(ALPHABET, min_size=1, max_size=14).filter(lambda text: text.strip())
+
+
+@given(st.lists(st.tuples(ANSWERS, ANSWERS), min_size=1, max_size=12), st.sampled_from([0.5, 1.0]))
+def test_of_any_rows(tmp_path_factory, texts, near):
+    path = tmp_path_factory.mktemp("rows") / "rows.json"
+    path.write_text(json.dumps([pair(*each) for each in texts]))
+    found = curate.dedup(curate.read(path), near=near, ngram=3)
+    check(found, near, 3)
+    plain = [f"{prompt}\n{response}" for prompt, response in texts]
+    twins = naive.first_kept(plain, near, 3)
+    ids = found.rows.ids
+    wanted = [None if twin is None else ids[twin] for twin in twins]
+    # With these bands fewer than one pair in ten million does not meet.
+    assert [line[1] for line in told(found)] == wanted
+
+
+@given(st.lists(st.tuples(ANSWERS, ANSWERS), min_size=1, max_size=8), st.randoms())
+def test_which_texts_are_left_out_as_equal_is_no_matter_of_order(tmp_path_factory, texts, random):
+    folder = tmp_path_factory.mktemp("rows")
+    kept = []
+    for turn in range(2):
+        path = folder / f"{turn}.json"
+        path.write_text(json.dumps([pair(*each) for each in texts]))
+        found = curate.dedup(curate.read(path), near=1, ngram=20)  # only whole texts are n-grams
+        left = np.flatnonzero(found.choice.kept).tolist()
+        kept.append({naive.plain(compared(found.rows[at], "both")) for at in left})
+        random.shuffle(texts)
+    assert kept[0] == kept[1]
+
+
+# Real rows
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("toyhom_internal_medicine_gb18030.csv", 0.8),
+        ("toyhom_internal_medicine_gb18030.csv", 0.5),
+        ("medical_sft_zh.jsonl", 0.5),
+        ("alpaca_en.json", 0.4),
+        ("c4_demo.jsonl", 0.3),
+    ],
+)
+def test_real_rows_against_all_pairs(real, name, near):
+    rows = curate.read(real(name))
+    found = curate.dedup(rows, near=near)
+    check(found, near)
+    step = max(1, len(rows) // 150)
+    some = [rows[at] for at in range(0, len(rows), step) if not rows[at].flaw]
+    texts = [compared(row, "both") for row in some]
+    # Nobody kept has a kept row before it that it is like, in a part that all pairs are taken of.
+    kept = [at for at, row in enumerate(some) if found.choice.kept[row.position]]
+    sets = [naive.grams(naive.plain(text), 5) for text in texts]
+    missed = sum(
+        len(sets[one] & sets[other]) >= near * len(sets[one] | sets[other])
+        for place, one in enumerate(kept)
+        for other in kept[:place]
+    )
+    assert missed == 0
+
+
+def test_real_rows_as_the_naive_loop(real):
+    rows = curate.read(real("toyhom_internal_medicine_gb18030.csv"))
+    found = curate.dedup(rows)
+    some = range(500)
+    twins = naive.first_kept([compared(rows[at], "both") for at in some], 0.8, 5)
+    assert sum(twin is not None for twin in twins) > 10
+    wanted = [None if twin is None else rows.ids[twin] for twin in twins]
+    assert [line[1] for line in told(found)[:500]] == wanted
+
+
+def test_equal_rows_of_toyhom_are_counted(real):
+    rows = curate.read(real("toyhom_internal_medicine_gb18030.csv"))
+    found = curate.dedup(rows)
+    whole = [(row.prompt, row.response) for row in rows]
+    assert found.summary().dropped["exact_duplicate"] == len(whole) - len(set(whole))
+
+
+def test_twice_is_the_same_and_another_seed_finds_the_same(real):
+    rows = curate.read(real("toyhom_internal_medicine_gb18030.csv"))
+    first, again, other = (curate.dedup(rows, seed=seed) for seed in (0, 0, 1))
+    assert first.table().equals(again.table())
+    assert first.choice.reason.tolist() == other.choice.reason.tolist()
+    assert closest(first, 3) == closest(again, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"near": 0.2}, "--near 0.2: allowed are 0.3 to 1"),
+        ({"near": float("nan")}, "--near nan: allowed are"),
+        ({"near": 8}, "--near 8: allowed are"),
+        ({"contained": -1}, "--contained -1: allowed are 0"),
+        ({"ngram": 0}, "--ngram 0: allowed are 1 to 50"),
+        ({"on": "promt"}, "Did you mean 'prompt'"),
+        ({"seed": -1}, "--seed -1"),
+        ({"neer": 0.8}, "dedup has no option 'neer'. Did you mean 'near'"),
+    ],
+)
+def test_options_that_cannot_be(rows, options, told):
+    with pytest.raises(UsageError, match=told):
+        curate.dedup(rows([pair("a")]), **options)
