@@ -1,0 +1,178 @@
+"""Pairs of a better and a worse response to one prompt: what rankers are trained and judged on.
+
+Three kinds of file are read: CoachLM's expert revisions (arXiv 2311.13246; `Raw Instruction`,
+`Raw Response`, `Revised Response` …), preference rows in any format that `curate.read` knows, and
+objects with `prompt`, `better` and `worse`. An expert may have revised the instruction as well:
+both responses are then put under the raw one, which is what the worse was written for, so that
+nothing about the prompt tells them apart, and the figure errs on the low side.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curate.data.containers import Record, container_of, records
+from curate.data.escapes import decode_escapes
+from curate.data.formats import parse
+from curate.data.ingest import Reading, detected
+from curate.data.shape import Parsed, Turn
+from curate.data.text import sniff
+from curate.errors import DataError
+
+EXPERT = ("Raw Instruction", "Raw Response", "Revised Response")
+TRIPLE = ("prompt", "better", "worse")
+_HEAD = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One comparison.
+
+    Attributes:
+        prompt: All that comes before the response.
+        better: The response that was preferred.
+        worse: The other one.
+        source: Name of its file.
+        where: Its place in that file, for people.
+    """
+
+    prompt: str
+    better: str
+    worse: str
+    source: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs of some files, escapes decoded.
+
+    Attributes:
+        pairs: In the files' order.
+        sha256: File name to the sha256 of its bytes.
+        dropped: Reason to the pairs left out: `equal` (no difference once escapes are decoded),
+            `repeated` (an earlier one, word for word) or `empty`.
+    """
+
+    pairs: tuple[Pair, ...]
+    sha256: dict[str, str]
+    dropped: dict[str, int]
+
+    def __len__(self) -> int:
+        """Return how many pairs there are."""
+        return len(self.pairs)
+
+
+def joined(system: str, turns: tuple[Turn, ...] | list[Turn]) -> str:
+    """Return all that comes before a response as one text, a line break between two messages.
+
+    Args:
+        system: The system prompt, '' without one.
+        turns: The messages before the response.
+    """
+    return "\n".join(text for text in (system, *(turn.content for turn in turns)) if text)
+
+
+def read_pairs(paths: list[Path]) -> Pairs:
+    """Read pairs from files.
+
+    Args:
+        paths: At least one.
+
+    Raises:
+        DataError: A file cannot be read, holds no pairs, or a row lacks a field.
+
+    Example:
+        >>> len(read_pairs([Path("dpo_zh_demo.json")]))
+        198
+    """
+    dropped: Counter[str] = Counter()
+    found: dict[tuple[str, str, str], Pair] = {}
+    sha256: dict[str, str] = {}
+    for path in paths:
+        before = len(found)
+        for pair in _pairs_of(path, sha256):
+            key = (pair.prompt, pair.better, pair.worse)
+            if reason := _reason(pair, key in found):
+                dropped[reason] += 1
+            else:
+                found[key] = pair
+        if len(found) == before:
+            raise DataError(
+                f"{path.name} holds no pair whose responses differ; give pairs of a better and a "
+                "worse response"
+            )
+    return Pairs(tuple(found.values()), sha256, dict(sorted(dropped.items())))
+
+
+def _reason(pair: Pair, seen: bool) -> str:
+    if not pair.better.strip() and not pair.worse.strip():
+        return "empty"
+    if pair.better.strip() == pair.worse.strip():
+        return "equal"
+    return "repeated" if seen else ""
+
+
+def _pairs_of(path: Path, sha256: dict[str, str]) -> Iterator[Pair]:
+    if not path.is_file():
+        raise DataError(f"no file '{path}'; give a file of pairs of a better and a worse response")
+    try:
+        sniffed = sniff(path)
+        container = container_of(path, sniffed)
+        stream = records(path, sniffed, container)
+        head = list(itertools.islice(stream, _HEAD))
+    except OSError as error:
+        raise DataError(f"'{path.name}' cannot be read: {error.strerror or error}") from error
+    sha256[path.name] = sniffed.sha256
+    objects = [record.value for record in head if isinstance(record.value, dict)]
+    every = itertools.chain(head, stream)
+    for keys in (EXPERT, TRIPLE):
+        if any(keys[1] in value or keys[2] in value for value in objects):
+            for record in every:
+                yield _named(record, keys, path.name)
+            return
+    _, shape = detected(path.name, container, head, Reading())
+    if not shape.ranking:
+        raise DataError(
+            f"{path.name} was read as {shape}: its rows have one response each, not a better and a "
+            "worse one. Give preference rows (chosen and rejected), objects with "
+            f"{', '.join(TRIPLE)}, or CoachLM's expert revisions"
+        )
+    for record in every:
+        parsed = parse(record.value, shape) if isinstance(record.value, dict) else Parsed()
+        yield _preferred(parsed, record, path.name)
+
+
+def _preferred(parsed: Parsed, record: Record, file: str) -> Pair:
+    if parsed.flaw or parsed.chosen is None or parsed.rejected is None:
+        why = parsed.flaw.replace("_", " ") or "chosen or rejected is missing"
+        raise DataError(f"{file}, {record.where}: {why}; mend the row or leave it out")
+    prompt = joined(parsed.system, parsed.turns)
+    return _pair(prompt, parsed.chosen, parsed.rejected, file, record.where)
+
+
+def _named(record: Record, keys: tuple[str, ...], file: str) -> Pair:
+    """Return the pair of a row whose keys are EXPERT or TRIPLE."""
+    row: Any = record.value
+    if not isinstance(row, dict):
+        raise DataError(f"{file}, {record.where}: not an object; it needs {', '.join(keys)}")
+    for key in keys:
+        if not isinstance(row.get(key), str):
+            has = "is no text" if key in row else "is missing"
+            raise DataError(
+                f"{file}, {record.where}: {key!r} {has}; every row needs {', '.join(keys)}"
+            )
+    if keys == TRIPLE:
+        return _pair(row["prompt"], row["better"], row["worse"], file, record.where)
+    more = row.get("Raw Input")
+    asked = [row["Raw Instruction"], *([more] if isinstance(more, str) and more.strip() else [])]
+    return _pair("\n".join(asked), row[EXPERT[2]], row[EXPERT[1]], file, record.where)
+
+
+def _pair(prompt: str, better: str, worse: str, file: str, where: str) -> Pair:
+    return Pair(decode_escapes(prompt), decode_escapes(better), decode_escapes(worse), file, where)
