@@ -191,9 +191,9 @@ class Mixed:
 
     def _reader(self) -> pa.RecordBatchReader:
         """Return one line for each row of all sources, batch by batch."""
-        words = pa.dictionary(pa.int32(), pa.string())
-        columns = [("id", pa.string()), ("row", pa.int64()), ("source", words), ("side", words)]
-        columns += [("status", words), ("kept", pa.bool_()), ("reason", words)]
+        text = pa.string()
+        columns = [("id", text), ("row", pa.int64()), ("source", text), ("side", text)]
+        columns += [("status", text), ("kept", pa.bool_()), ("reason", text)]
         columns += [("times", pa.int32())]
         columns += [] if self.tokens is None else [("tokens", pa.int32())]
         schema = pa.schema(columns)
@@ -213,11 +213,11 @@ class Mixed:
                 columns = {
                     "id": self.pile.ids(part, at, block.column("hash").to_numpy()),
                     "row": np.arange(span.start, span.stop),
-                    "source": _words(np.zeros(len(block), np.int32), [part.source.name]),
-                    "side": _words(np.zeros(len(block), np.int32), [part.side]),
-                    "status": _words(state, status),
+                    "source": pa.repeat(part.source.name, len(block)),
+                    "side": pa.repeat(part.side, len(block)),
+                    "status": pa.array(status).take(pa.array(state)),
                     "kept": taken > 0,
-                    "reason": _words(state, reasons),
+                    "reason": pa.array(reasons).take(pa.array(state)),
                     "times": taken.astype(np.int32),
                 }
                 if self.tokens is not None:
@@ -282,7 +282,3 @@ def name_of(mixture: Mixture) -> str:
     """
     given = [*mixture.domain, *mixture.general]
     return mixture.name or default_name(Path(given[0].label.split(", ")[0]), NAME)
-
-
-def _words(codes: NDArray[np.int32], words: list[str]) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(words))

@@ -1,0 +1,275 @@
+"""Which rows a mixture takes: whatever the order of rows, files and sources."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import curate
+from curate.errors import DataError, UsageError
+from curate.mixture.spec import MixSource
+from curate.recipes import mix as recipe
+from tests.mix.mixing import rows, save
+
+pytestmark = pytest.mark.usefixtures("scratch_cache")
+
+
+def taken(mixed, side=None):
+    """Return the ids that a mixture takes, each as often as it does."""
+    frame = mixed.scores
+    frame = frame if side is None else frame[frame["side"] == side]
+    return sorted(frame["id"].repeat(frame["times"]))
+
+
+@pytest.fixture
+def domain(tmp_path):
+    return save(tmp_path / "domain.json", rows("d", 20))
+
+
+@pytest.fixture
+def general(tmp_path):
+    return save(tmp_path / "general.json", rows("g", 300))
+
+
+def test_all_domain_rows_once_and_k_times_general_rows(domain, general):
+    mixed = curate.mix(domain=domain, general=general, ratio="1:5")
+    assert taken(mixed, "domain") == sorted(curate.read(domain).ids)
+    chosen = taken(mixed, "general")
+    assert len(chosen) == len(set(chosen)) == 100
+    assert set(chosen) < set(curate.read(general).ids)
+
+
+def test_the_order_of_rows_does_not_matter(tmp_path, domain, general):
+    backwards = save(tmp_path / "backwards.json", rows("g", 300)[::-1])
+    one, other = (curate.mix(domain, each, "1:5") for each in (general, backwards))
+    assert taken(one) == taken(other)
+
+
+def test_the_order_of_files_does_not_matter(tmp_path, domain):
+    files = [save(tmp_path / f"{at}.json", rows("g", 100, at)) for at in (0, 100, 200)]
+    folder = tmp_path / "folder"
+    for at, path in enumerate(files):
+        save(folder / f"{9 - at}.json", rows("g", 100, 100 * at))
+        assert path.is_file()
+    whole = save(tmp_path / "whole.json", rows("g", 300))
+    found = [
+        taken(curate.mix(domain, given, "1:5")) for given in (files, files[::-1], folder, whole)
+    ]
+    assert found[0] == found[1] == found[2] == found[3]
+
+
+def test_another_seed_draws_others(domain, general):
+    first, again, other = (
+        taken(curate.mix(domain, general, "1:5", seed=seed), "general") for seed in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+def test_draws_are_even(tmp_path, domain):
+    """Of 10 files as large as each other, each gives about a tenth (5 standard deviations)."""
+    files = [save(tmp_path / f"{at}.json", rows("g", 200, 200 * at)) for at in range(10)]
+    mixed = curate.mix(domain, files, "1:50")
+    counts = [each.kept for each in mixed.sources if each.side == "general"]
+    assert sum(counts) == 1000
+    assert max(abs(np.array(counts) - 100)) < 5 * (1000 * 0.1 * 0.9 * 0.5) ** 0.5
+
+
+def test_a_sweep_is_nested(domain, general):
+    sweep = recipe.mix(recipe.mixture_of(domain, general, "1:0,1:1,1:2,1:5,1:10"))
+    ids = [set(taken(each)) for each in sweep]
+    assert [len(each) for each in ids] == [20, 40, 60, 120, 220]
+    assert all(small < large for small, large in zip(ids, ids[1:], strict=False))
+
+
+def test_a_weighted_sweep_is_nested(tmp_path, domain):
+    parts = [
+        MixSource(save(tmp_path / f"{at}.json", rows("g", 100, 100 * at)), weight)
+        for at, weight in enumerate((7, 3, 1))
+    ]
+    sweep = recipe.mix(recipe.mixture_of(domain, parts, "1:1,1:2,1:3,1:4,1:5", shortage="shrink"))
+    ids = [set(taken(each)) for each in sweep]
+    assert all(small < large for small, large in zip(ids, ids[1:], strict=False))
+
+
+# What never enters
+
+
+def test_rows_with_a_flaw_never_enter_and_are_counted(tmp_path, domain):
+    broken = [{**row, "output": ""} for row in rows("x", 7)] + [{"instruction": 1, "output": "y"}]
+    general = save(tmp_path / "general.json", rows("g", 20) + broken)
+    mixed = curate.mix(domain, general, "1:1")
+    assert len(taken(mixed, "general")) == 20
+    assert mixed.summary().dropped == {"empty_response": 7, "not_text": 1}
+    with pytest.raises(DataError, match=r"Left out before: general.json 7 empty_response, 1 not_t"):
+        curate.mix(domain, general, "1:2")
+
+
+def test_equal_rows_count_once_within_and_across_sources(tmp_path):
+    domain = save(tmp_path / "domain.json", rows("d", 10) + rows("d", 3))
+    general = save(tmp_path / "general.json", rows("g", 10) + rows("d", 2) + rows("g", 4))
+    mixed = curate.mix(domain, general, "1:1")
+    counts = {each.name: (each.kept, each.left_out) for each in mixed.sources}
+    assert counts == {
+        "domain.json": (10, {"duplicate": 3}),
+        "general.json": (10, {"duplicate": 6}),
+    }
+    assert len(set(taken(mixed))) == 20
+    frame = mixed.scores
+    assert len(set(frame["id"])) == len(frame) == 29
+    repeats = frame[frame["reason"] == "duplicate"]
+    assert all("-" in each for each in repeats["id"])
+    assert not repeats["kept"].any()
+
+
+def test_the_same_words_in_another_format_are_the_same_row(tmp_path, domain):
+    spoken = [
+        {
+            "conversations": [
+                {"from": "human", "value": row["instruction"]},
+                {"from": "gpt", "value": row["output"]},
+            ]
+        }
+        for row in rows("d", 5) + rows("g", 25)
+    ]
+    general = save(tmp_path / "general.json", spoken)
+    mixed = curate.mix(domain, general, "1:1")
+    assert mixed.sources[1].left_out == {"duplicate": 5}
+
+
+def test_which_of_equal_rows_is_kept_does_not_depend_on_the_order_of_files(tmp_path, domain):
+    one = save(tmp_path / "one.json", [{**row, "note": "one"} for row in rows("g", 20)])
+    two = save(tmp_path / "two.json", [{**row, "note": "two"} for row in rows("g", 20)])
+    folders = tmp_path / "a", tmp_path / "b"
+    for folder, given in zip(folders, ([one, two], [two, one]), strict=True):
+        curate.emit(curate.mix(domain, given, "1:1"), folder, "x")
+    data = [(folder / "x.jsonl").read_bytes() for folder in folders]
+    assert data[0] == data[1]
+
+
+# Sources
+
+
+def test_rows_and_selections_are_sources(domain, general):
+    chosen = selection(curate.read(general), 50)
+    mixed = curate.mix(domain=curate.read(domain), general=chosen, ratio="1:2")
+    ids = set(chosen.rows.ids[chosen.choice.kept])
+    assert set(taken(mixed, "general")) < ids
+    assert mixed.sources[1].left_out == {"not_chosen": 250}
+    with pytest.raises(DataError, match="has 50 rows"):
+        curate.mix(domain, chosen, "1:5")
+
+
+def selection(found, keep):
+    from curate.scorers.contract import Scores
+    from curate.selection import Selection
+    from curate.selectors.choice import Choice
+
+    reason = np.array([""] * keep + ["below_cut"] * (len(found) - keep), dtype=object)
+    scored = Scores(np.full(len(found), "ok", dtype=object), {})
+    return Selection("ifd", None, found, scored, Choice(reason), "ifd_loss", {})
+
+
+def test_a_limit_is_drawn_not_cut_off(general, domain):
+    mixed = curate.mix(MixSource(domain, limit=10), general, "1:5")
+    assert mixed.sources[0].left_out == {"over_limit": 10}
+    ids = curate.read(domain).ids
+    assert set(taken(mixed, "domain")) not in ({*ids[:10]}, {*ids[10:]})
+    whole = curate.mix(MixSource(domain, limit=20), general, "1:5")
+    assert whole.sources[0].left_out == {}
+
+
+def test_weights(tmp_path, domain):
+    one = save(tmp_path / "one.json", rows("g", 100))
+    two = save(tmp_path / "two.json", rows("h", 100))
+    weighted = [MixSource(one, weight=3), MixSource(two)]
+    mixed = curate.mix(domain, weighted, "1:4")
+    assert {each.name: each.kept for each in mixed.sources[1:]} == {"one.json": 60, "two.json": 20}
+    assert taken(mixed) == taken(curate.mix(domain, weighted[::-1], "1:4"))
+
+
+def test_repeats_are_counted_and_listed(tmp_path, domain):
+    general = save(tmp_path / "general.json", rows("g", 30))
+    mixed = curate.mix(domain, general, "1:2", shortage="repeat")
+    assert (mixed.summary().kept, mixed.summary().written) == (50, 60)
+    told = mixed.manifest()["repeated"]
+    assert told["rows"] == 10
+    assert set(told["ids"].values()) == {2}
+    assert set(told["ids"]) < set(curate.read(general).ids)
+
+
+@pytest.mark.parametrize("twice", ["domain", "general", "across"])
+def test_a_source_listed_twice(domain, general, twice):
+    given = {
+        "domain": ([domain, domain], general, "given twice, as domain data"),
+        "general": (domain, [general, general], "given twice, as general data"),
+        "across": (domain, [general, domain], "given twice, as domain and as general data"),
+    }
+    mine, yours, told = given[twice]
+    with pytest.raises(UsageError, match=f"{told}; give it once"):
+        curate.mix(mine, yours, "1:1")
+
+
+def test_a_copy_of_a_file_under_another_name(tmp_path, domain, general):
+    copy = tmp_path / "copy.json"
+    copy.write_bytes(general.read_bytes())
+    with pytest.raises(UsageError, match=r"'general.json' and 'copy.json' hold the same bytes"):
+        curate.mix(domain, [general, copy], "1:1")
+
+
+# What cannot be mixed
+
+
+def test_preference_pairs_and_verdicts_are_not_mixed(tmp_path, domain):
+    pairs = [{"instruction": f"{at}?", "chosen": "a", "rejected": "b"} for at in range(30)]
+    with pytest.raises(DataError, match=r"pairs.json holds preference pairs .* leave it out"):
+        curate.mix(domain, save(tmp_path / "pairs.json", pairs), "1:1")
+    judged = [{**row, "kto_tag": True} for row in rows("g", 30)]
+    with pytest.raises(DataError, match="kto.json holds rows with KTO's verdict"):
+        curate.mix(domain, save(tmp_path / "kto.json", judged), "1:1")
+
+
+def test_texts_are_not_fine_tuned_on(tmp_path, domain):
+    texts = save(tmp_path / "texts.json", [{"text": f"text {at}"} for at in range(30)])
+    with pytest.raises(DataError, match=r"texts.json holds texts without a response.*--stage pt"):
+        curate.mix(domain, texts, "1:1")
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"by": "row"}, r"--by row: allowed are rows, tokens. Did you mean 'rows'\?"),
+        ({"stage": "dpo"}, "--stage dpo: allowed are sft, pt"),
+        ({"shortage": "shrnk"}, "Did you mean 'shrink'"),
+        ({"seed": -1}, "--seed -1: allowed are whole numbers from 0"),
+        ({"sed": 1}, r"mix has no option 'sed'. Did you mean 'seed'\?"),
+        ({"ratio": "1:1,1:2"}, "give one ratio here"),
+        ({"ratio": "0:0"}, "a mixture of nothing"),
+        ({"general": ()}, "ratio 1:5 needs general data and none is given: give --general FILE"),
+        ({"domain": ()}, "needs domain data and none is given"),
+    ],
+)
+def test_options_that_do_not_fit(domain, general, option, told):
+    with pytest.raises(UsageError, match=told):
+        curate.mix(**{"domain": domain, "general": general, **option})
+
+
+@pytest.mark.parametrize("limit", [0, -5])
+def test_a_limit_of_nothing(domain, limit):
+    with pytest.raises(UsageError, match=f"limit {limit}: allowed are whole numbers from 1"):
+        MixSource(domain, limit=limit)
+
+
+# It shows itself
+
+
+def test_it_shows_itself(domain, general):
+    mixed = curate.mix(domain, general, "1:5")
+    assert repr(mixed) == "mix 1:5: 120 rows, domain 20 : general 100 rows = 1:5"
+    assert "<td style='text-align:right'>100</td>" in mixed._repr_html_()
+
+
+def test_names_of_files_are_no_markup(tmp_path, domain):
+    evil = save(tmp_path / "<script>x.json", rows("g", 300))
+    shown = curate.mix(domain, evil, "1:5")._repr_html_()
+    assert "<script>" not in shown
+    assert "&lt;script&gt;x.json" in shown
