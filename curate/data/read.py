@@ -12,6 +12,7 @@ import pyarrow as pa
 from curate.data.bundled import find_bundled
 from curate.data.fill import checked
 from curate.data.formats import format_named
+from curate.data.hub import hub_files, is_hub
 from curate.data.ingest import Reading
 from curate.data.rows import Rows
 from curate.data.shape import Shape
@@ -35,7 +36,8 @@ def read(
     not parsed again.
 
     Args:
-        paths: Files and folders; a folder stands for all files in and below it.
+        paths: Files and folders; a folder stands for all files in and below it, and
+            `hf://OWNER/NAME[:SPLIT]` for those of a data set of the hub (see curate.data.hub).
         format: Name of a format of `curate.data.formats`, where the rows fit more than one.
         fill: Placeholder to text: {"name": "小医"} puts 小医 where rows say {{name}}.
 
@@ -65,6 +67,8 @@ def read(
 
 def _files(path: Path) -> list[tuple[str, Path]]:
     """Return the files that a path stands for, each with the name to call it by."""
+    if is_hub(path):
+        return hub_files(path)
     if path.is_dir():
         inside = sorted(each for each in path.rglob("*") if each.is_file())
         names = [(_called(each.relative_to(path)), each) for each in inside]
