@@ -21,7 +21,15 @@ from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
 from curate.scorers import ifd
 from curate.scorers.contract import OK, Scores
-from curate.selectors import threshold, top_k
+from curate.selectors import (
+    cluster_rank,
+    diverse,
+    facility_location,
+    k_center,
+    random,
+    threshold,
+    top_k,
+)
 from curate.selectors.choice import Choice
 from tests.fake import FakeModel
 
@@ -29,7 +37,29 @@ from tests.fake import FakeModel
 SELECTORS: dict[str, list[Any]] = {
     "top_k": [top_k.Params(0), top_k.Params(7), top_k.Params(10_000)],
     "threshold": [threshold.Params(0.5), threshold.Params(0.5, "from", "low")],
+    "random": [random.Params(0), random.Params(7), random.Params(10_000, seed=3)],
+    "k_center": [k_center.Params(0), k_center.Params(7), k_center.Params(10_000, seed=3)],
+    "facility_location": [
+        facility_location.Params(0),
+        facility_location.Params(7),
+        facility_location.Params(10_000, neighbours=3),
+    ],
+    "diverse": [diverse.Params(0), diverse.Params(7, 0.5), diverse.Params(10_000)],
+    "cluster_rank": [
+        cluster_rank.Params(0, 0),
+        cluster_rank.Params(7, 2),
+        cluster_rank.Params(10_000),
+    ],
 }
+# What stands between the choice and the ids where it is not the scores alone.
+TAKES = {
+    "k_center": ("vectors",),
+    "facility_location": ("vectors",),
+    "diverse": ("values", "vectors"),
+    "cluster_rank": ("values", "clusters"),
+}
+# They take the best of all; the others weigh rows against each other, or draw.
+BEST_OF_ALL = {"top_k", "threshold"}
 # How a scorer is called, given rows and a folder of its own.
 SCORERS: dict[str, Callable[[Rows, Path], Scores]] = {
     "ifd": lambda rows, folder: ifd.score(
@@ -72,6 +102,13 @@ class Case:
     choice: Choice
     values: np.ndarray
     ids: np.ndarray
+    vectors: np.ndarray
+    clusters: np.ndarray
+
+    def turned(self, order: np.ndarray) -> Case:
+        """The same rows in another order."""
+        arrays = (each[order] for each in (self.values, self.ids, self.vectors, self.clusters))
+        return Case(Choice(self.choice.reason[order]), *arrays)
 
 
 def case(size: int = 60, seed: int = 0) -> Case:
@@ -82,11 +119,15 @@ def case(size: int = 60, seed: int = 0) -> Case:
     values[:1], values[1:2] = np.inf, -np.inf
     reason = np.where(generator.random(size) < 0.3, "dropped_before", "").astype(object)
     ids = np.array([f"{each:016x}" for each in generator.permutation(size)], dtype=object)
-    return Case(Choice(reason), values, ids)
+    # Few places, so that many rows are at the same one; some at the origin, without direction.
+    vectors = generator.integers(-1, 2, (size, 3)).astype(np.float32)
+    vectors[np.isnan(values)] = np.nan
+    return Case(Choice(reason), values, ids, vectors, generator.integers(0, 11, size))
 
 
 def chosen(module: Any, params: Any, given: Case) -> Choice:
-    found: Choice = module.select(given.choice, given.values, given.ids, params)
+    between = (getattr(given, name) for name in TAKES.get(module.NAME, ("values",)))
+    found: Choice = module.select(given.choice, *between, given.ids, params)
     return found
 
 
@@ -112,13 +153,14 @@ class TestSelector:
     def test_nothing_but_nan_keeps_nothing(self, module, params):
         given = case()
         given.values[:] = np.nan
+        given.vectors[:] = np.nan
         assert not chosen(module, params, given).kept.any()
 
     @pytest.mark.parametrize("seed", range(5))
     def test_the_order_of_the_rows_does_not_matter(self, module, params, seed):
         given = case()
         order = np.random.default_rng(seed).permutation(len(given.values))
-        turned = Case(Choice(given.choice.reason[order]), given.values[order], given.ids[order])
+        turned = given.turned(order)
         found, other = chosen(module, params, given), chosen(module, params, turned)
         assert dict(zip(given.ids, found.reason, strict=True)) == dict(
             zip(turned.ids, other.reason, strict=True)
@@ -129,7 +171,8 @@ class TestSelector:
         chosen(module, params, given)
         assert given.choice.reason.tolist() == untouched.choice.reason.tolist()
         assert given.ids.tolist() == untouched.ids.tolist()
-        np.testing.assert_array_equal(given.values, untouched.values)
+        for name in ("values", "vectors", "clusters"):
+            np.testing.assert_array_equal(getattr(given, name), getattr(untouched, name))
 
     def test_twice_is_the_same(self, module, params):
         found = [chosen(module, params, case()).reason.tolist() for _ in range(2)]
@@ -138,12 +181,16 @@ class TestSelector:
     def test_no_rows_are_no_error(self, module, params):
         assert chosen(module, params, case(0)).reason.tolist() == []
 
-    def test_equal_scores_are_taken_by_id(self, module, params):
-        given = case()
-        given.values[:] = 0.4
-        given.choice = Choice(np.full(len(given.values), "", dtype=object))
-        kept = chosen(module, params, given).kept
-        assert sorted(given.ids[kept]) == sorted(given.ids)[: kept.sum()]
+
+@pytest.mark.parametrize(
+    ("module", "params"), [each for each in SELECTOR_CASES if each.values[0].NAME in BEST_OF_ALL]
+)
+def test_equal_scores_are_taken_by_id(module, params):
+    given = case()
+    given.values[:] = 0.4
+    given.choice = Choice(np.full(len(given.values), "", dtype=object))
+    kept = chosen(module, params, given).kept
+    assert sorted(given.ids[kept]) == sorted(given.ids)[: kept.sum()]
 
 
 # Scorers

@@ -114,8 +114,8 @@ def _note(wanted: int, made: int, rows: int, automatic: bool) -> str:
         return ""
     asked = f"{wanted:,} clusters were {'sought' if automatic else 'asked for'}"
     if rows < wanted:
-        return f"{asked} and there are {rows:,} rows: {made:,} clusters were made"
-    return f"{asked}, but no more than {made:,} of the embeddings differ: {made:,} were made"
+        return f"{asked} and there are {rows:,} rows; the number of clusters made is {made:,}"
+    return f"{asked}; many embeddings are equal, and the number of clusters made is {made:,}"
 
 
 def _first_places(labels: NDArray[np.int64], size: int) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,49 +87,48 @@ def select(
 def neighbour_graph(vectors: NDArray[np.float32], neighbours: int) -> Graph:
     """Return the most similar rows of every row, itself among them.
 
+    Similarities are rounded to five digits: those that are equal are so in every shape of product.
+
     Args:
         vectors: (n, d) finite.
         neighbours: Of each row; n or more for all.
     """
     points = unit(vectors)
     size = len(points)
-    found = [_similar(points, at, min(neighbours, size)) for at in range(0, size, _BLOCK)]
-    rows, columns, similarities = (np.concatenate(each) for each in zip(*found, strict=True))
+    pairs = _all_pairs(points) if neighbours >= size else _nearest_pairs(points, neighbours)
+    rows, columns, similarities = pairs
+    similarities = np.round(similarities, 5)
+    similarities[rows == columns] = 1.0  # also of a vector of length 0
+    rows, columns, similarities = (each[similarities > 0] for each in (rows, columns, similarities))
     order = np.lexsort((rows, columns))
     starts = np.concatenate(([0], np.cumsum(np.bincount(columns, minlength=size))))
     return Graph(starts, rows[order], similarities[order])
 
 
-def _similar(
-    points: NDArray[np.float32], at: int, neighbours: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Return (rows, columns, similarities) of a block of rows."""
-    block = points[at : at + _BLOCK]
-    cosines = block @ points.T
-    lines = np.arange(len(block))
-    cosines[lines, at + lines] = 1.0  # to itself, whatever the rounding; 1 also for no direction
-    # Steps far coarser than a product's rounding error: what is equal is equal in every shape.
-    np.round(cosines, 5, out=cosines)
-    if neighbours < len(points):
-        high = np.argpartition(cosines, -neighbours, axis=1)[:, -neighbours:]
-        least = np.take_along_axis(cosines, high, axis=1).min(axis=1, keepdims=True)
-        rows, columns = np.nonzero((cosines >= least) & (cosines > 0))
-        keep = _first(rows, -cosines[rows, columns], neighbours)
-        rows, columns = rows[keep], columns[keep]
-    else:
-        rows, columns = np.nonzero(cosines > 0)
-    return rows + at, columns, cosines[rows, columns]
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
 
-def _first(lines: NDArray[np.int64], keys: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """Return the entries with the `count` smallest keys of each line, earlier ones first."""
-    order = np.lexsort((np.arange(len(lines)), keys, lines))
-    ordered = lines[order]
-    places = np.arange(len(lines))
-    begins = np.ones(len(lines), dtype=bool)
-    begins[1:] = ordered[1:] != ordered[:-1]
-    rank = places - np.maximum.accumulate(np.where(begins, places, 0))
-    return np.sort(order[rank < count])
+def _all_pairs(points: NDArray[np.float32]) -> Pairs:
+    rows, columns = np.divmod(np.arange(len(points) ** 2), len(points))
+    return rows, columns, (points @ points.T).ravel()
+
+
+def _nearest_pairs(points: NDArray[np.float32], neighbours: int) -> Pairs:
+    """Return (rows, columns, cosines) of each row's nearest and of each row with itself."""
+    import faiss
+
+    index: Any = faiss.IndexFlatIP(points.shape[1])
+    index.add(points)
+    own = np.arange(len(points))
+    found = [(own, own, np.ones(len(points), dtype=np.float32))]
+    for at in range(0, len(points), _BLOCK):
+        cosines, columns = index.search(points[at : at + _BLOCK], neighbours)
+        rows = np.repeat(own[at : at + _BLOCK], neighbours)
+        columns = columns.ravel().astype(np.int64)
+        other = rows != columns
+        found.append((rows[other], columns[other], cosines.ravel()[other]))
+    rows, columns, cosines = (np.concatenate(each) for each in zip(*found, strict=True))
+    return rows, columns, cosines
 
 
 def lazy_greedy(graph: Graph, k: int) -> NDArray[np.int64]:

@@ -1,0 +1,67 @@
+"""Work that yields vectors: journalled in 32 bits, bit for bit."""
+
+import json
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+
+from curate.engine.local import LocalEngine
+from curate.scorers.contract import Work
+
+VECTORS = np.random.default_rng(0).standard_normal((10, 5)).astype(np.float32)
+VECTORS[3, 2] = np.nan
+VECTORS[4, 0] = np.inf
+
+
+class Stop(Exception):
+    pass
+
+
+def work(asked, stop_after=99, size=10):
+    def compute(items):
+        if len(asked) == stop_after:
+            raise Stop
+        asked.append(items.tolist())
+        return VECTORS[items]
+
+    lengths = 1 + np.arange(size) % 4
+    widths = np.full(size, 5)
+    return Work(lengths, widths, compute, "v", 6, 1, lambda: None, nullcontext, dtype="float32")
+
+
+def test_the_same_bits_after_a_stop(tmp_path):
+    engine, asked = LocalEngine(tmp_path), []
+    with pytest.raises(Stop):
+        engine.run(work(asked, stop_after=2), 10)
+    found = engine.run(work(asked), 10)
+    assert found.dtype == np.float32
+    assert found.tobytes() == VECTORS.tobytes()
+    assert sorted(sum(asked, [])) == list(range(10)), "what was journalled is not computed again"
+
+
+def test_a_vector_takes_its_bytes_and_a_third(tmp_path):
+    engine = LocalEngine(tmp_path)
+    engine.run(work([]), 10)
+    (journal,) = tmp_path.glob("*.jsonl")
+    stored = [json.loads(line)["values"] for line in journal.read_text().splitlines()[1:]]
+    assert sum(map(len, stored)) < 1.5 * VECTORS.nbytes
+
+
+def test_forget_deletes_this_journal_and_no_other(tmp_path):
+    engine, asked = LocalEngine(tmp_path), []
+    engine.run(work(asked), 10)
+    engine.run(work(asked, size=7), 7)
+    assert len(list(tmp_path.glob("*.jsonl"))) == 2
+    engine.forget(work(asked))
+    assert len(list(tmp_path.glob("*.jsonl"))) == 1
+    engine.forget(work(asked))  # again, it does nothing
+    before = len(asked)
+    engine.run(work(asked, size=7), 7)
+    assert len(asked) == before
+    engine.run(work(asked), 10)
+    assert len(asked) > before
+
+
+def test_no_items(tmp_path):
+    assert LocalEngine(tmp_path).run(work([], size=0), 0).dtype == np.float32

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.errors import UsageError
+from curate.selectors import diverse
+from curate.selectors.diverse import Params, select
+from tests.selectors.clouds import all_of, clouds, cosine, ids_of
+
+IDS = np.array(list("abcd"), dtype=object)
+VECTORS = np.array([[1, 0], [1, 0.1], [0, 1], [0, 2]], dtype=np.float32)
+
+
+def naive(values, vectors, ids, k, nearest):
+    ranked = sorted(range(len(values)), key=lambda at: (-values[at], ids[at]))
+    kept = []
+    for at in ranked:
+        wide = vectors[at].astype(np.float64)
+        if len(kept) < k and all(cosine(wide, vectors[j]) <= nearest for j in kept):
+            kept.append(at)
+    return set(kept)
+
+
+def test_by_hand():
+    values = np.array([3.0, 4.0, 1.0, 2.0])
+    found = select(all_of(4), values, VECTORS, IDS, Params(3))
+    assert found.reason.tolist() == ["too_similar", "", "too_similar", ""]
+
+
+def test_after_the_budget_all_are_below_the_cut():
+    found = select(all_of(4), np.array([3.0, 2.0, 4.0, 1.0]), VECTORS, IDS, Params(1))
+    assert found.counts() == {"below_cut": 3}
+    assert found.kept.tolist() == [False, False, True, False]
+
+
+def test_a_cosine_at_the_bound_is_kept():
+    vectors = np.array([[1, 0], [0.5, 0.75**0.5]], dtype=np.float32)
+    exact = float(vectors[0].astype(np.float64) @ diverse.unit(vectors)[1])
+    for bound, kept in ((exact, 2), (np.nextafter(exact, 0), 1)):
+        found = select(all_of(2), np.array([2.0, 1.0]), vectors, IDS[:2], Params(2, bound))
+        assert found.kept.sum() == kept
+
+
+@pytest.mark.parametrize("block", [1, 4, 1024])
+@settings(max_examples=60)
+@given(
+    points=clouds(),
+    k=st.integers(0, 12),
+    nearest=st.sampled_from([0.9, 0.55, -0.2]),
+    seed=st.integers(0, 3),
+)
+def test_the_same_as_row_by_row(block, points, k, nearest, seed):
+    values = np.random.default_rng(seed).integers(0, 4, len(points)).astype(float)
+    ids = ids_of(len(points), seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(diverse, "_BLOCK", block)
+        found = select(all_of(len(points)), values, points, ids, Params(k, nearest))
+    assert set(np.flatnonzero(found.kept).tolist()) == naive(values, points, ids, k, nearest)
+
+
+def test_all_the_same_leave_the_best_one():
+    found = select(all_of(4), np.array([1.0, 3, 2, 0]), np.ones((4, 2), np.float32), IDS, Params(9))
+    assert found.reason.tolist() == ["too_similar", "", "too_similar", "too_similar"]
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [(Params(-1), "k=-1: allowed are 0"), (Params(1, 1.5), "nearest=1.5: allowed is a cosine")],
+)
+def test_refused(params, said):
+    with pytest.raises(UsageError, match=said):
+        select(all_of(4), np.ones(4), VECTORS, IDS, params)
