@@ -126,3 +126,33 @@ class EmbeddingModel(Protocol):
 
     def worker(self) -> AbstractContextManager[Any]:
         """Return a context in which one worker thread calls embed()."""
+
+
+class RewardModel(Protocol):
+    """A model that says how good a response to a prompt is (`--reward`, `--ranker`).
+
+    As with LikelihoodModel, all but score() is there before the weights are.
+
+    Attributes:
+        name: What the user called it.
+        fingerprint: sha256 over all that decides the scores.
+        batch_tokens: Padded length that one batch may hold, in the unit of lengths().
+        workers: How many batches are computed side by side.
+    """
+
+    name: str
+    fingerprint: str
+    batch_tokens: int
+    workers: int
+
+    def lengths(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
+        """Return how long each pair is, in a unit that computing time grows with."""
+
+    def prepare(self) -> None:
+        """Load the weights; called before the first score(). Again, it does nothing."""
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """Return one number for each prompt and response; higher for a better response."""
+
+    def worker(self) -> AbstractContextManager[Any]:
+        """Return a context in which one worker thread calls score()."""

@@ -1,0 +1,132 @@
+"""Reward models in the form of Hugging Face's sequence classification with one output.
+
+MoDS (arXiv 2311.15653) uses `OpenAssistant/reward-model-deberta-v3-large-v2`. Where a model brings
+a chat template, prompt and response are put into it; else they are a pair of texts, as that model
+was trained on. Long pairs are cut to what the model reads, the longer text first; the program
+published with MoDS does not cut.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from curate.errors import ModelError
+from curate.models.architecture import max_positions
+from curate.models.quiet import quiet
+from curate.models.ranking.transformer import (
+    Encoded,
+    Forward,
+    TransformerReward,
+    conversation,
+    fitted,
+)
+from curate.models.resolve import ModelFiles, fingerprint
+from curate.models.tokenizer import load_tokenizer
+from curate.models.weights import check_memory, check_whole, reason
+
+_COMPUTATION = "classifier 1"
+_MOST_TOKENS = 2048
+
+
+def load_classifier(files: ModelFiles) -> TransformerReward:
+    """Return a reward model; its weights are loaded by prepare() and not before.
+
+    Args:
+        files: A folder with config.json, safetensors and a tokenizer.
+
+    Raises:
+        ModelError: Incomplete, or no reward model.
+    """
+    check_whole(files.folder, files.name)
+    with quiet():
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        tokenizer = load_tokenizer(files)
+        config = _config(files)
+    longest = min(max_positions(config.to_dict()) or _MOST_TOKENS, _MOST_TOKENS)
+    marks = "|".join((fingerprint(files.folder), device, _COMPUTATION))
+    return TransformerReward(
+        files,
+        partial(_encode, tokenizer, longest),
+        partial(_load, files, device),
+        fingerprint=hashlib.sha256(marks.encode()).hexdigest(),
+        device=device,
+        # A causal classifier reads its score before the first padding, which it knows by this id.
+        padding=config.pad_token_id,
+    )
+
+
+def _config(files: ModelFiles) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(files.folder)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        raise ModelError(f"model '{files.name}': {reason(error, files.folder)}") from error
+    made = ", ".join(config.architectures or ()) or "an unknown architecture"
+    if "ForSequenceClassification" not in made:
+        raise ModelError(
+            f"model '{files.name}' is {made}, not a reward model. Allowed are models for sequence "
+            "classification with one output, a LLaMA-Factory adapter of stage rm, or a folder that "
+            "`curate ranker train` wrote"
+        )
+    if config.num_labels != 1:
+        raise ModelError(
+            f"model '{files.name}' tells {config.num_labels} classes apart; a reward model has one "
+            "output. Give another model"
+        )
+    return config
+
+
+def _encode(tokenizer: Any, longest: int, pairs: Sequence[tuple[str, str]]) -> list[Encoded]:
+    if getattr(tokenizer, "chat_template", None):
+        return [_chat(tokenizer, longest, *pair) for pair in pairs]
+    found = tokenizer(
+        [prompt for prompt, _ in pairs],
+        [response for _, response in pairs],
+        truncation="longest_first",
+        max_length=longest,
+        return_attention_mask=False,
+        verbose=False,
+    )
+    return [{key: found[key][line] for key in found} for line in range(len(pairs))]
+
+
+def _chat(tokenizer: Any, longest: int, prompt: str, response: str) -> Encoded:
+    parts = conversation(tokenizer, prompt, response)
+    lead, rest = tokenizer(list(parts), add_special_tokens=False, verbose=False)["input_ids"]
+    return {"input_ids": fitted(lead, rest, longest)}
+
+
+def _load(files: ModelFiles, device: str) -> Forward:
+    check_memory(files.folder, files.name, "float32", device)
+    with quiet():
+        import torch
+        from safetensors import SafetensorError
+        from transformers import AutoModelForSequenceClassification
+
+        try:
+            model, told = AutoModelForSequenceClassification.from_pretrained(
+                files.folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+            )
+            model = model.to(device).eval()
+        except (
+            *(OSError, ValueError, KeyError, TypeError, AttributeError),
+            *(RuntimeError, ImportError, MemoryError, SafetensorError),
+        ) as error:
+            raise ModelError(f"model '{files.name}': {reason(error, files.folder)}") from error
+    if missing := sorted(told["missing_keys"]):
+        raise ModelError(
+            f"model '{files.name}' is not a whole reward model: {len(missing)} of its weights are "
+            f"not in the files ({missing[0]} …), and made-up ones would give made-up scores."
+        )
+
+    def forward(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        logits: torch.Tensor = model(**inputs).logits
+        return logits[:, 0]
+
+    return forward

@@ -1,0 +1,154 @@
+"""Reward models as LLaMA-Factory's stage rm writes them: a language model with a value head.
+
+Beside a LoRA adapter (or whole weights) lies value_head.safetensors with `v_head.summary.weight`
+(1, width) and `v_head.summary.bias` (1,). The score is what this head makes of the last hidden
+state over the last token of prompt and response in the model's chat template. As there, a
+response that is too long is cut at its end, and so is a prompt, for which less room is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from curate.errors import ModelError
+from curate.models.architecture import max_positions
+from curate.models.quiet import quiet
+from curate.models.ranking.transformer import (
+    Encoded,
+    Forward,
+    TransformerReward,
+    conversation,
+    fitted,
+)
+from curate.models.resolve import ModelFiles, fingerprint, resolve
+from curate.models.tokenizer import load_tokenizer
+from curate.models.weights import check_memory, check_whole, reason
+
+VALUE_HEAD = "value_head.safetensors"
+ADAPTER = "adapter_config.json"
+_WEIGHT, _BIAS = "v_head.summary.weight", "v_head.summary.bias"
+_COMPUTATION = "value head 1"
+_MOST_TOKENS = 2048  # LLaMA-Factory's own default of cutoff_len
+
+
+def load_value_head(folder: Path) -> TransformerReward:
+    """Return a reward model that LLaMA-Factory trained; weights are loaded by prepare().
+
+    Args:
+        folder: Its output folder: an adapter or whole weights, and value_head.safetensors.
+
+    Raises:
+        ModelError: Incomplete, or the base model is not to be had.
+    """
+    files = ModelFiles(folder.resolve().name, folder)
+    if not (folder / VALUE_HEAD).is_file():
+        raise ModelError(
+            f"'{files.name}' holds no {VALUE_HEAD}, so it is no reward model: it was not trained "
+            "with --stage rm, or its head was saved as .bin, which is not loaded since it can run "
+            "code"
+        )
+    base = _base(files)
+    check_whole(folder, files.name)
+    with quiet():
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        has_own = (folder / "tokenizer_config.json").is_file()
+        tokenizer = load_tokenizer(files if has_own else base)
+    if not getattr(tokenizer, "chat_template", None):
+        raise ModelError(
+            f"'{files.name}': its tokenizer has no chat template, so how prompt and response were "
+            "put together in training is not known; copy the template to tokenizer_config.json"
+        )
+    config = json.loads((base.folder / "config.json").read_text(encoding="utf-8"))
+    longest = min(max_positions(config) or _MOST_TOKENS, _MOST_TOKENS)
+    marks = "|".join((fingerprint(folder), fingerprint(base.folder), device, _COMPUTATION))
+    return TransformerReward(
+        files,
+        partial(_encode, tokenizer, longest),
+        partial(_load, files, base, device),
+        fingerprint=hashlib.sha256(marks.encode()).hexdigest(),
+        device=device,
+        padding=0,  # causality alone keeps it out
+    )
+
+
+def _base(files: ModelFiles) -> ModelFiles:
+    """Return the model under the adapter, or the folder itself if it holds whole weights."""
+    told = files.folder / ADAPTER
+    if not told.is_file():
+        return resolve(str(files.folder))
+    if not (files.folder / "adapter_model.safetensors").is_file():
+        raise ModelError(f"'{files.name}' has no adapter_model.safetensors; copy it there.")
+    try:
+        name = json.loads(told.read_text(encoding="utf-8"))["base_model_name_or_path"]
+        return resolve(str(name))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"'{files.name}': {ADAPTER} cannot be read; copy it again.") from error
+    except ModelError as error:
+        raise ModelError(
+            f"the base model of adapter '{files.name}' is not to be had: {error} It is named in "
+            f"base_model_name_or_path of {ADAPTER}."
+        ) from error
+
+
+def _encode(tokenizer: Any, longest: int, pairs: Sequence[tuple[str, str]]) -> list[Encoded]:
+    parts = [text for pair in pairs for text in conversation(tokenizer, *pair)]
+    if not parts:
+        return []
+    ids = tokenizer(parts, add_special_tokens=False, verbose=False)["input_ids"]
+    both = zip(ids[::2], ids[1::2], strict=True)
+    return [{"input_ids": fitted(lead, rest, longest)} for lead, rest in both]
+
+
+def _load(files: ModelFiles, base: ModelFiles, device: str) -> Forward:
+    check_memory(base.folder, base.name, "float32", device)
+    with quiet():
+        import torch
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+        from transformers import AutoModelForCausalLM
+
+        try:
+            head = load_file(files.folder / VALUE_HEAD, device=device)
+            weight, bias = head[_WEIGHT].float(), head[_BIAS].float()
+            model = AutoModelForCausalLM.from_pretrained(
+                base.folder, dtype=torch.float32, use_safetensors=True
+            )
+            if (files.folder / ADAPTER).is_file():
+                model = _merged(model, files)
+            model = model.to(device).eval()
+        except (
+            *(OSError, ValueError, KeyError, TypeError, AttributeError),
+            *(RuntimeError, MemoryError, SafetensorError),
+        ) as error:
+            raise ModelError(f"model '{files.name}': {reason(error, files.folder)}") from error
+    width = model.get_input_embeddings().weight.shape[1]
+    if weight.shape != (1, width):
+        raise ModelError(
+            f"'{files.name}': the value head is made for {weight.shape[-1]} numbers a token, its "
+            f"base gives {width}; they do not belong together."
+        )
+
+    def forward(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        states = model.base_model(**inputs, use_cache=False).last_hidden_state
+        last = inputs["attention_mask"].sum(1) - 1
+        read: torch.Tensor = states[torch.arange(len(states), device=states.device), last]
+        return (read.float() @ weight.T + bias)[:, 0]
+
+    return forward
+
+
+def _merged(model: Any, files: ModelFiles) -> Any:
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise ModelError(
+            f"'{files.name}' is an adapter, which peft loads: pip install 'peft>=0.18,<0.19'"
+        ) from error
+    return PeftModel.from_pretrained(model, str(files.folder)).merge_and_unload()
