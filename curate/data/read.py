@@ -12,7 +12,8 @@ import pyarrow as pa
 from curate.data.bundled import find_bundled
 from curate.data.fill import checked
 from curate.data.formats import format_named
-from curate.data.hub import hub_files, is_hub
+from curate.data.hub import hub_files
+from curate.data.hub_address import is_hub
 from curate.data.ingest import Reading
 from curate.data.rows import Rows
 from curate.data.shape import Shape
@@ -37,7 +38,7 @@ def read(
 
     Args:
         paths: Files and folders; a folder stands for all files in and below it, and
-            `hf://OWNER/NAME[:SPLIT]` for those of a data set of the hub (see curate.data.hub).
+            `hf://OWNER/NAME[:SPLIT]` for those of a data set of the hub (curate.data.hub_address).
         format: Name of a format of `curate.data.formats`, where the rows fit more than one.
         fill: Placeholder to text: {"name": "小医"} puts 小医 where rows say {{name}}.
 
