@@ -1,0 +1,204 @@
+"""Directories of sentence-transformers: the same vectors as that library, and none of its risks."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules.dense import Dense
+from sentence_transformers.base.modules.normalize import Normalize
+from sentence_transformers.base.modules.transformer import Transformer
+from sentence_transformers.sentence_transformer.modules.pooling import Pooling
+from transformers import BertConfig, BertModel, BertTokenizerFast
+
+from curate.errors import ModelError
+from curate.models.embedding.load import load_encoder
+
+TEXTS = [
+    "a b c",
+    "头 痛 怎 么 办",
+    "c",
+    "",
+    "  b a  ",
+    "B A",
+    "a " * 50,
+    "头 b 痛 c 头",
+]
+WIDE = 16
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A BERT of one layer with weights drawn at random, and a vocabulary of a dozen words."""
+    folder = tmp_path_factory.mktemp("bert")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c", *"头痛怎么办", ":"]
+    (folder / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+    BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=False).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=WIDE,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=32,
+        initializer_range=0.5,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def saved(base, tmp_path, scratch_cache):
+    def save(pooling="mean", dense=False, normalise=False, **options):
+        lower = options.pop("lower", False)
+        modules = [
+            Transformer(str(base), max_seq_length=20, do_lower_case=lower),
+            Pooling(WIDE, pooling),
+        ]
+        wide = modules[1].get_embedding_dimension()
+        modules += [Dense(wide, 6)] if dense else []
+        modules += [Normalize()] if normalise else []
+        folder = tmp_path / "encoder"
+        SentenceTransformer(modules=modules, device="cpu", **options).save(str(folder))
+        return folder
+
+    return save
+
+
+def ours(folder):
+    encoder = load_encoder(str(folder))
+    encoder.prepare()
+    return encoder, encoder.embed(TEXTS)
+
+
+def theirs(folder):
+    return SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"pooling": "cls", "normalise": True},
+        {"pooling": "max"},
+        {"pooling": "lasttoken"},
+        {"pooling": "mean_sqrt_len_tokens"},
+        {"pooling": ("cls", "mean"), "dense": True},
+        {"dense": True, "normalise": True},
+        {"lower": True},
+        {"prompts": {"query": "a : "}, "default_prompt_name": "query"},
+    ],
+    ids=str,
+)
+def test_the_same_vectors(saved, options):
+    folder = saved(**options)
+    encoder, found = ours(folder)
+    np.testing.assert_allclose(found, theirs(folder), atol=1e-5)
+    assert found.shape == (len(TEXTS), encoder.dimensions)
+    assert len({tuple(each) for each in found.round(4).tolist()}) > 4
+
+
+def test_a_prompt_that_is_not_pooled(saved):
+    folder = saved(prompts={"query": "a : "}, default_prompt_name="query")
+    path = folder / "1_Pooling" / "config.json"
+    pooled = ours(folder)[1]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"include_prompt": False}))
+    found = ours(folder)[1]
+    assert abs(found - pooled).max() > 1e-3
+    np.testing.assert_allclose(found, theirs(folder), atol=1e-5)
+
+
+def test_as_older_releases_wrote_it(saved):
+    folder = saved("cls", normalise=True)
+    wanted = ours(folder)[1]
+    old = {"word_embedding_dimension": WIDE, "pooling_mode_cls_token": True}
+    old |= {f"pooling_mode_{each}": False for each in ("mean_tokens", "max_tokens", "lasttoken")}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(old))
+    for path in (folder / "modules.json",):
+        modules = json.loads(path.read_text())
+        for each in modules:
+            each["type"] = f"sentence_transformers.models.{each['type'].rpartition('.')[2]}"
+        path.write_text(json.dumps(modules))
+    assert ours(folder)[1].tolist() == wanted.tolist()
+
+
+def test_a_plain_transformer_is_pooled_by_the_mean(base, saved):
+    wanted = ours(saved())[1]
+    encoder = load_encoder(str(base))
+    encoder.prepare()
+    np.testing.assert_allclose(encoder.embed(TEXTS[:6]), wanted[:6], atol=1e-5)
+
+
+def test_lengths_are_tokens_and_cut(saved):
+    encoder = load_encoder(str(saved()))
+    assert encoder.lengths(["a b c", "", "a " * 50]) == [5, 2, 20]
+
+
+def test_alone_or_in_a_batch(saved):
+    encoder, found = ours(saved(normalise=True))
+    alone = np.concatenate([encoder.embed([text]) for text in TEXTS])
+    np.testing.assert_allclose(found, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "1_Pooling/config.json", "modules.json"])
+def test_every_file_that_decides_is_in_the_fingerprint(saved, file):
+    folder = saved("cls")
+    before = load_encoder(str(folder)).fingerprint
+    path = folder / file
+    if file == "model.safetensors":
+        from safetensors.torch import load_file, save_file
+
+        tensors = load_file(path)
+        save_file({name: each + 1 for name, each in tensors.items()}, path, {"format": "pt"})
+    elif file == "modules.json":
+        modules = json.loads(path.read_text())
+        modules.append({"idx": 2, "path": "2_Normalize", "type": "x.Normalize"})
+        path.write_text(json.dumps(modules))
+    else:
+        path.write_text(path.read_text().replace('"cls"', '"mean"'))
+    assert load_encoder(str(folder)).fingerprint != before
+
+
+def damage(folder: Path, what: str) -> None:
+    modules = json.loads((folder / "modules.json").read_text())
+    if what == "code":
+        modules[1]["type"] = "evil.Thing"
+        (folder / "evil.py").write_text("raise SystemExit('ran')")
+    elif what == "outside":
+        modules[1]["path"] = "../elsewhere"
+    elif what == "pickle":
+        (folder / "2_Dense" / "model.safetensors").rename(folder / "2_Dense" / "pytorch_model.bin")
+    elif what == "weights":
+        (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    elif what == "pooling":
+        path = folder / "1_Pooling" / "config.json"
+        path.write_text(json.dumps({"pooling_mode": "weightedmean"}))
+    elif what == "nopooling":
+        del modules[1:]
+        shutil.rmtree(folder / "1_Pooling")
+    elif what == "json":
+        (folder / "1_Pooling" / "config.json").write_text("{")
+    (folder / "modules.json").write_text(json.dumps(modules))
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("code", "a module that is not known here \\(Thing\\)"),
+        ("outside", "not known here \\(Pooling in ../elsewhere\\)"),
+        ("pickle", "2_Dense has no model.safetensors; .bin files are not loaded"),
+        ("weights", "has no \\*.safetensors"),
+        ("pooling", "pooling weightedmean"),
+        ("nopooling", "no Pooling"),
+        ("json", "config.json is not JSON"),
+    ],
+)
+def test_refused(saved, what, said):
+    folder = saved(dense=True)
+    damage(folder, what)
+    with pytest.raises(ModelError, match=said):
+        load_encoder(str(folder))
