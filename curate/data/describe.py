@@ -62,17 +62,20 @@ def describe(rows: Rows) -> Description:
         rows: Any.
     """
     unread = pa.array(sorted(STRUCTURAL))
-    table = rows.table.drop_columns(["raw", "where"])
-    table = table.filter(pc.invert(pc.is_in(table.column("flaw"), value_set=unread)))
-    turns = {int(key): count for key, count in _counts(table.column("responses")).items()}
-    languages = _counts(table.column("language"))
+    known = pc.invert(pc.is_in(rows.table.column("flaw"), value_set=unread))
+
+    def column(name: str) -> pa.ChunkedArray:
+        return rows.table.column(name).filter(known)
+
+    turns = {int(key): count for key, count in _counts(column("responses")).items()}
+    languages = _counts(column("language"))
     return Description(
         tuple((source.name, source.rows, how_read(source)) for source in rows.sources),
         len(rows),
         dict(sorted(turns.items())),
         dict(sorted(languages.items(), key=lambda pair: (-pair[1], pair[0]))),
-        _lengths(table.column("prompt_characters")),
-        _lengths(table.column("response_characters")),
+        _lengths(column("prompt_characters")),
+        _lengths(column("response_characters")),
         int((rows.repeats > 0).sum()),
         rows.flaws(),
         tuple(note for source in rows.sources for note in notes_on(source)),

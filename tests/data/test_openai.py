@@ -181,6 +181,15 @@ def test_what_is_not_openai(value):
     assert not are_openai(value)
 
 
+def test_a_developer_alone_is_enough():
+    messages = [{"role": "developer", "content": "s"}, {"role": "user", "content": "a"}]
+    assert are_openai(messages)
+    row = {"messages": [*messages, {"role": "assistant", "content": "b"}]}
+    shape = openai.detect([row])
+    view = parse(openai.convert(row, shape).row, shape)
+    assert (view.system, view.flaw) == ("s", "")
+
+
 # Tools and roles in other formats
 
 
