@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from curate import console
-from curate.commands import dedup, ifd, ls, mix, models
+from curate.commands import datasets, dedup, ifd, ls, mix, models
 from curate.commands.spread import SpreadingCommand
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ def _start(
     console.show_version_or_help(context, version)
 
 
+app.command("datasets")(datasets.datasets)
 app.command("dedup", cls=SpreadingCommand)(dedup.dedup)
 app.command("ifd")(ifd.ifd)
 app.command("mix", cls=mix.Command)(mix.mix)

@@ -1,0 +1,102 @@
+"""The public data sets that curate knows: where they are, what they become, what to watch for."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from curate.errors import UsageError, did_you_mean
+
+_FILE = Path(__file__).with_name("catalogue.toml")
+# What is at hand for each kind without further options.
+_COMMANDS = {"sft": "ifd", "preference": "dedup", "kto": "dedup", "pretraining": "dedup"}
+
+
+@dataclass(frozen=True)
+class PublicSet:
+    """A public data set.
+
+    Attributes:
+        name: Word for the command line.
+        about: One line.
+        address: Page to look at.
+        input: What --input takes.
+        becomes: `sft`, `preference`, `kto` or `pretraining`.
+        format: Reader of its rows.
+        languages: Two-letter codes.
+        rows: How many, None where that is not known.
+        size: Of its files, for people.
+        licence: Short name.
+        fetch: What to do first, where it is not on the hub.
+        options: What the command needs beside --input.
+        hazards: What to watch for, a sentence each.
+    """
+
+    name: str
+    about: str
+    address: str
+    input: str
+    becomes: str
+    format: str
+    languages: tuple[str, ...]
+    rows: int | None = None
+    size: str = "unknown"
+    licence: str = "unknown"
+    fetch: str = ""
+    options: str = ""
+    hazards: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """A command that reads it."""
+        command = f"curate {_COMMANDS[self.becomes]} --input {self.input}"
+        return f"{command} {self.options}" if self.options else command
+
+    @property
+    def where(self) -> str:
+        """Its hub id, or the address of its page."""
+        return self.address.removeprefix("huggingface.co/datasets/")
+
+
+@cache
+def public_sets() -> dict[str, PublicSet]:
+    """Return the sets by name, in the order of the table."""
+    entries = tomllib.loads(_FILE.read_text(encoding="utf-8"))["dataset"]
+    lists = ("languages", "hazards")
+    found = [
+        PublicSet(**{key: tuple(given) if key in lists else given for key, given in each.items()})
+        for each in entries
+    ]
+    return {each.name: each for each in found}
+
+
+def public_set(name: str) -> PublicSet:
+    """Return one set; its hub id or the end of it will do as well.
+
+    Args:
+        name: As typed.
+
+    Raises:
+        UsageError: There is none of that name.
+
+    Example:
+        >>> public_set("Flmc/DISC-Med-SFT").name
+        'disc-med-sft'
+    """
+    known = public_sets()
+    wanted = name.lower().replace("_", "-").removeprefix("hf://")
+    named = [
+        each
+        for each in known.values()
+        if wanted == each.name
+        or each.where.lower().replace("_", "-").endswith(f"/{wanted}")
+        or wanted == each.where.lower().replace("_", "-")
+    ]
+    if not named:
+        raise UsageError(
+            f"no data set '{name}' in the list.{did_you_mean(wanted, known)} `curate datasets` "
+            "shows all of it; any other file in a known format is read all the same"
+        )
+    return named[0]
