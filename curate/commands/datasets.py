@@ -13,7 +13,7 @@ from curate.commands.options import AsJson, plain
 if TYPE_CHECKING:
     from curate.data.catalogue import PublicSet
 
-_HEADER = ("name", "rows", "size", "licence", "languages", "becomes", "hub id or address")
+_HEADER = ("name", "rows", "size", "licence", "languages", "becomes")
 
 
 def datasets(
@@ -28,14 +28,18 @@ def datasets(
     """
     from curate.data.catalogue import public_set, public_sets
 
-    goes_to = console.stderr() if as_json else None
+    goes_to = console.stderr() if as_json else console.stdout()
     if name:
         one = public_set(name)
         console.show_table(_whole(one), on=goes_to)
+        # Not in the table: a command is there to be copied, in one line.
+        goes_to.print(one.command, markup=False, soft_wrap=True)
         found: dict[str, Any] = _as_json(one)
     else:
         known = list(public_sets().values())
         console.show_table([_line(each) for each in known], _HEADER, goes_to)
+        for each in known:
+            goes_to.print(f"{each.name}: {each.where}", markup=False, soft_wrap=True)
         console.say("`curate datasets NAME` shows what to watch for and the command that reads it")
         found = {"datasets": [_as_json(each) for each in known]}
     if as_json:
@@ -45,11 +49,11 @@ def datasets(
 def _line(one: PublicSet) -> tuple[object, ...]:
     rows = "unknown" if one.rows is None else f"{one.rows:,}"
     licence = one.licence.partition(" (")[0]
-    return one.name, rows, one.size, licence, ", ".join(one.languages), one.becomes, one.where
+    return one.name, rows, one.size, licence, ", ".join(one.languages), one.becomes
 
 
 def _whole(one: PublicSet) -> list[tuple[str, str]]:
-    lines = [
+    return [
         ("name", one.name),
         ("about", one.about),
         ("address", f"https://{one.address}"),
@@ -60,9 +64,8 @@ def _whole(one: PublicSet) -> list[tuple[str, str]]:
         ("becomes", one.becomes),
         ("read as", one.format),
         *((("fetch", one.fetch),) if one.fetch else ()),
-        ("command", one.command),
+        *(("" if at else "watch for", each) for at, each in enumerate(one.hazards)),
     ]
-    return lines + [("watch for" if not at else "", each) for at, each in enumerate(one.hazards)]
 
 
 def _as_json(one: PublicSet) -> dict[str, Any]:

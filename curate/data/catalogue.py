@@ -6,6 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from curate.errors import UsageError, did_you_mean
 
@@ -63,13 +64,12 @@ class PublicSet:
 @cache
 def public_sets() -> dict[str, PublicSet]:
     """Return the sets by name, in the order of the table."""
-    entries = tomllib.loads(_FILE.read_text(encoding="utf-8"))["dataset"]
-    lists = ("languages", "hazards")
-    found = [
-        PublicSet(**{key: tuple(given) if key in lists else given for key, given in each.items()})
-        for each in entries
-    ]
-    return {each.name: each for each in found}
+    entries: list[dict[str, Any]] = tomllib.loads(_FILE.read_text(encoding="utf-8"))["dataset"]
+    found = {}
+    for each in entries:
+        listed = {key: tuple(each.get(key, ())) for key in ("languages", "hazards")}
+        found[each["name"]] = PublicSet(**{**each, **listed})
+    return found
 
 
 def public_set(name: str) -> PublicSet:
