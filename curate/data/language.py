@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-_HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
+# Runs of characters: there are far fewer of them than characters.
+_HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]+")
 _KANA = re.compile(r"[\u3040-\u30ff]")
 _LATIN = re.compile(r"[A-Za-z]+")
 
@@ -20,7 +21,7 @@ def language_of(text: str) -> str:
         ('zh', 'en', 'other')
     """
     head = text[:2000]
-    han, words = len(_HAN.findall(head)), len(_LATIN.findall(head))
+    han, words = sum(map(len, _HAN.findall(head))), len(_LATIN.findall(head))
     if not han and not words:
         return "other"
     if len(_KANA.findall(head)) * 4 > han + words:

@@ -152,6 +152,45 @@ def test_processed_meddialog(write, colon, key):
         assert rows[1].flaw == "bad_turn_order"
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"speaker": [0, 1, 0, 1], "utterance": ["a", "b", "c", "d"]},
+        [
+            {"speaker": who, "utterance": text}
+            for who, text in zip(("病人", "医生", "Patient", "Doctor"), "abcd", strict=True)
+        ],
+    ],
+)
+def test_turns_of_the_hubs_older_copy(write, given):
+    rows = read(write(json.dumps([{"dialogue_id": 3, "dialogue_turns": given}])))
+    assert rows.sources[0].format == "meddialog"
+    assert turns(rows[0].value) == [("human", "a"), ("gpt", "b"), ("human", "c"), ("gpt", "d")]
+    assert rows[0].value["dialogue_id"] == 3
+    assert "dialogue_turns" not in rows[0].value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "a",
+        {"speaker": [0]},
+        {"speaker": [0], "utterance": ["a", "b"]},
+        [3],
+        {"speaker": [2], "utterance": ["a"]},
+        {"speaker": [0], "utterance": [{}]},
+        {"speaker": [[0]], "utterance": ["a"]},
+    ],
+)
+def test_turns_that_are_none(value):
+    given = {"dialogue_turns": value}
+    good = {"dialogue_turns": {"speaker": [0, 1], "utterance": ["a", "b"]}}
+    made = meddialog.convert(given, meddialog.detect([good]))
+    assert (made.row, made.flaw) == (given, made.flaw)
+    assert made.flaw in ("not_text", "unknown_role")
+
+
 RAW = """id=1
 https://www.haodf.com/doctorteam/flow_team_1.htm
 Doctor faculty

@@ -15,6 +15,10 @@ KEYS = "blocks of text that begin with id=1, or lists of 病人：… and 医生
 RANK = LISTS
 # A bare list of texts is put under this key.
 LISTED = "dialogue"
+# What the Hub's older copy has: turns of a speaker, 0 for the patient, and an utterance.
+_TURNS = "dialogue_turns"
+_DOCTORS = (1, "医生", "Doctor")
+_PATIENTS = (0, "病人", "Patient")
 # Of a block of text: see `curate.data.text_blocks`. `utterances` is what the Hub's copy has.
 _BLOCK = "Dialogue"
 _LISTS = (LISTED, "utterances")
@@ -32,7 +36,9 @@ def detect(samples: list[dict[str, Any]]) -> Shape | None:
         samples: The file's first rows.
     """
     fitting = sum(
-        isinstance(row.get(_BLOCK), str) or any(speakers.are_said(row.get(k)) for k in _LISTS)
+        isinstance(row.get(_BLOCK), str)
+        or any(speakers.are_said(row.get(key)) for key in _LISTS)
+        or bool(_spoken(row.get(_TURNS)))
         for row in samples
     )
     return speakers.shape_of(NAME) if fitting and 2 * fitting >= len(samples) else None
@@ -46,13 +52,33 @@ def convert(value: dict[str, Any], shape: Shape) -> Converted:
         shape: Of its file.
     """
     key = next((key for key in _LISTS if isinstance(value.get(key), list)), _BLOCK)
+    if key not in value and _TURNS in value:
+        key = _TURNS
     beside = {name: each for name, each in value.items() if name not in (key, speakers.KEY)}
     texts = value.get(key, [])
-    if isinstance(texts, str):
+    if key == _TURNS:
+        texts = _spoken(texts)
+    elif isinstance(texts, str):
         texts = utterances(texts)
     described = next((value[k] for k in (_DESCRIBED, "description") if value.get(k)), "")
     opening = complaint(described) if isinstance(described, str) else ""
     return speakers.converted(texts, beside, value, opening)
+
+
+def _spoken(turns: Any) -> list[str] | None:
+    """Return turns as texts that begin with who speaks, None if they are no such turns."""
+    if isinstance(turns, dict):  # a list of each, as `datasets` has a list of records
+        whos, texts = turns.get("speaker"), turns.get("utterance")
+    elif isinstance(turns, list) and all(isinstance(each, dict) for each in turns):
+        whos, texts = ([each.get(key) for each in turns] for key in ("speaker", "utterance"))
+    else:
+        return None
+    if not isinstance(whos, list) or not isinstance(texts, list) or len(whos) != len(texts):
+        return None
+    if not all(isinstance(text, str) for text in texts):
+        return None
+    names = ["医生" if who in _DOCTORS else "病人" if who in _PATIENTS else "" for who in whos]
+    return [f"{name}：{text}" for name, text in zip(names, texts, strict=True)]
 
 
 def utterances(text: str) -> list[str]:
