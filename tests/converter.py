@@ -161,7 +161,12 @@ def train_in(folder: str | Path, name: str, stage: str = "sft") -> Training:
         if not loaded:
             return Training(error, usable, ())
         dataset, attr = loaded
-        return Training(error, usable, tuple(_became(row, attr, given, stage) for row in dataset))
+        try:
+            return Training(
+                error, usable, tuple(_became(row, attr, given, stage) for row in dataset)
+            )
+        except UnicodeDecodeError:  # loading does not look at every text
+            return Training(error, usable, ())
 
 
 def converted(value: dict[str, Any], entry: dict[str, Any], stage: str = "sft") -> Became:
@@ -204,7 +209,7 @@ def _arguments(folder: str, name: str) -> Any:
 def _became(value: dict[str, Any], attr: Any, given: Any, stage: str) -> Became:
     lf = factory()
     try:
-        row = lf.converter.get_dataset_converter(attr.formatting, attr, given)(value)
+        row = _stored(lf.converter.get_dataset_converter(attr.formatting, attr, given)(value))
         processor = lf.loader._get_dataset_processor(
             given, stage, lf.template.TEMPLATES["chatml"], Letters(), None
         )
@@ -213,6 +218,16 @@ def _became(value: dict[str, Any], attr: Any, given: Any, stage: str) -> Became:
         return Became("raises", error=_named(problem))
     said = (row[key] for key in ("_prompt", "_response", "_system", "_tools"))
     return Became("usable" if any(left.values()) else "dropped", *said)
+
+
+def _stored(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what a row is after it was written to a table, which takes columns of one type."""
+    import datasets
+
+    texts = [each["content"] for each in [*row["_prompt"], *row["_response"]]]
+    if all(isinstance(each, str) for each in texts):
+        return row
+    return datasets.Dataset.from_list([row])[0]
 
 
 def _named(problem: Exception) -> str:
