@@ -88,8 +88,42 @@ class CausalLM:
         Raises:
             ModelError: A token id that the model has no embedding for.
         """
+        route, ids, places = self._laid_out(batch)
+        if not len(places):
+            return [[] for _ in batch]
+        with torch.inference_mode():
+            targets = ids.view(-1)[places]
+            nll = route.nll(ids, places - 1, targets).double().cpu()
+        return _sums(batch, nll)
+
+    def span_states(self, batch: Sequence[TokenSequence]) -> list[tuple[Tensor, Tensor]]:
+        """Return, for each sequence, the final hidden states and the NLL of its spans' tokens.
+
+        Args:
+            batch: Sequences; padded on the right to the longest.
+
+        Raises:
+            ModelError: A token id without embedding, or a model that shows no hidden states.
+
+        Returns:
+            For each sequence (tokens, width) in float32 and (tokens,) in nats.
+        """
+        route, ids, places = self._laid_out(batch)
+        if route.states is None:
+            raise ModelError(
+                f"model '{self.name}' gives likelihoods only, not the hidden states that a ranker "
+                "is made of; give another one"
+            )
+        with torch.inference_mode():
+            states, nll = route.states(ids, places - 1, ids.view(-1)[places])
+            picked = states[places.to(states.device)].float().cpu()
+        sizes = [sum(end - start for start, end in each.spans) for each in batch]
+        return list(zip(picked.split(sizes), nll.float().cpu().split(sizes), strict=True))
+
+    def _laid_out(self, batch: Sequence[TokenSequence]) -> tuple[Route, Tensor, Tensor]:
+        """Return the way to compute, padded ids, and where the spans' tokens stand in them."""
         if self._route is None:
-            raise RuntimeError("prepare() comes before span_nll()")
+            raise RuntimeError("prepare() comes before anything is computed")
         longest = max((len(sequence.ids) for sequence in batch), default=0)
         ids = torch.zeros(len(batch), longest, dtype=torch.long)
         wanted: list[int] = []
@@ -97,18 +131,12 @@ class CausalLM:
             ids[line, : len(sequence.ids)] = torch.tensor(sequence.ids)
             for start, end in sequence.spans:
                 wanted.extend(range(line * longest + start, line * longest + end))
-        if not wanted:
-            return [[] for _ in batch]
-        if (highest := int(ids.max())) >= self._route.vocabulary:
+        if wanted and (highest := int(ids.max())) >= self._route.vocabulary:
             raise ModelError(
                 f"the tokenizer of {self.name} gives id {highest}, its weights end at "
                 f"{self._route.vocabulary - 1}; they do not belong together."
             )
-        places = torch.tensor(wanted)
-        with torch.inference_mode():
-            targets = ids.view(-1)[places]
-            nll = self._route.nll(ids, places - 1, targets).double().cpu()
-        return _sums(batch, nll)
+        return self._route, ids, torch.tensor(wanted, dtype=torch.long)
 
     @contextmanager
     def worker(self) -> Iterator[None]:

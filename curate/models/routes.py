@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     Nll = Callable[[Tensor, Tensor, Tensor], Tensor]
+    States = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
     Hidden = Callable[[Tensor], Tensor]
 
 _PROBE_LENGTH = 24
@@ -38,11 +39,14 @@ class Route:
         nll: From ids (batch, length), places and targets (n,) to nats (n,). A place counts
             through the flattened ids; the target is the token that should follow it.
         vocabulary: Ids below this have an embedding.
+        states: As nll, and before it the final hidden states, one line a position; None where
+            only likelihoods can be had.
     """
 
     name: str
     nll: Nll
     vocabulary: int
+    states: States | None = None
 
 
 def choose_route(load: Callable[[], Any], name: str) -> Route:
@@ -61,11 +65,11 @@ def choose_route(load: Callable[[], Any], name: str) -> Route:
     probe.check_causal(model, name)
     if _packable(model):
         if nll := probe.accepted(_packed, model):
-            return Route("packed", nll, vocabulary)
+            return Route("packed", nll, vocabulary, nll.states)
         del model  # packing took it apart
         model = load()
     if nll := probe.accepted(_selected, model):
-        return Route("selected", nll, vocabulary)
+        return Route("selected", nll, vocabulary, nll.states)
     return Route("whole", _Whole(model), vocabulary)
 
 
@@ -95,7 +99,7 @@ class _Probe:
                 "no likelihoods. Give a model made for text generation."
             )
 
-    def accepted(self, build: Callable[[Any], Nll | None], model: Any) -> Nll | None:
+    def accepted(self, build: Callable[[Any], _Selected | None], model: Any) -> _Selected | None:
         """Return what build makes of the model if it computes what the model does."""
         try:
             nll = build(model)
@@ -141,8 +145,12 @@ class _Selected:
         self.device = device
 
     def __call__(self, ids: Tensor, places: Tensor, targets: Tensor) -> Tensor:
+        return self.states(ids, places, targets)[1]
+
+    def states(self, ids: Tensor, places: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         states = self.hidden(ids.to(self.device))
-        return self.head(states[places.to(self.device)], targets.to(self.device)).cpu()
+        nll = self.head(states[places.to(self.device)], targets.to(self.device))
+        return states, nll.cpu()
 
 
 def _base_hidden(model: Any) -> Hidden:
@@ -155,7 +163,7 @@ def _base_hidden(model: Any) -> Hidden:
     return hidden
 
 
-def _selected(model: Any) -> Nll | None:
+def _selected(model: Any) -> _Selected | None:
     output = model.get_output_embeddings()
     if output is None or model.base_model is model:
         return None
@@ -169,7 +177,7 @@ def _packable(model: Any) -> bool:
     return on_cpu and known and model.get_output_embeddings() is not None
 
 
-def _packed(model: Any) -> Nll | None:
+def _packed(model: Any) -> _Selected | None:
     """Take the model apart, so that its weights are never in memory twice."""
     output, device, rule = model.get_output_embeddings(), model.device, logit_rule(model.config)
     head = TiledHead(output.weight, output.bias, rule, multiply=linear, prepare=pack)
