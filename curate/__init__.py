@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from curate.data.read import read
     from curate.data.rows import Row, Rows
     from curate.mixture.mixed import Mixed
+    from curate.recipes.doctor import doctor
     from curate.selection import Selection, emit
 
-__all__ = ["Row", "Rows", "Selection", "dedup", "emit", "ifd", "read"]
+__all__ = ["Row", "Rows", "Selection", "dedup", "doctor", "emit", "ifd", "read"]
 
 _HOME = {
     "read": "curate.data.read",
@@ -29,6 +30,7 @@ _HOME = {
     "Row": "curate.data.rows",
     "Rows": "curate.data.rows",
     "Selection": "curate.selection",
+    "doctor": "curate.recipes.doctor",
     "emit": "curate.selection",
 }
 

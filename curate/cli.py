@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from curate import console
-from curate.commands import datasets, dedup, ifd, ls, mix, models
+from curate.commands import datasets, dedup, doctor, ifd, ls, mix, models
 from curate.commands.spread import SpreadingCommand
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ def _start(
 
 app.command("datasets")(datasets.datasets)
 app.command("dedup", cls=SpreadingCommand)(dedup.dedup)
+app.command("doctor")(doctor.doctor)
 app.command("ifd")(ifd.ifd)
 app.command("mix", cls=mix.Command)(mix.mix)
 app.command("models")(models.models)

@@ -83,7 +83,7 @@ def _by_pandas(path: Path) -> Iterator[pa.Table]:
 
     with path.open(encoding="utf-8") as stream:
         frame = pd.read_json(stream, dtype_backend="pyarrow")
-    if frame.columns.tolist() == [0]:
+    if list(map(str, frame.columns)) == ["0"]:
         frame.columns = pd.Index(["text"])
     yield pa.Table.from_pandas(frame, preserve_index=False)
 

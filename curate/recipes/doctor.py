@@ -1,0 +1,100 @@
+"""What LLaMA-Factory will do with a data set, with a model's own tokenizer where one is given."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from curate.data.doctor.diagnosis import Diagnosis
+from curate.data.doctor.repair import RECIPE, Repaired, fixed_name, repair
+from curate.data.doctor.subject import Subject, of_entry, of_file
+from curate.data.doctor.visit import as_json, check_stage, diagnose, diagnose_rows
+from curate.data.rows import Rows
+from curate.errors import UsageError
+
+__all__ = ["as_json", "check_stage", "diagnose", "doctor", "fixed_name", "repair", "subjects"]
+NAME = RECIPE
+Given = str | os.PathLike[str] | Rows
+
+
+def subjects(
+    input: list[Path] | None,  # noqa: A002 - the option's name
+    dataset_dir: Path | None,
+    dataset: list[str] | None,
+) -> list[Subject]:
+    """Return what is to be judged.
+
+    Args:
+        input: Files.
+        dataset_dir: Folder of dataset_info.json.
+        dataset: Names in it.
+
+    Raises:
+        UsageError: Both were given, or neither.
+        DataError: Something is not there.
+    """
+    if input and (dataset_dir is not None or dataset):
+        raise UsageError("give --input FILE, or --dataset-dir FOLDER and --dataset NAME, not both")
+    if input:
+        return [of_file(path) for path in input]
+    if not dataset:
+        raise UsageError(
+            "nothing to judge: give --input FILE, or --dataset-dir FOLDER --dataset NAME"
+        )
+    return [of_entry(dataset_dir or Path("data"), name) for name in dataset]
+
+
+def doctor(
+    given: Given | None = None,
+    stage: str | None = None,
+    dataset_dir: str | os.PathLike[str] | None = None,
+    dataset: str | None = None,
+    fix: bool = False,
+    output: str | os.PathLike[str] | None = None,
+) -> Diagnosis:
+    """Return what LLaMA-Factory will do with a file, with rows, or with a registered data set.
+
+    Args:
+        given: A file, or rows, which are judged as they would be emitted.
+        stage: pt, sft, rm, dpo or kto; None for the one that the data is meant for.
+        dataset_dir: Folder of dataset_info.json.
+        dataset: Name in it.
+        fix: Write the data set anew, and return what LLaMA-Factory will do with that.
+        output: Folder to write to; that of dataset_info.json, else `data`.
+
+    Raises:
+        UsageError: Arguments that do not go together.
+        DataError: Something is not there, or cannot be repaired.
+    """
+    check_stage(stage)
+    if isinstance(given, Rows):
+        if fix:
+            raise UsageError(
+                "rows are written by curate.emit(); fix=True takes a file or a data set"
+            )
+        return diagnose_rows(given, stage)
+    paths = [Path(given)] if given is not None else None
+    folder = Path(dataset_dir) if dataset_dir is not None else None
+    subject = subjects(paths, folder, [dataset] if dataset else None)[0]
+    if fix:
+        subject = fixed(subject, folder, Path(output) if output else None).subject
+    return diagnose(subject, stage)
+
+
+def fixed(
+    subject: Subject, dataset_dir: Path | None, output: Path | None, overwrite: bool = False
+) -> Repaired:
+    """Write a data set anew, beside the old one if that is registered, else into `data`.
+
+    Args:
+        subject: What is repaired.
+        dataset_dir: Folder in which it is registered.
+        output: Folder to write to instead.
+        overwrite: Replace a data set of that name that something else made.
+
+    Raises:
+        DataError: It cannot be repaired.
+        OutputError: It cannot be written.
+    """
+    beside = Path("data") if subject.assumed else dataset_dir or Path("data")
+    return repair(subject, output or beside, fixed_name(subject), overwrite)
