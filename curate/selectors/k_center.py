@@ -183,15 +183,21 @@ class _Bounds:
 
         Rows with equal bounds are all inside or all outside: what is outside is lower.
         """
-        size = min(_FRONT, len(self.upper))
+        size = reach = min(_FRONT, len(self.upper))
         while True:
-            lowest = np.partition(self.upper, -size)[-size]
-            inside = self.upper >= lowest
-            stale = np.flatnonzero(inside & (self.seen < self.count) & (self.upper > -np.inf))
-            if not len(stale):
+            inside = self.upper >= np.partition(self.upper, -size)[-size]
+            if not self._stale(inside).any():
                 outside = self.upper[~inside]
                 return np.flatnonzero(inside), float(outside.max()) if len(outside) else -np.inf
-            self._catch_up(stale)
+            # Those that catch up fall, and others take their places: twice as many each time.
+            near = (
+                inside if reach == size else self.upper >= np.partition(self.upper, -reach)[-reach]
+            )
+            self._catch_up(np.flatnonzero(self._stale(near)))
+            reach = min(2 * reach, len(self.upper))
+
+    def _stale(self, which: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        return which & (self.seen < self.count) & (self.upper > -np.inf)
 
     def _catch_up(self, places: NDArray[np.int64]) -> None:
         """Lower the bounds of these rows by the centres that they have missed."""

@@ -140,6 +140,13 @@ def test_what_was_made_of_something_else_is_never_found(rows_of, run, change):
     assert bool(model.asked) == (change != "nothing")
 
 
+def test_one_row_after_another(rows_of, run):
+    for answer in ("one", "two", "one"):
+        found = run(rows_of([alpaca("q", answer)]))
+        wanted = Hasher().vector(f"Instruction: q Response: {answer}")
+        assert found.vectors[0].tolist() == wanted.tolist()
+
+
 def test_a_stopped_run_continues(rows_of, run):
     rows = rows_of([alpaca(f"question {n}", "r") for n in range(40)])
     first = Hasher(stop_after=10)
