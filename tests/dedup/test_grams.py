@@ -49,6 +49,11 @@ def test_short_and_empty_texts():
     assert len(set(hashes.tolist())) == 3
 
 
+def test_what_pads_a_short_text_is_no_character():
+    hashes, _ = gram_hashes(["ab", "ab\0", "ab\U0010ffff"], 5)
+    assert len(set(hashes.tolist())) == 3
+
+
 def test_no_texts():
     hashes, starts = gram_hashes([], 5)
     assert (len(hashes), starts.tolist()) == (0, [0])
