@@ -22,9 +22,10 @@ def test_default_k():
     assert [default_k(n) for n in (0, 1, 2, 7, 8, 52002)] == [1, 1, 1, 1, 2, 161]
 
 
-def test_separate_blobs_are_found_and_numbered_by_size():
+@pytest.mark.parametrize("seed", range(4))
+def test_separate_blobs_are_found_and_numbered_by_size(seed):
     points, truth = blobs([20, 50, 30, 5])
-    found = clusters(points, ids_of(105), Params(k=4))
+    found = clusters(points, ids_of(105), Params(k=4, seed=seed))
     assert found.sizes.tolist() == [50, 30, 20, 5]
     assert found.note == ""
     for number, each in enumerate((1, 2, 0, 3)):
