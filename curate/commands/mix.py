@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from curate.commands.options import AsJson, Name, Output, Overwrite
 
 if TYPE_CHECKING:
     from curate.mixture.mixed import Mixed
+    from curate.mixture.pile import Pile
     from curate.mixture.spec import Mixture
 
 _SIDES = ("--domain", "--general")
@@ -96,25 +98,29 @@ def mix(
 ) -> None:
     """Mix domain and general data at an exact ratio: all domain rows once, k times general rows.
 
-    Rows with a flaw never enter, nor does a row twice. Which rows are drawn depends on their
-    content and --seed, not on the order of files. By tokens, the last row may go past the ratio.
-    The output is shuffled by the seed.
+    Rows with a flaw never enter, and of equal rows one does. Which rows are drawn depends on what
+    they say and on --seed, not on the order of files; the seed also shuffles the output. By
+    tokens, rows are drawn until they come nearest to the ratio.
 
     Example: curate mix --domain huatuo.json --general alpaca_zh.json --ratio 1:5
     """
     from curate.data.emit import check_target
+    from curate.errors import UsageError
     from curate.recipes import mix as recipe
 
     changes = {"ratio": ratio, "by": by, "model": model, "shortage": shortage, "stage": stage}
     given = {key: value for key, value in {**changes, "seed": seed}.items() if value is not None}
     wanted = _wanted(mixture, domain, general, given)
+    if model is not None and wanted.by == "rows":
+        raise UsageError("--model says whose tokens are counted; give --by tokens, too")
     base = name or recipe.name_of(wanted)
     several = len(wanted.ratios) > 1
     names = [f"{base}_{each.as_name}" if several else base for each in wanted.ratios]
     for called in names:
         check_target(output, called, recipe.NAME, overwrite)
-    made = recipe.mix(wanted)
-    _tell(made)
+    made = recipe.mix(wanted, _tell)
+    for note in made[0].notes:
+        console.say(f"note: {note}")
     results = [
         _emit(each, output, called, overwrite, as_json)
         for each, called in zip(made, names, strict=True)
@@ -143,17 +149,23 @@ def _wanted(
     return mixture_of(domain or (), general or (), **given)
 
 
-def _tell(made: list[Mixed]) -> None:
-    """Say how the files were read, what never enters, and what holds for all ratios."""
+def _tell(pile: Pile) -> None:
+    """Say how the files were read and what never enters."""
     from curate.data.describe import how_read, notes_on
     from curate.mixture.show import left_out
 
-    for part in made[0].pile.parts:
+    for part in pile.parts:
         source = part.source
         console.say(f"read {source.name} as {how_read(source)}: {source.rows:,} rows")
-        for note in notes_on(source):
+        for note in notes_on(replace(source, unfilled={})):
             console.say(f"note: {note}")
-    for note in (*left_out(made[0]), *made[0].notes):
+        if source.unfilled:
+            keys = ", ".join(f"{key}: …" for key in source.unfilled)
+            console.say(
+                f"note: {source.name} has placeholders; to fill them in, write a mixture file "
+                f"with fill: {{{keys}}} for it, or fill=… in Python"
+            )
+    for note in left_out(pile):
         console.say(f"note: {note}")
 
 

@@ -49,7 +49,7 @@ class SourceCount:
 
 
 def count_sources(
-    pile: Pile, times: Iterable[NDArray[np.int64]], tokens: NDArray[np.int32] | None
+    pile: Pile, times: Iterable[NDArray[np.int32]], tokens: NDArray[np.int32] | None
 ) -> Iterator[SourceCount]:
     """Yield the counts of every file.
 
@@ -59,7 +59,7 @@ def count_sources(
         tokens: (n,) tokens of each row; None by rows.
     """
     for part, taken in zip(pile.parts, times, strict=True):
-        counted = None if tokens is None else int((tokens[part.span] * taken).sum())
+        counted = None if tokens is None else int(np.dot(tokens[part.span].astype(np.int64), taken))
         yield SourceCount(
             part.side,
             part.source.name,

@@ -92,14 +92,17 @@ class Mixed:
     seconds: float = field(default=0.0, compare=False)
     recipe: str = NAME
 
-    def times(self, number: int) -> NDArray[np.int64]:
-        """Return how often each row of a file is taken.
+    def times(self, number: int, start: int = 0, stop: int | None = None) -> NDArray[np.int32]:
+        """Return how often rows of a file are taken.
 
         Args:
             number: Of the file in the pile.
+            start: Place in the file of the first row to be told of.
+            stop: Place behind the last; the end of the file if not given.
         """
-        span, cut = self.pile.parts[number].span, self.cuts[number]
-        taken = np.full(span.stop - span.start, cut.passes, dtype=np.int64)
+        part, cut = self.pile.parts[number], self.cuts[number]
+        span = slice(part.start + start, part.span.stop if stop is None else part.start + stop)
+        taken = np.full(span.stop - span.start, cut.passes, dtype=np.int32)
         if cut.last is not None:
             taken += self.pile.order[span] <= np.uint64(cut.last)
         taken[self.pile.state[span] != 0] = 0
@@ -159,20 +162,19 @@ class Mixed:
     def _lines(self, profile: Profile) -> Iterator[tuple[NDArray[np.uint64], pa.LargeBinaryArray]]:
         """Yield the rows that are taken as lines, and what their order is made from."""
         for number, part in enumerate(self.pile.parts):
-            times = self.times(number)
-            if not times.any():
+            if not self.sources[number].written:
                 continue
             if self.joined.convert is None:
                 profile.join(profile_of(part.rows))
             at = 0
             for block in stretches(part.rows.table.select(["raw", "hash"])):
-                taken = times[at : at + len(block)]
+                taken = self.times(number, at, at + len(block))
                 at += len(block)
                 if taken.any():
                     yield self._block(part, block, taken, profile)
 
     def _block(
-        self, part: Part, block: pa.RecordBatch, taken: NDArray[np.int64], profile: Profile
+        self, part: Part, block: pa.RecordBatch, taken: NDArray[np.int32], profile: Profile
     ) -> tuple[NDArray[np.uint64], pa.LargeBinaryArray]:
         places = np.repeat(np.arange(len(taken)), taken)
         copies = np.arange(len(places)) - np.repeat(np.cumsum(taken) - taken, taken)
@@ -204,10 +206,10 @@ class Mixed:
         # What a mixture leaves out by itself is no flaw of the row.
         status = ["ok", *["ok"] * 3, *self.pile.reasons[4:], "ok"]
         for number, part in enumerate(self.pile.parts):
-            times, at = self.times(number), 0
+            at = 0
             for block in stretches(part.rows.table.select(["hash"])):
                 span = slice(at, at + len(block))
-                taken = times[span]
+                taken = self.times(number, at, at + len(block))
                 state = self.pile.state[part.span][span].astype(np.int32)
                 state[(taken == 0) & (state == 0)] = len(reasons) - 1
                 columns = {
@@ -218,7 +220,7 @@ class Mixed:
                     "status": pa.array(status).take(pa.array(state)),
                     "kept": taken > 0,
                     "reason": pa.array(reasons).take(pa.array(state)),
-                    "times": taken.astype(np.int32),
+                    "times": taken,
                 }
                 if self.tokens is not None:
                     columns["tokens"] = self.tokens[part.span][span]

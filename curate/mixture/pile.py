@@ -95,8 +95,13 @@ class Pile:
         Args:
             parts: Whose.
         """
-        order = [self.order[part.span][self.state[part.span] == 0] for part in parts]
-        joined = np.concatenate(order)
+        sound = [self.state[part.span] == 0 for part in parts]
+        joined = np.empty(sum(int(each.sum()) for each in sound), dtype=np.uint64)
+        at = 0
+        for part, mask in zip(parts, sound, strict=True):
+            end = at + int(mask.sum())
+            joined[at:end] = self.order[part.span][mask]
+            at = end
         joined.sort()
         return joined
 
@@ -122,8 +127,12 @@ class Pile:
         Args:
             part: The file.
         """
-        counts = np.bincount(self.state[part.span], minlength=len(self.reasons)).tolist()
-        pairs = zip(self.reasons[1:], counts[1:], strict=True)
+        state = self.state[part.span]
+        pairs = [
+            (reason, int(np.count_nonzero(state == code)))
+            for code, reason in enumerate(self.reasons)
+            if code
+        ]
         return dict(sorted((each for each in pairs if each[1]), key=lambda pair: (-pair[1], pair)))
 
 

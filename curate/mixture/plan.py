@@ -178,7 +178,7 @@ def _notes(
 
 def _no_domain(there: int, step: int, ratios: Sequence[Ratio]) -> str:
     if not there:
-        return "no domain row is left to use; see above what was left out, or give other data"
+        return "no domain row is left to use; give other data"
     near = " or ".join(
         f"{parts.denominator}:{parts.numerator}"
         for parts in sorted({ratio.times.limit_denominator(max(1, there)) for ratio in ratios})

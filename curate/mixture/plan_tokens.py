@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -104,7 +105,7 @@ def _nearest(sums: NDArray[np.int64], target: Fraction) -> Draw:
     if not whole:
         return Draw(0, 0)
     passes, rest = divmod(target, whole)
-    over = int(np.searchsorted(sums, float(rest), side="left"))
+    over = int(np.searchsorted(sums, math.ceil(rest), side="left"))
     before = int(sums[over - 1]) if over else 0
     takes_it = over < len(sums) and int(sums[over]) - rest < rest - before
     return Draw(int(passes), over + takes_it)

@@ -9,6 +9,7 @@ from curate.html import html_table
 
 if TYPE_CHECKING:
     from curate.mixture.mixed import Mixed
+    from curate.mixture.pile import Pile
 
 Cells = list[tuple[object, ...]]
 
@@ -30,22 +31,24 @@ def table_of(mixed: Mixed) -> tuple[Cells, tuple[str, ...]]:
     return lines, header
 
 
-def left_out(mixed: Mixed) -> list[str]:
+def left_out(pile: Pile) -> list[str]:
     """Return a sentence for each file of which rows cannot be used.
 
     Args:
-        mixed: A mixture that was made.
+        pile: All rows of all sources.
 
     Example:
-        >>> left_out(mixed)
+        >>> left_out(mixed.pile)
         ['alpaca_en.json: 2 of 299 rows never enter: 2 duplicate']
     """
-    return [
-        f"{each.name}: {each.read - each.usable:,} of {each.read:,} rows never enter: "
-        + ", ".join(f"{rows:,} {reason}" for reason, rows in each.left_out.items())
-        for each in mixed.sources
-        if each.left_out
-    ]
+    told = []
+    for part in pile.parts:
+        if reasons := pile.left_out(part):
+            counts = ", ".join(f"{rows:,} {reason}" for reason, rows in reasons.items())
+            total = sum(reasons.values())
+            name = part.source.name
+            told.append(f"{name}: {total:,} of {len(part.rows):,} rows never enter: {counts}")
+    return told
 
 
 def mixed_html(mixed: Mixed) -> str:
@@ -56,5 +59,5 @@ def mixed_html(mixed: Mixed) -> str:
     """
     lines, header = table_of(mixed)
     told = (f"mix {mixed.ratio}", mixed.realised())
-    notes = "".join(f"<p>{escape(note)}</p>" for note in (*left_out(mixed), *mixed.notes))
+    notes = "".join(f"<p>{escape(note)}</p>" for note in (*left_out(mixed.pile), *mixed.notes))
     return f"<h4>{escape(told[0])}</h4><p>{escape(told[1])}</p>{html_table(lines, header)}{notes}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,14 +40,14 @@ class MixSource:
     """
 
     rows: str | os.PathLike[str] | Rows | Selection
-    weight: Fraction | None = None
+    weight: Fraction | float | None = None
     limit: int | None = None
     format: str | None = None
     fill: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what takes no rows."""
-        if self.weight is not None and self.weight <= 0:
+        if self.weight is not None and not 0 < self.weight < math.inf:
             raise UsageError(f"weight {self.weight}: allowed are numbers above 0")
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"limit {self.limit}: allowed are whole numbers from 1")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -24,6 +24,7 @@ from curate.mixture.pile import Part, Pile, pile_of
 from curate.mixture.plan import Draw, Heap, Plan, plan_rows
 from curate.mixture.plan_tokens import plan_tokens
 from curate.mixture.ratio import parse_ratios
+from curate.mixture.show import left_out
 from curate.mixture.spec import MixSource, Mixture, Side
 from curate.mixture.tokens import count_tokens
 from curate.models.catalogue import PACKAGED
@@ -77,7 +78,7 @@ def mixture_of(
     return Mixture(sides[0], sides[1], ratios, by, model, stage, shortage, seed, name)
 
 
-def mix(mixture: Mixture) -> list[Mixed]:
+def mix(mixture: Mixture, read: Callable[[Pile], None] | None = None) -> list[Mixed]:
     """Make a mixture of each ratio that is asked for.
 
     Rows are drawn by a number made of their content and the seed: which rows are chosen does not
@@ -86,6 +87,7 @@ def mix(mixture: Mixture) -> list[Mixed]:
 
     Args:
         mixture: What to mix, and how.
+        read: Called when all sources have been read, before anything is counted.
 
     Raises:
         UsageError: A file is given twice.
@@ -98,6 +100,8 @@ def mix(mixture: Mixture) -> list[Mixed]:
     """
     started = time.monotonic()
     pile = pile_of(mixture)
+    if read:
+        read(pile)
     joined = join([part.rows for part in pile.parts], mixture.stage)
     tokens = _tokens(pile, mixture) if mixture.by == "tokens" else None
     heaps = {side: _heaps(pile, mixture, side, tokens) for side in ("domain", "general")}
@@ -140,10 +144,10 @@ def _heaps(
     groups: dict[int, list[Part]] = {}
     for part in parts:
         groups.setdefault(part.number if weighted else 0, []).append(part)
-    whole = sum((sources[number].weight or Fraction(1) for number in groups), Fraction(0))
+    weights = {number: Fraction(sources[number].weight or 1) for number in groups}
     found = []
     for number, members in groups.items():
-        share = (sources[number].weight or Fraction(1)) / whole if weighted else Fraction(1)
+        share = weights[number] / sum(weights.values()) if weighted else Fraction(1)
         counts = None
         if tokens is None:
             order = pile.drawn_in_order(members)
@@ -170,12 +174,8 @@ def _cut(draw: Draw, order: NDArray[np.uint64]) -> Cut:
 
 def _why_fewer(pile: Pile) -> str:
     """Return what was left out before anything was drawn."""
-    told = []
-    for part in pile.parts:
-        if reasons := pile.left_out(part):
-            counts = ", ".join(f"{rows:,} {reason}" for reason, rows in reasons.items())
-            told.append(f"{part.source.name} {counts}")
-    return f". Left out before: {'; '.join(told)}" if told else ""
+    told = left_out(pile)
+    return f". {'; '.join(told)}" if told else ""
 
 
 def _tokens(pile: Pile, mixture: Mixture) -> NDArray[np.int32]:

@@ -100,7 +100,9 @@ def test_rows_with_a_flaw_never_enter_and_are_counted(tmp_path, domain):
     mixed = curate.mix(domain, general, "1:1")
     assert len(taken(mixed, "general")) == 20
     assert mixed.summary().dropped == {"empty_response": 7, "not_text": 1}
-    with pytest.raises(DataError, match=r"Left out before: general.json 7 empty_response, 1 not_t"):
+    with pytest.raises(
+        DataError, match=r"general.json: 8 of 28 rows never enter: 7 empty_response, 1 not_t"
+    ):
         curate.mix(domain, general, "1:2")
 
 
@@ -181,7 +183,7 @@ def test_a_limit_is_drawn_not_cut_off(general, domain):
 def test_weights(tmp_path, domain):
     one = save(tmp_path / "one.json", rows("g", 100))
     two = save(tmp_path / "two.json", rows("h", 100))
-    weighted = [MixSource(one, weight=3), MixSource(two)]
+    weighted = [MixSource(one, weight=1.5), MixSource(two, weight=0.5)]
     mixed = curate.mix(domain, weighted, "1:4")
     assert {each.name: each.kept for each in mixed.sources[1:]} == {"one.json": 60, "two.json": 20}
     assert taken(mixed) == taken(curate.mix(domain, weighted[::-1], "1:4"))
@@ -251,6 +253,12 @@ def test_texts_are_not_fine_tuned_on(tmp_path, domain):
 def test_options_that_do_not_fit(domain, general, option, told):
     with pytest.raises(UsageError, match=told):
         curate.mix(**{"domain": domain, "general": general, **option})
+
+
+@pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf")])
+def test_a_weight_of_nothing(domain, weight):
+    with pytest.raises(UsageError, match=f"weight {weight}: allowed are numbers above 0"):
+        MixSource(domain, weight)
 
 
 @pytest.mark.parametrize("limit", [0, -5])

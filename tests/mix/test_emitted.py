@@ -7,7 +7,7 @@ import json
 import pytest
 
 import curate
-from curate.errors import DataError
+from curate.errors import DataError, OutputError
 from curate.recipes import mix as recipe
 from tests.mix.mixing import emitted, manifest, rows, save, sides, table
 
@@ -239,6 +239,24 @@ def test_nul_characters_and_half_an_emoji_do_not_enter_and_are_counted(tmp_path)
     assert {line["output"] for line in lines if line["instruction"][0] == "d"} == {"a\u2028b\x01"}
     assert made.sources[1].left_out == {"lone_surrogate": 3, "nul_character": 2}
     assert (folder / "x.jsonl").read_bytes().count(b"\n") == 10
+
+
+@pytest.mark.parametrize("when", ["Shuffle.add", "_copy_lines", "columns_ahead"])
+def test_a_full_disk_is_told_and_leaves_what_was_there(mixed, monkeypatch, when):
+    from curate.data import emit_lines
+
+    folder = mixed(rows("d", 10), rows("g", 100))
+    before = {each.name: each.read_bytes() for each in folder.iterdir()}
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(emit_lines, when, full) if "." not in when else monkeypatch.setattr(
+        emit_lines.Shuffle, "add", full
+    )
+    with pytest.raises(OutputError, match="cannot write to .*: No space left on device; make room"):
+        mixed(rows("d", 10), rows("g", 100), "1:2")
+    assert {each.name: each.read_bytes() for each in folder.iterdir()} == before
 
 
 def test_nothing_to_write(tmp_path):

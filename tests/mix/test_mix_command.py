@@ -124,6 +124,17 @@ def test_by_tokens(call, files, tmp_path, monkeypatch):
     assert result(call("mix", *files, "--by", "tokens", "--json")) == found
 
 
+def test_placeholders_are_told_and_filled_in(call, files, tmp_path):
+    given = [{**row, "output": f"I am {{{{name}}}} {at}"} for at, row in enumerate(rows("d", 9))]
+    save(tmp_path / "me.json", given)
+    told = "me.json has placeholders; to fill them in, write a mixture file with fill: {name: …}"
+    assert told in call("mix", "--domain", "me.json", *files[2:]).err
+    text = "domain: {path: me.json, fill: {name: 小医}}\ngeneral: g.json\nname: m"
+    (tmp_path / "m.yaml").write_text(text, encoding="utf-8")
+    assert result(call("mix", "m.yaml", "--json"))["written"] == 54
+    assert "I am 小医 3" in {row["output"] for row in emitted(tmp_path / "data", "m")}
+
+
 # What is wrong
 
 
@@ -174,6 +185,7 @@ def test_of_a_sweep_nothing_is_written_if_one_is_not_possible(call, files, tmp_p
         (("--seed", "-3"), "--seed -3: allowed are whole numbers from 0"),
         (("--name", "a b"), "--name a b: allowed are letters"),
         (("--ratoi", "1:5"), "No such option"),
+        (("--model", "smollm2"), "--model says whose tokens are counted; give --by tokens, too"),
         (("--model", "smolm2", "--by", "tokens"), r"no model 'smolm2'. Did you mean 'smollm2'\?"),
     ],
 )
