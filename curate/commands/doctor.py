@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate import console
-from curate.commands.options import AsJson, Input, More, Overwrite, inputs
+from curate.commands.options import (
+    AsJson,
+    Fill,
+    Input,
+    More,
+    Overwrite,
+    TrustRemoteCode,
+    filling,
+    inputs,
+)
+from curate.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,17 +42,35 @@ def doctor(
         str | None,
         typer.Option(metavar="pt|sft|rm|dpo|kto", help="Default: the one the entry is meant for."),
     ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Whose tokenizer measures what --cutoff-len leaves.")
+    ] = None,
+    cutoff_len: Annotated[
+        int | None, typer.Option(help="Tokens of a row, as in the training.", metavar="N")
+    ] = None,
+    template: Annotated[
+        str,
+        typer.Option(
+            help="LLaMA-Factory's, as in the training; own: the tokenizer's.",
+            metavar="auto|chatml|default|alpaca|empty|own",
+        ),
+    ] = "auto",
+    no_packing: Annotated[
+        bool, typer.Option("--no-packing", help="Stage pt: rows are cut, not packed.")
+    ] = False,
     fix: Annotated[
         bool, typer.Option("--fix", help="Write NAME_fixed, with every row that can be used.")
     ] = False,
+    fill: Fill = None,
     output: Annotated[
         Path | None,
         typer.Option(help="Folder for --fix; that of dataset_info.json, else data.", metavar="DIR"),
     ] = None,
     overwrite: Overwrite = False,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what LLaMA-Factory 0.9.5 will do with a data set: what is used, dropped, lost in silence.
+    """Tell what LLaMA-Factory 0.9.5 will do with a data set: what it uses, drops, loses in silence.
 
     A file is judged under the entry that most people would write for it; a registered data set
     under its own. Ends with 1 if anything is lost, and with 0 if all is well.
@@ -52,19 +80,25 @@ def doctor(
     from curate.recipes import doctor as recipe
 
     recipe.check_stage(stage)
-    paths = inputs(input, more) if input or more else None
+    measure = recipe.cutoff_of(model, cutoff_len, template, no_packing, trust_remote_code)
+    paths = inputs(input, more, fill) if input or more else None
+    filled = filling(more, fill)
+    if filled and not fix:
+        raise UsageError("--fill puts text where rows have placeholders, and goes with --fix")
     on = console.stderr() if as_json else console.stdout()
     found: list[Diagnosis] = []
     results: list[dict[str, Any]] = []
     lost = False
-    for subject in recipe.subjects(paths, dataset_dir, dataset):
-        before = recipe.diagnose(subject, stage)
+    for subject in recipe.subjects(paths, dataset_dir, dataset, filled):
+        before = recipe.diagnose(subject, stage, measure)
         _tell(before, on)
         found.append(before)
         lost = lost or not (before.well or fix)
-        if fix:
+        if fix and before.well:
+            console.say("nothing to repair, nothing was written")
+        elif fix:
             made = recipe.fixed(subject, dataset_dir, output, overwrite)
-            after = recipe.diagnose(made.subject, stage)
+            after = recipe.diagnose(made.subject, stage, measure)
             _tell_fixed(subject, made, before, after, on)
             lost = lost or bool(made.dropped) or not after.well
             results.append({**after.as_dict(), "dropped": made.dropped, "files": list(made.files)})
@@ -81,7 +115,7 @@ def _tell(diagnosis: Diagnosis, on: Console) -> None:
 
     how = "judged as most people would register it" if diagnosis.assumed else "entry"
     console.say(f"{diagnosis.name}: {how}: {one_line(diagnosis.entry)}")
-    if diagnosis.better is not None:
+    if diagnosis.better is not None and not diagnosis.well:
         console.say(f"  curate registers: {one_line(diagnosis.better)}")
     lines = diagnosis.lines()
     if lines:

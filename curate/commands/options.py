@@ -79,6 +79,21 @@ def _loose(more: list[Path] | None, fill: list[str] | None) -> tuple[list[Path],
     return [each for each in more or () if str(each) not in texts], texts
 
 
+def filling(more: list[Path] | None, fill: list[str] | None) -> dict[str, str]:
+    """Return placeholder to text, of `--fill name=a author=b`.
+
+    Args:
+        more: Given without an option.
+        fill: Given with --fill.
+
+    Raises:
+        UsageError: Something is no NAME=TEXT.
+    """
+    from curate.data.fill import pairs
+
+    return pairs([*(fill or ()), *_loose(more, fill)[1]])
+
+
 def read_inputs(
     input_: list[Path] | None,
     more: list[Path] | None,

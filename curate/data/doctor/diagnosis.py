@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Rows that are named of each finding.
 SHOWN = 5
+_IN_TABLE = 3
 HEADER = ("rule", "what it does", "rows", "first rows")
 EFFECTS: Mapping[str, str] = {
     "stops": "ends the run",
@@ -80,7 +81,7 @@ class Diagnosis:
         usable: How many LLaMA-Factory trains on; 0 where it ends before.
         otherwise: How many it would train on if nothing ended it.
         found: What was found.
-        template: Of the model, where a cutoff was looked at.
+        template: And cutoff, where a model was given.
     """
 
     name: str
@@ -141,7 +142,9 @@ class Diagnosis:
     def summary(self) -> str:
         """Return one line: how many rows of how many, at which stage."""
         text = f"{self.name}, stage {self.stage}: {self.usable:,} of {self.rows:,} rows usable"
-        if self.ended:
+        if self.template:
+            text += f" ({self.template})"
+        if self.ended and self.otherwise:
             text += f" (the run ends; {self.otherwise:,} without what ends it)"
         return text
 
@@ -170,7 +173,7 @@ class Diagnosis:
 
 
 def _first(finding: Finding) -> str:
-    return " ".join(finding.ids or finding.places)
+    return " ".join((finding.ids or finding.places)[:_IN_TABLE])
 
 
 def one_line(entry: Mapping[str, Any]) -> str:

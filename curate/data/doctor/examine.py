@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from curate.data.doctor.attributes import COLUMNS, KEYS, TAGS, Attributes
 from curate.data.doctor.diagnosis import SHOWN, Found
@@ -15,8 +15,29 @@ from curate.data.doctor.loading import BATCH, files_of, loaded
 from curate.data.doctor.rules import Ends, rule_named
 from curate.errors import did_you_mean
 
-# Called with every usable row: its place, the stage and what it became; returns rules of losses.
-Measure = Callable[[int, str, Verdict], Iterable[str]]
+
+class Measure(Protocol):
+    """Looks at every usable row further, for example at its tokens."""
+
+    @property
+    def about(self) -> str:
+        """What it assumes, for people."""
+
+    def begins(self) -> None:
+        """Hear that a file begins."""
+
+    def row(self, stage: str, verdict: Verdict) -> Iterable[str]:
+        """Return the rules that a row falls under."""
+
+    def batch_ends(self) -> None:
+        """Hear that 1,000 rows have passed by, or the last ones."""
+
+    def whole(self) -> Iterable[tuple[str, str]]:
+        """Return rules that hold for the file."""
+
+
+# The column that pandas makes of fields beyond the header.
+_SHIFTED = "__index_level_"
 
 
 @dataclass
@@ -56,11 +77,16 @@ def examine(path: Path, attr: Attributes, stage: str, measure: Measure | None = 
         measure: Looks at usable rows further, for example at their tokens.
     """
     tally = Tally()
+    if measure:
+        measure.begins()
     for rule, said in entry_ends(attr, stage):
         tally.note(rule, None, said)
     try:
-        for batch in _batches(loaded(files_of(path))):
-            _count(tally, batch, attr, stage, measure)
+        files = files_of(path)
+        for batch in _batches(loaded(files)):
+            _count(tally, batch, attr, stage, files[0].suffix, measure)
+        for rule, said in measure.whole() if measure else ():
+            tally.note(rule, None, said)
     except Ends as end:
         tally.note(end.rule, None, end.said)
     return tally
@@ -76,10 +102,14 @@ def _count(
     batch: list[dict[str, Any]],
     attr: Attributes,
     stage: str,
+    ending: str,
     measure: Measure | None,
 ) -> None:
     first = tally.rows
     verdicts = [judge(row, attr, stage) for row in batch]
+    for place, row in enumerate(batch):
+        for rule in _loaded_wrong(row, ending):
+            tally.note(rule, first + place)
     for place, verdict in enumerate(verdicts):
         tally.rows += 1
         if verdict.kind != "usable":
@@ -90,8 +120,19 @@ def _count(
         tally.usable += 1
         for rule in dict.fromkeys(verdict.losses):
             tally.note(rule, first + place)
-        for rule in measure(first + place, stage, verdict) if measure else ():
+        for rule in measure.row(stage, verdict) if measure else ():
             tally.note(rule, first + place)
+    if measure:
+        measure.batch_ends()
+
+
+def _loaded_wrong(row: dict[str, Any], ending: str) -> Iterator[str]:
+    """Yield what the loader makes of a row that nobody has meant."""
+    if ending == ".csv" and any(str(key).startswith(_SHIFTED) for key in row):
+        yield "csv_shifted"
+    text = row.get("text") or ""
+    if ending == ".txt" and text.startswith("{") and text.rstrip().endswith("}"):
+        yield "json_in_txt"
 
 
 def _unpaired(before: Verdict) -> bool:

@@ -146,15 +146,30 @@ def _check_call(content: Any) -> None:
     """
     if not isinstance(content, str):
         raise Ends("not_text", "TypeError: expected string or bytes-like object")
-    call = _CALL.search(content)
-    thought = None if call else _THOUGHT.search(content)
-    text = call[1] if call else content.replace(thought[0], "") if thought else content
     try:
-        found = json.loads(text)
+        _, found = parts_of_call(content)
         for each in found if isinstance(found, list) else [found]:
             json.dumps([each["name"], each["arguments"]])
     except (ValueError, KeyError, TypeError, IndexError) as problem:
         raise Ends("call_not_json", f"{type(problem).__name__}: {problem}"[:80]) from None
+
+
+def parts_of_call(content: str) -> tuple[str, Any]:
+    """Return what stands beside a function call, and the call.
+
+    Args:
+        content: Of the message.
+
+    Raises:
+        ValueError: The call is no JSON.
+    """
+    call = _CALL.search(content)
+    if call:
+        return content.replace(call[0], ""), json.loads(call[1])
+    thought = _THOUGHT.search(content)
+    if thought:
+        return thought[0], json.loads(content.replace(thought[0], ""))
+    return "", json.loads(content)
 
 
 def _check_tools(tools: Any) -> None:

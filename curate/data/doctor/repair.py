@@ -16,6 +16,7 @@ from curate.data.doctor.subject import Subject, of_entry
 from curate.data.emit import check_target, default_name, write_values
 from curate.data.formats import format_named, parse
 from curate.data.manifest import versions
+from curate.data.read import read
 from curate.data.render import canonical_row, canonical_shape
 from curate.data.shape import Parsed, Shape
 from curate.data.text import sniff
@@ -73,6 +74,8 @@ def repair(subject: Subject, folder: Path, name: str, overwrite: bool = False) -
     """
     check_target(folder, name, RECIPE, overwrite)
     given = _shape_in(subject)
+    if subject.fill:
+        given, subject = None, replace(subject, rows=read(subject.path, fill=subject.fill))
     if given is None and subject.rows is None:
         raise DataError(f"{subject.name} cannot be repaired: {subject.why}")
     kind = given.kind if given else subject.rows.shape.kind  # type: ignore[union-attr]

@@ -157,7 +157,12 @@ RULES: dict[str, Rule] = {
         "stops", "in stage pt a row without a first message ends the run.", "leave the row out"
     ),
     # what is dropped
-    "response_not_text": Rule("dropped", "the response is null, or no text.", _OUT),
+    "response_not_text": Rule(
+        "dropped",
+        "the response is null, or no text; a CSV loads NA, None and null as nothing, JSON Lines "
+        "load a column of dates alone as dates.",
+        _OUT,
+    ),
     "no_response": Rule(
         "dropped", "the entry names no column for the response.", "name it in `columns`"
     ),
@@ -230,13 +235,28 @@ RULES: dict[str, Rule] = {
         "pictures, videos or sounds need a template that takes them; others end the run.",
         "train a model that sees",
     ),
-    "surrogate_cut": Rule("note", "half a character is left out by the loader.", "fine as it is"),
     "csv_shifted": Rule(
         "lost",
         "rows have more fields than the header has names, so every text moves by a column.",
         f"quote commas in texts, or name all columns; {_FIX} without such rows",
     ),
+    "json_in_txt": Rule(
+        "lost",
+        "the lines of a .txt file are loaded as they are: braces, quotes and keys of JSON are "
+        "trained on.",
+        f"rename it to .jsonl and name its columns; {_FIX}",
+    ),
+    "unfilled_placeholder": Rule(
+        "lost",
+        "placeholders such as {{name}} are trained on as they stand.",
+        "fill them in: --fix --fill name=… author=…",
+    ),
     # a model's cutoff
+    "no_block": Rule(
+        "stops",
+        "in stage pt rows are packed into blocks of --cutoff-len tokens, and there is not one.",
+        "lower --cutoff-len, or bring more text",
+    ),
     "cut_response": Rule(
         "lost", "the response is cut.", "raise --cutoff-len, or leave long rows out"
     ),
@@ -254,7 +274,7 @@ RULES: dict[str, Rule] = {
     ),
     "cut_text": Rule("lost", "the text is cut at the cutoff.", "raise --cutoff-len, or pack"),
     "packing_rest": Rule(
-        "lost",
+        "note",
         "packing leaves out what does not fill a block at the end of every 1,000 rows.",
         "fine for long data; else lower --cutoff-len",
     ),

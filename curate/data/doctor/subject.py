@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from curate.data.bundled import find_bundled
@@ -34,6 +35,7 @@ class Subject:
         why: Why it cannot.
         better: The entry that curate registers.
         notes: (rule, what in particular) of dataset_info.json itself.
+        fill: Placeholder to text, for what is written anew.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Subject:
     why: str = ""
     better: Mapping[str, Any] | None = None
     notes: tuple[tuple[str, str], ...] = field(default=())
+    fill: Mapping[str, str] = field(default_factory=dict)
 
     def attributes(self) -> Attributes:
         """Return what LLaMA-Factory makes of the entry.
@@ -54,11 +57,12 @@ class Subject:
         return attributes(self.entry)
 
 
-def of_file(path: Path) -> Subject:
+def of_file(path: Path, fill: Mapping[str, str] = MappingProxyType({})) -> Subject:
     """Return a file under the entry that a user would most likely write for it.
 
     Args:
         path: A data file, or a folder of them.
+        fill: Placeholder to text, for what is written anew.
 
     Raises:
         DataError: There is none, or it is empty.
@@ -70,7 +74,7 @@ def of_file(path: Path) -> Subject:
     rows, why = _read(real)
     entry = usual_entry(rows, _first(real), real.name)
     better = entry_for(rows.shape, real.name) if rows else None
-    return Subject(path.name, real, entry, True, rows, why, better)
+    return Subject(path.name, real, entry, True, rows, why, better, fill=fill)
 
 
 def _read(path: Path) -> tuple[Rows | None, str]:
@@ -88,12 +92,13 @@ def _first(path: Path) -> dict[str, Any]:
         return {}
 
 
-def of_entry(folder: Path, name: str) -> Subject:
+def of_entry(folder: Path, name: str, fill: Mapping[str, str] = MappingProxyType({})) -> Subject:
     """Return a data set as it is registered.
 
     Args:
         folder: Of dataset_info.json.
         name: Of the data set.
+        fill: Placeholder to text, for what is written anew.
 
     Raises:
         DataError: dataset_info.json is missing or broken, has no such entry, or the entry leads
@@ -118,7 +123,7 @@ def of_entry(folder: Path, name: str) -> Subject:
     path = _file(folder, name, entry)
     rows, why = _read(path)
     better = entry_for(rows.shape, str(entry["file_name"])) if rows else None
-    return Subject(name, path, entry, False, rows, why, better, tuple(notes))
+    return Subject(name, path, entry, False, rows, why, better, tuple(notes), fill)
 
 
 def _registry(folder: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:

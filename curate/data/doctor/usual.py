@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from curate.data.doctor.attributes import TAGS
+from curate.data.doctor.attributes import COLUMNS, TAGS
 from curate.data.rows import Rows
 from curate.data.shape import Shape
 
@@ -35,7 +35,7 @@ def usual_entry(rows: Rows | None, first: dict[str, Any], file_name: str) -> dic
         entry["ranking"] = True
     columns = _columns(shape, first)
     if columns:
-        entry["columns"] = columns
+        entry["columns"] = {each: columns[each] for each in COLUMNS if each in columns}
     if shape.formatting == "sharegpt" and (shape.tags["role_tag"], shape.tags["content_tag"]) != (
         TAGS["role_tag"],
         TAGS["content_tag"],

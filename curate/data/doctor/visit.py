@@ -36,7 +36,7 @@ def check_stage(stage: str | None) -> None:
 
 
 def diagnose(
-    subject: Subject, stage: str | None = None, measure: Measure | None = None, template: str = ""
+    subject: Subject, stage: str | None = None, measure: Measure | None = None
 ) -> Diagnosis:
     """Return what LLaMA-Factory will do with a data set.
 
@@ -44,7 +44,6 @@ def diagnose(
         subject: The data set.
         stage: pt, sft, rm, dpo or kto; None for the one that the entry is meant for.
         measure: Looks at usable rows further, for example at their tokens.
-        template: That it assumes.
 
     Raises:
         UsageError: There is no such stage.
@@ -61,6 +60,7 @@ def diagnose(
         tally = examine(subject.path, attr, looked_at, measure)
     for rule, said in _notes(subject, attr):
         tally.note(rule, None, said)
+    _note_unfilled(subject.rows, tally)
     known = len(subject.rows) if subject.rows is not None else 0
     rows = max(tally.rows, known) if tally.ended else tally.rows
     return Diagnosis(
@@ -73,7 +73,7 @@ def diagnose(
         0 if tally.ended else tally.usable,
         tally.usable,
         tuple(_finding(each, subject, tally.rows) for each in in_order(tally.found.values())),
-        template,
+        measure.about if measure else "",
     )
 
 
@@ -83,6 +83,14 @@ def _notes(subject: Subject, attr: Attributes) -> Iterator[tuple[str, str]]:
         for rule, said in entry_notes(subject.entry):
             if rule != "partial_tags" or attr.formatting != "alpaca":
                 yield rule, said
+
+
+def _note_unfilled(rows: Rows | None, tally: Tally) -> None:
+    """Note rows of a template that is still to be filled in."""
+    if rows is not None and any(source.unfilled for source in rows.sources):
+        flaws = enumerate(rows.table.column("flaw").to_pylist())
+        for position in (place for place, flaw in flaws if flaw == "unfilled_placeholder"):
+            tally.note("unfilled_placeholder", position)
 
 
 def _finding(each: Found, subject: Subject, seen: int) -> Finding:
@@ -104,7 +112,7 @@ def _finding(each: Found, subject: Subject, seen: int) -> Finding:
 
 
 def diagnose_rows(
-    rows: Rows, stage: str | None = None, measure: Measure | None = None, template: str = ""
+    rows: Rows, stage: str | None = None, measure: Measure | None = None
 ) -> Diagnosis:
     """Return what LLaMA-Factory will do with rows once they are emitted.
 
@@ -112,7 +120,6 @@ def diagnose_rows(
         rows: From read().
         stage: pt, sft, rm, dpo or kto; None for the one that they are meant for.
         measure: Looks at usable rows further.
-        template: That it assumes.
 
     Raises:
         UsageError: There is no such stage.
@@ -125,7 +132,7 @@ def diagnose_rows(
             for start in range(0, len(rows), CHUNK):
                 out.writelines(f"{each}\n" for each in raw.slice(start, CHUNK).to_pylist())
         entry: dict[str, Any] = entry_for(rows.shape, path.name)
-        return diagnose(Subject(name, path, entry, False, rows), stage, measure, template)
+        return diagnose(Subject(name, path, entry, False, rows), stage, measure)
 
 
 def as_json(diagnoses: list[Diagnosis]) -> dict[str, Any]:
