@@ -99,7 +99,8 @@ def neighbour_graph(vectors: NDArray[np.float32], neighbours: int) -> Graph:
     rows, columns, similarities = pairs
     similarities = np.round(similarities, 5)
     similarities[rows == columns] = 1.0  # also of a vector of length 0
-    rows, columns, similarities = (each[similarities > 0] for each in (rows, columns, similarities))
+    near = similarities > 0
+    rows, columns, similarities = rows[near], columns[near], similarities[near]
     order = np.lexsort((rows, columns))
     starts = np.concatenate(([0], np.cumsum(np.bincount(columns, minlength=size))))
     return Graph(starts, rows[order], similarities[order])
