@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from curate.data.json_stream import LIMIT, Record, is_whole, json_array, json_lines, json_values
-from curate.data.tabular import arrow_rows, csv_rows, parquet_rows
+from curate.data.tabular import arrow_rows, csv_rows, names_column, parquet_rows
 from curate.data.text import Sniffed
-from curate.data.text_blocks import HEAD, blocks_of, dialogue_blocks, qa_blocks
+from curate.data.text_blocks import HEAD, blocks_of, dialogue_blocks, qa_blocks, text_lines
 from curate.errors import DataError
 
 __all__ = ["Container", "Record", "container_of", "records"]
@@ -21,16 +21,18 @@ _BLANK = " \t\r\n\v\f\u3000\ufeff"
 _WEB = ("<!doctype html", "<html")
 _POINTER = "version https://git-lfs.github.com/"
 Container = Literal[
-    "json", "jsonl", "json-values", "csv", "dialogue-text", "qa-text", "parquet", "arrow"
+    "json", "jsonl", "json-values", "csv", "dialogue-text", "qa-text", "lines", "parquet", "arrow"
 ]
 
 
-def container_of(path: Path, sniffed: Sniffed) -> Container:
+def container_of(path: Path, sniffed: Sniffed, plain: bool = False) -> Container:
     """Tell what holds the rows of a file, from its first characters.
 
     Args:
         path: The file.
         sniffed: What `text.sniff` said of it.
+        plain: Whether a text that is neither JSON nor a table with a column `text` is rows of a
+            line each.
 
     Raises:
         DataError: There is nothing in it.
@@ -56,7 +58,10 @@ def container_of(path: Path, sniffed: Sniffed) -> Container:
         return "json"
     if start[0] == "{":
         return "jsonl" if is_whole(line) else "json-values"
-    return blocks_of(_head(path, sniffed)) or "csv"
+    head = _head(path, sniffed)
+    if plain and not names_column(head.partition("\n")[0], "text"):
+        return "lines"
+    return blocks_of(head) or "csv"
 
 
 def _head(path: Path, sniffed: Sniffed) -> str:
@@ -102,6 +107,7 @@ def records(path: Path, sniffed: Sniffed, container: Container) -> Iterator[Reco
         "csv": csv_rows,
         "dialogue-text": dialogue_blocks,
         "qa-text": qa_blocks,
+        "lines": text_lines,
     }
     newline = "\n" if container == "jsonl" else ""
     with path.open(encoding=sniffed.encoding, newline=newline) as text:

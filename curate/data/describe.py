@@ -24,6 +24,7 @@ _CONTAINERS = {
     "arrow": "Arrow",
     "dialogue-text": "text",
     "qa-text": "text",
+    "lines": "lines of text",
 }
 _ENCODINGS = {"utf-8-sig": "UTF-8 with a mark"}
 
@@ -134,8 +135,8 @@ def to_lines(description: Description) -> list[tuple[str, str]]:
         description: Of some rows.
     """
     lines = [
-        ("responses a row", _pairs(description.turns)),
-        ("languages", _pairs(description.languages)),
+        ("responses a row", _pairs(description.turns) or "none"),
+        ("languages", _pairs(description.languages) or "none"),
     ]
     for name in ("prompt", "response"):
         low, middle, high, top, longest = getattr(description, f"{name}_characters")

@@ -26,6 +26,7 @@ TEMPLATE = 4
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 # Formats that an error names with their keys.
 _NEAREST = 3
+_LONGEST_KEY = 30
 
 
 @dataclass(frozen=True)
@@ -131,12 +132,16 @@ def _specific(form: Format, shape: Shape) -> tuple[int, int]:
 def _unknown(name: str, container: Container, head: list[Record], tried: list[Format]) -> str:
     keys = sorted({_shown(key) for each in head if isinstance(each.value, dict) for key in each[0]})
     has = f"rows with the keys {', '.join(keys[:12])}" if keys else "values that are no objects"
-    near = sorted(tried, key=lambda form: -_likeness(keys, form))[:_NEAREST]
+    near = sorted(tried, key=lambda form: -_likeness(keys, form))[: _NEAREST if keys else 0]
     known = "; ".join(f"{each.name} ({each.keys})" for each in near)
     others = ", ".join(each.name for each in tried if each not in near)
-    no = "no format that is read. Nearest are" if others else "not what --format says,"
-    more = f"; others are {others}" if others else ""
-    return f"{name} ({container}) has {has}: {no} {known}{more}. {_way_out(container, head)}"
+    if len(tried) == 1:
+        told = f"not what --format says, {tried[0].name} ({tried[0].keys})"
+    elif near:
+        told = f"no format that is read. Nearest are {known}; others are {others}"
+    else:
+        told = f"no format that is read. Formats are {others}"
+    return f"{name} ({container}) has {has}: {told}. {_way_out(container, head)}"
 
 
 def _likeness(keys: list[str], form: Format) -> float:
@@ -149,7 +154,8 @@ def _likeness(keys: list[str], form: Format) -> float:
 
 
 def _shown(key: object) -> str:
-    return str(key).encode("utf-8", "replace").decode("utf-8")
+    text = str(key).encode("utf-8", "replace").decode("utf-8")
+    return text if len(text) <= _LONGEST_KEY else f"{text[:_LONGEST_KEY]}…"
 
 
 def _way_out(container: Container, head: list[Record]) -> str:
@@ -159,7 +165,12 @@ def _way_out(container: Container, head: list[Record]) -> str:
         if isinstance(inner, list) and inner and isinstance(inner[0], dict):
             return f"One object wraps the rows under {key!r}: save that list alone"
     if container == "csv":
-        return "The first line has to name the columns; put one there, or rename the columns"
+        return (
+            "The first line of a table has to name the columns; put one there, or rename them. "
+            "Plain text is read with --format pretraining, a row a line"
+        )
+    if not any(isinstance(record.value, dict) for record in head):
+        return "A row has to be an object, or a list of texts that begin 病人： and 医生："
     return "Rename the keys"
 
 

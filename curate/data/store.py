@@ -15,13 +15,14 @@ from filelock import FileLock
 
 from curate.data.cache import cache_dir
 from curate.data.containers import container_of, records
+from curate.data.formats import pretraining
 from curate.data.ingest import Line, Reading, Tally, detected, is_template, lines
 from curate.data.shape import Shape, Source
 from curate.data.text import Sniffed, sniff
 from curate.errors import DataError, OutputError
 
 # Part of the key: a changed reader never takes what an older one wrote.
-READER = "6"
+READER = "7"
 SAMPLES = 200
 BATCH = 1000
 DEFAULT = Reading()
@@ -100,7 +101,7 @@ def _open(card: Path, name: str) -> Stored | None:
 
 def _ingest(path: Path, name: str, sniffed: Sniffed, card: Path, reading: Reading) -> Stored:
     """Parse a file into KEY.arrow, then write KEY.json: its being there means all is done."""
-    container = container_of(path, sniffed)
+    container = container_of(path, sniffed, plain=reading.format == pretraining.NAME)
     stream = records(path, sniffed, container)
     head = list(itertools.islice(stream, SAMPLES))
     form, shape = detected(name, container, head, reading)

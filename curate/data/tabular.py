@@ -75,6 +75,16 @@ def _delimiter(header: str) -> str:
     return max(",\t;", key=lambda mark: len(next(csv.reader([header], delimiter=mark))))
 
 
+def names_column(header: str, column: str) -> bool:
+    """Tell whether the first line of a table names a column.
+
+    Args:
+        header: The line.
+        column: Its name.
+    """
+    return column in next(csv.reader([header], delimiter=_delimiter(header)), [])
+
+
 def _check_header(header: list[str], name: str) -> None:
     for column in header:
         if header.count(column) > 1:

@@ -123,6 +123,22 @@ def _qa(block: list[str]) -> dict[str, Any]:
     return {"title": title, "ask": ask, "answer": "\n".join(block[1:]).strip()}
 
 
+def text_lines(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Record]:
+    """Yield every line that is not blank as `text`, as LLaMA-Factory reads a .txt file.
+
+    Args:
+        stream: The text, opened with `newline=""`.
+        name: The file's name, for errors.
+        limit: Characters that one line may have.
+
+    Raises:
+        DataError: A line is too long.
+    """
+    for number, line in _lines(stream, name, limit):
+        if line.strip():
+            yield Record({"text": line}, f"line {number}")
+
+
 def _lines(stream: TextIO, name: str, limit: int) -> Iterator[tuple[int, str]]:
     number = 0
     while line := stream.readline(limit + 1):

@@ -216,3 +216,19 @@ def test_a_response_to_compare_must_be_one_by_its_role():
     for pair in ((good, wrong), (wrong, good), (good, {"value": "c"})):
         row = {"conversations": says, "chosen": pair[0], "rejected": pair[1]}
         assert parse(row, shape).flaw == "unknown_role"
+
+
+def test_responses_to_compare_as_lists_of_messages():
+    asked = [{"role": "user", "content": "a"}]
+    good, bad = ({"role": "assistant", "content": text} for text in "bc")
+    want = {"messages": asked, "chosen": good, "rejected": bad}
+    shape = sharegpt.detect([want])
+    for pair in (([good], [bad]), ([*asked, good], [*asked, bad]), (good, [bad])):
+        row = {"messages": asked, "chosen": pair[0], "rejected": pair[1]}
+        made = sharegpt.convert(row, shape)
+        assert made.row == want
+        assert made.changes == ("responses to compare made messages",)
+        assert parse(made.row, shape).flaw == ""
+    other = {"messages": asked, "chosen": [good, bad], "rejected": []}
+    assert sharegpt.convert(other, shape).row == other
+    assert parse(other, shape).flaw == "not_text"

@@ -4,6 +4,7 @@ import io
 
 import pytest
 
+from curate.data.read import read
 from curate.data.text_blocks import blocks_of, dialogue_blocks, qa_blocks
 from curate.errors import DataError
 
@@ -71,3 +72,18 @@ def test_questions_and_answers():
         {"title": "t2", "ask": "", "answer": ""},
     ]
     assert pairs("\n\n\n") == []
+
+
+def test_plain_text_is_rows_of_a_line_each_where_the_user_says_so(scratch_cache, write):
+    path = write('肺炎，是一种病。\n\n  "第二行\r\n第三行\n'.encode("gb18030"), "book.txt")
+    rows = read(path, format="pretraining")
+    assert [row.value["text"] for row in rows] == ["肺炎，是一种病。", '  "第二行', "第三行"]
+    assert [row.where for row in rows] == ["line 1", "line 3", "line 4"]
+    assert rows.sources[0].container == "lines"
+    assert rows.shape.kind == "pretraining"
+    with pytest.raises(DataError, match="Plain text is read with --format pretraining, a row a"):
+        read(write("肺炎，是一种病。\n第二行\n", "b.txt"))
+    table = read(write("id,text\n1,a\n", "c.csv"), format="pretraining")
+    assert [row.value for row in table] == [{"id": "1", "text": "a"}]
+    lines = read(write('{"text": "a"}\n', "d.txt"), format="pretraining")
+    assert [row.value for row in lines] == [{"text": "a"}]

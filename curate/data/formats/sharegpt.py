@@ -114,20 +114,23 @@ def convert(value: dict[str, Any], shape: Shape) -> Converted:
         changes += more
     if wrapped := _wrapped(row, shape):
         row = row | wrapped
-        changes.append("bare responses made messages")
+        changes.append("responses to compare made messages")
     return Converted(row, tuple(changes))
 
 
 def _wrapped(value: dict[str, Any], shape: Shape) -> dict[str, Any]:
-    """Return those of two responses that are bare texts, as messages."""
+    """Return as messages those of two responses that are texts or lists."""
     if not shape.ranking:
         return {}
-    tags = shape.tags
-    return {
-        key: {tags["role_tag"]: tags["assistant_tag"], tags["content_tag"]: text}
-        for key in (shape.columns["chosen"], shape.columns["rejected"])
-        if isinstance(text := value.get(key), str)
-    }
+    tags, asked = shape.tags, value.get(shape.columns["messages"])
+    made = {}
+    for key in (shape.columns["chosen"], shape.columns["rejected"]):
+        given = value.get(key)
+        if isinstance(given, str):
+            made[key] = {tags["role_tag"]: tags["assistant_tag"], tags["content_tag"]: given}
+        elif isinstance(given, list) and _ends_with_message(given) and given[:-1] in ([], asked):
+            made[key] = given[-1]  # a list of one message, or all messages and the response
+    return made
 
 
 def parse(value: dict[str, Any], shape: Shape) -> Parsed:
@@ -177,6 +180,10 @@ def _turns(messages: list[Any], tags: dict[str, str]) -> tuple[list[Turn], str, 
             return [], "unknown_role", gap
         turns.append(Turn(roles[role], content))
     return turns, "", gap
+
+
+def _ends_with_message(given: list[Any]) -> bool:
+    return bool(given) and isinstance(given[-1], dict)
 
 
 def _answers(message: dict[str, Any], tags: dict[str, str]) -> bool:
