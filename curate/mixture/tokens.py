@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,8 @@ def _save(path: Path, counts: NDArray[np.int32]) -> None:
         np.save(unfinished, counts, allow_pickle=False)
         os.replace(unfinished, path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
         raise OutputError(
             f"token counts cannot be written to {path.parent}: {error.strerror or error}; make "
             "room, or set CURATRAIN_CACHE to another folder"

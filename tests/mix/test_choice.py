@@ -148,6 +148,21 @@ def test_which_of_equal_rows_is_kept_does_not_depend_on_the_order_of_files(tmp_p
     assert data[0] == data[1]
 
 
+def test_nor_on_the_names_of_files(tmp_path, domain):
+    data = []
+    for at, names in enumerate((("one", "two"), ("two", "one"))):
+        files = [
+            save(
+                tmp_path / str(at) / f"{name}.json",
+                [{**row, "note": note} for row in rows("g", 20)],
+            )
+            for name, note in zip(names, ("x", "y"), strict=True)
+        ]
+        curate.emit(curate.mix(domain, files, "1:1"), tmp_path / str(at), "x")
+        data.append((tmp_path / str(at) / "x.jsonl").read_bytes())
+    assert data[0] == data[1]
+
+
 # Sources
 
 

@@ -185,6 +185,11 @@ def test_repeated_rows_are_written_as_often_as_the_table_says(mixed):
     assert len(manifest(folder, "x")["repeated"]["ids"]) == 4
 
 
+def test_repeats_do_not_stand_side_by_side(mixed):
+    lines = emitted(mixed(rows("d", 100), rows("g", 50), "1:2", shortage="repeat"), "x")
+    assert sum(a == b for a, b in zip(lines, lines[1:], strict=False)) < 15  # about 2 if drawn
+
+
 # Pre-training
 
 
