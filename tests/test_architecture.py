@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "curate/data": {"curate.errors", "curate.html"},
     "curate/selectors": {"curate.data", "curate.errors"},
     "curate/scorers": {"curate.data", "curate.errors", "curate.models.protocols"},
-    "curate/models": {"curate.data.cache", "curate.errors"},
+    "curate/models": {"curate.data.cache", "curate.data.escapes", "curate.errors"},
     "curate/engine": ENGINE,
     "curate/mixture": {
         "curate.data",

@@ -1,0 +1,203 @@
+"""From a prompt and a response to the numbers that a trained head weighs.
+
+Families: `form` (see form.py), and what an encoder adds. An encoder of sentences gives
+`embedding`, the vector of the response. A language model gives `likelihood`, statistics of the
+response's NLL given the prompt, and `states`, its last hidden state averaged over the response.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import ModelError
+from curate.models.catalogue import PACKAGED
+from curate.models.embedding.load import BUNDLED, load_encoder
+from curate.models.protocols import EmbeddingModel, TokenSequence
+from curate.models.ranking.form import FORM_NAMES, form_features
+
+# A vector says less and less of a text that goes on, and takes ever longer.
+_CHARACTERS = 1000
+_PROMPT_TOKENS = 192
+_RESPONSE_TOKENS = 384
+_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+_LIKELIHOOD = 3 + len(_QUANTILES)
+# Part of every fingerprint: changed features never meet weights made for older ones.
+_COMPUTATION = "features 1"
+
+Pair = tuple[str, str]
+Floats = NDArray[np.float32]
+
+
+class Featuriser(Protocol):
+    """What turns pairs into numbers; as with models, all but features() is there before weights.
+
+    Attributes:
+        encoder: Name of the encoder.
+        fingerprint: sha256 over all that decides the numbers.
+        families: Family to how many numbers it has, in their order.
+        batch_tokens: Padded length that one batch may hold, in the unit of lengths().
+        workers: How many batches are computed side by side.
+    """
+
+    encoder: str
+    fingerprint: str
+    families: dict[str, int]
+    batch_tokens: int
+    workers: int
+
+    def lengths(self, pairs: Sequence[Pair]) -> list[int]:
+        """Return how long each pair is, in a unit that computing time grows with."""
+
+    def prepare(self) -> None:
+        """Load the encoder's weights."""
+
+    def features(self, pairs: Sequence[Pair]) -> Floats:
+        """Return (pairs, sum of the families' widths)."""
+
+    def worker(self) -> AbstractContextManager[Any]:
+        """Return a context in which one worker thread calls features()."""
+
+
+def load_features(encoder: str) -> Featuriser:
+    """Return what makes features with an encoder; its weights are loaded by prepare().
+
+    Args:
+        encoder: `use`, a sentence-transformers directory or hub id; or a language model:
+            `smollm2`, a directory or a hub id whose config.json names a causal LM.
+
+    Raises:
+        ModelError: Unknown, incomplete or not to be had.
+    """
+    if encoder in BUNDLED:
+        return EmbeddingFeatures(load_encoder(encoder))
+    if encoder in PACKAGED or _is_causal(encoder):
+        return CausalFeatures(encoder)
+    return EmbeddingFeatures(load_encoder(encoder))
+
+
+def _is_causal(encoder: str) -> bool:
+    import json
+    from pathlib import Path
+
+    told = Path(encoder).expanduser() / "config.json"
+    if not told.is_file():
+        return False
+    try:
+        made = json.loads(told.read_text(encoding="utf-8")).get("architectures") or [""]
+    except (ValueError, AttributeError) as error:
+        raise ModelError(f"model '{told.parent.name}': config.json cannot be read") from error
+    return "ForCausalLM" in str(made[0])
+
+
+class EmbeddingFeatures:
+    """Form, and the response's vector.
+
+    Args:
+        model: An encoder of sentences.
+    """
+
+    def __init__(self, model: EmbeddingModel) -> None:
+        self._model = model
+        self.encoder = model.name
+        self.fingerprint = _mark(model.fingerprint)
+        self.families = {"form": len(FORM_NAMES), "embedding": model.dimensions}
+        self.batch_tokens, self.workers = model.batch_tokens, model.workers
+
+    def lengths(self, pairs: Sequence[Pair]) -> list[int]:
+        """Return the encoder's lengths of the responses."""
+        return self._model.lengths([_start(response) for _, response in pairs])
+
+    def prepare(self) -> None:
+        """Load the encoder's weights."""
+        self._model.prepare()
+
+    def features(self, pairs: Sequence[Pair]) -> Floats:
+        """Return form and vectors, side by side."""
+        vectors = self._model.embed([_start(response) for _, response in pairs])
+        return np.hstack([form_features(pairs), vectors]).astype(np.float32)
+
+    def worker(self) -> AbstractContextManager[Any]:
+        """Return the encoder's own context."""
+        return self._model.worker()
+
+
+class CausalFeatures:
+    """Form, likelihood and states, in float32; long texts are read by their beginning.
+
+    Args:
+        name: Of a causal language model.
+    """
+
+    def __init__(self, name: str) -> None:
+        from curate.models.load import load_causal_lm
+        from curate.models.resolve import fingerprint, resolve
+
+        files = resolve(name)
+        self._model = load_causal_lm(files, "float32")
+        self.encoder = files.name
+        self.fingerprint = _mark(fingerprint(files.folder))
+        self.batch_tokens, self.workers = self._model.batch_tokens, self._model.workers
+        width = _width(files.folder)
+        self.families = {"form": len(FORM_NAMES), "likelihood": _LIKELIHOOD, "states": width}
+
+    def lengths(self, pairs: Sequence[Pair]) -> list[int]:
+        """Return the tokens of each pair."""
+        return [len(each.ids) for each in self._sequences(pairs)]
+
+    def prepare(self) -> None:
+        """Load the model's weights."""
+        self._model.prepare()
+
+    def features(self, pairs: Sequence[Pair]) -> Floats:
+        """Return form, statistics of the likelihood and mean hidden states, side by side."""
+        found = self._model.span_states(self._sequences(pairs))
+        rows = []
+        for states, nll in found:
+            values = nll.double().numpy()
+            spread = [values.mean(), values.std(), values.max(), *np.quantile(values, _QUANTILES)]
+            rows.append(np.concatenate([spread, states.mean(0).numpy()]))
+        return np.hstack([form_features(pairs), np.array(rows)]).astype(np.float32)
+
+    def worker(self) -> AbstractContextManager[Any]:
+        """Return the model's own context."""
+        return self._model.worker()
+
+    def _sequences(self, pairs: Sequence[Pair]) -> list[TokenSequence]:
+        """Return prompt, line break and response, their tokens joined; an empty one is a break."""
+        encoder = self._model.encoder
+        asked = encoder.encode([prompt for prompt, _ in pairs])
+        said = encoder.encode([response or "\n" for _, response in pairs])
+        between = encoder.encode(["\n"])[0]
+        first = [] if encoder.first_token is None else [encoder.first_token]
+        made = []
+        for lead, rest in zip(asked, said, strict=True):
+            if len(lead) > _PROMPT_TOKENS:
+                half = _PROMPT_TOKENS // 2
+                lead = lead[:half] + lead[-half:]
+            start = [*first, *lead, *between]
+            ids = [*start, *rest[:_RESPONSE_TOKENS]]
+            made.append(TokenSequence(tuple(ids), ((len(start), len(ids)),)))
+        return made
+
+
+def _width(folder: Any) -> int:
+    from transformers import AutoConfig
+
+    from curate.models.architecture import text_config
+
+    return int(text_config(AutoConfig.from_pretrained(folder)).hidden_size)
+
+
+def _start(text: str) -> str:
+    return text[:_CHARACTERS]
+
+
+def _mark(fingerprint: str) -> str:
+    parts = (_COMPUTATION, ",".join(FORM_NAMES), fingerprint)
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()

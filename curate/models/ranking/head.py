@@ -1,0 +1,246 @@
+"""A trained head: a linear score over features, with a card that says what it was made of.
+
+score = sum over gates g of gate_g(prompt) * weight_g · clip((x - mean) / scale). The gates let a
+head weigh a Chinese response, or the answer to a long prompt, in another way; they look at the
+prompt alone, so between two responses to one prompt the higher score is always the better one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.data.escapes import decode_escapes
+from curate.errors import ModelError, OutputError
+from curate.models.ranking.features import Featuriser, load_features
+from curate.models.ranking.form import is_chinese, prompt_words
+
+CARD, WEIGHTS = "card.json", "head.safetensors"
+FORMAT = "curate ranker 1"
+GATES = ("every", "chinese_prompt", "long_prompt")
+# In log(1 + words): the middle is at 89 words, where answers stop being short ones.
+_LONG_MIDDLE, _LONG_SLOPE = 4.5, 2.0
+_FARTHEST = 4.0  # deviations; one odd text does not outweigh all else
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Head:
+    """The numbers of a head.
+
+    Attributes:
+        mean: (d,) of the features.
+        scale: (d,) above 0.
+        weight: (gates, d).
+    """
+
+    mean: Floats
+    scale: Floats
+    weight: Floats
+
+    def score(self, features: NDArray[np.floating[Any]], gates: Floats) -> Floats:
+        """Return one score a response.
+
+        Args:
+            features: (n, d).
+            gates: (n, gates).
+        """
+        scores: Floats = ((gates @ self.weight) * self.standard(features)).sum(1)
+        return scores
+
+    def standard(self, features: NDArray[np.floating[Any]]) -> Floats:
+        """Return features as the weights take them.
+
+        Args:
+            features: (n, d).
+        """
+        away: Floats = (features.astype(np.float64) - self.mean) / self.scale
+        return np.clip(away, -_FARTHEST, _FARTHEST)
+
+
+def gates_of(prompts: Sequence[str]) -> Floats:
+    """Return how much each of GATES is open, (prompts, gates), 0 to 1.
+
+    Args:
+        prompts: Texts.
+    """
+    found = []
+    for prompt in prompts:
+        away = math.log1p(prompt_words(prompt)) - _LONG_MIDDLE
+        found.append((1.0, float(is_chinese(prompt)), 1 / (1 + math.exp(-_LONG_SLOPE * away))))
+    return np.array(found).reshape(len(prompts), len(GATES))
+
+
+class HeadRanker:
+    """A head and what makes its features, behind the RewardModel protocol.
+
+    Literal escapes are decoded before anything is looked at, as in training.
+
+    Args:
+        name: What the user called it.
+        features: Made with the encoder that the head was trained on.
+        head: Its numbers.
+    """
+
+    def __init__(self, name: str, features: Featuriser, head: Head) -> None:
+        self.name, self.head, self._features = name, head, features
+        digest = hashlib.sha256(features.fingerprint.encode())
+        for part in (head.mean, head.scale, head.weight):
+            digest.update(part.astype("<f8").tobytes())
+        self.fingerprint = digest.hexdigest()
+        self.batch_tokens, self.workers = features.batch_tokens, features.workers
+
+    def lengths(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
+        """Return the encoder's length of each pair."""
+        return self._features.lengths(_decoded(pairs))
+
+    def prepare(self) -> None:
+        """Load the encoder's weights."""
+        self._features.prepare()
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """Return one number a pair, higher for a better response.
+
+        Args:
+            pairs: Prompt and response each.
+        """
+        decoded = _decoded(pairs)
+        gates = gates_of([prompt for prompt, _ in decoded])
+        found: list[float] = self.head.score(self._features.features(decoded), gates).tolist()
+        return found
+
+    def worker(self) -> AbstractContextManager[Any]:
+        """Return the encoder's own context."""
+        return self._features.worker()
+
+
+def _decoded(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(decode_escapes(prompt), decode_escapes(response)) for prompt, response in pairs]
+
+
+def save_head(folder: Path, head: Head, card: dict[str, Any]) -> None:
+    """Write a head and its card; the card last, so that a folder with a card is whole.
+
+    Args:
+        folder: Made if it is not there.
+        head: Its numbers, kept as float32.
+        card: What JSON takes.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    from safetensors.numpy import save
+
+    parts = {"mean": head.mean, "scale": head.scale, "weight": head.weight}
+    data = save({key: each.astype(np.float32) for key, each in parts.items()})
+    card = {**card, "weights_sha256": hashlib.sha256(data).hexdigest()}
+    text = json.dumps(card, ensure_ascii=False, indent=1) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in ((WEIGHTS, data), (CARD, text.encode())):
+            part = folder / f"{name}.part"
+            part.write_bytes(content)
+            os.replace(part, folder / name)
+    except OSError as error:
+        raise OutputError(
+            f"the ranker cannot be written to '{folder}': {error.strerror or error}; give another "
+            "--output"
+        ) from error
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return the card of a trained ranker.
+
+    Args:
+        folder: As save_head() wrote it.
+
+    Raises:
+        ModelError: There is no card, or it is none of a ranker.
+    """
+    path = folder / CARD
+    if not path.is_file():
+        raise ModelError(
+            f"'{folder.name}' has no {CARD}, so it is no trained ranker; give a folder that "
+            "`curate ranker train` wrote"
+        )
+    try:
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if card["format"] != FORMAT:
+            raise ModelError(
+                f"'{folder.name}': {CARD} says format {card['format']!r}, read is {FORMAT!r}; "
+                "train it again"
+            )
+        str(card["encoder"]["fingerprint"]), str(card["weights_sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"'{folder.name}': {CARD} cannot be read as a ranker's; copy the folder again"
+        ) from error
+    return card
+
+
+def load_ranker(folder: Path, name: str, encoder: str | None = None) -> HeadRanker:
+    """Return a trained ranker; its encoder's weights are loaded by prepare().
+
+    Args:
+        folder: As save_head() wrote it.
+        name: What to call it.
+        encoder: Where the encoder lies now; None goes by the name in the card.
+
+    Raises:
+        ModelError: Not a whole ranker, or the encoder is not the one it was trained with.
+    """
+    card = read_card(folder)
+    features = _features(name, str(card["encoder"]["name"]), encoder)
+    if features.fingerprint != card["encoder"]["fingerprint"]:
+        raise ModelError(
+            f"ranker '{name}' was trained with another encoder than this '{features.encoder}' "
+            f"(fingerprint {str(card['encoder']['fingerprint'])[:12]}, here "
+            f"{features.fingerprint[:12]}): its weights mean nothing here. Train it again: "
+            f"curate ranker train --pairs F --encoder {features.encoder} --output DIR"
+        )
+    return HeadRanker(name, features, _read(folder, name, card, sum(features.families.values())))
+
+
+def _features(name: str, called: str, encoder: str | None) -> Featuriser:
+    try:
+        return load_features(encoder or called)
+    except ModelError as error:
+        if encoder:
+            raise
+        raise ModelError(
+            f"ranker '{name}' was trained with the encoder '{called}', which is not to be had by "
+            f"that name: {error}. --encoder says where it lies"
+        ) from error
+
+
+def _read(folder: Path, name: str, card: dict[str, Any], width: int) -> Head:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        data = (folder / WEIGHTS).read_bytes()
+        parts = load(data)
+        found = {key: parts[key].astype(np.float64) for key in ("mean", "scale", "weight")}
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
+        raise ModelError(
+            f"ranker '{name}': {WEIGHTS} cannot be read; copy the folder again"
+        ) from error
+    if hashlib.sha256(data).hexdigest() != card["weights_sha256"]:
+        raise ModelError(f"ranker '{name}': {WEIGHTS} is not the file of its card; copy both again")
+    shapes = {"mean": (width,), "scale": (width,), "weight": (len(GATES), width)}
+    if any(found[key].shape != shape for key, shape in shapes.items()):
+        raise ModelError(f"ranker '{name}': {WEIGHTS} has other shapes than its features have")
+    if not all(np.isfinite(each).all() for each in found.values()):
+        raise ModelError(f"ranker '{name}': {WEIGHTS} holds NaN or infinity; train it again")
+    return Head(**found)

@@ -1,0 +1,307 @@
+"""Train a head on pairs of a better and a worse response, and judge any reward model on pairs.
+
+CaR (arXiv 2402.18191) trains a model of 550 million parameters on expert revisions. Here the
+encoder stays as it is and a linear head is learned over its features, which takes minutes on a
+CPU. Nothing is chosen on the pairs that are held out: ridge and balance come from
+cross-validation over the prompts of the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.console import progress
+from curate.data.cache import cache_dir
+from curate.data.pairs import Pair, Pairs, read_pairs
+from curate.engine.local import LocalEngine
+from curate.errors import DataError, ModelError, UsageError
+from curate.models.ranking.features import Featuriser, load_features
+from curate.models.ranking.fit import draw_of, interval, length_rule, right
+from curate.models.ranking.head import CARD, FORMAT, GATES, WEIGHTS, save_head
+from curate.models.ranking.learn import FOLDS, Material, ablation, choose, fit_head, margins
+from curate.models.ranking.load import load_reward, trained_on
+from curate.scorers.contract import Engine, Work
+from curate.scorers.reward import score_texts
+
+FEWEST = 20
+_AT_A_TIME = 256
+_EVERY = "all"
+
+
+@dataclass(frozen=True)
+class TrainParams:
+    """What a head is made of.
+
+    Attributes:
+        pairs: Files of pairs.
+        encoder: See load_features().
+        hold_out: Share of the prompts that only judge.
+        seed: Decides which prompts, the folds and the resampling.
+    """
+
+    pairs: tuple[Path, ...]
+    encoder: str = "use"
+    hold_out: float = 0.2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what no data could make right."""
+        if not self.pairs:
+            raise UsageError("no pairs: give --pairs FILE (one or several)")
+        if not 0 < self.hold_out <= 0.5:
+            raise UsageError(f"--hold-out {self.hold_out}: allowed is above 0, and 0.5 at most")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How a judge did on pairs.
+
+    Attributes:
+        pairs: How many.
+        accuracy: Share of pairs whose better response scored higher; ties count half.
+        low: End of the accuracy's 95 % bootstrap interval.
+        high: Its other end.
+        longer_wins: Accuracy of "the longer response is the better".
+        shorter_wins: Accuracy of "the shorter response is the better".
+        length_baseline: The higher of the two.
+    """
+
+    pairs: int
+    accuracy: float
+    low: float
+    high: float
+    longer_wins: float
+    shorter_wins: float
+    length_baseline: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON takes it, four digits a share."""
+        return {key: round(value, 4) for key, value in vars(self).items()}
+
+
+def judge(pairs: Sequence[Pair], margin: NDArray[np.float64], seed: int) -> Judged:
+    """Return how well margins tell better from worse.
+
+    Args:
+        pairs: At least one.
+        margin: (pairs,) score of the better minus score of the worse.
+        seed: Of the resampling.
+    """
+    correct = right(margin)
+    low, high = interval(correct, seed)
+    longer = length_rule([pair.better for pair in pairs], [pair.worse for pair in pairs])
+    return Judged(
+        len(pairs), float(correct.mean()), low, high, longer, 1 - longer, max(longer, 1 - longer)
+    )
+
+
+def by_source(
+    pairs: Sequence[Pair], margin: NDArray[np.float64], seed: int
+) -> dict[str, dict[str, Any]]:
+    """Return judge() of all pairs and, where there are several files, of each.
+
+    Args:
+        pairs: At least one.
+        margin: (pairs,).
+        seed: Of the resampling.
+    """
+    found = {_EVERY: judge(pairs, margin, seed).as_dict()}
+    names = sorted({pair.source for pair in pairs})
+    for name in names if len(names) > 1 else ():
+        mask = np.array([pair.source == name for pair in pairs])
+        own = [pair for pair in pairs if pair.source == name]
+        found[name] = judge(own, margin[mask], seed).as_dict()
+    return found
+
+
+def train(params: TrainParams, output: Path) -> dict[str, Any]:
+    """Train a head, judge it on held-out prompts, fit it once more on all pairs and write it.
+
+    Args:
+        params: Pairs and encoder.
+        output: Folder for the head and its card.
+
+    Raises:
+        UsageError: A parameter is out of range.
+        DataError: The pairs cannot be read, or are too few.
+        ModelError: The encoder is not to be had, or gives NaN.
+        OutputError: The folder cannot be written.
+
+    Returns:
+        The card.
+
+    Example:
+        >>> train(TrainParams((Path("dpo_zh_demo.json"),)), Path("ranker"))["held_out"]["all"]
+    """
+    found = read_pairs(list(params.pairs))
+    prompts = [pair.prompt for pair in found.pairs]
+    held = draw_of(prompts, params.seed) < params.hold_out
+    if len(found) < FEWEST or not held.any() or held.all():
+        files = ", ".join(found.sha256)
+        raise DataError(
+            f"{files}: {len(found)} pairs whose responses differ; at least {FEWEST} are needed, "
+            "with more than a few different prompts"
+        )
+    features = load_features(params.encoder)
+    material = _material(found, features, LocalEngine(cache_dir() / "journals", progress()))
+    rest = material.part(~held)
+    setting = choose(rest, params.seed)
+    judged = margins(fit_head(rest, setting), material.part(held))
+    judges = [pair for pair, out in zip(found.pairs, held, strict=True) if out]
+    card = {
+        "format": FORMAT,
+        "encoder": {
+            "name": features.encoder,
+            "fingerprint": features.fingerprint,
+        },
+        "families": {
+            name: {"numbers": width, "is_format": name == "form"}
+            for name, width in features.families.items()
+        },
+        "gates": list(GATES),
+        "data": {
+            name: {"sha256": sha, "pairs": sum(p.source == name for p in found.pairs)}
+            for name, sha in found.sha256.items()
+        },
+        "dropped": found.dropped,
+        "seed": params.seed,
+        "hold_out": params.hold_out,
+        "ridge": setting.ridge,
+        "balance": setting.balance,
+        "held_out": by_source(judges, judged, params.seed),
+        "ablation": {
+            names: {file: round(value, 4) for file, value in values.items()}
+            for names, values in ablation(rest, params.seed).items()
+        },
+        "notes": _NOTES,
+    }
+    save_head(output, fit_head(material, setting), card)
+    return card
+
+
+_NOTES = [
+    "held_out: prompts that took no part in any choice, judged once, by a head that was fitted "
+    "without them; the head in the file has the same setting and was then fitted on all pairs",
+    f"ablation: accuracy in {FOLDS}-fold cross-validation over the other prompts, by file, with "
+    "each family of features alone and with all; the ridge is chosen anew for each",
+    "families marked is_format say how a response is written, not whether it is right: they may "
+    "not travel to other data",
+    "escapes that stand in the texts as letters are decoded before anything is compared; a "
+    "revised response is compared with the raw one under the raw instruction",
+    "scores of responses to different prompts are comparable only as far as the features are: "
+    "pairs share a prompt, so nothing was learned about prompts",
+]
+
+
+def _material(pairs: Pairs, features: Featuriser, engine: Engine) -> Material:
+    """Return the pairs as features, each text computed once, through the engine's journal."""
+    texts: dict[tuple[str, str], int] = {}
+    places = [
+        [
+            texts.setdefault((pair.prompt, response), len(texts))
+            for response in (pair.better, pair.worse)
+        ]
+        for pair in pairs.pairs
+    ]
+    each = list(texts)
+    values = engine.run(_work(each, features), len(each)).reshape(len(each), -1)
+    values = values.astype(np.float64)
+    chosen = np.array(places)
+    broken = ~np.isfinite(values).all(1)[chosen].all(1)
+    if broken.any():
+        first = pairs.pairs[int(np.flatnonzero(broken)[0])]
+        raise ModelError(
+            f"encoder '{features.encoder}' gives NaN or infinity for {int(broken.sum())} of the "
+            f"pairs, first for {first.source}, {first.where}; leave them out or take another"
+        )
+    sources = np.array([pair.source for pair in pairs.pairs])
+    prompts = [pair.prompt for pair in pairs.pairs]
+    better, worse = values[chosen[:, 0]], values[chosen[:, 1]]
+    return Material(prompts, sources, better, worse, features.families)
+
+
+def _work(texts: Sequence[tuple[str, str]], features: Featuriser) -> Work:
+    lengths: list[int] = []
+    for start in range(0, len(texts), _AT_A_TIME):
+        lengths += features.lengths(texts[start : start + _AT_A_TIME])
+    digest = hashlib.sha256(f"ranker|{features.fingerprint}".encode())
+    for each in texts:
+        digest.update(hashlib.sha256("\0".join(each).encode()).digest())
+    return Work(
+        np.array(lengths, dtype=np.int64),
+        np.full(len(texts), sum(features.families.values()), dtype=np.int64),
+        lambda items: features.features([texts[int(item)] for item in items]),
+        digest.hexdigest(),
+        features.batch_tokens,
+        features.workers,
+        features.prepare,
+        features.worker,
+        dtype="float32",
+    )
+
+
+@dataclass(frozen=True)
+class EvalParams:
+    """What is judged on what.
+
+    Attributes:
+        ranker: See load_reward().
+        pairs: Files of pairs.
+        encoder: Where a head's encoder lies now, if not where its card says.
+        seed: Of the resampling.
+    """
+
+    ranker: str
+    pairs: tuple[Path, ...]
+    encoder: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what no data could make right."""
+        if not self.pairs:
+            raise UsageError("no pairs: give --pairs FILE (one or several)")
+
+
+def evaluate(params: EvalParams) -> dict[str, Any]:
+    """Return how often a ranker or reward model scores the better response higher.
+
+    Args:
+        params: Ranker and pairs.
+
+    Raises:
+        DataError: The pairs cannot be read.
+        ModelError: The ranker is not to be had, or gives NaN.
+
+    Returns:
+        `all` and each file as Judged.as_dict() has it; `dropped`; `trained_on`, the files that
+        the ranker was trained on, on which its accuracy says little.
+    """
+    found = read_pairs(list(params.pairs))
+    model = load_reward(params.ranker, params.encoder)
+    texts = [(p.prompt, text) for p in found.pairs for text in (p.better, p.worse)]
+    engine = LocalEngine(cache_dir() / "journals", progress())
+    scores = score_texts(texts, model, engine).reshape(-1, 2)
+    broken = ~np.isfinite(scores).all(1)
+    if broken.any():
+        first = found.pairs[int(np.flatnonzero(broken)[0])]
+        raise ModelError(
+            f"'{model.name}' gives NaN or infinity for {int(broken.sum())} of the pairs, first for "
+            f"{first.source}, {first.where}"
+        )
+    known = trained_on(params.ranker)
+    return {
+        "ranker": model.name,
+        "files": by_source(found.pairs, scores[:, 0] - scores[:, 1], params.seed),
+        "dropped": found.dropped,
+        "trained_on": [name for name, sha in found.sha256.items() if sha in known],
+    }
+
+
+FILES = (WEIGHTS, CARD)
