@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import UsageError
@@ -44,6 +44,7 @@ def test_a_row_without_cluster_says_so():
     assert found.reason.tolist() == ["", "below_cut", "no_cluster", "below_cut", "", "below_cut"]
 
 
+@settings(deadline=None)
 @given(
     rows=st.lists(st.tuples(st.integers(0, 4), st.integers(-1, 3)), min_size=1, max_size=25),
     top=st.integers(0, 8),

@@ -46,7 +46,7 @@ def test_a_cosine_at_the_bound_is_kept(seed):
 
 
 @pytest.mark.parametrize("block", [1, 4, 1024])
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     points=clouds(),
     k=st.integers(0, 12),

@@ -35,7 +35,7 @@ def test_by_hand():
     assert lazy_greedy(graph, 2).tolist() == [0, 3]
 
 
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 @given(points=clouds(16), k=st.integers(1, 20))
 def test_the_same_as_dense_greedy(points, k):
     found = lazy_greedy(neighbour_graph(points, len(points)), k).tolist()

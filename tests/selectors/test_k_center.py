@@ -39,7 +39,7 @@ def test_equal_distances_are_taken_by_id(front):
 
 
 @pytest.mark.parametrize("size", [1, 3, 2048])
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(points=clouds(), k=st.integers(1, 30), seed=st.integers(0, 3), given_start=st.booleans())
 def test_the_same_as_the_naive_loop(size, points, k, seed, given_start):
     ids = ids_of(len(points), seed)
