@@ -178,7 +178,7 @@ def train(params: TrainParams, output: Path) -> dict[str, Any]:
         "held_out": by_source(judges, judged, params.seed),
         "ablation": {
             names: {file: round(value, 4) for file, value in values.items()}
-            for names, values in ablation(rest, params.seed).items()
+            for names, values in ablation(rest, setting, params.seed).items()
         },
         "notes": _NOTES,
     }

@@ -18,7 +18,12 @@ _CLOSE = 1e-7
 _RESAMPLES = 2000
 
 
-def fit_pairwise(differences: Floats, ridge: Floats, pair_weights: Floats | None = None) -> Floats:
+def fit_pairwise(
+    differences: Floats,
+    ridge: Floats,
+    pair_weights: Floats | None = None,
+    start: Floats | None = None,
+) -> Floats:
     """Return the weights w that minimise sum p·log(1 + exp(-d·w)) + sum ridge·w²/2.
 
     Newton's steps, each halved until the loss falls: it is convex and has one minimum.
@@ -27,13 +32,14 @@ def fit_pairwise(differences: Floats, ridge: Floats, pair_weights: Floats | None
         differences: (pairs, d) features of the better response minus those of the worse.
         ridge: (d,) above 0.
         pair_weights: (pairs,) p above 0; 1 if not given.
+        start: (d,) weights near the minimum, which is found sooner from there.
 
     Example:
         >>> fit_pairwise(np.array([[1.0]]), np.array([1.0])).round(4)
         array([0.4011])
     """
     given = np.ones(len(differences)) if pair_weights is None else pair_weights
-    weights = np.zeros(differences.shape[1])
+    weights = np.zeros(differences.shape[1]) if start is None else start
     lowest = loss(differences, ridge, weights, given)
     for _ in range(_STEPS):
         lost = 1 / (1 + np.exp(np.clip(differences @ weights, -500, 500)))

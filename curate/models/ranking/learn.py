@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ _NARROW, _WIDE = (30.0, 100.0, 300.0), (1000.0, 3000.0, 10000.0)
 _WIDE_FROM = 200
 # Weight of a pair: (pairs of the largest file / pairs of its own) to this power.
 _BALANCE = (0.0, 0.5)
-# A wide family is weighed alike under every gate, or it would learn its few pairs by heart.
 _SMALLEST_SCALE = 1e-6
 
 Floats = NDArray[np.float64]
@@ -73,36 +72,54 @@ def fit_head(material: Material, setting: Setting) -> Head:
         material: At least one pair.
         setting: Ridge and balance.
     """
-    both = np.concatenate([material.better, material.worse])
-    scale = both.std(0)
-    width = both.shape[1]
-    constant = scale < _SMALLEST_SCALE
-    head = Head(both.mean(0), np.where(constant, 1.0, scale), np.zeros((len(GATES), width)))
-    difference = head.standard(material.better) - head.standard(material.worse)
-    places, ridge = _columns(material.families, setting)
-    gates = gates_of(material.prompts)
-    columns = difference[:, places[1]] * gates[:, places[0]]
-    weights = _weights(material.sources, setting.balance)
-    head.weight[places[0], places[1]] = fit_pairwise(columns, ridge, weights)
-    return head
+    return _Fitting(material, list(setting.ridge)).head(setting)
+
+
+class _Fitting:
+    """Pairs made ready for a fit with some families; each fit starts where the last one ended."""
+
+    def __init__(self, material: Material, families: Sequence[str]) -> None:
+        both = np.concatenate([material.better, material.worse])
+        scale = both.std(0)
+        scale[scale < _SMALLEST_SCALE] = 1.0
+        self._blank = Head(both.mean(0), scale, np.zeros((len(GATES), both.shape[1])))
+        standard = self._blank.standard
+        difference = standard(material.better) - standard(material.worse)
+        self._sources = material.sources
+        self._gates, self._places, self._owners = _columns(material.families, families)
+        self._columns = difference[:, self._places] * gates_of(material.prompts)[:, self._gates]
+        self._last: Floats | None = None
+
+    def head(self, setting: Setting) -> Head:
+        """Return the head of a setting."""
+        from threadpoolctl import threadpool_limits
+
+        ridge = np.array([setting.ridge[name] for name in self._owners])
+        weights = _weights(self._sources, setting.balance)
+        # Several threads over matrices this small wait for each other, and add up in another order.
+        with threadpool_limits(1, "blas"):
+            self._last = fit_pairwise(self._columns, ridge, weights, self._last)
+        head = replace(self._blank, weight=np.zeros_like(self._blank.weight))
+        head.weight[self._gates, self._places] = self._last
+        return head
 
 
 def _columns(
-    families: dict[str, int], setting: Setting
-) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], Floats]:
-    """Return gate and feature of every weight that is learned, and its ridge."""
+    families: dict[str, int], used: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
+    """Return gate, feature and family of every weight that is learned."""
     gates: list[int] = []
     places: list[int] = []
-    ridge: list[float] = []
+    owners: list[str] = []
     start = 0
     for name, width in families.items():
-        if name in setting.ridge:
-            for gate in range(1 if width >= _WIDE_FROM else len(GATES)):
-                gates += [gate] * width
-                places += range(start, start + width)
-                ridge += [setting.ridge[name]] * width
+        # A wide family has one weight under all gates, or it would learn few pairs by heart.
+        for gate in range(1 if width >= _WIDE_FROM else len(GATES)) if name in used else ():
+            gates += [gate] * width
+            places += range(start, start + width)
+            owners += [name] * width
         start += width
-    return (np.array(gates, dtype=np.int64), np.array(places, dtype=np.int64)), np.array(ridge)
+    return np.array(gates, dtype=np.int64), np.array(places, dtype=np.int64), owners
 
 
 def _weights(sources: NDArray[np.str_], balance: float) -> Floats:
@@ -122,22 +139,24 @@ def margins(head: Head, material: Material) -> Floats:
     return head.score(material.better, gates) - head.score(material.worse, gates)
 
 
-def cross_validated(material: Material, setting: Setting, seed: int) -> Floats:
-    """Return the margin of every pair by a head that was fitted without its prompt, (pairs,).
+def cross_validated(material: Material, settings: Sequence[Setting], seed: int) -> list[Floats]:
+    """Return, for each setting, every pair's margin by a head fitted without its prompt, (pairs,).
 
     Args:
         material: Pairs.
-        setting: Ridge and balance.
+        settings: Ridge and balance, all with the same families.
         seed: Of the folds.
     """
     # Another draw than the one that holds pairs out, which all lie below one number.
     fold = (draw_of(material.prompts, seed + 1) * FOLDS).astype(int)
-    found = np.zeros(len(fold))
+    found = [np.zeros(len(fold)) for _ in settings]
     for each in range(FOLDS):
         inside, outside = fold == each, fold != each
         if inside.any() and outside.any():
-            head = fit_head(material.part(outside), setting)
-            found[inside] = margins(head, material.part(inside))
+            fitting = _Fitting(material.part(outside), list(settings[0].ridge))
+            judged = material.part(inside)
+            for setting, margin in zip(settings, found, strict=True):
+                margin[inside] = margins(fitting.head(setting), judged)
     return found
 
 
@@ -162,32 +181,29 @@ def choose(material: Material, seed: int, families: Sequence[str] | None = None)
     used = list(families or material.families)
     grids = [_WIDE if material.families[name] >= _WIDE_FROM else _NARROW for name in used]
     several = len(np.unique(material.sources)) > 1
-    best: tuple[float, Setting] | None = None
-    for balance in _BALANCE if several else _BALANCE[:1]:
-        for ridges in itertools.product(*grids):
-            setting = Setting(dict(zip(used, ridges, strict=True)), balance)
-            lost = np.logaddexp(0, -cross_validated(material, setting, seed))
-            mean = float(np.mean(list(by_file(lost, material.sources).values())))
-            if best is None or mean < best[0]:
-                best = mean, setting
-    if best is None:
-        raise ValueError("no family to choose for")
-    return best[1]
+    settings = [
+        Setting(dict(zip(used, ridges, strict=True)), balance)
+        for balance in (_BALANCE if several else _BALANCE[:1])
+        for ridges in itertools.product(*grids)
+    ]
+    lost = [
+        np.mean(list(by_file(np.logaddexp(0, -margin), material.sources).values()))
+        for margin in cross_validated(material, settings, seed)
+    ]
+    return settings[int(np.argmin(lost))]
 
 
-def ablation(material: Material, seed: int) -> dict[str, dict[str, float]]:
+def ablation(material: Material, setting: Setting, seed: int) -> dict[str, dict[str, float]]:
     """Return the cross-validated accuracy by file with each family alone, and with all.
 
     Args:
         material: Pairs, without those that are held out.
+        setting: Of all families, as choose() gave it.
         seed: Of the folds.
     """
-    sets = [[name] for name in material.families]
-    if len(sets) > 1:
-        sets.append(list(material.families))
+    alone = [choose(material, seed, [name]) for name in material.families]
     found = {}
-    for names in sets:
-        setting = choose(material, seed, names)
-        correct = right(cross_validated(material, setting, seed))
-        found[" + ".join(names)] = by_file(correct, material.sources)
+    for each in (*alone, setting):
+        correct = right(cross_validated(material, [each], seed)[0])
+        found[" + ".join(each.ridge)] = by_file(correct, material.sources)
     return found

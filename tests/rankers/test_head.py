@@ -1,0 +1,199 @@
+"""Heads: what they score, what is written, what is refused; learning on pairs made for it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from curate.errors import ModelError
+from curate.models.ranking import head as heads
+from curate.models.ranking.fit import draw_of, right
+from curate.models.ranking.head import GATES, Head, HeadRanker, gates_of, load_ranker, save_head
+from curate.models.ranking.learn import (
+    Material,
+    Setting,
+    ablation,
+    choose,
+    cross_validated,
+    fit_head,
+    margins,
+)
+from tests.rankers.fake import FakeFeatures
+
+
+def small():
+    return Head(
+        np.array([1.0, 0.0]),
+        np.array([2.0, 1.0]),
+        np.array([[1.0, 0.5], [10.0, 0.0], [0.0, 100.0]]),
+    )
+
+
+def test_score_by_hand():
+    # (3 - 1) / 2 = 1 and 2; gate 0 open: 1 + 0.5 * 2; gate 1 half open adds 5 * 1.
+    found = small().score(np.array([[3.0, 2.0]]), np.array([[1.0, 0.5, 0.0]]))
+    assert found.tolist() == [7.0]
+    far = small().score(np.array([[3.0, 9.0]]), np.array([[1.0, 0.0, 0.0]]))
+    assert far.tolist() == [1 + 0.5 * 4]  # never more than four deviations
+
+
+def test_gates_look_at_the_prompt():
+    short, chinese, long = gates_of(["Say hello.", "你好，请介绍一下你自己。", "word " * 400])
+    assert short.tolist() == pytest.approx([1, 0, 1 / (1 + np.exp(-2 * (np.log(3) - 4.5)))])
+    assert chinese[1] == 1
+    assert long[2] > 0.9
+    assert len(GATES) == 3
+
+
+def pairs_of(count=120, seed=0):
+    """Pairs whose better response has the more x, whatever its form; y is noise."""
+    draws = np.random.default_rng(seed)
+    made = []
+    for n in range(count):
+        noise = ["y" * int(draws.integers(0, 6)) for _ in "bw"]
+        worse = int(draws.integers(0, 4))
+        made.append((f"prompt {n}", "x" * (worse + 1) + noise[0], "x" * worse + noise[1]))
+    return made
+
+
+def material(made=None, sources=None):
+    made = made or pairs_of()
+    features = FakeFeatures()
+    features.prepare()
+    better, worse = (
+        features.features([(each[0], each[side]) for each in made]).astype(float) for side in (1, 2)
+    )
+    names = np.array(sources or ["a"] * len(made))
+    return Material([each[0] for each in made], names, better, worse, features.families)
+
+
+def test_what_decides_is_learned():
+    whole = material()
+    found = right(cross_validated(whole, [Setting({"letters": 1.0}, 0.0)], 0)[0])
+    assert found.mean() > 0.9
+    head = fit_head(whole, Setting({"letters": 1.0}, 0.0))
+    x, y = head.weight[0, -2:]
+    assert x > 10 * abs(y)
+    assert not head.weight[:, :-2].any()  # form was left out
+
+
+def test_a_pair_is_never_judged_by_a_head_that_saw_its_prompt():
+    made = pairs_of(60)
+    # The same prompt twice, with opposite verdicts: learned by heart it would be half right.
+    twice = made + [(prompt, worse, better) for prompt, better, worse in made]
+    draws = draw_of([each[0] for each in twice], 1)
+    assert (draws[:60] == draws[60:]).all()
+    found = cross_validated(material(twice), [Setting({"letters": 1.0}, 0.0)], 0)[0]
+    assert found[:60] == pytest.approx(-found[60:])
+
+
+def test_the_setting_is_chosen_and_a_lone_file_has_no_balance():
+    setting = choose(material(), 0)
+    assert set(setting.ridge) == {"form", "letters"}
+    assert setting.balance == 0
+    two = material(sources=["a"] * 100 + ["b"] * 20)
+    assert choose(two, 0).balance in (0.0, 0.5)
+    found = ablation(two, choose(two, 0), 0)
+    assert set(found) == {"form", "letters", "form + letters"}
+    assert set(found["letters"]) == {"a", "b"}
+    assert found["letters"]["a"] > 0.8
+
+
+def test_balance_makes_a_small_file_count():
+    made = pairs_of(110)
+    turned = [(f"b{p}", worse, better) for p, better, worse in made[100:]]
+    mixed = material(made[:100] + turned, ["a"] * 100 + ["b"] * 10)
+    alike = fit_head(mixed, Setting({"letters": 1.0}, 0.0)).weight[0, -2]
+    weighed = fit_head(mixed, Setting({"letters": 1.0}, 1.0)).weight[0, -2]
+    assert weighed < alike / 2
+
+
+def test_the_score_of_one_response_orders_as_the_pair_does():
+    whole = material()
+    head = fit_head(whole, Setting({"form": 30.0, "letters": 30.0}, 0.0))
+    ranker = HeadRanker("r", FakeFeatures(), head)
+    ranker.prepare()
+    made = pairs_of()
+    alone = [ranker.score([(prompt, text)])[0] for prompt, *both in made for text in both]
+    differences = np.array(alone[::2]) - np.array(alone[1::2])
+    assert differences == pytest.approx(margins(head, whole), abs=1e-4)
+
+
+def test_escapes_are_decoded_before_scoring():
+    head = fit_head(material(), Setting({"form": 30.0, "letters": 30.0}, 0.0))
+    ranker = HeadRanker("r", FakeFeatures(), head)
+    ranker.prepare()
+    asked = [("p", "one\ntwo ’"), ("p", r"one\ntwo \u2019")]
+    first, second = ranker.score(asked)
+    assert first == second
+    assert len(set(ranker.lengths(asked))) == 1
+
+
+# On disk
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """Write a head for the features above and return its folder."""
+    monkeypatch.setattr(heads, "load_features", lambda encoder: FakeFeatures())
+    folder = tmp_path / "ranker"
+    head = fit_head(material(), Setting({"form": 30.0, "letters": 1.0}, 0.0))
+    encoder = {"name": "fake", "fingerprint": "f" * 64}
+    save_head(folder, head, {"format": heads.FORMAT, "encoder": encoder})
+    return folder
+
+
+def test_what_is_written_is_what_is_read(written):
+    before = {path.name: path.read_bytes() for path in written.iterdir()}
+    assert set(before) == {"card.json", "head.safetensors"}
+    ranker = load_ranker(written, "r")
+    card = json.loads(before["card.json"])
+    save_head(written, ranker.head, {k: v for k, v in card.items() if k != "weights_sha256"})
+    assert {path.name: path.read_bytes() for path in written.iterdir()} == before
+
+
+def edit(folder, change):
+    card = json.loads((folder / "card.json").read_text())
+    change(card)
+    (folder / "card.json").write_text(json.dumps(card))
+
+
+def test_another_encoder_is_refused(written):
+    edit(written, lambda card: card["encoder"].update(fingerprint="0" * 64))
+    with pytest.raises(ModelError, match=r"trained with another encoder than this 'fake'"):
+        load_ranker(written, "r")
+
+
+def test_what_is_not_whole_is_refused(written):
+    (written / "head.safetensors").write_bytes(b"x" * 40)
+    with pytest.raises(ModelError, match=r"head\.safetensors cannot be read"):
+        load_ranker(written, "r")
+    (written / "card.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"card\.json cannot be read as a ranker's"):
+        load_ranker(written, "r")
+    (written / "card.json").unlink()
+    with pytest.raises(ModelError, match=r"'ranker' has no card\.json"):
+        load_ranker(written, "r")
+
+
+def test_weights_that_are_nan_or_others_are_refused(written):
+    import hashlib
+
+    path = written / "head.safetensors"
+    parts = load_file(path)
+    parts["weight"] = parts["weight"] * np.float32("nan")
+    save_file(parts, path)
+    with pytest.raises(ModelError, match="is not the file of its card"):
+        load_ranker(written, "r")
+    now = hashlib.sha256(path.read_bytes()).hexdigest()
+    edit(written, lambda card: card.update(weights_sha256=now))
+    with pytest.raises(ModelError, match="holds NaN"):
+        load_ranker(written, "r")
+    save_file({key: each[..., 1:].copy() for key, each in parts.items()}, path)
+    now = hashlib.sha256(path.read_bytes()).hexdigest()
+    edit(written, lambda card: card.update(weights_sha256=now))
+    with pytest.raises(ModelError, match="other shapes"):
+        load_ranker(written, "r")
