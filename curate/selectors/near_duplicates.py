@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ Numbers = NDArray[np.int64]
 # From two lines of row numbers to the similarities of the pairs, (pairs,).
 Similar = Callable[[Numbers, Numbers], NDArray[np.float64]]
 BLOCK = 1000
+_PAIRS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,12 @@ def first_kept(
     rest = meeting[~ahead]
     for start in range(0, len(rest), BLOCK):
         block = rest[start : start + BLOCK]
-        _compare(*_pairs(block, buckets, members), similar, near, rank, found)
+        for left, right in _pairs(block, buckets, members):
+            _compare(left, right, similar, near, rank, found)
         # What is like nothing kept before can only be like others of its own block.
-        left = block[(found.twin[block] < 0) & ~never[block]]
-        _settle(left, buckets, similar, near, found)
-        _enter(left[found.twin[left] < 0].tolist(), buckets, members)
+        open_ = block[(found.twin[block] < 0) & ~never[block]]
+        _settle(open_, buckets, similar, near, found)
+        _enter(open_[found.twin[open_] < 0].tolist(), buckets, members)
     elsewhere = never & (rank[found.twin] >= fixed)
     found.twin[elsewhere], found.similarity[elsewhere] = -1, 0
     return found
@@ -85,15 +87,21 @@ def _of(buckets: NDArray[np.int32], row: int) -> list[int]:
 
 def _pairs(
     rows: NDArray[np.int64], buckets: NDArray[np.int32], members: dict[int, list[int]]
-) -> tuple[Numbers, Numbers]:
-    """Return every row with every member that shares a bucket with it, each pair once."""
+) -> Iterator[tuple[Numbers, Numbers]]:
+    """Yield every row with every member that shares a bucket with it, each pair once.
+
+    All pairs of a row come together, and never so many that they fill memory.
+    """
     left: list[int] = []
     right: list[int] = []
     for row in rows.tolist():
         met = {other for bucket in _of(buckets, row) for other in members.get(bucket, ())}
         left += [row] * len(met)
         right += met
-    return np.array(left, np.int64), np.array(right, np.int64)
+        if len(left) >= _PAIRS:
+            yield np.array(left, np.int64), np.array(right, np.int64)
+            left, right = [], []
+    yield np.array(left, np.int64), np.array(right, np.int64)
 
 
 def _compare(

@@ -85,5 +85,6 @@ def test_as_the_naive_loop_whatever_the_block(block, size, seed, fixed):
             kept.append(row)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(near_duplicates, "BLOCK", block)
+        patch.setattr(near_duplicates, "_PAIRS", block)
         found = choose(table, order=order, fixed=fixed, barred=barred)
     assert found.twin.tolist() == twins.tolist()
