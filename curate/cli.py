@@ -8,7 +8,7 @@ import typer
 
 from curate import console
 from curate.commands import datasets, dedup, doctor, ifd, ls, mix, models, ranker
-from curate.commands.spread import SpreadingCommand
+from curate.commands.spread import spreading
 
 app = typer.Typer(
     add_completion=False,
@@ -29,9 +29,9 @@ def _start(
 
 
 app.command("datasets")(datasets.datasets)
-app.command("dedup", cls=SpreadingCommand)(dedup.dedup)
-app.command("doctor")(doctor.doctor)
-app.command("ifd")(ifd.ifd)
+app.command("dedup", cls=spreading("--input", "--against"))(dedup.dedup)
+app.command("doctor", cls=spreading("--input", "--fill"))(doctor.doctor)
+app.command("ifd", cls=spreading("--input", "--fill"))(ifd.ifd)
 app.command("mix", cls=mix.Command)(mix.mix)
 app.command("models")(models.models)
 app.command("ls")(ls.list_)

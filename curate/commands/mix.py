@@ -8,55 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from curate import console
 from curate.commands.options import AsJson, Name, Output, Overwrite
+from curate.commands.spread import spreading
 
 if TYPE_CHECKING:
     from curate.mixture.mixed import Mixed
     from curate.mixture.pile import Pile
     from curate.mixture.spec import Mixture
 
-_SIDES = ("--domain", "--general")
-
-
-class Command(TyperCommand):
-    """`--domain a b` for `--domain a --domain b`: an option takes one value, a shell gives many."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Repeat the option before each of the files that follow it.
-
-        Args:
-            ctx: Of the call.
-            args: As typed.
-        """
-        return super().parse_args(ctx, _spread(args))
-
-
-def _spread(args: list[str]) -> list[str]:
-    spread: list[str] = []
-    side, first = "", False
-    for place, word in enumerate(args):
-        if word == "--":
-            return [*spread, *args[place:]]
-        if word.startswith("-"):
-            side, first = (word, True) if word in _SIDES else ("", False)
-        elif side and not first and not word.endswith((".yaml", ".yml")):
-            spread.append(side)
-        elif side and not first:
-            side = ""
-        else:
-            first = False
-        spread.append(word)
-    return spread
+Command = spreading("--domain", "--general", apart=(".yaml", ".yml"))
 
 
 def mix(
     mixture: Annotated[
         str | None,
         typer.Argument(
-            metavar="[MIXTURE.yaml]",
+            metavar="MIXTURE.yaml",
             help="A mixture file, or the name of one that comes with curate.",
             show_default="default, unless --domain and --general are given",
         ),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Input = Annotated[
     list[Path] | None,
-    typer.Option("--input", metavar="F…", help="Files or folders of rows; told by content."),
+    typer.Option("--input", metavar="F…", help="Files, folders, hf://OWNER/NAME; told by content."),
 ]
 More = Annotated[list[Path] | None, typer.Argument(hidden=True, metavar="")]
 Format = Annotated[

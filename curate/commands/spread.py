@@ -8,7 +8,9 @@ from typing import Any
 from typer.core import TyperCommand
 
 
-def spread(arguments: Sequence[str], options: Sequence[str]) -> list[str]:
+def spread(
+    arguments: Sequence[str], options: Sequence[str], apart: tuple[str, ...] = ()
+) -> list[str]:
     """Return arguments with the option before each of its values.
 
     An option of the command line takes one value; what follows would belong to no option, and
@@ -17,27 +19,45 @@ def spread(arguments: Sequence[str], options: Sequence[str]) -> list[str]:
     Args:
         arguments: As the shell gives them.
         options: Those that take several.
+        apart: Endings of what stands alone, though it follows such a value.
 
     Example:
         >>> spread(["--input", "a", "b", "--against", "c", "--json"], ["--input", "--against"])
         ['--input', 'a', '--input', 'b', '--against', 'c', '--json']
     """
     found: list[str] = []
-    current, before = "", ""
-    for each in arguments:
+    current, first = "", False
+    for place, each in enumerate(arguments):
+        if each == "--":
+            return [*found, *arguments[place:]]
         if each.startswith("-") and each != "-":
-            name = each.partition("=")[0]
-            current = name if name in options else ""
-        elif current and before != current:
-            found.append(current)
+            name, given, _ = each.partition("=")
+            current, first = (name if name in options else ""), not given
+        elif current and not first:
+            if apart and each.endswith(apart):
+                current = ""
+            else:
+                found.append(current)
+        else:
+            first = False
         found.append(each)
-        before = each
     return found
 
 
-class SpreadingCommand(TyperCommand):
-    """A command whose --input and --against take all values up to the next option."""
+def spreading(*options: str, apart: tuple[str, ...] = ()) -> type[TyperCommand]:
+    """Return the class of a command whose options take all values up to the next option.
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments."""
-        return super().parse_args(ctx, spread(args, ("--input", "--against")))
+    Args:
+        *options: Those that take several.
+        apart: Endings of what stands alone, though it follows such a value.
+    """
+
+    class Spreading(TyperCommand):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            return super().parse_args(ctx, spread(args, options, apart))
+
+        def collect_usage_pieces(self, ctx: Any) -> list[str]:
+            # The argument that takes files without --input is hidden, but for this trace of it.
+            return [each for each in super().collect_usage_pieces(ctx) if each != "[]..."]
+
+    return Spreading
