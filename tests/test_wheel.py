@@ -61,3 +61,12 @@ def test_bundled_data_is_found_and_scored_away_from_the_checkout(
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "data" / "huatuo_ifd.jsonl").read_text("utf-8").splitlines()) == 2
     assert (tmp_path / "data" / "dataset_info.json").is_file()
+
+
+def test_the_default_mixture_and_the_catalogue_come_along(installed: Path, tmp_path: Path) -> None:
+    mixed = run(installed, tmp_path, "curate", "mix", "--ratio", "1:5")
+    assert mixed.returncode == 0, mixed.stderr
+    assert "domain 60 : general 300 rows = 1:5" in mixed.stdout
+    listed = run(installed, tmp_path, "curate", "datasets", "--json")
+    assert listed.returncode == 0, listed.stderr
+    assert '"huatuogpt' in listed.stdout
