@@ -39,6 +39,7 @@ class Pair:
         worse: The other one.
         source: Name of its file.
         where: Its place in that file, for people.
+        revised: Whether the better is an expert's revision of the worse.
     """
 
     prompt: str
@@ -46,6 +47,7 @@ class Pair:
     worse: str
     source: str
     where: str
+    revised: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,8 +173,11 @@ def _named(record: Record, keys: tuple[str, ...], file: str) -> Pair:
         return _pair(row["prompt"], row["better"], row["worse"], file, record.where)
     more = row.get("Raw Input")
     asked = [row["Raw Instruction"], *([more] if isinstance(more, str) and more.strip() else [])]
-    return _pair("\n".join(asked), row[EXPERT[2]], row[EXPERT[1]], file, record.where)
+    return _pair("\n".join(asked), row[EXPERT[2]], row[EXPERT[1]], file, record.where, True)
 
 
-def _pair(prompt: str, better: str, worse: str, file: str, where: str) -> Pair:
-    return Pair(decode_escapes(prompt), decode_escapes(better), decode_escapes(worse), file, where)
+def _pair(
+    prompt: str, better: str, worse: str, file: str, where: str, revised: bool = False
+) -> Pair:
+    texts = decode_escapes(prompt), decode_escapes(better), decode_escapes(worse)
+    return Pair(*texts, file, where, revised)

@@ -2,7 +2,7 @@
 
 CaR (arXiv 2402.18191) trains a model of 550 million parameters on expert revisions. Here the
 encoder stays as it is and a linear head is learned over its features, which takes minutes on a
-CPU. Nothing is chosen on the pairs that are held out: ridge and balance come from
+CPU. Nothing is chosen on the pairs that are held out: the ridge comes from
 cross-validation over the prompts of the others.
 """
 
@@ -24,7 +24,8 @@ from curate.engine.local import LocalEngine
 from curate.errors import DataError, ModelError, UsageError
 from curate.models.ranking.features import Featuriser, load_features
 from curate.models.ranking.fit import draw_of, interval, length_rule, right
-from curate.models.ranking.head import CARD, FORMAT, GATES, WEIGHTS, save_head
+from curate.models.ranking.gates import GATES, look
+from curate.models.ranking.head import CARD, FORMAT, WEIGHTS, save_head
 from curate.models.ranking.learn import FOLDS, Material, ablation, choose, fit_head, margins
 from curate.models.ranking.load import load_reward, trained_on
 from curate.scorers.contract import Engine, Work
@@ -174,7 +175,6 @@ def train(params: TrainParams, output: Path) -> dict[str, Any]:
         "seed": params.seed,
         "hold_out": params.hold_out,
         "ridge": setting.ridge,
-        "balance": setting.balance,
         "held_out": by_source(judges, judged, params.seed),
         "ablation": {
             names: {file: round(value, 4) for file, value in values.items()}
@@ -224,7 +224,9 @@ def _material(pairs: Pairs, features: Featuriser, engine: Engine) -> Material:
     sources = np.array([pair.source for pair in pairs.pairs])
     prompts = [pair.prompt for pair in pairs.pairs]
     better, worse = values[chosen[:, 0]], values[chosen[:, 1]]
-    return Material(prompts, sources, better, worse, features.families)
+    preferred = np.array([not pair.revised for pair in pairs.pairs])
+    families = features.families
+    return Material(prompts, sources, better, worse, families, look(prompts), preferred)
 
 
 def _work(texts: Sequence[tuple[str, str]], features: Featuriser) -> Work:

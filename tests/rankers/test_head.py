@@ -11,7 +11,9 @@ from safetensors.numpy import load_file, save_file
 from curate.errors import ModelError
 from curate.models.ranking import head as heads
 from curate.models.ranking.fit import draw_of, right
-from curate.models.ranking.head import GATES, Head, HeadRanker, gates_of, load_ranker, save_head
+from curate.models.ranking.form import FORM_NAMES
+from curate.models.ranking.gates import GATES, Gates, learn_gates, look
+from curate.models.ranking.head import Head, HeadRanker, load_ranker, save_head
 from curate.models.ranking.learn import (
     Material,
     Setting,
@@ -23,29 +25,49 @@ from curate.models.ranking.learn import (
 )
 from tests.rankers.fake import FakeFeatures
 
+WIDTH = len(FORM_NAMES)
 
-def small():
-    return Head(
-        np.array([1.0, 0.0]),
-        np.array([2.0, 1.0]),
-        np.array([[1.0, 0.5], [10.0, 0.0], [0.0, 100.0]]),
-    )
+
+def gates(bias=0.0, route=None):
+    weight = np.zeros(WIDTH + 1)
+    weight[-1] = bias
+    chosen = np.eye(3) if route is None else route
+    return Gates(np.zeros(WIDTH), np.ones(WIDTH), weight, chosen)
 
 
 def test_score_by_hand():
-    # (3 - 1) / 2 = 1 and 2; gate 0 open: 1 + 0.5 * 2; gate 1 half open adds 5 * 1.
-    found = small().score(np.array([[3.0, 2.0]]), np.array([[1.0, 0.5, 0.0]]))
-    assert found.tolist() == [7.0]
-    far = small().score(np.array([[3.0, 9.0]]), np.array([[1.0, 0.0, 0.0]]))
-    assert far.tolist() == [1 + 0.5 * 4]  # never more than four deviations
+    weight = np.array([[1.0, 0.5], [10.0, 0.0], [0.0, 100.0]])
+    head = Head(np.array([1.0, 0.0]), np.array([2.0, 1.0]), weight, gates(np.log(3)))
+    # (3 - 1) / 2 = 1 and 2: the first set gives 1 + 0.5 * 2 = 2, the second 10, the third 200.
+    english = head.score(np.array([[3.0, 2.0]]), look(["Say hello."]))
+    assert english.tolist() == pytest.approx([0.25 * 2 + 0.75 * 10])
+    assert head.score(np.array([[3.0, 2.0]]), look(["你好"])).tolist() == [200.0]
+    far = head.score(np.array([[1.0, 9.0]]), look(["你好"]))
+    assert far.tolist() == [400.0]  # never more than four deviations
 
 
-def test_gates_look_at_the_prompt():
-    short, chinese, long = gates_of(["Say hello.", "你好，请介绍一下你自己。", "word " * 400])
-    assert short.tolist() == pytest.approx([1, 0, 1 / (1 + np.exp(-2 * (np.log(3) - 4.5)))])
-    assert chinese[1] == 1
-    assert long[2] > 0.9
+def test_gates_learn_which_prompts_are_which():
+    tasks = [f"Name {n} fruits." for n in range(60)]
+    chats = [f"so i was thinking, what about {n}?\nand then {n} more?" for n in range(60)]
+    chinese = [f"请说出{n}种水果。" for n in range(60)]
+    preferred = np.array([False] * 60 + [True] * 120)
+    learned = learn_gates(look(tasks + chats + chinese), preferred)
+    found = learned.open(
+        look(["Name 99 fruits.", "but i was thinking, why?\nand?", "请说出水果。"])
+    )
+    assert found.sum(1) == pytest.approx([1, 1, 1])
+    assert found.argmax(1).tolist() == [0, 1, 2]
     assert len(GATES) == 3
+
+
+def test_a_set_without_pairs_gives_its_prompts_to_the_largest():
+    chinese = [f"请说出{n}种水果。" for n in range(60)]
+    learned = learn_gates(look(chinese), np.ones(60, dtype=bool))
+    assert learned.open(look(["Name a fruit.", "请说"])).tolist() == [[0, 0, 1], [0, 0, 1]]
+    revised = learn_gates(look(["Name a fruit."] * 30), np.zeros(30, dtype=bool))
+    assert revised.open(look(["请说", "Say."])) == pytest.approx(
+        np.array([[1, 0, 0]] * 2), abs=1e-9
+    )
 
 
 def pairs_of(count=120, seed=0):
@@ -67,15 +89,18 @@ def material(made=None, sources=None):
         features.features([(each[0], each[side]) for each in made]).astype(float) for side in (1, 2)
     )
     names = np.array(sources or ["a"] * len(made))
-    return Material([each[0] for each in made], names, better, worse, features.families)
+    prompts = [each[0] for each in made]
+    preferred = np.ones(len(made), dtype=bool)
+    families = features.families
+    return Material(prompts, names, better, worse, families, look(prompts), preferred)
 
 
 def test_what_decides_is_learned():
     whole = material()
-    found = right(cross_validated(whole, [Setting({"letters": 1.0}, 0.0)], 0)[0])
+    found = right(cross_validated(whole, [Setting({"letters": 1.0})], 0)[0])
     assert found.mean() > 0.9
-    head = fit_head(whole, Setting({"letters": 1.0}, 0.0))
-    x, y = head.weight[0, -2:]
+    head = fit_head(whole, Setting({"letters": 1.0}))
+    x, y = head.weight[1, -2:]
     assert x > 10 * abs(y)
     assert not head.weight[:, :-2].any()  # form was left out
 
@@ -86,34 +111,23 @@ def test_a_pair_is_never_judged_by_a_head_that_saw_its_prompt():
     twice = made + [(prompt, worse, better) for prompt, better, worse in made]
     draws = draw_of([each[0] for each in twice], 1)
     assert (draws[:60] == draws[60:]).all()
-    found = cross_validated(material(twice), [Setting({"letters": 1.0}, 0.0)], 0)[0]
+    found = cross_validated(material(twice), [Setting({"letters": 1.0})], 0)[0]
     assert found[:60] == pytest.approx(-found[60:])
 
 
-def test_the_setting_is_chosen_and_a_lone_file_has_no_balance():
+def test_the_setting_is_chosen_and_taken_apart():
     setting = choose(material(), 0)
     assert set(setting.ridge) == {"form", "letters"}
-    assert setting.balance == 0
     two = material(sources=["a"] * 100 + ["b"] * 20)
-    assert choose(two, 0).balance in (0.0, 0.5)
     found = ablation(two, choose(two, 0), 0)
     assert set(found) == {"form", "letters", "form + letters"}
     assert set(found["letters"]) == {"a", "b"}
     assert found["letters"]["a"] > 0.8
 
 
-def test_balance_makes_a_small_file_count():
-    made = pairs_of(110)
-    turned = [(f"b{p}", worse, better) for p, better, worse in made[100:]]
-    mixed = material(made[:100] + turned, ["a"] * 100 + ["b"] * 10)
-    alike = fit_head(mixed, Setting({"letters": 1.0}, 0.0)).weight[0, -2]
-    weighed = fit_head(mixed, Setting({"letters": 1.0}, 1.0)).weight[0, -2]
-    assert weighed < alike / 2
-
-
 def test_the_score_of_one_response_orders_as_the_pair_does():
     whole = material()
-    head = fit_head(whole, Setting({"form": 30.0, "letters": 30.0}, 0.0))
+    head = fit_head(whole, Setting({"form": 30.0, "letters": 30.0}))
     ranker = HeadRanker("r", FakeFeatures(), head)
     ranker.prepare()
     made = pairs_of()
@@ -123,7 +137,7 @@ def test_the_score_of_one_response_orders_as_the_pair_does():
 
 
 def test_escapes_are_decoded_before_scoring():
-    head = fit_head(material(), Setting({"form": 30.0, "letters": 30.0}, 0.0))
+    head = fit_head(material(), Setting({"form": 30.0, "letters": 30.0}))
     ranker = HeadRanker("r", FakeFeatures(), head)
     ranker.prepare()
     asked = [("p", "one\ntwo ’"), ("p", r"one\ntwo \u2019")]
@@ -140,7 +154,7 @@ def written(tmp_path, monkeypatch):
     """Write a head for the features above and return its folder."""
     monkeypatch.setattr(heads, "load_features", lambda encoder: FakeFeatures())
     folder = tmp_path / "ranker"
-    head = fit_head(material(), Setting({"form": 30.0, "letters": 1.0}, 0.0))
+    head = fit_head(material(), Setting({"form": 30.0, "letters": 1.0}))
     encoder = {"name": "fake", "fingerprint": "f" * 64}
     save_head(folder, head, {"format": heads.FORMAT, "encoder": encoder})
     return folder

@@ -190,12 +190,3 @@ def form_features(pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
     texts = [_Text(prompt, response) for prompt, response in pairs]
     made = [[feature(text) for feature in _FEATURES.values()] for text in texts]
     return np.array(made, dtype=np.float32).reshape(len(pairs), len(_FEATURES))
-
-
-def prompt_words(prompt: str) -> int:
-    """Return the words of a prompt, a Chinese character counted as one.
-
-    Args:
-        prompt: Any.
-    """
-    return len(_WORD.findall(prompt))

@@ -1,15 +1,14 @@
 """A trained head: a linear score over features, with a card that says what it was made of.
 
-score = sum over gates g of gate_g(prompt) * weight_g · clip((x - mean) / scale). The gates let a
-head weigh a Chinese response, or the answer to a long prompt, in another way; they look at the
-prompt alone, so between two responses to one prompt the higher score is always the better one.
+score = sum over gates g of gate_g(prompt) * weight_g · clip((x - mean) / scale). The gates look at
+the prompt alone (see gates.py), so between two responses to one prompt the higher score is always
+the better one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -23,13 +22,11 @@ from numpy.typing import NDArray
 from curate.data.escapes import decode_escapes
 from curate.errors import ModelError, OutputError
 from curate.models.ranking.features import Featuriser, load_features
-from curate.models.ranking.form import is_chinese, prompt_words
+from curate.models.ranking.form import FORM_NAMES
+from curate.models.ranking.gates import GATES, Gates, look
 
 CARD, WEIGHTS = "card.json", "head.safetensors"
 FORMAT = "curate ranker 1"
-GATES = ("every", "chinese_prompt", "long_prompt")
-# In log(1 + words): the middle is at 89 words, where answers stop being short ones.
-_LONG_MIDDLE, _LONG_SLOPE = 4.5, 2.0
 _FARTHEST = 4.0  # deviations; one odd text does not outweigh all else
 
 Floats = NDArray[np.float64]
@@ -43,21 +40,29 @@ class Head:
         mean: (d,) of the features.
         scale: (d,) above 0.
         weight: (gates, d).
+        gates: Which line of weight counts how much.
     """
 
     mean: Floats
     scale: Floats
     weight: Floats
+    gates: Gates
 
-    def score(self, features: NDArray[np.floating[Any]], gates: Floats) -> Floats:
+    def score(self, features: NDArray[np.floating[Any]], looks: Floats) -> Floats:
         """Return one score a response.
 
         Args:
             features: (n, d).
-            gates: (n, gates).
+            looks: (n, f + 1) of the prompts, from look().
         """
-        scores: Floats = ((gates @ self.weight) * self.standard(features)).sum(1)
+        weights = self.gates.open(looks) @ self.weight
+        scores: Floats = (weights * self.standard(features)).sum(1)
         return scores
+
+    def parts(self) -> dict[str, Floats]:
+        """Return all numbers by name."""
+        own = {"mean": self.mean, "scale": self.scale, "weight": self.weight}
+        return {**own, **{f"gate_{name}": each for name, each in vars(self.gates).items()}}
 
     def standard(self, features: NDArray[np.floating[Any]]) -> Floats:
         """Return features as the weights take them.
@@ -67,19 +72,6 @@ class Head:
         """
         away: Floats = (features.astype(np.float64) - self.mean) / self.scale
         return np.clip(away, -_FARTHEST, _FARTHEST)
-
-
-def gates_of(prompts: Sequence[str]) -> Floats:
-    """Return how much each of GATES is open, (prompts, gates), 0 to 1.
-
-    Args:
-        prompts: Texts.
-    """
-    found = []
-    for prompt in prompts:
-        away = math.log1p(prompt_words(prompt)) - _LONG_MIDDLE
-        found.append((1.0, float(is_chinese(prompt)), 1 / (1 + math.exp(-_LONG_SLOPE * away))))
-    return np.array(found).reshape(len(prompts), len(GATES))
 
 
 class HeadRanker:
@@ -96,7 +88,7 @@ class HeadRanker:
     def __init__(self, name: str, features: Featuriser, head: Head) -> None:
         self.name, self.head, self._features = name, head, features
         digest = hashlib.sha256(features.fingerprint.encode())
-        for part in (head.mean, head.scale, head.weight):
+        for part in head.parts().values():
             digest.update(part.astype("<f8").tobytes())
         self.fingerprint = digest.hexdigest()
         self.batch_tokens, self.workers = features.batch_tokens, features.workers
@@ -116,8 +108,8 @@ class HeadRanker:
             pairs: Prompt and response each.
         """
         decoded = _decoded(pairs)
-        gates = gates_of([prompt for prompt, _ in decoded])
-        found: list[float] = self.head.score(self._features.features(decoded), gates).tolist()
+        looks = look([prompt for prompt, _ in decoded])
+        found: list[float] = self.head.score(self._features.features(decoded), looks).tolist()
         return found
 
     def worker(self) -> AbstractContextManager[Any]:
@@ -142,8 +134,7 @@ def save_head(folder: Path, head: Head, card: dict[str, Any]) -> None:
     """
     from safetensors.numpy import save
 
-    parts = {"mean": head.mean, "scale": head.scale, "weight": head.weight}
-    data = save({key: each.astype(np.float32) for key, each in parts.items()})
+    data = save({key: each.astype(np.float32) for key, each in head.parts().items()})
     card = {**card, "weights_sha256": hashlib.sha256(data).hexdigest()}
     text = json.dumps(card, ensure_ascii=False, indent=1) + "\n"
     try:
@@ -228,19 +219,25 @@ def _read(folder: Path, name: str, card: dict[str, Any], width: int) -> Head:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    looks, sets = len(FORM_NAMES), len(GATES)
+    shapes = {
+        **{"mean": (width,), "scale": (width,), "weight": (sets, width)},
+        **{"gate_mean": (looks,), "gate_scale": (looks,), "gate_weight": (looks + 1,)},
+        "gate_route": (sets, sets),
+    }
     try:
         data = (folder / WEIGHTS).read_bytes()
         parts = load(data)
-        found = {key: parts[key].astype(np.float64) for key in ("mean", "scale", "weight")}
+        found = {key: parts[key].astype(np.float64) for key in shapes}
     except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise ModelError(
             f"ranker '{name}': {WEIGHTS} cannot be read; copy the folder again"
         ) from error
     if hashlib.sha256(data).hexdigest() != card["weights_sha256"]:
         raise ModelError(f"ranker '{name}': {WEIGHTS} is not the file of its card; copy both again")
-    shapes = {"mean": (width,), "scale": (width,), "weight": (len(GATES), width)}
     if any(found[key].shape != shape for key, shape in shapes.items()):
         raise ModelError(f"ranker '{name}': {WEIGHTS} has other shapes than its features have")
     if not all(np.isfinite(each).all() for each in found.values()):
         raise ModelError(f"ranker '{name}': {WEIGHTS} holds NaN or infinity; train it again")
-    return Head(**found)
+    gates = Gates(*(found[f"gate_{key}"] for key in ("mean", "scale", "weight", "route")))
+    return Head(found["mean"], found["scale"], found["weight"], gates)

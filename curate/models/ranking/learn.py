@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.models.ranking.fit import draw_of, fit_pairwise, right
-from curate.models.ranking.head import GATES, Head, gates_of
+from curate.models.ranking.gates import GATES, learn_gates
+from curate.models.ranking.head import Head
 
 FOLDS = 5
 # Tried for each family, in cross-validation over prompts; wide families need more.
 _NARROW, _WIDE = (30.0, 100.0, 300.0), (1000.0, 3000.0, 10000.0)
 _WIDE_FROM = 200
-# Weight of a pair: (pairs of the largest file / pairs of its own) to this power.
-_BALANCE = (0.0, 0.5)
 _SMALLEST_SCALE = 1e-6
 
 Floats = NDArray[np.float64]
@@ -33,6 +32,8 @@ class Material:
         better: (pairs, d) features.
         worse: (pairs, d).
         families: Family to its width, in the order of the features.
+        looks: (pairs, f + 1) of the prompts, from look().
+        preferred: (pairs,) whether the pair is a preference row, not an expert's revision.
     """
 
     prompts: Sequence[str]
@@ -40,6 +41,8 @@ class Material:
     better: Floats
     worse: Floats
     families: dict[str, int]
+    looks: Floats
+    preferred: NDArray[np.bool_]
 
     def part(self, mask: NDArray[np.bool_]) -> Material:
         """Return some of the pairs.
@@ -48,8 +51,15 @@ class Material:
             mask: (pairs,).
         """
         prompts = [self.prompts[each] for each in np.flatnonzero(mask).tolist()]
-        chosen = self.sources[mask], self.better[mask], self.worse[mask]
-        return Material(prompts, *chosen, self.families)
+        return Material(
+            prompts,
+            self.sources[mask],
+            self.better[mask],
+            self.worse[mask],
+            self.families,
+            self.looks[mask],
+            self.preferred[mask],
+        )
 
 
 @dataclass(frozen=True)
@@ -58,11 +68,9 @@ class Setting:
 
     Attributes:
         ridge: Family to the strength of its ridge; a family that is left out has no weights.
-        balance: Power by which pairs of small files weigh more.
     """
 
     ridge: dict[str, float]
-    balance: float
 
 
 def fit_head(material: Material, setting: Setting) -> Head:
@@ -70,7 +78,7 @@ def fit_head(material: Material, setting: Setting) -> Head:
 
     Args:
         material: At least one pair.
-        setting: Ridge and balance.
+        setting: The ridge.
     """
     return _Fitting(material, list(setting.ridge)).head(setting)
 
@@ -82,12 +90,14 @@ class _Fitting:
         both = np.concatenate([material.better, material.worse])
         scale = both.std(0)
         scale[scale < _SMALLEST_SCALE] = 1.0
-        self._blank = Head(both.mean(0), scale, np.zeros((len(GATES), both.shape[1])))
+        gates = learn_gates(material.looks, material.preferred)
+        self._blank = Head(both.mean(0), scale, np.zeros((len(GATES), both.shape[1])), gates)
         standard = self._blank.standard
         difference = standard(material.better) - standard(material.worse)
-        self._sources = material.sources
         self._gates, self._places, self._owners = _columns(material.families, families)
-        self._columns = difference[:, self._places] * gates_of(material.prompts)[:, self._gates]
+        # The last column is open to every prompt.
+        shares = np.hstack([gates.open(material.looks), np.ones((len(difference), 1))])
+        self._columns = difference[:, self._places] * shares[:, self._gates]
         self._last: Floats | None = None
 
     def head(self, setting: Setting) -> Head:
@@ -95,12 +105,13 @@ class _Fitting:
         from threadpoolctl import threadpool_limits
 
         ridge = np.array([setting.ridge[name] for name in self._owners])
-        weights = _weights(self._sources, setting.balance)
         # Several threads over matrices this small wait for each other, and add up in another order.
         with threadpool_limits(1, "blas"):
-            self._last = fit_pairwise(self._columns, ridge, weights, self._last)
+            self._last = fit_pairwise(self._columns, ridge, None, self._last)
         head = replace(self._blank, weight=np.zeros_like(self._blank.weight))
-        head.weight[self._gates, self._places] = self._last
+        weight = np.zeros((len(GATES) + 1, head.weight.shape[1]))
+        weight[self._gates, self._places] = self._last
+        head.weight[:] = weight[:-1] + weight[-1]
         return head
 
 
@@ -113,19 +124,14 @@ def _columns(
     owners: list[str] = []
     start = 0
     for name, width in families.items():
-        # A wide family has one weight under all gates, or it would learn few pairs by heart.
-        for gate in range(1 if width >= _WIDE_FROM else len(GATES)) if name in used else ():
+        # A wide family is weighed alike for every prompt, or it would learn few pairs by heart.
+        own = (len(GATES),) if width >= _WIDE_FROM else range(len(GATES))
+        for gate in own if name in used else ():
             gates += [gate] * width
             places += range(start, start + width)
             owners += [name] * width
         start += width
     return np.array(gates, dtype=np.int64), np.array(places, dtype=np.int64), owners
-
-
-def _weights(sources: NDArray[np.str_], balance: float) -> Floats:
-    names, inverse, counts = np.unique(sources, return_inverse=True, return_counts=True)
-    weights: Floats = ((counts.max() / counts) ** balance)[inverse]
-    return weights
 
 
 def margins(head: Head, material: Material) -> Floats:
@@ -135,8 +141,8 @@ def margins(head: Head, material: Material) -> Floats:
         head: The judge.
         material: Pairs.
     """
-    gates = gates_of(material.prompts)
-    return head.score(material.better, gates) - head.score(material.worse, gates)
+    looks = material.looks
+    return head.score(material.better, looks) - head.score(material.worse, looks)
 
 
 def cross_validated(material: Material, settings: Sequence[Setting], seed: int) -> list[Floats]:
@@ -144,7 +150,7 @@ def cross_validated(material: Material, settings: Sequence[Setting], seed: int) 
 
     Args:
         material: Pairs.
-        settings: Ridge and balance, all with the same families.
+        settings: Ridges, all of the same families.
         seed: Of the folds.
     """
     # Another draw than the one that holds pairs out, which all lie below one number.
@@ -180,12 +186,8 @@ def choose(material: Material, seed: int, families: Sequence[str] | None = None)
     """
     used = list(families or material.families)
     grids = [_WIDE if material.families[name] >= _WIDE_FROM else _NARROW for name in used]
-    several = len(np.unique(material.sources)) > 1
-    settings = [
-        Setting(dict(zip(used, ridges, strict=True)), balance)
-        for balance in (_BALANCE if several else _BALANCE[:1])
-        for ridges in itertools.product(*grids)
-    ]
+    products = itertools.product(*grids)
+    settings = [Setting(dict(zip(used, ridges, strict=True))) for ridges in products]
     lost = [
         np.mean(list(by_file(np.logaddexp(0, -margin), material.sources).values()))
         for margin in cross_validated(material, settings, seed)

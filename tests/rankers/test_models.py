@@ -1,0 +1,199 @@
+"""Reward models of others, made tiny here: classification, and LLaMA-Factory's stage rm."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import peft
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from curate.errors import ModelError
+from curate.models.ranking.load import load_reward
+from curate.models.ranking.transformer import fitted
+from tests.models import tiny
+
+CHAT = (
+    "{% for m in messages %}<s>{{ m['role'][0] }}:{{ m['content'] }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<s>a:{% endif %}"
+)
+PAIRS = [
+    ("What is 1 + 1?", "Two."),
+    ("你好", "你好！很高兴见到你。"),
+    ("Say it", "a much longer response than the others have, to make padding matter"),
+]
+
+
+def classifier(kind, folder, labels=1, chat=False, **more):
+    """Save a random model for sequence classification and return it."""
+    torch.manual_seed(1)
+    config = getattr(transformers, f"{kind}Config")(
+        **{**tiny.SHAPE, "num_labels": labels, "architectures": None, **more}
+    )
+    model = transformers.AutoModelForSequenceClassification.from_config(config).eval()
+    model.save_pretrained(folder)
+    tokenizer = tiny.byte_tokenizer()
+    if chat:
+        tokenizer.chat_template = CHAT
+    tokenizer.save_pretrained(folder)
+    return model, tokenizer
+
+
+def scores(model):
+    model.prepare()
+    with model.worker():
+        return model.score(PAIRS)
+
+
+def test_bert_reads_two_texts(tmp_path):
+    model, tokenizer = classifier("Bert", tmp_path, pad_token_id=257)
+    found = scores(load_reward(str(tmp_path)))
+    for (prompt, response), score in zip(PAIRS, found, strict=True):
+        ids = tokenizer(prompt, response, return_tensors="pt")
+        with torch.no_grad():
+            expected = float(model(**ids).logits[0, 0])
+        assert score == pytest.approx(expected, abs=1e-5)
+    assert np.std(found) > 0.01
+
+
+@pytest.mark.parametrize("pad", [257, None])
+def test_llama_reads_its_chat_template_alone_or_padded(tmp_path, pad):
+    model, tokenizer = classifier("Llama", tmp_path, chat=True, pad_token_id=pad)
+    reward = load_reward(str(tmp_path))
+    found = scores(reward)
+    for pair, score, length in zip(PAIRS, found, reward.lengths(PAIRS), strict=True):
+        text = f"<s>u:{pair[0]}</s><s>a:{pair[1]}</s>"
+        ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            expected = float(model(input_ids=ids).logits[0, 0])
+        assert score == pytest.approx(expected, abs=1e-5)
+        assert length == ids.shape[1]
+    assert reward.fingerprint == load_reward(str(tmp_path)).fingerprint
+
+
+def test_a_long_pair_is_cut_and_scored(tmp_path):
+    classifier("Bert", tmp_path, pad_token_id=257)
+    reward = load_reward(str(tmp_path))
+    reward.prepare()
+    assert np.isfinite(reward.score([("q " * 2000, "a " * 2000)])[0])
+    assert reward.lengths([("q " * 2000, "a " * 2000)]) == [512]
+
+
+def test_no_reward_models_are_refused(tmp_path):
+    classifier("Bert", tmp_path / "three", labels=3)
+    with pytest.raises(ModelError, match="tells 3 classes apart"):
+        load_reward(str(tmp_path / "three"))
+    tiny.save(tiny.make("Llama"), tmp_path / "causal")
+    with pytest.raises(ModelError, match="LlamaForCausalLM, not a reward model"):
+        load_reward(str(tmp_path / "causal"))
+    classifier("Bert", tmp_path / "headless", pad_token_id=257)
+    path = tmp_path / "headless" / "model.safetensors"
+    kept = {k: v for k, v in load_file(path).items() if not k.startswith("classifier")}
+    save_file(kept, path, metadata={"format": "pt"})
+    reward = load_reward(str(tmp_path / "headless"))
+    with pytest.raises(ModelError, match="not a whole reward model"):
+        reward.prepare()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pears", "no ranker or reward model 'pears'. Did you mean 'pairs'"),
+        ("smollm2", "'smollm2' is a language model and gives no rewards"),
+    ],
+)
+def test_unknown_names(name, message):
+    with pytest.raises(ModelError, match=message):
+        load_reward(name)
+
+
+def test_an_empty_folder_is_no_ranker(tmp_path):
+    with pytest.raises(ModelError, match=r"has no card\.json, so it is no trained ranker"):
+        load_reward(str(tmp_path))
+
+
+# What LLaMA-Factory's stage rm writes: adapter, value head, tokenizer with the template it used.
+
+
+@pytest.fixture
+def base(tmp_path):
+    return tiny.save(tiny.make("Llama"), tmp_path / "base")
+
+
+def value_head(width=32):
+    torch.manual_seed(2)
+    return {"v_head.summary.weight": torch.randn(1, width), "v_head.summary.bias": torch.ones(1)}
+
+
+def adapter(base, folder, template=CHAT):
+    """Save a LoRA adapter with a value head over a base, and return model and head."""
+    torch.manual_seed(3)
+    model = transformers.AutoModelForCausalLM.from_pretrained(base)
+    config = peft.LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "down_proj"])
+    tuned = peft.get_peft_model(model, config)
+    with torch.no_grad():
+        for name, weight in tuned.named_parameters():
+            if "lora_B" in name:  # zeros, with which an adapter does nothing
+                weight.normal_(std=0.3)
+    tuned.save_pretrained(folder)
+    head = value_head()
+    save_file(head, folder / "value_head.safetensors", metadata={"format": "pt"})
+    tokenizer = tiny.byte_tokenizer()
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    return tuned.eval(), tokenizer, head
+
+
+def expected_values(model, tokenizer, head):
+    for prompt, response in PAIRS:
+        text = f"<s>u:{prompt}</s><s>a:{response}</s>"
+        ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            last = model(input_ids=ids, output_hidden_states=True).hidden_states[-1][0, -1]
+        yield float(last @ head["v_head.summary.weight"][0] + head["v_head.summary.bias"][0])
+
+
+def test_adapter_with_value_head(tmp_path, base):
+    parts = adapter(base, tmp_path / "rm")
+    found = scores(load_reward(str(tmp_path / "rm")))
+    assert found == pytest.approx(list(expected_values(*parts)), abs=1e-4)
+    plain = transformers.AutoModelForCausalLM.from_pretrained(base)
+    assert found != pytest.approx(list(expected_values(plain, *parts[1:])), abs=1e-2)
+
+
+def test_whole_weights_with_value_head(tmp_path, base):
+    head = value_head()
+    save_file(head, base / "value_head.safetensors", metadata={"format": "pt"})
+    tokenizer = tiny.byte_tokenizer()
+    tokenizer.chat_template = CHAT
+    tokenizer.save_pretrained(base)
+    model = transformers.AutoModelForCausalLM.from_pretrained(base)
+    found = scores(load_reward(str(base)))
+    assert found == pytest.approx(list(expected_values(model, tokenizer, head)), abs=1e-4)
+
+
+def test_adapters_that_are_not_whole(tmp_path, base):
+    adapter(base, tmp_path / "rm")
+    told = tmp_path / "rm" / "adapter_config.json"
+    config = json.loads(told.read_text())
+    told.write_text(json.dumps({**config, "base_model_name_or_path": "gone"}))
+    with pytest.raises(ModelError, match="base model of adapter 'rm' is not to be had"):
+        load_reward(str(tmp_path / "rm"))
+    told.write_text(json.dumps(config))
+    save_file(value_head(16), tmp_path / "rm" / "value_head.safetensors")
+    with pytest.raises(ModelError, match="made for 16 numbers a token, its base gives 32"):
+        load_reward(str(tmp_path / "rm")).prepare()
+    (tmp_path / "rm" / "value_head.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"holds no value_head\.safetensors"):
+        load_reward(str(tmp_path / "rm"))
+
+
+def test_what_does_not_fit_is_cut_from_the_prompt_first():
+    lead, rest = list(range(10)), list(range(100, 106))
+    assert fitted(lead, rest, 20) == lead + rest
+    assert fitted(lead, rest, 12) == lead[:6] + rest
+    assert fitted(lead, rest, 8) == lead[:4] + [100, 101, 102, 105]
+    assert fitted([1], rest, 4) == [1, 100, 101, 105]
