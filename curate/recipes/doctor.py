@@ -91,7 +91,7 @@ def cutoff_of(
     allowed = ("auto", "own", *TEMPLATES)
     if template not in allowed:
         raise UsageError(
-            f"--template {template}: allowed are {', '.join(allowed)}; others of LLaMA-Factory's are "
+            f"--template {template}: allowed are {', '.join(allowed)}; LLaMA-Factory's others are "
             f"not measured.{did_you_mean(template, allowed)}"
         )
     files = resolve(model, trust_remote_code)
