@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from curate.recipes.doctor import doctor
     from curate.selection import Selection, emit
 
-__all__ = ["Row", "Rows", "Selection", "dedup", "doctor", "emit", "ifd", "read"]
+__all__ = ["Row", "Rows", "Selection", "dedup", "doctor", "emit", "ifd", "read", "select"]
 
 _HOME = {
     "read": "curate.data.read",
@@ -125,6 +125,32 @@ def mix(domain: Any = (), general: Any = (), ratio: str = "1:5", **options: Any)
                 f"Allowed are domain, general, ratio, {', '.join(allowed)}"
             )
     return recipe.one(recipe.mix(recipe.mixture_of(domain, general, ratio, **options)))
+
+
+def select(rows: Rows, scores: Sequence[str | Path] = (), **options: Any) -> Selection:
+    """Choose rows at random, by a recipe, or by scores of earlier runs.
+
+    Args:
+        rows: From read().
+        scores: NAME.scores.parquet of earlier runs over these rows.
+        **options: Fields of `curate.recipes.select.Params`: recipe, keep, by, where, seed.
+
+    Raises:
+        UsageError: An option that is unknown or does not fit.
+
+    Example:
+        >>> curate.select(rows, ["data/huatuo_ifd.scores.parquet"], by="ifd", keep="10%")
+    """
+    from curate.errors import UsageError, did_you_mean
+    from curate.recipes import select as recipe
+
+    for option in options:
+        if option not in recipe.OPTIONS:
+            raise UsageError(
+                f"select has no option {option!r}.{did_you_mean(option, recipe.OPTIONS)} "
+                f"Allowed are scores, {', '.join(recipe.OPTIONS)}"
+            )
+    return recipe.select(rows, recipe.Params(**options), scores)
 
 
 def __getattr__(name: str) -> Any:

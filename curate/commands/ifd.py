@@ -20,6 +20,8 @@ from curate.commands.options import (
     Show,
     TrustRemoteCode,
     Verbose,
+    WithControl,
+    check_targets,
     emit_and_show,
     inputs,
     read_inputs,
@@ -59,6 +61,7 @@ def ifd(
     brief_experience: Annotated[
         bool, typer.Option("--brief-experience", help="Comes with training.")
     ] = False,
+    with_control: WithControl = False,
     format: Format = None,  # noqa: A002 - the option's name
     fill: Fill = None,
     output: Output = Path("data"),
@@ -77,7 +80,7 @@ def ifd(
 
     Example: curate ifd --input huatuo.json --keep 10%
     """
-    from curate.data.emit import check_target, default_name
+    from curate.data.emit import default_name
     from curate.models.quiet import set_verbose
     from curate.recipes import ifd as recipe
 
@@ -92,6 +95,7 @@ def ifd(
         model, keep, form, template, max_length, dtype, keep_above_one, seed, trust_remote_code
     )
     called = name or default_name(paths[0], recipe.NAME)
-    check_target(output, called, recipe.NAME, overwrite)
+    check_targets(output, called, recipe.NAME, overwrite, with_control)
     rows = read_inputs(input, more, format, fill)
-    emit_and_show(recipe.ifd(rows, params), output, called, overwrite, show, as_json)
+    found = recipe.ifd(rows, params)
+    emit_and_show(found, output, called, overwrite, show, as_json, with_control)

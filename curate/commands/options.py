@@ -51,6 +51,14 @@ TrustRemoteCode = Annotated[
 ]
 
 
+WithControl = Annotated[
+    bool,
+    typer.Option(
+        "--with-control", help="Write a random set of the same size, too, as NAME_random."
+    ),
+]
+
+
 def inputs(
     input_: list[Path] | None, more: list[Path] | None, fill: list[str] | None = None
 ) -> list[Path]:
@@ -148,8 +156,35 @@ def plain(value: Any) -> dict[str, Any]:
     return {key: str(each) if isinstance(each, Path) else each for key, each in pairs}
 
 
+def check_targets(
+    output: Path, name: str, recipe: str, overwrite: bool, with_control: bool
+) -> None:
+    """Refuse what could not be written, before hours are spent on it; the control's name, too.
+
+    Args:
+        output: Folder.
+        name: Of the data set.
+        recipe: That will make it.
+        overwrite: Replace another's data set of that name.
+        with_control: Whether a random set of the same size is written beside it.
+    """
+    from curate.data.emit import check_target
+
+    check_target(output, name, recipe, overwrite)
+    if with_control:
+        from curate.recipes import control
+
+        check_target(output, name + control.ENDING, control.NAME, overwrite)
+
+
 def emit_and_show(
-    selection: Selection, output: Path, name: str, overwrite: bool, show: int, as_json: bool
+    selection: Selection,
+    output: Path,
+    name: str,
+    overwrite: bool,
+    show: int,
+    as_json: bool,
+    control: bool | None = None,
 ) -> None:
     """Write a selection, then show what was kept and dropped, and where it lies.
 
@@ -160,6 +195,8 @@ def emit_and_show(
         overwrite: Replace another's data set of that name.
         show: Kept rows to print.
         as_json: End stdout with one JSON object; tables go to stderr then.
+        control: None for a choice that no random one compares with; else the mean score of a
+            random choice is shown, and with True that choice is written, too.
     """
     from curate.selection import emit
 
@@ -170,10 +207,35 @@ def emit_and_show(
         best = selection.top(show).drop(columns=["id", "source"])
         console.show_table(list(best.itertuples(index=False)), list(best.columns), table_goes)
     console.counts_table(counts, table_goes)
+    result = {"name": name, **counts, "files": [str(file) for file in files]}
+    if control is not None:
+        result["control"] = _compare(selection, output, name, overwrite, control)
     for note in selection.notes:
         console.say(f"note: {note}")
     console.say(f"'{name}' is registered for LLaMA-Factory in {output}: {files[0].name}")
     console.say(f"scores of every row: {files[1]}; counts and parameters: {files[-1]}")
     if as_json:
-        result = {"name": name, **counts, "files": [str(file) for file in files]}
         typer.echo(json.dumps(result, ensure_ascii=False))
+
+
+def _compare(
+    selection: Selection, output: Path, name: str, overwrite: bool, write: bool
+) -> dict[str, Any]:
+    """Say the mean score beside that of a random choice of the same size; write that, if asked."""
+    from curate.recipes import control
+    from curate.selection import emit
+
+    drawn = control.control(selection)
+    own, other = control.mean_score(selection), control.mean_score(drawn)
+    rows = drawn.params.keep
+    console.say(
+        f"mean {selection.ranked_by} of the {rows:,} kept rows: {own:.4f}; of {rows:,} random "
+        f"rows: {other:.4f}"
+    )
+    result: dict[str, Any] = {"score": selection.ranked_by, "mean": own, "random_mean": other}
+    if write:
+        called = name + control.ENDING
+        files = emit(drawn, output, called, overwrite)
+        console.say(f"'{called}', the random control, is registered too: {files[0].name}")
+        result |= {"name": called, "files": [str(file) for file in files]}
+    return result

@@ -1,0 +1,88 @@
+"""`curate select`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from curate.commands.options import (
+    AsJson,
+    Fill,
+    Format,
+    Input,
+    More,
+    Name,
+    Output,
+    Overwrite,
+    Seed,
+    Show,
+    WithControl,
+    check_targets,
+    emit_and_show,
+    inputs,
+    read_inputs,
+)
+
+
+def select(
+    input: Input = None,  # noqa: A002 - the option's name
+    more: More = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="random", help="How to choose; or --by.")
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(help="Share of all rows, or number.", show_default="10%", metavar="10%|N"),
+    ] = None,
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="F…",
+            help="NAME.scores.parquet of earlier runs over these rows, for --by and --where.",
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="EXPRESSION", help="Keep the highest, such as ifd or 2*reward-ifd."),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONDITION", help="Choose only among rows where it holds, such as reward > 0."
+        ),
+    ] = None,
+    with_control: WithControl = False,
+    format: Format = None,  # noqa: A002 - the option's name
+    fill: Fill = None,
+    output: Output = Path("data"),
+    name: Name = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    show: Show = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Choose by scores of earlier runs, or at random.
+
+    Scores files are joined to the rows by id. A column that two of them have is written
+    FILE.column, FILE without .scores.parquet. `status` is ok where all files say so.
+
+    Example: curate select --input huatuo.json --scores data/huatuo_ifd.scores.parquet
+    --by ifd --where "response_tokens > 20 and status == 'ok'" --keep 10%
+    """
+    from curate.data.emit import default_name
+    from curate.errors import UsageError
+    from curate.recipes import select as made_by
+
+    paths = inputs(input, more, fill)
+    params = made_by.Params(recipe, keep, by, where, seed)
+    if with_control and recipe == made_by.RANDOM:
+        raise UsageError("--with-control: a random choice is a control itself; leave it out")
+    made = recipe or made_by.NAME
+    called = name or default_name(paths[0], made)
+    check_targets(output, called, made, overwrite, with_control)
+    rows = read_inputs(input, more, format, fill)
+    found = made_by.select(rows, params, scores or ())
+    control = None if recipe == made_by.RANDOM else with_control
+    emit_and_show(found, output, called, overwrite, show, as_json, control)

@@ -1,0 +1,222 @@
+"""Choose by scores that are there already, by chance, or by a recipe that needs little more.
+
+`random` is the control; `superfilter` and `deita` are published methods, in files of their own;
+without a recipe, `by` ranks by columns of scores files and `where` says what may be chosen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.data.expression import SHORT, Expression, parse_expression
+from curate.data.manifest import sha256_of
+from curate.data.rows import Rows
+from curate.data.score_files import Joined
+from curate.errors import UsageError, did_you_mean
+from curate.scorers.contract import OK, Scores
+from curate.selection import Selection
+from curate.selectors import top_k
+from curate.selectors.budget import DEFAULT, budget, parse_keep
+from curate.selectors.choice import Choice, scored
+
+NAME = "select"
+RANDOM = "random"
+RECIPES = (RANDOM,)
+SCORE, DRAW = "score", "draw"
+# Every scores file has these of its own run.
+OWN = ("source", "status", "kept", "reason")
+WHERE = "where"
+OPTIONS = ("recipe", "keep", "by", "where", "seed")
+
+
+@dataclass(frozen=True)
+class Params:
+    """How to choose.
+
+    Attributes:
+        recipe: One of RECIPES; None to choose by `by` alone.
+        keep: `10%` of all rows, or a number of rows; None is 10 %, but at least one row.
+        by: Expression over columns of the scores files; the highest are chosen.
+        where: Condition over the same columns; other rows are left out.
+        seed: Of what is drawn.
+        scores: Names and sha256 of the scores files; filled in by select().
+    """
+
+    recipe: str | None = None
+    keep: str | int | None = None
+    by: str | None = None
+    where: str | None = None
+    seed: int = 0
+    scores: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what no data could make right."""
+        if self.recipe is not None and self.recipe not in RECIPES:
+            hint = did_you_mean(self.recipe, RECIPES)
+            raise UsageError(f"--recipe {self.recipe}: allowed are {', '.join(RECIPES)}.{hint}")
+        if self.recipe is None and self.by is None:
+            raise UsageError(
+                f"nothing to choose by: give --recipe {'|'.join(RECIPES)}, or --by COLUMN with "
+                "--scores FILE"
+            )
+        if self.recipe == RANDOM and self.by is not None:
+            raise UsageError("--by: a random choice goes by nothing; leave --by or --recipe out")
+        if self.keep is not None:
+            parse_keep(self.keep)
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed}: allowed are 0 and above")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the scores files say about the rows.
+
+    Attributes:
+        status: (n,) `ok`, or why a row cannot be chosen.
+        values: (n,) of `by`; None without.
+        allowed: (n,) of `where`.
+        columns: What the expressions name, (n,) each, for the new scores file.
+        name: The score's column: the one that `by` names, or `score` where it is worked out.
+    """
+
+    status: NDArray[np.object_]
+    values: NDArray[np.float64] | None
+    allowed: NDArray[np.bool_]
+    columns: dict[str, NDArray[Any]]
+    name: str = SCORE
+
+    def scores(self, **more: NDArray[Any]) -> Scores:
+        """Return status and columns for the new scores file.
+
+        Args:
+            **more: Columns beside those of the expressions.
+        """
+        own = {} if self.values is None else {self.name: self.values}
+        columns = {**self.columns, **own, **more}
+        return Scores(self.status, {name: pa.array(each) for name, each in columns.items()})
+
+    def choice(self) -> Choice:
+        """Return the choice of all rows that have a score and that `where` lets through."""
+        return scored(self.status).without(~self.allowed, WHERE)
+
+
+def select(rows: Rows, params: Params, scores: Sequence[str | Path] = ()) -> Selection:
+    """Choose rows by chance, by a recipe, or by scores of earlier runs.
+
+    Args:
+        rows: To choose from.
+        params: See Params.
+        scores: NAME.scores.parquet of earlier runs over these rows, joined by id.
+
+    Raises:
+        UsageError: A parameter that does not fit the others, or an expression that is none.
+        DataError: A scores file cannot be read or is of other rows.
+
+    Example:
+        >>> params = Params(by="ifd", where="reward > 0 and status == 'ok'", keep="10%")
+        >>> select(curate.read("huatuo.json"), params, ["data/huatuo_ifd.scores.parquet"])
+    """
+    started = time.monotonic()
+    wanted = budget(params.keep, len(rows))
+    paths = [Path(each) for each in scores]
+    by = None if params.by is None else parse_expression(params.by, "--by")
+    where = None if params.where is None else parse_expression(params.where, "--where")
+    given = read_scores(rows, paths, by, where)
+    if params.recipe == RANDOM:
+        found = _drawn(rows, params, given, wanted)
+    else:
+        found = _highest(rows, params, given, wanted)
+    signed = tuple(f"{path.name} {sha256_of(path)}" for path in paths)
+    used = replace(params, keep=params.keep or DEFAULT, scores=signed)
+    notes = (*found.notes, *_about_budget(found.choice, wanted))
+    return replace(found, params=used, notes=notes, seconds=time.monotonic() - started)
+
+
+def read_scores(
+    rows: Rows, paths: Sequence[Path], by: Expression | None, where: Expression | None
+) -> Given:
+    """Return what the scores files say of the rows.
+
+    Args:
+        rows: To choose from.
+        paths: Of the files.
+        by: Gives the score.
+        where: Says what may be chosen.
+
+    Raises:
+        UsageError: An expression without files, or that does not fit their columns.
+        DataError: A file cannot be read or is of other rows.
+    """
+    flawed = np.array([row.flaw or OK for row in rows], dtype=object)
+    expressions = [each for each in (by, where) if each is not None]
+    if expressions and not paths:
+        first = expressions[0]
+        raise UsageError(
+            f"{first.option} {first.text}: give --scores FILE too, the NAME.scores.parquet of one "
+            "or more earlier runs over these rows"
+        )
+    everything = np.ones(len(rows), dtype=bool)
+    if not expressions:
+        return Given(flawed, None, everything, {})
+    joined = Joined(paths, rows.ids)
+    found = {each.option: joined.columns(each) for each in expressions}
+    allowed = where.truths(found[where.option], len(rows)) if where else everything
+    named = {name: each for columns in found.values() for name, each in columns.items()}
+    columns = {SHORT.get(name, name): each for name, each in named.items() if name not in OWN}
+    if by is None:
+        return Given(flawed, None, allowed, columns)
+    values = by.numbers(found[by.option], len(rows))
+    said = joined.status()
+    # A status says why there is no score; where there is one, another file's status is --where's.
+    status = np.where(np.isfinite(values), OK, np.where(said == OK, "non_finite", said))
+    values = np.where(status == OK, values, np.nan)
+    name = SHORT.get(by.text, by.text)
+    return Given(
+        status.astype(object), values, allowed, columns, name if name in columns else SCORE
+    )
+
+
+def _highest(rows: Rows, params: Params, given: Given, wanted: int) -> Selection:
+    assert given.values is not None  # Params asks for --by where there is no recipe
+    choice = top_k.select(given.choice(), given.values, rows.ids, top_k.Params(wanted))
+    return Selection(NAME, params, rows, given.scores(), choice, given.name, {})
+
+
+def _drawn(rows: Rows, params: Params, given: Given, wanted: int) -> Selection:
+    draw = draws(given.choice(), rows.ids, params.seed)
+    reason = top_k.Params(wanted, "not_drawn")
+    choice = top_k.select(given.choice(), draw, rows.ids, reason)
+    return Selection(RANDOM, params, rows, given.scores(draw=draw), choice, DRAW, {})
+
+
+def draws(choice: Choice, ids: NDArray[np.object_], seed: int) -> NDArray[np.float64]:
+    """Return when each row is drawn, 1 for the first and falling to above 0; NaN for no chance.
+
+    The k highest are the rows that `curate.selectors.random` draws with that seed.
+
+    Args:
+        choice: What may be drawn.
+        ids: (n,) of the rows: their order decides nothing.
+        seed: Of the draw.
+    """
+    places = np.flatnonzero(choice.kept)
+    ordered = places[np.argsort(ids[places].astype(str), kind="stable")]
+    drawn = ordered[np.random.default_rng(seed).permutation(len(ordered))]
+    values = np.full(len(ids), np.nan)
+    values[drawn] = 1 - np.arange(len(drawn)) / max(1, len(drawn))
+    return values
+
+
+def _about_budget(choice: Choice, wanted: int) -> list[str]:
+    kept = int(choice.kept.sum())
+    if kept >= wanted:
+        return []
+    return [f"{wanted:,} rows were asked for and only {kept:,} can be chosen"]

@@ -1,0 +1,208 @@
+"""`curate select` by scores and at random, and the random control."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import curate
+from curate.data.read import read
+from curate.errors import DataError, UsageError
+from curate.recipes.control import control, mean_score
+from curate.recipes.select import Params, draws, select
+from curate.selectors import random
+from curate.selectors.choice import Choice
+
+NAN = float("nan")
+
+
+def kept(selection):
+    return np.flatnonzero(selection.choice.kept).tolist()
+
+
+def test_the_highest_of_those_allowed_by_hand(rows_file, scores_file):
+    path = rows_file(5)
+    ifd = scores_file(path, "ifd", ifd_loss=[0.9, 0.8, 0.7, 0.6, NAN], status=[*["ok"] * 4, "long"])
+    reward = scores_file(path, "rm", [4, 2, 1, 0], reward=[-1.0, 2.0, 3.0, 9.0, 4.0])
+    found = select(
+        read(path), Params(by="ifd", where="reward > 0 and status == 'ok'", keep=1), [ifd, reward]
+    )
+    # Row 0 has a reward below 0, row 3 none at all, row 4 no IFD; of 1 and 2 the first is higher.
+    assert found.choice.reason.tolist() == ["where", "", "below_cut", "where", "long"]
+    assert found.ranked_by == "ifd_loss"
+    assert list(found.scored.columns) == ["ifd_loss", "reward"]
+    assert found.scored.status.tolist() == ["ok"] * 4 + ["long"]
+    assert found.params.scores[0].startswith("ifd.scores.parquet ")
+
+
+def test_a_score_that_is_worked_out(rows_file, scores_file):
+    path = rows_file(3)
+    file = scores_file(path, a=[1.0, 2.0, 0.0], b=[5.0, 1.0, 3.0])
+    found = select(read(path), Params(by="a * b / a", keep=2), [file])
+    assert kept(found) == [0, 1]
+    assert found.choice.reason[2] == "non_finite"  # 0 / 0
+    assert found.scored.values("score")[:2].tolist() == [5.0, 1.0]
+    assert set(found.scored.columns) == {"a", "b", "score"}
+    assert found.notes == ()
+
+
+def test_rows_that_are_not_in_the_file_have_no_score(rows_file, scores_file):
+    path = rows_file(3)
+    file = scores_file(path, take=[2, 0], a=[1.0, 2.0, 3.0])
+    found = select(read(path), Params(by="a", keep=3), [file])
+    assert found.choice.reason.tolist() == ["", "no_score", ""]
+    assert found.notes == ("3 rows were asked for and only 2 can be chosen",)
+
+
+def test_two_files_that_say_different_things_are_told_apart(rows_file, scores_file):
+    path = rows_file(2)
+    files = [scores_file(path, "x", a=[1.0, 2.0]), scores_file(path, "y", a=[2.0, 1.0])]
+    rows = read(path)
+    with pytest.raises(UsageError, match=r"say different things in 'a'; write x\.a or y\.a"):
+        select(rows, Params(by="a", keep=1), files)
+    assert kept(select(rows, Params(by="y.a", keep=1), files)) == [0]
+    assert kept(select(rows, Params(by="x.a", keep=1), files)) == [1]
+    with pytest.raises(UsageError, match="no scores file is called 'z'"):
+        select(rows, Params(by="z.a", keep=1), files)
+    same = scores_file(path, "z", a=[1.0, 2.0])
+    assert kept(select(rows, Params(by="a", keep=1), [files[0], same])) == [1]
+
+
+def test_scores_files_that_are_none(rows_file, scores_file, tmp_path):
+    path = rows_file(2)
+    rows = read(path)
+    (tmp_path / "bad.parquet").write_text("no parquet")
+    pq.write_table(pa.table({"a": [1.0]}), tmp_path / "plain.parquet")
+    other = scores_file(rows_file(3, "o.json"), "o", take=[2], a=[1.0, 2.0, 3.0])
+    for file, message in (
+        (tmp_path / "none", "no scores file"),
+        (tmp_path / "bad.parquet", "no parquet file that can be read"),
+        (tmp_path / "plain.parquet", "has no column id"),
+        (other, "it is of other rows"),
+    ):
+        with pytest.raises(DataError, match=message):
+            select(rows, Params(by="a"), [file])
+    with pytest.raises(UsageError, match=r"no column 'ifd' in run.*Did you mean 'ifd_ppl'\?"):
+        select(rows, Params(by="ifd"), [scores_file(path, ifd_ppl=[1.0, 2.0])])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_random_is_the_selectors_draw_and_knows_no_order(rows_file, tmp_path, seed):
+    path = rows_file(30, extra=[{"instruction": "no answer", "output": ""}])
+    rows = read(path)
+    found = select(rows, Params("random", keep=6, seed=seed))
+    everything = Choice(np.array([row.flaw for row in rows], dtype=object))
+    plain = random.select(everything, np.zeros(31), rows.ids, random.Params(6, seed))
+    assert found.choice.reason.tolist() == plain.reason.tolist()
+    turned = tmp_path / "turned.json"
+    turned.write_text(json.dumps(json.loads(path.read_text())[::-1]))
+    again = select(read(turned), Params("random", keep=6, seed=seed))
+    chosen = [sorted(one.rows.ids[one.choice.kept]) for one in (found, again)]
+    assert chosen[0] == chosen[1]
+    assert len(chosen[0]) == 6
+    assert found.choice.reason[30] == "empty_response"
+    assert np.isnan(found.scored.values("draw")[30])
+
+
+def test_seeds_draw_other_rows(rows_file):
+    rows = read(rows_file(30))
+    drawn = [kept(select(rows, Params("random", keep=6, seed=seed))) for seed in range(3)]
+    assert drawn[0] != drawn[1] != drawn[2]
+
+
+def test_draws_fall_from_one():
+    ids = np.array(["b", "a", "c", "d"], dtype=object)
+    found = draws(Choice(np.array(["", "", "x", ""], dtype=object)), ids, 0)
+    assert np.isnan(found).tolist() == [False, False, True, False]
+    assert sorted(found[[0, 1, 3]].round(3)) == [0.333, 0.667, 1.0]
+
+
+def test_the_control_has_the_size_and_comes_from_rows_with_a_score(rows_file, scores_file):
+    path = rows_file(40)
+    values = [*np.linspace(0, 1, 30), *[NAN] * 10]
+    chosen = select(read(path), Params(by="a", keep=9), [scores_file(path, a=values)])
+    drawn = control(chosen)
+    assert drawn.choice.kept.sum() == 9
+    assert max(kept(drawn)) < 30
+    assert mean_score(chosen) == pytest.approx(np.mean(values[21:30]))
+    assert mean_score(drawn) == pytest.approx(np.mean([values[at] for at in kept(drawn)]))
+    assert mean_score(drawn) < mean_score(chosen)
+    assert kept(control(chosen)) == kept(drawn)
+    assert drawn.manifest()["params"] == {"of": "select", "keep": 9, "seed": 0}
+
+
+def test_the_command_with_its_control(call, rows_file, scores_file, tmp_path):
+    path, out = rows_file(20), tmp_path / "out"
+    run = scores_file(path, ifd_loss=np.arange(20) / 20, reward=[1.0] * 20)
+    given = ("select", path, "--scores", run, "--by", "ifd", "--where", "reward > 0")
+    answer = call(*given, "--keep", "10%", "--output", out, "--with-control", "--json")
+    assert answer.code == 0, answer.err
+    told = json.loads(answer.out.splitlines()[-1])
+    assert (told["name"], told["kept"]) == ("rows_select", 2)
+    assert told["control"]["name"] == "rows_select_random"
+    assert told["control"]["mean"] == pytest.approx(0.925)
+    assert "mean ifd_loss of the 2 kept rows: 0.9250; of 2 random rows: " in answer.err
+    assert len(read(out / "rows_select_random.jsonl")) == 2
+    assert {"rows_select", "rows_select_random"} <= set(
+        json.loads((out / "dataset_info.json").read_text())
+    )
+    table = pq.read_table(out / "rows_select.scores.parquet")
+    assert table.column_names[6:] == ["ifd_loss", "reward"]
+    again = call(*given, "--keep", "10%", "--output", tmp_path / "b", "--with-control")
+    assert again.code == 0
+    for name in ("rows_select", "rows_select_random"):
+        for end in ("jsonl", "scores.parquet"):
+            one, other = (folder / f"{name}.{end}" for folder in (out, tmp_path / "b"))
+            assert one.read_bytes() == other.read_bytes()
+
+
+def test_without_control_nothing_is_written_for_it(call, rows_file, tmp_path):
+    answer = call("select", rows_file(20), "--recipe", "random", "--output", tmp_path / "out")
+    assert answer.code == 0, answer.err
+    assert "random rows" not in answer.err
+    assert not list((tmp_path / "out").glob("*_random_random*"))
+    assert len(read(tmp_path / "out" / "rows_random.jsonl")) == 2
+
+
+def test_the_controls_name_is_refused_before_anything_runs(call, rows_file, scores_file, tmp_path):
+    path, out = rows_file(5), tmp_path / "out"
+    out.mkdir()
+    (out / "x_random.jsonl").write_text("mine")
+    run = scores_file(path, a=[1.0] * 5)
+    given = ("select", path, "--scores", run, "--by", "a", "--output", out, "--name", "x")
+    call.refused("x_random", *given, "--with-control")
+    assert (out / "x_random.jsonl").read_text() == "mine"
+    assert not (out / "x.jsonl").exists()
+
+
+def test_wrong_use(call, rows_file, scores_file, tmp_path):
+    path = rows_file(5)
+    run = scores_file(path, a=[1.0] * 5)
+    own = ("select", path, "--output", tmp_path / "o")
+    call.refused("nothing to choose by: give --recipe random", *own)
+    call.refused(r"--recipe rndom: .*Did you mean 'random'\?", *own, "--recipe", "rndom")
+    call.refused("--by a: give --scores FILE", *own, "--by", "a")
+    call.refused("goes by nothing", *own, "--recipe", "random", "--by", "a", "--scores", run)
+    call.refused("is a control itself", *own, "--recipe", "random", "--with-control")
+    call.refused("--keep 6: there are only 5 rows", *own, "--recipe", "random", "--keep", 6)
+    call.refused("--seed -1: allowed are 0", *own, "--recipe", "random", "--seed", "-1")
+    call.refused(
+        "no row is left to write: of 5 rows read, 5 where",
+        *own, "--by", "a", "--where", "a > 1", "--scores", run,
+    )  # fmt: skip
+    call.refused(
+        r"--where: no column 'A' in run.scores.parquet.*There are status, a",
+        *own, "--by", "a", "--where", "A > 1", "--scores", run,
+    )  # fmt: skip
+
+
+def test_in_python(rows_file, scores_file):
+    path = rows_file(5)
+    rows = curate.read(path)
+    run = scores_file(path, a=[1.0, 5.0, 2.0, 3.0, 4.0])
+    assert kept(curate.select(rows, [run], by="a", keep=2)) == [1, 4]
+    assert len(kept(curate.select(rows, recipe="random", keep="40%"))) == 2
+    with pytest.raises(UsageError, match=r"no option 'kep'. Did you mean 'keep'\?"):
+        curate.select(rows, recipe="random", kep=2)
