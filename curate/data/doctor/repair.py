@@ -89,7 +89,10 @@ def repair(subject: Subject, folder: Path, name: str, overwrite: bool = False) -
         media.update(each for each in ("images", "videos", "audios") if each in shape.columns)
     if not written:
         reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in dropped.items())
-        raise DataError(f"{subject.name}: no row can be repaired ({reasons}); nothing was written")
+        raise DataError(
+            f"{subject.name}: no row can be repaired ({reasons}); nothing was written"
+            + ("; fill them in with --fill" if "unfilled_placeholder" in dropped else "")
+        )
     target = canonical_shape(kind, frozenset(media))
 
     def values() -> Iterator[dict[str, Any]]:
