@@ -3,13 +3,14 @@
 # make quick   tests that need no model, in seconds
 # make lint    ruff and mypy
 # make bench   speed and memory of scoring, as ratios to a naive loop (half an hour, quiet machine)
+# make ranker  train the bundled ranker from public pairs: make ranker PAIRS_DIR=folder of them
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test quick lint bench clean
+.PHONY: demo test quick lint bench ranker clean
 
 demo: $(READY)
 	$(BIN)/curate ifd --input mixtures/samples/huatuo.json --output data --show 12
@@ -29,6 +30,13 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks.ifd_speed
 	$(BIN)/python -m tests.benchmarks.ifd_memory
+
+PAIRS_DIR ?= ../shared/data
+PAIRS := coachlm_expert_revisions_train.json dpo_zh.jsonl dpo_zh_demo.json dpo_en_demo.json
+
+ranker: $(READY)
+	$(BIN)/curate ranker train $(PAIRS:%=--pairs $(PAIRS_DIR)/%) --encoder use \
+	  --output curate/models/ranking/pairs
 
 # The constraints pin versions that were seen to work together; without them torch may come as a
 # build for CUDA of several GB. For the same reason llamafactory comes without what it depends on:

@@ -19,7 +19,7 @@ import curate.selectors
 from curate.data.read import read
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
-from curate.scorers import ifd
+from curate.scorers import ifd, reward
 from curate.scorers.contract import OK, Scores
 from curate.selectors import (
     cluster_rank,
@@ -32,6 +32,7 @@ from curate.selectors import (
 )
 from curate.selectors.choice import Choice
 from tests.fake import FakeModel
+from tests.rankers.fake import FakeReward
 
 # What a selector needs beside rows: its parameters, several where they change what it does.
 SELECTORS: dict[str, list[Any]] = {
@@ -64,6 +65,9 @@ BEST_OF_ALL = {"top_k", "threshold"}
 SCORERS: dict[str, Callable[[Rows, Path], Scores]] = {
     "ifd": lambda rows, folder: ifd.score(
         rows, ifd.IFDParams("alpaca", 400), FakeModel(budget=600), LocalEngine(folder), folder
+    ),
+    "reward": lambda rows, folder: reward.score(
+        rows, reward.RewardParams(), FakeReward(), LocalEngine(folder)
     ),
 }
 

@@ -56,12 +56,14 @@ def train(
     set_verbose(verbose)
     params = recipe.TrainParams((*(pairs or ()), *(more or ())), encoder, hold_out, seed)
     card = recipe.train(params, output)
-    _show(card["held_out"], card["dropped"], as_json)
+    _show(card["nested"], card["dropped"], as_json)
     files = [str(output / name) for name in recipe.FILES]
-    console.say(f"held-out prompts; the ranker is then fitted on all pairs: {files[0]}")
+    console.say("every pair judged by a head that had not seen its prompt")
+    console.say(f"the ranker, fitted on all pairs: {files[0]}")
     console.say(f"what it was made of: {files[1]}")
     if as_json:
-        _json({**card["held_out"]["all"], "by_file": card["held_out"], "files": files})
+        judged = card["nested"]
+        _json({**judged["all"], "by_file": judged, "held_out": card["held_out"], "files": files})
 
 
 @app.command("eval")

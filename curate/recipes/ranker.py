@@ -26,7 +26,7 @@ from curate.models.ranking.features import Featuriser, load_features
 from curate.models.ranking.fit import draw_of, interval, length_rule, right
 from curate.models.ranking.gates import GATES, look
 from curate.models.ranking.head import CARD, FORMAT, WEIGHTS, save_head
-from curate.models.ranking.learn import FOLDS, Material, ablation, choose, fit_head, margins
+from curate.models.ranking.learn import FOLDS, Material, ablation, choose, fit_head, margins, nested
 from curate.models.ranking.load import load_reward, trained_on
 from curate.scorers.contract import Engine, Work
 from curate.scorers.reward import score_texts
@@ -157,25 +157,10 @@ def train(params: TrainParams, output: Path) -> dict[str, Any]:
     judged = margins(fit_head(rest, setting), material.part(held))
     judges = [pair for pair, out in zip(found.pairs, held, strict=True) if out]
     card = {
-        "format": FORMAT,
-        "encoder": {
-            "name": features.encoder,
-            "fingerprint": features.fingerprint,
-        },
-        "families": {
-            name: {"numbers": width, "is_format": name == "form"}
-            for name, width in features.families.items()
-        },
-        "gates": list(GATES),
-        "data": {
-            name: {"sha256": sha, "pairs": sum(p.source == name for p in found.pairs)}
-            for name, sha in found.sha256.items()
-        },
-        "dropped": found.dropped,
-        "seed": params.seed,
-        "hold_out": params.hold_out,
+        **_made_of(params, found, features),
         "ridge": setting.ridge,
         "held_out": by_source(judges, judged, params.seed),
+        "nested": by_source(found.pairs, nested(material, params.seed), params.seed),
         "ablation": {
             names: {file: round(value, 4) for file, value in values.items()}
             for names, values in ablation(rest, setting, params.seed).items()
@@ -186,9 +171,28 @@ def train(params: TrainParams, output: Path) -> dict[str, Any]:
     return card
 
 
+def _made_of(params: TrainParams, pairs: Pairs, features: Featuriser) -> dict[str, Any]:
+    sizes = {name: sum(p.source == name for p in pairs.pairs) for name in pairs.sha256}
+    return {
+        "format": FORMAT,
+        "encoder": {"name": features.encoder, "fingerprint": features.fingerprint},
+        "families": {
+            name: {"numbers": width, "is_format": name == "form"}
+            for name, width in features.families.items()
+        },
+        "gates": list(GATES),
+        "data": {n: {"sha256": sha, "pairs": sizes[n]} for n, sha in pairs.sha256.items()},
+        "dropped": pairs.dropped,
+        "seed": params.seed,
+        "hold_out": params.hold_out,
+    }
+
+
 _NOTES = [
     "held_out: prompts that took no part in any choice, judged once, by a head that was fitted "
-    "without them; the head in the file has the same setting and was then fitted on all pairs",
+    "without them; the head in the file has the same ridge and was then fitted on all pairs",
+    f"nested: the same with each of {FOLDS} parts of the prompts held out in turn, so that every "
+    "pair is judged once; the larger sample, and the narrower interval",
     f"ablation: accuracy in {FOLDS}-fold cross-validation over the other prompts, by file, with "
     "each family of features alone and with all; the ridge is chosen anew for each",
     "families marked is_format say how a response is written, not whether it is right: they may "

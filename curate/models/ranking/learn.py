@@ -166,6 +166,25 @@ def cross_validated(material: Material, settings: Sequence[Setting], seed: int) 
     return found
 
 
+def nested(material: Material, seed: int) -> Floats:
+    """Return every pair's margin by a head that never saw its prompt, not even to choose a ridge.
+
+    Each fifth of the prompts is held out in turn; the others choose the ridge and fit the head.
+
+    Args:
+        material: All pairs.
+        seed: Of the fifths, which are those of no other draw.
+    """
+    fifth = (draw_of(material.prompts, seed + 2) * FOLDS).astype(int)
+    found = np.zeros(len(fifth))
+    for each in range(FOLDS):
+        out = fifth == each
+        if out.any() and not out.all():
+            rest = material.part(~out)
+            found[out] = margins(fit_head(rest, choose(rest, seed)), material.part(out))
+    return found
+
+
 def by_file(values: Floats, sources: NDArray[np.str_]) -> dict[str, float]:
     """Return the mean of each file.
 
