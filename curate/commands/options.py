@@ -209,7 +209,7 @@ def emit_and_show(
     console.counts_table(counts, table_goes)
     result = {"name": name, **counts, "files": [str(file) for file in files]}
     if control is not None:
-        result["control"] = _compare(selection, output, name, overwrite, control)
+        result |= _compare(selection, output, name, overwrite, control)
     for note in selection.notes:
         console.say(f"note: {note}")
     console.say(f"'{name}' is registered for LLaMA-Factory in {output}: {files[0].name}")
@@ -229,13 +229,13 @@ def _compare(
     own, other = control.mean_score(selection), control.mean_score(drawn)
     rows = drawn.params.keep
     console.say(
-        f"mean {selection.ranked_by} of the {rows:,} kept rows: {own:.4f}; of {rows:,} random "
-        f"rows: {other:.4f}"
+        f"scores of the {rows:,} kept rows: mean {selection.ranked_by} {own:.4f}; of {rows:,} "
+        f"random rows: {other:.4f}"
     )
-    result: dict[str, Any] = {"score": selection.ranked_by, "mean": own, "random_mean": other}
-    if write:
-        called = name + control.ENDING
-        files = emit(drawn, output, called, overwrite)
-        console.say(f"'{called}', the random control, is registered too: {files[0].name}")
-        result |= {"name": called, "files": [str(file) for file in files]}
-    return result
+    if not write:
+        return {}
+    called = name + control.ENDING
+    files = emit(drawn, output, called, overwrite)
+    console.say(f"'{called}', the random control, is registered too: {files[0].name}")
+    told = {"name": called, "score": selection.ranked_by, "mean": own, "random_mean": other}
+    return {"control": {**told, "files": [str(file) for file in files]}}

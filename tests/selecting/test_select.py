@@ -143,7 +143,7 @@ def test_the_command_with_its_control(call, rows_file, scores_file, tmp_path):
     assert (told["name"], told["kept"]) == ("rows_select", 2)
     assert told["control"]["name"] == "rows_select_random"
     assert told["control"]["mean"] == pytest.approx(0.925)
-    assert "mean ifd_loss of the 2 kept rows: 0.9250; of 2 random rows: " in answer.err
+    assert "scores of the 2 kept rows: mean ifd_loss 0.9250; of 2 random rows: " in answer.err
     assert len(read(out / "rows_select_random.jsonl")) == 2
     assert {"rows_select", "rows_select_random"} <= set(
         json.loads((out / "dataset_info.json").read_text())
