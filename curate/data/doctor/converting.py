@@ -54,6 +54,8 @@ def cell(value: dict[str, Any], key: Any) -> Any:
     Raises:
         Ends: The row has none of that name.
     """
+    if key is None:
+        raise Ends("column_unnamed", "KeyError: None")
     try:
         return value[key]
     except (KeyError, TypeError):

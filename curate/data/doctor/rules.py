@@ -2,42 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from curate.data.doctor.rule import Effect, Ends, Rule
 
-# stops: LLaMA-Factory ends before it trains. dropped: the row is left out, with a warning at best.
-# lost: the row is trained on without something that stands in it, or with something that does not.
-Effect = Literal["stops", "dropped", "lost", "note"]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What a finding means.
-
-    Attributes:
-        effect: What it does.
-        says: What happens, in one sentence.
-        do: What to do about it.
-    """
-
-    effect: Effect
-    says: str
-    do: str
-
-
-class Ends(Exception):
-    """What ends LLaMA-Factory.
-
-    Attributes:
-        rule: Name in RULES.
-        said: What it says itself, or what is wrong in particular.
-    """
-
-    def __init__(self, rule: str, said: str) -> None:
-        super().__init__(rule, said)
-        self.rule, self.said = rule, said
-
-
+__all__ = ["RULES", "Effect", "Ends", "Rule", "rule_named"]
 _FIX = "--fix writes the rows anew"
 _OUT = "write the missing text, or leave the row out (--fix does)"
 
@@ -115,6 +82,11 @@ RULES: dict[str, Rule] = {
         "stops",
         "the entry names a column that the file does not have.",
         "put the file's keys into `columns`",
+    ),
+    "column_unnamed": Rule(
+        "stops",
+        "LLaMA-Factory needs a column that `columns` does not name.",
+        "name chosen, rejected or response there, whichever the rows have",
     ),
     "messages_unnamed": Rule(
         "stops",

@@ -14,6 +14,7 @@ from curate.data.doctor.attributes import Attributes, attributes
 from curate.data.doctor.loading import files_of, loaded
 from curate.data.doctor.rules import Ends
 from curate.data.doctor.usual import usual_entry
+from curate.data.hub_address import is_hub
 from curate.data.read import read
 from curate.data.registry import FILE, entry_for
 from curate.data.rows import Rows
@@ -66,7 +67,13 @@ def of_file(path: Path, fill: Mapping[str, str] = MappingProxyType({})) -> Subje
 
     Raises:
         DataError: There is none, or it is empty.
+        UsageError: It is an address of the hub.
     """
+    if is_hub(path):
+        raise UsageError(
+            f"{path} is on the hub, and only files on this machine are judged; fetch it and give "
+            "--input FILE, or in Python curate.doctor(curate.read('hf://…'))"
+        )
     real = path if path.exists() else find_bundled(path)
     if real is None:
         read(path)  # says what is missing, and what is near
@@ -118,7 +125,7 @@ def of_entry(folder: Path, name: str, fill: Mapping[str, str] = MappingProxyType
     if away:
         raise DataError(
             f"{FILE}, entry '{name}': {away[0]} takes it from elsewhere, and only files on this "
-            "machine are judged; fetch it and give --input FILE (hf://OWNER/NAME will do)"
+            "machine are judged; fetch it and give --input FILE"
         )
     path = _file(folder, name, entry)
     rows, why = _read(path)
