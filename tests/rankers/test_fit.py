@@ -49,6 +49,19 @@ def test_newton_finds_what_gradient_descent_finds():
     assert not np.allclose(found, fit_pairwise(differences, ridge), atol=1e-3)
 
 
+def test_more_features_than_pairs_give_the_same_minimum():
+    draws = np.random.default_rng(5)
+    differences, ridge = draws.normal(size=(4, 9)), draws.uniform(0.5, 4, size=9)
+    given = draws.uniform(0.5, 3, size=4)
+    found = fit_pairwise(differences, ridge, given)
+    expected = naive(differences.tolist(), ridge.tolist(), given.tolist())
+    assert found == pytest.approx(expected, abs=1e-6)
+    twice = np.repeat(differences[:1], 3, axis=0)  # of rank one
+    both = fit_pairwise(twice, ridge), naive(twice.tolist(), ridge.tolist(), [1.0] * 3)
+    assert both[0] == pytest.approx(both[1], abs=1e-6)
+    assert fit_pairwise(np.zeros((2, 3)), np.ones(3)).tolist() == [0.0, 0.0, 0.0]
+
+
 def test_the_gradient_is_zero_there_and_every_step_away_costs():
     draws = np.random.default_rng(0)
     differences, ridge = draws.normal(size=(50, 6)), np.full(6, 0.7)

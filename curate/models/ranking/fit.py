@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 _STEPS = 50
 _CLOSE = 1e-7
+_RANK = 1e-12
 _RESAMPLES = 2000
 
 
@@ -38,6 +39,8 @@ def fit_pairwise(
         >>> fit_pairwise(np.array([[1.0]]), np.array([1.0])).round(4)
         array([0.4011])
     """
+    if len(differences) < differences.shape[1]:
+        return _fit_few(differences, ridge, pair_weights)
     given = np.ones(len(differences)) if pair_weights is None else pair_weights
     weights = np.zeros(differences.shape[1]) if start is None else start
     lowest = loss(differences, ridge, weights, given)
@@ -52,6 +55,19 @@ def fit_pairwise(
         weights, lowest = weights - step, now
         if np.abs(step).max() < _CLOSE:
             break
+    return weights
+
+
+def _fit_few(differences: Floats, ridge: Floats, pair_weights: Floats | None) -> Floats:
+    """Fit in as many dimensions as there are pairs: the minimum lies among their combinations."""
+    scaled = differences / np.sqrt(ridge)
+    values, vectors = np.linalg.eigh(scaled @ scaled.T)
+    kept = values > values.max() * _RANK
+    if not kept.any():
+        return np.zeros(len(ridge))
+    roots = np.sqrt(values[kept])
+    fewer = fit_pairwise(vectors[:, kept] * roots, np.ones(len(roots)), pair_weights)
+    weights: Floats = scaled.T @ (vectors[:, kept] / roots @ fewer) / np.sqrt(ridge)
     return weights
 
 
