@@ -133,7 +133,8 @@ def select(rows: Rows, scores: Sequence[str | Path] = (), **options: Any) -> Sel
     Args:
         rows: From read().
         scores: NAME.scores.parquet of earlier runs over these rows.
-        **options: Fields of `curate.recipes.select.Params`: recipe, keep, by, where, seed.
+        **options: Fields of `curate.recipes.select.Params`: recipe (`random`,
+            `superfilter`, `deita`), keep, by, where, pool, nearest, model, encoder, seed.
 
     Raises:
         UsageError: An option that is unknown or does not fit.

@@ -18,6 +18,8 @@ from curate.commands.options import (
     Overwrite,
     Seed,
     Show,
+    TrustRemoteCode,
+    Verbose,
     WithControl,
     check_targets,
     emit_and_show,
@@ -30,7 +32,7 @@ def select(
     input: Input = None,  # noqa: A002 - the option's name
     more: More = None,
     recipe: Annotated[
-        str | None, typer.Option(metavar="random", help="How to choose; or --by.")
+        str | None, typer.Option(metavar="random|superfilter|deita", help="How to choose; or --by.")
     ] = None,
     keep: Annotated[
         str | None,
@@ -53,6 +55,24 @@ def select(
             metavar="CONDITION", help="Choose only among rows where it holds, such as reward > 0."
         ),
     ] = None,
+    pool: Annotated[
+        str | None,
+        typer.Option(
+            metavar="20%|N", show_default="20%", help="superfilter: so many by score, thinned out."
+        ),
+    ] = None,
+    nearest: Annotated[
+        float, typer.Option(help="deita: skip a row whose cosine to a kept one is above this.")
+    ] = 0.9,
+    model: Annotated[
+        str, typer.Option(help="superfilter without --by: what computes IFD; see `curate models`.")
+    ] = "smollm2",
+    encoder: Annotated[
+        str,
+        typer.Option(
+            help="superfilter, deita: use, a sentence-transformers directory or a hub id."
+        ),
+    ] = "use",
     with_control: WithControl = False,
     format: Format = None,  # noqa: A002 - the option's name
     fill: Fill = None,
@@ -60,10 +80,16 @@ def select(
     name: Name = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
+    trust_remote_code: TrustRemoteCode = False,
     show: Show = 5,
     as_json: AsJson = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Choose by scores of earlier runs, or at random.
+    """Choose by scores of earlier runs, by a recipe, or at random.
+
+    superfilter: of the highest IFD, rows that stand for the others (arXiv 2402.00530). deita:
+    the highest complexity * quality that are near no kept row (arXiv 2312.15685). random: the
+    control.
 
     Scores files are joined to the rows by id. A column that two of them have is written
     FILE.column, FILE without .scores.parquet. `status` is ok where all files say so.
@@ -73,10 +99,14 @@ def select(
     """
     from curate.data.emit import default_name
     from curate.errors import UsageError
+    from curate.models.quiet import set_verbose
     from curate.recipes import select as made_by
 
+    set_verbose(verbose)
     paths = inputs(input, more, fill)
-    params = made_by.Params(recipe, keep, by, where, seed)
+    params = made_by.Params(
+        recipe, keep, by, where, pool, nearest, model, encoder, seed, trust_remote_code
+    )
     if with_control and recipe == made_by.RANDOM:
         raise UsageError("--with-control: a random choice is a control itself; leave it out")
     made = recipe or made_by.NAME

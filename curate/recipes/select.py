@@ -21,20 +21,28 @@ from curate.data.manifest import sha256_of
 from curate.data.rows import Rows
 from curate.data.score_files import Joined
 from curate.errors import UsageError, did_you_mean
+from curate.recipes import ifd, superfilter
+from curate.recipes.scoring import called, embedded, refuse_pairs_and_texts
 from curate.scorers.contract import OK, Scores
 from curate.selection import Selection
-from curate.selectors import top_k
+from curate.selectors import diverse, threshold, top_k
 from curate.selectors.budget import DEFAULT, budget, parse_keep
 from curate.selectors.choice import Choice, scored
 
 NAME = "select"
-RANDOM = "random"
-RECIPES = (RANDOM,)
+RANDOM, DEITA = "random", "deita"
+# DEITA's score (arXiv 2312.15685); both come from a scorer of their own.
+EVOL = "complexity * quality"
+RECIPES = (RANDOM, superfilter.NAME, DEITA)
 SCORE, DRAW = "score", "draw"
+IFD_COLUMNS = ("ifd_loss", "ifd_ppl")
 # Every scores file has these of its own run.
 OWN = ("source", "status", "kept", "reason")
 WHERE = "where"
-OPTIONS = ("recipe", "keep", "by", "where", "seed")
+OPTIONS = (
+    "recipe", "keep", "by", "where", "pool", "nearest", "model", "encoder", "seed",
+    "trust_remote_code",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,12 @@ class Params:
         keep: `10%` of all rows, or a number of rows; None is 10 %, but at least one row.
         by: Expression over columns of the scores files; the highest are chosen.
         where: Condition over the same columns; other rows are left out.
+        pool: Of `superfilter`: rows with the highest scores that are thinned out; None is 20 %.
+        nearest: Of `deita`: a row is skipped if its cosine to a kept one is above this.
+        model: Of `superfilter` without `by`: what computes IFD.
+        encoder: Of `superfilter` and `deita`: what embeds rows.
         seed: Of what is drawn.
+        trust_remote_code: Run Python files that come with the model.
         scores: Names and sha256 of the scores files; filled in by select().
     """
 
@@ -54,7 +67,12 @@ class Params:
     keep: str | int | None = None
     by: str | None = None
     where: str | None = None
+    pool: str | int | None = None
+    nearest: float = 0.9
+    model: str = "smollm2"
+    encoder: str = "use"
     seed: int = 0
+    trust_remote_code: bool = False
     scores: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -71,6 +89,10 @@ class Params:
             raise UsageError("--by: a random choice goes by nothing; leave --by or --recipe out")
         if self.keep is not None:
             parse_keep(self.keep)
+        if self.pool is not None and self.recipe != superfilter.NAME:
+            raise UsageError(f"--pool {self.pool}: only --recipe {superfilter.NAME} has a pool")
+        if not -1 <= self.nearest <= 1:
+            raise UsageError(f"--nearest {self.nearest:g}: allowed is a cosine, -1 to 1")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: allowed are 0 and above")
 
@@ -127,15 +149,32 @@ def select(rows: Rows, params: Params, scores: Sequence[str | Path] = ()) -> Sel
     started = time.monotonic()
     wanted = budget(params.keep, len(rows))
     paths = [Path(each) for each in scores]
-    by = None if params.by is None else parse_expression(params.by, "--by")
+    formula = EVOL if params.recipe == DEITA and params.by is None else params.by
+    if params.recipe == DEITA and not paths:
+        raise UsageError(
+            f"--recipe {DEITA} chooses by {formula}: give --scores FILE with the columns that are "
+            "named there, or other columns with --by"
+        )
+    by = None if formula is None else parse_expression(formula, "--by")
     where = None if params.where is None else parse_expression(params.where, "--where")
     given = read_scores(rows, paths, by, where)
     if params.recipe == RANDOM:
         found = _drawn(rows, params, given, wanted)
+    elif params.recipe == superfilter.NAME:
+        found = _superfiltered(rows, params, given, wanted)
+    elif params.recipe == DEITA:
+        found = _evolved(rows, params, given, wanted)
     else:
         found = _highest(rows, params, given, wanted)
     signed = tuple(f"{path.name} {sha256_of(path)}" for path in paths)
-    used = replace(params, keep=params.keep or DEFAULT, scores=signed)
+    used = replace(
+        params,
+        keep=params.keep or DEFAULT,
+        by=formula,
+        model=called(params.model),
+        encoder=called(params.encoder),
+        scores=signed,
+    )
     notes = (*found.notes, *_about_budget(found.choice, wanted))
     return replace(found, params=used, notes=notes, seconds=time.monotonic() - started)
 
@@ -195,6 +234,40 @@ def _drawn(rows: Rows, params: Params, given: Given, wanted: int) -> Selection:
     reason = top_k.Params(wanted, "not_drawn")
     choice = top_k.select(given.choice(), draw, rows.ids, reason)
     return Selection(RANDOM, params, rows, given.scores(draw=draw), choice, DRAW, {})
+
+
+def _superfiltered(rows: Rows, params: Params, given: Given, wanted: int) -> Selection:
+    """Return the choice of `superfilter`; without `by`, IFD is computed first."""
+    refuse_pairs_and_texts(rows, superfilter.NAME)
+    sizes = superfilter.Params(wanted, superfilter.pool_of(params.pool, wanted, len(rows)))
+    choice, made = given.choice(), given.scores()
+    model: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+    name = given.name
+    if given.values is None:
+        scoring = ifd.Params(params.model, form="ppl", trust_remote_code=params.trust_remote_code)
+        found = ifd.scored_by(rows, scoring)
+        name, model, notes = "ifd_ppl", found.model, found.notes
+        made = replace(found.scores, columns={**made.columns, **found.scores.columns})
+        choice = scored(made.status).without(~given.allowed, WHERE)
+    if name in IFD_COLUMNS:
+        below = threshold.Params(1.0, "below", "ifd_ge_1")
+        choice = threshold.select(choice, made.values(name), rows.ids, below)
+    vectors, encoder = embedded(rows, params.encoder, "row")
+    choice = superfilter.choose(choice, made.values(name), vectors.vectors, rows.ids, sizes)
+    notes = (*notes, *vectors.notes)
+    return Selection(superfilter.NAME, params, rows, made, choice, name, model | encoder, notes)
+
+
+def _evolved(rows: Rows, params: Params, given: Given, wanted: int) -> Selection:
+    """Return DEITA's choice: from the highest score down, without rows near a kept one."""
+    refuse_pairs_and_texts(rows, DEITA)
+    assert given.values is not None  # select() has put in EVOL
+    vectors, encoder = embedded(rows, params.encoder, "row")
+    how = diverse.Params(wanted, params.nearest)
+    choice = diverse.select(given.choice(), given.values, vectors.vectors, rows.ids, how)
+    made = given.scores()
+    return Selection(DEITA, params, rows, made, choice, given.name, encoder, vectors.notes)
 
 
 def draws(choice: Choice, ids: NDArray[np.object_], seed: int) -> NDArray[np.float64]:

@@ -1,0 +1,86 @@
+"""What several recipes ask of models: a vector for every row, a reward for every row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from curate.console import progress
+from curate.data.cache import cache_dir
+from curate.data.rows import Rows
+from curate.engine.local import LocalEngine
+from curate.errors import UsageError
+from curate.models.embedding.load import load_encoder
+from curate.models.ranking.load import load_reward
+from curate.scorers import reward
+from curate.scorers.contract import Scores
+from curate.scorers.embedding import EmbeddingParams, Embeddings, embed
+
+
+def refuse_pairs_and_texts(rows: Rows, what: str) -> None:
+    """Refuse rows that are no prompt with one response.
+
+    Args:
+        rows: As they were read.
+        what: The recipe, as a sentence begins with it.
+
+    Raises:
+        UsageError: They are preference pairs, or texts for pre-training.
+    """
+    kind = ""
+    if rows.shape.ranking:
+        kind = "preference pairs (chosen and rejected)"
+    elif rows.shape.kind == "pretraining":
+        kind = "texts for pre-training, without prompt and response"
+    if kind:
+        raise UsageError(
+            f"these rows are {kind}; {what} scores a response to a prompt. Give instruction data"
+        )
+
+
+def called(name: str) -> str:
+    """Return a model's name without the folder it lies in, which is this machine's business.
+
+    Args:
+        name: A name, a hub id or a directory.
+    """
+    path = Path(name).expanduser()
+    return path.resolve().name if path.is_dir() else name
+
+
+def embedded(rows: Rows, encoder: str, text: str) -> tuple[Embeddings, dict[str, str]]:
+    """Return a vector for every row, and the encoder's name and fingerprint.
+
+    The vectors of all rows are kept in the cache, so another budget or recipe finds them there.
+
+    Args:
+        rows: To embed.
+        encoder: See load_encoder().
+        text: `row` or `instruction`.
+
+    Raises:
+        ModelError: The encoder is not to be had.
+    """
+    model = load_encoder(encoder)
+    engine = LocalEngine(cache_dir() / "journals", progress())
+    found = embed(rows, EmbeddingParams(text), model, engine, cache_dir() / "embeddings")
+    return found, {"encoder": called(encoder), "encoder_fingerprint": model.fingerprint}
+
+
+def rewarded(
+    rows: Rows, ranker: str, encoder: str | None, column: str
+) -> tuple[Scores, dict[str, str]]:
+    """Return the reward of every row, and the model's name and fingerprint.
+
+    Args:
+        rows: To score.
+        ranker: See load_reward().
+        encoder: Where a trained head's encoder lies, if not as its card says.
+        column: Name of the score.
+
+    Raises:
+        ModelError: The model is not to be had.
+    """
+    model = load_reward(ranker, encoder)
+    engine = LocalEngine(cache_dir() / "journals", progress())
+    found = reward.score(rows, reward.RewardParams(column), model, engine)
+    return found, {"name": called(ranker), "fingerprint": model.fingerprint}

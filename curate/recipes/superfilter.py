@@ -1,0 +1,82 @@
+"""Superfiltering with diversity: the rows with the highest IFD, thinned out by facility location.
+
+Source: arXiv 2402.00530, Superfiltering.D: of the 20 % with the highest IFD (ratio of
+perplexities, below 1), 2 % of all rows that stand for the others best. Deviations: the encoder is
+multilingual, and see `curate.selectors.facility_location` for the similarity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import UsageError
+from curate.selectors import facility_location, top_k
+from curate.selectors.budget import budget
+from curate.selectors.choice import Choice
+
+NAME = "superfilter"
+POOL = "20%"
+COVERED = "covered"
+
+
+@dataclass(frozen=True)
+class Params:
+    """How many of how many.
+
+    Attributes:
+        wanted: Rows to keep.
+        pool: Rows with the highest scores that they are chosen from.
+    """
+
+    wanted: int
+    pool: int
+
+
+def pool_of(pool: str | int | None, wanted: int, rows: int) -> int:
+    """Return how many rows the budget is chosen from.
+
+    Args:
+        pool: `20%` of all rows, or a number; None for 20 %, or the budget if that is more.
+        wanted: Rows to keep.
+        rows: How many there are.
+
+    Raises:
+        UsageError: The pool is smaller than the budget, or no number of rows.
+    """
+    if pool is None:
+        return max(wanted, rows // 5)
+    try:
+        size = budget(pool, rows)
+    except UsageError as error:
+        raise UsageError(str(error).replace("--keep", "--pool", 1)) from error
+    if size < wanted:
+        raise UsageError(
+            f"--pool {pool}: that is {size:,} rows, and --keep asks for {wanted:,} of them; give a "
+            "larger pool"
+        )
+    return size
+
+
+def choose(
+    choice: Choice,
+    values: NDArray[np.float64],
+    vectors: NDArray[np.float32],
+    ids: NDArray[np.object_],
+    params: Params,
+) -> Choice:
+    """Return the rows of the pool that stand for the others best.
+
+    Args:
+        choice: What is left to choose from.
+        values: (n,) scores, the higher the better.
+        vectors: (n, d) embeddings.
+        ids: (n,) of the rows.
+        params: Budget and pool.
+    """
+    pool = top_k.select(choice, values, ids, top_k.Params(params.pool))
+    return facility_location.select(
+        pool, vectors, ids, facility_location.Params(params.wanted, reason=COVERED)
+    )

@@ -1,0 +1,167 @@
+"""superfilter and deita: by hand, against naive versions, and on real rows."""
+
+import itertools
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from curate.data.read import read
+from curate.errors import UsageError
+from curate.recipes import superfilter
+from curate.recipes.scoring import embedded
+from curate.recipes.select import Params, select
+from curate.selectors.choice import Choice
+from tests.calling import share_models
+from tests.conftest import SAMPLE
+
+
+@pytest.fixture
+def sample(tmp_path):
+    """The first 30 rows of the shipped sample: real Chinese questions and answers."""
+    path = tmp_path / "huatuo.json"
+    path.write_text(json.dumps(json.loads(SAMPLE.read_text(encoding="utf-8"))[:30]))
+    return path
+
+
+def everything(size):
+    return Choice(np.full(size, "", dtype=object))
+
+
+def test_the_pool_is_by_score_and_the_choice_stands_for_the_pool():
+    # Rows 0-2 lie together, and row 1 of them is also a little like row 3, which lies apart; row 4
+    # lies apart, too, but its score is below the pool's.
+    vectors = np.array([[1, 0], [1, 0.01], [1, -0.01], [0, 1], [-1, 0]], dtype=np.float32)
+    values = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
+    ids = np.array(list("abcde"), dtype=object)
+    found = superfilter.choose(everything(5), values, vectors, ids, superfilter.Params(2, 4))
+    assert found.reason.tolist() == ["covered", "", "covered", "", "below_cut"]
+
+
+def test_the_choice_is_the_greedy_one_of_all_sets_of_two():
+    generator = np.random.default_rng(4)
+    vectors = np.abs(generator.normal(size=(8, 3))).astype(np.float32)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    alike = unit @ unit.T
+    first = int(alike.sum(axis=0).argmax())
+    second = max(
+        (each for each in range(8) if each != first),
+        key=lambda each: np.maximum(alike[first], alike[each]).sum(),
+    )
+    ids = np.array([f"{each}" for each in range(8)], dtype=object)
+    sizes = superfilter.Params(2, 8)
+    found = superfilter.choose(everything(8), np.ones(8), vectors, ids, sizes)
+    assert set(np.flatnonzero(found.kept)) == {first, second}
+
+
+@pytest.mark.parametrize(
+    ("pool", "wanted", "rows", "size"),
+    [(None, 2, 100, 20), (None, 30, 100, 30), (None, 1, 3, 1), ("50%", 2, 100, 50), (9, 9, 10, 9)],
+)
+def test_pool(pool, wanted, rows, size):
+    assert superfilter.pool_of(pool, wanted, rows) == size
+
+
+def test_pools_that_do_not_fit():
+    with pytest.raises(UsageError, match="--pool 5: that is 5 rows, and --keep asks for 6"):
+        superfilter.pool_of(5, 6, 10)
+    with pytest.raises(UsageError, match="--pool 11: there are only 10 rows"):
+        superfilter.pool_of(11, 6, 10)
+    with pytest.raises(UsageError, match="--pool x: allowed are a share"):
+        superfilter.pool_of("x", 6, 10)
+
+
+def test_superfilter_by_the_ifd_of_an_earlier_run(sample, scores_file, call, tmp_path):
+    ifd = np.linspace(0.5, 1.08, 30)
+    run = scores_file(sample, ifd_ppl=ifd)
+    out = tmp_path / "out"
+    given = ("select", sample, "--recipe", "superfilter", "--scores", run, "--by", "ifd_ppl")
+    answer = call(*given, "--keep", 3, "--pool", 10, "--output", out, "--with-control")
+    assert answer.code == 0, answer.err
+    lines = pq.read_table(out / "huatuo_superfilter.scores.parquet").to_pylist()
+    counts = {name: sum(line["reason"] == name for line in lines) for name in ("", "covered")}
+    assert counts == {"": 3, "covered": 7}
+    assert all((line["reason"] == "ifd_ge_1") == (line["ifd_ppl"] >= 1) for line in lines)
+    pool = [line["ifd_ppl"] for line in lines if line["reason"] in ("", "covered")]
+    assert sorted(pool) == sorted(ifd[ifd < 1])[-10:]
+    manifest = json.loads((out / "huatuo_superfilter.manifest.json").read_text())
+    assert manifest["model"]["encoder"] == "use"
+    assert len(read(out / "huatuo_superfilter_random.jsonl")) == 3
+
+
+@pytest.mark.model
+def test_superfilter_computes_ifd_where_there_is_none(tmp_path, scratch_cache, rows_file):
+    share_models(scratch_cache)
+    rows = read(rows_file(10, extra=[{"instruction": "no answer", "output": ""}]))
+    found = select(rows, Params("superfilter", keep=2, pool=5))
+    assert found.choice.kept.sum() == 2
+    assert found.ranked_by == "ifd_ppl"
+    values = found.scored.values("ifd_ppl")
+    assert (values[found.choice.kept] < 1).all()
+    assert found.choice.reason[10] == "empty_response"
+    assert found.model["name"] == "smollm2"
+    assert found.model["encoder"] == "use"
+
+
+def test_deita_against_a_naive_walk(sample, scores_file):
+    rows = read(sample)
+    generator = np.random.default_rng(0)
+    complexity, quality = generator.uniform(1, 6, 30), generator.uniform(1, 6, 30)
+    run = scores_file(sample, complexity=complexity, quality=quality)
+    vectors = np.array(embedded(rows, "use", "row")[0].vectors)
+    kept, skipped = [], []
+    for row in np.argsort(-complexity * quality):
+        near = any(float(vectors[row] @ vectors[each]) > 0.3 for each in kept)
+        (skipped if near else kept).append(int(row))
+        if len(kept) == 6:
+            break
+    found = select(rows, Params("deita", keep=6, nearest=0.3), [run])
+    assert set(np.flatnonzero(found.choice.kept)) == set(kept)
+    assert skipped
+    assert set(np.flatnonzero(found.choice.reason == "too_similar")) == set(skipped)
+    np.testing.assert_allclose(found.scored.values("score"), complexity * quality)
+    assert found.params.by == "complexity * quality"
+    unlike = itertools.combinations(kept, 2)
+    assert all(vectors[one] @ vectors[other] <= 0.3001 for one, other in unlike)
+
+
+def test_all_embeddings_equal(tmp_path, scores_file):
+    path = tmp_path / "same.json"
+    path.write_text(json.dumps([{"instruction": "the same", "output": "again"}] * 6))
+    run = scores_file(path, a=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    deita = select(read(path), Params("deita", by="a", keep=3), [run])
+    assert np.flatnonzero(deita.choice.kept).tolist() == [5]
+    assert deita.notes == ("3 rows were asked for and only 1 can be chosen",)
+    super_ = select(read(path), Params("superfilter", by="a", keep=2, pool=4), [run])
+    assert super_.choice.kept.sum() == 2
+
+
+def test_one_row(rows_file, scores_file):
+    path = rows_file(1)
+    run = scores_file(path, a=[0.5])
+    for recipe in ("deita", "superfilter", None):
+        assert select(read(path), Params(recipe, by="a"), [run]).choice.kept.tolist() == [True]
+    assert select(read(path), Params("random")).choice.kept.tolist() == [True]
+
+
+def test_wrong_use(call, rows_file, scores_file, tmp_path):
+    path = rows_file(5)
+    run = scores_file(path, a=[float("nan")] * 5)
+    own = ("select", path, "--output", tmp_path / "o", "--recipe")
+    call.refused(r"deita chooses by complexity \* quality: give --scores FILE", *own, "deita")
+    call.refused("no column 'complexity' in run", *own, "deita", "--scores", run)
+    call.refused("--nearest 2: allowed is a cosine", *own, "deita", "--nearest", 2)
+    call.refused("only --recipe superfilter has a pool", *own, "deita", "--pool", 2)
+    call.refused(
+        "no row is left to write: of 5 rows read, 5 non_finite",
+        *own, "superfilter", "--by", "a", "--scores", run,
+    )  # fmt: skip
+    call.refused(
+        r"no encoder 'usee'.*Did you mean 'use'",
+        *own, "superfilter", "--by", "a", "--scores", run, "--encoder", "usee",
+    )  # fmt: skip
+    pair = {"instruction": "a", "chosen": "b", "rejected": "c"}
+    pairs = tmp_path / "pairs.json"
+    pairs.write_text(json.dumps([pair]))
+    call.refused("preference pairs", "select", pairs, "--recipe", "superfilter")
