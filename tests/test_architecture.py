@@ -165,7 +165,12 @@ def test_import_curate_loads_nothing_heavy():
     assert not loaded_by("import curate") & heavy
 
 
-@pytest.mark.parametrize("command", ["curate", "curate ifd", "curate models", "train", "deploy"])
+COMMANDS = ("ifd", "models", "ls", "doctor", "mix", "dedup", "datasets")
+
+
+@pytest.mark.parametrize(
+    "command", ["curate", *(f"curate {each}" for each in COMMANDS), "train", "deploy"]
+)
 def test_help_loads_no_torch(command):
     program, *arguments = command.split()
     code = (
