@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from curate.recipes.doctor import doctor
     from curate.selection import Selection, emit
 
-__all__ = ["Row", "Rows", "Selection", "dedup", "doctor", "emit", "ifd", "read", "select"]
+__all__ = ["Row", "Rows", "Selection", "car", "dedup", "doctor", "emit", "ifd", "read", "select"]
 
 _HOME = {
     "read": "curate.data.read",
@@ -33,6 +33,32 @@ _HOME = {
     "doctor": "curate.recipes.doctor",
     "emit": "curate.selection",
 }
+
+
+def car(rows: Rows, **options: Any) -> Selection:
+    """Keep the best rows of all, and the best row of every cluster.
+
+    Args:
+        rows: From read().
+        **options: Fields of `curate.recipes.car.Params`: ranker, encoder, top, per_cluster,
+            clusters, seed.
+
+    Raises:
+        UsageError: An option that is unknown or does not fit.
+
+    Example:
+        >>> curate.car(curate.read("huatuo.json"), top=100)
+    """
+    from curate.errors import UsageError, did_you_mean
+    from curate.recipes import car as recipe
+
+    for option in options:
+        if option not in recipe.OPTIONS:
+            raise UsageError(
+                f"car has no option {option!r}.{did_you_mean(option, recipe.OPTIONS)} "
+                f"Allowed are {', '.join(recipe.OPTIONS)}"
+            )
+    return recipe.car(rows, recipe.Params(**options))
 
 
 def dedup(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from curate import console
-from curate.commands import datasets, dedup, doctor, ifd, ls, mix, models, ranker, select
+from curate.commands import car, datasets, dedup, doctor, ifd, ls, mix, models, ranker, select
 from curate.commands.spread import spreading
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ def _start(
     console.show_version_or_help(context, version)
 
 
+app.command("car", cls=spreading("--input", "--fill"))(car.car)
 app.command("datasets")(datasets.datasets)
 app.command("dedup", cls=spreading("--input", "--against"))(dedup.dedup)
 app.command("doctor", cls=spreading("--input", "--fill"))(doctor.doctor)
