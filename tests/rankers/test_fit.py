@@ -82,7 +82,7 @@ def test_separable_pairs_of_huge_numbers_stay_finite():
 
 def test_a_tie_is_half_right():
     assert right(np.array([2.0, 0.0, -1.0])).tolist() == [1.0, 0.5, 0.0]
-    assert length_rule(["long", "a", "b"], ["x", "bc", "c"]) == pytest.approx(1.5 / 3)
+    assert length_rule(["long", "longer", "a", "b"], ["x", "y", "bc", "c"]) == 2.5 / 4
 
 
 def test_interval_holds_the_mean_and_is_as_wide_as_the_normal_one():

@@ -48,8 +48,16 @@ def scores(model):
         return model.score(PAIRS)
 
 
-def test_bert_reads_two_texts(tmp_path):
-    model, tokenizer = classifier("Bert", tmp_path, pad_token_id=257)
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("Bert", {}),
+        # As OpenAssistant's reward models have it.
+        ("DebertaV2", {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]}),
+    ],
+)
+def test_an_encoder_reads_two_texts(tmp_path, kind, more):
+    model, tokenizer = classifier(kind, tmp_path, pad_token_id=257, **more)
     found = scores(load_reward(str(tmp_path)))
     for (prompt, response), score in zip(PAIRS, found, strict=True):
         ids = tokenizer(prompt, response, return_tensors="pt")

@@ -1,0 +1,121 @@
+"""Training as a whole, with features that can be counted; the shipped card against its files."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from curate.data.pairs import read_pairs
+from curate.errors import DataError, ModelError, UsageError
+from curate.models.ranking.fit import draw_of, length_rule, right
+from curate.models.ranking.gates import look
+from curate.models.ranking.learn import Material, Setting, fit_head, margins
+from curate.models.ranking.load import SHIPPED
+from curate.recipes import ranker as recipe
+from curate.recipes.ranker import EvalParams, TrainParams, evaluate, train
+from tests.rankers.fake import FakeFeatures, FakeReward
+from tests.rankers.test_head import pairs_of
+
+
+@pytest.fixture
+def made(scratch_cache, write_json, monkeypatch):
+    """Write 60 pairs, put FakeFeatures in the encoder's place, and return file and features."""
+    features = FakeFeatures()
+    monkeypatch.setattr(recipe, "load_features", lambda encoder: features)
+    rows = [dict(zip(("prompt", "better", "worse"), each, strict=True)) for each in pairs_of(60)]
+    return write_json(rows, "made.json"), features
+
+
+def test_the_card_holds_what_can_be_computed_again(made, tmp_path):
+    path, features = made
+    card = train(TrainParams((path,), "fake"), tmp_path / "out")
+    assert card | {"weights_sha256": 0} == json.loads(
+        (tmp_path / "out" / "card.json").read_text()
+    ) | {"weights_sha256": 0}
+    pairs = read_pairs([path]).pairs
+    prompts = [pair.prompt for pair in pairs]
+    better, worse = (
+        features.features([(p.prompt, getattr(p, side)) for p in pairs]).astype(float)
+        for side in ("better", "worse")
+    )
+    names, preferred = np.array(["made.json"] * len(pairs)), np.ones(len(pairs), dtype=bool)
+    whole = Material(prompts, names, better, worse, features.families, look(prompts), preferred)
+    held = draw_of(prompts, 0) < 0.2
+    head = fit_head(whole.part(~held), Setting(card["ridge"]))
+    found = right(margins(head, whole.part(held)))
+    assert card["held_out"]["all"]["pairs"] == held.sum()
+    assert card["held_out"]["all"]["accuracy"] == pytest.approx(found.mean(), abs=1e-4)
+    longer = np.mean(
+        [
+            1.0 if len(p.better) > len(p.worse) else 0.5 if len(p.better) == len(p.worse) else 0.0
+            for p in pairs
+        ]
+    )
+    assert card["nested"]["all"]["longer_wins"] == pytest.approx(longer, abs=1e-4)
+    assert card["nested"]["all"]["pairs"] == len(pairs)
+    assert card["families"]["form"]["is_format"]
+    assert not card["families"]["letters"]["is_format"]
+
+
+def test_features_are_journalled(made, tmp_path):
+    path, features = made
+    train(TrainParams((path,), "fake"), tmp_path / "one")
+    asked = features.asked
+    assert asked > 60
+    train(TrainParams((path,), "fake", seed=4), tmp_path / "two")
+    assert features.asked == asked
+
+
+def test_nan_names_the_pair(made, tmp_path, monkeypatch):
+    path, features = made
+    honest = features.features
+
+    def broken(pairs):
+        found = honest(pairs)
+        found[[prompt == "prompt 7" for prompt, _ in pairs], -1] = np.nan
+        return found
+
+    monkeypatch.setattr(features, "features", broken)
+    with pytest.raises(ModelError, match=r"NaN or infinity for 1 of the pairs.*made\.json, .*8"):
+        train(TrainParams((path,), "fake"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_judge_by_hand(scratch_cache, write_json, monkeypatch):
+    monkeypatch.setattr(recipe, "load_reward", lambda name, encoder: FakeReward())
+    rows = [
+        {"prompt": "p", "better": "longer", "worse": "short"},
+        {"prompt": "q", "better": "abc", "worse": "xyz"},
+        {"prompt": "r", "better": "no", "worse": "never"},
+        {"prompt": "s", "better": "yes!", "worse": "no"},
+    ]
+    found = evaluate(EvalParams("fake", (write_json(rows),)))["files"]["all"]
+    assert (found["pairs"], found["accuracy"]) == (4, 2.5 / 4)
+    assert (found["longer_wins"], found["shorter_wins"]) == (2.5 / 4, 1.5 / 4)
+    assert found["length_baseline"] == 2.5 / 4
+    assert 0 <= found["low"] <= 2.5 / 4 <= found["high"] <= 1
+    rows.append({"prompt": "t", "better": "nan", "worse": "no"})
+    with pytest.raises(ModelError, match=r"NaN or infinity for 1 of the pairs.*more\.json, .*5"):
+        evaluate(EvalParams("fake", (write_json(rows, "more.json"),)))
+
+
+def test_one_prompt_cannot_be_held_out(made, write_json, tmp_path):
+    rows = [{"prompt": "p", "better": f"good {n}", "worse": "bad"} for n in range(30)]
+    with pytest.raises(DataError, match="more than a few different prompts"):
+        train(TrainParams((write_json(rows, "one.json"),), "fake"), tmp_path / "out")
+    with pytest.raises(UsageError, match="--hold-out 0"):
+        TrainParams((tmp_path,), hold_out=0)
+
+
+def test_the_shipped_card_is_of_the_public_files(real_pairs):
+    card = json.loads((SHIPPED / "card.json").read_text())
+    found = read_pairs([real_pairs(name) for name in card["data"]])
+    assert {name: each["sha256"] for name, each in card["data"].items()} == found.sha256
+    assert card["dropped"] == found.dropped
+    for name, each in card["data"].items():
+        own = [pair for pair in found.pairs if pair.source == name]
+        assert len(own) == each["pairs"] == card["nested"][name]["pairs"]
+        rule = length_rule([pair.better for pair in own], [pair.worse for pair in own])
+        assert card["nested"][name]["longer_wins"] == pytest.approx(rule, abs=1e-4)
