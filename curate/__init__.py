@@ -22,7 +22,19 @@ if TYPE_CHECKING:
     from curate.recipes.doctor import doctor
     from curate.selection import Selection, emit
 
-__all__ = ["Row", "Rows", "Selection", "car", "dedup", "doctor", "emit", "ifd", "read", "select"]
+__all__ = [
+    "Row",
+    "Rows",
+    "Selection",
+    "car",
+    "dedup",
+    "doctor",
+    "emit",
+    "ifd",
+    "mods",
+    "read",
+    "select",
+]
 
 _HOME = {
     "read": "curate.data.read",
@@ -151,6 +163,32 @@ def mix(domain: Any = (), general: Any = (), ratio: str = "1:5", **options: Any)
                 f"Allowed are domain, general, ratio, {', '.join(allowed)}"
             )
     return recipe.one(recipe.mix(recipe.mixture_of(domain, general, ratio, **options)))
+
+
+def mods(rows: Rows, **options: Any) -> Selection:
+    """Keep good rows that cover the others: the seeds of MoDS, its first two stages.
+
+    Args:
+        rows: From read().
+        **options: Fields of `curate.recipes.mods.Params`: reward, encoder, min_quality, seeds,
+            seed.
+
+    Raises:
+        UsageError: An option that is unknown or does not fit.
+
+    Example:
+        >>> curate.mods(curate.read("huatuo.json"), min_quality="60%", seeds=500)
+    """
+    from curate.errors import UsageError, did_you_mean
+    from curate.recipes import mods as recipe
+
+    for option in options:
+        if option not in recipe.OPTIONS:
+            raise UsageError(
+                f"mods has no option {option!r}.{did_you_mean(option, recipe.OPTIONS)} "
+                f"Allowed are {', '.join(recipe.OPTIONS)}"
+            )
+    return recipe.mods(rows, recipe.Params(**options))
 
 
 def select(rows: Rows, scores: Sequence[str | Path] = (), **options: Any) -> Selection:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from curate import console
-from curate.commands import car, datasets, dedup, doctor, ifd, ls, mix, models, ranker, select
+from curate.commands import car, datasets, dedup, doctor, ifd, ls, mix, models, mods, ranker, select
 from curate.commands.spread import spreading
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ app.command("doctor", cls=spreading("--input", "--fill"))(doctor.doctor)
 app.command("ifd", cls=spreading("--input", "--fill"))(ifd.ifd)
 app.command("mix", cls=mix.Command)(mix.mix)
 app.command("models")(models.models)
+app.command("mods", cls=spreading("--input", "--fill"))(mods.mods)
 app.command("ls")(ls.list_)
 app.command("select", cls=spreading("--input", "--scores", "--fill"))(select.select)
 app.add_typer(ranker.app, name="ranker")
