@@ -40,10 +40,10 @@ def test_against_naive_stages(fake, sample):
     rows = read(sample)
     rewards = np.array([reward_of(row) for row in rows])
     vectors = np.array(embedded(rows, "use", "instruction")[0].vectors, dtype=np.float64)
-    found = mods(rows, Params("fake", min_quality=200, seeds=6, seed=3))
+    found = mods(rows, Params("fake", min_quality=200, seeds=6, seed=1))
     good = [each for each in range(30) if rewards[each] > 200]
     by_id = sorted(good, key=lambda each: rows.ids[each])
-    order = [by_id[int(np.random.default_rng(3).integers(len(good)))]]
+    order = [by_id[int(np.random.default_rng(1).integers(len(good)))]]
     while len(order) < 6:
         apart = {
             each: min(np.linalg.norm(vectors[each] - vectors[other]) for other in order)
