@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from curate.data.read import read
     from curate.data.rows import Row, Rows
     from curate.mixture.mixed import Mixed
+    from curate.recipes.control import control
     from curate.recipes.doctor import doctor
     from curate.selection import Selection, emit
 
@@ -27,6 +28,7 @@ __all__ = [
     "Rows",
     "Selection",
     "car",
+    "control",
     "dedup",
     "doctor",
     "emit",
@@ -42,6 +44,7 @@ _HOME = {
     "Row": "curate.data.rows",
     "Rows": "curate.data.rows",
     "Selection": "curate.selection",
+    "control": "curate.recipes.control",
     "doctor": "curate.recipes.doctor",
     "emit": "curate.selection",
 }

@@ -206,3 +206,29 @@ def test_in_python(rows_file, scores_file):
     assert len(kept(curate.select(rows, recipe="random", keep="40%"))) == 2
     with pytest.raises(UsageError, match=r"no option 'kep'. Did you mean 'keep'\?"):
         curate.select(rows, recipe="random", kep=2)
+
+
+def test_ifd_takes_a_control_too(call, rows_file, scores_file, tmp_path, monkeypatch):
+    from curate.recipes import ifd
+
+    path = rows_file(10)
+    run = scores_file(path, ifd_loss=np.arange(10) / 10)
+    monkeypatch.setattr(ifd, "ifd", lambda rows, _: select(rows, Params(by="ifd", keep=3), [run]))
+    given = ("ifd", path, "--output", tmp_path / "o", "--json")
+    plain = json.loads(call(*given).out.splitlines()[-1])
+    assert list(plain) == ["name", "read", "scored", "kept", "dropped", "files"]
+    assert not (tmp_path / "o" / "rows_ifd_random.jsonl").exists()
+    answer = call(*given, "--with-control", "--overwrite")
+    told = json.loads(answer.out.splitlines()[-1])
+    assert told["control"]["name"] == "rows_ifd_random"
+    assert "scores of the 3 kept rows: mean ifd_loss 0.8000; of 3 random rows: " in answer.err
+    assert len(read(tmp_path / "o" / "rows_ifd_random.jsonl")) == 3
+
+
+def test_the_control_in_python(rows_file, scores_file, tmp_path):
+    path = rows_file(10)
+    chosen = curate.select(
+        curate.read(path), [scores_file(path, a=np.arange(10.0))], by="a", keep=3
+    )
+    files = curate.emit(curate.control(chosen), tmp_path / "o", name="mine_random")
+    assert len(read(files[0])) == 3
