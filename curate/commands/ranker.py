@@ -89,7 +89,7 @@ def evaluate(
     Example: curate ranker eval --ranker pairs --pairs dpo_zh_demo.json
     """
     from curate.models.quiet import set_verbose
-    from curate.recipes import ranker as recipe
+    from curate.recipes import ranker_eval as recipe
 
     set_verbose(verbose)
     given = (*(pairs or ()), *(more or ()))

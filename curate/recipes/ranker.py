@@ -1,4 +1,4 @@
-"""Train a head on pairs of a better and a worse response, and judge any reward model on pairs.
+"""Train a head on pairs of a better and a worse response.
 
 CaR (arXiv 2402.18191) trains a model of 550 million parameters on expert revisions. Here the
 encoder stays as it is and a linear head is learned over its features, which takes minutes on a
@@ -15,25 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from curate.console import progress
 from curate.data.cache import cache_dir
-from curate.data.pairs import Pair, Pairs, read_pairs
+from curate.data.pairs import Pairs, read_pairs
 from curate.engine.local import LocalEngine
 from curate.errors import DataError, ModelError, UsageError
 from curate.models.ranking.features import Featuriser, load_features
-from curate.models.ranking.fit import draw_of, interval, length_rule, right
+from curate.models.ranking.fit import draw_of
 from curate.models.ranking.gates import GATES, look
 from curate.models.ranking.head import CARD, FORMAT, WEIGHTS, save_head
 from curate.models.ranking.learn import FOLDS, Material, ablation, choose, fit_head, margins, nested
-from curate.models.ranking.load import load_reward, trained_on
+from curate.recipes.ranker_eval import by_source
 from curate.scorers.contract import Engine, Work
-from curate.scorers.reward import score_texts
 
 FEWEST = 20
 _AT_A_TIME = 256
-_EVERY = "all"
 
 
 @dataclass(frozen=True)
@@ -60,68 +57,6 @@ class TrainParams:
             raise UsageError(f"--hold-out {self.hold_out}: allowed is above 0, and 0.5 at most")
 
 
-@dataclass(frozen=True)
-class Judged:
-    """How a judge did on pairs.
-
-    Attributes:
-        pairs: How many.
-        accuracy: Share of pairs whose better response scored higher; ties count half.
-        low: End of the accuracy's 95 % bootstrap interval.
-        high: Its other end.
-        longer_wins: Accuracy of "the longer response is the better".
-        shorter_wins: Accuracy of "the shorter response is the better".
-        length_baseline: The higher of the two.
-    """
-
-    pairs: int
-    accuracy: float
-    low: float
-    high: float
-    longer_wins: float
-    shorter_wins: float
-    length_baseline: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON takes it, four digits a share."""
-        return {key: round(value, 4) for key, value in vars(self).items()}
-
-
-def judge(pairs: Sequence[Pair], margin: NDArray[np.float64], seed: int) -> Judged:
-    """Return how well margins tell better from worse.
-
-    Args:
-        pairs: At least one.
-        margin: (pairs,) score of the better minus score of the worse.
-        seed: Of the resampling.
-    """
-    correct = right(margin)
-    low, high = interval(correct, seed)
-    longer = length_rule([pair.better for pair in pairs], [pair.worse for pair in pairs])
-    return Judged(
-        len(pairs), float(correct.mean()), low, high, longer, 1 - longer, max(longer, 1 - longer)
-    )
-
-
-def by_source(
-    pairs: Sequence[Pair], margin: NDArray[np.float64], seed: int
-) -> dict[str, dict[str, Any]]:
-    """Return judge() of all pairs and, where there are several files, of each.
-
-    Args:
-        pairs: At least one.
-        margin: (pairs,).
-        seed: Of the resampling.
-    """
-    found = {_EVERY: judge(pairs, margin, seed).as_dict()}
-    names = sorted({pair.source for pair in pairs})
-    for name in names if len(names) > 1 else ():
-        mask = np.array([pair.source == name for pair in pairs])
-        own = [pair for pair in pairs if pair.source == name]
-        found[name] = judge(own, margin[mask], seed).as_dict()
-    return found
-
-
 def train(params: TrainParams, output: Path) -> dict[str, Any]:
     """Train a head, judge it on held-out prompts, fit it once more on all pairs and write it.
 
@@ -143,8 +78,10 @@ def train(params: TrainParams, output: Path) -> dict[str, Any]:
     """
     found = read_pairs(list(params.pairs))
     prompts = [pair.prompt for pair in found.pairs]
-    held = draw_of(prompts, params.seed) < params.hold_out
-    if len(found) < FEWEST or not held.any() or held.all():
+    draws = draw_of(prompts, params.seed)
+    # Of few prompts none may lie below the share; one is held out all the same.
+    held = draws <= max(params.hold_out, float(draws.min()))
+    if len(found) < FEWEST or held.all():
         files = ", ".join(found.sha256)
         raise DataError(
             f"{files}: {len(found)} pairs whose responses differ; at least {FEWEST} are needed, "
@@ -251,63 +188,6 @@ def _work(texts: Sequence[tuple[str, str]], features: Featuriser) -> Work:
         features.worker,
         dtype="float32",
     )
-
-
-@dataclass(frozen=True)
-class EvalParams:
-    """What is judged on what.
-
-    Attributes:
-        ranker: See load_reward().
-        pairs: Files of pairs.
-        encoder: Where a head's encoder lies now, if not where its card says.
-        seed: Of the resampling.
-    """
-
-    ranker: str
-    pairs: tuple[Path, ...]
-    encoder: str | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse what no data could make right."""
-        if not self.pairs:
-            raise UsageError("no pairs: give --pairs FILE (one or several)")
-
-
-def evaluate(params: EvalParams) -> dict[str, Any]:
-    """Return how often a ranker or reward model scores the better response higher.
-
-    Args:
-        params: Ranker and pairs.
-
-    Raises:
-        DataError: The pairs cannot be read.
-        ModelError: The ranker is not to be had, or gives NaN.
-
-    Returns:
-        `all` and each file as Judged.as_dict() has it; `dropped`; `trained_on`, the files that
-        the ranker was trained on, on which its accuracy says little.
-    """
-    found = read_pairs(list(params.pairs))
-    model = load_reward(params.ranker, params.encoder)
-    texts = [(p.prompt, text) for p in found.pairs for text in (p.better, p.worse)]
-    engine = LocalEngine(cache_dir() / "journals", progress())
-    scores = score_texts(texts, model, engine).reshape(-1, 2)
-    broken = ~np.isfinite(scores).all(1)
-    if broken.any():
-        first = found.pairs[int(np.flatnonzero(broken)[0])]
-        raise ModelError(
-            f"'{model.name}' gives NaN or infinity for {int(broken.sum())} of the pairs, first for "
-            f"{first.source}, {first.where}"
-        )
-    known = trained_on(params.ranker)
-    return {
-        "ranker": model.name,
-        "files": by_source(found.pairs, scores[:, 0] - scores[:, 1], params.seed),
-        "dropped": found.dropped,
-        "trained_on": [name for name, sha in found.sha256.items() if sha in known],
-    }
 
 
 FILES = (WEIGHTS, CARD)

@@ -14,7 +14,9 @@ from curate.models.ranking.gates import look
 from curate.models.ranking.learn import Material, Setting, fit_head, margins
 from curate.models.ranking.load import SHIPPED
 from curate.recipes import ranker as recipe
-from curate.recipes.ranker import EvalParams, TrainParams, evaluate, train
+from curate.recipes import ranker_eval
+from curate.recipes.ranker import TrainParams, train
+from curate.recipes.ranker_eval import EvalParams, evaluate
 from tests.rankers.fake import FakeFeatures, FakeReward
 from tests.rankers.test_head import pairs_of
 
@@ -84,7 +86,7 @@ def test_nan_names_the_pair(made, tmp_path, monkeypatch):
 
 
 def test_a_judge_by_hand(scratch_cache, write_json, monkeypatch):
-    monkeypatch.setattr(recipe, "load_reward", lambda name, encoder: FakeReward())
+    monkeypatch.setattr(ranker_eval, "load_reward", lambda name, encoder: FakeReward())
     rows = [
         {"prompt": "p", "better": "longer", "worse": "short"},
         {"prompt": "q", "better": "abc", "worse": "xyz"},
@@ -105,6 +107,8 @@ def test_one_prompt_cannot_be_held_out(made, write_json, tmp_path):
     rows = [{"prompt": "p", "better": f"good {n}", "worse": "bad"} for n in range(30)]
     with pytest.raises(DataError, match="more than a few different prompts"):
         train(TrainParams((write_json(rows, "one.json"),), "fake"), tmp_path / "out")
+    tiny = train(TrainParams((made[0],), "fake", hold_out=1e-9), tmp_path / "out")
+    assert tiny["held_out"]["all"]["pairs"] == 1
     with pytest.raises(UsageError, match="--hold-out 0"):
         TrainParams((tmp_path,), hold_out=0)
 
