@@ -61,8 +61,8 @@ def car(
 ) -> None:
     """Keep the best rows of all, and the best row of every cluster (CaR, arXiv 2402.18191).
 
-    A ranker scores every response; embeddings, cut by PCA to 95 % of their variance, are put
-    into clusters by k-means.
+    A ranker scores every response; embeddings, cut by PCA to 95 % of their
+    variance, are put into clusters by k-means.
 
     Example: curate car --input huatuo.json --top 100
     """

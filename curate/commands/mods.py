@@ -66,8 +66,8 @@ def mods(
 ) -> None:
     """Keep good rows that cover the others: MoDS's seeds (arXiv 2311.15653).
 
-    Quality: the reward is above --min-quality. Coverage: k-centre greedy over embeddings of the
-    instructions. These are the first two stages of MoDS.
+    Quality: the reward is above --min-quality. Coverage: k-centre greedy over
+    embeddings of the instructions. These are the first two stages of MoDS.
 
     Example: curate mods --input huatuo.json --min-quality 60% --seeds 10
     """

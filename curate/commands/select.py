@@ -87,15 +87,17 @@ def select(
 ) -> None:
     """Choose by scores of earlier runs, by a recipe, or at random.
 
-    superfilter: of the highest IFD, rows that stand for the others (arXiv 2402.00530). deita:
-    the highest complexity * quality that are near no kept row (arXiv 2312.15685). random: the
-    control.
+    superfilter (arXiv 2402.00530): of the highest IFD, below 1, the rows that
+    stand for the others best. deita (arXiv 2312.15685): the highest
+    complexity * quality that are near no kept row. random: the control.
 
-    Scores files are joined to the rows by id. A column that two of them have is written
-    FILE.column, FILE without .scores.parquet. `status` is ok where all files say so.
+    Scores files are joined to the rows by id. A column that stands in two of
+    them with different values is written FILE.column, FILE without
+    .scores.parquet. `status` is ok where all files say so.
 
-    Example: curate select --input huatuo.json --scores data/huatuo_ifd.scores.parquet
-    --by ifd --where "response_tokens > 20 and status == 'ok'" --keep 10%
+    Example: curate select --input huatuo.json
+    --scores data/huatuo_ifd.scores.parquet --by ifd --keep 10%
+    --where "response_tokens > 20 and status == 'ok'"
     """
     from curate.data.emit import default_name
     from curate.errors import UsageError

@@ -1,4 +1,4 @@
-"""The random control: as many rows as a selection keeps, drawn from those it could have kept.
+"""The random control: as many rows as a selection keeps, drawn from all rows that have its score.
 
 Whether a selection is worth its trouble only shows beside one: arXiv 2410.09335 finds random rows
 nearly as good at scale, and scores of selected rows say nothing without those of others.
