@@ -60,6 +60,8 @@ def test_train_then_eval(curate, forty, tmp_path):
 
 
 @pytest.mark.model
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_language_model_as_encoder(curate, forty, write_json, tmp_path):
     share_models(tmp_path / "cache")
     forty = write_json(json.loads(forty.read_text())[:24])
@@ -68,8 +70,6 @@ def test_a_language_model_as_encoder(curate, forty, write_json, tmp_path):
     assert trained["accuracy"] > 0.9
     card = json.loads((tmp_path / "ranker" / "card.json").read_text())
     assert list(card["families"]) == ["form", "likelihood", "states"]
-    found = curate("ranker", "eval", "--ranker", tmp_path / "ranker", "--pairs", forty, "--json")
-    assert answer_of(found)["accuracy"] == 1.0
 
 
 def test_the_same_pairs_and_seed_give_the_same_bytes(curate, forty, tmp_path):
