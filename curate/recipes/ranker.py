@@ -126,8 +126,11 @@ def _made_of(params: TrainParams, pairs: Pairs, features: Featuriser) -> dict[st
 
 
 _NOTES = [
-    "held_out: prompts that took no part in any choice, judged once, by a head that was fitted "
-    "without them; the head in the file has the same ridge and was then fitted on all pairs",
+    "held_out: prompts that the ridge was not chosen on, judged by a head that was fitted without "
+    "them; the head in the file has the same ridge and was then fitted on all pairs",
+    "features and gates were designed on four fifths of the pairs of the bundled ranker, and its "
+    "held-out pairs were looked at twice: for its files nested is somewhat too high, held_out a "
+    "little",
     f"nested: the same with each of {FOLDS} parts of the prompts held out in turn, so that every "
     "pair is judged once; the larger sample, and the narrower interval",
     f"ablation: accuracy in {FOLDS}-fold cross-validation over the other prompts, by file, with "
