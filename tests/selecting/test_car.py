@@ -9,8 +9,6 @@ import pytest
 import curate
 from curate.data.read import read
 from curate.errors import ModelError, UsageError
-from curate.models.ranking.head import CARD
-from curate.models.ranking.load import SHIPPED
 from curate.recipes import car as recipe
 from curate.recipes import scoring
 from curate.recipes.car import Params, car
@@ -174,7 +172,6 @@ def test_a_ranker_that_is_not_there(scratch_cache, rows_file):
         car(read(rows_file(3)), Params("pears"))
 
 
-@pytest.mark.skipif(not (SHIPPED / CARD).is_file(), reason="no ranker comes with this version")
 def test_real_rows_with_the_bundled_models(call, sample, tmp_path):
     answer = call("car", "--input", sample, "--output", tmp_path / "o", "--json")
     assert answer.code == 0, answer.err

@@ -9,8 +9,6 @@ import pytest
 import curate
 from curate.data.read import read
 from curate.errors import DataError, UsageError
-from curate.models.ranking.head import CARD
-from curate.models.ranking.load import SHIPPED
 from curate.recipes import scoring
 from curate.recipes.mods import Params, mods
 from curate.recipes.scoring import embedded
@@ -146,7 +144,6 @@ def test_in_python(fake, rows_file):
         curate.mods(curate.read(rows_file(3)), min_qualty=2)
 
 
-@pytest.mark.skipif(not (SHIPPED / CARD).is_file(), reason="no ranker comes with this version")
 def test_real_rows_with_the_bundled_models(call, sample, tmp_path):
     for each in "ab":
         answer = call("mods", "--input", sample, "--min-quality", "60%", "--seeds", 4,

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,12 +10,12 @@ import pytest
 
 from curate.data.read import read
 from curate.errors import UsageError
-from curate.recipes import superfilter
+from curate.recipes import ifd, superfilter
 from curate.recipes.scoring import embedded
 from curate.recipes.select import Params, select
 from curate.selectors.choice import Choice
-from tests.calling import share_models
 from tests.conftest import SAMPLE
+from tests.fake import FakeModel
 
 
 @pytest.fixture
@@ -73,8 +74,8 @@ def test_pools_that_do_not_fit():
 
 
 def test_superfilter_by_the_ifd_of_an_earlier_run(sample, scores_file, call, tmp_path):
-    ifd = np.linspace(0.5, 1.08, 30)
-    run = scores_file(sample, ifd_ppl=ifd)
+    scores = np.linspace(0.5, 1.08, 30)
+    run = scores_file(sample, ifd_ppl=scores)
     out = tmp_path / "out"
     given = ("select", sample, "--recipe", "superfilter", "--scores", run, "--by", "ifd_ppl")
     answer = call(*given, "--keep", 3, "--pool", 10, "--output", out, "--with-control")
@@ -84,23 +85,32 @@ def test_superfilter_by_the_ifd_of_an_earlier_run(sample, scores_file, call, tmp
     assert counts == {"": 3, "covered": 7}
     assert all((line["reason"] == "ifd_ge_1") == (line["ifd_ppl"] >= 1) for line in lines)
     pool = [line["ifd_ppl"] for line in lines if line["reason"] in ("", "covered")]
-    assert sorted(pool) == sorted(ifd[ifd < 1])[-10:]
+    assert sorted(pool) == sorted(scores[scores < 1])[-10:]
     manifest = json.loads((out / "huatuo_superfilter.manifest.json").read_text())
     assert manifest["model"]["encoder"] == "use"
     assert len(read(out / "huatuo_superfilter_random.jsonl")) == 3
 
 
-@pytest.mark.model
-def test_superfilter_computes_ifd_where_there_is_none(tmp_path, scratch_cache, rows_file):
-    share_models(scratch_cache)
+def test_superfilter_computes_ifd_where_there_is_none(monkeypatch, scratch_cache, rows_file):
+    model = FakeModel(budget=600)
+    model.dtype = "float32"
+    asked = []
+    monkeypatch.setattr(ifd, "is_ready", lambda known: True)
+    monkeypatch.setattr(
+        ifd, "resolve", lambda name, trust: SimpleNamespace(name=name, languages=("en",))
+    )
+    monkeypatch.setattr(ifd, "load_causal_lm", lambda *given: asked.append(given) or model)
     rows = read(rows_file(10, extra=[{"instruction": "no answer", "output": ""}]))
     found = select(rows, Params("superfilter", keep=2, pool=5))
-    assert found.choice.kept.sum() == 2
+    assert len(asked) == 1
     assert found.ranked_by == "ifd_ppl"
     values = found.scored.values("ifd_ppl")
-    assert (values[found.choice.kept] < 1).all()
+    assert (values[:10] < 1).all()
+    pool = np.flatnonzero(np.isin(found.choice.reason, ("", "covered")))
+    assert found.choice.counts() == {"below_cut": 5, "covered": 3, "empty_response": 1}
+    assert values[pool].min() >= np.sort(values[:10])[-5]
     assert found.choice.reason[10] == "empty_response"
-    assert found.model["name"] == "smollm2"
+    assert found.model["name"] == "fake"
     assert found.model["encoder"] == "use"
 
 
