@@ -30,7 +30,7 @@ def _start(
 
 app.command("car", cls=spreading("--input", "--fill"))(car.car)
 app.command("datasets")(datasets.datasets)
-app.command("dedup", cls=spreading("--input", "--against"))(dedup.dedup)
+app.command("dedup", cls=spreading("--input", "--against", "--fill"))(dedup.dedup)
 app.command("doctor", cls=spreading("--input", "--fill"))(doctor.doctor)
 app.command("ifd", cls=spreading("--input", "--fill"))(ifd.ifd)
 app.command("mix", cls=mix.Command)(mix.mix)

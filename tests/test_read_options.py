@@ -35,37 +35,19 @@ def identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-# As click hands them over: (--input, arguments without an option, --fill).
-@pytest.mark.parametrize(
-    ("input_", "more", "fill"),
-    [
-        (["identity.json"], ["author=我们"], ["name=小医"]),
-        (["identity.json"], None, ["name=小医", "author=我们"]),
-        (None, ["author=我们", "identity.json"], ["name=小医"]),
-        (None, ["identity.json", "author=我们"], ["name=小医"]),
-        (["identity.json"], ["author=我们", "name=小医"], ["name=小医"]),
-    ],
-)
-def test_fill_takes_several_values(
-    identity: Path, input_: list[str] | None, more: list[str] | None, fill: list[str]
-) -> None:
-    files = None if input_ is None else [Path(each) for each in input_]
-    loose = None if more is None else [Path(each) for each in more]
-    assert inputs(files, loose, fill) == [Path("identity.json")]
-    rows = read_inputs(files, loose, None, fill)
+def test_fill_takes_several_values(identity: Path) -> None:
+    rows = read_inputs([identity], None, None, ["name=小医", "author=我们"])
     assert [row.response for row in rows] == ["I am 小医, made by 我们.", "我是小医。"]
 
 
-def test_a_pair_is_a_file_where_there_is_one_or_no_fill(identity: Path) -> None:
-    assert inputs(None, [Path("name=x.json")]) == [Path("name=x.json")]
-    Path("author=x").write_text("[]")
-    assert inputs(None, [Path("author=x"), Path("b=c")], ["name=a"]) == [Path("author=x")]
+def test_files_stand_with_and_without_the_option() -> None:
+    assert inputs([Path("a")], [Path("b")]) == [Path("a"), Path("b")]
     with pytest.raises(UsageError, match="no input"):
-        inputs(None, [Path("b=c")], ["name=a"])
+        inputs(None, None)
 
 
 def test_slashes_in_a_text_stay(identity: Path) -> None:
-    rows = read_inputs([identity], [Path("author=a/b")], None, ["name=https://x//y"])
+    rows = read_inputs([identity], None, None, ["name=https://x//y", "author=a/b"])
     assert rows[0].response == "I am https://x//y, made by a/b."
 
 
@@ -94,13 +76,17 @@ def test_wrong_options_are_one_line(identity: Path, call: Caller) -> None:
     call.refused(r"fill 'nam': .* author, name\. Did you mean 'name'\?", *given, "--fill", "nam=x")
     call.refused(r"--fill 'name': allowed is NAME=TEXT", *given, "--fill", "name")
     call.refused(r"two values, 'a' and 'b'", *given, "--fill", "name=a", "name=b")
-    call.refused(r"no file 'author'", *given, "--fill", "name=a", "author")
+    call.refused(r"--fill 'author': allowed is NAME=TEXT", *given, "--fill", "name=a", "author")
 
 
-def test_several_values_behind_one_fill_reach_the_rows(identity: Path, call: Caller) -> None:
-    for pairs in (["name=a", "athor=b"], ["name=a", "--input", "identity.json", "athor=b"]):
-        given = [] if "--input" in pairs else ["--input", "identity.json"]
-        call.refused(r"fill 'athor': .* Did you mean 'author'", "ifd", *given, "--fill", *pairs)
+@pytest.mark.parametrize("command", ["ifd", "dedup", "car", "mods"])
+def test_several_values_behind_one_fill_reach_the_rows(
+    identity: Path, call: Caller, command: str
+) -> None:
+    given = ["--input", "identity.json"]
+    wrong = r"fill 'athor': .* Did you mean 'author'"
+    call.refused(wrong, command, *given, "--fill", "name=a", "athor=b")
+    call.refused(wrong, command, "--fill", "name=a", "athor=b", *given)
 
 
 def test_rows_that_fit_two_formats_ask_for_one(

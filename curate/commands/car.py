@@ -71,7 +71,7 @@ def car(
     from curate.recipes import car as recipe
 
     set_verbose(verbose)
-    paths = inputs(input, more, fill)
+    paths = inputs(input, more)
     params = recipe.Params(ranker, encoder, top, per_cluster, clusters, seed)
     called = name or default_name(paths[0], recipe.NAME)
     check_targets(output, called, recipe.NAME, overwrite, with_control)

@@ -83,7 +83,7 @@ def dedup(
     from curate.data.emit import check_target, default_name
     from curate.recipes import dedup as recipe
 
-    paths = inputs(input, more, fill)
+    paths = inputs(input, more)
     params = recipe.Params(near, by, on, ngram, contained, seed)
     called = name or default_name(paths[0], recipe.NAME)
     check_target(output, called, recipe.NAME, overwrite)

@@ -16,7 +16,6 @@ from curate.commands.options import (
     More,
     Overwrite,
     TrustRemoteCode,
-    filling,
     inputs,
 )
 from curate.errors import UsageError
@@ -77,12 +76,13 @@ def doctor(
 
     Example: curate doctor --input dpo_zh.jsonl --fix
     """
+    from curate.data.fill import pairs
     from curate.recipes import doctor as recipe
 
     recipe.check_stage(stage)
     measure = recipe.cutoff_of(model, cutoff_len, template, no_packing, trust_remote_code)
-    paths = inputs(input, more, fill) if input or more else None
-    filled = filling(more, fill)
+    paths = inputs(input, more) if input or more else None
+    filled = pairs(fill or [])
     if filled and not fix:
         raise UsageError("--fill puts text where rows have placeholders, and goes with --fix")
     on = console.stderr() if as_json else console.stdout()

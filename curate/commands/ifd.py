@@ -85,7 +85,7 @@ def ifd(
     from curate.recipes import ifd as recipe
 
     set_verbose(verbose)
-    paths = inputs(input, more, fill)
+    paths = inputs(input, more)
     if brief_experience:
         raise UsageError(
             "--brief-experience trains a model in between and comes with training; without it "

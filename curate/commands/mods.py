@@ -76,7 +76,7 @@ def mods(
     from curate.recipes import mods as recipe
 
     set_verbose(verbose)
-    paths = inputs(input, more, fill)
+    paths = inputs(input, more)
     params = recipe.Params(reward, encoder, min_quality, seeds, seed)
     called = name or default_name(paths[0], recipe.NAME)
     check_targets(output, called, recipe.NAME, overwrite, with_control)

@@ -59,47 +59,17 @@ WithControl = Annotated[
 ]
 
 
-def inputs(
-    input_: list[Path] | None, more: list[Path] | None, fill: list[str] | None = None
-) -> list[Path]:
+def inputs(input_: list[Path] | None, more: list[Path] | None) -> list[Path]:
     """Join `--input a b`, `--input a --input b` and `a b`: shells expand a pattern to the first.
 
     Args:
         input_: Given with the option.
         more: Given without it.
-        fill: Given with --fill: then NAME=TEXT among `more` is no file.
     """
-    paths = [*(input_ or ()), *_loose(more, fill)[0]]
+    paths = [*(input_ or ()), *(more or ())]
     if not paths:
         raise UsageError("no input: give --input FILE (a file, several, or a folder)")
     return paths
-
-
-def _loose(more: list[Path] | None, fill: list[str] | None) -> tuple[list[Path], list[str]]:
-    """Return the files and the NAME=TEXT of what stands behind no option, or behind its first.
-
-    An option takes one value, so in `--fill name=a author=b` the second stands alone. It is a
-    file's name where --fill was not given, or where there is such a file.
-    """
-    from curate.data.fill import is_pair
-
-    texts = [str(each) for each in more or () if fill and is_pair(str(each)) and not each.exists()]
-    return [each for each in more or () if str(each) not in texts], texts
-
-
-def filling(more: list[Path] | None, fill: list[str] | None) -> dict[str, str]:
-    """Return placeholder to text, of `--fill name=a author=b`.
-
-    Args:
-        more: Given without an option.
-        fill: Given with --fill.
-
-    Raises:
-        UsageError: Something is no NAME=TEXT.
-    """
-    from curate.data.fill import pairs
-
-    return pairs([*(fill or ()), *_loose(more, fill)[1]])
 
 
 def read_inputs(
@@ -123,8 +93,7 @@ def read_inputs(
     from curate.data.fill import pairs
     from curate.data.read import read
 
-    paths = inputs(input_, more, fill)
-    rows = read(paths, format_, pairs([*(fill or ()), *_loose(more, fill)[1]]))
+    rows = read(inputs(input_, more), format_, pairs(fill or []))
     say_what_was_read(rows)
     return rows
 

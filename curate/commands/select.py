@@ -105,7 +105,7 @@ def select(
     from curate.recipes import select as made_by
 
     set_verbose(verbose)
-    paths = inputs(input, more, fill)
+    paths = inputs(input, more)
     params = made_by.Params(
         recipe, keep, by, where, pool, nearest, model, encoder, seed, trust_remote_code
     )
