@@ -2,7 +2,7 @@
 # make test    environment, install, then everything that .ci/run runs
 # make quick   tests that need no model, in seconds
 # make lint    ruff and mypy
-# make bench   speed and memory of scoring, as ratios to a naive loop (half an hour, quiet machine)
+# make bench   speed and memory, as ratios to naive loops (hours, on a quiet machine)
 # make ranker  train the bundled ranker from public pairs: make ranker PAIRS_DIR=folder of them
 
 PYTHON ?= python3
@@ -27,9 +27,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+BENCHMARKS := ifd_speed ifd_memory k_center kmeans facility_location dedup_speed mix_stream
+
 bench: $(READY)
-	$(BIN)/python -m tests.benchmarks.ifd_speed
-	$(BIN)/python -m tests.benchmarks.ifd_memory
+	for each in $(BENCHMARKS); do $(BIN)/python -m tests.benchmarks.$$each || exit 1; done
 
 PAIRS_DIR ?= ../shared/data
 PAIRS := coachlm_expert_revisions_train.json dpo_zh.jsonl dpo_zh_demo.json dpo_en_demo.json
