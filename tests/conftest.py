@@ -16,6 +16,19 @@ SHARED = ROOT.parent / "shared" / "data"
 SAMPLE = ROOT / "mixtures" / "samples" / "huatuo.json"
 
 
+@pytest.fixture(scope="session")
+def real() -> Callable[[str], Path]:
+    """Return the path of a public data set; what tests it is skipped where it is not."""
+
+    def real(name: str) -> Path:
+        path = SHARED / name
+        if not path.is_file():
+            pytest.skip(f"the data set {name} is not here")
+        return path
+
+    return real
+
+
 @pytest.fixture
 def scratch_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder of this test's own, empty."""

@@ -13,7 +13,6 @@ from curate.data.hub_address import address, is_hub
 from curate.data.read import read
 from curate.errors import UsageError
 from tests.calling import Caller
-from tests.conftest import SHARED
 
 
 @pytest.fixture
@@ -54,10 +53,8 @@ def test_every_line_of_the_table_can_be_followed(one):
     ],
 )
 @pytest.mark.usefixtures("scratch_cache")
-def test_samples_are_read_as_the_table_says(name, file):
-    if not (SHARED / file).is_file():
-        pytest.skip(f"the data set {file} is not here")
-    rows = read(SHARED / file)
+def test_samples_are_read_as_the_table_says(name, file, real):
+    rows = read(real(file))
     known = public_sets()[name]
     assert (rows.sources[0].format, rows.shape.kind) == (known.format, known.becomes)
 

@@ -21,6 +21,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.memory import own_memory
+
 _BLOCK = 10_000
 
 
@@ -32,20 +34,6 @@ def write_rows(path: Path, name: str, rows: int) -> None:
                 f'"output": "{at * 7919 % 99991}: 可以，但应在医生指导下服用，并注意监测血压。"}}\n'
                 for at in range(start, min(rows, start + _BLOCK))
             )
-
-
-def own_memory(process: subprocess.Popen[bytes]) -> int:
-    """Return the peak of a process's own memory in MB; it is followed to its end."""
-    most = 0
-    while process.poll() is None:
-        try:
-            status = Path(f"/proc/{process.pid}/status").read_text()
-        except OSError:
-            break
-        found = [line.split()[1] for line in status.splitlines() if line.startswith("RssAnon:")]
-        most = max([most, *map(int, found)])
-        time.sleep(0.02)
-    return most // 1024
 
 
 def run(folder: Path, seed: int) -> tuple[float, int, int]:

@@ -1,11 +1,9 @@
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from curate.data.read import read
-from tests.conftest import SHARED
 
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
@@ -30,16 +28,3 @@ def rows(tmp_path):
         return read(path)
 
     return rows
-
-
-@pytest.fixture(scope="session")
-def real():
-    """Return the path of a public data set; what tests them is skipped where they are not."""
-
-    def real(name) -> Path:
-        path = SHARED / name
-        if not path.is_file():
-            pytest.skip(f"the data set {name} is not here")
-        return path
-
-    return real

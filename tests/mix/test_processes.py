@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.memory import own_memory
 from tests.mix.mixing import emitted, rows, save, table
 
 pytestmark = pytest.mark.usefixtures("scratch_cache")
@@ -87,21 +88,6 @@ def test_two_runs_at_the_same_moment_both_have_their_entry(tmp_path):
         assert sum(line["times"] for line in table(tmp_path / "data", name)) == 200 * (
             1 + int(ratio[2:])
         )
-
-
-def own_memory(process: subprocess.Popen[bytes]) -> int:
-    """Return the most megabytes that a process had for itself, files in memory not counted."""
-    most = 0
-    while process.poll() is None:
-        try:
-            status = Path(f"/proc/{process.pid}/status").read_text()
-        except OSError:
-            break
-        for line in status.splitlines():
-            if line.startswith("RssAnon:"):
-                most = max(most, int(line.split()[1]))
-        time.sleep(0.005)
-    return most // 1024
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="memory is read from /proc")

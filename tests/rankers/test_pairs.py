@@ -124,7 +124,7 @@ def test_a_file_that_is_not_there():
         read_pairs([Path("nowhere.json")])
 
 
-def test_real_files_are_read_whole(real_pairs):
+def test_real_files_are_read_whole(real):
     expected = {
         "coachlm_expert_revisions_train.json": 2054,
         "dpo_zh.jsonl": 350,
@@ -132,5 +132,5 @@ def test_real_files_are_read_whole(real_pairs):
         "dpo_en_demo.json": 198,
     }
     for name, count in expected.items():
-        found = read_pairs([real_pairs(name)])
+        found = read_pairs([real(name)])
         assert len(found) == count

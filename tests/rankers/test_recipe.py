@@ -113,9 +113,9 @@ def test_one_prompt_cannot_be_held_out(made, write_json, tmp_path):
         TrainParams((tmp_path,), hold_out=0)
 
 
-def test_the_shipped_card_is_of_the_public_files(real_pairs):
+def test_the_shipped_card_is_of_the_public_files(real):
     card = json.loads((SHIPPED / "card.json").read_text())
-    found = read_pairs([real_pairs(name) for name in card["data"]])
+    found = read_pairs([real(name) for name in card["data"]])
     assert {name: each["sha256"] for name, each in card["data"].items()} == found.sha256
     assert card["dropped"] == found.dropped
     for name, each in card["data"].items():
