@@ -1,0 +1,107 @@
+"""How many steps a training has, and how often it logs, evaluates and saves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# Under so many rows what is held out says nothing, and each row is needed.
+FEWEST_TO_SPLIT = 20
+# Blocks that have to be held out of packed text: fewer leave nothing to evaluate.
+_FEWEST_BLOCKS = 4
+_PARTS_LOGGED, _PARTS_SAVED = 20, 5
+_LOG_EVERY, _SAVE_EVERY = 10, 100
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much there is to train on.
+
+    Attributes:
+        rows: That the stage can use.
+        tokens: Of packed text; None where they were not counted.
+    """
+
+    rows: int
+    tokens: int | None = None
+
+
+def held_out(extent: Extent, share: float, most: int | None, block: int | None) -> float | int:
+    """Return `val_size`: a share of the rows, a number of them, or 0 where there are too few.
+
+    LLaMA-Factory reads a number above 1 as rows, and ends on a split of which a side is empty.
+
+    Args:
+        extent: What there is.
+        share: Share that is wanted.
+        most: Rows at most.
+        block: Tokens of a packed block; None where rows are not packed.
+
+    Example:
+        >>> held_out(Extent(64), 0.1, None, None), held_out(Extent(12), 0.1, None, None)
+        (0.1, 0)
+    """
+    rows = math.ceil(extent.rows * share)
+    if not share or extent.rows < FEWEST_TO_SPLIT:
+        return 0
+    if block and extent.tokens is not None and extent.tokens * share < _FEWEST_BLOCKS * block:
+        return 0
+    if rows < 2:
+        return 2
+    return most if most and rows > most else share
+
+
+def steps_of(extent: Extent, config: Mapping[str, Any], devices: int) -> int:
+    """Return the optimizer's steps, as transformers' Trainer counts them.
+
+    Args:
+        extent: What there is.
+        config: LLaMA-Factory's keys.
+        devices: That train at once.
+    """
+    limit = int(config.get("max_steps") or -1)
+    if limit > 0:
+        return limit
+    left = extent.rows if config.get("max_samples") is None else config["max_samples"]
+    rows = min(extent.rows, int(left))
+    held = float(config.get("val_size") or 0)
+    kept = rows - (int(held) if held > 1 else math.ceil(rows * held))
+    if config.get("packing") and extent.tokens is not None:
+        share = kept / extent.rows if extent.rows else 0.0
+        kept = max(1, int(extent.tokens * share) // int(config["cutoff_len"]))
+    batches = math.ceil(kept / (int(config.get("per_device_train_batch_size", 8)) * devices))
+    a_pass = max(1, math.ceil(batches / int(config.get("gradient_accumulation_steps", 1))))
+    return math.ceil(a_pass * float(config.get("num_train_epochs", 3.0)))
+
+
+def intervals(steps: int, warmup: float, evaluates: bool, best_at_end: bool) -> dict[str, Any]:
+    """Return how often to log, evaluate and save, so that a short run does each of them, too.
+
+    Args:
+        steps: Of the training.
+        warmup: Share of the steps in which the learning rate rises.
+        evaluates: Whether rows are held out.
+        best_at_end: Load the best checkpoint at the end; it wants to save when it evaluates.
+
+    Example:
+        >>> intervals(30, 0.1, True, True)["save_steps"]
+        6
+    """
+    every = min(_SAVE_EVERY, max(1, math.ceil(steps / _PARTS_SAVED)))
+    found: dict[str, Any] = {
+        "warmup_steps": min(math.ceil(steps * warmup), steps // 2),
+        "logging_steps": min(_LOG_EVERY, max(1, steps // _PARTS_LOGGED)),
+        "save_strategy": "steps",
+        "save_steps": every,
+    }
+    if evaluates:
+        found |= {"eval_strategy": "steps", "eval_steps": every}
+        if best_at_end:
+            found |= {
+                "load_best_model_at_end": True,
+                "metric_for_best_model": "eval_loss",
+                "greater_is_better": False,
+            }
+    return found
