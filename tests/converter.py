@@ -22,6 +22,8 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+from curate.backend.llamafactory import STUB
+
 STAGES = {"pt": "pt", "sft": "sft", "rm": "rm", "dpo": "rm", "kto": "kto"}
 NAME = "rows"
 
@@ -83,7 +85,7 @@ class Letters:
 def factory() -> SimpleNamespace:
     """Import LLaMA-Factory, which takes seconds; a stand-in for torchaudio if it is not there."""
     if importlib.util.find_spec("torchaudio") is None:
-        sys.path.append(str(Path(__file__).parent / "stub"))
+        sys.path.append(str(STUB))
     import datasets
     from llamafactory.data import converter, loader, parser, template
 

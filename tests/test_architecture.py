@@ -25,16 +25,22 @@ BELOW_RECIPES = {
     "curate.console",
     "curate.errors",
 }
-LIGHT = {"curate.console", "curate.errors", "curate.data"}
+LIGHT = {"curate.backend", "curate.console", "curate.errors", "curate.data"}
 # A part of the project, and what of the project it may import besides itself.
 MAY_IMPORT: dict[str, set[str]] = {
     "curate/errors.py": set(),
     "curate/html.py": set(),
+    "curate/backend": {"curate.data.cache", "curate.errors"},
     "curate/console.py": {"curate.errors"},
     "curate/data": {"curate.errors", "curate.html"},
     "curate/selectors": {"curate.data", "curate.errors"},
     "curate/scorers": {"curate.data", "curate.errors", "curate.models.protocols"},
-    "curate/models": {"curate.data.cache", "curate.data.escapes", "curate.errors"},
+    "curate/models": {
+        "curate.data.cache",
+        "curate.data.escapes",
+        "curate.data.prompts",
+        "curate.errors",
+    },
     "curate/engine": ENGINE,
     "curate/mixture": {
         "curate.data",
@@ -46,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "curate/recipes": BELOW_RECIPES,
     "train": LIGHT,
-    "deploy": LIGHT,
+    "deploy": LIGHT | {"curate.models"},
 }
 # Between scorers and selectors there is no way, and contracts import no one method.
 NEVER = {

@@ -1,0 +1,146 @@
+"""Isolated Python environments for programs whose requirements exclude each other.
+
+vLLM, GPTQModel and the LLaMA-Factory that can still do PPO want other versions of torch and
+transformers than everything else; each gets an environment in the cache folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock
+
+from curate.backend import process
+from curate.data.cache import cache_dir
+from curate.errors import OutputError
+
+_READY = ".ready"
+_LOG = "install.log"
+_GB = 1e9
+
+
+@dataclass(frozen=True)
+class Environment:
+    """How an environment is built.
+
+    Attributes:
+        name: Its folder.
+        purpose: What it is for, as a user would say it.
+        steps: What `pip install` is given, one call after the other.
+        imports: Modules that have to be importable in the end.
+        variables: Set while pip runs.
+        gigabytes: What it takes on the disk.
+    """
+
+    name: str
+    purpose: str
+    steps: tuple[tuple[str, ...], ...]
+    imports: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    gigabytes: float = 4.0
+
+
+def folder(environment: Environment) -> Path:
+    """Return where an environment lies, built or not.
+
+    Args:
+        environment: Which.
+    """
+    return cache_dir() / "environments" / environment.name
+
+
+def python(environment: Environment) -> Path | None:
+    """Return the interpreter of an environment; None if it is not built, or by other steps.
+
+    Args:
+        environment: Which.
+    """
+    place = folder(environment)
+    ready = place / _READY
+    if ready.is_file() and ready.read_text(encoding="ascii").strip() == _fingerprint(environment):
+        return place / "bin" / "python"
+    return None
+
+
+def build(environment: Environment, say: Callable[[str], None]) -> Path:
+    """Build an environment unless it is there, and return its interpreter.
+
+    What was half built before is built anew.
+
+    Args:
+        environment: Which.
+        say: Is told what is being done, a line each.
+
+    Raises:
+        OutputError: Too little room on the disk, or pip failed; says where its output lies.
+    """
+    place = folder(environment)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(place.parent / f".{environment.name}.lock"):
+        if (found := python(environment)) is not None:
+            return found
+        shutil.rmtree(place, ignore_errors=True)
+        _check_room(environment, place.parent)
+        log = place.parent / f"{environment.name}.{_LOG}"
+        log.unlink(missing_ok=True)
+        for arguments in commands(environment):
+            say(" ".join(arguments[1:]))
+            _run(arguments, log, environment)
+        say(f"checking that {', '.join(environment.imports)} can be imported")
+        _run(_import(environment), log, environment)
+        (place / _READY).write_text(_fingerprint(environment), encoding="ascii")
+    return place / "bin" / "python"
+
+
+def commands(environment: Environment) -> list[list[str]]:
+    """Return what build() runs, in order.
+
+    Args:
+        environment: Which.
+    """
+    place = folder(environment)
+    own = str(place / "bin" / "python")
+    pip = [own, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    return [
+        [sys.executable, "-m", "venv", str(place)],
+        *([*pip, *step] for step in environment.steps),
+    ]
+
+
+def _import(environment: Environment) -> list[str]:
+    own = str(folder(environment) / "bin" / "python")
+    return [own, "-c", "; ".join(f"import {each}" for each in environment.imports)]
+
+
+def _run(arguments: list[str], log: Path, environment: Environment) -> None:
+    child = process.start(arguments, log, environment.variables)
+    with process.stopping(child):
+        code = child.wait()
+    if code:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        told = [line for line in lines if "rror" in line] or lines or ["no output"]
+        raise OutputError(
+            f"the environment '{environment.name}' could not be built: {told[-1].strip()}. All "
+            f"output: {log}. Put right what it says and give the command again"
+        )
+
+
+def _check_room(environment: Environment, parent: Path) -> None:
+    free = shutil.disk_usage(parent).free / _GB
+    if free < environment.gigabytes:
+        raise OutputError(
+            f"the environment '{environment.name}' takes about {environment.gigabytes:.1f} GB, and "
+            f"{parent} has {free:.1f} GB free. Make room, or name another place with "
+            "CURATRAIN_CACHE"
+        )
+
+
+def _fingerprint(environment: Environment) -> str:
+    told = json.dumps([environment.steps, dict(environment.variables), sys.version_info[:2]])
+    return hashlib.sha256(told.encode()).hexdigest()

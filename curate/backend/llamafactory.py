@@ -1,0 +1,77 @@
+"""LLaMA-Factory: whether it is here, what it lacks, and how it is started."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from curate.errors import UsageError
+
+VERSION = "0.9.5"
+STUB = Path(__file__).parent / "stub"
+# What its text stages import on their way; it asks for more (sound, pictures, a web page) in its
+# own metadata, and that brings gigabytes.
+NEEDED = (
+    *("torch", "transformers", "datasets", "accelerate", "peft", "trl", "omegaconf"),
+    *("sentencepiece", "tiktoken", "fastapi", "uvicorn", "sse_starlette", "matplotlib"),
+)
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A LLaMA-Factory that can be run.
+
+    Attributes:
+        python: Interpreter of the environment that holds it.
+        version: Of LLaMA-Factory.
+        stub: Whether a stand-in for torchaudio is needed.
+    """
+
+    python: str
+    version: str
+    stub: bool = False
+
+    def command(self, verb: str, arguments: Sequence[str] = ()) -> list[str]:
+        """Return the argument list that starts it.
+
+        Args:
+            verb: `train`, `export`, `api` …
+            arguments: What follows, mostly one YAML file.
+        """
+        return [self.python, "-m", "llamafactory.cli", verb, *arguments]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What its environment needs besides ours."""
+        if not self.stub:
+            return {}
+        paths = [os.environ.get("PYTHONPATH", ""), str(STUB)]
+        return {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+
+
+def missing() -> list[str]:
+    """Return the modules that LLaMA-Factory's text stages need and that are not here."""
+    return [each for each in ("llamafactory", *NEEDED) if importlib.util.find_spec(each) is None]
+
+
+def find() -> Backend:
+    """Return the LLaMA-Factory of this environment.
+
+    Raises:
+        UsageError: It is not here, not whole, or of another version; says the one command to type.
+    """
+    if lacking := missing():
+        what = "is not installed" if "llamafactory" in lacking else f"lacks {', '.join(lacking)}"
+        raise UsageError(f"LLaMA-Factory {what} in this environment; `train setup` installs it")
+    version = importlib.metadata.version("llamafactory")
+    if version != VERSION:
+        raise UsageError(
+            f"LLaMA-Factory {version} is installed, and its flags and data format differ from "
+            f"release to release; this needs {VERSION}, which `train setup` installs"
+        )
+    return Backend(sys.executable, version, importlib.util.find_spec("torchaudio") is None)

@@ -1,0 +1,210 @@
+"""Other programs: each in a process group of its own that ends as a whole, its output in a log."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from curate.errors import UsageError
+
+_PAUSE = 0.1
+_AFTER_KILL = 10.0  # seconds; the kernel needs a moment to free a large process
+_PR_SET_PDEATHSIG = 1
+
+
+class Child:
+    """A program that runs; stop() ends it with everything it has started.
+
+    Attributes:
+        pid: Of the program, and of its process group.
+        log: Where its output goes.
+    """
+
+    def __init__(self, running: subprocess.Popen[bytes], log: Path) -> None:
+        self._running = running
+        self.pid = running.pid
+        self.log = log
+
+    def code(self) -> int | None:
+        """Return its exit code, negative for a signal; None while it runs."""
+        return self._running.poll()
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Return its exit code, or None if it still runs after the time.
+
+        Args:
+            timeout: Seconds.
+        """
+        with suppress(subprocess.TimeoutExpired):
+            return self._running.wait(timeout)
+        return None
+
+    def stop(self, deadline: float = 30.0) -> None:
+        """End the whole process group: politely, and by force when the time is up.
+
+        Args:
+            deadline: Seconds that the group has before it is killed.
+        """
+        self._signal(signal.SIGTERM)
+        until = time.monotonic() + deadline
+        while self.alive() and time.monotonic() < until:
+            time.sleep(_PAUSE)
+        if self.alive():
+            self._signal(signal.SIGKILL)
+            until = time.monotonic() + _AFTER_KILL
+            while self.alive() and time.monotonic() < until:
+                time.sleep(_PAUSE)
+
+    def alive(self) -> bool:
+        """Return whether the program, or anything in its group, still runs."""
+        return self.code() is None or _group_runs(self.pid)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+
+def start(
+    arguments: Sequence[str],
+    log: Path,
+    variables: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Child:
+    """Start a program in a process group of its own; its output is added to a file.
+
+    Should this process be killed outright, the program is told to end, too (on Linux). It is told
+    so when the thread that started it ends, so start it in a thread that stays.
+
+    Args:
+        arguments: The program and what it is given.
+        log: Takes stdout and stderr; its folder exists.
+        variables: Set in its environment besides ours.
+        folder: Where it runs, if not here.
+
+    Raises:
+        UsageError: There is no such program.
+
+    Example:
+        >>> start([sys.executable, "-c", "print(1)"], Path("log.txt")).wait()
+        0
+    """
+    with log.open("ab") as stream:
+        try:
+            running = subprocess.Popen(
+                list(arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(variables or {})},
+                cwd=folder,
+                start_new_session=True,
+                preexec_fn=_dying_with_parent(),
+            )
+        except FileNotFoundError as error:
+            raise UsageError(
+                f"there is no program {arguments[0]} (or no folder {folder or '.'}); install it, "
+                "or put right where it is looked for"
+            ) from error
+    return Child(running, log)
+
+
+@contextmanager
+def stopping(child: Child, deadline: float = 30.0) -> Iterator[Child]:
+    """Leave nothing of a program behind, whatever ends the block.
+
+    SIGTERM and SIGHUP end the block as Ctrl-C does: with KeyboardInterrupt. A second one while the
+    program is being stopped does not cut that short.
+
+    Args:
+        child: The program.
+        deadline: Seconds that it has to end by itself.
+    """
+    before = _handle(_interrupt)
+    try:
+        yield child
+    finally:
+        during = _handle(_ignore)
+        child.stop(deadline)
+        _restore(during)
+        _restore(before)
+
+
+def new_lines(path: Path, offset: int = 0) -> tuple[list[str], int]:
+    """Return the whole lines of a growing file from a place on, and the place after them.
+
+    Args:
+        path: Of the file; one that is not there yet has no lines.
+        offset: Bytes that have been read before.
+    """
+    if not path.is_file():
+        return [], offset
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        read = stream.read()
+    whole = read[: read.rfind(b"\n") + 1]
+    return whole.decode("utf-8", errors="replace").splitlines(), offset + len(whole)
+
+
+_Handlers = dict[int, object]
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    pass
+
+
+def _handle(how: object) -> _Handlers:
+    """Set the handlers and return those that were set; only the main thread may."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    ending = (*_ENDING, signal.SIGINT) if how is _ignore else _ENDING
+    return {each: signal.signal(each, how) for each in ending}  # type: ignore[arg-type]
+
+
+def _restore(handlers: _Handlers) -> None:
+    for number, how in handlers.items():
+        signal.signal(number, how)  # type: ignore[arg-type]
+
+
+def _group_runs(group: int) -> bool:
+    """Return whether a process of the group is there that is more than an entry to be reaped."""
+    processes = Path("/proc")
+    if not (processes / "self" / "stat").is_file():
+        try:
+            os.killpg(group, 0)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
+    for each in processes.iterdir():
+        if each.name.isdigit():
+            with suppress(OSError):
+                # The name in parentheses may hold anything; what follows it is state, ppid, pgrp.
+                told = (each / "stat").read_text(errors="replace").rpartition(")")[2].split()
+                if int(told[2]) == group and told[0] not in "ZX":
+                    return True
+    return False
+
+
+def _dying_with_parent() -> Callable[[], None] | None:
+    # The library is looked up here: after the fork little may be done.
+    if not sys.platform.startswith("linux"):
+        return None
+    set_option = ctypes.CDLL(None, use_errno=True).prctl
+
+    def ask() -> None:
+        set_option(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
+
+    return ask
