@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from curate import console
-from curate.commands import car, datasets, dedup, doctor, ifd, ls, mix, models, mods, ranker, select
+from curate.commands import (
+    car,
+    datasets,
+    dedup,
+    doctor,
+    ifd,
+    ls,
+    mix,
+    models,
+    mods,
+    ranker,
+    score,
+    select,
+)
 from curate.commands.spread import spreading
 
 app = typer.Typer(
@@ -37,6 +50,7 @@ app.command("mix", cls=mix.Command)(mix.mix)
 app.command("models")(models.models)
 app.command("mods", cls=spreading("--input", "--fill"))(mods.mods)
 app.command("ls")(ls.list_)
+app.command("score", cls=spreading("--input", "--fill"))(score.score)
 app.command("select", cls=spreading("--input", "--scores", "--fill"))(select.select)
 app.add_typer(ranker.app, name="ranker")
 

@@ -19,7 +19,7 @@ import curate.selectors
 from curate.data.read import read
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
-from curate.scorers import ifd, reward
+from curate.scorers import ifd, length, reward
 from curate.scorers.contract import OK, Scores
 from curate.selectors import (
     cluster_rank,
@@ -66,6 +66,7 @@ SCORERS: dict[str, Callable[[Rows, Path], Scores]] = {
     "ifd": lambda rows, folder: ifd.score(
         rows, ifd.IFDParams("alpaca", 400), FakeModel(budget=600), LocalEngine(folder), folder
     ),
+    "length": lambda rows, folder: length.score(rows),
     "reward": lambda rows, folder: reward.score(
         rows, reward.RewardParams(), FakeReward(), LocalEngine(folder)
     ),

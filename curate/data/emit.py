@@ -95,17 +95,18 @@ def _part(path: Path) -> Path:
 
 
 def _made_by(folder: Path, name: str) -> str | None:
-    """Return the recipe that made a data set.
+    """Return the recipe that made a data set, or scores alone.
 
-    A run that was killed after its data was in place has left its manifest under the other
-    name; the data's sha256 tells that it is of this data.
+    A run that was killed after its output was in place has left its manifest under the other
+    name; the output's sha256 tells that it is of this output.
     """
-    data, _, last = _files(name)
-    unfinished = read_manifest(_part(folder / last))
-    if unfinished and (folder / data).is_file():
-        made = unfinished.get("output")
-        if isinstance(made, dict) and made.get("sha256") == sha256_of(folder / data):
-            return str(unfinished.get("recipe"))
+    *outputs, last = _files(name)
+    unfinished = read_manifest(_part(folder / last)) or {}
+    made = unfinished.get("output")
+    made = made if isinstance(made, dict) else {}
+    path = folder / str(made.get("file"))
+    if path.name in outputs and path.is_file() and made.get("sha256") == sha256_of(path):
+        return str(unfinished.get("recipe"))
     recipe = (read_manifest(folder / last) or {}).get("recipe")
     return recipe if isinstance(recipe, str) else None
 

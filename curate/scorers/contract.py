@@ -12,6 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 OK = "ok"
+# What a scorer's score() is handed after rows and parameters: `NEEDS` of its module.
+NOTHING = "nothing"  # ()
+REWARD = "reward"  # (RewardModel, Engine)
+LANGUAGE_MODEL = "language model"  # (a model of curate.models.load, Engine, scratch folder)
 # One list of numbers an item; or, where every item has as many, (items, width) in 32 bits.
 Numbers = list[list[float]] | NDArray[np.float32]
 

@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from curate.data.rows import Rows
 from curate.errors import UsageError
 from curate.models.protocols import LikelihoodModel
-from curate.scorers.contract import Engine, Scores
+from curate.scorers.contract import LANGUAGE_MODEL, Engine, Scores
 from curate.scorers.likelihood import Likelihoods, likelihoods
 from curate.scorers.templates import TEMPLATES, choose_template
 
-NAME = "ifd"
+NAME, NEEDS, MAIN = "ifd", LANGUAGE_MODEL, "ifd_loss"
+ABOUT = "how little the instruction helps a language model to expect the response"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class IFDParams:
 
     template: str = "auto"
     max_length: int = 1024
+
+
+PARAMS = IFDParams
 
 
 def ifd_loss(prompted: NDArray[np.float64], alone: NDArray[np.float64]) -> NDArray[np.float64]:

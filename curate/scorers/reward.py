@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from curate.data.pairs import joined
 from curate.data.rows import Row, Rows
 from curate.models.protocols import RewardModel
-from curate.scorers.contract import OK, Engine, Scores, Work
+from curate.scorers.contract import OK, REWARD, Engine, Scores, Work
 
 _AT_A_TIME = 256
-NAME = "reward"
+NAME, NEEDS, MAIN = "reward", REWARD, "reward"
+ABOUT = "how good the response is, as a trained ranker or a reward model says"
 # Part of the fingerprint: a changed way of making texts never continues an older journal.
 _FORM = "reward 1"
 
@@ -35,6 +36,9 @@ class RewardParams:
     """
 
     column: str = "reward"
+
+
+PARAMS = RewardParams
 
 
 def texts_of(row: Row) -> tuple[str, str]:

@@ -95,11 +95,12 @@ def test_superfilter_computes_ifd_where_there_is_none(monkeypatch, scratch_cache
     model = FakeModel(budget=600)
     model.dtype = "float32"
     asked = []
-    monkeypatch.setattr(ifd, "is_ready", lambda known: True)
-    monkeypatch.setattr(
-        ifd, "resolve", lambda name, trust: SimpleNamespace(name=name, languages=("en",))
-    )
-    monkeypatch.setattr(ifd, "load_causal_lm", lambda *given: asked.append(given) or model)
+
+    def load(*given):
+        asked.append(given)
+        return model, SimpleNamespace(name=given[0], languages=("en",))
+
+    monkeypatch.setattr(ifd, "language_model", load)
     rows = read(rows_file(10, extra=[{"instruction": "no answer", "output": ""}]))
     found = select(rows, Params("superfilter", keep=2, pool=5))
     assert len(asked) == 1

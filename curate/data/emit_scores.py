@@ -1,0 +1,46 @@
+"""Write scores and their manifest beside the data, without a data set."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.data.emit import told
+from curate.data.manifest import sha256_of, to_json
+from curate.data.registry import locked
+
+
+def write_scores(folder: Path, name: str, scores: pa.Table, manifest: dict[str, Any]) -> list[str]:
+    """Write NAME.scores.parquet and NAME.manifest.json; return the names of the files.
+
+    Both are written under other names first and then renamed, the manifest last.
+
+    Args:
+        folder: Where to write; made if it is not there.
+        name: Of the files.
+        scores: A line for every row.
+        manifest: What made them; sha256 and lines of the file are added.
+
+    Raises:
+        OutputError: The disk is full or the folder cannot be written.
+    """
+    table, last = folder / f"{name}.scores.parquet", folder / f"{name}.manifest.json"
+    parts = [path.with_name(f".{path.name}.part") for path in (table, last)]
+    with told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            try:
+                pq.write_table(scores, parts[0])
+                output = {"file": table.name, "sha256": sha256_of(parts[0]), "rows": len(scores)}
+                parts[1].write_text(to_json({**manifest, "output": output}), encoding="utf-8")
+            except BaseException:
+                for part in parts:
+                    part.unlink(missing_ok=True)
+                raise
+            os.replace(parts[0], table)
+            os.replace(parts[1], last)
+    return [table.name, last.name]

@@ -1,0 +1,241 @@
+"""Score rows and choose nothing: one or more scorers, their columns side by side.
+
+Scorers are found by walking `curate.scorers`: a module with NAME, ABOUT, NEEDS, MAIN, PARAMS and
+score() is one. What it needs is what it is handed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import time
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+import curate.scorers
+from curate.console import progress
+from curate.data.cache import cache_dir
+from curate.data.rows import Rows
+from curate.engine.local import LocalEngine
+from curate.errors import UsageError, did_you_mean
+from curate.models.ranking.load import DEFAULT_RANKER, load_reward
+from curate.recipes.scoring import about_language, called, language_model, refuse_pairs_and_texts
+from curate.scorers.contract import LANGUAGE_MODEL, NOTHING, OK, REWARD, Scores
+from curate.selection import Selection
+from curate.selectors.choice import scored
+
+NAME = "score"
+OPTIONS = (
+    "scorer", "model", "dtype", "trust_remote_code", "reward", "encoder", "template", "max_length",
+)  # fmt: skip
+# Options of what a scorer is handed; the others are fields of its own parameters.
+_OF_MODELS = {
+    LANGUAGE_MODEL: ("model", "dtype", "trust_remote_code"),
+    REWARD: ("reward", "encoder"),
+    NOTHING: (),
+}
+
+
+@cache
+def scorers() -> dict[str, Any]:
+    """Return the modules of all scorers that give columns, by name."""
+    found = (
+        importlib.import_module(f"{curate.scorers.__name__}.{each.name}")
+        for each in pkgutil.iter_modules(curate.scorers.__path__)
+    )
+    return {each.NAME: each for each in found if hasattr(each, "NEEDS")}
+
+
+@dataclass(frozen=True)
+class Params:
+    """Which scorers, and with what models. None is the default of each.
+
+    Attributes:
+        scorer: Names, see scorers(); the first one's main column orders what is shown.
+        model: Of scorers that ask a language model: a known name, a directory or a hub id.
+        dtype: Of that model: `auto`, `float32` or `bfloat16`.
+        trust_remote_code: Run Python files that come with that model.
+        reward: Of `reward`: see load_reward().
+        encoder: Of `reward`: where a trained ranker's encoder lies, if not as its card says.
+        template: Of `ifd`: `auto`, `chat`, `alpaca` or `none`.
+        max_length: Tokens of a row that are read.
+        seed: Scorers draw nothing; kept so that every manifest has one.
+    """
+
+    scorer: tuple[str, ...]
+    model: str | None = None
+    dtype: str | None = None
+    trust_remote_code: bool = False
+    reward: str | None = None
+    encoder: str | None = None
+    template: str | None = None
+    max_length: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse unknown scorers, and options that none of the scorers takes."""
+        if not self.scorer:
+            raise UsageError(f"no scorer: give --scorer NAME. {_known()}")
+        for name in self.scorer:
+            if name not in scorers():
+                hint = did_you_mean(name, scorers())
+                raise UsageError(f"no scorer '{name}'.{hint} {_known()}")
+        if len(set(self.scorer)) < len(self.scorer):
+            raise UsageError(f"--scorer {' '.join(self.scorer)}: the same one twice")
+        for option in OPTIONS[1:]:
+            if getattr(self, option) and not any(option in taken(each) for each in self.scorer):
+                takers = [each for each in scorers() if option in taken(each)]
+                raise UsageError(
+                    f"--{option.replace('_', '-')} is an option of --scorer {' or '.join(takers)}, "
+                    f"not of {' and '.join(self.scorer)}; leave it out"
+                )
+
+
+def taken(scorer: str) -> tuple[str, ...]:
+    """Return the options that a scorer takes.
+
+    Args:
+        scorer: Name of one.
+    """
+    module = scorers()[scorer]
+    own = (each.name for each in fields(module.PARAMS) if each.name in OPTIONS)
+    return (*_OF_MODELS[module.NEEDS], *own)
+
+
+def _known() -> str:
+    return "There are " + "; ".join(f"{name}: {each.ABOUT}" for name, each in scorers().items())
+
+
+def score(rows: Rows, params: Params) -> Selection:
+    """Score rows; every row with a score counts as kept, since nothing is chosen.
+
+    Args:
+        rows: Instruction data.
+        params: Scorers and their models.
+
+    Raises:
+        UsageError: A parameter that does not fit, or rows of another kind.
+        ModelError: A model is not to be had.
+
+    Example:
+        >>> score(curate.read("huatuo.json"), Params(("reward",))).scores["reward"]
+    """
+    refuse_pairs_and_texts(rows, "a scorer")
+    started = time.monotonic()
+    found: dict[str, Scores] = {}
+    models: dict[str, str] = {}
+    for name in params.scorer:
+        found[name], model = _scored(rows, name, params)
+        models |= model
+    joined = side_by_side(found)
+    used = replace(
+        params,
+        model=called(params.model) if params.model else None,
+        reward=called(params.reward) if params.reward else None,
+        encoder=called(params.encoder) if params.encoder else None,
+    )
+    main = scorers()[params.scorer[0]].MAIN
+    choice = scored(joined.status)
+    seconds = time.monotonic() - started
+    return Selection(NAME, used, rows, joined, choice, main, models, joined.notes, seconds)
+
+
+def side_by_side(found: dict[str, Scores]) -> Scores:
+    """Return the columns of several scorers as one table.
+
+    A row is `ok` where all scorers say so; the status of each is kept in a column `status_NAME`
+    of its own, and a row that one of them could not score keeps the numbers of the others.
+
+    Args:
+        found: Scorer to what it gave.
+    """
+    if len(found) == 1:
+        return next(iter(found.values()))
+    status = next(iter(found.values())).status
+    columns: dict[str, pa.Array] = {}
+    for name, each in found.items():
+        status = np.where(status == OK, each.status, status)
+        columns |= each.columns
+        columns[f"status_{name}"] = pa.array(each.status, pa.string())
+    notes = tuple(note for each in found.values() for note in each.notes)
+    return Scores(status.astype(object), columns, notes)
+
+
+def _scored(rows: Rows, name: str, params: Params) -> tuple[Scores, dict[str, str]]:
+    """Return what one scorer says, and what computed it."""
+    module = scorers()[name]
+    given = {each: getattr(params, each) for each in taken(name)}
+    own = {each.name for each in fields(module.PARAMS)}
+    with_own = module.PARAMS(**{each: v for each, v in given.items() if each in own and v})
+    engine = LocalEngine(cache_dir() / "journals", progress())
+    if module.NEEDS == NOTHING:
+        return module.score(rows, with_own), {}
+    if module.NEEDS == REWARD:
+        ranker = params.reward or DEFAULT_RANKER
+        reward = load_reward(ranker, params.encoder)
+        said = {"reward": called(ranker), "reward_fingerprint": reward.fingerprint}
+        return module.score(rows, with_own, reward, engine), said
+    model, files = language_model(
+        params.model or "smollm2", params.dtype or "auto", params.trust_remote_code
+    )
+    scores: Scores = module.score(rows, with_own, model, engine, cache_dir() / "scratch")
+    notes = (*about_language(rows, files, name), *scores.notes)
+    said = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
+    return replace(scores, notes=tuple(dict.fromkeys(notes))), said
+
+
+def lines(selection: Selection) -> pa.Table:
+    """Return what the scores file holds: a line for each row, and no word on a choice.
+
+    Args:
+        selection: From score().
+    """
+    return selection.table().drop_columns(["kept", "reason"])
+
+
+def manifest(selection: Selection) -> dict[str, Any]:
+    """Return what made the scores.
+
+    Args:
+        selection: From score().
+    """
+    made = selection.manifest()
+    del made["threshold"], made["ranked_by"]
+    return {**made, "counts": counts(selection), "columns": list(selection.scored.columns)}
+
+
+def counts(selection: Selection) -> dict[str, Any]:
+    """Return `read`, `scored`, and `unscored` {status: rows}; the first is the sum of the others.
+
+    Args:
+        selection: From score().
+    """
+    found = selection.summary()
+    return {"read": found.read, "scored": found.scored, "unscored": found.dropped}
+
+
+def spread(scores: Scores) -> dict[str, dict[str, float]]:
+    """Return rows, mean, lowest, median and highest of every column of numbers that has any.
+
+    Args:
+        scores: From a scorer.
+    """
+    found = {}
+    for name, column in scores.columns.items():
+        if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+            continue
+        values = scores.values(name)
+        values = values[np.isfinite(values)]
+        if len(values):
+            found[name] = {
+                "rows": len(values),
+                "mean": float(values.mean()),
+                "lowest": float(values.min()),
+                "median": float(np.median(values)),
+                "highest": float(values.max()),
+            }
+    return found

@@ -1,0 +1,77 @@
+"""How long prompt and response are: the baseline that every other score has to be held against.
+
+A word is a run of letters, a number, or a Chinese character, so that rows of both languages can
+be compared. Of a dialogue, the response is all of its answers, the prompt all else.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from curate.data.rows import Row, Rows
+from curate.scorers.contract import NOTHING, OK, Scores
+
+NAME, NEEDS, MAIN = "length", NOTHING, "response_words"
+ABOUT = "words and characters of prompt and response; no model"
+COLUMNS = ("prompt_words", "response_words", "prompt_characters", "response_characters", "turns")
+_HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WORD = re.compile(rf"[{_HAN}]|\d+|[^\W\d_{_HAN}]+(?:['’][^\W\d_{_HAN}]+)*")
+_ANSWERS = ("assistant", "function")
+
+
+@dataclass(frozen=True)
+class LengthParams:
+    """Nothing decides the numbers besides the rows."""
+
+
+PARAMS = LengthParams
+
+
+def words(text: str) -> int:
+    """Return how many words a text has; a Chinese character is one.
+
+    Args:
+        text: Any.
+
+    Example:
+        >>> words("It's 42."), words("高血压患者能吃党参吗？")
+        (2, 10)
+    """
+    return sum(1 for _ in _WORD.finditer(text))
+
+
+def score(rows: Rows, params: LengthParams = PARAMS()) -> Scores:  # noqa: B008 - frozen
+    """Return the lengths of every row; NaN and a status where there is no response.
+
+    Args:
+        rows: What to measure.
+        params: None as yet.
+
+    Example:
+        >>> score(rows).values("response_words")
+    """
+    status = np.full(len(rows), OK, dtype=object)
+    found = np.full((len(rows), len(COLUMNS)), np.nan)
+    for row in rows:
+        if row.flaw or not row.response.strip():
+            status[row.position] = row.flaw or "empty_response"
+        else:
+            found[row.position] = _measured(row)
+    columns = {name: pa.array(found[:, place]) for place, name in enumerate(COLUMNS)}
+    return Scores(status, columns)
+
+
+def _measured(row: Row) -> tuple[int, ...]:
+    answers = [turn.content for turn in row.turns if turn.role in _ANSWERS]
+    asked = [row.system, *(turn.content for turn in row.turns if turn.role not in _ANSWERS)]
+    return (
+        sum(map(words, asked)),
+        sum(map(words, answers)),
+        sum(map(len, asked)),
+        sum(map(len, answers)),
+        len(answers),
+    )
