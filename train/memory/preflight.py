@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from train.hardware import Hardware, detect
 from train.memory.catalogue import KNOWN
 from train.memory.estimate import Estimate, estimate
 from train.memory.formulas import GIB
 from train.memory.job import AUTO, Job
-from train.memory.machine import Machine, this_machine
 from train.memory.shape import shape_of
 
 _SMALL = "smollm2"
@@ -22,13 +22,13 @@ class Need:
 
     Attributes:
         estimate: Bytes, part by part.
-        machine: The GPU, or the RAM.
+        hardware: This machine's.
         job: What was estimated.
         ways_out: What would take less, the most effective first, each with the bytes it takes.
     """
 
     estimate: Estimate
-    machine: Machine
+    hardware: Hardware
     job: Job
     ways_out: tuple[tuple[str, float], ...]
 
@@ -40,16 +40,14 @@ class Need:
     @property
     def fits(self) -> bool:
         """Whether what is free now is enough."""
-        return self.bytes <= self.machine.free
+        return self.bytes <= self.hardware.memory
 
     @property
     def sentence(self) -> str:
         """One line with the numbers, and three ways out if it does not fit."""
-        where = self.machine.name if self.machine.device == "gpu" else "this machine"
-        told = (
-            f"about {_gib(self.bytes)} are needed and {where} has {_gib(self.machine.free)} free "
-            f"of {_gib(self.machine.total)}"
-        )
+        where = "this machine" if self.hardware.kind == "cpu" else "a GPU of this machine"
+        has = _gib(self.hardware.memory)
+        told = f"about {_gib(self.bytes)} are needed and {where} has {has}"
         if self.fits or not self.ways_out:
             return told
         ways = "; ".join(f"{way} ({_gib(takes)})" for way, takes in self.ways_out[:3])
@@ -57,7 +55,7 @@ class Need:
 
 
 def need(
-    config: Mapping[str, Any], job: Job, name: str = "the model", machine: Machine | None = None
+    config: Mapping[str, Any], job: Job, name: str = "the model", hardware: Hardware | None = None
 ) -> Need:
     """Estimate a run for this machine.
 
@@ -65,7 +63,7 @@ def need(
         config: A parsed config.json; `train.memory.find.config_of(model)` finds it.
         job: Stage, method, precision, cutoff_len, batch; its device is the machine's.
         name: What to call the model in messages.
-        machine: For tests; this machine if not given.
+        hardware: What trains; what is found on this machine if not given.
 
     Raises:
         ModelError: The config has not the numbers, or has experts.
@@ -75,8 +73,9 @@ def need(
         >>> found = need(json.load(open("config.json")), Job(cutoff_len=512, batch=2))
         >>> found.bytes, found.fits, found.sentence
     """
-    has = machine or this_machine()
-    shape, here = shape_of(config, name), replace(job, device=has.device)
+    has = hardware or detect()
+    device = "cpu" if has.kind == "cpu" else "gpu"
+    shape, here = shape_of(config, name), replace(job, device=device)
     takes = estimate(shape, here)
     others = [(way, estimate(shape, other).total) for way, other in _smaller(here)]
     others.append(
