@@ -53,7 +53,7 @@ def load_causal_lm(
         encoder = HFEncoder(load_tokenizer(files, trust_remote_code), files.name)
     parts = "|".join((fingerprint(files.folder), chosen, device, _COMPUTATION))
     return CausalLM(
-        partial(_load, files, chosen, device, trust_remote_code),
+        partial(load_weights, files, chosen, device, trust_remote_code),
         encoder,
         name=files.name,
         fingerprint=hashlib.sha256(parts.encode()).hexdigest(),
@@ -81,8 +81,18 @@ def _longest(files: ModelFiles, trust_remote_code: bool) -> int:
         raise ModelError(f"model '{files.name}': {reason(error, files.folder)}") from error
 
 
-def _load(files: ModelFiles, dtype: str, device: str, trust_remote_code: bool) -> Any:
-    """Return the transformers model on the device, in evaluation mode."""
+def load_weights(files: ModelFiles, dtype: str, device: str, trust_remote_code: bool) -> Any:
+    """Return the transformers model on the device, in evaluation mode.
+
+    Args:
+        files: The model's.
+        dtype: `float32` or `bfloat16`.
+        device: `cpu` or `cuda`.
+        trust_remote_code: Run Python files that come with the model.
+
+    Raises:
+        ModelError: The weights are corrupt, too large, or not all there.
+    """
     check_memory(files.folder, files.name, dtype, device)
     with quiet():
         import torch

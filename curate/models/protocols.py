@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -156,3 +156,56 @@ class RewardModel(Protocol):
 
     def worker(self) -> AbstractContextManager[Any]:
         """Return a context in which one worker thread calls score()."""
+
+
+Message = Mapping[str, str]
+STOPPED, CUT, TOO_LONG = "stop", "length", "prompt_too_long"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model answered, and why it ended there.
+
+    Attributes:
+        text: The answer, without special tokens and surrounding white space; '' is an answer, too.
+        end: `stop` (the model ended it), `length` (it was cut off after max_new_tokens), or
+            `prompt_too_long` (nothing was asked: prompt and answer do not fit into the model).
+    """
+
+    text: str
+    end: str = STOPPED
+
+
+class Generator(Protocol):
+    """A model that answers, always with the most likely token (`--responder`).
+
+    As with LikelihoodModel, all but replies() and answer() is there before the weights are.
+
+    Attributes:
+        name: What the user called it.
+        fingerprint: sha256 over all that decides the answers and can be known.
+        batch_tokens: Padded tokens of prompts and answers that one batch may hold.
+        workers: How many batches are answered side by side.
+    """
+
+    name: str
+    fingerprint: str
+    batch_tokens: int
+    workers: int
+
+    def lengths(self, conversations: Sequence[Sequence[Message]]) -> list[int]:
+        """Return the tokens of each prompt, or what comes near them where they are not known."""
+
+    def prepare(self) -> None:
+        """Load the weights; called before the first replies(). Again, it does nothing."""
+
+    def replies(
+        self, conversations: Sequence[Sequence[Message]], max_new_tokens: int
+    ) -> list[Reply]:
+        """Return a reply to each conversation, in their order."""
+
+    def answer(self, conversations: Sequence[Sequence[Message]], max_new_tokens: int) -> list[str]:
+        """Return the text of each reply; ModelError where a prompt is too long to be asked."""
+
+    def worker(self) -> AbstractContextManager[Any]:
+        """Return a context in which one worker thread calls replies()."""

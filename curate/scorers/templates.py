@@ -10,19 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from curate.data.prompts import ALPACA_HEADER, ALPACA_PREAMBLE, ALPACA_PREAMBLE_INPUT
 from curate.data.rows import Row
 from curate.errors import UsageError, did_you_mean
 from curate.models.protocols import TextEncoder
-
-ALPACA_PREAMBLE = (
-    "Below is an instruction that describes a task. "
-    "Write a response that appropriately completes the request.\n\n"
-)
-ALPACA_PREAMBLE_INPUT = (
-    "Below is an instruction that describes a task, paired with an input that provides further "
-    "context. Write a response that appropriately completes the request.\n\n"
-)
-ALPACA_HEADER = "### Response:"
 
 
 @dataclass(frozen=True)

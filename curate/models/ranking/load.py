@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from curate.errors import ModelError, did_you_mean
+from curate.models.adapter import is_adapter
 from curate.models.catalogue import PACKAGED
 from curate.models.protocols import RewardModel
 from curate.models.ranking.head import CARD, load_ranker, read_card
-from curate.models.ranking.value_head import ADAPTER, VALUE_HEAD, load_value_head
+from curate.models.ranking.value_head import VALUE_HEAD, load_value_head
 from curate.models.resolve import resolve
 
 # The head that comes with curate; `make ranker` trains it.
@@ -38,10 +39,10 @@ def load_reward(name: str = DEFAULT_RANKER, encoder: str | None = None) -> Rewar
     if folder.is_dir():
         called = folder.resolve().name
         if (folder / CARD).is_file() or not (folder / "config.json").is_file():
-            if not (folder / ADAPTER).is_file():
+            if not is_adapter(folder):
                 return load_ranker(folder, called, encoder)
             return load_value_head(folder)
-        if (folder / ADAPTER).is_file() or (folder / VALUE_HEAD).is_file():
+        if is_adapter(folder) or (folder / VALUE_HEAD).is_file():
             return load_value_head(folder)
     if name in PACKAGED:
         raise ModelError(

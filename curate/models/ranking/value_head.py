@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError
+from curate.models.adapter import base_of, is_adapter, merged
 from curate.models.architecture import max_positions
 from curate.models.quiet import quiet
 from curate.models.ranking.transformer import (
@@ -30,7 +31,6 @@ from curate.models.tokenizer import load_tokenizer
 from curate.models.weights import check_memory, check_whole, reason
 
 VALUE_HEAD = "value_head.safetensors"
-ADAPTER = "adapter_config.json"
 _WEIGHT, _BIAS = "v_head.summary.weight", "v_head.summary.bias"
 _COMPUTATION = "value head 1"
 _MOST_TOKENS = 2048  # LLaMA-Factory's own default of cutoff_len
@@ -80,21 +80,7 @@ def load_value_head(folder: Path) -> TransformerReward:
 
 def _base(files: ModelFiles) -> ModelFiles:
     """Return the model under the adapter, or the folder itself if it holds whole weights."""
-    told = files.folder / ADAPTER
-    if not told.is_file():
-        return resolve(str(files.folder))
-    if not (files.folder / "adapter_model.safetensors").is_file():
-        raise ModelError(f"'{files.name}' has no adapter_model.safetensors; copy it there.")
-    try:
-        name = json.loads(told.read_text(encoding="utf-8"))["base_model_name_or_path"]
-        return resolve(str(name))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"'{files.name}': {ADAPTER} cannot be read; copy it again.") from error
-    except ModelError as error:
-        raise ModelError(
-            f"the base model of adapter '{files.name}' is not to be had: {error} It is named in "
-            f"base_model_name_or_path of {ADAPTER}."
-        ) from error
+    return base_of(files) if is_adapter(files.folder) else resolve(str(files.folder))
 
 
 def _encode(tokenizer: Any, longest: int, pairs: Sequence[tuple[str, str]]) -> list[Encoded]:
@@ -120,8 +106,8 @@ def _load(files: ModelFiles, base: ModelFiles, device: str) -> Forward:
             model = AutoModelForCausalLM.from_pretrained(
                 base.folder, dtype=torch.float32, use_safetensors=True
             )
-            if (files.folder / ADAPTER).is_file():
-                model = _merged(model, files)
+            if is_adapter(files.folder):
+                model = merged(model, files)
             model = model.to(device).eval()
         except (
             *(OSError, ValueError, KeyError, TypeError, AttributeError),
@@ -142,13 +128,3 @@ def _load(files: ModelFiles, base: ModelFiles, device: str) -> Forward:
         return (read.float() @ weight.T + bias)[:, 0]
 
     return forward
-
-
-def _merged(model: Any, files: ModelFiles) -> Any:
-    try:
-        from peft import PeftModel
-    except ImportError as error:
-        raise ModelError(
-            f"'{files.name}' is an adapter, which peft loads: pip install 'peft>=0.18,<0.19'"
-        ) from error
-    return PeftModel.from_pretrained(model, str(files.folder)).merge_and_unload()

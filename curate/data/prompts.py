@@ -1,0 +1,13 @@
+"""Stanford Alpaca's prompt, for models that bring no chat template of their own."""
+
+from __future__ import annotations
+
+ALPACA_PREAMBLE = (
+    "Below is an instruction that describes a task. "
+    "Write a response that appropriately completes the request.\n\n"
+)
+ALPACA_PREAMBLE_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further "
+    "context. Write a response that appropriately completes the request.\n\n"
+)
+ALPACA_HEADER = "### Response:"

@@ -1,0 +1,106 @@
+"""LoRA adapters: a folder that holds what was learned, and names the model that it is added to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from curate.errors import ModelError
+from curate.models.resolve import ModelFiles, resolve
+
+ADAPTER = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+RUN = "run.json"
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+
+
+def is_adapter(folder: Path) -> bool:
+    """Return whether a folder holds an adapter.
+
+    Args:
+        folder: Any.
+    """
+    return (folder / ADAPTER).is_file()
+
+
+def base_of(files: ModelFiles, trust_remote_code: bool = False) -> ModelFiles:
+    """Return the model that an adapter is added to.
+
+    The adapter itself names it, often by where it lay in training; where nothing lies there any
+    more, the name that the user gave to `train` is taken from the run's own record.
+
+    Args:
+        files: The adapter's folder.
+        trust_remote_code: Run Python files that come with the base.
+
+    Raises:
+        ModelError: The adapter is incomplete, or its base is not to be had.
+    """
+    if not (files.folder / WEIGHTS).is_file():
+        raise ModelError(
+            f"'{files.name}' has no {WEIGHTS}; copy it there (.bin files are not loaded, since "
+            "they can run code)."
+        )
+    try:
+        told = json.loads((files.folder / ADAPTER).read_text(encoding="utf-8"))
+        name = str(told["base_model_name_or_path"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"'{files.name}': {ADAPTER} cannot be read; copy it again.") from error
+    try:
+        return resolve(name, trust_remote_code)
+    except ModelError as error:
+        if trained := _trained_from(files.folder):
+            return resolve(trained, trust_remote_code)
+        raise ModelError(
+            f"the base model of adapter '{files.name}' is not to be had: {error} It is named in "
+            f"base_model_name_or_path of {ADAPTER}."
+        ) from error
+
+
+def adapter_fingerprint(folder: Path) -> str:
+    """Return the sha256 over what an adapter adds to its base's numbers.
+
+    The trainer's own records lie in the same folder and do not count; neither does the place
+    where the base lay, which has a fingerprint of its own.
+
+    Args:
+        folder: The adapter's.
+    """
+    digest = hashlib.sha256()
+    told = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
+    told.pop("base_model_name_or_path", None)
+    digest.update(json.dumps(told, sort_keys=True).encode())
+    for name in (WEIGHTS, *_TOKENIZER):
+        if (folder / name).is_file():
+            with (folder / name).open("rb") as stream:
+                digest.update(name.encode() + hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def merged(model: Any, files: ModelFiles) -> Any:
+    """Return a transformers model with the adapter's weights added to its own.
+
+    Args:
+        model: The base, in a dtype that adding does not hurt.
+        files: The adapter's folder.
+
+    Raises:
+        ModelError: peft is not installed.
+    """
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise ModelError(
+            f"'{files.name}' is an adapter, which peft loads: pip install 'peft>=0.18,<0.19'"
+        ) from error
+    return PeftModel.from_pretrained(model, str(files.folder)).merge_and_unload()
+
+
+def _trained_from(folder: Path) -> str:
+    try:
+        told = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        return str(told.get("model") or "")
+    except (OSError, ValueError, AttributeError):
+        return ""

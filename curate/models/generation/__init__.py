@@ -1,0 +1,1 @@
+"""Answers: greedy, batched, from a model on this machine or from a server."""
