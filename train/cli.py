@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from curate import console
+from train.commands.estimate import estimate
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -22,6 +23,9 @@ def _start(
     llamafactory-cli train … --dataset_dir data --dataset NAME
     """
     console.show_version_or_help(context, version)
+
+
+app.command()(estimate)
 
 
 def main() -> None:

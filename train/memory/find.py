@@ -47,7 +47,7 @@ def config_of(model: str) -> dict[str, Any]:
     hint = did_you_mean(model.lower(), KNOWN)
     raise ModelError(
         f"nothing is known of the shape of '{model}'.{hint} Give a directory with config.json, a "
-        f"hub id that lies in the hub's cache, one of {', '.join(sorted(KNOWN))}; or --params 7.1B"
+        f"hub id whose files are in the hub's cache, a known name ({_families()}), or --params 7.1B"
     )
 
 
@@ -126,6 +126,15 @@ def _cached(model: str) -> Path | None:
 
     found = try_to_load_from_cache(model, "config.json")
     return Path(found) if isinstance(found, str) else None
+
+
+def _families() -> str:
+    """Return the families of the known names with their sizes: yi-6b, -34b."""
+    sizes: dict[str, list[str]] = {}
+    for name in KNOWN:
+        family, _, size = name.rpartition("-")
+        sizes.setdefault(family or name, []).append(f"-{size}" if family else "")
+    return "; ".join(f"{family}{', '.join(each)}" for family, each in sizes.items())
 
 
 def _without_config(folder: Path) -> str:

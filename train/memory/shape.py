@@ -112,7 +112,7 @@ def _number(config: Mapping[str, Any], what: str, name: str) -> int:
         if isinstance(value, int) and value > 0:
             return value
     raise ModelError(
-        f"the config.json of {name} says nothing of {' or '.join(_NAMES[what])}; "
+        f"the config of {name} says nothing of {' or '.join(_NAMES[what])}; "
         "--params with the number of its parameters will do"
     )
 
