@@ -133,7 +133,7 @@ def _families() -> str:
     sizes: dict[str, list[str]] = {}
     for name in KNOWN:
         family, _, size = name.rpartition("-")
-        sizes.setdefault(family or name, []).append(f"-{size}" if family else "")
+        sizes.setdefault(family or name, []).extend([f"-{size}"] if family else [])
     return "; ".join(f"{family}{', '.join(each)}" for family, each in sizes.items())
 
 
