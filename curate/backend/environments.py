@@ -36,6 +36,7 @@ class Environment:
         imports: Modules that have to be importable in the end.
         variables: Set while pip runs.
         gigabytes: What it takes on the disk.
+        remove: What pip takes out again in the end: packages asked for that do not work here.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Environment:
     imports: tuple[str, ...]
     variables: Mapping[str, str] = field(default_factory=dict)
     gigabytes: float = 4.0
+    remove: tuple[str, ...] = ()
 
 
 def folder(environment: Environment) -> Path:
@@ -106,11 +108,12 @@ def commands(environment: Environment) -> list[list[str]]:
     """
     place = folder(environment)
     own = str(place / "bin" / "python")
-    pip = [own, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    return [
-        [sys.executable, "-m", "venv", str(place)],
-        *([*pip, *step] for step in environment.steps),
-    ]
+    pip = [own, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    found = [[sys.executable, "-m", "venv", str(place)]]
+    found += [[*pip, "install", *step] for step in environment.steps]
+    if environment.remove:
+        found.append([*pip, "uninstall", "--yes", *environment.remove])
+    return found
 
 
 def _import(environment: Environment) -> list[str]:
@@ -142,5 +145,6 @@ def _check_room(environment: Environment, parent: Path) -> None:
 
 
 def _fingerprint(environment: Environment) -> str:
-    told = json.dumps([environment.steps, dict(environment.variables), sys.version_info[:2]])
+    steps = [*environment.steps, *([["-", *environment.remove]] if environment.remove else [])]
+    told = json.dumps([steps, dict(environment.variables), sys.version_info[:2]])
     return hashlib.sha256(told.encode()).hexdigest()
