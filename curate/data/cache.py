@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from pathlib import Path
+
+_DECIDING = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py", "*.tiktoken")
 
 
 def cache_dir() -> Path:
@@ -16,3 +20,28 @@ def cache_dir() -> Path:
         return Path(named).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base).expanduser() if base else Path.home() / ".cache") / "curatrain"
+
+
+def fingerprint(folder: Path) -> str:
+    """Return the sha256 over everything that decides a model's numbers.
+
+    Reading gigabytes takes a while, so the answer is kept for as long as names, sizes and
+    times of the files stay the same.
+
+    Args:
+        folder: A model's folder.
+    """
+    files = sorted(p for pattern in _DECIDING for p in folder.glob(pattern) if p.is_file())
+    stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+    key = hashlib.sha256(json.dumps([str(folder.resolve()), stats]).encode()).hexdigest()
+    kept = cache_dir() / "fingerprints" / key[:32]
+    if kept.is_file():
+        return kept.read_text(encoding="ascii")
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.name.encode())
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(digest.hexdigest(), encoding="ascii")
+    return digest.hexdigest()

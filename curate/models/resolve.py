@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate.data.cache import cache_dir
+from curate.data.cache import fingerprint as fingerprint
 from curate.errors import ModelError, did_you_mean
 from curate.models.catalogue import PACKAGED
 from curate.models.hub import hub_folder
 from curate.models.packaged import ensure
 
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
-_DECIDING = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py", "*.tiktoken")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
@@ -106,28 +104,3 @@ def _brings_code(folder: Path, here: str) -> bool:
                 raise ModelError(f"{here}: {name} is not JSON ({error}).") from error
             wanted = wanted or (isinstance(told, dict) and bool(told.get("auto_map")))
     return wanted and any(folder.glob("*.py"))
-
-
-def fingerprint(folder: Path) -> str:
-    """Return the sha256 over everything that decides a model's numbers.
-
-    Reading gigabytes takes a while, so the answer is kept for as long as names, sizes and
-    times of the files stay the same.
-
-    Args:
-        folder: A model's folder.
-    """
-    files = sorted(p for pattern in _DECIDING for p in folder.glob(pattern) if p.is_file())
-    stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-    key = hashlib.sha256(json.dumps([str(folder.resolve()), stats]).encode()).hexdigest()
-    kept = cache_dir() / "fingerprints" / key[:32]
-    if kept.is_file():
-        return kept.read_text(encoding="ascii")
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.name.encode())
-        with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(digest.hexdigest(), encoding="ascii")
-    return digest.hexdigest()
