@@ -108,11 +108,11 @@ def commands(environment: Environment) -> list[list[str]]:
     """
     place = folder(environment)
     own = str(place / "bin" / "python")
-    pip = [own, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    pip, quiet = [own, "-m", "pip"], ["--disable-pip-version-check", "--no-input"]
     found = [[sys.executable, "-m", "venv", str(place)]]
-    found += [[*pip, "install", *step] for step in environment.steps]
+    found += [[*pip, "install", *quiet, *step] for step in environment.steps]
     if environment.remove:
-        found.append([*pip, "uninstall", "--yes", *environment.remove])
+        found.append([*pip, "uninstall", *quiet, "--yes", *environment.remove])
     return found
 
 

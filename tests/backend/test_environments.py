@@ -55,3 +55,13 @@ def test_too_little_room_is_told_before_anything_is_built(cache):
     with pytest.raises(OutputError, match="1000000000.0 GB"):
         environments.build(large, lambda line: None)
     assert not environments.folder(large).exists()
+
+
+def test_what_is_removed_in_the_end_is_gone(cache):
+    without = dataclasses.replace(EMPTY, imports=("sys",), remove=("setuptools",))
+    python = environments.build(without, lambda line: None)
+    assert python == environments.python(without)
+    assert environments.python(dataclasses.replace(without, remove=())) is None
+    listed = subprocess.run([python, "-m", "pip", "list"], capture_output=True, text=True)
+    assert "pip" in listed.stdout
+    assert "setuptools" not in listed.stdout
