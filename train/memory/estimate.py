@@ -12,7 +12,7 @@ from train.memory.shape import ModelShape
 
 # A CUDA context with its libraries takes 0.3 to 2 GB; a process with torch, transformers and
 # LLaMA-Factory in it was measured on CPU.
-FIXED = {"gpu": 0.8 * GIB, "cpu": 0.9 * GIB}
+FIXED = {"gpu": 0.8 * GIB, "cpu": 1.0 * GIB}
 # The allocator keeps more than is asked of it, where blocks come and go: 5 to 10 %.
 _FRAGMENTS = 0.05
 # Stage: sequences with a gradient, sequences without one whose logits lie beside them.
