@@ -1,0 +1,212 @@
+"""Train a model in the middle of a recipe: one epoch on a few rows, through the command `train`.
+
+IFD's brief experience and MoDS's initial model both need it. The folder of the run is named after
+all that decides the model, so a run that is there is the one that is wanted: a finished one is
+taken as it is, one that was cut short is continued. Its `run.json` says which it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curate.backend import llamafactory
+from curate.backend.process import new_lines, start, stopping
+from curate.console import say
+from curate.data.cache import cache_dir
+from curate.data.manifest import read_manifest
+from curate.errors import OutputError
+from curate.models.adapter import WEIGHTS, adapter_fingerprint, is_adapter
+from curate.models.resolve import fingerprint
+
+RUN = "run.json"
+# The published recipes train one epoch; what happens in between is no result of its own.
+ONE_EPOCH = ("num_train_epochs=1", "val_size=0", "save_total_limit=1")
+_EVERY = 0.5
+_DONE = "done"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be trained.
+
+    Attributes:
+        dataset: Name of an emitted data set.
+        dataset_dir: Folder that holds it.
+        model: As the user typed it, for `train sft --model`.
+        model_fingerprint: Of its files: another model is another run.
+        settings: `key=value`, for `train sft --set`; they win over one epoch.
+        saves: Folder of the runs.
+    """
+
+    dataset: str
+    dataset_dir: Path
+    model: str
+    model_fingerprint: str
+    settings: tuple[str, ...] = ()
+    saves: Path = Path("saves")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run.
+
+    Attributes:
+        folder: Holds the adapter, or the whole model.
+        fingerprint: sha256 of what was learned.
+        run: What its run.json says.
+        found: Whether it was there before and nothing was trained.
+    """
+
+    folder: Path
+    fingerprint: str
+    run: Mapping[str, Any]
+    found: bool
+
+    def as_dict(self) -> dict[str, str]:
+        """Return what a manifest says of it, next to the model that scored."""
+        data = self.run.get("dataset") or {}
+        return {
+            "run": self.folder.name,
+            "run_fingerprint": self.fingerprint,
+            "run_steps": str(self.run.get("steps", "")),
+            "run_data_sha256": str(data.get("data_sha256", "")),
+            "base": str(self.run.get("model", "")),
+        }
+
+
+def check_trainer() -> None:
+    """Refuse before hours are spent on scores, if there is nothing to train with.
+
+    Raises:
+        UsageError: LLaMA-Factory is not here; says `train setup`.
+    """
+    llamafactory.find()
+
+
+def train_on(request: Request) -> Trained:
+    """Return a model after one epoch on a data set, trained now or found where it was kept.
+
+    Args:
+        request: Data set, model, settings.
+
+    Raises:
+        OutputError: The training failed or was stopped, or its folder holds something else.
+
+    Example:
+        >>> train_on(Request("alpaca_experience", Path("data"), "smollm2", "5f0c…")).folder
+        PosixPath('saves/alpaca_experience-1f0c9a3e')
+    """
+    digest = _data_sha256(request)
+    folder = request.saves / f"{request.dataset}-{key(request, digest)}"
+    told = read_run(folder)
+    if told.get("state") == _DONE:
+        say(f"the model is there from an earlier run: {folder}")
+        return _finished(folder, told, digest, found=True)
+    resume = ["--resume"] if told else []
+    say(f"{'continuing' if told else 'training'} on {request.dataset}, kept in {folder}")
+    _run([*command(request, folder), *resume], folder)
+    return _finished(folder, read_run(folder), digest, found=False)
+
+
+def key(request: Request, data_sha256: str) -> str:
+    """Return 8 hex digits of all that decides the model.
+
+    Args:
+        request: Model and settings; where things lie does not count.
+        data_sha256: Of the data set.
+    """
+    parts = [data_sha256, request.model_fingerprint, *ONE_EPOCH, *request.settings]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
+
+
+def command(request: Request, folder: Path) -> list[str]:
+    """Return the command that trains, as a list of arguments.
+
+    Args:
+        request: Data set, model, settings.
+        folder: Of the run.
+    """
+    own = {each.partition("=")[0] for each in request.settings}
+    usual = [each for each in ONE_EPOCH if each.partition("=")[0] not in own]
+    arguments = ["--dataset", request.dataset, "--dataset-dir", str(request.dataset_dir)]
+    arguments += ["--model", request.model, "--output", str(folder)]
+    for each in (*usual, *request.settings):
+        arguments += ["--set", each]
+    return [sys.executable, "-m", "train", "sft", *arguments]
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Return what a run's run.json says, {} where there is none.
+
+    Args:
+        folder: Of the run.
+    """
+    with suppress(OSError, ValueError):
+        told = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        if isinstance(told, dict):
+            return told
+    return {}
+
+
+def _run(arguments: Sequence[str], folder: Path) -> None:
+    """Run the command to its end and pass on what it says, as it says it.
+
+    Raises:
+        OutputError: It failed.
+    """
+    log = cache_dir() / "logs" / f"{folder.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(b"")
+    last, offset = "", 0
+    child = start(arguments, log)
+    with stopping(child):
+        while True:
+            code = child.wait(_EVERY)
+            lines, offset = new_lines(log, offset)
+            for line in filter(str.strip, lines):
+                last = line
+                say(f"  {line}")
+            if code is not None:
+                break
+    if code != 0:
+        why = last.removeprefix("error:").strip() or "it said nothing"
+        raise OutputError(
+            f"the training in between ended with exit code {code}: {why}; all it said is in {log}. "
+            "Scores so far are kept: put that right and give the same command again"
+        )
+
+
+def _data_sha256(request: Request) -> str:
+    path = request.dataset_dir / f"{request.dataset}.manifest.json"
+    output = (read_manifest(path) or {}).get("output")
+    digest = output.get("sha256") if isinstance(output, dict) else None
+    if not isinstance(digest, str):
+        raise OutputError(
+            f"{path} has gone or says nothing of its data; give the same command again"
+        )
+    return digest
+
+
+def _finished(folder: Path, told: Mapping[str, Any], data_sha256: str, found: bool) -> Trained:
+    data = told.get("dataset")
+    trained_on = data.get("data_sha256") if isinstance(data, dict) else None
+    if told.get("state") != _DONE or trained_on not in (None, data_sha256):
+        raise OutputError(
+            f"{folder} does not hold a finished run on these rows ({RUN} says state "
+            f"{told.get('state', 'nothing')}); move it away and give the same command again"
+        )
+    adapter = is_adapter(folder)
+    if adapter and not (folder / WEIGHTS).is_file():
+        raise OutputError(
+            f"{folder} has lost its {WEIGHTS}; move the folder away and give the same command again"
+        )
+    return Trained(
+        folder, adapter_fingerprint(folder) if adapter else fingerprint(folder), told, found
+    )
