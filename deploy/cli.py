@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from curate import console
+from deploy.commands import compare
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -18,6 +19,9 @@ def _start(
 ) -> None:
     """Merge, quantise and serve a trained model. Its commands are not there yet."""
     console.show_version_or_help(context, version)
+
+
+app.command("compare")(compare.compare)
 
 
 def main() -> None:

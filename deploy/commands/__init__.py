@@ -1,0 +1,1 @@
+"""The commands of `deploy`, one file each; the only place that prints results."""

@@ -1,0 +1,1 @@
+"""What fine-tuning changed: answers of two models to the same prompts, side by side."""

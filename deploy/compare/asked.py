@@ -1,0 +1,98 @@
+"""From --prompts, --dataset and the tuned model's run to what both models are asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from curate.errors import CuratrainError, UsageError
+from deploy.compare.held_out import held_out, marked, read_sources
+from deploy.compare.prompts import Prompts, limited, prompts_of, read_rows
+from deploy.compare.trained import TrainedOn, read_run, trained_on
+
+
+def asked(
+    prompts: Path | None,
+    dataset: str | None,
+    dataset_dir: Path | None,
+    models: tuple[str, str],
+    limit: int,
+    seed: int,
+) -> tuple[Prompts, list[str]]:
+    """Return what is asked, and what the user should be told of it.
+
+    With a data set only rows that are not in it are asked: of the prompts' file, else of the files
+    that it was chosen from. Without one, all prompts are, and each is marked as trained on or not
+    where the run of the tuned model tells.
+
+    Args:
+        prompts: Given with --prompts.
+        dataset: Given with --dataset; without it and without prompts, the run's.
+        dataset_dir: Given with --dataset-dir.
+        models: Given with --base and --tuned; where the latter is a run's folder, its run.json
+            is read.
+        limit: The most prompts.
+        seed: Draws them.
+
+    Raises:
+        UsageError: There is nothing to ask, or it cannot be proven that it is held out.
+        DataError: A file cannot be read, or all rows were trained on.
+    """
+    run = read_run(Path(models[1]).expanduser())
+    notes = _notes_of(run, *models)
+    if prompts is not None and dataset is None:
+        rows = read_rows(prompts)
+        known, why = _of_run(run, dataset_dir)
+        chosen = limited(prompts_of(rows), limit, seed)
+        return marked(rows, chosen, known), [*notes, *why]
+    if dataset is None and run is None:
+        raise UsageError(
+            "nothing to ask: give --prompts FILE, or --dataset NAME for the rows of its source "
+            "that the model was not trained on"
+        )
+    trained = _data_set(dataset, dataset_dir, run)
+    rows = read_rows(prompts) if prompts is not None else read_sources(trained)
+    return limited(held_out(rows, trained), limit, seed), notes
+
+
+def _notes_of(run: dict[str, Any] | None, base: str, tuned: str) -> list[str]:
+    notes = []
+    if run is not None and run.get("state") not in (None, "done"):
+        notes.append(
+            f"the run {tuned} is not done but '{run['state']}': it may not be what you mean"
+        )
+    if run is not None and run.get("model") not in (None, base):
+        notes.append(
+            f"the run was trained from '{run['model']}', and --base is '{base}': if they are not "
+            "the same model, the difference is not that of the training"
+        )
+    return notes
+
+
+def _data_set(dataset: str | None, folder: Path | None, run: dict[str, Any] | None) -> TrainedOn:
+    """Return the data set that was named, else the run's; of the run's, its sha256 has to fit."""
+    told = (run or {}).get("dataset") or {}
+    name = dataset or str(told.get("name", ""))
+    if not name:
+        raise UsageError(
+            "the run does not say what it was trained on; give --prompts FILE or --dataset NAME"
+        )
+    if run is not None and dataset and told.get("name") not in (None, dataset):
+        raise UsageError(
+            f"--dataset {dataset}: the tuned model was trained on '{told['name']}'; rows that "
+            f"{dataset} left out may be in it. Give --dataset {told['name']}, or leave it away"
+        )
+    where = folder or Path(str(told.get("dataset_dir") or "data"))
+    return trained_on(name, where, told.get("data_sha256") if told.get("name") == name else None)
+
+
+def _of_run(run: dict[str, Any] | None, folder: Path | None) -> tuple[TrainedOn | None, list[str]]:
+    """Return the run's data set if it is there and unchanged, else why it is not known."""
+    if run is None:
+        return None, []
+    try:
+        return _data_set(None, folder, run), []
+    except CuratrainError as error:
+        return None, [
+            "whether the tuned model was trained on these prompts cannot be told: " + str(error)
+        ]

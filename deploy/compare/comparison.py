@@ -1,0 +1,266 @@
+"""Two models, the same prompts: answers, numbers, verdicts, and what they amount to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from curate.errors import DataError, UsageError
+from curate.models.generation.server import is_address
+from deploy.compare.answers import Answer, Kept, ask
+from deploy.compare.bootstrap import FEWEST
+from deploy.compare.judging import Judge, Pair, Verdict, judged
+from deploy.compare.measures import (
+    ROUGE_L,
+    Measure,
+    WinRate,
+    count_of,
+    measures,
+    numbers_of,
+    win_rate,
+)
+from deploy.compare.prompts import Prompt, Prompts
+
+if TYPE_CHECKING:
+    from curate.models.protocols import Generator
+
+Kind = Literal["better", "worse", "tie", "changed", "identical", "failed"]
+Numbers = dict[str, float]
+Tell = Callable[[str, int], Any]
+
+
+@dataclass(frozen=True)
+class Params:
+    """What was asked for.
+
+    Attributes:
+        base: Model as typed.
+        tuned: Model as typed.
+        max_tokens: Of an answer.
+        judge: As typed, None without one.
+        seed: Of the intervals, and of the prompts that are drawn.
+    """
+
+    base: str
+    tuned: str
+    max_tokens: int = 256
+    judge: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what no model could make right."""
+        if self.max_tokens < 1:
+            raise UsageError(f"--max-tokens {self.max_tokens}: allowed are 1 and more")
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed}: allowed are 0 and above")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One prompt and what became of it.
+
+    Attributes:
+        prompt: What was asked.
+        base: The base model's answer.
+        tuned: The tuned model's answer.
+        numbers: Of both answers; None where one failed.
+        verdict: The judge's; None without one.
+    """
+
+    prompt: Prompt
+    base: Answer
+    tuned: Answer
+    numbers: tuple[Numbers, Numbers] | None
+    verdict: Verdict | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """Which of the two is better, by the judge, else by ROUGE-L; `changed` if neither says."""
+        if self.numbers is None:
+            return "failed"
+        if self.base.text.strip() == self.tuned.text.strip():
+            return "identical"
+        if self.verdict is not None:
+            said: dict[str, Kind] = {"tuned": "better", "base": "worse", "tie": "tie"}
+            return said.get(self.verdict.better, "changed")
+        base, tuned = (each.get(ROUGE_L) for each in self.numbers)
+        if base is None or tuned is None:
+            return "changed"
+        return "tie" if base == tuned else "better" if tuned > base else "worse"
+
+    @property
+    def empty(self) -> bool:
+        """Whether one of the answers has no text."""
+        return self.numbers is not None and not (self.base.text.strip() and self.tuned.text.strip())
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that is known of two models' answers.
+
+    Attributes:
+        params: What was asked for.
+        models: `base`, `tuned` and, with one, `judge`: name and fingerprint.
+        prompts: What was asked, and what was left out.
+        items: One a prompt, in their order.
+        measures: Over the prompts that both answered; empty if there is none.
+        wins: What the verdicts amount to, None without a judge.
+        notes: What a user should be told, a sentence each.
+    """
+
+    params: Params
+    models: dict[str, dict[str, str]]
+    prompts: Prompts
+    items: tuple[Item, ...]
+    measures: tuple[Measure, ...]
+    wins: WinRate | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """How many prompts are of each kind; together they are all."""
+        return count_of([each.kind for each in self.items])
+
+    @property
+    def worse(self) -> list[str]:
+        """By what the tuned model is worse beyond doubt: the judge, or the references (ROUGE-L)."""
+        found = []
+        if self.wins is not None and self.wins.told == "worse":
+            found.append(f"the judge {self.wins.judge}")
+        if any(each.name == ROUGE_L and each.told == "worse" for each in self.measures):
+            found.append("the references (ROUGE-L)")
+        return found
+
+
+def compare(
+    params: Params,
+    base: Callable[[], Generator],
+    tuned: Callable[[], Generator],
+    prompts: Prompts,
+    judge: Judge | None,
+    mark: str = "",
+    tell: Tell = lambda what, count: None,
+    notes: Sequence[str] = (),
+) -> tuple[Comparison, list[Kept]]:
+    """Ask both models, one after the other, and look at what they said.
+
+    Args:
+        params: What was asked for.
+        base: Loads the base model; called once, and let go before the other is loaded.
+        tuned: Loads the tuned model.
+        prompts: At least one.
+        judge: Says which answers are better; None for no verdicts.
+        mark: What answers of servers are kept under until the comparison is written.
+        tell: Told who has just dealt with how many prompts.
+        notes: What is known already that a user should be told.
+
+    Returns:
+        The comparison, and the answers that mean nothing once it is written.
+
+    Raises:
+        DataError: There are no prompts.
+        ModelError: A model cannot be loaded, or a server answers nothing.
+    """
+    if not prompts.prompts:
+        raise DataError(_no_prompts(prompts))
+    asked = [each.messages for each in prompts.prompts]
+    sides: dict[str, list[Answer]] = {}
+    models: dict[str, dict[str, str]] = {}
+    passing: list[Kept] = []
+    for side, load, typed in (("base", base, params.base), ("tuned", tuned, params.tuned)):
+        model = load()
+        models[side] = {"name": model.name, "fingerprint": model.fingerprint}
+        kept = Kept(model.fingerprint, f"{side} {mark}" if is_address(typed) else "")
+        passing += [kept] if is_address(typed) else []
+        count = _counter(tell, side)
+        sides[side] = ask(model, asked, params.max_tokens, kept, count)
+        del model  # two models do not have to fit into memory at once
+    if judge is not None:
+        models["judge"] = {"name": judge.name, "fingerprint": judge.fingerprint}
+    items = _items(prompts.prompts, sides["base"], sides["tuned"])
+    found = _looked_at(params, models, prompts, items, judge, tell)
+    return replace(found, notes=(*notes, *found.notes)), passing
+
+
+def _counter(tell: Tell, who: str) -> Callable[[int], Any]:
+    return lambda count: tell(who, count)
+
+
+def _no_prompts(prompts: Prompts) -> str:
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in prompts.left_out.items())
+    names = ", ".join(prompts.sources)
+    return (
+        f"{names}: none of {prompts.read:,} rows has a prompt that can be asked"
+        f"{f': {reasons}' if reasons else ''}; give rows with prompts, or a .txt with a prompt a "
+        "line"
+    )
+
+
+def _items(
+    prompts: Sequence[Prompt], base: Sequence[Answer], tuned: Sequence[Answer]
+) -> list[Item]:
+    found = []
+    for prompt, first, second in zip(prompts, base, tuned, strict=True):
+        numbers = None
+        if not first.failure and not second.failure:
+            reference = prompt.reference
+            numbers = (numbers_of(first, reference), numbers_of(second, reference))
+        found.append(Item(prompt, first, second, numbers))
+    return found
+
+
+def _looked_at(
+    params: Params,
+    models: dict[str, dict[str, str]],
+    prompts: Prompts,
+    items: list[Item],
+    judge: Judge | None,
+    tell: Tell,
+) -> Comparison:
+    """Judge and measure the pairs that are whole."""
+    whole = [at for at, item in enumerate(items) if item.numbers is not None]
+    pairs = [Pair(items[at].prompt, items[at].base, items[at].tuned) for at in whole]
+    wins = None
+    if judge is not None and pairs:
+        verdicts = judged(judge, pairs, _counter(tell, "judge"))
+        wins = win_rate(judge.name, pairs, verdicts, params.seed)
+        for at, said in zip(whole, verdicts, strict=True):
+            items[at] = replace(items[at], verdict=said)
+    numbers = [each.numbers for each in items if each.numbers is not None]
+    found = measures(pairs, numbers, params.seed) if pairs else []
+    notes = _notes(models, items, len(whole), wins)
+    return Comparison(params, models, prompts, tuple(items), tuple(found), wins, tuple(notes))
+
+
+def _notes(
+    models: dict[str, dict[str, str]], items: list[Item], whole: int, wins: WinRate | None
+) -> list[str]:
+    notes = []
+    if models["base"]["fingerprint"] == models["tuned"]["fingerprint"]:
+        notes.append("--base and --tuned are the same model: there is nothing to compare")
+    elif items and all(each.kind == "identical" for each in items):
+        notes.append("the two models gave the same answer to every prompt")
+    failed = len(items) - whole
+    if failed:
+        notes.append(
+            f"{failed:,} of {len(items):,} prompts have no answer of one model or of both, and "
+            "count in no number; the page says why"
+        )
+    seen = sum(each.prompt.trained_on is True for each in items)
+    if seen:
+        notes.append(
+            f"the tuned model was trained on {seen:,} of these {len(items):,} prompts: on them it "
+            "may only remember. --dataset NAME leaves them out"
+        )
+    if 0 < whole < FEWEST:
+        notes.append(
+            f"{whole:,} prompts are too few to tell a difference from luck; give {FEWEST} and more"
+        )
+    decided = wins.wins + wins.losses if wins else 0
+    if wins and decided and wins.longer >= 0.8 * decided:
+        notes.append(
+            f"{wins.longer:,} of the {decided:,} verdicts that are no ties went to the longer "
+            "answer: judges tend to prefer length"
+        )
+    return notes

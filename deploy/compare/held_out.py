@@ -1,0 +1,100 @@
+"""Rows that a model was not trained on, by proof: what cannot be proven is never called held out.
+
+A row is held out if neither its content nor its prompt is in the data set that the model was
+trained on. Rows that say nearly the same are not found: `curate dedup --against` finds those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from curate.data.bundled import bundled_folder
+from curate.data.manifest import sha256_of
+from curate.data.read import read
+from curate.data.rows import Rows
+from curate.errors import DataError, UsageError
+from deploy.compare.prompts import Prompts, prompts_of
+from deploy.compare.trained import TrainedOn
+
+
+def held_out(rows: Rows, trained: TrainedOn) -> Prompts:
+    """Return the prompts of the rows that are not in the data set; the others are counted.
+
+    Args:
+        rows: That the data set was chosen from, or any others.
+        trained: The data set.
+
+    Raises:
+        DataError: All rows are in it.
+    """
+    keep = [row.position for row in rows if not trained.has(row, int(rows.hashes[row.position]))]
+    if not keep:
+        raise DataError(
+            f"all {len(rows):,} rows of {', '.join(each.name for each in rows.sources)} are in the "
+            f"data set '{trained.name}': none is held out. Give other prompts with --prompts"
+        )
+    found = prompts_of(rows, keep)
+    asked = tuple(replace(each, trained_on=False) for each in found.prompts)
+    return replace(found, prompts=asked)
+
+
+def marked(rows: Rows, prompts: Prompts, trained: TrainedOn | None) -> Prompts:
+    """Return the prompts, each with whether the model was trained on it.
+
+    Args:
+        rows: That the prompts came from.
+        prompts: Of these rows.
+        trained: The data set, None if it is not known.
+    """
+    if trained is None:
+        return prompts
+    wanted = {each.id for each in prompts.prompts}
+    seen = {
+        row.id: trained.has(row, int(rows.hashes[row.position])) for row in rows if row.id in wanted
+    }
+    asked = tuple(replace(each, trained_on=seen[each.id]) for each in prompts.prompts)
+    return replace(prompts, prompts=asked)
+
+
+def source_files(trained: TrainedOn) -> list[Path]:
+    """Return the files that a data set was chosen from, each known again by its sha256.
+
+    They are looked for here, beside the data set, and among the samples.
+
+    Args:
+        trained: The data set.
+
+    Raises:
+        UsageError: Its manifest names none, or one is not to be found.
+    """
+    if not trained.sources:
+        raise UsageError(
+            f"--dataset {trained.name}: its manifest does not say what its rows were chosen from, "
+            "so no row can be proven to be held out; give prompts with --prompts F"
+        )
+    return [_found(name, sha256, trained) for name, sha256 in trained.sources.items()]
+
+
+def _found(name: str, sha256: str, trained: TrainedOn) -> Path:
+    for folder in (Path(), trained.folder, trained.folder.parent, bundled_folder() / "samples"):
+        path = folder / name
+        if path.is_file() and sha256_of(path) == sha256:
+            return path
+    raise UsageError(
+        f"--dataset {trained.name}: its rows were chosen from {name} (sha256 {sha256[:12]}…), "
+        f"which is neither here nor in {trained.folder}; give it with --prompts, and the rows of "
+        "it that are not in the data set are asked"
+    )
+
+
+def read_sources(trained: TrainedOn) -> Rows:
+    """Read the files that a data set was chosen from.
+
+    Args:
+        trained: The data set.
+
+    Raises:
+        UsageError: See source_files().
+    """
+    return read(source_files(trained))
