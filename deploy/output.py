@@ -1,0 +1,129 @@
+"""Folders that are made whole or not at all, and what is noted in them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from curate.data.manifest import read_manifest
+from curate.errors import OutputError
+
+MANIFEST = "deploy.manifest.json"
+_GB = 1e9
+
+
+def default_output(folder: Path, suffix: str) -> Path:
+    """Return where a model made from a folder goes: beside it.
+
+    Args:
+        folder: The run, or the model.
+        suffix: What it becomes.
+
+    Example:
+        >>> default_output(Path("saves/medical"), "merged")
+        PosixPath('saves/medical-merged')
+    """
+    whole = folder if folder.name not in ("", "..") else folder.resolve()
+    return whole.with_name(f"{whole.name}-{suffix}")
+
+
+def check_output(output: Path, needed: float) -> None:
+    """Raise if a folder cannot be made there, before anything is computed.
+
+    Args:
+        output: The folder to be.
+        needed: Bytes it will take.
+
+    Raises:
+        OutputError: It is there already, or the disk has too little room.
+    """
+    if output.exists() or output.is_symlink():
+        raise OutputError(
+            f"{output} is there already and is not replaced; give another --output, or remove it"
+        )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(output.parent).free
+    if free < needed:
+        raise OutputError(
+            f"{output} takes about {needed / _GB:.2f} GB, and {output.parent} has "
+            f"{free / _GB:.2f} GB free; make room, or name a place that has it with --output"
+        )
+
+
+@contextmanager
+def unfinished(output: Path) -> Iterator[Path]:
+    """Give a folder beside the output; it takes the output's name only if the block succeeds.
+
+    Args:
+        output: The folder to be.
+
+    Raises:
+        OutputError: Something took the name in the meantime.
+    """
+    part = output.with_name(f".{output.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        yield part
+        if output.exists():
+            raise OutputError(f"{output} came into being meanwhile; give another --output")
+        os.replace(part, output)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def made(folder: Path) -> dict[str, Any]:
+    """Return what `deploy` noted of a model that it made; nothing for any other.
+
+    Args:
+        folder: The model's.
+    """
+    return read_manifest(folder / MANIFEST) or {}
+
+
+def last_error(log: Path) -> str:
+    """Return the line of a program's output that says why it failed, as far as that can be told.
+
+    Args:
+        log: Its output.
+    """
+    lines = [each.strip() for each in log.read_text("utf-8", "replace").splitlines()]
+    lines = [each for each in lines if each]
+    told = [each for each in lines if "Error" in each.split(":")[0] or "No space left" in each]
+    return (told or lines or ["it said nothing"])[-1][:500]
+
+
+def chat_template(folder: Path) -> str | None:
+    """Return a tokenizer's chat template, None without one.
+
+    Args:
+        folder: The tokenizer's.
+    """
+    path = folder / "chat_template.jinja"
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    told = read_manifest(folder / "tokenizer_config.json") or {}
+    found = told.get("chat_template")
+    return found if isinstance(found, str) else None
+
+
+def set_chat_template(folder: Path, template: str | None) -> None:
+    """Give a tokenizer a chat template, or take it away.
+
+    Args:
+        folder: The tokenizer's.
+        template: In Jinja; None to take it away.
+    """
+    settings, path = folder / "tokenizer_config.json", folder / "chat_template.jinja"
+    told = json.loads(settings.read_text(encoding="utf-8"))
+    if told.pop("chat_template", None) is not None:
+        settings.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    if template is None:
+        path.unlink(missing_ok=True)
+    else:
+        path.write_text(template, encoding="utf-8")
