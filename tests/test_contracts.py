@@ -19,13 +19,15 @@ import curate.selectors
 from curate.data.read import read
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
-from curate.scorers import ifd, length, reward
+from curate.scorers import complexity, ifd, length, quality, reward
 from curate.scorers.contract import OK, Scores
+from curate.scorers.score_tokens import TokenParams
 from curate.selectors import (
     cluster_rank,
     diverse,
     facility_location,
     k_center,
+    middle_band,
     random,
     threshold,
     top_k,
@@ -33,6 +35,7 @@ from curate.selectors import (
 from curate.selectors.choice import Choice
 from tests.fake import FakeModel
 from tests.rankers.fake import FakeReward
+from tests.scorers.test_deita import FakeJudge
 
 # What a selector needs beside rows: its parameters, several where they change what it does.
 SELECTORS: dict[str, list[Any]] = {
@@ -51,6 +54,7 @@ SELECTORS: dict[str, list[Any]] = {
         cluster_rank.Params(7, 2),
         cluster_rank.Params(10_000),
     ],
+    "middle_band": [middle_band.Params(0), middle_band.Params(2), middle_band.Params(10_000)],
 }
 # What stands between the choice and the ids where it is not the scores alone.
 TAKES = {
@@ -58,11 +62,23 @@ TAKES = {
     "facility_location": ("vectors",),
     "diverse": ("values", "vectors"),
     "cluster_rank": ("values", "clusters"),
+    "middle_band": ("values", "clusters"),
 }
 # They take the best of all; the others weigh rows against each other, or draw.
 BEST_OF_ALL = {"top_k", "threshold"}
+
+
 # How a scorer is called, given rows and a folder of its own.
+def judged(scorer: Any) -> Callable[[Rows, Path], Scores]:
+    model = FakeJudge(lambda text, digit: 1 / (digit + len(text)))
+    return lambda rows, folder: scorer.score(
+        rows, TokenParams(400), model, LocalEngine(folder), folder
+    )
+
+
 SCORERS: dict[str, Callable[[Rows, Path], Scores]] = {
+    "complexity": judged(complexity),
+    "quality": judged(quality),
     "ifd": lambda rows, folder: ifd.score(
         rows, ifd.IFDParams("alpaca", 400), FakeModel(budget=600), LocalEngine(folder), folder
     ),

@@ -120,6 +120,26 @@ class CausalLM:
         sizes = [sum(end - start for start, end in each.spans) for each in batch]
         return list(zip(picked.split(sizes), nll.float().cpu().split(sizes), strict=True))
 
+    def next_nll(self, batch: Sequence[TokenSequence], tokens: Sequence[int]) -> list[list[float]]:
+        """Return, for each sequence, the NLL of each token as the next one, in nats.
+
+        All of the vocabulary counts: no token is missing because others are likelier.
+
+        Args:
+            batch: Sequences of two tokens and more; their spans do not matter.
+            tokens: Those that may follow.
+
+        Raises:
+            ModelError: A token id that the model has no embedding for.
+        """
+        ends = [TokenSequence(each.ids, ((len(each.ids) - 1, len(each.ids)),)) for each in batch]
+        route, ids, places = self._laid_out(ends)
+        with torch.inference_mode():
+            targets = torch.tensor(list(tokens), dtype=torch.long).repeat(len(ends))
+            nll = route.nll(ids, places.repeat_interleave(len(tokens)), targets).double().cpu()
+        found: list[list[float]] = nll.view(len(ends), len(tokens)).tolist()
+        return found
+
     def _laid_out(self, batch: Sequence[TokenSequence]) -> tuple[Route, Tensor, Tensor]:
         """Return the way to compute, padded ids, and where the spans' tokens stand in them."""
         if self._route is None:

@@ -22,7 +22,9 @@ from curate.data.cache import cache_dir
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
 from curate.errors import UsageError, did_you_mean
+from curate.models.catalogue import DEFAULT_MODEL, PACKAGED
 from curate.models.ranking.load import DEFAULT_RANKER, load_reward
+from curate.models.resolve import ModelFiles
 from curate.recipes.scoring import about_language, called, language_model, refuse_pairs_and_texts
 from curate.scorers.contract import LANGUAGE_MODEL, NOTHING, OK, REWARD, Scores
 from curate.selection import Selection
@@ -180,12 +182,30 @@ def _scored(rows: Rows, name: str, params: Params) -> tuple[Scores, dict[str, st
         said = {"reward": called(ranker), "reward_fingerprint": reward.fingerprint}
         return module.score(rows, with_own, reward, engine), said
     model, files = language_model(
-        params.model or "smollm2", params.dtype or "auto", params.trust_remote_code
+        params.model or DEFAULT_MODEL, params.dtype or "auto", params.trust_remote_code
     )
     scores: Scores = module.score(rows, with_own, model, engine, cache_dir() / "scratch")
-    notes = (*about_language(rows, files, name), *scores.notes)
     said = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
-    return replace(scores, notes=tuple(dict.fromkeys(notes))), said
+    trained = getattr(module, "TRAINED", None)
+    notes = about_training(files, name, trained) if trained else about_language(rows, files, name)
+    return replace(scores, notes=(*notes, *scores.notes)), said
+
+
+def about_training(files: ModelFiles, scorer: str, trained: str) -> list[str]:
+    """Return a note if the model is one that was never taught to give scores.
+
+    Args:
+        files: Of the model.
+        scorer: Name of the scorer.
+        trained: The model that its authors trained for it.
+    """
+    if files.name not in PACKAGED:
+        return []
+    return [
+        f"{files.name} was not trained to give scores: its {scorer} shows how the scorer runs and "
+        f"says little of the rows. The authors' model is --model {trained}, a large LLaMA; a "
+        "directory with any model that was trained to answer with 1 to 6 will do too"
+    ]
 
 
 def lines(selection: Selection) -> pa.Table:

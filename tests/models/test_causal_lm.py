@@ -48,6 +48,19 @@ def test_spans_may_touch_overlap_or_be_absent(lm: CausalLM) -> None:
     assert sums == pytest.approx(naive(make("Llama"), batch[1]), rel=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["Llama", "GPT2"])
+def test_the_chance_of_the_next_token_is_the_models_own(kind: str) -> None:
+    given = causal_lm(lambda: make(kind))
+    given.prepare()
+    batch = sequences(30, 2, 7)
+    found = given.next_nll(batch, [3, 299, 0])
+    for line, each in zip(found, batch, strict=True):
+        with torch.inference_mode():
+            logits = make(kind)(input_ids=torch.tensor([each.ids])).logits[0, -1]
+        expected = -torch.log_softmax(logits.float(), -1)[[3, 299, 0]]
+        assert line == pytest.approx(expected.tolist(), rel=1e-4)
+
+
 def test_nothing_gives_nothing(lm: CausalLM) -> None:
     assert lm.span_nll([]) == []
     assert lm.span_nll([TokenSequence((), ())]) == [[]]
