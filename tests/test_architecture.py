@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ENGINE = {"curate.engine", "curate.scorers.contract", "curate.errors"}
 BELOW_RECIPES = {
+    "curate.backend",
     "curate.data",
     "curate.mixture",
     "curate.scorers",

@@ -25,6 +25,22 @@ def is_adapter(folder: Path) -> bool:
     return (folder / ADAPTER).is_file()
 
 
+def files_of(name: str, trust_remote_code: bool = False) -> ModelFiles:
+    """Return the files of a model, or those of an adapter, whose base is found by base_of().
+
+    Args:
+        name: An adapter's directory, or whatever resolve() takes.
+        trust_remote_code: Run Python files that come with the model.
+
+    Raises:
+        ModelError: See resolve().
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir() and is_adapter(folder):
+        return ModelFiles(folder.resolve().name, folder)
+    return resolve(name, trust_remote_code)
+
+
 def base_of(files: ModelFiles, trust_remote_code: bool = False) -> ModelFiles:
     """Return the model that an adapter is added to.
 

