@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from curate import console
+from train.commands import stages
 from train.commands.estimate import estimate
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -17,14 +18,11 @@ def _start(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> None:
-    """Fine-tune on an emitted data set. Its stages are not there yet.
-
-    LLaMA-Factory reads what `curate` writes:
-    llamafactory-cli train … --dataset_dir data --dataset NAME
-    """
+    """Fine-tune on an emitted data set: `train sft` takes the newest and the bundled model."""
     console.show_version_or_help(context, version)
 
 
+stages.add_to(app)
 app.command()(estimate)
 
 

@@ -32,6 +32,7 @@ class Found:
         path: What LLaMA-Factory is given.
         folder: With config.json and tokenizer; None for a hub id that cannot be asked.
         adapter: Folder of the adapter on top of it.
+        base: Its base as its own user typed it, '' where there is no adapter.
         why: Why nothing is known of a hub id.
     """
 
@@ -39,6 +40,7 @@ class Found:
     path: str
     folder: Path | None
     adapter: Path | None = None
+    base: str = ""
     why: str = ""
 
 
@@ -82,24 +84,25 @@ def kind_of(folder: Path) -> str:
 
 
 def layers_of(folder: Path) -> frozenset[str] | None:
-    """Return the names of a model's linear layers and others, read from its weights' headers.
+    """Return the names of a model's matrices, which LoRA can be put on, from its weights' headers.
 
     Args:
         folder: Of the model.
 
     Returns:
-        None where the weights have no header that tells.
+        None where no header tells.
 
     Raises:
         ModelError: A file of weights is broken.
     """
     tensors: set[str] = set()
-    index = next(iter(sorted(folder.glob("*.index.json"))), None)
-    if index is not None:
-        tensors |= set(read_json(index).get("weight_map", {}))
-    else:
-        for file in sorted(folder.glob("*.safetensors")):
-            tensors |= set(header(file))
+    for file in sorted(folder.glob("*.safetensors")):
+        told = header(file)
+        tensors |= {name for name, each in told.items() if len(each.get("shape", ())) == 2}
+    if not tensors:
+        for index in sorted(folder.glob("*.bin.index.json")):
+            names = read_json(index).get("weight_map", {})
+            tensors |= {name for name in names if "norm" not in name and ".ln_" not in name}
     names = {each.removesuffix(".weight") for each in tensors if each.endswith(".weight")}
     return frozenset(names) or None
 
@@ -153,10 +156,12 @@ def _directory(name: str, path: Path) -> Found:
             raise ModelError(f"model directory '{name}' has no weights (*.safetensors)")
         return Found(name, str(path), path)
     if (path / "adapter_config.json").is_file():
-        base = find(_base_of(name, path))
+        typed = _base_of(name, path)
+        base = find(typed)
         if base.adapter is not None:
-            raise ModelError(f"'{name}' is an adapter on an adapter; `deploy merge` joins them")
-        return Found(name, base.path, base.folder, path, base.why)
+            # That run continued another's adapter: what it holds is the sum of both.
+            return Found(name, base.path, base.folder, path, base.base, base.why)
+        return Found(name, base.path, base.folder, path, typed, base.why)
     if (path / "run.json").is_file():
         raise ModelError(f"run '{name}' has no model in it: it did not end; --resume it first")
     raise ModelError(

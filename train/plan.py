@@ -45,6 +45,7 @@ class Options:
         seed: Of everything that is drawn.
         settings: Keys of LLaMA-Factory that override all others, checked.
         reward_model: Folder of the run of stage rm that ppo asks.
+        reward_is_whole: Whether that is a whole model and no adapter.
     """
 
     output: Path
@@ -53,6 +54,7 @@ class Options:
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
     reward_model: Path | None = None
+    reward_is_whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def make(stage: str, dataset: Dataset, model: Model, options: Options, hardware:
         *(stage, options.output.name, options.output, config, model, dataset, options.method),
         template=config.get("template"),
         steps=steps,
-        notes=_notes(dataset, preset, config, steps, options),
+        notes=_notes(dataset, preset, config, hardware.count, options),
     )
 
 
@@ -157,7 +159,8 @@ def _model(stage: str, model: Model, preset: Preset, options: Options) -> dict[s
     if options.method == "qlora":
         found |= {"quantization_bit": 4, "quantization_method": "bnb"}
     if options.reward_model is not None:
-        found |= {"reward_model": str(options.reward_model), "reward_model_type": "lora"}
+        kind = "full" if options.reward_is_whole else "lora"
+        found |= {"reward_model": str(options.reward_model), "reward_model_type": kind}
     return found
 
 
@@ -218,7 +221,7 @@ def _following(timing: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[s
 
 
 def _notes(
-    dataset: Dataset, preset: Preset, config: Mapping[str, Any], steps: int, options: Options
+    dataset: Dataset, preset: Preset, config: Mapping[str, Any], devices: int, options: Options
 ) -> tuple[str, ...]:
     notes = []
     rows, most = dataset.extent.rows, config.get("max_samples")
@@ -229,9 +232,19 @@ def _notes(
         )
     if preset.val_share and not config.get("val_size") and "val_size" not in options.settings:
         notes.append(f"no rows are held out for evaluation: {rows:,} are too few")
-    if options.preset == "quick" and config.get("max_steps"):
-        notes.append(f"{steps} steps at most (preset quick); --preset tutorial trains on all rows")
+    if preset.max_steps is not None and config.get("max_steps") == preset.max_steps:
+        notes.append(_limit(dataset.extent, config, devices))
     return tuple(notes)
+
+
+def _limit(extent: Extent, config: Mapping[str, Any], devices: int) -> str:
+    """Say what a number of steps means in passes over the rows."""
+    steps = int(config["max_steps"])
+    all_steps = steps_of(extent, {**config, "max_steps": -1, "num_train_epochs": 1}, devices)
+    told = f"preset quick: {steps} steps, "
+    if steps < all_steps:
+        return told + f"{steps / all_steps:.0%} of a pass; --preset tutorial trains on all rows"
+    return told + f"{steps / all_steps:.1f} passes over the rows"
 
 
 def to_yaml(config: Mapping[str, Any]) -> str:
