@@ -1,0 +1,233 @@
+"""Greedy answers: against a loop without cache or batch, for several architectures, and ends."""
+
+import pytest
+import torch
+
+from curate.errors import ModelError, UsageError
+from curate.models.encoder import HFEncoder
+from curate.models.generation.decode import greedy
+from curate.models.generation.load import cache_bytes, load_generator
+from curate.models.generation.local import LocalGenerator
+from curate.models.generation.prompt import alpaca, ends, first_token, render
+from curate.models.protocols import CUT, STOPPED, TOO_LONG
+from tests.models.tiny import VOCABULARY, byte_tokenizer, make, save
+
+KINDS = ("Llama", "Qwen2", "Gemma2", "GPT2", "Bloom", "Mistral")
+PROMPTS = [list(range(3, 3 + size)) for size in (11, 4, 29, 1, 17, 8)]
+
+
+def naive(model, prompt, most, stops):
+    """One prompt, everything computed again for every token."""
+    ids = list(prompt)
+    for _ in range(most):
+        with torch.no_grad():
+            ids.append(int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
+        if ids[-1] in stops:
+            break
+    return ids[len(prompt) :]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_is_answered_as_each_prompt_alone(kind):
+    model = make(kind)
+    free = [naive(model, prompt, 24, set()) for prompt in PROMPTS]
+    # Ends that stop some rows early and others never, so that rows leave the batch on the way.
+    stops = frozenset({free[0][3], free[2][9], free[4][0]})
+    expected = [naive(model, prompt, 24, stops) for prompt in PROMPTS]
+    assert len({len(each) for each in expected}) > 2
+    assert greedy(model, PROMPTS, 24, stops, 257) == expected
+    assert greedy(model, PROMPTS, 24, frozenset(), 257) == free
+    assert greedy(model, [], 5, stops, 257) == []
+
+
+def test_padding_is_an_end_and_still_no_answer_ends_early():
+    """Many models pad with their end: what stands left of a prompt ends nothing."""
+    model = make("Llama")
+    expected = [naive(model, prompt, 12, {257}) for prompt in PROMPTS]
+    assert greedy(model, PROMPTS, 12, frozenset({257}), 257) == expected
+
+
+def generator(model, tokenizer=None, **more):
+    given = {
+        "name": "tiny",
+        "fingerprint": "f" * 64,
+        "dtype": "float32",
+        "max_positions": 200,
+        "batch_tokens": 400,
+    }
+    return LocalGenerator(lambda: model, tokenizer or byte_tokenizer(), **{**given, **more})
+
+
+def ask(*texts):
+    return [[{"role": "user", "content": text}] for text in texts]
+
+
+TEMPLATE = (
+    "{% for m in messages %}<s>{{ m['role'] }}:{{ m['content'] }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<s>assistant:{% endif %}"
+)
+
+
+def chatting():
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
+class Says:
+    """A model that says the same whatever it is asked, in bytes, `stop` being its end."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, text, stop=257):
+        ids = byte_tokenizer()(text, add_special_tokens=False)["input_ids"]
+        self.ids = [*ids, stop]
+        self.config = self.generation_config = make("Llama").config
+        self.asked = []
+
+    def forward(self, input_ids, attention_mask, past_key_values, use_cache):
+        if past_key_values is None:
+            self.asked.append(list(input_ids.shape))
+            past_key_values = Past()
+        logits = torch.zeros(len(input_ids), 1, VOCABULARY)
+        logits[:, 0, self.ids[min(past_key_values.count, len(self.ids) - 1)]] = 1
+        past_key_values.count += 1
+        return type("Given", (), {"logits": logits, "past_key_values": past_key_values})
+
+    def __call__(self, **inputs):
+        return self.forward(**inputs)
+
+
+class Past:
+    count = 0
+
+    def batch_select_indices(self, index):
+        pass
+
+
+@pytest.mark.parametrize("text", ["done</s", "x", "", "病情"])
+def test_the_whole_answer_and_nothing_of_the_end(text):
+    """The published program cuts four characters, in the hope that they are `</s>` (fault 14)."""
+    (reply,) = generator(Says(text)).replies(ask("?"), 40)
+    assert (reply.text, reply.end) == (text, STOPPED)
+
+
+def test_an_answer_that_is_cut_says_so_and_ends_with_a_whole_character():
+    model = generator(Says("病情"))
+    assert [(each.text, each.end) for each in model.replies(ask("?"), 4)] == [("病", CUT)]
+    assert model.answer(ask("?"), 7) == ["病情"]
+    assert model.replies(ask("?"), 6)[0].end == CUT
+
+
+def test_turns_end_with_what_the_chat_template_writes_behind_them():
+    tokenizer = chatting()
+    tokenizer.eos_token = "<s>"  # declared, and never written behind an answer
+    assert ends(tokenizer, HFEncoder(tokenizer, "t")) == {256, 257}
+    plain = byte_tokenizer()
+    config = type("Config", (), {"eos_token_id": [7, 9]})
+    assert ends(plain, HFEncoder(plain, "t"), config) == {257, 7, 9}
+
+
+def test_prompts_without_a_chat_template_are_alpacas():
+    plain = byte_tokenizer()
+    encoder = HFEncoder(plain, "t")
+    talk = [
+        {"role": "user", "content": "A?"},
+        {"role": "assistant", "content": "B."},
+        {"role": "user", "content": "C?"},
+    ]
+    assert render(encoder, talk) == alpaca(talk)
+    assert alpaca(talk).endswith(
+        "\n\n### Instruction:\nA?\n\n### Response:\nB.\n\n### Instruction:\nC?\n\n### Response:\n"
+    )
+    assert alpaca([{"role": "system", "content": "Be kind."}, *talk]).startswith("Be kind.\n\n###")
+    assert first_token(plain, encoder, "text") == []  # the byte tokenizer puts none before texts
+
+
+def test_too_long_a_prompt_is_told_and_never_cut():
+    model = generator(Says("yes"), chatting())
+    whole = model.lengths(ask("a" * 100))[0]
+    assert whole == 100 + len("<>user:<>assistant:") - 1
+    texts = ask("a" * 100, "b" * 200, "c")
+    assert [each.end for each in model.replies(texts, 200 - whole)] == [STOPPED, TOO_LONG, STOPPED]
+    assert [each.end for each in model.replies(texts, 201 - whole)] == [TOO_LONG, TOO_LONG, STOPPED]
+    with pytest.raises(ModelError, match=r"prompt 2 of 3 has 218 tokens; 'tiny' takes 200 with an"):
+        model.answer(texts, 5)
+
+
+def test_batches_hold_what_the_budget_allows_and_answers_keep_their_order():
+    said = Says("ok")
+    model = generator(said, chatting(), batch_tokens=2 * (60 + 10))
+    texts = ask(*("x" * size for size in (5, 42, 3, 40, 41, 4)))
+    assert model.answer(texts, 10) == ["ok"] * 6
+    assert [tuple(each) for each in said.asked] == [(2, 60), (2, 58), (2, 22)]
+    assert all(rows * (length + 10) <= 140 or rows == 1 for rows, length in said.asked)
+    tiny = generator(make("Llama"), chatting(), batch_tokens=140)
+    assert tiny.answer(texts, 10) == [tiny.answer([each], 10)[0] for each in texts]
+    assert len(set(tiny.answer(texts, 10))) > 3
+
+
+def test_keys_and_values_are_counted():
+    llama = {"num_hidden_layers": 30, "num_attention_heads": 9, "hidden_size": 576}
+    assert cache_bytes({**llama, "num_key_value_heads": 3, "head_dim": 64}, "float32") == 46080
+    assert cache_bytes({"text_config": llama}, "bfloat16") == 2 * 30 * 576 * 2
+    assert cache_bytes({"n_layer": 2, "n_head": 4, "n_embd": 32}, "float32") == 512
+    assert cache_bytes({}, "float32") == 1  # not said: the budget alone counts
+
+
+def test_a_directory_and_an_adapter(tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    base = save(make("Llama"), tmp_path / "base")
+    torch.manual_seed(1)
+    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    tuned = get_peft_model(make("Llama"), config)
+    tuned.peft_config["default"].base_model_name_or_path = str(base)
+    tuned.save_pretrained(tmp_path / "run")
+    plain, learned = (load_generator(str(tmp_path / each)) for each in ("base", "run"))
+    assert (plain.name, learned.name) == ("base", "run")
+    assert plain.fingerprint != learned.fingerprint
+    texts = ask("abc", "d")
+    assert plain.answer(texts, 8) != learned.answer(texts, 8)
+    expected = [naive(tuned, ids, 8, {257}) for ids in learned._ids(texts)]
+    again = [learned._reply(ids).text for ids in expected]
+    assert learned.answer(texts, 8) == again
+    # The trainer's own records beside the weights are not what the model says.
+    (tmp_path / "run" / "all_results.json").write_text('{"seconds": 1}')
+    assert load_generator(str(tmp_path / "run")).fingerprint == learned.fingerprint
+
+
+def test_an_adapter_finds_its_base_by_what_was_typed_once_the_old_place_is_gone(tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    base = save(make("Llama"), tmp_path / "base")
+    tuned = get_peft_model(make("Llama"), LoraConfig(r=2, target_modules=["q_proj"]))
+    tuned.peft_config["default"].base_model_name_or_path = str(tmp_path / "gone" / "x")
+    run = tmp_path / "run"
+    tuned.save_pretrained(run)
+    with pytest.raises(ModelError, match=r"base model of adapter 'run' is not to be had.*base_mod"):
+        load_generator(str(run))
+    (run / "run.json").write_text(f'{{"format": 1, "model": "{base}"}}')
+    assert load_generator(str(run)).answer(ask("a"), 3)
+    (run / "adapter_model.safetensors").unlink()
+    with pytest.raises(ModelError, match="'run' has no adapter_model.safetensors"):
+        load_generator(str(run))
+
+
+def test_wrong_use(tmp_path):
+    with pytest.raises(ModelError, match=r"no model 'smolm2'. Did you mean 'smollm2'"):
+        load_generator("smolm2")
+    with pytest.raises(UsageError, match="--dtype int8: allowed are auto, float32, bfloat16"):
+        load_generator("smollm2", "int8")
+
+
+@pytest.mark.model
+def test_the_bundled_model_answers_a_batch_as_it_answers_each_alone():
+    model = load_generator("smollm2")
+    texts = ask("What is 1 + 1?", "Name the capital of France.", "Say hi.", "", "Name a colour.")
+    whole = model.replies(texts, 12)
+    assert [model.replies([each], 12)[0] for each in texts] == whole
+    assert "2" in whole[0].text
+    assert "Paris" in whole[1].text
+    assert whole[0].end == STOPPED
+    assert not any("<|im_end|>" in each.text for each in whole)

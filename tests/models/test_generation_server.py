@@ -1,0 +1,224 @@
+"""Answers of a server: what is sent, what is tried again, and what every odd answer becomes."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from curate.errors import ModelError, UsageError
+from curate.models.generation.http import Http
+from curate.models.generation.load import load_generator
+from curate.models.generation.server import key_for, load_server
+from curate.models.protocols import CUT, STOPPED, TOO_LONG
+
+SECRET = "sk-very-secret"
+
+
+def said(text, end="stop"):
+    return {"choices": [{"message": {"content": text}, "finish_reason": end}]}
+
+
+class FakeServer:
+    """Answers what `script` gives for the last message: (code, body or text, headers)."""
+
+    def __init__(self, script, models=("m",)):
+        self.asked, self.most = [], 0
+        self._now, self._lock = 0, threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send(200, {"data": [{"id": each} for each in models]}, {})
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with outer._lock:
+                    outer._now += 1
+                    outer.most = max(outer.most, outer._now)
+                    outer.asked.append((body, self.headers.get("Authorization")))
+                    count = len(outer.asked)
+                found = script(body["messages"][-1]["content"], count)
+                with outer._lock:
+                    outer._now -= 1
+                self.send(*found)
+
+            def send(self, code, body, headers):
+                data = (body if isinstance(body, str) else json.dumps(body)).encode()
+                self.send_response(code)
+                for name, value in {**headers, "Content-Length": str(len(data))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *arguments):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.http.server_port}/v1"
+        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02}).start()
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    for name in ("CURATRAIN_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    made = []
+
+    def start(script=lambda text, count: (200, said(f"[{text}]"), {}), **more):
+        made.append(FakeServer(script, **more))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.http.shutdown()
+        each.http.server_close()
+
+
+def ask(*texts):
+    return [[{"role": "user", "content": text}] for text in texts]
+
+
+def patient(server, slept=None, **more):
+    """A server's model that waits no real time."""
+    slept = [] if slept is None else slept
+    http = Http(server.address, SECRET, "CURATRAIN_API_KEY", sleep=slept.append, **more)
+    return load_server(f"{server.address}#m", 2, http)
+
+
+def test_answers_come_back_in_order_several_at_once(serve):
+    gate = threading.Barrier(3, timeout=10)
+
+    def together(text, count):
+        if count <= 3:
+            gate.wait()  # passes only if three requests are under way at the same time
+        return 200, said(f" [{text}] "), {}
+
+    server = serve(together)
+    model = load_generator(server.address, concurrency=3)
+    assert model.name == f"{server.address}#m"
+    texts = [f"q{each}" for each in range(9)]
+    assert model.answer(ask(*texts), 7) == [f"[{each}]" for each in texts]
+    assert server.most == 3
+    body, key = server.asked[0]
+    assert (body["model"], body["max_tokens"], body["temperature"]) == ("m", 7, 0)
+    assert key is None
+
+
+def test_what_passes_is_tried_again_and_waited_for(serve):
+    answers = {1: (429, "slow", {"Retry-After": "7"}), 2: (503, "", {}), 3: (500, "x", {})}
+    server = serve(lambda text, count: answers.get(count, (200, said("ok"), {})))
+    slept = []
+    assert patient(server, slept).answer(ask("a"), 5) == ["ok"]
+    assert slept == [7.0, 2.0, 4.0]
+    assert len(server.asked) == 4
+
+
+def test_patience_ends(serve):
+    server = serve(lambda text, count: (500, {"error": {"message": f"no {SECRET} here"}}, {}))
+    with pytest.raises(ModelError, match=r"answered 500 \(no \*\*\* here\) 6 times; see that it"):
+        patient(server).answer(ask("a"), 5)
+    assert len(server.asked) == 6
+
+
+def test_nobody_there():
+    # Port 9 takes nothing here; a name that nobody has takes as little.
+    http = Http("http://127.0.0.1:9/v1", SECRET, sleep=lambda seconds: None, tries=3)
+    model = load_server("http://127.0.0.1:9/v1#m", 2, http)
+    with pytest.raises(ModelError, match=r"127.0.0.1:9/v1 cannot be reached \(.*refused\) 3 times"):
+        model.answer(ask("a"), 5)
+    with pytest.raises(ModelError, match="cannot be reached"):
+        load_generator("http://127.0.0.1:9/v1")
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ((200, "<html>hello", {}), "something that is no JSON: '<html>hello'"),
+        ((200, {"choices": []}, {}), "no chat completion: .*choices"),
+        ((200, [], {}), "no chat completion"),
+        ((200, said([{"type": "text"}]), {}), "an answer that is no text"),
+        ((404, {"detail": "Not Found"}, {}), "answered 404: .*Not Found.*; see that the address"),
+        ((400, {"error": "bad"}, {}), "answered 400: bad"),
+        ((302, "", {"Location": "http://127.0.0.1:9/x"}), r"points elsewhere \(302\)"),
+        ((401, {"error": {"message": SECRET}}, {}), "answered 401: the key was not taken; it is"),
+    ],
+)
+def test_answers_that_are_none(serve, answer, message):
+    server = serve(lambda text, count: answer)
+    with pytest.raises(ModelError, match=message) as raised:
+        patient(server).answer(ask("a"), 5)
+    assert SECRET not in str(raised.value)
+    assert len(server.asked) == 1
+    assert SECRET not in repr(patient(server)._http)
+
+
+def test_ends_and_what_is_too_long(serve):
+    def script(text, count):
+        long = {"error": {"message": "This model's maximum context length is 10", "code": 400}}
+        return {
+            "long": (400, long, {}),
+            "cut": (200, said("half", "length"), {}),
+            "none": (200, said(None), {}),
+        }[text]
+
+    model = patient(serve(script))
+    found = model.replies(ask("long", "cut", "none"), 5)
+    assert [(each.text, each.end) for each in found] == [
+        ("", TOO_LONG),
+        ("half", CUT),
+        ("", STOPPED),
+    ]
+    with pytest.raises(ModelError, match="prompt 2 of 2 is too long for http"):
+        model.answer(ask("none", "long"), 5)
+
+
+def test_servers_that_know_the_newer_name_of_the_limit_only(serve):
+    def script(text, count):
+        if count == 1:
+            return 400, {"error": {"message": "use 'max_completion_tokens' instead"}}, {}
+        return 200, said("ok"), {}
+
+    server = serve(script)
+    model = patient(server)
+    assert model.answer(ask("a"), 5) == ["ok"]
+    assert model.answer(ask("b"), 5) == ["ok"]
+    sent = [sorted(set(body) - {"model", "messages", "temperature"}) for body, _ in server.asked]
+    assert sent == [["max_tokens"], ["max_completion_tokens"], ["max_completion_tokens"]]
+
+
+def test_which_model(serve):
+    several = serve(models=("one", "two"))
+    with pytest.raises(ModelError, match=r"has 2 models \(one, two\); name one: http.*#MODEL"):
+        load_generator(several.address)
+    assert load_generator(f"{several.address}/#two").model == "two"
+    one, other = (load_generator(f"{several.address}#{each}") for each in ("one", "two"))
+    assert one.fingerprint != other.fingerprint
+
+
+def test_keys_go_where_they_belong(serve, monkeypatch):
+    own, openai = {"CURATRAIN_API_KEY": SECRET}, {"OPENAI_API_KEY": "theirs"}
+    assert key_for("http://127.0.0.1:1/v1", {**own, **openai}) == SECRET
+    assert key_for("https://example.org/v1", openai) == ""
+    assert key_for("https://api.openai.com/v1", openai) == "theirs"
+    named = {"OPENAI_BASE_URL": "http://10.0.0.1/v1/", **openai}
+    assert key_for("http://10.0.0.1/v1", named) == "theirs"
+    monkeypatch.setenv("CURATRAIN_API_KEY", SECRET)
+    server = serve()
+    load_generator(server.address).answer(ask("a"), 5)
+    assert server.asked[0][1] == f"Bearer {SECRET}"
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("http://me:pw@127.0.0.1/v1#m", "holds a name, a password or a query"),
+        ("http://127.0.0.1/v1?key=x#m", "holds a name, a password or a query"),
+        ("http:///v1#m", "names no server"),
+        ("http://127.0.0.1:port/v1#m", "cannot be read"),
+    ],
+)
+def test_addresses_that_are_none(address, message):
+    with pytest.raises(UsageError, match=message) as raised:
+        load_generator(address)
+    assert "pw" not in str(raised.value).replace("HOST:PORT", "")
