@@ -1,0 +1,107 @@
+"""LLaMA-Factory's own api: slow, and it runs wherever training does."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from curate.backend import llamafactory
+from curate.errors import UsageError
+from deploy.engines.contract import Engine, Launch, Served
+
+
+def names(served: Served) -> tuple[str, ...]:
+    """Return the one name there is: the adapter's, since it is merged into the model.
+
+    Args:
+        served: What is served.
+
+    Raises:
+        UsageError: There are several adapters.
+    """
+    if len(served.adapters) > 1:
+        told = ", ".join(each.name for each in served.adapters)
+        raise UsageError(
+            f"engine hf serves one adapter, and {len(served.adapters)} are given ({told}); "
+            "--engine vllm serves several side by side"
+        )
+    return (served.adapters[0].name if served.adapters else served.name,)
+
+
+def launch(served: Served, folder: Path, key: str) -> Launch:
+    """Return how `llamafactory-cli api` is started, on 127.0.0.1 and nowhere else.
+
+    Its own defaults are 0.0.0.0, no key, and every request in the log.
+
+    Args:
+        served: What is served; at most one adapter.
+        folder: Not needed.
+        key: That it has to demand.
+
+    Raises:
+        UsageError: LLaMA-Factory is not installed.
+    """
+    backend = llamafactory.find()
+    port = free_port()
+    arguments = ["--model_name_or_path", str(served.folder), "--infer_backend", "huggingface"]
+    # Sampling as OpenAI's interface has it: among all tokens, not among the likeliest 50.
+    arguments += ["--infer_dtype", served.dtype, "--top_k", "0"]
+    for each in served.adapters:
+        arguments += ["--adapter_name_or_path", str(each.folder), "--finetuning_type", "lora"]
+    if served.template is not None:
+        arguments += ["--template", served.template]
+    variables = {
+        **backend.variables,
+        "API_HOST": "127.0.0.1",
+        "API_PORT": str(port),
+        "API_KEY": key,
+        "API_MODEL_NAME": names(served)[0],
+        "API_VERBOSE": "0",  # what is asked is nobody's business
+        "FASTAPI_ROOT_PATH": "",
+        "HF_HUB_OFFLINE": "1",  # all is here; without it each start asks the hub
+    }
+    return Launch(tuple(backend.command("api", arguments)), variables, f"http://127.0.0.1:{port}")
+
+
+def translate(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return a checked request in LLaMA-Factory's words.
+
+    It takes `presence_penalty` for the penalty on repetition, whose neutral value is 1.
+
+    Args:
+        fields: Of the request.
+    """
+    told = dict(fields)
+    if "repetition_penalty" in told:
+        told["presence_penalty"] = told.pop("repetition_penalty")
+    return told
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nothing listens on just now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def parallel() -> int:
+    """Return how many answers LLaMA-Factory computes at once, as its own variable says."""
+    told = os.environ.get("MAX_CONCURRENT", "1")
+    return max(1, int(told)) if told.isdigit() else 1
+
+
+def engine() -> Engine:
+    """Return what is to be known of this engine."""
+    return Engine(
+        name="hf",
+        fields=frozenset({"repetition_penalty"}),
+        completions=False,
+        health="/v1/models",
+        parallel=parallel(),
+        names=names,
+        launch=launch,
+        translate=translate,
+    )

@@ -1,0 +1,109 @@
+"""The key that a server demands: from the environment or a file, and never shown."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from curate.errors import UsageError
+
+_MAKE = "python -c 'import secrets; print(secrets.token_urlsafe(32))' makes one"
+_SHORT = 16
+
+
+def read_key(variable: str | None, file: Path | None) -> str | None:
+    """Return the key that the user named, None if none was named.
+
+    Args:
+        variable: Name of an environment variable that holds it.
+        file: A file that holds it and nothing else.
+
+    Raises:
+        UsageError: It is not there, empty, or can stand in no HTTP header.
+    """
+    if variable is not None and file is not None:
+        raise UsageError("--api-key-env and --api-key-file: give one of them")
+    if variable is not None:
+        if variable not in os.environ:
+            raise UsageError(
+                f"--api-key-env {variable}: there is no such environment variable; give the name "
+                f"of one that holds the key. {_MAKE}"
+            )
+        return _checked(os.environ[variable], f"--api-key-env {variable}")
+    if file is not None:
+        try:
+            return _checked(file.expanduser().read_text(encoding="utf-8"), f"--api-key-file {file}")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise UsageError(f"--api-key-file {file} cannot be read: {why}") from error
+    return None
+
+
+def _checked(text: str, where: str) -> str:
+    key = text.strip()
+    if not key:
+        raise UsageError(f"{where}: the key is empty. {_MAKE}")
+    if not all("!" <= each <= "~" for each in key):
+        raise UsageError(f"{where}: a key is one line of ASCII letters without spaces. {_MAKE}")
+    return key
+
+
+def check_host(host: str, key: str | None, say: Callable[[str], None]) -> None:
+    """Refuse to listen where others can ask without a key.
+
+    Args:
+        host: Name or address to listen on.
+        key: That will be demanded.
+        say: Is told of a key that can be guessed.
+
+    Raises:
+        UsageError: The address is not this machine's alone, and there is no key; or no address.
+    """
+    if is_loopback(host):
+        return
+    if key is None:
+        raise UsageError(
+            f"--host {host} lets other machines ask, and there is no key: give --api-key-env NAME "
+            f"or --api-key-file F, or keep --host 127.0.0.1. {_MAKE}"
+        )
+    if len(key) < _SHORT:
+        say(f"note: a key of {len(key)} characters can be guessed. {_MAKE}")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches an address.
+
+    Args:
+        host: Name or address.
+
+    Raises:
+        UsageError: There is no such host.
+    """
+    try:
+        found = socket.getaddrinfo(host or None, None, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise UsageError(
+            f"--host {host}: no address of this machine; 127.0.0.1 is this machine alone, "
+            "0.0.0.0 all of its addresses"
+        ) from error
+    return all(ipaddress.ip_address(each[4][0]).is_loopback for each in found)
+
+
+def is_right(header: str | None, key: str) -> bool:
+    """Compare what a client sent with the key, taking the same time for any wrong one.
+
+    Args:
+        header: `Authorization`, as it was sent.
+        key: That is demanded.
+
+    Example:
+        >>> is_right("Bearer secret", "secret")
+        True
+    """
+    scheme, _, sent = (header or "").partition(" ")
+    same = hmac.compare_digest(sent.strip().encode("utf-8", "replace"), key.encode())
+    return same and scheme.lower() == "bearer"
