@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import typer
 
 from curate import console
 from curate.cli import app
@@ -31,16 +32,20 @@ class Answer:
 
 
 class Caller:
-    """Calls `curate` with arguments and collects what it says."""
+    """Calls `curate`, or another command line, with arguments and collects what it says."""
 
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
+    def __init__(
+        self, capsys: pytest.CaptureFixture[str], app: typer.Typer = app, name: str = "curate"
+    ) -> None:
+        self._capsys, self._app, self._name = capsys, app, name
 
     def __call__(self, *arguments: object) -> Answer:
         self._capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             console.run(
-                lambda: app([str(each) for each in arguments], "curate", standalone_mode=False)
+                lambda: self._app(
+                    [str(each) for each in arguments], self._name, standalone_mode=False
+                )
             )
         said = self._capsys.readouterr()
         code = ended.value.code

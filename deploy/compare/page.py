@@ -6,6 +6,7 @@ import base64
 import hashlib
 from pathlib import Path
 
+from curate.models.protocols import TOO_LONG
 from deploy.compare.comparison import Comparison, Item
 from deploy.compare.judging import EMPTY, FAILED, IDENTICAL, MALFORMED, POSITION, Verdict
 from deploy.compare.marked_text import differences, escaped, paragraph
@@ -28,6 +29,7 @@ _HOW = {
     EMPTY: "one answer is empty",
     IDENTICAL: "",
 }
+_FAILURES = {TOO_LONG: "the prompt is too long for the model"}
 # Value of a button, its label; what an article is stands in data-is.
 _FILTERS = (
     ("all", "All"),
@@ -111,7 +113,8 @@ def _tools(found: Comparison) -> str:
 
 
 def _article(at: int, item: Item, found: Comparison) -> str:
-    marked = differences(item.base.text, item.tuned.text)
+    texts = (item.base.text, item.tuned.text)
+    marked = differences(*texts) if all(texts) else (escaped(texts[0]), escaped(texts[1]))
     sides = "".join(_side(item, found, side, html) for side, html in enumerate(marked))
     kind = item.kind
     colour = f' class="{kind}"' if kind in ("better", "worse") else ""
@@ -151,7 +154,8 @@ def _side(item: Item, found: Comparison, side: int, html: str) -> str:
     name = escaped(found.models[word]["name"])
     head = f"<h4>{word}: {name}</h4>"
     if answer.failure:
-        return f'<section>{head}<p class="worse">no answer: {escaped(answer.failure)}</p></section>'
+        why = _FAILURES.get(answer.failure, answer.failure)
+        return f'<section>{head}<p class="worse">no answer: {escaped(why)}</p></section>'
     text = paragraph(answer.text, html) if answer.text.strip() else '<p class="soft">(empty)</p>'
     return f'<section>{head}{text}<p class="facts">{_facts(item, side)}</p></section>'
 

@@ -9,7 +9,7 @@ from deploy.compare.comparison import Comparison
 from deploy.compare.marked_text import escaped
 from deploy.compare.measures import Measure, WinRate
 
-_SHARES = ("cut", "empty", "loops")
+_SHARES = ("cut", "empty", "repeated", "loops")
 
 
 def says(told: str) -> str:
@@ -104,11 +104,11 @@ def doubts(wins: WinRate) -> str:
     named = {
         "identical": "identical answers",
         "empty": "one answer empty",
-        "position": "another verdict in the other order",
+        "position": "other verdict in the other order",
         "malformed": "no verdict in what the judge said",
-        "failed": "failed",
+        "failed": "the judge failed",
     }
-    told = [f"{wins.how[how]:,} {text}" for how, text in named.items() if wins.how.get(how)]
+    told = [f"{text}: {wins.how[how]:,}" for how, text in named.items() if wins.how.get(how)]
     decided = wins.wins + wins.losses
     if decided:
         told.append(f"the longer answer won {wins.longer:,} of {decided:,}")

@@ -1,0 +1,89 @@
+"""Fake models and judges for tests of `deploy compare`, and comparisons made with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from curate.data.shape import Turn
+from curate.errors import ModelError
+from curate.models.protocols import CUT, STOPPED, TOO_LONG, Reply
+from deploy.compare.comparison import Comparison, Params, compare
+from deploy.compare.judging import Judge, Pair, Verdict
+from deploy.compare.prompts import Prompt, Prompts
+
+
+class FakeModel:
+    """Answers from a table by the last thing that was said; counts how often it is asked."""
+
+    batch_tokens, workers = 1, 1
+
+    def __init__(self, name: str, answers: Mapping[str, Any]) -> None:
+        self.name, self.fingerprint = name, f"fake {name}"
+        self._answers = answers
+        self.asked: list[str] = []
+
+    def lengths(self, conversations: Sequence[Any]) -> list[int]:
+        return [1 for _ in conversations]
+
+    def prepare(self) -> None:
+        pass
+
+    def worker(self) -> Any:
+        return nullcontext()
+
+    def answer(self, conversations: Sequence[Any], max_new_tokens: int) -> list[str]:
+        return [each.text for each in self.replies(conversations, max_new_tokens)]
+
+    def replies(self, conversations: Sequence[Any], max_new_tokens: int) -> list[Reply]:
+        found = []
+        for each in conversations:
+            said = each[-1]["content"]
+            self.asked.append(said)
+            answer = self._answers.get(said, f"{self.name}: {said}")
+            if answer is ModelError:
+                raise ModelError(f"cannot answer {said}")
+            if answer is TOO_LONG:
+                found.append(Reply("", TOO_LONG))
+            else:
+                cut = len(answer) > 10 * max_new_tokens
+                found.append(Reply(answer, CUT if cut else STOPPED))
+        return found
+
+
+class FakeJudge:
+    """Prefers whatever a function says."""
+
+    name, fingerprint = "fake judge", "fake judge"
+
+    def __init__(self, better: Callable[[Pair], Verdict]) -> None:
+        self._better = better
+        self.asked = 0
+
+    def judge(self, pairs: Sequence[Pair], done: Callable[[int], Any]) -> list[Verdict]:
+        self.asked += len(pairs)
+        return [self._better(each) for each in pairs]
+
+
+def prompts_from(texts: Mapping[str, str], trained_on: bool | None = None) -> Prompts:
+    """Prompts with their references, '' for none."""
+    found = tuple(
+        Prompt(f"{at:016x}", "rows.json", "", (Turn("user", asked),), reference, trained_on)
+        for at, (asked, reference) in enumerate(texts.items())
+    )
+    return Prompts(found, len(found), {}, {"rows.json": "0" * 64})
+
+
+def compared(
+    texts: Mapping[str, str],
+    base: Mapping[str, Any],
+    tuned: Mapping[str, Any],
+    judge: Judge | None = None,
+    **more: Any,
+) -> Comparison:
+    """A comparison of two fake models."""
+    params = Params("base-model", "tuned-model", 64, judge.name if judge else None)
+    first, second = FakeModel("base-model", base), FakeModel("tuned-model", tuned)
+    prompts = prompts_from(texts)
+    return compare(params, lambda: first, lambda: second, prompts, judge, **more)[0]

@@ -1,0 +1,154 @@
+"""Who is better: rewards, a model asked in both orders, and what is counted of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from curate.data.shape import Turn
+from deploy.compare.answers import Answer, Kept
+from deploy.compare.judge_model import ModelJudge, letter, question, settled
+from deploy.compare.judge_reward import RewardJudge, batches, verdict
+from deploy.compare.judging import Pair, Verdict, judged
+from deploy.compare.measures import win_rate
+from deploy.compare.prompts import Prompt
+from tests.deploy.comparing import FakeJudge, FakeModel
+
+PROMPT = Prompt("0" * 16, "rows.json", "", (Turn("user", "头痛怎么办？"),))
+
+
+def pair(base: str, tuned: str) -> Pair:
+    return Pair(PROMPT, Answer(base), Answer(tuned))
+
+
+@pytest.mark.parametrize(
+    "said", ["A", " a.", "[[A]]", "Answer: A", "**A**", "The better answer is A."]
+)
+def test_verdicts_that_are_read(said):
+    assert letter(said) == "A"
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["", "Both", "A good question", "A or B", "D", "AB", "I prefer answer B because", "答案A更好"],
+)
+def test_what_is_no_verdict(said):
+    assert letter(said) is None
+
+
+@pytest.mark.parametrize(
+    ("plain", "swapped", "better", "how"),
+    [
+        ("A", "B", "base", "agreed"),
+        ("B", "A", "tuned", "agreed"),
+        ("C", "C", "tie", "agreed"),
+        ("A", "A", "tie", "position"),
+        ("B", "B", "tie", "position"),
+        ("A", "C", "tie", "position"),
+        ("A", "hm", "tie", "malformed"),
+    ],
+)
+def test_only_a_verdict_that_both_orders_give_counts(plain, swapped, better, how):
+    assert settled(Answer(plain), Answer(swapped)) == Verdict(better, how)
+
+
+def test_a_judge_that_failed_has_not_judged():
+    found = settled(Answer("A"), Answer("", failure="gone"))
+    assert (found.better, found.how) == ("unjudged", "failed")
+
+
+def test_both_orders_are_asked_and_answers_are_shown_as_they_are():
+    plain, swapped = (question(pair("休息", "喝水"), each)[1]["content"] for each in (False, True))
+    assert plain.index("休息") < plain.index("喝水")
+    assert swapped.index("喝水") < swapped.index("休息")
+    assert plain.startswith("[Question]\n头痛怎么办？\n\n[Answer A]\n休息\n\n[Answer B]\n喝水\n")
+
+
+def test_a_model_that_always_says_a_prefers_nobody(scratch_cache):
+    class Model(FakeModel):
+        def replies(self, conversations, max_new_tokens):
+            self.asked += [each[-1]["content"] for each in conversations]
+            return [type(each)("A") for each in super().replies(conversations, max_new_tokens)]
+
+    model = Model("judge", {})
+    told = []
+    pairs = [pair(f"甲{at}", f"乙{at}") for at in range(9)]
+    found = ModelJudge(model, Kept("judge")).judge(pairs, told.append)
+    assert {(each.better, each.how) for each in found} == {("tie", "position")}
+    assert sum(told) == 9
+    rate = win_rate("judge", pairs, found, 0)
+    assert rate is not None
+    assert (rate.wins, rate.losses, rate.ties, rate.rate.value) == (0, 0, 9, 0.5)
+
+
+# Rewards
+
+
+def test_rewards_decide_and_equal_ones_tie():
+    assert verdict(1.0, 2.0) == Verdict("tuned", "reward", (1.0, 2.0))
+    assert verdict(2.0, 1.0).better == "base"
+    assert verdict(1.0, 1.0) == Verdict("tie", "equal_reward", (1.0, 1.0))
+    assert verdict(float("nan"), 1.0) == Verdict("unjudged", "failed")
+
+
+def test_batches_fit_and_lose_nothing():
+    lengths = [5, 1, 9, 3, 3, 20, 2]
+    found = list(batches(lengths, 10))
+    assert sorted(place for each in found for place in each) == list(range(7))
+    for each in found:
+        assert len(each) == 1 or max(lengths[place] for place in each) * len(each) <= 10
+
+
+@pytest.mark.model
+def test_the_bundled_ranker_judges_by_its_scores_in_either_place():
+    from curate.models.ranking.load import load_reward
+
+    good = (
+        "头痛的原因很多，常见的有紧张、睡眠不足、感冒和偏头痛。建议您先休息，多喝水，保证睡眠；"
+        "如果头痛剧烈、突然发作，或伴有发热、呕吐、颈部僵硬，请尽快到医院神经内科就诊。"
+    )
+    model = load_reward("pairs")
+    found = RewardJudge(model).judge(
+        [pair("不知道", good), pair(good, "不知道"), pair(good, good)], lambda count: None
+    )
+    assert [each.better for each in found] == ["tuned", "base", "tie"]
+    alone = [model.score([("头痛怎么办？", each)])[0] for each in ("不知道", good)]
+    assert found[0].scores == pytest.approx(alone)
+    assert found[1].scores == pytest.approx(alone[::-1])
+
+
+# Counting
+
+
+def test_what_needs_no_judge_is_not_asked():
+    judge = FakeJudge(lambda each: Verdict("tuned", "reward"))
+    pairs = [pair("同", "同 "), pair("", "有"), pair("有", " "), pair("", ""), pair("甲", "乙")]
+    found = judged(judge, pairs)
+    assert judge.asked == 1
+    assert [(each.better, each.how) for each in found] == [
+        ("tie", "identical"),
+        ("tuned", "empty"),
+        ("base", "empty"),
+        ("tie", "identical"),
+        ("tuned", "reward"),
+    ]
+
+
+def test_the_win_rate_by_hand():
+    said = ["tuned"] * 9 + ["base"] * 3 + ["tie"] * 4 + ["unjudged"] * 2
+    pairs = [pair("短", "长一些") for _ in said]
+    found = win_rate("judge", pairs, [Verdict(each, "reward") for each in said], 0)
+    assert found is not None
+    assert (found.wins, found.losses, found.ties, found.unjudged) == (9, 3, 4, 2)
+    assert found.rate.value == pytest.approx((9 + 2) / 16)
+    assert found.rate.prompts == 16
+    assert found.longer == 9  # the base's three were the shorter ones
+    assert found.told == "none"
+    assert win_rate("judge", pairs[:1], [Verdict("unjudged", "failed")], 0) is None
+
+
+@pytest.mark.parametrize(("losses", "told"), [(10, "worse"), (9, "too_few")])
+def test_a_judge_can_be_sure(losses, told):
+    pairs = [pair("甲", "乙")] * losses
+    found = win_rate("judge", pairs, [Verdict("base", "reward")] * losses, 0)
+    assert found is not None
+    assert found.told == told
