@@ -210,6 +210,9 @@ def _told() -> Iterator[None]:
     try:
         yield
     except CuratrainError as error:
+        if error.exit_code == _INTERRUPTED:  # what was stopped on purpose is no error
+            say(str(error))
+            sys.exit(_INTERRUPTED)
         _fail(str(error), error.exit_code)
     except TyperException as error:
         context = getattr(error, "ctx", None)

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from curate import console
-from train.commands import stages
+from train.commands import ls, stages
 from train.commands.estimate import estimate
+from train.commands.setup import setup
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -24,6 +25,8 @@ def _start(
 
 stages.add_to(app)
 app.command()(estimate)
+app.command("ls")(ls.list_)
+app.command()(setup)
 
 
 def main() -> None:

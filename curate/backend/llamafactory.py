@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import platform
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sysconfig
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from curate.errors import UsageError
@@ -20,6 +22,7 @@ NEEDED = (
     *("torch", "transformers", "datasets", "accelerate", "peft", "trl", "omegaconf"),
     *("sentencepiece", "tiktoken", "fastapi", "uvicorn", "sse_starlette", "matplotlib"),
 )
+_COMPUTES = ("curatrain", "llamafactory", "torch", "transformers", "peft", "trl", "accelerate")
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,13 @@ class Backend:
         python: Interpreter of the environment that holds it.
         version: Of LLaMA-Factory.
         stub: Whether a stand-in for torchaudio is needed.
+        more: Further variables of its environment.
     """
 
     python: str
     version: str
     stub: bool = False
+    more: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, verb: str, arguments: Sequence[str] = ()) -> list[str]:
         """Return the argument list that starts it.
@@ -48,10 +53,20 @@ class Backend:
     @property
     def variables(self) -> dict[str, str]:
         """What its environment needs besides ours."""
-        if not self.stub:
-            return {}
-        paths = [os.environ.get("PYTHONPATH", ""), str(STUB)]
-        return {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+        found = dict(self.more)
+        # On several GPUs it starts `torchrun`, by that name.
+        programs = str(Path(self.python).parent)
+        before = os.environ.get("PATH", os.defpath)
+        if programs not in before.split(os.pathsep):
+            found["PATH"] = os.pathsep.join((programs, before))
+        if self.stub:
+            paths = [os.environ.get("PYTHONPATH", ""), str(STUB)]
+            found["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+        return found
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of Python and of what computes, as its environment has them."""
+        return {"python": platform.python_version(), **_versions_in(_packages(self.python))}
 
 
 def missing() -> list[str]:
@@ -75,3 +90,19 @@ def find() -> Backend:
             f"release to release; this needs {VERSION}, which `train setup` installs"
         )
     return Backend(sys.executable, version, importlib.util.find_spec("torchaudio") is None)
+
+
+def _packages(python: str) -> list[str]:
+    """Return where the packages of an interpreter lie: one of ours, or of an environment."""
+    if python == sys.executable:
+        return sys.path
+    below = Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
+    return [str(Path(python).parent.parent / below)]
+
+
+def _versions_in(paths: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in _COMPUTES:
+        for each in importlib.metadata.distributions(name=name, path=paths):
+            found.setdefault(name, each.version)
+    return found

@@ -1,0 +1,121 @@
+"""Which LLaMA-Factory runs a stage: that of this environment, or an older one for ppo."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from curate.backend import environments, llamafactory
+from curate.backend.environments import Environment
+from curate.backend.llamafactory import Backend
+from curate.errors import UsageError
+
+# The last release whose PPO runs: 0.9.5 asks for trl <= 0.9.6 there and cannot be run with it.
+PPO_VERSION = "0.9.3"
+_PPO_IMPORTS = ("torch", "llamafactory.train.tuner", "trl")
+
+
+def find(stage: str) -> Backend:
+    """Return the LLaMA-Factory that runs a stage.
+
+    Args:
+        stage: pt, sft, rm, ppo, dpo or kto.
+
+    Raises:
+        UsageError: It is not installed; says the one command to type.
+    """
+    if stage != "ppo":
+        return llamafactory.find()
+    python = environments.python(ppo())
+    if python is None:
+        raise UsageError(
+            f"ppo runs in LLaMA-Factory {PPO_VERSION}, which needs an environment of its own "
+            "(2.3 GB); `train setup ppo` builds it"
+        )
+    # What newer releases of datasets keep in their cache, its release cannot read.
+    more = {"HF_DATASETS_CACHE": str(environments.folder(ppo()) / "datasets")}
+    return Backend(str(python), PPO_VERSION, more=more)
+
+
+def ppo() -> Environment:
+    """Return the environment that ppo runs in."""
+    return Environment(
+        name="ppo",
+        purpose=f"ppo, in LLaMA-Factory {PPO_VERSION}",
+        steps=(
+            # Its own requirements name no build of torch; without the one that is here, pip
+            # would take the newest for GPUs on a machine that has none.
+            (_torch(), f"llamafactory=={PPO_VERSION}", "pyarrow<22"),
+        ),
+        imports=_PPO_IMPORTS,
+        gigabytes=3.0,
+    )
+
+
+def _torch() -> str:
+    """Return the requirement that brings the torch of this environment."""
+    try:
+        return f"torch=={importlib.metadata.version('torch').partition('+')[0]}"
+    except importlib.metadata.PackageNotFoundError:
+        return "torch"
+
+
+def readable_by_ppo(model: Path) -> Path:
+    """Return a folder of the model that the older transformers of ppo reads rightly.
+
+    What transformers 5 saves names a tokenizer class that older ones refuse, and keeps the base of
+    the rotary positions where they do not look: they would compute with another, and say nothing.
+
+    Args:
+        model: Folder of the model; it is returned as it is if nothing has to be changed, else one
+            in the cache that links to its files.
+    """
+    changed = {
+        name: found
+        for name, change in (("config.json", _config), ("tokenizer_config.json", _tokenizer))
+        if (found := change(_read(model / name)))
+    }
+    if not changed:
+        return model
+    called = hashlib.sha256(str(model.resolve()).encode()).hexdigest()[:16]
+    folder = environments.folder(ppo()) / "models" / called
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for each in model.iterdir():
+        if each.is_file() and each.name not in changed:
+            (folder / each.name).symlink_to(each.resolve())
+    for name, told in changed.items():
+        (folder / name).write_text(json.dumps(told, indent=2), encoding="utf-8")
+    return folder
+
+
+def _config(told: dict[str, Any]) -> dict[str, Any]:
+    """Return a model's config with what older readers need; {} if it has all of it."""
+    rotary = told.get("rope_parameters")
+    added: dict[str, Any] = {}
+    if isinstance(rotary, dict):
+        if "rope_theta" in rotary and "rope_theta" not in told:
+            added["rope_theta"] = rotary["rope_theta"]
+        if rotary.get("rope_type", "default") != "default" and not told.get("rope_scaling"):
+            added["rope_scaling"] = {k: v for k, v in rotary.items() if k != "rope_theta"}
+    return {**told, **added} if added else {}
+
+
+def _tokenizer(told: dict[str, Any]) -> dict[str, Any]:
+    if told.get("tokenizer_class") != "TokenizersBackend":
+        return {}
+    # A list here is a mapping there, and names tokens that are in the vocabulary anyway.
+    kept = {key: value for key, value in told.items() if key != "extra_special_tokens"}
+    return {**kept, "tokenizer_class": "PreTrainedTokenizerFast"}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}

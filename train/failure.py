@@ -1,0 +1,117 @@
+"""Why a training failed: the one line of its log that says so, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Sequence
+
+# What only passes on that something else has failed.
+_WRAPPERS = (
+    "subprocess.CalledProcessError",
+    "torch.distributed.elastic.multiprocessing.errors.ChildFailedError",
+    "datasets.exceptions.DatasetGenerationError",
+    "multiprocess.pool.RemoteTraceback",
+    "concurrent.futures.process._RemoteTraceback",
+    "SystemExit",
+    "KeyboardInterrupt",
+)
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|Warning|Traceback)\b")
+_TRACEBACK = "Traceback (most recent call last)"
+# torchrun puts "[rank0]: " before each line of a traceback.
+_RANK = re.compile(r"^\[rank\d+\]:\s?")
+_KILLED_CHILD = re.compile(r"exitcode\s*:\s*-(\d+)")
+_FULL = ("No space left on device", "os error 28", "Disk quota exceeded")
+# What torch says when the disk is full under a checkpoint.
+_CUT = ("PytorchStreamWriter failed", "unexpected pos ")
+_GPU_FULL = ("CUDA out of memory", "OutOfMemoryError")
+_LONGEST = 500
+_NO_ROOM = 10_000_000  # bytes
+
+
+def explain(code: int, log: str, free: int, more: Sequence[str] = ()) -> str:
+    r"""Return why a training failed, in one line.
+
+    Args:
+        code: Its exit code, negative for a signal.
+        log: What it wrote.
+        free: Bytes that are free where it writes.
+        more: Ways to take less memory, as a user would type them.
+
+    Example:
+        >>> explain(1, "Traceback (most recent call last):\n  File …\nValueError: no", 10**12)
+        'ValueError: no'
+    """
+    less = f": {', '.join(more)}" if more else ""
+    line = reason(log)
+    if any(each in log for each in _FULL) or (
+        free < _NO_ROOM and (code > 0 or any(each in log for each in _CUT))
+    ):
+        return (
+            f"the disk is full ({free / 1e9:.2f} GB free): {line or 'nothing more was told'}. Make "
+            "room, then the same command with --resume goes on from the last whole checkpoint"
+        )
+    killed = _KILLED_CHILD.search(log)
+    number = -code if code < 0 else int(killed[1]) if killed else 0
+    if number == signal.SIGKILL:
+        return (
+            "killed by signal 9, which is mostly the kernel when memory runs out. Take less "
+            f"memory{less}; --resume goes on from the last whole checkpoint"
+        )
+    if number:
+        return f"ended by {_name(number)}{f'; its last line: {line}' if line else ''}"
+    if any(each in line for each in _GPU_FULL):
+        return f"{line.split('. ')[0]}. Take less memory{less}"
+    return line or f"it ended with exit code {code} and said nothing"
+
+
+def reason(log: str) -> str:
+    """Return the line of a log that says what was wrong, '' if it is empty.
+
+    The exception of the last traceback that is not there only to pass on another; failing that
+    the last line with an error in it; failing that the last line.
+
+    Args:
+        log: All of it, or its end.
+    """
+    lines = [_RANK.sub("", part) for line in log.splitlines() for part in line.split("\r")]
+    raised = [each for each in _exceptions(lines) if not each.startswith(_WRAPPERS)]
+    if raised:
+        return _short(raised[-1])
+    said = [line.strip() for line in lines if line.strip()]
+    wrong = [line for line in said if re.search(r"\b(error|fatal|cannot)\b", line, re.IGNORECASE)]
+    return _short((wrong or said or [""])[-1])
+
+
+def _exceptions(lines: Sequence[str]) -> list[str]:
+    """Return what each traceback ends with: the exception and the lines of its message."""
+    found = []
+    inside = False
+    for place, line in enumerate(lines):
+        if _TRACEBACK in line:
+            inside = True
+        elif inside and line.strip() and not line[0].isspace() and _EXCEPTION.match(line):
+            found.append(" ".join([line.strip(), *_message(lines[place + 1 :])]))
+            inside = False
+    return found
+
+
+def _message(lines: Sequence[str]) -> list[str]:
+    """Return the further lines of an exception whose message has several."""
+    found: list[str] = []
+    for line in lines[:5]:
+        if not line.strip() or _TRACEBACK in line or line.startswith(("[", "The above", "During")):
+            break
+        found.append(line.strip())
+    return found
+
+
+def _short(line: str) -> str:
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+
+
+def _name(number: int) -> str:
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"
