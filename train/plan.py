@@ -178,6 +178,8 @@ def _output(options: Options) -> dict[str, Any]:
     return {
         "output_dir": str(options.output),
         "plot_loss": True,
+        # Without it the log tells no tokens, and the progress no tokens a second.
+        "include_num_input_tokens_seen": True,
         "report_to": "none",
         "save_total_limit": 3,
         "seed": options.seed,

@@ -20,7 +20,7 @@ def list_(
     saves: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("saves"),
     as_json: Annotated[bool, typer.Option("--json", help="The runs as one JSON line.")] = False,
 ) -> None:
-    """List the runs of training, the newest first: from what, how far, and what came of it.
+    """List the runs of training, the newest first, and what came of them.
 
     Example: train ls
     """

@@ -25,11 +25,13 @@ def setup(
     dry_run: Annotated[bool, typer.Option(help="Show the commands and run none.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The answer as one JSON line.")] = False,
 ) -> None:
-    """Install LLaMA-Factory, which trains: what is missing is said, and put into this environment.
+    """Install LLaMA-Factory, which trains, into this environment.
 
-    On a CPU torch stays as it is, and of what LLaMA-Factory asks for comes what texts need; on a
-    machine with GPUs all of it comes. `train setup ppo` builds an environment of its own in the
-    cache folder: ppo runs in an older LLaMA-Factory, whose requirements exclude all others.
+    What is missing is said first. On a CPU torch stays as it is, and only
+    what texts need comes with it; for GPUs all of it comes.
+
+    `train setup ppo` builds an environment of its own in the cache folder:
+    ppo runs in an older LLaMA-Factory that excludes all else.
 
     Example: train setup --dry-run
     """
