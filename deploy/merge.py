@@ -80,7 +80,7 @@ def merge(
     chosen = stored_dtype(base) if dtype == "auto" else dtype
     check_output(output, _ROOM * weight_bytes(base))
     with unfinished(output) as part:
-        say(f"merging {adapter.folder} into {adapter.base} ({chosen}), LLaMA-Factory's export")
+        say(f"merging {adapter.folder} into {adapter.base_name} ({chosen}), LLaMA-Factory's export")
         _export(backend, adapter, base, part, chosen)
         repaired = _repair(base, adapter, part)
         say(f"comparing {len(asked)} greedy answers of the merged model and of the adapter")
@@ -165,7 +165,7 @@ def _agreeing(
         raise ModelError(
             f"the merged model does not answer like the adapter: {len(wrong)} of "
             f"{len(found.answers)} greedy answers differ. {_both(wrong[0])}. Nothing was written "
-            f"to {output}. See that {adapter.base} is the model {adapter.folder} was trained on "
+            f"to {output}. See that {adapter.folder} was trained on {adapter.base_name} "
             "(--base MODEL), or keep more digits with --dtype float32"
         )
     return found
@@ -186,7 +186,7 @@ def _manifest(
         "format": 1,
         "made_by": "deploy merge",
         "adapter": {"name": adapter.name, "sha256": adapter.sha256},
-        "base": {"name": _called(adapter), "fingerprint": fingerprint},
+        "base": {"name": adapter.base_name, "fingerprint": fingerprint},
         "template": adapter.template,
         "dataset": adapter.run.get("dataset"),
         "run": {key: adapter.run.get(key) for key in ("name", "stage", "method", "config_sha256")},
@@ -199,13 +199,6 @@ def _manifest(
             "changed_by_adapter": found.changed,
         },
     }
-
-
-def _called(adapter: Adapter) -> str:
-    """Return the base's name as the user typed it; of a folder that nobody typed, the last part."""
-    typed = adapter.run.get("model")
-    path = Path(adapter.base)
-    return str(typed) if typed else path.name if path.is_dir() else adapter.base
 
 
 def _readable(part: Path) -> None:

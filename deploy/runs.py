@@ -27,6 +27,7 @@ class Adapter:
         base: The model that it is added to, as a name, a folder or a hub id.
         sha256: Of its weights.
         run: What run.json says; empty for a folder without one.
+        moved: Whether the user has named the base.
     """
 
     name: str
@@ -34,6 +35,17 @@ class Adapter:
     base: str
     sha256: str
     run: dict[str, Any] = field(default_factory=dict)
+    moved: bool = False
+
+    @property
+    def base_name(self) -> str:
+        """The base as the user typed it; of a folder that nobody typed, the last part."""
+        typed, path = self.run.get("model"), Path(self.base)
+        if (self.run.get("parents") or {}).get("adapter"):
+            typed = None  # an adapter was trained further, and its folder was typed
+        if isinstance(typed, str) and typed and not self.moved:
+            return typed
+        return path.name if path.is_dir() and not self.moved else self.base
 
     @property
     def template(self) -> str | None:
@@ -101,7 +113,7 @@ def read_adapter(given: Path, base: str | None = None) -> Adapter:
             f"file {sha256[:12]}…); train again, or remove {RUN} to merge it as it is"
         )
     named = base or _base_of(folder, told, run)
-    return Adapter(folder.resolve().name, folder, named, sha256, run)
+    return Adapter(folder.resolve().name, folder, named, sha256, run, base is not None)
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -183,19 +195,18 @@ def _check_kind(folder: Path, told: dict[str, Any], run: dict[str, Any]) -> None
 
 
 def _base_of(folder: Path, told: dict[str, Any], run: dict[str, Any]) -> str:
-    """Return the base by the name the user gave to `train`; else by where it lay in training."""
-    named = told.get("base_model_name_or_path")
-    base = run.get("model") or named
-    if not isinstance(base, str) or not base:
-        raise DataError(
-            f"{folder / ADAPTER} does not name the model that it was trained on; give it with "
-            "--base MODEL"
-        )
-    lay = Path(str(named)).expanduser() if named else None
-    # A path as typed holds only from where it was typed; the adapter has noted the whole one.
-    if not Path(base).expanduser().is_dir() and "/" in base and lay is not None and lay.is_dir():
-        return str(lay)
-    return base
+    """Return the base by where it lay in training; by the name given to `train` if it is gone."""
+    lay, typed = told.get("base_model_name_or_path"), run.get("model")
+    if (run.get("parents") or {}).get("adapter"):
+        typed = None
+    if isinstance(lay, str) and lay and (Path(lay).is_dir() or not typed):
+        return lay
+    if isinstance(typed, str) and typed:
+        return typed
+    raise DataError(
+        f"{folder / ADAPTER} does not name the model that it was trained on; give it with "
+        "--base MODEL"
+    )
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -33,6 +33,11 @@ def for_older_readers(folder: Path) -> list[str]:
             if settings.get("tokenizer_class") == _NEWER_CLASS:
                 settings["tokenizer_class"] = TOKENIZER_CLASS
                 changed.append(f"tokenizer_class: {_NEWER_CLASS} is {TOKENIZER_CLASS}")
+            # Older ones expect a mapping under this name; newer ones know both.
+            if isinstance(settings.get("extra_special_tokens"), list):
+                extra = settings.pop("extra_special_tokens")
+                settings.setdefault("additional_special_tokens", extra)
+                changed.append("extra_special_tokens is additional_special_tokens")
     if (folder / "config.json").is_file():
         with _edited(folder / "config.json") as config:
             # Where the weights lay when they were read: a path of one machine.

@@ -1,0 +1,53 @@
+"""`deploy setup`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from typing import Annotated
+
+import typer
+
+from curate import console
+
+
+def setup(
+    name: Annotated[str, typer.Argument(metavar="vllm|gptq", help="What to install.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the commands; run nothing.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="End stdout with one JSON object.")
+    ] = False,
+) -> None:
+    """Build the environment of vLLM, or of GPTQ, in the cache folder.
+
+    Both exclude the versions that training needs, so each gets its own, some
+    gigabytes large. In the end it is tried whether it can be imported.
+
+    Example: deploy setup gptq
+    """
+    from curate.backend import environments
+    from deploy.setup import environment
+
+    wanted = environment(name)
+    place = environments.folder(wanted)
+    there = environments.python(wanted) is not None
+    began = time.monotonic()
+    if dry_run:
+        typer.echo(f"# {wanted.purpose}: {place}, about {wanted.gigabytes:g} GB", err=as_json)
+        for key, value in wanted.variables.items():
+            typer.echo(f"export {key}={shlex.quote(value)}", err=as_json)
+        for each in environments.commands(wanted):
+            typer.echo(shlex.join(each), err=as_json)
+    elif there:
+        console.say(f"{name} is built already: {place}. To build it anew, remove that folder")
+    else:
+        console.say(f"building {name} ({wanted.purpose}): about {wanted.gigabytes:g} GB in {place}")
+        environments.build(wanted, console.say)
+        console.say(f"{name} is ready after {time.monotonic() - began:,.0f} s: {place}")
+    if as_json:
+        built = environments.python(wanted) is not None
+        told = {"name": name, "folder": str(place), "built": built, "new": built and not there}
+        typer.echo(json.dumps(told))

@@ -1,0 +1,27 @@
+"""Which environments `deploy` knows."""
+
+from __future__ import annotations
+
+from curate.backend.environments import Environment
+from curate.errors import UsageError, did_you_mean
+from deploy import gptq
+from deploy.engines import vllm
+
+KNOWN = {"vllm": vllm.environment, "gptq": gptq.environment}
+
+
+def environment(name: str) -> Environment:
+    """Return the environment of that name.
+
+    Args:
+        name: `vllm` or `gptq`.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if name not in KNOWN:
+        raise UsageError(
+            f"deploy setup {name}: no such environment.{did_you_mean(name, KNOWN)} Allowed are "
+            f"{', '.join(KNOWN)}"
+        )
+    return KNOWN[name]()
