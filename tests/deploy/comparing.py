@@ -20,7 +20,7 @@ class FakeModel:
     batch_tokens, workers = 1, 1
 
     def __init__(self, name: str, answers: Mapping[str, Any]) -> None:
-        self.name, self.fingerprint = name, f"fake {name}"
+        self.name, self.fingerprint = name, f"fake {name} {sorted(answers.items(), key=str)}"
         self._answers = answers
         self.asked: list[str] = []
 

@@ -102,18 +102,18 @@ def test_batches_fit_and_lose_nothing():
 def test_the_bundled_ranker_judges_by_its_scores_in_either_place():
     from curate.models.ranking.load import load_reward
 
-    good = (
-        "头痛的原因很多，常见的有紧张、睡眠不足、感冒和偏头痛。建议您先休息，多喝水，保证睡眠；"
-        "如果头痛剧烈、突然发作，或伴有发热、呕吐、颈部僵硬，请尽快到医院神经内科就诊。"
-    )
+    answers = ("休息。", "请多休息，多喝水；如果头痛剧烈，请到医院就诊。")
     model = load_reward("pairs")
     found = RewardJudge(model).judge(
-        [pair("不知道", good), pair(good, "不知道"), pair(good, good)], lambda count: None
+        [pair(*answers), pair(*answers[::-1]), pair(answers[0], answers[0])], lambda count: None
     )
-    assert [each.better for each in found] == ["tuned", "base", "tie"]
-    alone = [model.score([("头痛怎么办？", each)])[0] for each in ("不知道", good)]
+    alone = [model.score([("头痛怎么办？", each)])[0] for each in answers]
+    assert alone[0] != alone[1]
     assert found[0].scores == pytest.approx(alone)
     assert found[1].scores == pytest.approx(alone[::-1])
+    first = "tuned" if alone[1] > alone[0] else "base"
+    second = "base" if first == "tuned" else "tuned"
+    assert [each.better for each in found] == [first, second, "tie"]
 
 
 # Counting
