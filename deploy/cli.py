@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from curate import console
-from deploy.commands import compare, merge
+from deploy.commands import compare, merge, quantize, serve, setup
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -17,12 +17,15 @@ def _start(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> None:
-    """Merge, quantise and serve a trained model. Its commands are not there yet."""
+    """Merge, quantise, serve and compare a trained model."""
     console.show_version_or_help(context, version)
 
 
 app.command("compare")(compare.compare)
 app.command("merge")(merge.merge)
+app.command("serve")(serve.serve)
+app.command("quantize")(quantize.quantize)
+app.command("setup")(setup.setup)
 
 
 def main() -> None:

@@ -1,0 +1,116 @@
+"""`deploy serve`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curate.errors import UsageError
+
+if TYPE_CHECKING:
+    from deploy.serve import Up
+
+
+def serve(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL|RUN",
+            help="smollm2, a model's folder or hub id, an adapter, or a run of `train`.",
+        ),
+    ],
+    engine: Annotated[
+        str, typer.Option(help="auto (vLLM where it is installed), vllm, hf.")
+    ] = "auto",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but this machine's own needs a key.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any free one.")] = 8000,
+    api_key_env: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Environment variable with the key to demand."),
+    ] = None,
+    api_key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with the key to demand.")
+    ] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=PATH", help="Adapter that answers beside the model; again."),
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
+    max_length: Annotated[
+        int | None,
+        typer.Option(
+            help="Tokens of prompt and answer together.",
+            show_default="the model's; on a CPU at most 8192",
+        ),
+    ] = None,
+    stop_timeout: Annotated[
+        float, typer.Option(help="Seconds from Ctrl-C to the end of everything.")
+    ] = 30.0,
+    print_compose: Annotated[
+        bool, typer.Option("--print-compose", help="Print a Docker Compose file instead.")
+    ] = False,
+    print_systemd: Annotated[
+        bool, typer.Option("--print-systemd", help="Print a systemd unit instead.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Say in JSON on stdout when it is ready.")
+    ] = False,
+) -> None:
+    """Answer questions over OpenAI's interface.
+
+    Ready once the engine answers as transformers does. There is /v1/models,
+    /v1/chat/completions, /health, and with vLLM /v1/completions. Ctrl-C ends it.
+
+    Example: deploy serve smollm2 --port 8000
+    """
+    from curate import console
+    from deploy.gate.keys import check_host, read_key
+
+    if stop_timeout <= 0:
+        raise UsageError(f"--stop-timeout {stop_timeout:g}: give seconds above 0")
+    if print_compose or print_systemd:
+        from deploy.units import Unit, compose, systemd
+
+        if print_compose and print_systemd:
+            raise UsageError("--print-compose and --print-systemd: give one of them")
+        unit = Unit(
+            model, engine, host, port, api_key_env, api_key_file, tuple(adapter or ()), dtype,
+            max_length, stop_timeout,
+        )  # fmt: skip
+        typer.echo(compose(unit) if print_compose else systemd(unit), nl=False)
+        return
+    key = read_key(api_key_env, api_key_file)
+    check_host(host, key, console.say)
+
+    from deploy.engines.choose import choose
+    from deploy.running import Plan
+    from deploy.serve import serve as run
+    from deploy.target import Asked, served
+
+    chosen = choose(engine)
+    found = served(Asked(model, tuple(adapter or ()), dtype, max_length))
+    hidden = (api_key_env,) if api_key_env else ()
+    plan = Plan(found, chosen, host, port, key, hidden, stop_timeout)
+    run(plan, console.say, _tell_json if as_json else _tell)
+    console.say("stopped")
+
+
+def _tell(up: Up) -> None:
+    from curate import console
+
+    console.say(
+        f"ready after {up.seconds:.0f} s: {up.url}/v1 answers as {', '.join(up.models)} (engine "
+        f'{up.engine}); Ctrl-C stops it. Try: deploy ask "What is the capital of France?"'
+        + ("" if up.url.endswith(":8000") else f" --url {up.url}")
+    )
+
+
+def _tell_json(up: Up) -> None:
+    _tell(up)
+    told = {"url": up.url, "models": up.models, "engine": up.engine, "seconds": up.seconds}
+    typer.echo(json.dumps(told))
