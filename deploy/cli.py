@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from curate import console
-from deploy.commands import compare, merge, quantize, serve, setup
+from deploy.commands import ask, compare, merge, quantize, serve, setup
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -21,6 +21,7 @@ def _start(
     console.show_version_or_help(context, version)
 
 
+app.command("ask")(ask.ask)
 app.command("compare")(compare.compare)
 app.command("merge")(merge.merge)
 app.command("serve")(serve.serve)

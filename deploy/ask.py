@@ -1,0 +1,205 @@
+"""One question to a running server, its answer piece by piece."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shlex
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
+
+from curate.errors import ModelError, UsageError
+from deploy.gate.keys import is_loopback
+
+_SECONDS = 600.0  # without a single word; a busy server lets others go first
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, of whom.
+
+    Attributes:
+        text: The question.
+        url: Of the server, with or without /v1.
+        model: None for the server's first.
+        most: Tokens of the answer.
+        temperature: 0 for the most likely token each time.
+        system: What is said before, '' for nothing.
+        key: That the server demands, if it does.
+    """
+
+    text: str
+    url: str = "http://127.0.0.1:8000"
+    model: str | None = None
+    most: int = 512
+    temperature: float = 0.0
+    system: str = ""
+    key: str | None = None
+
+
+@dataclass
+class Ending:
+    """How an answer ended.
+
+    Attributes:
+        reason: `stop`, or `length` if it was cut off.
+        model: That answered.
+    """
+
+    reason: str = ""
+    model: str = ""
+
+
+def body(question: Question) -> dict[str, Any]:
+    """Return the request in OpenAI's interface.
+
+    Args:
+        question: What is asked.
+    """
+    messages = [{"role": "system", "content": question.system}] if question.system else []
+    messages.append({"role": "user", "content": question.text})
+    model = {"model": question.model} if question.model else {}
+    return {
+        **model,
+        "messages": messages,
+        "max_tokens": question.most,
+        "temperature": question.temperature,
+        "stream": True,
+    }
+
+
+def curl(question: Question, variable: str | None) -> str:
+    r"""Return the same request as a line for the shell.
+
+    Args:
+        question: What is asked.
+        variable: Environment variable with the key, None for no key.
+
+    Example:
+        >>> print(curl(Question("Hi"), None).splitlines()[0])
+        curl --no-buffer http://127.0.0.1:8000/v1/chat/completions \
+    """
+    lines = [f"curl --no-buffer {shlex.quote(endpoint(question.url))}"]
+    lines.append("-H 'Content-Type: application/json'")
+    if variable:
+        lines.append(f'-H "Authorization: Bearer ${variable}"')
+    lines.append(f"-d {shlex.quote(json.dumps(body(question), ensure_ascii=False))}")
+    return " \\\n  ".join(lines)
+
+
+def endpoint(url: str) -> str:
+    """Return the address of chat completions.
+
+    Args:
+        url: A server's, as people write it.
+
+    Raises:
+        UsageError: It is no address.
+
+    Example:
+        >>> endpoint("localhost:8000/v1/")
+        'http://localhost:8000/v1/chat/completions'
+    """
+    whole = url if "://" in url else f"http://{url}"
+    try:
+        parts = urlsplit(whole)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or parts.query or parts.username:
+        raise UsageError(f"--url {url}: give an address such as http://127.0.0.1:8000")
+    path = parts.path.rstrip("/").removesuffix("/chat/completions").removesuffix("/v1")
+    return f"{parts.scheme}://{parts.netloc}{path}/v1/chat/completions"
+
+
+def ask(question: Question, ending: Ending) -> Iterator[str]:
+    """Yield the answer as it comes.
+
+    Args:
+        question: What is asked.
+        ending: Is filled in when the answer has ended.
+
+    Raises:
+        UsageError: The server refuses the request, or wants a key.
+        ModelError: No server answers, or it breaks off.
+    """
+    headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+    if question.key:
+        headers["Authorization"] = f"Bearer {question.key}"
+    address = endpoint(question.url)
+    request = Request(address, json.dumps(body(question)).encode(), headers)
+    try:
+        with _opener(address).open(request, timeout=_SECONDS) as answer:
+            yield from _pieces(answer, ending)
+    except HTTPError as error:
+        raise _refused(question, error) from error
+    except (URLError, OSError, http.client.HTTPException) as error:
+        raise _silent(question, error) from error
+    if not ending.reason:
+        raise ModelError(f"{question.url} broke off in the middle of the answer; see its output")
+
+
+def _opener(address: str) -> OpenerDirector:
+    """Return what opens addresses: on this machine never by way of a proxy."""
+    host = urlsplit(address).hostname or ""
+    return build_opener(ProxyHandler({})) if is_loopback(host) else build_opener()
+
+
+def _pieces(lines: Any, ending: Ending) -> Iterator[str]:
+    for line in lines:
+        text = line.decode("utf-8", "replace").strip()
+        if not text.startswith("data:"):
+            continue
+        told = text.removeprefix("data:").strip()
+        if told == "[DONE]":
+            return
+        event = json.loads(told)
+        if "error" in event:
+            raise ModelError(f"the server says: {_message(event)}")
+        ending.model = str(event.get("model") or ending.model)
+        for choice in event.get("choices") or ():
+            ending.reason = str(choice.get("finish_reason") or ending.reason)
+            if piece := (choice.get("delta") or {}).get("content"):
+                yield str(piece)
+
+
+def _refused(question: Question, error: HTTPError) -> Exception:
+    text = error.read(65536).decode("utf-8", "replace")
+    try:
+        message = _message(json.loads(text))
+    except ValueError:
+        message = text.strip()[:300] or error.reason
+    if error.code == 401:
+        how = "another key" if question.key else "its key"
+        return UsageError(
+            f"{question.url} wants {how} (401: {message}): put it into an environment variable "
+            "and give --api-key-env NAME"
+        )
+    return UsageError(f"{question.url} refuses (HTTP {error.code}): {message}")
+
+
+def _message(told: Any) -> str:
+    for name in ("error", "detail", "message"):
+        told = told.get(name, told) if isinstance(told, dict) else told
+    return str(told)
+
+
+def _silent(question: Question, error: Exception) -> ModelError:
+    reason = getattr(error, "reason", error)
+    if isinstance(reason, ConnectionRefusedError):
+        return ModelError(
+            f"no server answers at {question.url}; start one with `deploy serve smollm2`, or give "
+            "its address with --url"
+        )
+    if isinstance(reason, socket.gaierror):
+        return ModelError(f"{question.url}: there is no such host; give another --url")
+    if isinstance(reason, TimeoutError):
+        return ModelError(f"{question.url} said nothing for {_SECONDS:.0f} s; ask again later")
+    return ModelError(
+        f"{question.url} broke off ({reason or type(reason).__name__}); see its output"
+    )
