@@ -169,58 +169,46 @@ def mix(domain: Any = (), general: Any = (), ratio: str = "1:5", **options: Any)
     return recipe.one(recipe.mix(recipe.mixture_of(domain, general, ratio, **options)))
 
 
-def mods(rows: Rows, **options: Any) -> Selection:
-    """Keep good rows that cover the others: the seeds of MoDS, its first two stages.
+def mods(
+    rows: Rows,
+    output: str | Path = "data",
+    name: str | None = None,
+    saves: str | Path = "saves",
+    **options: Any,
+) -> Selection:
+    """Keep good rows that cover the others and, with a responder, what it answers badly: MoDS.
 
     Args:
         rows: From read().
+        output: With `responder="trained"`: folder where the seeds are emitted as NAME_seeds.
+        name: Of the data set; the first source's stem and `mods` if not given.
+        saves: With `responder="trained"`: folder of the model that is trained on the seeds.
         **options: Fields of `curate.recipes.mods.Params`: reward, encoder, min_quality, seeds,
-            seed.
+            seed, responder (`none`, which ends with the seeds, `base`, `trained`, a model, an
+            address), model, max_necessity, augment, max_new_tokens, train_set.
 
     Raises:
         UsageError: An option that is unknown or does not fit.
 
     Example:
-        >>> curate.mods(curate.read("huatuo.json"), min_quality="60%", seeds=500)
+        >>> curate.mods(curate.read("huatuo.json"), min_quality="60%", responder="base")
     """
+    from pathlib import Path as Folder
+
+    from curate.data.emit import default_name
     from curate.errors import UsageError, did_you_mean
     from curate.recipes import mods as recipe
 
     for option in options:
         if option not in recipe.OPTIONS:
+            allowed = ("output", "name", "saves", *recipe.OPTIONS)
             raise UsageError(
-                f"mods has no option {option!r}.{did_you_mean(option, recipe.OPTIONS)} "
-                f"Allowed are {', '.join(recipe.OPTIONS)}"
+                f"mods has no option {option!r}.{did_you_mean(option, allowed)} "
+                f"Allowed are {', '.join(allowed)}"
             )
-    return recipe.mods(rows, recipe.Params(**options))
-
-
-def score(rows: Rows, scorer: str | Sequence[str], **options: Any) -> Selection:
-    """Score rows and choose none: every row with a score counts as kept.
-
-    Args:
-        rows: From read().
-        scorer: `complexity`, `ifd`, `length`, `quality` or `reward`; or several.
-        **options: Fields of `curate.recipes.score.Params`: model, dtype, reward, encoder,
-            template, max_length, trust_remote_code.
-
-    Raises:
-        UsageError: An option that is unknown or does not fit.
-
-    Example:
-        >>> curate.score(curate.read("huatuo.json"), "reward").scores
-    """
-    from curate.errors import UsageError, did_you_mean
-    from curate.recipes import score as recipe
-
-    for option in options:
-        if option not in recipe.OPTIONS:
-            raise UsageError(
-                f"score has no option {option!r}.{did_you_mean(option, recipe.OPTIONS)} "
-                f"Allowed are {', '.join(recipe.OPTIONS)}"
-            )
-    names = (scorer,) if isinstance(scorer, str) else tuple(scorer)
-    return recipe.score(rows, recipe.Params(names, **options))
+    called = name or default_name(Folder(rows.sources[0].name), recipe.NAME)
+    place = recipe.Place(Folder(output), called, Folder(saves))
+    return recipe.mods(rows, recipe.Params(**options), place)
 
 
 def select(rows: Rows, scores: Sequence[str | Path] = (), **options: Any) -> Selection:
@@ -230,7 +218,8 @@ def select(rows: Rows, scores: Sequence[str | Path] = (), **options: Any) -> Sel
         rows: From read().
         scores: NAME.scores.parquet of earlier runs over these rows.
         **options: Fields of `curate.recipes.select.Params`: recipe (`random`,
-            `superfilter`, `deita`), keep, by, where, pool, nearest, model, encoder, seed.
+            `superfilter`, `deita`), keep, by, where, pool, nearest, model, encoder, complexity,
+            quality, seed.
 
     Raises:
         UsageError: An option that is unknown or does not fit.

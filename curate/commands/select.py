@@ -64,8 +64,28 @@ def select(
     nearest: Annotated[
         float, typer.Option(help="deita: skip a row whose cosine to a kept one is above this.")
     ] = 0.9,
+    complexity: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            show_default="of --scores, else IFD",
+            help="deita: a language model trained to say it, such as "
+            "hkust-nlp/deita-complexity-scorer.",
+        ),
+    ] = None,
+    quality: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            show_default="of --scores, else the bundled ranker",
+            help="deita: the same, such as hkust-nlp/deita-quality-scorer.",
+        ),
+    ] = None,
     model: Annotated[
-        str, typer.Option(help="superfilter without --by: what computes IFD; see `curate models`.")
+        str,
+        typer.Option(
+            help="superfilter, deita without --by: what computes IFD; see `curate models`."
+        ),
     ] = "smollm2",
     encoder: Annotated[
         str,
@@ -107,8 +127,9 @@ def select(
     set_verbose(verbose)
     paths = inputs(input, more)
     params = made_by.Params(
-        recipe, keep, by, where, pool, nearest, model, encoder, seed, trust_remote_code
-    )
+        recipe, keep, by, where, pool, nearest, model, encoder, complexity, quality, seed,
+        trust_remote_code,
+    )  # fmt: skip
     if with_control and recipe == made_by.RANDOM:
         raise UsageError("--with-control: a random choice is a control itself; leave it out")
     made = recipe or made_by.NAME

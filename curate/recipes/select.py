@@ -10,38 +10,30 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.data.expression import SHORT, Expression, parse_expression
+from curate.data.expression import parse_expression
 from curate.data.manifest import sha256_of
 from curate.data.rows import Rows
-from curate.data.score_files import Joined
 from curate.errors import UsageError, did_you_mean
-from curate.recipes import ifd, superfilter
+from curate.recipes import deita, ifd, superfilter
+from curate.recipes.given import SCORE, WHERE, Given, read_scores
 from curate.recipes.scoring import called, embedded, refuse_pairs_and_texts
-from curate.scorers.contract import OK, Scores
 from curate.selection import Selection
 from curate.selectors import diverse, threshold, top_k
 from curate.selectors.budget import DEFAULT, budget, parse_keep
 from curate.selectors.choice import Choice, scored
 
 NAME = "select"
-RANDOM, DEITA = "random", "deita"
-# DEITA's score (arXiv 2312.15685); both come from a scorer of their own.
-EVOL = "complexity * quality"
+RANDOM, DEITA = "random", deita.NAME
 RECIPES = (RANDOM, superfilter.NAME, DEITA)
-SCORE, DRAW = "score", "draw"
+DRAW = "draw"
 IFD_COLUMNS = ("ifd_loss", "ifd_ppl")
-# Every scores file has these of its own run.
-OWN = ("source", "status", "kept", "reason")
-WHERE = "where"
 OPTIONS = (
-    "recipe", "keep", "by", "where", "pool", "nearest", "model", "encoder", "seed",
-    "trust_remote_code",
+    "recipe", "keep", "by", "where", "pool", "nearest", "model", "encoder", "complexity",
+    "quality", "seed", "trust_remote_code",
 )  # fmt: skip
 
 
@@ -56,8 +48,11 @@ class Params:
         where: Condition over the same columns; other rows are left out.
         pool: Of `superfilter`: rows with the highest scores that are thinned out; None is 20 %.
         nearest: Of `deita`: a row is skipped if its cosine to a kept one is above this.
-        model: Of `superfilter` without `by`: what computes IFD.
+        model: Of `superfilter` and `deita` without `by`: what computes IFD.
         encoder: Of `superfilter` and `deita`: what embeds rows.
+        complexity: Of `deita` without `by`: a language model that says it; None takes the column
+            of a scores file, or IFD in its place.
+        quality: The same of the response's quality, or the bundled ranker in its place.
         seed: Of what is drawn.
         trust_remote_code: Run Python files that come with the model.
         scores: Names and sha256 of the scores files; filled in by select().
@@ -71,6 +66,8 @@ class Params:
     nearest: float = 0.9
     model: str = "smollm2"
     encoder: str = "use"
+    complexity: str | None = None
+    quality: str | None = None
     seed: int = 0
     trust_remote_code: bool = False
     scores: tuple[str, ...] = ()
@@ -97,39 +94,6 @@ class Params:
             raise UsageError(f"--seed {self.seed}: allowed are 0 and above")
 
 
-@dataclass(frozen=True)
-class Given:
-    """What the scores files say about the rows.
-
-    Attributes:
-        status: (n,) `ok`, or why a row cannot be chosen.
-        values: (n,) of `by`; None without.
-        allowed: (n,) of `where`.
-        columns: What the expressions name, (n,) each, for the new scores file.
-        name: The score's column: the one that `by` names, or `score` where it is worked out.
-    """
-
-    status: NDArray[np.object_]
-    values: NDArray[np.float64] | None
-    allowed: NDArray[np.bool_]
-    columns: dict[str, NDArray[Any]]
-    name: str = SCORE
-
-    def scores(self, **more: NDArray[Any]) -> Scores:
-        """Return status and columns for the new scores file.
-
-        Args:
-            **more: Columns beside those of the expressions.
-        """
-        own = {} if self.values is None else {self.name: self.values}
-        columns = {**self.columns, **own, **more}
-        return Scores(self.status, {name: pa.array(each) for name, each in columns.items()})
-
-    def choice(self) -> Choice:
-        """Return the choice of all rows that have a score and that `where` lets through."""
-        return scored(self.status).without(~self.allowed, WHERE)
-
-
 def select(rows: Rows, params: Params, scores: Sequence[str | Path] = ()) -> Selection:
     """Choose rows by chance, by a recipe, or by scores of earlier runs.
 
@@ -147,15 +111,16 @@ def select(rows: Rows, params: Params, scores: Sequence[str | Path] = ()) -> Sel
         >>> select(curate.read("huatuo.json"), params, ["data/huatuo_ifd.scores.parquet"])
     """
     started = time.monotonic()
+    evolved = params.recipe == DEITA and params.by in (None, deita.EVOL)
+    for name in deita.PARTS:
+        if getattr(params, name) and not evolved:
+            raise UsageError(
+                f"--{name} {getattr(params, name)}: only --recipe {DEITA} without --by asks a "
+                "model for it; leave it out"
+            )
     wanted = budget(params.keep, len(rows))
     paths = [Path(each) for each in scores]
-    formula = EVOL if params.recipe == DEITA and params.by is None else params.by
-    if params.recipe == DEITA and not paths:
-        raise UsageError(
-            f"--recipe {DEITA} chooses by {formula}: give --scores FILE with the columns that are "
-            "named there, or other columns with --by"
-        )
-    by = None if formula is None else parse_expression(formula, "--by")
+    by = None if params.by is None or evolved else parse_expression(params.by, "--by")
     where = None if params.where is None else parse_expression(params.where, "--where")
     given = read_scores(rows, paths, by, where)
     if params.recipe == RANDOM:
@@ -163,64 +128,19 @@ def select(rows: Rows, params: Params, scores: Sequence[str | Path] = ()) -> Sel
     elif params.recipe == superfilter.NAME:
         found = _superfiltered(rows, params, given, wanted)
     elif params.recipe == DEITA:
-        found = _evolved(rows, params, given, wanted)
+        found = _evolved(rows, params, given, paths, wanted)
     else:
         found = _highest(rows, params, given, wanted)
     signed = tuple(f"{path.name} {sha256_of(path)}" for path in paths)
     used = replace(
-        params,
+        found.params,
         keep=params.keep or DEFAULT,
-        by=formula,
         model=called(params.model),
         encoder=called(params.encoder),
         scores=signed,
     )
     notes = (*found.notes, *_about_budget(found.choice, wanted))
     return replace(found, params=used, notes=notes, seconds=time.monotonic() - started)
-
-
-def read_scores(
-    rows: Rows, paths: Sequence[Path], by: Expression | None, where: Expression | None
-) -> Given:
-    """Return what the scores files say of the rows.
-
-    Args:
-        rows: To choose from.
-        paths: Of the files.
-        by: Gives the score.
-        where: Says what may be chosen.
-
-    Raises:
-        UsageError: An expression without files, or that does not fit their columns.
-        DataError: A file cannot be read or is of other rows.
-    """
-    flawed = np.array([row.flaw or OK for row in rows], dtype=object)
-    expressions = [each for each in (by, where) if each is not None]
-    if expressions and not paths:
-        first = expressions[0]
-        raise UsageError(
-            f"{first.option} {first.text}: give --scores FILE too, the NAME.scores.parquet of one "
-            "or more earlier runs over these rows"
-        )
-    everything = np.ones(len(rows), dtype=bool)
-    if not expressions:
-        return Given(flawed, None, everything, {})
-    joined = Joined(paths, rows.ids)
-    found = {each.option: joined.columns(each) for each in expressions}
-    allowed = where.truths(found[where.option], len(rows)) if where else everything
-    named = {name: each for columns in found.values() for name, each in columns.items()}
-    columns = {SHORT.get(name, name): each for name, each in named.items() if name not in OWN}
-    if by is None:
-        return Given(flawed, None, allowed, columns)
-    values = by.numbers(found[by.option], len(rows))
-    said = joined.status()
-    # A status says why there is no score; where there is one, another file's status is --where's.
-    status = np.where(np.isfinite(values), OK, np.where(said == OK, "non_finite", said))
-    values = np.where(status == OK, values, np.nan)
-    name = SHORT.get(by.text, by.text)
-    return Given(
-        status.astype(object), values, allowed, columns, name if name in columns else SCORE
-    )
 
 
 def _highest(rows: Rows, params: Params, given: Given, wanted: int) -> Selection:
@@ -259,15 +179,28 @@ def _superfiltered(rows: Rows, params: Params, given: Given, wanted: int) -> Sel
     return Selection(superfilter.NAME, params, rows, made, choice, name, model | encoder, notes)
 
 
-def _evolved(rows: Rows, params: Params, given: Given, wanted: int) -> Selection:
+def _evolved(
+    rows: Rows, params: Params, given: Given, paths: Sequence[Path], wanted: int
+) -> Selection:
     """Return DEITA's choice: from the highest score down, without rows near a kept one."""
     refuse_pairs_and_texts(rows, DEITA)
-    assert given.values is not None  # select() has put in EVOL
+    name, values, made, choice = given.name, given.values, given.scores(), given.choice()
+    notes: tuple[str, ...] = ()
+    model: dict[str, str] = {}
+    if values is None:
+        how = deita.Params(
+            params.complexity, params.quality, params.model, params.trust_remote_code
+        )
+        evol = deita.evol(rows, how, paths)
+        name, values, model, notes = SCORE, evol.scores.values(SCORE), evol.model, evol.notes
+        made = replace(evol.scores, columns={**made.columns, **evol.scores.columns})
+        choice = evol.choice.without(~given.allowed, WHERE)
+        params = replace(params, by=deita.EVOL)
     vectors, encoder = embedded(rows, params.encoder, "row")
-    how = diverse.Params(wanted, params.nearest)
-    choice = diverse.select(given.choice(), given.values, vectors.vectors, rows.ids, how)
-    made = given.scores()
-    return Selection(DEITA, params, rows, made, choice, given.name, encoder, vectors.notes)
+    near = diverse.Params(wanted, params.nearest)
+    choice = diverse.select(choice, values, vectors.vectors, rows.ids, near)
+    notes = (*notes, *vectors.notes)
+    return Selection(DEITA, params, rows, made, choice, name, model | encoder, notes)
 
 
 def draws(choice: Choice, ids: NDArray[np.object_], seed: int) -> NDArray[np.float64]:

@@ -160,8 +160,12 @@ def test_wrong_use(call, rows_file, scores_file, tmp_path):
     path = rows_file(5)
     run = scores_file(path, a=[float("nan")] * 5)
     own = ("select", path, "--output", tmp_path / "o", "--recipe")
-    call.refused(r"deita chooses by complexity \* quality: give --scores FILE", *own, "deita")
-    call.refused("no column 'complexity' in run", *own, "deita", "--scores", run)
+    call.refused(
+        "--quality x: only --recipe deita without --by asks a model for it; leave it out",
+        *own, "deita", "--scores", run, "--by", "a", "--quality", "x",
+    )  # fmt: skip
+    call.refused("--complexity x: only --recipe deita", *own, "superfilter", "--complexity", "x")
+    call.refused("no model 'smolm'", *own, "deita", "--complexity", "smolm")
     call.refused("--nearest 2: allowed is a cosine", *own, "deita", "--nearest", 2)
     call.refused("only --recipe superfilter has a pool", *own, "deita", "--pool", 2)
     call.refused(

@@ -1,0 +1,214 @@
+"""DEITA's score of a row: complexity times quality, added up over its turns (arXiv 2312.15685).
+
+Both come from scores files of earlier runs, or from language models that were trained to say
+them. The authors' have 7 to 13 billion parameters; where they are not to be had, other scores
+stand in: IFD for the complexity of the instruction, the bundled ranker for the quality of the
+response, each by its rank among the rows, since their scales are others. That is no longer
+DEITA's score, and every output says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from curate.data.expression import parse_expression
+from curate.data.rows import Rows
+from curate.data.score_files import Joined, ScoreFile
+from curate.models.ranking.load import DEFAULT_RANKER
+from curate.recipes import ifd
+from curate.recipes import score as scoring
+from curate.recipes.scoring import called, rewarded
+from curate.scorers import complexity, quality
+from curate.scorers.contract import OK, Scores
+from curate.selectors import threshold
+from curate.selectors.choice import Choice, scored
+
+NAME, SCORE = "deita", "score"
+EVOL = "complexity * quality"
+PARTS = (complexity.NAME, quality.NAME)
+_LOWEST, _HIGHEST = 1.0, 6.0
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Params:
+    """Where complexity and quality come from.
+
+    Attributes:
+        complexity: A language model that says it; None for a scores file's, or IFD in its place.
+        quality: The same, or the bundled ranker in its place.
+        model: What computes IFD where it stands in.
+        trust_remote_code: Run Python files that come with a model.
+    """
+
+    complexity: str | None = None
+    quality: str | None = None
+    model: str = "smollm2"
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
+class Evol:
+    """The score of every row, and what it was made of.
+
+    Attributes:
+        scores: Status and columns; `score` is what rows are chosen by.
+        choice: Rows that may be chosen.
+        model: What each part came from, and the fingerprints of what computed it.
+        notes: What a user should be told, a sentence each.
+    """
+
+    scores: Scores
+    choice: Choice
+    model: dict[str, str]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Complexity or quality: `values` (n,), and one list a row of its turns, if they are known."""
+
+    by: str
+    scores: Scores
+    values: Floats
+    turns: pa.ListArray | None = None
+    model: dict[str, str] = field(default_factory=dict)
+    in_place: str = ""
+
+
+def evol(rows: Rows, params: Params, paths: Sequence[Path]) -> Evol:
+    """Return DEITA's score of every row.
+
+    Args:
+        rows: Instruction data.
+        params: Where complexity and quality come from.
+        paths: Scores files of earlier runs over these rows.
+
+    Raises:
+        DataError: A scores file is none, or of other rows.
+        ModelError: A model is not to be had.
+    """
+    joined = Joined(paths, rows.ids) if paths else None
+    parts = {name: _part(name, rows, params, joined) for name in PARTS}
+    first, second = parts.values()
+    values = _times(first, second)
+    status = np.where(first.scores.status == OK, second.scores.status, first.scores.status)
+    status[(status == OK) & ~np.isfinite(values)] = "non_finite"
+    values[status != OK] = np.nan
+    columns = {**first.scores.columns, **second.scores.columns}
+    columns |= {name: pa.array(part.values) for name, part in parts.items()}
+    scores = Scores(status.astype(object), {**columns, SCORE: pa.array(values)})
+    choice = scored(scores.status)
+    if "ifd_loss" in columns:
+        below = threshold.Params(1.0, "below", "ifd_ge_1")
+        choice = threshold.select(choice, scores.values("ifd_loss"), rows.ids, below)
+    model = {name: part.by for name, part in parts.items()}
+    for name, part in parts.items():
+        model |= {f"{name}_{key}": said for key, said in part.model.items()}
+    notes = (*_about_stand_ins(parts), *first.scores.notes, *second.scores.notes)
+    return Evol(scores, choice, model, tuple(dict.fromkeys(notes)))
+
+
+def by_rank(values: Floats) -> Floats:
+    """Return values between 1 and 6 in the same order; equal ones stay equal, NaN stays NaN.
+
+    Args:
+        values: (n,) of any scale.
+
+    Example:
+        >>> by_rank(np.array([-8.0, 90.0]))
+        array([2.25, 4.75])
+    """
+    found = np.full(len(values), np.nan)
+    known = np.isfinite(values)
+    _, place, counts = np.unique(values[known], return_inverse=True, return_counts=True)
+    if len(counts):
+        middle = (np.cumsum(counts) - counts / 2) / counts.sum()
+        found[known] = _LOWEST + (_HIGHEST - _LOWEST) * middle[place]
+    return found
+
+
+def _part(name: str, rows: Rows, params: Params, joined: Joined | None) -> _Part:
+    model: str | None = getattr(params, name)
+    if model is not None:
+        how = scoring.Params((name,), model, trust_remote_code=params.trust_remote_code)
+        made = scoring.score(rows, how)
+        scores = replace(made.scored, notes=made.notes)
+        turns = scores.columns[f"turn_{name}"]
+        return _Part(called(model), scores, scores.values(name), turns, made.model)
+    if joined is not None:
+        for file in joined.files:
+            if name in file.columns:
+                return _from_file(name, joined, file)
+    return _instead_of_quality(rows) if name == quality.NAME else _instead_of(rows, params)
+
+
+def _from_file(name: str, joined: Joined, file: ScoreFile) -> _Part:
+    values = joined.columns(parse_expression(name, "--scores"))[name].astype(np.float64)
+    said = joined.status()
+    status = np.where(np.isfinite(values), OK, np.where(said == OK, "non_finite", said))
+    turns = None
+    if f"turn_{name}" in pq.read_schema(file.path).names:
+        column = pq.read_table(file.path, columns=[f"turn_{name}"]).column(0).combine_chunks()
+        turns = pc.take(column, pa.array(file.places, mask=file.places < 0))
+    return _Part(file.path.name, Scores(status.astype(object), {}), values, turns)
+
+
+def _instead_of(rows: Rows, params: Params) -> _Part:
+    how = ifd.Params(params.model, trust_remote_code=params.trust_remote_code)
+    found = ifd.scored_by(rows, how)
+    columns = {"ifd_loss": found.scores.columns["ifd_loss"]}
+    scores = Scores(found.scores.status, columns, found.notes)
+    values = by_rank(scores.values("ifd_loss"))
+    text = f"IFD by {found.files.name}"
+    return _Part(f"rank of {text}", scores, values, None, found.model, text)
+
+
+def _instead_of_quality(rows: Rows) -> _Part:
+    scores, model = rewarded(rows, DEFAULT_RANKER, None, "reward")
+    text = f"the reward of the bundled ranker '{DEFAULT_RANKER}'"
+    values = by_rank(scores.values("reward"))
+    return _Part(f"rank of reward by {DEFAULT_RANKER}", scores, values, None, model, text)
+
+
+def _times(first: _Part, second: _Part) -> Floats:
+    """Return the product of two parts: turn by turn where both say something of every turn."""
+    found = first.values * second.values
+    if first.turns is None or second.turns is None:
+        return found
+    sizes = [pc.fill_null(pc.list_value_length(each.turns), 0) for each in (first, second)]
+    one, other = (each.to_numpy(zero_copy_only=False).astype(np.int64) for each in sizes)
+    if (one != other).any():
+        return found
+    products = _flat(first.turns) * _flat(second.turns)
+    owners = np.repeat(np.arange(len(one)), one)
+    added = np.bincount(owners, products, minlength=len(one)).astype(np.float64)
+    return np.where((one > 0) & np.isfinite(found), added, found).astype(np.float64)
+
+
+def _flat(turns: pa.ListArray) -> Floats:
+    flat: Floats = turns.flatten().to_numpy(zero_copy_only=False).astype(np.float64)
+    return flat
+
+
+def _about_stand_ins(parts: dict[str, _Part]) -> list[str]:
+    missing = {name: part.in_place for name, part in parts.items() if part.in_place}
+    if not missing:
+        return []
+    trained = {each.NAME: each.TRAINED for each in (complexity, quality)}
+    instead = " and ".join(f"{text} stands in for its {name}" for name, text in missing.items())
+    own = " ".join(f"--{name} {trained[name]}" for name in missing)
+    return [
+        f"this is not DEITA's own score: {instead}, by rank among these rows, 1 to 6. With its "
+        f"scorers (LLaMA of up to 13 billion parameters): {own}; or score first with `curate "
+        "score --scorer complexity --model M` and give --scores FILE"
+    ]

@@ -1,0 +1,101 @@
+"""What scores files of earlier runs say about rows, for those who choose by them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.data.expression import SHORT, Expression
+from curate.data.rows import Rows
+from curate.data.score_files import Joined
+from curate.errors import UsageError
+from curate.scorers.contract import OK, Scores
+from curate.selectors.choice import Choice, scored
+
+SCORE = "score"
+WHERE = "where"
+# Every scores file has these of its own run.
+OWN = ("source", "status", "kept", "reason")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the scores files say about the rows.
+
+    Attributes:
+        status: (n,) `ok`, or why a row cannot be chosen.
+        values: (n,) of `by`; None without.
+        allowed: (n,) of `where`.
+        columns: What the expressions name, (n,) each, for the new scores file.
+        name: The score's column: the one that `by` names, or `score` where it is worked out.
+    """
+
+    status: NDArray[np.object_]
+    values: NDArray[np.float64] | None
+    allowed: NDArray[np.bool_]
+    columns: dict[str, NDArray[Any]]
+    name: str = SCORE
+
+    def scores(self, **more: NDArray[Any]) -> Scores:
+        """Return status and columns for the new scores file.
+
+        Args:
+            **more: Columns beside those of the expressions.
+        """
+        own = {} if self.values is None else {self.name: self.values}
+        columns = {**self.columns, **own, **more}
+        return Scores(self.status, {name: pa.array(each) for name, each in columns.items()})
+
+    def choice(self) -> Choice:
+        """Return the choice of all rows that have a score and that `where` lets through."""
+        return scored(self.status).without(~self.allowed, WHERE)
+
+
+def read_scores(
+    rows: Rows, paths: Sequence[Path], by: Expression | None, where: Expression | None
+) -> Given:
+    """Return what the scores files say of the rows.
+
+    Args:
+        rows: To choose from.
+        paths: Of the files.
+        by: Gives the score.
+        where: Says what may be chosen.
+
+    Raises:
+        UsageError: An expression without files, or that does not fit their columns.
+        DataError: A file cannot be read or is of other rows.
+    """
+    flawed = np.array([row.flaw or OK for row in rows], dtype=object)
+    expressions = [each for each in (by, where) if each is not None]
+    if expressions and not paths:
+        first = expressions[0]
+        raise UsageError(
+            f"{first.option} {first.text}: give --scores FILE too, the NAME.scores.parquet of one "
+            "or more earlier runs over these rows"
+        )
+    everything = np.ones(len(rows), dtype=bool)
+    if not expressions:
+        return Given(flawed, None, everything, {})
+    joined = Joined(paths, rows.ids)
+    found = {each.option: joined.columns(each) for each in expressions}
+    allowed = where.truths(found[where.option], len(rows)) if where else everything
+    named = {name: each for columns in found.values() for name, each in columns.items()}
+    columns = {SHORT.get(name, name): each for name, each in named.items() if name not in OWN}
+    if by is None:
+        return Given(flawed, None, allowed, columns)
+    values = by.numbers(found[by.option], len(rows))
+    said = joined.status()
+    # A status says why there is no score; where there is one, another file's status is --where's.
+    status = np.where(np.isfinite(values), OK, np.where(said == OK, "non_finite", said))
+    values = np.where(status == OK, values, np.nan)
+    name = SHORT.get(by.text, by.text)
+    return Given(
+        status.astype(object), values, allowed, columns, name if name in columns else SCORE
+    )

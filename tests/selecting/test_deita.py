@@ -1,0 +1,126 @@
+"""Where deita's complexity and quality come from: models, scores files, or what stands in."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from curate.data.read import read
+from curate.recipes import ifd, score, scoring
+from curate.recipes.deita import by_rank
+from curate.recipes.select import Params, select
+from tests.fake import FakeModel
+from tests.rankers.fake import FakeReward
+from tests.scorers.test_deita import FakeJudge
+
+
+@pytest.fixture
+def models(monkeypatch, scratch_cache):
+    """Judges that count words, a language model whose NLL can be worked out, a fake ranker."""
+    asked = []
+
+    def judge(name, dtype, trust):
+        asked.append(name)
+        model = FakeJudge(lambda text, digit: 1 / (1 + abs(digit - len(text) % 7)))
+        model.name, model.dtype = name, "float32"
+        return model, SimpleNamespace(name=name, languages=())
+
+    def language_model(name, dtype, trust):
+        asked.append(name)
+        model = FakeModel(budget=600)
+        model.dtype = "float32"
+        return model, SimpleNamespace(name=name, languages=())
+
+    monkeypatch.setattr(score, "language_model", judge)
+    monkeypatch.setattr(ifd, "language_model", language_model)
+    monkeypatch.setattr(
+        scoring, "load_reward", lambda *given: asked.append("pairs") or FakeReward()
+    )
+    return asked
+
+
+def test_ranks_by_hand():
+    values = np.array([5.0, -1.0, 5.0, np.nan, 900.0])
+    # 4 rows: the middles of their shares are 1/8, 4/8, 4/8, 7/8 of the way from 1 to 6.
+    assert by_rank(values)[[1, 0, 2, 4]].tolist() == [1.625, 3.5, 3.5, 5.375]
+    assert np.isnan(by_rank(values)[3])
+    assert by_rank(np.array([7.0])).tolist() == [3.5]
+    assert by_rank(np.array([])).tolist() == []
+
+
+def test_as_typed_on_a_fresh_machine_others_stand_in_and_that_is_said(
+    models, call, rows_file, tmp_path
+):
+    path = rows_file(12, extra=[{"instruction": "no answer", "output": ""}])
+    out = tmp_path / "o"
+    answer = call("select", "--input", path, "--recipe", "deita", "--keep", 3, "--output", out)
+    assert answer.code == 0, answer.err
+    assert models == ["smollm2", "pairs"]
+    assert "note: this is not DEITA's own score: IFD by smollm2 stands in" in answer.err
+    assert "--complexity hkust-nlp/deita-complexity-scorer" in answer.err
+    manifest = json.loads((out / "rows_deita.manifest.json").read_text())
+    assert manifest["model"]["complexity"] == "rank of IFD by smollm2"
+    assert manifest["model"]["quality"] == "rank of reward by pairs"
+    assert manifest["model"]["quality_fingerprint"] == FakeReward.fingerprint
+    assert manifest["notes"][0].startswith("this is not DEITA's own score")
+    found = select(read(path), Params("deita", keep=3))
+    columns = found.scores
+    assert {"ifd_loss", "reward", "complexity", "quality", "score"} <= set(columns)
+    good = columns[columns["status"] == "ok"]
+    assert len(good) == 12
+    np.testing.assert_allclose(good["score"], good["complexity"] * good["quality"])
+    assert good["complexity"].rank().tolist() == good["ifd_loss"].rank().tolist()
+    assert good["quality"].rank().tolist() == good["reward"].rank().tolist()
+
+
+def test_models_are_asked_and_turns_are_added_up(models, tmp_path):
+    def talk(*turns):
+        who = ("human", "gpt") * len(turns)
+        return {
+            "conversations": [{"from": w, "value": t} for w, t in zip(who, turns, strict=False)]
+        }
+
+    path = tmp_path / "talks.json"
+    path.write_text(json.dumps([talk("one", "a b", "one two three", "c d"), talk("x y", "z z")]))
+    found = select(read(path), Params("deita", keep=1, complexity="c", quality="q"))
+    assert models == ["c", "q"]
+    frame = found.scores
+    turns = frame["turn_complexity"].tolist(), frame["turn_quality"].tolist()
+    wanted = [sum(a * b for a, b in zip(c, q, strict=True)) for c, q in zip(*turns, strict=True)]
+    assert frame["score"].tolist() == pytest.approx(wanted)
+    assert len(set(turns[0][0])) == 2
+    assert frame["score"][0] != pytest.approx(frame["complexity"][0] * frame["quality"][0])
+    assert found.params.by == "complexity * quality"
+    assert found.model["complexity"] == "c"
+    assert not any("not DEITA's own" in note for note in found.notes)
+    # What the manifest holds can be given again.
+    assert select(read(path), found.params).scores["score"].tolist() == frame["score"].tolist()
+
+
+def test_scores_files_of_both_are_joined_turn_by_turn(models, rows_file, scores_file):
+    path = rows_file(3)
+    turns = pa.array([[1.0, 5.0], [2.0], [3.0]]), pa.array([[4.0, 2.0], [3.0], [1.0]])
+    files = [
+        scores_file(path, "c", complexity=[6.0, 2.0, 3.0], turn_complexity=turns[0]),
+        scores_file(path, "q", [2, 0, 1], quality=[6.0, 3.0, 1.0], turn_quality=turns[1]),
+    ]
+    found = select(read(path), Params("deita", keep=3), files)
+    assert found.scored.values("score").tolist() == [14.0, 6.0, 3.0]
+    assert models == []
+    # Without the turns of one of them, the sums are multiplied.
+    alone = scores_file(path, "plain", quality=[6.0, 3.0, 1.0])
+    found = select(read(path), Params("deita", keep=3), [files[0], alone])
+    assert found.scored.values("score").tolist() == [36.0, 6.0, 3.0]
+
+
+def test_one_from_a_file_and_the_other_stands_in(models, rows_file, scores_file):
+    path = rows_file(4)
+    file = scores_file(path, "c", [1, 2, 3], complexity=[1.0, 2.0, 3.0, 4.0], b=[1, 0, 1, 1])
+    found = select(read(path), Params("deita", keep=4, where="b > 0"), [file])
+    assert models == ["pairs"]
+    # The first row is in no line of the file, the second has b = 0.
+    assert found.choice.reason.tolist()[:2] == ["no_score", "where"]
+    assert "complexity" not in found.notes[0].split(": ")[1].split(" by rank")[0]
+    assert found.model["complexity"] == "c.scores.parquet"
