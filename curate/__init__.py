@@ -211,6 +211,34 @@ def mods(
     return recipe.mods(rows, recipe.Params(**options), place)
 
 
+def score(rows: Rows, scorer: str | Sequence[str], **options: Any) -> Selection:
+    """Score rows and choose none: every row with a score counts as kept.
+
+    Args:
+        rows: From read().
+        scorer: `complexity`, `ifd`, `length`, `quality` or `reward`; or several.
+        **options: Fields of `curate.recipes.score.Params`: model, dtype, reward, encoder,
+            template, max_length, trust_remote_code.
+
+    Raises:
+        UsageError: An option that is unknown or does not fit.
+
+    Example:
+        >>> curate.score(curate.read("huatuo.json"), "reward").scores
+    """
+    from curate.errors import UsageError, did_you_mean
+    from curate.recipes import score as recipe
+
+    for option in options:
+        if option not in recipe.OPTIONS:
+            raise UsageError(
+                f"score has no option {option!r}.{did_you_mean(option, recipe.OPTIONS)} "
+                f"Allowed are {', '.join(recipe.OPTIONS)}"
+            )
+    names = (scorer,) if isinstance(scorer, str) else tuple(scorer)
+    return recipe.score(rows, recipe.Params(names, **options))
+
+
 def select(rows: Rows, scores: Sequence[str | Path] = (), **options: Any) -> Selection:
     """Choose rows at random, by a recipe, or by scores of earlier runs.
 
