@@ -92,12 +92,12 @@ def counts_table(counts: Mapping[str, Any], on: Console | None = None) -> None:
 class Bar:
     """One progress bar on a terminal or in a notebook: share, rows/s, time left."""
 
-    def __init__(self) -> None:
+    def __init__(self, doing: str = "scoring") -> None:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
         # Batches differ in length: time left is by tokens, of which each costs about the same.
         self._progress = Progress(
-            "scoring",
+            doing,
             BarColumn(),
             TaskProgressColumn(),
             _rate_column(),
@@ -139,8 +139,8 @@ def _rate_column() -> ProgressColumn:
 class Lines:
     """Progress without a terminal: a line every 30 seconds."""
 
-    def __init__(self, every: float = EVERY_SECONDS) -> None:
-        self._every = every
+    def __init__(self, every: float = EVERY_SECONDS, doing: str = "scoring") -> None:
+        self._every, self._doing = every, doing
 
     def start(self, rows: int, total: int, done: int) -> None:
         """Remember what is to be done."""
@@ -157,7 +157,7 @@ class Lines:
             speed = (self._done - self._first) / (now - self._began)
             left = (self._total - self._done) / speed
             say(
-                f"scoring: {self._done / self._total:.0%}, "
+                f"{self._doing}: {self._done / self._total:.0%}, "
                 f"{speed * self._rows / self._total:,.1f} rows/s, {left / 60:.0f} min left"
             )
 
@@ -165,9 +165,14 @@ class Lines:
         """Nothing to tidy up."""
 
 
-def progress() -> Bar | Lines:
-    """Return the progress that fits where stderr goes."""
-    return Bar() if stderr().is_terminal or stderr().is_jupyter else Lines()
+def progress(doing: str = "scoring") -> Bar | Lines:
+    """Return the progress that fits where stderr goes.
+
+    Args:
+        doing: What is being done to the rows.
+    """
+    shown = stderr().is_terminal or stderr().is_jupyter
+    return Bar(doing) if shown else Lines(doing=doing)
 
 
 def show_version_or_help(context: typer.Context, version: bool) -> None:

@@ -56,6 +56,7 @@ class Selection:
         model: Name, fingerprint and dtype of what computed the scores.
         notes: What a user should be told, a sentence each.
         seconds: Wall time of scoring and choosing.
+        details: What else the manifest and `--json` say: counts of a recipe's stages, say.
     """
 
     recipe: str
@@ -67,6 +68,7 @@ class Selection:
     model: dict[str, str]
     notes: tuple[str, ...] = ()
     seconds: float = field(default=0.0, compare=False)
+    details: dict[str, Any] = field(default_factory=dict)
 
     def summary(self) -> Summary:
         """Return the counts: read, scored, kept, and dropped by reason."""
@@ -135,6 +137,7 @@ class Selection:
             "shape": self.rows.shape.as_dict(),
             "model": self.model,
             "counts": dataclasses.asdict(summary),
+            **self.details,
             "ranked_by": self.ranked_by,
             "threshold": self.threshold() if summary.kept else None,
             "notes": list(self.notes),

@@ -53,6 +53,37 @@ def mods(
             help="Rows to keep of the good ones.", show_default="1000, at most 10 % of them"
         ),
     ] = None,
+    responder: Annotated[
+        str,
+        typer.Option(
+            metavar="trained|base|M|URL",
+            help="Answers the good rows: --model trained on the seeds, or as it is; a model, an "
+            "adapter's folder, or http://HOST:PORT/v1#MODEL.",
+        ),
+    ] = "trained",
+    model: Annotated[
+        str, typer.Option(help="What `trained` and `base` stand for; see `curate models`.")
+    ] = "smollm2",
+    seeds_only: Annotated[
+        bool, typer.Option("--seeds-only", help="End with quality and coverage; no model answers.")
+    ] = False,
+    max_necessity: Annotated[
+        str,
+        typer.Option(
+            metavar="X|30%",
+            help="Rows whose answer has a lower reward are necessary; 30% takes the lowest 30 %.",
+        ),
+    ] = "0",
+    augment: Annotated[
+        int | None,
+        typer.Option(help="Necessary rows to add.", show_default="as many as there are seeds"),
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Where an answer is cut off.")] = 256,
+    train_set: Annotated[
+        list[str] | None,
+        typer.Option("--train-set", metavar="K=V", help="For `train sft --set`; 3 epochs else."),
+    ] = None,
+    saves: Annotated[Path, typer.Option(help="Folder of the trained model.")] = Path("saves"),
     with_control: WithControl = False,
     format: Format = None,  # noqa: A002 - the option's name
     fill: Fill = None,
@@ -64,22 +95,38 @@ def mods(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Keep good rows that cover the others: MoDS's seeds (arXiv 2311.15653).
+    """Keep good rows that cover the others and what a model still answers badly: MoDS.
 
     Quality: the reward is above --min-quality. Coverage: k-centre greedy over
-    embeddings of the instructions. These are the first two stages of MoDS.
+    embeddings of the instructions chooses the seeds. Necessity: --model is trained
+    on the seeds (`train sft`) and answers; rows whose answers have a low reward are
+    necessary, and k-centre greedy adds some of them. Source: arXiv 2311.15653.
 
-    Example: curate mods --input huatuo.json --min-quality 60% --seeds 10
+    Example: curate mods --input huatuo.json --min-quality 60% --responder base
     """
-    from curate.data.emit import default_name
+    from curate.data.emit import check_target, default_name
+    from curate.errors import UsageError
     from curate.models.quiet import set_verbose
     from curate.recipes import mods as recipe
+    from curate.recipes.mods_model import check_responder, seeds_name
 
     set_verbose(verbose)
     paths = inputs(input, more)
-    params = recipe.Params(reward, encoder, min_quality, seeds, seed)
+    if seeds_only and responder != "trained":
+        raise UsageError(
+            f"--seeds-only and --responder {responder}: with seeds only no model answers; give one"
+        )
+    params = recipe.Params(
+        *(reward, encoder, min_quality, seeds, seed),
+        *("none" if seeds_only else responder, model, max_necessity, augment, max_new_tokens),
+        tuple(train_set or ()),
+    )
     called = name or default_name(paths[0], recipe.NAME)
+    place = recipe.Place(output, called, saves, overwrite)
     check_targets(output, called, recipe.NAME, overwrite, with_control)
+    if params.responder == "trained":
+        check_target(output, seeds_name(place), recipe.NAME, overwrite)
+    check_responder(params)
     rows = read_inputs(input, more, format, fill)
-    found = recipe.mods(rows, params)
+    found = recipe.mods(rows, params, place)
     emit_and_show(found, output, called, overwrite, show, as_json, with_control)

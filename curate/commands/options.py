@@ -176,7 +176,7 @@ def emit_and_show(
         best = selection.top(show).drop(columns=["id", "source"])
         console.show_table(list(best.itertuples(index=False)), list(best.columns), table_goes)
     console.counts_table(counts, table_goes)
-    result = {"name": name, **counts, "files": [str(file) for file in files]}
+    result = {"name": name, **counts, **selection.details, "files": [str(file) for file in files]}
     if control is not None:
         result |= _compare(selection, output, name, overwrite, control)
     for note in selection.notes:

@@ -22,8 +22,8 @@ from curate.errors import OutputError
 # A killed process loses nothing that was written; only a power cut asks for more.
 _SYNC_EVERY = 5.0
 
-# The numbers of a batch: a list an item, or all of them as base64 of little-endian float32.
-Values = list[list[float]] | str
+# The numbers or texts of a batch: a list an item; or all as base64 of little-endian float32.
+Values = list[list[float]] | list[list[str]] | str
 
 
 @dataclass

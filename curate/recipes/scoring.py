@@ -16,6 +16,7 @@ from curate.models.catalogue import PACKAGED
 from curate.models.embedding.load import load_encoder
 from curate.models.load import load_causal_lm
 from curate.models.packaged import is_ready
+from curate.models.protocols import RewardModel
 from curate.models.ranking.load import load_reward
 from curate.models.resolve import ModelFiles
 from curate.scorers import reward
@@ -76,6 +77,19 @@ def embedded(rows: Rows, encoder: str, text: str) -> tuple[Embeddings, dict[str,
     engine = LocalEngine(cache_dir() / "journals", progress())
     found = embed(rows, EmbeddingParams(text), model, engine, cache_dir() / "embeddings")
     return found, {"encoder": called(encoder), "encoder_fingerprint": model.fingerprint}
+
+
+def reward_model(name: str, encoder: str | None = None) -> RewardModel:
+    """Return a reward model, for texts that are no rows.
+
+    Args:
+        name: See load_reward().
+        encoder: Where a trained head's encoder lies, if not as its card says.
+
+    Raises:
+        ModelError: The model is not to be had.
+    """
+    return load_reward(name, encoder)
 
 
 def rewarded(

@@ -16,8 +16,9 @@ OK = "ok"
 NOTHING = "nothing"  # ()
 REWARD = "reward"  # (RewardModel, Engine)
 LANGUAGE_MODEL = "language model"  # (a model of curate.models.load, Engine, scratch folder)
-# One list of numbers an item; or, where every item has as many, (items, width) in 32 bits.
-Numbers = list[list[float]] | NDArray[np.float32]
+# One list of numbers an item, or of texts; or, where every item has as many numbers, (items,
+# width) in 32 bits.
+Numbers = list[list[float]] | list[list[str]] | NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Work:
         prepare: Called once before anything is computed.
         worker: Context of one thread that computes.
         kinds: (items,) items of unlike kinds never share a batch; None if all are of one kind.
-        dtype: What the numbers are kept in: `float64`, or `float32` for vectors.
+        dtype: What the numbers are kept in: `float64`, `float32` for vectors, or `object` for
+            texts, which are journalled like numbers.
     """
 
     lengths: NDArray[np.int64]

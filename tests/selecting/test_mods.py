@@ -123,7 +123,7 @@ def test_one_row(fake, rows_file):
 
 def test_wrong_use(fake, call, rows_file, tmp_path):
     path = rows_file(12)
-    own = ("mods", path, "--output", tmp_path / "o")
+    own = ("mods", "--seeds-only", path, "--output", tmp_path / "o")
     call.refused("--seeds 13: only 12 rows are good enough", *own, "--seeds", 13)
     call.refused("--seeds 0: allowed are 1 and more", *own, "--seeds", 0)
     for bad in ("x", "100%", "-1%", "nan", "inf", "%", ""):
@@ -131,10 +131,10 @@ def test_wrong_use(fake, call, rows_file, tmp_path):
     call.refused("none of 12 rows has a higher reward", *own, "--min-quality", 1e6)
     broken = tmp_path / "nan.json"
     broken.write_text(json.dumps([{"instruction": "a", "output": "nan"}] * 3))
-    call.refused("no row has a reward: 3 non_finite", "mods", broken)
+    call.refused("no row has a reward: 3 non_finite", "mods", "--seeds-only", broken)
     pairs = tmp_path / "pairs.json"
     pairs.write_text(json.dumps([{"instruction": "a", "chosen": "b", "rejected": "c"}]))
-    call.refused("preference pairs.*MoDS scores a response", "mods", pairs)
+    call.refused("preference pairs.*MoDS scores a response", "mods", "--seeds-only", pairs)
     assert not list((tmp_path / "o").glob("*.jsonl"))
 
 
@@ -146,7 +146,7 @@ def test_in_python(fake, rows_file):
 
 def test_real_rows_with_the_bundled_models(call, sample, tmp_path):
     for each in "ab":
-        answer = call("mods", "--input", sample, "--min-quality", "60%", "--seeds", 4,
+        answer = call("mods", "--seeds-only", "--input", sample, "--min-quality", "60%", "--seeds", 4,
                       "--with-control", "--output", tmp_path / each, "--json")  # fmt: skip
         assert answer.code == 0, answer.err
     told = json.loads(answer.out.splitlines()[-1])

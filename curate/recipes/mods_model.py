@@ -1,0 +1,120 @@
+"""Which model answers in MoDS's third stage: as it is, another, or trained on the seeds first."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from curate.console import say
+from curate.data.rows import Rows
+from curate.errors import UsageError
+from curate.models.adapter import adapter_fingerprint, base_of, files_of, is_adapter
+from curate.models.generation.load import load_generator
+from curate.models.generation.server import is_address
+from curate.models.protocols import Generator
+from curate.models.resolve import ModelFiles, fingerprint
+from curate.recipes import initial_model
+from curate.recipes.mods_params import BASE, NONE, TRAINED, Params, Place
+from curate.selection import Selection, emit
+
+# Stanford Alpaca's epochs: one pass over a thousand rows hardly changes a model.
+_EPOCHS = "num_train_epochs=3"
+_ENDING = "_seeds"
+
+
+def check_responder(params: Params) -> None:
+    """Refuse a responder that is not to be had, before hours are spent on scores.
+
+    Args:
+        params: Responder and model.
+
+    Raises:
+        UsageError: Nothing can train here.
+        ModelError: No such model, or its server does not answer.
+    """
+    if params.responder == NONE:
+        return
+    if params.responder != TRAINED:
+        load_generator(_named(params))
+        return
+    if is_address(params.model):
+        raise UsageError(
+            f"--model {params.model} is a server, and a model there cannot be trained; ask it "
+            "as it is: --responder base"
+        )
+    files_of(params.model)
+    try:
+        initial_model.check_trainer()
+    except UsageError as error:
+        raise UsageError(
+            f"the model that MoDS trains on the seeds: {error}. Without it: --responder base asks "
+            f"{params.model} as it is, --seeds-only ends with quality and coverage"
+        ) from error
+
+
+def seeds_name(place: Place) -> str:
+    """Return the name of the data set that the model is trained on.
+
+    Args:
+        place: Names the recipe's own.
+    """
+    return place.name + _ENDING
+
+
+def responder(seeds: Selection, params: Params, place: Place) -> tuple[Generator, dict[str, Any]]:
+    """Return the model that answers, and what a manifest says of its training.
+
+    Args:
+        seeds: The choice of the seeds alone.
+        params: Responder, model, settings.
+        place: Where seeds and model go.
+
+    Raises:
+        ModelError: The model is not to be had.
+        OutputError: The seeds cannot be written, or the training failed.
+    """
+    if params.responder != TRAINED:
+        return load_generator(_named(params)), {}
+    name = seeds_name(place)
+    emit(seeds, place.output, name, place.overwrite)
+    say(f"the seeds are the data set '{name}' in {place.output}")
+    request = initial_model.Request(
+        *(name, place.output, params.model, _fingerprint(files_of(params.model))),
+        settings=tuple({_key(each): each for each in (_EPOCHS, *params.train_set)}.values()),
+        saves=place.saves,
+    )
+    trained = initial_model.train_on(request)
+    return load_generator(str(trained.folder)), {"initial_model": trained.as_dict()}
+
+
+def about_language(rows: Rows, params: Params) -> list[str]:
+    """Return a note if the model that answers does not read what most rows are written in.
+
+    Args:
+        rows: To be answered.
+        params: Which model.
+    """
+    from curate.recipes import scoring
+
+    name = params.model if params.responder in (BASE, TRAINED) else params.responder
+    if is_address(name):
+        return []
+    files = files_of(name)
+    if is_adapter(files.folder):
+        files = base_of(files)
+    return scoring.about_language(rows, files, "answers")
+
+
+def _named(params: Params) -> str:
+    return params.model if params.responder == BASE else params.responder
+
+
+def _key(setting: str) -> str:
+    return setting.partition("=")[0].strip()
+
+
+def _fingerprint(files: ModelFiles) -> str:
+    if not is_adapter(files.folder):
+        return fingerprint(files.folder)
+    parts = fingerprint(base_of(files).folder) + adapter_fingerprint(files.folder)
+    return hashlib.sha256(parts.encode()).hexdigest()

@@ -1,0 +1,197 @@
+"""What a model answers to the instructions of rows, and how good those answers are.
+
+MoDS (arXiv 2311.15653, section 3.3): a row is necessary if the model, trained on the seeds, answers
+its instruction badly, as the reward model sees it. The answer is scored with the same prompt as the
+row's own response was; what is asked is the dialogue up to its last response.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.data.rows import Row, Rows
+from curate.errors import ModelError, UsageError
+from curate.models.protocols import CUT, STOPPED, TOO_LONG, Generator, Message, RewardModel
+from curate.scorers.contract import OK, Engine, Work
+from curate.scorers.reward import score_texts, texts_of
+
+REFUSED, EMPTY, NOT_ASKED = "template_refused", "empty_answer", ""
+_STATUS = {STOPPED: OK, CUT: "cut_off", TOO_LONG: TOO_LONG}
+# Part of the fingerprint: a changed way of asking never continues an older journal.
+_FORM = "answers 1"
+_AT_A_TIME = 256
+_ROLES = {"observation": "tool", "function": "assistant"}
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class AnswerParams:
+    """How to ask.
+
+    Attributes:
+        max_new_tokens: Where an answer is cut off.
+    """
+
+    max_new_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        """Refuse answers of no token."""
+        if self.max_new_tokens < 1:
+            raise UsageError(f"--max-new-tokens {self.max_new_tokens}: allowed are 1 and more")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What was answered, a line for each row.
+
+    Attributes:
+        status: (n,) `ok`, `cut_off` (after max_new_tokens), `empty_answer`, `prompt_too_long`,
+            `template_refused`, or '' for a row that was not asked.
+        texts: (n,) the answers; None where there is none.
+    """
+
+    status: NDArray[np.object_]
+    texts: NDArray[np.object_]
+
+    @property
+    def given(self) -> NDArray[np.bool_]:
+        """Whether each row has an answer, be it empty; shape (n,)."""
+        there: NDArray[np.bool_] = np.array([each is not None for each in self.texts], dtype=bool)
+        return there
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows have each status, rows that were not asked left out."""
+        names, counts = np.unique(self.status.astype(str), return_counts=True)
+        pairs = zip(names.tolist(), counts.tolist(), strict=True)
+        return {name: count for name, count in pairs if name != NOT_ASKED}
+
+
+def conversation(row: Row) -> list[Message]:
+    """Return what the model is asked: all that comes before the last response.
+
+    Args:
+        row: Any without a flaw.
+    """
+    system = [("system", row.system)] if row.system else []
+    turns = [(_ROLES.get(turn.role, turn.role), turn.content) for turn in row.turns[:-1]]
+    return [{"role": role, "content": _clean(text)} for role, text in (*system, *turns)]
+
+
+def answers(
+    rows: Rows,
+    places: NDArray[np.int64],
+    params: AnswerParams,
+    model: Generator,
+    engine: Engine,
+) -> Answers:
+    """Return the model's answers to some rows; equal conversations are asked once.
+
+    Conversations are put in an order of their own, so answers do not depend on that of the rows.
+
+    Args:
+        rows: All rows.
+        places: (m,) which of them to ask, without flaws.
+        params: How to ask.
+        model: Answers.
+        engine: Runs the model; what it answered is in its journal.
+
+    Raises:
+        ModelError: The model cannot be loaded, or the server does not answer.
+
+    Example:
+        >>> answers(rows, np.arange(3), AnswerParams(), load_generator("smollm2"), engine).texts
+    """
+    status = np.full(len(rows), NOT_ASKED, dtype=object)
+    texts = np.full(len(rows), None, dtype=object)
+    asked = _Asked(rows, places, model)
+    status[places[asked.length < 0]] = REFUSED
+    found = engine.run(asked.work(model, params), int((asked.length >= 0).sum())).reshape(-1, 2)
+    for place, item in zip(asked.owners.tolist(), asked.inverse.tolist(), strict=True):
+        text, end = found[item]
+        status[place] = EMPTY if end != TOO_LONG and not text.strip() else _STATUS[end]
+        texts[place] = None if end == TOO_LONG else text
+    return Answers(status, texts)
+
+
+def necessity(
+    rows: Rows, given: Answers, model: RewardModel, engine: Engine
+) -> NDArray[np.float64]:
+    """Return the reward of each answer, (n,); NaN where none was given, or it is empty.
+
+    Args:
+        rows: All rows.
+        given: Their answers.
+        model: Gives rewards.
+        engine: Runs it.
+
+    Raises:
+        ModelError: The model cannot be loaded.
+    """
+    values = np.full(len(rows), np.nan)
+    places = np.flatnonzero(given.given & (given.status != EMPTY))
+    pairs = [
+        (_clean(texts_of(rows[place])[0]), _clean(given.texts[place])) for place in places.tolist()
+    ]
+    values[places] = score_texts(pairs, model, engine)
+    return values
+
+
+class _Asked:
+    """The different conversations of some rows, by digest; they themselves are not held."""
+
+    def __init__(self, rows: Rows, places: NDArray[np.int64], model: Generator) -> None:
+        self.rows = rows
+        lengths: list[int] = []
+        digests: list[str] = []
+        for at in range(0, len(places), _AT_A_TIME):
+            talks = [conversation(rows[each]) for each in places[at : at + _AT_A_TIME].tolist()]
+            lengths += _lengths(talks, model)
+            digests += [hashlib.sha256(repr(talk).encode()).hexdigest()[:32] for talk in talks]
+        self.length = np.array(lengths, dtype=np.int64)
+        fine = self.length >= 0
+        self.owners = places[fine]
+        self.digests, first, self.inverse = np.unique(
+            np.array(digests, dtype="S32")[fine], return_index=True, return_inverse=True
+        )
+        self.first = self.owners[first].tolist()
+        self.tokens = self.length[fine][first]
+
+    def work(self, model: Generator, params: AnswerParams) -> Work:
+        """Return the work for an engine: an item a conversation, its answer and how it ended."""
+        most = params.max_new_tokens
+
+        def compute(items: NDArray[np.int64]) -> list[list[str]]:
+            talks = [conversation(self.rows[self.first[each]]) for each in items.tolist()]
+            return [[_clean(each.text), each.end] for each in model.replies(talks, most)]
+
+        mark = f"{_FORM}|{model.fingerprint}|{most}|".encode() + self.digests.tobytes()
+        return Work(
+            self.tokens + most,
+            np.full(len(self.first), 2, dtype=np.int64),
+            compute,
+            hashlib.sha256(mark).hexdigest(),
+            model.batch_tokens,
+            model.workers,
+            model.prepare,
+            model.worker,
+            dtype="object",
+        )
+
+
+def _lengths(talks: Sequence[Sequence[Message]], model: Generator) -> list[int]:
+    """Return the tokens of each conversation, -1 where the chat template refuses it."""
+    try:
+        return model.lengths(talks)
+    except ModelError:
+        return [-1] if len(talks) == 1 else [n for each in talks for n in _lengths([each], model)]
+
+
+def _clean(text: str) -> str:
+    # Half a surrogate pair is no character: neither tokenizers nor servers take it.
+    return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
