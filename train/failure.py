@@ -18,6 +18,8 @@ _WRAPPERS = (
 )
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|Warning|Traceback)\b")
 _TRACEBACK = "Traceback (most recent call last)"
+# Where another message begins, of LLaMA-Factory or of torch's own log.
+_NEXT = re.compile(r"\[|[EWIF]\d{4} |The above|During|={4}|-{4}")
 # torchrun puts "[rank0]: " before each line of a traceback.
 _RANK = re.compile(r"^\[rank\d+\]:\s?")
 _KILLED_CHILD = re.compile(r"exitcode\s*:\s*-(\d+)")
@@ -47,9 +49,11 @@ def explain(code: int, log: str, free: int, more: Sequence[str] = ()) -> str:
     if any(each in log for each in _FULL) or (
         free < _NO_ROOM and (code > 0 or any(each in log for each in _CUT))
     ):
+        # The log itself is cut off then, mostly in the middle of a traceback.
+        told = f": {line}" if any(each in line for each in (*_FULL, *_CUT)) else ""
         return (
-            f"the disk is full ({free / 1e9:.2f} GB free): {line or 'nothing more was told'}. Make "
-            "room, then the same command with --resume goes on from the last whole checkpoint"
+            f"the disk is full ({free / 1e9:.2f} GB free){told}. Make room, then the same command "
+            "with --resume goes on from the last whole checkpoint"
         )
     killed = _KILLED_CHILD.search(log)
     number = -code if code < 0 else int(killed[1]) if killed else 0
@@ -100,7 +104,7 @@ def _message(lines: Sequence[str]) -> list[str]:
     """Return the further lines of an exception whose message has several."""
     found: list[str] = []
     for line in lines[:5]:
-        if not line.strip() or _TRACEBACK in line or line.startswith(("[", "The above", "During")):
+        if not line.strip() or _TRACEBACK in line or _NEXT.match(line):
             break
         found.append(line.strip())
     return found

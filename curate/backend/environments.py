@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from curate.errors import OutputError
 
 _READY = ".ready"
 _LOG = "install.log"
+_QUIET = ("--disable-pip-version-check", "--no-input")
 _GB = 1e9
 
 
@@ -91,8 +93,9 @@ def build(environment: Environment, say: Callable[[str], None]) -> Path:
         _check_room(environment, place.parent)
         log = place.parent / f"{environment.name}.{_LOG}"
         log.unlink(missing_ok=True)
+        say(f"what pip says goes to {log}")
         for arguments in commands(environment):
-            say(" ".join(arguments[1:]))
+            say(shlex.join(each for each in arguments[2:] if each not in _QUIET))
             _run(arguments, log, environment)
         say(f"checking that {', '.join(environment.imports)} can be imported")
         _run(_import(environment), log, environment)
@@ -108,11 +111,11 @@ def commands(environment: Environment) -> list[list[str]]:
     """
     place = folder(environment)
     own = str(place / "bin" / "python")
-    pip, quiet = [own, "-m", "pip"], ["--disable-pip-version-check", "--no-input"]
+    pip = [own, "-m", "pip"]
     found = [[sys.executable, "-m", "venv", str(place)]]
-    found += [[*pip, "install", *quiet, *step] for step in environment.steps]
+    found += [[*pip, "install", *_QUIET, *step] for step in environment.steps]
     if environment.remove:
-        found.append([*pip, "uninstall", *quiet, "--yes", *environment.remove])
+        found.append([*pip, "uninstall", *_QUIET, "--yes", *environment.remove])
     return found
 
 
