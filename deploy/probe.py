@@ -10,25 +10,25 @@ import aiohttp
 
 from curate.errors import ModelError
 from deploy import ready
-from deploy.engines.contract import Engine
+from deploy.engines.contract import Engine, Served
 
 _SECONDS = 300.0
 
 
 async def check(
     engine: Engine,
+    served: Served,
     session: aiohttp.ClientSession,
     wanted: Mapping[str, str],
-    dtype: str,
     stop: asyncio.Event,
 ) -> bool:
     """Compare an engine's answers with transformers'.
 
     Args:
         engine: That answers.
+        served: What it answers with.
         session: Connected to it.
         wanted: Name of a model or adapter to transformers' answer.
-        dtype: That the engine computes in.
         stop: Ends the asking.
 
     Returns:
@@ -38,7 +38,7 @@ async def check(
         ModelError: It answers something else; shows both.
     """
     for name, answer in wanted.items():
-        asking = asyncio.ensure_future(_ask(engine, session, name))
+        asking = asyncio.ensure_future(_ask(engine, served, session, name))
         stopped = asyncio.ensure_future(stop.wait())
         await asyncio.wait({asking, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
@@ -46,7 +46,7 @@ async def check(
             asking.cancel()
             return False
         got = asking.result()
-        if not ready.agree(answer, got, dtype):
+        if not ready.agree(answer, got, served.dtype):
             raise _wrong(
                 engine,
                 f"'{ready.QUESTION}' is answered otherwise by {name}: transformers itself says "
@@ -55,7 +55,7 @@ async def check(
     return True
 
 
-async def _ask(engine: Engine, session: aiohttp.ClientSession, name: str) -> str:
+async def _ask(engine: Engine, served: Served, session: aiohttp.ClientSession, name: str) -> str:
     fields = {
         "model": name,
         "messages": [{"role": "user", "content": ready.QUESTION}],
@@ -63,7 +63,7 @@ async def _ask(engine: Engine, session: aiohttp.ClientSession, name: str) -> str
         "temperature": 0,
     }
     limit = aiohttp.ClientTimeout(total=_SECONDS)
-    told, body = "", engine.translate(fields)
+    told, body = "", engine.translate(served, fields)
     try:
         async with session.post("/v1/chat/completions", json=body, timeout=limit) as answer:
             told = await answer.text(errors="replace")

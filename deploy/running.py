@@ -114,8 +114,10 @@ class Run:
         )
 
     async def _gate(self, session: aiohttp.ClientSession) -> tuple[Gate, web.AppRunner]:
-        offer = offer_of(self._plan.served, self._plan.engine)
-        gate = Gate(offer, self._plan.engine, session, self._plan.key, counter(offer.tokenizer))
+        plan = self._plan
+        offer = offer_of(plan.served, plan.engine)
+        count = counter(offer.tokenizer)
+        gate = Gate(offer, plan.served, plan.engine, session, plan.key, count)
         # A client that leaves ends its handler, and that ends the engine's work for it.
         runner = web.AppRunner(
             gate.app(), handler_cancellation=True, access_log=None, shutdown_timeout=1.0
@@ -137,7 +139,7 @@ class Run:
         if not await self._healthy(child, session):
             return
         plan = self._plan
-        if not await check(plan.engine, session, self._wanted, plan.served.dtype, self._stop):
+        if not await check(plan.engine, plan.served, session, self._wanted, self._stop):
             return
         gate.state = READY
         notify("READY=1")

@@ -13,10 +13,12 @@ from deploy.engines.contract import Adapter, Served
 from deploy.engines.device import dtype_for, has_gpu
 
 RUN = "run.json"
+SAVES = Path("saves")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _TEMPLATE_FILE = "chat_template.jinja"
 # What curate and train take where a tokenizer has no chat template of its own.
 _PLAIN = "alpaca"
+_PLAIN_FILE = Path(__file__).parent / "engines" / "alpaca.jinja"
 # vLLM adds them to the base one by one, and has no code for these.
 _UNSERVED = ("modules_to_save", "use_dora", "alora_invocation_tokens")
 # A CPU has no memory for the keys and values of 128,000 tokens.
@@ -55,35 +57,40 @@ def served(asked: Asked) -> Served:
 
     if asked.dtype not in DTYPES:
         raise UsageError(f"--dtype {asked.dtype}: allowed are {', '.join(DTYPES)}")
-    folder = Path(asked.model).expanduser()
+    folder = _folder(asked.model)
     run = _run(folder)
     given = [_named(each) for each in asked.adapters]
-    template = _template(run)
     if folder.is_dir() and is_adapter(folder):
         name = folder.resolve().name
         base = base_of(ModelFiles(name, folder.resolve()))
         given.insert(0, (name, folder.resolve()))
     else:
-        base = resolve(asked.model)
+        base = resolve(str(folder) if folder.is_dir() else asked.model)
     adapters = tuple(_adapter(name, path) for name, path in given)
-    _check_names([_short(base.name), *(each.name for each in adapters)])
-    tokenizer = _tokenizer(base.folder, adapters)
-    template, jinja = _one_template(template, tokenizer, adapters)
+    _check_names([base.name, *(each.name for each in adapters)])
+    jinja = chat_template(base.folder)
     config = _json(base.folder / "config.json")
     gpu = has_gpu()
     declared = str(config.get("dtype") or config.get("torch_dtype") or "")
     return Served(
-        name=_short(base.name),
+        name=base.name,
         folder=base.folder,
         adapters=adapters,
-        tokenizer=tokenizer,
-        template=template,
-        chat_template=jinja,
+        template=_template(run) if jinja else _template(run) or _PLAIN,
+        chat_template=jinja or _PLAIN_FILE.read_text(encoding="utf-8"),
         config=config,
         context=_context(config, asked.max_length, gpu),
         dtype=dtype_for(declared, gpu) if asked.dtype == "auto" else asked.dtype,
         gpu=gpu,
     )
+
+
+def _folder(model: str) -> Path:
+    """Return the folder that is meant: as typed, or a run of that name."""
+    path = Path(model).expanduser()
+    if path.exists() or path.is_absolute() or not (SAVES / path / RUN).is_file():
+        return path
+    return SAVES / path
 
 
 def _run(folder: Path) -> dict[str, Any]:
@@ -127,7 +134,20 @@ def _adapter(name: str, folder: Path) -> Adapter:
                 f"adapter '{name}' has {each}, which cannot be served side by side; `deploy merge` "
                 "makes a model of it that can be served"
             )
-    return Adapter(name, folder, rank, _template(_run(folder)))
+    return Adapter(
+        name, folder, rank, _template(_run(folder)), chat_template(folder), _stop(folder)
+    )
+
+
+def _stop(folder: Path) -> tuple[int, ...]:
+    """Return the id of the token that ends answers, by the tokenizer saved with an adapter."""
+    config, tokenizer = folder / "tokenizer_config.json", folder / "tokenizer.json"
+    if not (config.is_file() and tokenizer.is_file()):
+        return ()
+    end = _json(config).get("eos_token")
+    end = end.get("content") if isinstance(end, dict) else end
+    added = _json(tokenizer).get("added_tokens") or []
+    return tuple(int(each["id"]) for each in added if each.get("content") == end)
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -136,43 +156,17 @@ def _check_names(names: Sequence[str]) -> None:
             raise UsageError(f"two of what is to be served are named '{each}'; rename an adapter")
 
 
-def _short(name: str) -> str:
-    return name.rstrip("/")
-
-
 def _template(run: dict[str, Any]) -> str | None:
     told = run.get("template")
     return str(told) if told else None
 
 
-def _tokenizer(base: Path, adapters: Sequence[Adapter]) -> Path:
-    """Return the folder of the tokenizer: training may have given it another chat template."""
-    for each in adapters[:1]:
-        if (each.folder / "tokenizer_config.json").is_file():
-            return each.folder
-    return base
+def chat_template(folder: Path) -> str:
+    """Return the chat template that a tokenizer's folder holds, '' if none.
 
-
-def _one_template(
-    given: str | None, tokenizer: Path, adapters: Sequence[Adapter]
-) -> tuple[str | None, str]:
-    """Return the template by LLaMA-Factory's name and in Jinja; all adapters have to share it."""
-    jinja = _jinja(tokenizer)
-    for each in adapters:
-        own = _jinja(each.folder)
-        if each.template != adapters[0].template or (own and jinja and own != jinja):
-            raise UsageError(
-                f"adapters '{adapters[0].name}' and '{each.name}' were trained with unlike chat "
-                "templates; one server has one template: serve them apart, on two ports"
-            )
-    template = given or (adapters[0].template if adapters else None)
-    if jinja:
-        return template, jinja
-    return template or _PLAIN, (Path(__file__).parent / "engines" / "alpaca.jinja").read_text()
-
-
-def _jinja(folder: Path) -> str:
-    """Return the chat template that a tokenizer's folder holds, '' if none."""
+    Args:
+        folder: Of a model, or of an adapter that was saved with its tokenizer.
+    """
     if (folder / _TEMPLATE_FILE).is_file():
         return (folder / _TEMPLATE_FILE).read_text(encoding="utf-8")
     config = folder / "tokenizer_config.json"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,16 @@ class Adapter:
         folder: Its files.
         rank: Of its matrices.
         template: LLaMA-Factory's template it was trained with; None if that is not known.
+        chat_template: The same in Jinja; '' if it has none of its own.
+        stop: Ids that end its answers besides the model's own.
     """
 
     name: str
     folder: Path
     rank: int = 16
     template: str | None = None
+    chat_template: str = ""
+    stop: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,8 @@ class Served:
         name: Under which the model answers.
         folder: The model's files.
         adapters: Each answers under its own name.
-        tokenizer: Folder of the tokenizer whose chat template is used.
         template: LLaMA-Factory's template; None to take the tokenizer's own apart.
-        chat_template: The same in Jinja.
+        chat_template: The same in Jinja; never empty.
         config: The model's config.json.
         context: Tokens that prompt and answer may have together; None if not known.
         dtype: That the engine computes in.
@@ -45,7 +48,6 @@ class Served:
     name: str
     folder: Path
     adapters: tuple[Adapter, ...]
-    tokenizer: Path
     template: str | None
     chat_template: str
     config: Mapping[str, Any]
@@ -83,7 +85,7 @@ class Engine:
         parallel: Requests that it is given at once; others wait in front of it.
         names: Under which names a model and its adapters answer.
         launch: How it is started: the model, a private folder, the key it has to demand.
-        translate: A checked request in its own words.
+        translate: A checked request in its own words, for what is served.
     """
 
     name: str
@@ -93,4 +95,4 @@ class Engine:
     parallel: int
     names: Callable[[Served], tuple[str, ...]]
     launch: Callable[[Served, Path, str], Launch]
-    translate: Callable[[dict[str, Any]], dict[str, Any]] = field(default=dict)
+    translate: Callable[[Served, dict[str, Any]], dict[str, Any]]

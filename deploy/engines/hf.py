@@ -50,8 +50,8 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
     arguments += ["--infer_dtype", served.dtype, "--top_k", "0"]
     for each in served.adapters:
         arguments += ["--adapter_name_or_path", str(each.folder), "--finetuning_type", "lora"]
-    if served.template is not None:
-        arguments += ["--template", served.template]
+    if template := _template(served):
+        arguments += ["--template", template]
     variables = {
         **backend.variables,
         "API_HOST": "127.0.0.1",
@@ -65,12 +65,19 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
     return Launch(tuple(backend.command("api", arguments)), variables, f"http://127.0.0.1:{port}")
 
 
-def translate(fields: dict[str, Any]) -> dict[str, Any]:
+def _template(served: Served) -> str | None:
+    """Return the template that what answers was trained with."""
+    own = served.adapters[0].template if served.adapters else None
+    return own or served.template
+
+
+def translate(served: Served, fields: dict[str, Any]) -> dict[str, Any]:
     """Return a checked request in LLaMA-Factory's words.
 
     It takes `presence_penalty` for the penalty on repetition, whose neutral value is 1.
 
     Args:
+        served: Not needed.
         fields: Of the request.
     """
     told = dict(fields)

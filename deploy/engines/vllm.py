@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 from curate.backend import environments
 from curate.backend.environments import Environment
@@ -80,7 +81,7 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
     arguments = [
         *(str(python), "-m", "vllm.entrypoints.cli.main", "serve", str(served.folder)),
         *("--served-model-name", served.name, "--uds", str(socket), "--dtype", served.dtype),
-        *("--tokenizer", str(served.tokenizer), "--chat-template", str(template)),
+        *("--chat-template", str(template)),
         # Else the model's authors decide what a request that says nothing means.
         *("--generation-config", "vllm", "--disable-fastapi-docs", "--disable-uvicorn-access-log"),
     ]
@@ -93,6 +94,8 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
         arguments += ["--enable-lora", "--max-lora-rank", str(rank)]
         arguments += ["--max-loras", str(len(served.adapters)), "--lora-modules"]
         arguments += [f"{each.name}={each.folder}" for each in served.adapters]
+        # Each was trained with its own; the gate sends it, and takes none from clients.
+        arguments += ["--trust-request-chat-template"]
     return Launch(tuple(arguments), _variables(served, key), "http://engine", socket)
 
 
@@ -107,6 +110,23 @@ def _variables(served: Served, key: str) -> dict[str, str]:
     if not served.gpu and "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
         found["VLLM_CPU_KVCACHE_SPACE"] = str(cache_gigabytes(served))
     return found
+
+
+def translate(served: Served, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return a checked request, with what an adapter was trained with.
+
+    Args:
+        served: The model and its adapters.
+        fields: Of the request.
+    """
+    told = dict(fields)
+    for each in served.adapters:
+        if each.name == told["model"]:
+            if each.chat_template and "messages" in told:
+                told["chat_template"] = each.chat_template
+            if each.stop:
+                told["stop_token_ids"] = list(each.stop)
+    return told
 
 
 def cache_gigabytes(served: Served) -> int:
@@ -138,4 +158,5 @@ def engine() -> Engine:
         parallel=256,
         names=names,
         launch=launch,
+        translate=translate,
     )

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from deploy.engines.contract import Engine
+from deploy.engines.contract import Engine, Served
 from deploy.gate.body import CHAT, TEXT, take
 from deploy.gate.keys import is_right
 from deploy.gate.offer import Offer, Refused, told
@@ -29,6 +29,7 @@ class Gate:
 
     Args:
         offer: What is taken.
+        served: What answers.
         engine: What kind of engine stands behind.
         session: Connected to it; sends the engine's own key.
         key: That clients have to send; None if they need none.
@@ -42,12 +43,14 @@ class Gate:
     def __init__(
         self,
         offer: Offer,
+        served: Served,
         engine: Engine,
         session: aiohttp.ClientSession,
         key: str | None,
         count: Callable[[str], int],
     ) -> None:
-        self._offer, self._engine, self._session = offer, engine, session
+        self._offer, self._served = offer, served
+        self._engine, self._session = engine, session
         self._key, self._count = key, count
         self.state = LOADING
         self.answering = 0
@@ -136,7 +139,7 @@ class Gate:
             taken = await asyncio.to_thread(take, raw, kind, self._offer, self._count)
             notes = {"X-Curatrain-Note": "; ".join(taken.notes)} if taken.notes else {}
             async with self._slot():
-                fields = self._engine.translate(taken.fields)
+                fields = self._engine.translate(self._served, taken.fields)
                 async with self._session.post(request.path, json=fields) as engine:
                     if engine.status != 200:
                         return _error(*await _why(engine))

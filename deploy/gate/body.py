@@ -150,7 +150,7 @@ def _prompt(fields: dict[str, Any], kind: str) -> list[str]:
     roles = [each["role"] for each in fields[CHAT]]
     turns = roles[1:] if roles[0] == "system" else roles
     if not turns or turns != [("user", "assistant")[at % 2] for at in range(len(turns))]:
-        _no(f"'messages' has to be user, assistant, user …, a system first if any; it is {roles}")
+        _no(f"'messages' has to be user, assistant, user ..., a system first if any; it is {roles}")
     if turns[-1] != "user":
         _no("the last message has to be the user's")
     return [each["content"] for each in fields[CHAT]]

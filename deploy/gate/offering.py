@@ -16,7 +16,7 @@ def offer_of(served: Served, engine: Engine) -> Offer:
         served: The model and its adapters.
         engine: That answers.
     """
-    tokenizer = served.tokenizer / "tokenizer.json"
+    tokenizer = served.folder / "tokenizer.json"
     sampling = _recommended(served.folder / "generation_config.json")
     return Offer(
         engine=engine.name,
