@@ -19,8 +19,8 @@ from typing import Any
 from filelock import FileLock
 
 from curate.data.cache import cache_dir
-from curate.errors import ModelError, did_you_mean
-from curate.models.catalogue import PACKAGED, Packaged, Part
+from curate.errors import ModelError
+from curate.models.catalogue import Packaged, Part
 from curate.models.gguf_tokenizer import read_header, tokenizer_of
 from curate.models.older_readers import for_older_readers
 from curate.models.quiet import quiet
@@ -37,23 +37,6 @@ def converted_folder(model: Packaged) -> Path:
 def is_ready(model: Packaged) -> bool:
     """Return whether the model is converted already; its card is written last."""
     return (converted_folder(model) / "curate.json").is_file()
-
-
-def packaged(name: str) -> Packaged:
-    """Return the model of that name that comes in packages.
-
-    Args:
-        name: As `curate models` lists it.
-
-    Raises:
-        ModelError: There is none.
-    """
-    if name not in PACKAGED:
-        raise ModelError(
-            f"no model '{name}' comes in packages.{did_you_mean(name, PACKAGED)} "
-            f"Those that do: {', '.join(PACKAGED)}; a hub id is fetched when it is first used."
-        )
-    return PACKAGED[name]
 
 
 def ensure(model: Packaged, accept_terms: bool = False) -> Path:
