@@ -67,13 +67,14 @@ def served(asked: Asked) -> Served:
     else:
         base = resolve(str(folder) if folder.is_dir() else asked.model)
     adapters = tuple(_adapter(name, path) for name, path in given)
-    _check_names([base.name, *(each.name for each in adapters)])
+    known = _typed(run) or base.name
+    _check_names([known, *(each.name for each in adapters)])
     jinja = chat_template(base.folder)
     config = _json(base.folder / "config.json")
     gpu = has_gpu()
     declared = str(config.get("dtype") or config.get("torch_dtype") or "")
     return Served(
-        name=base.name,
+        name=known,
         folder=base.folder,
         adapters=adapters,
         template=_template(run) if jinja else _template(run) or _PLAIN,
@@ -154,6 +155,12 @@ def _check_names(names: Sequence[str]) -> None:
     for each in names:
         if names.count(each) > 1:
             raise UsageError(f"two of what is to be served are named '{each}'; rename an adapter")
+
+
+def _typed(run: dict[str, Any]) -> str:
+    """Return the base's name as `train` was given it, '' if it was given a folder."""
+    name = str(run.get("model") or "")
+    return "" if run.get("method") == "full" or Path(name).is_dir() else name
 
 
 def _template(run: dict[str, Any]) -> str | None:

@@ -74,7 +74,9 @@ def serve(
     if stop_timeout <= 0:
         raise UsageError(f"--stop-timeout {stop_timeout:g}: give seconds above 0")
     if print_compose or print_systemd:
-        from deploy.units import Unit, compose, systemd
+        from deploy.units.call import Unit
+        from deploy.units.compose import compose
+        from deploy.units.systemd import systemd
 
         if print_compose and print_systemd:
             raise UsageError("--print-compose and --print-systemd: give one of them")

@@ -1,0 +1,1 @@
+"""Unit files: how a server is run for good."""
