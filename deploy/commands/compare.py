@@ -77,10 +77,10 @@ def compare(
     written.check_target(output, called)
     chosen, notes = asked(prompts, dataset, dataset_dir, (base, tuned), limit, seed)
     mark = f"{output.resolve()}/{called}"
-    first, second = models.loader("--base", base), models.loader("--tuned", tuned)
+    sides = [models.load_side("--base", base), models.load_side("--tuned", tuned)]
     judging, passing = models.load_judge(judge, mark) if judge else (None, [])
     found, more = comparison.compare(
-        params, first, second, chosen, judging, mark, _progress(len(chosen)), notes
+        params, sides, chosen, judging, mark, _progress(len(chosen)), notes
     )
     files = written.write(found, output, called, time.monotonic() - began)
     for each in (*passing, *more):

@@ -135,8 +135,7 @@ class Comparison:
 
 def compare(
     params: Params,
-    base: Callable[[], Generator],
-    tuned: Callable[[], Generator],
+    sides: list[Generator],
     prompts: Prompts,
     judge: Judge | None,
     mark: str = "",
@@ -147,8 +146,8 @@ def compare(
 
     Args:
         params: What was asked for.
-        base: Loads the base model; called once, and let go before the other is loaded.
-        tuned: Loads the tuned model.
+        sides: The base model and the tuned one. The list is emptied: each is let go once it was
+            asked, for the two do not have to fit into memory together.
         prompts: At least one.
         judge: Says which answers are better; None for no verdicts.
         mark: What answers of servers are kept under until the comparison is written.
@@ -165,20 +164,19 @@ def compare(
     if not prompts.prompts:
         raise DataError(_no_prompts(prompts))
     asked = [each.messages for each in prompts.prompts]
-    sides: dict[str, list[Answer]] = {}
+    said: dict[str, list[Answer]] = {}
     models: dict[str, dict[str, str]] = {}
     passing: list[Kept] = []
-    for side, load, typed in (("base", base, params.base), ("tuned", tuned, params.tuned)):
-        model = load()
+    for side, typed in (("base", params.base), ("tuned", params.tuned)):
+        model = sides.pop(0)
         models[side] = {"name": model.name, "fingerprint": model.fingerprint}
         kept = Kept(model.fingerprint, f"{side} {mark}" if is_address(typed) else "")
         passing += [kept] if is_address(typed) else []
-        count = _counter(tell, side)
-        sides[side] = ask(model, asked, params.max_tokens, kept, count)
-        del model  # two models do not have to fit into memory at once
+        said[side] = ask(model, asked, params.max_tokens, kept, _counter(tell, side))
+        del model
     if judge is not None:
         models["judge"] = {"name": judge.name, "fingerprint": judge.fingerprint}
-    items = _items(prompts.prompts, sides["base"], sides["tuned"])
+    items = _items(prompts.prompts, said["base"], said["tuned"])
     found = _looked_at(params, models, prompts, items, judge, tell)
     return replace(found, notes=(*notes, *found.notes)), passing
 

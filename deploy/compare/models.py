@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from curate.errors import ModelError, UsageError
 from curate.models.generation.server import is_address
@@ -15,8 +14,8 @@ if TYPE_CHECKING:
     from curate.models.protocols import Generator
 
 
-def loader(option: str, name: str) -> Callable[[], Generator]:
-    """Return what loads a model, after a look at whether it can be one.
+def load_side(option: str, name: str) -> Generator:
+    """Return one of the two models; its weights are loaded when it is first asked.
 
     Args:
         option: That it was given with.
@@ -24,8 +23,10 @@ def loader(option: str, name: str) -> Callable[[], Generator]:
 
     Raises:
         UsageError: A folder without a model in it.
-        ModelError: Nothing listens at its address.
+        ModelError: There is no such model, or nothing listens at its address.
     """
+    from curate.models.generation.load import load_generator
+
     check_reachable(name)
     folder = Path(name).expanduser()
     if folder.is_dir() and not _holds_model(folder):
@@ -33,16 +34,10 @@ def loader(option: str, name: str) -> Callable[[], Generator]:
             f"{option} {name}: no model in this folder (neither config.json nor "
             "adapter_config.json); give the folder of a run, such as saves/NAME, or a merged model"
         )
-
-    def load() -> Any:
-        from curate.models.generation.load import load_generator
-
-        try:
-            return load_generator(name)
-        except ModelError as error:
-            raise ModelError(f"{option}: {error}") from error
-
-    return load
+    try:
+        return load_generator(name)
+    except ModelError as error:
+        raise ModelError(f"{option}: {error}") from error
 
 
 def _holds_model(folder: Path) -> bool:

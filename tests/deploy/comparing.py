@@ -86,4 +86,4 @@ def compared(
     params = Params("base-model", "tuned-model", 64, judge.name if judge else None)
     first, second = FakeModel("base-model", base), FakeModel("tuned-model", tuned)
     prompts = prompts_from(texts)
-    return compare(params, lambda: first, lambda: second, prompts, judge, **more)[0]
+    return compare(params, [first, second], prompts, judge, **more)[0]

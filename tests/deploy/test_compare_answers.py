@@ -157,7 +157,7 @@ def test_worse_by_the_references_is_a_finding_and_worse_by_luck_is_none():
 def test_the_same_model_twice_is_told():
     model = FakeModel("m", {})
     prompts = prompts_from({"一": ""})
-    found, _ = compare(Params("m", "m"), lambda: model, lambda: model, prompts, None)
+    found, _ = compare(Params("m", "m"), [model, model], prompts, None)
     assert any("are the same model" in note for note in found.notes)
     assert model.asked == ["一"]  # kept from the first side
     same = compared({"一": "", "二": ""}, {"一": "x", "二": "y"}, {"一": "x", "二": "y"})
@@ -167,16 +167,14 @@ def test_the_same_model_twice_is_told():
 def test_prompts_that_were_trained_on_are_told():
     prompts = prompts_from({f"问{at}": "" for at in range(3)}, trained_on=True)
     models = [FakeModel(each, {}) for each in ("a", "b")]
-    found, _ = compare(Params("a", "b"), lambda: models[0], lambda: models[1], prompts, None)
+    found, _ = compare(Params("a", "b"), models, prompts, None)
     assert any("was trained on 3 of these 3 prompts" in note for note in found.notes)
 
 
 def test_answers_of_servers_are_kept_for_this_comparison_alone():
     params = Params("http://127.0.0.1:1/v1#m", "m")
     model = FakeModel("m", {})
-    _, passing = compare(
-        params, lambda: model, lambda: model, prompts_from({"一": ""}), None, "run"
-    )
+    _, passing = compare(params, [model, model], prompts_from({"一": ""}), None, "run")
     assert len(passing) == 1
     (line,) = [json.loads(each) for each in passing[0].path.read_text().splitlines() if each]
     assert line["answers"][0]["text"] == "m: 一"
@@ -186,7 +184,7 @@ def test_nothing_to_ask():
     model = FakeModel("m", {})
     with pytest.raises(DataError, match="none of 5 rows has a prompt .*: 3 tools, 2 media; give"):
         compare(
-            *(Params("a", "b"), lambda: model, lambda: model),
+            *(Params("a", "b"), [model, model]),
             Prompts((), 5, {"tools": 3, "media": 2}, {"rows.json": ""}),
             None,
         )
