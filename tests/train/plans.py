@@ -1,0 +1,80 @@
+"""Plans and runs made by hand, for tests that train nothing."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from train.losses import FILE as TOLD
+from train.model import Model
+from train.plan import Dataset, Plan, to_yaml
+from train.record import Record
+from train.schedule import Extent
+
+ROWS = '{"instruction": "Say hello.", "input": "", "output": "Hello."}\n'
+
+
+def plan_in(folder: Path, stage: str = "sft", **config: Any) -> Plan:
+    """Return a plan whose data set lies in the folder, too."""
+    data = folder / "data"
+    data.mkdir(exist_ok=True)
+    (data / "rows.jsonl").write_text(ROWS)
+    (data / "rows.manifest.json").write_text("{}")
+    registry = {"rows": {"file_name": "rows.jsonl"}}
+    (data / "dataset_info.json").write_text(json.dumps(registry))
+    output = folder / "saves" / "a"
+    return Plan(
+        stage=stage,
+        name="a",
+        output=output,
+        config={"stage": stage, "output_dir": str(output), "learning_rate": 1e-4, **config},
+        model=Model("smollm2", "nowhere", "chatml"),
+        dataset=Dataset("rows", data, Extent(1, 10)),
+        method="lora",
+        template="chatml",
+        steps=6,
+    )
+
+
+def line(step: int, total: int = 6, **more: Any) -> str:
+    """Return a line as LLaMA-Factory writes it."""
+    told = {"current_steps": step, "total_steps": total, "elapsed_time": f"0:00:{step:02}"}
+    return json.dumps({**told, **more})
+
+
+def tell(folder: Path, *lines: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / TOLD).open("a") as stream:
+        stream.writelines(f"{each}\n" for each in lines)
+
+
+def checkpoint(run: Path, step: int, *, value_head: bool = False) -> Path:
+    """Write a checkpoint with all that makes it whole."""
+    folder = run / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    save_file({"x": np.zeros(100, np.float32)}, folder / "adapter_model.safetensors")
+    if value_head:
+        save_file({"v_head.summary.bias": np.zeros(1)}, folder / "value_head.safetensors")
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        with zipfile.ZipFile(folder / name, "w") as archive:
+            archive.writestr("data.pkl", b"0" * 1000)
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+    return folder
+
+
+def stood(plan: Plan, **changes: Any) -> Record:
+    """Write the folder of a run that has stopped, and return its record."""
+    from dataclasses import replace
+
+    from train import chain, record
+
+    plan.output.mkdir(parents=True, exist_ok=True)
+    made = replace(chain.begun(plan), **{"state": "stopped", **changes})
+    record.write(plan.output, made)
+    plan.config_file.write_text(to_yaml(plan.config))
+    return made

@@ -1,0 +1,83 @@
+"""run.json: whole at any time, and a chain of sha256."""
+
+import hashlib
+import json
+import os
+from dataclasses import replace
+
+import pytest
+
+from curate.errors import DataError
+from tests.train.plans import plan_in, stood
+from train import chain, record
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_what_is_written_is_read(tmp_path):
+    made = stood(plan_in(tmp_path), loss={"first": 1.5, "last": 0.5, "eval": None}, steps=4)
+    assert record.read(tmp_path / "saves" / "a") == made
+    assert record.read(tmp_path) is None
+
+
+def test_it_chains_data_manifest_config_and_weights(tmp_path):
+    plan = plan_in(tmp_path)
+    stood(plan)
+    made = chain.begun(plan)
+    assert made.dataset["data_sha256"] == sha256(tmp_path / "data" / "rows.jsonl")
+    assert made.dataset["manifest_sha256"] == sha256(tmp_path / "data" / "rows.manifest.json")
+    assert made.config_sha256 == sha256(plan.config_file)
+    (plan.output / chain.ADAPTER).write_bytes(b"weights")
+    found = chain.weights(plan.output)
+    assert found == {chain.ADAPTER: hashlib.sha256(b"weights").hexdigest()}
+    assert chain.adapter(found) == {"file": chain.ADAPTER, "sha256": found[chain.ADAPTER]}
+    assert chain.adapter({"model.safetensors": "0"}) is None
+
+
+def test_a_data_set_without_manifest_has_none_and_several_have_one_sha256(tmp_path):
+    plan = plan_in(tmp_path)
+    (tmp_path / "data" / "rows.manifest.json").unlink()
+    one = chain.begun(plan).dataset
+    assert one["manifest_sha256"] is None
+    two = chain.begun(replace(plan, dataset=replace(plan.dataset, name="rows, rows"))).dataset
+    assert two["data_sha256"] not in (None, one["data_sha256"])
+
+
+def test_the_adapter_that_is_trained_on_and_the_reward_model_are_in_the_chain(tmp_path):
+    earlier = tmp_path / "saves" / "sft"
+    earlier.mkdir(parents=True)
+    (earlier / chain.ADAPTER).write_bytes(b"earlier")
+    plan = plan_in(tmp_path, "ppo", adapter_name_or_path=str(earlier), reward_model=str(earlier))
+    digest = hashlib.sha256(b"earlier").hexdigest()
+    assert chain.begun(plan).parents == {"adapter": digest, "reward_model": digest}
+
+
+def test_a_full_disk_leaves_the_record_as_it_was(tmp_path, monkeypatch):
+    before = stood(plan_in(tmp_path))
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    folder = tmp_path / "saves" / "a"
+    with pytest.raises(OSError, match="No space"):
+        record.write(folder, replace(before, state="failed"))
+    assert record.read(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is no JSON"),
+        ("[]", "of format None"),
+        (json.dumps({"format": 99}), "of format 99, and 1 is read"),
+        (json.dumps({"format": 1, "name": "a"}), "is not whole"),
+    ],
+)
+def test_records_that_cannot_be_read_are_named(tmp_path, content, message):
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(DataError, match=message) as raised:
+        record.read(tmp_path)
+    assert "run.json" in str(raised.value)
