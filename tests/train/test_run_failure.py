@@ -19,7 +19,7 @@ TORCHRUN = """[rank0]: Traceback (most recent call last):
 [rank0]:   File "llamafactory/launcher.py", line 185, in <module>
 [rank0]:     run_exp()
 [rank0]: ValueError: Unknown template: x.
-E1125 19:03:18.522000 24547 torch/distributed/elastic/multiprocessing/api.py:1002] failed (exitcode: 1)
+E1125 19:03:18.522000 24547 torch/distributed/elastic/api.py:1002] failed (exitcode: 1)
 Traceback (most recent call last):
   File "torch/distributed/launcher/api.py", line 383, in launch_agent
     raise ChildFailedError(
@@ -31,7 +31,7 @@ Root Cause (first observed failure):
 Traceback (most recent call last):
   File "subprocess.py", line 571, in run
     raise CalledProcessError(retcode, process.args,
-subprocess.CalledProcessError: Command '['torchrun', '--nnodes', '1']' returned non-zero exit status 1.
+subprocess.CalledProcessError: Command '['torchrun']' returned non-zero exit status 1.
 """
 CHAINED = """Traceback (most recent call last):
   File "datasets/builder.py", line 1, in _prepare

@@ -70,7 +70,12 @@ Force = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")]
 RewardModel = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Run of `train rm`.", show_default="the newest in saves"),
+    typer.Option(
+        *("--reward", "--reward-model"),
+        metavar="DIR",
+        help="Run of `train rm`.",
+        show_default="the newest in saves",
+    ),
 ]
 _WHAT = {
     "pt": "Continue pre-training on texts, packed into blocks.",
@@ -84,7 +89,7 @@ _EXAMPLES = {
     "pt": "train pt --dataset books --preset tutorial",
     "sft": "train sft --dataset huatuo_ifd --set learning_rate=1e-4",
     "rm": "train rm --dataset dpo_zh_fixed --model saves/huatuo_ifd_sft",
-    "ppo": "train ppo --model saves/huatuo_ifd_sft --reward-model saves/dpo_zh_fixed_rm",
+    "ppo": "train ppo --model saves/huatuo_ifd_sft --reward saves/dpo_zh_fixed_rm",
     "dpo": "train dpo --dataset dpo_zh_fixed --model saves/huatuo_ifd_sft",
     "kto": "train kto --dataset kto_en_demo_fixed --dry-run",
 }
