@@ -171,7 +171,9 @@ def _handle(how: object) -> _Handlers:
     if threading.current_thread() is not threading.main_thread():
         return {}
     ending = (*_ENDING, signal.SIGINT) if how is _ignore else _ENDING
-    return {each: signal.signal(each, how) for each in ending}  # type: ignore[arg-type]
+    # What is ignored stays so: it was started with nohup.
+    heard = [each for each in ending if signal.getsignal(each) is not signal.SIG_IGN]
+    return {each: signal.signal(each, how) for each in heard}  # type: ignore[arg-type]
 
 
 def _restore(handlers: _Handlers) -> None:
