@@ -127,7 +127,7 @@ def draw(rows: Rows, tokenizer: Any, name: str, count: int, seed: int) -> Drawn:
             usable[each.ids] = each
     found = list(usable.values())
     if len(found) < 2 * _LEAST:
-        told = ", ".join(f"{reason} {number:,}" for reason, number in reasons.items())
+        told = ", ".join(f"{reason} {number:,}" for reason, number in sorted(reasons.items()))
         raise DataError(
             f"{len(found)} of {len(rows):,} rows are good for calibration ({told or 'all'}), and "
             f"at least {2 * _LEAST} are needed; give a larger --dataset"
