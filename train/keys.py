@@ -8,8 +8,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from curate.backend.llamafactory import VERSION
 from curate.errors import UsageError, did_you_mean
-from train.recorded import Key, keys
+from train.recorded import Key, absent, keys
 
 # What people write, and what old recipes have; 0.9.5 refuses all of them.
 _NOW: Mapping[str, str] = {
@@ -60,11 +61,12 @@ _TRUE, _FALSE = ("true", "yes", "1", "on"), ("false", "no", "0", "off")
 _EMPTY = ("none", "null", "")
 
 
-def settings(pairs: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+def settings(pairs: Sequence[str], release: str = VERSION) -> tuple[dict[str, Any], list[str]]:
     """Read `key=value` pairs; the last of a key counts.
 
     Args:
         pairs: As typed after --set.
+        release: Of the LLaMA-Factory that the stage runs in.
 
     Returns:
         Key to value in the type that LLaMA-Factory wants; and what was translated, for people.
@@ -89,6 +91,11 @@ def settings(pairs: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         if name == "warmup_ratio":
             notes.append("warmup_ratio is deprecated: warmup_steps below 1 is a share of the steps")
             name = "warmup_steps"
+        if name in absent(release):
+            raise UsageError(
+                f"--set {name}: this stage runs in LLaMA-Factory {release}, which has no such key "
+                "yet; leave it out"
+            )
         found[name] = value(name, text.strip())
     return found, notes
 

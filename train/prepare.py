@@ -7,14 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from curate.backend.llamafactory import VERSION
 from curate.errors import CuratrainError, ModelError, UsageError, did_you_mean
 from train import datasets, earlier, keys, models, preflight, rewards, templates, verdict
+from train.backends import PPO_VERSION
 from train.hardware import Hardware, as_cpu, detect
 from train.measuring import measure
 from train.memory.preflight import Need
 from train.model import Model
 from train.plan import Dataset, Options, Plan, make
 from train.presets import PRESETS
+from train.record import read
 from train.schedule import steps_of
 
 AUTO = "auto"
@@ -76,7 +79,7 @@ def prepare(request: Request, say: Callable[[str], None]) -> Plan:
         >>> prepare(Request("sft", "huatuo_ifd"), print).steps
         30
     """
-    settings, notes = keys.settings(request.pairs)
+    settings, notes = keys.settings(request.pairs, _release(request.stage))
     _check_words(request)
     begun = earlier.find(request.output, request.stage, SAVES) if request.resume else None
     if begun is not None:
@@ -154,6 +157,10 @@ def _preset(request: Request, hardware: Hardware, say: Callable[[str], None]) ->
     return preset
 
 
+def _release(stage: str) -> str:
+    return PPO_VERSION if stage == "ppo" else VERSION
+
+
 def _check_words(request: Request) -> None:
     for option, given, allowed in (
         ("--preset", request.preset, (AUTO, *PRESETS)),
@@ -176,6 +183,7 @@ def _method(request: Request, settings: Mapping[str, Any]) -> str:
 
 def _model(name: str, given: str | None) -> tuple[Model, templates.Choice]:
     found = models.find(name)
+    given = given or _template_of_run(found)
     kind = models.kind_of(found.folder) if found.folder else _kind_by_name(name)
     choice = templates.choose(found.base or name, found.folder, kind, given)
     layers = models.layers_of(found.folder) if found.folder else None
@@ -183,6 +191,12 @@ def _model(name: str, given: str | None) -> tuple[Model, templates.Choice]:
         *(name, found.path, choice.name, found.folder, kind, layers, found.adapter, choice.why)
     )
     return model, choice
+
+
+def _template_of_run(found: models.Found) -> str | None:
+    """Return the template that an adapter was trained with: going on with another undoes that."""
+    record = read(found.adapter) if found.adapter is not None else None
+    return record.template if record is not None else None
 
 
 def _kind_by_name(name: str) -> str:

@@ -52,6 +52,16 @@ def template_of() -> Mapping[str, str]:
 
 
 @functools.cache
+def absent(release: str) -> frozenset[str]:
+    """Return the keys that an older release has not.
+
+    Args:
+        release: Of LLaMA-Factory; without differences where it is not written down.
+    """
+    return frozenset(_read()["absent"].get(release, ()))
+
+
+@functools.cache
 def _read() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(_FILE.read_text(encoding="utf-8"))
     return found

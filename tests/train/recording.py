@@ -6,12 +6,22 @@ import argparse
 import enum
 import importlib.metadata
 import json
+import subprocess
 import sys
 from typing import Any
 
+from curate.backend import environments
 from tests.conftest import ROOT
+from train import backends
+from train.backends import PPO_VERSION
 
 FILE = ROOT / "train" / "llamafactory.json"
+_NAMES = """
+import json
+from llamafactory.hparams.parser import _TRAIN_ARGS
+from transformers import HfArgumentParser
+print(json.dumps([each.dest for each in HfArgumentParser(_TRAIN_ARGS)._actions]))
+"""
 _KINDS = {int: "int", float: "float", str: "str", dict: "json"}
 
 
@@ -29,7 +39,18 @@ def recorded() -> dict[str, Any]:
         "keys": {each.dest: _described(each) for each in kept},
         "templates": {name: list(each.stop_words) for name, each in TEMPLATES.items()},
         "models": _models(),
+        "absent": {PPO_VERSION: _absent([each.dest for each in kept])},
     }
+
+
+def _absent(now: list[str]) -> list[str]:
+    """Return the keys that the release for ppo has not yet; what is recorded, where it is not."""
+    python = environments.python(backends.ppo())
+    if python is None:
+        found: list[str] = json.loads(FILE.read_text(encoding="utf-8"))["absent"][PPO_VERSION]
+        return found
+    told = subprocess.run([str(python), "-c", _NAMES], capture_output=True, text=True, check=True)
+    return sorted(set(now) - set(json.loads(told.stdout.splitlines()[-1])))
 
 
 def _described(action: argparse.Action) -> dict[str, Any]:
