@@ -111,13 +111,24 @@ def dedup(
     return recipe.dedup(rows, recipe.Params(**options), others, scores)
 
 
-def ifd(rows: Rows, **options: Any) -> Selection:
+def ifd(
+    rows: Rows,
+    output: str | Path = "data",
+    name: str | None = None,
+    saves: str | Path = "saves",
+    **options: Any,
+) -> Selection:
     """Score rows by IFD and choose the highest below 1.
 
     Args:
         rows: From read().
+        output: With `brief_experience=True`: folder where its rows are emitted, as
+            NAME_experience.
+        name: Of the data set; the first source's stem and `ifd` if not given.
+        saves: With `brief_experience=True`: folder of the model that is trained on them.
         **options: Fields of `curate.recipes.ifd.Params`: model, keep, form, template,
-            max_length, dtype, keep_above_one, seed, trust_remote_code.
+            max_length, dtype, keep_above_one, seed, trust_remote_code, brief_experience,
+            experience, train_set.
 
     Raises:
         UsageError: An option that is unknown or does not fit.
@@ -125,17 +136,22 @@ def ifd(rows: Rows, **options: Any) -> Selection:
     Example:
         >>> curate.ifd(curate.read("huatuo.json"), keep=500).nearest_misses(5)
     """
+    from pathlib import Path as Folder
+
+    from curate.data.emit import default_name
     from curate.errors import UsageError, did_you_mean
     from curate.recipes import ifd as recipe
+    from curate.recipes.initial_model import Place
 
     allowed = recipe.Params.__dataclass_fields__
     for option in options:
         if option not in allowed:
             raise UsageError(
                 f"ifd has no option {option!r}.{did_you_mean(option, allowed)} "
-                f"Allowed are {', '.join(allowed)}"
+                f"Allowed are output, name, saves, {', '.join(allowed)}"
             )
-    return recipe.ifd(rows, recipe.Params(**options))
+    called = name or default_name(Folder(rows.sources[0].name), recipe.NAME)
+    return recipe.ifd(rows, recipe.Params(**options), Place(Folder(output), called, Folder(saves)))
 
 
 def mix(domain: Any = (), general: Any = (), ratio: str = "1:5", **options: Any) -> Mixed:

@@ -26,7 +26,6 @@ from curate.commands.options import (
     inputs,
     read_inputs,
 )
-from curate.errors import UsageError
 
 
 def ifd(
@@ -59,8 +58,25 @@ def ifd(
         bool, typer.Option("--keep-above-one", help="Keep rows whose IFD is 1 or more, too.")
     ] = False,
     brief_experience: Annotated[
-        bool, typer.Option("--brief-experience", help="Comes with training.")
+        bool,
+        typer.Option(
+            "--brief-experience",
+            help="Train the model on a few rows first, then score with it; needs `train setup`.",
+        ),
     ] = False,
+    experience: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|CxN",
+            help="Rows of the brief experience: clusters x rows of each; auto: 100x10, fewer of "
+            "few rows.",
+        ),
+    ] = "auto",
+    train_set: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="For `train sft --set` of the brief experience."),
+    ] = None,
+    saves: Annotated[Path, typer.Option(help="Folder of the trained model.")] = Path("saves"),
     with_control: WithControl = False,
     format: Format = None,  # noqa: A002 - the option's name
     fill: Fill = None,
@@ -79,23 +95,25 @@ def ifd(
     follow; rows at or above 1, where the instruction does not help at all, are left out.
 
     Example: curate ifd --input huatuo.json --keep 10%
+    With the paper's first stage: curate ifd --input huatuo.json --brief-experience
     """
     from curate.data.emit import default_name
     from curate.models.quiet import set_verbose
     from curate.recipes import ifd as recipe
+    from curate.recipes.brief_experience import check_experience
+    from curate.recipes.initial_model import Place
 
     set_verbose(verbose)
     paths = inputs(input, more)
-    if brief_experience:
-        raise UsageError(
-            "--brief-experience trains a model in between and comes with training; without it "
-            "rows are scored by --model as it is, which is what Superfiltering does"
-        )
     params = recipe.Params(
-        model, keep, form, template, max_length, dtype, keep_above_one, seed, trust_remote_code
+        *(model, keep, form, template, max_length, dtype, keep_above_one, seed, trust_remote_code),
+        *(brief_experience, experience, tuple(train_set or ())),
     )
     called = name or default_name(paths[0], recipe.NAME)
     check_targets(output, called, recipe.NAME, overwrite, with_control)
+    place = Place(output, called, saves, overwrite)
+    if brief_experience:
+        check_experience(place)
     rows = read_inputs(input, more, format, fill)
-    found = recipe.ifd(rows, params)
+    found = recipe.ifd(rows, params, place)
     emit_and_show(found, output, called, overwrite, show, as_json, with_control)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.console import progress
 from curate.data.cache import cache_dir
+from curate.data.emit import default_name
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
 from curate.errors import UsageError, did_you_mean
 from curate.models.resolve import ModelFiles
-from curate.recipes.scoring import about_language, language_model
+from curate.recipes.brief_experience import Params as ExperienceParams
+from curate.recipes.brief_experience import gain_experience, parse_experience
+from curate.recipes.initial_model import Place
+from curate.recipes.scoring import about_language, called, language_model, refuse_pairs_and_texts
 from curate.scorers import ifd as scorer
 from curate.scorers.contract import Scores
 from curate.selection import Selection
@@ -40,6 +45,9 @@ class Params:
         keep_above_one: Let rows be chosen whose instruction did not help.
         seed: IFD draws nothing; kept so that every manifest has one.
         trust_remote_code: Run Python files that come with the model.
+        brief_experience: Train the model on a few rows first (Cherry_LLM's first stage).
+        experience: `auto`, or clusters x rows of each, such as `100x10`.
+        train_set: `KEY=VALUE` for `train sft --set`.
     """
 
     model: str = "smollm2"
@@ -51,6 +59,9 @@ class Params:
     keep_above_one: bool = False
     seed: int = 0
     trust_remote_code: bool = False
+    brief_experience: bool = False
+    experience: str = "auto"
+    train_set: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no data could make right."""
@@ -59,9 +70,22 @@ class Params:
         if self.form not in FORMS:
             hint = did_you_mean(self.form, FORMS)
             raise UsageError(f"--form {self.form}: allowed are {', '.join(FORMS)}.{hint}")
+        self.gained()
+        if (self.train_set or self.experience != "auto") and not self.brief_experience:
+            given = "--train-set" if self.train_set else "--experience"
+            raise UsageError(f"{given} belongs to --brief-experience; give both, or neither")
+
+    def gained(self) -> ExperienceParams:
+        """Return what the brief experience is asked for."""
+        clusters, per_cluster = parse_experience(self.experience)
+        return ExperienceParams(
+            *(self.model, self.dtype, self.max_length, clusters, per_cluster, self.seed),
+            settings=tuple(self.train_set),
+            trust_remote_code=self.trust_remote_code,
+        )
 
 
-def ifd(rows: Rows, params: Params) -> Selection:
+def ifd(rows: Rows, params: Params, place: Place | None = None) -> Selection:
     """Score rows by IFD and choose the highest below 1.
 
     IFD = mean NLL(response | prompt) / mean NLL(response), nats a token over the same response
@@ -71,25 +95,38 @@ def ifd(rows: Rows, params: Params) -> Selection:
     Args:
         rows: Instruction data; not preference pairs.
         params: Model, form, budget.
+        place: Where the rows and the model of the brief experience go.
 
     Raises:
         UsageError: A parameter that does not fit, or rows of another kind.
         ModelError: The model is not to be had.
+        OutputError: The training of the brief experience failed.
 
     Example:
         >>> cherry = ifd(curate.read("huatuo.json"), Params(keep="10%"))
     """
     started = time.monotonic()
     wanted = budget(params.keep, len(rows))
-    found = scored_by(rows, params)
+    refuse_pairs_and_texts(rows, "IFD")
+    gained = None
+    if params.brief_experience:
+        gained = gain_experience(rows, params.gained(), place or _place(rows))
+    scorer_model = str(gained.trained.folder) if gained else params.model
+    found = scored_by(rows, replace(params, model=scorer_model))
     scores, model = found.scores, found.model
     column = f"ifd_{params.form}"
     choice = choose(scores.status, scores.values(column), rows.ids, wanted, params.keep_above_one)
-    notes = (*found.notes, *_about_rows(rows, choice, wanted))
+    notes = (*(gained.notes if gained else ()), *found.notes, *_about_rows(rows, choice, wanted))
     seconds = time.monotonic() - started
     # The directory of a model is this machine's business; its fingerprint says what it is.
-    used = replace(params, model=found.files.name, keep=params.keep or DEFAULT)
-    return Selection(NAME, used, rows, scores, choice, column, model, notes, seconds)
+    name = called(params.model) if gained else found.files.name
+    used = replace(params, model=name, keep=params.keep or DEFAULT)
+    details = gained.details if gained else {}
+    return Selection(NAME, used, rows, scores, choice, column, model, notes, seconds, details)
+
+
+def _place(rows: Rows) -> Place:
+    return Place(name=default_name(Path(rows.sources[0].name), NAME))
 
 
 @dataclass(frozen=True)
@@ -120,16 +157,7 @@ def scored_by(rows: Rows, params: Params) -> Found:
         UsageError: A parameter that does not fit, or rows of another kind.
         ModelError: The model is not to be had.
     """
-    if rows.shape.ranking:
-        raise UsageError(
-            "these rows are preference pairs (chosen and rejected); IFD scores one response to a "
-            "prompt. Give instruction data"
-        )
-    if rows.shape.kind == "pretraining":
-        raise UsageError(
-            "these rows are texts for pre-training, without prompt and response; IFD scores a "
-            "response to a prompt. Give instruction data"
-        )
+    refuse_pairs_and_texts(rows, "IFD")
     model, files = language_model(params.model, params.dtype, params.trust_remote_code)
     engine = LocalEngine(cache_dir() / "journals", progress())
     scoring = scorer.IFDParams(params.template, params.max_length)

@@ -33,6 +33,23 @@ _DONE = "done"
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where what is made on the way goes, and under which name.
+
+    Attributes:
+        output: Folder of data sets.
+        name: Of the data set that the recipe makes; what it trains on is named after it.
+        saves: Folder of trained models.
+        overwrite: Replace a data set to train on that another recipe made.
+    """
+
+    output: Path = Path("data")
+    name: str = "rows"
+    saves: Path = Path("saves")
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
 class Request:
     """What is to be trained.
 

@@ -1,0 +1,295 @@
+"""IFD's brief experience: one epoch on few rows of many kinds, before the model scores.
+
+Source: arXiv 2308.12032, section 3.1: k-means into 100 clusters over the mean last hidden state of
+every instruction, 10 rows of each from the middle of its perplexities, one epoch. Deviations: what
+is trained is `train sft`'s adapter and not all weights; few rows make fewer clusters; and see
+`curate.scorers.instruction` and `curate.selectors.middle_band`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from curate.console import progress, say
+from curate.data.cache import cache_dir
+from curate.data.emit import check_target
+from curate.data.manifest import read_manifest, sha256_of
+from curate.data.rows import Rows
+from curate.engine.local import LocalEngine
+from curate.errors import DataError, UsageError
+from curate.models.adapter import adapter_fingerprint, base_of, is_adapter
+from curate.models.architecture import hidden_width
+from curate.models.resolve import ModelFiles, fingerprint
+from curate.recipes import initial_model
+from curate.recipes.initial_model import Place, Trained
+from curate.recipes.scoring import language_model
+from curate.scorers.contract import Scores
+from curate.scorers.instruction import Instructions, read_instructions
+from curate.selection import Selection, emit
+from curate.selectors import middle_band
+from curate.selectors.choice import scored
+from curate.selectors.clusters import Params as ClusterParams
+from curate.selectors.clusters import clusters
+
+NAME = "experience"
+ENDING = f"_{NAME}"
+CLUSTERS = 100
+PER_CLUSTER = 10
+# Of a cluster of 50 rows, 25 lie in the middle band: enough to draw 10 that differ.
+_ROWS_A_CLUSTER = 50
+_ITERATIONS = 25
+# What a manifest has besides what was chosen; it differs from run to run, or from release to
+# release, and the rows are the same.
+_PASSING = ("wall_seconds", "versions", "output", "columns_as_text")
+
+
+@dataclass(frozen=True)
+class Params:
+    """What is trained on which rows.
+
+    Attributes:
+        model: That gains the experience, and scores afterwards.
+        dtype: It reads instructions in.
+        max_length: Tokens of an instruction that are read.
+        clusters: k; None is 100, but one for 50 rows where there are fewer than 5,000.
+        per_cluster: Rows of each.
+        seed: Of k-means.
+        settings: `key=value` for `train sft --set`.
+        trust_remote_code: Run Python files that come with the model.
+    """
+
+    model: str = "smollm2"
+    dtype: str = "auto"
+    max_length: int = 1024
+    clusters: int | None = None
+    per_cluster: int = PER_CLUSTER
+    seed: int = 0
+    settings: tuple[str, ...] = ()
+    trust_remote_code: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no data could make right."""
+        for each in self.settings:
+            if "=" not in each.strip("="):
+                raise UsageError(f"--train-set {each}: allowed is KEY=VALUE, as train sft --set")
+
+
+@dataclass(frozen=True)
+class Experience:
+    """A model that has had it.
+
+    Attributes:
+        trained: The run; its folder is what scores.
+        details: What the manifest says of the stages.
+        notes: What a user should be told, a sentence each.
+    """
+
+    trained: Trained
+    details: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def parse_experience(text: str) -> tuple[int | None, int]:
+    """Return clusters and rows of each.
+
+    Args:
+        text: `auto`, or such as `100x10`.
+
+    Raises:
+        UsageError: Neither.
+
+    Example:
+        >>> parse_experience("100x10")
+        (100, 10)
+    """
+    if text == "auto":
+        return None, PER_CLUSTER
+    first, _, second = text.lower().partition("x")
+    if first.isdecimal() and second.isdecimal() and int(first) and int(second):
+        return int(first), int(second)
+    raise UsageError(
+        f"--experience {text}: allowed are auto, or clusters x rows of each such as 100x10"
+    )
+
+
+def default_clusters(rows: int) -> int:
+    """Return the paper's 100, but one for 50 rows where there are fewer than 5,000.
+
+    Args:
+        rows: n.
+
+    Example:
+        >>> default_clusters(52_002), default_clusters(200), default_clusters(7)
+        (100, 4, 1)
+    """
+    return min(CLUSTERS, max(1, rows // _ROWS_A_CLUSTER))
+
+
+def check_experience(place: Place) -> None:
+    """Refuse what could not be trained or written, before hours are spent on scores.
+
+    Args:
+        place: Where the data set NAME_experience goes.
+
+    Raises:
+        UsageError: LLaMA-Factory is not here, or the name cannot be one.
+        OutputError: The folder cannot be written, or the name is another recipe's.
+    """
+    try:
+        initial_model.check_trainer()
+    except UsageError as error:
+        raise UsageError(
+            f"--brief-experience trains a model: {error}. Without it rows are scored by the model "
+            "as it is, which is what Superfiltering does"
+        ) from error
+    check_target(place.output, place.name + ENDING, NAME, place.overwrite)
+
+
+def gain_experience(rows: Rows, params: Params, place: Place) -> Experience:
+    """Choose rows, emit them, train on them; what an earlier run has done is found, not done.
+
+    Args:
+        rows: Instruction data.
+        params: Model, numbers, settings.
+        place: Where the data set NAME_experience and the model go.
+
+    Raises:
+        UsageError: LLaMA-Factory is not here.
+        DataError: No row can be trained on.
+        OutputError: The data set cannot be written, or the training failed.
+    """
+    check_experience(place)
+    selection, files = choose(rows, params)
+    name = place.name + ENDING
+    counts = selection.summary()
+    told = _emit(selection, place, name)
+    say(f"experience: {counts.kept:,} of {counts.read:,} rows, data set '{name}' ({told})")
+    request = initial_model.Request(
+        *(name, place.output, params.model, _fingerprint(files)),
+        settings=params.settings,
+        saves=place.saves,
+    )
+    trained = initial_model.train_on(request)
+    chosen = {"dataset": name, **asdict(counts), **selection.details["clusters"]}
+    details = {"experience": chosen, "initial_model": trained.as_dict()}
+    return Experience(trained, details, _notes(selection, trained, params))
+
+
+def choose(rows: Rows, params: Params) -> tuple[Selection, ModelFiles]:
+    """Return the rows to train on, and the files of the model that read them.
+
+    Args:
+        rows: Instruction data.
+        params: Model and numbers.
+
+    Raises:
+        ModelError: The model is not to be had.
+    """
+    started = time.monotonic()
+    model, files = language_model(params.model, params.dtype, params.trust_remote_code)
+    base = base_of(files) if is_adapter(files.folder) else files
+    config = json.loads((base.folder / "config.json").read_text(encoding="utf-8"))
+    say(f"reading {len(rows):,} instructions with {files.name}")
+    engine = LocalEngine(cache_dir() / "journals", progress())
+    longest = min(params.max_length, model.max_positions)
+    width, scratch = hidden_width(config), cache_dir() / "scratch"
+    found = read_instructions(rows, longest, model, width, engine, scratch)
+    made = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
+    return _drawn(rows, params, found, made, started), files
+
+
+def _drawn(
+    rows: Rows, params: Params, found: Instructions, model: dict[str, str], started: float
+) -> Selection:
+    """Return the rows of the middle band of every cluster."""
+    choice = scored(found.status).without(_silent(rows), "empty_response")
+    usable = int(choice.kept.sum())
+    if not usable:
+        counts = ", ".join(f"{n:,} {reason}" for reason, n in choice.counts().items())
+        raise DataError(f"no row can be trained on: {counts}. Give rows with prompt and response")
+    wanted = default_clusters(usable) if params.clusters is None else params.clusters
+    vectors = np.where(choice.kept[:, None], found.states, np.nan).astype(np.float32)
+    grouped = clusters(vectors, rows.ids, ClusterParams(wanted, 1.0, _ITERATIONS, params.seed))
+    with np.errstate(over="ignore"):
+        perplexity = np.exp(found.nll)
+    band = middle_band.Params(params.per_cluster)
+    choice = middle_band.select(choice, perplexity, grouped.labels, rows.ids, band)
+    columns = {
+        "instruction_ppl": pa.array(perplexity),
+        "cluster": pa.array(grouped.labels, mask=grouped.labels < 0),
+    }
+    used = {"asked_for": params.clusters, "clusters": len(grouped.sizes)}
+    return Selection(
+        NAME,
+        params,
+        rows,
+        Scores(found.status, columns),
+        choice,
+        "instruction_ppl",
+        model,
+        tuple(filter(None, [grouped.note])),
+        time.monotonic() - started,
+        {"clusters": {**used, "per_cluster": params.per_cluster}},
+    )
+
+
+def _silent(rows: Rows) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    characters = rows.table.column("response_characters").to_numpy()
+    silent: np.ndarray[Any, np.dtype[np.bool_]] = characters == 0
+    return silent
+
+
+def _emit(selection: Selection, place: Place, name: str) -> str:
+    """Write the rows to train on, unless they lie there as an earlier run has written them."""
+    there = read_manifest(place.output / f"{name}.manifest.json") or {}
+    same = _lasting(there) == _lasting(json.loads(json.dumps(selection.manifest())))
+    if same and isinstance(output := there.get("output"), dict):
+        data = place.output / str(output.get("file"))
+        if data.is_file() and sha256_of(data) == output.get("sha256"):
+            return "from an earlier run"
+    emit(selection, place.output, name, place.overwrite)
+    return "written"
+
+
+def _lasting(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in manifest.items() if key not in _PASSING}
+
+
+def _fingerprint(files: ModelFiles) -> str:
+    if not is_adapter(files.folder):
+        return fingerprint(files.folder)
+    parts = fingerprint(base_of(files).folder) + adapter_fingerprint(files.folder)
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
+def _notes(selection: Selection, trained: Trained, params: Params) -> tuple[str, ...]:
+    counts, made = selection.summary(), selection.details["clusters"]
+    notes = [
+        f"brief experience: {counts.kept:,} of {counts.read:,} rows ({made['clusters']:,} clusters "
+        f"x {params.per_cluster:,} from the middle of their perplexities) in "
+        f"{trained.run.get('steps', '?')} steps{_loss(trained)}; the model is kept in "
+        f"{trained.folder}{' and was found there' if trained.found else ''}"
+    ]
+    if params.clusters is None and made["clusters"] < CLUSTERS:
+        notes.append(
+            f"the published numbers are {CLUSTERS} x {PER_CLUSTER} of 52,002 rows; few rows make "
+            f"fewer clusters (one for {_ROWS_A_CLUSTER} rows), --experience {CLUSTERS}x"
+            f"{PER_CLUSTER} asks for them"
+        )
+    return (*notes, *selection.notes)
+
+
+def _loss(trained: Trained) -> str:
+    told = trained.run.get("loss")
+    first, last = (told.get(key) if isinstance(told, dict) else None for key in ("first", "last"))
+    if not isinstance(first, int | float) or not isinstance(last, int | float):
+        return ""
+    return f", loss {first:.3f} to {last:.3f}"
