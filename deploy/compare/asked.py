@@ -9,6 +9,7 @@ from curate.errors import CuratrainError, UsageError
 from deploy.compare.held_out import held_out, marked, read_sources
 from deploy.compare.prompts import Prompts, limited, prompts_of, read_rows
 from deploy.compare.trained import TrainedOn, read_run, trained_on
+from deploy.compare.validation import validation_part
 
 
 def asked(
@@ -51,8 +52,29 @@ def asked(
             "that the model was not trained on"
         )
     trained = _data_set(dataset, dataset_dir, run)
-    rows = read_rows(prompts) if prompts is not None else read_sources(trained)
-    return limited(held_out(rows, trained), limit, seed), notes
+    if prompts is not None:
+        return limited(held_out([read_rows(prompts)], trained), limit, seed), notes
+    found, why = _without_prompts(trained, Path(models[1]).expanduser(), run)
+    return limited(found, limit, seed), [*notes, *why]
+
+
+def _without_prompts(
+    trained: TrainedOn, folder: Path, run: dict[str, Any] | None
+) -> tuple[Prompts, list[str]]:
+    """Return rows that the data set left out; if there are none, the run's validation part."""
+    try:
+        return held_out(read_sources(trained), trained), []
+    except CuratrainError as error:
+        if run is None or run.get("dataset", {}).get("name") != trained.name:
+            raise
+        try:
+            found = validation_part(folder, run, trained.folder)
+        except CuratrainError as other:
+            raise type(error)(f"{error}. Nor is there a validation part: {other}") from other
+    return found, [
+        f"these are rows of the validation part of {folder}, which were not trained on, but by "
+        "whose loss a checkpoint may have been chosen"
+    ]
 
 
 def _notes_of(run: dict[str, Any] | None, base: str, tuned: str) -> list[str]:

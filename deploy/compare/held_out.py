@@ -6,6 +6,8 @@ trained on. Rows that say nearly the same are not found: `curate dedup --against
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,28 +17,35 @@ from curate.data.read import read
 from curate.data.rows import Rows
 from curate.errors import DataError, UsageError
 from deploy.compare.prompts import Prompts, prompts_of
-from deploy.compare.trained import TrainedOn
+from deploy.compare.trained import SourceFile, TrainedOn
 
 
-def held_out(rows: Rows, trained: TrainedOn) -> Prompts:
+def held_out(files: Sequence[Rows], trained: TrainedOn) -> Prompts:
     """Return the prompts of the rows that are not in the data set; the others are counted.
 
     Args:
-        rows: That the data set was chosen from, or any others.
+        files: Rows that the data set was chosen from, or any others.
         trained: The data set.
 
     Raises:
         DataError: All rows are in it.
     """
-    keep = [row.position for row in rows if not trained.has(row, int(rows.hashes[row.position]))]
-    if not keep:
+    found = [_of_one(rows, trained) for rows in files]
+    read, prompts = sum(each.read for each in found), [p for each in found for p in each.prompts]
+    left_out = sum((Counter(each.left_out) for each in found), Counter[str]())
+    sources = {name: sha256 for each in found for name, sha256 in each.sources.items()}
+    if left_out["trained_on"] == read:
         raise DataError(
-            f"all {len(rows):,} rows of {', '.join(each.name for each in rows.sources)} are in the "
-            f"data set '{trained.name}': none is held out. Give other prompts with --prompts"
+            f"all {read:,} rows of {', '.join(sources)} are in the data set '{trained.name}': none "
+            "is held out. Give other prompts with --prompts"
         )
+    return Prompts(tuple(prompts), read, dict(sorted(left_out.items())), sources)
+
+
+def _of_one(rows: Rows, trained: TrainedOn) -> Prompts:
+    keep = [row.position for row in rows if not trained.has(row, int(rows.hashes[row.position]))]
     found = prompts_of(rows, keep)
-    asked = tuple(replace(each, trained_on=False) for each in found.prompts)
-    return replace(found, prompts=asked)
+    return replace(found, prompts=tuple(replace(each, trained_on=False) for each in found.prompts))
 
 
 def marked(rows: Rows, prompts: Prompts, trained: TrainedOn | None) -> Prompts:
@@ -57,8 +66,8 @@ def marked(rows: Rows, prompts: Prompts, trained: TrainedOn | None) -> Prompts:
     return replace(prompts, prompts=asked)
 
 
-def source_files(trained: TrainedOn) -> list[Path]:
-    """Return the files that a data set was chosen from, each known again by its sha256.
+def read_sources(trained: TrainedOn) -> list[Rows]:
+    """Read the files that a data set was chosen from, each known again by its sha256.
 
     They are looked for here, beside the data set, and among the samples.
 
@@ -73,28 +82,18 @@ def source_files(trained: TrainedOn) -> list[Path]:
             f"--dataset {trained.name}: its manifest does not say what its rows were chosen from, "
             "so no row can be proven to be held out; give prompts with --prompts F"
         )
-    return [_found(name, sha256, trained) for name, sha256 in trained.sources.items()]
+    found = [(_found(each, trained), each) for each in trained.sources]
+    return [read(path, each.format or None, each.fill) for path, each in found]
 
 
-def _found(name: str, sha256: str, trained: TrainedOn) -> Path:
-    for folder in (Path(), trained.folder, trained.folder.parent, bundled_folder() / "samples"):
-        path = folder / name
-        if path.is_file() and sha256_of(path) == sha256:
+def _found(source: SourceFile, trained: TrainedOn) -> Path:
+    folders = (Path(), trained.folder, trained.folder.parent, bundled_folder() / "samples")
+    for folder in folders:
+        path = folder / source.name
+        if path.is_file() and sha256_of(path) == source.sha256:
             return path
     raise UsageError(
-        f"--dataset {trained.name}: its rows were chosen from {name} (sha256 {sha256[:12]}…), "
-        f"which is neither here nor in {trained.folder}; give it with --prompts, and the rows of "
-        "it that are not in the data set are asked"
+        f"--dataset {trained.name}: its rows were chosen from {source.name} (sha256 "
+        f"{source.sha256[:12]}…), which is neither here nor in {trained.folder}; give it with "
+        "--prompts, and the rows of it that are not in the data set are asked"
     )
-
-
-def read_sources(trained: TrainedOn) -> Rows:
-    """Read the files that a data set was chosen from.
-
-    Args:
-        trained: The data set.
-
-    Raises:
-        UsageError: See source_files().
-    """
-    return read(source_files(trained))

@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from curate.data.manifest import read_manifest, sha256_of
 from curate.data.read import read
 from curate.data.registry import FILE, read_registry
-from curate.data.rows import Row, Rows
+from curate.data.rows import Row
 from curate.errors import DataError, UsageError, did_you_mean
 
 RUN = "run.json"
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that rows were chosen from, as a manifest has it.
+
+    Attributes:
+        name: Without its folder.
+        sha256: Of its bytes.
+        format: Reader of its rows.
+        fill: Placeholder to the text that was put there.
+    """
+
+    name: str
+    sha256: str
+    format: str = ""
+    fill: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -27,14 +44,16 @@ class TrainedOn:
         folder: Of dataset_info.json.
         hashes: Content hashes of its rows.
         asked: Digests of every prompt in it, see digests().
-        sources: The files that its rows were chosen from, name to sha256; empty if not known.
+        sources: The files that its rows were chosen from; empty if not known.
+        rows: How many it has.
     """
 
     name: str
     folder: Path
     hashes: frozenset[int]
     asked: frozenset[bytes]
-    sources: dict[str, str]
+    sources: tuple[SourceFile, ...] = ()
+    rows: int = 0
 
     def has(self, row: Row, content: int) -> bool:
         """Tell whether a row, or another with its prompt, is in the data set.
@@ -67,21 +86,17 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     return found
 
 
-def trained_on(name: str, folder: Path, sha256: str | None = None) -> TrainedOn:
-    """Read a data set that a model was trained on.
+def data_file(name: str, folder: Path, sha256: str | None = None) -> Path:
+    """Return the file of a data set that a model was trained on.
 
     Args:
         name: In dataset_info.json.
         folder: Of dataset_info.json.
-        sha256: What its data file was when the model was trained, where that is known.
+        sha256: What the file was when the model was trained, where that is known.
 
     Raises:
         UsageError: There is no such data set.
         DataError: Its file is gone, or has changed since the training.
-
-    Example:
-        >>> trained_on("huatuo_ifd", Path("data")).sources
-        {'huatuo.json': 'bf768501…'}
     """
     entries = read_registry(folder)
     entry = entries.get(name)
@@ -99,23 +114,48 @@ def trained_on(name: str, folder: Path, sha256: str | None = None) -> TrainedOn:
             f"data set '{name}': {path.name} is not what the model was trained on, it has changed "
             "since then; what was held out cannot be proven. Give prompts with --prompts"
         )
-    rows = read(path)
+    return path
+
+
+def trained_on(name: str, folder: Path, sha256: str | None = None) -> TrainedOn:
+    """Read a data set that a model was trained on.
+
+    Args:
+        name: In dataset_info.json.
+        folder: Of dataset_info.json.
+        sha256: See data_file().
+
+    Raises:
+        UsageError: There is no such data set.
+        DataError: Its file is gone, or has changed since the training.
+
+    Example:
+        >>> trained_on("huatuo_ifd", Path("data")).sources[0].name
+        'huatuo.json'
+    """
+    rows = read(data_file(name, folder, sha256))
     manifest = read_manifest(folder / f"{name}.manifest.json") or {}
-    return TrainedOn(name, folder, frozenset(rows.hashes.tolist()), _asked(rows), _from(manifest))
+    hashes = frozenset(rows.hashes.tolist())
+    return TrainedOn(name, folder, hashes, _asked(rows), _sources(manifest), len(rows))
 
 
-def _from(manifest: dict[str, Any]) -> dict[str, str]:
-    listed = manifest.get("sources")
-    if not isinstance(listed, list):
-        return {}
-    return {
-        str(each["name"]): str(each["sha256"])
-        for each in listed
-        if isinstance(each, dict) and "name" in each and "sha256" in each
-    }
+def _sources(manifest: dict[str, Any]) -> tuple[SourceFile, ...]:
+    """Return the files that a manifest names; none if one of them cannot be read as such."""
+    try:
+        return tuple(
+            SourceFile(
+                str(each["name"]),
+                str(each["sha256"]),
+                str(each.get("format", "")),
+                dict(each.get("fill") or {}),
+            )
+            for each in manifest.get("sources") or ()
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return ()
 
 
-def _asked(rows: Rows) -> frozenset[bytes]:
+def _asked(rows: Iterable[Row]) -> frozenset[bytes]:
     return frozenset(each for row in rows for each in digests(row))
 
 
