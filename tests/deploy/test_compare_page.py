@@ -20,7 +20,7 @@ from deploy.compare.marked_text import differences, escaped, paragraph
 from deploy.compare.page import page
 from deploy.compare.written import default_name, write
 from tests.conftest import SAMPLE
-from tests.deploy.comparing import FakeJudge, ModelError, compared
+from tests.deploy.comparing import FakeJudge, compared
 
 EVIL = (
     "</script></p></article><img src=x onerror=\"document.title='hacked'\">"

@@ -1,0 +1,196 @@
+"""Rows are called held out when that is proven, and not otherwise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from curate.data.manifest import sha256_of
+from curate.errors import DataError, UsageError
+from deploy.compare.validation import places
+from tests.deploy.datasets import alpaca, ask, emitted, questions, run, write
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_rows_of_the_source_that_were_not_chosen_are_held_out():
+    emitted(range(6), alpaca(*range(10)))
+    run()
+    found, notes = ask()
+    assert questions(found) == [6, 7, 8, 9]
+    assert {each.trained_on for each in found.prompts} == {False}
+    assert (found.read, found.left_out, notes) == (10, {"trained_on": 6}, [])
+    assert ask(dataset="chosen", tuned="somewhere")[0] == found
+    assert ask("source.json", "chosen", "somewhere")[0] == found
+
+
+def test_the_same_prompt_with_another_answer_or_in_another_shape_is_not_held_out():
+    emitted(range(6), alpaca(*range(10)))
+    others = alpaca(5, 6, answer="别的")
+    others[0]["instruction"] = " 问题5？\n"
+    write("others.json", others)
+    assert questions(ask("others.json", "chosen", "x")[0]) == [6]
+    said = [{"from": "human", "value": "问题4？"}, {"from": "gpt", "value": "别的"}]
+    new = [{"from": "human", "value": "问题7？"}, {"from": "gpt", "value": "别的"}]
+    write("shared.json", [{"conversations": said}, {"conversations": new}])
+    assert questions(ask("shared.json", "chosen", "x")[0]) == [7]
+
+
+def test_a_turn_in_the_middle_of_a_trained_dialogue_was_trained_on():
+    dialogue = [
+        *({"from": "human", "value": "问题1？"}, {"from": "gpt", "value": "答"}),
+        *({"from": "human", "value": "然后？"}, {"from": "gpt", "value": "答"}),
+    ]
+    write("data/d.json", [{"conversations": dialogue}])
+    write("data/dataset_info.json", {"d": {"file_name": "d.json", "formatting": "sharegpt"}})
+    write("others.json", alpaca(1, 2, answer="别的"))
+    assert questions(ask("others.json", "d", "x")[0]) == [2]
+
+
+def test_given_prompts_are_all_asked_and_told_apart():
+    emitted(range(6), alpaca(*range(10)))
+    run()
+    found, notes = ask("source.json")
+    assert [each.trained_on for each in found.prompts] == [True] * 6 + [False] * 4
+    assert notes == []
+    unknown, _ = ask("source.json", tuned="somewhere")
+    assert {each.trained_on for each in unknown.prompts} == {None}
+
+
+def test_what_cannot_be_proven_is_not_called_held_out():
+    emitted(range(6), alpaca(*range(10)))
+    run()
+    with Path("data/chosen.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(alpaca(8)[0], ensure_ascii=False) + "\n")
+    with pytest.raises(DataError, match="chosen.jsonl is not what the model was trained on"):
+        ask()
+    found, notes = ask("source.json")
+    assert {each.trained_on for each in found.prompts} == {None}
+    assert "cannot be told: data set 'chosen'" in notes[0]
+
+
+def test_a_source_that_is_gone_or_another_is_asked_for():
+    emitted(range(6), alpaca(*range(10)))
+    run()
+    write("source.json", alpaca(*range(11)))
+    with pytest.raises(UsageError, match=r"from source.json \(sha256 .* give it with --prompts"):
+        ask()
+    assert questions(ask("source.json", "chosen")[0]) == [6, 7, 8, 9, 10]
+    Path("data/chosen.manifest.json").unlink()
+    with pytest.raises(UsageError, match="no row can be proven to be held out"):
+        ask()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"tuned": "x"}, UsageError, "nothing to ask: give --prompts FILE, or --dataset NAME"),
+        ({"dataset": "chosne", "tuned": "x"}, UsageError, "not in data.* Did you mean 'chosen'"),
+        (
+            {"dataset": "x", "tuned": "x", "dataset_dir": "."},
+            UsageError,
+            "is no dataset_info",
+        ),
+        ({"dataset": "other"}, UsageError, "was trained on 'chosen'"),
+        ({"prompts": "few.json", "dataset": "chosen"}, DataError, "all 2 rows of few.json are in"),
+        ({"prompts": "no.json"}, DataError, "no file 'no.json'"),
+    ],
+)
+def test_wrong_questions(arguments, error, message):
+    emitted(range(6), alpaca(*range(10)))
+    run()
+    write("few.json", alpaca(1, 2))
+    with pytest.raises(error, match=message):
+        ask(**arguments)
+
+
+def test_a_run_that_is_not_done_or_of_another_base_is_told():
+    emitted(range(6), alpaca(*range(10)))
+    run(state="stopped")
+    _, notes = ask(base="other")
+    assert "is not done but 'stopped'" in notes[0]
+    assert "trained from 'smollm2', and --base is 'other'" in notes[1]
+    Path("saves/r/run.json").write_text("{")
+    with pytest.raises(DataError, match=r"run.json cannot be read"):
+        ask()
+
+
+def test_sources_of_several_shapes_are_read_as_they_were():
+    emitted(range(2), alpaca(*range(4)))
+    greeting = [{"from": "human", "value": "你好{{name}}"}, {"from": "gpt", "value": "您好"}]
+    write("talks.json", [{"conversations": greeting}])
+    # The data set has the greeting with the name put in: as it stands in the file it is another.
+    filled = {"instruction": "你好小医", "input": "", "output": "您好"}
+    with Path("data/chosen.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(filled, ensure_ascii=False) + "\n")
+    sources = [
+        {"name": "source.json", "sha256": sha256_of(Path("source.json")), "fill": {}},
+        {
+            "name": "talks.json",
+            "sha256": sha256_of(Path("talks.json")),
+            "format": "sharegpt",
+            "fill": {"name": "小医"},
+        },
+    ]
+    write("data/chosen.manifest.json", {"sources": sources})
+    found, _ = ask(dataset="chosen", tuned="x")
+    assert questions(found) == [2, 3]
+    assert (found.read, found.left_out) == (5, {"trained_on": 3})
+
+
+# The validation part of a run
+
+
+@pytest.mark.parametrize(("rows", "share", "seed"), [(10, 0.2, 0), (103, 0.1, 42), (50, 7, 3)])
+def test_the_validation_part_is_the_one_that_datasets_draws(rows, share, seed):
+    from datasets import Dataset
+
+    whole = Dataset.from_dict({"at": list(range(rows))})
+    part = whole.train_test_split(test_size=share, seed=seed)["test"]
+    assert places(rows, share, seed).tolist() == sorted(part["at"])
+
+
+def validated(config: str) -> None:
+    emitted(range(10), alpaca(*range(10)))
+    Path("saves/r").mkdir(parents=True)
+    Path("saves/r/train.yaml").write_text(config, encoding="utf-8")
+    run(config_sha256=sha256_of(Path("saves/r/train.yaml")))
+
+
+def test_rows_of_the_validation_part_are_asked_where_no_row_was_left_out():
+    validated("val_size: 0.2\nseed: 0\nmax_samples: 20000\n")
+    found, notes = ask()
+    assert questions(found) == [4, 6] == places(10, 0.2, 0).tolist()
+    assert {each.trained_on for each in found.prompts} == {False}
+    assert "by whose loss a checkpoint may have been chosen" in notes[0]
+
+
+def test_a_row_of_the_validation_part_that_is_in_the_training_part_too_is_not_asked():
+    rows = [*alpaca(*range(10))]
+    rows[6] = {**rows[5], "output": "别的"}
+    emitted(range(10), rows)
+    Path("saves/r").mkdir(parents=True)
+    Path("saves/r/train.yaml").write_text("val_size: 0.2\nseed: 0\n", encoding="utf-8")
+    run(config_sha256=sha256_of(Path("saves/r/train.yaml")))
+    assert questions(ask()[0]) == [4]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("seed: 0\n", "its config has no val_size"),
+        ("val_size: 0.2\nstreaming: true\n", "cannot be proven: its config has streaming"),
+        ("val_size: 0.2\n# other\n", "train.yaml is not the one that the run was started with"),
+    ],
+)
+def test_a_validation_part_that_cannot_be_proven(config, message):
+    validated(config)
+    if "other" in config:
+        Path("saves/r/train.yaml").write_text("val_size: 0.2\n", encoding="utf-8")
+    with pytest.raises(DataError, match=f"all 10 rows of source.json are in.*{message}"):
+        ask()
