@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError
-from curate.models.resolve import ModelFiles, resolve
+from curate.models.resolve import ModelFiles, fingerprint, resolve
 
 ADAPTER = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -93,6 +93,21 @@ def adapter_fingerprint(folder: Path) -> str:
             with (folder / name).open("rb") as stream:
                 digest.update(name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
+
+
+def fingerprint_of(files: ModelFiles) -> str:
+    """Return the sha256 of a model's files; of an adapter, with its base's.
+
+    Args:
+        files: From files_of().
+
+    Raises:
+        ModelError: The base of an adapter is not to be had.
+    """
+    if not is_adapter(files.folder):
+        return fingerprint(files.folder)
+    parts = fingerprint(base_of(files).folder) + adapter_fingerprint(files.folder)
+    return hashlib.sha256(parts.encode()).hexdigest()
 
 
 def merged(model: Any, files: ModelFiles) -> Any:

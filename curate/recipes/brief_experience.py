@@ -8,7 +8,6 @@ is trained is `train sft`'s adapter and not all weights; few rows make fewer clu
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -25,9 +24,9 @@ from curate.data.manifest import read_manifest, sha256_of
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
 from curate.errors import DataError, UsageError
-from curate.models.adapter import adapter_fingerprint, base_of, is_adapter
+from curate.models.adapter import base_of, fingerprint_of, is_adapter
 from curate.models.architecture import hidden_width
-from curate.models.resolve import ModelFiles, fingerprint
+from curate.models.resolve import ModelFiles
 from curate.recipes import initial_model
 from curate.recipes.initial_model import Place, Trained
 from curate.recipes.scoring import language_model
@@ -173,7 +172,7 @@ def gain_experience(rows: Rows, params: Params, place: Place) -> Experience:
     told = _emit(selection, place, name)
     say(f"experience: {counts.kept:,} of {counts.read:,} rows, data set '{name}' ({told})")
     request = initial_model.Request(
-        *(name, place.output, params.model, _fingerprint(files)),
+        *(name, place.output, params.model, fingerprint_of(files)),
         settings=params.settings,
         saves=place.saves,
     )
@@ -261,13 +260,6 @@ def _emit(selection: Selection, place: Place, name: str) -> str:
 
 def _lasting(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in manifest.items() if key not in _PASSING}
-
-
-def _fingerprint(files: ModelFiles) -> str:
-    if not is_adapter(files.folder):
-        return fingerprint(files.folder)
-    parts = fingerprint(base_of(files).folder) + adapter_fingerprint(files.folder)
-    return hashlib.sha256(parts.encode()).hexdigest()
 
 
 def _notes(selection: Selection, trained: Trained, params: Params) -> tuple[str, ...]:

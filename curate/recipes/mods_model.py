@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from curate.console import say
 from curate.data.rows import Rows
 from curate.errors import UsageError
-from curate.models.adapter import adapter_fingerprint, base_of, files_of, is_adapter
+from curate.models.adapter import base_of, files_of, fingerprint_of, is_adapter
 from curate.models.generation.load import load_generator
 from curate.models.generation.server import is_address
 from curate.models.protocols import Generator
-from curate.models.resolve import ModelFiles, fingerprint
 from curate.recipes import initial_model
 from curate.recipes.mods_params import BASE, NONE, TRAINED, Params, Place
 from curate.selection import Selection, emit
@@ -79,7 +77,7 @@ def responder(seeds: Selection, params: Params, place: Place) -> tuple[Generator
     emit(seeds, place.output, name, place.overwrite)
     say(f"the seeds are the data set '{name}' in {place.output}")
     request = initial_model.Request(
-        *(name, place.output, params.model, _fingerprint(files_of(params.model))),
+        *(name, place.output, params.model, fingerprint_of(files_of(params.model))),
         settings=tuple({_key(each): each for each in (_EPOCHS, *params.train_set)}.values()),
         saves=place.saves,
     )
@@ -111,10 +109,3 @@ def _named(params: Params) -> str:
 
 def _key(setting: str) -> str:
     return setting.partition("=")[0].strip()
-
-
-def _fingerprint(files: ModelFiles) -> str:
-    if not is_adapter(files.folder):
-        return fingerprint(files.folder)
-    parts = fingerprint(base_of(files).folder) + adapter_fingerprint(files.folder)
-    return hashlib.sha256(parts.encode()).hexdigest()
