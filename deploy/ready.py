@@ -16,6 +16,7 @@ from pathlib import Path
 from curate.backend import process
 from curate.data.cache import cache_dir
 from curate.errors import ModelError
+from deploy import gptq, gptq_reference
 from deploy.engines.contract import Served
 
 QUESTION = "What is the capital of France?"
@@ -65,6 +66,9 @@ def _key(served: Served, folders: Mapping[str, Path]) -> str:
 
 
 def _computed(served: Served, folders: Mapping[str, Path], scratch: Path) -> dict[str, str]:
+    if gptq.is_quantised(served.folder) and not served.adapters:
+        said = gptq_reference.answer(served.folder, QUESTION, TOKENS, scratch)
+        return dict.fromkeys(folders, said)
     task, answers = scratch / "task.json", scratch / "answers.json"
     dtype = served.dtype if served.dtype == "bfloat16" else "float32"
     told = {"folders": {n: str(f) for n, f in folders.items()}, "dtype": dtype}

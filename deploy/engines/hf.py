@@ -9,6 +9,7 @@ from typing import Any
 
 from curate.backend import llamafactory
 from curate.errors import UsageError
+from deploy import gptq
 from deploy.engines.contract import Engine, Launch, Served
 
 
@@ -43,7 +44,8 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
     Raises:
         UsageError: LLaMA-Factory is not installed.
     """
-    backend = llamafactory.find()
+    quantised = gptq.is_quantised(served.folder)
+    backend = gptq.backend() if quantised else llamafactory.find()
     port = free_port()
     arguments = ["--model_name_or_path", str(served.folder), "--infer_backend", "huggingface"]
     # Sampling as OpenAI's interface has it: among all tokens, not among the likeliest 50.
