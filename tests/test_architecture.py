@@ -176,7 +176,8 @@ COMMANDS = ("ifd", "models", "ls", "doctor", "mix", "dedup", "datasets")
 
 
 @pytest.mark.parametrize(
-    "command", ["curate", *(f"curate {each}" for each in COMMANDS), "train", "deploy"]
+    "command",
+    ["curate", *(f"curate {each}" for each in COMMANDS), "train", "deploy", "deploy compare"],
 )
 def test_help_loads_no_torch(command):
     program, *arguments = command.split()

@@ -80,7 +80,13 @@ def compare(
     sides = [models.load_side("--base", base), models.load_side("--tuned", tuned)]
     judging, passing = models.load_judge(judge, mark) if judge else (None, [])
     found, more = comparison.compare(
-        params, sides, chosen, judging, mark, _progress(len(chosen)), notes
+        params,
+        sides,
+        chosen,
+        judging,
+        mark,
+        _progress(len(chosen)),
+        [*notes, *models.doubts_of(judge)],
     )
     files = written.write(found, output, called, time.monotonic() - began)
     for each in (*passing, *more):

@@ -44,6 +44,20 @@ def _holds_model(folder: Path) -> bool:
     return any((folder / each).is_file() for each in ("config.json", "adapter_config.json"))
 
 
+def doubts_of(judge: str | None) -> list[str]:
+    """Return what to know of a judge before its verdicts are believed, a sentence each.
+
+    Args:
+        judge: As typed, None without one.
+    """
+    if judge != "pairs":
+        return []
+    return [
+        "the ranker pairs learned from revised answers of some length: it knows no facts, and a "
+        "short answer can please it more than a right one. Read some pairs before you believe it"
+    ]
+
+
 def load_judge(name: str, mark: str) -> tuple[Judge, list[Kept]]:
     """Return the judge of that name, and the replies that mean nothing once all is written.
 
