@@ -1,0 +1,172 @@
+"""A plan is a pure function: what the recipe says, what small data and this hardware change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from train.hardware import Hardware
+from train.model import Model
+from train.plan import Dataset, Options, Plan, make, to_yaml
+from train.presets import PRESETS, STAGES
+from train.schedule import Extent, held_out, intervals, steps_of
+
+GPU = Hardware("cuda", 1, 80 << 30, True)
+CPU = Hardware("cpu", 1, 16 << 30, True)
+SMOL = Model("smollm2", "/models/smollm2", "chatml", kind="llama")
+BLOOM = Model("bigscience/bloomz-7b1-mt", "bigscience/bloomz-7b1-mt", "default", kind="bloom")
+
+
+def plan(
+    stage: str, rows: int = 50_000, model: Model = BLOOM, on: Hardware = GPU, **more: Any
+) -> Plan:
+    tokens = rows * 100 if stage == "pt" else None
+    dataset = Dataset("books", Path("data"), Extent(rows, tokens))
+    return make(stage, dataset, model, Options(Path("saves/a"), **more), on)
+
+
+def has(found: Plan, **wanted: Any) -> None:
+    assert {key: found.config.get(key) for key in wanted} == wanted
+
+
+def test_recipe_of_pre_training() -> None:
+    has(
+        plan("pt"),
+        packing=True,
+        learning_rate=5e-5,
+        lr_scheduler_type="cosine",
+        lora_rank=8,
+        lora_alpha=16,
+        lora_dropout=0.0,
+        cutoff_len=1024,
+        val_size=0.05,
+        lora_target="query_key_value",
+        template="default",
+        bf16=True,
+    )
+
+
+def test_recipe_of_fine_tuning() -> None:
+    found = plan("sft")
+    has(found, val_size=0.1, load_best_model_at_end=True, max_samples=20_000, lora_rank=8)
+    # 18,000 rows in steps of 16, three times; a tenth of the steps warms up.
+    assert found.steps == 3 * 1125
+    has(found, warmup_steps=338, save_steps=100, eval_steps=100, logging_steps=10)
+    assert any("first 20,000 of 50,000 rows" in each for each in found.notes)
+
+
+def test_recipe_of_dpo() -> None:
+    found = plan("dpo")
+    has(found, pref_beta=0.1, pref_ftx=0.0, pref_loss="sigmoid", lora_rank=4, lora_alpha=8)
+    has(found, val_size=0.01, max_samples=30_000)
+
+
+def test_no_flag_of_old_recipes() -> None:
+    old = {"evaluation_strategy", "dpo_beta", "no_cuda", "save_safetensors", "warmup_ratio"}
+    assert not [
+        stage for stage in STAGES for p in PRESETS if old & set(plan(stage, preset=p).config)
+    ]
+
+
+def test_all_linear_layers_where_the_recipe_names_none() -> None:
+    has(plan("sft", model=SMOL), lora_target="all", template="chatml")
+
+
+def test_precision_is_that_of_the_hardware() -> None:
+    has(plan("sft", on=CPU), bf16=True, use_cpu=True, fp16=None)
+    has(plan("sft", on=replace(CPU, bf16=False)), bf16=None, use_cpu=True)
+    has(plan("sft", on=replace(GPU, bf16=False)), fp16=True, bf16=None, use_cpu=None)
+    has(plan("sft", on=CPU, settings={"bf16": False}), bf16=False, use_cpu=True)
+
+
+def test_few_rows_are_all_trained_on() -> None:
+    found = plan("sft", rows=12)
+    assert "val_size" not in found.config
+    assert "eval_strategy" not in found.config
+    assert "load_best_model_at_end" not in found.config
+    assert any("no rows are held out" in each for each in found.notes)
+    # 12 rows are 1 step of 16, three times.
+    has(found, save_steps=1, logging_steps=1, warmup_steps=1)
+    assert found.steps == 3
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("rows", [1, 2, 19, 20, 64, 1000])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_nobody_is_held_out_whom_nobody_evaluates(stage: str, rows: int, preset: str) -> None:
+    config = plan(stage, rows=rows, preset=preset).config
+    held = config.get("val_size", 0)
+    count = held if held >= 1 else -(-rows * held // 1)
+    assert held == 0 or 1 <= count < rows
+    assert ("eval_steps" in config) == bool(held)
+    assert config["warmup_steps"] <= max(1, plan(stage, rows=rows, preset=preset).steps)
+    if config.get("load_best_model_at_end"):
+        assert config["eval_steps"] == config["save_steps"]
+
+
+def test_blocks_to_evaluate_are_counted_in_tokens() -> None:
+    # A twentieth of 40,000 tokens is 2,000: not four blocks of 1,024.
+    assert held_out(Extent(1000, 40_000), 0.05, None, 1024) == 0
+    assert held_out(Extent(1000, 90_000), 0.05, None, 1024) == 0.05
+    # A number of 1 is read as a share of everything.
+    assert held_out(Extent(30), 0.01, None, None) == 2
+    assert held_out(Extent(500), 0.1, 8, None) == 8
+
+
+def test_steps_as_the_trainer_counts_them() -> None:
+    one = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
+    # 33 rows are 17 batches, the last of one row; 4 + 4 + 4 + 4 + 1 of them are 5 steps.
+    assert steps_of(Extent(33), {**one, "num_train_epochs": 1}, 1) == 5
+    assert steps_of(Extent(33), {**one, "num_train_epochs": 2.5}, 1) == 13
+    assert steps_of(Extent(33), {**one, "num_train_epochs": 1}, 2) == 3
+    assert steps_of(Extent(33), {**one, "max_steps": 7}, 1) == 7
+    packed = {**one, "packing": True, "cutoff_len": 100, "num_train_epochs": 1}
+    assert steps_of(Extent(33, 1690), packed, 1) == 2
+    assert intervals(1, 0.1, False, False)["warmup_steps"] == 0
+
+
+def test_what_is_set_wins_and_the_rest_follows() -> None:
+    found = plan("sft", settings={"num_train_epochs": 1.0, "per_device_train_batch_size": 4})
+    has(found, num_train_epochs=1.0, per_device_train_batch_size=4)
+    assert found.steps == 563
+    has(plan("sft", settings={"save_steps": 50.0}), save_steps=50.0, eval_steps=50.0)
+    has(plan("sft", settings={"eval_strategy": "epoch"}), save_strategy="epoch")
+    has(plan("sft", settings={"val_size": 0.0}), load_best_model_at_end=None, eval_steps=None)
+
+
+def test_quick_is_30_steps_unless_passes_are_asked_for() -> None:
+    found = plan("sft", rows=640, model=SMOL, on=CPU, preset="quick")
+    has(found, max_steps=30, cutoff_len=512, val_size=8)
+    # 632 rows in steps of 4 are 158.
+    assert (
+        "preset quick: 30 steps, 19% of a pass; --preset tutorial trains on all rows" in found.notes
+    )
+    asked = plan("sft", rows=640, preset="quick", settings={"num_train_epochs": 1.0})
+    has(asked, max_steps=None)
+    assert asked.steps == 158
+
+
+def test_going_on_from_a_run_compares_with_that_run() -> None:
+    after = replace(SMOL, adapter=Path("saves/sft"))
+    has(plan("sft", model=after), adapter_name_or_path="saves/sft", ref_model=None)
+    for stage in ("dpo", "kto", "ppo"):
+        has(plan(stage, model=after), ref_model=SMOL.path, ref_model_adapters="saves/sft")
+
+
+def test_methods() -> None:
+    full = plan("sft", method="full")
+    has(full, finetuning_type="full", lora_rank=None, lora_target=None)
+    has(plan("sft", method="qlora"), quantization_bit=4, finetuning_type="lora")
+
+
+def test_yaml_keeps_numbers_and_chinese() -> None:
+    config = plan("sft", settings={"default_system": "你是医生", "learning_rate": 1e-5}).config
+    text = to_yaml(config)
+    assert "default_system: 你是医生" in text
+    # YAML 1.1 reads 5e-05 as text; LLaMA-Factory would hand it on as such.
+    assert yaml.safe_load(text) == dict(config)
+    assert isinstance(yaml.safe_load(text)["learning_rate"], float)
