@@ -50,7 +50,8 @@ class Counting:
         """Return the rules that a row falls under, and count."""
         before = self._counter.counted
         rules = self._cutoff.row(stage, verdict)
-        here = self._counter.counted - before + 1
+        # The end token that packed texts get is not encoded.
+        here = self._counter.counted - before + (1 if stage == "pt" else 0)
         self.tokens += here
         self.longest = max(self.longest, here)
         return rules
