@@ -1,4 +1,4 @@
-"""`curate ifd --brief-experience`: choosing, training, scoring; killed at any moment, it goes on."""
+"""`curate ifd --brief-experience`: choosing, training, scoring; killed, it goes on where it was."""
 
 import json
 import os
