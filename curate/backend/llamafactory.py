@@ -22,7 +22,7 @@ NEEDED = (
     *("torch", "transformers", "datasets", "accelerate", "peft", "trl", "omegaconf"),
     *("sentencepiece", "tiktoken", "fastapi", "uvicorn", "sse_starlette", "matplotlib"),
 )
-_COMPUTES = ("curatrain", "llamafactory", "torch", "transformers", "peft", "trl", "accelerate")
+_COMPUTES = ("llamafactory", "torch", "transformers", "peft", "trl", "accelerate")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ class Backend:
 
     def versions(self) -> dict[str, str]:
         """Return the versions of Python and of what computes, as its environment has them."""
-        return {"python": platform.python_version(), **_versions_in(_packages(self.python))}
+        found = {"python": platform.python_version(), **_versions_in(_packages(self.python))}
+        return {**found, **_versions_in(sys.path, ("curatrain",))}
 
 
 def missing() -> list[str]:
@@ -100,9 +101,9 @@ def _packages(python: str) -> list[str]:
     return [str(Path(python).parent.parent / below)]
 
 
-def _versions_in(paths: list[str]) -> dict[str, str]:
+def _versions_in(paths: list[str], names: tuple[str, ...] = _COMPUTES) -> dict[str, str]:
     found: dict[str, str] = {}
-    for name in _COMPUTES:
+    for name in names:
         for each in importlib.metadata.distributions(name=name, path=paths):
             found.setdefault(name, each.version)
     return found
