@@ -1,0 +1,208 @@
+"""`train pt|sft|rm|ppo|dpo|kto` as typed: what is chosen and said, and every wrong thing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from curate import console
+from curate.backend import llamafactory
+from tests.calling import Answer
+from tests.train.making import CHATML, adapter_in, data_in, model_in
+from train import hardware
+from train.cli import app
+
+Train = Callable[..., Answer]
+
+
+@pytest.fixture
+def train(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Train:
+    """Type `train …` in a folder with data sets of all kinds and a model of one layer."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    data_in(Path("data"))
+    model_in(Path("mine"), chat=CHATML)
+
+    def call(*arguments: object) -> Answer:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            console.run(lambda: app([*map(str, arguments)], "train", standalone_mode=False))
+        said = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Answer(ended.value.code, said.out, said.err)
+
+    return call
+
+
+@pytest.mark.parametrize("stage", ["pt", "sft", "rm", "dpo", "kto"])
+def test_a_dry_run_says_what_was_chosen(
+    train: Train, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llamafactory, "missing", lambda: ["llamafactory"])
+    answer = train(stage, "--model", "mine", "--dry-run")
+    assert answer.code == 0, answer.err
+    name = {"pt": "books", "sft": "talks", "kto": "verdicts"}.get(stage, "pairs")
+    config = yaml.safe_load(answer.out)
+    assert (config["stage"], config["dataset"], config["template"]) == (stage, name, "chatml")
+    assert (
+        answer.out.splitlines()[-1] == f"# llamafactory-cli train saves/{name}_{stage}/train.yaml"
+    )
+    for told in (
+        f"data set: {name} (the only one in data for stage {stage})",
+        "model: mine; template: chatml (by the tokenizer's chat template)",
+        "preset: quick, since this machine trains on its CPU",
+        f"doctor: {name}: 40 of 40 rows usable",
+        "GiB are needed and this machine has",
+    ):
+        assert told in answer.err
+    assert not Path("saves").exists()
+
+
+def test_a_dry_run_as_json(train: Train) -> None:
+    answer = train("dpo", "--model", "mine", "--dry-run", "--json", "--seed", 7)
+    told = json.loads(answer.out)
+    assert (told["stage"], told["name"], told["config"]["seed"]) == ("dpo", "pairs_dpo", 7)
+    assert told["command"][:2] == ["llamafactory-cli", "train"]
+
+
+def test_the_same_command_gives_the_same_bytes(train: Train) -> None:
+    typed = ("sft", "--model", "mine", "--preset", "tutorial", "--dry-run")
+    assert train(*typed).out == train(*typed).out
+
+
+def test_nothing_starts_without_its_backend(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llamafactory, "missing", lambda: ["llamafactory"])
+    answer = train("sft", "--model", "mine")
+    assert answer.code == 2
+    assert "`train setup` installs it" in answer.errors[0]
+    assert not Path("saves").exists()
+
+
+WRONG = [
+    ("sft --dataset talk", "no data set 'talk' .* Did you mean 'talks'.* It has talks, pairs"),
+    ("sft --dataset pairs", "`train dpo --dataset pairs`"),
+    ("dpo --dataset talks", "stage dpo wants pairs .*`train sft --dataset talks`"),
+    ("kto --dataset talks", r"kto wants responses with a verdict \(kto_tag\)"),
+    ("pt --dataset talks", "pt wants texts to continue"),
+    ("sft --dataset-dir nowhere", "no data set is registered in 'nowhere'"),
+    ("sft --model data", "model directory 'data' has no config.json"),
+    ("sft --model data/talks.jsonl", "is a file; give the directory"),
+    ("sft --set lr=abc", "calls this learning_rate"),
+    ("sft --set learning_rate=abc", "a number such as 5e-5"),
+    ("sft --set lora_target=k_proj", "mine has no layer of this name.* It has down_proj, q_proj"),
+    ("sft --set pure_bf16=true", "on GPUs alone"),
+    ("sft --method qlora", "needs a GPU"),
+    ("sft --method lorra", "lora, qlora, full. Did you mean 'lora'"),
+    ("sft --preset tutorail", "Did you mean 'tutorial'"),
+    ("sft --template chatm", "Did you mean 'chatml'"),
+    ("sft --template llama3", "wants the tokens"),
+    ("sft --output data", "holds something that is no run"),
+    ("sft --output data --overwrite", "not touched"),
+    ("sft --output .", "is where you are"),
+    ("sft --resume", "no run of stage sft in saves is unfinished"),
+    ("sft --resume --output data", "data holds no run"),
+    ("ppo", "ppo needs a reward model"),
+    ("ppo --reward data", "value_head"),
+    ("sft --lr 1", "No such option: --lr"),
+    ("sfd", "No such command 'sfd'"),
+]
+
+
+@pytest.mark.parametrize(("typed", "told"), WRONG)
+def test_wrong_things(train: Train, typed: str, told: str) -> None:
+    stage, *rest = typed.split()
+    model = [] if "--model" in rest or stage == "sfd" else ["--model", "mine"]
+    before = sorted(Path().rglob("*"))
+    answer = train(stage, *model, *rest, "--dry-run" if "output" not in typed else "--force")
+    if "output" in typed and not llamafactory.missing():
+        assert answer.code == 2
+    errors = answer.errors or [line for line in answer.err.splitlines() if "would be" in line]
+    assert len(errors) == 1, answer.err
+    assert re.search(told, errors[0]), errors[0]
+    assert "Traceback" not in answer.err
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_too_little_memory(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    if llamafactory.missing():
+        pytest.skip("no LLaMA-Factory here")
+    monkeypatch.setattr(hardware, "free_memory", lambda: 10 << 20)
+    answer = train("sft", "--model", "mine")
+    assert answer.code == 2
+    assert re.search(r"too little memory: about .* --force tries it", answer.errors[0])
+    assert not Path("saves").exists()
+    dry = train("sft", "--model", "mine", "--dry-run")
+    assert dry.code == 0
+    assert "would be refused: too little memory" in dry.err
+
+
+def test_going_on_from_a_run(train: Train) -> None:
+    adapter_in(Path("saves/first"), "somewhere", model="mine", template="alpaca")
+    answer = train("dpo", "--model", "saves/first", "--dry-run")
+    config = yaml.safe_load(answer.out)
+    assert (config["model_name_or_path"], config["adapter_name_or_path"]) == ("mine", "saves/first")
+    # What the run was trained with stays; chatml would be the model's own.
+    assert config["template"] == "alpaca"
+    assert config["ref_model_adapters"] == "saves/first"
+
+
+def test_ppo_takes_the_newest_reward_model(train: Train) -> None:
+    run = adapter_in(Path("saves/better"), "mine", stage="rm")
+    (run / "value_head.safetensors").touch()
+    answer = train("ppo", "--model", "mine", "--dry-run")
+    assert answer.code == 0, answer.err
+    config = yaml.safe_load(answer.out)
+    assert (config["reward_model"], config["reward_model_type"]) == ("saves/better", "lora")
+    assert config["dataset"] == "talks"
+    assert "reward model: saves/better" in answer.err
+
+
+def test_resume_takes_what_was_begun(train: Train) -> None:
+    typed = ("--model", "mine", "--dataset", "talks", "--set", "learning_rate=0.003")
+    begun = train("sft", *typed, "--output", "saves/first", "--dry-run").out
+    run = adapter_in(Path("saves/first"), "mine", state="stopped", model="mine")
+    (run / "train.yaml").write_text(begun.rpartition("#")[0])
+    (run / "adapter_config.json").unlink()
+    # Nothing typed again: data set, model and settings are those it was begun with.
+    assert train("sft", "--resume", "--dry-run").out == begun
+    # Typed again: planned again, and compared by the runner.
+    assert train("sft", "--resume", *typed, "--dry-run").out == begun
+
+
+@pytest.mark.model
+def test_the_bundled_model_and_the_newest_data(train: Train) -> None:
+    answer = train("sft", "--dry-run")
+    assert answer.code == 0, answer.err
+    config = yaml.safe_load(answer.out)
+    assert (Path(config["model_name_or_path"]) / "config.json").is_file()
+    assert "model: smollm2, the bundled one; template: chatml (that of smollm2)" in answer.err
+    answer = train("sft", "--model", "smolm2", "--dry-run")
+    assert answer.code == 2
+    assert "Did you mean 'smollm2'" in answer.errors[0]
+
+
+@pytest.mark.model
+@pytest.mark.timeout(600)
+def test_it_trains_what_it_planned(train: Train) -> None:
+    if llamafactory.missing():
+        pytest.skip("no LLaMA-Factory here")
+    short = ("--set", "max_steps=2", "--set", "cutoff_len=64", "--set", "val_size=0")
+    answer = train("sft", *short, "--set", "lora_target=q_proj", "--json")
+    assert answer.code == 0, answer.err
+    told = json.loads(answer.out.splitlines()[-1])
+    assert (told["state"], told["steps"], told["template"]) == ("done", 2, "chatml")
+    run = Path("saves/talks_sft")
+    adapter = json.loads((run / "adapter_config.json").read_text())
+    assert (adapter["target_modules"], adapter["r"]) == (["q_proj"], 8)
+    again = train("sft", *short)
+    assert again.code == 2
+    assert "--resume continues it, --overwrite replaces it" in again.errors[0]
+    shutil.rmtree("saves")
