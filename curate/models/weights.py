@@ -130,6 +130,11 @@ def reason(error: BaseException, folder: Path) -> str:
             "it needs Python files that come with it, and they are not run unasked; if you trust "
             "them, give --trust-remote-code"
         )
+    if isinstance(error, ImportError) and "GPTQ" in text:
+        return (
+            "it is a GPTQ model, which loads in no environment but its own (`deploy setup gptq`); "
+            "serve it with `deploy serve`, and give the server's address (http://127.0.0.1:8000/v1)"
+        )
     for path in {str(folder), str(folder.resolve())}:
         text = text.replace(path + os.sep, "").replace(path, f"'{folder.name}'")
     return text

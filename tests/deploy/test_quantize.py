@@ -208,3 +208,14 @@ def test_adapters_are_merged_first(call, model, tmp_path):
     call.refused("first: deploy merge saves/run", "quantize", "run")
     (model / "value_head.safetensors").write_bytes(b"")
     call.refused("is a reward model", "quantize", "model")
+
+
+def test_who_loads_a_quantised_model_here_is_told_how_to_use_it(model):
+    from curate.errors import ModelError
+    from curate.models.generation.load import load_generator
+
+    path = model / "config.json"
+    quantised = {"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 32}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | quantised))
+    with pytest.raises(ModelError, match="is a GPTQ model.*`deploy serve`"):
+        load_generator(str(model)).prepare()
