@@ -5,46 +5,33 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from curate import console
 from curate.backend import llamafactory
-from tests.calling import Answer
+from tests.calling import Caller
 from tests.train.making import CHATML, adapter_in, data_in, model_in
 from train import hardware
 from train.cli import app
-
-Train = Callable[..., Answer]
 
 
 @pytest.fixture
 def train(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Train:
+) -> Caller:
     """Type `train …` in a folder with data sets of all kinds and a model of one layer."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     data_in(Path("data"))
     model_in(Path("mine"), chat=CHATML)
-
-    def call(*arguments: object) -> Answer:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            console.run(lambda: app([*map(str, arguments)], "train", standalone_mode=False))
-        said = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Answer(ended.value.code, said.out, said.err)
-
-    return call
+    return Caller(capsys, app, "train")
 
 
 @pytest.mark.parametrize("stage", ["pt", "sft", "rm", "dpo", "kto"])
 def test_a_dry_run_says_what_was_chosen(
-    train: Train, stage: str, monkeypatch: pytest.MonkeyPatch
+    train: Caller, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(llamafactory, "missing", lambda: ["llamafactory"])
     answer = train(stage, "--model", "mine", "--dry-run")
@@ -66,19 +53,19 @@ def test_a_dry_run_says_what_was_chosen(
     assert not Path("saves").exists()
 
 
-def test_a_dry_run_as_json(train: Train) -> None:
+def test_a_dry_run_as_json(train: Caller) -> None:
     answer = train("dpo", "--model", "mine", "--dry-run", "--json", "--seed", 7)
     told = json.loads(answer.out)
     assert (told["stage"], told["name"], told["config"]["seed"]) == ("dpo", "pairs_dpo", 7)
     assert told["command"][:2] == ["llamafactory-cli", "train"]
 
 
-def test_the_same_command_gives_the_same_bytes(train: Train) -> None:
+def test_the_same_command_gives_the_same_bytes(train: Caller) -> None:
     typed = ("sft", "--model", "mine", "--preset", "tutorial", "--dry-run")
     assert train(*typed).out == train(*typed).out
 
 
-def test_nothing_starts_without_its_backend(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_starts_without_its_backend(train: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(llamafactory, "missing", lambda: ["llamafactory"])
     answer = train("sft", "--model", "mine")
     assert answer.code == 2
@@ -117,7 +104,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("typed", "told"), WRONG)
-def test_wrong_things(train: Train, typed: str, told: str) -> None:
+def test_wrong_things(train: Caller, typed: str, told: str) -> None:
     stage, *rest = typed.split()
     model = [] if "--model" in rest or stage == "sfd" else ["--model", "mine"]
     before = sorted(Path().rglob("*"))
@@ -131,7 +118,7 @@ def test_wrong_things(train: Train, typed: str, told: str) -> None:
     assert sorted(Path().rglob("*")) == before
 
 
-def test_too_little_memory(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory(train: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     if llamafactory.missing():
         pytest.skip("no LLaMA-Factory here")
     monkeypatch.setattr(hardware, "free_memory", lambda: 10 << 20)
@@ -144,7 +131,7 @@ def test_too_little_memory(train: Train, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "would be refused: too little memory" in dry.err
 
 
-def test_going_on_from_a_run(train: Train) -> None:
+def test_going_on_from_a_run(train: Caller) -> None:
     adapter_in(Path("saves/first"), "somewhere", model="mine", template="alpaca")
     answer = train("dpo", "--model", "saves/first", "--dry-run")
     config = yaml.safe_load(answer.out)
@@ -154,7 +141,7 @@ def test_going_on_from_a_run(train: Train) -> None:
     assert config["ref_model_adapters"] == "saves/first"
 
 
-def test_ppo_takes_the_newest_reward_model(train: Train) -> None:
+def test_ppo_takes_the_newest_reward_model(train: Caller) -> None:
     run = adapter_in(Path("saves/better"), "mine", stage="rm")
     (run / "value_head.safetensors").touch()
     answer = train("ppo", "--model", "mine", "--dry-run")
@@ -165,7 +152,7 @@ def test_ppo_takes_the_newest_reward_model(train: Train) -> None:
     assert "reward model: saves/better" in answer.err
 
 
-def test_resume_takes_what_was_begun(train: Train) -> None:
+def test_resume_takes_what_was_begun(train: Caller) -> None:
     typed = ("--model", "mine", "--dataset", "talks", "--set", "learning_rate=0.003")
     begun = train("sft", *typed, "--output", "saves/first", "--dry-run").out
     run = adapter_in(Path("saves/first"), "mine", state="stopped", model="mine")
@@ -178,7 +165,7 @@ def test_resume_takes_what_was_begun(train: Train) -> None:
 
 
 @pytest.mark.model
-def test_the_bundled_model_and_the_newest_data(train: Train) -> None:
+def test_the_bundled_model_and_the_newest_data(train: Caller) -> None:
     answer = train("sft", "--dry-run")
     assert answer.code == 0, answer.err
     config = yaml.safe_load(answer.out)
@@ -191,7 +178,7 @@ def test_the_bundled_model_and_the_newest_data(train: Train) -> None:
 
 @pytest.mark.model
 @pytest.mark.timeout(600)
-def test_it_trains_what_it_planned(train: Train) -> None:
+def test_it_trains_what_it_planned(train: Caller) -> None:
     if llamafactory.missing():
         pytest.skip("no LLaMA-Factory here")
     short = ("--set", "max_steps=2", "--set", "cutoff_len=64", "--set", "val_size=0")
