@@ -182,7 +182,7 @@ class Run:
         while gate.answering and time.monotonic() < until - reserve and not self._hurry.is_set():
             await asyncio.sleep(_PAUSE)
         cleanup = asyncio.ensure_future(runner.cleanup())
-        left = 0.0 if self._hurry.is_set() else max(0.0, until - time.monotonic() - 1)
+        left = 0.0 if self._hurry.is_set() else max(0.0, until - time.monotonic() - 2)
         ending = asyncio.ensure_future(asyncio.to_thread(child.stop, min(left, _LEAVE_SECONDS)))
         while not ending.done():
             if self._hurry.is_set():

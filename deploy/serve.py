@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from curate.data.cache import cache_dir
 from deploy import ready
@@ -50,6 +53,7 @@ def serve(plan: Plan, say: Callable[[str], None], up: Callable[[Up], None]) -> N
     began = time.monotonic()
     names = plan.engine.names(plan.served)
     with (
+        _interruptible(),
         bound(plan.host, plan.port) as port,
         tempfile.TemporaryDirectory(prefix="curatrain-") as scratch,  # for this user only
     ):
@@ -60,6 +64,23 @@ def serve(plan: Plan, say: Callable[[str], None], up: Callable[[Up], None]) -> N
         say(f"engine {plan.engine.name} loads {', '.join(names)} (its output: {log}) …")
         run = Run(plan, launch, key, wanted, port, log, say)
         asyncio.run(run.whole(lambda url: up(_up(plan, names, url, began, log))))
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """End quietly, and tidy up, when a signal says stop before the engine is there."""
+    before = {each: signal.signal(each, _interrupt) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for each, how in before.items():
+            signal.signal(each, how)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _up(plan: Plan, names: tuple[str, ...], url: str, began: float, log: Path) -> Up:

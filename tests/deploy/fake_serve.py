@@ -1,0 +1,65 @@
+"""`deploy serve` with an engine that is none.
+
+python -m tests.deploy.fake_serve BEHAVIOUR FOLDER [--key-env NAME] [--host H] [--stop-timeout S]
+"""
+
+# ruff: noqa: T201 - what it prints is read by the tests
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from curate import console
+from deploy import ready
+from deploy.engines.contract import Engine, Launch, Served
+from deploy.engines.hf import free_port
+from deploy.gate.keys import check_host, read_key
+from deploy.running import Plan
+from deploy.serve import Up, serve
+from tests.deploy.fake_engine import GOOD
+
+
+def launch(behaviour: str) -> Launch:
+    port = free_port()
+    command = (sys.executable, "-m", "tests.deploy.fake_engine", behaviour, str(port))
+    return Launch(command, {}, f"http://127.0.0.1:{port}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("behaviour")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--key-env")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--parallel", type=int, default=8)
+    parser.add_argument("--stop-timeout", type=float, default=5)
+    told = parser.parse_args()
+    ready.expected = lambda served, names, scratch, say: dict.fromkeys(names, GOOD)
+    served = Served("fake", told.folder, (), None, "", {}, 200, "float32", False)
+    engine = Engine(
+        "fake",
+        frozenset({"seed"}),
+        False,
+        "/health",
+        told.parallel,
+        lambda served: ("fake",),
+        lambda served, folder, key: launch(told.behaviour),
+        lambda served, fields: dict(fields),
+    )
+    key = read_key(told.key_env, None)
+    check_host(told.host, key, console.say)
+    hidden = (told.key_env,) if told.key_env else ()
+    plan = Plan(served, engine, told.host, told.port, key, hidden, told.stop_timeout)
+    serve(plan, console.say, up)
+
+
+def up(told: Up) -> None:
+    print(json.dumps({"url": told.url, "models": told.models}), flush=True)
+
+
+if __name__ == "__main__":
+    console.run(main)
