@@ -3,6 +3,7 @@
 # make quick   tests that need no model, in seconds
 # make lint    ruff and mypy
 # make test-gptq   quantise the bundled model for real, in an environment of its own (10 minutes)
+# make test-ppo    a reward model and ppo against it, in an environment of its own (10 minutes)
 # make test-vllm   serve the bundled model with vLLM, in an environment of its own (10 minutes)
 # make bench   speed and memory, as ratios to naive loops (hours, on a quiet machine)
 # make ranker  train the bundled ranker from public pairs: make ranker PAIRS_DIR=folder of them
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test quick lint test-gptq test-vllm bench ranker clean
+.PHONY: demo test quick lint test-gptq test-ppo test-vllm bench ranker clean
 
 demo: $(READY)
 	$(BIN)/curate ifd --input mixtures/samples/huatuo.json --output data --show 12
@@ -32,6 +33,10 @@ lint: $(READY)
 test-gptq: $(READY)
 	$(BIN)/deploy setup gptq
 	$(BIN)/pytest -m gptq tests/deploy
+
+test-ppo: $(READY)
+	$(BIN)/train setup ppo
+	$(BIN)/pytest -m ppo tests/train
 
 test-vllm: $(READY)
 	$(BIN)/deploy setup vllm
