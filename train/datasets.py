@@ -19,8 +19,8 @@ _MEANT = {
 _FROM = {
     "pt": "`curate mix --stage pt`",
     "sft": "`curate ifd --input FILE`",
-    "dpo": "`curate doctor --input FILE --fix`, for a file of pairs",
-    "kto": "`curate doctor --input FILE --fix`, for a file with verdicts",
+    "dpo": "`curate dedup --input FILE` (of pairs)",
+    "kto": "`curate dedup --input FILE` (with verdicts)",
 }
 _SHOWN = 12
 

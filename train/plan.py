@@ -233,7 +233,9 @@ def _notes(
             "more, or draw them with `curate select --recipe random`"
         )
     if preset.val_share and not config.get("val_size") and "val_size" not in options.settings:
-        notes.append(f"no rows are held out for evaluation: {rows:,} are too few")
+        tokens = dataset.extent.tokens if config.get("packing") else None
+        what = f"{rows:,} rows" if tokens is None else f"{tokens:,} tokens"
+        notes.append(f"no rows are held out for evaluation: {what} are too few")
     if preset.max_steps is not None and config.get("max_steps") == preset.max_steps:
         notes.append(_limit(dataset.extent, config, devices))
     return tuple(notes)

@@ -117,6 +117,12 @@ def test_blocks_to_evaluate_are_counted_in_tokens() -> None:
     assert held_out(Extent(500), 0.1, 8, None) == 8
 
 
+def test_few_blocks_are_told_in_tokens() -> None:
+    assert plan("pt", rows=400).notes == (
+        "no rows are held out for evaluation: 40,000 tokens are too few",
+    )
+
+
 def test_steps_as_the_trainer_counts_them() -> None:
     one = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
     # 33 rows are 17 batches, the last of one row; 4 + 4 + 4 + 4 + 1 of them are 5 steps.
