@@ -142,6 +142,8 @@ def test_the_judge_sees_what_both_answered_and_decides_the_kind():
     assert found.kinds == {"failed": 1, "identical": 1, "worse": 10}
     assert found.worse == ["the judge fake judge"]
     assert found.items[1].verdict is None
+    undecided = compared(texts, {}, {}, FakeJudge(lambda pair: Verdict("tie", "agreed")))
+    assert (undecided.worse, undecided.kinds) == ([], {"tie": 12})
 
 
 def test_worse_by_the_references_is_a_finding_and_worse_by_luck_is_none():
