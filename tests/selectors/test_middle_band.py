@@ -36,6 +36,11 @@ def test_a_small_cluster_is_taken_whole():
     assert found.kept[3:].sum() == 3
 
 
+def test_a_cluster_of_one_row_has_no_ranks_to_speak_of():
+    with np.errstate(all="raise"):
+        assert chosen([5.0], [0], Params(3)).kept.all()
+
+
 def test_a_band_of_too_few_is_filled_from_both_sides():
     found = chosen(range(12), [0] * 12, Params(10))
     assert np.flatnonzero(found.kept).tolist() == list(range(1, 11))
