@@ -40,7 +40,6 @@ def check_responder(params: Params) -> None:
             f"--model {params.model} is a server, and a model there cannot be trained; ask it "
             "as it is: --responder base"
         )
-    files_of(params.model)
     try:
         initial_model.check_trainer()
     except UsageError as error:
@@ -48,6 +47,7 @@ def check_responder(params: Params) -> None:
             f"the model that MoDS trains on the seeds: {error}. Without it: --responder base asks "
             f"{params.model} as it is, --seeds-only ends with quality and coverage"
         ) from error
+    files_of(params.model)
 
 
 def seeds_name(place: Place) -> str:

@@ -95,9 +95,9 @@ def add_necessary(rows: Rows, seeds: Seeds, params: Params, model: Generator) ->
     """Return the seeds, and rows that the model answers badly and that no seed is near to.
 
     Every good row's instruction is asked, the seeds' own too, as in the paper. Deviations: an
-    empty answer makes its row necessary, whatever a reward model says of nothing; and the second
-    k-centre greedy starts from the seeds, so that what is added lies far from them, and no row
-    comes twice.
+    answer that is empty or repeats itself makes its row necessary, whatever a reward model says
+    of it; and the second k-centre greedy starts from the seeds, so that what is added lies far
+    from them, and no row comes twice.
 
     Args:
         rows: Instruction data.
@@ -115,10 +115,11 @@ def add_necessary(rows: Rows, seeds: Seeds, params: Params, model: Generator) ->
     given = answers(rows, good, AnswerParams(params.max_new_tokens), model, engine)
     scored = LocalEngine(cache_dir() / "journals", progress())
     values = necessity(rows, given, scoring.reward_model(params.reward), scored)
-    empty = given.status == EMPTY
-    finite = np.isfinite(values)
-    bound = params.necessary(values[finite]) if finite.any() else float("nan")
-    necessary = empty | (values < bound)
+    failed = given.failed
+    judged = np.where(failed, -np.inf, values)
+    known = judged[~np.isnan(judged)]
+    bound = params.necessary(known) if len(known) else float("nan")
+    necessary = failed | (judged < bound)
     return _augmented(rows, seeds, params, (given, values, necessary))
 
 

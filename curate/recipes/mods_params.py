@@ -54,7 +54,8 @@ class Params:
             takes, or `none`, which ends with the seeds.
         model: What `base` and `trained` stand for.
         max_necessity: Rows whose answer has a reward below this are necessary; or a quantile
-            such as `30%`: that share of the rows with the lowest rewards.
+            such as `30%`: that share of the rows with the lowest rewards. Answers that are empty
+            or repeat themselves count as lowest.
         augment: Necessary rows to add; None is as many as there are seeds.
         max_new_tokens: Where an answer is cut off.
         train_set: `KEY=VALUE` for `train sft --set`, of the model that `trained` stands for.
@@ -120,7 +121,7 @@ class Params:
         """Return the reward below which an answer makes its row necessary.
 
         Args:
-            values: (m,) rewards of the answers, at least one.
+            values: (m,) rewards of the answers, at least one; -inf for one that is none.
 
         Raises:
             UsageError: max_necessity is neither a number nor a quantile.
@@ -131,7 +132,8 @@ class Params:
         """
         share, number = _parsed(self.max_necessity)
         if share is not None and 0 < share <= 1:
-            return float(np.quantile(values, share)) if share < 1 else float("inf")
+            # Not between two rewards: one of them may be -inf.
+            return float(np.quantile(values, share, method="higher")) if share < 1 else np.inf
         if number is not None:
             return number
         raise UsageError(

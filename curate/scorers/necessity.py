@@ -3,12 +3,17 @@
 MoDS (arXiv 2311.15653, section 3.3): a row is necessary if the model, trained on the seeds, answers
 its instruction badly, as the reward model sees it. The answer is scored with the same prompt as the
 row's own response was; what is asked is the dialogue up to its last response.
+
+Small models fall into loops, and reward models that were taught that longer is better take a loop
+for a long answer. An answer that was cut off and repeats itself is told apart by how well it
+compresses, as Whisper does (arXiv 2212.04356, section 4.5).
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,12 +26,14 @@ from curate.models.protocols import CUT, STOPPED, TOO_LONG, Generator, Message, 
 from curate.scorers.contract import OK, Engine, Work
 from curate.scorers.reward import score_texts, texts_of
 
-REFUSED, EMPTY, NOT_ASKED = "template_refused", "empty_answer", ""
+REFUSED, EMPTY, LOOP, NOT_ASKED = "template_refused", "empty_answer", "repeats_itself", ""
 _STATUS = {STOPPED: OK, CUT: "cut_off", TOO_LONG: TOO_LONG}
 # Part of the fingerprint: a changed way of asking never continues an older journal.
 _FORM = "answers 1"
 _AT_A_TIME = 256
 _ROLES = {"observation": "tool", "function": "assistant"}
+_LOOP_RATIO = 2.4  # Whisper's; ordinary text of this length stays below 2.2
+_TAIL = 500  # characters, about what Whisper looks at; longer texts compress better
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -51,13 +58,19 @@ class Answers:
     """What was answered, a line for each row.
 
     Attributes:
-        status: (n,) `ok`, `cut_off` (after max_new_tokens), `empty_answer`, `prompt_too_long`,
-            `template_refused`, or '' for a row that was not asked.
+        status: (n,) `ok`, `cut_off` (after max_new_tokens), `repeats_itself` (likewise, and it
+            would have gone on for ever), `empty_answer`, `prompt_too_long`, `template_refused`,
+            or '' for a row that was not asked.
         texts: (n,) the answers; None where there is none.
     """
 
     status: NDArray[np.object_]
     texts: NDArray[np.object_]
+
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """Whether each answer is none to be scored: empty, or a loop; shape (n,)."""
+        return np.isin(self.status.astype(str), (EMPTY, LOOP))
 
     @property
     def given(self) -> NDArray[np.bool_]:
@@ -114,9 +127,29 @@ def answers(
     found = engine.run(asked.work(model, params), int((asked.length >= 0).sum())).reshape(-1, 2)
     for place, item in zip(asked.owners.tolist(), asked.inverse.tolist(), strict=True):
         text, end = found[item]
-        status[place] = EMPTY if end != TOO_LONG and not text.strip() else _STATUS[end]
+        status[place] = _status(text, end)
         texts[place] = None if end == TOO_LONG else text
     return Answers(status, texts)
+
+
+def repeats_itself(text: str) -> bool:
+    """Return whether the end of a text compresses too well to say anything.
+
+    Args:
+        text: That was cut off.
+
+    Example:
+        >>> repeats_itself("Vegan Bistro, " * 20), repeats_itself("A classic example of a sphere")
+        (True, False)
+    """
+    tail = text[-_TAIL:].encode()
+    return len(tail) > _LOOP_RATIO * len(zlib.compress(tail))
+
+
+def _status(text: str, end: str) -> str:
+    if end != TOO_LONG and not text.strip():
+        return EMPTY
+    return LOOP if end == CUT and repeats_itself(text) else _STATUS[end]
 
 
 def necessity(

@@ -5,12 +5,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from curate.data.read import read
-from tests.calling import Caller
+from tests.calling import Caller, share_models
 
 
 @pytest.fixture
 def call(capsys, scratch_cache):
     return Caller(capsys)
+
+
+@pytest.fixture
+def models(scratch_cache):
+    """Converted models, in an otherwise empty cache."""
+    return share_models(scratch_cache)
 
 
 @pytest.fixture

@@ -144,7 +144,7 @@ def test_in_python(fake, rows_file):
         curate.mods(curate.read(rows_file(3)), min_qualty=2)
 
 
-def test_real_rows_with_the_bundled_models(call, sample, tmp_path):
+def test_real_rows_with_the_bundled_models(models, call, sample, tmp_path):
     for each in "ab":
         answer = call("mods", "--seeds-only", "--input", sample, "--min-quality", "60%", "--seeds", 4,
                       "--with-control", "--output", tmp_path / each, "--json")  # fmt: skip
