@@ -19,8 +19,10 @@ from curate.models.tokenizer import load_tokenizer
 from curate.models.weights import check_memory, reason
 
 # Nats. Two next tokens that are as near as this to each other are told apart by rounding alone:
-# weights stored with 8 bits of precision move logits by a few hundredths.
-_TIES = {"float32": 0.001, "float16": 0.05, "bfloat16": 0.25}
+# weights stored with 8 bits of precision move logits by some hundredths.
+_TIES = {"float32": 0.001, "float16": 0.05, "bfloat16": 0.2}
+# Of what the adapter changes in the likelihood of its answers.
+_MOST_LOST = 0.5
 BUILT_IN = (
     "What is the capital of France? Answer in one sentence.",
     "Write a short greeting to a new colleague.",
@@ -56,10 +58,15 @@ class Agreement:
     Attributes:
         answers: One for each prompt.
         most: Nats up to which a difference is rounding.
+        lost: Nats by which the tokens of the adapter's answers are more or less likely to the
+            merged model than to the adapter, on average.
+        learned: The same between the base and the adapter.
     """
 
     answers: tuple[Answers, ...]
     most: float
+    lost: float = 0.0
+    learned: float = 0.0
 
     @property
     def same(self) -> int:
@@ -75,6 +82,11 @@ class Agreement:
     def changed(self) -> int:
         """Answers that the adapter changes: without any the comparison would say little."""
         return sum(each.adapter != each.base for each in self.answers)
+
+    @property
+    def kept(self) -> bool:
+        """Whether what was learned is in the merged model, and not lost in rounding."""
+        return self.lost <= _MOST_LOST * self.learned or not self.ties
 
     @property
     def differing(self) -> tuple[Answers, ...]:
@@ -126,19 +138,23 @@ def compare(
         return greedy(model, prompts, max_new_tokens, stops, tokenizer.pad_token_id or 0)
 
     tuned = _with_adapter(ModelFiles("base", base), adapter, dtype, device)
-    before = answered(tuned.get_base_model())
+    inner = tuned.get_base_model()
+    before = answered(inner)
+    likely = _likelihoods(inner, prompts, before)
     with tuned.disable_adapter():
-        alone = answered(tuned.get_base_model())
-    del tuned
+        alone = answered(inner)
+        learned = _apart(likely, _likelihoods(inner, prompts, before))
+    del tuned, inner
     model = load_weights(files, dtype, device, False)
     after = answered(model)
+    lost = _apart(likely, _likelihoods(model, prompts, before))
     found = []
     for place, messages in enumerate(asked):
         ids, other = before[place], after[place]
         tie = _gap(model, prompts[place], ids, other) if ids != other else None
         one, two, three = (_text(tokenizer, each) for each in (ids, other, alone[place]))
         found.append(Answers(messages[-1]["content"], one, two, three, tie))
-    return Agreement(tuple(found), max(_TIES[stored], _TIES[dtype]))
+    return Agreement(tuple(found), max(_TIES[stored], _TIES[dtype]), lost, learned)
 
 
 def _computing(files: ModelFiles) -> tuple[str, str]:
@@ -177,6 +193,25 @@ def _with_adapter(base: ModelFiles, adapter: Path, dtype: str, device: str) -> A
                 f"adapter {adapter} does not fit its base: {reason(error, adapter)}; name the "
                 "model that it was trained on with --base MODEL"
             ) from error
+
+
+def _likelihoods(
+    model: Any, prompts: Sequence[list[int]], answers: Sequence[list[int]]
+) -> list[float]:
+    """Return the log-likelihood of every token of the answers, in nats."""
+    import torch
+
+    found: list[float] = []
+    with torch.inference_mode():
+        for prompt, answer in zip(prompts, answers, strict=True):
+            ids = torch.tensor([prompt + answer], device=model.device)
+            said = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float().log_softmax(-1)
+            found += said.gather(1, ids[0, len(prompt) :, None])[:, 0].tolist()
+    return found
+
+
+def _apart(one: Sequence[float], other: Sequence[float]) -> float:
+    return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / len(one)
 
 
 def _text(tokenizer: Any, ids: list[int]) -> str:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from deploy.agreement import Agreement, Answers
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-# Of five answers two may part at a tie; where more do, that is no accident.
-_LEAST_SAME = 0.6
 _SHARD_GB = 5
 _ROOM = 1.1
 
@@ -159,8 +157,8 @@ def _agreeing(
 
     found = compare(base, adapter.folder, part, asked, dtype)
     wrong = found.differing
-    if not wrong and found.same < _LEAST_SAME * len(found.answers):
-        wrong = tuple(each for each in found.answers if each.tie is not None)
+    if not found.kept:
+        wrong = wrong or tuple(each for each in found.answers if each.tie is not None)
     if wrong:
         raise ModelError(
             f"the merged model does not answer like the adapter: {len(wrong)} of "
@@ -197,6 +195,8 @@ def _manifest(
             "same": found.same,
             "ties": found.ties,
             "changed_by_adapter": found.changed,
+            "nats_lost": round(found.lost, 4),
+            "nats_learned": round(found.learned, 4),
         },
     }
 

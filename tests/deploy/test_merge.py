@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,7 @@ def test_the_bundled_model_and_an_adapter_become_one(call, tmp_path):
     assert made == Path("saves/medical-merged")
     assert (told["answers"], told["same"], told["ties"]) == (5, 5, 0)
     assert told["changed_by_adapter"] > 0
+    assert told["nats_lost"] < 1e-4 < told["nats_learned"]
     # A layer's weights are the base's and the adapter's product, alpha / r = 8 / 4.
     name = "model.layers.3.mlp.up_proj"
     learned = load_file(run / "adapter_model.safetensors")
@@ -88,6 +90,7 @@ def test_answers_of_another_base_are_not_the_adapter_s(small, tmp_path):
     found = compare(small / "base", small / "run", small / "base", ASKED, "float32", 8)
     assert found.differing
     assert found.same < 5
+    assert found.lost == pytest.approx(found.learned, rel=0.01)
     same = compare(
         small / "base",
         adapter(small / "base", tmp_path / "zero", 0),
@@ -106,6 +109,9 @@ def test_two_tokens_as_good_as_equally_likely_are_a_tie():
         tuple(Answers("q", "a", "b", "c", tie) for tie in (None, 0.02, 0.3)), most=0.25
     )
     assert (found.same, found.ties, len(found.differing)) == (1, 1, 1)
+    # Ties are rounding only as long as what was learned is still there.
+    assert replace(found, lost=0.01, learned=0.1).kept
+    assert not replace(found, lost=0.06, learned=0.1).kept
 
 
 @pytest.mark.model
