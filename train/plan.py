@@ -146,11 +146,9 @@ def _model(stage: str, model: Model, preset: Preset, options: Options) -> dict[s
             # Without it the comparison is with the base model, as it was before the first run.
             found |= {"ref_model": model.path, "ref_model_adapters": str(model.adapter)}
     found |= {"stage": stage, "do_train": True}
-    if options.method == "full":
-        found["finetuning_type"] = "full"
-    else:
+    found["finetuning_type"] = "full" if options.method == "full" else "lora"
+    if options.method != "full" and model.adapter is None:
         found |= {
-            "finetuning_type": "lora",
             "lora_rank": preset.lora_rank,
             "lora_alpha": preset.lora_alpha,
             "lora_dropout": 0.0,

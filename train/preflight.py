@@ -19,6 +19,7 @@ _GB = 1e9
 # Tokenizer, logs and figures that lie beside the weights of each checkpoint.
 _BESIDE = 20e6
 _OTHER_PRECISION = "leave it out, or --set bf16=true"
+_OF_ADAPTERS = ("lora_rank", "lora_alpha", "lora_target", "lora_dropout")
 _OPTIMIZERS = {"adafactor": "adafactor", "sgd": "sgd"}
 
 
@@ -52,6 +53,30 @@ def check_settings(settings: Mapping[str, Any], method: str, hardware: Hardware)
         )
     if settings.get("bf16") and settings.get("fp16"):
         raise UsageError("--set bf16=true and --set fp16=true: give one of them")
+
+
+def check_adapter(model: Model, method: str, settings: Mapping[str, Any]) -> None:
+    """Refuse what an adapter that is trained on cannot become.
+
+    Args:
+        model: Perhaps with an adapter.
+        method: `lora`, `qlora` or `full`.
+        settings: Keys that the user set.
+
+    Raises:
+        UsageError: Says which, and what to do instead.
+    """
+    if model.adapter is None:
+        return
+    merge = f"`deploy merge {model.adapter}` makes a model of it to begin anew on"
+    if method == "full":
+        raise UsageError(f"--method full: {model.name} is an adapter, not a whole model; {merge}")
+    own = [key for key in _OF_ADAPTERS if key in settings]
+    if own:
+        raise UsageError(
+            f"--set {own[0]}: the adapter of {model.name} is trained on and keeps its own; leave "
+            f"it out, or {merge}"
+        )
 
 
 def check_config(stage: str, config: Mapping[str, Any]) -> None:

@@ -97,6 +97,7 @@ def prepare(request: Request, say: Callable[[str], None]) -> Plan:
     model, choice = _model(request.model or DEFAULT_MODEL, given)
     how = "" if request.model else ", the bundled one"
     say(f"model: {model.name}{how}; template: {choice.name or 'own'} ({choice.why})")
+    preflight.check_adapter(model, method, settings)
     preset = _preset(request, hardware, say)
     reward = _reward(request, say)
     whole = reward is not None and not rewards.is_adapter(reward)
@@ -183,9 +184,11 @@ def _method(request: Request, settings: Mapping[str, Any]) -> str:
 
 def _model(name: str, given: str | None) -> tuple[Model, templates.Choice]:
     found = models.find(name)
-    given = given or _template_of_run(found)
     kind = models.kind_of(found.folder) if found.folder else _kind_by_name(name)
-    choice = templates.choose(found.base or name, found.folder, kind, given)
+    before = None if given else _template_of_run(found)
+    choice = templates.choose(found.base or name, found.folder, kind, given or before)
+    if before:
+        choice = replace(choice, why="that of the run")
     layers = models.layers_of(found.folder) if found.folder else None
     model = Model(
         *(name, found.path, choice.name, found.folder, kind, layers, found.adapter, choice.why)
@@ -228,7 +231,8 @@ def _verdict(
     if request.stage != "ppo":
         command += f" --stage {request.stage}"
     if counting is not None:
-        command += f" --model {model.name} --cutoff-len {cutoff}"
+        measured = model.name if model.adapter is None else model.path
+        command += f" --model {measured} --cutoff-len {cutoff}"
     return verdict.judge(
         *(request.dataset_dir, chosen.names, request.stage, counting, why, command)
     )

@@ -139,6 +139,14 @@ def test_going_on_from_a_run(train: Caller) -> None:
     # What the run was trained with stays; chatml would be the model's own.
     assert config["template"] == "alpaca"
     assert config["ref_model_adapters"] == "saves/first"
+    assert "template: alpaca (that of the run)" in answer.err
+    # The adapter has its own rank and layers.
+    assert not [key for key in config if key.startswith("lora_")]
+    for typed, told in (
+        (("--method", "full"), "is an adapter, not a whole model; `deploy merge"),
+        (("--set", "lora_rank=4"), "keeps its own; leave it out"),
+    ):
+        train.refused(told, "dpo", "--model", "saves/first", *typed, "--dry-run")
 
 
 def test_ppo_takes_the_newest_reward_model(train: Caller) -> None:
