@@ -1,28 +1,24 @@
 """Clusters of embeddings: PCA to a share of the variance, then k-means.
 
-CaR (arXiv 2402.18191): 95 % of the variance, k = floor(sqrt(n / 2)). K-means runs in faiss. What
-differs from the published program: centres are first sought by k-means++ on a sample, rows of a
-cluster that came out empty are found by id order and not by file order, and clusters are
-numbered by size, so that a number says something and is the same in every run.
+CaR (arXiv 2402.18191): 95 % of the variance, k = floor(sqrt(n / 2)). What differs from the
+published program: centres are first sought on a sample (see kmeans.py), points are put in the
+order of their ids and not of the file, and clusters are numbered by size, so that a number says
+something and is the same in every run.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import UsageError
+from curate.selectors.kmeans import kmeans
 from curate.selectors.vectors import by_id, finite
 
 NONE = -1
-_SAMPLE_PER_CLUSTER = 64
-_SAMPLE_ITERATIONS = 8
-_SWAPS = 8
-_SWAP_ITERATIONS = 4
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,7 @@ class Params:
     Attributes:
         k: Clusters; None for floor(sqrt(n / 2)), at least 1.
         variance: Share of the variance that PCA keeps; 1 for no PCA.
-        iterations: Of k-means over all rows.
+        iterations: Of k-means over all rows, at most.
         seed: Draws the sample and the first centres.
     """
 
@@ -151,130 +147,6 @@ def pca(points: NDArray[np.float32], variance: float) -> NDArray[np.float32]:
     chosen = chosen * np.where(largest < 0, -1.0, 1.0)
     reduced: NDArray[np.float32] = centred @ chosen.astype(np.float32)
     return reduced
-
-
-def kmeans(
-    points: NDArray[np.float32], k: int, seed: int = 0, iterations: int = 12
-) -> NDArray[np.int64]:
-    """Return the cluster of each point, 0 to k - 1; some are empty where few points differ.
-
-    Args:
-        points: (n, d) finite.
-        k: Clusters; n or fewer are made.
-        seed: Draws the sample and the first centres.
-        iterations: Lloyd's steps over all points.
-    """
-    generator = np.random.default_rng(seed)
-    size = len(points)
-    k = min(k, size)
-    sample = points
-    if size > 2 * _SAMPLE_PER_CLUSTER * k:
-        drawn = generator.choice(size, _SAMPLE_PER_CLUSTER * k, replace=False)
-        sample = np.ascontiguousarray(points[np.sort(drawn)])
-    centres = _plus_plus(sample, k, generator)
-    centres = _swapped(sample, centres, seed, generator)
-    centres = _lloyd(points, centres, seed, iterations)
-    return _nearest(points, centres, 1)[1][:, 0]
-
-
-def _swapped(
-    sample: NDArray[np.float32],
-    centres: NDArray[np.float32],
-    seed: int,
-    generator: np.random.Generator,
-) -> NDArray[np.float32]:
-    """Return better centres: those that matter least are moved to where the error is largest.
-
-    Lloyd's steps never move a centre from one dense region into another (Fritzke, 2020,
-    arXiv 2006.15666, has the idea of adding and removing several at a time).
-    """
-    centres = _lloyd(sample, centres, seed, _SAMPLE_ITERATIONS)
-    distances, labels = _nearest(sample, centres, 2)
-    moving = len(centres) // 4
-    for _ in range(_SWAPS):
-        if not moving:
-            break
-        use = np.bincount(labels[:, 0], distances[:, 1] - distances[:, 0], len(centres))
-        error = np.bincount(labels[:, 0], distances[:, 0], len(centres))
-        worst = np.argsort(-error, kind="stable")[:moving]
-        idle = np.argsort(use, kind="stable")
-        idle = idle[~np.isin(idle, worst)][:moving]
-        drawn = [generator.choice(np.flatnonzero(labels[:, 0] == each)) for each in worst]
-        tried = centres.copy()
-        tried[idle] = sample[drawn[: len(idle)]]
-        tried = _lloyd(sample, tried, seed, _SWAP_ITERATIONS)
-        found = _nearest(sample, tried, 2)
-        if found[0][:, 0].sum(dtype=np.float64) < distances[:, 0].sum(dtype=np.float64):
-            centres, (distances, labels) = tried, found
-        else:
-            moving //= 2
-    return centres
-
-
-def _lloyd(
-    points: NDArray[np.float32], centres: NDArray[np.float32], seed: int, iterations: int
-) -> NDArray[np.float32]:
-    """Return the centres after so many of Lloyd's steps in faiss."""
-    import faiss
-
-    runner: Any = faiss.Kmeans(
-        points.shape[1],
-        len(centres),
-        niter=iterations,
-        seed=seed,
-        min_points_per_centroid=1,
-        max_points_per_centroid=len(points),  # its default looks at a sample
-    )
-    runner.train(points, init_centroids=centres)
-    made: NDArray[np.float32] = runner.centroids
-    return made
-
-
-def _nearest(
-    points: NDArray[np.float32], centres: NDArray[np.float32], count: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return (squared distances, centres), each (n, count), the nearest first."""
-    import faiss
-
-    index: Any = faiss.IndexFlatL2(points.shape[1])
-    index.add(centres)
-    distances, labels = index.search(points, count)
-    return distances, labels.astype(np.int64)
-
-
-def _plus_plus(
-    points: NDArray[np.float32], k: int, generator: np.random.Generator
-) -> NDArray[np.float32]:
-    """Return k first centres, or as many as there are different points.
-
-    Each is the best of a few points drawn with a chance proportional to their squared distance
-    to the nearest centre so far (Arthur and Vassilvitskii, 2007, the greedy variant).
-    """
-    tries = 2 + int(math.log(k))
-    squares = np.einsum("ij,ij->i", points, points, dtype=np.float64)
-    chosen = [int(generator.integers(len(points)))]
-    nearest = _distances(points, squares, chosen)[:, 0]
-    while len(chosen) < k:
-        cumulated = np.cumsum(nearest)
-        if cumulated[-1] <= 0:
-            break
-        draws = generator.random(tries) * cumulated[-1]
-        tried = np.searchsorted(cumulated, draws, side="right").clip(0, len(points) - 1)
-        reached = np.minimum(nearest[:, None], _distances(points, squares, tried.tolist()))
-        best = int(reached.sum(axis=0).argmin())
-        chosen.append(int(tried[best]))
-        nearest = reached[:, best]
-    return np.ascontiguousarray(points[chosen])
-
-
-def _distances(
-    points: NDArray[np.float32], squares: NDArray[np.float64], chosen: list[int]
-) -> NDArray[np.float64]:
-    """Return squared distances, (n, chosen); what rounding cannot tell from 0 is 0."""
-    product = points @ points[chosen].T
-    found = squares[:, None] - 2.0 * product + squares[chosen]
-    found[found <= 1e-6 * (squares[:, None] + squares[chosen])] = 0.0
-    return found
 
 
 def inertia(points: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

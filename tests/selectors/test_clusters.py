@@ -1,11 +1,12 @@
-import faiss
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
 
 from curate.errors import UsageError
-from curate.selectors.clusters import Params, clusters, default_k, inertia, kmeans, pca
+from curate.selectors.clusters import Params, clusters, default_k, inertia, pca
+from curate.selectors.kmeans import kmeans, lloyd, own_cores
 from tests.selectors.clouds import ids_of
 
 
@@ -52,14 +53,50 @@ def test_neither_order_nor_threads_nor_time_change_them(seed):
     order = np.random.default_rng(1).permutation(len(points))
     turned = clusters(points[order], ids[order], Params(seed=seed))
     assert (turned.labels == first.labels[order]).all()
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        alone = clusters(points, ids, Params(seed=seed))
-    finally:
-        faiss.omp_set_num_threads(threads)
-    assert (alone.labels == first.labels).all()
-    assert alone.inertia == first.inertia
+    for threads in (1, 3):
+        with threadpool_limits(threads, "blas"):
+            other = clusters(points, ids, Params(seed=seed))
+        assert (other.labels == first.labels).all()
+        assert other.inertia == first.inertia
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_blocks_side_by_side_are_blocks_one_after_the_other(threads):
+    # More than one block of points, and an odd one at the end.
+    points = np.random.default_rng(3).standard_normal((9001, 33), dtype=np.float32)
+    with threadpool_limits(1, "blas"):
+        alone = kmeans(points, 20, seed=1)
+    with threadpool_limits(threads, "blas"):
+        assert (kmeans(points, 20, seed=1) == alone).all()
+    # Every point is with the centre that is nearest to it.
+    centres = np.array([points[alone == each].mean(axis=0) for each in range(20)])
+    away = ((points[:, None] - centres) ** 2).sum(axis=2)
+    assert (away.argmin(axis=1) == alone).mean() > 0.95
+
+
+def test_a_step_of_lloyd_against_a_naive_one():
+    generator = np.random.default_rng(0)
+    points = generator.standard_normal((3000, 5), dtype=np.float32)
+    centres = points[:7].copy()
+    with own_cores() as cores:
+        found = lloyd(points, centres, 25, cores)
+    naive = centres.astype(np.float64)
+    before = np.inf
+    for _ in range(25):
+        away = ((points[:, None] - naive) ** 2).sum(axis=2)
+        naive = np.array([points[away.argmin(axis=1) == each].mean(axis=0) for each in range(7)])
+        error = away.min(axis=1).sum()
+        if before - error < 2e-4 * error:
+            break
+        before = error
+    np.testing.assert_allclose(found, naive, atol=1e-3)
+
+
+def test_a_centre_without_points_stays_where_it_is():
+    points = np.array([[0.0], [1.0], [10.0]], dtype=np.float32)
+    with own_cores() as cores:
+        found = lloyd(points, np.array([[0.5], [99.0], [9.0]], dtype=np.float32), 3, cores)
+    assert found.ravel().tolist() == [0.5, 99.0, 10.0]
 
 
 def test_pca_keeps_what_sklearn_keeps():
