@@ -82,6 +82,7 @@ class Engine:
         fields: Of a request, what it takes besides what every engine takes.
         completions: Whether it goes on with a bare text (/v1/completions).
         health: What it answers with 200 when it is well.
+        tells_ends: Whether its streams tell an answer that was cut off from one that ended.
         parallel: Requests that it is given at once; others wait in front of it.
         names: Under which names a model and its adapters answer.
         launch: How it is started: the model, a private folder, the key it has to demand.
@@ -92,6 +93,7 @@ class Engine:
     fields: frozenset[str]
     completions: bool
     health: str
+    tells_ends: bool
     parallel: int
     names: Callable[[Served], tuple[str, ...]]
     launch: Callable[[Served, Path, str], Launch]

@@ -109,6 +109,7 @@ def engine() -> Engine:
         fields=frozenset({"repetition_penalty"}),
         completions=False,
         health="/v1/models",
+        tells_ends=False,
         parallel=parallel(),
         names=names,
         launch=launch,

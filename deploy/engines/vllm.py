@@ -155,6 +155,7 @@ def engine() -> Engine:
         fields=FIELDS,
         completions=True,
         health="/health",
+        tells_ends=True,
         parallel=256,
         names=names,
         launch=launch,

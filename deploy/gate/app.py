@@ -12,7 +12,8 @@ import aiohttp
 from aiohttp import web
 
 from deploy.engines.contract import Engine, Served
-from deploy.gate.body import CHAT, TEXT, take
+from deploy.gate.body import CHAT, TEXT, Taken, take
+from deploy.gate.endings import Endings
 from deploy.gate.keys import is_right
 from deploy.gate.offer import Offer, Refused, told
 
@@ -144,9 +145,31 @@ class Gate:
                     if engine.status != 200:
                         return _error(*await _why(engine))
                     if taken.fields["stream"]:
-                        return await _pass_on(request, engine, notes)
+                        return await self._pass_on(request, engine, taken, notes)
                     body = await engine.read()
                     return web.Response(body=body, content_type="application/json", headers=notes)
+
+    async def _pass_on(
+        self,
+        request: web.Request,
+        engine: aiohttp.ClientResponse,
+        taken: Taken,
+        notes: dict[str, str],
+    ) -> web.StreamResponse:
+        """Pass on an answer piece by piece; who leaves, ends this, and the engine's work."""
+        headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", **notes}
+        answer = web.StreamResponse(headers=headers)
+        await answer.prepare(request)
+        endings = Endings(taken.fields["max_tokens"], self._count)
+        try:
+            async for line in engine.content:
+                await answer.write(line if self._engine.tells_ends else endings.line(line))
+        except (aiohttp.ClientError, ValueError):
+            # The head has been sent: that it went wrong can only be said as one more event.
+            broken = told(502, "the engine broke off in the middle of the answer", "engine_failed")
+            await answer.write(f"data: {json.dumps(broken)}\n\n".encode())
+        await answer.write_eof()
+        return answer
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -169,24 +192,6 @@ class Gate:
             yield
         finally:
             self._slots.release()
-
-
-async def _pass_on(
-    request: web.Request, engine: aiohttp.ClientResponse, notes: dict[str, str]
-) -> web.StreamResponse:
-    """Pass on an answer piece by piece; who leaves, ends this, and with it the engine's work."""
-    headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", **notes}
-    answer = web.StreamResponse(headers=headers)
-    await answer.prepare(request)
-    try:
-        async for piece in engine.content.iter_any():
-            await answer.write(piece)
-    except aiohttp.ClientError:
-        # The head has been sent: that it went wrong can only be said as one more event.
-        broken = told(502, "the engine broke off in the middle of the answer", "engine_failed")
-        await answer.write(f"data: {json.dumps(broken)}\n\n".encode())
-    await answer.write_eof()
-    return answer
 
 
 async def _why(engine: aiohttp.ClientResponse) -> tuple[int, str, str]:

@@ -45,6 +45,7 @@ def main() -> None:
         frozenset({"seed"}),
         False,
         "/health",
+        True,
         told.parallel,
         lambda served: ("fake",),
         lambda served, folder, key: launch(told.behaviour),

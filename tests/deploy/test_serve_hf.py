@@ -1,0 +1,217 @@
+"""`deploy serve` and `deploy ask` with the bundled model and LLaMA-Factory's api, for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from curate.data.cache import cache_dir
+from tests.deploy.serving import DEPLOY, JSON, alive, serving
+
+pytestmark = [pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(600)]
+KEY = "a-key-that-is-long-enough-for-tests"
+VARIABLES = {"SERVE_KEY": KEY, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hf")
+    arguments = ["serve", "smollm2", "--engine", "hf", "--port", 0, "--stop-timeout", 6, "--json"]
+    arguments += ["--api-key-env", "SERVE_KEY"]
+    with serving(DEPLOY, *arguments, folder=folder, **VARIABLES) as found:
+        found.key = KEY
+        yield found
+
+
+def log_of(server):
+    port = server.url.rpartition(":")[2]
+    return (cache_dir() / "logs" / f"serve-hf-{port}.log").read_text()
+
+
+def ask(server, *arguments, key=True):
+    command = [*DEPLOY, "ask", *map(str, arguments), "--url", server.url]
+    command += ["--api-key-env", "SERVE_KEY"] if key else []
+    environment = {**os.environ, **VARIABLES}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+
+
+def test_it_is_ready_and_says_so(server):
+    assert server.models == ["smollm2"]
+    assert server.request("GET", "/health").json["status"] == "ok"
+    assert "engine hf loads smollm2" in server.err.read_text()
+    assert "Try: deploy ask" in server.err.read_text()
+
+
+def test_ask_streams_the_greedy_answer(server):
+    said = ask(server, "What is the capital of France?")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout == "The capital of France is Paris.\n"
+
+
+def test_ask_says_when_an_answer_was_cut_off_and_how_it_ended(server):
+    said = ask(server, "Tell me a long story.", "--max-tokens", 8, "--json")
+    told = json.loads(said.stdout)
+    assert told["finish_reason"] == "length"
+    assert "note: cut off after 8 tokens" in said.stderr
+    assert told["model"] == "smollm2"
+    assert told["answer"]
+
+
+def test_ask_without_the_key_says_what_to_do(server):
+    said = ask(server, "Hi", key=False)
+    assert said.returncode == 2
+    assert "401" in said.stderr
+    assert "--api-key-env NAME" in said.stderr
+
+
+def test_ask_for_a_model_that_is_not_there_names_those_that_are(server):
+    said = ask(server, "Hi", "--model", "smolm2")
+    assert said.returncode == 2
+    assert "no model 'smolm2' here. Did you mean 'smollm2'?" in said.stderr
+
+
+def test_the_line_for_curl_does_the_same(server):
+    if not shutil.which("curl"):
+        pytest.skip("curl is not here")
+    question = 'What\'s 1 + 1? "Say" $it in 中文'
+    line = ask(server, question, "--curl", "--max-tokens", 6).stdout
+    assert KEY not in line
+    done = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, timeout=60,
+        env={**os.environ, **VARIABLES},
+    )  # fmt: skip
+    pieces = [
+        json.loads(each[5:]) for each in done.stdout.splitlines() if each.startswith("data: {")
+    ]
+    text = "".join(each["choices"][0]["delta"].get("content") or "" for each in pieces)
+    assert text == ask(server, question, "--max-tokens", 6).stdout.rstrip("\n")
+
+
+def test_a_stream_comes_in_pieces(server):
+    events = server.chat("Count from one to five.", max_tokens=16, stream=True).events
+    assert events[-1] == "[DONE]"
+    assert len(events) > 5
+
+
+def test_the_tutorials_body_and_plain_answers(server):
+    plain = server.chat("What is the capital of France?", max_tokens=24)
+    tutorial = server.chat("What is the capital of France?", max_new_tokens=24, model="smollm2")
+    assert plain.said == tutorial.said == "The capital of France is Paris."
+    assert "max_new_tokens" in tutorial.headers["X-Curatrain-Note"]
+    assert plain.json["usage"]["completion_tokens"] > 5
+
+
+def test_repetition_is_punished_and_no_answer_is_the_same_by_chance(server):
+    fields = {"max_tokens": 24, "repetition_penalty": 1.8}
+    question = "Repeat the word dog twenty times."
+    assert server.chat(question, **fields).said != server.chat(question, max_tokens=24).said
+
+
+BAD = [
+    (b"{", 400),
+    (b"\xff\xfe", 400),
+    (b"[" * 5000, 400),
+    (b"null", 400),
+    ({"messages": [{"role": "user", "content": "x"}], "top_p": 7}, 400),
+    ({"messages": [{"role": "user", "content": "long " * 9000}]}, 400),
+    ({"messages": [{"role": "user", "content": "x"}], "model": "gpt-4"}, 404),
+    ({"messages": [{"role": "user", "content": "x"}], "presence_penalty": 1}, 400),
+    ({"messages": [{"role": "user", "content": "\ud83d"}]}, 400),
+]
+
+
+@pytest.mark.parametrize(("body", "status"), BAD)
+def test_bad_bodies_are_refused_and_the_server_lives_on(server, body, status):
+    answer = server.request("POST", "/v1/chat/completions", body)
+    assert answer.status == status
+    assert answer.error
+    assert server.request("GET", "/health").status == 200
+
+
+def test_who_leaves_midway_does_not_stop_the_others(server):
+    connection = server.connect()
+    body = {"messages": [{"role": "user", "content": "Tell me a story."}], "max_tokens": 40}
+    headers = {**JSON, "Authorization": f"Bearer {KEY}"}
+    connection.request(
+        "POST", "/v1/chat/completions", json.dumps({**body, "stream": True}), headers
+    )
+    assert connection.getresponse().read(20)
+    connection.close()
+    assert server.chat("What is the capital of France?", max_tokens=24).said.endswith("Paris.")
+
+
+def test_keys_and_questions_are_in_no_log_and_the_engine_is_for_this_machine_alone(server):
+    server.chat("xylophone", max_tokens=2)
+    told = log_of(server) + server.err.read_text()
+    assert "xylophone" not in told
+    for pid in (server.process.pid, *server.group()):
+        told += Path(f"/proc/{pid}/cmdline").read_text()
+    assert KEY not in told
+    assert "Uvicorn running on http://127.0.0.1:" in told
+    assert "0.0.0.0" not in told
+
+
+def test_zz_stopped_while_it_answers_nothing_is_left(server):
+    answers = []
+    asking = threading.Thread(
+        target=lambda: answers.append(server.chat("Tell a story.", max_tokens=4000, stream=True))
+    )
+    asking.start()
+    time.sleep(2)
+    started = server.group()
+    assert started
+    assert server.stop() < 6 + 2
+    asking.join()
+    assert server.process.returncode == 0
+    assert not alive(started)
+    assert answers[0].events[-1] != "[DONE]"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """An adapter whose answers are not the base's, as `train` leaves it."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from curate.models.resolve import resolve
+
+    folder = tmp_path_factory.mktemp("runs") / "tuned"
+    base = resolve("smollm2").folder
+    torch.manual_seed(1)
+    lora = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), lora)
+    with torch.no_grad():
+        for name, each in model.named_parameters():
+            if "lora_B" in name:
+                each.normal_(std=0.02)
+    model.save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
+        "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    tokenizer.save_pretrained(folder)
+    told = {"format": 1, "name": "tuned", "state": "done", "method": "lora"}
+    (folder / "run.json").write_text(json.dumps({**told, "model": "smollm2", "template": "chatml"}))
+    return folder
+
+
+def test_a_run_answers_as_its_adapter_does(run, tmp_path):
+    from curate.models.generation.load import load_generator
+
+    arguments = ["serve", run, "--engine", "hf", "--port", 0, "--json"]
+    with serving(DEPLOY, *arguments, folder=tmp_path, **VARIABLES) as found:
+        assert found.models == ["tuned"]
+        question = "Give three tips for staying healthy."
+        said = found.chat(question, max_tokens=12).said
+    asked = [{"role": "user", "content": question}]
+    assert said.strip() == load_generator(str(run)).answer([asked], 12)[0]
+    assert said.strip() != load_generator("smollm2").answer([asked], 12)[0]
