@@ -22,6 +22,9 @@ _FROM = {
     "dpo": "`curate dedup --input FILE` (of pairs)",
     "kto": "`curate dedup --input FILE` (with verdicts)",
 }
+# What recipes emit beside their result: a control to compare with, rows for a model in between.
+_BESIDE = ("_random", "_experience", "_seeds")
+_BETWEEN = ("experience",)
 _SHOWN = 12
 
 
@@ -81,11 +84,12 @@ def _newest(folder: Path, stage: str, entries: dict[str, Any]) -> Chosen:
     from curate.data.manifest import read_manifest
 
     fitting = [name for name, entry in entries.items() if _meant_for(entry) == _kind(stage)]
+    beside = {name + ending for name in entries for ending in _BESIDE}
     dated = []
-    for name in fitting:
+    for name in (each for each in fitting if each not in beside):
         path = folder / f"{name}.manifest.json"
         manifest = read_manifest(path)
-        if manifest is not None:
+        if manifest is not None and manifest.get("recipe") not in _BETWEEN:
             dated.append((path.stat().st_mtime_ns, name, manifest.get("recipe", "curate")))
     if dated:
         _, name, recipe = max(dated)

@@ -143,6 +143,17 @@ def test_the_newest_of_those_that_curate_made(tmp_path: Path) -> None:
     assert datasets.choose(tmp_path, "rm", None).name == "pairs"
 
 
+def test_a_random_control_is_not_what_was_meant(tmp_path: Path) -> None:
+    info = data_in(tmp_path, 3, "talks") / "dataset_info.json"
+    told = json.loads(info.read_text())["talks"]
+    info.write_text(json.dumps({"talks": told, "talks_random": told}))
+    for seconds, name in enumerate(("talks", "talks_random")):
+        manifest = tmp_path / f"{name}.manifest.json"
+        manifest.write_text("{}")
+        os.utime(manifest, (seconds, seconds))
+    assert datasets.choose(tmp_path, "sft", None).name == "talks"
+
+
 @pytest.mark.parametrize(
     ("stage", "name", "told"),
     [
