@@ -24,7 +24,8 @@ def systemd(unit: Unit) -> str:
         UsageError: Options that `deploy serve` would refuse, too.
     """
     check(unit)
-    program = shutil.which("deploy") or str(Path(sys.executable).parent / "deploy")
+    own = Path(sys.executable).parent / "deploy"
+    program = str(own) if own.is_file() else shutil.which("deploy") or "deploy"
     key, lines = [], []
     if unit.api_key_env:
         key = ["--api-key-env", unit.api_key_env]
