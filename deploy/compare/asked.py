@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from curate.errors import CuratrainError, UsageError
 from deploy.compare.held_out import held_out, marked, read_sources
 from deploy.compare.prompts import Prompts, limited, prompts_of, read_rows
-from deploy.compare.trained import TrainedOn, read_run, trained_on
+from deploy.compare.trained import TrainedOn, read_run, trained_before, trained_on
 from deploy.compare.validation import validation_part
 
 
@@ -40,22 +41,52 @@ def asked(
         DataError: A file cannot be read, or all rows were trained on.
     """
     run = read_run(Path(models[1]).expanduser())
-    notes = _notes_of(run, *models)
-    if prompts is not None and dataset is None:
-        rows = read_rows(prompts)
-        known, why = _of_run(run, dataset_dir)
-        chosen = limited(prompts_of(rows), limit, seed)
-        return marked(rows, chosen, known), [*notes, *why]
-    if dataset is None and run is None:
+    if prompts is None and dataset is None:
+        _refuse_without_proof(run, models[1])
+    found, notes = _chosen(prompts, dataset, dataset_dir, Path(models[1]).expanduser(), run)
+    notes = [*_notes_of(run, *models), *notes]
+    if before := trained_before(run):
+        # On what came before nothing is proven: only what was trained on is known.
+        found = replace(
+            found,
+            prompts=tuple(
+                replace(each, trained_on=each.trained_on or None) for each in found.prompts
+            ),
+        )
+        notes.append(f"the run went on from {before}: what that was trained on is not looked at")
+    return limited(found, limit, seed), notes
+
+
+def _refuse_without_proof(run: dict[str, Any] | None, tuned: str) -> None:
+    if run is None:
         raise UsageError(
             "nothing to ask: give --prompts FILE, or --dataset NAME for the rows of its source "
             "that the model was not trained on"
         )
+    if before := trained_before(run):
+        raise UsageError(
+            f"the run {tuned} went on from {before}, and rows that its own data set left out may "
+            "have been trained on there: none can be proven to be held out; give --prompts FILE, "
+            "or --dataset NAME to leave out the rows of that data set alone"
+        )
+
+
+def _chosen(
+    prompts: Path | None,
+    dataset: str | None,
+    dataset_dir: Path | None,
+    tuned: Path,
+    run: dict[str, Any] | None,
+) -> tuple[Prompts, list[str]]:
+    """Return the prompts, each with whether the run's own data set has it, and notes."""
+    if prompts is not None and dataset is None:
+        rows = read_rows(prompts)
+        known, why = _of_run(run, dataset_dir)
+        return marked(rows, prompts_of(rows), known), why
     trained = _data_set(dataset, dataset_dir, run)
     if prompts is not None:
-        return limited(held_out([read_rows(prompts)], trained), limit, seed), notes
-    found, why = _without_prompts(trained, Path(models[1]).expanduser(), run)
-    return limited(found, limit, seed), [*notes, *why]
+        return held_out([read_rows(prompts)], trained), []
+    return _without_prompts(trained, tuned, run)
 
 
 def _without_prompts(

@@ -163,8 +163,7 @@ def compare(
     """
     if not prompts.prompts:
         raise DataError(_no_prompts(prompts))
-    asked = [each.messages for each in prompts.prompts]
-    said: dict[str, list[Answer]] = {}
+    said: list[list[Answer]] = []
     models: dict[str, dict[str, str]] = {}
     passing: list[Kept] = []
     for side, typed in (("base", params.base), ("tuned", params.tuned)):
@@ -172,11 +171,12 @@ def compare(
         models[side] = {"name": model.name, "fingerprint": model.fingerprint}
         kept = Kept(model.fingerprint, f"{side} {mark}" if is_address(typed) else "")
         passing += [kept] if is_address(typed) else []
-        said[side] = ask(model, asked, params.max_tokens, kept, _counter(tell, side))
+        asked = [each.messages for each in prompts.prompts]
+        said.append(ask(model, asked, params.max_tokens, kept, _counter(tell, side)))
         del model
     if judge is not None:
         models["judge"] = {"name": judge.name, "fingerprint": judge.fingerprint}
-    items = _items(prompts.prompts, said["base"], said["tuned"])
+    items = _items(prompts.prompts, *said)
     found = _looked_at(params, models, prompts, items, judge, tell)
     return replace(found, notes=(*notes, *found.notes)), passing
 

@@ -18,6 +18,20 @@ from curate.errors import DataError, UsageError, did_you_mean
 RUN = "run.json"
 
 
+def trained_before(run: dict[str, Any] | None) -> str:
+    """Return what a run went on from that was trained as well, '' if it was a model as it came.
+
+    Args:
+        run: Its run.json.
+    """
+    if run is None:
+        return ""
+    if (run.get("parents") or {}).get("adapter"):
+        return "an adapter that was trained before"
+    model = str(run.get("model") or "")
+    return f"the run {model}" if model and (Path(model).expanduser() / RUN).is_file() else ""
+
+
 @dataclass(frozen=True)
 class SourceFile:
     """A file that rows were chosen from, as a manifest has it.

@@ -143,6 +143,20 @@ def test_sources_of_several_shapes_are_read_as_they_were():
     assert (found.read, found.left_out) == (5, {"trained_on": 3})
 
 
+@pytest.mark.parametrize("before", ["adapter", "model"])
+def test_what_a_run_went_on_from_may_have_been_trained_on_anything(before):
+    emitted(range(6), alpaca(*range(10)))
+    write("saves/first/run.json", {"format": 1, "model": "smollm2"})
+    more = {"parents": {"adapter": "0" * 64}} if before == "adapter" else {"model": "saves/first"}
+    run(**more)
+    with pytest.raises(UsageError, match=r"saves/r went on from .* none can be proven to be held"):
+        ask()
+    for arguments in ({"dataset": "chosen"}, {"prompts": "source.json"}):
+        found, notes = ask(**arguments, base=more.get("model", "smollm2"))
+        assert {each.trained_on for each in found.prompts} <= {True, None}
+        assert "what that was trained on is not looked at" in notes[0]
+
+
 # The validation part of a run
 
 
