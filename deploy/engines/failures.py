@@ -28,7 +28,7 @@ def why(log: Path, code: int | None) -> str:
         'out of memory (it was killed); …'
     """
     lines = _tail(log)
-    memory = [line for line in lines if _MEMORY.search(line) and " INFO " not in line]
+    memory = [line for line in lines if _MEMORY.search(line) and "INFO" not in line]
     if memory or code in _KILLED:
         told = _short(memory[-1]) if memory else "it was killed, mostly a sign of that"
         return (

@@ -182,7 +182,7 @@ def _encodable(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        _no("a text holds half a character (a lone surrogate such as \\ud83d)")
+        _no("a message or prompt holds half a character (a lone surrogate such as \\ud83d)")
     return text
 
 

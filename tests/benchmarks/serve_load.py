@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import statistics
 import tempfile
 import time
@@ -106,7 +107,7 @@ async def level(client: Client, clients: int, seconds: float) -> dict[str, Any]:
         "requests_per_second": round(len(times) / took, 2),
         "tokens_per_second": round(sum(tokens for *_, tokens in answered) / took, 1),
         "p50": round(statistics.median(times), 2) if times else None,
-        "p95": round(times[int(0.95 * (len(times) - 1))], 2) if times else None,
+        "p95": round(times[math.ceil(0.95 * len(times)) - 1], 2) if times else None,
     }
 
 

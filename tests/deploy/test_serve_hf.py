@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from curate.data.cache import cache_dir
+from tests.deploy.runs import make_run
 from tests.deploy.serving import DEPLOY, JSON, alive, serving
 
 pytestmark = [pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -176,32 +177,7 @@ def test_zz_stopped_while_it_answers_nothing_is_left(server):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """An adapter whose answers are not the base's, as `train` leaves it."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from curate.models.resolve import resolve
-
-    folder = tmp_path_factory.mktemp("runs") / "tuned"
-    base = resolve("smollm2").folder
-    torch.manual_seed(1)
-    lora = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), lora)
-    with torch.no_grad():
-        for name, each in model.named_parameters():
-            if "lora_B" in name:
-                each.normal_(std=0.02)
-    model.save_pretrained(folder)
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    tokenizer.chat_template = (
-        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
-        "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-    )
-    tokenizer.save_pretrained(folder)
-    told = {"format": 1, "name": "tuned", "state": "done", "method": "lora"}
-    (folder / "run.json").write_text(json.dumps({**told, "model": "smollm2", "template": "chatml"}))
-    return folder
+    return make_run(tmp_path_factory.mktemp("runs") / "tuned")
 
 
 def test_a_run_answers_as_its_adapter_does(run, tmp_path):

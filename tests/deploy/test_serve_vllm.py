@@ -1,0 +1,131 @@
+"""`deploy serve` with vLLM, for real: `make test-vllm`."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from curate.data.cache import cache_dir
+from curate.models.generation.load import load_generator
+from tests.deploy.runs import make_run
+from tests.deploy.serving import DEPLOY, JSON, alive, serving
+
+pytestmark = [pytest.mark.vllm, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(1200)]
+KEY = "a-key-that-is-long-enough-for-tests"
+QUESTION = "Give three tips for staying healthy."
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "tuned")
+
+
+@pytest.fixture(scope="module")
+def server(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vllm")
+    arguments = ["serve", "smollm2", "--adapter", f"tuned={run}", "--engine", "vllm", "--json"]
+    arguments += ["--port", 0, "--api-key-env", "SERVE_KEY", "--stop-timeout", 10]
+    with serving(DEPLOY, *arguments, folder=folder, SERVE_KEY=KEY) as found:
+        found.key = KEY
+        yield found
+
+
+def log_of(server):
+    port = server.url.rpartition(":")[2]
+    return (cache_dir() / "logs" / f"serve-vllm-{port}.log").read_text()
+
+
+def test_model_and_adapter_answer_side_by_side_as_transformers_does(server, run):
+    assert server.models == ["tuned", "smollm2"]
+    asked = [[{"role": "user", "content": QUESTION}]]
+    said = {}
+    for name, model in (("smollm2", "smollm2"), ("tuned", str(run))):
+        said[name] = server.chat(QUESTION, model=name, max_tokens=16).said.strip()
+        assert said[name] == load_generator(model).answer(asked, 16)[0]
+    assert said["smollm2"] != said["tuned"]
+
+
+def test_the_tutorials_body_streams_and_stop_words(server):
+    tutorial = server.chat("What is the capital of France?", max_new_tokens=24, model="smollm2")
+    assert tutorial.said == "The capital of France is Paris."
+    assert "max_new_tokens" in tutorial.headers["X-Curatrain-Note"]
+    events = server.chat(QUESTION, model="smollm2", max_tokens=8, stream=True).events
+    assert events[-1] == "[DONE]"
+    assert events[-2]["choices"][0]["finish_reason"] == "length"
+    stopped = server.chat(
+        "What is the capital of France?", model="smollm2", max_tokens=24, stop=["is"]
+    )
+    assert stopped.said.strip() == "The capital of France"
+
+
+def test_bare_texts_are_gone_on_with(server):
+    body = {"model": "smollm2", "prompt": "One, two, three,", "max_tokens": 4, "temperature": 0}
+    assert "four" in server.request("POST", "/v1/completions", body).json["choices"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/tokenize", "/metrics", "/docs", "/invocations", "/v1/load_lora_adapter", "/pause"]
+)
+def test_what_of_vllm_ignores_its_key_is_not_there(server, path):
+    assert server.request("GET", path).status == 404
+    assert server.request("POST", path, {"prompt": "x"}).status == 404
+    assert server.request("POST", path, {}, Authorization="Bearer x").status == 401
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 400),
+        ({"messages": [{"role": "user", "content": "x"}], "chat_template": "{{ x }}"}, 400),
+        ({"messages": [{"role": "user", "content": "long " * 9000}]}, 400),
+        ({"messages": [{"role": "user", "content": "x"}], "top_k": -7}, 400),
+        ({"messages": [{"role": "user", "content": "x"}], "model": "gpt-4"}, 404),
+    ],
+)
+def test_bad_bodies(server, body, status):
+    answer = server.request("POST", "/v1/chat/completions", body)
+    assert (answer.status, bool(answer.error)) == (status, True)
+    assert server.request("GET", "/health").status == 200
+
+
+def test_who_leaves_ends_the_work(server):
+    connection = server.connect()
+    body = {"messages": [{"role": "user", "content": "Tell a story."}], "max_tokens": 4000}
+    headers = {**JSON, "Authorization": f"Bearer {KEY}"}
+    connection.request(
+        "POST", "/v1/chat/completions", json.dumps({**body, "stream": True}), headers
+    )
+    assert connection.getresponse().read(20)
+    connection.close()
+    # 4,000 tokens would keep it busy for minutes.
+    began = time.monotonic()
+    assert server.chat("What is the capital of France?", model="smollm2", max_tokens=24).said
+    assert time.monotonic() - began < 60
+
+
+def test_keys_and_questions_are_in_no_log_and_no_port_is_open_but_ours(server):
+    server.chat("xylophone", max_tokens=2)
+    told = log_of(server) + server.err.read_text()
+    assert "xylophone" not in told
+    for pid in (server.process.pid, *server.group()):
+        told += Path(f"/proc/{pid}/cmdline").read_text()
+    assert KEY not in told
+    assert "Starting vLLM server on unix:" in told
+
+
+def test_zz_stopped_while_it_answers_nothing_is_left(server):
+    asking = threading.Thread(
+        target=lambda: server.chat("Tell a story.", max_tokens=4000, stream=True)
+    )
+    asking.start()
+    time.sleep(3)
+    started = server.group()
+    assert len(started) >= 2
+    assert server.stop() < 10 + 2
+    asking.join()
+    assert server.process.returncode == 0
+    assert not alive(started)
