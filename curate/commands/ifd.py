@@ -100,7 +100,6 @@ def ifd(
     from curate.data.emit import default_name
     from curate.models.quiet import set_verbose
     from curate.recipes import ifd as recipe
-    from curate.recipes.brief_experience import check_experience
     from curate.recipes.initial_model import Place
 
     set_verbose(verbose)
@@ -112,8 +111,6 @@ def ifd(
     called = name or default_name(paths[0], recipe.NAME)
     check_targets(output, called, recipe.NAME, overwrite, with_control)
     place = Place(output, called, saves, overwrite)
-    if brief_experience:
-        check_experience(place)
     rows = read_inputs(input, more, format, fill)
     found = recipe.ifd(rows, params, place)
     emit_and_show(found, output, called, overwrite, show, as_json, with_control)

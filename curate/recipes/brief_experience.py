@@ -24,7 +24,7 @@ from curate.data.manifest import read_manifest, sha256_of
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
 from curate.errors import DataError, UsageError
-from curate.models.adapter import base_of, fingerprint_of, is_adapter
+from curate.models.adapter import base_of, files_of, fingerprint_of, is_adapter
 from curate.models.architecture import hidden_width
 from curate.models.resolve import ModelFiles
 from curate.recipes import initial_model
@@ -132,14 +132,17 @@ def default_clusters(rows: int) -> int:
     return min(CLUSTERS, max(1, rows // _ROWS_A_CLUSTER))
 
 
-def check_experience(place: Place) -> None:
+def check_experience(params: Params, place: Place) -> None:
     """Refuse what could not be trained or written, before hours are spent on scores.
 
     Args:
+        params: Model and settings.
         place: Where the data set NAME_experience goes.
 
     Raises:
-        UsageError: LLaMA-Factory is not here, or the name cannot be one.
+        UsageError: LLaMA-Factory is not here, it does not take the settings, or the name cannot
+            be one.
+        ModelError: No such model.
         OutputError: The folder cannot be written, or the name is another recipe's.
     """
     try:
@@ -149,7 +152,11 @@ def check_experience(place: Place) -> None:
             f"--brief-experience trains a model: {error}. Without it rows are scored by the model "
             "as it is, which is what Superfiltering does"
         ) from error
+    files_of(params.model, params.trust_remote_code)
     check_target(place.output, place.name + ENDING, NAME, place.overwrite)
+    # Where a run is there, or was begun, the trainer took them before.
+    if not any(place.saves.glob(f"{place.name}{ENDING}-*/{initial_model.RUN}")):
+        initial_model.check_settings(params.model, params.settings)
 
 
 def gain_experience(rows: Rows, params: Params, place: Place) -> Experience:
@@ -165,7 +172,7 @@ def gain_experience(rows: Rows, params: Params, place: Place) -> Experience:
         DataError: No row can be trained on.
         OutputError: The data set cannot be written, or the training failed.
     """
-    check_experience(place)
+    check_experience(params, place)
     selection, files = choose(rows, params)
     name = place.name + ENDING
     counts = selection.summary()
@@ -175,6 +182,7 @@ def gain_experience(rows: Rows, params: Params, place: Place) -> Experience:
         *(name, place.output, params.model, fingerprint_of(files)),
         settings=params.settings,
         saves=place.saves,
+        seed=params.seed,
     )
     trained = initial_model.train_on(request)
     chosen = {"dataset": name, **asdict(counts), **selection.details["clusters"]}
@@ -266,9 +274,8 @@ def _notes(selection: Selection, trained: Trained, params: Params) -> tuple[str,
     counts, made = selection.summary(), selection.details["clusters"]
     notes = [
         f"brief experience: {counts.kept:,} of {counts.read:,} rows ({made['clusters']:,} clusters "
-        f"x {params.per_cluster:,} from the middle of their perplexities) in "
-        f"{trained.run.get('steps', '?')} steps{_loss(trained)}; the model is kept in "
-        f"{trained.folder}{' and was found there' if trained.found else ''}"
+        f"x {params.per_cluster:,} from the middle of their perplexities), one model trained in "
+        f"{trained.run.get('steps', '?')} steps: {trained.folder.name}"
     ]
     if params.clusters is None and made["clusters"] < CLUSTERS:
         notes.append(
@@ -277,11 +284,3 @@ def _notes(selection: Selection, trained: Trained, params: Params) -> tuple[str,
             f"{PER_CLUSTER} asks for them"
         )
     return (*notes, *selection.notes)
-
-
-def _loss(trained: Trained) -> str:
-    told = trained.run.get("loss")
-    first, last = (told.get(key) if isinstance(told, dict) else None for key in ("first", "last"))
-    if not isinstance(first, int | float) or not isinstance(last, int | float):
-        return ""
-    return f", loss {first:.3f} to {last:.3f}"

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,14 +23,17 @@ from curate.backend.process import new_lines, start, stopping
 from curate.console import say
 from curate.data.cache import cache_dir
 from curate.data.manifest import read_manifest
-from curate.errors import OutputError
+from curate.data.registry import FILE
+from curate.errors import OutputError, UsageError
 from curate.models.adapter import WEIGHTS, adapter_fingerprint, is_adapter
 from curate.models.resolve import fingerprint
+from curate.recipes.scoring import called
 
 RUN = "run.json"
 # The published recipes train one epoch; what happens in between is no result of its own.
 ONE_EPOCH = ("num_train_epochs=1", "val_size=0", "save_total_limit=1")
 _EVERY = 0.5
+_ONE_ROW = [{"instruction": "What is 1 + 1?", "input": "", "output": "1 + 1 = 2."}]
 _DONE = "done"
 
 
@@ -60,6 +65,7 @@ class Request:
         model_fingerprint: Of its files: another model is another run.
         settings: `key=value`, for `train sft --set`; they win over one epoch.
         saves: Folder of the runs.
+        seed: Of the training.
     """
 
     dataset: str
@@ -68,6 +74,7 @@ class Request:
     model_fingerprint: str
     settings: tuple[str, ...] = ()
     saves: Path = Path("saves")
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ class Trained:
             "run_fingerprint": self.fingerprint,
             "run_steps": str(self.run.get("steps", "")),
             "run_data_sha256": str(data.get("data_sha256", "")),
-            "base": str(self.run.get("model", "")),
+            "base": called(str(self.run.get("model", ""))),
         }
 
 
@@ -105,6 +112,29 @@ def check_trainer() -> None:
         UsageError: LLaMA-Factory is not here; says `train setup`.
     """
     llamafactory.find()
+
+
+def check_settings(model: str, settings: Sequence[str]) -> None:
+    """Let `train sft --dry-run` look at model and settings before hours are spent on scores.
+
+    Args:
+        model: As the user typed it.
+        settings: `key=value`, for `train sft --set`.
+
+    Raises:
+        UsageError: It refuses them; says what it says.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        (folder / "one.json").write_text(json.dumps(_ONE_ROW), encoding="utf-8")
+        (folder / FILE).write_text(json.dumps({"one": {"file_name": "one.json"}}), encoding="utf-8")
+        request = Request("one", folder, model, "", tuple(settings))
+        arguments = [*command(request, folder / "run"), "--dry-run"]
+        told = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    if told.returncode:
+        last = (told.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        why = last.removeprefix("error:").strip().replace("--set ", "--train-set ")
+        raise UsageError(f"what is trained in between: {why}")
 
 
 def train_on(request: Request) -> Trained:
@@ -140,6 +170,7 @@ def key(request: Request, data_sha256: str) -> str:
         data_sha256: Of the data set.
     """
     parts = [data_sha256, request.model_fingerprint, *ONE_EPOCH, *request.settings]
+    parts += [f"seed={request.seed}"] if request.seed else []
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
 
 
@@ -153,7 +184,7 @@ def command(request: Request, folder: Path) -> list[str]:
     own = {each.partition("=")[0] for each in request.settings}
     usual = [each for each in ONE_EPOCH if each.partition("=")[0] not in own]
     arguments = ["--dataset", request.dataset, "--dataset-dir", str(request.dataset_dir)]
-    arguments += ["--model", request.model, "--output", str(folder)]
+    arguments += ["--model", request.model, "--output", str(folder), "--seed", str(request.seed)]
     for each in (*usual, *request.settings):
         arguments += ["--set", each]
     return [sys.executable, "-m", "train", "sft", *arguments]

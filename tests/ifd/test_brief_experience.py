@@ -188,7 +188,8 @@ def test_200_rows_killed_while_training_and_while_scoring(tmp_path, shortest):
     said = loop.log.read_text()
     assert "data set 'alpaca_ifd_experience' (from an earlier run)" in said
     assert "continuing on alpaca_ifd_experience" in said
-    assert "step 1 of 3" not in said
+    assert "step 0 of 3" not in said
+    assert "step 1 of 3, loss" not in said
     trained = (loop.run_folder() / "run.json").stat()
 
     told, said = loop.finish()

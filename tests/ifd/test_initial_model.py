@@ -22,7 +22,8 @@ with calls.open("a") as stream:
 print("step 1 of 1", flush=True)
 if what == "fail":
     sys.exit("error: the disk is full")
-run = {"format": 1, "state": "done" if what != "stop" else "stopped", "steps": 1, "model": "m"}
+run = {"format": 1, "state": "done" if what != "stop" else "stopped", "steps": 1}
+run["model"] = str(folder.parent)
 run["dataset"] = {"data_sha256": "0" * 64 if what == "other" else sha}
 (folder / "run.json").write_text(json.dumps(run))
 (folder / "adapter_config.json").write_text("{}")
@@ -102,8 +103,9 @@ def test_the_key_is_of_all_that_decides_the_model():
         key(usual, "b" * 64),
         key(Request("rows", Path("data"), "m", "g"), SHA),
         key(Request("rows", Path("data"), "m", "f", ("max_steps=2",)), SHA),
+        key(Request("rows", Path("data"), "m", "f", seed=1), SHA),
     ]
-    assert len({key(usual, SHA), *others}) == 4
+    assert len({key(usual, SHA), *others}) == 5
 
 
 def test_the_command():
@@ -114,6 +116,16 @@ def test_the_command():
     assert "num_train_epochs=3" in found
     assert "num_train_epochs=1" not in found
     assert found[found.index("--model") + 1] == "smollm2"
+
+
+def test_settings_that_the_trainer_does_not_take_are_refused_at_once(scratch_cache):
+    with pytest.raises(UsageError, match=r"in between: --train-set learning_rat: .*learning_rate"):
+        initial_model.check_settings("smollm2", ("learning_rat=1",))
+
+
+def test_a_manifest_has_no_folders(request_of, tmp_path):
+    told = train_on(request_of()).as_dict()
+    assert str(tmp_path) not in json.dumps(told)
 
 
 def test_without_a_trainer_it_says_what_installs_it(monkeypatch):
