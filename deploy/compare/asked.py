@@ -45,16 +45,28 @@ def asked(
         _refuse_without_proof(run, models[1])
     found, notes = _chosen(prompts, dataset, dataset_dir, Path(models[1]).expanduser(), run)
     notes = [*_notes_of(run, *models), *notes]
-    if before := trained_before(run):
-        # On what came before nothing is proven: only what was trained on is known.
+    if doubt := _doubt(run, dataset):
+        # Nothing is proven then of what is not in the data set: only what is in it is known.
         found = replace(
             found,
             prompts=tuple(
                 replace(each, trained_on=each.trained_on or None) for each in found.prompts
             ),
         )
-        notes.append(f"the run went on from {before}: what that was trained on is not looked at")
+        notes.append(doubt)
     return limited(found, limit, seed), notes
+
+
+def _doubt(run: dict[str, Any] | None, dataset: str | None) -> str:
+    """Return why rows that are not in the data set may have been trained on, '' if not."""
+    if before := trained_before(run):
+        return f"the run went on from {before}: what that was trained on is not looked at"
+    if run is None and dataset is not None:
+        return (
+            f"the prompts are not in the data set '{dataset}'; that the tuned model was trained on "
+            "it and on nothing else is not known here: there is no run.json"
+        )
+    return ""
 
 
 def _refuse_without_proof(run: dict[str, Any] | None, tuned: str) -> None:

@@ -25,8 +25,15 @@ def test_rows_of_the_source_that_were_not_chosen_are_held_out():
     assert questions(found) == [6, 7, 8, 9]
     assert {each.trained_on for each in found.prompts} == {False}
     assert (found.read, found.left_out, notes) == (10, {"trained_on": 6}, [])
-    assert ask(dataset="chosen", tuned="somewhere")[0] == found
-    assert ask("source.json", "chosen", "somewhere")[0] == found
+    assert ask(dataset="chosen")[0] == ask("source.json", "chosen")[0] == found
+
+
+def test_without_a_run_nobody_knows_what_a_model_was_trained_on():
+    emitted(range(6), alpaca(*range(10)))
+    for found, notes in (ask(dataset="chosen", tuned="x"), ask("source.json", "chosen", "x")):
+        assert questions(found) == [6, 7, 8, 9]
+        assert {each.trained_on for each in found.prompts} == {None}
+        assert "not known here: there is no run.json" in notes[0]
 
 
 def test_the_same_prompt_with_another_answer_or_in_another_shape_is_not_held_out():
