@@ -33,6 +33,8 @@ RUN = "run.json"
 # The published recipes train one epoch; what happens in between is no result of its own.
 ONE_EPOCH = ("num_train_epochs=1", "val_size=0", "save_total_limit=1")
 _EVERY = 0.5
+# `train` itself gives LLaMA-Factory half a minute to end before it ends it by force.
+_DEADLINE = 60.0
 _ONE_ROW = [{"instruction": "What is 1 + 1?", "input": "", "output": "1 + 1 = 2."}]
 _DONE = "done"
 
@@ -214,7 +216,7 @@ def _run(arguments: Sequence[str], folder: Path) -> None:
     log.write_bytes(b"")
     last, offset = "", 0
     child = start(arguments, log)
-    with stopping(child):
+    with stopping(child, _DEADLINE):
         while True:
             code = child.wait(_EVERY)
             lines, offset = new_lines(log, offset)
