@@ -101,13 +101,16 @@ class EmbeddingModel(Protocol):
 
     Attributes:
         name: What the user called it.
-        fingerprint: sha256 over all that decides the vectors.
+        fingerprint: sha256 over all that decides the vectors, device kind included.
+        origin: The same without the device: what was learned from vectors of one device may be
+            used with those of another.
         batch_tokens: Padded length that one batch may hold, in the unit of lengths().
         workers: How many batches are computed side by side.
     """
 
     name: str
     fingerprint: str
+    origin: str
     batch_tokens: int
     workers: int
 
@@ -159,7 +162,7 @@ class RewardModel(Protocol):
 
 
 Message = Mapping[str, str]
-STOPPED, CUT, TOO_LONG = "stop", "length", "prompt_too_long"
+STOPPED, CUT, TOO_LONG, FILTERED = "stop", "length", "prompt_too_long", "content_filter"
 
 
 @dataclass(frozen=True)
@@ -168,12 +171,18 @@ class Reply:
 
     Attributes:
         text: The answer, without special tokens and surrounding white space; '' is an answer, too.
-        end: `stop` (the model ended it), `length` (it was cut off after max_new_tokens), or
-            `prompt_too_long` (nothing was asked: prompt and answer do not fit into the model).
+        end: `stop` (the model ended it), `length` (it was cut off after max_new_tokens),
+            `prompt_too_long` (nothing was asked: prompt and answer do not fit into the model), or
+            `content_filter` (a server would not let the model be asked, or answer).
     """
 
     text: str
     end: str = STOPPED
+
+    @property
+    def given(self) -> bool:
+        """Whether the model has answered, be it nothing."""
+        return self.end in (STOPPED, CUT)
 
 
 class Generator(Protocol):
@@ -205,7 +214,7 @@ class Generator(Protocol):
         """Return a reply to each conversation, in their order."""
 
     def answer(self, conversations: Sequence[Sequence[Message]], max_new_tokens: int) -> list[str]:
-        """Return the text of each reply; ModelError where a prompt is too long to be asked."""
+        """Return the text of each reply; ModelError where there is none."""
 
     def worker(self) -> AbstractContextManager[Any]:
         """Return a context in which one worker thread calls replies()."""

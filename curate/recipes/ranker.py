@@ -112,7 +112,7 @@ def _made_of(params: TrainParams, pairs: Pairs, features: Featuriser) -> dict[st
     sizes = {name: sum(p.source == name for p in pairs.pairs) for name in pairs.sha256}
     return {
         "format": FORMAT,
-        "encoder": {"name": features.encoder, "fingerprint": features.fingerprint},
+        "encoder": {"name": features.encoder, "fingerprint": features.origin},
         "families": {
             name: {"numbers": width, "is_format": name == "form"}
             for name, width in features.families.items()

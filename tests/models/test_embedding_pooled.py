@@ -16,6 +16,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from curate.errors import ModelError
 from curate.models.embedding.load import load_encoder
+from curate.models.ranking.features import EmbeddingFeatures
 
 TEXTS = [
     "a b c",
@@ -147,7 +148,7 @@ def test_alone_or_in_a_batch(saved):
 @pytest.mark.parametrize("file", ["model.safetensors", "1_Pooling/config.json", "modules.json"])
 def test_every_file_that_decides_is_in_the_fingerprint(saved, file):
     folder = saved("cls")
-    before = load_encoder(str(folder)).fingerprint
+    before = load_encoder(str(folder))
     path = folder / file
     if file == "model.safetensors":
         from safetensors.torch import load_file, save_file
@@ -160,7 +161,21 @@ def test_every_file_that_decides_is_in_the_fingerprint(saved, file):
         path.write_text(json.dumps(modules))
     else:
         path.write_text(path.read_text().replace('"cls"', '"mean"'))
-    assert load_encoder(str(folder)).fingerprint != before
+    after = load_encoder(str(folder))
+    assert after.fingerprint != before.fingerprint
+    assert after.origin != before.origin
+
+
+def test_another_device_is_another_fingerprint_of_the_same_origin(saved, monkeypatch):
+    folder = saved("cls")
+    here = load_encoder(str(folder))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    there = load_encoder(str(folder))
+    # Journals go on where they were begun; a ranker goes where its encoder goes.
+    assert (here.fingerprint == there.fingerprint, here.origin == there.origin) == (False, True)
+    there._device = "cpu"  # there is no other here
+    one, other = EmbeddingFeatures(here), EmbeddingFeatures(there)
+    assert (one.fingerprint == other.fingerprint, one.origin == other.origin) == (False, True)
 
 
 def damage(folder: Path, what: str) -> None:

@@ -12,7 +12,7 @@ from curate.models.ranking.form import FORM_NAMES, form_features
 class FakeFeatures:
     """Form, and two numbers that count the letters x and y of a response."""
 
-    encoder, fingerprint, batch_tokens, workers = "fake", "f" * 64, 500, 2
+    encoder, fingerprint, origin, batch_tokens, workers = "fake", "d" * 64, "f" * 64, 500, 2
 
     def __init__(self):
         self.families = {"form": len(FORM_NAMES), "letters": 2}

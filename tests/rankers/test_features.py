@@ -61,6 +61,14 @@ def test_lengths_and_fingerprints(folder, tmp_path):
     assert features.fingerprint == load_features(str(folder)).fingerprint
     other = tiny.save(tiny.make("Llama", hidden_size=64), tmp_path / "other")
     assert load_features(str(other)).fingerprint != features.fingerprint
+    assert load_features(str(other)).origin != features.origin
+
+
+def test_a_causal_encoder_of_another_device_has_the_same_origin(folder, monkeypatch):
+    here = load_features(str(folder))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    there = load_features(str(folder))
+    assert (here.origin, here.fingerprint == there.fingerprint) == (there.origin, False)
 
 
 def test_use_gives_the_vector_of_the_response():

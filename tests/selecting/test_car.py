@@ -1,6 +1,7 @@
 """`curate car`: against a naive version on real rows, what is refused, and the bundled models."""
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,6 +10,7 @@ import pytest
 import curate
 from curate.data.read import read
 from curate.errors import ModelError, UsageError
+from curate.models.ranking.load import SHIPPED
 from curate.recipes import car as recipe
 from curate.recipes import scoring
 from curate.recipes.car import Params, car
@@ -170,6 +172,19 @@ def test_in_python(fake, sample):
 def test_a_ranker_that_is_not_there(scratch_cache, rows_file):
     with pytest.raises(ModelError, match=r"no ranker or reward model 'pears'.*Bundled is pairs"):
         car(read(rows_file(3)), Params("pears"))
+
+
+def test_a_ranker_of_another_encoder_is_refused_before_anything_is_scored(
+    call, scratch_cache, rows_file, tmp_path
+):
+    shutil.copytree(SHIPPED, tmp_path / "mine")
+    own = ("car", rows_file(12), "--output", tmp_path / "o", "--ranker", tmp_path / "mine")
+    assert call(*own, "--top", 2).code == 0
+    card = json.loads((SHIPPED / "card.json").read_text())
+    card["encoder"]["fingerprint"] = "0" * 64
+    (tmp_path / "mine" / "card.json").write_text(json.dumps(card))
+    told = call.refused("'mine' was trained with another encoder than this 'use'", *own)
+    assert "curate ranker train --pairs F --encoder use --output DIR" in told
 
 
 def test_real_rows_with_the_bundled_models(call, sample, tmp_path):

@@ -69,14 +69,20 @@ def load_pooled(files: ModelFiles) -> PooledTransformer:
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         tokenizer = load_tokenizer(files)
-    marks = [fingerprint(files.folder), *map(fingerprint, folders), device, _COMPUTATION]
+    marks = [fingerprint(files.folder), *map(fingerprint, folders), _COMPUTATION]
     return PooledTransformer(
         files,
         recipe,
         tokenizer,
         device=device,
-        fingerprint=hashlib.sha256("|".join(marks).encode()).hexdigest(),
+        # Devices round differently: what one has begun, another does not go on with.
+        fingerprint=_signed(*marks, device),
+        origin=_signed(*marks),
     )
+
+
+def _signed(*marks: str) -> str:
+    return hashlib.sha256("|".join(marks).encode()).hexdigest()
 
 
 def read_recipe(files: ModelFiles) -> tuple[Recipe, list[Path]]:

@@ -32,12 +32,20 @@ class PooledTransformer:
         tokenizer: Of transformers.
         device: `cpu` or `cuda`.
         fingerprint: Over all that decides the vectors.
+        origin: The same without the device.
     """
 
     def __init__(
-        self, files: ModelFiles, recipe: Recipe, tokenizer: Any, *, device: str, fingerprint: str
+        self,
+        files: ModelFiles,
+        recipe: Recipe,
+        tokenizer: Any,
+        *,
+        device: str,
+        fingerprint: str,
+        origin: str,
     ) -> None:
-        self.name, self.fingerprint = files.name, fingerprint
+        self.name, self.fingerprint, self.origin = files.name, fingerprint, origin
         self._files, self._recipe, self._tokenizer, self._device = files, recipe, tokenizer, device
         on_cpu = device == "cpu"
         self.batch_tokens = _CPU_BATCH_TOKENS if on_cpu else _GPU_BATCH_TOKENS

@@ -42,6 +42,7 @@ class UniversalSentenceEncoder:
         self.fingerprint = hashlib.sha256(
             "|".join((_COMPUTATION, REQUIREMENT, *_checked().values())).encode()
         ).hexdigest()
+        self.origin = self.fingerprint  # NumPy knows one device
         self.workers = min(os.cpu_count() or 1, _MOST_WORKERS)
         self._lock = threading.Lock()
         self._model: Any = None

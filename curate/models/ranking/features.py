@@ -41,7 +41,8 @@ class Featuriser(Protocol):
 
     Attributes:
         encoder: Name of the encoder.
-        fingerprint: sha256 over all that decides the numbers.
+        fingerprint: sha256 over all that decides the numbers, device kind included.
+        origin: The same without the device: a head goes with the features of this origin.
         families: Family to how many numbers it has, in their order.
         batch_tokens: Padded length that one batch may hold, in the unit of lengths().
         workers: How many batches are computed side by side.
@@ -49,6 +50,7 @@ class Featuriser(Protocol):
 
     encoder: str
     fingerprint: str
+    origin: str
     families: dict[str, int]
     batch_tokens: int
     workers: int
@@ -114,7 +116,7 @@ class EmbeddingFeatures:
     def __init__(self, model: EmbeddingModel) -> None:
         self._model = model
         self.encoder = model.name
-        self.fingerprint = _mark(model.fingerprint)
+        self.fingerprint, self.origin = _mark(model.fingerprint), _mark(model.origin)
         self.families = {"form": len(FORM_NAMES), "embedding": model.dimensions}
         self.batch_tokens, self.workers = model.batch_tokens, model.workers
 
@@ -150,7 +152,8 @@ class CausalFeatures:
         files = resolve(name)
         self._model = load_causal_lm(files, "float32")
         self.encoder = files.name
-        self.fingerprint = _mark(fingerprint(files.folder))
+        self.fingerprint = _mark(self._model.fingerprint)
+        self.origin = _mark(fingerprint(files.folder))
         self.batch_tokens, self.workers = self._model.batch_tokens, self._model.workers
         width = _width(files.folder)
         self.families = {"form": len(FORM_NAMES), "likelihood": _LIKELIHOOD, "states": width}

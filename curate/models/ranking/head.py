@@ -193,11 +193,11 @@ def load_ranker(folder: Path, name: str, encoder: str | None = None) -> HeadRank
     """
     card = read_card(folder)
     features = _features(name, str(card["encoder"]["name"]), encoder)
-    if features.fingerprint != card["encoder"]["fingerprint"]:
+    if features.origin != card["encoder"]["fingerprint"]:
         raise ModelError(
             f"ranker '{name}' was trained with another encoder than this '{features.encoder}' "
             f"(fingerprint {str(card['encoder']['fingerprint'])[:12]}, here "
-            f"{features.fingerprint[:12]}): its weights mean nothing here. Train it again: "
+            f"{features.origin[:12]}): its weights mean nothing here. Train it again: "
             f"curate ranker train --pairs F --encoder {features.encoder} --output DIR"
         )
     return HeadRanker(name, features, _read(folder, name, card, sum(features.families.values())))
