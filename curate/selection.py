@@ -173,13 +173,17 @@ def _excerpt(row: Row, column: str, value: float) -> dict[str, Any]:
         "id": row.id,
         "source": row.source,
         column: value,
-        "prompt": _short(row.prompt),
-        "response": _short(row.response),
+        "prompt": short(row.prompt),
+        "response": short(row.response),
     }
 
 
-def _short(text: str) -> str:
-    """Return the beginning of a text, as much as stands in EXCERPT columns of a terminal."""
+def short(text: str) -> str:
+    """Return the beginning of a text, as much as stands in EXCERPT columns of a terminal.
+
+    Args:
+        text: Of any length.
+    """
     from rich.cells import cell_len, chop_cells
 
     line = " ".join(text[: 4 * EXCERPT].split())

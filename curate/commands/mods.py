@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from curate import console
 from curate.commands.options import (
     AsJson,
     Fill,
@@ -25,6 +26,9 @@ from curate.commands.options import (
     inputs,
     read_inputs,
 )
+
+if TYPE_CHECKING:
+    from curate.selection import Selection
 
 
 def mods(
@@ -95,12 +99,12 @@ def mods(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Keep good rows that cover the others and what a model still answers badly: MoDS.
+    """Keep good rows that cover the others, and what a model still answers badly.
 
-    Quality: the reward is above --min-quality. Coverage: k-centre greedy over
-    embeddings of the instructions chooses the seeds. Necessity: --model is trained
-    on the seeds (`train sft`) and answers; rows whose answers have a low reward are
-    necessary, and k-centre greedy adds some of them. Source: arXiv 2311.15653.
+    MoDS (arXiv 2311.15653). Quality: the reward is above --min-quality.
+    Coverage: k-centre greedy over embeddings of the instructions chooses seeds.
+    Necessity: --model is trained on the seeds by `train sft` and answers; rows
+    whose answers have a low reward are necessary, and k-centre adds some of them.
 
     Example: curate mods --input huatuo.json --min-quality 60% --responder base
     """
@@ -129,4 +133,35 @@ def mods(
     check_responder(params)
     rows = read_inputs(input, more, format, fill)
     found = recipe.mods(rows, params, place)
+    _show_stages(found, show, as_json)
     emit_and_show(found, output, called, overwrite, show, as_json, with_control)
+
+
+def _show_stages(found: Selection, show: int, as_json: bool) -> None:
+    """Print what came of each stage, and the first rows that were added, with the model's answers.
+
+    Args:
+        found: What the recipe gave.
+        show: Rows to print.
+        as_json: Tables go to stderr.
+    """
+    from curate.selection import short
+
+    goes = console.stderr() if as_json else None
+    lines = []
+    for stage in found.details["stages"]:
+        counts = {name: value for name, value in stage.items() if name not in ("stage", "rows")}
+        told = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in counts.items())
+        lines.append((stage["stage"], stage["rows"], told))
+    console.show_table(lines, ("stage", "rows", "of which"), goes)
+    if "augment_rank" not in found.scored.columns or not show:
+        return
+    frame = found.scores
+    added = frame[frame["augment_rank"].notna()].sort_values("augment_rank").head(show)
+    answers = [
+        (float(score), short(found.rows[int(row)].prompt), short(answer))
+        for score, row, answer in zip(added.necessity, added.row, added.answer, strict=True)
+    ]
+    if answers:
+        header = ("necessity", "added: prompt", "the model's answer")
+        console.show_table(answers, header, goes)

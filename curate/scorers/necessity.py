@@ -22,12 +22,21 @@ from numpy.typing import NDArray
 
 from curate.data.rows import Row, Rows
 from curate.errors import ModelError, UsageError
-from curate.models.protocols import CUT, STOPPED, TOO_LONG, Generator, Message, RewardModel
+from curate.models.protocols import (
+    CUT,
+    FILTERED,
+    STOPPED,
+    TOO_LONG,
+    Generator,
+    Message,
+    Reply,
+    RewardModel,
+)
 from curate.scorers.contract import OK, Engine, Work
 from curate.scorers.reward import score_texts, texts_of
 
 REFUSED, EMPTY, LOOP, NOT_ASKED = "template_refused", "empty_answer", "repeats_itself", ""
-_STATUS = {STOPPED: OK, CUT: "cut_off", TOO_LONG: TOO_LONG}
+_STATUS = {STOPPED: OK, CUT: "cut_off", TOO_LONG: TOO_LONG, FILTERED: FILTERED}
 # Part of the fingerprint: a changed way of asking never continues an older journal.
 _FORM = "answers 1"
 _AT_A_TIME = 256
@@ -59,8 +68,8 @@ class Answers:
 
     Attributes:
         status: (n,) `ok`, `cut_off` (after max_new_tokens), `repeats_itself` (likewise, and it
-            would have gone on for ever), `empty_answer`, `prompt_too_long`, `template_refused`,
-            or '' for a row that was not asked.
+            would have gone on for ever), `empty_answer`, `prompt_too_long`, `content_filter` (of
+            a server), `template_refused`, or '' for a row that was not asked.
         texts: (n,) the answers; None where there is none.
     """
 
@@ -126,9 +135,9 @@ def answers(
     status[places[asked.length < 0]] = REFUSED
     found = engine.run(asked.work(model, params), int((asked.length >= 0).sum())).reshape(-1, 2)
     for place, item in zip(asked.owners.tolist(), asked.inverse.tolist(), strict=True):
-        text, end = found[item]
-        status[place] = _status(text, end)
-        texts[place] = None if end == TOO_LONG else text
+        reply = Reply(*found[item])
+        status[place] = _status(reply)
+        texts[place] = reply.text if reply.given else None
     return Answers(status, texts)
 
 
@@ -146,10 +155,11 @@ def repeats_itself(text: str) -> bool:
     return len(tail) > _LOOP_RATIO * len(zlib.compress(tail))
 
 
-def _status(text: str, end: str) -> str:
-    if end != TOO_LONG and not text.strip():
+def _status(reply: Reply) -> str:
+    if reply.given and not reply.text.strip():
         return EMPTY
-    return LOOP if end == CUT and repeats_itself(text) else _STATUS[end]
+    looping = reply.end == CUT and repeats_itself(reply.text)
+    return LOOP if looping else _STATUS[reply.end]
 
 
 def necessity(

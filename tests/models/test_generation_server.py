@@ -8,7 +8,7 @@ from curate.errors import ModelError, UsageError
 from curate.models.generation.http import Http
 from curate.models.generation.load import load_generator
 from curate.models.generation.server import key_for, load_server
-from curate.models.protocols import CUT, STOPPED, TOO_LONG
+from curate.models.protocols import CUT, FILTERED, STOPPED, TOO_LONG
 from tests.fake_server import FakeServer, said
 
 SECRET = "sk-very-secret"
@@ -112,19 +112,25 @@ def test_ends_and_what_is_too_long(serve):
         long = {"error": {"message": "This model's maximum context length is 10", "code": 400}}
         return {
             "long": (400, long, {}),
+            "bad": (400, {"error": {"message": "no", "code": "content_filter"}}, {}),
+            "worse": (200, said("I wi", "content_filter"), {}),
             "cut": (200, said("half", "length"), {}),
             "none": (200, said(None), {}),
         }[text]
 
     model = patient(serve(script))
-    found = model.replies(ask("long", "cut", "none"), 5)
+    found = model.replies(ask("long", "cut", "none", "bad", "worse"), 5)
     assert [(each.text, each.end) for each in found] == [
         ("", TOO_LONG),
         ("half", CUT),
         ("", STOPPED),
+        ("", FILTERED),
+        ("", FILTERED),
     ]
     with pytest.raises(ModelError, match="prompt 2 of 2 is too long for http"):
         model.answer(ask("none", "long"), 5)
+    with pytest.raises(ModelError, match="prompt 1 of 1: the content filter of http"):
+        model.answer(ask("bad"), 5)
 
 
 def test_servers_that_know_the_newer_name_of_the_limit_only(serve):

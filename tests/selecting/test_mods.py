@@ -146,8 +146,9 @@ def test_in_python(fake, rows_file):
 
 def test_real_rows_with_the_bundled_models(models, call, sample, tmp_path):
     for each in "ab":
-        answer = call("mods", "--seeds-only", "--input", sample, "--min-quality", "60%", "--seeds", 4,
-                      "--with-control", "--output", tmp_path / each, "--json")  # fmt: skip
+        answer = call("mods", "--seeds-only", "--input", sample, "--min-quality", "60%",
+                      "--seeds", 4, "--with-control", "--output", tmp_path / each, "--json",
+                      )  # fmt: skip
         assert answer.code == 0, answer.err
     told = json.loads(answer.out.splitlines()[-1])
     assert told["kept"] == 4

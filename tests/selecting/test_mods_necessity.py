@@ -15,7 +15,7 @@ import pytest
 import curate
 from curate.data.read import read
 from curate.errors import ModelError, UsageError
-from curate.models.protocols import CUT, TOO_LONG, Reply
+from curate.models.protocols import CUT, FILTERED, TOO_LONG, Reply
 from curate.recipes import initial_model, mods_model, scoring
 from curate.recipes.mods import Params, Place, mods
 from curate.recipes.scoring import embedded
@@ -166,6 +166,7 @@ def test_every_way_an_answer_can_end(fake, tmp_path):
         "list": Reply("Vegan Bistro, " * 30),  # ended by itself: let the reward judge
         "cut": Reply("A sentence that goes on and", CUT),
         "long": Reply("", TOO_LONG),
+        "filter": Reply("", FILTERED),
         "nan": Reply("nan"),
         "fine": Reply("x" * 100),
     }
@@ -185,6 +186,7 @@ def test_every_way_an_answer_can_end(fake, tmp_path):
         "list": "ok",
         "cut": "cut_off",
         "long": "prompt_too_long",
+        "filter": "content_filter",
         "nan": "ok",
         "fine": "ok",
         "refuse me": "template_refused",
@@ -195,17 +197,21 @@ def test_every_way_an_answer_can_end(fake, tmp_path):
         "list": "not_necessary",
         "cut": "not_augmented",
         "long": "prompt_too_long",
+        "filter": "content_filter",
         "nan": "answer_not_scored",
         "fine": "not_necessary",
         "refuse me": "template_refused",
     }
     assert told == {text: reason for text, reason in expected.items() if text in told}
     frame = found.scores
-    assert frame["answer"].isna().tolist() == [text in ("long", "refuse me") for text in texts]
+    missing = ("long", "filter", "refuse me")
+    assert frame["answer"].isna().tolist() == [text in missing for text in texts]
     assert frame["answer"][0] == "  "
     assert np.isnan(frame["necessity"][texts.index("empty")])
     (note,) = [note for note in found.notes if note.startswith("answers: ")]
-    assert "1 cut_off, 1 empty_answer, 1 prompt_too_long, 1 repeats_itself" in note
+    assert (
+        "1 content_filter, 1 cut_off, 1 empty_answer, 1 prompt_too_long, 1 repeats_itself" in note
+    )
 
 
 def test_loops():
@@ -246,6 +252,13 @@ def test_nothing_is_necessary(fake, rows_file):
     found = mods(read(rows_file(12)), Params("fake", responder="x", seeds=3))
     assert found.choice.counts() == {"not_necessary": 9}
     assert any("no row besides the seeds is necessary; quantiles" in note for note in found.notes)
+
+
+def test_one_row(fake, rows_file):
+    fake()
+    found = mods(read(rows_file(1)), Params("fake", responder="x", max_necessity="100%"))
+    assert found.choice.kept.tolist() == [True]
+    assert found.scores["necessary"].tolist() == [True]
 
 
 def test_equal_instructions_are_asked_once_and_not_added_twice(fake, tmp_path):

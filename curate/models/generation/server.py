@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from curate.errors import ModelError, UsageError
 from curate.models.generation.http import Http, Refused
-from curate.models.protocols import CUT, STOPPED, TOO_LONG, Message, Reply
+from curate.models.protocols import CUT, FILTERED, STOPPED, TOO_LONG, Message, Reply
 
 # Where keys are looked for. OpenAI's own is sent to OpenAI, or to the server that the user has
 # named for it, and to nobody else.
@@ -20,6 +20,7 @@ KEY, OPENAI_KEY, OPENAI_URL = "CURATRAIN_API_KEY", "OPENAI_API_KEY", "OPENAI_BAS
 _OPENAI = "api.openai.com"
 _COMPUTATION = "server 1"
 _SHORT = 20.0  # seconds, to find out what a server has
+_FILTER = ("content_filter", "content_policy", "content management policy")
 _LONG_PROMPT = ("context_length", "context length", "maximum context", "too long", "max_model_len")
 
 
@@ -120,6 +121,11 @@ class Server:
         """
         found = self.replies(conversations, max_new_tokens)
         for number, each in enumerate(found, 1):
+            if each.end == FILTERED:
+                raise ModelError(
+                    f"prompt {number} of {len(found)}: the content filter of {self.name} lets no "
+                    "answer through; leave it out, or ask another server"
+                )
             if each.end == TOO_LONG:
                 raise ModelError(
                     f"prompt {number} of {len(found)} is too long for {self.name} with an answer "
@@ -159,6 +165,8 @@ class Server:
         except Refused as error:
             if any(word in error.said.lower() for word in _LONG_PROMPT):
                 return Reply("", TOO_LONG)
+            if any(word in error.said.lower() for word in _FILTER):
+                return Reply("", FILTERED)
             newer = "max_completion_tokens"
             if limit == newer or newer not in error.said:
                 raise
@@ -178,6 +186,8 @@ def _reply(answer: Any, name: str) -> Reply:
         ) from error
     if not isinstance(text, str | None):
         raise ModelError(f"{name} sent an answer that is no text: {str(text)[:200]!r}")
+    if end == FILTERED:
+        return Reply("", FILTERED)
     return Reply((text or "").strip(), CUT if end == "length" else STOPPED)
 
 
