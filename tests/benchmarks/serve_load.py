@@ -1,11 +1,12 @@
 """`deploy serve` under load: many at once, clients that leave, bodies that are no requests.
 
-python -m tests.benchmarks.serve_load [--engine hf --engine vllm] [--model smollm2]
+python -m tests.benchmarks.serve_load [--engine hf] [--engine vllm] [--model smollm2]
     [--levels 1 8 32 200] [--tokens 32] [--seconds 120]
 
 Starts the server itself, on a free port of 127.0.0.1, and ends it. At each level so many clients
 ask until each has had two answers or the time is over; what was not answered by then is counted.
-Every question is another one, so that no cache of prompts answers for the model. Greedy.
+Without --engine: hf, and vLLM where `deploy setup vllm` has been run. Every question is another,
+so that no cache of prompts answers for the model. Greedy.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from typing import Any
 
 import aiohttp
 
+from curate.backend import environments
+from deploy.engines import vllm
 from tests.deploy.serving import DEPLOY, serving
 
 ROUNDS = 2
@@ -154,6 +157,10 @@ def run(engine: str, told: argparse.Namespace) -> dict[str, Any]:
         return {"engine": engine, **found, "stopped_after": round(stopped, 1)}
 
 
+def installed() -> list[str]:
+    return ["hf", *(["vllm"] if environments.python(vllm.environment()) else [])]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--engine", action="append", choices=["hf", "vllm"])
@@ -162,7 +169,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=120)
     told = parser.parse_args()
-    for engine in told.engine or ["hf", "vllm"]:
+    for engine in told.engine or installed():
         print(f"engine {engine}, {told.model}, {told.tokens} tokens an answer", flush=True)
         print(json.dumps(run(engine, told)), flush=True)
 

@@ -255,6 +255,13 @@ def test_a_second_signal_ends_it_at_once(tmp_path):
         assert not alive(started)
 
 
+def test_killed_outright_it_takes_the_engine_along(tmp_path):
+    with serving(FAKE, "good", tmp_path, folder=tmp_path, CURATRAIN_CACHE=str(tmp_path)) as found:
+        started = found.group()
+        found.stop(signal.SIGKILL)
+        until(lambda: not alive(started))
+
+
 def test_stopping_while_the_engine_loads(tmp_path):
     process = subprocess.Popen(
         [*FAKE, "loading", str(tmp_path), "--port", "0"],
