@@ -95,6 +95,7 @@ def adapter(folder: Path) -> Path:
 
 
 @pytest.mark.model
+@pytest.mark.timeout(300)
 def test_a_model_and_its_adapter_side_by_side(call, tmp_path):
     rows = json.loads(SAMPLE.read_text(encoding="utf-8"))[:3]
     Path("rows.json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
