@@ -28,9 +28,9 @@ def models(
 ) -> None:
     """List the models that are at hand: use, licence, languages, where they lie.
 
-    Language models are for --model, encoders of sentences for --encoder, rankers and reward
-    models for --reward and --ranker. Rankers that were trained here are looked for in this
-    folder and in saves.
+    Language models are for --model, encoders of sentences for --encoder,
+    rankers and reward models for --reward and --ranker. Rankers that were
+    trained here are looked for in this folder and in saves.
 
     Example: curate models
 

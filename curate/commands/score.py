@@ -15,8 +15,6 @@ from curate.commands.options import (
     Format,
     Input,
     More,
-    Name,
-    Overwrite,
     TrustRemoteCode,
     Verbose,
     check_targets,
@@ -83,8 +81,13 @@ def score(
     format: Format = None,  # noqa: A002 - the option's name
     fill: Fill = None,
     output: Annotated[Path, typer.Option(help="Folder for scores and manifest.")] = Path("data"),
-    name: Name = None,
-    overwrite: Overwrite = False,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Of the files; default: the input's stem, score and the scorers."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another's files of that name.")
+    ] = False,
     trust_remote_code: TrustRemoteCode = False,
     show: Annotated[int, typer.Option(help="Print so many rows, highest first.", min=0)] = 5,
     as_json: AsJson = False,
@@ -104,7 +107,14 @@ def score(
     set_verbose(verbose)
     paths = inputs(input, more)
     params = recipe.Params(
-        tuple(scorer or ()), model, dtype, trust_remote_code, reward, encoder, template, max_length
+        tuple(each for name in scorer or () for each in name.split(",")),
+        model,
+        dtype,
+        trust_remote_code,
+        reward,
+        encoder,
+        template,
+        max_length,
     )
     called = name or default_name(paths[0], "_".join((recipe.NAME, *params.scorer)))
     check_targets(output, called, recipe.NAME, overwrite, False)

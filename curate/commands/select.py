@@ -32,7 +32,8 @@ def select(
     input: Input = None,  # noqa: A002 - the option's name
     more: More = None,
     recipe: Annotated[
-        str | None, typer.Option(metavar="random|superfilter|deita", help="How to choose; or --by.")
+        str | None,
+        typer.Option(metavar="NAME", help="random, superfilter or deita; or give --by."),
     ] = None,
     keep: Annotated[
         str | None,
@@ -69,8 +70,7 @@ def select(
         typer.Option(
             metavar="MODEL",
             show_default="of --scores, else IFD",
-            help="deita: a language model trained to say it, such as "
-            "hkust-nlp/deita-complexity-scorer.",
+            help="deita: a language model trained to say how complex an instruction is.",
         ),
     ] = None,
     quality: Annotated[
@@ -78,7 +78,7 @@ def select(
         typer.Option(
             metavar="MODEL",
             show_default="of --scores, else the bundled ranker",
-            help="deita: the same, such as hkust-nlp/deita-quality-scorer.",
+            help="deita: one trained to say how good a response is.",
         ),
     ] = None,
     model: Annotated[
@@ -110,6 +110,11 @@ def select(
     superfilter (arXiv 2402.00530): of the highest IFD, below 1, the rows that
     stand for the others best. deita (arXiv 2312.15685): the highest
     complexity * quality that are near no kept row. random: the control.
+
+    DEITA's own scorers are --complexity hkust-nlp/deita-complexity-scorer
+    --quality hkust-nlp/deita-quality-scorer, LLaMA of up to 13 billion
+    parameters. Without them, and without --scores that have these columns,
+    IFD and the bundled ranker stand in for them, and the output says so.
 
     Scores files are joined to the rows by id. A column that stands in two of
     them with different values is written FILE.column, FILE without

@@ -81,11 +81,15 @@ class Params:
     def __post_init__(self) -> None:
         """Refuse unknown scorers, and options that none of the scorers takes."""
         if not self.scorer:
-            raise UsageError(f"no scorer: give --scorer NAME. {_known()}")
+            told = "; ".join(f"{name}: {each.ABOUT}" for name, each in scorers().items())
+            raise UsageError(f"no scorer: give --scorer NAME. There are {told}")
         for name in self.scorer:
             if name not in scorers():
                 hint = did_you_mean(name, scorers())
-                raise UsageError(f"no scorer '{name}'.{hint} {_known()}")
+                raise UsageError(
+                    f"no scorer '{name}'.{hint} There are {', '.join(scorers())}; of several, each "
+                    "comes after a --scorer of its own"
+                )
         if len(set(self.scorer)) < len(self.scorer):
             raise UsageError(f"--scorer {' '.join(self.scorer)}: the same one twice")
         for option in OPTIONS[1:]:
@@ -106,10 +110,6 @@ def taken(scorer: str) -> tuple[str, ...]:
     module = scorers()[scorer]
     own = (each.name for each in fields(module.PARAMS) if each.name in OPTIONS)
     return (*_OF_MODELS[module.NEEDS], *own)
-
-
-def _known() -> str:
-    return "There are " + "; ".join(f"{name}: {each.ABOUT}" for name, each in scorers().items())
 
 
 def score(rows: Rows, params: Params) -> Selection:

@@ -92,6 +92,8 @@ def test_several_scorers_stand_side_by_side_each_with_its_status(fake, answers, 
 def test_scores_are_chosen_by(fake, answers, call, tmp_path):
     for each in ("length", "reward"):
         assert call("score", answers, "--scorer", each, "--output", tmp_path).code == 0
+    both = call("score", answers, "--scorer", "length,reward", "--output", tmp_path, "--json")
+    assert json.loads(both.out.splitlines()[-1])["name"] == "answers_score_length_reward"
     files = [tmp_path / f"answers_score_{each}.scores.parquet" for each in ("length", "reward")]
     found = curate.select(
         read(answers), files, by="reward", where="response_words > 1 and status == 'ok'", keep=1
@@ -153,6 +155,7 @@ def test_wrong_use(fake, call, answers, tmp_path):
     call.refused("no scorer: give --scorer NAME. There are .*ifd: how little", *own)
     call.refused("no scorer 'rewards'. Did you mean 'reward'", *own, "--scorer", "rewards")
     call.refused("the same one twice", *own, "--scorer", "ifd", "--scorer", "ifd")
+    call.refused("no scorer 'lenght'. Did you mean 'length'", *own, "--scorer", "reward,lenght")
     call.refused(
         "--model is an option of --scorer .*ifd.*, not of reward; leave it out",
         *own, "--scorer", "reward", "--model", "smollm2",
