@@ -96,6 +96,19 @@ def data_file(folder: Path, name: str) -> Path:
     return path
 
 
+def check_count(count: int) -> None:
+    """Raise if a model cannot be quantised with so few rows.
+
+    Args:
+        count: Rows.
+
+    Raises:
+        UsageError: They are below 8.
+    """
+    if count < _LEAST:
+        raise UsageError(f"--rows {count}: allowed are {_LEAST} and more; usual are 128 to 512")
+
+
 def draw(rows: Rows, tokenizer: Any, name: str, count: int, seed: int) -> Drawn:
     """Return rows for quantising and others for measuring.
 
@@ -114,8 +127,7 @@ def draw(rows: Rows, tokenizer: Any, name: str, count: int, seed: int) -> Drawn:
     """
     import numpy as np
 
-    if count < _LEAST:
-        raise UsageError(f"--rows {count}: allowed are {_LEAST} and more; usual are 128 to 512")
+    check_count(count)
     reasons: Counter[str] = Counter()
     usable: dict[tuple[int, ...], Encoded] = {}
     for each in _encoded(rows, tokenizer, name, reasons):

@@ -119,8 +119,8 @@ def _export(
     config.unlink()
     if code or not any(part.glob("*.safetensors")):
         raise ModelError(
-            f"LLaMA-Factory's export ended with {code}: {last_error(log)}. Nothing was kept; all "
-            f"it said: {log}"
+            f"LLaMA-Factory's export into {adapter.base_name} ended with {code}: "
+            f"{last_error(log)}. Nothing was kept; all it said: {log}"
         )
     log.unlink()
 

@@ -15,6 +15,7 @@ from curate.errors import OutputError
 
 MANIFEST = "deploy.manifest.json"
 _GB = 1e9
+_LONGEST = 400
 
 
 def default_output(folder: Path, suffix: str) -> Path:
@@ -94,8 +95,13 @@ def last_error(log: Path) -> str:
     """
     lines = [each.strip() for each in log.read_text("utf-8", "replace").splitlines()]
     lines = [each for each in lines if each]
-    told = [each for each in lines if "Error" in each.split(":")[0] or "No space left" in each]
-    return (told or lines or ["it said nothing"])[-1][:500]
+    told = [
+        # What ends with a colon is said in the next line.
+        f"{line} {after}" if line.endswith(":") else line
+        for line, after in zip(lines, [*lines[1:], ""], strict=True)
+        if "Error" in line.split(":")[0] or "No space left" in line
+    ]
+    return (told or lines or ["it said nothing"])[-1][:_LONGEST]
 
 
 def chat_template(folder: Path) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 from curate.data.manifest import to_json, versions
 from curate.errors import ModelError, UsageError
 from deploy import gptq, gptq_run
-from deploy.calibration import Drawn
+from deploy.calibration import Drawn, check_count
 from deploy.grouping import BITS, group_size, widths
 from deploy.output import MANIFEST, check_output, made, unfinished
 from deploy.tensors import weight_bytes
@@ -46,6 +46,7 @@ class Params:
                 f"--bits {self.bits}: allowed are {' and '.join(map(str, BITS))}; 2 and 3 lose too "
                 "much to answer sensibly, others are in no format that is served"
             )
+        check_count(self.rows)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate import console
+from deploy.grouping import ALLOWED
 
 if TYPE_CHECKING:
     from deploy.calibration import Drawn
@@ -53,13 +54,14 @@ def quantize(
     Example: deploy quantize saves/huatuo_ifd-merged --bits 4
     """
     from deploy import gptq
+    from deploy.grouping import group_size as fitting
     from deploy.output import check_output, default_output
     from deploy.quantize import Params, check_model, quantise
     from deploy.sources import calibration_set, find_model, read_drawn
 
     params = Params(bits, group_size, rows, seed)
     folder = find_model(model)
-    check_model(folder, model)
+    fitting(group_size, check_model(folder, model))
     target = output or default_output(_named(model, folder), f"{bits}bit")
     check_output(target, 0)
     gptq.python()
@@ -101,16 +103,15 @@ def _show(found: Quantised, drawn: Drawn, params: Params, as_json: bool) -> None
         ("answer", before.answer, after.answer),
     ]
     console.show_table(lines, ("", "before", f"{params.bits} bits"), goes_to)
-    console.say(f"asked: {found.question}")
+    console.say(f"asked: {' '.join(found.question.split())}")
     console.say(
         f"perplexity {found.worse:+.1%} over the {before.tokens:,} response tokens of "
         f"{len(drawn.held_out):,} rows that it was not quantised with"
     )
     if found.worse > WORSE:
-        other = "--bits 8, or " if params.bits == 4 else ""
         console.say(
-            f"warning: that is more than {WORSE:.0%} worse; try {other}more rows like those it "
-            "will be asked (--rows, --dataset). Small models lose most"
+            f"warning: that is more than {WORSE:.0%} worse; try {_remedies(found, params)}. Small "
+            "models lose most"
         )
     console.say(
         f"{found.folder}: {params.bits} bits, groups of {found.group_size}, "
@@ -118,6 +119,13 @@ def _show(found: Quantised, drawn: Drawn, params: Params, as_json: bool) -> None
     )
     if as_json:
         typer.echo(json.dumps(_plain(found, drawn, params), ensure_ascii=False))
+
+
+def _remedies(found: Quantised, params: Params) -> str:
+    smaller = [each for each in ALLOWED if each < found.group_size]
+    told = ["--bits 8"] if params.bits == 4 else []
+    told += [f"--group-size {smaller[0]}"] if smaller else []
+    return ", ".join([*told, "or more rows like those it will be asked (--rows, --dataset)"])
 
 
 def _plain(found: Quantised, drawn: Drawn, params: Params) -> dict[str, Any]:
