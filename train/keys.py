@@ -123,7 +123,8 @@ def value(name: str, text: str) -> Any:
     if name in _LEAST and found < _LEAST[name]:
         least = "more than 0" if _LEAST[name] == 1e-9 else f"{_LEAST[name]} and more"
         raise UsageError(f"--set {name}={text}: allowed is {least}")
-    return found
+    # Steps are whole; below 1 they are a share of all.
+    return int(found) if name.endswith("_steps") and found >= 1 else found
 
 
 def _refuse_ours(name: str) -> None:

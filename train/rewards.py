@@ -24,22 +24,22 @@ def choose(given: Path | None, model: str, saves: Path) -> Path:
     """
     folder = given or _newest(saves)
     if not folder.is_dir():
-        raise UsageError(f"--reward-model {folder}: no such folder; give that of a `train rm` run")
+        raise UsageError(f"--reward {folder}: no such folder; give that of a `train rm` run")
     record = read(folder)
     if record is not None and record.stage != "rm":
         raise ModelError(
-            f"--reward-model {folder} is a run of stage {record.stage}; ppo wants one of `train rm`"
+            f"--reward {folder} is a run of stage {record.stage}; ppo wants one of `train rm`"
         )
     if not any((folder / f"value_head.{ending}").is_file() for ending in ("safetensors", "bin")):
         raise ModelError(
-            f"--reward-model {folder} has no value_head.safetensors; ppo wants the whole output of "
+            f"--reward {folder} has no value_head.safetensors; ppo wants the whole output of "
             "`train rm`"
         )
     if is_adapter(folder):
         reward, policy = find(str(folder)), find(model)
         if not _same(reward, policy):
             raise ModelError(
-                f"--reward-model {folder} is an adapter on {reward.base}, and {model} is built on "
+                f"--reward {folder} is an adapter on {reward.base}, and {model} is built on "
                 f"{policy.base or policy.name}; ppo puts both on one base: train them on the same"
             )
     return folder
@@ -69,6 +69,6 @@ def _newest(saves: Path) -> Path:
     if not found:
         raise UsageError(
             f"ppo needs a reward model, and {saves} has no finished run of stage rm; `train rm "
-            "--dataset PAIRS` makes one, --reward-model DIR names one elsewhere"
+            "--dataset PAIRS` makes one, --reward DIR names one elsewhere"
         )
     return max(found)[1]

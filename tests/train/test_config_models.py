@@ -59,9 +59,10 @@ def test_a_model_that_is_not_whole(tmp_path: Path, broken: str, told: str) -> No
 
 def test_weights_that_are_cut_off(tmp_path: Path) -> None:
     folder = model_in(tmp_path / "m")
-    (folder / "model.safetensors").write_bytes(b"\x10")
-    with pytest.raises(ModelError, match="no whole safetensors file"):
-        models.layers_of(folder)
+    for broken in (b"\x10", b"\xff" * 7 + b"\x0f", b"\x02" + b"\0" * 7 + b"[]"):
+        (folder / "model.safetensors").write_bytes(broken)
+        with pytest.raises(ModelError, match="no whole safetensors file"):
+            models.layers_of(folder)
     (folder / "config.json").write_text("{}")
     with pytest.raises(ModelError, match="no model_type"):
         models.kind_of(folder)
@@ -134,12 +135,12 @@ def test_the_newest_of_those_that_curate_made(tmp_path: Path) -> None:
     info.write_text(json.dumps({**told, "more": told["talks"]}))
     with pytest.raises(DataError, match="give --dataset, one of talks, more"):
         datasets.choose(tmp_path, "sft", None)
-    for seconds, name in enumerate(("more", "talks", "pairs")):
+    for seconds, name in enumerate(("talks", "more", "pairs")):
         manifest = tmp_path / f"{name}.manifest.json"
         manifest.write_text('{"recipe": "ifd"}')
         os.utime(manifest, (seconds, seconds))
     chosen = datasets.choose(tmp_path, "sft", None)
-    assert (chosen.name, "made by ifd" in chosen.why) == ("talks", True)
+    assert (chosen.name, "made by ifd" in chosen.why) == ("more", True)
     assert datasets.choose(tmp_path, "rm", None).name == "pairs"
 
 

@@ -173,6 +173,7 @@ def test_yaml_keeps_numbers_and_chinese() -> None:
     config = plan("sft", settings={"default_system": "你是医生", "learning_rate": 1e-5}).config
     text = to_yaml(config)
     assert "default_system: 你是医生" in text
+    assert text.startswith("model_name_or_path: ")
     # YAML 1.1 reads 5e-05 as text; LLaMA-Factory would hand it on as such.
     assert yaml.safe_load(text) == dict(config)
     assert isinstance(yaml.safe_load(text)["learning_rate"], float)

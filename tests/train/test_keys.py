@@ -17,6 +17,8 @@ from train.recorded import keys
         ("bf16=False", {"bf16": False}),
         ("packing=yes", {"packing": True}),
         ("max_samples=10", {"max_samples": 10}),
+        ("save_steps=7", {"save_steps": 7}),
+        ("warmup_steps=0.1", {"warmup_steps": 0.1}),
         ("lora_alpha=none", {"lora_alpha": None}),
         ("lora_target=q_proj,v_proj", {"lora_target": "q_proj,v_proj"}),
         ("label_names=a,b", {"label_names": ["a", "b"]}),
@@ -26,7 +28,7 @@ from train.recorded import keys
     ],
 )
 def test_values_have_the_type_of_their_key(typed: str, wanted: object) -> None:
-    assert settings([typed])[0] == wanted
+    assert repr(settings([typed])[0]) == repr(wanted)
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,7 @@ def test_a_folder_is_never_taken_from_others(
     (mine / ".lock").touch()
     preflight.check_output(mine, overwrite=False)
     (mine / "thesis.txt").write_text("years of work")
+    (tmp_path / "run.json").touch()
     for each in (mine, Path(), tmp_path.parent):
         with pytest.raises(OutputError):
             preflight.check_output(each, overwrite=True)

@@ -70,6 +70,7 @@ def test_nothing_starts_without_its_backend(train: Caller, monkeypatch: pytest.M
     answer = train("sft", "--model", "mine")
     assert answer.code == 2
     assert "`train setup` installs it" in answer.errors[0]
+    assert "doctor" not in answer.err  # before anything takes time
     assert not Path("saves").exists()
 
 
