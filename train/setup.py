@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable
@@ -121,7 +122,7 @@ def install(found: Setup, say: Callable[[str], None]) -> None:
     """
     log = Path(tempfile.mkdtemp(prefix="train-setup-")) / _LOG
     for command in found.commands:
-        say(f"pip install {' '.join(command[len(_PIP) + 1 :])}")
+        say(f"pip install {shlex.join(command[len(_PIP) + 1 :])}")
         _run(command, log)
     verify(say, log)
 

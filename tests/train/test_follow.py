@@ -55,6 +55,8 @@ def test_time_left_and_tokens(tmp_path):
     assert (status.loss, status.eval_loss) == (1.0, 1.5)
     assert status.tokens_per_second == 100
     assert status.seconds_left == pytest.approx(12.0)
+    tell(tmp_path, line(5, 10, loss=0.5))
+    assert (there.look().loss, there.look().eval_loss) == (0.5, 1.5)
 
 
 def test_a_resumed_run_counts_its_own_steps_and_tokens_alone(tmp_path):
