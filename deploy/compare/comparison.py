@@ -255,6 +255,12 @@ def _notes(
         notes.append(
             f"{whole:,} prompts are too few to tell a difference from luck; give {FEWEST} and more"
         )
+    cut = sum(each.base.cut or each.tuned.cut for each in items)
+    if 2 * cut > len(items):
+        notes.append(
+            f"on {cut:,} of {len(items):,} prompts an answer was cut off: give a higher "
+            "--max-tokens before numbers against whole references are believed"
+        )
     decided = wins.wins + wins.losses if wins else 0
     if wins and decided and wins.longer >= 0.8 * decided:
         notes.append(

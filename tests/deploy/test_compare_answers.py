@@ -173,6 +173,13 @@ def test_prompts_that_were_trained_on_are_told():
     assert any("was trained on 3 of these 3 prompts" in note for note in found.notes)
 
 
+def test_answers_that_were_cut_off_are_told():
+    texts = {f"问{at}": "" for at in range(3)}
+    found = compared(texts, {"问0": "很长" * 400}, {"问1": "很长" * 400})
+    assert any("on 2 of 3 prompts an answer was cut off" in note for note in found.notes)
+    assert not any("cut off" in note for note in compared(texts, {}, {}).notes)
+
+
 def test_answers_of_servers_are_kept_for_this_comparison_alone():
     params = Params("http://127.0.0.1:1/v1#m", "m")
     model = FakeModel("m", {})
