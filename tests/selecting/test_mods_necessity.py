@@ -234,6 +234,14 @@ def test_what_is_necessary(given, bound):
     assert not np.isnan(Params(max_necessity=given).necessary(with_failed))
 
 
+def test_answers_that_are_none_are_bad_whatever_the_threshold(fake, rows_file):
+    rows = read(rows_file(8))
+    fake(lambda text: Reply("" if text[9] in "1346" else "word"))
+    for bound in ("10%", -1e9):
+        found = mods(rows, Params("fake", responder="x", seeds=1, max_necessity=bound))
+        assert np.flatnonzero(found.scores["necessary"]).tolist() == [1, 3, 4, 6]
+
+
 def test_how_many_are_added(fake, rows_file):
     rows = read(rows_file(12))
     fake()
