@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from curate.data.prompts import ALPACA_HEADER, ALPACA_PREAMBLE, ALPACA_PREAMBLE_INPUT
 from curate.data.rows import Row
-from curate.errors import UsageError, did_you_mean
+from curate.errors import ModelError, UsageError, did_you_mean
 from curate.models.protocols import TextEncoder
 
 
@@ -80,6 +80,8 @@ def render_alpaca(row: Row, encoder: TextEncoder) -> Rendered:
     return Rendered(tuple(leads), tuple(responses), ALPACA_HEADER)
 
 
+# Words that no template writes itself.
+_QUESTION, _ANSWER = "What-is-asked-4f1c", "What-is-said-4f1c"
 _CHAT_ROLES = {"observation": "tool", "function": "assistant"}
 
 
@@ -99,6 +101,7 @@ def render_chat(row: Row, encoder: TextEncoder) -> Rendered:
             context = encoder.render(messages, True)
             if not contexts:
                 header = context.removeprefix(encoder.render(messages, False))
+                header = header or _header_of_the_user(encoder)
             contexts.append(context)
             responses.append(turn.content)
         role = _CHAT_ROLES.get(turn.role, turn.role)
@@ -110,6 +113,23 @@ def render_chat(row: Row, encoder: TextEncoder) -> Rendered:
             return Rendered(tuple(contexts), tuple(responses), header, joined=False)
         leads.append(context[len(so_far) :])
     return Rendered(tuple(leads), tuple(responses), header)
+
+
+def _header_of_the_user(encoder: TextEncoder) -> str:
+    """Return the answer's header where a template writes it at the end of what the user says.
+
+    LLaMA-Factory saves such templates with what it trains: they write the header whether a
+    generation prompt is asked for or not. Between the user's words and the answer stand the end of
+    a turn, which also follows an answer, and the header.
+    """
+    user = {"role": "user", "content": _QUESTION}
+    try:
+        opened = encoder.render([user], True)
+        told = encoder.render([user, {"role": "assistant", "content": _ANSWER}], False)
+    except ModelError:
+        return ""
+    between, ending = opened.rpartition(_QUESTION)[2], told.rpartition(_ANSWER)[2]
+    return between.removeprefix(ending) if ending and between.startswith(ending) else ""
 
 
 TEMPLATES: dict[str, Template] = {

@@ -48,6 +48,31 @@ def test_chat_leads_and_responses_strung_together_are_the_dialogue() -> None:
     assert found.joined
 
 
+class HeaderOfTheUser(Characters):
+    """As LLaMA-Factory writes chatml: the answer's header ends what the user says."""
+
+    def render(self, messages: list[dict[str, str]], generation_prompt: bool) -> str:
+        parts = {"system": "[s]{}.", "user": "[u]{}.[a]", "assistant": "{}."}
+        return "".join(parts[each["role"]].format(each["content"]) for each in messages)
+
+
+def test_chat_finds_a_header_that_the_template_writes_behind_the_user() -> None:
+    found = render_chat(TALK, HeaderOfTheUser())
+    assert found.leads == ("[s]s.[u]a.[a]", ".[u]c.[a]")
+    assert found.header == "[a]"
+
+
+def test_chat_without_a_header_has_none() -> None:
+    class Closed(Characters):
+        """As Mistral's: what ends the user's turn is no header of the answer's."""
+
+        def render(self, messages: list[dict[str, str]], generation_prompt: bool) -> str:
+            parts = {"user": "[INST]{}[/INST]", "assistant": "{}."}
+            return "".join(parts[each["role"]].format(each["content"]) for each in messages)
+
+    assert render_chat(row(("user", "a"), ("assistant", "b")), Closed()).header == ""
+
+
 def test_tool_calls_and_their_results_keep_their_roles() -> None:
     turns = (("user", "q"), ("function", "{}"), ("observation", "42"), ("assistant", "42!"))
     found = render_chat(row(*turns), Characters())
