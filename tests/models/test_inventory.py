@@ -84,6 +84,9 @@ def test_rankers_that_were_trained_here_are_listed(hub_cache: Path, tmp_path: Pa
         (mine / file.name).write_bytes(file.read_bytes())
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "card.json").write_text("{}")
+    (tmp_path / "another").mkdir()
+    (tmp_path / "another" / "card.json").write_text('{"format": "a model\'s card"}')
+    (tmp_path / "another" / "head.safetensors").write_bytes(b"x")
     (tmp_path / "saves" / "rm").mkdir(parents=True)
     (tmp_path / "saves" / "rm" / "value_head.safetensors").write_bytes(b"x")
     found = inventory.at_hand(tmp_path)[4:]

@@ -75,6 +75,18 @@ def test_as_typed_on_a_fresh_machine_others_stand_in_and_that_is_said(
     assert good["quality"].rank().tolist() == good["reward"].rank().tolist()
 
 
+def test_where_ifd_stands_in_rows_it_does_not_help_are_left_out(models, monkeypatch, rows_file):
+    def longer_is_harder(name, dtype, trust):
+        model = FakeModel(lambda before, token: float(len(before)), budget=600)
+        model.dtype = "float32"
+        return model, SimpleNamespace(name=name, languages=())
+
+    monkeypatch.setattr(ifd, "language_model", longer_is_harder)
+    found = select(read(rows_file(3)), Params("deita", keep=2))
+    assert found.choice.counts() == {"ifd_ge_1": 3}
+    assert np.isfinite(found.scored.values("score")).all()
+
+
 def test_models_are_asked_and_turns_are_added_up(models, tmp_path):
     def talk(*turns):
         who = ("human", "gpt") * len(turns)

@@ -87,6 +87,9 @@ def test_several_scorers_stand_side_by_side_each_with_its_status(fake, answers, 
     assert frame["reward"].isna().tolist() == [False, False, True, True]
     assert found.ranked_by == "response_words"
     assert found.summary().scored == 2
+    turned = score(found.rows, Params(("reward", "length")))
+    assert turned.scores["status"].tolist() == frame["status"].tolist()
+    assert turned.ranked_by == "reward"
 
 
 def test_scores_are_chosen_by(fake, answers, call, tmp_path):
