@@ -5,12 +5,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from curate.data.read import read
+from curate.models.resolve import resolve
 from curate.recipes import ifd, score, scoring
 from curate.recipes.deita import by_rank
 from curate.recipes.select import Params, select
+from curate.scorers import complexity, quality
+from tests.calling import share_models
 from tests.fake import FakeModel
 from tests.rankers.fake import FakeReward
 from tests.scorers.test_deita import FakeJudge
@@ -136,3 +140,42 @@ def test_one_from_a_file_and_the_other_stands_in(models, rows_file, scores_file)
     assert found.choice.reason.tolist()[:2] == ["no_score", "where"]
     assert "complexity" not in found.notes[0].split(": ")[1].split(" by rank")[0]
     assert found.model["complexity"] == "c.scores.parquet"
+
+
+@pytest.mark.model
+def test_the_bundled_model_shows_how_the_scorers_run(call, scratch_cache, tmp_path):
+    import torch
+    import transformers
+
+    share_models(scratch_cache)
+    path = tmp_path / "rows.json"
+    path.write_text(
+        json.dumps(
+            [
+                {"instruction": "Add.", "input": "40 + 2", "output": "42"},
+                {
+                    "instruction": "Tell me why leaves are green.",
+                    "output": "Because of chlorophyll.",
+                },
+            ]
+        )
+    )
+    given = ("score", path, "--scorer", "complexity,quality", "--dtype", "float32", "--json")
+    answer = call(*given, "--output", tmp_path)
+    assert answer.code == 0, answer.err
+    assert "note: smollm2 was not trained to give scores: its complexity shows how" in answer.err
+    assert "--model hkust-nlp/deita-quality-scorer" in answer.err
+    told = json.loads(answer.out.splitlines()[-1])
+    found = pq.read_table(told["scores"]).to_pylist()
+    folder = resolve("smollm2").folder
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    digits = [tokenizer.encode(each, add_special_tokens=False)[0] for each in "123456"]
+    for line, row in zip(found, read(path), strict=True):
+        for scorer in (complexity, quality):
+            asked = scorer.question(row.prompt, row.response)
+            ids = [tokenizer.bos_token_id, *tokenizer.encode(asked, add_special_tokens=False)]
+            with torch.inference_mode():
+                logits = model(torch.tensor([ids])).logits[0, -1, digits].double()
+            wanted = float(logits.softmax(0) @ torch.arange(1.0, 7.0, dtype=torch.float64))
+            assert line[scorer.NAME] == pytest.approx(wanted, rel=1e-3)
