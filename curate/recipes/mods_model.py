@@ -100,7 +100,7 @@ def about_language(rows: Rows, params: Params) -> list[str]:
     files = files_of(name)
     if is_adapter(files.folder):
         files = base_of(files)
-    return scoring.about_language(rows, files, "answers")
+    return scoring.about_language(rows, files, "necessity")
 
 
 def _named(params: Params) -> str:
