@@ -216,15 +216,16 @@ def test_no_more_go_to_the_engine_at_once_than_it_takes(tmp_path):
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_answer_on_its_way_is_finished_before_the_end(tmp_path, how):
-    with serving(FAKE, "good", tmp_path, folder=tmp_path, CURATRAIN_CACHE=str(tmp_path)) as found:
+    arguments = ["good", tmp_path, "--stop-timeout", "12"]
+    with serving(FAKE, *arguments, folder=tmp_path, CURATRAIN_CACHE=str(tmp_path)) as found:
         answers = []
-        asking = threading.Thread(target=lambda: answers.append(found.chat("slow 1.5")))
+        asking = threading.Thread(target=lambda: answers.append(found.chat("slow 4")))
         asking.start()
-        until(lambda: "slow 1.5" in log(found))
+        until(lambda: "slow 4" in log(found))
         started = found.group()
         found.stop(how)
         asking.join()
-        assert answers[0].said == "echo slow 1.5"
+        assert answers[0].said == "echo slow 4"
         assert found.process.returncode == 0
         assert not alive(started)
 
