@@ -273,8 +273,8 @@ def _lasting(manifest: Mapping[str, Any]) -> dict[str, Any]:
 def _notes(selection: Selection, trained: Trained, params: Params) -> tuple[str, ...]:
     counts, made = selection.summary(), selection.details["clusters"]
     notes = [
-        f"brief experience: {counts.kept:,} of {counts.read:,} rows ({made['clusters']:,} clusters "
-        f"x {params.per_cluster:,} from the middle of their perplexities), one model trained in "
+        f"brief experience: {counts.kept:,} of {counts.read:,} rows ({made['clusters']:,} x "
+        f"{params.per_cluster:,} from the middle of their clusters), one model trained in "
         f"{trained.run.get('steps', '?')} steps: {trained.folder.name}"
     ]
     if params.clusters is None and made["clusters"] < CLUSTERS:

@@ -197,7 +197,7 @@ def test_200_rows_killed_while_training_and_while_scoring(tmp_path, shortest):
     assert (tmp_path / "data/alpaca_ifd_experience.jsonl").stat().st_mtime == chosen.st_mtime
     assert (loop.run_folder() / "run.json").stat().st_mtime == trained.st_mtime
     _adds_up(told, loop)
-    _scored_by_the_trained_model(tmp_path, loop.run_folder(), shortest)
+    _scored_by_the_trained_model(tmp_path, loop.run_folder())
 
 
 def _adds_up(told, loop):
@@ -216,7 +216,7 @@ def _adds_up(told, loop):
     assert manifest["params"]["model"] == "smollm2"
 
 
-def _scored_by_the_trained_model(folder, run, values):
+def _scored_by_the_trained_model(folder, run):
     """Compare three rows with peft's own model, whose losses the base does not have."""
     import torch
     from peft import PeftModel
@@ -232,8 +232,12 @@ def _scored_by_the_trained_model(folder, run, values):
     places = [at for at in (50, 120, 190) if table.status[at] == "ok"]
     untrained = [naive_ifd(base, tokenizer, rows[at], "chat")[0] for at in places]
     model = PeftModel.from_pretrained(base, run).eval()
+    off, learned = 0.0, 0.0
     for at, without in zip(places, untrained, strict=True):
         prompted, alone = naive_ifd(model, tokenizer, rows[at], "chat")
         assert table.nll_prompted[at] == pytest.approx(prompted, rel=0.02)
         assert table.nll_alone[at] == pytest.approx(alone, rel=0.02)
-        assert abs(without - prompted) > 0.04 * prompted
+        off += abs(table.nll_prompted[at] - prompted)
+        learned += abs(without - prompted)
+    # What bfloat16 rounds is little beside what the model has learned.
+    assert learned > 4 * off
