@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,3 +151,17 @@ def serving(
         for each in left:
             os.kill(each, signal.SIGKILL)
         assert not left, "processes were left behind"
+
+
+def log(server: Server) -> str:
+    """What the engine of fake_serve has written."""
+    (found,) = server.err.parent.glob(f"logs/serve-fake-{server.url.rpartition(':')[2]}.log")
+    return found.read_text()
+
+
+def until(happens: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until something has happened."""
+    end = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)

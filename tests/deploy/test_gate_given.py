@@ -1,0 +1,126 @@
+"""What engines are given: how they are started, how their streams end, and which keys there are."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from deploy.engines import hf, vllm
+from deploy.engines.contract import Adapter, Served
+from deploy.gate.endings import Endings
+from deploy.gate.keys import check_host, is_loopback, is_right, read_key
+
+HI = [{"role": "user", "content": "Hi there"}]
+
+
+def words(text):
+    return len(text.split())
+
+
+def served(tmp_path, *adapters):
+    config = {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 64}
+    return Served("m", tmp_path, adapters, None, "BASE", config, 2048, "float32", False)
+
+
+def test_hf_gets_its_own_name_of_the_penalty(tmp_path):
+    told = hf.translate(served(tmp_path), {"repetition_penalty": 1.2, "model": "m"})
+    assert told == {"presence_penalty": 1.2, "model": "m"}
+
+
+def test_vllm_gets_what_an_adapter_was_trained_with(tmp_path):
+    adapter = Adapter("a", tmp_path, 8, "chatml", "TEMPLATE", (7,))
+    both = served(tmp_path, adapter)
+    assert vllm.translate(both, {"model": "m", "messages": HI}) == {"model": "m", "messages": HI}
+    told = vllm.translate(both, {"model": "a", "messages": HI})
+    assert (told["chat_template"], told["stop_token_ids"]) == ("TEMPLATE", [7])
+    assert "chat_template" not in vllm.translate(both, {"model": "a", "prompt": "x"})
+
+
+def test_vllm_is_started_privately_eager_on_a_cpu_and_without_secrets(tmp_path, monkeypatch):
+    monkeypatch.setattr(vllm.environments, "python", lambda environment: tmp_path / "python")
+    monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
+    adapters = [Adapter("a", tmp_path / "x", 4), Adapter("b", tmp_path / "y", 24)]
+    launch = vllm.launch(served(tmp_path, *adapters), tmp_path, "SECRET")
+    line = " ".join(launch.arguments)
+    assert "SECRET" not in line
+    assert launch.variables["VLLM_API_KEY"] == "SECRET"
+    assert launch.variables["VLLM_CPU_KVCACHE_SPACE"] == "1"
+    assert launch.socket == tmp_path / "engine.sock"
+    assert f"--uds {launch.socket}" in line
+    assert "--port" not in line
+    assert "--enforce-eager" in line
+    assert "--max-lora-rank 32 --max-loras 2" in line
+    assert f"--lora-modules a={tmp_path / 'x'} b={tmp_path / 'y'}" in line
+
+
+def test_hf_is_started_on_this_machine_alone_and_without_secrets(tmp_path):
+    launch = hf.launch(served(tmp_path, Adapter("a", tmp_path, 4, "chatml")), tmp_path, "SECRET")
+    line = " ".join(launch.arguments)
+    assert "SECRET" not in line
+    assert launch.variables["API_HOST"] == "127.0.0.1"
+    assert launch.variables["API_KEY"] == "SECRET"
+    assert "--template chatml" in line
+
+
+# How streams end
+
+
+@pytest.mark.parametrize(("most", "reason"), [(3, "length"), (4, "stop")])
+def test_cut_off_streams_say_so(most, reason):
+    endings = Endings(most, words)
+    for text in ("one ", "two ", "three"):
+        line = f'data: {{"choices": [{{"delta": {{"content": "{text}"}}}}]}}\n'.encode()
+        assert endings.line(line) == line
+    last = endings.line(b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n')
+    assert json.loads(last[6:])["choices"][0]["finish_reason"] == reason
+    assert endings.line(b"data: [DONE]\n") == b"data: [DONE]\n"
+
+
+# Keys
+
+
+@pytest.mark.parametrize("text", ["", " \n", "two words", "zwei\nzeilen", "schlüssel"])
+def test_keys_that_can_be_none(tmp_path, monkeypatch, text):
+    from curate.errors import UsageError
+
+    (tmp_path / "key").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("SERVE_KEY", text)
+    for named in (("SERVE_KEY", None), (None, tmp_path / "key")):
+        with pytest.raises(UsageError, match="--api-key-") as raised:
+            read_key(*named)
+        assert not text.strip() or text.strip() not in str(raised.value)
+
+
+def test_keys_are_read(tmp_path, monkeypatch):
+    from curate.errors import UsageError
+
+    (tmp_path / "key").write_text("abc\n")
+    assert read_key(None, tmp_path / "key") == "abc"
+    assert read_key(None, None) is None
+    monkeypatch.delenv("SERVE_KEY", raising=False)
+    with pytest.raises(UsageError, match="no such environment variable"):
+        read_key("SERVE_KEY", None)
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_key(None, tmp_path / "nothing")
+    with pytest.raises(UsageError, match="one of them"):
+        read_key("SERVE_KEY", tmp_path / "key")
+
+
+def test_right_keys():
+    assert is_right("bearer abc", "abc")
+    for wrong in (None, "", "abc", "Bearer", "Bearer ab", "Bearer abcd", "Basic abc", "Bearer é"):
+        assert not is_right(wrong, "abc")
+
+
+def test_hosts():
+    assert is_loopback("127.0.0.1")
+    assert is_loopback("localhost")
+    assert is_loopback("::1")
+    assert not is_loopback("0.0.0.0")
+    said = []
+    check_host("0.0.0.0", "short", said.append)
+    assert "can be guessed" in said[0]
+    check_host("0.0.0.0", "x" * 32, said.append)
+    check_host("127.0.0.1", None, said.append)
+    assert len(said) == 1
