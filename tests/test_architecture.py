@@ -172,7 +172,10 @@ def test_import_curate_loads_nothing_heavy():
     assert not loaded_by("import curate") & heavy
 
 
-COMMANDS = ("ifd", "models", "ls", "doctor", "mix", "dedup", "datasets")
+COMMANDS = (
+    *("car", "datasets", "dedup", "doctor", "ifd", "ls", "mix", "models", "mods", "ranker"),
+    *("score", "select"),
+)
 
 
 @pytest.mark.parametrize(

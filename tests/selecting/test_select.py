@@ -213,7 +213,7 @@ def test_ifd_takes_a_control_too(call, rows_file, scores_file, tmp_path, monkeyp
 
     path = rows_file(10)
     run = scores_file(path, ifd_loss=np.arange(10) / 10)
-    monkeypatch.setattr(ifd, "ifd", lambda rows, _: select(rows, Params(by="ifd", keep=3), [run]))
+    monkeypatch.setattr(ifd, "ifd", lambda rows, *_: select(rows, Params(by="ifd", keep=3), [run]))
     given = ("ifd", path, "--output", tmp_path / "o", "--json")
     plain = json.loads(call(*given).out.splitlines()[-1])
     assert list(plain) == ["name", "read", "scored", "kept", "dropped", "files"]
