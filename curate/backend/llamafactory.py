@@ -90,7 +90,13 @@ def find() -> Backend:
             f"LLaMA-Factory {version} is installed, and its flags and data format differ from "
             f"release to release; this needs {VERSION}, which `train setup` installs"
         )
-    return Backend(sys.executable, version, importlib.util.find_spec("torchaudio") is None)
+    return Backend(sys.executable, version, _needs_stub())
+
+
+def _needs_stub() -> bool:
+    """Return whether torchaudio is missing; our own stand-in may be in this process already."""
+    found = importlib.util.find_spec("torchaudio")
+    return found is None or (found.origin or "").startswith(str(STUB))
 
 
 def _packages(python: str) -> list[str]:

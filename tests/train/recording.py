@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 from curate.backend import environments
+from curate.backend.llamafactory import STUB
 from tests.conftest import ROOT
 from train import backends
 from train.backends import PPO_VERSION
@@ -27,7 +28,6 @@ _KINDS = {int: "int", float: "float", str: "str", dict: "json"}
 
 def recorded() -> dict[str, Any]:
     """Return the keys that a YAML may have, and the templates with the models they are for."""
-    sys.path.append(str(ROOT / "curate" / "backend" / "stub"))
     from llamafactory.data.template import TEMPLATES
     from llamafactory.hparams.parser import _TRAIN_ARGS
     from transformers import HfArgumentParser
@@ -96,4 +96,5 @@ def text() -> str:
 
 
 if __name__ == "__main__":
+    sys.path.append(str(STUB))
     FILE.write_text(text(), encoding="utf-8")
