@@ -9,7 +9,7 @@ import pytest
 from tests.train.training import arguments, emit, processes_in, start, train, wait_for
 from train import losses
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
