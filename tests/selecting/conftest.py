@@ -5,7 +5,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from curate.data.read import read
+from curate.models.protocols import Reply
+from curate.recipes import mods_model, scoring
 from tests.calling import Caller, share_models
+from tests.rankers.fake import FakeReward
+from tests.selecting.fake_answers import FakeAnswers
 
 
 @pytest.fixture
@@ -46,3 +50,20 @@ def scores_file(tmp_path):
         return file
 
     return write
+
+
+@pytest.fixture
+def fake_answers(monkeypatch, scratch_cache):
+    """Fake rewards; call it to put an answering model in place."""
+    reward = FakeReward()
+    monkeypatch.setattr(scoring, "load_reward", lambda name, encoder: reward)
+
+    def answering(rule=lambda text: Reply("word"), mark="a"):
+        model = FakeAnswers(rule, mark)
+        model.reward = reward
+        monkeypatch.setattr(mods_model, "load_generator", lambda name: model)
+        monkeypatch.setattr(mods_model, "about_language", lambda rows, params: [])
+        monkeypatch.setattr("curate.recipes.mods.about_language", lambda rows, params: [])
+        return model
+
+    return answering

@@ -1,70 +1,16 @@
 """`curate mods`, necessity: what is asked, what counts as a bad answer, what is added, and why."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import threading
-import time
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
-import curate
 from curate.data.read import read
-from curate.errors import ModelError, UsageError
 from curate.models.protocols import CUT, FILTERED, TOO_LONG, Reply
-from curate.recipes import initial_model, mods_model, scoring
-from curate.recipes.mods import Params, Place, mods
+from curate.recipes.mods import Params, mods
 from curate.recipes.scoring import embedded
 from curate.scorers.necessity import conversation, repeats_itself
-from tests.conftest import ROOT, SAMPLE
-from tests.fake_server import FakeServer, said
-from tests.rankers.fake import FakeReward
-
-
-class FakeAnswers:
-    """Answers by a rule of the last message; `refuse me` has no place in its chat template."""
-
-    name, batch_tokens, workers = "fake", 60, 2
-
-    def __init__(self, rule=lambda text: Reply("word"), mark="a"):
-        self.rule, self.fingerprint, self.asked = rule, mark * 64, []
-
-    def lengths(self, conversations):
-        texts = [talk[-1]["content"] for talk in conversations]
-        if "refuse me" in texts:
-            raise ModelError("the chat template refuses these turns")
-        return [len(text) for text in texts]
-
-    def prepare(self):
-        pass
-
-    def worker(self):
-        return nullcontext()
-
-    def replies(self, conversations, max_new_tokens):
-        self.asked += conversations
-        return [self.rule(talk[-1]["content"]) for talk in conversations]
-
-
-@pytest.fixture
-def fake(monkeypatch, scratch_cache):
-    """Fake rewards; call it to put an answering model in place."""
-    reward = FakeReward()
-    monkeypatch.setattr(scoring, "load_reward", lambda name, encoder: reward)
-
-    def answering(rule=lambda text: Reply("word"), mark="a"):
-        model = FakeAnswers(rule, mark)
-        model.reward = reward
-        monkeypatch.setattr(mods_model, "load_generator", lambda name: model)
-        monkeypatch.setattr(mods_model, "about_language", lambda rows, params: [])
-        monkeypatch.setattr("curate.recipes.mods.about_language", lambda rows, params: [])
-        return model
-
-    return answering
+from tests.conftest import SAMPLE
 
 
 @pytest.fixture
@@ -85,11 +31,11 @@ def by_length(text):
     return Reply("x " * (50 * len(text)))
 
 
-def test_against_naive_stages(fake, sample):
+def test_against_naive_stages(fake_answers, sample):
     rows = read(sample)
     reward = np.array([10 * len(row.prompt) + len(by_length(row.prompt).text) for row in rows])
     bound = float(np.sort(reward)[20])
-    fake(by_length)
+    fake_answers(by_length)
     first = mods(rows, Params("fake", min_quality="20%", seeds=4))
     params = Params(
         "fake", min_quality="20%", seeds=4, responder="x", max_necessity=bound, augment=5
@@ -140,13 +86,13 @@ def test_against_naive_stages(fake, sample):
     assert found.manifest()["stages"] == found.details["stages"]
 
 
-def test_question_and_reward_see_the_same_text_in_both_stages(fake, tmp_path):
+def test_question_and_reward_see_the_same_text_in_both_stages(fake_answers, tmp_path):
     """The published program builds the question otherwise than for quality (fault 14)."""
     rows = [
         {"instruction": "Why?", "input": "the sky", "output": "Rayleigh.", "system": "Be short."},
         {"instruction": "And?", "input": "", "output": "So.", "history": [["One?", "1."]]},
     ]
-    model = fake(lambda text: Reply(f"<{text}>"))
+    model = fake_answers(lambda text: Reply(f"<{text}>"))
     found = mods(read(write(tmp_path, rows)), Params("fake", responder="x", seeds=1))
     asked = {tuple((each["role"], each["content"]) for each in talk) for talk in model.asked}
     assert asked == {
@@ -159,7 +105,7 @@ def test_question_and_reward_see_the_same_text_in_both_stages(fake, tmp_path):
     assert found.scores["answer"].tolist() == ["<Why?\nthe sky>", "<And?>"]
 
 
-def test_every_way_an_answer_can_end(fake, tmp_path):
+def test_every_way_an_answer_can_end(fake_answers, tmp_path):
     said_by = {
         "empty": Reply("  "),
         "loop": Reply("Vegan Bistro, " * 30, CUT),
@@ -172,7 +118,7 @@ def test_every_way_an_answer_can_end(fake, tmp_path):
     }
     texts = [*said_by, "refuse me"]
     rows = read(write(tmp_path, [{"instruction": t, "output": "o"} for t in texts]))
-    fake(lambda text: said_by[text])
+    fake_answers(lambda text: said_by[text])
     seed = next(
         at for at, kept in enumerate(mods(rows, Params("fake", seeds=1)).choice.kept) if kept
     )
@@ -234,17 +180,17 @@ def test_what_is_necessary(given, bound):
     assert not np.isnan(Params(max_necessity=given).necessary(with_failed))
 
 
-def test_answers_that_are_none_are_bad_whatever_the_threshold(fake, rows_file):
+def test_answers_that_are_none_are_bad_whatever_the_threshold(fake_answers, rows_file):
     rows = read(rows_file(8))
-    fake(lambda text: Reply("" if text[9] in "1346" else "word"))
+    fake_answers(lambda text: Reply("" if text[9] in "1346" else "word"))
     for bound in ("10%", -1e9):
         found = mods(rows, Params("fake", responder="x", seeds=1, max_necessity=bound))
         assert np.flatnonzero(found.scores["necessary"]).tolist() == [1, 3, 4, 6]
 
 
-def test_how_many_are_added(fake, rows_file):
+def test_how_many_are_added(fake_answers, rows_file):
     rows = read(rows_file(12))
-    fake()
+    fake_answers()
     usual = mods(rows, Params("fake", responder="x", seeds=3, max_necessity="100%"))
     assert usual.choice.counts() == {"not_augmented": 6}
     assert usual.params.augment == 3
@@ -255,23 +201,23 @@ def test_how_many_are_added(fake, rows_file):
     assert any("--augment 40: only 9 rows are necessary" in note for note in every.notes)
 
 
-def test_nothing_is_necessary(fake, rows_file):
-    fake()
+def test_nothing_is_necessary(fake_answers, rows_file):
+    fake_answers()
     found = mods(read(rows_file(12)), Params("fake", responder="x", seeds=3))
     assert found.choice.counts() == {"not_necessary": 9}
     assert any("no row besides the seeds is necessary; quantiles" in note for note in found.notes)
 
 
-def test_one_row(fake, rows_file):
-    fake()
+def test_one_row(fake_answers, rows_file):
+    fake_answers()
     found = mods(read(rows_file(1)), Params("fake", responder="x", max_necessity="100%"))
     assert found.choice.kept.tolist() == [True]
     assert found.scores["necessary"].tolist() == [True]
 
 
-def test_equal_instructions_are_asked_once_and_not_added_twice(fake, tmp_path):
+def test_equal_instructions_are_asked_once_and_not_added_twice(fake_answers, tmp_path):
     values = [{"instruction": f"Q{at % 3}?", "output": f"Answer {at}."} for at in range(9)]
-    model = fake()
+    model = fake_answers()
     rows = read(write(tmp_path, values))
     found = mods(rows, Params("fake", responder="x", seeds=1, augment=5, max_necessity="100%"))
     assert len(model.asked) == 3
@@ -280,183 +226,31 @@ def test_equal_instructions_are_asked_once_and_not_added_twice(fake, tmp_path):
     assert found.scores["answer"].tolist() == ["word"] * 9
 
 
-def test_the_order_of_the_rows_does_not_matter(fake, sample, tmp_path):
+def test_the_order_of_the_rows_does_not_matter(fake_answers, sample, tmp_path):
     turned = write(tmp_path, json.loads(sample.read_text())[::-1], "turned.json")
     chosen = []
     for path, mark in ((sample, "a"), (turned, "b")):
-        fake(by_length, mark)
+        fake_answers(by_length, mark)
         found = mods(read(path), Params("fake", seeds=3, responder="x", max_necessity="50%"))
         chosen.append(sorted(found.rows.ids[found.choice.kept]))
     assert chosen[0] == chosen[1]
     assert len(chosen[0]) == 6
 
 
-def test_answers_are_kept_for_another_threshold_and_not_for_another_model(fake, rows_file):
+def test_answers_are_kept_for_another_threshold_and_not_for_another_model(fake_answers, rows_file):
     rows = read(rows_file(12))
-    model = fake()
+    model = fake_answers()
     for bound in (0, "50%", "100%"):
         mods(rows, Params("fake", responder="x", seeds=3, max_necessity=bound))
     assert len(model.asked) == 12
     mods(rows, Params("fake", responder="x", seeds=3, max_new_tokens=7))
     assert len(model.asked) == 24
-    other = fake(mark="b")
+    other = fake_answers(mark="b")
     mods(rows, Params("fake", responder="x", seeds=3))
     assert len(other.asked) == 12
-
-
-def test_wrong_use(fake, call, rows_file, tmp_path):
-    path = rows_file(12)
-    own = ("mods", path, "--output", tmp_path / "o")
-    for bad in ("x", "0%", "101%", "-1%", "nan", "inf", ""):
-        call.refused("--max-necessity .*: allowed are a number", *own, f"--max-necessity={bad}")
-    call.refused("--augment -1: allowed are 0 and more", *own, "--augment=-1")
-    call.refused("--max-new-tokens 0: allowed are 1", *own, "--max-new-tokens", 0)
-    call.refused("--train-set lr: allowed is KEY=VALUE", *own, "--train-set", "lr")
-    call.refused("--seeds-only and --responder base", *own, "--seeds-only", "--responder", "base")
-    call.refused("no model 'smolm2'. Did you mean", *own, "--responder", "smolm2")
-    call.refused("no model 'smolm2'. Did you mean", *own, "--model", "smolm2")
-    call.refused("is a server, and a model there", *own, "--model", "http://127.0.0.1:9/v1#m")
-    call.refused("cannot be reached", *own, "--responder", "http://127.0.0.1:9/v1")
-    assert not list((tmp_path / "o").glob("*.jsonl"))
-
-
-def test_without_a_trainer(fake, call, rows_file, tmp_path, monkeypatch):
-    def absent():
-        raise UsageError("LLaMA-Factory is not installed; `train setup` installs it")
-
-    monkeypatch.setattr(initial_model, "check_trainer", absent)
-    path = rows_file(12)
-    call.refused(
-        "trains on the seeds: LLaMA-Factory is not installed.*--responder base asks smollm2 as it "
-        "is, --seeds-only ends with",
-        *("mods", path, "--output", tmp_path / "o"),
-    )
-    assert call("mods", path, "--output", tmp_path / "o", "--seeds-only").code == 0
-
-
-def test_the_model_is_trained_on_the_seeds(models, fake, rows_file, tmp_path, monkeypatch):
-    seen = []
-
-    def train_on(request):
-        seen.append(request)
-        told = {"state": "done", "model": "smollm2", "steps": 3, "dataset": {"data_sha256": "d"}}
-        return initial_model.Trained(tmp_path / "saves" / "r", "9" * 64, told, found=False)
-
-    monkeypatch.setattr(initial_model, "train_on", train_on)
-    monkeypatch.setattr(initial_model, "check_trainer", lambda: None)
-    fake()
-    named = []
-    model = mods_model.load_generator("x")
-    monkeypatch.setattr(mods_model, "load_generator", lambda name: named.append(name) or model)
-    place = Place(tmp_path / "o", "mine", tmp_path / "saves")
-    params = Params(
-        "fake", responder="trained", seeds=3, max_necessity="100%", train_set=("max_steps=2",)
-    )
-    found = mods(read(rows_file(12)), params, place)
-    (request,) = seen
-    assert (request.dataset, request.dataset_dir, request.model) == (
-        "mine_seeds",
-        place.output,
-        "smollm2",
-    )
-    assert request.settings == ("num_train_epochs=3", "max_steps=2")
-    lines = (tmp_path / "o" / "mine_seeds.jsonl").read_text().splitlines()
-    assert len(lines) == 3
-    assert "mine_seeds" in json.loads((tmp_path / "o" / "dataset_info.json").read_text())
-    assert named == [str(tmp_path / "saves" / "r")]
-    assert found.choice.kept.sum() == 6
-    told = found.manifest()["initial_model"]
-    assert (told["run"], told["base"], told["run_fingerprint"]) == ("r", "smollm2", "9" * 64)
-    assert found.params.responder == "trained"
-    assert str(tmp_path) not in json.dumps(found.manifest())
-
-
-def test_in_python(fake, rows_file):
-    fake()
-    found = curate.mods(curate.read(rows_file(20)), seeds=2, responder="x", max_necessity="100%")
-    assert found.summary().kept == 4
-    with pytest.raises(UsageError, match=r"no option 'respnder'. Did you mean 'responder'\?"):
-        curate.mods(curate.read(rows_file(3)), respnder="base")
-
-
-SCRIPT = """
-import sys
-from curate.recipes import scoring
-from tests.rankers.fake import FakeReward
-scoring.load_reward = lambda name, encoder: FakeReward()
-from curate.cli import main
-main()
-"""
-
-
-def test_killed_while_answering_it_goes_on_and_ends_with_the_same_bytes(tmp_path, rows_file):
-    path = rows_file(14)
-    gate = threading.Semaphore(5)
-
-    def slowly(text, count):
-        gate.acquire()
-        return 200, said(f"[{text}]"), {}
-
-    server = FakeServer(slowly)
-    command = [sys.executable, "-c", SCRIPT, "mods", str(path), "--seeds", "2"]
-    command += ["--responder", f"{server.address}#m", "--max-necessity", "50%"]
-
-    def environment(name):
-        return {**os.environ, "CURATRAIN_CACHE": str(tmp_path / name), "PYTHONPATH": str(ROOT)}
-
-    def run(folder, cache):
-        whole = [*command, "--output", str(tmp_path / folder)]
-        return subprocess.Popen(
-            whole, env=environment(cache), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-
-    try:
-        with run("one", "cache") as process:
-            limit = time.monotonic() + 60
-            while len(server.asked) < 5 + 8:  # 5 are answered, 8 are waiting for an answer
-                assert time.monotonic() < limit
-                assert process.poll() is None
-                time.sleep(0.01)
-            time.sleep(0.3)  # the journal is written
-            process.send_signal(signal.SIGKILL)
-            process.communicate(timeout=20)
-        first = len(server.asked)
-        for _ in range(1000):
-            gate.release()
-        with run("one", "cache") as process:
-            assert process.wait(60) == 0, process.stderr.read()
-        asked = [body["messages"][-1]["content"] for body, _ in server.asked]
-        assert len(set(asked)) == 14
-        assert len(asked) - first == 14 - 5  # what was answered is not asked again
-        with run("two", "cache2") as process:
-            assert process.wait(60) == 0
-    finally:
-        for _ in range(1000):
-            gate.release()
-        server.close()
-    for end in ("jsonl", "scores.parquet"):
-        one, other = (tmp_path / folder / f"rows_mods.{end}" for folder in ("one", "two"))
-        assert one.read_bytes() == other.read_bytes()
 
 
 def test_half_a_surrogate_pair_is_asked_as_a_replacement(tmp_path):
     path = tmp_path / "odd.json"
     path.write_text('[{"instruction": "a \\ud83d b", "output": "c"}]')
     assert conversation(read(path)[0]) == [{"role": "user", "content": "a \ufffd b"}]
-
-
-@pytest.mark.model
-def test_real_rows_with_the_bundled_models(models, call, tmp_path):
-    values = json.loads((SAMPLE.parent / "alpaca_en.json").read_text(encoding="utf-8"))
-    path = write(tmp_path, sorted(values, key=lambda each: len(each["instruction"]))[:12])
-    answer = call("mods", path, "--min-quality", "30%", "--seeds", 2, "--responder", "base",
-                  "--max-necessity", "50%", "--max-new-tokens", 8, "--augment", 1,
-                  "--output", tmp_path / "o", "--json")  # fmt: skip
-    assert answer.code == 0, answer.err
-    told = json.loads(answer.out.splitlines()[-1])
-    assert told["kept"] == 3
-    assert told["kept"] + sum(told["dropped"].values()) == 12
-    assert [each["stage"] for each in told["stages"]] == [
-        *("quality", "coverage", "answers", "necessity", "augment"),
-    ]
-    assert told["stages"][2]["rows"] == told["stages"][0]["good"]
