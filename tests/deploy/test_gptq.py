@@ -50,7 +50,7 @@ def test_the_bundled_model_in_few_bits(call, bits, worse, smaller):
     assert after["answer"]
     packed = [each for each in tensors(Path(told["folder"])) if each.name.endswith("qweight")]
     assert len(packed) == 30 * 7
-    assert "offload" not in Path(told["folder"], "config.json").read_text()
+    assert "offload_to_disk_path" not in Path(told["folder"], "config.json").read_text()
     if bits == 4:
         assert "Paris" in served(Path(told["folder"]))
 
