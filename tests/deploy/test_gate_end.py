@@ -58,7 +58,8 @@ def test_a_second_signal_ends_it_at_once(tmp_path):
 
 
 def test_killed_outright_it_takes_the_engine_along(tmp_path):
-    with serving(FAKE, "good", tmp_path, folder=tmp_path, CURATRAIN_CACHE=str(tmp_path)) as found:
+    own = {"CURATRAIN_CACHE": str(tmp_path), "TMPDIR": str(tmp_path)}  # nobody is left to tidy up
+    with serving(FAKE, "good", tmp_path, folder=tmp_path, **own) as found:
         started = found.group()
         found.stop(signal.SIGKILL)
         until(lambda: not alive(started))
