@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from curate.backend.environments import Environment
 from curate.errors import UsageError, did_you_mean
-from deploy import gptq
 from deploy.engines import vllm
+from deploy.quantizing import gptq
 
 KNOWN = {"vllm": vllm.environment, "gptq": gptq.environment}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from curate.backend import llamafactory, process
 from curate.errors import OutputError, UsageError
-from train.hardware import Hardware
+from train.planning.hardware import Hardware
 
 # What its text stages import, in the ranges that LLaMA-Factory 0.9.5 states. It asks for sound,
 # pictures and a web page, too, which bring gigabytes and, beside a torch for CPUs, break.
@@ -145,7 +145,7 @@ def verify(say: Callable[[str], None], log: Path | None = None) -> None:
 
 
 def _run(command: tuple[str, ...], log: Path, variables: dict[str, str] | None = None) -> None:
-    from train import failure
+    from train.running import failure
 
     child = process.start(command, log, variables)
     with process.stopping(child):

@@ -43,7 +43,7 @@ def ask(
 
     Example: deploy ask "What is the capital of France?" --max-tokens 40
     """
-    from deploy import ask as asking
+    from deploy.serving import ask as asking
 
     text = sys.stdin.read() if question == "-" else question
     if not text.strip():
@@ -70,7 +70,7 @@ def _key(variable: str | None) -> str | None:
 
 def _show(asked: object, as_json: bool) -> None:
     from curate import console
-    from deploy import ask as asking
+    from deploy.serving import ask as asking
 
     assert isinstance(asked, asking.Question)
     began, ending, pieces = time.monotonic(), asking.Ending(), []

@@ -12,7 +12,7 @@ from curate import console
 
 if TYPE_CHECKING:
     from curate.models.protocols import Message
-    from deploy.merge import Merged
+    from deploy.merging.merge import Merged
 
 _ASKED = 5
 
@@ -56,7 +56,7 @@ def merge(
 
     Example: deploy merge saves/huatuo_ifd
     """
-    from deploy import merge as merging
+    from deploy.merging import merge as merging
     from deploy.output import check_output, default_output
     from deploy.runs import read_adapter
 
@@ -68,7 +68,7 @@ def merge(
 
 
 def _asked(prompts: Path | None) -> list[list[Message]]:
-    from deploy.agreement import BUILT_IN, conversations
+    from deploy.merging.agreement import BUILT_IN, conversations
 
     if prompts is None:
         return conversations(BUILT_IN)

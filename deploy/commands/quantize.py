@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate import console
-from deploy.grouping import ALLOWED
+from deploy.quantizing.grouping import ALLOWED
 
 if TYPE_CHECKING:
-    from deploy.calibration import Drawn
-    from deploy.quantize import Params, Quantised
+    from deploy.quantizing.calibration import Drawn
+    from deploy.quantizing.quantize import Params, Quantised
 
 
 def quantize(
@@ -53,11 +53,11 @@ def quantize(
 
     Example: deploy quantize saves/huatuo_ifd-merged --bits 4
     """
-    from deploy import gptq
-    from deploy.grouping import group_size as fitting
     from deploy.output import check_output, default_output
-    from deploy.quantize import Params, check_model, quantise
-    from deploy.sources import calibration_set, find_model, read_drawn
+    from deploy.quantizing import gptq
+    from deploy.quantizing.grouping import group_size as fitting
+    from deploy.quantizing.quantize import Params, check_model, quantise
+    from deploy.quantizing.sources import calibration_set, find_model, read_drawn
 
     params = Params(bits, group_size, rows, seed)
     folder = find_model(model)
@@ -93,7 +93,7 @@ def _say_drawn(drawn: Drawn, seed: int) -> None:
 
 
 def _show(found: Quantised, drawn: Drawn, params: Params, as_json: bool) -> None:
-    from deploy.quantize import WORSE
+    from deploy.quantizing.quantize import WORSE
 
     goes_to = console.stderr() if as_json else console.stdout()
     before, after = found.before, found.after
@@ -129,7 +129,7 @@ def _remedies(found: Quantised, params: Params) -> str:
 
 
 def _plain(found: Quantised, drawn: Drawn, params: Params) -> dict[str, Any]:
-    from deploy.quantize import WORSE
+    from deploy.quantizing.quantize import WORSE
 
     return {
         "folder": str(found.folder),

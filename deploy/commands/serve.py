@@ -11,7 +11,7 @@ import typer
 from curate.errors import UsageError
 
 if TYPE_CHECKING:
-    from deploy.serve import Up
+    from deploy.serving.serve import Up
 
 
 def serve(
@@ -90,9 +90,9 @@ def serve(
     check_host(host, key, console.say)
 
     from deploy.engines.choose import choose
-    from deploy.running import Plan
-    from deploy.serve import serve as run
-    from deploy.target import Asked, served
+    from deploy.serving.running import Plan
+    from deploy.serving.serve import serve as run
+    from deploy.serving.target import Asked, served
 
     chosen = choose(engine)
     found = served(Asked(model, tuple(adapter or ()), dtype, max_length))

@@ -9,8 +9,8 @@ from typing import Any
 
 from curate.backend import llamafactory
 from curate.errors import UsageError
-from deploy import gptq
 from deploy.engines.contract import Engine, Launch, Served
+from deploy.quantizing import gptq
 
 
 def names(served: Served) -> tuple[str, ...]:

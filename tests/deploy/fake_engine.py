@@ -17,7 +17,7 @@ import time
 
 from aiohttp import web
 
-from deploy import ready
+from deploy.serving import ready
 
 GOOD = "The capital of France is Paris."
 

@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 
 from curate import console
-from deploy import ready
 from deploy.engines.contract import Engine, Launch, Served
 from deploy.engines.hf import free_port
 from deploy.gate.keys import check_host, read_key
-from deploy.running import Plan
-from deploy.serve import Up, serve
+from deploy.serving import ready
+from deploy.serving.running import Plan
+from deploy.serving.serve import Up, serve
 from tests.deploy.fake_engine import GOOD
 
 

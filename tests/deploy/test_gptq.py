@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from curate.backend import environments, process
-from deploy import gptq
 from deploy.cli import app
 from deploy.engines.hf import free_port
+from deploy.quantizing import gptq
 from deploy.tensors import tensors
 from tests.calling import Caller
 from tests.conftest import SAMPLE

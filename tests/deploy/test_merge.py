@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from curate.backend import llamafactory
 from curate.models.older_readers import for_older_readers
 from curate.models.resolve import resolve
-from deploy import merge as merging
-from deploy.agreement import BUILT_IN, compare, conversations
 from deploy.cli import app
+from deploy.merging import merge as merging
+from deploy.merging.agreement import BUILT_IN, compare, conversations
 from deploy.output import chat_template, default_output
 from tests.calling import Caller
 from tests.deploy.merging import FORGETS, adapter, exporting, tiny, write_run
@@ -103,7 +103,7 @@ def test_answers_of_another_base_are_not_the_adapter_s(small, tmp_path):
 
 
 def test_two_tokens_as_good_as_equally_likely_are_a_tie():
-    from deploy.agreement import Agreement, Answers
+    from deploy.merging.agreement import Agreement, Answers
 
     found = Agreement(
         tuple(Answers("q", "a", "b", "c", tie) for tie in (None, 0.02, 0.3)), most=0.25
@@ -239,7 +239,7 @@ def test_names_that_older_readers_refuse(tmp_path):
 
 @pytest.mark.model
 def test_the_manifest_says_what_and_not_when(small):
-    from deploy.agreement import Agreement
+    from deploy.merging.agreement import Agreement
     from deploy.runs import read_adapter
 
     told = merging._manifest(read_adapter(small / "run"), "f", "float32", Agreement((), 0.1), [])

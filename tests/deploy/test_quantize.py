@@ -12,10 +12,10 @@ from transformers import PreTrainedTokenizerFast
 from curate.data.read import read
 from curate.errors import DataError, UsageError
 from curate.models.resolve import resolve
-from deploy import gptq
-from deploy.calibration import draw
 from deploy.cli import app
-from deploy.grouping import group_size, widths
+from deploy.quantizing import gptq
+from deploy.quantizing.calibration import draw
+from deploy.quantizing.grouping import group_size, widths
 from tests.calling import Caller
 from tests.conftest import SAMPLE
 from tests.deploy.merging import program, tiny, write_run

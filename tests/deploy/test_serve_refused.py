@@ -10,12 +10,12 @@ import threading
 import pytest
 
 from curate.backend import environments, llamafactory
-from deploy import ready
-from deploy.ask import Question, curl, endpoint
 from deploy.cli import app
 from deploy.engines.contract import Adapter
 from deploy.engines.failures import why
-from deploy.target import Asked, served
+from deploy.serving import ready
+from deploy.serving.ask import Question, curl, endpoint
+from deploy.serving.target import Asked, served
 from tests.calling import Caller, share_models
 
 

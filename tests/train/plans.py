@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from train.losses import FILE as TOLD
-from train.model import Model
-from train.plan import Dataset, Plan, to_yaml
-from train.record import Record
-from train.schedule import Extent
+from train.planning.model import Model
+from train.planning.plan import Dataset, Plan, to_yaml
+from train.planning.schedule import Extent
+from train.running.losses import FILE as TOLD
+from train.running.record import Record
 
 ROWS = '{"instruction": "Say hello.", "input": "", "output": "Hello."}\n'
 
@@ -71,7 +71,7 @@ def stood(plan: Plan, **changes: Any) -> Record:
     """Write the folder of a run that has stopped, and return its record."""
     from dataclasses import replace
 
-    from train import chain, record
+    from train.running import chain, record
 
     plan.output.mkdir(parents=True, exist_ok=True)
     made = replace(chain.begun(plan), **{"state": "stopped", **changes})

@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from train import backends
 from train.backends import PPO_VERSION
 
-FILE = ROOT / "train" / "llamafactory.json"
+FILE = ROOT / "train" / "planning" / "llamafactory.json"
 _NAMES = """
 import json
 from llamafactory.hparams.parser import _TRAIN_ARGS

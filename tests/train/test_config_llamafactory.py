@@ -13,11 +13,11 @@ import yaml
 
 from curate.backend import llamafactory
 from tests.train import recording
-from train.hardware import Hardware
-from train.model import Model
-from train.plan import Dataset, Options, make, to_yaml
-from train.presets import PRESETS, STAGES
-from train.schedule import Extent
+from train.planning.hardware import Hardware
+from train.planning.model import Model
+from train.planning.plan import Dataset, Options, make, to_yaml
+from train.planning.presets import PRESETS, STAGES
+from train.planning.schedule import Extent
 
 pytestmark = pytest.mark.skipif(bool(llamafactory.missing()), reason="no LLaMA-Factory here")
 BF16 = Hardware("cpu", 1, 16 << 30, True)

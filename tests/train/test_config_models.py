@@ -10,10 +10,10 @@ import pytest
 
 from curate.errors import DataError, ModelError, UsageError
 from tests.train.making import CHATML, OWN, adapter_in, data_in, model_in
-from train import datasets, models, rewards
-from train.measuring import measure
-from train.templates import choose
-from train.verdict import judge
+from train.checking.measuring import measure
+from train.checking.verdict import judge
+from train.planning import datasets, models, rewards
+from train.planning.templates import choose
 
 
 def test_layers_stand_in_the_headers(tmp_path: Path) -> None:

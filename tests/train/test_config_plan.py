@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from train.hardware import Hardware
-from train.model import Model
-from train.plan import Dataset, Options, Plan, make, to_yaml
-from train.presets import PRESETS, STAGES
-from train.schedule import Extent, held_out, intervals, steps_of
+from train.planning.hardware import Hardware
+from train.planning.model import Model
+from train.planning.plan import Dataset, Options, Plan, make, to_yaml
+from train.planning.presets import PRESETS, STAGES
+from train.planning.schedule import Extent, held_out, intervals, steps_of
 
 GPU = Hardware("cuda", 1, 80 << 30, True)
 CPU = Hardware("cpu", 1, 16 << 30, True)

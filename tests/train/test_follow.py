@@ -6,8 +6,8 @@ import pytest
 
 from curate import console
 from tests.train.plans import line, tell
-from train.display import Bar, Lines, clock, told
-from train.follow import Follower, Status
+from train.running.display import Bar, Lines, clock, told
+from train.running.follow import Follower, Status
 
 LOG = """[INFO] llamafactory.data.loader:144 >> Loading dataset rows.jsonl...
 training example:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from curate.errors import UsageError
-from train.keys import _GONE, _LEAST, _NOW, _OURS, _SECRET, settings
-from train.recorded import keys
+from train.planning.keys import _GONE, _LEAST, _NOW, _OURS, _SECRET, settings
+from train.planning.recorded import keys
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from curate.errors import ModelError, UsageError
-from train.hardware import Hardware
 from train.memory import find, formulas
 from train.memory.catalogue import KNOWN
 from train.memory.estimate import activations, adapter, bytes_a_parameter, estimate, inference
@@ -14,6 +13,7 @@ from train.memory.formulas import GIB
 from train.memory.job import Job
 from train.memory.preflight import need
 from train.memory.shape import shape_of
+from train.planning.hardware import Hardware
 
 GPU = Hardware("cuda", 1, 24 * GIB, True)
 CPU = Hardware("cpu", 1, 16 * GIB, True)

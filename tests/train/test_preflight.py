@@ -12,12 +12,12 @@ import pytest
 
 from curate.errors import CuratrainError, ModelError, OutputError, UsageError
 from tests.train.making import adapter_in, model_in
-from train import earlier, preflight
-from train.hardware import Hardware
-from train.model import Model
-from train.models import layers_of
-from train.plan import Dataset, Options, Plan, make, write
-from train.schedule import Extent
+from train.checking import earlier, preflight
+from train.planning.hardware import Hardware
+from train.planning.model import Model
+from train.planning.models import layers_of
+from train.planning.plan import Dataset, Options, Plan, make, write
+from train.planning.schedule import Extent
 
 CPU = Hardware("cpu", 1, 16 << 30, True)
 GPU = Hardware("cuda", 1, 24 << 30, True)

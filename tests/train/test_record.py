@@ -9,7 +9,7 @@ import pytest
 
 from curate.errors import DataError
 from tests.train.plans import plan_in, stood
-from train import chain, record
+from train.running import chain, record
 
 
 def sha256(path):

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from tests.train.plans import checkpoint
-from train import checkpoints
+from train.running import checkpoints
 
 
 def cut(path):

@@ -15,8 +15,8 @@ from filelock import FileLock
 from curate.errors import OutputError
 from tests.train import fake_llamafactory
 from tests.train.plans import checkpoint, plan_in
-from train import listing, losses, plot, record, run
-from train.display import Lines
+from train.running import listing, losses, plot, record, run
+from train.running.display import Lines
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -116,7 +116,8 @@ from pathlib import Path
 from curate import console
 from tests.train import fake_llamafactory
 from tests.train.plans import plan_in
-from train import backends, run
+from train import backends
+from train.running import run
 folder = Path(sys.argv[1])
 backend = fake_llamafactory.at(folder)
 backends.find = lambda stage: backend

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.train.plans import line, tell
-from train import losses, plot
 from train.commands.finishing import table
+from train.running import losses, plot
 
 
 def steps(points):

@@ -9,8 +9,8 @@ import pytest
 
 from tests.calling import Caller
 from tests.train.plans import plan_in, stood
-from train import record
 from train.cli import app
+from train.running import record
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from tests.train.training import arguments, emit, processes_in, start, train, wait_for
-from train import losses
+from train.running import losses
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
 

@@ -7,8 +7,8 @@ import pytest
 
 from curate.errors import DataError, OutputError, UsageError
 from tests.train.plans import checkpoint, plan_in, stood, tell
-from train import chain, resuming
-from train.resuming import Start, decide
+from train.running import chain, resuming
+from train.running.resuming import Start, decide
 
 
 def decided(plan, before, resume=True) -> Start:

@@ -12,7 +12,7 @@ from curate.errors import OutputError, UsageError
 from tests.calling import Caller
 from train import backends, setup
 from train.cli import app
-from train.hardware import Hardware
+from train.planning.hardware import Hardware
 
 CPU = Hardware("cpu", 1, 10**10, True)
 GPUS = Hardware("cuda", 2, 10**10, True)

@@ -13,8 +13,8 @@ import yaml
 from curate.backend import llamafactory
 from tests.calling import Caller
 from tests.train.making import CHATML, adapter_in, data_in, model_in
-from train import hardware
 from train.cli import app
+from train.planning import hardware
 
 
 @pytest.fixture

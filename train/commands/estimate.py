@@ -12,9 +12,9 @@ from curate import console
 from curate.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from train.hardware import Hardware
     from train.memory.job import Job
     from train.memory.shape import ModelShape
+    from train.planning.hardware import Hardware
 
 _PARTS = ("weights", "reference", "gradients", "optimizer", "activations", "logits", "fixed")
 
@@ -66,9 +66,9 @@ def estimate(
 
     Example: train estimate --model bloomz-7b1 --method full --cutoff-len 1024
     """
-    from train.hardware import detect
     from train.memory import explain
     from train.memory.job import METHODS, PRECISIONS, Job
+    from train.planning.hardware import detect
 
     if method not in (*METHODS, "all"):
         hint = did_you_mean(method, (*METHODS, "all"))

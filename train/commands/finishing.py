@@ -10,8 +10,8 @@ from typing import Any
 import typer
 
 from curate import console
-from train.losses import Point
-from train.record import Record
+from train.running.losses import Point
+from train.running.record import Record
 
 _COLUMNS = (
     ("loss", "loss"),
@@ -31,8 +31,8 @@ def show(record: Record, folder: Path, as_json: bool) -> None:
         folder: Of the run, as the user typed it.
         as_json: Tables go to stderr then.
     """
-    from train import losses, plot
-    from train.display import clock
+    from train.running import losses, plot
+    from train.running.display import clock
 
     points = losses.read(folder)
     on = console.stderr() if as_json else None

@@ -11,7 +11,7 @@ import typer
 from curate import console
 
 if TYPE_CHECKING:
-    from train.listing import Listed
+    from train.running.listing import Listed
 
 _HEADER = ("run", "stage", "model", "data set", "steps", "loss", "state", "age")
 
@@ -24,7 +24,7 @@ def list_(
 
     Example: train ls
     """
-    from train.listing import runs
+    from train.running.listing import runs
 
     found = runs(saves)
     if not found:

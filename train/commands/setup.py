@@ -47,7 +47,7 @@ def setup(
 def _main(dry_run: bool) -> dict[str, object]:
     from curate.backend import llamafactory
     from train import setup as installing
-    from train.hardware import detect
+    from train.planning.hardware import detect
 
     found = installing.plan(detect())
     _tell(found)

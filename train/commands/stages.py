@@ -12,8 +12,8 @@ import typer
 from curate import console
 
 if TYPE_CHECKING:
-    from train.plan import Plan
-    from train.prepare import Request
+    from train.checking.prepare import Request
+    from train.planning.plan import Plan
 
 Dataset = Annotated[
     str | None,
@@ -118,7 +118,7 @@ def command(stage: str) -> Callable[..., None]:
         force: Force = False,
         as_json: AsJson = False,
     ) -> None:
-        from train.prepare import Request
+        from train.checking.prepare import Request
 
         request = Request(
             *(stage, dataset, dataset_dir, model, output, tuple(set_ or ())),
@@ -154,7 +154,7 @@ def ppo(
     as_json: AsJson = False,
 ) -> None:
     """Train against a reward model."""
-    from train.prepare import Request
+    from train.checking.prepare import Request
 
     request = Request(
         *("ppo", dataset, dataset_dir, model, output, tuple(set_ or ())),
@@ -183,13 +183,15 @@ ppo.__doc__ = _help("ppo")
 
 def _train(request: Request, as_json: bool) -> None:
     """Plan a training, then show it or run it."""
-    from train.prepare import prepare
+    from train.checking.prepare import prepare
 
     if request.dry:
         _show(prepare(request, console.say), as_json)
         return
-    from train import backends, preflight, run
+    from train import backends
+    from train.checking import preflight
     from train.commands import finishing
+    from train.running import run
 
     backends.find(request.stage)
     plan = prepare(request, console.say)
@@ -201,7 +203,7 @@ def _train(request: Request, as_json: bool) -> None:
 
 def _show(plan: Plan, as_json: bool) -> None:
     """Print the YAML and the command; redirected to a file, it is what LLaMA-Factory takes."""
-    from train.plan import to_yaml
+    from train.planning.plan import to_yaml
 
     command = ["llamafactory-cli", "train", str(plan.config_file)]
     if not as_json:

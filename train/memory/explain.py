@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from train.hardware import Hardware
 from train.memory.estimate import activations, bytes_a_parameter, estimate, inference
 from train.memory.formulas import GIB
 from train.memory.job import Job
 from train.memory.shape import ModelShape
+from train.planning.hardware import Hardware
 
 CARDS = (8, 12, 16, 24, 40, 48, 80)
 _TOGETHER = (2, 4, 8)

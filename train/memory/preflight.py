@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from train.hardware import Hardware, detect
 from train.memory.catalogue import KNOWN
 from train.memory.estimate import Estimate, estimate
 from train.memory.formulas import GIB
 from train.memory.job import AUTO, Job
 from train.memory.shape import shape_of
+from train.planning.hardware import Hardware, detect
 
 _SMALL = "smollm2"
 

@@ -1,0 +1,1 @@
+"""An engine behind the gate: started, tried, served, ended."""

@@ -1,0 +1,108 @@
+"""Whether an engine may be let loose: it has to answer as transformers does.
+
+An engine that says it is healthy can compute nonsense: vLLM's compiled mode on a CPU has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from curate.backend import process
+from curate.data.cache import cache_dir
+from curate.errors import ModelError
+from deploy.engines.contract import Served
+from deploy.quantizing import gptq, gptq_reference
+
+QUESTION = "What is the capital of France?"
+TOKENS = 24
+_SHARE = 0.5  # of the answer that has to agree where half precision rounds
+_VERSION = "ready 1"
+
+
+def expected(
+    served: Served, names: tuple[str, ...], scratch: Path, say: Callable[[str], None]
+) -> dict[str, str]:
+    """Return transformers' own greedy answers; computed once for given weights.
+
+    Args:
+        served: What is served.
+        names: Of the model and the adapters that will answer.
+        scratch: A folder for files on the way.
+        say: Is told that it takes a moment.
+
+    Raises:
+        ModelError: transformers cannot load the model, or its memory does not suffice.
+    """
+    folders = {served.name: served.folder, **{a.name: a.folder for a in served.adapters}}
+    folders = {name: folders[name] for name in names}
+    kept = cache_dir() / "answers" / f"{_key(served, folders)}.json"
+    if kept.is_file():
+        found: dict[str, str] = json.loads(kept.read_text(encoding="utf-8"))
+        return found
+    say("asking transformers itself, to compare the engine with (once for this model) …")
+    found = _computed(served, folders, scratch)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    whole = kept.with_suffix(f".{os.getpid()}")
+    whole.write_text(json.dumps(found), encoding="utf-8")
+    whole.replace(kept)
+    return found
+
+
+def _key(served: Served, folders: Mapping[str, Path]) -> str:
+    from curate.models.adapter import adapter_fingerprint
+    from curate.models.resolve import fingerprint
+
+    adapters = [(each.name, adapter_fingerprint(each.folder)) for each in served.adapters]
+    versions = [importlib.metadata.version(each) for each in ("torch", "transformers")]
+    asked = [QUESTION, TOKENS, served.dtype, served.gpu, sorted(folders)]
+    told = [_VERSION, fingerprint(served.folder), adapters, asked, versions]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
+
+
+def _computed(served: Served, folders: Mapping[str, Path], scratch: Path) -> dict[str, str]:
+    if gptq.is_quantised(served.folder) and not served.adapters:
+        said = gptq_reference.answer(served.folder, QUESTION, TOKENS, scratch)
+        return dict.fromkeys(folders, said)
+    task, answers = scratch / "task.json", scratch / "answers.json"
+    dtype = served.dtype if served.dtype == "bfloat16" else "float32"
+    told = {"folders": {n: str(f) for n, f in folders.items()}, "dtype": dtype}
+    task.write_text(json.dumps({**told, "question": QUESTION, "tokens": TOKENS}), encoding="utf-8")
+    command = [sys.executable, "-m", "deploy.serving.reference", str(task), str(answers)]
+    child = process.start(command, scratch / "reference.log")
+    with process.stopping(child, 5.0):
+        code = child.wait()
+    if code or not answers.is_file():
+        from deploy.engines.failures import why
+
+        raise ModelError(f"transformers cannot answer with {served.name}: {why(child.log, code)}")
+    found: dict[str, str] = json.loads(answers.read_text(encoding="utf-8"))
+    return found
+
+
+def agree(wanted: str, got: str, dtype: str) -> bool:
+    """Return whether two greedy answers of the same model are as alike as they have to be.
+
+    In float32 they are the same; in half precision sums are rounded in another order, and a close
+    race between two words may end otherwise in the second half of an answer. White space does not
+    count: LLaMA-Factory tidies it.
+
+    Args:
+        wanted: Of transformers.
+        got: Of the engine.
+        dtype: That it computes in.
+
+    Example:
+        >>> agree("The capital is Paris.", "The capital is  Paris.", "float32")
+        True
+    """
+    first, second = "".join(wanted.split()), "".join(got.split())
+    if first == second:
+        return True
+    same = len(os.path.commonprefix([first, second]))
+    return dtype != "float32" and bool(same) and same >= _SHARE * max(len(first), len(second))

@@ -1,0 +1,1 @@
+"""A training that runs: followed, recorded, stopped, gone on with."""
