@@ -23,7 +23,7 @@ test: lint
 	$(BIN)/pytest
 
 quick: $(READY)
-	$(BIN)/pytest -m "not model and not slow"
+	$(BIN)/pytest -m "not model and not slow and not gptq and not ppo and not vllm"
 
 lint: $(READY)
 	$(BIN)/ruff check .

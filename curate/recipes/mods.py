@@ -16,9 +16,10 @@ import time
 from dataclasses import replace
 
 from curate.data.rows import Rows
+from curate.recipes.initial_model import Place
 from curate.recipes.mods_model import about_language, check_responder, responder
 from curate.recipes.mods_necessity import add_necessary
-from curate.recipes.mods_params import NONE, OPTIONS, Params, Place
+from curate.recipes.mods_params import NONE, OPTIONS, Params
 from curate.recipes.mods_seeds import QUALITY, Seeds, find_seeds
 from curate.recipes.scoring import called, refuse_pairs_and_texts
 from curate.scorers.contract import Scores
@@ -59,7 +60,7 @@ def mods(rows: Rows, params: Params, place: Place | None = None) -> Selection:
     if params.responder == NONE:
         return alone
     notes = about_language(rows, params)
-    model, trained = responder(alone, params, place or Place())
+    model, trained = responder(alone, params, place or Place(name=NAME))
     added = add_necessary(rows, seeds, params, model)
     how = {"responder": called(model.name), "responder_fingerprint": model.fingerprint}
     return replace(

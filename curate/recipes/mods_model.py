@@ -12,7 +12,8 @@ from curate.models.generation.load import load_generator
 from curate.models.generation.server import is_address
 from curate.models.protocols import Generator
 from curate.recipes import initial_model
-from curate.recipes.mods_params import BASE, NONE, TRAINED, Params, Place
+from curate.recipes.initial_model import Place
+from curate.recipes.mods_params import BASE, NONE, TRAINED, Params
 from curate.selection import Selection, emit
 
 # Stanford Alpaca's epochs: one pass over a thousand rows hardly changes a model.
@@ -27,7 +28,7 @@ def check_responder(params: Params) -> None:
         params: Responder and model.
 
     Raises:
-        UsageError: Nothing can train here.
+        UsageError: Nothing can train here, or not with these settings.
         ModelError: No such model, or its server does not answer.
     """
     if params.responder == NONE:
@@ -48,6 +49,8 @@ def check_responder(params: Params) -> None:
             f"{params.model} as it is, --seeds-only ends with quality and coverage"
         ) from error
     files_of(params.model)
+    if params.train_set:
+        initial_model.check_settings(params.model, params.train_set)
 
 
 def seeds_name(place: Place) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,23 +17,6 @@ OPTIONS = (
     *("reward", "encoder", "min_quality", "seeds", "seed", "responder", "model", "max_necessity"),
     *("augment", "max_new_tokens", "train_set"),
 )
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where what is made on the way goes, and under which name.
-
-    Attributes:
-        output: Folder of data sets: the seeds are emitted there before a model is trained on them.
-        name: Of the data set; the seeds are called NAME_seeds.
-        saves: Folder of trained models.
-        overwrite: Replace a data set NAME_seeds that another recipe made.
-    """
-
-    output: Path = Path("data")
-    name: str = "mods"
-    saves: Path = Path("saves")
-    overwrite: bool = False
 
 
 @dataclass(frozen=True)

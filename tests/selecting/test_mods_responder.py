@@ -27,6 +27,7 @@ def test_wrong_use(fake_answers, call, rows_file, tmp_path):
     call.refused("--augment -1: allowed are 0 and more", *own, "--augment=-1")
     call.refused("--max-new-tokens 0: allowed are 1", *own, "--max-new-tokens", 0)
     call.refused("--train-set lr: allowed is KEY=VALUE", *own, "--train-set", "lr")
+    call.refused("--train-set lr: LLaMA-Factory.*learning_rate", *own, "--train-set", "lr=1")
     call.refused("--seeds-only and --responder base", *own, "--seeds-only", "--responder", "base")
     call.refused("no model 'smolm2'. Did you mean", *own, "--responder", "smolm2")
     call.refused("no model 'smolm2'. Did you mean", *own, "--model", "smolm2")
@@ -59,6 +60,7 @@ def test_the_model_is_trained_on_the_seeds(models, fake_answers, rows_file, tmp_
 
     monkeypatch.setattr(initial_model, "train_on", train_on)
     monkeypatch.setattr(initial_model, "check_trainer", lambda: None)
+    monkeypatch.setattr(initial_model, "check_settings", lambda model, settings: None)
     fake_answers()
     named = []
     model = mods_model.load_generator("x")

@@ -71,7 +71,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="End stdout with one JSON o
 RewardModel = Annotated[
     Path | None,
     typer.Option(
-        *("--reward", "--reward-model"),
+        "--reward",
         metavar="DIR",
         help="Run of `train rm`.",
         show_default="the newest in saves",

@@ -12,6 +12,7 @@ FEWEST_TO_SPLIT = 20
 # Blocks that have to be held out of packed text: fewer leave nothing to evaluate.
 _FEWEST_BLOCKS = 4
 _PARTS_LOGGED, _PARTS_SAVED = 20, 5
+_FEWEST_TO_WARM_UP = 10  # steps
 _LOG_EVERY, _SAVE_EVERY = 10, 100
 
 
@@ -91,7 +92,8 @@ def intervals(steps: int, warmup: float, evaluates: bool, best_at_end: bool) -> 
     """
     every = min(_SAVE_EVERY, max(1, math.ceil(steps / _PARTS_SAVED)))
     found: dict[str, Any] = {
-        "warmup_steps": min(math.ceil(steps * warmup), steps // 2),
+        # The first step of a warm-up has a rate of 0, which a run of a few steps cannot spare.
+        "warmup_steps": math.ceil(steps * warmup) if steps >= _FEWEST_TO_WARM_UP else 0,
         "logging_steps": min(_LOG_EVERY, max(1, steps // _PARTS_LOGGED)),
         "save_strategy": "steps",
         "save_steps": every,
