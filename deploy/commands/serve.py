@@ -94,8 +94,8 @@ def serve(
     from deploy.serving.serve import serve as run
     from deploy.serving.target import Asked, served
 
-    chosen = choose(engine)
     found = served(Asked(model, tuple(adapter or ()), dtype, max_length))
+    chosen = choose(engine, found)
     hidden = (api_key_env,) if api_key_env else ()
     plan = Plan(found, chosen, host, port, key, hidden, stop_timeout)
     run(plan, console.say, _tell_json if as_json else _tell)

@@ -5,26 +5,31 @@ from __future__ import annotations
 from curate.backend import environments
 from curate.errors import UsageError
 from deploy.engines import hf, vllm
-from deploy.engines.contract import Engine
+from deploy.engines.contract import Engine, Served
 
 ENGINES = ("auto", "vllm", "hf")
 
 
-def choose(name: str) -> Engine:
-    """Return an engine; `auto` is vLLM where it is installed, else LLaMA-Factory's api.
+def choose(name: str, served: Served) -> Engine:
+    """Return an engine; `auto` is vLLM where it is installed and takes the model, else hf.
 
     Args:
         name: One of ENGINES.
+        served: The model.
 
     Raises:
-        UsageError: It is none of them.
+        UsageError: It is none of them, or does not take the model.
 
     Example:
-        >>> choose("hf").name
+        >>> choose("hf", served).name
         'hf'
     """
     if name not in ENGINES:
         raise UsageError(f"--engine {name}: allowed are {', '.join(ENGINES)}")
+    refusal = vllm.refusal(served)
     if name == "auto":
-        name = "vllm" if environments.python(vllm.environment()) else "hf"
+        ready = environments.python(vllm.environment()) and not refusal
+        return vllm.engine() if ready else hf.engine()
+    if name == "vllm" and refusal:
+        raise UsageError(f"engine vllm: {refusal}; --engine hf serves it")
     return vllm.engine() if name == "vllm" else hf.engine()

@@ -58,6 +58,18 @@ def names(served: Served) -> tuple[str, ...]:
     return (*(each.name for each in served.adapters), served.name)
 
 
+def refusal(served: Served) -> str:
+    """Return why vLLM cannot serve a model on this machine; '' if nothing is known against it.
+
+    Args:
+        served: The model.
+    """
+    told = served.config.get("quantization_config") or {}
+    if not served.gpu and told.get("quant_method") == "gptq" and told.get("bits") != 4:
+        return f"on a CPU it takes GPTQ models of 4 bits, and this one has {told.get('bits')}"
+    return ""
+
+
 def launch(served: Served, folder: Path, key: str) -> Launch:
     """Return how `vllm serve` is started: on a unix socket in a private folder.
 
