@@ -41,8 +41,9 @@ def test_lines_of_another_kind_are_no_points(bad):
 
 def test_summary_and_thinning():
     points = losses.history([line(each, 100, loss=float(each)) for each in range(1, 101)])
-    assert losses.summary(points) == {"first": 1.0, "last": 100.0, "eval": None}
-    assert losses.summary(()) == {"first": None, "last": None, "eval": None}
+    ends = {"first": 10.5, "last": 90.5, "eval_first": None, "eval": None}
+    assert losses.summary(points) == ends  # means of 1 to 20 and of 81 to 100
+    assert losses.summary(()) == dict.fromkeys(ends)
     few = losses.thinned(points)
     assert len(few) == losses.SHOWN
     assert (few[0].step, few[-1].step) == (1, 100)

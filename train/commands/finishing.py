@@ -13,6 +13,7 @@ from curate import console
 from train.running.losses import Point
 from train.running.record import Record
 
+_FEW = 10  # steps, of which a fifth is one
 _COLUMNS = (
     ("loss", "loss"),
     ("eval_loss", "eval loss"),
@@ -53,8 +54,10 @@ def _change(record: Record) -> str:
     first, last = record.loss.get("first"), record.loss.get("last")
     if first is None or last is None:
         return "no loss was logged"
-    held_out = record.loss.get("eval")
-    more = f", {held_out:.4f} on rows held out" if held_out is not None else ""
+    more = "" if record.steps < _FEW else " (means of the first and of the last fifth)"
+    began, ended = record.loss.get("eval_first"), record.loss.get("eval")
+    if began is not None and ended is not None:
+        more += f"; on rows held out {began:.4f} to {ended:.4f}"
     return f"loss {first:.4f} to {last:.4f}{more}"
 
 

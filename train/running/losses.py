@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 FILE = "trainer_log.jsonl"
 # Lines that a table shows; a run of thousands of steps tells as much in a dozen.
 SHOWN = 12
+_ENDS = 5
 
 
 @dataclass(frozen=True)
@@ -122,16 +124,25 @@ def read(folder: Path) -> tuple[Point, ...]:
 
 
 def summary(points: Sequence[Point]) -> dict[str, float | None]:
-    """Return the first and the last loss, and the last on the rows held out.
+    """Return the loss at the beginning and at the end, and both on the rows held out.
+
+    One step's loss is that of a few rows, and mostly tells which those were: beginning and end
+    are means over a fifth of the logged steps each.
 
     Args:
         points: Of a run.
+
+    Example:
+        >>> summary([Point(step, loss=10.0 - step) for step in range(1, 11)])["first"]
+        8.5
     """
     losses = [each.loss for each in points if each.loss is not None]
     held_out = [each.eval_loss for each in points if each.eval_loss is not None]
+    some = max(1, len(losses) // _ENDS)
     return {
-        "first": losses[0] if losses else None,
-        "last": losses[-1] if losses else None,
+        "first": fmean(losses[:some]) if losses else None,
+        "last": fmean(losses[-some:]) if losses else None,
+        "eval_first": held_out[0] if held_out else None,
         "eval": held_out[-1] if held_out else None,
     }
 
