@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "curate/selectors": {"curate.data", "curate.errors"},
     "curate/scorers": {"curate.data", "curate.errors", "curate.models.protocols"},
     "curate/models": {
+        "curate.backend.older_readers",
         "curate.data.cache",
         "curate.data.escapes",
         "curate.data.prompts",

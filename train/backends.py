@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
-from curate.backend import environments, llamafactory
+from curate.backend import environments, llamafactory, older_readers
 from curate.backend.environments import Environment
 from curate.backend.llamafactory import Backend
 from curate.errors import UsageError
@@ -74,48 +72,16 @@ def readable_by_ppo(model: Path) -> Path:
         model: Folder of the model; it is returned as it is if nothing has to be changed, else one
             in the cache that links to its files.
     """
-    changed = {
-        name: found
-        for name, change in (("config.json", _config), ("tokenizer_config.json", _tokenizer))
-        if (found := change(_read(model / name)))
-    }
-    if not changed:
-        return model
     called = hashlib.sha256(str(model.resolve()).encode()).hexdigest()[:16]
     folder = environments.folder(ppo()) / "models" / called
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for each in model.iterdir():
-        if each.is_file() and each.name not in changed:
+        if each.name in older_readers.EDITED:
+            shutil.copyfile(each, folder / each.name)
+        elif each.is_file():
             (folder / each.name).symlink_to(each.resolve())
-    for name, told in changed.items():
-        (folder / name).write_text(json.dumps(told, indent=2), encoding="utf-8")
-    return folder
-
-
-def _config(told: dict[str, Any]) -> dict[str, Any]:
-    """Return a model's config with what older readers need; {} if it has all of it."""
-    rotary = told.get("rope_parameters")
-    added: dict[str, Any] = {}
-    if isinstance(rotary, dict):
-        if "rope_theta" in rotary and "rope_theta" not in told:
-            added["rope_theta"] = rotary["rope_theta"]
-        if rotary.get("rope_type", "default") != "default" and not told.get("rope_scaling"):
-            added["rope_scaling"] = {k: v for k, v in rotary.items() if k != "rope_theta"}
-    return {**told, **added} if added else {}
-
-
-def _tokenizer(told: dict[str, Any]) -> dict[str, Any]:
-    if told.get("tokenizer_class") != "TokenizersBackend":
-        return {}
-    # A list here is a mapping there, and names tokens that are in the vocabulary anyway.
-    kept = {key: value for key, value in told.items() if key != "extra_special_tokens"}
-    return {**kept, "tokenizer_class": "PreTrainedTokenizerFast"}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return told if isinstance(told, dict) else {}
+    if older_readers.for_older_readers(folder):
+        return folder
+    shutil.rmtree(folder)
+    return model

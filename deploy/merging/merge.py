@@ -127,7 +127,7 @@ def _export(
 
 def _repair(base: Path, adapter: Adapter, part: Path) -> list[str]:
     """Put names and chat template right; return what was changed."""
-    from curate.models.older_readers import for_older_readers
+    from curate.backend.older_readers import for_older_readers
 
     changed = for_older_readers(part)
     # What it was trained with lies beside the adapter; the base's may say something else.

@@ -116,7 +116,7 @@ def _tail(log: Path) -> str:
 
 def _tidy(model: Path, part: Path) -> None:
     """Say names as older readers do, keep the chat template, and nothing of this one run."""
-    from curate.models.older_readers import for_older_readers
+    from curate.backend.older_readers import for_older_readers
 
     for_older_readers(part)
     if (kept := chat_template(model)) != chat_template(part):

@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from curate.backend import llamafactory
-from curate.models.older_readers import for_older_readers
+from curate.backend.older_readers import for_older_readers
 from curate.models.resolve import resolve
 from deploy.cli import app
 from deploy.merging import merge as merging

@@ -14,6 +14,7 @@ from typing import Any
 
 TOKENIZER_CLASS = "PreTrainedTokenizerFast"
 _NEWER_CLASS = "TokenizersBackend"
+_TOKENIZER, _CONFIG = EDITED = ("tokenizer_config.json", "config.json")
 
 
 def for_older_readers(folder: Path) -> list[str]:
@@ -27,7 +28,7 @@ def for_older_readers(folder: Path) -> list[str]:
         ['tokenizer_class: TokenizersBackend is PreTrainedTokenizerFast', 'rope_theta: 100000.0']
     """
     changed: list[str] = []
-    tokenizer = folder / "tokenizer_config.json"
+    tokenizer = folder / _TOKENIZER
     if tokenizer.is_file():
         with _edited(tokenizer) as settings:
             if settings.get("tokenizer_class") == _NEWER_CLASS:
@@ -38,8 +39,8 @@ def for_older_readers(folder: Path) -> list[str]:
                 extra = settings.pop("extra_special_tokens")
                 settings.setdefault("additional_special_tokens", extra)
                 changed.append("extra_special_tokens is additional_special_tokens")
-    if (folder / "config.json").is_file():
-        with _edited(folder / "config.json") as config:
+    if (folder / _CONFIG).is_file():
+        with _edited(folder / _CONFIG) as config:
             # Where the weights lay when they were read: a path of one machine.
             config.pop("_name_or_path", None)
             config.pop("_model_name_or_path", None)
