@@ -144,7 +144,8 @@ def test_ppo_gets_a_model_that_its_older_transformers_reads(tmp_path, scratch_ca
     assert given["model_name_or_path"] == str(folder)
     assert json.loads((folder / "config.json").read_text()) == {**config, "rope_theta": 5.0}
     read = json.loads((folder / "tokenizer_config.json").read_text())
-    assert read == {"tokenizer_class": "PreTrainedTokenizerFast"}
+    added = {"additional_special_tokens": ["<a>"]}
+    assert read == {"tokenizer_class": "PreTrainedTokenizerFast", **added}
     assert (folder / "model.safetensors").read_bytes() == b"weights"
     (model / "config.json").write_text("{}")
     (model / "tokenizer_config.json").unlink()
