@@ -18,7 +18,7 @@ from torch.nn import functional
 from curate.models.architecture import LogitRule
 from curate.models.linear import stepped
 
-_VOCABULARY_TILE = 4096
+_VOCABULARY_TILE = 2048
 _POSITIONS = 256
 _BITS = 1 / math.log(2)  # in a nat
 _NEAR_OVERFLOW = 80.0  # nats; exp(88) is the end of float32

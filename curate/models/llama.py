@@ -10,7 +10,6 @@ the error. Batches are padded on the right, so causality alone keeps padding out
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -18,11 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from curate.models.architecture import rope_parameters
+from curate.models.attention import CausalAttention, query_scale
 from curate.models.linear import linear, linear_with, pack, stepped
 
-# Queries that attend together: their scores should stay in a core's cache.
-_QUERY_BLOCK = {torch.float32: 32, torch.bfloat16: 64}
-_LENGTH_STEP = 16  # as ROW_STEP: few shapes for the products of attention
 _SHARED_STEP = 8
 _FAMILIES = {"llama", "mistral", "qwen2"}
 # The others change their angles with the length at hand, in a buffer that all threads share.
@@ -48,10 +45,10 @@ class _Layout:
     def lines(self) -> int:
         return self.shared + self.batch * (self.length - self.shared)
 
-    def lined(self, padded: Tensor, out: Tensor | None = None) -> Tensor:
+    def lined(self, padded: Tensor) -> Tensor:
         """Return the lines of (batch, length or more, ...)."""
         rest = padded[:, self.shared : self.length].flatten(0, 1)
-        return torch.cat((padded[0, : self.shared], rest), out=out)
+        return torch.cat((padded[0, : self.shared], rest))
 
     def padded(self, lines: Tensor, target: Tensor, turn: Turn | None = None) -> None:
         """Write lines to (batch, length or more, ...), turned by rotary angles if given."""
@@ -139,20 +136,20 @@ class LlamaForward:
         x = functional.embedding(layout.lined(ids), self.embedding)
         x = functional.pad(x, (0, 0, 0, stepped(rows) - rows))
         turn_q, turn_k = self._rotations(x, length)
-        mask = _causal_mask(dtype, heads // groups)
-        # Keys beyond the last position are never seen: causality hides them.
-        longer = -(-length // _LENGTH_STEP) * _LENGTH_STEP
-        q, k, v = (x.new_zeros(layout.batch, n, longer, width) for n in (heads, groups, groups))
+        attention = CausalAttention(
+            *(layout.batch, length, layout.shared),
+            **{"groups": groups, "repeat": heads // groups, "width": width, "dtype": dtype},
+        )
         mixed = x.new_zeros(len(x), heads * width)
         x = x.float()
         for layer in self.layers:
             normed = _rms_norm(x, self.eps, dtype)
             qkv = linear(normed, layer.qkv, layer.qkv_bias)[:rows].unflatten(-1, (-1, width))
             asked, keys, values = qkv.split((heads, groups, groups), 1)
-            layout.padded(asked, q.transpose(1, 2), turn_q)
-            layout.padded(keys, k.transpose(1, 2), turn_k)
-            layout.padded(values, v.transpose(1, 2))
-            layout.lined(_attend(q, k, v, mask, layout.shared), mixed[:rows])
+            layout.padded(asked.unflatten(1, (groups, -1)), attention.q.transpose(1, 2), turn_q)
+            layout.padded(keys, attention.k.transpose(1, 2), turn_k)
+            layout.padded(values, attention.v.transpose(1, 2))
+            attention(mixed[:rows])
             x = _added(x, mixed, layer.out, layer.out_bias)
             normed = _rms_norm(x, self.eps, dtype)
             gated = linear(normed, layer.gate, then="swish")
@@ -167,9 +164,9 @@ class LlamaForward:
         cos, sin = self.rotary(x[:1], torch.arange(length)[None])
         half = self.width // 2
         cos, sin = (t[0, :, None, :half] for t in (cos, sin))  # (length, 1, half)
-        # Attention's 1/sqrt(d) is put into the queries' rotation, where it costs nothing.
-        scale = self.width**-0.5
-        return (cos * scale, sin * scale), (cos, sin)
+        # The scale of attention is put into the queries' rotation, where it costs nothing.
+        scale = query_scale(self.width)
+        return (cos[:, None] * scale, sin[:, None] * scale), (cos, sin)
 
 
 def _pack_layer(layer: Any) -> _Layer:
@@ -203,7 +200,7 @@ def _rms_norm(x: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
 
 
 def _rotate(source: Tensor, target: Tensor, turn: Turn) -> None:
-    """Write rotary(source) to target, both (b, s, h, d); halves are (first, second)."""
+    """Write rotary(source) to target, both (b, s, ..., d); halves are (first, second)."""
     cos, sin = turn
     half = source.shape[-1] // 2
     first, second = source[..., :half], source[..., half:]
@@ -211,41 +208,3 @@ def _rotate(source: Tensor, target: Tensor, turn: Turn) -> None:
     target[..., :half].addcmul_(second, sin, value=-1)
     torch.mul(second, cos, out=target[..., half:])
     target[..., half:].addcmul_(first, sin)
-
-
-def _causal_mask(dtype: torch.dtype, repeat: int) -> Tensor:
-    """Return -inf above the diagonal of a block, each line repeated for queries that share keys."""
-    block = _QUERY_BLOCK[dtype]
-    mask = torch.full((block, block), float("-inf"), dtype=dtype).triu_(1)
-    return mask.repeat_interleave(repeat, 0)
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, shared: int) -> Tensor:
-    """Causal attention of q (b, h, s, d) over k, v (b, g, s, d), to (b, s, h * d).
-
-    Of the first `shared` queries only those of the first sequence are computed.
-    """
-    batch, heads, length, width = q.shape
-    groups = k.shape[1]
-    repeat = heads // groups
-    # One position's queries that share keys lie together, so that a block of them is a slice.
-    q = q.view(batch, groups, repeat, length, width).transpose(2, 3)
-    queries = q.reshape(batch * groups, length * repeat, width)
-    keys = k.view(batch * groups, length, width).transpose(1, 2)
-    values = v.view(batch * groups, length, width)
-    out = torch.empty_like(queries)
-    for start, end in _blocks(shared, length, mask.shape[1]):
-        some = slice(groups if start < shared else batch * groups)
-        rows, here = end - start, slice(start * repeat, end * repeat)
-        scores = torch.bmm(queries[some, here], keys[some, :, :end])
-        scores[:, :, start:end].add_(mask[: rows * repeat, :rows])
-        torch.softmax(scores, -1, out=scores)
-        out[some, here] = torch.bmm(scores, values[some, :end])
-    mixed = out.view(batch, groups, length, repeat, width).transpose(1, 2)
-    return mixed.reshape(batch, length, heads * width)
-
-
-def _blocks(shared: int, length: int, block: int) -> list[tuple[int, int]]:
-    """Return where blocks of queries begin and end; none lies on both sides of shared."""
-    starts = [*range(0, shared, block), *range(shared, length, block)]
-    return list(pairwise([*starts, length]))
