@@ -93,7 +93,7 @@ class CausalAttention:
         _score(queries, keys, mask, scores)
         total = torch.exp2(raised.copy_(scores), out=raised).sum(-1, keepdim=True)
         least, most = total.aminmax()
-        if not (_LEAST < float(least) and float(most) < _MOST):
+        if not (float(least) > _LEAST and float(most) < _MOST):
             _score(queries, keys, mask, scores)
             scores.sub_(scores.amax(-1, keepdim=True))
             total = torch.exp2(raised.copy_(scores), out=raised).sum(-1, keepdim=True)
@@ -108,7 +108,7 @@ def query_scale(width: int) -> float:
     Args:
         width: Of a head.
     """
-    return width**-0.5 / math.log(2)
+    return 1 / (math.sqrt(width) * math.log(2))
 
 
 def _score(queries: Tensor, keys: Tensor, mask: Tensor, scores: Tensor) -> None:
