@@ -42,6 +42,13 @@ def train(
     hold_out: Annotated[
         float, typer.Option(help="Share of the prompts that only judge, at most 0.5.")
     ] = 0.2,
+    spoiled: Annotated[
+        float,
+        typer.Option(
+            help="What a pair counts whose worse response is spoiled on purpose: no answer, a "
+            "loop, an echo, a response to another prompt. 0 for none."
+        ),
+    ] = 0.15,
     seed: Seed = 0,
     as_json: AsJson = False,
     verbose: Verbose = False,
@@ -51,14 +58,20 @@ def train(
     Example: curate ranker train --pairs dpo_zh_demo.json --encoder use --output ranker
     """
     from curate.models.quiet import set_verbose
+    from curate.models.ranking.spoiled import SOURCE
     from curate.recipes import ranker as recipe
 
     set_verbose(verbose)
-    params = recipe.TrainParams((*(pairs or ()), *(more or ())), encoder, hold_out, seed)
+    params = recipe.TrainParams((*(pairs or ()), *(more or ())), encoder, hold_out, seed, spoiled)
     card = recipe.train(params, output)
     _show(card["nested"], card["dropped"], as_json)
     files = [str(output / name) for name in recipe.FILES]
     console.say("every pair judged by a head that had not seen its prompt")
+    if told := card["spoiled"]["nested"]:
+        kinds = ", ".join(
+            f"{name.removeprefix(SOURCE)} {share:.1%}" for name, share in told.items()
+        )
+        console.say(f"right about spoiled responses: {kinds}")
     console.say(f"the ranker, fitted on all pairs: {files[0]}")
     console.say(f"what it was made of: {files[1]}")
     if as_json:

@@ -15,17 +15,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curate.console import progress
 from curate.data.cache import cache_dir
-from curate.data.pairs import Pairs, read_pairs
+from curate.data.pairs import Pair, Pairs, read_pairs
 from curate.engine.local import LocalEngine
 from curate.errors import DataError, ModelError, UsageError
 from curate.models.ranking.features import Featuriser, load_features
-from curate.models.ranking.fit import draw_of
+from curate.models.ranking.fit import draw_of, right
 from curate.models.ranking.gates import GATES, look
 from curate.models.ranking.head import CARD, FORMAT, WEIGHTS, save_head
-from curate.models.ranking.learn import FOLDS, Material, ablation, choose, fit_head, margins, nested
+from curate.models.ranking.learn import (
+    FOLDS,
+    Material,
+    Setting,
+    ablation,
+    by_file,
+    choose,
+    fit_head,
+    margins,
+    nested,
+)
+from curate.models.ranking.spoiled import spoil
 from curate.recipes.ranker_eval import by_source
 from curate.scorers.contract import Engine, Work
 
@@ -41,18 +53,22 @@ class TrainParams:
         pairs: Files of pairs.
         encoder: See load_features().
         hold_out: Share of the prompts that only judge.
-        seed: Decides which prompts, the folds and the resampling.
+        seed: Decides which prompts, the folds, the resampling and what is spoiled how.
+        spoiled: What a pair with a spoiled response counts beside one of the files; 0 for none.
     """
 
     pairs: tuple[Path, ...]
     encoder: str = "use"
     hold_out: float = 0.2
     seed: int = 0
+    spoiled: float = 0.15
 
     def __post_init__(self) -> None:
         """Refuse what no data could make right."""
         if not self.pairs:
             raise UsageError("no pairs: give --pairs FILE (one or several)")
+        if not 0 <= self.spoiled <= 1:
+            raise UsageError(f"--spoiled {self.spoiled}: allowed is 0 (none) to 1 (as a file's)")
         if not 0 < self.hold_out <= 0.5:
             raise UsageError(f"--hold-out {self.hold_out}: allowed is above 0, and 0.5 at most")
 
@@ -77,8 +93,9 @@ def train(params: TrainParams, output: Path) -> dict[str, Any]:
         >>> train(TrainParams((Path("dpo_zh_demo.json"),)), Path("ranker"))["held_out"]["all"]
     """
     found = read_pairs(list(params.pairs))
-    prompts = [pair.prompt for pair in found.pairs]
-    draws = draw_of(prompts, params.seed)
+    spoiled = spoil(found.pairs, params.seed) if params.spoiled else []
+    every = [*found.pairs, *spoiled]
+    draws = draw_of([pair.prompt for pair in every], params.seed)
     # Of few prompts none may lie below the share; one is held out all the same.
     held = draws <= max(params.hold_out, float(draws.min()))
     if len(found) < FEWEST or held.all():
@@ -88,24 +105,48 @@ def train(params: TrainParams, output: Path) -> dict[str, Any]:
             "with more than a few different prompts"
         )
     features = load_features(params.encoder)
-    material = _material(found, features, LocalEngine(cache_dir() / "journals", progress()))
-    rest = material.part(~held)
-    setting = choose(rest, params.seed)
-    judged = margins(fit_head(rest, setting), material.part(held))
-    judges = [pair for pair, out in zip(found.pairs, held, strict=True) if out]
+    engine = LocalEngine(cache_dir() / "journals", progress())
+    material = _material(every, len(spoiled) * [params.spoiled], features, engine)
+    setting = choose(material.part(~held), params.seed)
     card = {
         **_made_of(params, found, features),
         "ridge": setting.ridge,
-        "held_out": by_source(judges, judged, params.seed),
-        "nested": by_source(found.pairs, nested(material, params.seed), params.seed),
-        "ablation": {
-            names: {file: round(value, 4) for file, value in values.items()}
-            for names, values in ablation(rest, setting, params.seed).items()
-        },
+        **_judged(every, material, held, setting, params),
         "notes": _NOTES,
     }
     save_head(output, fit_head(material, setting), card)
     return card
+
+
+def _judged(
+    pairs: Sequence[Pair],
+    material: Material,
+    held: NDArray[np.bool_],
+    setting: Setting,
+    params: TrainParams,
+) -> dict[str, Any]:
+    """Return the card's figures; the pairs of files come first, then the spoiled ones."""
+    own, seed = material.own, params.seed
+    rest = material.part(~held)
+    judges = [pair for pair, out in zip(pairs, held & own, strict=True) if out]
+    judged = margins(fit_head(rest, setting), material.part(held & own))
+    margin = nested(material, seed)
+    caught = by_file(right(margin[~own]), material.sources[~own])
+    alone = ablation(rest, setting, seed)
+    return {
+        "held_out": by_source(judges, judged, seed),
+        "nested": by_source(pairs[: int(own.sum())], margin[own], seed),
+        "spoiled": {
+            "counts": params.spoiled,
+            "pairs": int((~own).sum()),
+            "nested": _rounded(caught),
+        },
+        "ablation": {names: _rounded(values) for names, values in alone.items()},
+    }
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items()}
 
 
 def _made_of(params: TrainParams, pairs: Pairs, features: Featuriser) -> dict[str, Any]:
@@ -137,6 +178,9 @@ _NOTES = [
     "each family of features alone and with all; the ridge is chosen anew for each",
     "families marked is_format say how a response is written, not whether it is right: they may "
     "not travel to other data",
+    "spoiled: pairs of a better response and one that was spoiled on purpose (no answer, a loop, "
+    "the prompt itself, the response to another prompt), one a pair; each counts so much in the "
+    "fit, and none in held_out, nested, the scales or the choice of a ridge",
     "escapes that stand in the texts as letters are decoded before anything is compared; a "
     "revised response is compared with the raw one under the raw instruction",
     "scores of responses to different prompts are comparable only as far as the features are: "
@@ -144,15 +188,20 @@ _NOTES = [
 ]
 
 
-def _material(pairs: Pairs, features: Featuriser, engine: Engine) -> Material:
-    """Return the pairs as features, each text computed once, through the engine's journal."""
+def _material(
+    pairs: Sequence[Pair], spoiled: Sequence[float], features: Featuriser, engine: Engine
+) -> Material:
+    """Return the pairs as features, each text computed once, through the engine's journal.
+
+    The last pairs are spoiled ones, which count so much.
+    """
     texts: dict[tuple[str, str], int] = {}
     places = [
         [
             texts.setdefault((pair.prompt, response), len(texts))
             for response in (pair.better, pair.worse)
         ]
-        for pair in pairs.pairs
+        for pair in pairs
     ]
     each = list(texts)
     values = engine.run(_work(each, features), len(each)).reshape(len(each), -1)
@@ -160,17 +209,18 @@ def _material(pairs: Pairs, features: Featuriser, engine: Engine) -> Material:
     chosen = np.array(places)
     broken = ~np.isfinite(values).all(1)[chosen].all(1)
     if broken.any():
-        first = pairs.pairs[int(np.flatnonzero(broken)[0])]
+        first = pairs[int(np.flatnonzero(broken)[0])]
         raise ModelError(
             f"encoder '{features.encoder}' gives NaN or infinity for {int(broken.sum())} of the "
             f"pairs, first for {first.source}, {first.where}; leave them out or take another"
         )
-    sources = np.array([pair.source for pair in pairs.pairs])
-    prompts = [pair.prompt for pair in pairs.pairs]
+    sources = np.array([pair.source for pair in pairs])
+    prompts = [pair.prompt for pair in pairs]
     better, worse = values[chosen[:, 0]], values[chosen[:, 1]]
-    preferred = np.array([not pair.revised for pair in pairs.pairs])
-    families = features.families
-    return Material(prompts, sources, better, worse, families, look(prompts), preferred)
+    preferred = np.array([not pair.revised for pair in pairs])
+    counts = np.array([*(len(pairs) - len(spoiled)) * [0.0], *spoiled])
+    looks, families = look(prompts), features.families
+    return Material(prompts, sources, better, worse, families, looks, preferred, counts)
 
 
 def _work(texts: Sequence[tuple[str, str]], features: Featuriser) -> Work:

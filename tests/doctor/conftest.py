@@ -4,23 +4,15 @@ from pathlib import Path
 import pytest
 
 from tests.calling import Caller
-from tests.conftest import SHARED
 
 EXTRACTS = Path(__file__).parent.parent / "fixtures" / "doctor"
 FILES = sorted(each.name for each in EXTRACTS.iterdir() if each.suffix != ".md")
 
 
 @pytest.fixture(params=["extract", "whole"])
-def public(request):
+def public(request, real):
     """Return a public data set: a few rows of it, and all of it where it is there."""
-
-    def public(name):
-        path = (EXTRACTS if request.param == "extract" else SHARED) / name
-        if not path.is_file():
-            pytest.skip(f"the data set {name} is not here")
-        return path
-
-    return public
+    return (lambda name: EXTRACTS / name) if request.param == "extract" else real
 
 
 @pytest.fixture

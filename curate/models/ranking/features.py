@@ -1,7 +1,8 @@
 """From a prompt and a response to the numbers that a trained head weighs.
 
 Families: `form` (see form.py), and what an encoder adds. An encoder of sentences gives
-`embedding`, the vector of the response. A language model gives `likelihood`, statistics of the
+`relation`, how near the response's vector is to the prompt's, and `embedding`, the vector of the
+response. A language model gives `likelihood`, statistics of the
 response's NLL given the prompt, and `states`, its last hidden state averaged over the response.
 """
 
@@ -29,8 +30,11 @@ _PROMPT_TOKENS = 192
 _RESPONSE_TOKENS = 384
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 _LIKELIHOOD = 3 + len(_QUANTILES)
+# Cosines below which a response has less and less to do with its prompt; above, nothing is gained.
+_UNRELATED = (0.15, 0.25, 0.4)
+_TINY = 1e-9
 # Part of every fingerprint: changed features never meet weights made for older ones.
-_COMPUTATION = "features 1"
+_COMPUTATION = "features 2"
 
 Pair = tuple[str, str]
 Floats = NDArray[np.float32]
@@ -107,7 +111,7 @@ def _is_causal(encoder: str) -> bool:
 
 
 class EmbeddingFeatures:
-    """Form, and the response's vector.
+    """Form, relation, and the response's vector.
 
     Args:
         model: An encoder of sentences.
@@ -117,25 +121,43 @@ class EmbeddingFeatures:
         self._model = model
         self.encoder = model.name
         self.fingerprint, self.origin = _mark(model.fingerprint), _mark(model.origin)
-        self.families = {"form": len(FORM_NAMES), "embedding": model.dimensions}
+        related = 1 + len(_UNRELATED)
+        self.families = {
+            "form": len(FORM_NAMES),
+            "relation": related,
+            "embedding": model.dimensions,
+        }
         self.batch_tokens, self.workers = model.batch_tokens, model.workers
 
     def lengths(self, pairs: Sequence[Pair]) -> list[int]:
-        """Return the encoder's lengths of the responses."""
-        return self._model.lengths([_start(response) for _, response in pairs])
+        """Return the encoder's lengths of prompts and responses, added up."""
+        both = [self._model.lengths([_start(pair[side]) for pair in pairs]) for side in (0, 1)]
+        return [sum(each) for each in zip(*both, strict=True)]
 
     def prepare(self) -> None:
         """Load the encoder's weights."""
         self._model.prepare()
 
     def features(self, pairs: Sequence[Pair]) -> Floats:
-        """Return form and vectors, side by side."""
-        vectors = self._model.embed([_start(response) for _, response in pairs])
-        return np.hstack([form_features(pairs), vectors]).astype(np.float32)
+        """Return form, relation and vectors, side by side."""
+        texts = list(dict.fromkeys(_start(text) for pair in pairs for text in pair))
+        vectors = self._model.embed(texts)
+        places = {text: place for place, text in enumerate(texts)}
+        prompts, responses = (
+            vectors[[places[_start(pair[side])] for pair in pairs]] for side in (0, 1)
+        )
+        parts = (form_features(pairs), _relation(prompts, responses), responses)
+        return np.hstack(parts).astype(np.float32)
 
     def worker(self) -> AbstractContextManager[Any]:
         """Return the encoder's own context."""
         return self._model.worker()
+
+
+def _relation(prompts: Floats, responses: Floats) -> Floats:
+    lengths = np.linalg.norm(prompts, axis=1) * np.linalg.norm(responses, axis=1)
+    near = (prompts * responses).sum(1) / np.maximum(lengths, _TINY)
+    return np.stack([near, *(np.minimum(near, edge) for edge in _UNRELATED)], 1)
 
 
 class CausalFeatures:

@@ -17,6 +17,8 @@ FOLDS = 5
 # Tried for each family, in cross-validation over prompts; wide families need more.
 _NARROW, _WIDE = (30.0, 100.0, 300.0), (1000.0, 3000.0, 10000.0)
 _WIDE_FROM = 200
+# People's pairs hardly show a response to another prompt, so they cannot choose for `relation`.
+_FIXED = {"relation": (3.0,)}
 _SMALLEST_SCALE = 1e-6
 
 Floats = NDArray[np.float64]
@@ -34,6 +36,8 @@ class Material:
         families: Family to its width, in the order of the features.
         looks: (pairs, f + 1) of the prompts, from look().
         preferred: (pairs,) whether the pair is a preference row, not an expert's revision.
+        spoiled: (pairs,) what a pair that was made up counts (see spoiled.py); 0 for people's own,
+            which count 1 and are the only ones that scales, gates and ridges are chosen by.
     """
 
     prompts: Sequence[str]
@@ -43,6 +47,13 @@ class Material:
     families: dict[str, int]
     looks: Floats
     preferred: NDArray[np.bool_]
+    spoiled: Floats
+
+    @property
+    def own(self) -> NDArray[np.bool_]:
+        """Which pairs are people's own, (pairs,)."""
+        own: NDArray[np.bool_] = self.spoiled == 0
+        return own
 
     def part(self, mask: NDArray[np.bool_]) -> Material:
         """Return some of the pairs.
@@ -59,6 +70,7 @@ class Material:
             self.families,
             self.looks[mask],
             self.preferred[mask],
+            self.spoiled[mask],
         )
 
 
@@ -87,10 +99,11 @@ class _Fitting:
     """Pairs made ready for a fit with some families; each fit starts where the last one ended."""
 
     def __init__(self, material: Material, families: Sequence[str]) -> None:
-        both = np.concatenate([material.better, material.worse])
+        own = material.own
+        both = np.concatenate([material.better[own], material.worse[own]])
         scale = both.std(0)
         scale[scale < _SMALLEST_SCALE] = 1.0
-        gates = learn_gates(material.looks, material.preferred)
+        gates = learn_gates(material.looks[own], material.preferred[own])
         self._blank = Head(both.mean(0), scale, np.zeros((len(GATES), both.shape[1])), gates)
         standard = self._blank.standard
         difference = standard(material.better) - standard(material.worse)
@@ -98,6 +111,7 @@ class _Fitting:
         # The last column is open to every prompt.
         shares = np.hstack([gates.open(material.looks), np.ones((len(difference), 1))])
         self._columns = difference[:, self._places] * shares[:, self._gates]
+        self._counts = np.where(own, 1.0, material.spoiled)
         self._last: Floats | None = None
 
     def head(self, setting: Setting) -> Head:
@@ -107,7 +121,7 @@ class _Fitting:
         ridge = np.array([setting.ridge[name] for name in self._owners])
         # Several threads over matrices this small wait for each other, and add up in another order.
         with threadpool_limits(1, "blas"):
-            self._last = fit_pairwise(self._columns, ridge, None, self._last)
+            self._last = fit_pairwise(self._columns, ridge, self._counts, self._last)
         head = replace(self._blank, weight=np.zeros_like(self._blank.weight))
         weight = np.zeros((len(GATES) + 1, head.weight.shape[1]))
         weight[self._gates, self._places] = self._last
@@ -204,11 +218,15 @@ def choose(material: Material, seed: int, families: Sequence[str] | None = None)
         families: Those to use; all if not given.
     """
     used = list(families or material.families)
-    grids = [_WIDE if material.families[name] >= _WIDE_FROM else _NARROW for name in used]
+    grids = [
+        _FIXED.get(name, _WIDE if material.families[name] >= _WIDE_FROM else _NARROW)
+        for name in used
+    ]
+    own = material.own
     products = itertools.product(*grids)
     settings = [Setting(dict(zip(used, ridges, strict=True))) for ridges in products]
     lost = [
-        np.mean(list(by_file(np.logaddexp(0, -margin), material.sources).values()))
+        np.mean(list(by_file(np.logaddexp(0, -margin[own]), material.sources[own]).values()))
         for margin in cross_validated(material, settings, seed)
     ]
     return settings[int(np.argmin(lost))]
