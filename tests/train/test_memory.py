@@ -2,7 +2,8 @@
 
 import pytest
 
-from train.memory import formulas
+from curate.errors import UsageError
+from train.memory import find, formulas
 from train.memory.catalogue import KNOWN
 from train.memory.estimate import activations, adapter, bytes_a_parameter, estimate, inference
 from train.memory.explain import CARDS, fits, fits_here, methods, why
