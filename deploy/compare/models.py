@@ -53,8 +53,9 @@ def doubts_of(judge: str | None) -> list[str]:
     if judge != "pairs":
         return []
     return [
-        "the ranker pairs learned from revised answers of some length: it knows no facts, and a "
-        "short answer can please it more than a right one. Read some pairs before you believe it"
+        "the ranker pairs learned from revised answers: it knows how answers are written and no "
+        "facts, and a longer answer can please it more than a right one. Read some pairs before you "
+        "believe it"
     ]
 
 
