@@ -54,8 +54,8 @@ def doubts_of(judge: str | None) -> list[str]:
         return []
     return [
         "the ranker pairs learned from revised answers: it knows how answers are written and no "
-        "facts, and a longer answer can please it more than a right one. Read some pairs before you "
-        "believe it"
+        "facts, and a longer answer can please it more than a right one. Read some pairs before "
+        "you believe it"
     ]
 
 
