@@ -26,12 +26,9 @@ class CausalAttention:
     """Callable: attention of the queries written to q over k and v, as lines.
 
     Args:
-        batch: Sequences.
-        length: Positions of each.
+        shape: Sequences, heads of keys and values, positions of each sequence, heads of queries to
+            each head of keys, width of a head.
         shared: How many positions all sequences begin with: lines that come once.
-        groups: Heads of keys and values.
-        repeat: Heads of queries to each of them.
-        width: Of a head.
         dtype: float32 or bfloat16.
 
     Attributes:
@@ -42,16 +39,9 @@ class CausalAttention:
     """
 
     def __init__(
-        self,
-        batch: int,
-        length: int,
-        shared: int,
-        *,
-        groups: int,
-        repeat: int,
-        width: int,
-        dtype: torch.dtype,
+        self, shape: tuple[int, int, int, int, int], shared: int, dtype: torch.dtype
     ) -> None:
+        batch, groups, length, repeat, width = shape
         # Keys beyond the last position are never seen: causality hides them.
         longer = -(-length // _LENGTH_STEP) * _LENGTH_STEP
         self.shared = shared

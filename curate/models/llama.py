@@ -136,10 +136,8 @@ class LlamaForward:
         x = functional.embedding(layout.lined(ids), self.embedding)
         x = functional.pad(x, (0, 0, 0, stepped(rows) - rows))
         turn_q, turn_k = self._rotations(x, length)
-        attention = CausalAttention(
-            *(layout.batch, length, layout.shared),
-            **{"groups": groups, "repeat": heads // groups, "width": width, "dtype": dtype},
-        )
+        shape = (layout.batch, groups, length, heads // groups, width)
+        attention = CausalAttention(shape, layout.shared, dtype)
         mixed = x.new_zeros(len(x), heads * width)
         x = x.float()
         for layer in self.layers:

@@ -23,8 +23,7 @@ def written_out(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def ours(q: Tensor, k: Tensor, v: Tensor, shared: int) -> Tensor:
     """The same by CausalAttention, lines put back to (batch, length, ...)."""
     batch, length, dtype = *q.shape[:2], q.dtype
-    sizes = {"groups": GROUPS, "repeat": REPEAT, "width": WIDTH, "dtype": dtype}
-    attention = CausalAttention(batch, length, shared, **sizes)
+    attention = CausalAttention((batch, GROUPS, length, REPEAT, WIDTH), shared, dtype)
     grouped = (q.float() * query_scale(WIDTH)).unflatten(2, (GROUPS, REPEAT)).transpose(1, 2)
     attention.q[:, :, :length] = grouped.to(dtype)
     attention.k[:, :, :length] = k.transpose(1, 2)

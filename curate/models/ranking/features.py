@@ -1,9 +1,9 @@
 """From a prompt and a response to the numbers that a trained head weighs.
 
-Families: `form` (see form.py), and what an encoder adds. An encoder of sentences gives
-`relation`, how near the response's vector is to the prompt's, and `embedding`, the vector of the
-response. A language model gives `likelihood`, statistics of the
-response's NLL given the prompt, and `states`, its last hidden state averaged over the response.
+Families: `form` (see form.py), and what an encoder adds. An encoder of sentences gives `relation`,
+how near the response's vector is to the prompt's, and `embedding`, the vector of the response. A
+language model gives `likelihood`, statistics of the response's NLL given the prompt, and `states`,
+its last hidden state averaged over the response.
 """
 
 from __future__ import annotations
