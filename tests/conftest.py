@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,19 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 SAMPLE = ROOT / "mixtures" / "samples" / "huatuo.json"
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C and a closed terminal, also where a shell started the tests in its background.
+
+    What ignores a signal hands that on to its children, and tests that send one would wait.
+    """
+    for number, action in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, action)
 
 
 @pytest.fixture(scope="session")

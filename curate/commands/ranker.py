@@ -58,8 +58,8 @@ def train(
     Example: curate ranker train --pairs dpo_zh_demo.json --encoder use --output ranker
     """
     from curate.models.quiet import set_verbose
-    from curate.models.ranking.spoiled import SOURCE
     from curate.recipes import ranker as recipe
+    from curate.recipes.ranker_spoiled import SOURCE
 
     set_verbose(verbose)
     params = recipe.TrainParams((*(pairs or ()), *(more or ())), encoder, hold_out, seed, spoiled)

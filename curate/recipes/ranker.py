@@ -37,8 +37,8 @@ from curate.models.ranking.learn import (
     margins,
     nested,
 )
-from curate.models.ranking.spoiled import spoil
 from curate.recipes.ranker_eval import by_source
+from curate.recipes.ranker_spoiled import spoil
 from curate.scorers.contract import Engine, Work
 
 FEWEST = 20

@@ -131,11 +131,15 @@ def pca(points: NDArray[np.float32], variance: float) -> NDArray[np.float32]:
         >>> pca(np.array([[0, 0], [2, 0], [4, 0.1]], dtype=np.float32), 0.95).shape
         (3, 1)
     """
+    from threadpoolctl import threadpool_limits
+
     centred: NDArray[np.float32] = points - points.mean(axis=0, dtype=np.float64).astype(np.float32)
     if variance == 1:
         return centred
-    covariance = (centred.T @ centred).astype(np.float64)
-    values, directions = np.linalg.eigh(covariance)
+    # Several threads add up in another order, and the numbers would be those of one machine.
+    with threadpool_limits(1, "blas"):
+        covariance = (centred.T @ centred).astype(np.float64)
+        values, directions = np.linalg.eigh(covariance)
     values, directions = values[::-1].clip(0), directions[:, ::-1]
     total = float(values.sum())
     kept = 1
@@ -145,7 +149,8 @@ def pca(points: NDArray[np.float32], variance: float) -> NDArray[np.float32]:
     # A direction and its opposite are as good: fix the sign by the largest part.
     largest = chosen[np.abs(chosen).argmax(axis=0), np.arange(kept)]
     chosen = chosen * np.where(largest < 0, -1.0, 1.0)
-    reduced: NDArray[np.float32] = centred @ chosen.astype(np.float32)
+    with threadpool_limits(1, "blas"):
+        reduced: NDArray[np.float32] = centred @ chosen.astype(np.float32)
     return reduced
 
 

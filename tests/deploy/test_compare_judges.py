@@ -109,8 +109,9 @@ def test_the_bundled_ranker_judges_by_its_scores_in_either_place():
     )
     alone = [model.score([("头痛怎么办？", each)])[0] for each in answers]
     assert alone[0] != alone[1]
-    assert found[0].scores == pytest.approx(alone)
-    assert found[1].scores == pytest.approx(alone[::-1])
+    # Texts of other lengths beside them change the last digits of float32 vectors.
+    assert found[0].scores == pytest.approx(alone, abs=1e-4)
+    assert found[1].scores == pytest.approx(alone[::-1], abs=1e-4)
     first = "tuned" if alone[1] > alone[0] else "base"
     second = "base" if first == "tuned" else "tuned"
     assert [each.better for each in found] == [first, second, "tie"]

@@ -235,8 +235,9 @@ def _scored_by_the_trained_model(folder, run):
     off, learned = 0.0, 0.0
     for at, without in zip(places, untrained, strict=True):
         prompted, alone = naive_ifd(model, tokenizer, rows[at], "chat")
-        assert table.nll_prompted[at] == pytest.approx(prompted, rel=0.02)
-        assert table.nll_alone[at] == pytest.approx(alone, rel=0.02)
+        # bfloat16; a small NLL is off by as many nats as a large one
+        assert table.nll_prompted[at] == pytest.approx(prompted, rel=0.02, abs=0.03)
+        assert table.nll_alone[at] == pytest.approx(alone, rel=0.02, abs=0.03)
         off += abs(table.nll_prompted[at] - prompted)
         learned += abs(without - prompted)
     # What bfloat16 rounds is little beside what the model has learned.

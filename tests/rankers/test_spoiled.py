@@ -10,7 +10,7 @@ from curate.data.pairs import Pair
 from curate.models.ranking.form import is_chinese
 from curate.models.ranking.gates import look
 from curate.models.ranking.learn import Material, Setting, fit_head, margins
-from curate.models.ranking.spoiled import SOURCE, spoil
+from curate.recipes.ranker_spoiled import SOURCE, spoil
 from tests.rankers.fake import FakeFeatures
 
 ENGLISH = [

@@ -36,8 +36,8 @@ class Material:
         families: Family to its width, in the order of the features.
         looks: (pairs, f + 1) of the prompts, from look().
         preferred: (pairs,) whether the pair is a preference row, not an expert's revision.
-        spoiled: (pairs,) what a pair that was made up counts (see spoiled.py); 0 for people's own,
-            which count 1 and are the only ones that scales, gates and ridges are chosen by.
+        spoiled: (pairs,) what a pair that was made up counts (curate.recipes.ranker_spoiled); 0 for
+            people's own, which count 1, and which alone choose scales, gates and ridges.
     """
 
     prompts: Sequence[str]
