@@ -22,7 +22,7 @@ from curate.scorers.templates import TEMPLATES
 
 _AT_A_TIME = 512
 # Part of the key: a changed way of counting never takes older counts.
-_COUNTING = "1"
+_COUNTING = "2"
 
 
 def count_tokens(

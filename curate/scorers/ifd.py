@@ -5,7 +5,8 @@ Superfiltering (arXiv 2402.00530) divides perplexities; their order differs, so 
 each in a column named after it. What deviates from the authors' programs, on purpose:
 
 - prompt and response are tokenised apart, so no token lies across the border;
-- the response's header stays in the pass without instruction, in every template that has one;
+- the response's header stays in the pass without instruction, in every template that has one,
+  and behind it an empty thought where the template thinks and the response does not;
 - with `none` both passes begin with BOS, so the first response token is scored in both;
 - a row that does not fit into max_length gets no score instead of the score of a part of it.
 """
@@ -133,7 +134,7 @@ def _lists(sizes: NDArray[np.int64], values: pa.Array) -> pa.Array:
 
 
 def _notes(found: Likelihoods, longest: int) -> tuple[str, ...]:
-    notes = []
+    notes = [found.note] if found.note else []
     long = found.status == "truncated"
     if long.any():
         needed = int((found.prompt_tokens + found.response_tokens)[long].max())

@@ -7,6 +7,7 @@ passes score the same response tokens. Both begin with the model's BOS.
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -26,7 +27,7 @@ from curate.scorers.templates import Rendered, Template
 FEWEST_TOKENS = 2
 _AT_A_TIME = 256
 # Part of the fingerprint: a changed way of joining never continues an older journal.
-_JOINING = "likelihood 1"
+_JOINING = "likelihood 2"
 
 Spans = list[tuple[int, int]]
 
@@ -44,6 +45,7 @@ class Likelihoods:
         turn_prompted: (turns,) summed NLL given all before, nats.
         turn_alone: (turns,) summed NLL without instruction, nats.
         refusal: What the chat template said of the first row that it did not take.
+        note: What the first row has to tell about how it is framed, '' where none has.
     """
 
     status: NDArray[np.object_]
@@ -54,6 +56,7 @@ class Likelihoods:
     turn_prompted: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     turn_alone: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     refusal: ModelError | None = None
+    note: str = ""
 
     def mean(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return nats a token of every row, over all its turns weighted by tokens; NaN without.
@@ -101,8 +104,9 @@ def likelihoods(
     )
     with SequenceStore(scratch) as store:
         try:
-            prefix = _tokenise(rows, template, max_length, model.encoder, store, found)
-            items = _Items(store, prefix)
+            prefixes = _Prefixes(model.encoder)
+            _tokenise(rows, template, max_length, prefixes, store, found)
+            items = _Items(store, prefixes)
         except OSError as error:
             raise OutputError(
                 f"tokens cannot be written to {scratch}: {error.strerror or error}; make room, or "
@@ -117,28 +121,55 @@ def likelihoods(
     return found
 
 
+class _Prefixes:
+    """What precedes each response alone; rows share what is the same."""
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        self.encoder = encoder
+        self.numbers: dict[str, int] = {}
+        self.ids: list[tuple[int, ...]] = []
+        self.of_span = array("i")
+
+    def number(self, header: str) -> int:
+        """Return the place in ids of what precedes a response behind that header."""
+        if header not in self.numbers:
+            opening = _opening(header, self.encoder)
+            self.numbers[header] = len(self.ids)
+            self.ids.append(tuple(_opened(opening, self.encoder.encode([header])[0])))
+        return self.numbers[header]
+
+    def digest(self) -> str:
+        """Return a sha256 of all that precedes, in the order of responses."""
+        digest = hashlib.sha256(str(self.ids).encode())
+        digest.update(self.of_span.tobytes())
+        return digest.hexdigest()
+
+
 def _tokenise(
     rows: Rows,
     template: Template,
     longest: int,
-    encoder: TextEncoder,
+    prefixes: _Prefixes,
     store: SequenceStore,
     found: Likelihoods,
-) -> tuple[int, ...]:
-    """Store the sequences of every row that can be scored; return what precedes one alone."""
-    prefix: tuple[int, ...] = ()
+) -> None:
+    """Store the sequences of every row that can be scored, and what precedes responses alone."""
+    encoder = prefixes.encoder
     rendered = _rendered(rows, template, encoder, found)
     while batch := list(islice(rendered, _AT_A_TIME)):
-        texts = [text for _, each in batch for text in (*each.leads, *each.responses, each.header)]
-        ids = iter(encoder.encode(texts))
+        texts = [text for _, each in batch for text in (*each.leads, *each.responses)]
+        encoded = iter(encoder.encode(texts))
         for row, each in batch:
-            leads = list(islice(ids, len(each.leads)))
-            responses = list(islice(ids, len(each.responses)))
-            opening = _opening(each.header, encoder)
-            prefix = tuple(_opened(opening, next(ids)))
-            sequences = _sequences(each.joined, leads, responses, opening)
+            found.note = found.note or each.note
+            leads = list(islice(encoded, len(each.leads)))
+            responses = list(islice(encoded, len(each.responses)))
+            sequences = _sequences(
+                each.joined, leads, responses, _opening(each.headers[0], encoder)
+            )
             _admit(row.position, sequences, sum(map(len, responses)), longest, store, found)
-    return prefix
+            if found.turns[row.position]:
+                pairs = zip(each.headers, responses, strict=True)
+                prefixes.of_span.extend(prefixes.number(header) for header, ids in pairs if ids)
 
 
 def _rendered(
@@ -216,8 +247,8 @@ def _admit(
 class _Items:
     """What the model is asked, in order: each sequence whole, then each of its responses alone."""
 
-    def __init__(self, store: SequenceStore, prefix: tuple[int, ...]) -> None:
-        self.store, self.prefix = store, prefix
+    def __init__(self, store: SequenceStore, prefixes: _Prefixes) -> None:
+        self.store, self.prefixes = store, prefixes
         self.digest = store.seal()
         starts, self.span_tokens, counts = store.all_spans()
         size = len(store) + len(starts)
@@ -228,7 +259,8 @@ class _Items:
         self.whole = whole
         self.lengths = np.zeros(size, dtype=np.int64)
         self.lengths[whole] = store.lengths()
-        self.lengths[~whole] = self.span_tokens + len(prefix)
+        of_span = np.array(prefixes.of_span, dtype=np.int64)
+        self.lengths[~whole] = self.span_tokens + np.array(list(map(len, prefixes.ids)))[of_span]
         self.widths = np.ones(size, dtype=np.int64)
         self.widths[whole] = counts
         self.alone = np.repeat(~whole, self.widths)
@@ -239,7 +271,7 @@ class _Items:
         def compute(items: NDArray[np.int64]) -> list[list[float]]:
             return model.span_nll([self._item(position) for position in items.tolist()])
 
-        mark = "|".join((_JOINING, model.fingerprint, self.digest, str(self.prefix)))
+        mark = "|".join((_JOINING, model.fingerprint, self.digest, self.prefixes.digest()))
         return Work(
             self.lengths,
             self.widths,
@@ -264,5 +296,7 @@ class _Items:
         if turn < 0:
             return prompted
         start, end = prompted.spans[turn]
-        ids = self.prefix + prompted.ids[start:end]
-        return TokenSequence(ids, ((len(self.prefix), len(ids)),))
+        # Before a turn alone stand its own sequence and those before it, each once.
+        prefix = self.prefixes.ids[self.prefixes.of_span[position - owner - 1]]
+        ids = prefix + prompted.ids[start:end]
+        return TokenSequence(ids, ((len(prefix), len(ids)),))

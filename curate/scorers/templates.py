@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import add
 
 from curate.data.prompts import ALPACA_HEADER, ALPACA_PREAMBLE, ALPACA_PREAMBLE_INPUT
 from curate.data.rows import Row
-from curate.errors import ModelError, UsageError, did_you_mean
+from curate.errors import UsageError, did_you_mean
 from curate.models.protocols import TextEncoder
+from curate.scorers.headers import MARK, Surroundings, Thought, bare
 
 
 @dataclass(frozen=True)
@@ -23,15 +25,17 @@ class Rendered:
     Attributes:
         leads: For each assistant turn, the text between the previous response and this one.
         responses: The assistant turns.
-        header: What stands before a response when it is scored alone.
+        headers: What stands before each response when it is scored alone.
         joined: Whether leads and responses strung together are the dialogue; if not, each lead
             is the whole context of its turn (templates that rewrite earlier turns).
+        note: What people should know of how rows are framed, '' for nothing.
     """
 
     leads: tuple[str, ...]
     responses: tuple[str, ...]
-    header: str
+    headers: tuple[str, ...]
     joined: bool = True
+    note: str = ""
 
 
 Template = Callable[[Row, TextEncoder], Rendered]
@@ -53,7 +57,7 @@ def render_none(row: Row, encoder: TextEncoder) -> Rendered:
             lead = "\n"
         else:
             lead += f"{turn.content}\n"
-    return Rendered(tuple(leads), tuple(responses), "")
+    return Rendered(tuple(leads), tuple(responses), ("",) * len(leads))
 
 
 def render_alpaca(row: Row, encoder: TextEncoder) -> Rendered:
@@ -77,16 +81,17 @@ def render_alpaca(row: Row, encoder: TextEncoder) -> Rendered:
             lead += f"### Instruction:\n{instruction}\n\n### Input:\n{row.input}\n\n"
         else:
             lead += f"### Instruction:\n{turn.content}\n\n"
-    return Rendered(tuple(leads), tuple(responses), ALPACA_HEADER)
+    return Rendered(tuple(leads), tuple(responses), (ALPACA_HEADER,) * len(leads))
 
 
-# Words that no template writes itself.
-_QUESTION, _ANSWER = "What-is-asked-4f1c", "What-is-said-4f1c"
 _CHAT_ROLES = {"observation": "tool", "function": "assistant"}
 
 
 def render_chat(row: Row, encoder: TextEncoder) -> Rendered:
     """The model's own chat template; alone, its header of the answer stays.
+
+    Where the template thinks, a row is framed as LLaMA-Factory trains it: a response that brings
+    its thought follows the bare header, any other one an empty thought, in every turn.
 
     Args:
         row: A row whose turns alternate.
@@ -94,42 +99,39 @@ def render_chat(row: Row, encoder: TextEncoder) -> Rendered:
     """
     messages = [{"role": "system", "content": row.system}] if row.system else []
     contexts: list[str] = []
+    headers: list[str] = []
     responses: list[str] = []
-    header = ""
+    thought: Thought | None = None
     for turn in row.turns:
+        content = turn.content
         if turn.role in ("assistant", "function"):
             context = encoder.render(messages, True)
+            around = Surroundings(messages, context, encoder)
             if not contexts:
-                header = context.removeprefix(encoder.render(messages, False))
-                header = header or _header_of_the_user(encoder)
+                thought = around.thought()
+            known = headers and headers[0] and context.endswith(headers[0])
+            headers.append(headers[0] if known else around.header())
             contexts.append(context)
-            responses.append(turn.content)
-        role = _CHAT_ROLES.get(turn.role, turn.role)
-        messages.append({"role": role, "content": turn.content})
+            responses.append(content)
+            # Templates cut thoughts out of earlier turns, LLaMA-Factory does not.
+            content = MARK if thought else content
+        messages.append({"role": _CHAT_ROLES.get(turn.role, turn.role), "content": content})
+    if thought:
+        leads = [bare(context.rpartition(MARK)[2]) for context in contexts]
+        frames = [thought.frame(response) for response in responses]
+        return Rendered(
+            tuple(map(add, leads, frames)),
+            tuple(responses),
+            tuple(map(add, map(bare, headers), frames)),
+            note=thought.note,
+        )
     leads = [contexts[0]]
     for before, response, context in zip(contexts, responses, contexts[1:], strict=False):
         so_far = before + response
         if not context.startswith(so_far):
-            return Rendered(tuple(contexts), tuple(responses), header, joined=False)
+            return Rendered(tuple(contexts), tuple(responses), tuple(headers), joined=False)
         leads.append(context[len(so_far) :])
-    return Rendered(tuple(leads), tuple(responses), header)
-
-
-def _header_of_the_user(encoder: TextEncoder) -> str:
-    """Return the answer's header where a template writes it at the end of what the user says.
-
-    LLaMA-Factory saves such templates with what it trains: they write the header whether a
-    generation prompt is asked for or not. Between the user's words and the answer stand the end of
-    a turn, which also follows an answer, and the header.
-    """
-    user = {"role": "user", "content": _QUESTION}
-    try:
-        opened = encoder.render([user], True)
-        told = encoder.render([user, {"role": "assistant", "content": _ANSWER}], False)
-    except ModelError:
-        return ""
-    between, ending = opened.rpartition(_QUESTION)[2], told.rpartition(_ANSWER)[2]
-    return between.removeprefix(ending) if ending and between.startswith(ending) else ""
+    return Rendered(tuple(leads), tuple(responses), tuple(headers))
 
 
 TEMPLATES: dict[str, Template] = {

@@ -129,6 +129,33 @@ def test_a_template_that_rewrites_earlier_turns_gets_one_sequence_a_turn(scored:
     assert scores.columns["turn_tokens"].to_pylist() == [[2, 2]]
 
 
+def test_each_turn_alone_stands_behind_its_own_header_and_a_guessed_frame_is_noted(
+    scored: Any,
+) -> None:
+    class Thinking(Characters):
+        def render(self, messages: list[dict[str, str]], generation_prompt: bool) -> str:
+            text = super().render(messages, generation_prompt)
+            return text + "<think>" * generation_prompt
+
+    turns = [("human", "a"), ("gpt", "<think>m</think>wx"), ("human", "b"), ("gpt", "yz")]
+    more = [("human", "q"), ("gpt", "rs")]
+    talks = [
+        {"conversations": [{"from": who, "value": text} for who, text in each]}
+        for each in (turns, more)
+    ]
+    scores, model = scored(talks, "chat", model=FakeModel(encoder=Thinking()))
+    texts = sorted("".join(map(chr, each.ids[1:])) for each in model.asked)
+    assert texts == [
+        "[a]<think></think>rs",
+        "[a]<think></think>yz",
+        "[a]<think>m</think>wx",
+        "[u]a[a]<think>m</think>wx[u]b[a]<think></think>yz",
+        "[u]q[a]<think></think>rs",
+    ]
+    assert len(scores.notes) == 1
+    assert scores.notes[0].endswith("scored after '<think></think>'")
+
+
 def test_an_empty_turn_in_the_middle_is_passed_over(scored: Any) -> None:
     turns = [("human", "a"), ("gpt", ""), ("human", "b"), ("gpt", "yz")]
     talk = {"conversations": [{"from": who, "value": text} for who, text in turns]}

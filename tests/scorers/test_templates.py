@@ -23,7 +23,7 @@ def test_none() -> None:
     found = render_none(TALK, Characters())
     assert found.leads == ("s\na\n", "\nc\n")
     assert found.responses == ("b", "d")
-    assert found.header == ""
+    assert found.headers[0] == ""
 
 
 def test_alpaca_system_takes_the_place_of_the_preamble() -> None:
@@ -32,7 +32,7 @@ def test_alpaca_system_takes_the_place_of_the_preamble() -> None:
         "s\n\n### Instruction:\na\n\n### Response:",
         "\n\n### Instruction:\nc\n\n### Response:",
     )
-    assert found.header == "### Response:"
+    assert found.headers[0] == "### Response:"
 
 
 def test_alpaca_input_stands_apart_from_the_instruction_even_if_it_ends_alike() -> None:
@@ -44,7 +44,7 @@ def test_alpaca_input_stands_apart_from_the_instruction_even_if_it_ends_alike() 
 def test_chat_leads_and_responses_strung_together_are_the_dialogue() -> None:
     found = render_chat(TALK, Characters())
     assert found.leads == ("[s]s[u]a[a]", "[u]c[a]")
-    assert found.header == "[a]"
+    assert found.headers[0] == "[a]"
     assert found.joined
 
 
@@ -59,7 +59,7 @@ class HeaderOfTheUser(Characters):
 def test_chat_finds_a_header_that_the_template_writes_behind_the_user() -> None:
     found = render_chat(TALK, HeaderOfTheUser())
     assert found.leads == ("[s]s.[u]a.[a]", ".[u]c.[a]")
-    assert found.header == "[a]"
+    assert found.headers[0] == "[a]"
 
 
 def test_chat_without_a_header_has_none() -> None:
@@ -70,7 +70,7 @@ def test_chat_without_a_header_has_none() -> None:
             parts = {"user": "[INST]{}[/INST]", "assistant": "{}."}
             return "".join(parts[each["role"]].format(each["content"]) for each in messages)
 
-    assert render_chat(row(("user", "a"), ("assistant", "b")), Closed()).header == ""
+    assert render_chat(row(("user", "a"), ("assistant", "b")), Closed()).headers[0] == ""
 
 
 def test_tool_calls_and_their_results_keep_their_roles() -> None:
