@@ -20,7 +20,7 @@ from curate.recipes.mods_seeds import Seeds, quantiles, ranks
 from curate.scorers.contract import OK
 from curate.scorers.necessity import EMPTY, AnswerParams, Answers, answers, necessity
 from curate.selectors.choice import Choice
-from curate.selectors.k_center import DUPLICATE, Centres, k_center
+from curate.selectors.k_center import COVERED, Centres, k_center
 
 NECESSITY = "necessity"
 NOT_NECESSARY, NOT_AUGMENTED = "not_necessary", "not_augmented"
@@ -135,9 +135,9 @@ def _augmented(
     wanted = len(seeds.chosen) if params.augment is None else params.augment
     points = np.array(seeds.vectors[pool], dtype=np.float32)
     start = np.array(seeds.vectors[seeds.chosen], dtype=np.float32)
-    centres = k_center(points, rows.ids[pool], wanted, params.seed, start)
+    centres = k_center(points, rows.ids[pool], wanted, params.seed, start, seeds.quality[pool])
     chosen = pool[centres.order]
-    duplicates = len(chosen) < min(wanted, len(pool))
+    exhausted = len(chosen) < min(wanted, len(pool))  # all others lie on a row that is kept
     kept = is_seed | np.isin(np.arange(len(rows)), chosen)
     choice = seeds.good
     # Rows without a verdict are left out under the reason why there is none.
@@ -146,7 +146,7 @@ def _augmented(
     unscored = given.given & (given.status != EMPTY) & ~np.isfinite(values)
     choice = choice.without(unscored & ~kept, NOT_FINITE)
     choice = choice.without(~necessary & ~kept, NOT_NECESSARY)
-    choice = choice.without(~kept, DUPLICATE if duplicates else NOT_AUGMENTED)
+    choice = choice.without(~kept, COVERED if exhausted else NOT_AUGMENTED)
     notes = _notes(params, (given, values, necessary), len(pool), wanted, len(chosen))
     return Added(given, values, necessary, chosen, centres, choice, tuple(notes))
 

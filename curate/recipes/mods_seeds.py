@@ -15,7 +15,7 @@ from curate.recipes.scoring import embedded, rewarded
 from curate.scorers.contract import OK
 from curate.selectors import threshold
 from curate.selectors.choice import Choice, scored
-from curate.selectors.k_center import COVERED, DUPLICATE, Centres, k_center
+from curate.selectors.k_center import COVERED, Centres, k_center
 
 QUALITY = "quality"
 LOW = "low_quality"
@@ -52,9 +52,7 @@ class Seeds:
     def choice(self) -> Choice:
         """Return the choice of the seeds alone."""
         seeds = np.isin(np.arange(len(self.status)), self.chosen)
-        # With fewer centres than asked for, every other row lies on one of them.
-        why = DUPLICATE if len(self.chosen) < self.wanted else COVERED
-        return self.good.without(~seeds, why)
+        return self.good.without(~seeds, COVERED)
 
     def columns(self) -> dict[str, pa.Array]:
         """Return the columns of a scores file."""
@@ -91,7 +89,8 @@ def find_seeds(rows: Rows, params: Params) -> Seeds:
     places = np.flatnonzero(good.kept)
     wanted = _wanted(params, len(places))
     points = np.array(vectors.vectors[places], dtype=np.float32)
-    centres = k_center(points, rows.ids[places], wanted, params.seed)
+    # Answers to one question lie at distance zero: the best of them covers the others.
+    centres = k_center(points, rows.ids[places], wanted, params.seed, values=values[places])
     notes = (*found.notes, *vectors.notes, *_notes(params, good, wanted, centres))
     return Seeds(
         *(status, values, vectors.vectors, good, places[centres.order], centres, wanted),

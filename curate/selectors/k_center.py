@@ -22,7 +22,6 @@ from curate.selectors.vectors import NO_VECTOR, by_id, finite, squared_distances
 
 NAME = "k_center"
 COVERED = "covered"
-DUPLICATE = "duplicate"
 # Rows whose distances are kept up to date after every centre; all others wait until they are
 # among the furthest. More of them make a step slower and rounds fewer.
 _FRONT = 2048
@@ -67,7 +66,7 @@ def select(
     params: Params,
     start: NDArray[np.float32] | None = None,
 ) -> Choice:
-    """Return the choice of the centres; `covered` are the others, `duplicate` those on a centre.
+    """Return the choice of the centres; `covered` are the others.
 
     Args:
         choice: What is left to choose from.
@@ -86,8 +85,6 @@ def select(
     found = k_center(vectors[places], ids[places], params.k, params.seed, start)
     left_out = np.ones(len(vectors), dtype=bool)
     left_out[places[found.order]] = False
-    if len(found.order) < min(params.k, len(places)):  # all that is left lies on a centre
-        return narrowed.without(left_out, DUPLICATE)
     return narrowed.without(left_out, params.reason)
 
 
@@ -97,6 +94,7 @@ def k_center(
     k: int,
     seed: int = 0,
     start: NDArray[np.float32] | None = None,
+    values: NDArray[np.float64] | None = None,
 ) -> Centres:
     """Return the k-centre greedy sequence (arXiv 1708.00489, algorithm 1).
 
@@ -106,6 +104,9 @@ def k_center(
         k: Centres; the answer has fewer where there are fewer different points.
         seed: Draws the first centre if there is no start.
         start: (s, d) centres there are already.
+        values: (n,) of rows with the same vector the one with the highest value stands for all,
+            the smallest id among equals; without them the smallest id, but for the first centre,
+            which is the one that was drawn.
 
     Example:
         >>> points = np.array([[0.0], [1.0], [5.0]], dtype=np.float32)
@@ -124,7 +125,26 @@ def k_center(
         bounds.add(first)
         distances.append(float("inf"))
     radius = bounds.run(distances)
-    return Centres(order[bounds.chosen], np.array(distances), radius)
+    chosen = order[bounds.chosen]
+    if values is not None:
+        chosen = _best_of_equal(points, chosen, values, ids)
+    return Centres(chosen, np.array(distances), radius)
+
+
+def _best_of_equal(
+    points: NDArray[np.float32],
+    chosen: NDArray[np.int64],
+    values: NDArray[np.float64],
+    ids: NDArray[np.object_],
+) -> NDArray[np.int64]:
+    """Return for each centre the best of the rows that have its vector."""
+    points = points + np.float32(0)  # -0 lies on 0
+    best = {points[place].tobytes(): int(place) for place in chosen}
+    for place in range(len(points)):
+        other = best.get(points[place].tobytes())
+        if other is not None and (-values[place], ids[place]) < (-values[other], ids[other]):
+            best[points[place].tobytes()] = place
+    return np.array(list(best.values()), dtype=np.int64)
 
 
 class _Bounds:

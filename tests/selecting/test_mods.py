@@ -95,8 +95,22 @@ def test_duplicates_run_out(fake, tmp_path):
     path.write_text(json.dumps([{"instruction": "the same", "output": "again"}] * 6))
     found = mods(read(path), Params("fake", seeds=4))
     assert found.choice.kept.sum() == 1
-    assert found.choice.counts() == {"duplicate": 5}
+    assert found.choice.counts() == {"covered": 5}
     assert any("only 1 different instructions" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_of_answers_to_one_question_the_best_is_taken(fake, tmp_path, seed, seeds):
+    """Rewards grow with the response: the longest is kept, whichever row was drawn."""
+    values = [{"instruction": "the same", "output": "x" * (at * 7 % 20 + 1)} for at in range(20)]
+    values.append({"instruction": "other", "output": "x"})
+    path = tmp_path / "answers.json"
+    path.write_text(json.dumps(values))
+    found = mods(read(path), Params("fake", seeds=seeds, seed=seed))
+    kept = [found.rows[at].response for at in np.flatnonzero(found.choice.kept)]
+    assert kept == ["x" * 20, "x"] if seeds == 2 else kept in (["x" * 20], ["x"])
+    assert found.choice.counts() == {"covered": 21 - seeds}
 
 
 def test_rows_without_a_reward(fake, rows_file):

@@ -217,12 +217,17 @@ def test_one_row(fake_answers, rows_file):
 
 def test_equal_instructions_are_asked_once_and_not_added_twice(fake_answers, tmp_path):
     values = [{"instruction": f"Q{at % 3}?", "output": f"Answer {at}."} for at in range(9)]
+    values[8]["output"] += " And more."
     model = fake_answers()
     rows = read(write(tmp_path, values))
     found = mods(rows, Params("fake", responder="x", seeds=1, augment=5, max_necessity="100%"))
     assert len(model.asked) == 3
     assert found.choice.kept.sum() == 3
-    assert found.choice.counts() == {"duplicate": 6}
+    assert found.choice.counts() == {"covered": 6}
+    # Rewards grow with the length of the response, and of equal ones the smallest id comes first.
+    groups = [[at for at in range(9) if at % 3 == rest] for rest in range(3)]
+    best = [min(group, key=lambda at: (at != 8, rows.ids[at])) for group in groups]
+    assert np.flatnonzero(found.choice.kept).tolist() == sorted(best)
     assert found.scores["answer"].tolist() == ["word"] * 9
 
 

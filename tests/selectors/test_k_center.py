@@ -78,7 +78,7 @@ def test_many_dimensions_and_many_rows_in_small_fronts(monkeypatch):
 def test_rows_on_a_centre_are_duplicates_once_all_different_ones_are_taken(front):
     points = np.array([[0], [0], [1], [1], [1]], dtype=np.float32)
     found = select(all_of(5), points, ABC, Params(4))
-    assert found.counts() == {"duplicate": 3}
+    assert found.counts() == {"covered": 3}
     assert sorted(points[found.kept].ravel().tolist()) == [0, 1]
 
 
