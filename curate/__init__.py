@@ -57,7 +57,7 @@ def car(rows: Rows, **options: Any) -> Selection:
     Args:
         rows: From read().
         **options: Fields of `curate.recipes.car.Params`: ranker, encoder, top, per_cluster,
-            clusters, seed.
+            clusters, seed, good_only.
 
     Raises:
         UsageError: An option that is unknown or does not fit.
@@ -128,7 +128,7 @@ def ifd(
         saves: With `brief_experience=True`: folder of the model that is trained on them.
         **options: Fields of `curate.recipes.ifd.Params`: model, keep, form, template,
             max_length, dtype, keep_above_one, seed, trust_remote_code, brief_experience,
-            experience, train_set.
+            experience, train_set, good_only.
 
     Raises:
         UsageError: An option that is unknown or does not fit.
@@ -201,7 +201,7 @@ def mods(
         saves: With `responder="trained"`: folder of the model that is trained on the seeds.
         **options: Fields of `curate.recipes.mods.Params`: reward, encoder, min_quality, seeds,
             seed, responder (`none`, which ends with the seeds, `base`, `trained`, a model, an
-            address), model, max_necessity, augment, max_new_tokens, train_set.
+            address), model, max_necessity, augment, max_new_tokens, train_set, good_only.
 
     Raises:
         UsageError: An option that is unknown or does not fit.
@@ -263,7 +263,7 @@ def select(rows: Rows, scores: Sequence[str | Path] = (), **options: Any) -> Sel
         scores: NAME.scores.parquet of earlier runs over these rows.
         **options: Fields of `curate.recipes.select.Params`: recipe (`random`,
             `superfilter`, `deita`), keep, by, where, pool, nearest, model, encoder, complexity,
-            quality, seed.
+            quality, seed, good_only, stage (`sft`, `kto`).
 
     Raises:
         UsageError: An option that is unknown or does not fit.

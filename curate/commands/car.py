@@ -11,6 +11,7 @@ from curate.commands.options import (
     AsJson,
     Fill,
     Format,
+    GoodOnly,
     Input,
     More,
     Name,
@@ -49,6 +50,7 @@ def car(
         str, typer.Option(metavar="auto|K", help="auto: the root of half the rows.")
     ] = "auto",
     with_control: WithControl = False,
+    good_only: GoodOnly = False,
     format: Format = None,  # noqa: A002 - the option's name
     fill: Fill = None,
     output: Output = Path("data"),
@@ -72,7 +74,7 @@ def car(
 
     set_verbose(verbose)
     paths = inputs(input, more)
-    params = recipe.Params(ranker, encoder, top, per_cluster, clusters, seed)
+    params = recipe.Params(ranker, encoder, top, per_cluster, clusters, seed, good_only)
     called = name or default_name(paths[0], recipe.NAME)
     check_targets(output, called, recipe.NAME, overwrite, with_control)
     rows = read_inputs(input, more, format, fill)

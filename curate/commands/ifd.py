@@ -11,6 +11,7 @@ from curate.commands.options import (
     AsJson,
     Fill,
     Format,
+    GoodOnly,
     Input,
     More,
     Name,
@@ -78,6 +79,7 @@ def ifd(
     ] = None,
     saves: Annotated[Path, typer.Option(help="Folder of the trained model.")] = Path("saves"),
     with_control: WithControl = False,
+    good_only: GoodOnly = False,
     format: Format = None,  # noqa: A002 - the option's name
     fill: Fill = None,
     output: Output = Path("data"),
@@ -107,6 +109,7 @@ def ifd(
     params = recipe.Params(
         *(model, keep, form, template, max_length, dtype, keep_above_one, seed, trust_remote_code),
         *(brief_experience, experience, tuple(train_set or ())),
+        good_only=good_only,
     )
     called = name or default_name(paths[0], recipe.NAME)
     check_targets(output, called, recipe.NAME, overwrite, with_control)

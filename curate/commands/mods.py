@@ -12,6 +12,7 @@ from curate.commands.options import (
     AsJson,
     Fill,
     Format,
+    GoodOnly,
     Input,
     More,
     Name,
@@ -89,6 +90,7 @@ def mods(
     ] = None,
     saves: Annotated[Path, typer.Option(help="Folder of the trained model.")] = Path("saves"),
     with_control: WithControl = False,
+    good_only: GoodOnly = False,
     format: Format = None,  # noqa: A002 - the option's name
     fill: Fill = None,
     output: Output = Path("data"),
@@ -124,6 +126,7 @@ def mods(
         *(reward, encoder, min_quality, seeds, seed),
         *("none" if seeds_only else responder, model, max_necessity, augment, max_new_tokens),
         tuple(train_set or ()),
+        good_only,
     )
     called = name or default_name(paths[0], recipe.NAME)
     place = recipe.Place(output, called, saves, overwrite)

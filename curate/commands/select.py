@@ -11,6 +11,7 @@ from curate.commands.options import (
     AsJson,
     Fill,
     Format,
+    GoodOnly,
     Input,
     More,
     Name,
@@ -94,6 +95,11 @@ def select(
         ),
     ] = "use",
     with_control: WithControl = False,
+    stage: Annotated[
+        str,
+        typer.Option(metavar="sft|kto", help="kto: choose among good and bad rows as they are."),
+    ] = "sft",
+    good_only: GoodOnly = False,
     format: Format = None,  # noqa: A002 - the option's name
     fill: Fill = None,
     output: Output = Path("data"),
@@ -133,7 +139,7 @@ def select(
     paths = inputs(input, more)
     params = made_by.Params(
         recipe, keep, by, where, pool, nearest, model, encoder, complexity, quality, seed,
-        trust_remote_code,
+        trust_remote_code, good_only, stage,
     )  # fmt: skip
     if with_control and recipe == made_by.RANDOM:
         raise UsageError("--with-control: a random choice is a control itself; leave it out")

@@ -210,13 +210,14 @@ def mostly(samples: list[dict[str, Any]], *keys: str) -> bool:
 
 
 def kto_column(samples: list[dict[str, Any]]) -> dict[str, str]:
-    """Return the column of KTO's verdict, if the rows have one: it is a true or a false.
+    """Return the column of KTO's verdict, if rows have one: true, false, here and there nothing.
 
     Args:
         samples: Rows; a `label` that is a word is something else.
     """
     for key in ("kto_tag", "label"):
-        if mostly(samples, key) and all(isinstance(row.get(key), bool) for row in samples):
+        kinds = {type(row.get(key)) for row in samples}
+        if mostly(samples, key) and bool in kinds and kinds <= {bool, type(None)}:
             return {"kto_tag": key}
     return {}
 

@@ -18,7 +18,7 @@ Convert = Callable[[dict[str, Any], Shape], dict[str, Any]]
 _MEDIA = frozenset({"images", "videos", "audios"})
 _NOT_MIXED = {
     "preference": "preference pairs (chosen and rejected)",
-    "kto": "rows with KTO's verdict",
+    "kto": "rows with verdicts on their responses (kto_tag), the bad ones among them",
 }
 
 
@@ -75,9 +75,12 @@ def join(sources: Sequence[Rows], stage: str) -> Joined:
 def _check(rows: Rows, stage: str) -> None:
     name, kind = rows.sources[0].name, rows.shape.kind
     if kind in _NOT_MIXED:
+        way = "leave it out"
+        if kind == "kto":
+            way += ", or mix the good rows that `curate select --recipe random --good-only` emits"
         raise DataError(
             f"{name} holds {_NOT_MIXED[kind]}, and a mixture is of instructions (--stage sft) or "
-            "texts (--stage pt); leave it out"
+            f"texts (--stage pt); {way}"
         )
     if kind == "pretraining" and stage == "sft":
         raise DataError(

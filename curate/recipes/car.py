@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.data.rows import Rows
+from curate.data.verdicts import judged
 from curate.errors import UsageError
 from curate.models.ranking.load import DEFAULT_RANKER
 from curate.recipes.scoring import called, embedded, refuse_pairs_and_texts, rewarded
@@ -27,7 +28,7 @@ NAME = "car"
 QUALITY = "quality"
 AUTO = "auto"
 MOST = 1000
-OPTIONS = ("ranker", "encoder", "top", "per_cluster", "clusters", "seed")
+OPTIONS = ("ranker", "encoder", "top", "per_cluster", "clusters", "seed", "good_only")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Params:
         per_cluster: Best rows of every cluster.
         clusters: `auto` for floor(sqrt(n / 2)) of n rows with a score, or a number.
         seed: Of the clusters.
+        good_only: Of rows with verdicts, leave out those with a bad one.
     """
 
     ranker: str = DEFAULT_RANKER
@@ -49,6 +51,7 @@ class Params:
     per_cluster: int = 1
     clusters: str | int = AUTO
     seed: int = 0
+    good_only: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no data could make right."""
@@ -91,6 +94,7 @@ def car(rows: Rows, params: Params) -> Selection:
     Example:
         >>> car(curate.read("huatuo.json"), Params(top=100))
     """
+    rows = judged(rows, "CaR", params.good_only)
     refuse_pairs_and_texts(rows, "CaR")
     started = time.monotonic()
     top = _top(params.top, len(rows))

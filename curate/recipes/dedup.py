@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from curate.data.cache import cache_dir
 from curate.data.manifest import sha256_of
 from curate.data.rows import Rows
 from curate.data.scores import column_of
-from curate.errors import UsageError, did_you_mean
+from curate.errors import DataError, UsageError, did_you_mean
 from curate.recipes.verdicts import REASONS, Holds, Leaders, judge, leaders
 from curate.scorers import containment
 from curate.scorers.grams import normalised
@@ -126,7 +127,8 @@ def dedup(
 
     Raises:
         UsageError: A parameter that does not fit the others, or rows without what is compared.
-        DataError: The scores file cannot be read or is of other rows.
+        DataError: The scores file cannot be read or is of other rows; or no row of another set
+            can be compared.
 
     Example:
         >>> dedup(curate.read("toyhom.csv"), Params(near=0.8))
@@ -140,6 +142,7 @@ def dedup(
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         sketches = Sketches(Path(folder), params.ngram, params.seed)
         others = [sketches.add(each, params.on, flawed=True) for each in against]
+        sets = [_compared(*each, params.on) for each in zip(against, others, strict=True)]
         bar = progress()
         bar.start(len(rows), len(rows), 0)
         mine = sketches.add(rows, params.on, tell=bar.advance)
@@ -149,12 +152,42 @@ def dedup(
         holds, questions = _holding(sketched, mine, against, params)
         twins = _twins(sketched, mine, best, holds.which >= 0, params)
     verdicts = judge(rows, mine, best, twins, others, against, holds)
-    notes = (*_about_scores(values), *_about_questions(questions, len(holds.where), params))
+    notes = (
+        *_about_scores(values),
+        *_about_sets(sets),
+        *_about_questions(questions, len(holds.where), params),
+    )
     used = replace(params, against=_named(against), scores=_signed(scores))
     seconds = time.monotonic() - started
     return Selection(
-        NAME, used, rows, verdicts.scores, verdicts.choice, "novelty", {}, notes, seconds
+        *(NAME, used, rows, verdicts.scores, verdicts.choice, "novelty", {}, notes, seconds),
+        details={"against": sets} if sets else {},
     )
+
+
+def _compared(rows: Rows, groups: Groups, on: str) -> dict[str, Any]:
+    """Return how many rows of another set cannot be compared; all of them is an error."""
+    name = ", ".join(source.name for source in rows.sources)
+    left = groups.status[groups.of_row < 0]
+    kinds, counts = np.unique(left.astype(str), return_counts=True)
+    flaws = {str(kinds[at]): int(counts[at]) for at in np.argsort(-counts, kind="stable")}
+    if len(left) == len(rows):
+        flaw, count = next(iter(flaws.items()), ("no_text", 0))
+        raise DataError(
+            f"{name}: none of its {len(rows):,} rows can be compared (--on {on}), {count:,} of "
+            f"them for {flaw}; give --against a file whose texts are read, see `curate doctor`"
+        )
+    return {"name": name, "rows": len(rows), "not_compared": len(left), "flaws": flaws}
+
+
+def _about_sets(sets: Sequence[dict[str, Any]]) -> list[str]:
+    return [
+        f"{each['not_compared']:,} of {each['rows']:,} rows of {each['name']} cannot be compared ("
+        + ", ".join(f"{count:,} {flaw}" for flaw, count in each["flaws"].items())
+        + "); nothing was looked for in their stead"
+        for each in sets
+        if each["not_compared"]
+    ]
 
 
 def _check(rows: Rows, params: Params, scores: str | Path | None) -> None:
@@ -205,7 +238,8 @@ def _holding(
     seen: dict[str, tuple[int, int]] = {}
     for number, each in enumerate(against):
         for row in each:
-            seen.setdefault(normalised(compared(row, "prompt")), (number, row.position))
+            if question := normalised(compared(row, "prompt")):
+                seen.setdefault(question, (number, row.position))
     asked = containment.questions(list(seen), params.ngram, params.held)
     if asked.sought:
         at = 0

@@ -13,6 +13,7 @@ from curate.console import progress
 from curate.data.cache import cache_dir
 from curate.data.emit import default_name
 from curate.data.rows import Rows
+from curate.data.verdicts import judged
 from curate.engine.local import LocalEngine
 from curate.errors import UsageError, did_you_mean
 from curate.models.resolve import ModelFiles
@@ -48,6 +49,7 @@ class Params:
         brief_experience: Train the model on a few rows first (Cherry_LLM's first stage).
         experience: `auto`, or clusters x rows of each, such as `100x10`.
         train_set: `KEY=VALUE` for `train sft --set`.
+        good_only: Of rows with verdicts, leave out those with a bad one.
     """
 
     model: str = "smollm2"
@@ -62,6 +64,7 @@ class Params:
     brief_experience: bool = False
     experience: str = "auto"
     train_set: tuple[str, ...] = ()
+    good_only: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no data could make right."""
@@ -107,6 +110,7 @@ def ifd(rows: Rows, params: Params, place: Place | None = None) -> Selection:
     """
     started = time.monotonic()
     wanted = budget(params.keep, len(rows))
+    rows = judged(rows, "IFD", params.good_only)
     refuse_pairs_and_texts(rows, "IFD")
     gained = None
     if params.brief_experience:

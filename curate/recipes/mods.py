@@ -16,6 +16,7 @@ import time
 from dataclasses import replace
 
 from curate.data.rows import Rows
+from curate.data.verdicts import judged
 from curate.recipes.initial_model import Place
 from curate.recipes.mods_model import about_language, check_responder, responder
 from curate.recipes.mods_necessity import add_necessary
@@ -52,6 +53,7 @@ def mods(rows: Rows, params: Params, place: Place | None = None) -> Selection:
     Example:
         >>> mods(curate.read("huatuo.json"), Params(min_quality="60%", responder="base"))
     """
+    rows = judged(rows, "MoDS", params.good_only)
     refuse_pairs_and_texts(rows, "MoDS")
     started = time.monotonic()
     check_responder(params)

@@ -15,7 +15,7 @@ from curate.scorers.necessity import AnswerParams
 NONE, BASE, TRAINED = "none", "base", "trained"
 OPTIONS = (
     *("reward", "encoder", "min_quality", "seeds", "seed", "responder", "model", "max_necessity"),
-    *("augment", "max_new_tokens", "train_set"),
+    *("augment", "max_new_tokens", "train_set", "good_only"),
 )
 
 
@@ -41,6 +41,7 @@ class Params:
         augment: Necessary rows to add; None is as many as there are seeds.
         max_new_tokens: Where an answer is cut off.
         train_set: `KEY=VALUE` for `train sft --set`, of the model that `trained` stands for.
+        good_only: Of rows with verdicts, leave out those with a bad one.
     """
 
     reward: str = DEFAULT_RANKER
@@ -54,6 +55,7 @@ class Params:
     augment: int | None = None
     max_new_tokens: int = 256
     train_set: tuple[str, ...] = ()
+    good_only: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no data could make right."""

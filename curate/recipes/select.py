@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from curate.data.expression import parse_expression
 from curate.data.manifest import sha256_of
 from curate.data.rows import Rows
+from curate.data.verdicts import KTO, SFT, judged
 from curate.errors import UsageError, did_you_mean
 from curate.recipes import deita, ifd, superfilter
 from curate.recipes.given import SCORE, WHERE, Given, read_scores
@@ -33,7 +34,7 @@ DRAW = "draw"
 IFD_COLUMNS = ("ifd_loss", "ifd_ppl")
 OPTIONS = (
     "recipe", "keep", "by", "where", "pool", "nearest", "model", "encoder", "complexity",
-    "quality", "seed", "trust_remote_code",
+    "quality", "seed", "trust_remote_code", "good_only", "stage",
 )  # fmt: skip
 
 
@@ -55,6 +56,8 @@ class Params:
         quality: The same of the response's quality, or the bundled ranker in its place.
         seed: Of what is drawn.
         trust_remote_code: Run Python files that come with the model.
+        good_only: Of rows with verdicts, leave out those with a bad one.
+        stage: `sft`, or `kto` to choose among good and bad rows as they are.
         scores: Names and sha256 of the scores files; filled in by select().
     """
 
@@ -70,6 +73,8 @@ class Params:
     quality: str | None = None
     seed: int = 0
     trust_remote_code: bool = False
+    good_only: bool = False
+    stage: str = SFT
     scores: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -84,6 +89,12 @@ class Params:
             )
         if self.recipe == RANDOM and self.by is not None:
             raise UsageError("--by: a random choice goes by nothing; leave --by or --recipe out")
+        if self.stage not in (SFT, KTO):
+            raise UsageError(f"--stage {self.stage}: allowed are {SFT}, {KTO}")
+        if self.good_only and self.stage == KTO:
+            raise UsageError(
+                "--good-only and --stage kto: kto learns from the bad rows, too; give one"
+            )
         if self.keep is not None:
             parse_keep(self.keep)
         if self.pool is not None and self.recipe != superfilter.NAME:
@@ -118,6 +129,7 @@ def select(rows: Rows, params: Params, scores: Sequence[str | Path] = ()) -> Sel
                 f"--{name} {getattr(params, name)}: only --recipe {DEITA} without --by asks a "
                 "model for it; leave it out"
             )
+    rows = judged(rows, "select", params.good_only, params.stage)
     wanted = budget(params.keep, len(rows))
     paths = [Path(each) for each in scores]
     by = None if params.by is None or evolved else parse_expression(params.by, "--by")

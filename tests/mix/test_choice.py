@@ -241,7 +241,7 @@ def test_preference_pairs_and_verdicts_are_not_mixed(tmp_path, domain):
     with pytest.raises(DataError, match=r"pairs.json holds preference pairs .* leave it out"):
         curate.mix(domain, save(tmp_path / "pairs.json", pairs), "1:1")
     judged = [{**row, "kto_tag": True} for row in rows("g", 30)]
-    with pytest.raises(DataError, match="kto.json holds rows with KTO's verdict"):
+    with pytest.raises(DataError, match=r"kto.json holds rows with verdicts .*--good-only"):
         curate.mix(domain, save(tmp_path / "kto.json", judged), "1:1")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from curate.data.formats import KEYS_ALONE, Format
 from curate.data.formats.alpaca import OPTIONAL
 from curate.data.formats.alpaca import convert as with_tools_as_text
-from curate.data.shape import Shape, kto_column, mostly
+from curate.data.shape import Converted, Shape, kto_column, mostly
 
 # Name, title, LLaMA-Factory's column to the key.
 _TABLE: tuple[tuple[str, str, dict[str, str]], ...] = (
@@ -56,6 +56,27 @@ def _detector(
     return detect
 
 
+def _convert(value: dict[str, Any], shape: Shape) -> Converted:
+    """Return the row with texts for lists of texts: the first wording, the first answer."""
+    changes: list[str] = []
+    texts: dict[str, str] = {}
+    for column in ("prompt", "response"):
+        key = shape.columns.get(column, "")
+        leaves = _leaves(value.get(key)) if isinstance(value.get(key), list) else []
+        if leaves and all(isinstance(each, str) for each in leaves):
+            texts[key] = leaves[0]
+            if len(leaves) > 1:
+                changes.append(f"the first of several texts of '{key}' taken")
+    done = with_tools_as_text(value | texts, shape)
+    return Converted(done.row, (*changes, *done.changes), done.flaw)
+
+
+def _leaves(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        return [value]
+    return [leaf for each in value for leaf in _leaves(each)]
+
+
 FORMATS = tuple(
     Format(
         name=name,
@@ -63,7 +84,7 @@ FORMATS = tuple(
         keys=", ".join(columns.values()),
         optional=_BESIDE,
         detect=_detector(name, columns),
-        convert=with_tools_as_text,
+        convert=_convert,
         rank=KEYS_ALONE,
     )
     for name, title, columns in _TABLE
