@@ -9,6 +9,7 @@ from typing import Any
 
 from curate.errors import ModelError
 from curate.models.resolve import ModelFiles, fingerprint, resolve
+from curate.models.weights import refuse_missing
 
 ADAPTER = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -110,23 +111,35 @@ def fingerprint_of(files: ModelFiles) -> str:
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
-def merged(model: Any, files: ModelFiles) -> Any:
-    """Return a transformers model with the adapter's weights added to its own.
+def with_adapter(model: Any, files: ModelFiles) -> Any:
+    """Return peft's model: the adapter's weights are computed beside the base's.
 
     Args:
         model: The base, in a dtype that adding does not hurt.
         files: The adapter's folder.
 
     Raises:
-        ModelError: peft is not installed.
+        ModelError: peft is not installed, weights are missing, or some belong to no part of the
+            base: peft goes on without a word, with zeros or random numbers.
     """
     try:
-        from peft import PeftModel
+        import peft
     except ImportError as error:
         raise ModelError(
             f"'{files.name}' is an adapter, which peft loads: pip install 'peft>=0.18,<0.19'"
         ) from error
-    return PeftModel.from_pretrained(model, str(files.folder)).merge_and_unload()
+    renamed = getattr(model, "_checkpoint_conversion_mapping", None)
+    tuned = peft.PeftModel.from_pretrained(model, str(files.folder))
+    held = peft.utils.load_peft_weights(str(files.folder), device="cpu", key_mapping=renamed)
+    state_of: Any = peft.get_peft_model_state_dict
+    expected = state_of(tuned, save_embedding_layers=False)
+    refuse_missing(f"adapter '{files.name}' is not whole", expected.keys() - held.keys())
+    if foreign := sorted(held.keys() - expected.keys() - tuned.state_dict().keys()):
+        raise ModelError(
+            f"adapter '{files.name}': {len(foreign)} of its weights belong to no part of the base "
+            f"({foreign[0]} …); it was trained on another model."
+        )
+    return tuned
 
 
 def _trained_from(folder: Path) -> str:

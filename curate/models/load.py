@@ -8,12 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import ModelError, UsageError
-from curate.models.adapter import adapter_fingerprint, base_of, files_of, is_adapter, merged
+from curate.models.adapter import adapter_fingerprint, base_of, files_of, is_adapter, with_adapter
 from curate.models.architecture import max_positions
+from curate.models.pretrained import load_pretrained
 from curate.models.quiet import quiet
 from curate.models.resolve import ModelFiles, fingerprint
 from curate.models.tokenizer import load_tokenizer
-from curate.models.weights import check_memory, check_whole, reason
+from curate.models.weights import check_whole, reason
 
 if TYPE_CHECKING:
     from curate.models.causal_lm import CausalLM
@@ -101,32 +102,15 @@ def load_weights(files: ModelFiles, dtype: str, device: str, trust_remote_code: 
     Raises:
         ModelError: The weights are corrupt, too large, or not all there.
     """
-    check_memory(files.folder, files.name, dtype, device)
-    with quiet():
-        import torch
-        from safetensors import SafetensorError
-        from transformers import AutoModelForCausalLM
-
-        try:
-            model, told = AutoModelForCausalLM.from_pretrained(
-                files.folder,
-                dtype=getattr(torch, dtype),
-                use_safetensors=True,
-                output_loading_info=True,
-                trust_remote_code=trust_remote_code,
-            )
-            model = model.to(device).eval()
-        except (
-            *(OSError, ValueError, KeyError, TypeError, AttributeError),
-            *(RuntimeError, ImportError, MemoryError, SafetensorError),
-        ) as error:
-            raise ModelError(f"model '{files.name}': {reason(error, files.folder)}") from error
-    if missing := sorted(told["missing_keys"]):
-        raise ModelError(
-            f"model '{files.name}' is not a whole causal language model: {len(missing)} of its "
-            f"weights are not in the files ({missing[0]} …)."
-        )
-    return model
+    return load_pretrained(
+        "AutoModelForCausalLM",
+        files,
+        called=f"model '{files.name}'",
+        kind="causal language model",
+        dtype=dtype,
+        device=device,
+        trust_remote_code=trust_remote_code,
+    )
 
 
 def load_merged(
@@ -153,7 +137,7 @@ def load_merged(
         from safetensors import SafetensorError
 
         try:
-            return merged(model, adapter).to(getattr(torch, dtype)).eval()
+            return with_adapter(model, adapter).merge_and_unload().to(getattr(torch, dtype)).eval()
         except (
             *(OSError, ValueError, KeyError, TypeError, AttributeError),
             *(RuntimeError, ImportError, MemoryError, SafetensorError),

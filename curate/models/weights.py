@@ -6,6 +6,7 @@ import json
 import math
 import os
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
 from curate.errors import ModelError
@@ -74,6 +75,23 @@ def _numbers(path: Path) -> int:
     if end != size - 8 - length:
         raise broken
     return count
+
+
+def refuse_missing(what: str, missing: Iterable[str]) -> None:
+    """Raise if weights are not in the files: other libraries draw them at random and go on.
+
+    Args:
+        what: The sentence's start, such as "model 'tiny' is not a whole reward model".
+        missing: Names of the weights.
+
+    Raises:
+        ModelError: Says how many are missing, and the first.
+    """
+    if names := sorted(missing):
+        raise ModelError(
+            f"{what}: {len(names)} of its weights are not in the files ({names[0]} …), and made-up "
+            "ones would give made-up numbers; fetch or copy it again."
+        )
 
 
 def check_memory(folder: Path, name: str, dtype: str, device: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError
+from curate.models.adapter import with_adapter
 from curate.models.encoder import HFEncoder
 from curate.models.generation.decode import greedy
 from curate.models.generation.prompt import ends, first_token, render
@@ -184,10 +185,8 @@ def _with_adapter(base: ModelFiles, adapter: Path, dtype: str, device: str) -> A
     """Return peft's model: the adapter is computed beside the base's weights."""
     model = load_weights(base, dtype, device, False)
     with quiet():
-        from peft import PeftModel
-
         try:
-            return PeftModel.from_pretrained(model, str(adapter)).eval()
+            return with_adapter(model, ModelFiles(adapter.name, adapter)).eval()
         except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
             raise ModelError(
                 f"adapter {adapter} does not fit its base: {reason(error, adapter)}; name the "

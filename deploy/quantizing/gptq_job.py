@@ -20,7 +20,13 @@ def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     torch, transformers = (importlib.import_module(name) for name in ("torch", "transformers"))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = transformers.AutoModelForCausalLM.from_pretrained(job["model"], dtype="auto")
+    model, info = transformers.AutoModelForCausalLM.from_pretrained(
+        job["model"], dtype="auto", output_loading_info=True
+    )
+    if missing := sorted(info["missing_keys"]):  # transformers has drawn them at random
+        raise ValueError(
+            f"{len(missing)} of the model's weights are not in its files ({missing[0]} …)"
+        )
     before = _measured(torch, model.to(device).eval(), job, "before")
     del model
     began = time.monotonic()

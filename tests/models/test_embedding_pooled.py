@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules.dense import Dense
 from sentence_transformers.base.modules.normalize import Normalize
@@ -217,3 +218,33 @@ def test_refused(saved, what, said):
     damage(folder, what)
     with pytest.raises(ModelError, match=said):
         load_encoder(str(folder))
+
+
+def drop(path, *starts):
+    kept = {name: w for name, w in load_file(path).items() if not name.startswith(starts)}
+    assert len(kept) < len(load_file(path))
+    save_file(kept, path, metadata={"format": "pt"})
+
+
+def test_weights_that_are_not_in_the_files_are_not_made_up(saved):
+    folder = saved()
+    drop(folder / "model.safetensors", "encoder.layer.0.attention.self")
+    encoder = load_encoder(str(folder))
+    with pytest.raises(ModelError, match="whole encoder: 6 of its weights are not in the files"):
+        encoder.prepare()
+
+
+@pytest.mark.parametrize("name", ["linear.weight", "linear.bias"])
+def test_a_projection_without_one_of_its_parts_is_refused(saved, name):
+    folder = saved(dense=True)
+    drop(next(folder.glob("*_Dense")) / "model.safetensors", name)
+    with pytest.raises(ModelError, match=rf"_Dense is not whole: 1 of its weights .*\({name} "):
+        load_encoder(str(folder)).prepare()
+
+
+def test_a_pooler_that_nobody_reads_may_be_missing(saved):
+    folder = saved()
+    _, expected = ours(folder)
+    drop(folder / "model.safetensors", "pooler.")
+    _, found = ours(folder)
+    np.testing.assert_array_equal(found, expected)

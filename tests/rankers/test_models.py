@@ -12,6 +12,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from curate.errors import ModelError
+from curate.models.load import load_causal_lm
 from curate.models.ranking.load import load_reward
 from curate.models.ranking.transformer import fitted
 from tests.models import tiny
@@ -106,6 +107,13 @@ def test_no_reward_models_are_refused(tmp_path):
         reward.prepare()
 
 
+def drop(path, *starts):
+    """Rewrite a safetensors file without some of its weights."""
+    kept = {name: w for name, w in load_file(path).items() if not name.startswith(starts)}
+    assert len(kept) < len(load_file(path))
+    save_file(kept, path, metadata={"format": "pt"})
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -197,6 +205,57 @@ def test_adapters_that_are_not_whole(tmp_path, base):
     (tmp_path / "rm" / "value_head.safetensors").unlink()
     with pytest.raises(ModelError, match=r"holds no value_head\.safetensors"):
         load_reward(str(tmp_path / "rm"))
+
+
+LACKING = {
+    "value_head.safetensors": ("v_head.summary.bias", "value_head.safetensors is not whole: 1 of"),
+    # Two targets in each of two layers, each with two matrices.
+    "adapter_model.safetensors": ("base_model.model.model.layers.1", "'rm' is not whole: 4 of its"),
+}
+
+
+@pytest.mark.parametrize("name", LACKING)
+def test_weights_beside_the_base_are_not_made_up(tmp_path, base, name):
+    adapter(base, tmp_path / "rm")
+    start, message = LACKING[name]
+    drop(tmp_path / "rm" / name, start)
+    with pytest.raises(ModelError, match=message) as caught:
+        load_reward(str(tmp_path / "rm")).prepare()
+    assert f"({start}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_weights_of_the_base_are_not_made_up(tmp_path, base, whole):
+    folder = base if whole else tmp_path / "rm"
+    adapter(base, folder)
+    if whole:
+        (folder / "adapter_config.json").unlink()
+    drop(base / "model.safetensors", "model.layers.1.mlp")
+    with pytest.raises(ModelError, match=r"3 of its weights .*\(model\.layers\.1\.mlp\.down_proj"):
+        load_reward(str(folder)).prepare()
+
+
+def test_a_trained_copy_of_a_layer_that_is_gone_is_missed(tmp_path, base):
+    model = transformers.AutoModelForCausalLM.from_pretrained(base)
+    config = peft.LoraConfig(target_modules=["q_proj"], modules_to_save=["lm_head"])
+    peft.get_peft_model(model, config).save_pretrained(tmp_path / "lora")
+    path = tmp_path / "lora" / "adapter_model.safetensors"
+    load_causal_lm(str(tmp_path / "lora"), "float32").prepare()
+    drop(path, "base_model.model.lm_head")
+    with pytest.raises(ModelError, match=r"base_model\.model\.lm_head\.weight"):
+        load_causal_lm(str(tmp_path / "lora"), "float32").prepare()
+
+
+def test_an_adapter_of_a_deeper_model_is_refused(tmp_path, base):
+    adapter(tiny.save(tiny.make("Llama", num_hidden_layers=3), tmp_path / "deep"), tmp_path / "rm")
+    told = tmp_path / "rm" / "adapter_config.json"
+    config = json.loads(told.read_text())
+    told.write_text(json.dumps({**config, "base_model_name_or_path": str(base)}))
+    with pytest.raises(
+        ModelError, match=r"4 of its weights belong to no part of the base \(base_m"
+    ):
+        load_reward(str(tmp_path / "rm")).prepare()
 
 
 def test_what_does_not_fit_is_cut_from_the_prompt_first():

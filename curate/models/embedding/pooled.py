@@ -35,7 +35,7 @@ class Recipe:
     Attributes:
         pooling: Of POOLING; several are strung together.
         include_prompt: Whether the tokens of the prompt are pooled too.
-        dense: Folder and activation of each projection.
+        dense: Folder and activation of each projection, and whether it adds a bias.
         normalise: Whether the vector ends with length 1.
         longest: Tokens of a text that are read.
         lower: Whether texts are put in lower case first.
@@ -44,7 +44,7 @@ class Recipe:
 
     pooling: tuple[str, ...] = ("mean",)
     include_prompt: bool = True
-    dense: tuple[tuple[str, str], ...] = ()
+    dense: tuple[tuple[str, str, bool], ...] = ()
     normalise: bool = False
     longest: int = _MOST_TOKENS
     lower: bool = False
@@ -118,7 +118,8 @@ def read_recipe(files: ModelFiles) -> tuple[Recipe, list[Path]]:
             given |= {"pooling": _pooling(files, told)}
             given |= {"include_prompt": bool(told.get("include_prompt", True))}
         elif kind == "Dense" and "pooling" in given and "normalise" not in given:
-            dense.append((inner.name, _activation(files, inner, told)))
+            activation = _activation(files, inner, told)
+            dense.append((inner.name, activation, bool(told.get("bias", True))))
         elif kind == "Normalize" and "normalise" not in given:
             given["normalise"] = True
         else:

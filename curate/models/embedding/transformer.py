@@ -14,9 +14,9 @@ from torch import Tensor
 
 from curate.errors import ModelError
 from curate.models.embedding.pooled import Recipe
-from curate.models.quiet import quiet
+from curate.models.pretrained import load_pretrained
 from curate.models.resolve import ModelFiles
-from curate.models.weights import check_memory, reason
+from curate.models.weights import refuse_missing
 
 _CPU_BATCH_TOKENS = 2048
 _GPU_BATCH_TOKENS = 32768
@@ -80,9 +80,16 @@ class PooledTransformer:
         """
         with self._lock:
             if self._model is None:
-                check_memory(self._files.folder, self.name, "float32", self._device)
                 self._dense = [self._projection(*each) for each in self._recipe.dense]
-                self._model = self._transformer()
+                self._model = load_pretrained(
+                    "AutoModel",
+                    self._files,
+                    called=f"encoder '{self.name}'",
+                    kind="encoder",
+                    dtype="float32",
+                    device=self._device,
+                    unused="pooler.",  # a head over the states, which are read without it
+                )
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the vectors of some texts, (texts, dimensions).
@@ -150,33 +157,17 @@ class PooledTransformer:
         }
         return torch.cat([ways[each]() for each in self._recipe.pooling], dim=1)
 
-    def _projection(self, folder: str, activation: str) -> tuple[Tensor, Tensor | None, Any]:
+    def _projection(
+        self, folder: str, activation: str, has_bias: bool
+    ) -> tuple[Tensor, Tensor | None, Any]:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
             held = load_file(self._files.folder / folder / "model.safetensors")
-            weight = held["linear.weight"].float().to(self._device)
-        except (OSError, KeyError, SafetensorError) as error:
+        except (OSError, SafetensorError) as error:
             raise ModelError(f"encoder '{self.name}': {folder}: {error}") from error
-        bias = held.get("linear.bias")
-        bias = None if bias is None else bias.float().to(self._device)
-        return weight, bias, getattr(torch.nn, activation)()
-
-    def _transformer(self) -> Any:
-        with quiet():
-            from safetensors import SafetensorError
-            from transformers import AutoModel
-
-            try:
-                model = AutoModel.from_pretrained(
-                    self._files.folder, dtype=torch.float32, use_safetensors=True
-                )
-            except (
-                *(OSError, ValueError, KeyError, TypeError, AttributeError),
-                *(RuntimeError, ImportError, MemoryError, SafetensorError),
-            ) as error:
-                raise ModelError(
-                    f"encoder '{self.name}': {reason(error, self._files.folder)}"
-                ) from error
-        return model.to(self._device).eval()
+        names = ["linear.weight", "linear.bias"][: 1 + has_bias]
+        refuse_missing(f"encoder '{self.name}': {folder} is not whole", {*names} - held.keys())
+        weight, *bias = (held[name].float().to(self._device) for name in names)
+        return weight, bias[0] if bias else None, getattr(torch.nn, activation)()

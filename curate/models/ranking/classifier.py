@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curate.errors import ModelError
 from curate.models.architecture import max_positions
+from curate.models.pretrained import load_pretrained
 from curate.models.quiet import quiet
 from curate.models.ranking.transformer import (
     Encoded,
@@ -25,7 +26,10 @@ from curate.models.ranking.transformer import (
 )
 from curate.models.resolve import ModelFiles, fingerprint
 from curate.models.tokenizer import load_tokenizer
-from curate.models.weights import check_memory, check_whole, reason
+from curate.models.weights import check_whole, reason
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _COMPUTATION = "classifier 1"
 _MOST_TOKENS = 2048
@@ -103,30 +107,17 @@ def _chat(tokenizer: Any, longest: int, prompt: str, response: str) -> Encoded:
 
 
 def _load(files: ModelFiles, device: str) -> Forward:
-    check_memory(files.folder, files.name, "float32", device)
-    with quiet():
-        import torch
-        from safetensors import SafetensorError
-        from transformers import AutoModelForSequenceClassification
+    model = load_pretrained(
+        "AutoModelForSequenceClassification",
+        files,
+        called=f"model '{files.name}'",
+        kind="reward model",
+        dtype="float32",
+        device=device,
+    )
 
-        try:
-            model, told = AutoModelForSequenceClassification.from_pretrained(
-                files.folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
-            )
-            model = model.to(device).eval()
-        except (
-            *(OSError, ValueError, KeyError, TypeError, AttributeError),
-            *(RuntimeError, ImportError, MemoryError, SafetensorError),
-        ) as error:
-            raise ModelError(f"model '{files.name}': {reason(error, files.folder)}") from error
-    if missing := sorted(told["missing_keys"]):
-        raise ModelError(
-            f"model '{files.name}' is not a whole reward model: {len(missing)} of its weights are "
-            f"not in the files ({missing[0]} …), and made-up ones would give made-up scores."
-        )
-
-    def forward(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        logits: torch.Tensor = model(**inputs).logits
+    def forward(inputs: dict[str, Tensor]) -> Tensor:
+        logits: Tensor = model(**inputs).logits
         return logits[:, 0]
 
     return forward

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError
-from curate.models.adapter import base_of, is_adapter, merged
+from curate.models.adapter import base_of, is_adapter
 from curate.models.architecture import max_positions
+from curate.models.load import load_merged
 from curate.models.quiet import quiet
 from curate.models.ranking.transformer import (
     Encoded,
@@ -28,7 +29,7 @@ from curate.models.ranking.transformer import (
 )
 from curate.models.resolve import ModelFiles, fingerprint, resolve
 from curate.models.tokenizer import load_tokenizer
-from curate.models.weights import check_memory, check_whole, reason
+from curate.models.weights import check_whole, reason, refuse_missing
 
 VALUE_HEAD = "value_head.safetensors"
 _WEIGHT, _BIAS = "v_head.summary.weight", "v_head.summary.bias"
@@ -93,33 +94,26 @@ def _encode(tokenizer: Any, longest: int, pairs: Sequence[tuple[str, str]]) -> l
 
 
 def _load(files: ModelFiles, base: ModelFiles, device: str) -> Forward:
-    check_memory(base.folder, base.name, "float32", device)
     with quiet():
-        import torch
         from safetensors import SafetensorError
         from safetensors.torch import load_file
-        from transformers import AutoModelForCausalLM
 
         try:
             head = load_file(files.folder / VALUE_HEAD, device=device)
-            weight, bias = head[_WEIGHT].float(), head[_BIAS].float()
-            model = AutoModelForCausalLM.from_pretrained(
-                base.folder, dtype=torch.float32, use_safetensors=True
-            )
-            if is_adapter(files.folder):
-                model = merged(model, files)
-            model = model.to(device).eval()
-        except (
-            *(OSError, ValueError, KeyError, TypeError, AttributeError),
-            *(RuntimeError, MemoryError, SafetensorError),
-        ) as error:
+        except (OSError, SafetensorError) as error:
             raise ModelError(f"model '{files.name}': {reason(error, files.folder)}") from error
+    refuse_missing(f"'{files.name}': {VALUE_HEAD} is not whole", {_WEIGHT, _BIAS} - head.keys())
+    weight, bias = head[_WEIGHT].float(), head[_BIAS].float()
+    adapter = files if is_adapter(files.folder) else None
+    model = load_merged(base, adapter, "float32", device, trust_remote_code=False)
     width = model.get_input_embeddings().weight.shape[1]
     if weight.shape != (1, width):
         raise ModelError(
             f"'{files.name}': the value head is made for {weight.shape[-1]} numbers a token, its "
             f"base gives {width}; they do not belong together."
         )
+
+    import torch
 
     def forward(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         states = model.base_model(**inputs, use_cache=False).last_hidden_state
