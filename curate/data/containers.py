@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from curate.data.encoding import Sniffed
 from curate.data.json_stream import LIMIT, Record, is_whole, json_array, json_lines, json_values
 from curate.data.tabular import arrow_rows, csv_rows, names_column, parquet_rows
-from curate.data.text import Sniffed
 from curate.data.text_blocks import HEAD, blocks_of, dialogue_blocks, qa_blocks, text_lines
 from curate.errors import DataError
 
@@ -30,7 +30,7 @@ def container_of(path: Path, sniffed: Sniffed, plain: bool = False) -> Container
 
     Args:
         path: The file.
-        sniffed: What `text.sniff` said of it.
+        sniffed: What `encoding.sniff` said of it.
         plain: Whether a text that is neither JSON nor a table with a column `text` is rows of a
             line each.
 
@@ -88,7 +88,7 @@ def records(path: Path, sniffed: Sniffed, container: Container) -> Iterator[Reco
 
     Args:
         path: The file.
-        sniffed: What `text.sniff` said of it.
+        sniffed: What `encoding.sniff` said of it.
         container: What `container_of` said of it.
 
     Raises:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from curate.data.containers import Record, container_of, records
+from curate.data.encoding import sniff
 from curate.data.escapes import decode_escapes
 from curate.data.formats import parse
 from curate.data.ingest import Reading, detected
 from curate.data.shape import Parsed, Turn
-from curate.data.text import sniff
 from curate.errors import DataError
 
 EXPERT = ("Raw Instruction", "Raw Response", "Revised Response")

@@ -15,10 +15,10 @@ from filelock import FileLock
 
 from curate.data.cache import cache_dir
 from curate.data.containers import container_of, records
+from curate.data.encoding import Sniffed, sniff
 from curate.data.formats import pretraining
 from curate.data.ingest import Line, Reading, Tally, detected, is_template, lines
 from curate.data.shape import Shape, Source
-from curate.data.text import Sniffed, sniff
 from curate.errors import DataError, OutputError
 
 # Part of the key: a changed reader never takes what an older one wrote.

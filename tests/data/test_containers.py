@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from curate.data.containers import START, container_of, records
-from curate.data.text import sniff
+from curate.data.encoding import sniff
 from curate.errors import DataError
 
 ROWS = [

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.data.containers import container_of, records
+from curate.data.encoding import sniff
 from curate.data.formats import formats, parse
 from curate.data.ids import content_hash, id_of, occurrences
 from curate.data.shape import Parsed, Turn
-from curate.data.text import sniff
 
 ALPACA = {"instruction": "头痛", "input": "三天", "output": "休息", "system": "医生"}
 SHAREGPT = {

@@ -14,12 +14,12 @@ from curate.data.doctor.attributes import COLUMNS, FORMATTINGS, TAGS, attributes
 from curate.data.doctor.rules import Ends
 from curate.data.doctor.subject import Subject, of_entry
 from curate.data.emit import check_target, default_name, write_values
+from curate.data.encoding import sniff
 from curate.data.formats import format_named, parse
 from curate.data.manifest import versions
 from curate.data.read import read
 from curate.data.render import canonical_row, canonical_shape
 from curate.data.shape import Parsed, Shape
-from curate.data.text import sniff
 from curate.errors import DataError
 
 RECIPE = "doctor"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from curate.data import text
-from curate.data.text import sniff
+from curate.data import encoding as text
+from curate.data.encoding import sniff
 from curate.errors import DataError
 
 CHINESE = "心血管科，高血压患者能吃党参吗？我有高血压这两天女婿来的时候给我拿了些党参泡水喝。您好！"
@@ -168,13 +168,15 @@ def test_what_is_no_text_is_named(write, head, told):
 
 def test_memory_does_not_depend_on_the_size(write, monkeypatch):
     monkeypatch.setattr(text, "CHUNK", 1 << 12)
-    path = write((CHINESE * 20_000).encode("gb18030"))
-    assert path.stat().st_size > 1_500_000
-    tracemalloc.start()
-    sniff(path)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 500_000
+    peaks = []
+    for times in (10_000, 10_000, 40_000):  # the first loads the detector
+        path = write((CHINESE * times).encode("gb18030"))
+        tracemalloc.start()
+        sniff(path)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert path.stat().st_size > 3_000_000
+    assert peaks[2] < 1.1 * peaks[1]
 
 
 def test_pieces_of_a_real_gb18030_file(real, scratch):
