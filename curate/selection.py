@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import pyarrow as pa
 
-from curate.data.emit import check_target, default_name, write
+from curate.data.emit import check_target, default_name, write, write_scores
 from curate.data.manifest import versions
 from curate.data.read import sources_as_dicts
 from curate.data.rows import Row, Rows
@@ -168,6 +168,20 @@ class Selection:
         return selection_html(self)
 
 
+# What dropped every row is seldom the rows' fault where it is one of these.
+_LOOK_AT = {
+    "ifd_ge_1": (
+        "An IFD of 1 or more says that the prompt makes the response no likelier: see that "
+        "--template is what --model was trained with, and that the model speaks the rows' language"
+    ),
+    "non_finite": (
+        "The model gave NaN or infinite numbers: try --dtype float32 where there is that option, "
+        "or take another model"
+    ),
+    "template_refused": "The model's chat template takes none of them: give another --template",
+}
+
+
 def _excerpt(row: Row, column: str, value: float) -> dict[str, Any]:
     return {
         "id": row.id,
@@ -244,9 +258,12 @@ def emit(
     counts = selection.summary()
     if not counts.kept:
         reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in counts.dropped.items())
+        advice = [_LOOK_AT[reason] for reason in counts.dropped if reason in _LOOK_AT]
+        file = write_scores(folder, f"{called}_none_kept", selection.table())
         raise DataError(
-            f"no row is left to write: of {counts.read:,} rows read, {reasons}. Nothing was "
-            "written; give other rows, or other values for what the reasons name"
+            f"no row is left to write: of {counts.read:,} rows read, {reasons}. "
+            f"{'; '.join(advice) or 'Give other rows, or other values for what the reasons name'}. "
+            f"No data set was written; what every row got is in {file}"
         )
     files = write(
         folder,

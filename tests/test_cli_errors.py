@@ -220,12 +220,13 @@ def test_rows_without_a_score_are_counted_with_their_reason(call, scratch_cache)
 
 
 @pytest.mark.model
-def test_rows_none_of_which_can_be_kept_are_an_error_and_write_nothing(call, scratch_cache):
+def test_rows_none_of_which_can_be_kept_are_an_error_and_write_their_scores(call, scratch_cache):
     share_models(scratch_cache)
     put("empty.json", json.dumps([{**each, "output": ""} for each in GOOD]))
     message = "no row is left to write: of 12 rows read, 12 empty_response"
     call.refused(message, "ifd", "--input", "empty.json")
-    assert [each.name for each in Path("data").iterdir() if each.suffix != ".lock"] == []
+    written = [each.name for each in Path("data").iterdir() if each.suffix != ".lock"]
+    assert written == ["empty_ifd_none_kept.scores.parquet"]
 
 
 @pytest.mark.model

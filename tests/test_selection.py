@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import curate
@@ -160,4 +161,17 @@ def test_an_empty_selection_is_not_emitted(selection, tmp_path):
     )
     with pytest.raises(DataError, match="no row is left to write: of 6 rows read, 6 too_short"):
         curate.emit(nothing, tmp_path / "out")
-    assert [each for each in (tmp_path / "out").iterdir() if each.suffix != ".lock"] == []
+    (file,) = (each for each in (tmp_path / "out").iterdir() if each.suffix != ".lock")
+    assert file.name.endswith("_none_kept.scores.parquet")
+    assert pq.read_table(file)["reason"].to_pylist() == ["too_short"] * 6
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [("ifd_ge_1", "see that --template is what"), ("non_finite", "gave NaN or infinite numbers")],
+)
+def test_an_empty_selection_says_what_to_look_at(selection, tmp_path, reason, advice):
+    reasons = np.array([reason] * 5 + ["too_short"], dtype=object)
+    nothing = Selection(**{**vars(selection), "choice": Choice(reasons)})
+    with pytest.raises(DataError, match=rf"5 {reason}, 1 too_short\. .*{advice}.*none_kept"):
+        curate.emit(nothing, tmp_path)

@@ -61,7 +61,7 @@ def test_a_name_too_long_for_a_file_is_refused_before_the_work(tmp_path):
 
 
 def test_the_longest_name_can_be_written(emit):
-    name = "n" * 230
+    name = "n" * 220
     folder = emit(CHINESE, name=name)
     assert len(lines_of(folder, name)) == 4
 

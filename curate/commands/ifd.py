@@ -50,8 +50,12 @@ def ifd(
         str, typer.Option(help="How a row becomes text.", metavar="auto|chat|alpaca|none")
     ] = "auto",
     max_length: Annotated[
-        int, typer.Option(help="Tokens of prompt and response; longer rows are not scored.")
-    ] = 1024,
+        int | None,
+        typer.Option(
+            help="Tokens of prompt and response; longer rows are not scored.",
+            show_default="1024, or what the model takes",
+        ),
+    ] = None,
     dtype: Annotated[
         str, typer.Option(help="auto: bfloat16 where it is fast.", metavar="auto|float32|bfloat16")
     ] = "auto",

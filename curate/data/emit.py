@@ -25,8 +25,8 @@ from curate.data.shape import Shape
 from curate.errors import DataError, OutputError, UsageError
 
 _NAME = re.compile(r"[\w.-]+")
-# Names of files may have 255 bytes, and the longest adds ".", ".scores.parquet" and ".part".
-_LONGEST_NAME = 230
+# Names of files may have 255 bytes; the longest adds ".", "_none_kept", ".scores.parquet", ".part".
+_LONGEST_NAME = 220
 # A line for every row; batch by batch where there are too many to hold.
 Scores: TypeAlias = "pa.Table | pa.RecordBatchReader"
 
@@ -209,6 +209,24 @@ def write_files(
             register(folder, name, entry)
             os.replace(_part(last), last)
     return [data.name, *([table.name] if scores is not None else []), FILE, last.name]
+
+
+def write_scores(folder: Path, stem: str, scores: pa.Table) -> Path:
+    """Write a scores file alone, for a choice that kept no row; return its path.
+
+    Args:
+        folder: Where to write.
+        stem: Its name, up to `.scores.parquet`.
+        scores: A line for every row.
+
+    Raises:
+        OutputError: The disk is full or the folder cannot be written.
+    """
+    path = folder / _files(stem)[1]
+    with told(folder):
+        _write_scores(_part(path), scores)
+        os.replace(_part(path), path)
+    return path
 
 
 def _write_scores(path: Path, scores: Scores) -> None:

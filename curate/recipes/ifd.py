@@ -23,6 +23,7 @@ from curate.recipes.initial_model import Place
 from curate.recipes.scoring import about_language, called, language_model, refuse_pairs_and_texts
 from curate.scorers import ifd as scorer
 from curate.scorers.contract import Scores
+from curate.scorers.likelihood import longest_scored
 from curate.selection import Selection
 from curate.selectors import threshold, top_k
 from curate.selectors.budget import DEFAULT, budget, parse_keep
@@ -41,7 +42,8 @@ class Params:
         keep: `10%` of all rows, or a number of rows; None is 10 %, but at least one row.
         form: `loss` (Cherry_LLM) or `ppl` (Superfiltering).
         template: `auto`, `chat`, `alpaca` or `none`.
-        max_length: Tokens of prompt and response together.
+        max_length: Tokens of prompt and response together; None is 1,024, or what the model takes
+            if that is less.
         dtype: `auto`, `float32` or `bfloat16`.
         keep_above_one: Let rows be chosen whose instruction did not help.
         seed: IFD draws nothing; kept so that every manifest has one.
@@ -56,7 +58,7 @@ class Params:
     keep: str | int | None = None
     form: str = "loss"
     template: str = "auto"
-    max_length: int = 1024
+    max_length: int | None = None
     dtype: str = "auto"
     keep_above_one: bool = False
     seed: int = 0
@@ -82,7 +84,12 @@ class Params:
         """Return what the brief experience is asked for."""
         clusters, per_cluster = parse_experience(self.experience)
         return ExperienceParams(
-            *(self.model, self.dtype, self.max_length, clusters, per_cluster, self.seed),
+            model=self.model,
+            dtype=self.dtype,
+            max_length=self.max_length or scorer.DEFAULT_LENGTH,
+            clusters=clusters,
+            per_cluster=per_cluster,
+            seed=self.seed,
             settings=tuple(self.train_set),
             trust_remote_code=self.trust_remote_code,
         )
@@ -124,7 +131,7 @@ def ifd(rows: Rows, params: Params, place: Place | None = None) -> Selection:
     seconds = time.monotonic() - started
     # The directory of a model is this machine's business; its fingerprint says what it is.
     name = called(params.model) if gained else found.files.name
-    used = replace(params, model=name, keep=params.keep or DEFAULT)
+    used = replace(params, model=name, keep=params.keep or DEFAULT, max_length=found.max_length)
     details = gained.details if gained else {}
     return Selection(NAME, used, rows, scores, choice, column, model, notes, seconds, details)
 
@@ -142,12 +149,14 @@ class Found:
         model: Name, fingerprint and dtype.
         files: Of the model.
         notes: What a user should be told, a sentence each.
+        max_length: Tokens of a row that were read.
     """
 
     scores: Scores
     model: dict[str, str]
     files: ModelFiles
     notes: tuple[str, ...]
+    max_length: int
 
 
 def scored_by(rows: Rows, params: Params) -> Found:
@@ -167,7 +176,11 @@ def scored_by(rows: Rows, params: Params) -> Found:
     scoring = scorer.IFDParams(params.template, params.max_length)
     scores = scorer.score(rows, scoring, model, engine, cache_dir() / "scratch")
     made = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
-    return Found(scores, made, files, (*about_language(rows, files, "IFD"), *scores.notes))
+    longest = longest_scored(
+        params.max_length, scorer.DEFAULT_LENGTH, model.name, model.max_positions
+    )
+    notes = (*about_language(rows, files, "IFD"), *scores.notes)
+    return Found(scores, made, files, notes, longest)
 
 
 def choose(

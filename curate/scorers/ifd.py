@@ -21,13 +21,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.data.rows import Rows
-from curate.errors import UsageError
 from curate.models.protocols import LikelihoodModel
 from curate.scorers.contract import LANGUAGE_MODEL, Engine, Scores
-from curate.scorers.likelihood import Likelihoods, likelihoods
+from curate.scorers.likelihood import Likelihoods, likelihoods, longest_scored
 from curate.scorers.templates import TEMPLATES, choose_template
 
 NAME, NEEDS, MAIN = "ifd", LANGUAGE_MODEL, "ifd_loss"
+DEFAULT_LENGTH = 1024
 ABOUT = "how little the instruction helps a language model to expect the response"
 
 
@@ -37,11 +37,12 @@ class IFDParams:
 
     Attributes:
         template: `chat`, `alpaca`, `none`, or `auto` (chat where the model has a template).
-        max_length: Tokens of prompt and response together that are scored.
+        max_length: Tokens of prompt and response together that are scored; None is 1,024, or what
+            the model takes if that is less.
     """
 
     template: str = "auto"
-    max_length: int = 1024
+    max_length: int | None = None
 
 
 PARAMS = IFDParams
@@ -92,18 +93,17 @@ def score(
         UsageError: The template is unknown, or max_length is out of the model's range.
         ModelError: The model's chat template takes none of the rows.
     """
-    if not 2 <= params.max_length <= model.max_positions:
-        raise UsageError(
-            f"--max-length {params.max_length}: {model.name} takes 2 to {model.max_positions:,} "
-            "tokens"
-        )
+    longest = longest_scored(params.max_length, DEFAULT_LENGTH, model.name, model.max_positions)
     name = choose_template(params.template, model.encoder)
-    found = likelihoods(rows, TEMPLATES[name], params.max_length, model, engine, scratch)
+    found = likelihoods(rows, TEMPLATES[name], longest, model, engine, scratch)
     prompted, alone = found.mean(found.turn_prompted), found.mean(found.turn_alone)
     wrong = (found.turns > 0) & ~(np.isfinite(prompted) & np.isfinite(alone) & (alone > 0))
     found.status[wrong] = "non_finite"
     prompted[wrong] = alone[wrong] = np.nan
-    return Scores(found.status, _columns(found, prompted, alone), _notes(found, params.max_length))
+    notes = _notes(found, longest)
+    if params.max_length is None and longest < DEFAULT_LENGTH:
+        notes = (f"{model.name} takes {longest:,} tokens, so that is --max-length here", *notes)
+    return Scores(found.status, _columns(found, prompted, alone), notes)
 
 
 def _columns(

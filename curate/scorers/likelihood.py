@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.data.rows import Row, Rows
-from curate.errors import ModelError, OutputError
+from curate.errors import ModelError, OutputError, UsageError
 from curate.models.protocols import LikelihoodModel, TextEncoder, TokenSequence
 from curate.scorers.contract import OK, Engine, Work
 from curate.scorers.sequences import SequenceStore
@@ -71,6 +71,25 @@ class Likelihoods:
             tokens = np.add.reduceat(self.turn_tokens, starts)
             means[having] = np.add.reduceat(sums, starts) / tokens
         return means
+
+
+def longest_scored(asked: int | None, default: int, name: str, limit: int) -> int:
+    """Return how many tokens of a row are read: as asked, else the default or the model's limit.
+
+    Args:
+        asked: What the user gave.
+        default: In tokens.
+        name: Of the model that has to take them.
+        limit: Of the model.
+
+    Raises:
+        UsageError: What was asked for is out of the model's range.
+    """
+    if asked is None:
+        return min(default, limit)
+    if not 2 <= asked <= limit:
+        raise UsageError(f"--max-length {asked}: {name} takes 2 to {limit:,} tokens")
+    return asked
 
 
 def likelihoods(

@@ -23,9 +23,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.data.rows import Row, Rows
-from curate.errors import ModelError, UsageError
+from curate.errors import ModelError
 from curate.models.protocols import TextEncoder, TokenSequence
 from curate.scorers.contract import OK, Engine, Scores, Work
+from curate.scorers.likelihood import longest_scored
 
 DIGITS = ("1", "2", "3", "4", "5", "6")
 LONGEST = 2048  # tokens of a turn, as DEITA's scorers were trained
@@ -108,7 +109,7 @@ def judge(
         UsageError: max_length is out of the model's range.
         ModelError: The model's tokenizer does not write each digit as one token.
     """
-    longest = _longest(params, model)
+    longest = longest_scored(params.max_length, LONGEST, model.name, model.max_positions)
     turns = _Turns(rows, ask, longest, model.encoder)
     work = turns.work(model, _digits(model))
     nll = engine.run(work, len(np.unique(turns.owner))).reshape(-1, len(DIGITS))
@@ -202,17 +203,6 @@ class _Turns:
     def _sequence(self, item: int) -> TokenSequence:
         asked, said = exchanges(self.rows[int(self.owner[item])])[int(self.turn[item])]
         return TokenSequence(tuple(self._ids([self.ask(asked, said)])[0]), ())
-
-
-def _longest(params: TokenParams, model: Judge) -> int:
-    if params.max_length is None:
-        return min(LONGEST, model.max_positions)
-    if not 2 <= params.max_length <= model.max_positions:
-        raise UsageError(
-            f"--max-length {params.max_length}: {model.name} takes 2 to {model.max_positions:,} "
-            "tokens"
-        )
-    return params.max_length
 
 
 def _digits(model: Judge) -> list[int]:

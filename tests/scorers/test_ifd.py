@@ -228,6 +228,17 @@ def test_a_length_out_of_range_is_refused_with_the_range(scored: Any, length: in
         scored([row("q", "abc")], max_length=length)
 
 
+def test_the_default_length_falls_to_the_models(scored: Any) -> None:
+    model = FakeModel()
+    model.max_positions = 20
+    rows = [row("q" * 5, "r" * 5), row("q" * 30, "r" * 5)]
+    scores, _ = scored(rows, model=model, max_length=None)
+    assert scores.status.tolist() == ["ok", "truncated"]
+    assert scores.notes[0] == "fake takes 20 tokens, so that is --max-length here"
+    with pytest.raises(UsageError, match="--max-length 1024: fake takes 2 to 20 tokens"):
+        scored(rows, model=model, max_length=1024)
+
+
 def test_an_unknown_template_is_refused_with_a_hint(scored: Any) -> None:
     with pytest.raises(UsageError, match="alpaca.*Did you mean 'alpaca'"):
         scored([row("q", "abc")], "alpacca")
