@@ -12,6 +12,7 @@ from typing import Any
 
 from curate.data.manifest import read_manifest
 from curate.errors import OutputError
+from curate.system.model_folder import CHAT_TEMPLATE
 
 MANIFEST = "deploy.manifest.json"
 _GB = 1e9
@@ -104,32 +105,18 @@ def last_error(log: Path) -> str:
     return (told or lines or ["it said nothing"])[-1][:_LONGEST]
 
 
-def chat_template(folder: Path) -> str | None:
-    """Return a tokenizer's chat template, None without one.
-
-    Args:
-        folder: The tokenizer's.
-    """
-    path = folder / "chat_template.jinja"
-    if path.is_file():
-        return path.read_text(encoding="utf-8")
-    told = read_manifest(folder / "tokenizer_config.json") or {}
-    found = told.get("chat_template")
-    return found if isinstance(found, str) else None
-
-
-def set_chat_template(folder: Path, template: str | None) -> None:
+def set_chat_template(folder: Path, template: str) -> None:
     """Give a tokenizer a chat template, or take it away.
 
     Args:
         folder: The tokenizer's.
-        template: In Jinja; None to take it away.
+        template: In Jinja; '' to take it away.
     """
-    settings, path = folder / "tokenizer_config.json", folder / "chat_template.jinja"
+    settings, path = folder / "tokenizer_config.json", folder / CHAT_TEMPLATE
     told = json.loads(settings.read_text(encoding="utf-8"))
     if told.pop("chat_template", None) is not None:
         settings.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    if template is None:
+    if not template:
         path.unlink(missing_ok=True)
     else:
         path.write_text(template, encoding="utf-8")

@@ -26,11 +26,12 @@ BELOW_RECIPES = {
     "curate.console",
     "curate.errors",
 }
-LIGHT = {"curate.backend", "curate.console", "curate.errors", "curate.data"}
+LIGHT = {"curate.backend", "curate.console", "curate.errors", "curate.data", "curate.system"}
 # A part of the project, and what of the project it may import besides itself.
 MAY_IMPORT: dict[str, set[str]] = {
     "curate/errors.py": set(),
     "curate/html.py": set(),
+    "curate/system": {"curate.errors"},
     "curate/backend": {"curate.data.cache", "curate.errors"},
     "curate/console.py": {"curate.errors"},
     "curate/data": {"curate.errors", "curate.html"},
@@ -42,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "curate.data.escapes",
         "curate.data.prompts",
         "curate.errors",
+        "curate.system",
     },
     "curate/engine": ENGINE,
     "curate/mixture": {

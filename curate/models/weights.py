@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from curate.errors import ModelError
+from curate.system.hardware import free_memory
 
 _BYTES = {"float32": 4, "bfloat16": 2}
 _LONGEST_HEADER = 100 << 20  # what the safetensors format allows
@@ -121,17 +122,7 @@ def _free_memory(device: str) -> int | None:
         import torch
 
         return int(torch.cuda.mem_get_info()[0])
-    found = []
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():
-        for line in meminfo.read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                found.append(int(line.split()[1]) * 1024)
-    limit, stat = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.stat")
-    if limit.is_file() and stat.is_file() and (most := limit.read_text().strip()) != "max":
-        used = dict(line.split() for line in stat.read_text().splitlines())
-        found.append(int(most) - int(used.get("anon", 0)))  # cached files give way
-    return min(found) if found else None
+    return free_memory()
 
 
 def reason(error: BaseException, folder: Path) -> str:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from curate.backend import llamafactory, process
 from curate.data.manifest import to_json, versions
 from curate.errors import ModelError, UsageError
+from curate.system.model_folder import chat_template
 from deploy.output import (
     MANIFEST,
-    chat_template,
     check_output,
     last_error,
     set_chat_template,
@@ -131,11 +131,7 @@ def _repair(base: Path, adapter: Adapter, part: Path) -> list[str]:
 
     changed = for_older_readers(part)
     # What it was trained with lies beside the adapter; the base's may say something else.
-    kept = chat_template(adapter.folder)
-    if kept is None and adapter.template is None:
-        kept = chat_template(base)
-    elif kept is None:
-        kept = chat_template(part)
+    kept = chat_template(adapter.folder) or chat_template(part if adapter.template else base)
     if adapter.template is None:  # written from a template that nobody has chosen
         (part / "Modelfile").unlink(missing_ok=True)
     _readable(part)

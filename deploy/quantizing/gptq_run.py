@@ -12,7 +12,8 @@ from typing import Any
 
 from curate.backend import process
 from curate.errors import ModelError
-from deploy.output import chat_template, last_error, set_chat_template
+from curate.system.model_folder import chat_template
+from deploy.output import last_error, set_chat_template
 from deploy.quantizing.calibration import Drawn
 
 _JOB = Path(__file__).parent / "gptq_job.py"

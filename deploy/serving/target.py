@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError, UsageError
+from curate.system.model_folder import chat_template
 from deploy.engines.contract import Adapter, Served
 from deploy.engines.device import dtype_for, has_gpu
 
 RUN = "run.json"
 SAVES = Path("saves")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-_TEMPLATE_FILE = "chat_template.jinja"
 # What curate and train take where a tokenizer has no chat template of its own.
 _PLAIN = "alpaca"
 _PLAIN_FILE = Path(__file__).parent.parent / "engines" / "alpaca.jinja"
@@ -166,21 +166,6 @@ def _typed(run: dict[str, Any]) -> str:
 def _template(run: dict[str, Any]) -> str | None:
     told = run.get("template")
     return str(told) if told else None
-
-
-def chat_template(folder: Path) -> str:
-    """Return the chat template that a tokenizer's folder holds, '' if none.
-
-    Args:
-        folder: Of a model, or of an adapter that was saved with its tokenizer.
-    """
-    if (folder / _TEMPLATE_FILE).is_file():
-        return (folder / _TEMPLATE_FILE).read_text(encoding="utf-8")
-    config = folder / "tokenizer_config.json"
-    told = _json(config).get("chat_template") if config.is_file() else None
-    if isinstance(told, list):  # several, by name
-        told = next((each.get("template") for each in told if each.get("name") == "default"), "")
-    return str(told or "")
 
 
 def _context(config: dict[str, Any], asked: int | None, gpu: bool) -> int | None:

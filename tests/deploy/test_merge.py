@@ -13,10 +13,11 @@ from safetensors.torch import load_file
 from curate.backend import llamafactory
 from curate.backend.older_readers import for_older_readers
 from curate.models.resolve import resolve
+from curate.system.model_folder import chat_template
 from deploy.cli import app
 from deploy.merging import merge as merging
 from deploy.merging.agreement import BUILT_IN, compare, conversations
-from deploy.output import chat_template, default_output
+from deploy.output import default_output
 from tests.calling import Caller
 from tests.deploy.merging import FORGETS, adapter, exporting, tiny, write_run
 
@@ -246,3 +247,20 @@ def test_the_manifest_says_what_and_not_when(small):
     assert told["adapter"]["sha256"]
     assert told["dataset"]["name"] == "rows"
     assert "seconds" not in json.dumps(told)
+
+
+def test_several_chat_templates_in_the_base_s_config_are_not_taken_away(small, tmp_path):
+    from deploy.runs import read_adapter
+
+    base = Path(shutil.copytree(small / "base", tmp_path / "base"))
+    run = Path(shutil.copytree(small / "run", tmp_path / "run"))
+    for name in ("run.json", "chat_template.jinja"):
+        (run / name).unlink(missing_ok=True)
+    (base / "chat_template.jinja").unlink(missing_ok=True)
+    templates = {"run": None, "base": [{"name": "default", "template": "DEF"}]}
+    for folder, told in templates.items():
+        path = tmp_path / folder / "tokenizer_config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "chat_template": told}))
+    part = Path(shutil.copytree(base, tmp_path / "part"))
+    merging._repair(base, read_adapter(run), part)
+    assert chat_template(part) == "DEF"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from curate.system.hardware import free_memory
+
 _QUERY = ("--query-gpu=index,memory.total,compute_cap", "--format=csv,noheader,nounits")
 # Below it bfloat16 is not in the silicon (Ampere is 8.0).
 _BF16_SINCE = 8.0
@@ -48,7 +50,7 @@ def detect() -> Hardware:
     """
     gpus = [] if _torch_is_for_cpus() else _gpus()
     if not gpus:
-        return Hardware("cpu", 1, free_memory(), _cpu_has_bf16())
+        return Hardware("cpu", 1, free_memory() or 0, _cpu_has_bf16())
     memory = min(each[0] for each in gpus)
     return Hardware("cuda", len(gpus), memory, min(each[1] for each in gpus) >= _BF16_SINCE)
 
@@ -61,28 +63,7 @@ def as_cpu(hardware: Hardware) -> Hardware:
     """
     if hardware.kind == "cpu":
         return hardware
-    return Hardware("cpu", 1, free_memory(), _cpu_has_bf16())
-
-
-def free_memory() -> int:
-    """Return the bytes of main memory that programs can still get; 0 where that is not known.
-
-    A container's own limit counts where it is lower.
-    """
-    found = []
-    with suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        line = next(each for each in lines if each.startswith("MemAvailable:"))
-        found.append(int(line.split()[1]) * 1024)
-    with suppress(OSError, ValueError):
-        group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text(encoding="ascii"))
-        used = int((group / "memory.current").read_text(encoding="ascii"))
-        found.append(limit - used)
-    if not found:
-        with suppress(OSError, ValueError, AttributeError):
-            found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    return max(0, min(found, default=0))
+    return Hardware("cpu", 1, free_memory() or 0, _cpu_has_bf16())
 
 
 def _torch_is_for_cpus() -> bool:

@@ -6,11 +6,11 @@ or prompt and response run into each other, and the training learns that.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from curate.errors import ModelError, UsageError, did_you_mean
+from curate.system.model_folder import chat_template
 from train.planning.models import read_json
 from train.planning.recorded import template_of, templates
 
@@ -104,23 +104,6 @@ def _by_tokenizer(model: str, folder: Path | None) -> Choice:
         if all(word in chat for word in words):
             return Choice(name, "by the tokenizer's chat template")
     return Choice(None, "the tokenizer's own chat template, as LLaMA-Factory takes it apart")
-
-
-def chat_template(folder: Path) -> str:
-    """Return a tokenizer's chat template, '' if it has none.
-
-    Args:
-        folder: Of the model.
-    """
-    with suppress(OSError):
-        return (folder / "chat_template.jinja").read_text(encoding="utf-8")
-    if not (folder / "tokenizer_config.json").is_file():
-        return ""
-    told = read_json(folder / "tokenizer_config.json").get("chat_template")
-    if isinstance(told, list):
-        named = {each.get("name"): each.get("template") for each in told if isinstance(each, dict)}
-        told = named.get("default")
-    return told if isinstance(told, str) else ""
 
 
 def _check_words(model: str, folder: Path, choice: Choice) -> None:

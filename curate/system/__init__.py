@@ -1,0 +1,1 @@
+"""What curate, train and deploy stand on: this machine, and what lies in a model's folder."""
