@@ -35,8 +35,7 @@ from curate.scorers.instruction import Instructions, read_instructions
 from curate.selection import Selection, emit
 from curate.selectors import middle_band
 from curate.selectors.choice import scored
-from curate.selectors.clusters import Params as ClusterParams
-from curate.selectors.clusters import clusters
+from curate.selectors.clusters import ClusterParams, clusters
 
 NAME = "experience"
 ENDING = f"_{NAME}"
@@ -44,7 +43,6 @@ CLUSTERS = 100
 PER_CLUSTER = 10
 # Of a cluster of 50 rows, 25 lie in the middle band: enough to draw 10 that differ.
 _ROWS_A_CLUSTER = 50
-_ITERATIONS = 25
 # What a manifest has besides what was chosen; it differs from run to run, or from release to
 # release, and the rows are the same.
 _PASSING = ("wall_seconds", "versions", "output", "columns_as_text")
@@ -224,7 +222,7 @@ def _drawn(
         raise DataError(f"no row can be trained on: {counts}. Give rows with prompt and response")
     wanted = default_clusters(usable) if params.clusters is None else params.clusters
     vectors = np.where(choice.kept[:, None], found.states, np.nan).astype(np.float32)
-    grouped = clusters(vectors, rows.ids, ClusterParams(wanted, 1.0, _ITERATIONS, params.seed))
+    grouped = clusters(vectors, rows.ids, ClusterParams(k=wanted, variance=1.0, seed=params.seed))
     with np.errstate(over="ignore"):
         perplexity = np.exp(found.nll)
     band = middle_band.Params(params.per_cluster)

@@ -106,7 +106,9 @@ def car(rows: Rows, params: Params) -> Selection:
     usable = vectors.vectors
     if (status != vectors.status).any():  # rows with a vector and without a score
         usable = np.where((status == OK)[:, None], usable, np.float32(np.nan))
-    groups = clusters.clusters(usable, rows.ids, clusters.Params(params.k, seed=params.seed))
+    groups = clusters.clusters(
+        usable, rows.ids, clusters.ClusterParams(k=params.k, seed=params.seed)
+    )
     choice = scored(status)
     how = cluster_rank.Params(top, params.per_cluster)
     kept = cluster_rank.select(choice, values, groups.labels, rows.ids, how)

@@ -5,9 +5,10 @@ from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
 from curate.errors import UsageError
-from curate.selectors.clusters import Params, clusters, default_k, inertia, pca
-from curate.selectors.kmeans import kmeans, lloyd, own_cores
+from curate.selectors.clusters import ClusterParams, clusters, default_k, kmeans, pca
 from tests.selectors.clouds import ids_of
+
+TRIES = range(6)
 
 
 def blobs(sizes, wide=6, seed=0, spread=0.05):
@@ -19,6 +20,12 @@ def blobs(sizes, wide=6, seed=0, spread=0.05):
     return points.astype(np.float32), np.repeat(np.arange(len(sizes)), sizes)
 
 
+def inertia(points, labels):
+    """The sum of squared distances to the means of clusters."""
+    parts = (points[labels == each].astype(float) for each in np.unique(labels))
+    return sum(((part - part.mean(axis=0)) ** 2).sum() for part in parts)
+
+
 def test_default_k():
     assert [default_k(n) for n in (0, 1, 2, 7, 8, 52002)] == [1, 1, 1, 1, 2, 161]
 
@@ -26,77 +33,51 @@ def test_default_k():
 @pytest.mark.parametrize("seed", range(4))
 def test_separate_blobs_are_found_and_numbered_by_size(seed):
     points, truth = blobs([20, 50, 30, 5])
-    found = clusters(points, ids_of(105), Params(k=4, seed=seed))
+    found = clusters(points, ids_of(105), ClusterParams(k=4, seed=seed))
     assert found.sizes.tolist() == [50, 30, 20, 5]
     assert found.note == ""
     for number, each in enumerate((1, 2, 0, 3)):
         assert (found.labels[truth == each] == number).all()
-    within = sum(
-        ((points[truth == t] - points[truth == t].mean(axis=0)) ** 2).sum() for t in range(4)
-    )
-    whole = clusters(points, ids_of(105), Params(k=4, variance=1))
-    assert whole.inertia == pytest.approx(within, rel=1e-3)
-    assert found.inertia < within  # in fewer dimensions
+    whole = clusters(points, ids_of(105), ClusterParams(k=4, variance=1))
+    assert whole.labels.tolist() == found.labels.tolist()
+    assert (whole.dimensions, found.dimensions < 6) == (6, True)
 
 
 def test_equal_sizes_are_numbered_by_the_smallest_id():
     points = np.array([[0], [9], [9.1], [0.1]], dtype=np.float32)
     ids = np.array(list("dcba"), dtype=object)
-    assert clusters(points, ids, Params(k=2)).labels.tolist() == [0, 1, 1, 0]
+    assert clusters(points, ids, ClusterParams(k=2)).labels.tolist() == [0, 1, 1, 0]
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_neither_order_nor_threads_nor_time_change_them(seed):
     points, _ = blobs([100] * 30, wide=40, seed=seed, spread=3)
     ids = ids_of(len(points))
-    first = clusters(points, ids, Params(seed=seed))
+    first = clusters(points, ids, ClusterParams(seed=seed))
     order = np.random.default_rng(1).permutation(len(points))
-    turned = clusters(points[order], ids[order], Params(seed=seed))
+    turned = clusters(points[order], ids[order], ClusterParams(seed=seed))
     assert (turned.labels == first.labels[order]).all()
     for threads in (1, 3):
-        with threadpool_limits(threads, "blas"):
-            other = clusters(points, ids, Params(seed=seed))
+        with threadpool_limits(threads):
+            other = clusters(points, ids, ClusterParams(seed=seed))
         assert (other.labels == first.labels).all()
-        assert other.inertia == first.inertia
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_blocks_side_by_side_are_blocks_one_after_the_other(threads):
-    # More than one block of points, and an odd one at the end.
+def test_every_point_is_with_its_nearest_centre_on_any_number_of_threads(threads):
     points = np.random.default_rng(3).standard_normal((9001, 33), dtype=np.float32)
-    with threadpool_limits(1, "blas"):
+    with threadpool_limits(1):
         alone = kmeans(points, 20, seed=1)
-    with threadpool_limits(threads, "blas"):
+    with threadpool_limits(threads):
         assert (kmeans(points, 20, seed=1) == alone).all()
-    # Every point is with the centre that is nearest to it.
     centres = np.array([points[alone == each].mean(axis=0) for each in range(20)])
     away = ((points[:, None] - centres) ** 2).sum(axis=2)
     assert (away.argmin(axis=1) == alone).mean() > 0.95
 
 
-def test_a_step_of_lloyd_against_a_naive_one():
-    generator = np.random.default_rng(0)
-    points = generator.standard_normal((3000, 5), dtype=np.float32)
-    centres = points[:7].copy()
-    with own_cores() as cores:
-        found = lloyd(points, centres, 25, cores)
-    naive = centres.astype(np.float64)
-    before = np.inf
-    for _ in range(25):
-        away = ((points[:, None] - naive) ** 2).sum(axis=2)
-        naive = np.array([points[away.argmin(axis=1) == each].mean(axis=0) for each in range(7)])
-        error = away.min(axis=1).sum()
-        if before - error < 2e-4 * error:
-            break
-        before = error
-    np.testing.assert_allclose(found, naive, atol=1e-3)
-
-
-def test_a_centre_without_points_stays_where_it_is():
-    points = np.array([[0.0], [1.0], [10.0]], dtype=np.float32)
-    with own_cores() as cores:
-        found = lloyd(points, np.array([[0.5], [99.0], [9.0]], dtype=np.float32), 3, cores)
-    assert found.ravel().tolist() == [0.5, 99.0, 10.0]
+def test_another_seed_draws_other_centres():
+    points = np.random.default_rng(3).standard_normal((500, 8), dtype=np.float32)
+    assert (kmeans(points, 20, seed=1) != kmeans(points, 20, seed=2**40)).any()
 
 
 def test_pca_keeps_what_sklearn_keeps():
@@ -117,19 +98,14 @@ def test_pca_by_hand():
 @pytest.mark.parametrize("seed", range(3))
 def test_kmeans_is_as_good_as_sklearns(seed):
     points, _ = blobs([40, 80, 10, 150] * 12, wide=16, seed=seed, spread=2.5)
-    theirs = KMeans(48, n_init=1, random_state=seed).fit(points).inertia_
-    assert inertia(points, kmeans(points, 48, seed)) < 1.01 * theirs
-
-
-def test_inertia_is_sklearns():
-    points, _ = blobs([30, 30])
-    fitted = KMeans(2, n_init=1, random_state=0).fit(points)
-    assert inertia(points, fitted.labels_) == pytest.approx(fitted.inertia_, rel=1e-4)
+    theirs = [inertia(points, KMeans(48, random_state=each).fit(points).labels_) for each in TRIES]
+    ours = [inertia(points, kmeans(points, 48, seed=each)) for each in TRIES]
+    assert np.mean(ours) < 1.02 * np.mean(theirs)
 
 
 def test_fewer_rows_than_clusters():
     points = np.eye(3, dtype=np.float32)
-    found = clusters(points, ids_of(3), Params(k=9))
+    found = clusters(points, ids_of(3), ClusterParams(k=9))
     assert sorted(found.labels.tolist()) == [0, 1, 2]
     assert found.note == (
         "9 clusters were asked for and there are 3 rows; the number of clusters made is 3"
@@ -142,12 +118,11 @@ def test_all_the_same():
     assert found.note == (
         "3 clusters were sought; many embeddings are equal, and the number of clusters made is 1"
     )
-    assert found.inertia == pytest.approx(0)
 
 
 def test_repeats_make_no_cluster_of_their_own():
     points = np.repeat(np.eye(2, dtype=np.float32), 10, axis=0)
-    found = clusters(points, ids_of(20), Params(k=5))
+    found = clusters(points, ids_of(20), ClusterParams(k=5))
     assert found.sizes.tolist() == [10, 10]
 
 
@@ -161,14 +136,16 @@ def test_one_row_and_none():
 def test_a_row_without_vector_is_in_no_cluster():
     points, _ = blobs([10, 10])
     points[3] = np.nan
-    assert np.flatnonzero(clusters(points, ids_of(20), Params(k=2)).labels < 0).tolist() == [3]
+    assert np.flatnonzero(clusters(points, ids_of(20), ClusterParams(k=2)).labels < 0).tolist() == [
+        3
+    ]
 
 
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        (Params(k=0), "--clusters 0: allowed are auto, and whole numbers from 1"),
-        (Params(variance=1.5), "PCA variance 1.5: allowed is a share above 0 and up to 1"),
+        (ClusterParams(k=0), "--clusters 0: allowed are auto, and whole numbers from 1"),
+        (ClusterParams(variance=1.5), "PCA variance 1.5: allowed is a share above 0 and up to 1"),
     ],
 )
 def test_refused(params, said):
