@@ -16,28 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from curate.data.read import read
-    from curate.data.rows import Row, Rows
-    from curate.mixture.mixed import Mixed
-    from curate.recipes.control import control
-    from curate.recipes.doctor import doctor
-    from curate.selection import Selection, emit
-
-__all__ = [
-    "Row",
-    "Rows",
-    "Selection",
-    "car",
-    "control",
-    "dedup",
-    "doctor",
-    "emit",
-    "ifd",
-    "mods",
-    "read",
-    "score",
-    "select",
-]
+    from curate.data.read import read as read
+    from curate.data.rows import Row as Row
+    from curate.data.rows import Rows as Rows
+    from curate.mixture.mixed import Mixed as Mixed
+    from curate.recipes.control import control as control
+    from curate.recipes.doctor import doctor as doctor
+    from curate.selection import Selection as Selection
+    from curate.selection import emit as emit
 
 _HOME = {
     "read": "curate.data.read",
@@ -292,4 +278,15 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__
+
+
+# What is loaded when it is asked for, and the functions above.
+__all__ = sorted(
+    {*_HOME}
+    | {
+        name
+        for name, value in globals().items()
+        if getattr(value, "__module__", None) == __name__ and not name.startswith("_")
+    }
+)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 
@@ -218,6 +219,10 @@ def test_the_public_names_are_there():
     import curate
 
     assert dir(curate) == sorted(curate.__all__)
+    functions = {name for name, value in vars(curate).items() if isinstance(value, FunctionType)}
+    assert {name for name in functions if name[0] != "_"} < set(curate.__all__)
+    assert {"mix", "Mixed", "read", "emit", "Selection"} < set(curate.__all__)
+    assert not {"Any", "annotations", "TYPE_CHECKING"} & set(curate.__all__)
     for name in curate.__all__:
         assert callable(getattr(curate, name))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -14,8 +14,8 @@ from curate.commands.options import AsJson, Name, Output, Overwrite
 from curate.commands.spread import spreading
 
 if TYPE_CHECKING:
+    from curate.mixture.draw import Pool
     from curate.mixture.mixed import Mixed
-    from curate.mixture.pile import Pile
     from curate.mixture.spec import Mixture
 
 Command = spreading("--domain", "--general", apart=(".yaml", ".yml"))
@@ -102,9 +102,8 @@ def _wanted(
     file: str | None, domain: list[Path] | None, general: list[Path] | None, given: dict[str, Any]
 ) -> Mixture:
     """Return the mixture of a file, or of files, with what was given besides."""
-    from curate.mixture.file import DEFAULT, find_mixture, read_mixture
     from curate.mixture.ratio import parse_ratios
-    from curate.mixture.spec import MixSource
+    from curate.mixture.spec import DEFAULT, MixSource, find_mixture, read_mixture
     from curate.recipes.mix import mixture_of
 
     if file is not None or not (domain or general):
@@ -118,12 +117,11 @@ def _wanted(
     return mixture_of(domain or (), general or (), **given)
 
 
-def _tell(pile: Pile) -> None:
+def _tell(pool: Pool) -> None:
     """Say how the files were read and what never enters."""
     from curate.data.describe import how_read, notes_on
-    from curate.mixture.show import left_out
 
-    for part in pile.parts:
+    for part in pool.parts:
         source = part.source
         console.say(f"read {source.name} as {how_read(source)}: {source.rows:,} rows")
         for note in notes_on(replace(source, unfilled={})):
@@ -134,18 +132,17 @@ def _tell(pile: Pile) -> None:
                 f"note: {source.name} has placeholders; to fill them in, write a mixture file "
                 f"with fill: {{{keys}}} for it, or fill=… in Python"
             )
-    for note in left_out(pile):
+    for note in pool.left_out_lines():
         console.say(f"note: {note}")
 
 
 def _emit(mixed: Mixed, output: Path, name: str, overwrite: bool, as_json: bool) -> dict[str, Any]:
     """Write a mixture, show what it is made of, and return it as JSON has it."""
-    from curate.mixture.show import table_of
     from curate.selection import emit
 
     files = emit(mixed, output, name, overwrite)
     on = console.stderr() if as_json else console.stdout()
-    console.show_table(*table_of(mixed), on)
+    console.show_table(*mixed.table(), on)
     on.print(f"asked {mixed.ratio}, got {mixed.realised()}", markup=False, soft_wrap=True)
     console.say(f"'{name}' is registered for LLaMA-Factory in {output}: {files[0].name}")
     console.say(f"which rows, and why not: {files[1]}; counts and parameters: {files[-1]}")

@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+from curate.errors import OutputError
 
 _DECIDING = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py", "*.tiktoken")
 
@@ -45,3 +49,37 @@ def fingerprint(folder: Path) -> str:
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text(digest.hexdigest(), encoding="ascii")
     return digest.hexdigest()
+
+
+def kept_bytes(folder: str, what: str, key: object, make: Callable[[], bytes]) -> bytes:
+    """Return what was made earlier for the same key; make it now if it is not there, or damaged.
+
+    Args:
+        folder: Of the cache folder.
+        what: It is, for people.
+        key: All that decides the answer, as JSON.
+        make: Called if there is no answer yet.
+
+    Raises:
+        OutputError: The cache folder cannot be written.
+    """
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+    path = cache_dir() / folder / name
+    with suppress(OSError):
+        known = path.read_bytes()
+        if known[:32] == hashlib.sha256(known[32:]).digest():
+            return known[32:]
+    made = make()
+    unfinished = path.with_name(f".{name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_bytes(hashlib.sha256(made).digest() + made)
+        os.replace(unfinished, path)
+    except OSError as error:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise OutputError(
+            f"{what} cannot be written to {path.parent}: {error.strerror or error}; make room, or "
+            "set CURATRAIN_CACHE to another folder"
+        ) from error
+    return made

@@ -1,12 +1,19 @@
-"""Lines in a drawn order, through a file without a name: memory does not grow with them."""
+"""Lines in a drawn order, through a file without a name: memory does not grow with them.
+
+Taking them in that order from a memory map would hold a whole column, and read a file that is
+larger than memory again and again.
+"""
 
 from __future__ import annotations
 
+import io
+import json
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,14 +21,7 @@ from numpy.typing import NDArray
 
 # Bytes of lines that are brought into order at a time.
 BUCKET = 32 << 20
-
-
-class _Piece(NamedTuple):
-    """Lines of one bucket as they were added: where they lie, how many, bytes of their text."""
-
-    at: int
-    lines: int
-    size: int
+_SCHEMA = pa.schema([("key", pa.uint64()), ("line", pa.large_binary())])
 
 
 class Shuffle:
@@ -39,8 +39,9 @@ class Shuffle:
     def __init__(self, folder: Path, expected: int, bucket: int = BUCKET) -> None:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - __exit__ closes it
         self._bits = max(0, (expected // bucket).bit_length())
-        self._pieces: list[list[_Piece]] = [[] for _ in range(1 << self._bits)]
-        self._at = 0
+        # Where the pieces of each bucket lie, and their bytes.
+        self._pieces: list[list[tuple[int, int]]] = [[] for _ in range(1 << self._bits)]
+        self._lines = 0
 
     def __enter__(self) -> Shuffle:
         """Use as a context: the file is given back at the end."""
@@ -55,67 +56,48 @@ class Shuffle:
         """Close the file."""
         self._file.close()
 
-    def __len__(self) -> int:
-        """Return how many lines there are."""
-        return sum(piece.lines for pieces in self._pieces for piece in pieces)
-
     def add(self, keys: NDArray[np.uint64], lines: pa.LargeBinaryArray) -> None:
-        """Add lines.
-
-        Args:
-            keys: (n,) that decide their order.
-            lines: n, each with its line end.
-        """
+        """Add (n,) lines, each with its line end, and the keys that decide their order."""
         order = np.argsort(keys, kind="stable")
-        keys, lines = keys[order], lines.take(pa.array(order))
-        offsets, text = _buffers(lines)
-        for bucket, (start, end) in enumerate(self._borders(keys)):
+        keys = keys[order]
+        batch = pa.record_batch([keys, lines.take(pa.array(order))], schema=_SCHEMA)
+        firsts = np.arange(len(self._pieces), dtype=np.uint64) << np.uint64(64 - self._bits)
+        starts = [*np.searchsorted(keys, firsts).tolist(), len(keys)]
+        for pieces, start, end in zip(self._pieces, starts, starts[1:], strict=False):
             if start < end:
-                first, last = int(offsets[start]), int(offsets[end])
-                self._file.write(keys[start:end].tobytes())
-                self._file.write(np.diff(offsets[start : end + 1]).tobytes())
-                self._file.write(text[first:last])
-                self._pieces[bucket].append(_Piece(self._at, end - start, last - first))
-                self._at += 16 * (end - start) + last - first
+                piece = batch.slice(start, end - start).serialize()
+                pieces.append((self._file.tell(), piece.size))
+                self._file.write(piece)
+        self._lines += len(keys)
 
     def blocks(self) -> Iterator[memoryview]:
         """Yield all lines in the order of their keys, many whole lines at a time."""
-        self._file.flush()
         for pieces in self._pieces:
             if pieces:
-                keys, lines = self._read(pieces)
-                offsets, text = _buffers(lines.take(pa.array(np.argsort(keys, kind="stable"))))
-                yield text[int(offsets[0]) : int(offsets[-1])]
+                batch = pa.concat_batches([self._read(at, size) for at, size in pieces])
+                order = np.argsort(batch.column("key").to_numpy(), kind="stable")
+                lines = batch.column("line").take(pa.array(order))
+                _, ends, text = lines.buffers()
+                yield memoryview(text)[: np.frombuffer(ends, dtype=np.int64)[len(lines)]]
 
-    def _borders(self, keys: NDArray[np.uint64]) -> list[tuple[int, int]]:
-        """Return where the lines of every bucket begin and end among sorted keys."""
-        if not self._bits:
-            return [(0, len(keys))]
-        buckets = keys >> np.uint64(64 - self._bits)
-        ends = np.searchsorted(buckets, np.arange(1 << self._bits, dtype=np.uint64), side="right")
-        return list(zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True))
+    def values(self, characters: float = math.inf) -> Iterator[dict[str, Any]]:
+        """Yield the rows in order, parsed: all, or as many as make up so many characters."""
+        seen = 0
+        for block in self.blocks():
+            for line in io.BytesIO(block):
+                if seen >= characters:
+                    return
+                text = line.decode()
+                seen += len(text)
+                yield json.loads(text)
 
-    def _read(self, pieces: list[_Piece]) -> tuple[NDArray[np.uint64], pa.LargeBinaryArray]:
-        count = sum(piece.lines for piece in pieces)
-        keys = np.empty(count, dtype=np.uint64)
-        offsets = np.zeros(count + 1, dtype=np.int64)
-        text = bytearray(sum(piece.size for piece in pieces))
-        into, line, at = memoryview(text), 0, 0
-        for piece in pieces:
-            self._file.seek(piece.at)
-            end = line + piece.lines
-            keys[line:end] = np.frombuffer(self._file.read(8 * piece.lines), dtype=np.uint64)
-            offsets[line + 1 : end + 1] = np.frombuffer(
-                self._file.read(8 * piece.lines), dtype=np.int64
-            )
-            self._file.readinto(into[at : at + piece.size])
-            line, at = end, at + piece.size
-        buffers = [None, pa.py_buffer(np.cumsum(offsets)), pa.py_buffer(text)]
-        return keys, pa.LargeBinaryArray.from_buffers(pa.large_binary(), count, buffers)
+    def copy_to(self, path: Path) -> int:
+        """Write all lines to a file; return how many."""
+        with path.open("wb") as out:
+            for block in self.blocks():
+                out.write(block)
+        return self._lines
 
-
-def _buffers(lines: pa.LargeBinaryArray) -> tuple[NDArray[np.int64], memoryview]:
-    """Return where each line begins, and the last ends, and the text of all."""
-    _, offsets, text = lines.buffers()
-    starts = np.frombuffer(offsets, dtype=np.int64)[lines.offset : lines.offset + len(lines) + 1]
-    return starts, memoryview(text if text is not None else b"")
+    def _read(self, at: int, size: int) -> pa.RecordBatch:
+        self._file.seek(at)
+        return pa.ipc.read_record_batch(pa.py_buffer(self._file.read(size)), _SCHEMA)

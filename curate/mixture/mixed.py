@@ -1,12 +1,13 @@
-"""A mixture that was made: which rows, how often, and how they are written."""
+"""A mixture that was made: which rows, how often, what each file gave, and how it is written."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.data.draw import drawn
-from curate.data.emit import default_name
-from curate.data.emit_lines import write_lines
+from curate.data.columns import HEAD, columns_ahead
+from curate.data.emit import default_name, told, write_files, write_values
 from curate.data.manifest import versions
-from curate.data.profile import Profile, profile_of
-from curate.data.stretches import stretches
+from curate.data.shuffle import Shuffle
+from curate.data.value_kinds import ValueKinds, blocks, kinds_of
 from curate.errors import DataError
-from curate.mixture.count import SourceCount, count_sources, realised
-from curate.mixture.join import Joined, dumps
-from curate.mixture.pile import Part, Pile
+from curate.html import html_table
+from curate.mixture.common_shape import CommonShape
+from curate.mixture.draw import Cut, Part, Pool, drawn
 from curate.mixture.ratio import Ratio
-from curate.mixture.spec import Mixture
+from curate.mixture.spec import SIDES, Mixture
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,19 +35,42 @@ NAME = "mix"
 NOT_DRAWN = "not_drawn"
 # More ids than this do not belong in a manifest; the table of scores has all.
 _IDS = 1000
+# Rows of a row group of the table of scores.
+_GROUP = 65_000
 
 
 @dataclass(frozen=True)
-class Cut:
-    """How often the rows of a file are taken.
+class SourceCount:
+    """What a mixture took from one file.
 
     Attributes:
-        passes: Times that every row is taken.
-        last: Rows up to this place in the order of drawing are taken once more; None: no row is.
+        side: `domain` or `general`.
+        name: Of the file.
+        read: Rows it has.
+        left_out: Why rows cannot be used, to how many.
+        kept: Different rows that were taken.
+        written: Rows that were taken, each as often as it was.
+        tokens: Of the rows that were taken; None by rows.
     """
 
-    passes: int
-    last: int | None
+    side: str
+    name: str
+    read: int
+    left_out: dict[str, int]
+    kept: int
+    written: int
+    tokens: int | None
+
+    @property
+    def usable(self) -> int:
+        """Rows that could be taken."""
+        return self.read - sum(self.left_out.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a manifest adds to what is known of the file."""
+        tokens = {} if self.tokens is None else {"tokens": self.tokens}
+        counts = {"usable": self.usable, "kept": self.kept, "written": self.written}
+        return {"side": self.side, **counts, "left_out": self.left_out, **tokens}
 
 
 @dataclass(frozen=True)
@@ -74,9 +97,9 @@ class Mixed:
     Attributes:
         mixture: What was asked for.
         ratio: Which of its ratios this is.
-        pile: All rows of all sources.
-        cuts: For each file of the pile, how often its rows are taken.
-        joined: How rows are written.
+        pool: All rows of all sources.
+        cuts: For each file of the pool, how often its rows are taken.
+        common: How rows are written.
         tokens: (n,) tokens of each row; None by rows.
         notes: What a user should be told, a sentence each.
         seconds: Wall time of reading and counting.
@@ -84,53 +107,78 @@ class Mixed:
 
     mixture: Mixture
     ratio: Ratio
-    pile: Pile
+    pool: Pool
     cuts: tuple[Cut, ...]
-    joined: Joined
+    common: CommonShape
     tokens: NDArray[np.int32] | None = None
     notes: tuple[str, ...] = ()
     seconds: float = field(default=0.0, compare=False)
     recipe: str = NAME
 
     def times(self, number: int, start: int = 0, stop: int | None = None) -> NDArray[np.int32]:
-        """Return how often rows of a file are taken.
-
-        Args:
-            number: Of the file in the pile.
-            start: Place in the file of the first row to be told of.
-            stop: Place behind the last; the end of the file if not given.
-        """
-        part, cut = self.pile.parts[number], self.cuts[number]
-        span = slice(part.start + start, part.span.stop if stop is None else part.start + stop)
-        taken = np.full(span.stop - span.start, cut.passes, dtype=np.int32)
+        """Return how often rows of a file are taken: of file `number`, from place to place."""
+        part, cut = self.pool.parts[number], self.cuts[number]
+        stop = len(part.rows) if stop is None else stop
+        span = slice(part.start + start, part.start + stop)
+        times = np.full(stop - start, cut.passes, dtype=np.int32)
         if cut.last is not None:
-            taken += self.pile.order[span] <= np.uint64(cut.last)
-        taken[self.pile.state[span] != 0] = 0
-        return taken
+            times += self.pool.order[span] <= np.uint64(cut.last)
+        times[self.pool.state[span] != 0] = 0
+        return times
 
     @cached_property
     def sources(self) -> tuple[SourceCount, ...]:
         """Counts of every file, domain first."""
-        times = (self.times(number) for number in range(len(self.pile.parts)))
-        return tuple(count_sources(self.pile, times, self.tokens))
+        return tuple(self._count(number, part) for number, part in enumerate(self.pool.parts))
+
+    def _count(self, number: int, part: Part) -> SourceCount:
+        times = self.times(number)
+        tokens = None
+        if self.tokens is not None:
+            tokens = int(np.dot(self.tokens[part.span].astype(np.int64), times))
+        return SourceCount(
+            side=part.side,
+            name=part.source.name,
+            read=len(part.rows),
+            left_out=self.pool.left_out(part),
+            kept=int((times > 0).sum()),
+            written=int(times.sum()),
+            tokens=tokens,
+        )
 
     def summary(self) -> Summary:
         """Return the counts over all sources."""
         dropped: Counter[str] = Counter()
         for source in self.sources:
-            dropped.update(source.left_out)
-            dropped.update({NOT_DRAWN: source.usable - source.kept})
+            dropped.update({**source.left_out, NOT_DRAWN: source.usable - source.kept})
         ordered = sorted((-rows, reason) for reason, rows in dropped.items() if rows)
         return Summary(
-            sum(source.read for source in self.sources),
-            sum(source.kept for source in self.sources),
-            sum(source.written for source in self.sources),
-            {reason: -rows for rows, reason in ordered},
+            read=sum(source.read for source in self.sources),
+            kept=sum(source.kept for source in self.sources),
+            written=sum(source.written for source in self.sources),
+            dropped={reason: -rows for rows, reason in ordered},
         )
 
     def realised(self) -> str:
         """Return the ratio that came out, in rows, and in tokens where they were counted."""
-        return realised(self.sources, self.tokens is not None)
+        units = {"rows": "written"} | ({} if self.tokens is None else {"tokens": "tokens"})
+        told = []
+        for unit, counted in units.items():
+            domain, general = (
+                sum(getattr(source, counted) for source in self.sources if source.side == side)
+                for side in SIDES
+            )
+            told.append(
+                f"domain {domain:,} : general {general:,} {unit} = {_plain(domain, general)}"
+            )
+        return "; ".join(told)
+
+    def table(self) -> tuple[list[tuple[object, ...]], tuple[str, ...]]:
+        """Return a line for each file, for people, and the names of the columns."""
+        tokens = () if self.tokens is None else ("tokens",)
+        header = ("side", "source", "read", "usable", "kept", "written", *tokens)
+        names = ["name" if column == "source" else column for column in header]
+        return [tuple(getattr(each, name) for name in names) for each in self.sources], header
 
     @property
     def name(self) -> str:
@@ -140,8 +188,11 @@ class Mixed:
     def emit_to(self, folder: Path, name: str) -> list[str]:
         """Write the mixture and all that belongs to it; return the names of the files.
 
+        Rows are copied as text. Only where columns have values of several types are they parsed,
+        and written as those of a selection are.
+
         Args:
-            folder: Where to write.
+            folder: Where to write; room for the rows is taken there twice.
             name: Of the data set.
 
         Raises:
@@ -150,46 +201,53 @@ class Mixed:
         """
         if not self.summary().written:
             raise DataError("no row is left to write; give other data or another ratio")
-        profile = Profile()
         size = sum(
             part.rows.table.column("raw").nbytes * source.written // max(1, source.read)
-            for part, source in zip(self.pile.parts, self.sources, strict=True)
+            for part, source in zip(self.pool.parts, self.sources, strict=True)
         )
-        lines = self._lines(profile)
-        shape, scores = self.joined.shape, self._reader()
-        return write_lines(folder, name, lines, size, profile, shape, self.manifest(), scores)
+        shape, manifest, scores = self.common.shape, self.manifest(), self._reader()
+        with told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with Shuffle(folder, size) as shuffle:
+                seen = self._add_to(shuffle)
+                columns = columns_ahead(shuffle.values(HEAD), seen.kinds, {*shape.columns.values()})
+                if columns.change_nothing and seen.same_keys():
+                    copy = shuffle.copy_to
+                    return write_files(folder, name, copy, columns, shape, manifest, scores)
+                return write_values(folder, name, shuffle.values, shape, manifest, scores)
 
-    def _lines(self, profile: Profile) -> Iterator[tuple[NDArray[np.uint64], pa.LargeBinaryArray]]:
-        """Yield the rows that are taken as lines, and what their order is made from."""
-        for number, part in enumerate(self.pile.parts):
+    def _add_to(self, shuffle: Shuffle) -> ValueKinds:
+        """Add the rows that are taken as lines; return what is known of them, or of more."""
+        seen = ValueKinds()
+        for number, part in enumerate(self.pool.parts):
             if not self.sources[number].written:
                 continue
-            if self.joined.convert is None:
-                profile.join(profile_of(part.rows))
+            if self.common.convert is None:
+                seen.join(kinds_of(part.rows))
             at = 0
-            for block in stretches(part.rows.table.select(["raw", "hash"])):
-                taken = self.times(number, at, at + len(block))
+            for block in blocks(part.rows.table.select(["raw", "hash"])):
+                times = self.times(number, at, at + len(block))
+                places = np.repeat(np.arange(len(times)), times)
+                copies = np.arange(len(places)) - np.repeat(np.cumsum(times) - times, times)
+                hashes = block.column("hash").to_numpy()[places]
+                raw = block.column("raw").take(pa.array(places))
+                shuffle.add(
+                    drawn(hashes, self.pool.order_key, copies), self._lines(part, raw, seen)
+                )
                 at += len(block)
-                if taken.any():
-                    yield self._block(part, block, taken, profile)
+        return seen
 
-    def _block(
-        self, part: Part, block: pa.RecordBatch, taken: NDArray[np.int32], profile: Profile
-    ) -> tuple[NDArray[np.uint64], pa.LargeBinaryArray]:
-        places = np.repeat(np.arange(len(taken)), taken)
-        copies = np.arange(len(places)) - np.repeat(np.cumsum(taken) - taken, taken)
-        hashes = block.column("hash").to_numpy()[places]
-        raw = block.column("raw").take(pa.array(places))
-        keys = drawn(hashes, self.pile.order_key, copies)
-        if self.joined.convert is None:
-            nothing, end = (pa.scalar(each, pa.large_string()) for each in ("", "\n"))
-            return keys, pc.binary_join_element_wise(raw, nothing, end).cast(pa.large_binary())
-        made = []
+    def _lines(self, part: Part, raw: pa.Array, seen: ValueKinds) -> pa.LargeBinaryArray:
+        if self.common.convert is None:
+            nothing, end = (pa.scalar(text, pa.large_string()) for text in ("", "\n"))
+            return pc.binary_join_element_wise(raw, nothing, end).cast(pa.large_binary())
+        lines = []
         for text in raw.to_pylist():
-            row = self.joined.convert(json.loads(text), part.rows.shape)
-            profile.add(row)
-            made.append(dumps(row))
-        return keys, pa.array(made, pa.large_binary())
+            row = self.common.convert(json.loads(text), part.rows.shape)
+            seen.add(row)
+            line = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+            lines.append(line.encode() + b"\n")
+        return pa.array(lines, pa.large_binary())
 
     def _reader(self) -> pa.RecordBatchReader:
         """Return one line for each row of all sources, batch by batch."""
@@ -199,34 +257,37 @@ class Mixed:
         columns += [("times", pa.int32())]
         columns += [] if self.tokens is None else [("tokens", pa.int32())]
         schema = pa.schema(columns)
-        return pa.RecordBatchReader.from_batches(schema, self._batches(schema))
+        batches = (
+            self._scores_of(number, part, start, schema)
+            for number, part in enumerate(self.pool.parts)
+            for start in range(0, len(part.rows), _GROUP)
+        )
+        return pa.RecordBatchReader.from_batches(schema, batches)
 
-    def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        reasons = [*self.pile.reasons, NOT_DRAWN]
+    def _scores_of(self, number: int, part: Part, start: int, schema: pa.Schema) -> pa.RecordBatch:
+        reasons = [*self.pool.reasons, NOT_DRAWN]
         # What a mixture leaves out by itself is no flaw of the row.
-        status = ["ok", *["ok"] * 3, *self.pile.reasons[4:], "ok"]
-        for number, part in enumerate(self.pile.parts):
-            at = 0
-            for block in stretches(part.rows.table.select(["hash"])):
-                span = slice(at, at + len(block))
-                taken = self.times(number, at, at + len(block))
-                state = self.pile.state[part.span][span].astype(np.int32)
-                state[(taken == 0) & (state == 0)] = len(reasons) - 1
-                columns = {
-                    "id": self.pile.ids(part, at, block.column("hash").to_numpy()),
-                    "row": np.arange(span.start, span.stop),
-                    "source": pa.repeat(part.source.name, len(block)),
-                    "side": pa.repeat(part.side, len(block)),
-                    "status": pa.array(status).take(pa.array(state)),
-                    "kept": taken > 0,
-                    "reason": pa.array(reasons).take(pa.array(state)),
-                    "times": taken,
-                }
-                if self.tokens is not None:
-                    columns["tokens"] = self.tokens[part.span][span]
-                arrays = [pa.array(columns[each.name], type=each.type) for each in schema]
-                yield pa.record_batch(arrays, schema=schema)
-                at += len(block)
+        status = ["ok", *["ok"] * 3, *self.pool.reasons[4:], "ok"]
+        stop = min(start + _GROUP, len(part.rows))
+        span = slice(part.start + start, part.start + stop)
+        times = self.times(number, start, stop)
+        state = self.pool.state[span].astype(np.int32)
+        state[(times == 0) & (state == 0)] = len(reasons) - 1
+        hashes = part.rows.table.column("hash").slice(start, stop - start).to_numpy()
+        columns = {
+            "id": self.pool.ids(part, start, hashes),
+            "row": np.arange(start, stop),
+            "source": pa.repeat(part.source.name, stop - start),
+            "side": pa.repeat(part.side, stop - start),
+            "status": pa.array(status).take(pa.array(state)),
+            "kept": times > 0,
+            "reason": pa.array(reasons).take(pa.array(state)),
+            "times": times,
+        }
+        if self.tokens is not None:
+            columns["tokens"] = self.tokens[span]
+        arrays = [pa.array(columns[column.name], type=column.type) for column in schema]
+        return pa.record_batch(arrays, schema=schema)
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -236,14 +297,13 @@ class Mixed:
 
     def manifest(self) -> dict[str, Any]:
         """Return what made this mixture, without the output."""
-        summary = self.summary()
-        files = zip(self.pile.parts, self.sources, strict=True)
+        files = zip(self.pool.parts, self.sources, strict=True)
         return {
             "recipe": NAME,
             "params": {**self.mixture.as_dict(), "ratio": str(self.ratio)},
             "sources": [{**asdict(part.source), **source.as_dict()} for part, source in files],
-            "shape": self.joined.shape.as_dict(),
-            "counts": asdict(summary),
+            "shape": self.common.shape.as_dict(),
+            "counts": asdict(self.summary()),
             "realised": self.realised(),
             "ids": "the rows with kept = true in NAME.scores.parquet; times says how often",
             "repeated": self._repeated(),
@@ -256,31 +316,37 @@ class Mixed:
         """Return how many rows are written more than once, and the first of them."""
         count = 0
         ids: dict[str, int] = {}
-        for number, part in enumerate(self.pile.parts):
+        for number, part in enumerate(self.pool.parts):
             times = self.times(number)
             places = np.flatnonzero(times > 1)
             count += len(places)
             hashes = part.rows.table.column("hash")
             for place in places[: _IDS - len(ids)].tolist():
                 content = np.array([hashes[place].as_py()], dtype=np.uint64)
-                ids[self.pile.ids(part, place, content)[0]] = int(times[place])
+                ids[self.pool.ids(part, place, content)[0]] = int(times[place])
         return {"rows": count, "ids": ids} if count else {"rows": 0}
 
     def __repr__(self) -> str:
-        counts = self.summary()
-        return f"{NAME} {self.ratio}: {counts.written:,} rows, {self.realised()}"
+        return f"{NAME} {self.ratio}: {self.summary().written:,} rows, {self.realised()}"
 
     def _repr_html_(self) -> str:
-        from curate.mixture.show import mixed_html
-
-        return mixed_html(self)
+        notes = [*self.pool.left_out_lines(), *self.notes]
+        told = "".join(f"<p>{escape(note)}</p>" for note in notes)
+        head = f"<h4>{NAME} {self.ratio}</h4><p>{self.realised()}</p>"
+        return f"{head}{html_table(*self.table())}{told}"
 
 
 def name_of(mixture: Mixture) -> str:
-    """Return the name of the output if none is given.
+    """Return the name of the output if none is given."""
+    first = [*mixture.domain, *mixture.general][0]
+    return mixture.name or default_name(Path(first.label.split(", ")[0]), NAME)
 
-    Args:
-        mixture: What is mixed.
-    """
-    given = [*mixture.domain, *mixture.general]
-    return mixture.name or default_name(Path(given[0].label.split(", ")[0]), NAME)
+
+def _plain(domain: int, general: int) -> str:
+    """Return a ratio as people say it."""
+    if not domain or not general:
+        return f"{int(domain > 0)}:{int(general > 0)}"
+    exact = Fraction(general, domain)
+    if exact.denominator <= 20:
+        return f"{exact.denominator}:{exact.numerator}"
+    return f"1:{float(exact):.4f}"

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
-import os
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.data.cache import cache_dir
+from curate.data.cache import kept_bytes
 from curate.data.rows import Row, Rows
 from curate.data.store import READER
-from curate.errors import OutputError
 from curate.models.protocols import TextEncoder
 from curate.scorers.templates import TEMPLATES
 
@@ -44,21 +38,21 @@ def count_tokens(
         ModelError: The chat template refuses a row.
         OutputError: The cache folder cannot be written.
     """
+
+    def count() -> bytes:
+        counts = np.zeros(len(rows), dtype="<i4")
+        sound = (row for row in rows if not row.flaw)
+        while batch := list(itertools.islice(sound, _AT_A_TIME)):
+            texts = [list(_texts(row, as_text, encoder, template)) for row in batch]
+            lengths = iter(encoder.encode([text for pieces in texts for text in pieces]))
+            for row, pieces in zip(batch, texts, strict=True):
+                counts[row.position] = 1 + sum(map(len, itertools.islice(lengths, len(pieces))))
+        return counts.tobytes()
+
     source = rows.sources[0]
-    said = [_COUNTING, READER, source.sha256, source.format, source.fill, rows.shape.as_dict()]
-    mark = json.dumps([*said, as_text, template, fingerprint], sort_keys=True)
-    path = cache_dir() / "tokens" / f"{hashlib.sha256(mark.encode()).hexdigest()[:32]}.npy"
-    if (known := _load(path, len(rows))) is not None:
-        return known
-    counts = np.zeros(len(rows), dtype=np.int32)
-    sound = (row for row in rows if not row.flaw)
-    while batch := list(itertools.islice(sound, _AT_A_TIME)):
-        texts = [list(_texts(row, as_text, encoder, template)) for row in batch]
-        lengths = iter(encoder.encode([text for each in texts for text in each]))
-        for row, each in zip(batch, texts, strict=True):
-            counts[row.position] = 1 + sum(map(len, itertools.islice(lengths, len(each))))
-    _save(path, counts)
-    return counts
+    read = [READER, source.sha256, source.format, source.fill, rows.shape.as_dict()]
+    key = [_COUNTING, *read, as_text, template, fingerprint]
+    return np.frombuffer(kept_bytes("tokens", "token counts", key, count), dtype="<i4")
 
 
 def _texts(row: Row, as_text: bool, encoder: TextEncoder, template: str) -> Iterator[str]:
@@ -67,12 +61,9 @@ def _texts(row: Row, as_text: bool, encoder: TextEncoder, template: str) -> Iter
         yield text_of_row(row.system, [turn.content for turn in row.turns])
         return
     rendered = TEMPLATES[template](row, encoder)
-    if rendered.joined:
-        yield from rendered.leads
-        yield from rendered.responses
-    else:  # each lead is all that comes before its response
-        yield rendered.leads[-1]
-        yield rendered.responses[-1]
+    # Where they are not joined, each lead is all that comes before its response.
+    yield from rendered.leads if rendered.joined else rendered.leads[-1:]
+    yield from rendered.responses if rendered.joined else rendered.responses[-1:]
 
 
 def text_of_row(system: str, turns: list[str]) -> str:
@@ -81,36 +72,9 @@ def text_of_row(system: str, turns: list[str]) -> str:
     The system prompt and every exchange stand apart by an empty line. No names of roles are put
     in: they would be words that the base model learns to write.
 
-    Args:
-        system: '' without one.
-        turns: Questions and answers by turns; or the one text of a pre-training row.
-
     Example:
         >>> text_of_row("", ["头痛怎么办？", "多休息。"])
         '头痛怎么办？\n多休息。'
     """
     pairs = ["\n".join(turns[at : at + 2]) for at in range(0, len(turns), 2)]
     return "\n\n".join([system, *pairs] if system else pairs)
-
-
-def _load(path: Path, size: int) -> NDArray[np.int32] | None:
-    try:
-        found: NDArray[np.int32] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return found if found.shape == (size,) else None
-
-
-def _save(path: Path, counts: NDArray[np.int32]) -> None:
-    unfinished = path.with_name(f".{path.stem}.{os.getpid()}.npy")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(unfinished, counts, allow_pickle=False)
-        os.replace(unfinished, path)
-    except OSError as error:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        raise OutputError(
-            f"token counts cannot be written to {path.parent}: {error.strerror or error}; make "
-            "room, or set CURATRAIN_CACHE to another folder"
-        ) from error

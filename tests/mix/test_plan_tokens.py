@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import DataError
-from curate.mixture.plan import Draw, Heap
-from curate.mixture.plan_tokens import plan_tokens
+from curate.mixture.plan import Draw, Heap, plan_tokens
 from curate.mixture.ratio import parse_ratios
 
 

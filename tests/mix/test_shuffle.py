@@ -11,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.data.columns import collect, columns_ahead, columns_of
-from curate.data.draw import drawn, keys
-from curate.data.profile import Profile, profile_of
 from curate.data.read import read
 from curate.data.shuffle import Shuffle
-from curate.data.stretches import stretches
+from curate.data.value_kinds import ValueKinds, blocks, kinds_of
+from curate.mixture.draw import drawn, seed_keys
 from tests.mix.mixing import rows, save
 
 pytestmark = pytest.mark.usefixtures("scratch_cache")
@@ -26,9 +25,10 @@ def shuffled(tmp_path, pieces, bucket):
     with Shuffle(tmp_path, expected, bucket) as shuffle:
         for numbers, lines in pieces:
             shuffle.add(np.array(numbers, dtype=np.uint64), pa.array(lines, pa.large_binary()))
-        blocks = [bytes(block) for block in shuffle.blocks()]
-        assert b"".join(map(bytes, shuffle.blocks())) == b"".join(blocks)  # and once more
-        return blocks, len(shuffle)
+        found = [bytes(block) for block in shuffle.blocks()]
+        count = shuffle.copy_to(tmp_path / "copy")
+        assert (tmp_path / "copy").read_bytes() == b"".join(found)  # and once more
+        return found, count
 
 
 @pytest.mark.parametrize("bucket", [1 << 30, 20_000, 3000, 100])
@@ -37,13 +37,13 @@ def test_lines_come_out_in_the_order_of_their_keys(tmp_path, bucket):
     lines = [b"x" * int(size) + b"%d\n" % at for at, size in enumerate(rng.integers(0, 90, 2000))]
     numbers = rng.integers(0, 2**64 - 1, 2000, np.uint64)
     pieces = [(numbers[at : at + 300], lines[at : at + 300]) for at in range(0, 2000, 300)]
-    blocks, count = shuffled(tmp_path, pieces, bucket)
-    assert b"".join(blocks) == b"".join(lines[at] for at in np.argsort(numbers))
+    found, count = shuffled(tmp_path, pieces, bucket)
+    assert b"".join(found) == b"".join(lines[at] for at in np.argsort(numbers))
     assert count == 2000
     total = sum(map(len, lines))
     buckets = 2 ** (total // bucket).bit_length()
-    assert buckets * 0.8 < len(blocks) <= buckets  # of many small ones, some stay empty
-    assert max(map(len, blocks)) < max(3 * bucket, 1000) or len(blocks) == 1
+    assert buckets * 0.8 < len(found) <= buckets  # of many small ones, some stay empty
+    assert max(map(len, found)) < max(3 * bucket, 1000) or len(found) == 1
 
 
 def test_equal_keys_keep_the_order_they_came_in(tmp_path):
@@ -77,59 +77,62 @@ def test_splitmix_by_hand():
 
 def test_different_rows_get_different_numbers_and_equal_rows_the_same():
     hashes = np.arange(100_000, dtype=np.uint64)
-    key, other = keys(0, 2)
+    key, other = seed_keys(0, 2)
     numbers = drawn(hashes, key)
     assert len(np.unique(numbers)) == len(hashes)
     assert (drawn(hashes[::-1], key)[::-1] == numbers).all()
     assert not (drawn(hashes, other) == numbers).any()
-    assert keys(0, 2) == [key, other] != keys(1, 2)
+    assert seed_keys(0, 2) == [key, other] != seed_keys(1, 2)
 
 
 def test_numbers_are_spread_evenly():
     """Counts of 64 bins of 64,000 rows: chi-squared with 63 degrees, mean 63, deviation 11."""
-    numbers = drawn(np.arange(64_000, dtype=np.uint64), keys(3, 1)[0])
+    numbers = drawn(np.arange(64_000, dtype=np.uint64), seed_keys(3, 1)[0])
     counts = np.bincount((numbers >> np.uint64(58)).astype(int), minlength=64)
     assert abs(((counts - 1000) ** 2 / 1000).sum() - 63) < 5 * 11.3
 
 
-# Stretches of a table
+# Blocks of a table
 
 
-def test_stretches_are_whole_and_not_too_large():
+def test_blocks_are_whole_and_not_too_large(monkeypatch):
     batches = [
         pa.record_batch([pa.array(range(at, at + n), pa.int64())], ["x"])
         for at, n in ((0, 3), (3, 1), (4, 0), (4, 20), (24, 2))
     ]
-    found = list(stretches(pa.Table.from_batches(batches), rows=6))
-    assert max(map(len, found)) <= 6
-    assert [value for part in found for value in part.column("x").to_pylist()] == list(range(26))
-    tiny = list(stretches(pa.Table.from_batches(batches), size=1))
-    assert [len(part) for part in tiny] == [1] * 26
+    monkeypatch.setattr("curate.data.value_kinds._BLOCK", 4 * 8)
+    found = list(blocks(pa.Table.from_batches(batches)))
+    assert [block.column("x").to_pylist() for block in found] == [
+        [0, 1, 2, 3],
+        list(range(4, 24)),
+        [24, 25],
+    ]
 
 
 # Kinds of values, known beforehand
 
 
-def test_a_profile_is_of_the_rows_without_a_flaw_and_kept(tmp_path, monkeypatch):
+def test_kinds_are_of_the_rows_without_a_flaw_and_kept(tmp_path, monkeypatch):
     values = [{**rows("a", 1)[0], "n": 1}, rows("b", 1)[0], {"instruction": 5, "output": "x"}]
     given_rows = read(save(tmp_path / "x.json", values))
-    found = profile_of(given_rows)
+    found = kinds_of(given_rows)
     assert (found.rows, found.keys["n"], found.keys["output"]) == (2, 1, 2)
     assert found.kinds["n",] == {"int"}
     assert found.kinds["instruction",] == {"str"}
     assert found.kinds["input",] == {"blank"}
     assert not found.same_keys()
-    monkeypatch.setattr("curate.data.profile._values", None)  # nothing is parsed again
-    assert profile_of(given_rows) == found
+    monkeypatch.setattr("curate.data.value_kinds.blocks", None)  # nothing is parsed again
+    assert kinds_of(given_rows) == found
 
 
-def test_a_damaged_profile_is_made_again(tmp_path, scratch_cache):
+def test_a_damaged_answer_is_made_again(tmp_path, scratch_cache):
     given_rows = read(save(tmp_path / "x.json", rows("a", 3)))
-    found = profile_of(given_rows)
-    (path,) = (scratch_cache / "profiles").iterdir()
-    for text in ("", "{}", '{"rows": 1}', "[]", '{"rows": 1, "keys": 2, "kinds": 3}'):
-        path.write_text(text)
-        assert profile_of(given_rows) == found
+    found = kinds_of(given_rows)
+    (path,) = (scratch_cache / "value_kinds").iterdir()
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:20], whole[:-1], whole[:40] + b"x" + whole[41:]):
+        path.write_bytes(damaged)
+        assert kinds_of(given_rows) == found
 
 
 values = st.recursive(
@@ -148,9 +151,9 @@ some_rows = st.lists(st.fixed_dictionaries({"a": values, "b": values}), min_size
 @given(some_rows, st.integers(0, 60))
 def test_what_is_known_beforehand_is_what_a_look_at_all_rows_finds(given_rows, head):
     """With the kinds of exactly these rows, both ways change the same."""
-    profile = Profile()
+    known = ValueKinds()
     for row in given_rows:
-        profile.add(row)
+        known.add(row)
     whole = columns_of(given_rows, (), head)
     early, seen = [], 0
     for row in given_rows:
@@ -158,7 +161,7 @@ def test_what_is_known_beforehand_is_what_a_look_at_all_rows_finds(given_rows, h
             break
         early.append(row)
         seen += len(json.dumps(row, ensure_ascii=False))
-    ahead = columns_ahead(early, profile.kinds)
+    ahead = columns_ahead(early, known.kinds)
     assert (ahead.rules, set(ahead.keys)) == (whole.rules, set(whole.keys))
     assert {k: set(v) for k, v in ahead.fills.items()} == {
         k: set(v) for k, v in whole.fills.items()

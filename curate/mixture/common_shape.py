@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +13,6 @@ from curate.data.shape import Shape
 from curate.errors import DataError
 from curate.mixture.tokens import text_of_row
 
-Convert = Callable[[dict[str, Any], Shape], dict[str, Any]]
 _MEDIA = frozenset({"images", "videos", "audios"})
 _NOT_MIXED = {
     "preference": "preference pairs (chosen and rejected)",
@@ -23,7 +21,7 @@ _NOT_MIXED = {
 
 
 @dataclass(frozen=True)
-class Joined:
+class CommonShape:
     """How rows are written.
 
     Attributes:
@@ -34,11 +32,11 @@ class Joined:
     """
 
     shape: Shape
-    convert: Convert | None = None
+    convert: Callable[[dict[str, Any], Shape], dict[str, Any]] | None = None
     note: str = ""
 
 
-def join(sources: Sequence[Rows], stage: str) -> Joined:
+def common_shape(sources: Sequence[Rows], stage: str) -> CommonShape:
     """Return the shape in which rows of all sources can be written to one file.
 
     Args:
@@ -52,22 +50,22 @@ def join(sources: Sequence[Rows], stage: str) -> Joined:
         _check(rows, stage)
     shapes = [rows.shape for rows in sources]
     if stage == "pt" and any(shape.kind == "sft" for shape in shapes):
-        told = [rows.sources[0].name for rows in sources if rows.shape.kind == "sft"]
-        return Joined(
+        names = dict.fromkeys(rows.sources[0].name for rows in sources if rows.shape.kind == "sft")
+        return CommonShape(
             canonical_shape("pretraining"),
             _as_text,
-            f"{_listed(told)}: instructions are written as text for pre-training, one row a "
+            f"{', '.join(names)}: instructions are written as text for pre-training, one row a "
             "text: the questions and answers one below the other, without names of roles",
         )
-    if common := _common(shapes):
-        return Joined(common)
-    media = frozenset(column for shape in shapes for column in shape.columns if column in _MEDIA)
+    if shape := _same(shapes):
+        return CommonShape(shape)
+    media = frozenset(column for each in shapes for column in each.columns if column in _MEDIA)
     shape = canonical_shape("pretraining" if stage == "pt" else "sft", media)
-    pairs = [f"{rows.sources[0].name}: {rows.shape.format}" for rows in sources]
-    return Joined(
+    formats = dict.fromkeys(f"{rows.sources[0].name}: {rows.shape.format}" for rows in sources)
+    return CommonShape(
         shape,
-        lambda value, given: canonical_row(parse(value, given), value, shape, given),
-        f"the sources differ in shape ({_listed(pairs)}): all "
+        lambda value, own: canonical_row(parse(value, own), value, shape, own),
+        f"the sources differ in shape ({', '.join(formats)}): all "
         f"rows are written as {shape.format}; keys that hold no part of the dialogue are left out",
     )
 
@@ -89,7 +87,7 @@ def _check(rows: Rows, stage: str) -> None:
         )
 
 
-def _common(shapes: Sequence[Shape]) -> Shape | None:
+def _same(shapes: Sequence[Shape]) -> Shape | None:
     """Return the one shape that all have, perhaps with columns that only some have."""
     first = shapes[0]
     columns: dict[str, str] = {}
@@ -103,19 +101,6 @@ def _common(shapes: Sequence[Shape]) -> Shape | None:
     return replace(first, columns=columns) if len({*columns.values()}) == len(columns) else None
 
 
-def _as_text(value: dict[str, Any], given: Shape) -> dict[str, Any]:
-    parsed = parse(value, given)
+def _as_text(value: dict[str, Any], own: Shape) -> dict[str, Any]:
+    parsed = parse(value, own)
     return {"text": text_of_row(parsed.system, [turn.content for turn in parsed.turns])}
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(dict.fromkeys(names))
-
-
-def dumps(row: dict[str, Any]) -> bytes:
-    """Return a row as a line.
-
-    Args:
-        row: To write.
-    """
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,303 @@
+"""Which rows of all sources can be used, and which of them are drawn.
+
+Rows are drawn by a number made of their content and the seed, so that nothing depends on the
+order of rows, files or sources. What is held in memory is 9 bytes a row; 17 while equal rows are
+looked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from curate.data.ids import id_of, occurrences
+from curate.data.read import read
+from curate.data.rows import Rows
+from curate.data.shape import Source
+from curate.errors import UsageError
+from curate.mixture.plan import Draw, Heap
+from curate.mixture.spec import SIDES, MixSource, Mixture, Side
+from curate.selection import Selection
+
+DUPLICATE, NOT_CHOSEN, OVER_LIMIT = "duplicate", "not_chosen", "over_limit"
+
+
+def seed_keys(seed: int, count: int) -> list[np.uint64]:
+    """Return numbers that stand for a seed, 0 or more."""
+    return list(np.random.default_rng(seed).integers(0, 2**64 - 1, count, np.uint64, endpoint=True))
+
+
+def drawn(
+    hashes: NDArray[np.uint64], key: np.uint64, copies: NDArray[np.int64] | int = 0
+) -> NDArray[np.uint64]:
+    """Return a number for each row that looks drawn and depends on its content and the key alone.
+
+    The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): one to one, so that
+    different rows never get the same number, and equal rows always do.
+
+    Args:
+        hashes: (n,) content hashes.
+        key: From seed_keys().
+        copies: (n,) which copy of the row is meant, from 0.
+    """
+    with np.errstate(over="ignore"):
+        step = np.asarray(copies).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        number: NDArray[np.uint64] = (hashes ^ key) + step
+        number = (number ^ (number >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        number = (number ^ (number >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return number ^ (number >> np.uint64(31))
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of one file.
+
+    Attributes:
+        side: `domain` or `general`.
+        number: Of the source among its side's.
+        rows: Of this file alone.
+        chosen: (rows,) what a recipe kept; None where all rows may be taken.
+        start: Place of the first row among all rows of the pool.
+    """
+
+    side: Side
+    number: int
+    rows: Rows
+    chosen: NDArray[np.bool_] | None = None
+    start: int = 0
+
+    @property
+    def source(self) -> Source:
+        """The file."""
+        return self.rows.sources[0]
+
+    @property
+    def span(self) -> slice:
+        """The places of its rows among all rows of the pool."""
+        return slice(self.start, self.start + len(self.rows))
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Every row of a file `passes` times, and those up to `last` in the order of drawing once more.
+
+    None as `last`: no row once more.
+    """
+
+    passes: int
+    last: int | None
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Rows of all sources, in an order that does not depend on the order they were given in.
+
+    Attributes:
+        parts: The files, domain first, each side by sha256.
+        order: (n,) the place of a row in the order of drawing; equal rows have equal places.
+        state: (n,) why a row cannot be used, as an index into reasons; 0 if it can.
+        reasons: '' and whatever keeps rows out.
+        repeats: (m,) places of rows that equal an earlier one, ascending.
+        before: (m,) how many such rows stand before each of them.
+        order_key: Makes the order of the output from content hashes.
+    """
+
+    parts: tuple[Part, ...]
+    order: NDArray[np.uint64]
+    state: NDArray[np.uint8]
+    reasons: tuple[str, ...]
+    repeats: NDArray[np.int64]
+    before: NDArray[np.int64]
+    order_key: np.uint64
+
+    def usable(self, parts: Sequence[Part]) -> int:
+        """Return how many rows of some files can be used."""
+        return sum(int(np.count_nonzero(self.state[part.span] == 0)) for part in parts)
+
+    def nth(self, parts: Sequence[Part], count: int) -> int | None:
+        """Return the place in the order of drawing of the last of so many usable rows."""
+        sound = [self.order[part.span][self.state[part.span] == 0] for part in parts]
+        return int(np.partition(np.concatenate(sound), count - 1)[count - 1]) if count else None
+
+    def ids(self, part: Part, start: int, hashes: NDArray[np.uint64]) -> list[str]:
+        """Return the ids of rows of a file that follow each other from `start` on."""
+        ids = [id_of(content, 0) for content in hashes.tolist()]
+        first = part.start + start
+        low, high = np.searchsorted(self.repeats, [first, first + len(ids)]).tolist()
+        for place, before in zip(self.repeats[low:high], self.before[low:high], strict=True):
+            ids[place - first] = id_of(int(hashes[place - first]), int(before))
+        return ids
+
+    def left_out(self, part: Part) -> dict[str, int]:
+        """Return why rows of a file cannot be used, to how many."""
+        counts = np.bincount(self.state[part.span], minlength=len(self.reasons)).tolist()
+        pairs = [pair for pair in zip(self.reasons, counts, strict=True) if all(pair)]
+        return dict(sorted(pairs, key=lambda pair: (-pair[1], pair)))
+
+    def left_out_lines(self) -> list[str]:
+        """Return a sentence for each file of which rows cannot be used.
+
+        Example:
+            >>> mixed.pool.left_out_lines()
+            ['alpaca_en.json: 2 of 299 rows never enter: 2 duplicate']
+        """
+        lines = []
+        for part in self.parts:
+            if reasons := self.left_out(part):
+                counts = ", ".join(f"{rows:,} {reason}" for reason, rows in reasons.items())
+                total = f"{sum(reasons.values()):,} of {len(part.rows):,}"
+                lines.append(f"{part.source.name}: {total} rows never enter: {counts}")
+        return lines
+
+
+def pool_of(mixture: Mixture) -> Pool:
+    """Read all sources of a mixture and tell which of their rows can be used.
+
+    A row with a flaw never can. Of rows that say the same word for word one can: the first, and
+    domain data comes before general data. The others are `duplicate`.
+
+    Raises:
+        UsageError: A file is given twice.
+        DataError: A source cannot be read.
+    """
+    parts = _parts(mixture)
+    size = sum(len(part.rows) for part in parts)
+    draw_key, order_key = seed_keys(mixture.seed, 2)
+    order = np.empty(size, dtype=np.uint64)
+    state = np.zeros(size, dtype=np.uint8)
+    codes = {"": 0, DUPLICATE: 1, NOT_CHOSEN: 2, OVER_LIMIT: 3}
+    for part in parts:
+        at = part.start
+        for batch in part.rows.table.select(["hash", "flaw"]).to_batches():
+            end = at + len(batch)
+            order[at:end] = drawn(batch.column("hash").to_numpy(), draw_key)
+            flaws = pc.dictionary_encode(batch.column("flaw"))
+            coded = [codes.setdefault(flaw, len(codes)) for flaw in flaws.dictionary.to_pylist()]
+            state[at:end] = np.array(coded, dtype=np.uint8)[flaws.indices.to_numpy()]
+            at = end
+        if part.chosen is not None:
+            state[part.span][(state[part.span] == 0) & ~part.chosen] = codes[NOT_CHOSEN]
+    repeats, before = _mark_repeats(order, state, codes[DUPLICATE])
+    pool = Pool(parts, order, state, tuple(codes), repeats, before, order_key)
+    for side in SIDES:
+        for number, source in enumerate(mixture.sources(side)):
+            members = [part for part in parts if (part.side, part.number) == (side, number)]
+            if source.limit is None or pool.usable(members) <= source.limit:
+                continue
+            last = np.uint64(pool.nth(members, source.limit) or 0)
+            for part in members:
+                over = (state[part.span] == 0) & (order[part.span] > last)
+                state[part.span][over] = codes[OVER_LIMIT]
+    return pool
+
+
+def heaps_of(
+    pool: Pool, mixture: Mixture, side: Side, tokens: NDArray[np.int32] | None
+) -> list[tuple[Heap, list[Part]]]:
+    """Return what is drawn from together on a side, in numbers, and the files of each heap.
+
+    Args:
+        pool: All rows.
+        mixture: Has the weights.
+        side: `domain` or `general`.
+        tokens: (n,) of each row of the pool; None by rows.
+    """
+    sources = mixture.sources(side)
+    weighted = any(source.weight is not None for source in sources)
+    groups: dict[int, list[Part]] = {}
+    for part in pool.parts:
+        if part.side == side:
+            groups.setdefault(part.number if weighted else 0, []).append(part)
+    weights = {at: Fraction(sources[at].weight or 1) if weighted else Fraction(1) for at in groups}
+    heaps = []
+    for number, members in groups.items():
+        name = ", ".join(dict.fromkeys(part.source.name for part in members))
+        counts = None
+        if tokens is not None:
+            sound = [np.flatnonzero(pool.state[part.span] == 0) + part.start for part in members]
+            places = np.concatenate(sound)
+            counts = tokens[places[np.argsort(pool.order[places])]].astype(np.int64)
+        share = weights[number] / sum(weights.values())
+        heaps.append((Heap(name, share, pool.usable(members), counts), members))
+    return heaps
+
+
+def cuts_of(
+    pool: Pool, heaps: Sequence[tuple[Heap, list[Part]]], draws: Sequence[Draw]
+) -> tuple[Cut, ...]:
+    """Return for each file of the pool how often its rows are taken."""
+    cuts: dict[int, Cut] = {}
+    for (_, members), draw in zip(heaps, draws, strict=True):
+        cut = Cut(draw.passes, pool.nth(members, draw.more))
+        cuts |= {id(part): cut for part in members}
+    return tuple(cuts[id(part)] for part in pool.parts)
+
+
+def _parts(mixture: Mixture) -> tuple[Part, ...]:
+    parts = [
+        part
+        for side in SIDES
+        for number, source in enumerate(mixture.sources(side))
+        for part in _parts_of(source, side, number)
+    ]
+    _refuse_twice(parts, mixture)
+    parts.sort(key=lambda part: (SIDES.index(part.side), part.source.sha256, str(part.source)))
+    starts = np.cumsum([0, *(len(part.rows) for part in parts)]).tolist()
+    return tuple(replace(part, start=at) for part, at in zip(parts, starts, strict=False))
+
+
+def _parts_of(source: MixSource, side: Side, number: int) -> Iterator[Part]:
+    kept: NDArray[np.bool_] | None = None
+    if isinstance(source.rows, Selection):
+        rows, kept = source.rows.rows, source.rows.choice.kept
+    elif isinstance(source.rows, Rows):
+        rows = source.rows
+    else:
+        rows = read(source.rows, source.format, source.fill)
+    start = 0
+    for file in rows.sources:
+        alone = Rows(rows.shape, (file,), rows.table.slice(start, file.rows))
+        chosen = None if kept is None else kept[start : start + file.rows]
+        yield Part(side, number, alone, chosen)
+        start += file.rows
+
+
+def _refuse_twice(parts: Sequence[Part], mixture: Mixture) -> None:
+    seen: dict[tuple[str, str, str], Part] = {}
+    for part in parts:
+        key = (part.source.sha256, part.source.format, str(sorted(part.source.fill.items())))
+        first = seen.setdefault(key, part)
+        if first is part:
+            continue
+        given = [mixture.sources(each.side)[each.number].rows for each in (first, part)]
+        real = {Path(i).resolve() if isinstance(i, str | os.PathLike) else id(i) for i in given}
+        what = f"'{first.source.name}' and '{part.source.name}' hold the same bytes"
+        if len(real) == 1 or part.source.name == first.source.name:
+            what = f"'{part.source.name}' is given twice"
+        where = " and as ".join(dict.fromkeys((first.side, part.side)))
+        raise UsageError(
+            f"{what}, as {where} data; give it once (--shortage repeat repeats on purpose)"
+        )
+
+
+def _mark_repeats(
+    order: NDArray[np.uint64], state: NDArray[np.uint8], duplicate: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Mark all but the first usable of equal rows; return the repeats and how many stand before."""
+    ordered = np.sort(order)
+    twice = pa.array(ordered[1:][ordered[1:] == ordered[:-1]])
+    del ordered
+    equal = pc.is_in(pa.array(order), value_set=twice).to_numpy(zero_copy_only=False)
+    places = np.flatnonzero(equal)
+    usable = places[state[places] == 0]
+    state[usable[occurrences(order[usable]) > 0]] = duplicate
+    before = occurrences(order[places])
+    return places[before > 0], before[before > 0]
