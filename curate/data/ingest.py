@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from curate.data.containers import Container, Record
+from curate.data.file_kinds import Container, Record
 from curate.data.fill import filled, placeholders
 from curate.data.formats import Format, format_named, formats, parse
 from curate.data.ids import content_hash
 from curate.data.language import language_of
 from curate.data.shape import STRUCTURAL, Converted, Parsed, Shape
-from curate.data.tabular import SURPLUS
+from curate.data.tables import SURPLUS
 from curate.errors import DataError
 
 # A file in which at least one row in so many has a placeholder is a template to be filled in; in

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.data.containers import Record, container_of, records
 from curate.data.encoding import sniff
 from curate.data.escapes import decode_escapes
+from curate.data.file_kinds import Record, container_of, records
 from curate.data.formats import parse
 from curate.data.ingest import Reading, detected
 from curate.data.shape import Parsed, Turn

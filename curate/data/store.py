@@ -14,8 +14,8 @@ import pyarrow as pa
 from filelock import FileLock
 
 from curate.data.cache import cache_dir
-from curate.data.containers import container_of, records
 from curate.data.encoding import Sniffed, sniff
+from curate.data.file_kinds import container_of, records
 from curate.data.formats import pretraining
 from curate.data.ingest import Line, Reading, Tally, detected, is_template, lines
 from curate.data.shape import Shape, Source

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal, TextIO
 
-from curate.data.json_stream import LIMIT, Record
+from curate.data.json_values import LIMIT, Record
 from curate.errors import DataError
 
 # Characters from which blocks are told.

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from curate.data.describe import describe
 from curate.data.formats import formats, parse
 from curate.data.ingest import Reading, Tally, lines
-from curate.data.json_stream import Record
+from curate.data.json_values import Record
 from curate.data.read import read
 from curate.data.shape import STRUCTURAL
 

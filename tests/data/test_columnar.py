@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curate.data.tabular import BATCH, arrow_rows, parquet_rows, plain
+from curate.data.tables import BATCH, arrow_rows, parquet_rows, plain
 from curate.errors import DataError
 
 MESSAGES = [

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.data import tabular
-from curate.data.json_stream import Record
-from curate.data.tabular import SURPLUS, csv_rows
+from curate.data.json_values import Record
+from curate.data.tables import SURPLUS, csv_rows
 from curate.errors import DataError
 
 CELL = st.text(alphabet='ab",;\t\n\r\x00\u2028\x85\ufeff中文 ', max_size=8)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.data.containers import container_of, records
 from curate.data.encoding import sniff
+from curate.data.file_kinds import container_of, records
 from curate.data.formats import formats, parse
 from curate.data.ids import content_hash, id_of, occurrences
 from curate.data.shape import Parsed, Turn

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from curate.data.json_stream import DEPTH, json_array, json_lines, json_values
+from curate.data.json_values import DEPTH, json_array, json_lines, json_values
 from curate.errors import DataError
 
 

@@ -7,7 +7,7 @@ import pytest
 from curate.data import ingest
 from curate.data.formats import ITEMS, KEYS_ALONE, LISTS, ONE_TEXT, OWN_KEYS, formats, named, parse
 from curate.data.ingest import Reading, detected
-from curate.data.json_stream import Record
+from curate.data.json_values import Record
 from curate.data.read import read
 from curate.data.shape import Shape, Turn
 from curate.errors import DataError, UsageError

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.json
 
-from curate.data.json_stream import json_array
+from curate.data.json_values import json_array
 
 CHUNK = 10 << 20
 # An array beyond this is read row by row; up to it, by pandas as `datasets` does, which needs many

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from curate.data import calls
-from curate.data.containers import container_of, records
 from curate.data.doctor.attributes import COLUMNS, FORMATTINGS, TAGS, attributes
 from curate.data.doctor.rules import Ends
 from curate.data.doctor.subject import Subject, of_entry
 from curate.data.emit import check_target, default_name, write_values
 from curate.data.encoding import sniff
+from curate.data.file_kinds import container_of, records
 from curate.data.formats import format_named, parse
 from curate.data.manifest import versions
 from curate.data.read import read

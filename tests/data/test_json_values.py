@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.data.json_stream import (
+from curate.data.json_values import (
     Record,
     is_whole,
     json_array,

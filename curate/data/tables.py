@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.data.json_stream import LIMIT, Record
+from curate.data.json_values import LIMIT, Record
 from curate.errors import DataError
 
 BATCH = 1000

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from curate.data.containers import START, container_of, records
 from curate.data.encoding import sniff
+from curate.data.file_kinds import START, container_of, records
 from curate.errors import DataError
 
 ROWS = [

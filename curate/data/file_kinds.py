@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from curate.data.encoding import Sniffed
-from curate.data.json_stream import LIMIT, Record, is_whole, json_array, json_lines, json_values
-from curate.data.tabular import arrow_rows, csv_rows, names_column, parquet_rows
+from curate.data.json_values import LIMIT, Record, is_whole, json_array, json_lines, json_values
+from curate.data.tables import arrow_rows, csv_rows, names_column, parquet_rows
 from curate.data.text_blocks import HEAD, blocks_of, dialogue_blocks, qa_blocks, text_lines
 from curate.errors import DataError
 
