@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 
 from curate.data.bundled import find_bundled
+from curate.data.cache import cache_dir
 from curate.data.fill import checked
 from curate.data.formats import format_named
+from curate.data.frames import frame_name, is_frame, save_frame
 from curate.data.hub import hub_files
 from curate.data.hub_address import is_hub
 from curate.data.ingest import Reading
@@ -20,14 +25,19 @@ from curate.data.shape import Shape
 from curate.data.store import Stored, stored
 from curate.errors import DataError, UsageError, did_you_mean
 
-PathLike = str | os.PathLike[str]
+if TYPE_CHECKING:
+    import pandas
+    from datasets import Dataset
+
+    Given: TypeAlias = str | os.PathLike[str] | pandas.DataFrame | Dataset
+
 # What curate and LLaMA-Factory write beside the data; never rows.
 _NOT_ROWS = ("dataset_info.json", ".manifest.json", ".scores.parquet", ".lock")
 _AGREE = ("format", "formatting", "ranking", "tags")
 
 
 def read(
-    paths: PathLike | Iterable[PathLike],
+    paths: Given | Iterable[Given],
     format: str | None = None,  # noqa: A002 - the option's name
     fill: Mapping[str, str] | None = None,
 ) -> Rows:
@@ -39,6 +49,8 @@ def read(
     Args:
         paths: Files and folders; a folder stands for all files in and below it, and
             `hf://OWNER/NAME[:SPLIT]` for those of a data set of the hub (curate.data.hub_address).
+            Instead of a path, a pandas DataFrame or a `datasets.Dataset`: a row has the same id
+            as in a file of the same rows.
         format: Name of a format of `curate.data.formats`, where the rows fit more than one.
         fill: Placeholder to text: {"name": "小医"} puts 小医 where rows say {{name}}.
 
@@ -53,21 +65,34 @@ def read(
     """
     if format is not None:
         format_named(format)
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    given = [paths] if isinstance(paths, str | os.PathLike) or is_frame(paths) else list(paths)
     if not given:
         raise UsageError("no input: give at least one file or folder")
-    files = [(name, path) for each in given for name, path in _files(Path(each).expanduser())]
-    _refuse_repeats(files)
     reading = Reading(format or "", checked(fill or {}))
-    parts = [stored(path, name, reading) for name, path in files]
+    with ExitStack() as frames:
+        files = [file for item in given for file in _files(item, frames)]
+        _refuse_repeats(files)
+        parts = [stored(path, name, reading) for name, path in files]
     _check_filled(parts, reading.fill)
     shape = _common(parts)
     table = pa.concat_tables([part.table for part in parts])
     return Rows(shape, tuple(part.source for part in parts), table)
 
 
-def _files(path: Path) -> list[tuple[str, Path]]:
-    """Return the files that a path stands for, each with the name to call it by."""
+def _files(given: Given, frames: ExitStack) -> list[tuple[str, Path]]:
+    """Return the files that something given stands for, each with the name to call it by."""
+    if is_frame(given):
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        folder = frames.enter_context(TemporaryDirectory(dir=cache_dir()))
+        file = Path(folder) / frame_name(given)
+        save_frame(given, file)
+        return [(file.name, file)]
+    if not isinstance(given, str | os.PathLike):
+        raise UsageError(
+            f"{type(given).__name__} is nothing that holds rows; give a path, a DataFrame or a "
+            "datasets.Dataset, or several of them in a list"
+        )
+    path = Path(given).expanduser()
     if is_hub(path):
         return hub_files(path)
     if path.is_dir():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 from curate.data.formats import parse
 from curate.data.ids import id_of, occurrences
 from curate.data.shape import STRUCTURAL, Parsed, Shape, Source, Turn
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 CHUNK = 1000
 
@@ -118,6 +122,23 @@ class Rows:
         """Ids of all rows, shape (n,); made when they are asked for."""
         pairs = zip(self.hashes.tolist(), self.repeats.tolist(), strict=True)
         return np.array([id_of(content, times) for content, times in pairs], dtype=object)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The rows as a `datasets.Dataset` over the same memory-mapped file.
+
+        Its columns are those of `table`; `read()` takes it back, filtered or shuffled.
+
+        Example:
+            >>> long = rows.dataset.filter(lambda row: row["response_characters"] > 200)
+            >>> curate.read(long)
+        """
+        from datasets import Dataset
+        from datasets.table import InMemoryTable
+
+        # Else it would be made from the bytes of all rows.
+        fingerprint = hashlib.sha256(self.hashes.tobytes()).hexdigest()[:16]
+        return Dataset(InMemoryTable(self.table), fingerprint=fingerprint)
 
     @cached_property
     def _ends(self) -> NDArray[np.int64]:
