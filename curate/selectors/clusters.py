@@ -133,7 +133,8 @@ def pca(points: NDArray[np.float32], variance: float) -> NDArray[np.float32]:
     if (points.min(axis=0) == points.max(axis=0)).all():  # no variance to have a share of
         return np.zeros((len(points), 1), dtype=np.float32)
     if variance == 1:
-        return points - points.mean(axis=0, dtype=np.float64).astype(np.float32)
+        mean: NDArray[np.float32] = points.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return points - mean
     # Several threads add up in another order, and the numbers would be those of one machine.
     with threadpool_limits(1):
         model = PCA(variance, svd_solver="covariance_eigh")
