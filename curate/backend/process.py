@@ -19,6 +19,8 @@ from curate.errors import UsageError
 _PAUSE = 0.1
 _AFTER_KILL = 10.0  # seconds; the kernel needs a moment to free a large process
 _PR_SET_PDEATHSIG = 1
+# OpenMP's threads spin at barriers: beside one busy process, training is many times slower.
+_NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 class Child:
@@ -82,7 +84,8 @@ def start(
     """Start a program in a process group of its own; its output is added to a file.
 
     Should this process be killed outright, the program is told to end, too (on Linux). It is told
-    so when the thread that started it ends, so start it in a thread that stays.
+    so when the thread that started it ends, so start it in a thread that stays. Its OpenMP threads
+    wait without spinning, unless OMP_WAIT_POLICY says otherwise.
 
     Args:
         arguments: The program and what it is given.
@@ -104,7 +107,7 @@ def start(
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(variables or {})},
+                env={**_NO_SPINNING, **os.environ, **(variables or {})},
                 cwd=folder,
                 start_new_session=True,
                 preexec_fn=_dying_with_parent(),

@@ -140,3 +140,21 @@ def test_new_lines_are_whole_lines(tmp_path):
     with log.open("ab") as stream:
         stream.write(textwrap.dedent("\n三\n").encode())
     assert process.new_lines(log, at)[0] == ["二", "三"]
+
+
+WAITS = 'import os; print(os.environ["OMP_WAIT_POLICY"])'
+
+
+def test_threads_of_a_child_wait_without_spinning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def policy(name: str, variables: dict[str, str] | None = None) -> str:
+        child = process.start([sys.executable, "-c", WAITS], tmp_path / name, variables)
+        child.wait(20)
+        return child.log.read_text().strip()
+
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert policy("ours") == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert policy("the user's") == "ACTIVE"
+    assert policy("the caller's", {"OMP_WAIT_POLICY": "PASSIVE"}) == "PASSIVE"
