@@ -177,3 +177,16 @@ def test_yaml_keeps_numbers_and_chinese() -> None:
     # YAML 1.1 reads 5e-05 as text; LLaMA-Factory would hand it on as such.
     assert yaml.safe_load(text) == dict(config)
     assert isinstance(yaml.safe_load(text)["learning_rate"], float)
+
+
+def test_max_samples_counts_for_each_data_set() -> None:
+    sets = Extent(60, sets=(30, 30))
+    dataset = Dataset("en30,zh30", Path("data"), sets)
+    settings = {"max_samples": 20, "max_steps": -1, "num_train_epochs": 3.0}
+    found = make("sft", dataset, SMOL, Options(Path("saves/a"), settings=settings), GPU)
+    # 20 of each are 40 rows; 36 of them in steps of 16 are 3, three times.
+    assert found.steps == 9
+    assert any("first 40 of 60 rows" in each and "20 of each" in each for each in found.notes)
+    # A data set that is shorter gives all that it has.
+    assert Extent(55, 5500, (50, 5)).limited(20) == Extent(25, 2500, (20, 5))
+    assert Extent(55, 5500).limited(100).rows == 55

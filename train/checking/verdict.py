@@ -57,16 +57,17 @@ def judge(
     from curate.data.doctor.subject import of_entry
     from curate.data.doctor.visit import diagnose
 
-    rows, lines = 0, []
+    sets, lines = [], []
     for name in names:
         found = diagnose(of_entry(folder, name), _JUDGED_AS.get(stage, stage), counting)
         more = f"`{command} --dataset {name}`"
         _refuse(found, stage, more)
-        rows += found.usable
+        sets.append(found.usable)
         lines.append(_line(found, counting, why_not, more))
     if counting is None:
-        return Verdict(Extent(rows), None, tuple(lines))
-    return Verdict(Extent(rows, counting.tokens), counting.longest, tuple(lines))
+        return Verdict(Extent(sum(sets), None, tuple(sets)), None, tuple(lines))
+    extent = Extent(sum(sets), counting.tokens, tuple(sets))
+    return Verdict(extent, counting.longest, tuple(lines))
 
 
 def _refuse(found: Diagnosis, stage: str, command: str) -> None:

@@ -115,7 +115,7 @@ def make(stage: str, dataset: Dataset, model: Model, options: Options, hardware:
         **options.settings,
     }
     block = int(config["cutoff_len"]) if config.get("packing") else None
-    extent = _limited(dataset.extent, config.get("max_samples"))
+    extent = dataset.extent.limited(config.get("max_samples"))
     config.setdefault("val_size", held_out(extent, preset.val_share, preset.max_val, block))
     evaluates = bool(config["val_size"]) or "eval_dataset" in config
     if not config["val_size"]:
@@ -129,13 +129,6 @@ def make(stage: str, dataset: Dataset, model: Model, options: Options, hardware:
         steps=steps,
         notes=_notes(dataset, preset, config, hardware.count, options),
     )
-
-
-def _limited(extent: Extent, most: Any) -> Extent:
-    if most is None or most >= extent.rows:
-        return extent
-    tokens = None if extent.tokens is None else extent.tokens * int(most) // extent.rows
-    return Extent(int(most), tokens)
 
 
 def _model(stage: str, model: Model, preset: Preset, options: Options) -> dict[str, Any]:
@@ -225,10 +218,12 @@ def _notes(
 ) -> tuple[str, ...]:
     notes = []
     rows, most = dataset.extent.rows, config.get("max_samples")
-    if most is not None and rows > most:
+    used = dataset.extent.limited(most).rows
+    if used < rows:
+        several = f", at most {most:,} of each data set" if len(dataset.extent.sets) > 1 else ""
         notes.append(
-            f"the first {most:,} of {rows:,} rows are used (max_samples); --set max_samples=N for "
-            "more, or draw them with `curate select --recipe random`"
+            f"the first {used:,} of {rows:,} rows are used (max_samples{several}); "
+            "--set max_samples=N for more, or draw them with `curate select --recipe random`"
         )
     if preset.val_share and not config.get("val_size") and "val_size" not in options.settings:
         tokens = dataset.extent.tokens if config.get("packing") else None

@@ -23,10 +23,29 @@ class Extent:
     Attributes:
         rows: That the stage can use.
         tokens: Of packed text; None where they were not counted.
+        sets: Rows of each data set, where there are several.
     """
 
     rows: int
     tokens: int | None = None
+    sets: tuple[int, ...] = ()
+
+    def limited(self, most: Any) -> Extent:
+        """Return what `max_samples` leaves: LLaMA-Factory takes so many rows of each data set.
+
+        Args:
+            most: Rows of a data set at most; None for all.
+
+        Example:
+            >>> Extent(60, sets=(30, 30)).limited(20).rows
+            40
+        """
+        if most is None:
+            return self
+        sets = tuple(min(rows, int(most)) for rows in self.sets or (self.rows,))
+        rows = sum(sets)
+        tokens = None if self.tokens is None else self.tokens * rows // max(1, self.rows)
+        return Extent(rows, tokens, sets)
 
 
 def held_out(extent: Extent, share: float, most: int | None, block: int | None) -> float | int:
@@ -65,8 +84,7 @@ def steps_of(extent: Extent, config: Mapping[str, Any], devices: int) -> int:
     limit = int(config.get("max_steps") or -1)
     if limit > 0:
         return limit
-    left = extent.rows if config.get("max_samples") is None else config["max_samples"]
-    rows = min(extent.rows, int(left))
+    rows = extent.limited(config.get("max_samples")).rows
     held = float(config.get("val_size") or 0)
     kept = rows - (int(held) if held > 1 else math.ceil(rows * held))
     if config.get("packing") and extent.tokens is not None:
