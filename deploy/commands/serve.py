@@ -94,25 +94,23 @@ def serve(
     from deploy.serving.serve import serve as run
     from deploy.serving.target import Asked, served
 
-    found = served(Asked(model, tuple(adapter or ()), dtype, max_length))
+    found = served(Asked(model, tuple(adapter or ()), dtype, max_length), console.say)
     chosen = choose(engine, found)
     hidden = (api_key_env,) if api_key_env else ()
     plan = Plan(found, chosen, host, port, key, hidden, stop_timeout)
-    run(plan, console.say, _tell_json if as_json else _tell)
+    run(plan, console.say, lambda up: _tell(up, api_key_env, as_json))
     console.say("stopped")
 
 
-def _tell(up: Up) -> None:
+def _tell(up: Up, api_key_env: str | None, as_json: bool) -> None:
     from curate import console
 
     console.say(
         f"ready after {up.seconds:.0f} s: {up.url}/v1 answers as {', '.join(up.models)} (engine "
         f'{up.engine}); Ctrl-C stops it. Try: deploy ask "What is the capital of France?"'
         + ("" if up.url.endswith(":8000") else f" --url {up.url}")
+        + (f" --api-key-env {api_key_env}" if api_key_env else "")
     )
-
-
-def _tell_json(up: Up) -> None:
-    _tell(up)
-    told = {"url": up.url, "models": up.models, "engine": up.engine, "seconds": up.seconds}
-    typer.echo(json.dumps(told))
+    if as_json:
+        told = {"url": up.url, "models": up.models, "engine": up.engine, "seconds": up.seconds}
+        typer.echo(json.dumps(told))

@@ -40,7 +40,7 @@ class Served:
         template: LLaMA-Factory's template; None to take the tokenizer's own apart.
         chat_template: The same in Jinja; never empty.
         config: The model's config.json.
-        context: Tokens that prompt and answer may have together; None if not known.
+        context: Tokens that prompt and answer may have together.
         dtype: That the engine computes in.
         gpu: Whether it computes on one.
     """
@@ -51,7 +51,7 @@ class Served:
     template: str | None
     chat_template: str
     config: Mapping[str, Any]
-    context: int | None
+    context: int
     dtype: str
     gpu: bool
 

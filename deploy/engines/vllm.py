@@ -97,8 +97,7 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
         # Else the model's authors decide what a request that says nothing means.
         *("--generation-config", "vllm", "--disable-fastapi-docs", "--disable-uvicorn-access-log"),
     ]
-    if served.context:
-        arguments += ["--max-model-len", str(served.context)]
+    arguments += ["--max-model-len", str(served.context)]
     if not served.gpu:
         arguments += ["--enforce-eager"]
     if served.adapters:
@@ -152,7 +151,7 @@ def cache_gigabytes(served: Served) -> int:
     from curate.models.generation.load import cache_bytes
 
     token = cache_bytes(dict(served.config), "float32") // 4 * _BYTES[served.dtype]
-    wanted = math.ceil(token * (served.context or 2048) * _CONVERSATIONS / 2**30)
+    wanted = math.ceil(token * served.context * _CONVERSATIONS / 2**30)
     return max(1, min(wanted, int(memory() * _MEMORY_SHARE / 2**30)))
 
 

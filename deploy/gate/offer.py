@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+_SHOWN = 100
 
 
 class Refused(Exception):
@@ -22,6 +24,31 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
+class Room:
+    """Tokens that the chat template writes around texts, as the engine itself counted them.
+
+    Attributes:
+        question: Around one question, the way to its answer included.
+        system: How many more with a system text before it.
+        pair: How many more with an answer and one more question.
+    """
+
+    question: int = 16
+    system: int = 16
+    pair: int = 32
+
+    def around(self, texts: int) -> int:
+        """Return the most that is written around a conversation.
+
+        Args:
+            texts: In it; an even number has a system text. Two tokens each are for words that
+                are cut otherwise where texts meet.
+        """
+        system = 0 if texts % 2 else max(0, self.system)
+        return self.question + system + (texts - 1) // 2 * max(0, self.pair) + 2 * (texts - 1)
+
+
+@dataclass(frozen=True)
 class Offer:
     """What a server takes.
 
@@ -30,8 +57,8 @@ class Offer:
         models: Names that answer; a request that names none gets the first.
         fields: What a request may say besides what every engine takes.
         completions: Whether /v1/completions is there.
-        context: Tokens of prompt and answer together; None if not known.
-        tokenizer: tokenizer.json, to count tokens with; None if there is none.
+        context: Tokens of prompt and answer together.
+        room: Of them, what the chat template takes.
         temperature: Of a request that names none.
         top_p: Likewise.
         most: Tokens of an answer, for a request that says nothing.
@@ -42,12 +69,22 @@ class Offer:
     models: tuple[str, ...]
     fields: frozenset[str] = frozenset()
     completions: bool = False
-    context: int | None = None
-    tokenizer: Path | None = None
+    context: int = 2048
+    room: Room = Room()
     temperature: float = 1.0
     top_p: float = 1.0
     most: int = 1024
     body: int = 1 << 20
+
+
+def shown(value: object) -> str:
+    """Return what somebody sent, short enough to be said back.
+
+    Args:
+        value: Any.
+    """
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def told(status: int, message: str, code: str) -> dict[str, Any]:

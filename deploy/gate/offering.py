@@ -16,7 +16,6 @@ def offer_of(served: Served, engine: Engine) -> Offer:
         served: The model and its adapters.
         engine: That answers.
     """
-    tokenizer = served.folder / "tokenizer.json"
     sampling = _recommended(served.folder / "generation_config.json")
     return Offer(
         engine=engine.name,
@@ -24,7 +23,6 @@ def offer_of(served: Served, engine: Engine) -> Offer:
         fields=engine.fields,
         completions=engine.completions,
         context=served.context,
-        tokenizer=tokenizer if tokenizer.is_file() else None,
         temperature=sampling.get("temperature", 1.0),
         top_p=sampling.get("top_p", 1.0),
     )

@@ -5,24 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from curate.errors import ModelError
 
-def counter(path: Path | None) -> Callable[[str], int]:
-    """Return a function that counts tokens; without a tokenizer every text counts as empty.
+
+def counter(folder: Path) -> Callable[[str], int]:
+    """Return a function that counts tokens.
 
     Args:
-        path: tokenizer.json, None if the model has none.
+        folder: The model's.
+
+    Raises:
+        ModelError: It has no tokenizer.
     """
-    if path is None:
-        return _unknown
-    from tokenizers import Tokenizer
+    if (folder / "tokenizer.json").is_file():
+        from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(path))
+        fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        return lambda text: len(fast.encode(text, add_special_tokens=False).ids)
+    from transformers import AutoTokenizer
 
-    def count(text: str) -> int:
-        return len(tokenizer.encode(text, add_special_tokens=False).ids)
-
-    return count
-
-
-def _unknown(text: str) -> int:
-    return 0
+    try:
+        slow = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelError(f"the tokenizer of {folder.name} cannot be loaded ({error})") from error
+    return lambda text: len(slow.encode(text, add_special_tokens=False))

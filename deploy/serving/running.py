@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
@@ -21,10 +21,17 @@ from curate.errors import ModelError
 from deploy.engines.contract import Engine, Launch, Served
 from deploy.engines.failures import why
 from deploy.gate.app import READY, STOPPING, Gate
+from deploy.gate.connections import (
+    BACKLOG,
+    Connection,
+    Connections,
+    Seldom,
+    most_connections,
+)
 from deploy.gate.offering import offer_of
 from deploy.gate.tokens import counter
 from deploy.serving.listening import refusal, url_of
-from deploy.serving.probe import check
+from deploy.serving.probe import check, measure
 from deploy.serving.systemd import notify
 
 _START_SECONDS = 1800.0  # large models are read from slow disks
@@ -114,17 +121,23 @@ class Run:
         )
 
     async def _gate(self, session: aiohttp.ClientSession) -> tuple[Gate, web.AppRunner]:
-        plan = self._plan
+        plan, loop = self._plan, asyncio.get_running_loop()
+        seldom = Seldom(self._say)
+        loop.set_exception_handler(seldom.failed)
+        connections = Connections(most_connections(plan.engine.parallel), seldom)
+        count = counter(plan.served.folder)
         offer = offer_of(plan.served, plan.engine)
-        count = counter(offer.tokenizer)
-        gate = Gate(offer, plan.served, plan.engine, session, plan.key, count)
+        gate = Gate(offer, plan.served, plan.engine, session, plan.key, count, connections)
         # A client that leaves ends its handler, and that ends the engine's work for it.
-        runner = web.AppRunner(
-            gate.app(), handler_cancellation=True, access_log=None, shutdown_timeout=1.0
-        )
+        runner = web.AppRunner(gate.app(), handler_cancellation=True, shutdown_timeout=1.0)
         await runner.setup()
+        server = runner.server
+        assert server is not None
         try:
-            await web.SockSite(runner, self._port, backlog=512).start()
+            self._door = await loop.create_server(
+                lambda: Connection(server, connections, seldom), sock=self._port, backlog=BACKLOG
+            )
+            self._port.listen(512)  # may wait to be accepted
         except OSError as error:
             raise refusal(error, self._plan.host, self._plan.port) from error
         return gate, runner
@@ -141,6 +154,8 @@ class Run:
         plan = self._plan
         if not await check(plan.engine, plan.served, session, self._wanted, self._stop):
             return
+        room = await measure(plan.engine, plan.served, session, tuple(self._wanted), gate.count)
+        gate.offer = replace(gate.offer, room=room)
         gate.state = READY
         notify("READY=1")
         up(url_of(self._port))
@@ -181,6 +196,7 @@ class Run:
         reserve = min(5.0, self._plan.stop_timeout / 3)
         while gate.answering and time.monotonic() < until - reserve and not self._hurry.is_set():
             await asyncio.sleep(_PAUSE)
+        self._door.close()
         cleanup = asyncio.ensure_future(runner.cleanup())
         left = 0.0 if self._hurry.is_set() else max(0.0, until - time.monotonic() - 2)
         ending = asyncio.ensure_future(asyncio.to_thread(child.stop, min(left, _LEAVE_SECONDS)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ _PLAIN_FILE = Path(__file__).parent.parent / "engines" / "alpaca.jinja"
 _UNSERVED = ("modules_to_save", "use_dora", "alora_invocation_tokens")
 # A CPU has no memory for the keys and values of 128,000 tokens.
 _CPU_CONTEXT = 8192
+# Of models whose config names none, such as those with ALiBi: as taken, and at most.
+_UNSAID_CONTEXT, _MOST_UNSAID = 2048, 32768
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,12 @@ class Asked:
     max_length: int | None = None
 
 
-def served(asked: Asked) -> Served:
+def served(asked: Asked, say: Callable[[str], None] = lambda told: None) -> Served:
     """Find what is to be served.
 
     Args:
         asked: As typed.
+        say: Is told of a length that had to be chosen.
 
     Raises:
         UsageError: Options that do not fit each other.
@@ -80,7 +83,7 @@ def served(asked: Asked) -> Served:
         template=_template(run) if jinja else _template(run) or _PLAIN,
         chat_template=jinja or _PLAIN_FILE.read_text(encoding="utf-8"),
         config=config,
-        context=_context(config, asked.max_length, gpu),
+        context=_context(config, asked.max_length, gpu, say),
         dtype=dtype_for(declared, gpu) if asked.dtype == "auto" else asked.dtype,
         gpu=gpu,
     )
@@ -168,15 +171,24 @@ def _template(run: dict[str, Any]) -> str | None:
     return str(told) if told else None
 
 
-def _context(config: dict[str, Any], asked: int | None, gpu: bool) -> int | None:
+def _context(
+    config: dict[str, Any], asked: int | None, gpu: bool, say: Callable[[str], None]
+) -> int:
     from curate.models.architecture import max_positions
 
     longest = max_positions(config)
+    most = longest or _MOST_UNSAID
     if asked is not None:
-        if asked < 1 or (longest and asked > longest):
-            raise UsageError(f"--max-length {asked}: the model takes 1 to {longest} tokens")
+        if not 1 <= asked <= most:
+            raise UsageError(f"--max-length {asked}: the model takes 1 to {most} tokens")
         return asked
-    return min(longest, _CPU_CONTEXT) if longest and not gpu else longest
+    if longest is None:
+        say(
+            f"note: the model's config names no length; {_UNSAID_CONTEXT:,} tokens of prompt and "
+            "answer are taken, --max-length allows more"
+        )
+        return _UNSAID_CONTEXT
+    return longest if gpu else min(longest, _CPU_CONTEXT)
 
 
 def _json(path: Path) -> dict[str, Any]:

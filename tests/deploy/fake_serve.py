@@ -12,6 +12,10 @@ import json
 import sys
 from pathlib import Path
 
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+
 from curate import console
 from deploy.engines.contract import Engine, Launch, Served
 from deploy.engines.hf import free_port
@@ -38,6 +42,9 @@ def main() -> None:
     parser.add_argument("--parallel", type=int, default=8)
     parser.add_argument("--stop-timeout", type=float, default=5)
     told = parser.parse_args()
+    words = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    words.pre_tokenizer = Whitespace()
+    words.save(str(told.folder / "tokenizer.json"))
     ready.expected = lambda served, names, scratch, say: dict.fromkeys(names, GOOD)
     served = Served("fake", told.folder, (), None, "", {}, 200, "float32", False)
     engine = Engine(

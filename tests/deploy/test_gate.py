@@ -79,8 +79,9 @@ def test_refusals_of_the_engine_have_one_form_and_failures_show_nothing_of_it(se
     assert "Traceback" not in failed.text
 
 
-def test_health_and_models(server):
-    assert server.request("GET", "/health").json == {"status": "ok", "engine": "fake"}
+def test_health_and_models(server, locked):
+    assert server.request("GET", "/health").json == {"status": "ready"}
+    assert locked.request("GET", "/health", Authorization="").json == {"status": "ready"}
     listed = server.request("GET", "/v1/models").json
     assert [each["id"] for each in listed["data"]] == ["fake"]
 
@@ -135,7 +136,7 @@ def test_no_answer_tells_what_the_server_is_made_of(server):
 # The key
 
 
-@pytest.mark.parametrize("path", ["/health", "/v1/models", "/nothing", "/metrics"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/nothing", "/metrics"])
 @pytest.mark.parametrize("sent", ["", "Bearer", "Bearer wrong", f"Basic {KEY}", KEY, "Bearer é"])
 def test_everything_wants_the_key(locked, path, sent):
     answer = locked.request("GET", path, Authorization=sent)

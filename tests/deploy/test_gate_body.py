@@ -8,7 +8,7 @@ import pytest
 
 from deploy.engines import hf, vllm
 from deploy.gate.body import CHAT, TEXT, take
-from deploy.gate.offer import Offer, Refused
+from deploy.gate.offer import Offer, Refused, Room
 
 HF = Offer("hf", ("tuned", "base"), hf.engine().fields, context=100)
 VLLM = Offer("vllm", ("tuned", "base"), vllm.FIELDS, completions=True, context=100)
@@ -39,7 +39,7 @@ def test_nothing_is_left_to_the_engine(offer):
         "temperature": 1.0,
         "top_p": 1.0,
         "stream": False,
-        "max_tokens": 100 - 2 - 16 * 3,
+        "max_tokens": 100 - 2 - 16,
     }
     assert taken.notes == ()
 
@@ -78,7 +78,7 @@ def test_llama_factorys_do_sample_is_understood(offer):
     ],
 )
 def test_what_changes_nothing_is_taken_everywhere(offer, fields):
-    assert chat(offer, **fields).fields["max_tokens"] == 50
+    assert chat(offer, **fields).fields["max_tokens"] == 82
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,17 @@ def test_a_misspelt_field_gets_a_hint():
         {"temperature": 2.1},
         {"temperature": "0"},
         {"temperature": True},
-        {"top_p": 0},
         {"top_p": 1.1},
-        {"max_tokens": 0},
+        {"temperature": 1e-320},
+        {"temperature": 0.0001},
+        {"repetition_penalty": 0},
+        {"repetition_penalty": -1},
+        {"repetition_penalty": 1e-300},
+        {"repetition_penalty": 1e308},
+        {"repetition_penalty": True},
+        {"repetition_penalty": "x"},
+        {"max_tokens": -1},
+        {"max_tokens": 10**30},
         {"max_tokens": 1.5},
         {"max_tokens": True},
         {"max_tokens": 99},
@@ -178,15 +186,68 @@ def test_bodies_that_are_no_json_object(raw):
 def test_models():
     assert chat(model="base").fields["model"] == "base"
     assert no("Did you mean 'tuned'", model="tunde").status == 404
-    assert no("There is tuned, base", model=5).status == 404
+    assert no("'model' has to be a model's name, and is 5", model=5).status == 400
 
 
 def test_prompts_that_are_too_long():
     messages = [{"role": "user", "content": "word " * 101}]
-    no("101 tokens of prompt: the model takes 100", messages=messages)
-    messages = [{"role": "user", "content": "word " * 99}]
+    no("117 tokens of prompt: the model takes 100", messages=messages)
+    messages = [{"role": "user", "content": "word " * 83}]
     assert chat(messages=messages).fields["max_tokens"] == 1
     no("99 tokens of prompt and 2 for the answer", messages=messages, max_tokens=2)
+
+
+def test_the_chat_template_is_counted_as_measured():
+    room = Room(question=10, system=5, pair=20)
+    assert [room.around(texts) for texts in (1, 2, 3, 4)] == [10, 10 + 5 + 2, 10 + 20 + 4, 41]
+    assert Room(question=10, system=-3, pair=20).around(2) == 12
+
+
+@BOTH
+def test_placeholders_of_pages_are_not_given(offer):
+    raw = {"model": "string", "temperature": 0, "top_p": 0, "max_new_tokens": 0, "stream": False}
+    taken = chat(offer, **raw)
+    assert taken.fields == {**chat(offer, temperature=0).fields}
+    assert taken.notes == (
+        "top_p 0 was taken as not given",
+        "max_new_tokens 0 was taken as not given",
+        "model 'string' was taken as not given",
+    )
+    assert chat(offer, max_tokens=0).fields["max_tokens"] == 82
+    no("'max_tokens' has to be", offer, max_tokens=False)
+
+
+def test_all_that_is_wrong_is_said_at_once():
+    found = no(
+        "has to be|nothing|model|more", model="x", temperature=9, nonsense=1, repetition_penalty=0
+    )
+    assert found.status == 400
+    for told in ("no model 'x'", "'temperature' has to be", "'nonsense' is nothing",
+                 "'repetition_penalty' has to be a number from 0.1 to 10", "and is 0"):  # fmt: skip
+        assert told in found.message
+
+
+def test_what_is_said_back_is_short():
+    for fields in ({"model": "m" * 9000}, {"x" * 9000: 1}, {"temperature": "t" * 9000},
+                   {"messages": HI * 9000}, {f"x{each}": 1 for each in range(9000)}):  # fmt: skip
+        assert len(no("has to be|nothing|model|more", **fields).message) < 1500
+
+
+def test_another_engines_field_is_not_taken_for_a_slip():
+    assert "Did you mean" not in no("vllm", stop=["。"]).message
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"n": 0}, {"n": 99}, {"n": True}, {"seed": 2**64}, {"stop": [5]}, {"top_k": -7}, {"min_p": 2},
+     {"presence_penalty": 3}, {"frequency_penalty": "1"}, {"logprobs": 1}, {"top_logprobs": 99},
+     {"ignore_eos": 1}, {"min_tokens": -1}, {"response_format": "json"}, {"stream_options": [1]}],
+)  # fmt: skip
+def test_fields_of_vllm_are_checked_under_their_own_names(fields):
+    (name,) = fields
+    no(f"'{name}' has to be a", VLLM, **fields) if name not in ("logprobs", "ignore_eos") else no(
+        f"'{name}' has to be true or false", VLLM, **fields
+    )
 
 
 def test_completions():

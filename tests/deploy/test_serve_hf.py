@@ -45,7 +45,7 @@ def ask(server, *arguments, key=True):
 
 def test_it_is_ready_and_says_so(server):
     assert server.models == ["smollm2"]
-    assert server.request("GET", "/health").json["status"] == "ok"
+    assert server.request("GET", "/health").json == {"status": "ready"}
     assert "engine hf loads smollm2" in server.err.read_text()
     assert "Try: deploy ask" in server.err.read_text()
 
