@@ -13,7 +13,7 @@ class FakeServer:
     """Answers what `script` gives for the last message: (code, body or text, headers)."""
 
     def __init__(self, script, models=("m",)):
-        self.asked, self.most = [], 0
+        self.asked, self.headers, self.most = [], [], 0
         self._now, self._lock = 0, threading.Lock()
         outer = self
 
@@ -26,6 +26,7 @@ class FakeServer:
                 with outer._lock:
                     outer._now += 1
                     outer.most = max(outer.most, outer._now)
+                    outer.headers.append(dict(self.headers))
                     outer.asked.append((body, self.headers.get("Authorization")))
                     count = len(outer.asked)
                 found = script(body["messages"][-1]["content"], count)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import shlex
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
 
 from curate.errors import ModelError, UsageError
-from deploy.gate.keys import is_loopback
-
-_SECONDS = 600.0  # without a single word; a busy server lets others go first
+from curate.models.generation.server import connect, root_cause, server_words
 
 
 @dataclass(frozen=True)
@@ -128,78 +123,48 @@ def ask(question: Question, ending: Ending) -> Iterator[str]:
         UsageError: The server refuses the request, or wants a key.
         ModelError: No server answers, or it breaks off.
     """
-    headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-    if question.key:
-        headers["Authorization"] = f"Bearer {question.key}"
-    address = endpoint(question.url)
-    request = Request(address, json.dumps(body(question)).encode(), headers)
+    import openai
+
+    key = question.key or ""
+    client = connect(endpoint(question.url).removesuffix("/chat/completions"), key, retries=0)
     try:
-        with _opener(address).open(request, timeout=_SECONDS) as answer:
-            yield from _pieces(answer, ending)
-    except HTTPError as error:
-        raise _refused(question, error) from error
-    except (URLError, OSError, http.client.HTTPException) as error:
+        with client.chat.completions.create(**{"model": openai.omit, **body(question)}) as chunks:
+            for chunk in chunks:
+                ending.model = chunk.model or ending.model
+                for choice in chunk.choices or ():
+                    ending.reason = choice.finish_reason or ending.reason
+                    if choice.delta and choice.delta.content:
+                        yield choice.delta.content
+    except openai.APIStatusError as error:
+        raise _refused(question, error.status_code, server_words(error, key)) from error
+    except openai.APIConnectionError as error:
+        raise _silent(question, root_cause(error)) from error
+    except openai.APIError as error:
+        raise ModelError(f"the server says: {server_words(error, key)}") from error
+    except ValueError as error:
         raise _silent(question, error) from error
     if not ending.reason:
         raise ModelError(f"{question.url} broke off in the middle of the answer; see its output")
 
 
-def _opener(address: str) -> OpenerDirector:
-    """Return what opens addresses: on this machine never by way of a proxy."""
-    host = urlsplit(address).hostname or ""
-    return build_opener(ProxyHandler({})) if is_loopback(host) else build_opener()
-
-
-def _pieces(lines: Any, ending: Ending) -> Iterator[str]:
-    for line in lines:
-        text = line.decode("utf-8", "replace").strip()
-        if not text.startswith("data:"):
-            continue
-        told = text.removeprefix("data:").strip()
-        if told == "[DONE]":
-            return
-        event = json.loads(told)
-        if "error" in event:
-            raise ModelError(f"the server says: {_message(event)}")
-        ending.model = str(event.get("model") or ending.model)
-        for choice in event.get("choices") or ():
-            ending.reason = str(choice.get("finish_reason") or ending.reason)
-            if piece := (choice.get("delta") or {}).get("content"):
-                yield str(piece)
-
-
-def _refused(question: Question, error: HTTPError) -> Exception:
-    text = error.read(65536).decode("utf-8", "replace")
-    try:
-        message = _message(json.loads(text))
-    except ValueError:
-        message = text.strip()[:300] or error.reason
-    if error.code == 401:
+def _refused(question: Question, code: int, words: str) -> UsageError:
+    if code == 401:
         how = "another key" if question.key else "its key"
         return UsageError(
-            f"{question.url} wants {how} (401: {message}): put it into an environment variable "
+            f"{question.url} wants {how} (401: {words}): put it into an environment variable "
             "and give --api-key-env NAME"
         )
-    return UsageError(f"{question.url} refuses (HTTP {error.code}): {message}")
+    return UsageError(f"{question.url} refuses (HTTP {code}): {words}")
 
 
-def _message(told: Any) -> str:
-    for name in ("error", "detail", "message"):
-        told = told.get(name, told) if isinstance(told, dict) else told
-    return str(told)
-
-
-def _silent(question: Question, error: Exception) -> ModelError:
-    reason = getattr(error, "reason", error)
-    if isinstance(reason, ConnectionRefusedError):
+def _silent(question: Question, cause: BaseException) -> ModelError:
+    if isinstance(cause, ConnectionRefusedError):
         return ModelError(
             f"no server answers at {question.url}; start one with `deploy serve smollm2`, or give "
             "its address with --url"
         )
-    if isinstance(reason, socket.gaierror):
+    if isinstance(cause, socket.gaierror):
         return ModelError(f"{question.url}: there is no such host; give another --url")
-    if isinstance(reason, TimeoutError):
-        return ModelError(f"{question.url} said nothing for {_SECONDS:.0f} s; ask again later")
-    return ModelError(
-        f"{question.url} broke off ({reason or type(reason).__name__}); see its output"
-    )
+    if isinstance(cause, TimeoutError):
+        return ModelError(f"{question.url} says nothing; ask again later")
+    return ModelError(f"{question.url} broke off ({cause or type(cause).__name__}); see its output")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
 from curate.errors import ModelError, UsageError
-from curate.models.generation.http import Http, Refused
 from curate.models.protocols import CUT, FILTERED, STOPPED, TOO_LONG, Message, Reply
 
 # Where keys are looked for. OpenAI's own is sent to OpenAI, or to the server that the user has
@@ -19,9 +19,75 @@ from curate.models.protocols import CUT, FILTERED, STOPPED, TOO_LONG, Message, R
 KEY, OPENAI_KEY, OPENAI_URL = "CURATRAIN_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"
 _OPENAI = "api.openai.com"
 _COMPUTATION = "server 1"
+_SECONDS = 600.0  # a request may take
 _SHORT = 20.0  # seconds, to find out what a server has
+_RETRIES = 6
+_LOCAL = {"localhost", "127.0.0.1", "::1"}
+# All that is sent. The client would add what the environment says of OpenAI (organization, headers
+# of the user's own), whichever server it is that is asked.
+_HEADERS = {"accept", "accept-encoding", "connection", "content-length", "content-type", "host"}
 _FILTER = ("content_filter", "content_policy", "content management policy")
 _LONG_PROMPT = ("context_length", "context length", "maximum context", "too long", "max_model_len")
+
+
+def connect(base: str, key: str, retries: int = _RETRIES) -> Any:
+    """Return openai's client of a server, which waits as long as a Retry-After header says.
+
+    It follows no redirect, since the key is for the server that was named, and asks servers on this
+    machine without a proxy.
+
+    Args:
+        base: The server's address, up to /v1.
+        key: Sent as bearer token and known to no log; '' for none.
+        retries: Of a request that failed for a reason that passes.
+    """
+    import openai
+
+    def headers(request: Any) -> None:
+        for name in set(request.headers) - _HEADERS:
+            del request.headers[name]
+        request.headers["User-Agent"] = "curatrain"
+        if key:
+            request.headers["Authorization"] = f"Bearer {key}"
+
+    http_client = openai.DefaultHttpxClient(
+        follow_redirects=False,
+        trust_env=urlsplit(base).hostname not in _LOCAL,
+        event_hooks={"request": [headers]},
+    )
+    return openai.OpenAI(
+        api_key="none",  # headers() puts in the real one
+        base_url=base,
+        timeout=_SECONDS,
+        max_retries=retries,
+        http_client=http_client,
+    )
+
+
+def server_words(error: Any, key: str) -> str:
+    """Return a line of what a server said of why it will not answer, without the key.
+
+    Args:
+        error: openai's APIError.
+        key: That was sent.
+    """
+    body: Any = error.body
+    if isinstance(body, dict):
+        message = body.get("message") or body.get("detail") or body
+        body = f"{message} {body.get('code') or ''}"
+    text = str(body or error.message)
+    return _line(text.replace(key, "***") if key else text)
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Return what lies behind the errors of three libraries, such as a refused connection.
+
+    Args:
+        error: openai's.
+    """
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return error
 
 
 def is_address(name: str) -> bool:
@@ -33,13 +99,12 @@ def is_address(name: str) -> bool:
     return name.lower().startswith(("http://", "https://"))
 
 
-def load_server(address: str, concurrency: int = 8, http: Http | None = None) -> Server:
+def load_server(address: str, concurrency: int = 8) -> Server:
     """Return the model that a server has; it is asked which one if the address does not say.
 
     Args:
         address: `http(s)://HOST:PORT/v1#MODEL`; `#MODEL` may be left out where it has only one.
         concurrency: Requests at once.
-        http: Sends requests; made from the address if not given.
 
     Raises:
         UsageError: The address holds a password or a query, or concurrency is below 1.
@@ -50,8 +115,10 @@ def load_server(address: str, concurrency: int = 8, http: Http | None = None) ->
     base, _, model = address.partition("#")
     base = base.rstrip("/").removesuffix("/chat/completions")
     _check(base)
-    http = http or Http(base, key_for(base, os.environ), f"{KEY} (or {OPENAI_KEY} for OpenAI)")
-    return Server(http, base, model or _only_model(http, base), concurrency)
+    server = Server(base, model, key_for(base, os.environ), concurrency)
+    if not model:
+        server.take_only_model()
+    return server
 
 
 def key_for(base: str, environment: Mapping[str, str]) -> str:
@@ -77,20 +144,18 @@ class Server:
     """A server's model behind the Generator protocol.
 
     Args:
-        http: Sends requests.
         base: The server's address.
-        model: What the server calls the model.
+        model: What the server calls the model; '' until take_only_model().
+        key: Sent as bearer token, '' for none.
         concurrency: Requests at once.
     """
 
     batch_tokens = 1  # every conversation is a batch of its own: the server makes batches itself
 
-    def __init__(self, http: Http, base: str, model: str, concurrency: int) -> None:
-        self.name = f"{base}#{model}"
-        # The weights behind an address cannot be seen; who changes them gives them another name.
-        self.fingerprint = hashlib.sha256(f"{self.name}|{_COMPUTATION}".encode()).hexdigest()
-        self.model, self.workers = model, concurrency
-        self._http = http
+    def __init__(self, base: str, model: str, key: str, concurrency: int) -> None:
+        self.workers, self._base, self._key = concurrency, base, key
+        self._call(model)
+        self._client = connect(base, key)
         self._limit = "max_tokens"
 
     def lengths(self, conversations: Sequence[Sequence[Message]]) -> list[int]:
@@ -155,24 +220,108 @@ class Server:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _ask(self, messages: Sequence[Message], most: int) -> Reply:
-        body = {"model": self.model, "messages": [dict(each) for each in messages]}
+    def take_only_model(self) -> None:
+        """Take the model that the server has.
+
+        Raises:
+            ModelError: It does not answer, or has several.
+        """
+        client = self._client.with_options(max_retries=0, timeout=_SHORT)
         try:
-            limit = self._limit
-            answer = self._http.post(
-                "chat/completions", {**body, "temperature": 0, self._limit: most}
+            answer = self._answered(lambda: client.get("/models", cast_to=object), "models", 0)
+            names = [str(each["id"]) for each in answer["data"]]
+        except (KeyError, TypeError) as error:
+            raise ModelError(
+                f"{self._base}/models does not say which models there are; name one: "
+                f"{self._base}#MODEL"
+            ) from error
+        if len(names) != 1:
+            several = ", ".join(names[:10]) or "none"
+            raise ModelError(
+                f"{self._base} has {len(names)} models ({several}); name one: {self._base}#MODEL"
             )
-        except Refused as error:
-            if any(word in error.said.lower() for word in _LONG_PROMPT):
+        self._call(names[0])
+
+    def _call(self, model: str) -> None:
+        self.model, self.name = model, f"{self._base}#{model}"
+        # The weights behind an address cannot be seen; who changes them gives them another name.
+        self.fingerprint = hashlib.sha256(f"{self.name}|{_COMPUTATION}".encode()).hexdigest()
+
+    def _ask(self, messages: Sequence[Message], most: int) -> Reply:
+        limit = self._limit
+        # A lone surrogate is no character and could not be sent.
+        sent = [
+            {name: text.encode("utf-8", "replace").decode() for name, text in each.items()}
+            for each in messages
+        ]
+
+        def create() -> Any:
+            body = {"model": self.model, "messages": sent, "temperature": 0, limit: most}
+            return self._client.post("/chat/completions", cast_to=object, body=body)
+
+        try:
+            answer = self._answered(create, "chat/completions", _RETRIES)
+        except _Refused as error:
+            if any(word in error.words.lower() for word in _LONG_PROMPT):
                 return Reply("", TOO_LONG)
-            if any(word in error.said.lower() for word in _FILTER):
+            if any(word in error.words.lower() for word in _FILTER):
                 return Reply("", FILTERED)
             newer = "max_completion_tokens"
-            if limit == newer or newer not in error.said:
+            if limit == newer or newer not in error.words:
                 raise
             self._limit = newer  # OpenAI's newer models take this name, all others the old one
             return self._ask(messages, most)
         return _reply(answer, self.name)
+
+    def _answered(self, ask: Callable[[], Any], path: str, retries: int) -> Any:
+        """Return the JSON of an answer, all that can be wrong with it said in one line."""
+        import openai
+
+        try:
+            answer = ask()
+            # What does not call itself JSON comes as text.
+            return json.loads(answer) if isinstance(answer, str) else answer
+        except openai.APIStatusError as error:
+            words, code = server_words(error, self._key), error.status_code
+            if code < 500 and code not in (408, 409, 429):
+                raise self._refused(code, words) from None
+            failure = f"answered {code} ({words})"
+        except openai.APIConnectionError as error:
+            cause = root_cause(error)
+            why = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+            failure = f"cannot be reached ({_line(why)})"
+        except json.JSONDecodeError as error:
+            raise ModelError(
+                f"{self._base}/{path} sent something that is no JSON: {_line(error.doc)!r}; is "
+                "this an OpenAI-compatible server?"
+            ) from error
+        times = f" {retries + 1} times" if retries else ""
+        raise ModelError(
+            f"the server {self._base} {failure}{times}; see that it runs and that the address is "
+            "right, then give the same command again: what was answered is kept"
+        )
+
+    def _refused(self, code: int, words: str) -> _Refused:
+        if code in (401, 403):
+            given = "was not taken" if self._key else "is missing"
+            words_of_key = f"the key {given}; it is read from {KEY} (or {OPENAI_KEY} for OpenAI)"
+            return _Refused(f"{self._base} answered {code}: {words_of_key}", words)
+        if 300 <= code < 400:
+            return _Refused(f"{self._base} points elsewhere ({code}); give that address", words)
+        more = ""
+        if code == 404:
+            more = (
+                "; see that the address ends as in http://127.0.0.1:8000/v1, and the model's name"
+            )
+        return _Refused(f"{self._base} answered {code}: {words}{more}", words)
+
+
+class _Refused(ModelError):
+    """The server understood, and will not; `words` are what it says of why."""
+
+    def __init__(self, message: str, words: str) -> None:
+        super().__init__(message)
+        self.words = words
 
 
 def _reply(answer: Any, name: str) -> Reply:
@@ -208,15 +357,5 @@ def _check(base: str) -> None:
         raise UsageError(f"'{base}' names no server; give http://HOST:PORT/v1")
 
 
-def _only_model(http: Http, base: str) -> str:
-    answer = http.get("models", _SHORT)
-    try:
-        names = [str(each["id"]) for each in answer["data"]]
-    except (KeyError, TypeError) as error:
-        raise ModelError(
-            f"{base}/models does not say which models there are; name one: {base}#MODEL"
-        ) from error
-    if len(names) != 1:
-        told = ", ".join(names[:10]) or "none"
-        raise ModelError(f"{base} has {len(names)} models ({told}); name one: {base}#MODEL")
-    return names[0]
+def _line(text: str) -> str:
+    return " ".join(text.split())[:300]
