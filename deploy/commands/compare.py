@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from deploy.compare.comparison import Comparison
 
 _FINDING = 1
+_PAIRS_DOUBT = (
+    "the ranker pairs learned from revised answers: it knows how answers are written and no facts, "
+    "and a longer answer can please it more than a right one. Read some pairs before you believe it"
+)
 _MODEL = "smollm2, a directory, a hub id, the folder of a run, or http://HOST:PORT/v1#MODEL."
 
 
@@ -68,17 +72,21 @@ def compare(
 
     Example: deploy compare --base smollm2 --tuned saves/NAME --judge pairs
     """
-    from deploy.compare import comparison, models, written
-    from deploy.compare.asked import asked
+    from deploy.compare import comparison, files
+    from deploy.compare.answers import load_side
+    from deploy.compare.judge import load_judge
+    from deploy.compare.which_prompts import asked
 
     began = time.monotonic()
-    params = comparison.Params(base, tuned, max_tokens, judge, seed)
-    called = name or written.default_name(base, tuned)
-    written.check_target(output, called)
+    params = comparison.CompareParams(
+        base=base, tuned=tuned, max_tokens=max_tokens, judge=judge, seed=seed
+    )
+    called = name or files.default_name(base, tuned)
+    files.check_target(output, called)
     chosen, notes = asked(prompts, dataset, dataset_dir, (base, tuned), limit, seed)
     mark = f"{output.resolve()}/{called}"
-    sides = [models.load_side("--base", base), models.load_side("--tuned", tuned)]
-    judging, passing = models.load_judge(judge, mark) if judge else (None, [])
+    sides = [load_side("--base", base), load_side("--tuned", tuned)]
+    judging, passing = load_judge(judge, mark) if judge else (None, [])
     found, more = comparison.compare(
         params,
         sides,
@@ -86,14 +94,14 @@ def compare(
         judging,
         mark,
         _progress(len(chosen)),
-        [*notes, *models.doubts_of(judge)],
+        [*notes, *([_PAIRS_DOUBT] if judge == "pairs" else [])],
     )
-    files = written.write(found, output, called, time.monotonic() - began)
+    paths = files.write(found, output, called, time.monotonic() - began)
     for each in (*passing, *more):
         each.forget()
-    _show(found, files, as_json)
+    _show(found, paths, as_json)
     if as_json:
-        typer.echo(json.dumps(written.result(found, called, files), ensure_ascii=False))
+        typer.echo(json.dumps(files.result(found, called, paths), ensure_ascii=False))
     if found.worse:
         raise typer.Exit(_FINDING)
 
@@ -109,14 +117,14 @@ def _progress(total: int) -> Callable[[str, int], Any]:
     return tell
 
 
-def _show(found: Comparison, files: list[Path], as_json: bool) -> None:
+def _show(found: Comparison, paths: list[Path], as_json: bool) -> None:
     from deploy.compare.summary import (
         asked_line,
         difference,
         doubts,
         number,
-        says,
         untold_line,
+        verdict_words,
         win_line,
     )
 
@@ -129,7 +137,7 @@ def _show(found: Comparison, files: list[Path], as_json: bool) -> None:
             number(each.base, each.name),
             number(each.tuned, each.name),
             difference(each),
-            says(each.told),
+            verdict_words(each.verdict),
         )
         for each in found.measures
     ]
@@ -145,4 +153,4 @@ def _show(found: Comparison, files: list[Path], as_json: bool) -> None:
         console.say(line)
     for each in found.worse:
         console.say(f"finding: the tuned model is worse by {each}")
-    console.say(f"side by side: {files[0]}; a line a prompt: {files[1]}")
+    console.say(f"side by side: {paths[0]}; a line a prompt: {paths[1]}")

@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from filelock import FileLock
-
 from curate.data.cache import cache_dir
-from curate.errors import ModelError, OutputError
+from curate.errors import ModelError, OutputError, UsageError
 from curate.models.generation.server import is_address
 from curate.models.protocols import CUT, TOO_LONG
 
@@ -44,14 +43,34 @@ class Answer:
     failure: str = ""
 
 
+def load_side(option: str, name: str) -> Generator:
+    """Return one of the two models; its weights are loaded when it is first asked.
+
+    Raises:
+        UsageError: A folder without a model in it.
+        ModelError: There is no such model, or nothing listens at its address.
+    """
+    from curate.models.generation.load import load_generator
+
+    check_reachable(name)
+    folder = Path(name).expanduser()
+    configs = ("config.json", "adapter_config.json")
+    if folder.is_dir() and not any((folder / config).is_file() for config in configs):
+        raise UsageError(
+            f"{option} {name}: no model in this folder (neither config.json nor "
+            "adapter_config.json); give the folder of a run, such as saves/NAME, or a merged model"
+        )
+    try:
+        return load_generator(name)
+    except ModelError as error:
+        raise ModelError(f"{option}: {error}") from error
+
+
 def check_reachable(name: str) -> None:
     """Refuse a server that nobody listens at, before minutes are spent on trying again.
 
-    Args:
-        name: Of a model; nothing is done for one that is no server's.
-
     Raises:
-        ModelError: Nothing listens at its address.
+        ModelError: The model's name is an address, and nothing listens there.
     """
     if not is_address(name):
         return
@@ -67,8 +86,8 @@ def check_reachable(name: str) -> None:
         ) from error
 
 
-class Kept:
-    """Answers of one model on disk, a line a batch, by digest of what was asked.
+class KeptAnswers:
+    """Answers of one model on disk, by digest of the batch that was asked.
 
     Args:
         fingerprint: Of the model.
@@ -76,80 +95,55 @@ class Kept:
     """
 
     def __init__(self, fingerprint: str, mark: str = "") -> None:
-        self._of = f"{fingerprint}|{mark}"
-        name = hashlib.sha256(self._of.encode()).hexdigest()[:32]
-        self.path = cache_dir() / "answers" / f"{name}.jsonl"
-        self._found = dict(self._lines())
+        self._model = f"{fingerprint}|{mark}"
+        name = hashlib.sha256(self._model.encode()).hexdigest()[:32]
+        self.path = cache_dir() / "answers" / f"{name}.sqlite"
 
-    def _lines(self) -> Iterator[tuple[str, list[Answer]]]:
-        if not self.path.is_file():
-            return
-        with self.path.open(encoding="ascii", errors="replace") as stream:
-            for line in stream:
-                try:
-                    record = json.loads(line)
-                    yield record["of"], [Answer(**each) for each in record["answers"]]
-                except (ValueError, KeyError, TypeError):
-                    continue  # the end of a run that was killed
+    @contextmanager
+    def _table(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self.path, timeout=60)) as database, database:
+                database.execute("CREATE TABLE IF NOT EXISTS answers (of TEXT PRIMARY KEY, j TEXT)")
+                yield database
+        except (OSError, sqlite3.Error) as error:
+            raise OutputError(
+                f"answers cannot be kept in {self.path.parent}: "
+                f"{getattr(error, 'strerror', None) or error}; make room, or set CURATRAIN_CACHE "
+                "to another folder, and give the command again"
+            ) from error
 
     def digest(self, asked: Sequence[Conversation], most: int) -> str:
-        """Return what a batch is known by.
-
-        Args:
-            asked: Its conversations.
-            most: Tokens of the longest answer.
-        """
-        whole = json.dumps([self._of, most, [list(each) for each in asked]], sort_keys=True)
+        """Return what a batch is known by, with answers of at most so many tokens."""
+        whole = json.dumps([self._model, most, [list(each) for each in asked]], sort_keys=True)
         return hashlib.sha256(whole.encode()).hexdigest()
 
     def get(self, digest: str) -> list[Answer] | None:
-        """Return the answers of a batch, None if it is not there.
-
-        Args:
-            digest: Of the batch.
-        """
-        return self._found.get(digest)
+        """Return the answers of a batch, None if it is not there."""
+        with self._table() as database:
+            row = database.execute("SELECT j FROM answers WHERE of = ?", (digest,)).fetchone()
+        return [Answer(**answer) for answer in json.loads(row[0])] if row else None
 
     def put(self, digest: str, answers: list[Answer]) -> None:
         """Keep a batch.
 
-        Args:
-            digest: Of the batch.
-            answers: To its conversations.
-
         Raises:
             OutputError: The disk is full, or the cache folder cannot be written.
         """
-        line = json.dumps({"of": digest, "answers": [asdict(each) for each in answers]})
-        with _told(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{self.path}.lock"), self.path.open("ab") as stream:
-                # A line that was cut by a kill ends here, and is left to itself.
-                stream.write(f"\n{line}\n".encode("ascii"))
+        record = json.dumps([asdict(answer) for answer in answers])
+        with self._table() as database:
+            database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (digest, record))
 
     def forget(self) -> None:
         """Delete the file."""
-        with _told(self.path):
-            self.path.unlink(missing_ok=True)
-            Path(f"{self.path}.lock").unlink(missing_ok=True)
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"answers cannot be kept in {path.parent}: {error.strerror or error}; make room, or "
-            "set CURATRAIN_CACHE to another folder, and give the command again"
-        ) from error
+        self.path.unlink(missing_ok=True)
 
 
 def ask(
     model: Generator,
     conversations: Sequence[Conversation],
     most: int,
-    kept: Kept,
+    kept: KeptAnswers,
     done: Callable[[int], Any] = lambda count: None,
 ) -> list[Answer]:
     """Return an answer to every conversation, or why there is none.
@@ -164,7 +158,7 @@ def ask(
     Raises:
         ModelError: The model cannot be loaded, the server is gone, or it answers none of a batch.
     """
-    found: list[Answer] = []
+    every: list[Answer] = []
     for start in range(0, len(conversations), AT_A_TIME):
         batch = conversations[start : start + AT_A_TIME]
         digest = kept.digest(batch, most)
@@ -172,24 +166,24 @@ def ask(
         if answers is None:
             answers = _batch(model, batch, most)
             # What failed is asked again by the next run: the reason may have gone.
-            if all(not each.failure or each.failure == TOO_LONG for each in answers):
+            if all(not answer.failure or answer.failure == TOO_LONG for answer in answers):
                 kept.put(digest, answers)
-        found += answers
+        every += answers
         done(len(batch))
-    return found
+    return every
 
 
 def _batch(model: Generator, batch: Sequence[Conversation], most: int) -> list[Answer]:
     model.prepare()
     with model.worker():
         try:
-            return [_answer(each) for each in model.replies(batch, most)]
+            return [_answer(reply) for reply in model.replies(batch, most)]
         except ModelError as error:
             check_reachable(model.name)
             if len(batch) == 1:
                 return [Answer("", failure=str(error))]
-            answers = [_alone(model, each, most) for each in batch]
-            if all(each.failure for each in answers):
+            answers = [_alone(model, conversation, most) for conversation in batch]
+            if all(answer.failure for answer in answers):
                 raise
             return answers
 

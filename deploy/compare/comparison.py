@@ -8,30 +8,30 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from curate.errors import DataError, UsageError
 from curate.models.generation.server import is_address
-from deploy.compare.answers import Answer, Kept, ask
-from deploy.compare.bootstrap import FEWEST
-from deploy.compare.judging import Judge, Pair, Verdict, judged
+from deploy.compare.answers import Answer, KeptAnswers, ask
+from deploy.compare.judge import Judge, Pair, Verdict, judged
 from deploy.compare.measures import (
     ROUGE_L,
     Measure,
+    Numbers,
     WinRate,
     count_of,
     measures,
     numbers_of,
     win_rate,
 )
+from deploy.compare.metrics import FEWEST
 from deploy.compare.prompts import Prompt, Prompts
 
 if TYPE_CHECKING:
     from curate.models.protocols import Generator
 
 Kind = Literal["better", "worse", "tie", "changed", "identical", "failed"]
-Numbers = dict[str, float]
 Tell = Callable[[str, int], Any]
 
 
 @dataclass(frozen=True)
-class Params:
+class CompareParams:
     """What was asked for.
 
     Attributes:
@@ -82,8 +82,8 @@ class Item:
         if self.base.text.strip() == self.tuned.text.strip():
             return "identical"
         if self.verdict is not None:
-            said: dict[str, Kind] = {"tuned": "better", "base": "worse", "tie": "tie"}
-            return said.get(self.verdict.better, "changed")
+            kinds: dict[str, Kind] = {"tuned": "better", "base": "worse", "tie": "tie"}
+            return kinds.get(self.verdict.better, "changed")
         base, tuned = (each.get(ROUGE_L) for each in self.numbers)
         if base is None or tuned is None:
             return "changed"
@@ -109,7 +109,7 @@ class Comparison:
         notes: What a user should be told, a sentence each.
     """
 
-    params: Params
+    params: CompareParams
     models: dict[str, dict[str, str]]
     prompts: Prompts
     items: tuple[Item, ...]
@@ -125,23 +125,23 @@ class Comparison:
     @property
     def worse(self) -> list[str]:
         """By what the tuned model is worse beyond doubt: the judge, or the references (ROUGE-L)."""
-        found = []
-        if self.wins is not None and self.wins.told == "worse":
-            found.append(f"the judge {self.wins.judge}")
-        if any(each.name == ROUGE_L and each.told == "worse" for each in self.measures):
-            found.append("the references (ROUGE-L)")
-        return found
+        by = []
+        if self.wins is not None and self.wins.verdict == "worse":
+            by.append(f"the judge {self.wins.judge}")
+        if any(one.name == ROUGE_L and one.verdict == "worse" for one in self.measures):
+            by.append("the references (ROUGE-L)")
+        return by
 
 
 def compare(
-    params: Params,
+    params: CompareParams,
     sides: list[Generator],
     prompts: Prompts,
     judge: Judge | None,
     mark: str = "",
     tell: Tell = lambda what, count: None,
     notes: Sequence[str] = (),
-) -> tuple[Comparison, list[Kept]]:
+) -> tuple[Comparison, list[KeptAnswers]]:
     """Ask both models, one after the other, and look at what they said.
 
     Args:
@@ -163,22 +163,38 @@ def compare(
     """
     if not prompts.prompts:
         raise DataError(_no_prompts(prompts))
-    said: list[list[Answer]] = []
+    answers: list[list[Answer]] = []
     models: dict[str, dict[str, str]] = {}
-    passing: list[Kept] = []
+    passing: list[KeptAnswers] = []
     for side, typed in (("base", params.base), ("tuned", params.tuned)):
         model = sides.pop(0)
         models[side] = {"name": model.name, "fingerprint": model.fingerprint}
-        kept = Kept(model.fingerprint, f"{side} {mark}" if is_address(typed) else "")
+        kept = KeptAnswers(model.fingerprint, f"{side} {mark}" if is_address(typed) else "")
         passing += [kept] if is_address(typed) else []
         asked = [each.messages for each in prompts.prompts]
-        said.append(ask(model, asked, params.max_tokens, kept, _counter(tell, side)))
+        answers.append(ask(model, asked, params.max_tokens, kept, _counter(tell, side)))
         del model
     if judge is not None:
         models["judge"] = {"name": judge.name, "fingerprint": judge.fingerprint}
-    items = _items(prompts.prompts, *said)
-    found = _looked_at(params, models, prompts, items, judge, tell)
-    return replace(found, notes=(*notes, *found.notes)), passing
+    items = [_item(*three) for three in zip(prompts.prompts, *answers, strict=True)]
+    answered = [place for place, item in enumerate(items) if item.numbers is not None]
+    pairs = [Pair(items[at].prompt, items[at].base, items[at].tuned) for at in answered]
+    wins = None
+    if judge is not None and pairs:
+        verdicts = judged(judge, pairs, _counter(tell, "judge"))
+        wins = win_rate(judge.name, pairs, verdicts, params.seed)
+        for place, verdict in zip(answered, verdicts, strict=True):
+            items[place] = replace(items[place], verdict=verdict)
+    numbers = [item.numbers for item in items if item.numbers is not None]
+    return Comparison(
+        params=params,
+        models=models,
+        prompts=prompts,
+        items=tuple(items),
+        measures=tuple(measures(pairs, numbers, params.seed) if pairs else ()),
+        wins=wins,
+        notes=(*notes, *_notes(models, items, len(answered), wins)),
+    ), passing
 
 
 def _counter(tell: Tell, who: str) -> Callable[[int], Any]:
@@ -195,40 +211,11 @@ def _no_prompts(prompts: Prompts) -> str:
     )
 
 
-def _items(
-    prompts: Sequence[Prompt], base: Sequence[Answer], tuned: Sequence[Answer]
-) -> list[Item]:
-    found = []
-    for prompt, first, second in zip(prompts, base, tuned, strict=True):
-        numbers = None
-        if not first.failure and not second.failure:
-            reference = prompt.reference
-            numbers = (numbers_of(first, reference), numbers_of(second, reference))
-        found.append(Item(prompt, first, second, numbers))
-    return found
-
-
-def _looked_at(
-    params: Params,
-    models: dict[str, dict[str, str]],
-    prompts: Prompts,
-    items: list[Item],
-    judge: Judge | None,
-    tell: Tell,
-) -> Comparison:
-    """Judge and measure the pairs that are whole."""
-    whole = [at for at, item in enumerate(items) if item.numbers is not None]
-    pairs = [Pair(items[at].prompt, items[at].base, items[at].tuned) for at in whole]
-    wins = None
-    if judge is not None and pairs:
-        verdicts = judged(judge, pairs, _counter(tell, "judge"))
-        wins = win_rate(judge.name, pairs, verdicts, params.seed)
-        for at, said in zip(whole, verdicts, strict=True):
-            items[at] = replace(items[at], verdict=said)
-    numbers = [each.numbers for each in items if each.numbers is not None]
-    found = measures(pairs, numbers, params.seed) if pairs else []
-    notes = _notes(models, items, len(whole), wins)
-    return Comparison(params, models, prompts, tuple(items), tuple(found), wins, tuple(notes))
+def _item(prompt: Prompt, base: Answer, tuned: Answer) -> Item:
+    if base.failure or tuned.failure:
+        return Item(prompt, base, tuned, None)
+    numbers = (numbers_of(base, prompt.reference), numbers_of(tuned, prompt.reference))
+    return Item(prompt, base, tuned, numbers)
 
 
 def _notes(

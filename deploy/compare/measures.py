@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,13 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.compare.answers import Answer
-from deploy.compare.bootstrap import Interval, interval, mean
-from deploy.compare.judging import Pair, Verdict
-from deploy.compare.overlap import bleu, bleu_statistics, rouge_l, rouge_n
-from deploy.compare.pieces import pieces, words
-from deploy.compare.repetition import loops, repeated_share
+from deploy.compare.judge import Pair, Verdict
+from deploy.compare.metrics import (
+    Interval,
+    bleu,
+    bleu_statistics,
+    interval,
+    loops,
+    mean,
+    pieces,
+    repeated_share,
+    rouge_l,
+    rouge_n,
+    words,
+)
 
 ROUGE_L = "rouge_l"
+Numbers = dict[str, float]
 _WORTH = {"tuned": 1.0, "tie": 0.5, "base": 0.0}
 
 
@@ -40,43 +51,39 @@ class Measure:
     better: str = ""
 
     @property
-    def told(self) -> str:
+    def verdict(self) -> str:
         """What the difference amounts to: `better`, `worse`, `higher`, `lower`, `none`, `too_few`.
 
-        None means that with so many prompts no difference can be told.
+        `none` means that with so many prompts no difference can be told.
         """
-        said = self.difference.told()
-        if said not in ("higher", "lower") or not self.better:
-            return said
-        return "better" if said == self.better else "worse"
+        verdict = self.difference.verdict()
+        if verdict not in ("higher", "lower") or not self.better:
+            return verdict
+        return "better" if verdict == self.better else "worse"
 
 
-def numbers_of(answer: Answer, reference: str) -> dict[str, float]:
-    """Return the numbers of one answer.
-
-    Args:
-        answer: With or without text.
-        reference: What a person answered, '' without one.
+def numbers_of(answer: Answer, reference: str) -> Numbers:
+    """Return the numbers of one answer; without a reference ('') none against it.
 
     Example:
         >>> numbers_of(Answer("多喝水"), "多休息")["rouge_1"]
         0.3333333333333333
     """
-    said = pieces(answer.text)
-    found = {
+    tokens = pieces(answer.text)
+    numbers = {
         "characters": float(len(answer.text)),
-        "pieces": float(len(said)),
-        "repeated": repeated_share(said),
-        "loops": float(loops(said)),
+        "pieces": float(len(tokens)),
+        "repeated": repeated_share(tokens),
+        "loops": float(loops(tokens)),
         "cut": float(answer.cut),
         "empty": float(not answer.text.strip()),
     }
     if reference:
         ours, theirs = words(answer.text), words(reference)
-        found["rouge_1"] = rouge_n(ours, theirs, 1)
-        found["rouge_2"] = rouge_n(ours, theirs, 2)
-        found[ROUGE_L] = rouge_l(ours, theirs)
-    return found
+        numbers["rouge_1"] = rouge_n(ours, theirs, 1)
+        numbers["rouge_2"] = rouge_n(ours, theirs, 2)
+        numbers[ROUGE_L] = rouge_l(ours, theirs)
+    return numbers
 
 
 # Name, title, which is better.
@@ -96,7 +103,7 @@ _AGAINST_REFERENCE = (
 
 
 def measures(
-    pairs: Sequence[Pair], numbers: Sequence[tuple[dict[str, float], dict[str, float]]], seed: int
+    pairs: Sequence[Pair], numbers: Sequence[tuple[Numbers, Numbers]], seed: int
 ) -> list[Measure]:
     """Return all measures over the pairs; those against references where there are some.
 
@@ -105,34 +112,29 @@ def measures(
         numbers: Of both answers of each pair, from numbers_of().
         seed: Of the intervals.
     """
-    found = [_mean(*each, numbers, seed) for each in _ALL]
-    with_reference = [at for at, pair in enumerate(pairs) if pair.prompt.reference]
-    if with_reference:
-        chosen = [numbers[at] for at in with_reference]
-        found += [_mean(*each, chosen, seed) for each in _AGAINST_REFERENCE]
-        found.append(_bleu([pairs[at] for at in with_reference], seed))
-    return found
+    places = [place for place, pair in enumerate(pairs) if pair.prompt.reference]
+    referenced = [numbers[place] for place in places]
+    every = [_mean(name, title, better, numbers, seed) for name, title, better in _ALL]
+    if places:
+        every += [_mean(*measure, referenced, seed) for measure in _AGAINST_REFERENCE]
+        every.append(_bleu([pairs[place] for place in places], seed))
+    return every
 
 
 def _mean(
-    name: str,
-    title: str,
-    better: str,
-    numbers: Sequence[tuple[dict[str, float], dict[str, float]]],
-    seed: int,
+    name: str, title: str, better: str, numbers: Sequence[tuple[Numbers, Numbers]], seed: int
 ) -> Measure:
-    base, tuned = (np.array([each[side][name] for each in numbers]) for side in (0, 1))
-    return Measure(
-        name, title, float(base.mean()), float(tuned.mean()), mean(tuned - base, seed), better
-    )
+    base, tuned = (np.array([both[side][name] for both in numbers]) for side in (0, 1))
+    difference = mean(tuned - base, seed)
+    return Measure(name, title, float(base.mean()), float(tuned.mean()), difference, better)
 
 
 def _bleu(pairs: Sequence[Pair], seed: int) -> Measure:
     base, tuned = (
-        np.array([bleu_statistics(text, pair.prompt.reference) for pair, text in side], dtype=float)
+        np.array([bleu_statistics(text, reference) for text, reference in side], dtype=float)
         for side in (
-            [(pair, pair.base.text) for pair in pairs],
-            [(pair, pair.tuned.text) for pair in pairs],
+            [(pair.base.text, pair.prompt.reference) for pair in pairs],
+            [(pair.tuned.text, pair.prompt.reference) for pair in pairs],
         )
     )
     size = base.shape[1]
@@ -140,8 +142,8 @@ def _bleu(pairs: Sequence[Pair], seed: int) -> Measure:
     def difference(sums: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.array([bleu(line[size:]) - bleu(line[:size]) for line in sums])
 
-    found = interval(np.hstack((base, tuned)), difference, seed)
-    return Measure("bleu", "BLEU", bleu(base.sum(0)), bleu(tuned.sum(0)), found, "higher")
+    resampled = interval(np.hstack((base, tuned)), difference, seed)
+    return Measure("bleu", "BLEU", bleu(base.sum(0)), bleu(tuned.sum(0)), resampled, "higher")
 
 
 @dataclass(frozen=True)
@@ -169,41 +171,34 @@ class WinRate:
     longer: int
 
     @property
-    def told(self) -> str:
+    def verdict(self) -> str:
         """`better`, `worse`, `none` (no difference can be told) or `too_few` pairs."""
-        said = self.rate.told(0.5)
-        return {"higher": "better", "lower": "worse"}.get(said, said)
+        verdict = self.rate.verdict(0.5)
+        return {"higher": "better", "lower": "worse"}.get(verdict, verdict)
 
 
 def win_rate(
     judge: str, pairs: Sequence[Pair], verdicts: Sequence[Verdict], seed: int
 ) -> WinRate | None:
-    """Return what the verdicts amount to, None if there is not one.
-
-    Args:
-        judge: Its name.
-        pairs: That were judged.
-        verdicts: On them.
-        seed: Of the interval.
-    """
-    worth = np.array([_WORTH[each.better] for each in verdicts if each.better in _WORTH])
+    """Return what a judge's verdicts on pairs amount to, None if there is not one."""
+    worth = np.array([_WORTH[verdict.better] for verdict in verdicts if verdict.better in _WORTH])
     if not len(worth):
         return None
-    count = count_of([each.better for each in verdicts])
+    count = Counter(verdict.better for verdict in verdicts)
     longer = sum(
         _longer(pair) == verdict.better
         for pair, verdict in zip(pairs, verdicts, strict=True)
         if verdict.better in ("tuned", "base")
     )
     return WinRate(
-        judge,
-        count.get("tuned", 0),
-        count.get("base", 0),
-        count.get("tie", 0),
-        count.get("unjudged", 0),
-        count_of([each.how for each in verdicts]),
-        mean(worth, seed),
-        longer,
+        judge=judge,
+        wins=count["tuned"],
+        losses=count["base"],
+        ties=count["tie"],
+        unjudged=count["unjudged"],
+        how=count_of([verdict.how for verdict in verdicts]),
+        rate=mean(worth, seed),
+        longer=longer,
     )
 
 
@@ -213,9 +208,5 @@ def _longer(pair: Pair) -> str:
 
 
 def count_of(values: Sequence[str]) -> dict[str, int]:
-    """Return how often each word occurs, in alphabetical order.
-
-    Args:
-        values: Words.
-    """
-    return {each: values.count(each) for each in sorted(set(values))}
+    """Return how often each word occurs, in alphabetical order."""
+    return dict(sorted(Counter(values).items()))

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import base64
+import difflib
 import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
+from markupsafe import Markup, escape
+
+from curate.data.language import language_of
 from curate.models.protocols import TOO_LONG
+from deploy.compare.answers import Answer
 from deploy.compare.comparison import Comparison, Item
-from deploy.compare.judging import EMPTY, FAILED, IDENTICAL, MALFORMED, POSITION, Verdict
-from deploy.compare.marked_text import differences, escaped, paragraph
-from deploy.compare.measures import ROUGE_L
-from deploy.compare.summary import summary
+from deploy.compare.judge import EMPTY, FAILED, MALFORMED, POSITION
+from deploy.compare.measures import ROUGE_L, WinRate
+from deploy.compare.metrics import HAN, LEVEL
+from deploy.compare.summary import (
+    asked_line,
+    difference,
+    doubts,
+    number,
+    untold_line,
+    verdict_words,
+    win_line,
+)
 
 _FOLDER = Path(__file__).parent / "page"
 _KINDS = {
@@ -27,7 +43,6 @@ _HOW = {
     MALFORMED: "the judge gave no verdict",
     FAILED: "the judge failed",
     EMPTY: "one answer is empty",
-    IDENTICAL: "",
 }
 _FAILURES = {TOO_LONG: "the prompt is too long for the model"}
 # Value of a button, its label; what an article is stands in data-is.
@@ -41,33 +56,55 @@ _FILTERS = (
     ("empty", "Empty"),
     ("failed", "No answer"),
 )
+# Above this, marking what differs takes longer than anybody reads.
+_LONGEST = 4000
+_PART = re.compile(rf"\s+|[{HAN}]|[^\W_{HAN}]+|.", re.DOTALL)
+# What HTML takes for no character; tabs and line breaks stay.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_LANGUAGES = {"zh": Markup(' lang="zh-Hans"'), "en": Markup(' lang="en"')}
 
 
-def page(found: Comparison) -> str:
+def page(comparison: Comparison) -> str:
     """Return the whole page; the same comparison gives the same bytes.
 
     Text of prompts and answers is data and is escaped. A policy in the page's head lets only
     its own style and script work, known by their sha256, and lets nothing be loaded.
-
-    Args:
-        found: From compare().
     """
-    style = (_FOLDER / "style.css").read_text(encoding="utf-8")
-    script = (_FOLDER / "script.js").read_text(encoding="utf-8")
-    policy = (
-        f"default-src 'none'; style-src 'sha256-{_sha256(style)}'; "
-        f"script-src 'sha256-{_sha256(script)}'; base-uri 'none'; form-action 'none'"
+    from jinja2 import Environment, FileSystemLoader
+
+    environment = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True)
+    filters = {
+        "shown": shown,
+        "paragraph": paragraph,
+        "filters_of": filters_of,
+        "sides": lambda item: list(_sides(item)),
+    }
+    environment.filters.update(filters)
+    style, script = (
+        (_FOLDER / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
     )
-    names = [escaped(found.models[side]["name"]) for side in ("base", "tuned")]
-    articles = "\n".join(_article(at, item, found) for at, item in enumerate(found.items, 1))
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{names[1]} beside {names[0]}</title>\n<style>{style}</style>\n</head>\n<body>\n"
-        f'<header>\n<h1>{names[1]} <span class="soft">beside</span> {names[0]}</h1>\n'
-        f"{summary(found)}</header>\n{_tools(found)}\n<main>\n{articles}\n</main>\n"
-        f"<script>{script}</script>\n</body>\n</html>\n"
+    wins = comparison.wins
+    return environment.get_template("page.html.jinja").render(
+        comparison=comparison,
+        names=[comparison.models[side]["name"] for side in ("base", "tuned")],
+        style=style,
+        script=script,
+        policy=Markup(
+            f"default-src 'none'; style-src 'sha256-{_sha256(style)}'; "
+            f"script-src 'sha256-{_sha256(script)}'; base-uri 'none'; form-action 'none'"
+        ),
+        asked=asked_line(comparison),
+        most=f"{comparison.params.max_tokens:,}",
+        wins=win_line(wins) if wins else "",
+        doubts=doubts(wins) if wins else "",
+        bars=_bars(wins) if wins else [],
+        measures=list(_measures(comparison)),
+        untold=untold_line(comparison),
+        percent=round(100 * LEVEL),
+        filters=list(_buttons(comparison)),
+        kinds=_KINDS,
+        how={how: _HOW.get(how, "") for how in wins.how} if wins else {},
+        failures=_FAILURES,
     )
 
 
@@ -75,100 +112,94 @@ def _sha256(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def is_(item: Item) -> list[str]:
-    """Return the filters that a prompt passes.
-
-    Args:
-        item: One prompt.
-    """
-    passes: list[str] = [item.kind]
-    if item.kind in ("better", "worse", "tie"):
-        passes.append("changed")
-    if item.empty:
-        passes.append("empty")
-    return passes
+def _bars(wins: WinRate) -> list[tuple[str, str, str]]:
+    total = wins.wins + wins.ties + wins.losses
+    shares = [100 * count / total for count in (wins.wins, wins.ties, wins.losses)]
+    starts = (0.0, shares[0], shares[0] + shares[1])
+    names = ("wins", "ties", "losses")
+    return [
+        (name, f"{start:.3f}", f"{share:.3f}")
+        for name, start, share in zip(names, starts, shares, strict=True)
+    ]
 
 
-def _tools(found: Comparison) -> str:
-    counts = {"all": len(found.items)}
-    for item in found.items:
-        for each in is_(item):
-            counts[each] = counts.get(each, 0) + 1
-    buttons = "".join(
-        f'<button type="button" data-show="{value}" aria-pressed="false">{label} '
-        f"{counts[value]:,}</button>"
-        for value, label in _FILTERS
-        if counts.get(value)
-    )
-    return (
-        '<div class="tools" hidden>\n'
-        f'<div class="filters" role="group" aria-label="Which prompts are shown">{buttons}</div>\n'
-        '<input type="search" id="search" placeholder="Search prompts and answers" '
-        'aria-label="Search prompts and answers">\n'
-        '<label class="check"><input type="checkbox" id="diff">mark differences</label>\n'
-        '<span id="count" class="soft" role="status"></span>\n'
-        '<details class="keys"><summary>keys</summary><p>/ search, j next, k previous, '
-        "d differences, Esc leaves the search</p></details>\n</div>"
-    )
+def _measures(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+    for one in comparison.measures:
+        colour = f" {one.verdict}" if one.verdict in ("better", "worse") else ""
+        base, tuned = number(one.base, one.name), number(one.tuned, one.name)
+        yield one.title, base, tuned, difference(one), colour, verdict_words(one.verdict)
 
 
-def _article(at: int, item: Item, found: Comparison) -> str:
-    texts = (item.base.text, item.tuned.text)
-    marked = differences(*texts) if all(texts) else (escaped(texts[0]), escaped(texts[1]))
-    sides = "".join(_side(item, found, side, html) for side, html in enumerate(marked))
-    kind = item.kind
-    colour = f' class="{kind}"' if kind in ("better", "worse") else ""
-    says = [f"<span{colour}>{_KINDS[kind]}</span>", *_why(item.verdict)]
-    if item.prompt.trained_on:
-        says.append('<span class="soft">the tuned model was trained on this prompt</span>')
-    return (
-        f'<article id="p{at}" tabindex="-1" data-is="{" ".join(is_(item))}">\n'
-        f"<h3><span>{at}</span>{''.join(says)}</h3>\n{_asked(item)}\n"
-        f'<div class="sides">{sides}</div>\n{_reference(item)}</article>'
-    )
+def filters_of(item: Item) -> list[str]:
+    """Return the filters that a prompt passes."""
+    changed = ["changed"] if item.kind in ("better", "worse", "tie") else []
+    return [item.kind, *changed, *(["empty"] if item.empty else [])]
 
 
-def _why(verdict: Verdict | None) -> list[str]:
-    told = _HOW.get(verdict.how, "") if verdict else ""
-    return [f'<span class="soft">{told}</span>'] if told else []
+def _buttons(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
+    counts = Counter(value for item in comparison.items for value in filters_of(item))
+    counts["all"] = len(comparison.items)
+    for value, label in _FILTERS:
+        if counts[value]:
+            yield value, label, f"{counts[value]:,}"
 
 
-def _asked(item: Item) -> str:
-    prompt = item.prompt
-    before = [("system", prompt.system)] if prompt.system else []
-    before += [(turn.role, turn.content) for turn in prompt.turns[:-1]]
-    said = "".join(f"<h4>{escaped(role)}</h4>{paragraph(text)}" for role, text in before)
-    earlier = f"<details><summary>what was said before</summary>{said}</details>" if said else ""
-    return paragraph(prompt.turns[-1].content, name="text asked") + earlier
+def _sides(item: Item) -> Iterator[tuple[str, Answer, Markup | None, str]]:
+    texts = item.base.text, item.tuned.text
+    marked: tuple[Markup | None, Markup | None] = differences(*texts) if all(texts) else (None,) * 2
+    for side, (word, answer) in enumerate((("base", item.base), ("tuned", item.tuned))):
+        yield word, answer, marked[side], _facts(item, answer, side)
 
 
-def _reference(item: Item) -> str:
-    if not item.prompt.reference:
-        return ""
-    return f"<details><summary>reference</summary>{paragraph(item.prompt.reference)}</details>\n"
-
-
-def _side(item: Item, found: Comparison, side: int, html: str) -> str:
-    answer = (item.base, item.tuned)[side]
-    word = ("base", "tuned")[side]
-    name = escaped(found.models[word]["name"])
-    head = f"<h4>{word}: {name}</h4>"
-    if answer.failure:
-        why = _FAILURES.get(answer.failure, answer.failure)
-        return f'<section>{head}<p class="worse">no answer: {escaped(why)}</p></section>'
-    text = paragraph(answer.text, html) if answer.text.strip() else '<p class="soft">(empty)</p>'
-    return f'<section>{head}{text}<p class="facts">{_facts(item, side)}</p></section>'
-
-
-def _facts(item: Item, side: int) -> str:
-    answer = (item.base, item.tuned)[side]
-    told = [f"{len(answer.text):,} characters"]
+def _facts(item: Item, answer: Answer, side: int) -> str:
+    facts = [f"{len(answer.text):,} characters"]
     if answer.cut:
-        told.append("cut off at the limit")
+        facts.append("cut off at the limit")
     if item.numbers is not None:
         numbers = item.numbers[side]
-        told += ["ends in a loop"] if numbers["loops"] else []
-        told += [f"ROUGE-L {numbers[ROUGE_L]:.2f}"] if ROUGE_L in numbers else []
+        facts += ["ends in a loop"] if numbers["loops"] else []
+        facts += [f"ROUGE-L {numbers[ROUGE_L]:.2f}"] if ROUGE_L in numbers else []
     if item.verdict is not None and item.verdict.scores is not None:
-        told.append(f"reward {item.verdict.scores[side]:.2f}")
-    return " · ".join(told)
+        facts.append(f"reward {item.verdict.scores[side]:.2f}")
+    return " · ".join(facts)
+
+
+def shown(text: str) -> Markup:
+    """Return a text as HTML: nothing in it is markup, and control characters are seen.
+
+    Example:
+        >>> str(shown("</script><b>"))
+        '&lt;/script&gt;&lt;b&gt;'
+    """
+    return escape(_CONTROL.sub("\ufffd", text))
+
+
+def paragraph(text: str, marked: Markup | None = None, name: str = "text") -> Markup:
+    """Return a text as a paragraph in its language; `marked` is the same as HTML already."""
+    inside = shown(text) if marked is None else marked
+    language = _LANGUAGES.get(language_of(text), "")
+    return Markup('<p class="{}" dir="auto"{}>{}</p>').format(name, language, inside)
+
+
+def differences(first: str, second: str) -> tuple[Markup, Markup]:
+    """Return two texts as HTML, what only one of them has in <span class="d">.
+
+    Example:
+        >>> differences("多喝水", "多喝茶")
+        (Markup('多喝<span class="d">水</span>'), Markup('多喝<span class="d">茶</span>'))
+    """
+    ours, theirs = _PART.findall(first), _PART.findall(second)
+    if max(len(ours), len(theirs)) > _LONGEST:
+        return shown(first), shown(second)
+    left, right = Markup(), Markup()
+    matcher = difflib.SequenceMatcher(None, ours, theirs, autojunk=False)
+    for what, start, end, other_start, other_end in matcher.get_opcodes():
+        left += _run("".join(ours[start:end]), what == "equal")
+        right += _run("".join(theirs[other_start:other_end]), what == "equal")
+    return left, right
+
+
+def _run(text: str, same: bool) -> Markup:
+    if not text or same:
+        return shown(text)
+    return Markup('<span class="d">{}</span>').format(shown(text))

@@ -107,7 +107,7 @@ def prompts_of(rows: Rows, keep: Iterable[int] | None = None) -> Prompts:
             "a prompt a line"
         )
     wanted = None if keep is None else set(keep)
-    found: list[Prompt] = []
+    prompts: list[Prompt] = []
     reasons: Counter[str] = Counter()
     for row in rows:
         if wanted is not None and row.position not in wanted:
@@ -117,9 +117,9 @@ def prompts_of(rows: Rows, keep: Iterable[int] | None = None) -> Prompts:
         if isinstance(prompt, str):
             reasons[prompt] += 1
         else:
-            found.append(prompt)
+            prompts.append(prompt)
     sources = {source.name: source.sha256 for source in rows.sources}
-    return Prompts(tuple(found), len(rows), dict(sorted(reasons.items())), sources)
+    return Prompts(tuple(prompts), len(rows), dict(sorted(reasons.items())), sources)
 
 
 def _prompt(row: Row) -> Prompt | str:

@@ -9,8 +9,8 @@ from typing import Any
 from curate.data.shape import Turn
 from curate.errors import ModelError
 from curate.models.protocols import CUT, STOPPED, TOO_LONG, Reply
-from deploy.compare.comparison import Comparison, Params, compare
-from deploy.compare.judging import Judge, Pair, Verdict
+from deploy.compare.comparison import CompareParams, Comparison, compare
+from deploy.compare.judge import Judge, Pair, Verdict
 from deploy.compare.prompts import Prompt, Prompts
 
 
@@ -83,7 +83,7 @@ def compared(
     **more: Any,
 ) -> Comparison:
     """A comparison of two fake models."""
-    params = Params("base-model", "tuned-model", 64, judge.name if judge else None)
+    params = CompareParams("base-model", "tuned-model", 64, judge.name if judge else None)
     first, second = FakeModel("base-model", base), FakeModel("tuned-model", tuned)
     prompts = prompts_from(texts)
     return compare(params, [first, second], prompts, judge, **more)[0]

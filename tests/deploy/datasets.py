@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.data.manifest import sha256_of
-from deploy.compare.asked import asked
+from deploy.compare.which_prompts import asked
 
 
 def write(name: str, rows: Any) -> Path:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import socket
 
 import pytest
 
 from curate.errors import DataError, ModelError, UsageError
 from curate.models.protocols import TOO_LONG
-from deploy.compare.answers import AT_A_TIME, Answer, Kept, ask, check_reachable
-from deploy.compare.comparison import Params, compare
-from deploy.compare.judging import Verdict
+from deploy.compare.answers import AT_A_TIME, Answer, KeptAnswers, ask, check_reachable
+from deploy.compare.comparison import CompareParams, compare
+from deploy.compare.judge import Verdict
 from deploy.compare.prompts import Prompts
 from tests.deploy.comparing import FakeJudge, FakeModel, compared, prompts_from
 
@@ -45,32 +44,34 @@ class Dies(FakeModel):
 def test_a_run_that_was_killed_goes_on_and_says_the_same():
     dies, model, undisturbed = Dies(QUESTIONS[AT_A_TIME]), FakeModel("m", {}), FakeModel("m", {})
     with pytest.raises(Killed):
-        ask(dies, asked(*QUESTIONS), 9, Kept("one"))
+        ask(dies, asked(*QUESTIONS), 9, KeptAnswers("one"))
     assert dies.asked == QUESTIONS[:AT_A_TIME]
-    path = Kept("one").path
-    path.write_bytes(path.read_bytes() + b'{"of": "half a li')
     counts: list[int] = []
-    found = ask(model, asked(*QUESTIONS), 9, Kept("one"), counts.append)
+    found = ask(model, asked(*QUESTIONS), 9, KeptAnswers("one"), counts.append)
     assert model.asked == QUESTIONS[AT_A_TIME:]
     assert sum(counts) == len(QUESTIONS)
-    assert found == ask(undisturbed, asked(*QUESTIONS), 9, Kept("another"))
+    assert found == ask(undisturbed, asked(*QUESTIONS), 9, KeptAnswers("another"))
     again = FakeModel("m", {})
-    assert ask(again, asked(*QUESTIONS), 9, Kept("one")) == found
+    assert ask(again, asked(*QUESTIONS), 9, KeptAnswers("one")) == found
     assert again.asked == []
 
 
 def test_other_parameters_and_other_models_are_asked_anew():
     model = FakeModel("m", {})
-    ask(model, asked("一"), 9, Kept("one"))
-    for most, kept in ((8, Kept("one")), (9, Kept("two")), (9, Kept("one", "run"))):
+    ask(model, asked("一"), 9, KeptAnswers("one"))
+    for most, kept in (
+        (8, KeptAnswers("one")),
+        (9, KeptAnswers("two")),
+        (9, KeptAnswers("one", "run")),
+    ):
         ask(model, asked("一"), most, kept)
     assert len(model.asked) == 4
-    ask(model, asked("一"), 9, Kept("one"))
+    ask(model, asked("一"), 9, KeptAnswers("one"))
     assert len(model.asked) == 4
 
 
 def test_kept_answers_are_gone_once_forgotten():
-    kept = Kept("one")
+    kept = KeptAnswers("one")
     ask(FakeModel("m", {}), asked("一"), 9, kept)
     assert kept.path.is_file()
     kept.forget()
@@ -80,11 +81,11 @@ def test_kept_answers_are_gone_once_forgotten():
 
 def test_one_that_fails_takes_no_other_with_it_and_is_asked_again():
     model = FakeModel("m", {"二": ModelError, "四": TOO_LONG, "五": ""})
-    found = ask(model, asked(*"一二三四五"), 9, Kept("one"))
+    found = ask(model, asked(*"一二三四五"), 9, KeptAnswers("one"))
     assert [each.text for each in found] == ["m: 一", "", "m: 三", "", ""]
     assert [each.failure for each in found] == ["", "cannot answer 二", "", TOO_LONG, ""]
     well = FakeModel("m", {"四": TOO_LONG})
-    assert [e.failure for e in ask(well, asked(*"一二三四五"), 9, Kept("one"))] == [
+    assert [e.failure for e in ask(well, asked(*"一二三四五"), 9, KeptAnswers("one"))] == [
         *["", ""],
         "",
         TOO_LONG,
@@ -96,11 +97,11 @@ def test_one_that_fails_takes_no_other_with_it_and_is_asked_again():
 def test_a_model_that_answers_nothing_ends_the_run():
     model = FakeModel("m", {"一": ModelError, "二": ModelError})
     with pytest.raises(ModelError, match="cannot answer 一"):
-        ask(model, asked("一", "二"), 9, Kept("one"))
+        ask(model, asked("一", "二"), 9, KeptAnswers("one"))
 
 
 def test_halves_of_characters_in_an_answer_are_written_as_a_mark():
-    found = ask(FakeModel("m", {"一": "好\ud83d"}), asked("一"), 9, Kept("one"))
+    found = ask(FakeModel("m", {"一": "好\ud83d"}), asked("一"), 9, KeptAnswers("one"))
     assert found == [Answer("好?")]
 
 
@@ -159,7 +160,7 @@ def test_worse_by_the_references_is_a_finding_and_worse_by_luck_is_none():
 def test_the_same_model_twice_is_told():
     model = FakeModel("m", {})
     prompts = prompts_from({"一": ""})
-    found, _ = compare(Params("m", "m"), [model, model], prompts, None)
+    found, _ = compare(CompareParams("m", "m"), [model, model], prompts, None)
     assert any("are the same model" in note for note in found.notes)
     assert model.asked == ["一"]  # kept from the first side
     same = compared({"一": "", "二": ""}, {"一": "x", "二": "y"}, {"一": "x", "二": "y"})
@@ -169,7 +170,7 @@ def test_the_same_model_twice_is_told():
 def test_prompts_that_were_trained_on_are_told():
     prompts = prompts_from({f"问{at}": "" for at in range(3)}, trained_on=True)
     models = [FakeModel(each, {}) for each in ("a", "b")]
-    found, _ = compare(Params("a", "b"), models, prompts, None)
+    found, _ = compare(CompareParams("a", "b"), models, prompts, None)
     assert any("was trained on 3 of these 3 prompts" in note for note in found.notes)
 
 
@@ -181,21 +182,23 @@ def test_answers_that_were_cut_off_are_told():
 
 
 def test_answers_of_servers_are_kept_for_this_comparison_alone():
-    params = Params("http://127.0.0.1:1/v1#m", "m")
+    params = CompareParams("http://127.0.0.1:1/v1#m", "m")
     model = FakeModel("m", {})
     _, passing = compare(params, [model, model], prompts_from({"一": ""}), None, "run")
     assert len(passing) == 1
-    (line,) = [json.loads(each) for each in passing[0].path.read_text().splitlines() if each]
-    assert line["answers"][0]["text"] == "m: 一"
+    kept = KeptAnswers(model.fingerprint, "base run")
+    assert kept.path == passing[0].path
+    (answer,) = kept.get(kept.digest([[{"role": "user", "content": "一"}]], 256)) or ()
+    assert answer.text == "m: 一"
 
 
 def test_nothing_to_ask():
     model = FakeModel("m", {})
     with pytest.raises(DataError, match="none of 5 rows has a prompt .*: 3 tools, 2 media; give"):
         compare(
-            *(Params("a", "b"), [model, model]),
+            *(CompareParams("a", "b"), [model, model]),
             Prompts((), 5, {"tools": 3, "media": 2}, {"rows.json": ""}),
             None,
         )
     with pytest.raises(UsageError, match="--max-tokens 0"):
-        Params("a", "b", 0)
+        CompareParams("a", "b", 0)

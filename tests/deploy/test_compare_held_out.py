@@ -9,7 +9,7 @@ import pytest
 
 from curate.data.manifest import sha256_of
 from curate.errors import DataError, UsageError
-from deploy.compare.validation import places
+from deploy.compare.training_rows import validation_places
 from tests.deploy.datasets import alpaca, ask, emitted, questions, run, write
 
 
@@ -173,7 +173,7 @@ def test_the_validation_part_is_the_one_that_datasets_draws(rows, share, seed):
 
     whole = Dataset.from_dict({"at": list(range(rows))})
     part = whole.train_test_split(test_size=share, seed=seed)["test"]
-    assert places(rows, share, seed).tolist() == sorted(part["at"])
+    assert validation_places(rows, share, seed).tolist() == sorted(part["at"])
 
 
 def validated(config: str) -> None:
@@ -186,7 +186,7 @@ def validated(config: str) -> None:
 def test_rows_of_the_validation_part_are_asked_where_no_row_was_left_out():
     validated("val_size: 0.2\nseed: 0\nmax_samples: 20000\n")
     found, notes = ask()
-    assert questions(found) == [4, 6] == places(10, 0.2, 0).tolist()
+    assert questions(found) == [4, 6] == validation_places(10, 0.2, 0).tolist()
     assert {each.trained_on for each in found.prompts} == {False}
     assert "by whose loss a checkpoint may have been chosen" in notes[0]
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 import pytest
 
 from curate.data.shape import Turn
-from deploy.compare.answers import Answer, Kept
-from deploy.compare.judge_model import ModelJudge, letter, question, settled
-from deploy.compare.judge_reward import RewardJudge, batches, verdict
-from deploy.compare.judging import Pair, Verdict, judged
+from deploy.compare.answers import Answer, KeptAnswers
+from deploy.compare.judge import (
+    ModelJudge,
+    Pair,
+    RewardJudge,
+    Verdict,
+    batches,
+    judged,
+    letter,
+    question,
+    settled,
+    verdict,
+)
 from deploy.compare.measures import win_rate
 from deploy.compare.prompts import Prompt
 from tests.deploy.comparing import FakeJudge, FakeModel
@@ -72,7 +81,7 @@ def test_a_model_that_always_says_a_prefers_nobody(scratch_cache):
     model = Model("judge", {})
     told = []
     pairs = [pair(f"甲{at}", f"乙{at}") for at in range(9)]
-    found = ModelJudge(model, Kept("judge")).judge(pairs, told.append)
+    found = ModelJudge(model, KeptAnswers("judge")).judge(pairs, told.append)
     assert {(each.better, each.how) for each in found} == {("tie", "position")}
     assert sum(told) == 9
     rate = win_rate("judge", pairs, found, 0)
@@ -143,7 +152,7 @@ def test_the_win_rate_by_hand():
     assert found.rate.value == pytest.approx((9 + 2) / 16)
     assert found.rate.prompts == 16
     assert found.longer == 9  # the base's three were the shorter ones
-    assert found.told == "none"
+    assert found.verdict == "none"
     assert win_rate("judge", pairs[:1], [Verdict("unjudged", "failed")], 0) is None
 
 
@@ -152,4 +161,4 @@ def test_a_judge_can_be_sure(losses, told):
     pairs = [pair("甲", "乙")] * losses
     found = win_rate("judge", pairs, [Verdict("base", "reward")] * losses, 0)
     assert found is not None
-    assert found.told == told
+    assert found.verdict == told

@@ -6,12 +6,22 @@ import numpy as np
 import pytest
 
 from deploy.compare.answers import Answer
-from deploy.compare.bootstrap import FEWEST, interval, mean
-from deploy.compare.judging import Pair
+from deploy.compare.judge import Pair
 from deploy.compare.measures import measures, numbers_of
-from deploy.compare.overlap import bleu, bleu_statistics, common_subsequence, rouge_l, rouge_n
-from deploy.compare.pieces import pieces, words
-from deploy.compare.repetition import loops, repeated_share
+from deploy.compare.metrics import (
+    FEWEST,
+    bleu,
+    bleu_statistics,
+    common_subsequence,
+    interval,
+    loops,
+    mean,
+    pieces,
+    repeated_share,
+    rouge_l,
+    rouge_n,
+    words,
+)
 from tests.deploy.comparing import prompts_from
 
 
@@ -127,12 +137,12 @@ def test_an_interval_is_about_what_the_normal_distribution_says():
 
 
 def test_what_an_interval_amounts_to():
-    assert mean(np.full(FEWEST, 0.1), 0).told() == "higher"
-    assert mean(np.full(FEWEST, -0.1), 0).told() == "lower"
-    assert mean(np.full(FEWEST, -0.1), 0).told(-0.1) == "none"
-    assert mean(np.array([1.0, -1.0] * FEWEST), 0).told() == "none"
+    assert mean(np.full(FEWEST, 0.1), 0).verdict() == "higher"
+    assert mean(np.full(FEWEST, -0.1), 0).verdict() == "lower"
+    assert mean(np.full(FEWEST, -0.1), 0).verdict(-0.1) == "none"
+    assert mean(np.array([1.0, -1.0] * FEWEST), 0).verdict() == "none"
     few = mean(np.full(FEWEST - 1, 0.1), 0)
-    assert (few.told(), few.low, few.high) == ("too_few", None, None)
+    assert (few.verdict(), few.low, few.high) == ("too_few", None, None)
 
 
 def test_the_models_numbers_on_a_prompt_stay_together():
@@ -145,7 +155,7 @@ def test_the_models_numbers_on_a_prompt_stay_together():
 
 def test_equal_models_are_seldom_told_apart():
     draw = np.random.default_rng(11)
-    told = [mean(draw.normal(0, 1, 40), 0).told() for _ in range(100)]
+    told = [mean(draw.normal(0, 1, 40), 0).verdict() for _ in range(100)]
     assert told.count("none") >= 88
 
 
@@ -167,15 +177,15 @@ def test_measures_of_pairs():
     ]
     found = {each.name: each for each in measures(pairs, numbers, 0)}
     assert (found["characters"].base, found["characters"].tuned) == (3, 4)
-    assert (found["characters"].told, found["cut"].tuned) == ("higher", 1)
-    assert found["empty"].told == "none"
+    assert (found["characters"].verdict, found["cut"].tuned) == ("higher", 1)
+    assert found["empty"].verdict == "none"
     rouge = found["rouge_1"]
-    assert (rouge.difference.prompts, rouge.base, rouge.told) == (10, 0, "better")
+    assert (rouge.difference.prompts, rouge.base, rouge.verdict) == (10, 0, "better")
     assert rouge.tuned == pytest.approx(2 * 3 / (4 + 6))
     assert found["bleu"].difference.prompts == 10
-    assert found["bleu"].told == "better"
+    assert found["bleu"].verdict == "better"
     turned = [Pair(each.prompt, each.tuned, each.base) for each in pairs]
     back = {e.name: e for e in measures(turned, [each[::-1] for each in numbers], 0)}
-    assert back["rouge_l"].told == back["bleu"].told == "worse"
+    assert back["rouge_l"].verdict == back["bleu"].verdict == "worse"
     without = [each for each in pairs if not each.prompt.reference]
     assert "rouge_1" not in {each.name for each in measures(without, numbers[::2], 0)}

@@ -15,10 +15,10 @@ import pytest
 
 from curate.errors import ModelError
 from deploy.compare.comparison import Comparison
-from deploy.compare.judging import Verdict
-from deploy.compare.marked_text import differences, escaped, paragraph
-from deploy.compare.page import page
-from deploy.compare.written import default_name, write
+from deploy.compare.files import default_name, write
+from deploy.compare.judge import Verdict
+from deploy.compare.page import differences, page, paragraph
+from deploy.compare.page import shown as escaped
 from tests.conftest import SAMPLE
 from tests.deploy.comparing import FakeJudge, compared
 
@@ -73,7 +73,7 @@ def test_the_page_loads_nothing_and_runs_only_its_own_script(made):
 
 
 def test_texts_are_escaped_and_in_their_language():
-    assert escaped("\x00a\tb\n<&\"'>") == "\ufffda\tb\n&lt;&amp;&quot;&#x27;&gt;"
+    assert escaped("\x00a\tb\n<&\"'>") == "\ufffda\tb\n&lt;&amp;&#34;&#39;&gt;"
     assert paragraph("高血压") == '<p class="text" dir="auto" lang="zh-Hans">高血压</p>'
     assert 'lang="en"' in paragraph("a headache")
     assert "lang" not in paragraph("140/90")

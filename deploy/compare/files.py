@@ -24,31 +24,22 @@ ENDINGS = (".html", ".jsonl", ".manifest.json")
 def default_name(base: str, tuned: str) -> str:
     """Return the name of a comparison: the last part of each model's name.
 
-    Args:
-        base: As typed.
-        tuned: As typed.
-
     Example:
         >>> default_name("smollm2", "saves/huatuo_ifd/")
         'huatuo_ifd_beside_smollm2'
     """
-    ours, theirs = (_stem(each) for each in (base, tuned))
-    return f"{theirs}_beside_{ours}"[:_LONGEST]
+    return f"{_stem(tuned)}_beside_{_stem(base)}"[:_LONGEST]
 
 
 def _stem(name: str) -> str:
     server, _, model = name.partition("#")
     last = model or server.removeprefix("http://").removeprefix("https://").removesuffix("/v1")
-    parts = [each for each in re.split(r"[/\\]", last) if each not in ("", ".", "..")]
+    parts = [part for part in re.split(r"[/\\]", last) if part not in ("", ".", "..")]
     return re.sub(r"[^\w.-]+", "_", parts[-1] if parts else "model").strip("._") or "model"
 
 
 def check_target(folder: Path, name: str) -> None:
     """Make the folder and refuse what could not be written, before models are loaded.
-
-    Args:
-        folder: Where to write.
-        name: Of the comparison.
 
     Raises:
         UsageError: The name cannot be one.
@@ -59,33 +50,27 @@ def check_target(folder: Path, name: str) -> None:
             f"--name {name}: allowed are up to {_LONGEST} bytes of letters, digits, _, - and ."
         )
     trial = folder / f".{name}.part"
-    with _told(folder):
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         trial.write_bytes(b" ")
         trial.unlink()
 
 
-def write(found: Comparison, folder: Path, name: str, seconds: float) -> list[Path]:
+def write(comparison: Comparison, folder: Path, name: str, seconds: float) -> list[Path]:
     """Write page, lines and manifest, the manifest last; return their paths in this order.
 
     The page and the lines have the same bytes for the same models, prompts and parameters.
-
-    Args:
-        found: The comparison.
-        folder: Where to write.
-        name: Of the comparison.
-        seconds: That it took.
 
     Raises:
         OutputError: The disk is full, or the folder cannot be written.
     """
     paths = [folder / f"{name}{ending}" for ending in ENDINGS]
-    lines = [json.dumps(_line(each), ensure_ascii=False) for each in found.items]
-    with _told(folder):
-        _put(paths[0], page(found))
+    lines = [json.dumps(_line(item), ensure_ascii=False) for item in comparison.items]
+    with _writing(folder):
+        _put(paths[0], page(comparison))
         _put(paths[1], "".join(f"{line}\n" for line in lines))
-        files = {each.name: sha256_of(each) for each in paths[:2]}
-        _put(paths[2], to_json(manifest(found, files, seconds)))
+        digests = {path.name: sha256_of(path) for path in paths[:2]}
+        _put(paths[2], to_json(_manifest(comparison, digests, seconds)))
     return paths
 
 
@@ -100,7 +85,7 @@ def _put(path: Path, text: str) -> None:
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
+def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -112,84 +97,69 @@ def _told(folder: Path) -> Iterator[None]:
 
 def _line(item: Item) -> dict[str, Any]:
     prompt = item.prompt
-    sides: dict[str, Any] = {}
-    for at, side in enumerate(("base", "tuned")):
-        answer = item.base if side == "base" else item.tuned
-        numbers = item.numbers[at] if item.numbers is not None else None
-        sides[side] = {**asdict(answer), "numbers": numbers}
+    base, tuned = item.numbers or (None, None)
     return {
         "id": prompt.id,
         "source": prompt.source,
         "messages": prompt.messages,
         "reference": prompt.reference,
         "trained_on": prompt.trained_on,
-        **sides,
+        "base": {**asdict(item.base), "numbers": base},
+        "tuned": {**asdict(item.tuned), "numbers": tuned},
         "kind": item.kind,
         "verdict": asdict(item.verdict) if item.verdict is not None else None,
     }
 
 
-def result(found: Comparison, name: str, files: list[Path]) -> dict[str, Any]:
-    """Return what --json prints.
-
-    Args:
-        found: The comparison.
-        name: Of it.
-        files: From write().
-    """
-    return {"name": name, **_counts(found), "files": [str(each) for each in files]}
+def result(comparison: Comparison, name: str, paths: list[Path]) -> dict[str, Any]:
+    """Return what --json prints of a comparison written to these paths."""
+    return {"name": name, **_counts(comparison), "files": [str(path) for path in paths]}
 
 
-def manifest(found: Comparison, files: dict[str, str], seconds: float) -> dict[str, Any]:
-    """Return what made a comparison, and what it amounts to.
-
-    Args:
-        found: The comparison.
-        files: Name to sha256.
-        seconds: That it took.
-    """
-    params = asdict(found.params)
+def _manifest(comparison: Comparison, digests: dict[str, str], seconds: float) -> dict[str, Any]:
+    params = asdict(comparison.params)
     # Folders are this machine's: a manifest names their last part.
-    for each in ("base", "tuned", "judge"):
-        if params[each] and Path(params[each]).is_absolute():
-            params[each] = Path(params[each]).name
+    for side in ("base", "tuned", "judge"):
+        if params[side] and Path(params[side]).is_absolute():
+            params[side] = Path(params[side]).name
+    sources = comparison.prompts.sources
     return {
         "recipe": "compare",
         "params": params,
-        "models": found.models,
-        "sources": [{"name": name, "sha256": sha} for name, sha in found.prompts.sources.items()],
-        **_counts(found),
-        "files": files,
+        "models": comparison.models,
+        "sources": [{"name": name, "sha256": sha256} for name, sha256 in sources.items()],
+        **_counts(comparison),
+        "files": digests,
         "versions": versions(),
         "wall_seconds": round(seconds, 1),
     }
 
 
-def _counts(found: Comparison) -> dict[str, Any]:
-    prompts = found.prompts
-    whole = [each for each in found.items if each.numbers is not None]
-    wins = found.wins
+def _counts(comparison: Comparison) -> dict[str, Any]:
+    prompts, items, wins = comparison.prompts, comparison.items, comparison.wins
+    known = [prompt.trained_on for prompt in prompts.prompts]
     return {
         "read": prompts.read,
         "left_out": prompts.left_out,
         "asked": len(prompts),
-        "answered": len(whole),
+        "answered": sum(item.numbers is not None for item in items),
         "failed": {
-            side: sum(bool(getattr(each, side).failure) for each in found.items)
-            for side in ("base", "tuned")
+            "base": sum(bool(item.base.failure) for item in items),
+            "tuned": sum(bool(item.tuned.failure) for item in items),
         },
-        "held_out": sum(each.trained_on is False for each in prompts.prompts),
-        "trained_on": sum(each.trained_on is True for each in prompts.prompts),
-        "kinds": found.kinds,
+        "held_out": known.count(False),
+        "trained_on": known.count(True),
+        "kinds": comparison.kinds,
         "measures": {
-            each.name: {
-                **{"base": each.base, "tuned": each.tuned},
-                **asdict(each.difference),
-                "told": each.told,
+            measure.name: {
+                "base": measure.base,
+                "tuned": measure.tuned,
+                **asdict(measure.difference),
+                "told": measure.verdict,
             }
-            for each in found.measures
+            for measure in comparison.measures
         },
-        "judge": {**asdict(wins), "told": wins.told} if wins is not None else None,
-        "worse_by": found.worse,
-        "notes": list(found.notes),
+        "judge": {**asdict(wins), "told": wins.verdict} if wins is not None else None,
+        "worse_by": comparison.worse,
+        "notes": list(comparison.notes),
     }
