@@ -17,6 +17,7 @@ CONFIG = "train.yaml"
 _TARGETS = {"bloom": "query_key_value"}
 # Stages that compare with what the model was before.
 _COMPARING = ("dpo", "kto", "ppo")
+_TUTORIAL = ("pt", "sft", "dpo")
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,14 @@ def make(stage: str, dataset: Dataset, model: Model, options: Options, hardware:
         del config["val_size"]
     steps = steps_of(dataset.extent, config, hardware.count)
     timing = intervals(steps, preset.warmup, evaluates, preset.best_at_end)
+    # What is longer than the run would leave it without a log, or at a rate of nearly 0.
+    timing |= {key: n for key, n in preset.timing.items() if key in timing and n < steps}
     config = {**config, **_following(timing, options.settings), **options.settings}
     return Plan(
         *(stage, options.output.name, options.output, config, model, dataset, options.method),
         template=config.get("template"),
         steps=steps,
-        notes=_notes(dataset, preset, config, hardware.count, options),
+        notes=_notes(dataset, model.kind, preset, config, hardware.count, options),
     )
 
 
@@ -180,7 +183,7 @@ def _output(options: Options) -> dict[str, Any]:
 def _training(preset: Preset, hardware: Hardware, options: Options) -> dict[str, Any]:
     found: dict[str, Any] = {
         "per_device_train_batch_size": preset.batch,
-        "per_device_eval_batch_size": preset.batch,
+        "per_device_eval_batch_size": preset.eval_batch or preset.batch,
         "gradient_accumulation_steps": preset.accumulation,
         "learning_rate": preset.learning_rate,
         "lr_scheduler_type": "cosine",
@@ -214,7 +217,12 @@ def _following(timing: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[s
 
 
 def _notes(
-    dataset: Dataset, preset: Preset, config: Mapping[str, Any], devices: int, options: Options
+    dataset: Dataset,
+    kind: str,
+    preset: Preset,
+    config: Mapping[str, Any],
+    devices: int,
+    options: Options,
 ) -> tuple[str, ...]:
     notes = []
     rows, most = dataset.extent.rows, config.get("max_samples")
@@ -229,6 +237,18 @@ def _notes(
         tokens = dataset.extent.tokens if config.get("packing") else None
         what = f"{rows:,} rows" if tokens is None else f"{tokens:,} tokens"
         notes.append(f"no rows are held out for evaluation: {what} are too few")
+    shorter = [key for key, n in preset.timing.items() if key in config and config[key] < n]
+    if shorter := [key for key in shorter if key not in options.settings]:
+        notes.append(
+            "shorter than the tutorial's, for a run of few steps: "
+            + ", ".join(f"{key} {config[key]} for {preset.timing[key]:,}" for key in shorter)
+        )
+    if options.preset == "tutorial" and config["stage"] in _TUTORIAL and kind not in _TARGETS:
+        target = config.get("lora_target", "none")
+        notes.append(
+            "the tutorial trains BLOOM with template default and lora_target query_key_value; this "
+            f"model has template {config.get('template', 'of its own')}, lora_target {target}"
+        )
     if preset.max_steps is not None and config.get("max_steps") == preset.max_steps:
         notes.append(_limit(dataset.extent, config, devices))
     return tuple(notes)
