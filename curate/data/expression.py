@@ -7,10 +7,10 @@ compiled or called: names are columns, and a node that is not listed is refused.
 from __future__ import annotations
 
 import ast
-import operator
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -25,20 +25,28 @@ _ALLOWED = (
 )
 # What a short word stands for where there is no such column.
 SHORT = {"ifd": "ifd_loss"}
-_ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Add: np.add,
-    ast.Sub: np.subtract,
-    ast.Mult: np.multiply,
-    ast.Div: np.divide,
-}
-_ORDER: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}
-_SIGNS: dict[type, Callable[[Any], Any]] = {ast.USub: np.negative, ast.UAdd: np.positive}
+_Columns = Mapping[str, NDArray[Any]]
 _NUMBER, _TEXT, _TRUTH = "a number", "a text", "true or false"
+# An operator's function, what its operands have to be, and its name for errors ('' for itself).
+_OPERATORS: dict[type, tuple[Callable[..., Any], str, str]] = {
+    ast.Add: (np.add, _NUMBER, ""),
+    ast.Sub: (np.subtract, _NUMBER, ""),
+    ast.Mult: (np.multiply, _NUMBER, ""),
+    ast.Div: (np.divide, _NUMBER, ""),
+    ast.USub: (np.negative, _NUMBER, "a sign"),
+    ast.UAdd: (np.positive, _NUMBER, "a sign"),
+    ast.Lt: (np.less, _NUMBER, "< or >"),
+    ast.LtE: (np.less_equal, _NUMBER, "< or >"),
+    ast.Gt: (np.greater, _NUMBER, "< or >"),
+    ast.GtE: (np.greater_equal, _NUMBER, "< or >"),
+    ast.And: (np.logical_and, _TRUTH, "and"),
+    ast.Or: (np.logical_or, _TRUTH, "or"),
+    ast.Not: (np.logical_not, _TRUTH, "not"),
+}
+
+
+class _MisfitError(Exception):
+    """What is put together does not fit."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +65,14 @@ class Expression:
 
     def columns(self) -> list[str]:
         """Return the columns that it names, as `column` or `FILE.column`, each once."""
-        found: dict[str, None] = {}
-        owners = {id(n.value) for n in ast.walk(self.tree) if isinstance(n, ast.Attribute)}
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Attribute):
-                found[_dotted(node)] = None
-            elif isinstance(node, ast.Name) and id(node) not in owners:
-                found[node.id] = None
-        return list(found)
+        nodes = list(ast.walk(self.tree))
+        owners = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+        named = (
+            n for n in nodes if isinstance(n, ast.Name | ast.Attribute) and id(n) not in owners
+        )
+        return list(dict.fromkeys(map(ast.unparse, named)))
 
-    def numbers(self, columns: Mapping[str, NDArray[Any]], rows: int) -> NDArray[np.float64]:
+    def numbers(self, columns: _Columns, rows: int) -> NDArray[np.float64]:
         """Return a number for every row, (rows,); NaN where a column has none.
 
         Args:
@@ -78,7 +84,7 @@ class Expression:
         """
         return self._worked_out(columns, rows, _NUMBER, "ifd_loss * reward", np.float64)
 
-    def truths(self, columns: Mapping[str, NDArray[Any]], rows: int) -> NDArray[np.bool_]:
+    def truths(self, columns: _Columns, rows: int) -> NDArray[np.bool_]:
         """Return whether it holds for each row, (rows,); no comparison with NaN does but !=.
 
         Args:
@@ -91,10 +97,13 @@ class Expression:
         return self._worked_out(columns, rows, _TRUTH, "reward > 0", np.bool_)
 
     def _worked_out(
-        self, columns: Mapping[str, NDArray[Any]], rows: int, wanted: str, example: str, kind: Any
+        self, columns: _Columns, rows: int, wanted: str, example: str, kind: Any
     ) -> NDArray[Any]:
-        with np.errstate(all="ignore"):
-            value = _Worked(self, columns).of(self.tree)
+        try:
+            with np.errstate(all="ignore"):
+                value = _value(self.tree, columns)
+        except _MisfitError as error:
+            raise UsageError(f"{self.option} {self.text}: {error}") from None
         if _kind(value) != wanted:
             raise UsageError(
                 f"{self.option} {self.text}: that is {_kind(value)} for every row, and {wanted} "
@@ -157,9 +166,8 @@ def _has_single_equals(text: str) -> bool:
 
 
 _STRUCTURE = (
-    ast.Name, ast.Load, ast.BoolOp, ast.And, ast.Or, ast.Not, ast.UnaryOp, ast.BinOp,
-    ast.Compare, ast.Eq, ast.NotEq, ast.In, ast.NotIn, ast.Tuple, ast.List,
-    *_ARITHMETIC, *_ORDER, *_SIGNS,
+    ast.Name, ast.Load, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Compare,
+    ast.Eq, ast.NotEq, ast.In, ast.NotIn, ast.Tuple, ast.List, *_OPERATORS,
 )  # fmt: skip
 
 
@@ -181,91 +189,62 @@ def _check(node: ast.AST, text: str, option: str) -> None:
     raise UsageError(f"{option} {text}: {told} is not allowed here{hint}; {_ALLOWED}")
 
 
-def _dotted(node: ast.Attribute) -> str:
-    assert isinstance(node.value, ast.Name)  # _check() lets no other through
-    return f"{node.value.id}.{node.attr}"
-
-
 def _kind(value: Any) -> str:
     if isinstance(value, str) or (isinstance(value, np.ndarray) and value.dtype == object):
         return _TEXT
     return _TRUTH if np.asarray(value).dtype == np.bool_ else _NUMBER
 
 
-class _Worked:
-    """Works out one expression over given columns."""
+def _value(node: ast.expr, columns: _Columns) -> Any:
+    """Return the value of a node: an array of all rows, or one value for all."""
+    match node:
+        case ast.Name() | ast.Attribute():
+            return columns[ast.unparse(node)]
+        case ast.Constant(value=value):
+            return value if isinstance(value, str | bool) else float(value)  # type: ignore[arg-type]
+        case ast.UnaryOp(op=op, operand=operand):
+            return _applied(op, node, [operand], columns)
+        case ast.BinOp(left=left, op=op, right=right):
+            return _applied(op, node, [left, right], columns)
+        case ast.BoolOp(op=op, values=values):
+            return _applied(op, node, values, columns)
+        case ast.Compare(left=first, ops=ops, comparators=others):
+            pairs = zip([first, *others], ops, others, strict=False)
+            return reduce(np.logical_and, [_compared(*pair, columns) for pair in pairs])
+    raise _MisfitError(f"'{ast.unparse(node)}' stands only behind in")
 
-    def __init__(self, expression: Expression, columns: Mapping[str, NDArray[Any]]) -> None:
-        self.expression, self.columns = expression, columns
 
-    def of(self, node: ast.expr) -> Any:
-        """Return the value of a node: an array of all rows, or one value for all."""
-        match node:
-            case ast.Name(id=name):
-                return self.columns[name]
-            case ast.Attribute():
-                return self.columns[_dotted(node)]
-            case ast.Constant(value=value):
-                return value if isinstance(value, str | bool) else float(value)  # type: ignore[arg-type]
-            case ast.UnaryOp(op=ast.Not(), operand=operand):
-                return np.logical_not(self._as(operand, _TRUTH, "not"))
-            case ast.UnaryOp(op=sign, operand=operand):
-                return _SIGNS[type(sign)](self._as(operand, _NUMBER, "a sign"))
-            case ast.BinOp(left=left, op=op, right=right):
-                name = ast.unparse(node)
-                sides = (self._as(each, _NUMBER, name) for each in (left, right))
-                return _ARITHMETIC[type(op)](*sides)
-            case ast.BoolOp(op=op, values=values):
-                join = np.logical_and if isinstance(op, ast.And) else np.logical_or
-                name = "and" if isinstance(op, ast.And) else "or"
-                found = self._as(values[0], _TRUTH, name)
-                for each in values[1:]:
-                    found = join(found, self._as(each, _TRUTH, name))
-                return found
-            case ast.Compare():
-                return self._compared(node)
-        raise self._wrong(f"'{ast.unparse(node)}' stands only behind in")
-
-    def _as(self, node: ast.expr, kind: str, place: str) -> Any:
-        value = self.of(node)
+def _applied(op: ast.AST, node: ast.expr, operands: list[ast.expr], columns: _Columns) -> Any:
+    function, kind, name = _OPERATORS[type(op)]
+    values = [_value(operand, columns) for operand in operands]
+    for operand, value in zip(operands, values, strict=True):
         if _kind(value) != kind:
-            raise self._wrong(
-                f"'{ast.unparse(node)}' is {_kind(value)}, and '{place}' takes {kind}"
+            raise _MisfitError(
+                f"'{ast.unparse(operand)}' is {_kind(value)}, and "
+                f"'{name or ast.unparse(node)}' takes {kind}"
             )
-        return value
+    return reduce(function, values) if len(values) > 1 else function(*values)
 
-    def _compared(self, node: ast.Compare) -> Any:
-        found: Any = np.True_
-        left = node.left
-        for op, right in zip(node.ops, node.comparators, strict=True):
-            found = np.logical_and(found, self._pair(left, op, right))
-            left = right
-        return found
 
-    def _pair(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Any:
-        if isinstance(op, ast.In | ast.NotIn):
-            if not isinstance(right, ast.Tuple | ast.List) or not right.elts:
-                raise self._wrong("behind in stands a list, such as ('ok', 'truncated')")
-            among = [self._equal(left, each) for each in right.elts]
-            held = np.logical_or.reduce(np.broadcast_arrays(*among))
-            return np.logical_not(held) if isinstance(op, ast.NotIn) else held
-        if isinstance(op, ast.Eq | ast.NotEq):
-            equal = self._equal(left, right)
-            return np.logical_not(equal) if isinstance(op, ast.NotEq) else equal
-        sides = (self._as(each, _NUMBER, "< or >") for each in (left, right))
-        return _ORDER[type(op)](*sides)
+def _compared(left: ast.expr, op: ast.cmpop, right: ast.expr, columns: _Columns) -> Any:
+    if type(op) in _OPERATORS:
+        return _applied(op, left, [left, right], columns)
+    among = [right]
+    if isinstance(op, ast.In | ast.NotIn):
+        if not isinstance(right, ast.Tuple | ast.List) or not right.elts:
+            raise _MisfitError("behind in stands a list, such as ('ok', 'truncated')")
+        among = right.elts
+    equal = reduce(np.logical_or, [_equal(left, item, columns) for item in among])
+    return np.logical_not(equal) if isinstance(op, ast.NotIn | ast.NotEq) else equal
 
-    def _equal(self, left: ast.expr, right: ast.expr) -> Any:
-        one, other = self.of(left), self.of(right)
-        if _kind(one) != _kind(other):
-            raise self._wrong(
-                f"'{ast.unparse(left)}' is {_kind(one)} and '{ast.unparse(right)}' is "
-                f"{_kind(other)}; they are never equal"
-            )
-        if _kind(one) == _TEXT:
-            same = np.equal(np.asarray(one, dtype=object), np.asarray(other, dtype=object))
-            return np.asarray(same, dtype=np.bool_)
-        return np.equal(one, other)
 
-    def _wrong(self, what: str) -> UsageError:
-        return UsageError(f"{self.expression.option} {self.expression.text}: {what}")
+def _equal(left: ast.expr, right: ast.expr, columns: _Columns) -> Any:
+    one, other = _value(left, columns), _value(right, columns)
+    if _kind(one) != _kind(other):
+        raise _MisfitError(
+            f"'{ast.unparse(left)}' is {_kind(one)} and '{ast.unparse(right)}' is {_kind(other)}; "
+            "they are never equal"
+        )
+    # As objects, NumPy compares texts of any length one by one.
+    dtype = object if _kind(one) == _TEXT else None
+    return np.equal(np.asarray(one, dtype), np.asarray(other, dtype)).astype(np.bool_)

@@ -1,4 +1,4 @@
-"""The scores files of several runs as one: columns joined to rows by id."""
+"""The scores files of earlier runs, joined to rows by id."""
 
 from __future__ import annotations
 
@@ -29,30 +29,27 @@ class ScoreFile:
     Attributes:
         path: Of the file.
         name: Without its ending; before a column's name, it says which file's is meant.
-        columns: Those that hold a number, a text or a truth.
+        columns: Those that hold a number, a text or a truth, to their Arrow type.
         places: (n,) line of each row; -1 for a row that is not in it.
     """
 
     path: Path
     name: str
-    columns: tuple[str, ...]
+    columns: dict[str, pa.DataType]
     places: NDArray[np.int64]
 
     def values(self, column: str) -> NDArray[Any]:
-        """Return a column, (n,); NaN, '' or False for rows that have nothing there.
-
-        Args:
-            column: One of columns.
-        """
-        found = pq.read_table(self.path, columns=[column]).column(0).combine_chunks()
-        taken = pc.take(found, pa.array(self.places, mask=self.places < 0))
+        """Return one of the columns, (n,); NaN, '' or False for rows that have nothing there."""
+        stored = pq.read_table(self.path, columns=[column]).column(0).combine_chunks()
+        taken = pc.take(stored, pa.array(self.places, mask=self.places < 0))
+        values: NDArray[Any]
         if pa.types.is_boolean(taken.type):
-            truth: NDArray[Any] = pc.fill_null(taken, False).to_numpy(zero_copy_only=False)
-            return truth.astype(bool)
-        if _is_text(taken.type):
-            return np.array([each or "" for each in taken.to_pylist()], dtype=object)
-        number: NDArray[Any] = taken.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        return number.astype(np.float64)
+            values = pc.fill_null(taken, False).to_numpy(zero_copy_only=False).astype(bool)
+        elif _is_number(taken.type):
+            values = taken.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        else:
+            values = np.array([text or "" for text in taken.to_pylist()], dtype=object)
+        return values
 
 
 class Joined:
@@ -80,43 +77,65 @@ class Joined:
         Raises:
             UsageError: A column is in no file, or differs between two.
         """
-        return {name: self._column(name, expression) for name in expression.columns()}
+        return {name: self._column(name, expression.option) for name in expression.columns()}
 
     def status(self) -> NDArray[np.object_]:
         """Return `ok` for a row that all files call so, else what the first other one says."""
         status = np.full(self.rows, OK, dtype=object)
         for file in self.files:
-            said = file.values("status") if "status" in file.columns else None
-            own = np.where(file.places < 0, NO_SCORE, OK if said is None else said)
-            status = np.where(status == OK, own, status)
+            in_file = file.values("status") if "status" in file.columns else OK
+            status = np.where(status == OK, np.where(file.places < 0, NO_SCORE, in_file), status)
         return status.astype(object)
 
-    def _column(self, name: str, expression: Expression) -> NDArray[Any]:
+    def _column(self, name: str, option: str) -> NDArray[Any]:
         owner, dot, column = name.rpartition(".")
-        files = [each for each in self.files if not dot or each.name == owner]
+        files = [file for file in self.files if not dot or file.name == owner]
         if not files:
             names = [file.name for file in self.files]
             raise UsageError(
-                f"{expression.option} {name}: no scores file is called '{owner}'."
+                f"{option} {name}: no scores file is called '{owner}'."
                 f"{did_you_mean(owner, names)} Given are {', '.join(names)}"
             )
-        known = list(dict.fromkeys(each for file in files for each in file.columns))
+        known = list(dict.fromkeys(column for file in files for column in file.columns))
         if column not in known and SHORT.get(column) in known:
             column = SHORT[column]
         if column not in known:
-            where = ", ".join(file.path.name for file in files)
-            raise unknown_column(column, known, expression.option, where)
+            raise unknown_column(column, known, option, ", ".join(file.path.name for file in files))
         if column == "status" and not dot:
             return self.status()
-        held = [file for file in files if column in file.columns]
-        first = held[0].values(column)
-        for other in held[1:]:
-            if not _equal(first, other.values(column)):
+        holders = [file for file in files if column in file.columns]
+        first = holders[0].values(column)
+        for other in holders[1:]:
+            values = other.values(column)
+            numbers = first.dtype == values.dtype == np.float64
+            if first.dtype != values.dtype or not np.array_equal(first, values, equal_nan=numbers):
                 raise UsageError(
-                    f"{expression.option}: {held[0].path.name} and {other.path.name} say different "
-                    f"things in '{column}'; write {held[0].name}.{column} or {other.name}.{column}"
+                    f"{option}: {holders[0].path.name} and {other.path.name} say different things "
+                    f"in '{column}'; write {holders[0].name}.{column} or {other.name}.{column}"
                 )
         return first
+
+
+def column_of(path: Path, column: str, ids: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Return one file's score for every row, (n,); NaN for a row that has none.
+
+    Args:
+        path: A NAME.scores.parquet.
+        column: Of numbers, in that file.
+        ids: (n,) of the rows.
+
+    Raises:
+        DataError: The file is no scores file, or of other rows.
+        UsageError: It has no such column.
+    """
+    file = _opened(path, ids)
+    numbers = [name for name, kind in file.columns.items() if _is_number(kind)]
+    if column not in numbers:
+        raise UsageError(
+            f"no column of numbers '{column}' in {path.name}.{did_you_mean(column, numbers)} "
+            f"It has {', '.join(numbers) or 'none'}"
+        )
+    return file.values(column)
 
 
 def _opened(path: Path, ids: NDArray[np.object_]) -> ScoreFile:
@@ -129,27 +148,25 @@ def _opened(path: Path, ids: NDArray[np.object_]) -> ScoreFile:
         raise DataError(f"no scores file '{path}'; {_FORM}") from error
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"'{path}' is no parquet file that can be read; {_FORM}") from error
-    found = pc.index_in(pa.array(ids, pa.string()), known.cast(pa.string()))
-    if found.null_count == len(ids):
+    lines = pc.index_in(pa.array(ids, pa.string()), known.cast(pa.string()))
+    if lines.null_count == len(ids):
         raise DataError(
-            f"none of the rows has a line in {path.name}: it is of other rows. Give the scores "
+            f"none of the rows has a score in {path.name}: it is of other rows. Give the scores "
             "file of a run over these rows"
         )
-    places = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    columns = tuple(e.name for e in schema if e.name not in ("id", "row") and _is_plain(e.type))
+    places = pc.fill_null(lines, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    columns = {
+        column.name: column.type
+        for column in schema
+        if column.name not in ("id", "row")
+        and (_is_number(column.type) or pa.types.is_boolean(column.type) or _is_text(column.type))
+    }
     return ScoreFile(path, path.name.removesuffix(ENDING), columns, places)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
 
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _is_plain(kind: pa.DataType) -> bool:
-    number = pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
-    return bool(number) or _is_text(kind)
-
-
-def _equal(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    if one.dtype != other.dtype:
-        return False
-    return bool(np.array_equal(one, other, equal_nan=one.dtype == np.float64))

@@ -18,7 +18,7 @@ from curate.console import progress
 from curate.data.cache import cache_dir
 from curate.data.manifest import sha256_of
 from curate.data.rows import Rows
-from curate.data.scores import column_of
+from curate.data.score_files import column_of
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.recipes.verdicts import REASONS, Holds, Leaders, judge, leaders
 from curate.scorers import containment
