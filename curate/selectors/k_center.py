@@ -25,7 +25,7 @@ COVERED = "covered"
 # Rows whose distances are kept up to date after every centre; all others wait until they are
 # among the furthest. More of them make a step slower and rounds fewer.
 _FRONT = 2048
-_CHUNK = 2048
+_CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -113,22 +113,29 @@ def k_center(
         >>> k_center(points, np.array(["a", "b", "c"]), 2, start=points[:1]).order
         array([2, 1])
     """
-    points = np.ascontiguousarray(points, dtype=np.float32)
     order = by_id(ids)
     wanted = min(k, len(points))
     if not wanted:
         return Centres(np.zeros(0, dtype=np.int64), np.zeros(0), float("inf"))
-    bounds = _Bounds(points, order, start, wanted)
+    known = np.zeros((0, points.shape[1]), np.float32) if start is None else start
+    reach = _Reach(points, order, known, wanted)
+    chosen: list[int] = []
     distances: list[float] = []
-    if start is None or not len(start):
-        first = int(np.random.default_rng(seed).integers(len(points)))
-        bounds.add(first)
+    if not len(known):
+        chosen.append(int(np.random.default_rng(seed).integers(len(points))))
         distances.append(float("inf"))
-    radius = bounds.run(distances)
-    chosen = order[bounds.chosen]
+        reach.add(chosen[0])
+    while True:
+        furthest, distance = reach.furthest()
+        if len(chosen) == wanted or distance == 0:
+            break
+        chosen.append(furthest)
+        distances.append(distance)
+        reach.add(furthest)
+    centres = order[chosen]
     if values is not None:
-        chosen = _best_of_equal(points, chosen, values, ids)
-    return Centres(chosen, np.array(distances), radius)
+        centres = _best_of_equal(points, centres, values, ids)
+    return Centres(centres, np.array(distances), distance)
 
 
 def _best_of_equal(
@@ -147,139 +154,78 @@ def _best_of_equal(
     return np.array(list(best.values()), dtype=np.int64)
 
 
-class _Bounds:
-    """Upper bounds of every row's squared distance to its nearest centre.
+class _Reach:
+    """Squared distance of every row to the nearest of the centres it was compared with.
 
-    A bound only falls when centres are added, so a row whose bound is below the furthest row's
-    distance need not be looked at. A front of the furthest rows is kept up to date; once its
-    furthest is no further than the bound of a row outside, the rows with the highest bounds
-    catch up with the centres that they have missed, many at a time as one matrix product.
-
-    A product in 32 bits is off by no more than `slack`; rows that it cannot tell apart are
-    compared exactly. All positions here are places in the order of the ids.
+    It only falls when centres are added, so what a row had earlier is a bound: only a front of
+    the furthest rows is compared with every new centre, and others catch up with what they have
+    missed once no row of the front is further than they were. Rows and centres meet in products
+    of 32 bits, off by no more than `slack`; where that could matter the sum of squared
+    differences in 64 bits decides. Rows are places in the order of the ids.
     """
 
     def __init__(
         self,
         points: NDArray[np.float32],
         order: NDArray[np.int64],
-        start: NDArray[np.float32] | None,
-        wanted: int,
+        start: NDArray[np.float32],
+        most: int,
     ) -> None:
         self.points, self.order = points, order
-        given = np.zeros((0, points.shape[1])) if start is None else start
-        self.centres = np.empty((len(given) + wanted, points.shape[1]), dtype=np.float32)
-        self.centres[: len(given)] = given
-        self.count = len(given)
-        self.last = len(self.centres)
-        self.chosen: list[int] = []
+        self.count = len(start)
+        self.centres = np.concatenate([start, np.empty((most, points.shape[1]), np.float32)])
         self.squares = np.einsum("ij,ij->i", points, points)[order]
-        self.centre_squares = np.zeros(len(self.centres), dtype=np.float32)
-        self.centre_squares[: self.count] = np.einsum("ij,ij->i", *2 * [self.centres[: self.count]])
-        most = float(max(self.squares.max(), self.centre_squares.max()))
+        largest = np.einsum("ij,ij->i", start, start).max(initial=float(self.squares.max()))
         # Of a sum of d products, each rounded to 24 bits (Higham, 2002, eq. 3.5), thrice over.
-        self.slack = (points.shape[1] + 8) * 2.0**-24 * 4 * most
-        self.upper = np.full(len(points), np.inf)
-        self.seen = np.zeros(len(points), dtype=np.int64)
+        self.slack = (points.shape[1] + 8) * 2.0**-24 * 4 * float(largest)
+        self.nearest = np.full(len(points), np.inf)
+        self.seen = np.zeros(len(points), np.int64)
+        self.front, self.rows, self.outside = np.arange(0), points[:0], np.inf
 
     def add(self, place: int) -> None:
         """Make a row a centre."""
         self.centres[self.count] = self.points[self.order[place]]
-        self.centre_squares[self.count] = self.squares[place]
         self.count += 1
-        self.chosen.append(place)
-        self.upper[place] = -np.inf
 
-    def run(self, distances: list[float]) -> float:
-        """Choose until all centres are there or nothing is left; return the radius then."""
+    def furthest(self) -> tuple[int, float]:
+        """Return the first of the rows furthest from all centres, and its distance."""
         while True:
-            front, outside = self._front()
-            radius = self._choose(front, outside, distances)
-            if radius is not None:
-                return radius
+            self._compare(self.front, self.rows)
+            if len(self.front):
+                best = int(self.front[self.nearest[self.front].argmax()])
+                if self.nearest[best] > self.outside:
+                    return best, float(self.nearest[best] ** 0.5)
+            self._renew()
 
-    def _front(self) -> tuple[NDArray[np.int64], float]:
-        """Return the rows with the highest bounds, up to date, and the highest bound outside.
-
-        Rows with equal bounds are all inside or all outside: what is outside is lower.
-        """
-        size = reach = min(_FRONT, len(self.upper))
+    def _renew(self) -> None:
+        """Take the furthest rows for the front, all of those that are equally far."""
+        size = min(_FRONT, len(self.nearest))
         while True:
-            inside = self.upper >= np.partition(self.upper, -size)[-size]
-            if not self._stale(inside).any():
-                outside = self.upper[~inside]
-                return np.flatnonzero(inside), float(outside.max()) if len(outside) else -np.inf
-            # Those that catch up fall, and others take their places: twice as many each time.
-            near = (
-                inside if reach == size else self.upper >= np.partition(self.upper, -reach)[-reach]
-            )
-            self._catch_up(np.flatnonzero(self._stale(near)))
-            reach = min(2 * reach, len(self.upper))
+            far = self.nearest >= np.partition(self.nearest, -size)[-size]
+            late = np.flatnonzero(far & (self.seen < self.count))
+            if not len(late):
+                break
+            late = late[np.argsort(self.seen[late], kind="stable")]
+            for at in range(0, len(late), _CHUNK):
+                part = late[at : at + _CHUNK]
+                self._compare(part, self.points[self.order[part]])
+        self.front = np.flatnonzero(far)
+        self.rows = self.points[self.order[self.front]]
+        self.outside = float(self.nearest[~far].max(initial=-np.inf))
 
-    def _stale(self, which: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        return which & (self.seen < self.count) & (self.upper > -np.inf)
-
-    def _catch_up(self, places: NDArray[np.int64]) -> None:
-        """Lower the bounds of these rows by the centres that they have missed."""
-        places = places[np.argsort(self.seen[places], kind="stable")]
-        for at in range(0, len(places), _CHUNK):
-            part = places[at : at + _CHUNK]
-            missed = slice(int(self.seen[part[0]]), self.count)
-            near = self._near(self.points[self.order[part]], missed).min(axis=1)
-            bound = near.astype(np.float64) + self.squares[part] + self.slack
-            self.upper[part] = np.minimum(self.upper[part], bound)
-            self.seen[part] = self.count
-
-    def _near(self, rows: NDArray[np.float32], which: slice) -> NDArray[np.float32]:
-        """Return squared distances less the rows' own squares, (rows, centres)."""
-        near = rows @ self.centres[which].T
+    def _compare(self, places: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
+        """Compare rows with the centres that they have missed; the first has missed the most."""
+        if not len(places) or self.seen[places[0]] == self.count:
+            return
+        centres = self.centres[self.seen[places[0]] : self.count]
+        near = rows @ centres.T
         near *= -2
-        near += self.centre_squares[which]
-        return near
-
-    def _choose(
-        self, front: NDArray[np.int64], outside: float, distances: list[float]
-    ) -> float | None:
-        """Choose from the front for as long as no row outside can be further."""
-        rows = self.points[self.order[front]]
-        squares = self.squares[front]
-        upper = self.upper[front]
-        exact = np.zeros(len(front), dtype=bool)
-        radius = None
-        while True:
-            best = int(upper.argmax())
-            highest = float(upper[best])
-            if highest == outside == -np.inf:  # every row is a centre
-                radius = 0.0
-                break
-            if highest <= outside:
-                break
-            if not exact[best]:
-                unsure = np.flatnonzero(~exact & (upper >= highest - 2 * self.slack))[:_CHUNK]
-                upper[unsure] = self._exactly(rows[unsure])
-                exact[unsure] = True
-                continue
-            if highest == 0.0 or self.count == self.last:
-                radius = highest**0.5
-                break
-            distances.append(highest**0.5)
-            self.add(int(front[best]))
-            upper[best] = -np.inf
-            near = self._near(rows, slice(self.count - 1, self.count))[:, 0] + squares
-            exact &= near - self.slack > upper
-            np.minimum(upper, near + self.slack, out=upper)
-        self.upper[front] = upper
-        self.seen[front] = self.count
-        return radius
-
-    def _exactly(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the exact squared distance of each row to its nearest centre."""
-        near = self._near(rows, slice(0, self.count))
-        close = near <= near.min(axis=1, keepdims=True) + 2 * self.slack
-        lines, centres = np.nonzero(close)
-        least = np.full(len(rows), np.inf)
+        near += np.einsum("ij,ij->i", centres, centres)
+        near += self.squares[places, None]
+        least = np.minimum(near.min(axis=1) + self.slack, self.nearest[places])
+        lines, columns = np.nonzero(near <= least[:, None] + self.slack)
         for at in range(0, len(lines), _CHUNK):
             part = slice(at, at + _CHUNK)
-            found = squared_distances(rows[lines[part]], self.centres[centres[part]])
-            np.minimum.at(least, lines[part], found)
-        return least
+            exact = squared_distances(rows[lines[part]], centres[columns[part]])
+            np.minimum.at(self.nearest, places[lines[part]], exact)
+        self.seen[places] = self.count
