@@ -10,7 +10,7 @@ from typing import Any
 from curate.errors import ModelError
 from curate.models.adapter import with_adapter
 from curate.models.encoder import HFEncoder
-from curate.models.generation.decode import greedy
+from curate.models.generation.local import greedy
 from curate.models.generation.prompt import ends, first_token, render
 from curate.models.load import load_weights
 from curate.models.protocols import Message

@@ -1,17 +1,20 @@
 """Greedy answers: against a loop without cache or batch, for several architectures, and ends."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
 from curate.errors import ModelError, UsageError
 from curate.models.encoder import HFEncoder
-from curate.models.generation.decode import greedy
 from curate.models.generation.load import cache_bytes, load_generator
-from curate.models.generation.local import LocalGenerator
+from curate.models.generation.local import LocalGenerator, greedy
 from curate.models.generation.prompt import alpaca, ends, first_token, render
 from curate.models.protocols import CUT, STOPPED, TOO_LONG
-from tests.models.tiny import VOCABULARY, byte_tokenizer, make, save
+from tests.models.tiny import byte_tokenizer, make, save
 
+FIXTURES = Path(__file__).parent.parent / "fixtures"
 KINDS = ("Llama", "Qwen2", "Gemma2", "GPT2", "Bloom", "Mistral")
 PROMPTS = [list(range(3, 3 + size)) for size in (11, 4, 29, 1, 17, 8)]
 
@@ -31,7 +34,7 @@ def naive(model, prompt, most, stops):
 def test_a_batch_is_answered_as_each_prompt_alone(kind):
     model = make(kind)
     free = [naive(model, prompt, 24, set()) for prompt in PROMPTS]
-    # Ends that stop some rows early and others never, so that rows leave the batch on the way.
+    # Ends that stop some rows early and others never.
     stops = frozenset({free[0][3], free[2][9], free[4][0]})
     expected = [naive(model, prompt, 24, stops) for prompt in PROMPTS]
     assert len({len(each) for each in expected}) > 2
@@ -52,6 +55,16 @@ def test_one_row_that_ends_stays_for_a_while_and_says_no_more():
     assert first_ends(stop)[1] - first_ends(stop)[0] > 3
     expected = [each[: each.index(stop) + 1] if stop in each else each for each in free]
     assert greedy(model, PROMPTS, 24, frozenset({stop}), 257) == expected
+
+
+def test_only_the_likeliest_token_counts_whatever_the_models_file_asks_for():
+    model = make("Llama")
+    expected = [naive(model, prompt, 24, set()) for prompt in PROMPTS]
+    model.generation_config.repetition_penalty = 5.0
+    model.generation_config.min_new_tokens = 3
+    model.generation_config.eos_token_id = expected[0][5]
+    assert greedy(model, PROMPTS, 24, frozenset(), 257) == expected
+    assert model.generation_config.repetition_penalty == 5.0
 
 
 def test_padding_is_an_end_and_still_no_answer_ends_early():
@@ -99,24 +112,11 @@ class Says:
         self.config = self.generation_config = make("Llama").config
         self.asked = []
 
-    def forward(self, input_ids, attention_mask, past_key_values, use_cache):
-        if past_key_values is None:
-            self.asked.append(list(input_ids.shape))
-            past_key_values = Past()
-        logits = torch.zeros(len(input_ids), 1, VOCABULARY)
-        logits[:, 0, self.ids[min(past_key_values.count, len(self.ids) - 1)]] = 1
-        past_key_values.count += 1
-        return type("Given", (), {"logits": logits, "past_key_values": past_key_values})
-
-    def __call__(self, **inputs):
-        return self.forward(**inputs)
-
-
-class Past:
-    count = 0
-
-    def batch_select_indices(self, index):
-        pass
+    def generate(self, input_ids, attention_mask):
+        self.asked.append(list(input_ids.shape))
+        most = self.generation_config.max_new_tokens
+        said = torch.tensor([self.ids[:most]] * len(input_ids))
+        return torch.cat((input_ids, said), 1)
 
 
 @pytest.mark.parametrize("text", ["done</s", "x", "", "病情"])
@@ -250,12 +250,13 @@ def test_wrong_use(tmp_path):
 
 
 @pytest.mark.model
-def test_the_bundled_model_answers_a_batch_as_it_answers_each_alone():
-    model = load_generator("smollm2")
-    texts = ask("What is 1 + 1?", "Name the capital of France.", "Say hi.", "", "Name a colour.")
-    whole = model.replies(texts, 12)
-    assert [model.replies([each], 12)[0] for each in texts] == whole
-    assert "2" in whole[0].text
-    assert "Paris" in whole[1].text
-    assert whole[0].end == STOPPED
+def test_the_bundled_model_answers_as_recorded_in_a_batch_and_alone():
+    """Recorded from a loop over the model's forward pass, one prompt as good as several."""
+    recorded = json.loads((FIXTURES / "greedy_answers.json").read_text(encoding="utf-8"))
+    model = load_generator("smollm2", "float32")
+    texts = ask(*(each["question"] for each in recorded))
+    whole = model.replies(texts, 24)
+    found = [{"answer": each.text, "end": each.end} for each in whole]
+    assert found == [{"answer": each["answer"], "end": each["end"]} for each in recorded]
+    assert [model.replies([each], 24)[0] for each in texts[:3]] == whole[:3]
     assert not any("<|im_end|>" in each.text for each in whole)

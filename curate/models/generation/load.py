@@ -20,7 +20,7 @@ from curate.models.tokenizer import load_tokenizer
 from curate.models.weights import check_whole
 
 # Part of every fingerprint: a changed way of answering never continues an older journal.
-_COMPUTATION = "answers 1"
+_COMPUTATION = "answers 2"
 _UNLIMITED = 1 << 20
 _CPU_BATCH_TOKENS = 16384
 _GPU_BATCH_TOKENS = 131072

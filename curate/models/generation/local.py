@@ -9,7 +9,6 @@ from typing import Any
 
 from curate.errors import ModelError
 from curate.models.encoder import HFEncoder
-from curate.models.generation.decode import greedy
 from curate.models.generation.prompt import ends, first_token, render
 from curate.models.protocols import CUT, STOPPED, TOO_LONG, Message, Reply
 
@@ -146,3 +145,43 @@ class LocalGenerator:
             first_token(self.tokenizer, self.encoder, text) + ids
             for text, ids in zip(texts, self.encoder.encode(texts), strict=True)
         ]
+
+
+def greedy(
+    model: Any, prompts: Sequence[Sequence[int]], most: int, ends: frozenset[int], padding: int
+) -> list[list[int]]:
+    """Return the ids that the model continues each prompt with, up to the first end.
+
+    Args:
+        model: A transformers causal language model in evaluation mode.
+        prompts: Token ids, at least one each.
+        most: Tokens of the longest answer, at least 1.
+        ends: Ids that end an answer; the end itself is returned as the last id.
+        padding: Id to pad with, on the left.
+    """
+    if not prompts:
+        return []
+    import torch
+    from transformers import GenerationConfig
+
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[padding] * (longest - len(each)) + list(each) for each in prompts])
+    mask = torch.tensor([[0] * (longest - len(each)) + [1] * len(each) for each in prompts])
+    # What the model's own file asks for (penalties, a temperature) would make other answers of it.
+    own = model.generation_config
+    model.generation_config = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=most,
+        eos_token_id=sorted(ends) or None,
+        pad_token_id=padding,
+    )
+    try:
+        with torch.inference_mode():
+            whole = model.generate(
+                input_ids=ids.to(model.device), attention_mask=mask.to(model.device)
+            )
+    finally:
+        model.generation_config = own
+    answers: list[list[int]] = whole[:, longest:].tolist()
+    lengths = [next((n for n, id_ in enumerate(each, 1) if id_ in ends), most) for each in answers]
+    return [each[:length] for each, length in zip(answers, lengths, strict=True)]
