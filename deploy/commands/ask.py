@@ -74,7 +74,7 @@ def _show(asked: object, as_json: bool) -> None:
 
     assert isinstance(asked, asking.Question)
     began, ending, pieces = time.monotonic(), asking.Ending(), []
-    for piece in asking.ask(asked, ending):
+    for piece in asking.ask(asked, ending, console.say):
         pieces.append(piece)
         if not as_json:
             typer.echo(piece, nl=False)

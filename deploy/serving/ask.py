@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import shlex
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, build_opener
 
 from curate.errors import ModelError, UsageError
 from curate.models.generation.server import connect, root_cause, server_words
+from deploy.gate.keys import is_loopback
+
+_LOADING_SECONDS, _HEALTH_SECONDS, _PAUSE = 600.0, 10.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -112,12 +119,13 @@ def endpoint(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{path}/v1/chat/completions"
 
 
-def ask(question: Question, ending: Ending) -> Iterator[str]:
-    """Yield the answer as it comes.
+def ask(question: Question, ending: Ending, say: Callable[[str], None]) -> Iterator[str]:
+    """Yield the answer as it comes; a server that still loads its model is waited for.
 
     Args:
         question: What is asked.
         ending: Is filled in when the answer has ended.
+        say: Is told of the waiting.
 
     Raises:
         UsageError: The server refuses the request, or wants a key.
@@ -127,6 +135,7 @@ def ask(question: Question, ending: Ending) -> Iterator[str]:
 
     key = question.key or ""
     client = connect(endpoint(question.url).removesuffix("/chat/completions"), key, retries=0)
+    _wait(endpoint(question.url), say)
     try:
         with client.chat.completions.create(**{"model": openai.omit, **body(question)}) as chunks:
             for chunk in chunks:
@@ -145,6 +154,32 @@ def ask(question: Question, ending: Ending) -> Iterator[str]:
         raise _silent(question, error) from error
     if not ending.reason:
         raise ModelError(f"{question.url} broke off in the middle of the answer; see its output")
+
+
+def _wait(address: str, say: Callable[[str], None]) -> None:
+    """Return when a server of ours has loaded its model; of others nothing is known."""
+    health = address.removesuffix("/v1/chat/completions") + "/health"
+    until, waits = time.monotonic() + _LOADING_SECONDS, False
+    while _is_loading(health):
+        if not waits:
+            say(f"the server loads its model; waiting for it, {_LOADING_SECONDS / 60:.0f} min. …")
+        if time.monotonic() > until:
+            raise ModelError(f"the server still loads after {_LOADING_SECONDS / 60:.0f} minutes")
+        waits = True
+        time.sleep(_PAUSE)
+
+
+def _is_loading(health: str) -> bool:
+    # On this machine never by way of a proxy.
+    local = is_loopback(urlsplit(health).hostname or "")
+    opener = build_opener(ProxyHandler({})) if local else build_opener()
+    try:
+        with opener.open(health, timeout=_HEALTH_SECONDS):
+            return False
+    except HTTPError as error:
+        return error.code == 503 and b'"loading"' in error.read(1000)
+    except (OSError, HTTPException):
+        return False  # the question itself will say why
 
 
 def _refused(question: Question, code: int, words: str) -> UsageError:

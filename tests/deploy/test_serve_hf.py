@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from curate.data.cache import cache_dir
+from tests.deploy.odd_requests import check
 from tests.deploy.runs import make_run
 from tests.deploy.serving import DEPLOY, JSON, alive, serving
 
@@ -157,6 +158,42 @@ def test_keys_and_questions_are_in_no_log_and_the_engine_is_for_this_machine_alo
     assert KEY not in told
     assert "Uvicorn running on http://127.0.0.1:" in told
     assert "0.0.0.0" not in told
+
+
+TUTORIAL = """{"model": "string", "messages": [{"role": "user", "content": "我身体疼痛"}],
+"temperature": 0, "top_p": 0, "max_new_tokens": 0, "stream": false}"""
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    """A server whose answers are short, whatever is asked."""
+    folder = tmp_path_factory.mktemp("short")
+    arguments = ["serve", "smollm2", "--engine", "hf", "--port", 0, "--max-length", 96, "--json"]
+    arguments += ["--api-key-env", "SERVE_KEY"]
+    with serving(DEPLOY, *arguments, folder=folder, **VARIABLES) as found:
+        found.key = KEY
+        yield found
+
+
+def test_the_tutorials_own_request_is_answered(short):
+    answer = short.request("POST", "/v1/chat/completions", TUTORIAL.encode())
+    assert (answer.status, bool(answer.said)) == (200, True)
+    assert "model 'string' was taken as not given" in answer.headers["X-Curatrain-Note"]
+
+
+def test_odd_requests(short):
+    check(short, lambda: log_of(short))
+
+
+def test_prompt_and_answer_are_never_longer_than_max_length(short):
+    messages = []
+    for turn in range(2):
+        messages += [{"role": "user", "content": f"Tell a long story, part {turn}."}]
+        usage = short.request(
+            "POST", "/v1/chat/completions", {"messages": messages, "temperature": 0}
+        )
+        assert 80 < usage.json["usage"]["total_tokens"] <= 96
+        messages += [{"role": "assistant", "content": "Once."}]
 
 
 def test_zz_stopped_while_it_answers_nothing_is_left(server):

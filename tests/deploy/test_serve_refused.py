@@ -186,7 +186,16 @@ def test_why_a_program_ended(tmp_path, lines, code, told):
 
 
 class Canned(http.server.BaseHTTPRequestHandler):
-    """Says what the model's name asks for."""
+    """Says what the model's name asks for; its model is loaded when it has been asked twice."""
+
+    loads = 0
+
+    def do_GET(self):
+        loading = self.path == "/health" and Canned.loads > 0
+        Canned.loads -= 1
+        self.send_response(503 if loading else 404)
+        self.end_headers()
+        self.wfile.write(b'{"status": "loading"}')
 
     def do_POST(self):
         told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -228,6 +237,13 @@ def canned():
 )
 def test_ask_says_what_the_server_says(deploy, canned, model, why):
     deploy.refused(why, "ask", "Hi", "--url", canned, "--model", model)
+
+
+def test_ask_waits_for_a_server_that_loads(deploy, canned, monkeypatch):
+    monkeypatch.setattr(Canned, "loads", 2)
+    answer = deploy("ask", "Hi", "--url", canned, "--model", "breaks")
+    assert answer.out == "Hal"
+    assert answer.err.count("the server loads its model; waiting") == 1
 
 
 def test_ask_says_that_an_answer_broke_off(deploy, canned):

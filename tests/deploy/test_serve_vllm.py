@@ -11,6 +11,7 @@ import pytest
 
 from curate.data.cache import cache_dir
 from curate.models.generation.load import load_generator
+from tests.deploy.odd_requests import check
 from tests.deploy.runs import make_run
 from tests.deploy.serving import DEPLOY, JSON, alive, serving
 
@@ -115,6 +116,10 @@ def test_keys_and_questions_are_in_no_log_and_no_port_is_open_but_ours(server):
         told += Path(f"/proc/{pid}/cmdline").read_text()
     assert KEY not in told
     assert "Starting vLLM server on unix:" in told
+
+
+def test_odd_requests(server):
+    check(server, lambda: log_of(server))
 
 
 def test_zz_stopped_while_it_answers_nothing_is_left(server):
