@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.data.listing import registered
+from curate.data.registered import registered
 from curate.errors import OutputError
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curate.data import store
+from curate.data import row_cache
 from curate.data.language import language_of
 from curate.data.read import read
 from curate.errors import DataError, UsageError
@@ -160,7 +160,9 @@ def test_a_column_that_one_of_two_files_has_is_named(tmp_path):
 
 
 def test_a_column_that_first_appears_after_the_sample_is_named(tmp_path):
-    values = [{"instruction": f"{each}?", "output": "yes"} for each in range(store.SAMPLES + 50)]
+    values = [
+        {"instruction": f"{each}?", "output": "yes"} for each in range(row_cache.SAMPLES + 50)
+    ]
     values[-1] |= {"history": [["a", "b"]], "input": "more"}
     path = put(tmp_path / "a.jsonl", lines_of(values))
     for rows in (read(path), read(path)):  # parsed, and out of the cache

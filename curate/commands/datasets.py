@@ -11,7 +11,7 @@ from curate import console
 from curate.commands.options import AsJson, plain
 
 if TYPE_CHECKING:
-    from curate.data.catalogue import PublicSet
+    from curate.data.public_sets import PublicSet
 
 _HEADER = ("name", "rows", "size", "licence", "languages", "becomes")
 
@@ -26,7 +26,7 @@ def datasets(
 
     Example: curate datasets huatuogpt
     """
-    from curate.data.catalogue import public_set, public_sets
+    from curate.data.public_sets import public_set, public_sets
 
     goes_to = console.stderr() if as_json else console.stdout()
     if name:

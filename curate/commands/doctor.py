@@ -76,7 +76,7 @@ def doctor(
 
     Example: curate doctor --input dpo_zh.jsonl --fix
     """
-    from curate.data.fill import pairs
+    from curate.data.placeholders import pairs
     from curate.recipes import doctor as recipe
 
     recipe.check_stage(stage)

@@ -20,7 +20,7 @@ def list_(
 
     Example: curate ls
     """
-    from curate.data.listing import registered
+    from curate.data.registered import registered
 
     found = registered(dataset_dir)
     if not found:

@@ -94,7 +94,7 @@ def read_inputs(
         UsageError: Nothing was given, or something that does not fit.
         DataError: A file cannot be read.
     """
-    from curate.data.fill import pairs
+    from curate.data.placeholders import pairs
     from curate.data.read import read
 
     rows = read(inputs(input_, more), format_, pairs(fill or []))

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from curate.data.formats import formats
 from curate.data.rows import Rows
-from curate.data.shape import STRUCTURAL, Source
+from curate.data.schema import STRUCTURAL, Source
 from curate.html import html_table
 
 # Shares of the rows that are no longer than the length that is told.

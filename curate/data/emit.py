@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate.data.columns import Columns, columns_of
+from curate.data.even_columns import Columns, columns_of
 from curate.data.manifest import read_manifest, sha256_of, to_json
 from curate.data.registry import FILE, entry_for, locked, read_registry, register
 from curate.data.rows import CHUNK, Rows
-from curate.data.shape import Shape
+from curate.data.schema import Shape
 from curate.errors import DataError, OutputError, UsageError
 
 _NAME = re.compile(r"[\w.-]+")

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from curate.data.file_kinds import Container, Record
-from curate.data.fill import filled, placeholders
 from curate.data.formats import Format, format_named, formats, parse
 from curate.data.ids import content_hash
 from curate.data.language import language_of
-from curate.data.shape import STRUCTURAL, Converted, Parsed, Shape
+from curate.data.placeholders import filled, placeholders
+from curate.data.schema import STRUCTURAL, Converted, Parsed, Shape
 from curate.data.tables import SURPLUS
 from curate.errors import DataError
 

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 
-from curate.data.bundled import find_bundled
 from curate.data.cache import cache_dir
-from curate.data.fill import checked
 from curate.data.formats import format_named
 from curate.data.frames import frame_name, is_frame, save_frame
 from curate.data.hub import hub_files
 from curate.data.hub_address import is_hub
 from curate.data.ingest import Reading
+from curate.data.placeholders import checked
+from curate.data.row_cache import Stored, stored
 from curate.data.rows import Rows
-from curate.data.shape import Shape
-from curate.data.store import Stored, stored
+from curate.data.samples import find_bundled
+from curate.data.schema import Shape
 from curate.errors import DataError, UsageError, did_you_mean
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from curate.data.shape import Shape
+from curate.data.schema import Shape
 from curate.errors import OutputError
 
 FILE = "dataset_info.json"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from curate.data.formats import parse
 from curate.data.ids import id_of, occurrences
-from curate.data.shape import STRUCTURAL, Parsed, Shape, Source, Turn
+from curate.data.schema import STRUCTURAL, Parsed, Shape, Source, Turn
 
 if TYPE_CHECKING:
     from datasets import Dataset

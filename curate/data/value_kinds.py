@@ -14,9 +14,9 @@ from typing import Any
 import pyarrow as pa
 
 from curate.data.cache import kept_bytes
-from curate.data.columns import Place, collect
+from curate.data.even_columns import Place, collect
+from curate.data.row_cache import READER
 from curate.data.rows import Rows
-from curate.data.store import READER
 
 # Part of the key: a changed way of looking never takes an older answer.
 _LOOKING = "2"

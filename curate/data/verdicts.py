@@ -8,7 +8,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from curate.data.rows import CHUNK, Rows
-from curate.data.shape import verdict_of
+from curate.data.schema import verdict_of
 from curate.errors import UsageError
 
 SFT, KTO = "sft", "kto"

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from curate.data.formats import parse
-from curate.data.render import canonical_row, canonical_shape
 from curate.data.rows import Rows
-from curate.data.shape import Shape
+from curate.data.schema import Shape
+from curate.data.to_sharegpt import canonical_row, canonical_shape
 from curate.errors import DataError
 from curate.mixture.tokens import text_of_row
 

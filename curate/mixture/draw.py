@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from curate.data.ids import id_of, occurrences
 from curate.data.read import read
 from curate.data.rows import Rows
-from curate.data.shape import Source
+from curate.data.schema import Source
 from curate.errors import UsageError
 from curate.mixture.plan import Draw, Heap
 from curate.mixture.spec import SIDES, MixSource, Mixture, Side

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.data.columns import HEAD, columns_ahead
 from curate.data.emit import default_name, told, write_files, write_values
+from curate.data.even_columns import HEAD, columns_ahead
 from curate.data.manifest import versions
 from curate.data.shuffle import Shuffle
 from curate.data.value_kinds import ValueKinds, blocks, kinds_of

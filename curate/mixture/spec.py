@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import yaml
 
-from curate.data.bundled import bundled_folder, find_bundled
+from curate.data.samples import bundled_folder, find_bundled
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.mixture.ratio import Ratio, parse_ratio, parse_ratios
 

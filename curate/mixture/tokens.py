@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.data.cache import kept_bytes
+from curate.data.row_cache import READER
 from curate.data.rows import Row, Rows
-from curate.data.store import READER
 from curate.models.protocols import TextEncoder
 from curate.scorers.templates import TEMPLATES
 

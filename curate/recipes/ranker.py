@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from curate.console import progress
 from curate.data.cache import cache_dir
-from curate.data.pairs import Pair, Pairs, read_pairs
+from curate.data.preference_pairs import Pair, Pairs, read_pairs
 from curate.engine.local import LocalEngine
 from curate.errors import DataError, ModelError, UsageError
 from curate.models.ranking.features import Featuriser, load_features

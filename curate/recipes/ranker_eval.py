@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from curate.console import progress
 from curate.data.cache import cache_dir
-from curate.data.pairs import Pair, read_pairs
+from curate.data.preference_pairs import Pair, read_pairs
 from curate.engine.local import LocalEngine
 from curate.errors import ModelError, UsageError
 from curate.models.ranking.fit import interval, length_rule, right

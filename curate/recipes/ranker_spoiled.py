@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from curate.data.pairs import Pair
+from curate.data.preference_pairs import Pair
 from curate.models.ranking.form import is_chinese
 
 SOURCE = "spoiled: "

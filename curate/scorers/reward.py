@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.data.pairs import joined
+from curate.data.preference_pairs import joined
 from curate.data.rows import Row, Rows
 from curate.models.protocols import RewardModel
 from curate.scorers.contract import OK, REWARD, Engine, Scores, Work

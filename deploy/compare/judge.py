@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from curate.data.pairs import joined
+from curate.data.preference_pairs import joined
 from curate.errors import ModelError
 from curate.models.generation.server import is_address
 from deploy.compare.answers import Answer, KeptAnswers, ask, check_reachable

@@ -11,7 +11,7 @@ import numpy as np
 
 from curate.data.read import read
 from curate.data.rows import Row, Rows
-from curate.data.shape import Turn
+from curate.data.schema import Turn
 from curate.errors import DataError
 
 _MEDIA = ("images", "videos", "audios")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.data.listing import registered
 from curate.data.manifest import sha256_of
+from curate.data.registered import registered
 from curate.errors import UsageError
 from deploy.output import made
 from deploy.quantizing.calibration import Drawn, data_file, draw

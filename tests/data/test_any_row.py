@@ -11,7 +11,7 @@ from curate.data.formats import formats, parse
 from curate.data.ingest import Reading, Tally, lines
 from curate.data.json_values import Record
 from curate.data.read import read
-from curate.data.shape import STRUCTURAL
+from curate.data.schema import STRUCTURAL
 
 KEYS = sorted(
     {

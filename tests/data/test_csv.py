@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.data import tabular
+from curate.data import tables
 from curate.data.json_values import Record
 from curate.data.tables import SURPLUS, csv_rows
 from curate.errors import DataError
@@ -105,7 +105,7 @@ def test_csv_duplicate_column_or_no_header():
 
 
 def test_csv_field_longer_than_the_limit(monkeypatch):
-    monkeypatch.setattr(tabular, "LIMIT", 100)
+    monkeypatch.setattr(tables, "LIMIT", 100)
     limit = csv.field_size_limit(100)
     try:
         assert told("a\n" + "x" * 101) == (

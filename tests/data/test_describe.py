@@ -15,7 +15,7 @@ from curate.data.describe import (
     to_text,
 )
 from curate.data.read import read
-from curate.data.shape import Source
+from curate.data.schema import Source
 
 
 @pytest.fixture(autouse=True)

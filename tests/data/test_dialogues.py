@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from curate.data import speakers
+from curate.data import speaker_lines
 from curate.data.formats import huatuogpt, meddialog
 from curate.data.read import read
-from curate.data.speakers import MERGED, OPENED, TRIMMED, Said, said
+from curate.data.speaker_lines import MERGED, OPENED, TRIMMED, Said, said
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def turns(row):
 
 
 def made(*texts, opening=""):
-    return speakers.converted(list(texts), {}, {"given": True}, opening)
+    return speaker_lines.converted(list(texts), {}, {"given": True}, opening)
 
 
 @pytest.mark.parametrize(

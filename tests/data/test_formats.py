@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from curate.data.formats import alpaca, formats, parse, sharegpt
-from curate.data.shape import Converted, Parsed, Shape, Turn, kto_column, mostly, text_of, tools_of
+from curate.data.schema import Converted, Parsed, Shape, Turn, kto_column, mostly, text_of, tools_of
 
 
 def user(text):

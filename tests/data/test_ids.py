@@ -13,7 +13,7 @@ from curate.data.encoding import sniff
 from curate.data.file_kinds import container_of, records
 from curate.data.formats import formats, parse
 from curate.data.ids import content_hash, id_of, occurrences
-from curate.data.shape import Parsed, Turn
+from curate.data.schema import Parsed, Turn
 
 ALPACA = {"instruction": "头痛", "input": "三天", "output": "休息", "system": "医生"}
 SHAREGPT = {

@@ -9,7 +9,7 @@ from curate.data.formats import ITEMS, KEYS_ALONE, LISTS, ONE_TEXT, OWN_KEYS, fo
 from curate.data.ingest import Reading, detected
 from curate.data.json_values import Record
 from curate.data.read import read
-from curate.data.shape import Shape, Turn
+from curate.data.schema import Shape, Turn
 from curate.errors import DataError, UsageError
 
 

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from curate.data.calls import TAGS, are_openai, flat
 from curate.data.formats import openai, parse, sharegpt
+from curate.data.openai_calls import TAGS, are_openai, flat
 from curate.data.read import read
 from curate.data.registry import entry_for
-from curate.data.shape import Turn
+from curate.data.schema import Turn
 
 
 @pytest.fixture(autouse=True)

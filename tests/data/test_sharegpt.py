@@ -1,7 +1,7 @@
 import pytest
 
 from curate.data.formats import sharegpt
-from curate.data.shape import Parsed, Shape, Turn
+from curate.data.schema import Parsed, Shape, Turn
 
 TAGS = {
     "role_tag": "from",

@@ -8,7 +8,7 @@ import pytest
 
 from curate.data.formats import toyhom
 from curate.data.read import read
-from curate.data.shape import Turn
+from curate.data.schema import Turn
 
 HEADER = ["department", "title", "ask", "answer"]
 # The second question and the second answer have commas, quotes and a line break.

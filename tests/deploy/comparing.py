@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from curate.data.shape import Turn
+from curate.data.schema import Turn
 from curate.errors import ModelError
 from curate.models.protocols import CUT, STOPPED, TOO_LONG, Reply
 from deploy.compare.comparison import CompareParams, Comparison, compare

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from curate.data.shape import Turn
+from curate.data.schema import Turn
 from deploy.compare.answers import Answer, KeptAnswers
 from deploy.compare.judge import (
     ModelJudge,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.data.columns import collect, columns_ahead, columns_of
+from curate.data.even_columns import collect, columns_ahead, columns_of
 from curate.data.read import read
 from curate.data.shuffle import Shuffle
 from curate.data.value_kinds import ValueKinds, blocks, kinds_of

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.data.escapes import decode_escapes
-from curate.data.pairs import read_pairs
+from curate.data.preference_pairs import read_pairs
 from curate.errors import DataError
 
 Write = Callable[..., Path]

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from curate.data.pairs import read_pairs
+from curate.data.preference_pairs import read_pairs
 from curate.errors import DataError, ModelError, UsageError
 from curate.models.ranking.fit import draw_of, length_rule, right
 from curate.models.ranking.gates import look

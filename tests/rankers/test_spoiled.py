@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from curate.data.pairs import Pair
+from curate.data.preference_pairs import Pair
 from curate.models.ranking.form import is_chinese
 from curate.models.ranking.gates import look
 from curate.models.ranking.learn import Material, Setting, fit_head, margins

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from curate.data import calls
+from curate.data import openai_calls
 from curate.data.doctor.attributes import COLUMNS, FORMATTINGS, TAGS, attributes
 from curate.data.doctor.rules import Ends
 from curate.data.doctor.subject import Subject, of_entry
@@ -18,8 +18,8 @@ from curate.data.file_kinds import container_of, records
 from curate.data.formats import format_named, parse
 from curate.data.manifest import versions
 from curate.data.read import read
-from curate.data.render import canonical_row, canonical_shape
-from curate.data.shape import Parsed, Shape
+from curate.data.schema import Parsed, Shape
+from curate.data.to_sharegpt import canonical_row, canonical_shape
 from curate.errors import DataError
 
 RECIPE = "doctor"
@@ -200,7 +200,7 @@ def _alpaca(columns: dict[str, str], ranking: bool, answered: bool) -> Shape | N
 def _sharegpt(columns: dict[str, str], ranking: bool, tags: dict[str, Any]) -> Shape:
     wanted = ["messages", "system", "tools", "images", "videos", "audios"]
     wanted += _PAIR if ranking else ["kto_tag"]
-    usual = calls.TAGS if tags.get("role_tag") == "role" else TAGS
+    usual = openai_calls.TAGS if tags.get("role_tag") == "role" else TAGS
     whole = {tag: tags.get(tag) or usual[tag] for tag in TAGS}
     named = {each: COLUMNS[each] or each for each in wanted if each in columns}
     return replace(Shape("sharegpt", "sharegpt", named, whole), ranking=ranking)

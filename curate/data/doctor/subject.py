@@ -9,7 +9,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from curate.data.bundled import find_bundled
 from curate.data.doctor.attributes import Attributes, attributes
 from curate.data.doctor.loading import files_of, loaded
 from curate.data.doctor.rules import Ends
@@ -18,6 +17,7 @@ from curate.data.hub_address import is_hub
 from curate.data.read import read
 from curate.data.registry import FILE, entry_for
 from curate.data.rows import Rows
+from curate.data.samples import find_bundled
 from curate.errors import DataError, UsageError, did_you_mean
 
 _ELSEWHERE = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")

@@ -6,7 +6,7 @@ from typing import Any
 
 from curate.data.doctor.attributes import COLUMNS, TAGS
 from curate.data.rows import Rows
-from curate.data.shape import Shape
+from curate.data.schema import Shape
 
 _DEFAULTS = {"prompt": "instruction", "query": "input", "response": "output"}
 # What LLaMA-Factory's own README names for rows of role and content.

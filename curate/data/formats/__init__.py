@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from curate.data.shape import Converted, Parsed, Shape
+from curate.data.schema import Converted, Parsed, Shape
 from curate.errors import UsageError, did_you_mean
 
 Row = dict[str, Any]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from curate.data.formats import OWN_KEYS
-from curate.data.shape import (
+from curate.data.schema import (
     Converted,
     Parsed,
     Shape,

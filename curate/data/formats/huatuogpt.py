@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from curate.data import speakers
+from curate.data import speaker_lines
 from curate.data.formats import LISTS
-from curate.data.shape import Converted, Shape
+from curate.data.schema import Converted, Shape
 
 NAME = "huatuogpt"
 TITLE = "HuatuoGPT"
@@ -21,8 +21,8 @@ def detect(samples: list[dict[str, Any]]) -> Shape | None:
     Args:
         samples: The file's first rows.
     """
-    fitting = sum(speakers.are_said(row.get(_KEY)) for row in samples)
-    return speakers.shape_of(NAME) if fitting and 2 * fitting >= len(samples) else None
+    fitting = sum(speaker_lines.are_said(row.get(_KEY)) for row in samples)
+    return speaker_lines.shape_of(NAME) if fitting and 2 * fitting >= len(samples) else None
 
 
 def convert(value: dict[str, Any], shape: Shape) -> Converted:
@@ -32,5 +32,5 @@ def convert(value: dict[str, Any], shape: Shape) -> Converted:
         value: A row.
         shape: Of its file.
     """
-    beside = {key: each for key, each in value.items() if key not in (_KEY, speakers.KEY)}
-    return speakers.converted(value.get(_KEY), beside, value, "")
+    beside = {key: each for key, each in value.items() if key not in (_KEY, speaker_lines.KEY)}
+    return speaker_lines.converted(value.get(_KEY), beside, value, "")

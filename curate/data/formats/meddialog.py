@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from curate.data import speakers
+from curate.data import speaker_lines
 from curate.data.formats import LISTS
-from curate.data.shape import Converted, Shape
+from curate.data.schema import Converted, Shape
 
 NAME = "meddialog"
 TITLE = "MedDialog"
@@ -37,11 +37,11 @@ def detect(samples: list[dict[str, Any]]) -> Shape | None:
     """
     fitting = sum(
         isinstance(row.get(_BLOCK), str)
-        or any(speakers.are_said(row.get(key)) for key in _LISTS)
+        or any(speaker_lines.are_said(row.get(key)) for key in _LISTS)
         or bool(_spoken(row.get(_TURNS)))
         for row in samples
     )
-    return speakers.shape_of(NAME) if fitting and 2 * fitting >= len(samples) else None
+    return speaker_lines.shape_of(NAME) if fitting and 2 * fitting >= len(samples) else None
 
 
 def convert(value: dict[str, Any], shape: Shape) -> Converted:
@@ -54,7 +54,7 @@ def convert(value: dict[str, Any], shape: Shape) -> Converted:
     key = next((key for key in _LISTS if isinstance(value.get(key), list)), _BLOCK)
     if key not in value and _TURNS in value:
         key = _TURNS
-    beside = {name: each for name, each in value.items() if name not in (key, speakers.KEY)}
+    beside = {name: each for name, each in value.items() if name not in (key, speaker_lines.KEY)}
     texts = value.get(key, [])
     if key == _TURNS:
         texts = _spoken(texts)
@@ -62,7 +62,7 @@ def convert(value: dict[str, Any], shape: Shape) -> Converted:
         texts = utterances(texts)
     described = next((value[k] for k in (_DESCRIBED, "description") if value.get(k)), "")
     opening = complaint(described) if isinstance(described, str) else ""
-    return speakers.converted(texts, beside, value, opening)
+    return speaker_lines.converted(texts, beside, value, opening)
 
 
 def _spoken(turns: Any) -> list[str] | None:

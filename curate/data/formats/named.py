@@ -12,7 +12,7 @@ from typing import Any
 from curate.data.formats import KEYS_ALONE, Format
 from curate.data.formats.alpaca import OPTIONAL
 from curate.data.formats.alpaca import convert as with_tools_as_text
-from curate.data.shape import Converted, Shape, kto_column, mostly
+from curate.data.schema import Converted, Shape, kto_column, mostly
 
 # Name, title, LLaMA-Factory's column to the key.
 _TABLE: tuple[tuple[str, str, dict[str, str]], ...] = (

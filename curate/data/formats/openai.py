@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from curate.data.calls import TAGS, are_openai
 from curate.data.formats import ITEMS, sharegpt
-from curate.data.shape import Shape
+from curate.data.openai_calls import TAGS, are_openai
+from curate.data.schema import Shape
 
 NAME = "openai"
 TITLE = "OpenAI messages"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from curate.data.formats import ONE_TEXT
-from curate.data.shape import Parsed, Shape, Turn, mostly, text_of
+from curate.data.schema import Parsed, Shape, Turn, mostly, text_of
 
 NAME = "pretraining"
 KEYS = "text"

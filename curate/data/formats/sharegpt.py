@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from curate.data import calls
+from curate.data import openai_calls
 from curate.data.formats import LISTS, alpaca
-from curate.data.shape import (
+from curate.data.schema import (
     Converted,
     Parsed,
     Shape,
@@ -108,8 +108,8 @@ def convert(value: dict[str, Any], shape: Shape) -> Converted:
     made = alpaca.convert(value, shape)
     row, changes = made.row, list(made.changes)
     key = shape.columns["messages"]
-    if shape.tags["role_tag"] == "role" and calls.are_openai(row.get(key)):
-        messages, more = calls.flat(row[key], shape.tags)
+    if shape.tags["role_tag"] == "role" and openai_calls.are_openai(row.get(key)):
+        messages, more = openai_calls.flat(row[key], shape.tags)
         row = row | {key: messages}
         changes += more
     if wrapped := _wrapped(row, shape):

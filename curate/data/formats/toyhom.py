@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from curate.data.formats import OWN_KEYS
-from curate.data.shape import Converted, Shape, mostly
+from curate.data.schema import Converted, Shape, mostly
 
 NAME = "toyhom"
 TITLE = "Toyhom"

@@ -21,7 +21,7 @@ from curate.data.escapes import decode_escapes
 from curate.data.file_kinds import Record, container_of, records
 from curate.data.formats import parse
 from curate.data.ingest import Reading, detected
-from curate.data.shape import Parsed, Turn
+from curate.data.schema import Parsed, Turn
 from curate.errors import DataError
 
 EXPERT = ("Raw Instruction", "Raw Response", "Revised Response")

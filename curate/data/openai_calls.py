@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from curate.data.shape import CANONICAL_TAGS
+from curate.data.schema import CANONICAL_TAGS
 
 TAGS = {
     **CANONICAL_TAGS,

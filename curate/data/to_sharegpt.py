@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from curate.data.shape import Kind, Parsed, Shape
+from curate.data.schema import Kind, Parsed, Shape
 
 _TAGS = {
     "role_tag": "from",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from curate.data.shape import CANONICAL_TAGS, Converted, Shape
+from curate.data.schema import CANONICAL_TAGS, Converted, Shape
 
 ASKS = ("问", "提问", "患者", "病人", "用户", "patient", "user", "human", "q")
 ANSWERS = ("答", "回答", "医生", "大夫", "助手", "doctor", "assistant", "gpt", "a")

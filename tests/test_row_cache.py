@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.data import store
+from curate.data import row_cache
 from curate.data.read import read
 from curate.errors import DataError, OutputError
 
@@ -28,13 +28,13 @@ def cache(scratch_cache):
 def parsed(monkeypatch):
     """Files that were parsed, not taken from the cache."""
     names = []
-    real = store._ingest
+    real = row_cache._ingest
 
     def ingest(path, name, *rest):
         names.append(name)
         return real(path, name, *rest)
 
-    monkeypatch.setattr(store, "_ingest", ingest)
+    monkeypatch.setattr(row_cache, "_ingest", ingest)
     return names
 
 

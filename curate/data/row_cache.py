@@ -18,7 +18,7 @@ from curate.data.encoding import Sniffed, sniff
 from curate.data.file_kinds import container_of, records
 from curate.data.formats import pretraining
 from curate.data.ingest import Line, Reading, Tally, detected, is_template, lines
-from curate.data.shape import Shape, Source
+from curate.data.schema import Shape, Source
 from curate.errors import DataError, OutputError
 
 # Part of the key: a changed reader never takes what an older one wrote.

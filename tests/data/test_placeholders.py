@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.data.fill import checked, filled, is_pair, pairs, placeholders
+from curate.data.placeholders import checked, filled, is_pair, pairs, placeholders
 from curate.data.read import read
 from curate.errors import UsageError
 
