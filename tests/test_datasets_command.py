@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from curate.data.formats import formats
-from curate.data.hub_address import address, is_hub
+from curate.data.hub_files import address, is_hub
 from curate.data.public_sets import public_set, public_sets
 from curate.data.read import read
 from curate.errors import UsageError

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from curate.data.hub_address import Address, address, chosen, is_hub, split_of
+from curate.data.hub_files import Address, address, chosen, is_hub, split_of
 from curate.errors import DataError, UsageError
 
 COMMIT = "c0ffee" + "0" * 34

@@ -15,8 +15,7 @@ import pyarrow as pa
 from curate.data.cache import cache_dir
 from curate.data.formats import format_named
 from curate.data.frames import frame_name, is_frame, save_frame
-from curate.data.hub import hub_files
-from curate.data.hub_address import is_hub
+from curate.data.hub_files import hub_files, is_hub
 from curate.data.ingest import Reading
 from curate.data.placeholders import checked
 from curate.data.row_cache import Stored, stored
@@ -48,7 +47,7 @@ def read(
 
     Args:
         paths: Files and folders; a folder stands for all files in and below it, and
-            `hf://OWNER/NAME[:SPLIT]` for those of a data set of the hub (curate.data.hub_address).
+            `hf://OWNER/NAME[:SPLIT]` for those of a data set of the hub (curate.data.hub_files).
             Instead of a path, a pandas DataFrame or a `datasets.Dataset`: a row has the same id
             as in a file of the same rows.
         format: Name of a format of `curate.data.formats`, where the rows fit more than one.

@@ -13,7 +13,7 @@ from curate.data.doctor.attributes import Attributes, attributes
 from curate.data.doctor.loading import files_of, loaded
 from curate.data.doctor.rules import Ends
 from curate.data.doctor.usual import usual_entry
-from curate.data.hub_address import is_hub
+from curate.data.hub_files import is_hub
 from curate.data.read import read
 from curate.data.registry import FILE, entry_for
 from curate.data.rows import Rows
