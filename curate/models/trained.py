@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from curate.models.embedding.use import REQUIREMENT
-from curate.models.ranking.head import CARD, FORMAT, WEIGHTS
 from curate.models.ranking.load import DEFAULT_RANKER, SHIPPED
+from curate.models.ranking.trained_head import CARD, FORMAT, WEIGHTS
 from curate.models.ranking.value_head import VALUE_HEAD
 
 _LANGUAGES = tuple("ar de en es fr it ja ko nl pl pt ru th tr zh".split())  # noqa: SIM905 - short

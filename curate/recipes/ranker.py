@@ -24,12 +24,10 @@ from curate.engine.local import LocalEngine
 from curate.errors import DataError, ModelError, UsageError
 from curate.models.ranking.features import Featuriser, load_features
 from curate.models.ranking.fit import draw_of, right
-from curate.models.ranking.gates import GATES, look
-from curate.models.ranking.head import CARD, FORMAT, WEIGHTS, save_head
 from curate.models.ranking.learn import (
     FOLDS,
     Material,
-    Setting,
+    Ridges,
     ablation,
     by_file,
     choose,
@@ -37,6 +35,8 @@ from curate.models.ranking.learn import (
     margins,
     nested,
 )
+from curate.models.ranking.prompt_groups import GROUPS, look
+from curate.models.ranking.trained_head import CARD, FORMAT, WEIGHTS, save_head
 from curate.recipes.ranker_eval import by_source
 from curate.recipes.ranker_spoiled import spoil
 from curate.scorers.contract import Engine, Work
@@ -107,14 +107,14 @@ def train(params: TrainParams, output: Path) -> dict[str, Any]:
     features = load_features(params.encoder)
     engine = LocalEngine(cache_dir() / "journals", progress())
     material = _material(every, len(spoiled) * [params.spoiled], features, engine)
-    setting = choose(material.part(~held), params.seed)
+    ridges = choose(material.part(~held), params.seed)
     card = {
         **_made_of(params, found, features),
-        "ridge": setting.ridge,
-        **_judged(every, material, held, setting, params),
+        "ridge": ridges,
+        **_judged(every, material, held, ridges, params),
         "notes": _NOTES,
     }
-    save_head(output, fit_head(material, setting), card)
+    save_head(output, fit_head(material, ridges), card)
     return card
 
 
@@ -122,17 +122,17 @@ def _judged(
     pairs: Sequence[Pair],
     material: Material,
     held: NDArray[np.bool_],
-    setting: Setting,
+    ridges: Ridges,
     params: TrainParams,
 ) -> dict[str, Any]:
     """Return the card's figures; the pairs of files come first, then the spoiled ones."""
     own, seed = material.own, params.seed
     rest = material.part(~held)
     judges = [pair for pair, out in zip(pairs, held & own, strict=True) if out]
-    judged = margins(fit_head(rest, setting), material.part(held & own))
+    judged = margins(fit_head(rest, ridges), material.part(held & own))
     margin = nested(material, seed)
     caught = by_file(right(margin[~own]), material.sources[~own])
-    alone = ablation(rest, setting, seed)
+    alone = ablation(rest, ridges, seed)
     return {
         "held_out": by_source(judges, judged, seed),
         "nested": by_source(pairs[: int(own.sum())], margin[own], seed),
@@ -158,7 +158,7 @@ def _made_of(params: TrainParams, pairs: Pairs, features: Featuriser) -> dict[st
             name: {"numbers": width, "is_format": name == "form"}
             for name, width in features.families.items()
         },
-        "gates": list(GATES),
+        "gates": list(GROUPS),
         "data": {n: {"sha256": sha, "pairs": sizes[n]} for n, sha in pairs.sha256.items()},
         "dropped": pairs.dropped,
         "seed": params.seed,
@@ -216,11 +216,16 @@ def _material(
         )
     sources = np.array([pair.source for pair in pairs])
     prompts = [pair.prompt for pair in pairs]
-    better, worse = values[chosen[:, 0]], values[chosen[:, 1]]
-    preferred = np.array([not pair.revised for pair in pairs])
-    counts = np.array([*(len(pairs) - len(spoiled)) * [0.0], *spoiled])
-    looks, families = look(prompts), features.families
-    return Material(prompts, sources, better, worse, families, looks, preferred, counts)
+    return Material(
+        families=features.families,
+        prompts=np.array(prompts, dtype=object),
+        sources=sources,
+        better=values[chosen[:, 0]],
+        worse=values[chosen[:, 1]],
+        looks=look(prompts),
+        preferred=np.array([not pair.revised for pair in pairs]),
+        spoiled=np.array([*(len(pairs) - len(spoiled)) * [0.0], *spoiled]),
+    )
 
 
 def _work(texts: Sequence[tuple[str, str]], features: Featuriser) -> Work:

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from curate.data.preference_pairs import Pair
-from curate.models.ranking.form import is_chinese
+from curate.models.ranking.writing_style import is_chinese
 
 SOURCE = "spoiled: "
 _NOTHING = {

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import numpy as np
 
-from curate.models.ranking.form import FORM_NAMES, form_features
+from curate.models.ranking.writing_style import FORM_NAMES, form_features
 
 
 class FakeFeatures:

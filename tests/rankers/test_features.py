@@ -9,7 +9,7 @@ import transformers
 
 from curate.errors import ModelError
 from curate.models.ranking.features import CausalFeatures, load_features
-from curate.models.ranking.form import FORM_NAMES, form_features
+from curate.models.ranking.writing_style import FORM_NAMES, form_features
 from tests.models import tiny
 
 PAIRS = [

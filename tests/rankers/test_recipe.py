@@ -10,15 +10,15 @@ import pytest
 from curate.data.preference_pairs import read_pairs
 from curate.errors import DataError, ModelError, UsageError
 from curate.models.ranking.fit import draw_of, length_rule, right
-from curate.models.ranking.gates import look
-from curate.models.ranking.learn import Material, Setting, fit_head, margins
+from curate.models.ranking.learn import Material, fit_head, margins
 from curate.models.ranking.load import SHIPPED
+from curate.models.ranking.prompt_groups import look
 from curate.recipes import ranker as recipe
 from curate.recipes import ranker_eval
 from curate.recipes.ranker import TrainParams, train
 from curate.recipes.ranker_eval import EvalParams, evaluate
 from tests.rankers.fake import FakeFeatures, FakeReward
-from tests.rankers.test_head import pairs_of
+from tests.rankers.test_trained_head import pairs_of
 
 
 @pytest.fixture
@@ -44,17 +44,17 @@ def test_the_card_holds_what_can_be_computed_again(made, tmp_path):
     )
     names, preferred = np.array(["made.json"] * len(pairs)), np.ones(len(pairs), dtype=bool)
     whole = Material(
-        prompts,
-        names,
-        better,
-        worse,
-        features.families,
-        look(prompts),
-        preferred,
-        np.zeros(len(prompts)),
+        prompts=np.array(prompts, dtype=object),
+        sources=names,
+        better=better,
+        worse=worse,
+        families=features.families,
+        looks=look(prompts),
+        preferred=preferred,
+        spoiled=np.zeros(len(prompts)),
     )
     held = draw_of(prompts, 0) < 0.2
-    head = fit_head(whole.part(~held), Setting(card["ridge"]))
+    head = fit_head(whole.part(~held), card["ridge"])
     found = right(margins(head, whole.part(held)))
     assert card["held_out"]["all"]["pairs"] == held.sum()
     assert card["held_out"]["all"]["accuracy"] == pytest.approx(found.mean(), abs=1e-4)

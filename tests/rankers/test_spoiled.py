@@ -7,9 +7,9 @@ from collections import Counter
 import numpy as np
 
 from curate.data.preference_pairs import Pair
-from curate.models.ranking.form import is_chinese
-from curate.models.ranking.gates import look
-from curate.models.ranking.learn import Material, Setting, fit_head, margins
+from curate.models.ranking.learn import Material, fit_head, margins
+from curate.models.ranking.prompt_groups import look
+from curate.models.ranking.writing_style import is_chinese
 from curate.recipes.ranker_spoiled import SOURCE, spoil
 from tests.rankers.fake import FakeFeatures
 
@@ -80,7 +80,14 @@ def material(pairs, counts):
     preferred = np.ones(len(pairs), dtype=bool)
     families = features.families
     return Material(
-        prompts, sources, better, worse, families, look(prompts), preferred, np.array(counts)
+        prompts=np.array(prompts, dtype=object),
+        sources=sources,
+        better=better,
+        worse=worse,
+        families=families,
+        looks=look(prompts),
+        preferred=preferred,
+        spoiled=np.array(counts),
     )
 
 
@@ -90,7 +97,7 @@ def test_spoiled_pairs_count_as_much_as_is_said_and_scale_nothing():
     made = [Pair(f"p{n}", "", "y", SOURCE + "loop", str(n)) for n in range(60)]
     both = material([*own, *made], [0.0] * 60 + [0.5] * 60)
     assert both.own.tolist() == [True] * 60 + [False] * 60
-    setting = Setting({"letters": 1.0})
+    setting = {"letters": 1.0}
     head = fit_head(both, setting)
     assert (margins(head, both) > 0)[:60].all()
     without = fit_head(both.part(both.own), setting)

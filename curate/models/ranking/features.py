@@ -1,9 +1,9 @@
 """From a prompt and a response to the numbers that a trained head weighs.
 
-Families: `form` (see form.py), and what an encoder adds. An encoder of sentences gives `relation`,
-how near the response's vector is to the prompt's, and `embedding`, the vector of the response. A
-language model gives `likelihood`, statistics of the response's NLL given the prompt, and `states`,
-its last hidden state averaged over the response.
+Families: `form` (see writing_style.py), and what an encoder adds. An encoder of sentences gives
+`relation`, how near the response's vector is to the prompt's, and `embedding`, the vector of the
+response. A language model gives `likelihood`, statistics of the response's NLL given the prompt,
+and `states`, its last hidden state averaged over the response.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from curate.errors import ModelError, did_you_mean
 from curate.models.catalogue import PACKAGED
 from curate.models.embedding.load import BUNDLED, load_encoder
 from curate.models.protocols import EmbeddingModel, TokenSequence
-from curate.models.ranking.form import FORM_NAMES, form_features
+from curate.models.ranking.writing_style import FORM_NAMES, form_features
 
 # A vector says less and less of a text that goes on, and takes ever longer.
 _CHARACTERS = 1000

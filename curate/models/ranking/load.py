@@ -8,7 +8,7 @@ from curate.errors import ModelError, did_you_mean
 from curate.models.adapter import is_adapter
 from curate.models.catalogue import PACKAGED
 from curate.models.protocols import RewardModel
-from curate.models.ranking.head import CARD, load_ranker, read_card
+from curate.models.ranking.trained_head import CARD, load_ranker, read_card
 from curate.models.ranking.value_head import VALUE_HEAD, load_value_head
 from curate.models.resolve import resolve
 

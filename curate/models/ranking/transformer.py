@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from curate.models.ranking import cores
+from curate.models.ranking import threads
 from curate.models.resolve import ModelFiles
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class TransformerReward:
         self.name = files.name
         self.fingerprint = fingerprint
         self.batch_tokens = _CPU_BATCH_TOKENS if device == "cpu" else _GPU_BATCH_TOKENS
-        self.workers = cores.workers(device)
+        self.workers = threads.workers(device)
         self._threads = torch.get_num_threads()
         self._encode, self._load, self._padding = encode, load, padding
         self._device = device
@@ -89,7 +89,7 @@ class TransformerReward:
 
     def worker(self) -> AbstractContextManager[None]:
         """Return a context in which one worker thread calls score()."""
-        return cores.share(self._device, self._threads, self.workers)
+        return threads.share(self._device, self._threads, self.workers)
 
     def _numbers(self, encoded: list[Encoded], padding: int) -> list[float]:
         if not encoded or self._forward is None:

@@ -1,8 +1,8 @@
 """A trained head: a linear score over features, with a card that says what it was made of.
 
-score = sum over gates g of gate_g(prompt) * weight_g · clip((x - mean) / scale). The gates look at
-the prompt alone (see gates.py), so between two responses to one prompt the higher score is always
-the better one.
+score = sum over groups g of share_g(prompt) * weight_g · clip((x - mean) / scale). The shares hang
+on the prompt alone (see prompt_groups.py), so between two responses to one prompt the higher score
+is always the better one.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from curate.data.escapes import decode_escapes
 from curate.errors import ModelError, OutputError
 from curate.models.ranking.features import Featuriser, load_features
-from curate.models.ranking.form import FORM_NAMES
-from curate.models.ranking.gates import GATES, Gates, look
+from curate.models.ranking.prompt_groups import GROUPS, PromptGroups, look, standardised
+from curate.models.ranking.writing_style import FORM_NAMES
 
 CARD, WEIGHTS = "card.json", "head.safetensors"
 FORMAT = "curate ranker 1"
-_FARTHEST = 4.0  # deviations; one odd text does not outweigh all else
+_GROUP_PARTS = ("mean", "scale", "weight", "route")
 
 Floats = NDArray[np.float64]
 
@@ -39,14 +39,14 @@ class Head:
     Attributes:
         mean: (d,) of the features.
         scale: (d,) above 0.
-        weight: (gates, d).
-        gates: Which line of weight counts how much.
+        weight: (groups, d).
+        groups: Which line of weight counts how much.
     """
 
     mean: Floats
     scale: Floats
     weight: Floats
-    gates: Gates
+    groups: PromptGroups
 
     def score(self, features: NDArray[np.floating[Any]], looks: Floats) -> Floats:
         """Return one score a response.
@@ -55,23 +55,18 @@ class Head:
             features: (n, d).
             looks: (n, f + 1) of the prompts, from look().
         """
-        weights = self.gates.open(looks) @ self.weight
+        weights = self.groups.shares(looks) @ self.weight
         scores: Floats = (weights * self.standard(features)).sum(1)
         return scores
 
     def parts(self) -> dict[str, Floats]:
         """Return all numbers by name."""
         own = {"mean": self.mean, "scale": self.scale, "weight": self.weight}
-        return {**own, **{f"gate_{name}": each for name, each in vars(self.gates).items()}}
+        return {**own, **{f"gate_{name}": part for name, part in vars(self.groups).items()}}
 
     def standard(self, features: NDArray[np.floating[Any]]) -> Floats:
-        """Return features as the weights take them.
-
-        Args:
-            features: (n, d).
-        """
-        away: Floats = (features.astype(np.float64) - self.mean) / self.scale
-        return np.clip(away, -_FARTHEST, _FARTHEST)
+        """Return (n, d) features as the weights take them."""
+        return standardised(features, self.mean, self.scale)
 
 
 class HeadRanker:
@@ -219,7 +214,7 @@ def _read(folder: Path, name: str, card: dict[str, Any], width: int) -> Head:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    looks, sets = len(FORM_NAMES), len(GATES)
+    looks, sets = len(FORM_NAMES), len(GROUPS)
     shapes = {
         **{"mean": (width,), "scale": (width,), "weight": (sets, width)},
         **{"gate_mean": (looks,), "gate_scale": (looks,), "gate_weight": (looks + 1,)},
@@ -239,5 +234,5 @@ def _read(folder: Path, name: str, card: dict[str, Any], width: int) -> Head:
         raise ModelError(f"ranker '{name}': {WEIGHTS} has other shapes than its features have")
     if not all(np.isfinite(each).all() for each in found.values()):
         raise ModelError(f"ranker '{name}': {WEIGHTS} holds NaN or infinity; train it again")
-    gates = Gates(*(found[f"gate_{key}"] for key in ("mean", "scale", "weight", "route")))
-    return Head(found["mean"], found["scale"], found["weight"], gates)
+    groups = PromptGroups(**{key: found.pop(f"gate_{key}") for key in _GROUP_PARTS})
+    return Head(**found, groups=groups)

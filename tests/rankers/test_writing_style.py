@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.models.ranking.form import FORM_NAMES, form_features, is_chinese
+from curate.models.ranking.writing_style import FORM_NAMES, form_features, is_chinese
 
 
 def seen(response, prompt="Name two fruits."):

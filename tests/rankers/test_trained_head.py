@@ -9,14 +9,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from curate.errors import ModelError
-from curate.models.ranking import head as heads
+from curate.models.ranking import trained_head as heads
 from curate.models.ranking.fit import right
-from curate.models.ranking.form import FORM_NAMES
-from curate.models.ranking.gates import GATES, Gates, learn_gates, look
-from curate.models.ranking.head import Head, HeadRanker, load_ranker, save_head
 from curate.models.ranking.learn import (
     Material,
-    Setting,
     ablation,
     choose,
     cross_validated,
@@ -24,21 +20,24 @@ from curate.models.ranking.learn import (
     margins,
     nested,
 )
+from curate.models.ranking.prompt_groups import GROUPS, PromptGroups, learn_groups, look
+from curate.models.ranking.trained_head import Head, HeadRanker, load_ranker, save_head
+from curate.models.ranking.writing_style import FORM_NAMES
 from tests.rankers.fake import FakeFeatures
 
 WIDTH = len(FORM_NAMES)
 
 
-def gates(bias=0.0, route=None):
+def groups(bias=0.0, route=None):
     weight = np.zeros(WIDTH + 1)
     weight[-1] = bias
     chosen = np.eye(3) if route is None else route
-    return Gates(np.zeros(WIDTH), np.ones(WIDTH), weight, chosen)
+    return PromptGroups(np.zeros(WIDTH), np.ones(WIDTH), weight, chosen)
 
 
 def test_score_by_hand():
     weight = np.array([[1.0, 0.5], [10.0, 0.0], [0.0, 100.0]])
-    head = Head(np.array([1.0, 0.0]), np.array([2.0, 1.0]), weight, gates(np.log(3)))
+    head = Head(np.array([1.0, 0.0]), np.array([2.0, 1.0]), weight, groups(np.log(3)))
     # (3 - 1) / 2 = 1 and 2: the first set gives 1 + 0.5 * 2 = 2, the second 10, the third 200.
     english = head.score(np.array([[3.0, 2.0]]), look(["Say hello."]))
     assert english.tolist() == pytest.approx([0.25 * 2 + 0.75 * 10])
@@ -47,26 +46,26 @@ def test_score_by_hand():
     assert far.tolist() == [400.0]  # never more than four deviations
 
 
-def test_gates_learn_which_prompts_are_which():
+def test_groups_learn_which_prompts_are_which():
     tasks = [f"Name {n} fruits." for n in range(60)]
     chats = [f"so i was thinking, what about {n}?\nand then {n} more?" for n in range(60)]
     chinese = [f"请说出{n}种水果。" for n in range(60)]
     preferred = np.array([False] * 60 + [True] * 120)
-    learned = learn_gates(look(tasks + chats + chinese), preferred)
-    found = learned.open(
+    learned = learn_groups(look(tasks + chats + chinese), preferred)
+    found = learned.shares(
         look(["Name 99 fruits.", "but i was thinking, why?\nand?", "请说出水果。"])
     )
     assert found.sum(1) == pytest.approx([1, 1, 1])
     assert found.argmax(1).tolist() == [0, 1, 2]
-    assert len(GATES) == 3
+    assert len(GROUPS) == 3
 
 
 def test_a_set_without_pairs_gives_its_prompts_to_the_largest():
     chinese = [f"请说出{n}种水果。" for n in range(60)]
-    learned = learn_gates(look(chinese), np.ones(60, dtype=bool))
-    assert learned.open(look(["Name a fruit.", "请说"])).tolist() == [[0, 0, 1], [0, 0, 1]]
-    revised = learn_gates(look(["Name a fruit."] * 30), np.zeros(30, dtype=bool))
-    assert revised.open(look(["请说", "Say."])) == pytest.approx(
+    learned = learn_groups(look(chinese), np.ones(60, dtype=bool))
+    assert learned.shares(look(["Name a fruit.", "请说"])).tolist() == [[0, 0, 1], [0, 0, 1]]
+    revised = learn_groups(look(["Name a fruit."] * 30), np.zeros(30, dtype=bool))
+    assert revised.shares(look(["请说", "Say."])) == pytest.approx(
         np.array([[1, 0, 0]] * 2), abs=1e-9
     )
 
@@ -94,15 +93,22 @@ def material(made=None, sources=None):
     preferred = np.ones(len(made), dtype=bool)
     families = features.families
     return Material(
-        prompts, names, better, worse, families, look(prompts), preferred, np.zeros(len(prompts))
+        prompts=np.array(prompts, dtype=object),
+        sources=names,
+        better=better,
+        worse=worse,
+        families=families,
+        looks=look(prompts),
+        preferred=preferred,
+        spoiled=np.zeros(len(prompts)),
     )
 
 
 def test_what_decides_is_learned():
     whole = material()
-    found = right(cross_validated(whole, [Setting({"letters": 1.0})], 0)[0])
+    found = right(cross_validated(whole, [{"letters": 1.0}], 0)[0])
     assert found.mean() > 0.9
-    head = fit_head(whole, Setting({"letters": 1.0}))
+    head = fit_head(whole, {"letters": 1.0})
     x, y = head.weight[1, -2:]
     assert x > 10 * abs(y)
     assert not head.weight[:, :-2].any()  # form was left out
@@ -114,16 +120,16 @@ def test_a_pair_is_never_judged_by_a_head_that_saw_its_prompt():
     better, worse = (np.tile(draws.normal(size=(60, 40)), (2, 1)) for _ in "bw")
     prompts = [f"prompt {n}" for n in range(60)] * 2
     noise = Material(
-        prompts,
-        np.array(["a"] * 120),
-        better,
-        worse,
-        {"letters": 40},
-        look(prompts),
-        np.ones(120, dtype=bool),
-        np.zeros(120),
+        prompts=np.array(prompts, dtype=object),
+        sources=np.array(["a"] * 120),
+        better=better,
+        worse=worse,
+        families={"letters": 40},
+        looks=look(prompts),
+        preferred=np.ones(120, dtype=bool),
+        spoiled=np.zeros(120),
     )
-    setting = Setting({"letters": 0.1})
+    setting = {"letters": 0.1}
     by_heart = right(margins(fit_head(noise, setting), noise)).mean()
     assert by_heart > 0.95
     assert right(cross_validated(noise, [setting], 0)[0]).mean() < 0.75
@@ -132,7 +138,7 @@ def test_a_pair_is_never_judged_by_a_head_that_saw_its_prompt():
 
 def test_the_setting_is_chosen_and_taken_apart():
     setting = choose(material(), 0)
-    assert set(setting.ridge) == {"form", "letters"}
+    assert set(setting) == {"form", "letters"}
     two = material(sources=["a"] * 100 + ["b"] * 20)
     found = ablation(two, choose(two, 0), 0)
     assert set(found) == {"form", "letters", "form + letters"}
@@ -142,7 +148,7 @@ def test_the_setting_is_chosen_and_taken_apart():
 
 def test_the_score_of_one_response_orders_as_the_pair_does():
     whole = material()
-    head = fit_head(whole, Setting({"form": 30.0, "letters": 30.0}))
+    head = fit_head(whole, {"form": 30.0, "letters": 30.0})
     ranker = HeadRanker("r", FakeFeatures(), head)
     ranker.prepare()
     made = pairs_of()
@@ -152,7 +158,7 @@ def test_the_score_of_one_response_orders_as_the_pair_does():
 
 
 def test_escapes_are_decoded_before_scoring():
-    head = fit_head(material(), Setting({"form": 30.0, "letters": 30.0}))
+    head = fit_head(material(), {"form": 30.0, "letters": 30.0})
     ranker = HeadRanker("r", FakeFeatures(), head)
     ranker.prepare()
     asked = [("p", "one\ntwo ’"), ("p", r"one\ntwo \u2019")]
@@ -169,7 +175,7 @@ def written(tmp_path, monkeypatch):
     """Write a head for the features above and return its folder."""
     monkeypatch.setattr(heads, "load_features", lambda encoder: FakeFeatures())
     folder = tmp_path / "ranker"
-    head = fit_head(material(), Setting({"form": 30.0, "letters": 1.0}))
+    head = fit_head(material(), {"form": 30.0, "letters": 1.0})
     encoder = {"name": "fake", "fingerprint": "f" * 64}
     save_head(folder, head, {"format": heads.FORMAT, "encoder": encoder})
     return folder
