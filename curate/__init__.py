@@ -248,8 +248,9 @@ def select(rows: Rows, scores: Sequence[str | Path] = (), **options: Any) -> Sel
         rows: From read().
         scores: NAME.scores.parquet of earlier runs over these rows.
         **options: Fields of `curate.recipes.select.Params`: recipe (`random`,
-            `superfilter`, `deita`), keep, by, where, pool, nearest, model, encoder, complexity,
-            quality, seed, good_only, stage (`sft`, `kto`).
+            `superfilter`, `deita`, a selector), set (`KEY=VALUE` of a selector), keep, by, where,
+            pool, nearest, model, encoder, complexity, quality, seed, good_only, stage (`sft`,
+            `kto`).
 
     Raises:
         UsageError: An option that is unknown or does not fit.

@@ -6,64 +6,27 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
 
 import curate.scorers
-import curate.selectors
 from curate.data.read import read
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
 from curate.scorers import complexity, ifd, length, quality, reward
 from curate.scorers.contract import OK, Scores
 from curate.scorers.score_tokens import TokenParams
-from curate.selectors import (
-    cluster_rank,
-    diverse,
-    facility_location,
-    k_center,
-    middle_band,
-    random,
-    threshold,
-    top_k,
-)
-from curate.selectors.choice import Choice
+from curate.selectors import selectors
+from curate.selectors.choice import Candidates, Choice
 from tests.fake import FakeModel
 from tests.rankers.fake import FakeReward
 from tests.scorers.test_deita import FakeJudge
 
-# What a selector needs beside rows: its parameters, several where they change what it does.
-SELECTORS: dict[str, list[Any]] = {
-    "top_k": [top_k.Params(0), top_k.Params(7), top_k.Params(10_000)],
-    "threshold": [threshold.Params(0.5), threshold.Params(0.5, "from", "low")],
-    "random": [random.Params(0), random.Params(7), random.Params(10_000, seed=3)],
-    "k_center": [k_center.Params(0), k_center.Params(7), k_center.Params(10_000, seed=3)],
-    "facility_location": [
-        facility_location.Params(0),
-        facility_location.Params(7),
-        facility_location.Params(10_000, neighbours=3),
-    ],
-    "diverse": [diverse.Params(0), diverse.Params(7, 0.5), diverse.Params(10_000)],
-    "cluster_rank": [
-        cluster_rank.Params(0, 0),
-        cluster_rank.Params(7, 2),
-        cluster_rank.Params(10_000),
-    ],
-    "middle_band": [middle_band.Params(0), middle_band.Params(2), middle_band.Params(10_000)],
-}
-# What stands between the choice and the ids where it is not the scores alone.
-TAKES = {
-    "k_center": ("vectors",),
-    "facility_location": ("vectors",),
-    "diverse": ("values", "vectors"),
-    "cluster_rank": ("values", "clusters"),
-    "middle_band": ("values", "clusters"),
-}
 # They take the best of all; the others weigh rows against each other, or draw.
 BEST_OF_ALL = {"top_k", "threshold"}
 
@@ -97,21 +60,29 @@ def modules(package: ModuleType, function: str) -> dict[str, ModuleType]:
     return {m.NAME: m for m in found if hasattr(m, "NAME") and callable(getattr(m, function, None))}
 
 
-FOUND_SELECTORS = modules(curate.selectors, "select")
+def examples(module: Any) -> list[Any]:
+    """Parameters by their defaults, the first whole number among them small, middling and large."""
+    types = get_type_hints(module.PARAMS)
+    needed = {each.name: 0.5 for each in fields(module.PARAMS) if each.default is MISSING}
+    whole = next((name for name, kind in types.items() if kind is int), None)
+    if whole is None:
+        return [module.PARAMS(**needed)]
+    return [module.PARAMS(**needed | {whole: size}) for size in (0, 7, 10_000)]
+
+
 FOUND_SCORERS = modules(curate.scorers, "score")
 SELECTOR_CASES = [
-    pytest.param(FOUND_SELECTORS[name], params, id=f"{name}-{params}")
-    for name, examples in SELECTORS.items()
-    if name in FOUND_SELECTORS
-    for params in examples
+    pytest.param(module, params, id=f"{name}-{params}")
+    for name, module in selectors().items()
+    for params in examples(module)
 ]
 SCORER_CASES = [pytest.param(SCORERS[name], id=name) for name in SCORERS]
 
 
-def test_every_module_has_an_example_here():
-    assert set(FOUND_SELECTORS) == set(SELECTORS), "add an example of its Params to SELECTORS"
+def test_every_module_is_found_by_its_name():
+    assert len(selectors()) >= 8
     assert set(FOUND_SCORERS) == set(SCORERS), "add a call of it to SCORERS"
-    for kind in (FOUND_SELECTORS, FOUND_SCORERS):
+    for kind in (selectors(), FOUND_SCORERS):
         assert all(module.__name__.endswith(f".{name}") for name, module in kind.items())
 
 
@@ -147,8 +118,8 @@ def case(size: int = 60, seed: int = 0) -> Case:
 
 
 def chosen(module: Any, params: Any, given: Case) -> Choice:
-    between = (getattr(given, name) for name in TAKES.get(module.NAME, ("values",)))
-    found: Choice = module.select(given.choice, *between, given.ids, params)
+    arrays = {name: getattr(given, name) for name in module.NEEDS}
+    found: Choice = module.select(Candidates(given.choice, given.ids, **arrays), params)
     return found
 
 

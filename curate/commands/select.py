@@ -34,7 +34,9 @@ def select(
     more: More = None,
     recipe: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="random, superfilter or deita; or give --by."),
+        typer.Option(
+            metavar="NAME", help="random, superfilter, deita or a selector; or give --by."
+        ),
     ] = None,
     keep: Annotated[
         str | None,
@@ -94,6 +96,12 @@ def select(
             help="superfilter, deita: use, a sentence-transformers directory or a hub id."
         ),
     ] = "use",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Parameter of a selector, such as neighbours=10."
+        ),
+    ] = None,
     with_control: WithControl = False,
     stage: Annotated[
         str,
@@ -116,6 +124,8 @@ def select(
     superfilter (arXiv 2402.00530): of the highest IFD, below 1, the rows that
     stand for the others best. deita (arXiv 2312.15685): the highest
     complexity * quality that are near no kept row. random: the control.
+    Every selector is a recipe, too: cluster_rank, diverse, facility_location,
+    k_center, middle_band, threshold, top_k, with --set for its parameters.
 
     DEITA's own scorers are --complexity hkust-nlp/deita-complexity-scorer
     --quality hkust-nlp/deita-quality-scorer, LLaMA of up to 13 billion
@@ -138,8 +148,9 @@ def select(
     set_verbose(verbose)
     paths = inputs(input, more)
     params = made_by.Params(
-        recipe, keep, by, where, pool, nearest, model, encoder, complexity, quality, seed,
-        trust_remote_code, good_only, stage,
+        recipe=recipe, keep=keep, by=by, where=where, pool=pool, nearest=nearest, model=model,
+        encoder=encoder, complexity=complexity, quality=quality, set=tuple(settings or ()),
+        seed=seed, trust_remote_code=trust_remote_code, good_only=good_only, stage=stage,
     )  # fmt: skip
     if with_control and recipe == made_by.RANDOM:
         raise UsageError("--with-control: a random choice is a control itself; leave it out")

@@ -34,7 +34,7 @@ from curate.scorers.contract import Scores
 from curate.scorers.instruction import Instructions, read_instructions
 from curate.selection import Selection, emit
 from curate.selectors import middle_band
-from curate.selectors.choice import scored
+from curate.selectors.choice import Candidates, scored
 from curate.selectors.clusters import ClusterParams, clusters
 
 NAME = "experience"
@@ -225,8 +225,9 @@ def _drawn(
     grouped = clusters(vectors, rows.ids, ClusterParams(k=wanted, variance=1.0, seed=params.seed))
     with np.errstate(over="ignore"):
         perplexity = np.exp(found.nll)
-    band = middle_band.Params(params.per_cluster)
-    choice = middle_band.select(choice, perplexity, grouped.labels, rows.ids, band)
+    candidates = Candidates(choice, rows.ids, values=perplexity, clusters=grouped.labels)
+    band = middle_band.MiddleBandParams(per_cluster=params.per_cluster)
+    choice = middle_band.select(candidates, band)
     columns = {
         "instruction_ppl": pa.array(perplexity),
         "cluster": pa.array(grouped.labels, mask=grouped.labels < 0),

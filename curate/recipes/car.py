@@ -22,7 +22,7 @@ from curate.recipes.scoring import called, embedded, refuse_pairs_and_texts, rew
 from curate.scorers.contract import OK, Scores
 from curate.selection import Selection
 from curate.selectors import cluster_rank, clusters
-from curate.selectors.choice import Choice, scored
+from curate.selectors.choice import Candidates, Choice, scored
 
 NAME = "car"
 QUALITY = "quality"
@@ -110,9 +110,10 @@ def car(rows: Rows, params: Params) -> Selection:
         usable, rows.ids, clusters.ClusterParams(k=params.k, seed=params.seed)
     )
     choice = scored(status)
-    how = cluster_rank.Params(top, params.per_cluster)
-    kept = cluster_rank.select(choice, values, groups.labels, rows.ids, how)
-    why = cluster_rank.chosen_by(choice, values, groups.labels, rows.ids, how)
+    candidates = Candidates(choice, rows.ids, values=values, clusters=groups.labels)
+    how = cluster_rank.ClusterRankParams(top=top, per_cluster=params.per_cluster)
+    kept = cluster_rank.select(candidates, how)
+    why = cluster_rank.chosen_by(candidates, how)
     scores = Scores(status, _columns(choice, values, groups.labels, why, rows.ids))
     notes = (*found.notes, *vectors.notes, *_notes(params, groups, why, top))
     used = replace(params, ranker=called(params.ranker), encoder=called(params.encoder), top=top)

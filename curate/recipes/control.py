@@ -12,7 +12,7 @@ import numpy as np
 
 from curate.selection import Selection
 from curate.selectors import random
-from curate.selectors.choice import scored
+from curate.selectors.choice import Candidates, scored
 
 NAME = "random"
 ENDING = "_random"
@@ -50,12 +50,8 @@ def control(selection: Selection) -> Selection:
         int(selection.choice.kept.sum()),
         int(getattr(selection.params, "seed", 0)),
     )
-    drawn = random.select(
-        scored(selection.scored.status),
-        values,
-        selection.rows.ids,
-        random.Params(params.keep, params.seed),
-    )
+    candidates = Candidates(scored(selection.scored.status), selection.rows.ids, values=values)
+    drawn = random.select(candidates, random.RandomParams(k=params.keep, seed=params.seed))
     return Selection(
         NAME,
         params,

@@ -29,7 +29,7 @@ from curate.recipes.scoring import called, rewarded
 from curate.scorers import complexity, quality
 from curate.scorers.contract import OK, Scores
 from curate.selectors import threshold
-from curate.selectors.choice import Choice, scored
+from curate.selectors.choice import Candidates, Choice, scored
 
 NAME, SCORE = "deita", "score"
 EVOL = "complexity * quality"
@@ -109,8 +109,10 @@ def evol(rows: Rows, params: Params, paths: Sequence[Path]) -> Evol:
     scores = Scores(status.astype(object), {**columns, SCORE: pa.array(values)})
     choice = scored(scores.status)
     if "ifd_loss" in columns:
-        below = threshold.Params(1.0, "below", "ifd_ge_1")
-        choice = threshold.select(choice, scores.values("ifd_loss"), rows.ids, below)
+        below = threshold.ThresholdParams(1.0, "below", "ifd_ge_1")
+        choice = threshold.select(
+            Candidates(choice, rows.ids, values=scores.values("ifd_loss")), below
+        )
     model = {name: part.by for name, part in parts.items()}
     for name, part in parts.items():
         model |= {f"{name}_{key}": said for key, said in part.model.items()}

@@ -27,7 +27,7 @@ from curate.scorers.likelihood import longest_scored
 from curate.selection import Selection
 from curate.selectors import threshold, top_k
 from curate.selectors.budget import DEFAULT, budget, parse_keep
-from curate.selectors.choice import Choice, scored
+from curate.selectors.choice import Candidates, Choice, scored
 
 NAME = "ifd"
 FORMS = ("loss", "ppl")
@@ -201,9 +201,9 @@ def choose(
     """
     choice = scored(status)
     if not keep_above_one:
-        below = threshold.Params(1.0, "below", "ifd_ge_1")
-        choice = threshold.select(choice, values, ids, below)
-    return top_k.select(choice, values, ids, top_k.Params(wanted))
+        below = threshold.ThresholdParams(1.0, "below", "ifd_ge_1")
+        choice = threshold.select(Candidates(choice, ids, values=values), below)
+    return top_k.select(Candidates(choice, ids, values=values), top_k.TopKParams(wanted))
 
 
 def _about_rows(rows: Rows, choice: Choice, wanted: int) -> list[str]:

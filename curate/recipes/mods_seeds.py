@@ -14,7 +14,7 @@ from curate.recipes.mods_params import Params
 from curate.recipes.scoring import embedded, rewarded
 from curate.scorers.contract import OK
 from curate.selectors import threshold
-from curate.selectors.choice import Choice, scored
+from curate.selectors.choice import Candidates, Choice, scored
 from curate.selectors.k_center import COVERED, Centres, k_center
 
 QUALITY = "quality"
@@ -133,7 +133,9 @@ def _good(
         counts = ", ".join(f"{rows:,} {reason}" for reason, rows in choice.counts().items())
         raise DataError(f"no row has a reward: {counts}. Give rows with a prompt and a response")
     bound = params.bound(rewards)
-    good = threshold.select(choice, values, ids, threshold.Params(bound, "from", LOW))
+    good = threshold.select(
+        Candidates(choice, ids, values=values), threshold.ThresholdParams(bound, "from", LOW)
+    )
     if not good.kept.any():
         raise DataError(
             f"--min-quality {params.min_quality}: none of {len(rewards):,} rows has a higher "

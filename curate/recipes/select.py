@@ -1,6 +1,7 @@
 """Choose by scores that are there already, by chance, or by a recipe that needs little more.
 
 `random` is the control; `superfilter` and `deita` are published methods, in files of their own;
+every other selector is a recipe by its name, with `set` for its parameters;
 without a recipe, `by` ranks by columns of scores files and `where` says what may be chosen.
 """
 
@@ -12,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from curate.data.expression import parse_expression
 from curate.data.manifest import sha256_of
@@ -20,21 +20,22 @@ from curate.data.rows import Rows
 from curate.data.verdicts import KTO, SFT, judged
 from curate.errors import UsageError, did_you_mean
 from curate.recipes import deita, ifd, superfilter
+from curate.recipes.by_selector import by_selector, selector_params, takes_number
 from curate.recipes.given import SCORE, WHERE, Given, read_scores
 from curate.recipes.scoring import called, embedded, refuse_pairs_and_texts
 from curate.selection import Selection
-from curate.selectors import diverse, threshold, top_k
+from curate.selectors import diverse, random, selectors, threshold, top_k
 from curate.selectors.budget import DEFAULT, budget, parse_keep
-from curate.selectors.choice import Choice, scored
+from curate.selectors.choice import Candidates, Choice, scored
 
 NAME = "select"
 RANDOM, DEITA = "random", deita.NAME
-RECIPES = (RANDOM, superfilter.NAME, DEITA)
+METHODS = (RANDOM, superfilter.NAME, DEITA)
 DRAW = "draw"
 IFD_COLUMNS = ("ifd_loss", "ifd_ppl")
 OPTIONS = (
     "recipe", "keep", "by", "where", "pool", "nearest", "model", "encoder", "complexity",
-    "quality", "seed", "trust_remote_code", "good_only", "stage",
+    "quality", "set", "seed", "trust_remote_code", "good_only", "stage",
 )  # fmt: skip
 
 
@@ -43,17 +44,18 @@ class Params:
     """How to choose.
 
     Attributes:
-        recipe: One of RECIPES; None to choose by `by` alone.
+        recipe: See recipes(); None to choose by `by` alone.
         keep: `10%` of all rows, or a number of rows; None is 10 %, but at least one row.
         by: Expression over columns of the scores files; the highest are chosen.
         where: Condition over the same columns; other rows are left out.
         pool: Of `superfilter`: rows with the highest scores that are thinned out; None is 20 %.
         nearest: Of `deita`: a row is skipped if its cosine to a kept one is above this.
         model: Of `superfilter` and `deita` without `by`: what computes IFD.
-        encoder: Of `superfilter` and `deita`: what embeds rows.
+        encoder: What embeds rows, where the recipe needs that.
         complexity: Of `deita` without `by`: a language model that says it; None takes the column
             of a scores file, or IFD in its place.
         quality: The same of the response's quality, or the bundled ranker in its place.
+        set: `KEY=VALUE` of the parameters of a recipe that is a selector.
         seed: Of what is drawn.
         trust_remote_code: Run Python files that come with the model.
         good_only: Of rows with verdicts, leave out those with a bad one.
@@ -71,6 +73,7 @@ class Params:
     encoder: str = "use"
     complexity: str | None = None
     quality: str | None = None
+    set: tuple[str, ...] = ()
     seed: int = 0
     trust_remote_code: bool = False
     good_only: bool = False
@@ -79,12 +82,12 @@ class Params:
 
     def __post_init__(self) -> None:
         """Refuse what no data could make right."""
-        if self.recipe is not None and self.recipe not in RECIPES:
-            hint = did_you_mean(self.recipe, RECIPES)
-            raise UsageError(f"--recipe {self.recipe}: allowed are {', '.join(RECIPES)}.{hint}")
+        if self.recipe is not None and self.recipe not in recipes():
+            hint = did_you_mean(self.recipe, recipes())
+            raise UsageError(f"--recipe {self.recipe}: allowed are {', '.join(recipes())}.{hint}")
         if self.recipe is None and self.by is None:
             raise UsageError(
-                f"nothing to choose by: give --recipe {'|'.join(RECIPES)}, or --by COLUMN with "
+                f"nothing to choose by: give --recipe {'|'.join(METHODS)}, or --by COLUMN with "
                 "--scores FILE"
             )
         if self.recipe == RANDOM and self.by is not None:
@@ -95,6 +98,18 @@ class Params:
             raise UsageError(
                 "--good-only and --stage kto: kto learns from the bad rows, too; give one"
             )
+        if self.set and not self.selector:
+            raise UsageError(
+                f"--set {self.set[0]}: only a recipe that is a selector takes it: "
+                f"{', '.join(recipes()[len(METHODS) :])}"
+            )
+        if self.selector:
+            selector_params(self.selector, self.set, 1, self.seed)
+            if self.keep is not None and not self.counted:
+                raise UsageError(
+                    f"--keep {self.keep}: --recipe {self.recipe} keeps what its parameters say; "
+                    "leave it out, and give --set KEY=VALUE"
+                )
         if self.keep is not None:
             parse_keep(self.keep)
         if self.pool is not None and self.recipe != superfilter.NAME:
@@ -103,6 +118,21 @@ class Params:
             raise UsageError(f"--nearest {self.nearest:g}: allowed is a cosine, -1 to 1")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: allowed are 0 and above")
+
+    @property
+    def selector(self) -> str:
+        """The recipe where it is a selector and no method with a file of its own, else ''."""
+        return "" if self.recipe in (None, *METHODS) else str(self.recipe)
+
+    @property
+    def counted(self) -> bool:
+        """Whether so many rows are kept as `keep` says."""
+        return not self.selector or takes_number(self.selector)
+
+
+def recipes() -> tuple[str, ...]:
+    """Return what `recipe` may be: the published methods first, then every selector."""
+    return (*METHODS, *(name for name in sorted(selectors()) if name not in METHODS))
 
 
 def select(rows: Rows, params: Params, scores: Sequence[str | Path] = ()) -> Selection:
@@ -141,30 +171,38 @@ def select(rows: Rows, params: Params, scores: Sequence[str | Path] = ()) -> Sel
         found = _superfiltered(rows, params, given, wanted)
     elif params.recipe == DEITA:
         found = _evolved(rows, params, given, paths, wanted)
+    elif params.selector:
+        found = by_selector(rows, params, given, wanted)
     else:
         found = _highest(rows, params, given, wanted)
     signed = tuple(f"{path.name} {sha256_of(path)}" for path in paths)
     used = replace(
         found.params,
-        keep=params.keep or DEFAULT,
+        keep=params.keep or (DEFAULT if params.counted else None),
         model=called(params.model),
         encoder=called(params.encoder),
         scores=signed,
     )
-    notes = (*found.notes, *_about_budget(found.choice, wanted))
+    notes = (*found.notes, *_about_budget(found.choice, wanted if params.counted else 0))
     return replace(found, params=used, notes=notes, seconds=time.monotonic() - started)
 
 
 def _highest(rows: Rows, params: Params, given: Given, wanted: int) -> Selection:
     assert given.values is not None  # Params asks for --by where there is no recipe
-    choice = top_k.select(given.choice(), given.values, rows.ids, top_k.Params(wanted))
+    choice = top_k.select(
+        Candidates(given.choice(), rows.ids, values=given.values), top_k.TopKParams(wanted)
+    )
     return Selection(NAME, params, rows, given.scores(), choice, given.name, {})
 
 
 def _drawn(rows: Rows, params: Params, given: Given, wanted: int) -> Selection:
-    draw = draws(given.choice(), rows.ids, params.seed)
-    reason = top_k.Params(wanted, "not_drawn")
-    choice = top_k.select(given.choice(), draw, rows.ids, reason)
+    possible = given.choice()
+    drawn = random.draws(possible.kept, rows.ids, params.seed)
+    # 1 for the row that was drawn first, falling to above 0; NaN for no chance.
+    draw = np.full(len(rows), np.nan)
+    draw[drawn] = 1 - np.arange(len(drawn)) / max(1, len(drawn))
+    candidates = Candidates(possible, rows.ids, values=draw)
+    choice = random.select(candidates, random.RandomParams(k=wanted, seed=params.seed))
     return Selection(RANDOM, params, rows, given.scores(draw=draw), choice, DRAW, {})
 
 
@@ -183,8 +221,8 @@ def _superfiltered(rows: Rows, params: Params, given: Given, wanted: int) -> Sel
         made = replace(found.scores, columns={**made.columns, **found.scores.columns})
         choice = scored(made.status).without(~given.allowed, WHERE)
     if name in IFD_COLUMNS:
-        below = threshold.Params(1.0, "below", "ifd_ge_1")
-        choice = threshold.select(choice, made.values(name), rows.ids, below)
+        below = threshold.ThresholdParams(1.0, "below", "ifd_ge_1")
+        choice = threshold.select(Candidates(choice, rows.ids, values=made.values(name)), below)
     vectors, encoder = embedded(rows, params.encoder, "row")
     choice = superfilter.choose(choice, made.values(name), vectors.vectors, rows.ids, sizes)
     notes = (*notes, *vectors.notes)
@@ -209,28 +247,12 @@ def _evolved(
         choice = evol.choice.without(~given.allowed, WHERE)
         params = replace(params, by=deita.EVOL)
     vectors, encoder = embedded(rows, params.encoder, "row")
-    near = diverse.Params(wanted, params.nearest)
-    choice = diverse.select(choice, values, vectors.vectors, rows.ids, near)
+    near = diverse.DiverseParams(wanted, params.nearest)
+    choice = diverse.select(
+        Candidates(choice, rows.ids, values=values, vectors=vectors.vectors), near
+    )
     notes = (*notes, *vectors.notes)
     return Selection(DEITA, params, rows, made, choice, name, model | encoder, notes)
-
-
-def draws(choice: Choice, ids: NDArray[np.object_], seed: int) -> NDArray[np.float64]:
-    """Return when each row is drawn, 1 for the first and falling to above 0; NaN for no chance.
-
-    The k highest are the rows that `curate.selectors.random` draws with that seed.
-
-    Args:
-        choice: What may be drawn.
-        ids: (n,) of the rows: their order decides nothing.
-        seed: Of the draw.
-    """
-    places = np.flatnonzero(choice.kept)
-    ordered = places[np.argsort(ids[places].astype(str), kind="stable")]
-    drawn = ordered[np.random.default_rng(seed).permutation(len(ordered))]
-    values = np.full(len(ids), np.nan)
-    values[drawn] = 1 - np.arange(len(drawn)) / max(1, len(drawn))
-    return values
 
 
 def _about_budget(choice: Choice, wanted: int) -> list[str]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from curate.errors import UsageError
 from curate.selectors import facility_location, top_k
 from curate.selectors.budget import budget
-from curate.selectors.choice import Choice
+from curate.selectors.choice import Candidates, Choice
 
 NAME = "superfilter"
 POOL = "20%"
@@ -76,7 +76,8 @@ def choose(
         ids: (n,) of the rows.
         params: Budget and pool.
     """
-    pool = top_k.select(choice, values, ids, top_k.Params(params.pool))
+    pool = top_k.select(Candidates(choice, ids, values=values), top_k.TopKParams(params.pool))
     return facility_location.select(
-        pool, vectors, ids, facility_location.Params(params.wanted, reason=COVERED)
+        Candidates(pool, ids, vectors=vectors),
+        facility_location.FacilityLocationParams(params.wanted, reason=COVERED),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,25 @@ class Choice:
         reasons, counts = np.unique(self.reason[~self.kept].astype(str), return_counts=True)
         pairs = zip(reasons.tolist(), counts.tolist(), strict=True)
         return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What a selector chooses from; what it does not name in its NEEDS may be empty.
+
+    Attributes:
+        choice: What is left to choose from.
+        ids: (n,) of the rows, so that a choice does not depend on their order.
+        values: (n,) scores, the higher the better; NaN for a row that has none.
+        vectors: (n, d) embeddings; NaN for a row that has none.
+        clusters: (n,) number of each row's cluster; -1 for none.
+    """
+
+    choice: Choice
+    ids: NDArray[np.object_]
+    values: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    vectors: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    clusters: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 def scored(status: NDArray[np.object_]) -> Choice:

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import UsageError
-from curate.selectors.choice import Choice
+from curate.selectors.choice import Candidates, Choice
 
 NAME = "cluster_rank"
+NEEDS = ("values", "clusters")
 TOP = "top_overall"
 BEST = "best_of_cluster"
 BOTH = f"{TOP}+{BEST}"
@@ -22,7 +23,7 @@ NO_CLUSTER = "no_cluster"
 
 
 @dataclass(frozen=True)
-class Params:
+class ClusterRankParams:
     """How many rows from where.
 
     Attributes:
@@ -36,20 +37,14 @@ class Params:
     reason: str = "below_cut"
 
 
-def select(
-    choice: Choice,
-    values: NDArray[np.float64],
-    clusters: NDArray[np.int64],
-    ids: NDArray[np.object_],
-    params: Params,
-) -> Choice:
+PARAMS = ClusterRankParams
+
+
+def select(candidates: Candidates, params: ClusterRankParams) -> Choice:
     """Return the choice of the top rows and of the best rows of each cluster.
 
     Args:
-        choice: What is left to choose from.
-        values: (n,) scores, the higher the better; a NaN is never kept.
-        clusters: (n,) number of each row's cluster; -1 for none, such a row is never kept.
-        ids: (n,) of the rows; of equal scores the smaller id comes first.
+        candidates: What is left to choose from, with values and clusters.
         params: n1 and n2.
 
     Raises:
@@ -58,32 +53,28 @@ def select(
     Example:
         >>> all_of = Choice(np.array(["", "", ""], dtype=object))
         >>> values, clusters = np.array([3.0, 2.0, 1.0]), np.array([0, 0, 1])
-        >>> select(all_of, values, clusters, np.array(["a", "b", "c"]), Params(top=1)).kept
+        >>> ids = np.array(["a", "b", "c"])
+        >>> candidates = Candidates(all_of, ids, values=values, clusters=clusters)
+        >>> select(candidates, ClusterRankParams(top=1)).kept
         array([ True, False,  True])
     """
-    left_out = chosen_by(choice, values, clusters, ids, params) == ""
-    return choice.without(clusters < 0, NO_CLUSTER).without(left_out, params.reason)
+    left_out = chosen_by(candidates, params) == ""
+    without = candidates.choice.without(candidates.clusters < 0, NO_CLUSTER)
+    return without.without(left_out, params.reason)
 
 
-def chosen_by(
-    choice: Choice,
-    values: NDArray[np.float64],
-    clusters: NDArray[np.int64],
-    ids: NDArray[np.object_],
-    params: Params,
-) -> NDArray[np.object_]:
+def chosen_by(candidates: Candidates, params: ClusterRankParams) -> NDArray[np.object_]:
     """Return why each row is kept: `top_overall`, `best_of_cluster` or both; '' where it is not.
 
     Args:
-        choice: See select().
-        values: See select().
-        clusters: See select().
-        ids: See select().
+        candidates: What is left to choose from, with values and clusters.
         params: See select().
 
     Raises:
         UsageError: A number below 0.
     """
+    choice, ids = candidates.choice, candidates.ids
+    values, clusters = candidates.values, candidates.clusters
     for name in ("top", "per_cluster"):
         if getattr(params, name) < 0:
             raise UsageError(f"cluster_rank {name}={getattr(params, name)}: allowed are 0 and more")

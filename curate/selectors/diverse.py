@@ -8,15 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import UsageError
-from curate.selectors.choice import Choice
+from curate.selectors.choice import Candidates, Choice
 from curate.selectors.vectors import NO_VECTOR, finite, unit
 
 NAME = "diverse"
+NEEDS = ("values", "vectors")
 _BLOCK = 1024
 
 
 @dataclass(frozen=True)
-class Params:
+class DiverseParams:
     """How many, and what is too near.
 
     Attributes:
@@ -32,20 +33,14 @@ class Params:
     too_near: str = "too_similar"
 
 
-def select(
-    choice: Choice,
-    values: NDArray[np.float64],
-    vectors: NDArray[np.float32],
-    ids: NDArray[np.object_],
-    params: Params,
-) -> Choice:
+PARAMS = DiverseParams
+
+
+def select(candidates: Candidates, params: DiverseParams) -> Choice:
     """Return the choice: from the highest score down, each row that is near no kept one.
 
     Args:
-        choice: What is left to choose from.
-        values: (n,) scores, the higher the better; a NaN is never kept.
-        vectors: (n, d) embeddings; a row with NaN is never kept.
-        ids: (n,) of the rows; of equal scores the smaller id comes first.
+        candidates: What is left to choose from, with values and vectors.
         params: Budget and bound.
 
     Raises:
@@ -55,9 +50,11 @@ def select(
         >>> all_of = Choice(np.array(["", "", ""], dtype=object))
         >>> vectors = np.array([[1, 0], [1, 0.1], [0, 1]], dtype=np.float32)
         >>> values, ids = np.array([3.0, 2, 1]), np.array(["a", "b", "c"])
-        >>> select(all_of, values, vectors, ids, Params(2)).kept
+        >>> select(Candidates(all_of, ids, values, vectors), DiverseParams(2)).kept
         array([ True, False,  True])
     """
+    choice, ids = candidates.choice, candidates.ids
+    values, vectors = candidates.values, candidates.vectors
     if params.k < 0:
         raise UsageError(f"diverse k={params.k}: allowed are 0 and more")
     if not -1 <= params.nearest <= 1:
@@ -72,7 +69,7 @@ def select(
 
 
 def _walk(
-    vectors: NDArray[np.float32], ranked: NDArray[np.int64], params: Params
+    vectors: NDArray[np.float32], ranked: NDArray[np.int64], params: DiverseParams
 ) -> tuple[list[int], list[int]]:
     """Return (kept, skipped) positions; a block of rows at a time is compared with the kept."""
     kept: list[int] = []

@@ -17,15 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import UsageError
-from curate.selectors.choice import Choice
+from curate.selectors.choice import Candidates, Choice
 from curate.selectors.vectors import NO_VECTOR, by_id, finite, unit, usable
 
 NAME = "facility_location"
+NEEDS = ("vectors",)
 _BLOCK = 1024
 
 
 @dataclass(frozen=True)
-class Params:
+class FacilityLocationParams:
     """How many, and how much of the similarities is looked at.
 
     Attributes:
@@ -55,20 +56,21 @@ class Graph:
     similarities: NDArray[np.float32]
 
 
-def select(
-    choice: Choice, vectors: NDArray[np.float32], ids: NDArray[np.object_], params: Params
-) -> Choice:
+PARAMS = FacilityLocationParams
+
+
+def select(candidates: Candidates, params: FacilityLocationParams) -> Choice:
     """Return the choice of k rows that represent the others.
 
     Args:
-        choice: What is left to choose from.
-        vectors: (n, d) embeddings; a row with NaN is never kept.
-        ids: (n,) of the rows, so that the choice does not depend on their order.
+        candidates: What is left to choose from, with vectors.
         params: Budget and neighbours.
 
     Raises:
         UsageError: Fewer than none, or no neighbours.
     """
+    choice, ids = candidates.choice, candidates.ids
+    vectors = candidates.vectors
     if params.k < 0:
         raise UsageError(f"facility_location k={params.k}: allowed are 0 and more")
     if params.neighbours < 1:

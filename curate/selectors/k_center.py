@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import UsageError
-from curate.selectors.choice import Choice
+from curate.selectors.choice import Candidates, Choice
 from curate.selectors.vectors import NO_VECTOR, by_id, finite, squared_distances, usable
 
 NAME = "k_center"
+NEEDS = ("vectors",)
 COVERED = "covered"
 # Rows whose distances are kept up to date after every centre; all others wait until they are
 # among the furthest. More of them make a step slower and rounds fewer.
@@ -29,7 +30,7 @@ _CHUNK = 256
 
 
 @dataclass(frozen=True)
-class Params:
+class KCenterParams:
     """How many centres, and where to begin.
 
     Attributes:
@@ -59,33 +60,29 @@ class Centres:
     radius: float
 
 
-def select(
-    choice: Choice,
-    vectors: NDArray[np.float32],
-    ids: NDArray[np.object_],
-    params: Params,
-    start: NDArray[np.float32] | None = None,
-) -> Choice:
+PARAMS = KCenterParams
+
+
+def select(candidates: Candidates, params: KCenterParams) -> Choice:
     """Return the choice of the centres; `covered` are the others.
 
     Args:
-        choice: What is left to choose from.
-        vectors: (n, d) embeddings; a row with NaN is never kept.
-        ids: (n,) of the rows, so that the choice does not depend on their order.
+        candidates: What is left to choose from, with vectors; of rows with the same vector the
+            one with the highest value stands for all, where there are values.
         params: How many, and the seed.
-        start: (s, d) vectors that count as chosen before, for MoDS's second pass.
 
     Raises:
         UsageError: Fewer than none.
     """
+    choice, ids, vectors = candidates.choice, candidates.ids, candidates.vectors
     if params.k < 0:
         raise UsageError(f"k_center k={params.k}: allowed are 0 and more")
     places = usable(choice, vectors)
-    narrowed = choice.without(~finite(vectors), NO_VECTOR)
-    found = k_center(vectors[places], ids[places], params.k, params.seed, start)
+    values = candidates.values[places] if len(candidates.values) else None
+    centres = k_center(vectors[places], ids[places], params.k, params.seed, values=values)
     left_out = np.ones(len(vectors), dtype=bool)
-    left_out[places[found.order]] = False
-    return narrowed.without(left_out, params.reason)
+    left_out[places[centres.order]] = False
+    return choice.without(~finite(vectors), NO_VECTOR).without(left_out, params.reason)
 
 
 def k_center(

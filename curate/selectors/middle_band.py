@@ -13,17 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import UsageError
-from curate.selectors.choice import Choice
+from curate.selectors.choice import Candidates, Choice
 from curate.selectors.cluster_rank import NO_CLUSTER
 
 NAME = "middle_band"
+NEEDS = ("values", "clusters")
 OUTSIDE = "outside_band"
 NOT_DRAWN = "enough_of_cluster"
 NO_SCORE = "no_score"
 
 
 @dataclass(frozen=True)
-class Params:
+class MiddleBandParams:
     """How many rows, from which band.
 
     Attributes:
@@ -47,28 +48,24 @@ class Params:
             )
 
 
-def select(
-    choice: Choice,
-    values: NDArray[np.float64],
-    clusters: NDArray[np.int64],
-    ids: NDArray[np.object_],
-    params: Params,
-) -> Choice:
+PARAMS = MiddleBandParams
+
+
+def select(candidates: Candidates, params: MiddleBandParams) -> Choice:
     """Return the choice of rows out of the middle of every cluster.
 
     Args:
-        choice: What is left to choose from.
-        values: (n,) scores, such as the perplexity of the instruction; a NaN is never kept.
-        clusters: (n,) number of each row's cluster; -1 for none, such a row is never kept.
-        ids: (n,) of the rows; of equal scores the smaller id comes first.
+        candidates: What is left to choose from, with values and clusters.
         params: Rows of a cluster, and the band.
 
     Example:
-        >>> found = select(Choice(np.full(5, "", dtype=object)), np.arange(5.0),
-        ...                np.zeros(5, dtype=int), np.array(list("abcde")), Params(2))
-        >>> found.reason.tolist()
+        >>> candidates = Candidates(Choice(np.full(5, "", dtype=object)), np.array(list("abcde")),
+        ...                         values=np.arange(5.0), clusters=np.zeros(5, dtype=int))
+        >>> select(candidates, MiddleBandParams(2)).reason.tolist()
         ['outside_band', '', 'enough_of_cluster', '', 'outside_band']
     """
+    choice, ids = candidates.choice, candidates.ids
+    values, clusters = candidates.values, candidates.clusters
     choice = choice.without(clusters < 0, NO_CLUSTER).without(np.isnan(values), NO_SCORE)
     outside = np.zeros(len(values), dtype=bool)
     crowded = np.zeros(len(values), dtype=bool)

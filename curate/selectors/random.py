@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import UsageError
-from curate.selectors.choice import Choice
+from curate.selectors.choice import Candidates, Choice
 
 NAME = "random"
+NEEDS = ("values",)
 
 
 @dataclass(frozen=True)
-class Params:
+class RandomParams:
     """How many, and the seed.
 
     Attributes:
@@ -28,16 +29,15 @@ class Params:
     reason: str = "not_drawn"
 
 
-def select(
-    choice: Choice, values: NDArray[np.float64], ids: NDArray[np.object_], params: Params
-) -> Choice:
+PARAMS = RandomParams
+
+
+def select(candidates: Candidates, params: RandomParams) -> Choice:
     """Return the choice of k rows, each as likely as any other.
 
     Args:
-        choice: What is left to choose from.
-        values: (n,) scores of the choice that this is the control of: a row without one (NaN)
-            could not be chosen there and is not drawn here.
-        ids: (n,) of the rows, so that the draw does not depend on their order.
+        candidates: What is left to choose from, with values: a row without
+            one (NaN) could not be chosen by them and is not drawn.
         params: How many, and the seed.
 
     Raises:
@@ -45,14 +45,29 @@ def select(
 
     Example:
         >>> both = Choice(np.array(["", ""], dtype=object))
-        >>> int(select(both, np.ones(2), np.array(["a", "b"]), Params(1)).kept.sum())
+        >>> candidates = Candidates(both, np.array(["a", "b"]), values=np.ones(2))
+        >>> int(select(candidates, RandomParams(k=1)).kept.sum())
         1
     """
+    choice, ids = candidates.choice, candidates.ids
+    values = candidates.values
     if params.k < 0:
         raise UsageError(f"random k={params.k}: allowed are 0 and more")
-    places = np.flatnonzero(choice.kept & ~np.isnan(values))
-    ordered = places[np.argsort(ids[places].astype(str), kind="stable")]
-    drawn = np.random.default_rng(params.seed).permutation(len(ordered))[: params.k]
+    possible = choice.kept & ~np.isnan(values)
+    drawn = draws(possible, ids, params.seed)
     left_out = np.ones(len(values), dtype=bool)
-    left_out[ordered[drawn]] = False
+    left_out[drawn[: params.k]] = False
     return choice.without(left_out, params.reason)
+
+
+def draws(possible: NDArray[np.bool_], ids: NDArray[np.object_], seed: int) -> NDArray[np.int64]:
+    """Return the positions of all possible rows in the order in which they are drawn.
+
+    Args:
+        possible: (n,) which rows may be drawn.
+        ids: (n,) of the rows: their order decides nothing.
+        seed: Of the draw.
+    """
+    places = np.flatnonzero(possible)
+    ordered: NDArray[np.int64] = places[np.argsort(ids[places].astype(str), kind="stable")]
+    return ordered[np.random.default_rng(seed).permutation(len(ordered))]

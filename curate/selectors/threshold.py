@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from curate.errors import UsageError
-from curate.selectors.choice import Choice
+from curate.selectors.choice import Candidates, Choice
 
 NAME = "threshold"
+NEEDS = ("values",)
 
 
 @dataclass(frozen=True)
-class Params:
+class ThresholdParams:
     """What is left out, and what the reason is called.
 
     Attributes:
@@ -28,15 +26,14 @@ class Params:
     reason: str = "threshold"
 
 
-def select(
-    choice: Choice, values: NDArray[np.float64], ids: NDArray[np.object_], params: Params
-) -> Choice:
+PARAMS = ThresholdParams
+
+
+def select(candidates: Candidates, params: ThresholdParams) -> Choice:
     """Return the choice without the rows on the wrong side of the bound.
 
     Args:
-        choice: What is left to choose from.
-        values: (n,) scores; a NaN is on no side and left out.
-        ids: (n,) not needed here.
+        candidates: What is left to choose from, with values; a NaN is on no side and left out.
         params: Bound, side and reason.
 
     Raises:
@@ -44,5 +41,9 @@ def select(
     """
     if params.keep not in ("below", "from"):
         raise UsageError(f"threshold keep={params.keep!r}: allowed are 'below' and 'from'")
-    right = values < params.bound if params.keep == "below" else values >= params.bound
-    return choice.without(~right, params.reason)
+    right = (
+        candidates.values < params.bound
+        if params.keep == "below"
+        else candidates.values >= params.bound
+    )
+    return candidates.choice.without(~right, params.reason)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from curate.errors import UsageError
-from curate.selectors.choice import Choice
+from curate.selectors.choice import Candidates, Choice
 
 NAME = "top_k"
+NEEDS = ("values",)
 
 
 @dataclass(frozen=True)
-class Params:
+class TopKParams:
     """How many are kept, and what the reason of the others is called.
 
     Attributes:
@@ -26,15 +26,14 @@ class Params:
     reason: str = "below_cut"
 
 
-def select(
-    choice: Choice, values: NDArray[np.float64], ids: NDArray[np.object_], params: Params
-) -> Choice:
+PARAMS = TopKParams
+
+
+def select(candidates: Candidates, params: TopKParams) -> Choice:
     """Return the choice of the k highest; equal scores in the order of their ids.
 
     Args:
-        choice: What is left to choose from.
-        values: (n,) scores, the higher the better; a NaN is never kept.
-        ids: (n,) of the rows, so that the choice does not depend on their order.
+        candidates: What is left to choose from, with values.
         params: How many.
 
     Raises:
@@ -42,9 +41,12 @@ def select(
 
     Example:
         >>> scored = Choice(np.array(["", "", ""], dtype=object))
-        >>> select(scored, np.array([1.0, 3.0, 2.0]), np.array(["a", "b", "c"]), Params(2)).kept
+        >>> ids, values = np.array(["a", "b", "c"]), np.array([1.0, 3.0, 2.0])
+        >>> select(Candidates(scored, ids, values), TopKParams(2)).kept
         array([False,  True,  True])
     """
+    choice, ids = candidates.choice, candidates.ids
+    values = candidates.values
     if params.k < 0:
         raise UsageError(f"top_k k={params.k}: allowed are 0 and more")
     places = np.flatnonzero(choice.kept & ~np.isnan(values))

@@ -8,12 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import curate
+import curate.selectors
 from curate.data.read import read
 from curate.errors import DataError, UsageError
 from curate.recipes.control import control, mean_score
-from curate.recipes.select import Params, draws, select
+from curate.recipes.select import Params, select
 from curate.selectors import random
-from curate.selectors.choice import Choice
+from curate.selectors.choice import Candidates, Choice
 
 NAN = float("nan")
 
@@ -94,7 +95,9 @@ def test_random_is_the_selectors_draw_and_knows_no_order(rows_file, tmp_path, se
     rows = read(path)
     found = select(rows, Params("random", keep=6, seed=seed))
     everything = Choice(np.array([row.flaw for row in rows], dtype=object))
-    plain = random.select(everything, np.zeros(31), rows.ids, random.Params(6, seed))
+    plain = random.select(
+        Candidates(everything, rows.ids, values=np.zeros(31)), random.RandomParams(6, seed)
+    )
     assert found.choice.reason.tolist() == plain.reason.tolist()
     turned = tmp_path / "turned.json"
     turned.write_text(json.dumps(json.loads(path.read_text())[::-1]))
@@ -112,11 +115,12 @@ def test_seeds_draw_other_rows(rows_file):
     assert drawn[0] != drawn[1] != drawn[2]
 
 
-def test_draws_fall_from_one():
-    ids = np.array(["b", "a", "c", "d"], dtype=object)
-    found = draws(Choice(np.array(["", "", "x", ""], dtype=object)), ids, 0)
-    assert np.isnan(found).tolist() == [False, False, True, False]
-    assert sorted(found[[0, 1, 3]].round(3)) == [0.333, 0.667, 1.0]
+def test_draws_fall_from_one(rows_file):
+    drawn = select(read(rows_file(3, extra=[{"instruction": "x", "output": ""}])), Params("random"))
+    draw = drawn.scored.values("draw")
+    assert np.isnan(draw).tolist() == [False, False, False, True]
+    assert sorted(draw[:3].round(3)) == [0.333, 0.667, 1.0]
+    assert draw[drawn.choice.kept].tolist() == [1.0]
 
 
 def test_the_control_has_the_size_and_comes_from_rows_with_a_score(rows_file, scores_file):
@@ -232,3 +236,77 @@ def test_the_control_in_python(rows_file, scores_file, tmp_path):
     )
     files = curate.emit(curate.control(chosen), tmp_path / "o", name="mine_random")
     assert len(read(files[0])) == 3
+
+
+NEWEST = '''"""Keep the rows whose id is the highest: a selector of a test."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+NAME = "highest_id"
+NEEDS = ()
+
+
+@dataclass(frozen=True)
+class HighestIdParams:
+    k: int
+    skip: int = 0
+
+
+PARAMS = HighestIdParams
+
+
+def select(candidates, params):
+    left_out = np.ones(len(candidates.ids), dtype=bool)
+    order = np.argsort(candidates.ids.astype(str))[::-1]
+    left_out[order[params.skip : params.skip + params.k]] = False
+    return candidates.choice.without(left_out, "lower_id")
+'''
+
+
+def test_a_selector_is_one_file_and_the_command_takes_it(call, rows_file, tmp_path, monkeypatch):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "highest_id.py").write_text(NEWEST)
+    monkeypatch.setattr(
+        curate.selectors, "__path__", [*curate.selectors.__path__, str(tmp_path / "more")]
+    )
+    path, out = rows_file(20), tmp_path / "out"
+    own = ("select", path, "--recipe", "highest_id", "--keep", 3, "--output", out, "--json")
+    answer = call(*own, "--set", "skip=1")
+    assert answer.code == 0, answer.err
+    told = json.loads(answer.out.splitlines()[-1])
+    assert (told["kept"], told["dropped"]) == (3, {"lower_id": 17})
+    ids = sorted(read(path).ids, reverse=True)
+    assert sorted(read(out / "rows_highest_id.jsonl").ids) == sorted(ids[1:4])
+    manifest = json.loads((out / "rows_highest_id.manifest.json").read_text())
+    assert manifest["params"]["set"] == ["skip=1"]
+    call.refused(r"--set skpi=1: .* takes KEY=VALUE of skip.*Did you mean", *own, "--set", "skpi=1")
+    call.refused("--set skip=x: skip is of type int", *own, "--set", "skip=x")
+
+
+def test_selectors_of_the_house_are_recipes(call, rows_file, scores_file, tmp_path):
+    path = rows_file(20)
+    run = scores_file(path, a=np.arange(20.0))
+    own = ("select", path, "--scores", run, "--by", "a", "--json", "--output", tmp_path / "out")
+    answer = call(*own, "--recipe", "threshold", "--set", "bound=15", "--set", "keep=from")
+    assert answer.code == 0, answer.err
+    told = json.loads(answer.out.splitlines()[-1])
+    assert (told["kept"], told["dropped"]) == (5, {"threshold": 15})
+    call.refused("give --set bound=VALUE", *own, "--recipe", "threshold")
+    call.refused("--keep 3: --recipe threshold keeps what its parameters say",
+                 *own, "--recipe", "threshold", "--keep", 3, "--set", "bound=1")  # fmt: skip
+    call.refused("--recipe top_k goes by scores: give --by", "select", path, "--recipe", "top_k")
+    call.refused("--set k=1: only a recipe that is a selector", *own, "--set", "k=1")
+
+
+def test_selectors_over_embeddings_are_recipes(models, rows_file, scores_file):
+    path = rows_file(20)
+    centres = select(read(path), Params("k_center", keep=4))
+    assert (centres.choice.kept.sum(), centres.choice.counts()) == (4, {"covered": 16})
+    assert centres.model["encoder"] == "use"
+    how = Params("cluster_rank", by="a", set=("top=2", "per_cluster=1"))
+    best = select(read(path), how, [scores_file(path, a=np.arange(20.0))])
+    clusters = len(set(best.scores["cluster"]))
+    assert clusters <= best.choice.kept.sum() <= clusters + 2
+    assert best.choice.kept[-2:].all()

@@ -3,7 +3,7 @@ import pytest
 
 from curate.errors import UsageError
 from curate.selectors import threshold, top_k
-from curate.selectors.choice import Choice, scored
+from curate.selectors.choice import Candidates, Choice, scored
 
 
 def choice_of(*reasons):
@@ -40,14 +40,17 @@ def test_counts_are_most_frequent_first_then_by_name():
 )
 def test_threshold_puts_the_bound_itself_above_and_nan_nowhere(keep, reasons):
     values = np.array([0.9, 1.0, 1.1, NAN])
-    params = threshold.Params(1.0, keep, "r")
-    found = threshold.select(choice_of("", "", "", ""), values, IDS, params)
+    params = threshold.ThresholdParams(1.0, keep, "r")
+    found = threshold.select(Candidates(choice_of("", "", "", ""), IDS, values=values), params)
     assert found.reason.tolist() == reasons
 
 
 def test_a_side_that_is_none_is_refused():
     with pytest.raises(UsageError, match="'above': allowed are 'below' and 'from'"):
-        threshold.select(choice_of(""), np.ones(1), IDS[:1], threshold.Params(1.0, "above"))
+        threshold.select(
+            Candidates(choice_of(""), IDS[:1], values=np.ones(1)),
+            threshold.ThresholdParams(1.0, "above"),
+        )
 
 
 @pytest.mark.parametrize(
@@ -62,17 +65,23 @@ def test_a_side_that_is_none_is_refused():
 )
 def test_top_k_takes_the_highest_and_equal_ones_by_id(k, kept):
     values = np.array([2.0, 2.0, 2.0, NAN])
-    found = top_k.select(choice_of("", "", "", ""), values, IDS, top_k.Params(k))
+    found = top_k.select(
+        Candidates(choice_of("", "", "", ""), IDS, values=values), top_k.TopKParams(k)
+    )
     assert found.kept.tolist() == kept
     assert set(found.reason[~found.kept]) == {"below_cut"}
 
 
 def test_top_k_fills_no_place_with_rows_that_were_dropped():
     values = np.array([9.0, 1.0, 8.0, 2.0])
-    found = top_k.select(choice_of("bad", "", "bad", ""), values, IDS, top_k.Params(1))
+    found = top_k.select(
+        Candidates(choice_of("bad", "", "bad", ""), IDS, values=values), top_k.TopKParams(1)
+    )
     assert found.reason.tolist() == ["bad", "below_cut", "bad", ""]
 
 
 def test_fewer_than_none_is_refused_and_never_all_but_one():
     with pytest.raises(UsageError, match="k=-1: allowed are 0 and more"):
-        top_k.select(choice_of("", ""), np.ones(2), IDS[:2], top_k.Params(-1))
+        top_k.select(
+            Candidates(choice_of("", ""), IDS[:2], values=np.ones(2)), top_k.TopKParams(-1)
+        )

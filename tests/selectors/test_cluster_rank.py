@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import UsageError
-from curate.selectors.cluster_rank import Params, chosen_by, rank_in_group, select
+from curate.selectors.choice import Candidates
+from curate.selectors.cluster_rank import ClusterRankParams, chosen_by, rank_in_group, select
 from tests.selectors.clouds import all_of, ids_of
 
 IDS = np.array(list("abcdef"), dtype=object)
@@ -13,7 +14,10 @@ CLUSTERS = np.array([0, 0, 10, 2, 2, 2])
 
 
 def test_by_hand():
-    found = chosen_by(all_of(6), VALUES, CLUSTERS, IDS, Params(top=2, per_cluster=1))
+    found = chosen_by(
+        Candidates(all_of(6), IDS, values=VALUES, clusters=CLUSTERS),
+        ClusterRankParams(top=2, per_cluster=1),
+    )
     assert found.tolist() == [
         "top_overall+best_of_cluster",
         "top_overall",  # b before c: the same score, the smaller id
@@ -26,7 +30,10 @@ def test_by_hand():
 
 def test_rows_in_both_are_counted_once_and_equal_rows_apart():
     values, clusters = np.ones(4), np.zeros(4, dtype=np.int64)
-    found = select(all_of(4), values, clusters, IDS[:4], Params(top=3, per_cluster=2))
+    found = select(
+        Candidates(all_of(4), IDS[:4], values=values, clusters=clusters),
+        ClusterRankParams(top=3, per_cluster=2),
+    )
     assert found.kept.tolist() == [True, True, True, False]
     assert found.counts() == {"below_cut": 1}
 
@@ -35,12 +42,18 @@ def test_labels_are_numbers():
     """As strings, 10 comes before 2, and the published program's clusters were mixed up."""
     values = np.arange(12.0)
     clusters = np.arange(12)
-    found = chosen_by(all_of(12), values, clusters, ids_of(12), Params(top=0, per_cluster=1))
+    found = chosen_by(
+        Candidates(all_of(12), ids_of(12), values=values, clusters=clusters),
+        ClusterRankParams(top=0, per_cluster=1),
+    )
     assert (found == "best_of_cluster").all()
 
 
 def test_a_row_without_cluster_says_so():
-    found = select(all_of(6), VALUES, np.array([0, 0, -1, 1, 1, 1]), IDS, Params(1, 1))
+    found = select(
+        Candidates(all_of(6), IDS, values=VALUES, clusters=np.array([0, 0, -1, 1, 1, 1])),
+        ClusterRankParams(1, 1),
+    )
     assert found.reason.tolist() == ["", "below_cut", "no_cluster", "below_cut", "", "below_cut"]
 
 
@@ -60,7 +73,10 @@ def test_the_same_as_sorting_each_cluster(rows, top, per_cluster):
     wanted = set(ranked[:top])
     for each in set(clusters.tolist()):
         wanted |= set([at for at in ranked if clusters[at] == each][:per_cluster])
-    found = select(all_of(len(rows)), values, clusters, ids, Params(top, per_cluster))
+    found = select(
+        Candidates(all_of(len(rows)), ids, values=values, clusters=clusters),
+        ClusterRankParams(top, per_cluster),
+    )
     assert set(np.flatnonzero(found.kept).tolist()) == wanted
 
 
@@ -72,4 +88,7 @@ def test_rank_in_group():
 @pytest.mark.parametrize(("top", "per_cluster"), [(-1, 1), (1, -1)])
 def test_fewer_than_none(top, per_cluster):
     with pytest.raises(UsageError, match="=-1: allowed are 0 and more"):
-        select(all_of(6), VALUES, CLUSTERS, IDS, Params(top, per_cluster))
+        select(
+            Candidates(all_of(6), IDS, values=VALUES, clusters=CLUSTERS),
+            ClusterRankParams(top, per_cluster),
+        )

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from curate.errors import UsageError
 from curate.selectors import diverse
-from curate.selectors.diverse import Params, select
+from curate.selectors.choice import Candidates
+from curate.selectors.diverse import DiverseParams, select
 from tests.selectors.clouds import all_of, clouds, cosine, ids_of
 
 IDS = np.array(list("abcd"), dtype=object)
@@ -24,12 +25,15 @@ def naive(values, vectors, ids, k, nearest):
 
 def test_by_hand():
     values = np.array([3.0, 4.0, 1.0, 2.0])
-    found = select(all_of(4), values, VECTORS, IDS, Params(3))
+    found = select(Candidates(all_of(4), IDS, values=values, vectors=VECTORS), DiverseParams(3))
     assert found.reason.tolist() == ["too_similar", "", "too_similar", ""]
 
 
 def test_after_the_budget_all_are_below_the_cut():
-    found = select(all_of(4), np.array([3.0, 2.0, 4.0, 1.0]), VECTORS, IDS, Params(1))
+    found = select(
+        Candidates(all_of(4), IDS, values=np.array([3.0, 2.0, 4.0, 1.0]), vectors=VECTORS),
+        DiverseParams(1),
+    )
     assert found.counts() == {"below_cut": 3}
     assert found.kept.tolist() == [False, False, True, False]
 
@@ -41,7 +45,10 @@ def test_a_cosine_at_the_bound_is_kept(seed):
     one, other = diverse.unit(vectors).astype(np.float64)
     exact = float((one * other).sum())
     for bound, kept in ((exact, 2), (np.nextafter(exact, -1), 1)):
-        found = select(all_of(2), np.array([2.0, 1.0]), vectors, IDS[:2], Params(2, bound))
+        found = select(
+            Candidates(all_of(2), IDS[:2], values=np.array([2.0, 1.0]), vectors=vectors),
+            DiverseParams(2, bound),
+        )
         assert found.kept.sum() == kept
 
 
@@ -58,19 +65,30 @@ def test_the_same_as_row_by_row(block, points, k, nearest, seed):
     ids = ids_of(len(points), seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(diverse, "_BLOCK", block)
-        found = select(all_of(len(points)), values, points, ids, Params(k, nearest))
+        found = select(
+            Candidates(all_of(len(points)), ids, values=values, vectors=points),
+            DiverseParams(k, nearest),
+        )
     assert set(np.flatnonzero(found.kept).tolist()) == naive(values, points, ids, k, nearest)
 
 
 def test_all_the_same_leave_the_best_one():
-    found = select(all_of(4), np.array([1.0, 3, 2, 0]), np.ones((4, 2), np.float32), IDS, Params(9))
+    found = select(
+        Candidates(
+            all_of(4), IDS, values=np.array([1.0, 3, 2, 0]), vectors=np.ones((4, 2), np.float32)
+        ),
+        DiverseParams(9),
+    )
     assert found.reason.tolist() == ["too_similar", "", "too_similar", "too_similar"]
 
 
 @pytest.mark.parametrize(
     ("params", "said"),
-    [(Params(-1), "k=-1: allowed are 0"), (Params(1, 1.5), "nearest=1.5: allowed is a cosine")],
+    [
+        (DiverseParams(-1), "k=-1: allowed are 0"),
+        (DiverseParams(1, 1.5), "nearest=1.5: allowed is a cosine"),
+    ],
 )
 def test_refused(params, said):
     with pytest.raises(UsageError, match=said):
-        select(all_of(4), np.ones(4), VECTORS, IDS, params)
+        select(Candidates(all_of(4), IDS, values=np.ones(4), vectors=VECTORS), params)

@@ -4,7 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import UsageError
-from curate.selectors.facility_location import Params, lazy_greedy, neighbour_graph, select
+from curate.selectors.choice import Candidates
+from curate.selectors.facility_location import (
+    FacilityLocationParams,
+    lazy_greedy,
+    neighbour_graph,
+    select,
+)
 from tests.selectors.clouds import all_of, clouds, cosine, ids_of
 
 
@@ -87,16 +93,23 @@ def test_few_neighbours_choose_nearly_as_well_as_all():
 def test_reasons_and_all_the_same():
     points = np.ones((4, 2), dtype=np.float32)
     points[2] = np.nan
-    found = select(all_of(4), points, np.array(list("dcba"), dtype=object), Params(1))
+    found = select(
+        Candidates(all_of(4), np.array(list("dcba"), dtype=object), vectors=points),
+        FacilityLocationParams(1),
+    )
     assert found.reason.tolist() == ["covered", "covered", "no_vector", ""]  # a, the smallest id
 
 
 def test_more_than_there_are():
     points = np.eye(3, dtype=np.float32)
-    assert select(all_of(3), points, ids_of(3), Params(9)).kept.all()
+    assert select(
+        Candidates(all_of(3), ids_of(3), vectors=points), FacilityLocationParams(9)
+    ).kept.all()
 
 
-@pytest.mark.parametrize("params", [Params(-1), Params(1, neighbours=0)])
+@pytest.mark.parametrize(
+    "params", [FacilityLocationParams(-1), FacilityLocationParams(1, neighbours=0)]
+)
 def test_refused(params):
     with pytest.raises(UsageError, match="allowed are"):
-        select(all_of(1), np.ones((1, 1), np.float32), ids_of(1), params)
+        select(Candidates(all_of(1), ids_of(1), vectors=np.ones((1, 1), np.float32)), params)

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from curate.errors import UsageError
 from curate.selectors import k_center
-from curate.selectors.choice import Choice
-from curate.selectors.k_center import Params, select
+from curate.selectors.choice import Candidates, Choice
+from curate.selectors.k_center import KCenterParams, select
 from tests.selectors.clouds import all_of, clouds, ids_of, naive_k_center
 
 LINE = np.array([[0], [1], [2], [10], [4]], dtype=np.float32)
@@ -77,7 +77,7 @@ def test_many_dimensions_and_many_rows_in_small_fronts(monkeypatch):
 
 def test_rows_on_a_centre_are_duplicates_once_all_different_ones_are_taken(front):
     points = np.array([[0], [0], [1], [1], [1]], dtype=np.float32)
-    found = select(all_of(5), points, ABC, Params(4))
+    found = select(Candidates(all_of(5), ABC, vectors=points), KCenterParams(4))
     assert found.counts() == {"covered": 3}
     assert sorted(points[found.kept].ravel().tolist()) == [0, 1]
 
@@ -85,13 +85,20 @@ def test_rows_on_a_centre_are_duplicates_once_all_different_ones_are_taken(front
 def test_reasons(front):
     points = np.array([[0], [np.nan], [1], [5], [np.inf]], dtype=np.float32)
     before = Choice(np.array(["", "", "below", "", ""], dtype=object))
-    found = select(before, points, ABC, Params(1))
+    found = select(Candidates(before, ABC, vectors=points), KCenterParams(1))
     assert sorted(found.reason.tolist()) == ["", "below", "covered", "no_vector", "no_vector"]
 
 
 def test_a_start_keeps_what_it_covers_out():
-    found = select(all_of(5), LINE, ABC, Params(2), start=LINE[[0, 3]])
-    assert found.reason.tolist() == ["covered", "covered", "", "covered", ""]
+    found = k_center.k_center(LINE, ABC, 2, start=LINE[[0, 3]])
+    assert sorted(found.order.tolist()) == [2, 4]
+
+
+def test_of_equal_vectors_the_best_stands_for_all():
+    values = np.array([1.0, 3.0, 2.0])
+    points = np.array([[0], [-0.0], [0]], dtype=np.float32)
+    found = select(Candidates(all_of(3), ABC[:3], values, points), KCenterParams(2))
+    assert found.reason.tolist() == ["covered", "", "covered"]
 
 
 def test_the_seed_draws_the_first_row():
@@ -108,4 +115,4 @@ def test_one_row(k):
 
 def test_fewer_than_none():
     with pytest.raises(UsageError, match="k_center k=-1: allowed are 0 and more"):
-        select(all_of(5), LINE, ABC, Params(-1))
+        select(Candidates(all_of(5), ABC, vectors=LINE), KCenterParams(-1))
