@@ -108,9 +108,9 @@ def say_what_was_read(rows: Rows) -> None:
     Args:
         rows: From read().
     """
-    from curate.data.describe import counted, describe, to_lines
+    from curate.data.describe import counted, to_lines
 
-    description = describe(rows)
+    description = rows.description()
     for name, count, how in description.sources:
         console.say(f"read {name} as {how}: {counted(count)}")
     for name, what in to_lines(description):

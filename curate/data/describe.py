@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.data.formats import formats
-from curate.data.rows import Rows
 from curate.data.schema import STRUCTURAL, Source
 from curate.html import html_table
 
@@ -56,30 +55,28 @@ class Description:
     notes: tuple[str, ...]
 
 
-def describe(rows: Rows) -> Description:
-    """Return what a data set looks like; it was counted when the rows were read.
-
-    Args:
-        rows: Any.
-    """
+def describe(
+    table: pa.Table, sources: tuple[Source, ...], repeats: int, flaws: dict[str, int]
+) -> Description:
+    """Return what the table of some rows looks like; it was counted when they were read."""
     unread = pa.array(sorted(STRUCTURAL))
-    known = pc.invert(pc.is_in(rows.table.column("flaw"), value_set=unread))
+    known = pc.invert(pc.is_in(table.column("flaw"), value_set=unread))
 
     def column(name: str) -> pa.ChunkedArray:
-        return rows.table.column(name).filter(known)
+        return table.column(name).filter(known)
 
     turns = {int(key): count for key, count in _counts(column("responses")).items()}
     languages = _counts(column("language"))
     return Description(
-        tuple((source.name, source.rows, how_read(source)) for source in rows.sources),
-        len(rows),
+        tuple((source.name, source.rows, how_read(source)) for source in sources),
+        table.num_rows,
         dict(sorted(turns.items())),
         dict(sorted(languages.items(), key=lambda pair: (-pair[1], pair[0]))),
         _lengths(column("prompt_characters")),
         _lengths(column("response_characters")),
-        int((rows.repeats > 0).sum()),
-        rows.flaws(),
-        tuple(note for source in rows.sources for note in notes_on(source)),
+        repeats,
+        flaws,
+        tuple(note for source in sources for note in notes_on(source)),
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curate.data.describe import Description, describe, to_html, to_text
 from curate.data.formats import parse
 from curate.data.ids import id_of, occurrences
 from curate.data.schema import STRUCTURAL, Parsed, Shape, Source, Turn
@@ -81,7 +82,7 @@ class Rows:
     Attributes:
         shape: Keys and role names, for dataset_info.json.
         sources: The files, in the order in which their rows follow each other.
-        table: Columns `raw` (the row as JSON), `hash`, `flaw`, `where`, and what describe() wants:
+        table: Columns `raw` (the row as JSON), `hash`, `flaw`, `where`, and for description():
             `responses`, `language`, `prompt_characters` and `response_characters`.
     """
 
@@ -169,12 +170,13 @@ class Rows:
             name = id_of(content, int(self.repeats[position]))
             yield Row(name, position, self.source_of(position).name, where, value, parsed)
 
-    def __repr__(self) -> str:
-        from curate.data.describe import describe, to_text
+    def description(self) -> Description:
+        """Return turns, languages, lengths, repeats and flaws, counted when the rows were read."""
+        repeats = int((self.repeats > 0).sum())
+        return describe(self.table, self.sources, repeats, self.flaws())
 
-        return to_text(describe(self))
+    def __repr__(self) -> str:
+        return to_text(self.description())
 
     def _repr_html_(self) -> str:
-        from curate.data.describe import describe, to_html
-
-        return to_html(describe(self))
+        return to_html(self.description())

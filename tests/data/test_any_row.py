@@ -6,7 +6,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from curate.data.describe import describe
 from curate.data.formats import formats, parse
 from curate.data.ingest import Reading, Tally, lines
 from curate.data.json_values import Record
@@ -169,7 +168,7 @@ def test_a_file_of_anything_is_read_and_counts_add_up(tmp_path_factory, values):
             assert len(rows) == len(flaws) == len(whole)
             assert flaws[: len(values) + 1] == [""] * (len(values) + 1)
             assert sum(rows.flaws().values()) == sum(flaw != "" for flaw in flaws)
-            told = describe(rows)
+            told = rows.description()
             readable = sum(flaw not in STRUCTURAL for flaw in flaws)
             assert sum(told.turns.values()) == sum(told.languages.values()) == readable
             assert len(set(rows.ids)) == len(rows)

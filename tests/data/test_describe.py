@@ -8,7 +8,6 @@ import pytest
 from curate.data.describe import (
     QUANTILES,
     counted,
-    describe,
     how_read,
     notes_on,
     to_html,
@@ -40,7 +39,7 @@ ROWS = [
 
 
 def test_counts_by_hand(write):
-    found = describe(read(write(json.dumps(ROWS))))
+    found = read(write(json.dumps(ROWS))).description()
     assert found.rows == 7
     assert found.sources == (("rows.json", 7, "sharegpt, JSON, UTF-8"),)
     # The last row says nothing that could be counted.
@@ -59,7 +58,7 @@ def test_counts_by_hand(write):
 
 def test_as_text_and_as_html(write):
     rows = read(write(json.dumps(ROWS)))
-    text = to_text(describe(rows))
+    text = to_text(rows.description())
     assert text == repr(rows)
     assert text.split("\n") == [
         "7 rows",
@@ -73,8 +72,8 @@ def test_as_text_and_as_html(write):
     ]
     for line in text.split("\n")[2:]:
         name, _, what = line.strip().partition(": ")
-        assert f"{name}</td>" in to_html(describe(rows))
-        assert html.escape(what) in to_html(describe(rows))
+        assert f"{name}</td>" in to_html(rows.description())
+        assert html.escape(what) in to_html(rows.description())
 
 
 def test_what_a_file_says_is_escaped(write):
@@ -93,13 +92,13 @@ def test_what_a_file_says_is_escaped(write):
 def test_rows_of_which_none_can_be_understood(write):
     good = json.dumps({"messages": says("a", "b")})
     rows = read(write(f'{good}\n{{"messages": 3}}\n'))
-    assert describe(rows).prompt_characters == (1,) * 5
-    assert describe(rows).turns == {1: 1}
+    assert rows.description().prompt_characters == (1,) * 5
+    assert rows.description().turns == {1: 1}
 
 
 def test_an_answer_to_compare_is_a_response(write):
     pair = {"instruction": "ab", "chosen": "cde", "rejected": "f"}
-    found = describe(read(write(json.dumps([pair]))))
+    found = read(write(json.dumps([pair]))).description()
     assert found.turns == {1: 1}
     assert found.response_characters == (3,) * 5
 
