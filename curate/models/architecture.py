@@ -69,19 +69,6 @@ def hidden_width(config: Mapping[str, Any]) -> int:
     raise ModelError(f"its config.json says none of {', '.join(_WIDTH_NAMES)}; copy it again.")
 
 
-def rope_parameters(config: Any) -> dict[str, Any]:
-    """Return the rotary embedding's parameters, {} where there are none.
-
-    Args:
-        config: A text config; transformers 5 says `rope_parameters`, 4 says `rope_scaling`.
-    """
-    found = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None)
-    found = dict(found or {})
-    if "rope_type" not in found and "type" in found:
-        found["rope_type"] = found["type"]
-    return found
-
-
 def logit_rule(config: Any) -> LogitRule:
     """Return what the model does to its logits.
 

@@ -28,8 +28,7 @@ class CausalLM:
     there is nothing that two cores could share without waiting for each other.
 
     Args:
-        load: Gives the transformers model, in evaluation mode; called by prepare(), and once
-            more for each way of computing that turns out not to suit the model.
+        load: Gives the transformers model, in evaluation mode; called by prepare().
         encoder: The model's tokenizer.
         name: What the user called it.
         fingerprint: Of its files, dtype and device kind.
@@ -65,7 +64,7 @@ class CausalLM:
 
     @property
     def route(self) -> str | None:
-        """How likelihoods are computed (`packed`, `selected` or `whole`); None before prepare()."""
+        """How likelihoods are computed (`selected` or `whole`); None before prepare()."""
         return self._route.name if self._route else None
 
     def prepare(self) -> None:
@@ -77,7 +76,7 @@ class CausalLM:
         with self._lock:
             if self._route is None:
                 with torch.inference_mode():
-                    self._route = choose_route(self._load, self.name)
+                    self._route = choose_route(self._load(), self.name)
 
     def span_nll(self, batch: Sequence[TokenSequence]) -> list[list[float]]:
         """Return, for each sequence, the summed negative log-likelihood of each span in nats.

@@ -8,18 +8,17 @@ stays in cache and memory depends on neither the rows nor the vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from curate.models.architecture import LogitRule
-from curate.models.linear import stepped
 
 _VOCABULARY_TILE = 2048
 _POSITIONS = 256
+# oneDNN keeps a program for every number of rows that it meets: in steps there are few of them.
+_POSITION_STEP = 16
 _BITS = 1 / math.log(2)  # in a nat
 _NEAR_OVERFLOW = 80.0  # nats; exp(88) is the end of float32
 
@@ -31,8 +30,6 @@ class TiledHead:
         weight: (vocabulary, width) output embedding.
         bias: (vocabulary,) or None.
         rule: What the model does to its logits.
-        multiply: Gives x @ w.T for a prepared tile.
-        prepare: Lays a tile of the weight out for multiply.
     """
 
     def __init__(
@@ -40,15 +37,12 @@ class TiledHead:
         weight: Tensor,
         bias: Tensor | None,
         rule: LogitRule = LogitRule(),  # noqa: B008 - frozen
-        multiply: Callable[[Tensor, Any], Tensor] = functional.linear,
-        prepare: Callable[[Tensor], Any] = lambda tile: tile,
     ) -> None:
         self.weight = weight
         self.bias = bias
         self.rule = rule
-        self.multiply = multiply
         starts = range(0, weight.shape[0], _VOCABULARY_TILE)
-        self.tiles = [(s, prepare(weight[s : s + _VOCABULARY_TILE])) for s in starts]
+        self.tiles = [(s, weight[s : s + _VOCABULARY_TILE]) for s in starts]
 
     def __call__(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Return -log p(target) in nats, float32, one a position.
@@ -58,7 +52,7 @@ class TiledHead:
             targets: (positions,) token ids.
         """
         count = len(targets)
-        more = stepped(count) - count
+        more = -count % _POSITION_STEP
         hidden, targets = (
             functional.pad(hidden, (0, 0, 0, more)),
             functional.pad(targets, (0, more)),
@@ -93,12 +87,14 @@ class TiledHead:
         ]
         return torch.logsumexp(torch.stack(parts), 0)
 
-    def _bits(self, hidden: Tensor, start: int, tile: Any, targets: Tensor, own: Tensor) -> Tensor:
+    def _bits(
+        self, hidden: Tensor, start: int, tile: Tensor, targets: Tensor, own: Tensor
+    ) -> Tensor:
         """Return one tile's logits minus the target's, in float32 and in bits.
 
         torch's exp2 takes a third of the time of its exp. The target's own entry is exactly 0.
         """
-        logits = self.multiply(hidden, tile).float()
+        logits = functional.linear(hidden, tile).float()
         if self.bias is not None:
             logits += self.bias[start : start + logits.shape[1]].float()
         logits = self._ruled(logits)

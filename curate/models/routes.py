@@ -1,8 +1,8 @@
 """Ways from token ids to likelihoods, and the choice of the fastest that is right.
 
-`packed` lays the weights out for oneDNN, `selected` computes logits only where they are wanted,
-`whole` asks transformers for all logits. The first is fastest, the last right for every
-architecture; whatever is chosen has agreed with `whole` on a probe.
+`selected` computes logits only where they are wanted, and a start that all sequences have in common
+once; `whole` asks transformers for all logits. The second is slow, and right for every
+architecture; whatever is chosen has agreed with it on a probe.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 from curate.errors import ModelError
 from curate.models.architecture import logit_rule
 from curate.models.head import TiledHead
-from curate.models.linear import can_pack, linear, pack, pack_modules
-from curate.models.llama import LlamaForward, fits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     Hidden = Callable[[Tensor], Tensor]
 
 _PROBE_LENGTH = 24
+_SHARED_STEP = 8  # tokens; a common start has a multiple of these
 # bfloat16 keeps 8 bits: a wrong formula is off by nats, rounding by hundredths.
 _TOLERANCE = {"float32": 1e-3, "bfloat16": 0.25}
 _MOST_LOGITS = 1 << 26  # that `whole` holds at once: 256 MB in float32
@@ -35,7 +34,7 @@ class Route:
     """A way to compute.
 
     Attributes:
-        name: `packed`, `selected` or `whole`.
+        name: `selected` or `whole`.
         nll: From ids (batch, length), places and targets (n,) to nats (n,). A place counts
             through the flattened ids; the target is the token that should follow it.
         vocabulary: Ids below this have an embedding.
@@ -49,37 +48,33 @@ class Route:
     states: States | None = None
 
 
-def choose_route(load: Callable[[], Any], name: str) -> Route:
+def choose_route(model: Any, name: str) -> Route:
     """Return the fastest way that agrees with the model's own logits on a probe.
 
     Args:
-        load: Gives the transformers model; again after a way that took it apart was wrong.
+        model: Of transformers, in evaluation mode.
         name: The model's name, for messages.
 
     Raises:
         ModelError: The model lets tokens see what comes after them.
     """
-    model = load()
     vocabulary = int(model.get_input_embeddings().weight.shape[0])
     probe = _Probe(model, vocabulary)
     probe.check_causal(model, name)
-    if _packable(model):
-        if nll := probe.accepted(_packed, model):
-            return Route("packed", nll, vocabulary, nll.states)
-        del model  # packing took it apart
-        model = load()
-    if nll := probe.accepted(_selected, model):
-        return Route("selected", nll, vocabulary, nll.states)
+    for shared in (True, False):
+        if nll := probe.accepted(_selected, model, shared):
+            return Route("selected", nll, vocabulary, nll.states)
     return Route("whole", _Whole(model), vocabulary)
 
 
 class _Probe:
-    """Two short sequences and what the model itself makes of them."""
+    """Two short sequences with a common start, and what the model itself makes of them."""
 
     def __init__(self, model: Any, vocabulary: int) -> None:
         import torch
 
         self.ids = (torch.arange(2 * _PROBE_LENGTH) * 37 % vocabulary).view(2, -1)
+        self.ids[1, : 2 * _SHARED_STEP] = self.ids[0, : 2 * _SHARED_STEP]
         self.places = torch.tensor(
             [line * _PROBE_LENGTH + at for line in (0, 1) for at in range(_PROBE_LENGTH - 1)]
         )
@@ -99,15 +94,17 @@ class _Probe:
                 "no likelihoods. Give a model made for text generation."
             )
 
-    def accepted(self, build: Callable[[Any], _Selected | None], model: Any) -> _Selected | None:
+    def accepted(
+        self, build: Callable[[Any, bool], _Selected | None], model: Any, shared: bool
+    ) -> _Selected | None:
         """Return what build makes of the model if it computes what the model does."""
         try:
-            nll = build(model)
+            nll = build(model, shared)
             if nll is None:
                 return None
             given = nll(self.ids, self.places, self.targets)
         except (RuntimeError, AttributeError, TypeError, ValueError, IndexError):
-            # An architecture this way was not made for, or a CPU without the operators.
+            # An architecture this way was not made for.
             return None
         worst = (given - self.expected).abs().max()
         return nll if bool(worst <= self.tolerance) else None
@@ -153,35 +150,38 @@ class _Selected:
         return states, nll.cpu()
 
 
-def _base_hidden(model: Any) -> Hidden:
+def _base_hidden(model: Any, shared: bool) -> Hidden:
     body = model.base_model
 
     def hidden(ids: Tensor) -> Tensor:
-        states: Tensor = body(input_ids=ids, use_cache=False).last_hidden_state
-        return states.flatten(0, 1)
+        import torch
+
+        batch = len(ids)
+        start = _common_start(ids) if shared else 0
+        if not start:
+            states: Tensor = body(input_ids=ids, use_cache=False).last_hidden_state
+            return states.flatten(0, 1)
+        first = body(input_ids=ids[:1, :start], use_cache=True)
+        cache = first.past_key_values
+        cache.batch_repeat_interleave(batch)
+        rest = body(input_ids=ids[:, start:], past_key_values=cache, use_cache=True)
+        first_states = first.last_hidden_state.expand(batch, -1, -1)
+        return torch.cat((first_states, rest.last_hidden_state), 1).flatten(0, 1)
 
     return hidden
 
 
-def _selected(model: Any) -> _Selected | None:
+def _common_start(ids: Tensor) -> int:
+    """Return how many tokens all sequences begin with, such as those of a system prompt."""
+    if len(ids) == 1:
+        return 0
+    same = int((ids == ids[:1]).all(0).cumprod(0)[:-1].sum())
+    return same - same % _SHARED_STEP
+
+
+def _selected(model: Any, shared: bool) -> _Selected | None:
     output = model.get_output_embeddings()
     if output is None or model.base_model is model:
         return None
     head = TiledHead(output.weight, output.bias, logit_rule(model.config))
-    return _Selected(_base_hidden(model), head, model.device)
-
-
-def _packable(model: Any) -> bool:
-    on_cpu = model.device.type == "cpu" and can_pack()
-    known = str(model.dtype) in ("torch.float32", "torch.bfloat16")
-    return on_cpu and known and model.get_output_embeddings() is not None
-
-
-def _packed(model: Any) -> _Selected | None:
-    """Take the model apart, so that its weights are never in memory twice."""
-    output, device, rule = model.get_output_embeddings(), model.device, logit_rule(model.config)
-    head = TiledHead(output.weight, output.bias, rule, multiply=linear, prepare=pack)
-    if fits(model.config):
-        return _Selected(LlamaForward(model), head, device)
-    pack_modules(model, keep=output)
-    return _Selected(_base_hidden(model), head, device)
+    return _Selected(_base_hidden(model, shared), head, model.device)

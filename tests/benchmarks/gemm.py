@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from statistics import median
 
 import torch
-
-from curate.models.linear import can_pack, linear, pack
 
 # (rows, in, out): the shapes of a small model's layers, and a large square.
 SHAPES = ((1024, 576, 1536), (1024, 1536, 576), (256, 576, 4096), (2048, 2048, 2048))
@@ -25,10 +22,6 @@ def gemm_peak(dtype: torch.dtype, workers: int, threads: int) -> float:
 def _shape(dtype: torch.dtype, shape: tuple[int, int, int], workers: int, threads: int) -> float:
     rows, wide, out = shape
     weight = torch.randn(out, wide, dtype=dtype)
-    packed = pack(weight) if can_pack() else weight
-    multiply: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = (
-        linear if can_pack() else torch.nn.functional.linear
-    )
     rates = []
     for _ in range(REPEATS):
         done = [0] * workers
@@ -39,7 +32,7 @@ def _shape(dtype: torch.dtype, shape: tuple[int, int, int], workers: int, thread
             x = torch.randn(rows, wide, dtype=dtype)
             with torch.inference_mode():
                 while time.perf_counter() < stop:
-                    multiply(x, packed)
+                    torch.nn.functional.linear(x, weight)
                     done[number] += 1
 
         began = time.perf_counter()

@@ -2,7 +2,7 @@
 
 python -m tests.benchmarks.routes [--input FILE] [--model smollm2] [--rounds 8]
 
-`modules` is transformers' forward pass with every linear layer packed for oneDNN. Batches of real
+`apart` is `selected` without the common start computed once. Batches of real
 rows in the model's chat template, 1,024 tokens each as on a CPU, logits of the responses only, one
 thread; seconds are of that thread's own work, the least of all rounds.
 """
@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -57,31 +55,24 @@ def batches(path: Path, encoder: HFEncoder) -> list[Batch]:
     return made
 
 
-def modules(model: Any) -> Callable[..., torch.Tensor]:
-    fits = routes.fits
-    routes.fits = lambda config: False
-    try:
-        return routes._packed(model)
-    finally:
-        routes.fits = fits
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     alpaca = SHARED / "alpaca_en.json"
     fallback = ROOT / "tests" / "fixtures" / "golden_rows.json"
     parser.add_argument("--input", type=Path, default=alpaca if alpaca.is_file() else fallback)
     parser.add_argument("--model", default="smollm2")
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     torch.set_num_threads(1)
     files = resolve(args.model)
     made = batches(args.input, HFEncoder(load_tokenizer(files), args.model))
     for dtype in ("float32", "bfloat16"):
         model = load_weights(files, dtype, "cpu", False)
-        ways = {"whole": routes._Whole(model), "selected": routes._selected(model)}
-        for name, build in (("modules", modules), ("packed", routes._packed)):
-            ways[name] = build(load_weights(files, dtype, "cpu", False))
+        ways = {
+            "whole": routes._Whole(model),
+            "apart": routes._selected(model, False),
+            "selected": routes._selected(model, True),
+        }
         for ids, places, targets in made:
             least = dict.fromkeys(ways, float("inf"))
             for _ in range(args.rounds):

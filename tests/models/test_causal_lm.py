@@ -112,7 +112,7 @@ def test_prepare_loads_once_however_many_threads_call_it() -> None:
         thread.join()
     model.prepare()
     assert loads == [1]
-    assert model.route == "packed"
+    assert model.route == "selected"
 
 
 def test_span_nll_before_prepare_is_a_mistake_of_the_caller() -> None:

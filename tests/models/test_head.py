@@ -6,7 +6,6 @@ from torch.nn.functional import cross_entropy
 
 from curate.models.architecture import LogitRule
 from curate.models.head import TiledHead
-from curate.models.linear import linear, pack
 
 TILES = 4096 * 2 + 100
 
@@ -20,13 +19,11 @@ def made(vocabulary: int, width: int = 16, positions: int = 300, size: float = 1
 
 
 @pytest.mark.parametrize("vocabulary", [5, 4096, 4097, TILES])
-@pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("with_bias", [False, True])
-def test_it_is_cross_entropy(vocabulary: int, packed: bool, with_bias: bool) -> None:
+def test_it_is_cross_entropy(vocabulary: int, with_bias: bool) -> None:
     weight, hidden, targets = made(vocabulary)
     bias = torch.randn(vocabulary) if with_bias else None
-    ways = {"multiply": linear, "prepare": pack} if packed else {}
-    given = TiledHead(weight, bias, **ways)(hidden, targets)
+    given = TiledHead(weight, bias)(hidden, targets)
     logits = hidden @ weight.T + (0 if bias is None else bias)
     torch.testing.assert_close(
         given, cross_entropy(logits, targets, reduction="none"), atol=1e-4, rtol=1e-5

@@ -99,7 +99,7 @@ def test_code_is_run_when_it_is_trusted(folder: Path) -> None:
     edit(folder / "config.json", lambda told: told.update(auto_map=names, model_type="own"))
     lm = load_causal_lm(str(folder), "float32", trust_remote_code=True)
     lm.prepare()
-    assert lm.route == "packed"
+    assert lm.route == "selected"
 
 
 def test_a_type_that_transformers_does_not_know(folder: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from curate.errors import ModelError
 from curate.models import routes
 from curate.models.architecture import LogitRule
 from curate.models.causal_lm import CausalLM
+from curate.models.protocols import TokenSequence
 from tests.models.tiny import make, naive, sequences
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -44,35 +46,35 @@ def causal_lm(make_model: Any) -> CausalLM:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("without", [(), ("packed",), ("packed", "selected")])
+@pytest.mark.parametrize("without", [(), ("selected",)])
 def test_every_route_gives_the_likelihoods_of_transformers(
     kind: str, without: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, changes = KINDS[kind]
     name = "Gemma3" if name == "Gemma3" else name
     for route in without:
-        monkeypatch.setattr(routes, f"_{route}", lambda model: None)
+        monkeypatch.setattr(routes, f"_{route}", lambda *given: None)
     model = causal_lm(lambda: make(name, **changes))
     model.prepare()
-    assert model.route == ["packed", "selected", "whole"][len(without)]
+    assert model.route == ["selected", "whole"][len(without)]
     batch = sequences(40, 7, 23, 3)
+    # Of two that begin alike, the start is computed once.
+    twin = TokenSequence((*batch[0].ids[:29], 7, 8, 9), ((1, 32),))
     reference = make(name, **changes)
     for given, sequence in zip(model.span_nll(batch), batch, strict=True):
+        assert given == pytest.approx(naive(reference, sequence), rel=2e-5, abs=1e-4)
+    for given, sequence in zip(model.span_nll([batch[0], twin]), [batch[0], twin], strict=True):
         assert given == pytest.approx(naive(reference, sequence), rel=2e-5, abs=1e-4)
 
 
 def test_a_way_that_is_wrong_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    loads = []
-
     def load() -> Any:
-        loads.append(1)
         return make("Gemma2", head_dim=8, final_logit_softcapping=3.0)
 
     monkeypatch.setattr(routes, "logit_rule", lambda config: LogitRule())
     model = causal_lm(load)
     model.prepare()
     assert model.route == "whole"
-    assert len(loads) == 2  # the first was taken apart by the packed way
     batch = sequences(20)
     assert model.span_nll(batch)[0] == pytest.approx(naive(load(), batch[0]), rel=1e-5)
 
@@ -81,8 +83,7 @@ def test_whole_logits_are_held_a_few_lines_at_a_time(monkeypatch: pytest.MonkeyP
     model = make("Llama")
     batch = sequences(30, 20, 10)
     expected = [naive(model, sequence) for sequence in batch]
-    for route in ("_packed", "_selected"):
-        monkeypatch.setattr(routes, route, lambda model: None)
+    monkeypatch.setattr(routes, "_selected", lambda *given: None)
     monkeypatch.setattr(routes, "_MOST_LOGITS", 1)
     lm = causal_lm(lambda: make("Llama"))
     lm.prepare()
@@ -96,7 +97,23 @@ def test_a_model_that_looks_ahead_is_refused() -> None:
         model.prepare()
 
 
-def test_bfloat16_takes_the_packed_route() -> None:
+def test_bfloat16_takes_the_selected_route() -> None:
     model = causal_lm(lambda: make("Llama", initializer_range=0.05).bfloat16())
     model.prepare()
-    assert model.route == "packed"
+    assert model.route == "selected"
+
+
+def test_a_common_start_is_computed_once() -> None:
+    ids = torch.arange(20).repeat(3, 1)
+    ids[1, 17:] = 0
+    assert [routes._common_start(each) for each in (ids, ids[:1], ids[::2])] == [16, 0, 16]
+    model = make("Llama")
+    seen = []
+    model.model.register_forward_pre_hook(
+        lambda module, given, named: seen.append(tuple(named["input_ids"].shape)), with_kwargs=True
+    )
+    with torch.inference_mode():
+        hidden = routes._base_hidden(model, True)(ids)
+        expected = model.model(input_ids=ids).last_hidden_state.flatten(0, 1)
+    assert seen == [(1, 16), (3, 4), (3, 20)]
+    torch.testing.assert_close(hidden, expected, rtol=1e-5, atol=1e-5)
