@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,7 @@ from deploy.quantizing.grouping import ALLOWED
 
 if TYPE_CHECKING:
     from deploy.quantizing.calibration import Drawn
-    from deploy.quantizing.quantize import Params, Quantised
+    from deploy.quantizing.quantize import Quantised, QuantiseParams
 
 
 def quantize(
@@ -55,11 +55,11 @@ def quantize(
     """
     from deploy.output import check_output, default_output
     from deploy.quantizing import gptq
+    from deploy.quantizing.calibration import calibration_set, find_model, read_drawn
     from deploy.quantizing.grouping import group_size as fitting
-    from deploy.quantizing.quantize import Params, check_model, quantise
-    from deploy.quantizing.sources import calibration_set, find_model, read_drawn
+    from deploy.quantizing.quantize import QuantiseParams, check_model, quantise
 
-    params = Params(bits, group_size, rows, seed)
+    params = QuantiseParams(bits=bits, group_size=group_size, rows=rows, seed=seed)
     folder = find_model(model)
     fitting(group_size, check_model(folder, model))
     target = output or default_output(_named(model, folder), f"{bits}bit")
@@ -68,7 +68,7 @@ def quantize(
     chosen = calibration_set(folder, dataset, dataset_dir)
     console.say(f"calibration: data set '{chosen.name}' in {chosen.folder}, {chosen.why}")
     tokenizer, drawn = read_drawn(folder, model, chosen, rows, seed)
-    params = Params(bits, group_size, rows, seed, chosen.name)
+    params = replace(params, dataset=chosen.name)
     _say_drawn(drawn, seed)
     found = quantise(folder, model, tokenizer, drawn, params, target, console.say)
     _show(found, drawn, params, as_json)
@@ -92,7 +92,7 @@ def _say_drawn(drawn: Drawn, seed: int) -> None:
     )
 
 
-def _show(found: Quantised, drawn: Drawn, params: Params, as_json: bool) -> None:
+def _show(found: Quantised, drawn: Drawn, params: QuantiseParams, as_json: bool) -> None:
     from deploy.quantizing.quantize import WORSE
 
     goes_to = console.stderr() if as_json else console.stdout()
@@ -121,14 +121,14 @@ def _show(found: Quantised, drawn: Drawn, params: Params, as_json: bool) -> None
         typer.echo(json.dumps(_plain(found, drawn, params), ensure_ascii=False))
 
 
-def _remedies(found: Quantised, params: Params) -> str:
+def _remedies(found: Quantised, params: QuantiseParams) -> str:
     smaller = [each for each in ALLOWED if each < found.group_size]
     told = ["--bits 8"] if params.bits == 4 else []
     told += [f"--group-size {smaller[0]}"] if smaller else []
     return ", ".join([*told, "or more rows like those it will be asked (--rows, --dataset)"])
 
 
-def _plain(found: Quantised, drawn: Drawn, params: Params) -> dict[str, Any]:
+def _plain(found: Quantised, drawn: Drawn, params: QuantiseParams) -> dict[str, Any]:
     from deploy.quantizing.quantize import WORSE
 
     return {

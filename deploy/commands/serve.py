@@ -74,16 +74,22 @@ def serve(
     if stop_timeout <= 0:
         raise UsageError(f"--stop-timeout {stop_timeout:g}: give seconds above 0")
     if print_compose or print_systemd:
-        from deploy.units.call import Unit
-        from deploy.units.compose import compose
-        from deploy.units.systemd import systemd
+        from deploy.serving.units import Unit, compose, systemd
 
         if print_compose and print_systemd:
             raise UsageError("--print-compose and --print-systemd: give one of them")
         unit = Unit(
-            model, engine, host, port, api_key_env, api_key_file, tuple(adapter or ()), dtype,
-            max_length, stop_timeout,
-        )  # fmt: skip
+            model=model,
+            engine=engine,
+            host=host,
+            port=port,
+            api_key_env=api_key_env,
+            api_key_file=api_key_file,
+            adapters=tuple(adapter or ()),
+            dtype=dtype,
+            max_length=max_length,
+            stop_timeout=stop_timeout,
+        )
         typer.echo(compose(unit) if print_compose else systemd(unit), nl=False)
         return
     key = read_key(api_key_env, api_key_file)

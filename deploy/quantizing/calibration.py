@@ -1,4 +1,4 @@
-"""The rows that a model is quantised with, and the others that it is measured on."""
+"""The model that is quantised, the rows that it is quantised with, and others to measure it on."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curate.data.manifest import sha256_of
+from curate.data.registered import registered
 from curate.data.registry import FILE, read_registry
 from curate.errors import DataError, UsageError, did_you_mean
+from deploy.output import made
+from deploy.runs import ADAPTER, SAVES, read_run
 
 if TYPE_CHECKING:
     from curate.data.rows import Rows
@@ -21,6 +25,24 @@ _LEAST = 8
 _BEGINNING = 32
 _HELD_OUT = 64
 _HELD_OUT_SHARE = 0.25
+_DATA = Path("data")
+
+
+@dataclass(frozen=True)
+class CalibrationSet:
+    """An emitted data set.
+
+    Attributes:
+        name: In dataset_info.json; of several, separated by commas.
+        folder: Of dataset_info.json.
+        files: Its rows.
+        why: It was chosen, for people.
+    """
+
+    name: str
+    folder: Path
+    files: tuple[Path, ...]
+    why: str
 
 
 @dataclass(frozen=True)
@@ -64,22 +86,67 @@ class Drawn:
     @property
     def sha256(self) -> str:
         """Of the calibration rows' ids, in their order."""
-        return hashlib.sha256(
-            json.dumps([each.id for each in self.calibration]).encode()
-        ).hexdigest()
+        return hashlib.sha256(json.dumps([row.id for row in self.calibration]).encode()).hexdigest()
 
 
-def data_file(folder: Path, name: str) -> Path:
-    """Return the file of a data set.
-
-    Args:
-        folder: Of dataset_info.json.
-        name: Of the data set.
+def find_model(name: str) -> Path:
+    """Return the folder of a whole model: a name, a folder, a run's name, or a hub id.
 
     Raises:
-        UsageError: There is none of that name.
+        UsageError: It is an adapter, which has to be merged first.
+        ModelError: There is none.
+    """
+    from curate.models.resolve import resolve
+
+    typed = Path(name).expanduser()
+    if not typed.is_dir() and not typed.is_absolute() and (SAVES / typed).is_dir():
+        typed = SAVES / typed
+    if (typed / ADAPTER).is_file():
+        raise UsageError(
+            f"{typed} is an adapter, and quantised are whole models; first: deploy merge {typed}"
+        )
+    if (typed / "config.json").is_file() and resolve(str(typed)):
+        return typed
+    return resolve(name).folder
+
+
+def calibration_set(model: Path, name: str | None, folder: Path | None) -> CalibrationSet:
+    """Return the data set to quantise with: as given, else what the model was trained on.
+
+    Args:
+        model: The model's folder.
+        name: Given with --dataset.
+        folder: Given with --dataset-dir.
+
+    Raises:
+        UsageError: None was given, and nothing says what the model was trained on.
         DataError: Its file is gone.
     """
+    trained = made(model).get("dataset") or read_run(model).get("dataset")
+    trained = trained if isinstance(trained, dict) else {}
+    noted = trained.get("dataset_dir")
+    where = folder or (Path(noted) if noted and not name else _DATA)
+    if name:
+        return CalibrationSet(name, where, _files(where, name), "as given")
+    trained_name = trained.get("name")
+    if not isinstance(trained_name, str) or not trained_name:
+        known = ", ".join(one.name for one in registered(where)[:8]) if where.is_dir() else ""
+        raise UsageError(
+            "nothing says what this model was trained on; name rows like those it will be asked: "
+            f"--dataset NAME ({where} has {known or 'none yet; `curate` makes them'})"
+        )
+    files = _files(where, trained_name)
+    # Of several data sets no sha256 of one file can be noted.
+    same = len(files) > 1 or trained.get("data_sha256") in (None, sha256_of(files[0]))
+    changed = "" if same else " (changed since then)"
+    return CalibrationSet(trained_name, where, files, f"which it was trained on{changed}")
+
+
+def _files(folder: Path, names: str) -> tuple[Path, ...]:
+    return tuple(_data_file(folder, name.strip()) for name in names.split(","))
+
+
+def _data_file(folder: Path, name: str) -> Path:
     entries = read_registry(folder)
     entry = entries.get(name)
     if not isinstance(entry, dict):
@@ -96,11 +163,26 @@ def data_file(folder: Path, name: str) -> Path:
     return path
 
 
-def check_count(count: int) -> None:
-    """Raise if a model cannot be quantised with so few rows.
+def read_drawn(
+    model: Path, name: str, chosen: CalibrationSet, count: int, seed: int
+) -> tuple[Any, Drawn]:
+    """Return the model's tokenizer, and at most `count` rows as its tokens.
 
-    Args:
-        count: Rows.
+    Raises:
+        DataError: There are too few usable rows.
+    """
+    from curate.data.read import read
+    from curate.models.quiet import quiet
+    from curate.models.resolve import ModelFiles
+    from curate.models.tokenizer import load_tokenizer
+
+    with quiet():
+        tokenizer = load_tokenizer(ModelFiles(name, model))
+    return tokenizer, draw(read(list(chosen.files)), tokenizer, name, count, seed)
+
+
+def check_count(count: int) -> None:
+    """Refuse fewer rows than a model can be quantised with.
 
     Raises:
         UsageError: They are below 8.
@@ -129,30 +211,30 @@ def draw(rows: Rows, tokenizer: Any, name: str, count: int, seed: int) -> Drawn:
 
     check_count(count)
     reasons: Counter[str] = Counter()
-    usable: dict[tuple[int, ...], Encoded] = {}
-    for each in _encoded(rows, tokenizer, name, reasons):
-        if len(each.ids) > LONGEST:
+    distinct: dict[tuple[int, ...], Encoded] = {}
+    for row in _encoded(rows, tokenizer, name, reasons):
+        if len(row.ids) > LONGEST:
             reasons["too_long"] += 1
-        elif each.ids in usable:
+        elif row.ids in distinct:
             reasons["repeats"] += 1
         else:
-            usable[each.ids] = each
-    found = list(usable.values())
-    if len(found) < 2 * _LEAST:
-        told = ", ".join(f"{reason} {number:,}" for reason, number in sorted(reasons.items()))
+            distinct[row.ids] = row
+    usable = list(distinct.values())
+    if len(usable) < 2 * _LEAST:
+        why = ", ".join(f"{reason} {number:,}" for reason, number in sorted(reasons.items()))
         raise DataError(
-            f"{len(found)} of {len(rows):,} rows are good for calibration ({told or 'all'}), and "
+            f"{len(usable)} of {len(rows):,} rows are good for calibration ({why or 'all'}), and "
             f"at least {2 * _LEAST} are needed; give a larger --dataset"
         )
-    order = np.random.default_rng(seed).permutation(len(found)).tolist()
-    held = min(_HELD_OUT, int(_HELD_OUT_SHARE * len(found)))
+    order = np.random.default_rng(seed).permutation(len(usable)).tolist()
+    held = min(_HELD_OUT, int(_HELD_OUT_SHARE * len(usable)))
     rest = order[held:]
     reasons["not_drawn"] += max(0, len(rest) - count)
     return Drawn(
-        tuple(found[place] for place in rest[:count]),
-        tuple(found[place] for place in order[:held]),
-        len(rows),
-        {reason: number for reason, number in sorted(reasons.items()) if number},
+        calibration=tuple(usable[place] for place in rest[:count]),
+        held_out=tuple(usable[place] for place in order[:held]),
+        rows=len(rows),
+        left_out={reason: number for reason, number in sorted(reasons.items()) if number},
     )
 
 
@@ -167,17 +249,17 @@ def _encoded(rows: Rows, tokenizer: Any, name: str, reasons: Counter[str]) -> It
     encoder = HFEncoder(tokenizer, name)
     stops = ends(tokenizer, encoder)
     end = tokenizer.eos_token_id if tokenizer.eos_token_id in stops else min(stops, default=None)
-    found = prompts_of(rows)
-    reasons.update(found.left_out)
-    for each in found.prompts:
-        if not each.reference:
+    tail = [] if end is None else [end]
+    prompts = prompts_of(rows)
+    reasons.update(prompts.left_out)
+    for prompt in prompts.prompts:
+        if not prompt.reference:
             reasons["no_answer"] += 1
             continue
-        text = render(encoder, each.messages)
-        prompt, response = encoder.encode([text, each.reference])
-        lead = [*first_token(tokenizer, encoder, text), *prompt]
-        tail = [] if end is None else [end]
-        yield Encoded(each.id, (*lead, *response, *tail), len(lead), each.turns[-1].content)
+        text = render(encoder, prompt.messages)
+        asked, response = encoder.encode([text, prompt.reference])
+        lead = [*first_token(tokenizer, encoder, text), *asked]
+        yield Encoded(prompt.id, (*lead, *response, *tail), len(lead), prompt.turns[-1].content)
 
 
 def _documents(rows: Rows, tokenizer: Any, reasons: Counter[str]) -> Iterator[Encoded]:

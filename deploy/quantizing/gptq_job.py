@@ -1,7 +1,8 @@
 """Runs inside the environment that `deploy setup gptq` builds; nothing of curate is there.
 
-`python gptq_job.py JOB.json RESULT.json`: the perplexity and an answer of a model, its GPTQ
-version written to a folder, and the same of that version as transformers loads it.
+`python gptq_job.py quantise JOB.json RESULT.json`: the perplexity and an answer of a model, its
+GPTQ version written to a folder, and the same of that version as transformers loads it.
+`python gptq_job.py answer JOB.json RESULT.json`: what transformers answers with a quantised model.
 """
 
 from __future__ import annotations
@@ -11,15 +12,24 @@ import json
 import math
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 
 def main() -> None:
     """Do what the job says, and write the result last."""
-    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    torch, transformers = (importlib.import_module(name) for name in ("torch", "transformers"))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    verb, job_path, result_path = sys.argv[1:]
+    job = json.loads(Path(job_path).read_text(encoding="utf-8"))
+    result = {"quantise": _quantise, "answer": _answer_of}[verb](job)
+    Path(result_path).write_text(json.dumps(result), encoding="utf-8")
+
+
+def _quantise(job: dict[str, Any]) -> dict[str, Any]:
+    torch, transformers, gptqmodel = map(
+        importlib.import_module, ("torch", "transformers", "gptqmodel")
+    )
+    device = _device(torch)
     model, info = transformers.AutoModelForCausalLM.from_pretrained(
         job["model"], dtype="auto", output_loading_info=True
     )
@@ -30,26 +40,6 @@ def main() -> None:
     before = _measured(torch, model.to(device).eval(), job, "before")
     del model
     began = time.monotonic()
-    _quantise(job, device)
-    seconds = time.monotonic() - began
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        job["output"], dtype="auto", device_map={"": device}
-    )
-    after = _measured(torch, model.eval(), job, "after")
-    named = ("gptqmodel", "optimum", "torch", "transformers")
-    versions = {name: importlib.import_module("importlib.metadata").version(name) for name in named}
-    result = {
-        "before": before,
-        "after": after,
-        "device": device,
-        "seconds": round(seconds, 1),
-        "versions": versions,
-    }
-    Path(sys.argv[2]).write_text(json.dumps(result), encoding="utf-8")
-
-
-def _quantise(job: dict[str, Any], device: str) -> None:
-    gptqmodel = importlib.import_module("gptqmodel")
     config = gptqmodel.QuantizeConfig(
         bits=job["bits"], group_size=job["group_size"], desc_act=False, sym=True
     )
@@ -58,6 +48,31 @@ def _quantise(job: dict[str, Any], device: str) -> None:
     _say(f"quantising with {len(rows)} rows")
     model.quantize(rows, batch_size=1)
     model.save(job["output"])
+    seconds = time.monotonic() - began
+    model = _loaded(transformers, job["output"], device)
+    names = ("gptqmodel", "optimum", "torch", "transformers")
+    return {
+        "before": before,
+        "after": _measured(torch, model.eval(), job, "after"),
+        "device": device,
+        "seconds": round(seconds, 1),
+        "versions": {name: version(name) for name in names},
+    }
+
+
+def _answer_of(job: dict[str, Any]) -> list[int]:
+    torch, transformers = map(importlib.import_module, ("torch", "transformers"))
+    return _answer(torch, _loaded(transformers, job["model"], _device(torch)), job)
+
+
+def _device(torch: Any) -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _loaded(transformers: Any, folder: str, device: str) -> Any:
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype="auto", device_map={"": device}
+    )
 
 
 def _measured(torch: Any, model: Any, job: dict[str, Any], when: str) -> dict[str, Any]:
@@ -70,21 +85,27 @@ def _measured(torch: Any, model: Any, job: dict[str, Any], when: str) -> dict[st
             logits = model(input_ids=ids).logits[0, row["start"] - 1 : -1].float()
             nll = torch.nn.functional.cross_entropy(logits, ids[0, row["start"] :], reduction="sum")
             total, tokens = total + float(nll), tokens + len(logits)
-        question = torch.tensor([job["question"]], device=model.device)
-        answer = model.generate(
-            input_ids=question,
-            attention_mask=torch.ones_like(question),
-            max_new_tokens=job["max_new_tokens"],
-            do_sample=False,
-            eos_token_id=job["ends"],
-            pad_token_id=job["ends"][0],
-        )[0, question.shape[1] :]
     return {
         "perplexity": math.exp(total / tokens),
         "tokens": tokens,
-        "answer": answer.tolist(),
+        "answer": _answer(torch, model, job),
         "dtype": str(model.dtype).removeprefix("torch."),
     }
+
+
+def _answer(torch: Any, model: Any, job: dict[str, Any]) -> list[int]:
+    """Return the ids of the greedy answer to the ids of the job's question."""
+    question = torch.tensor([job["question"]], device=model.device)
+    answer = model.generate(
+        input_ids=question,
+        attention_mask=torch.ones_like(question),
+        max_new_tokens=job["max_new_tokens"],
+        do_sample=False,
+        eos_token_id=job["ends"],
+        pad_token_id=job["ends"][0],
+    )[0, question.shape[1] :]
+    ids: list[int] = answer.tolist()
+    return ids
 
 
 def _say(text: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from curate.data.manifest import to_json, versions
 from curate.errors import ModelError, UsageError
 from deploy.output import MANIFEST, check_output, made, unfinished
-from deploy.quantizing import gptq, gptq_run
+from deploy.quantizing import gptq, gptq_child
 from deploy.quantizing.calibration import Drawn, check_count
 from deploy.quantizing.grouping import BITS, group_size, widths
 from deploy.tensors import weight_bytes
@@ -23,7 +23,7 @@ _ROOM = {4: 0.6, 8: 0.9}
 
 
 @dataclass(frozen=True)
-class Params:
+class QuantiseParams:
     """How a model is quantised.
 
     Attributes:
@@ -123,7 +123,7 @@ def quantise(
     name: str,
     tokenizer: Any,
     drawn: Drawn,
-    params: Params,
+    params: QuantiseParams,
     output: Path,
     say: Callable[[str], None],
 ) -> Quantised:
@@ -143,11 +143,11 @@ def quantise(
         ModelError: GPTQModel failed.
         OutputError: The output is there, or the disk is full.
     """
-    python = gptq.python()
+    gptq.python()
     group = group_size(params.group_size, check_model(model, name))
     check_output(output, weight_bytes(model) * _ROOM[params.bits])
     with unfinished(output) as part:
-        result = gptq_run.run(python, model, part, tokenizer, drawn, params.bits, group, say)
+        result = gptq_child.quantise(model, part, tokenizer, drawn, params.bits, group, say)
         manifest = _manifest(model, name, drawn, params, group, result)
         (part / MANIFEST).write_text(to_json(manifest), encoding="utf-8")
         sizes = {"before": weight_bytes(model), "after": weight_bytes(part)}
@@ -163,7 +163,7 @@ def _measured(told: dict[str, Any], bytes_: int, tokenizer: Any) -> Measured:
 
 
 def _manifest(
-    model: Path, name: str, drawn: Drawn, params: Params, group: int, result: dict[str, Any]
+    model: Path, name: str, drawn: Drawn, params: QuantiseParams, group: int, result: dict[str, Any]
 ) -> dict[str, Any]:
     """Return what made the model; nothing of the time it took, no paths but what was typed."""
     from curate.models.resolve import fingerprint

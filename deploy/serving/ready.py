@@ -17,7 +17,7 @@ from curate.backend import process
 from curate.data.cache import cache_dir
 from curate.errors import ModelError
 from deploy.engines.contract import Served
-from deploy.quantizing import gptq, gptq_reference
+from deploy.quantizing import gptq, gptq_child
 
 QUESTION = "What is the capital of France?"
 TOKENS = 24
@@ -67,7 +67,7 @@ def _key(served: Served, folders: Mapping[str, Path]) -> str:
 
 def _computed(served: Served, folders: Mapping[str, Path], scratch: Path) -> dict[str, str]:
     if gptq.is_quantised(served.folder) and not served.adapters:
-        said = gptq_reference.answer(served.folder, QUESTION, TOKENS, scratch)
+        said = gptq_child.answer(served.folder, QUESTION, TOKENS, scratch)
         return dict.fromkeys(folders, said)
     task, answers = scratch / "task.json", scratch / "answers.json"
     dtype = served.dtype if served.dtype == "bfloat16" else "float32"

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.model  # its tokenizer
 # Stands in for GPTQModel: checks what it is given, copies the model, and tells made-up figures.
 QUANTISES = """
 import json, pathlib, shutil, sys
-job = json.loads(pathlib.Path(sys.argv[2]).read_text())
+job = json.loads(pathlib.Path(sys.argv[3]).read_text())
 given = {tuple(each) for each in job["calibration"]}
 assert not given & {tuple(each["ids"]) for each in job["held_out"]}
 assert all(0 < each["start"] < len(each["ids"]) for each in job["held_out"])
@@ -39,7 +39,7 @@ pathlib.Path("clutter").mkdir()
 print("curatrain: quantising with 8 rows", flush=True)
 told = {"perplexity": 4.0, "tokens": 70, "answer": [504, 2], "dtype": "float32"}
 result = {"before": told, "after": {**told, "perplexity": WORSE}, "seconds": 3, "versions": {}}
-pathlib.Path(sys.argv[3]).write_text(json.dumps(result))
+pathlib.Path(sys.argv[4]).write_text(json.dumps(result))
 """
 
 

@@ -1,1 +1,0 @@
-"""Unit files: how a server is run for good."""
