@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Hidden = Callable[[Tensor], Tensor]
 
 _PROBE_LENGTH = 24
+_LEAST_SHARED = 0.4  # of the longest sequence
 _SHARED_STEP = 8  # tokens; a common start has a multiple of these
 # bfloat16 keeps 8 bits: a wrong formula is off by nats, rounding by hundredths.
 _TOLERANCE = {"float32": 1e-3, "bfloat16": 0.25}
@@ -176,7 +177,8 @@ def _common_start(ids: Tensor) -> int:
     if len(ids) == 1:
         return 0
     same = int((ids == ids[:1]).all(0).cumprod(0)[:-1].sum())
-    return same - same % _SHARED_STEP
+    # Attention to a cache is slower: a short start would cost more than it saves.
+    return same - same % _SHARED_STEP if same >= _LEAST_SHARED * ids.shape[1] else 0
 
 
 def _selected(model: Any, shared: bool) -> _Selected | None:

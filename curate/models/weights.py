@@ -134,6 +134,8 @@ def reason(error: BaseException, folder: Path) -> str:
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
+    if text.endswith(":"):
+        text = " ".join(lines[:2])
     if "trust_remote_code" in str(error):
         return (
             "it needs Python files that come with it, and they are not run unasked; if you trust "

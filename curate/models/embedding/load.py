@@ -45,6 +45,6 @@ def load_encoder(name: str = DEFAULT_ENCODER) -> EmbeddingModel:
                 "directory, or a hub id (owner/name), will do too"
             ) from error
         raise
-    from curate.models.embedding.pooled import load_pooled
+    from curate.models.embedding.sentence_encoder import SentenceEncoder
 
-    return load_pooled(files)
+    return SentenceEncoder(files)

@@ -1,0 +1,202 @@
+"""Encoders of sentence-transformers: a directory's modules as that library runs them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import ModelError
+from curate.models.architecture import max_positions
+from curate.models.pretrained import load_pretrained
+from curate.models.quiet import quiet
+from curate.models.resolve import ModelFiles, fingerprint
+from curate.models.tokenizer import load_tokenizer
+from curate.models.weights import check_whole, reason
+
+_COMPUTATION = "2"
+_MOST_TOKENS = 512
+_CPU_BATCH_TOKENS = 2048
+_GPU_BATCH_TOKENS = 32768
+_MOST_WORKERS = 8
+_MODULES = "sentence_transformers."
+_ENCODER_ONLY = ("T5EncoderModel", "MT5EncoderModel")  # AutoModel would look for a decoder, too
+
+
+class SentenceEncoder:
+    """A sentence-transformers directory, or a transformer, behind the EmbeddingModel protocol.
+
+    Computed in float32. Only safetensors are loaded, and no code that comes with the model is run.
+
+    Args:
+        files: The model's.
+
+    Raises:
+        ModelError: Incomplete, or with modules that are not that library's own.
+    """
+
+    def __init__(self, files: ModelFiles) -> None:
+        folders = _module_folders(files)
+        check_whole(files.folder, files.name)
+        with quiet():
+            import torch
+
+            self._tokenizer = load_tokenizer(files)
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        marks = [fingerprint(files.folder), *map(fingerprint, folders), _COMPUTATION]
+        self.name, self._files = files.name, files
+        # Devices round differently: what one has begun, another does not go on with.
+        self.fingerprint, self.origin = _signed(*marks, self._device), _signed(*marks)
+        on_cpu = self._device == "cpu"
+        self.batch_tokens = _CPU_BATCH_TOKENS if on_cpu else _GPU_BATCH_TOKENS
+        self._threads = torch.get_num_threads()
+        self.workers = min(self._threads, _MOST_WORKERS) if on_cpu else 1
+        self._longest = _longest(files)
+        self._lock = threading.Lock()
+        self._model: Any = None
+
+    @property
+    def dimensions(self) -> int:
+        """Numbers of a vector; they are known from the weights, so those are loaded."""
+        self.prepare()
+        return int(self._model.get_embedding_dimension())
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Return the tokens of each text that are read.
+
+        Args:
+            texts: Any.
+        """
+        ids = self._tokenizer(
+            list(texts), truncation=True, max_length=self._longest, return_attention_mask=False
+        )["input_ids"]
+        return [max(1, len(each)) for each in ids]
+
+    def prepare(self) -> None:
+        """Load the weights, once, whoever calls and how often.
+
+        Raises:
+            ModelError: They are corrupt, too large, or not those of this architecture.
+        """
+        with self._lock:
+            if self._model is None:
+                self._model = self._loaded()
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the vectors of some texts, (texts, dimensions).
+
+        Args:
+            texts: One batch, padded to the longest.
+        """
+        if self._model is None:
+            raise RuntimeError("prepare() comes before embed()")
+        vectors: NDArray[np.float32] = self._model.encode(
+            list(texts), batch_size=max(1, len(texts)), show_progress_bar=False
+        )
+        return vectors
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """Give the calling thread its share of the cores, as a causal model's workers have it."""
+        import torch
+
+        if self._device == "cpu":
+            torch.get_num_threads()  # a thread's first call takes over whatever was set last
+            torch.set_num_threads(max(1, self._threads // self.workers))
+        try:
+            yield
+        finally:
+            if self._device == "cpu":
+                torch.set_num_threads(self._threads)
+
+    def _loaded(self) -> Any:
+        # The library goes on with random numbers where weights are missing: looked for first.
+        architecture = (_json(self._files, "config.json").get("architectures") or [""])[0]
+        load_pretrained(
+            architecture if architecture in _ENCODER_ONLY else "AutoModel",
+            self._files,
+            called=f"encoder '{self.name}'",
+            kind="encoder",
+            dtype="float32",
+            device=self._device,
+            unused="pooler.",  # a head over the states, which are read without it
+        )
+        with quiet():
+            import torch
+            from sentence_transformers import SentenceTransformer
+
+            try:
+                model = SentenceTransformer(
+                    str(self._files.folder),
+                    device=self._device,
+                    trust_remote_code=False,
+                    local_files_only=True,
+                    model_kwargs={"use_safetensors": True, "dtype": torch.float32},
+                )
+                model.encode(["."])  # sets its tokenizer up, which threads cannot do at once
+            except (
+                *(OSError, ValueError, KeyError, TypeError, AttributeError),
+                *(RuntimeError, ImportError, MemoryError),
+            ) as error:
+                raise ModelError(
+                    f"encoder '{self.name}': {reason(error, self._files.folder)}"
+                ) from error
+        return model
+
+
+def _module_folders(files: ModelFiles) -> list[Path]:
+    """Return the folders of an encoder's modules beside the transformer's own."""
+    modules = _json(files, "modules.json") or []
+    root = files.folder.resolve()
+    folders = []
+    for module in modules:
+        kind, inner = str(module.get("type", "")), files.folder / str(module.get("path", ""))
+        if not kind.startswith(_MODULES):
+            raise ModelError(
+                f"encoder '{files.name}' has a module that is not of sentence-transformers "
+                f"({kind}), and code that comes with a model is not run. Take another encoder"
+            )
+        if inner.resolve() == root:
+            continue
+        if inner.resolve().parent != root:
+            raise ModelError(
+                f"encoder '{files.name}' names a module outside its folder ({module['path']})"
+            )
+        if any(inner.rglob("*.bin")) and not any(inner.rglob("*.safetensors")):
+            raise ModelError(
+                f"encoder '{files.name}': {inner.name} has no model.safetensors; .bin files are "
+                "not loaded, since they can run code. Save it again with a newer "
+                "sentence-transformers"
+            )
+        _json(files, f"{inner.name}/config.json")
+        folders.append(inner)
+    return folders
+
+
+def _longest(files: ModelFiles) -> int:
+    """Return how many tokens are read: what the encoder says, else what its tokenizer says."""
+    positions = max_positions(_json(files, "config.json")) or _MOST_TOKENS
+    own = _json(files, "sentence_bert_config.json").get("max_seq_length")
+    wanted = own or _json(files, "tokenizer_config.json").get("model_max_length") or positions
+    return max(8, min(int(wanted), positions))
+
+
+def _signed(*marks: str) -> str:
+    return hashlib.sha256("|".join(marks).encode()).hexdigest()
+
+
+def _json(files: ModelFiles, name: str) -> Any:
+    path = files.folder / name
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"encoder '{files.name}': {name} is not JSON ({error})") from error
