@@ -13,8 +13,7 @@ import typer
 from curate import console
 from curate.cli import app
 from curate.data.cache import cache_dir
-from curate.models.catalogue import PACKAGED
-from curate.models.packaged import ensure
+from curate.models.packaged import PACKAGED, ensure
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.models.catalogue import PACKAGED
-from curate.models.packaged import converted_folder
+from curate.models.packaged import PACKAGED, converted_folder
 from tests.calling import Caller, share_models
 
 GOOD = [

@@ -37,8 +37,7 @@ def models(
     Example: curate models --get smollm2 --json
     """
     from curate.errors import UsageError
-    from curate.models.get import fetched
-    from curate.models.inventory import at_hand
+    from curate.models.inventory import at_hand, fetched
 
     if accept_terms and not get:
         raise UsageError("--accept-terms: of which model? Give --get NAME, too")

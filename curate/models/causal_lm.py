@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from curate.errors import ModelError
-from curate.models.encoder import HFEncoder
+from curate.models import threads
+from curate.models.likelihood_routes import Route, choose_route
 from curate.models.protocols import TokenSequence
-from curate.models.routes import Route, choose_route
+from curate.models.text_tokenizer import HFEncoder
 
 # Small batches stay in a core's cache; on a GPU launches cost more than padding.
 _CPU_BATCH_TOKENS = 1024
 _GPU_BATCH_TOKENS = 16384
-_MOST_WORKERS = 8  # Python threads share one interpreter lock
 
 
 class CausalLM:
@@ -57,7 +57,7 @@ class CausalLM:
         on_cpu = device == "cpu"
         self.batch_tokens = _CPU_BATCH_TOKENS if on_cpu else _GPU_BATCH_TOKENS
         self._threads = torch.get_num_threads()
-        self.workers = min(self._threads, _MOST_WORKERS) if on_cpu else 1
+        self.workers = threads.workers(device)
         self._load = load
         self._lock = threading.Lock()
         self._route: Route | None = None
@@ -157,21 +157,9 @@ class CausalLM:
             )
         return self._route, ids, torch.tensor(wanted, dtype=torch.long)
 
-    @contextmanager
-    def worker(self) -> Iterator[None]:
-        """Give the calling thread its share of the cores.
-
-        torch hands its latest setting on to threads that are started later, so every worker
-        leaves the setting that stood when the model was made.
-        """
-        if self.device == "cpu":
-            torch.get_num_threads()  # a thread's first call takes over whatever was set last
-            torch.set_num_threads(max(1, self._threads // self.workers))
-        try:
-            yield
-        finally:
-            if self.device == "cpu":
-                torch.set_num_threads(self._threads)
+    def worker(self) -> AbstractContextManager[None]:
+        """Return a context that gives the calling thread its share of the cores."""
+        return threads.share(self.device, self._threads, self.workers)
 
 
 def _sums(batch: Sequence[TokenSequence], nll: Tensor) -> list[list[float]]:

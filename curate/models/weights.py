@@ -6,10 +6,12 @@ import json
 import math
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from curate.errors import ModelError
+from curate.models.quiet import quiet
 from curate.system.hardware import free_memory
 
 _BYTES = {"float32": 4, "bfloat16": 2}
@@ -123,6 +125,29 @@ def _free_memory(device: str) -> int | None:
 
         return int(torch.cuda.mem_get_info()[0])
     return free_memory()
+
+
+@contextmanager
+def loading(called: str, folder: Path) -> Iterator[None]:
+    """Keep other libraries quiet while they load, and say in one line why they cannot.
+
+    Args:
+        called: The sentence's start, such as "model 'tiny'".
+        folder: Of the files that are loaded.
+
+    Raises:
+        ModelError: What was raised inside, as one line.
+    """
+    with quiet():
+        from safetensors import SafetensorError
+
+        try:
+            yield
+        except (
+            *(OSError, ValueError, KeyError, TypeError, AttributeError),
+            *(RuntimeError, ImportError, MemoryError, SafetensorError),
+        ) as error:
+            raise ModelError(f"{called}: {reason(error, folder)}") from error
 
 
 def reason(error: BaseException, folder: Path) -> str:

@@ -16,9 +16,8 @@ from curate.data.doctor.subject import Subject, of_entry, of_file
 from curate.data.doctor.visit import as_json, check_stage, diagnose, diagnose_rows
 from curate.data.rows import Rows
 from curate.errors import ModelError, UsageError, did_you_mean
-from curate.models.encoder import HFEncoder
 from curate.models.resolve import resolve
-from curate.models.tokenizer import load_tokenizer
+from curate.models.text_tokenizer import HFEncoder, load_tokenizer
 
 __all__ = [
     "as_json",

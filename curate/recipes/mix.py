@@ -24,11 +24,9 @@ from curate.mixture.plan import plan_rows, plan_tokens
 from curate.mixture.ratio import parse_ratios
 from curate.mixture.spec import SIDES, MixSource, Mixture
 from curate.mixture.tokens import count_tokens
-from curate.models.catalogue import PACKAGED
-from curate.models.encoder import HFEncoder
-from curate.models.packaged import is_ready
+from curate.models.packaged import PACKAGED, is_ready
 from curate.models.resolve import fingerprint, resolve
-from curate.models.tokenizer import load_tokenizer
+from curate.models.text_tokenizer import HFEncoder, load_tokenizer
 from curate.selection import Selection
 
 __all__ = ["NAME", "mix", "mixture_of", "name_of", "one"]

@@ -8,8 +8,8 @@ from curate.console import say
 from curate.data.rows import Rows
 from curate.errors import UsageError
 from curate.models.adapter import base_of, files_of, fingerprint_of, is_adapter
-from curate.models.generation.load import load_generator
-from curate.models.generation.server import is_address
+from curate.models.generate import load_generator
+from curate.models.openai_server import is_address
 from curate.models.protocols import Generator
 from curate.recipes import initial_model
 from curate.recipes.initial_model import Place

@@ -22,7 +22,7 @@ from curate.data.cache import cache_dir
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
 from curate.errors import UsageError, did_you_mean
-from curate.models.catalogue import DEFAULT_MODEL, PACKAGED
+from curate.models.packaged import DEFAULT_MODEL, PACKAGED
 from curate.models.ranking.load import DEFAULT_RANKER, load_reward
 from curate.models.resolve import ModelFiles
 from curate.recipes.scoring import about_language, called, language_model, refuse_pairs_and_texts

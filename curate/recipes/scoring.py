@@ -12,10 +12,9 @@ from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
 from curate.errors import UsageError
 from curate.models.adapter import files_of
-from curate.models.catalogue import PACKAGED
-from curate.models.embedding.load import load_encoder
-from curate.models.load import load_causal_lm
-from curate.models.packaged import is_ready
+from curate.models.load_causal_lm import load_causal_lm
+from curate.models.load_encoder import load_encoder
+from curate.models.packaged import PACKAGED, is_ready
 from curate.models.protocols import RewardModel
 from curate.models.ranking.load import load_reward
 from curate.models.resolve import ModelFiles

@@ -15,7 +15,7 @@ OK = "ok"
 # What a scorer's score() is handed after rows and parameters: `NEEDS` of its module.
 NOTHING = "nothing"  # ()
 REWARD = "reward"  # (RewardModel, Engine)
-LANGUAGE_MODEL = "language model"  # (a model of curate.models.load, Engine, scratch folder)
+LANGUAGE_MODEL = "language model"  # (LikelihoodModel, Engine, scratch folder)
 # One list of numbers an item, or of texts; or, where every item has as many numbers, (items,
 # width) in 32 bits.
 Numbers = list[list[float]] | list[list[str]] | NDArray[np.float32]

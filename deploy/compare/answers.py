@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from curate.data.cache import cache_dir
 from curate.errors import ModelError, OutputError, UsageError
-from curate.models.generation.server import is_address
+from curate.models.openai_server import is_address
 from curate.models.protocols import CUT, TOO_LONG
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def load_side(option: str, name: str) -> Generator:
         UsageError: A folder without a model in it.
         ModelError: There is no such model, or nothing listens at its address.
     """
-    from curate.models.generation.load import load_generator
+    from curate.models.generate import load_generator
 
     check_reachable(name)
     folder = Path(name).expanduser()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from curate.errors import DataError, UsageError
-from curate.models.generation.server import is_address
+from curate.models.openai_server import is_address
 from deploy.compare.answers import Answer, KeptAnswers, ask
 from deploy.compare.judge import Judge, Pair, Verdict, judged
 from deploy.compare.measures import (

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from curate.data.preference_pairs import joined
 from curate.errors import ModelError
-from curate.models.generation.server import is_address
+from curate.models.openai_server import is_address
 from deploy.compare.answers import Answer, KeptAnswers, ask, check_reachable
 from deploy.compare.prompts import Prompt
 
@@ -91,7 +91,7 @@ def load_judge(name: str, mark: str) -> tuple[Judge, list[KeptAnswers]]:
     """
     try:
         if is_address(name):
-            from curate.models.generation.load import load_generator
+            from curate.models.generate import load_generator
 
             check_reachable(name)
             model = load_generator(name)

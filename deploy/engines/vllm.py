@@ -148,7 +148,7 @@ def cache_gigabytes(served: Served) -> int:
     Args:
         served: What is served.
     """
-    from curate.models.generation.load import cache_bytes
+    from curate.models.generate import cache_bytes
 
     token = cache_bytes(dict(served.config), "float32") // 4 * _BYTES[served.dtype]
     wanted = math.ceil(token * served.context * _CONVERSATIONS / 2**30)

@@ -9,14 +9,13 @@ from typing import Any
 
 from curate.errors import ModelError
 from curate.models.adapter import with_adapter
-from curate.models.encoder import HFEncoder
-from curate.models.generation.local import greedy
-from curate.models.generation.prompt import ends, first_token, render
-from curate.models.load import load_weights
+from curate.models.generate import greedy
+from curate.models.load_causal_lm import load_weights
 from curate.models.protocols import Message
 from curate.models.quiet import quiet
 from curate.models.resolve import ModelFiles
-from curate.models.tokenizer import load_tokenizer
+from curate.models.templates import ends, first_token, render
+from curate.models.text_tokenizer import HFEncoder, load_tokenizer
 from curate.models.weights import check_memory, reason
 
 # Nats. Two next tokens that are as near as this to each other are told apart by rounding alone:

@@ -174,7 +174,7 @@ def read_drawn(
     from curate.data.read import read
     from curate.models.quiet import quiet
     from curate.models.resolve import ModelFiles
-    from curate.models.tokenizer import load_tokenizer
+    from curate.models.text_tokenizer import load_tokenizer
 
     with quiet():
         tokenizer = load_tokenizer(ModelFiles(name, model))
@@ -242,8 +242,8 @@ def _encoded(rows: Rows, tokenizer: Any, name: str, reasons: Counter[str]) -> It
     if rows.shape.kind == "pretraining":
         yield from _documents(rows, tokenizer, reasons)
         return
-    from curate.models.encoder import HFEncoder
-    from curate.models.generation.prompt import ends, first_token, render
+    from curate.models.templates import ends, first_token, render
+    from curate.models.text_tokenizer import HFEncoder
     from deploy.compare.prompts import prompts_of
 
     encoder = HFEncoder(tokenizer, name)

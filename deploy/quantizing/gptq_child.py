@@ -51,8 +51,8 @@ def quantise(
         UsageError: GPTQ's environment is not built.
         ModelError: It failed; says where its output lies.
     """
-    from curate.models.encoder import HFEncoder
-    from curate.models.generation.prompt import ends
+    from curate.models.templates import ends
+    from curate.models.text_tokenizer import HFEncoder
 
     job = {
         "model": str(model.resolve()),
@@ -91,11 +91,10 @@ def answer(model: Path, question: str, tokens: int, scratch: Path) -> str:
         UsageError: GPTQ's environment is not built.
         ModelError: The model cannot be loaded.
     """
-    from curate.models.encoder import HFEncoder
-    from curate.models.generation.prompt import ends, first_token, render
     from curate.models.quiet import quiet
     from curate.models.resolve import ModelFiles
-    from curate.models.tokenizer import load_tokenizer
+    from curate.models.templates import ends, first_token, render
+    from curate.models.text_tokenizer import HFEncoder, load_tokenizer
 
     with quiet():
         tokenizer = load_tokenizer(ModelFiles(model.name, model))

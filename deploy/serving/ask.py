@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
 from curate.errors import ModelError, UsageError
-from curate.models.generation.server import connect, root_cause, server_words
+from curate.models.openai_server import connect, root_cause, server_words
 from deploy.gate.keys import is_loopback
 
 _LOADING_SECONDS, _HEALTH_SECONDS, _PAUSE = 600.0, 10.0, 1.0

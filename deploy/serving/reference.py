@@ -17,7 +17,7 @@ def main(task: Path, answers: Path) -> None:
         task: {"folders": {name: folder}, "dtype", "question", "tokens"}.
         answers: Becomes {name: answer}.
     """
-    from curate.models.generation.load import load_generator
+    from curate.models.generate import load_generator
 
     told = json.loads(task.read_text(encoding="utf-8"))
     asked = [{"role": "user", "content": told["question"]}]

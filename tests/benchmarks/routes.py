@@ -16,11 +16,10 @@ from pathlib import Path
 import torch
 
 from curate.data.read import read
-from curate.models import routes
-from curate.models.encoder import HFEncoder
-from curate.models.load import load_weights
+from curate.models import likelihood_routes as routes
+from curate.models.load_causal_lm import load_weights
 from curate.models.resolve import resolve
-from curate.models.tokenizer import load_tokenizer
+from curate.models.text_tokenizer import HFEncoder, load_tokenizer
 from tests.conftest import ROOT, SHARED
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]

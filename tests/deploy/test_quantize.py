@@ -212,7 +212,7 @@ def test_adapters_are_merged_first(call, model, tmp_path):
 
 def test_who_loads_a_quantised_model_here_is_told_how_to_use_it(model):
     from curate.errors import ModelError
-    from curate.models.generation.load import load_generator
+    from curate.models.generate import load_generator
 
     path = model / "config.json"
     quantised = {"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 32}}

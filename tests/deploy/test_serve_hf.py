@@ -218,7 +218,7 @@ def run(tmp_path_factory):
 
 
 def test_a_run_answers_as_its_adapter_does(run, tmp_path):
-    from curate.models.generation.load import load_generator
+    from curate.models.generate import load_generator
 
     arguments = ["serve", run, "--engine", "hf", "--port", 0, "--json"]
     with serving(DEPLOY, *arguments, folder=tmp_path, **VARIABLES) as found:

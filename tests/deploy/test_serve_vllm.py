@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from curate.data.cache import cache_dir
-from curate.models.generation.load import load_generator
+from curate.models.generate import load_generator
 from tests.deploy.odd_requests import check
 from tests.deploy.runs import make_run
 from tests.deploy.serving import DEPLOY, JSON, alive, serving

@@ -13,7 +13,7 @@ from curate.data.doctor.cutting import TEMPLATES, Cutoff, room
 from curate.data.doctor.judging import judge
 from curate.errors import ModelError, UsageError
 from curate.models.resolve import resolve
-from curate.models.tokenizer import load_tokenizer
+from curate.models.text_tokenizer import load_tokenizer
 from curate.recipes.doctor import Tokens, cutoff_of
 from tests.converter import factory
 

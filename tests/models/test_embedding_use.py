@@ -9,8 +9,8 @@ from threadpoolctl import threadpool_info
 from curate.data.read import read
 from curate.engine.local import LocalEngine
 from curate.errors import ModelError
-from curate.models.embedding import use
-from curate.models.embedding.load import load_encoder
+from curate.models import universal_sentence_encoder as use
+from curate.models.load_encoder import load_encoder
 from curate.scorers.contract import OK
 from curate.scorers.embedding import EmbeddingParams, embed
 from curate.selectors.clusters import ClusterParams, clusters

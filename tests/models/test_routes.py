@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from curate.errors import ModelError
-from curate.models import routes
+from curate.models import likelihood_routes as routes
 from curate.models.architecture import LogitRule
 from curate.models.causal_lm import CausalLM
 from curate.models.protocols import TokenSequence

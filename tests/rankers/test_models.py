@@ -12,7 +12,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from curate.errors import ModelError
-from curate.models.load import load_causal_lm
+from curate.models.load_causal_lm import load_causal_lm
 from curate.models.ranking.load import load_reward
 from curate.models.ranking.transformer import fitted
 from tests.models import tiny

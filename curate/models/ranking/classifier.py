@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.errors import ModelError
 from curate.models.architecture import max_positions
-from curate.models.pretrained import load_pretrained
+from curate.models.load_causal_lm import load_pretrained
 from curate.models.quiet import quiet
 from curate.models.ranking.transformer import (
     Encoded,
@@ -25,8 +25,8 @@ from curate.models.ranking.transformer import (
     fitted,
 )
 from curate.models.resolve import ModelFiles, fingerprint
-from curate.models.tokenizer import load_tokenizer
-from curate.models.weights import check_whole, reason
+from curate.models.text_tokenizer import load_tokenizer
+from curate.models.weights import check_whole, loading
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,10 +67,8 @@ def load_classifier(files: ModelFiles) -> TransformerReward:
 def _config(files: ModelFiles) -> Any:
     from transformers import AutoConfig
 
-    try:
+    with loading(f"model '{files.name}'", files.folder):
         config = AutoConfig.from_pretrained(files.folder)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
-        raise ModelError(f"model '{files.name}': {reason(error, files.folder)}") from error
     made = ", ".join(config.architectures or ()) or "an unknown architecture"
     if "ForSequenceClassification" not in made:
         raise ModelError(

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import ModelError, did_you_mean
-from curate.models.catalogue import PACKAGED
-from curate.models.embedding.load import BUNDLED, load_encoder
+from curate.models.load_encoder import BUNDLED, load_encoder
+from curate.models.packaged import PACKAGED
 from curate.models.protocols import EmbeddingModel, TokenSequence
 from curate.models.ranking.writing_style import FORM_NAMES, form_features
 
@@ -168,7 +168,7 @@ class CausalFeatures:
     """
 
     def __init__(self, name: str) -> None:
-        from curate.models.load import load_causal_lm
+        from curate.models.load_causal_lm import load_causal_lm
         from curate.models.resolve import fingerprint, resolve
 
         files = resolve(name)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from curate.errors import ModelError, did_you_mean
 from curate.models.adapter import is_adapter
-from curate.models.catalogue import PACKAGED
+from curate.models.packaged import PACKAGED
 from curate.models.protocols import RewardModel
 from curate.models.ranking.trained_head import CARD, load_ranker, read_card
 from curate.models.ranking.value_head import VALUE_HEAD, load_value_head

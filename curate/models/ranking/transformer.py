@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from curate.models.ranking import threads
+from curate.models import threads
 from curate.models.resolve import ModelFiles
 
 if TYPE_CHECKING:

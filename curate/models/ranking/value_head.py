@@ -18,7 +18,7 @@ from typing import Any
 from curate.errors import ModelError
 from curate.models.adapter import base_of, is_adapter
 from curate.models.architecture import max_positions
-from curate.models.load import load_merged
+from curate.models.load_causal_lm import load_merged
 from curate.models.quiet import quiet
 from curate.models.ranking.transformer import (
     Encoded,
@@ -28,8 +28,8 @@ from curate.models.ranking.transformer import (
     fitted,
 )
 from curate.models.resolve import ModelFiles, fingerprint, resolve
-from curate.models.tokenizer import load_tokenizer
-from curate.models.weights import check_whole, reason, refuse_missing
+from curate.models.text_tokenizer import load_tokenizer
+from curate.models.weights import check_whole, loading, refuse_missing
 
 VALUE_HEAD = "value_head.safetensors"
 _WEIGHT, _BIAS = "v_head.summary.weight", "v_head.summary.bias"
@@ -94,14 +94,10 @@ def _encode(tokenizer: Any, longest: int, pairs: Sequence[tuple[str, str]]) -> l
 
 
 def _load(files: ModelFiles, base: ModelFiles, device: str) -> Forward:
-    with quiet():
-        from safetensors import SafetensorError
+    with loading(f"model '{files.name}'", files.folder):
         from safetensors.torch import load_file
 
-        try:
-            head = load_file(files.folder / VALUE_HEAD, device=device)
-        except (OSError, SafetensorError) as error:
-            raise ModelError(f"model '{files.name}': {reason(error, files.folder)}") from error
+        head = load_file(files.folder / VALUE_HEAD, device=device)
     refuse_missing(f"'{files.name}': {VALUE_HEAD} is not whole", {_WEIGHT, _BIAS} - head.keys())
     weight, bias = head[_WEIGHT].float(), head[_BIAS].float()
     adapter = files if is_adapter(files.folder) else None

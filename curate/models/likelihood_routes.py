@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.errors import ModelError
 from curate.models.architecture import logit_rule
-from curate.models.head import TiledHead
+from curate.models.lm_head import TiledHead
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from curate.data.prompts import ALPACA_HEADER, ALPACA_PREAMBLE
-from curate.models.encoder import HFEncoder
 from curate.models.protocols import Message
+from curate.models.text_tokenizer import HFEncoder
 
 _MARK = "mark"
 

@@ -1,4 +1,4 @@
-"""From a model's name to something that gives likelihoods."""
+"""From a model's name to something that gives likelihoods; the one place that loads weights."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from curate.errors import ModelError, UsageError
+from curate.errors import UsageError
 from curate.models.adapter import adapter_fingerprint, base_of, files_of, is_adapter, with_adapter
 from curate.models.architecture import max_positions
-from curate.models.pretrained import load_pretrained
 from curate.models.quiet import quiet
 from curate.models.resolve import ModelFiles, fingerprint
-from curate.models.tokenizer import load_tokenizer
-from curate.models.weights import check_whole, reason
+from curate.models.text_tokenizer import load_tokenizer
+from curate.models.weights import check_memory, check_whole, loading, refuse_missing
 
 if TYPE_CHECKING:
     from curate.models.causal_lm import CausalLM
+
 
 DTYPES = ("auto", "float32", "bfloat16")
 # Part of every fingerprint: a changed way of computing never continues an older journal.
@@ -50,7 +50,7 @@ def load_causal_lm(
         import torch
 
         from curate.models.causal_lm import CausalLM
-        from curate.models.encoder import HFEncoder
+        from curate.models.text_tokenizer import HFEncoder
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         chosen = best_dtype(device) if dtype == "auto" else dtype
@@ -83,11 +83,9 @@ def _longest(files: ModelFiles, trust_remote_code: bool) -> int:
     told = json.loads((files.folder / "config.json").read_text(encoding="utf-8"))
     if told.get("model_type") in CONFIG_MAPPING_NAMES and (found := max_positions(told)):
         return found
-    try:
+    with loading(f"model '{files.name}'", files.folder):
         config = AutoConfig.from_pretrained(files.folder, trust_remote_code=trust_remote_code)
         return max_positions(config.to_dict()) or _UNLIMITED
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
-        raise ModelError(f"model '{files.name}': {reason(error, files.folder)}") from error
 
 
 def load_weights(files: ModelFiles, dtype: str, device: str, trust_remote_code: bool) -> Any:
@@ -132,20 +130,10 @@ def load_merged(
         return load_weights(base, dtype, device, trust_remote_code)
     # Merging adds small numbers to large ones: bfloat16 would lose them.
     model = load_weights(base, "float32", device, trust_remote_code)
-    with quiet():
+    with loading(f"adapter '{adapter.name}' does not fit '{base.name}'", adapter.folder):
         import torch
-        from safetensors import SafetensorError
 
-        try:
-            return with_adapter(model, adapter).merge_and_unload().to(getattr(torch, dtype)).eval()
-        except (
-            *(OSError, ValueError, KeyError, TypeError, AttributeError),
-            *(RuntimeError, ImportError, MemoryError, SafetensorError),
-        ) as error:
-            raise ModelError(
-                f"adapter '{adapter.name}' does not fit '{base.name}': "
-                f"{reason(error, adapter.folder)}"
-            ) from error
+        return with_adapter(model, adapter).merge_and_unload().to(getattr(torch, dtype)).eval()
 
 
 def best_dtype(device: str) -> str:
@@ -161,3 +149,47 @@ def best_dtype(device: str) -> str:
     # Without these instructions bfloat16 on a CPU is emulated, and slower than float32.
     fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bfloat16" if fast else "float32"
+
+
+def load_pretrained(
+    auto_class: str,
+    files: ModelFiles,
+    *,
+    called: str,
+    kind: str,
+    dtype: str,
+    device: str,
+    trust_remote_code: bool = False,
+    unused: str | None = None,
+) -> Any:
+    """Return a transformers model on the device, in evaluation mode.
+
+    Args:
+        auto_class: Of transformers, such as `AutoModelForCausalLM`.
+        files: The model's.
+        called: The model for messages, such as "model 'tiny'".
+        kind: What it has to be, such as "causal language model".
+        dtype: `float32` or `bfloat16`.
+        device: `cpu` or `cuda`.
+        trust_remote_code: Run Python files that come with the model.
+        unused: Start of the names of weights that nothing here reads, so that they may be missing.
+
+    Raises:
+        ModelError: The weights are corrupt, too large, or not all there.
+    """
+    check_memory(files.folder, files.name, dtype, device)
+    with loading(called, files.folder):
+        import torch
+        import transformers
+
+        model, info = getattr(transformers, auto_class).from_pretrained(
+            files.folder,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            output_loading_info=True,
+            trust_remote_code=trust_remote_code,
+        )
+        model = model.to(device).eval()
+    missing = [key for key in info["missing_keys"] if not (unused and key.startswith(unused))]
+    refuse_missing(f"{called} is not a whole {kind}", missing)
+    return model

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import ModelError
+from curate.models import threads
 from curate.models.architecture import max_positions
-from curate.models.pretrained import load_pretrained
+from curate.models.load_causal_lm import load_pretrained
 from curate.models.quiet import quiet
 from curate.models.resolve import ModelFiles, fingerprint
-from curate.models.tokenizer import load_tokenizer
-from curate.models.weights import check_whole, reason
+from curate.models.text_tokenizer import load_tokenizer
+from curate.models.weights import check_whole, loading
 
 _COMPUTATION = "2"
 _MOST_TOKENS = 512
 _CPU_BATCH_TOKENS = 2048
 _GPU_BATCH_TOKENS = 32768
-_MOST_WORKERS = 8
 _MODULES = "sentence_transformers."
 _ENCODER_ONLY = ("T5EncoderModel", "MT5EncoderModel")  # AutoModel would look for a decoder, too
 
@@ -57,7 +57,7 @@ class SentenceEncoder:
         on_cpu = self._device == "cpu"
         self.batch_tokens = _CPU_BATCH_TOKENS if on_cpu else _GPU_BATCH_TOKENS
         self._threads = torch.get_num_threads()
-        self.workers = min(self._threads, _MOST_WORKERS) if on_cpu else 1
+        self.workers = threads.workers(self._device)
         self._longest = _longest(files)
         self._lock = threading.Lock()
         self._model: Any = None
@@ -102,19 +102,9 @@ class SentenceEncoder:
         )
         return vectors
 
-    @contextmanager
-    def worker(self) -> Iterator[None]:
-        """Give the calling thread its share of the cores, as a causal model's workers have it."""
-        import torch
-
-        if self._device == "cpu":
-            torch.get_num_threads()  # a thread's first call takes over whatever was set last
-            torch.set_num_threads(max(1, self._threads // self.workers))
-        try:
-            yield
-        finally:
-            if self._device == "cpu":
-                torch.set_num_threads(self._threads)
+    def worker(self) -> AbstractContextManager[None]:
+        """Return a context that gives the calling thread its share of the cores."""
+        return threads.share(self._device, self._threads, self.workers)
 
     def _loaded(self) -> Any:
         # The library goes on with random numbers where weights are missing: looked for first.
@@ -128,26 +118,18 @@ class SentenceEncoder:
             device=self._device,
             unused="pooler.",  # a head over the states, which are read without it
         )
-        with quiet():
+        with loading(f"encoder '{self.name}'", self._files.folder):
             import torch
             from sentence_transformers import SentenceTransformer
 
-            try:
-                model = SentenceTransformer(
-                    str(self._files.folder),
-                    device=self._device,
-                    trust_remote_code=False,
-                    local_files_only=True,
-                    model_kwargs={"use_safetensors": True, "dtype": torch.float32},
-                )
-                model.encode(["."])  # sets its tokenizer up, which threads cannot do at once
-            except (
-                *(OSError, ValueError, KeyError, TypeError, AttributeError),
-                *(RuntimeError, ImportError, MemoryError),
-            ) as error:
-                raise ModelError(
-                    f"encoder '{self.name}': {reason(error, self._files.folder)}"
-                ) from error
+            model = SentenceTransformer(
+                str(self._files.folder),
+                device=self._device,
+                trust_remote_code=False,
+                local_files_only=True,
+                model_kwargs={"use_safetensors": True, "dtype": torch.float32},
+            )
+            model.encode(["."])  # sets its tokenizer up, which threads cannot do at once
         return model
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from curate.errors import ModelError, did_you_mean
-from curate.models.catalogue import PACKAGED
+from curate.models.packaged import PACKAGED
 from curate.models.protocols import EmbeddingModel
 from curate.models.resolve import resolve
 
@@ -27,7 +27,7 @@ def load_encoder(name: str = DEFAULT_ENCODER) -> EmbeddingModel:
         512
     """
     if name == DEFAULT_ENCODER:
-        from curate.models.embedding.use import UniversalSentenceEncoder
+        from curate.models.universal_sentence_encoder import UniversalSentenceEncoder
 
         return UniversalSentenceEncoder()
     if name in PACKAGED:
@@ -45,6 +45,6 @@ def load_encoder(name: str = DEFAULT_ENCODER) -> EmbeddingModel:
                 "directory, or a hub id (owner/name), will do too"
             ) from error
         raise
-    from curate.models.embedding.sentence_encoder import SentenceEncoder
+    from curate.models.sentence_encoder import SentenceEncoder
 
     return SentenceEncoder(files)

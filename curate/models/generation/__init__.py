@@ -1,1 +1,0 @@
-"""Answers: greedy, batched, from a model on this machine or from a server."""
