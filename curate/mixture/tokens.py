@@ -12,7 +12,7 @@ from curate.data.cache import kept_bytes
 from curate.data.row_cache import READER
 from curate.data.rows import Row, Rows
 from curate.models.protocols import TextEncoder
-from curate.scorers.templates import TEMPLATES
+from curate.models.row_templates import TEMPLATES
 
 _AT_A_TIME = 512
 # Part of the key: a changed way of counting never takes older counts.

@@ -13,12 +13,12 @@ from typing import Any
 from curate.errors import ModelError, UsageError
 from curate.models.adapter import adapter_fingerprint, base_of, files_of, is_adapter
 from curate.models.architecture import max_positions
+from curate.models.conversation_prompt import ends, first_token, render
 from curate.models.load_causal_lm import DTYPES, load_merged
 from curate.models.openai_server import is_address, load_server
 from curate.models.protocols import CUT, STOPPED, TOO_LONG, Generator, Message, Reply
 from curate.models.quiet import quiet
 from curate.models.resolve import ModelFiles, fingerprint
-from curate.models.templates import ends, first_token, render
 from curate.models.text_tokenizer import HFEncoder, load_tokenizer
 from curate.models.weights import check_whole
 

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from curate.data.rows import Rows
 from curate.models.protocols import LikelihoodModel
+from curate.models.row_templates import TEMPLATES, choose_template
 from curate.scorers.contract import LANGUAGE_MODEL, Engine, Scores
 from curate.scorers.likelihood import Likelihoods, likelihoods, longest_scored
-from curate.scorers.templates import TEMPLATES, choose_template
 
 NAME, NEEDS, MAIN = "ifd", LANGUAGE_MODEL, "ifd_loss"
 DEFAULT_LENGTH = 1024

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from curate.data.rows import Row, Rows
 from curate.errors import ModelError, OutputError, UsageError
 from curate.models.protocols import LikelihoodModel, TextEncoder, TokenSequence
+from curate.models.row_templates import Rendered, Template
 from curate.scorers.contract import OK, Engine, Work
 from curate.scorers.sequences import SequenceStore
-from curate.scorers.templates import Rendered, Template
 
 # A response of one token says nothing of how it was learned, only of how frequent it is.
 FEWEST_TOKENS = 2

@@ -9,12 +9,12 @@ from typing import Any
 
 from curate.errors import ModelError
 from curate.models.adapter import with_adapter
+from curate.models.conversation_prompt import ends, first_token, render
 from curate.models.generate import greedy
 from curate.models.load_causal_lm import load_weights
 from curate.models.protocols import Message
 from curate.models.quiet import quiet
 from curate.models.resolve import ModelFiles
-from curate.models.templates import ends, first_token, render
 from curate.models.text_tokenizer import HFEncoder, load_tokenizer
 from curate.models.weights import check_memory, reason
 

@@ -242,7 +242,7 @@ def _encoded(rows: Rows, tokenizer: Any, name: str, reasons: Counter[str]) -> It
     if rows.shape.kind == "pretraining":
         yield from _documents(rows, tokenizer, reasons)
         return
-    from curate.models.templates import ends, first_token, render
+    from curate.models.conversation_prompt import ends, first_token, render
     from curate.models.text_tokenizer import HFEncoder
     from deploy.compare.prompts import prompts_of
 

@@ -51,7 +51,7 @@ def quantise(
         UsageError: GPTQ's environment is not built.
         ModelError: It failed; says where its output lies.
     """
-    from curate.models.templates import ends
+    from curate.models.conversation_prompt import ends
     from curate.models.text_tokenizer import HFEncoder
 
     job = {
@@ -91,9 +91,9 @@ def answer(model: Path, question: str, tokens: int, scratch: Path) -> str:
         UsageError: GPTQ's environment is not built.
         ModelError: The model cannot be loaded.
     """
+    from curate.models.conversation_prompt import ends, first_token, render
     from curate.models.quiet import quiet
     from curate.models.resolve import ModelFiles
-    from curate.models.templates import ends, first_token, render
     from curate.models.text_tokenizer import HFEncoder, load_tokenizer
 
     with quiet():

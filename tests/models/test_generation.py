@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from curate.errors import ModelError, UsageError
+from curate.models.conversation_prompt import alpaca, ends, first_token, render
 from curate.models.generate import LocalGenerator, cache_bytes, greedy, load_generator
 from curate.models.protocols import CUT, STOPPED, TOO_LONG
-from curate.models.templates import alpaca, ends, first_token, render
 from curate.models.text_tokenizer import HFEncoder
 from tests.models.tiny import byte_tokenizer, make, save
 

@@ -18,9 +18,9 @@ from curate.models.causal_lm import CausalLM
 from curate.models.load_causal_lm import load_causal_lm
 from curate.models.protocols import TokenSequence
 from curate.models.resolve import resolve
+from curate.models.row_templates import Rendered, render_chat
 from curate.scorers.contract import Scores
 from curate.scorers.ifd import IFDParams, score
-from curate.scorers.templates import Rendered, render_chat
 from tests.converter import Letters, factory
 from tests.fake import Characters
 from tests.models.tiny import naive

@@ -7,7 +7,7 @@ import pytest
 from curate.data.rows import Row
 from curate.data.schema import Parsed, Turn
 from curate.errors import UsageError
-from curate.scorers.templates import choose_template, render_alpaca, render_chat, render_none
+from curate.models.row_templates import choose_template, render_alpaca, render_chat, render_none
 from tests.fake import Characters
 
 

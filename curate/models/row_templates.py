@@ -2,7 +2,7 @@
 
 A template yields, for every assistant turn, the text that leads up to it and the response
 itself. The two are tokenised apart and their ids joined, so the border between them is known
-and a response has the same tokens whatever stands before it (style.md's faults 2 and 3).
+and a response has the same tokens whatever stands before it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from operator import add
 
-from curate.data.prompts import ALPACA_HEADER, ALPACA_PREAMBLE, ALPACA_PREAMBLE_INPUT
+from curate.data.prompts import (
+    ALPACA_HEADER,
+    ALPACA_PREAMBLE,
+    ALPACA_PREAMBLE_INPUT,
+    alpaca_instruction,
+)
 from curate.data.rows import Row
 from curate.errors import UsageError, did_you_mean
 from curate.models.protocols import TextEncoder
-from curate.scorers.headers import MARK, Surroundings, Thought, bare
+from curate.models.template_headers import MARK, Surroundings, Thought, bare
 
 
 @dataclass(frozen=True)
@@ -78,9 +83,9 @@ def render_alpaca(row: Row, encoder: TextEncoder) -> Rendered:
             lead = "\n\n"
         elif row.input and place == last:
             instruction = turn.content.removesuffix(row.input).rstrip("\n")
-            lead += f"### Instruction:\n{instruction}\n\n### Input:\n{row.input}\n\n"
+            lead += alpaca_instruction(instruction, row.input)
         else:
-            lead += f"### Instruction:\n{turn.content}\n\n"
+            lead += alpaca_instruction(turn.content)
     return Rendered(tuple(leads), tuple(responses), (ALPACA_HEADER,) * len(leads))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from curate.data.prompts import ALPACA_HEADER, ALPACA_PREAMBLE
+from curate.data.prompts import ALPACA_HEADER, ALPACA_PREAMBLE, alpaca_instruction
 from curate.models.protocols import Message
 from curate.models.text_tokenizer import HFEncoder
 
@@ -43,7 +43,7 @@ def alpaca(messages: Sequence[Message]) -> str:
         if each["role"] == "assistant":
             parts.append(f"{ALPACA_HEADER}\n{each['content']}\n\n")
         elif each["role"] != "system":
-            parts.append(f"### Instruction:\n{each['content']}\n\n")
+            parts.append(alpaca_instruction(each["content"]))
     return "".join(parts) + f"{ALPACA_HEADER}\n"
 
 
