@@ -25,17 +25,22 @@ _LIKE_CHATML = {
 }
 
 
+# Rules of rows that the cutoff shortens.
+_CUT = {"cut_text", "cut_prompt", "cut_response", "no_end_token", "no_response_left", "lost_turns"}
+
+
 class Counting:
     """Measures rows as the doctor's Cutoff does, and counts their tokens on the way.
 
     Attributes:
         tokens: Of all usable rows.
         longest: Tokens of the longest row.
+        cut: Rows of the file that are cut.
     """
 
     def __init__(self, cutoff: Cutoff, tokens: Tokens) -> None:
         self._cutoff, self._counter = cutoff, tokens
-        self.tokens = self.longest = 0
+        self.tokens = self.longest = self.cut = 0
 
     @property
     def about(self) -> str:
@@ -44,12 +49,14 @@ class Counting:
 
     def begins(self) -> None:
         """Hear that a file begins."""
+        self.cut = 0
         self._cutoff.begins()
 
     def row(self, stage: str, verdict: Verdict) -> Iterable[str]:
         """Return the rules that a row falls under, and count."""
         before = self._counter.counted
-        rules = self._cutoff.row(stage, verdict)
+        rules = list(self._cutoff.row(stage, verdict))
+        self.cut += bool(_CUT & set(rules))
         # The end token that packed texts get is not encoded.
         here = self._counter.counted - before + (1 if stage == "pt" else 0)
         self.tokens += here

@@ -9,15 +9,16 @@ from typing import Any
 
 from curate.backend.llamafactory import VERSION
 from curate.errors import CuratrainError, ModelError, UsageError, did_you_mean
+from train import backends
 from train.backends import PPO_VERSION
-from train.checking import earlier, preflight, verdict
+from train.checking import earlier, precision, preflight, verdict
 from train.checking.measuring import measure
 from train.memory.preflight import Need
 from train.planning import datasets, keys, models, rewards, templates
 from train.planning.hardware import Hardware, as_cpu, detect
 from train.planning.model import Model
-from train.planning.plan import Dataset, Options, Plan, make
-from train.planning.presets import PRESETS
+from train.planning.plan import PRECISIONS, Dataset, Options, Plan, make
+from train.planning.presets import PRESETS, QUICK_CUTOFFS
 from train.planning.schedule import steps_of
 from train.running.record import read
 
@@ -46,6 +47,7 @@ class Request:
         resume: Go on with the run in the folder.
         overwrite: Replace a run that is in the folder.
         force: Go on where the memory seems too little.
+        yes: Go on where half of the rows or more lose their prompt or are cut.
         dry: Only show: what would be refused for want of room is said.
     """
 
@@ -63,6 +65,7 @@ class Request:
     resume: bool = False
     overwrite: bool = False
     force: bool = False
+    yes: bool = False
     dry: bool = False
 
 
@@ -102,12 +105,27 @@ def prepare(request: Request, say: Callable[[str], None]) -> Plan:
     preset = _preset(request, hardware, say)
     reward = _reward(request, say)
     whole = reward is not None and not rewards.is_adapter(reward)
-    options = Options(output, preset, method, request.seed, settings, reward, whole)
+    cutoff = settings.get("cutoff_len")
     found = _verdict(request, chosen, model, choice, {**_of(preset, request), **settings})
+    for longer in QUICK_CUTOFFS if preset == "quick" and cutoff is None else ():
+        if not found.half_cut:
+            break
+        settings = {**settings, "cutoff_len": longer}
+        found = _verdict(request, chosen, model, choice, {**_of(preset, request), **settings})
+    if "cutoff_len" in settings and cutoff is None:
+        notes = [*notes, f"cutoff_len {settings['cutoff_len']:,}: less would cut half of the rows"]
+    options = Options(output, preset, method, request.seed, settings, reward, whole)
     for name, line in zip(chosen.names, found.lines, strict=True):
         say(f"doctor: {name}: {line}")
+    if begun is None and not request.yes:
+        _or_say(request, say, lambda: verdict.check_losses(found, cutoff))
     dataset = Dataset(chosen.name, request.dataset_dir, found.extent)
-    plan = make(request.stage, dataset, model, options, hardware)
+    measured: Mapping[str, float] = begun.record.precision if begun is not None else {}
+    if hardware.kind == "cpu" and not PRECISIONS & set(settings):
+        hardware, measured = _precision(request, model, method, hardware, begun, say)
+    plan = replace(
+        make(request.stage, dataset, model, options, hardware), step_seconds=dict(measured)
+    )
     if begun is not None and not _decides(request):
         plan = _with(plan, begun)
     preflight.check_config(request.stage, plan.config)
@@ -117,6 +135,24 @@ def prepare(request: Request, say: Callable[[str], None]) -> Plan:
     for note in plan.notes:
         say(f"note: {note}")
     return plan
+
+
+def _precision(
+    request: Request,
+    model: Model,
+    method: str,
+    hardware: Hardware,
+    begun: earlier.Begun | None,
+    say: Callable[[str], None],
+) -> tuple[Hardware, Mapping[str, float]]:
+    """Return the CPU with what it computes in: of a run that goes on, what that began with."""
+    if begun is not None:
+        return replace(hardware, bf16=bool(begun.config.get("bf16"))), begun.record.precision
+    find_backend = None if request.dry else lambda: backends.find(request.stage)
+    chosen = precision.choose(model, method != "full", hardware, find_backend, say)
+    later = "; training measures two steps of each first" if request.dry else ""
+    say(f"precision: {chosen.sentence}{'' if chosen.seconds else later}")
+    return replace(hardware, bf16=chosen.bf16), chosen.seconds
 
 
 def _as_begun(request: Request, begun: earlier.Begun) -> Request:

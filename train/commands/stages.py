@@ -67,6 +67,10 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in
 Force = Annotated[
     bool, typer.Option("--force", help="Try it though the memory seems to be too little.")
 ]
+Yes = Annotated[
+    bool,
+    typer.Option("--yes", help="Train though half of the rows lose their prompt or are cut."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")]
 RewardModel = Annotated[
     Path | None,
@@ -116,6 +120,7 @@ def command(stage: str) -> Callable[..., None]:
         resume: Resume = False,
         overwrite: Overwrite = False,
         force: Force = False,
+        yes: Yes = False,
         as_json: AsJson = False,
     ) -> None:
         from train.checking.prepare import Request
@@ -129,6 +134,7 @@ def command(stage: str) -> Callable[..., None]:
             resume=resume,
             overwrite=overwrite,
             force=force,
+            yes=yes,
             dry=dry_run,
         )
         _train(request, as_json)
@@ -151,6 +157,7 @@ def ppo(
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
     force: Force = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Train against a reward model."""
@@ -165,6 +172,7 @@ def ppo(
         reward_model=reward_model,
         overwrite=overwrite,
         force=force,
+        yes=yes,
         dry=dry_run,
     )
     _train(request, as_json)

@@ -18,6 +18,8 @@ _TARGETS = {"bloom": "query_key_value"}
 # Stages that compare with what the model was before.
 _COMPARING = ("dpo", "kto", "ppo")
 _TUTORIAL = ("pt", "sft", "dpo")
+# Keys by which the user chooses the precision himself.
+PRECISIONS = {"bf16", "fp16", "pure_bf16", "fp8"}
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Plan:
         template: LLaMA-Factory's; None where it takes the tokenizer's own apart.
         steps: Of the optimizer, as planned; rows that are too long for packing can make it less.
         notes: What the user should know of how it was decided.
+        step_seconds: By precision, where a CPU's was measured.
     """
 
     stage: str
@@ -85,6 +88,7 @@ class Plan:
     template: str | None
     steps: int
     notes: tuple[str, ...] = ()
+    step_seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def config_file(self) -> Path:
@@ -117,20 +121,21 @@ def make(stage: str, dataset: Dataset, model: Model, options: Options, hardware:
     }
     block = int(config["cutoff_len"]) if config.get("packing") else None
     extent = dataset.extent.limited(config.get("max_samples"))
-    config.setdefault("val_size", held_out(extent, preset.val_share, preset.max_val, block))
+    held = held_out(extent, preset.val_share, preset.max_val, block)
+    # The tutorial's share stays as it is, unless there is too little to hold anything out.
+    config.setdefault("val_size", preset.val_share if held and preset.timing else held)
     evaluates = bool(config["val_size"]) or "eval_dataset" in config
     if not config["val_size"]:
         del config["val_size"]
     steps = steps_of(dataset.extent, config, hardware.count)
     timing = intervals(steps, preset.warmup, evaluates, preset.best_at_end)
-    # What is longer than the run would leave it without a log, or at a rate of nearly 0.
-    timing |= {key: n for key, n in preset.timing.items() if key in timing and n < steps}
+    timing |= {key: n for key, n in preset.timing.items() if key in timing}
     config = {**config, **_following(timing, options.settings), **options.settings}
     return Plan(
         *(stage, options.output.name, options.output, config, model, dataset, options.method),
         template=config.get("template"),
         steps=steps,
-        notes=_notes(dataset, model.kind, preset, config, hardware.count, options),
+        notes=_notes(dataset, model.kind, preset, config, steps, hardware.count, options),
     )
 
 
@@ -197,7 +202,7 @@ def _training(preset: Preset, hardware: Hardware, options: Options) -> dict[str,
 
 def _precision(hardware: Hardware, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes LLaMA-Factory compute in the fastest precision that trains well."""
-    if {"bf16", "fp16", "pure_bf16", "fp8"} & set(settings):
+    if PRECISIONS & set(settings):
         return {"use_cpu": True} if hardware.kind == "cpu" else {}
     if hardware.kind == "cpu":
         return {"bf16": True, "use_cpu": True} if hardware.bf16 else {"use_cpu": True}
@@ -221,6 +226,7 @@ def _notes(
     kind: str,
     preset: Preset,
     config: Mapping[str, Any],
+    steps: int,
     devices: int,
     options: Options,
 ) -> tuple[str, ...]:
@@ -237,11 +243,16 @@ def _notes(
         tokens = dataset.extent.tokens if config.get("packing") else None
         what = f"{rows:,} rows" if tokens is None else f"{tokens:,} tokens"
         notes.append(f"no rows are held out for evaluation: {what} are too few")
-    shorter = [key for key, n in preset.timing.items() if key in config and config[key] < n]
-    if shorter := [key for key in shorter if key not in options.settings]:
+    longer = [
+        f"{key} {n:,}"
+        for key, n in preset.timing.items()
+        if n >= steps and config.get(key) == n and key not in options.settings
+    ]
+    if longer:
         notes.append(
-            "shorter than the tutorial's, for a run of few steps: "
-            + ", ".join(f"{key} {config[key]} for {preset.timing[key]:,}" for key in shorter)
+            f"this run has {steps:,} steps, and the tutorial's {', '.join(longer)} are not less: "
+            "the learning rate may never rise, nothing may be logged or evaluated. Give "
+            "--set warmup_steps=N --set logging_steps=N …, or --preset quick"
         )
     if options.preset == "tutorial" and config["stage"] in _TUTORIAL and kind not in _TARGETS:
         target = config.get("lora_target", "none")

@@ -33,7 +33,8 @@ class Preset:
         max_samples: Rows of a data set at most, the first of the file; None for all.
         max_steps: Steps at most; None for as many as the epochs have.
         best_at_end: Load the checkpoint of the lowest loss on the rows held out.
-        timing: Steps of warm-up, logging, saving and evaluating, for runs that are longer.
+        timing: Steps of warm-up, logging, saving and evaluating; what is not named hangs on the
+            length of the run.
         more: What only this stage has.
     """
 
@@ -55,6 +56,8 @@ class Preset:
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
+# The preset quick takes the first that cuts fewer than half of the rows, else the last.
+_QUICK_CUTOFF, *QUICK_CUTOFFS = 512, 768, 1024
 _WORKERS = {"preprocessing_num_workers": 16}
 _USUAL = {**_WORKERS, "flash_attn": "auto", "max_grad_norm": 1.0, "optim": "adamw_torch"}
 _PREFERENCE = {"pref_beta": 0.1, "pref_ftx": 0.0, "pref_loss": "sigmoid"}
@@ -106,6 +109,7 @@ def _quick(stage: str, whole: Preset) -> Preset:
     more = {**whole.more, "disable_gradient_checkpointing": True}
     # Sixteen processes start more slowly than they read so few rows.
     more.pop("preprocessing_num_workers", None)
+    more.pop("overwrite_cache", None)
     if stage == "ppo":
         more["max_new_tokens"] = 32
     return replace(
@@ -113,9 +117,10 @@ def _quick(stage: str, whole: Preset) -> Preset:
         # Few steps have to show something: LoRA on a small model bears more than on a large one.
         learning_rate=max(whole.learning_rate, 2e-4 if stage in ("pt", "sft") else 5e-5),
         epochs=1.0,
-        cutoff_len=512,
+        cutoff_len=_QUICK_CUTOFF,
         accumulation=2,
         max_val=8 if whole.val_share else None,
+        max_samples=None,
         max_steps=4 if stage == "ppo" else 30,
         timing={},
         more=more,

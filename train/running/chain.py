@@ -33,6 +33,7 @@ def begun(plan: Plan) -> Record:
         config_sha256=hashlib.sha256(to_yaml(plan.config).encode()).hexdigest(),
         model_fingerprint=_model(plan.model.folder),
         parents=_parents(plan),
+        precision=plan.step_seconds,
     )
 
 

@@ -39,6 +39,8 @@ class Record:
         steps: Of the optimizer, as far as the run came.
         loss: `first`, `last` and `eval`, each None if it was never told.
         versions: Of what trained.
+        precision: Seconds of a step in `float32` and `bfloat16` by which a CPU chose between
+            them; empty where nothing was measured.
         seconds: From start to end, all attempts together.
         error: Why it failed.
         format: Of this file.
@@ -59,6 +61,7 @@ class Record:
     steps: int = 0
     loss: Mapping[str, float | None] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    precision: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     error: str | None = None
     format: int = FORMAT

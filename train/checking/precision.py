@@ -1,0 +1,127 @@
+"""bfloat16 or float32 on a CPU: measured once for a machine and a model, and kept.
+
+Whether a CPU has instructions for bfloat16 does not say whether a step is quicker with them: that
+hangs on the build of torch and on the model's widths. What was measured is kept, so that later
+runs of a model, and those that go on, compute as the first did and can be compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from curate.backend import process
+from curate.backend.llamafactory import Backend
+from curate.data.cache import cache_dir, fingerprint
+from train.planning.hardware import Hardware
+from train.planning.model import Model
+
+_SCRIPT = Path(__file__).parent / "two_steps.py"
+_TOKENS = 256
+_LONGEST = 300.0  # seconds
+# The model twice over in float32, and activations.
+_ROOM = 3
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a CPU trains a model in.
+
+    Attributes:
+        bf16: Whether in bfloat16; else in float32.
+        seconds: Of a step in `float32` and in `bfloat16`; empty where nothing was measured.
+    """
+
+    bf16: bool
+    seconds: dict[str, float]
+
+    @property
+    def sentence(self) -> str:
+        """What was chosen and why, for people."""
+        name = "bfloat16" if self.bf16 else "float32"
+        if not self.seconds:
+            return f"{name}, as the CPU's flags say; it was not measured"
+        times = " and ".join(f"{self.seconds[key]:.2f} s in {key}" for key in sorted(self.seconds))
+        return f"{name}: a step of {_TOKENS} tokens takes {times} here"
+
+
+def choose(
+    model: Model,
+    lora: bool,
+    hardware: Hardware,
+    find_backend: Callable[[], Backend] | None,
+    say: Callable[[str], None],
+) -> Precision:
+    """Return what this machine trains a model in: as measured before, else measured now.
+
+    Args:
+        model: To be trained.
+        lora: Whether an adapter is trained and not all weights.
+        hardware: The CPU.
+        find_backend: Finds the LLaMA-Factory that trains; None to measure nothing now.
+        say: Is told that it takes a while.
+    """
+    by_flags = Precision(hardware.bf16, {})
+    folder = Path(model.path) if Path(model.path).is_dir() else model.folder
+    if folder is None or not (folder / "config.json").is_file():
+        return by_flags
+    kept = cache_dir() / "precision" / f"{_key(folder, lora)}.json"
+    if kept.is_file():
+        seconds = json.loads(kept.read_text(encoding="utf-8"))
+        return Precision(seconds["bfloat16"] < seconds["float32"], seconds)
+    needed = _ROOM * sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    if find_backend is None or not needed or needed > hardware.memory:
+        return by_flags
+    say("precision: two steps in float32 and two in bfloat16 are measured, once for this model …")
+    measured = _measured(find_backend(), folder, lora)
+    if measured is None:
+        return by_flags
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    part = kept.with_suffix(f".{os.getpid()}.part")
+    part.write_text(json.dumps(measured), encoding="utf-8")
+    part.replace(kept)
+    return Precision(measured["bfloat16"] < measured["float32"], measured)
+
+
+def _key(folder: Path, lora: bool) -> str:
+    """Return what decides how long a step takes: the machine, torch, and the model."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        torch = version("torch")
+    except PackageNotFoundError:
+        torch = ""
+    machine = (_cpu(), str(os.cpu_count()), torch, fingerprint(folder), str(lora))
+    return hashlib.sha256("|".join(machine).encode()).hexdigest()[:32]
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith("model name")), platform.processor())
+
+
+def _measured(backend: Backend, folder: Path, lora: bool) -> dict[str, float] | None:
+    """Return seconds of a step by precision, None where it failed or took too long."""
+    with tempfile.TemporaryDirectory(prefix="curatrain-steps-") as scratch:
+        result = Path(scratch) / "seconds.json"
+        arguments = [
+            *(backend.python, str(_SCRIPT.resolve()), str(folder.resolve()), str(_TOKENS)),
+            *("lora" if lora else "full", str(result)),
+        ]
+        variables = {**backend.variables, "HF_HUB_OFFLINE": "1"}
+        child = process.start(arguments, Path(scratch) / "log", variables)
+        with process.stopping(child, 5.0):
+            code = child.wait(_LONGEST)
+        if code != 0 or not result.is_file():
+            return None
+        seconds: dict[str, float] = json.loads(result.read_text(encoding="utf-8"))
+        return seconds
