@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from curate.backend.environments import Environment
 from curate.errors import UsageError, did_you_mean
+from curate.system.environments import Environment
 from deploy.engines import vllm
 from deploy.quantizing import gptq
 

@@ -12,8 +12,8 @@ import typer
 
 from curate import console
 from curate.cli import app
-from curate.data.cache import cache_dir
 from curate.models.packaged import PACKAGED, ensure
+from curate.system.cache import cache_dir
 
 
 @dataclass(frozen=True)

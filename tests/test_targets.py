@@ -13,8 +13,8 @@ import pytest
 
 from curate.data.emit import check_target, default_name, write
 from curate.data.read import read
-from curate.data.registry import read_registry, register
 from curate.errors import OutputError, UsageError
+from curate.llamafactory.dataset_info import read_registry, register
 from tests.emitting import CHINESE, emit, lines_of
 
 __all__ = ["emit"]

@@ -7,10 +7,12 @@ import importlib.metadata
 import shutil
 from pathlib import Path
 
-from curate.backend import environments, llamafactory, older_readers
-from curate.backend.environments import Environment
-from curate.backend.llamafactory import Backend
 from curate.errors import UsageError
+from curate.llamafactory import backend as llamafactory
+from curate.llamafactory import older_readers
+from curate.llamafactory.backend import Backend
+from curate.system import environments
+from curate.system.environments import Environment
 
 # The last release whose PPO runs: 0.9.5 asks for trl <= 0.9.6 there and cannot be run with it.
 PPO_VERSION = "0.9.3"

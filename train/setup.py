@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate.backend import llamafactory, process
 from curate.errors import OutputError, UsageError
+from curate.llamafactory import backend as llamafactory
+from curate.system import process
 from train.planning.hardware import Hardware
 
 # What its text stages import, in the ranges that LLaMA-Factory 0.9.5 states. It asks for sound,

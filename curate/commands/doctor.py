@@ -23,9 +23,9 @@ from curate.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from curate.data.doctor.diagnosis import Diagnosis
-    from curate.data.doctor.repair import Repaired
-    from curate.data.doctor.subject import Subject
+    from curate.llamafactory.doctor.data_set import Subject
+    from curate.llamafactory.doctor.diagnosis import Diagnosis
+    from curate.llamafactory.doctor.repair import Repaired
 
 
 def doctor(
@@ -111,7 +111,7 @@ def doctor(
 
 def _tell(diagnosis: Diagnosis, on: Console) -> None:
     """Show a diagnosis: the entry, how many rows, what was found and what it means."""
-    from curate.data.doctor.diagnosis import HEADER, one_line
+    from curate.llamafactory.doctor.diagnosis import HEADER, one_line
 
     how = "judged as most people would register it" if diagnosis.assumed else "entry"
     console.say(f"{diagnosis.name}: {how}: {one_line(diagnosis.entry)}")

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from curate.data.emit import told
 from curate.data.manifest import sha256_of, to_json
-from curate.data.registry import locked
+from curate.llamafactory.dataset_info import locked
 
 
 def write_scores(folder: Path, name: str, scores: pa.Table, manifest: dict[str, Any]) -> list[str]:

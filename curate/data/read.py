@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 
-from curate.data.cache import cache_dir
 from curate.data.formats import format_named
 from curate.data.frames import frame_name, is_frame, save_frame
 from curate.data.hub_files import hub_files, is_hub
@@ -23,6 +22,7 @@ from curate.data.rows import Rows
 from curate.data.samples import find_bundled
 from curate.data.schema import Shape
 from curate.errors import DataError, UsageError, did_you_mean
+from curate.system.cache import cache_dir
 
 if TYPE_CHECKING:
     import pandas

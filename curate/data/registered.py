@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curate.data.manifest import read_manifest
-from curate.data.registry import read_registry
+from curate.llamafactory.dataset_info import read_registry
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from pathlib import Path
 import pyarrow as pa
 from filelock import FileLock
 
-from curate.data.cache import cache_dir
 from curate.data.encoding import Sniffed, sniff
 from curate.data.file_kinds import container_of, records
 from curate.data.formats import pretraining
 from curate.data.ingest import Line, Reading, Tally, detected, is_template, lines
 from curate.data.schema import Shape, Source
 from curate.errors import DataError, OutputError
+from curate.system.cache import cache_dir
 
 # Part of the key: a changed reader never takes what an older one wrote.
 READER = "7"

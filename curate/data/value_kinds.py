@@ -13,10 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.data.cache import kept_bytes
 from curate.data.even_columns import Place, collect
 from curate.data.row_cache import READER
 from curate.data.rows import Rows
+from curate.system.cache import kept_bytes
 
 # Part of the key: a changed way of looking never takes an older answer.
 _LOOKING = "2"

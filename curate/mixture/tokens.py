@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.data.cache import kept_bytes
 from curate.data.row_cache import READER
 from curate.data.rows import Row, Rows
 from curate.models.protocols import TextEncoder
 from curate.models.row_templates import TEMPLATES
+from curate.system.cache import kept_bytes
 
 _AT_A_TIME = 512
 # Part of the key: a changed way of counting never takes older counts.

@@ -19,11 +19,11 @@ from typing import Any
 
 from filelock import FileLock
 
-from curate.backend.older_readers import for_older_readers
-from curate.data.cache import cache_dir
 from curate.errors import ModelError
+from curate.llamafactory.older_readers import for_older_readers
 from curate.models.gguf_tokenizer import read_header, tokenizer_of
 from curate.models.quiet import quiet
+from curate.system.cache import cache_dir
 
 # Part of the folder's name: a changed conversion never reuses what an older one wrote.
 CONVERSION = "3"

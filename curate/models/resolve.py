@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate.data.cache import fingerprint as fingerprint
 from curate.errors import ModelError, did_you_mean
 from curate.models.hub import hub_folder
 from curate.models.packaged import PACKAGED, ensure
+from curate.system.cache import fingerprint as fingerprint
 
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")

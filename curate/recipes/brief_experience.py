@@ -18,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 
 from curate.console import progress, say
-from curate.data.cache import cache_dir
 from curate.data.emit import check_target
 from curate.data.manifest import read_manifest, sha256_of
 from curate.data.rows import Rows
@@ -36,6 +35,7 @@ from curate.selection import Selection, emit
 from curate.selectors import middle_band
 from curate.selectors.choice import Candidates, scored
 from curate.selectors.clusters import ClusterParams, clusters
+from curate.system.cache import cache_dir
 
 NAME = "experience"
 ENDING = f"_{NAME}"

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from curate.data.doctor.cutting import TEMPLATES, Cutoff, Template, check_cutoff
-from curate.data.doctor.diagnosis import Diagnosis
-from curate.data.doctor.own_template import own_template
-from curate.data.doctor.repair import RECIPE, Repaired, fixed_name, repair
-from curate.data.doctor.subject import Subject, of_entry, of_file
-from curate.data.doctor.visit import as_json, check_stage, diagnose, diagnose_rows
 from curate.data.rows import Rows
 from curate.errors import ModelError, UsageError, did_you_mean
+from curate.llamafactory.doctor.data_set import Subject, of_entry, of_file
+from curate.llamafactory.doctor.diagnosis import Diagnosis
+from curate.llamafactory.doctor.own_template import own_template
+from curate.llamafactory.doctor.repair import RECIPE, Repaired, fixed_name, repair
+from curate.llamafactory.doctor.truncation import TEMPLATES, Cutoff, Template, check_cutoff
+from curate.llamafactory.doctor.visit import as_json, check_stage, diagnose, diagnose_rows
 from curate.models.resolve import resolve
 from curate.models.text_tokenizer import HFEncoder, load_tokenizer
 

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.console import progress
-from curate.data.cache import cache_dir
 from curate.data.emit import default_name
 from curate.data.rows import Rows
 from curate.data.verdicts import judged
@@ -28,6 +27,7 @@ from curate.selection import Selection
 from curate.selectors import threshold, top_k
 from curate.selectors.budget import DEFAULT, budget, parse_keep
 from curate.selectors.choice import Candidates, Choice, scored
+from curate.system.cache import cache_dir
 
 NAME = "ifd"
 FORMS = ("loss", "ppl")

@@ -18,16 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.backend import llamafactory
-from curate.backend.process import new_lines, start, stopping
 from curate.console import say
-from curate.data.cache import cache_dir
 from curate.data.manifest import read_manifest
-from curate.data.registry import FILE
 from curate.errors import OutputError, UsageError
+from curate.llamafactory import backend as llamafactory
+from curate.llamafactory.dataset_info import FILE
 from curate.models.adapter import WEIGHTS, adapter_fingerprint, is_adapter
 from curate.models.resolve import fingerprint
 from curate.recipes.scoring import called
+from curate.system.cache import cache_dir
+from curate.system.process import new_lines, start, stopping
 
 RUN = "run.json"
 # The published recipes train one epoch; what happens in between is no result of its own.

@@ -10,7 +10,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.console import progress, say
-from curate.data.cache import cache_dir
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
 from curate.models.protocols import Generator
@@ -21,6 +20,7 @@ from curate.scorers.contract import OK
 from curate.scorers.necessity import EMPTY, AnswerParams, Answers, answers, necessity
 from curate.selectors.choice import Choice
 from curate.selectors.k_center import COVERED, Centres, k_center
+from curate.system.cache import cache_dir
 
 NECESSITY = "necessity"
 NOT_NECESSARY, NOT_AUGMENTED = "not_necessary", "not_augmented"

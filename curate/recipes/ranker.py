@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.console import progress
-from curate.data.cache import cache_dir
 from curate.data.preference_pairs import Pair, Pairs, read_pairs
 from curate.engine.local import LocalEngine
 from curate.errors import DataError, ModelError, UsageError
@@ -40,6 +39,7 @@ from curate.models.ranking.trained_head import CARD, FORMAT, WEIGHTS, save_head
 from curate.recipes.ranker_eval import by_source
 from curate.recipes.ranker_spoiled import spoil
 from curate.scorers.contract import Engine, Work
+from curate.system.cache import cache_dir
 
 FEWEST = 20
 _AT_A_TIME = 256

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.console import progress
-from curate.data.cache import cache_dir
 from curate.data.preference_pairs import Pair, read_pairs
 from curate.engine.local import LocalEngine
 from curate.errors import ModelError, UsageError
 from curate.models.ranking.fit import interval, length_rule, right
 from curate.models.ranking.load import load_reward, trained_on
 from curate.scorers.reward import score_texts
+from curate.system.cache import cache_dir
 
 _EVERY = "all"
 

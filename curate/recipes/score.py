@@ -18,7 +18,6 @@ import pyarrow as pa
 
 import curate.scorers
 from curate.console import progress
-from curate.data.cache import cache_dir
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
 from curate.errors import UsageError, did_you_mean
@@ -29,6 +28,7 @@ from curate.recipes.scoring import about_language, called, language_model, refus
 from curate.scorers.contract import LANGUAGE_MODEL, NOTHING, OK, REWARD, Scores
 from curate.selection import Selection
 from curate.selectors.choice import scored
+from curate.system.cache import cache_dir
 
 NAME = "score"
 OPTIONS = (

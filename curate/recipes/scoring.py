@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.console import progress, say
-from curate.data.cache import cache_dir
 from curate.data.language import language_of
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
@@ -21,6 +20,7 @@ from curate.models.resolve import ModelFiles
 from curate.scorers import reward
 from curate.scorers.contract import Scores
 from curate.scorers.embedding import EmbeddingParams, Embeddings, embed
+from curate.system.cache import cache_dir
 
 if TYPE_CHECKING:
     from curate.models.causal_lm import CausalLM

@@ -28,7 +28,7 @@ def setup(
 
     Example: deploy setup gptq
     """
-    from curate.backend import environments
+    from curate.system import environments
     from deploy.setup import environment
 
     wanted = environment(name)

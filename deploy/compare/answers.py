@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from curate.data.cache import cache_dir
 from curate.errors import ModelError, OutputError, UsageError
 from curate.models.openai_server import is_address
 from curate.models.protocols import CUT, TOO_LONG
+from curate.system.cache import cache_dir
 
 if TYPE_CHECKING:
     from curate.models.protocols import Generator, Reply

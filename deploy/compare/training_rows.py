@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from curate.data.manifest import read_manifest, sha256_of
 from curate.data.read import read
-from curate.data.registry import FILE, read_registry
 from curate.data.rows import Row, Rows
 from curate.errors import DataError, UsageError, did_you_mean
+from curate.llamafactory.dataset_info import FILE, read_registry
 
 RUN, CONFIG = "run.json", "train.yaml"
 # What else decides which rows are trained on; with one of them the validation part is not known.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from curate.backend import environments
 from curate.errors import UsageError
+from curate.system import environments
 from deploy.engines import hf, vllm
 from deploy.engines.contract import Engine, Served
 

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from curate.backend import environments
-from curate.backend.environments import Environment
 from curate.errors import UsageError
+from curate.system import environments
+from curate.system.environments import Environment
 from deploy.engines.contract import Engine, Launch, Served
 from deploy.engines.device import has_gpu, memory
 

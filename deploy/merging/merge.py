@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.backend import llamafactory, process
 from curate.data.manifest import to_json, versions
 from curate.errors import ModelError, UsageError
+from curate.llamafactory import backend as llamafactory
+from curate.system import process
 from curate.system.model_folder import chat_template
 from deploy.output import (
     MANIFEST,
@@ -127,7 +128,7 @@ def _export(
 
 def _repair(base: Path, adapter: Adapter, part: Path) -> list[str]:
     """Put names and chat template right; return what was changed."""
-    from curate.backend.older_readers import for_older_readers
+    from curate.llamafactory.older_readers import for_older_readers
 
     changed = for_older_readers(part)
     # What it was trained with lies beside the adapter; the base's may say something else.

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from curate.backend import environments, llamafactory
-from curate.backend.environments import Environment
-from curate.backend.llamafactory import Backend
 from curate.errors import UsageError
+from curate.llamafactory import backend as llamafactory
+from curate.llamafactory.backend import Backend
+from curate.system import environments
+from curate.system.environments import Environment
 
 TORCH = "torch==2.13.0"
 

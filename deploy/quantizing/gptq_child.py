@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from curate.backend import process
 from curate.errors import ModelError
+from curate.system import process
 from curate.system.model_folder import chat_template
 from deploy.output import last_error, set_chat_template
 from deploy.quantizing import gptq
@@ -150,7 +150,7 @@ def _followed(child: process.Child, log: Path, say: Callable[[str], None]) -> in
 
 def _tidy(model: Path, part: Path) -> None:
     """Say names as older readers do, keep the chat template, and nothing of this one run."""
-    from curate.backend.older_readers import for_older_readers
+    from curate.llamafactory.older_readers import for_older_readers
 
     for_older_readers(part)
     if (template := chat_template(model)) != chat_template(part):

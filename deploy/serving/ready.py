@@ -13,9 +13,9 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from curate.backend import process
-from curate.data.cache import cache_dir
 from curate.errors import ModelError
+from curate.system import process
+from curate.system.cache import cache_dir
 from deploy.engines.contract import Served
 from deploy.quantizing import gptq, gptq_child
 

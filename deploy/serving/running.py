@@ -15,9 +15,9 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from curate.backend import process
-from curate.backend.process import Child
 from curate.errors import ModelError
+from curate.system import process
+from curate.system.process import Child
 from deploy.engines.contract import Engine, Launch, Served
 from deploy.engines.failures import why
 from deploy.gate.app import READY, STOPPING, Gate

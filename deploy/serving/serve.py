@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from curate.data.cache import cache_dir
+from curate.system.cache import cache_dir
 from deploy.serving import ready
 from deploy.serving.listening import bound
 from deploy.serving.running import Plan, Run

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.data.cache import cache_dir
 from curate.errors import UsageError
+from curate.system.cache import cache_dir
 from deploy.engines.choose import ENGINES
 from deploy.engines.device import has_gpu
 from deploy.gate.keys import is_loopback

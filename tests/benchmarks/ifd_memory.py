@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from curate.data.cache import cache_dir
+from curate.system.cache import cache_dir
 
 
 def write_rows(path: Path, rows: int) -> None:

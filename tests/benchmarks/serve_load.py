@@ -23,7 +23,7 @@ from typing import Any
 
 import aiohttp
 
-from curate.backend import environments
+from curate.system import environments
 from deploy.engines import vllm
 from tests.deploy.serving import DEPLOY, serving
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from curate.data.cache import cache_dir
+from curate.system.cache import cache_dir
 
 
 def test_the_cache_folder_can_be_named(monkeypatch, tmp_path):

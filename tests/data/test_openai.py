@@ -7,8 +7,8 @@ import pytest
 from curate.data.formats import openai, parse, sharegpt
 from curate.data.openai_calls import TAGS, are_openai, flat
 from curate.data.read import read
-from curate.data.registry import entry_for
 from curate.data.schema import Turn
+from curate.llamafactory.dataset_info import entry_for
 
 
 @pytest.fixture(autouse=True)

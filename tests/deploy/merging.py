@@ -13,8 +13,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from curate.backend.llamafactory import Backend
 from curate.data.manifest import sha256_of
+from curate.llamafactory.backend import Backend
 from curate.models.quiet import quiet
 from curate.models.resolve import resolve
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from curate.backend import environments
 from curate.errors import UsageError
+from curate.system import environments
 from deploy.engines.choose import choose
 from deploy.engines.contract import Served
 

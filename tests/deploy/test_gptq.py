@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.backend import environments, process
+from curate.system import environments, process
 from deploy.cli import app
 from deploy.engines.hf import free_port
 from deploy.quantizing import gptq

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from curate.backend import llamafactory
-from curate.backend.older_readers import for_older_readers
+from curate.llamafactory import backend as llamafactory
+from curate.llamafactory.older_readers import for_older_readers
 from curate.models.resolve import resolve
 from curate.system.model_folder import chat_template
 from deploy.cli import app

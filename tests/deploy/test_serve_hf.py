@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.data.cache import cache_dir
+from curate.system.cache import cache_dir
 from tests.deploy.odd_requests import check
 from tests.deploy.runs import make_run
 from tests.deploy.serving import DEPLOY, JSON, alive, serving

@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from curate.backend import environments, llamafactory
+from curate.llamafactory import backend as llamafactory
+from curate.system import environments
 from deploy.cli import app
 from deploy.engines.contract import Adapter
 from deploy.engines.failures import why

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from curate.data.cache import cache_dir
 from curate.models.generate import load_generator
+from curate.system.cache import cache_dir
 from tests.deploy.odd_requests import check
 from tests.deploy.runs import make_run
 from tests.deploy.serving import DEPLOY, JSON, alive, serving

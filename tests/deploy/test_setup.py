@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from curate.backend import environments
-from curate.backend.environments import Environment
+from curate.system import environments
+from curate.system.environments import Environment
 from deploy import setup
 from deploy.cli import app
 from tests.calling import Caller

@@ -7,11 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from curate.data.doctor.attributes import attributes
-from curate.data.doctor.examine import examine
-from curate.data.doctor.judging import judge
-from curate.data.doctor.loading import files_of, loaded
-from curate.data.doctor.rules import Ends
+from curate.llamafactory.doctor.attributes import attributes
+from curate.llamafactory.doctor.diagnose import examine
+from curate.llamafactory.doctor.loading import files_of, loaded
+from curate.llamafactory.doctor.rules import Ends
+from curate.llamafactory.doctor.stages import judge
 from tests.converter import Became, train_on
 
 # What it says when it has come to the end and nothing is left to train on.

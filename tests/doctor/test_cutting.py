@@ -7,11 +7,11 @@ import random
 
 import pytest
 
-from curate.data.doctor.attributes import attributes
-from curate.data.doctor.converting import Made, message
-from curate.data.doctor.cutting import TEMPLATES, Cutoff, room
-from curate.data.doctor.judging import judge
 from curate.errors import ModelError, UsageError
+from curate.llamafactory.doctor.attributes import attributes
+from curate.llamafactory.doctor.converting import Made, message
+from curate.llamafactory.doctor.stages import judge
+from curate.llamafactory.doctor.truncation import TEMPLATES, Cutoff, room
 from curate.models.resolve import resolve
 from curate.models.text_tokenizer import load_tokenizer
 from curate.recipes.doctor import Tokens, cutoff_of
@@ -179,7 +179,7 @@ def test_nothing_left():
 
 def test_rows_with_tools_are_not_measured():
     made = Made([message("user", "a")], [message("assistant", "b")], tools="[]")
-    from curate.data.doctor.judging import Verdict
+    from curate.llamafactory.doctor.stages import Verdict
 
     cutoff = Cutoff(TEMPLATES["default"], Words(), 5)
     assert cutoff.row("sft", Verdict("usable", made=made)) == ["not_measured"]

@@ -8,11 +8,11 @@ import json
 import pytest
 
 import curate
-from curate.data.doctor.repair import fixed_name, repair
-from curate.data.doctor.subject import of_entry, of_file
-from curate.data.doctor.visit import diagnose
 from curate.data.read import read
 from curate.errors import DataError
+from curate.llamafactory.doctor.data_set import of_entry, of_file
+from curate.llamafactory.doctor.repair import fixed_name, repair
+from curate.llamafactory.doctor.visit import diagnose
 from tests.converter import train_in
 from tests.doctor.conftest import FILES
 from tests.doctor.mutating import said

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from curate.data.doctor.attributes import attributes, stage_of
-from curate.data.doctor.cutting import room
-from curate.data.doctor.judging import judge
-from curate.data.doctor.rules import RULES, rule_named
+from curate.llamafactory.doctor.attributes import attributes, stage_of
+from curate.llamafactory.doctor.rules import RULES, rule_named
+from curate.llamafactory.doctor.stages import judge
+from curate.llamafactory.doctor.truncation import room
 from tests.doctor.mutating import OPENAI_TAGS, PAIR, TAGS, WHOLE, said
 
 ALPACA = {"instruction": "头痛", "input": "三天", "output": "休息"}

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from curate.backend import llamafactory
 from curate.data.read import read
 from curate.errors import DataError, UsageError
+from curate.llamafactory import backend as llamafactory
 from curate.recipes import brief_experience
 from curate.recipes.brief_experience import Params, choose, default_clusters, parse_experience
 from curate.recipes.initial_model import Place

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.backend.llamafactory import Backend
+from curate.llamafactory.backend import Backend
 from train import backends
 
 PROGRAM = """

@@ -10,8 +10,8 @@ import subprocess
 import sys
 from typing import Any
 
-from curate.backend import environments
-from curate.backend.llamafactory import STUB
+from curate.llamafactory.backend import STUB
+from curate.system import environments
 from tests.conftest import ROOT
 from train import backends
 from train.backends import PPO_VERSION

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from curate.backend import llamafactory
+from curate.llamafactory import backend as llamafactory
 from tests.train import recording
 from train.planning.hardware import Hardware
 from train.planning.model import Model

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from curate.models.get import fetched
 
-from curate.backend.llamafactory import Backend
+from curate.llamafactory.backend import Backend
 from tests.calling import Caller
 from tests.train.making import CHATML, adapter_in, model_in
 from train import backends

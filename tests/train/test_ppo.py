@@ -9,8 +9,8 @@ import sys
 import pytest
 from safetensors.numpy import load_file
 
-from curate.backend import environments
 from curate.models.resolve import resolve
+from curate.system import environments
 from tests.train.training import arguments, emit, train
 from train import backends
 

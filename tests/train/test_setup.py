@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from curate.backend import environments, llamafactory
 from curate.errors import OutputError, UsageError
+from curate.llamafactory import backend as llamafactory
+from curate.system import environments
 from tests.calling import Caller
 from train import backends, setup
 from train.cli import app

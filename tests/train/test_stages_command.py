@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from curate.backend import llamafactory
+from curate.llamafactory import backend as llamafactory
 from tests.calling import Caller
 from tests.train.making import CHATML, adapter_in, data_in, model_in
 from train.cli import app

@@ -12,8 +12,8 @@ from train.planning.models import read_json
 from train.planning.templates import Choice
 
 if TYPE_CHECKING:
-    from curate.data.doctor.cutting import Cutoff, Template
-    from curate.data.doctor.judging import Verdict
+    from curate.llamafactory.doctor.stages import Verdict
+    from curate.llamafactory.doctor.truncation import Cutoff, Template
 
 _END_OF_TURN = "<|im_end|>"
 # Templates that differ from chatml in their system prompt alone, as far as lengths go.
@@ -118,7 +118,7 @@ def measure(
     Raises:
         ModelError: The tokenizer's own template is not what LLaMA-Factory makes of it.
     """
-    from curate.data.doctor.cutting import Cutoff
+    from curate.llamafactory.doctor.truncation import Cutoff
 
     own = _own(folder) if choice.name is None and folder is not None else None
     if folder is None or not (folder / "tokenizer.json").is_file():
@@ -132,7 +132,7 @@ def measure(
 
 
 def _known(name: str) -> Template | None:
-    from curate.data.doctor.cutting import TEMPLATES
+    from curate.llamafactory.doctor.truncation import TEMPLATES
 
     if name in _LIKE_CHATML:
         return replace(TEMPLATES["chatml"], name=name, default_system=_LIKE_CHATML[name])
@@ -154,7 +154,7 @@ def _own(folder: Path) -> Template:
     """
     from transformers import AutoTokenizer
 
-    from curate.data.doctor.own_template import own_template
+    from curate.llamafactory.doctor.own_template import own_template
 
     tokenizer = AutoTokenizer.from_pretrained(str(folder))
 
@@ -179,7 +179,7 @@ def _own(folder: Path) -> Template:
 
 
 def _joined(template: Template, talk: list[tuple[str, str]]) -> str:
-    from curate.data.doctor.cutting import CONTENT
+    from curate.llamafactory.doctor.truncation import CONTENT
 
     def fill(slots: Iterable[object], text: str) -> str:
         return "".join(str(slot) for slot in slots).replace(CONTENT, text, 1)

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate.backend import process
-from curate.backend.llamafactory import Backend
-from curate.data.cache import cache_dir, fingerprint
+from curate.llamafactory.backend import Backend
+from curate.system import process
+from curate.system.cache import cache_dir, fingerprint
 from train.planning.hardware import Hardware
 from train.planning.model import Model
 

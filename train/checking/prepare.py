@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from curate.backend.llamafactory import VERSION
 from curate.errors import CuratrainError, ModelError, UsageError, did_you_mean
+from curate.llamafactory.backend import VERSION
 from train import backends
 from train.backends import PPO_VERSION
 from train.checking import earlier, precision, preflight, verdict

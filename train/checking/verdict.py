@@ -11,7 +11,7 @@ from curate.errors import DataError, UsageError
 from train.planning.schedule import Extent
 
 if TYPE_CHECKING:
-    from curate.data.doctor.diagnosis import Diagnosis
+    from curate.llamafactory.doctor.diagnosis import Diagnosis
     from train.checking.measuring import Counting
 
 _LOST_PROMPT = {"lost_prompt", "empty_prompt"}
@@ -81,8 +81,8 @@ def judge(
     Raises:
         DataError: LLaMA-Factory would end on the data, or nothing of it can be used.
     """
-    from curate.data.doctor.subject import of_entry
-    from curate.data.doctor.visit import diagnose
+    from curate.llamafactory.doctor.data_set import of_entry
+    from curate.llamafactory.doctor.visit import diagnose
 
     sets, lines, losses = [], [], []
     for name in names:

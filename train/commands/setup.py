@@ -45,7 +45,7 @@ def setup(
 
 
 def _main(dry_run: bool) -> dict[str, object]:
-    from curate.backend import llamafactory
+    from curate.llamafactory import backend as llamafactory
     from train import setup as installing
     from train.planning.hardware import detect
 
@@ -75,7 +75,7 @@ def _tell(found: Setup) -> None:
 
 
 def _ppo(dry_run: bool) -> dict[str, object]:
-    from curate.backend import environments
+    from curate.system import environments
     from train import backends
 
     environment = backends.ppo()

@@ -57,7 +57,7 @@ def choose(folder: Path, stage: str, given: str | None) -> Chosen:
     Raises:
         DataError: Nothing is registered, nothing of that name, or rows of another kind.
     """
-    from curate.data.registry import FILE, read_registry
+    from curate.llamafactory.dataset_info import FILE, read_registry
 
     entries = read_registry(folder)
     if not entries:
@@ -126,8 +126,8 @@ def _kind(stage: str) -> str:
 
 def _meant_for(entry: Any) -> str:
     """Return the stage that an entry's rows are for, '' where LLaMA-Factory cannot take it."""
-    from curate.data.doctor.attributes import attributes, stage_of
-    from curate.data.doctor.rules import Ends
+    from curate.llamafactory.doctor.attributes import attributes, stage_of
+    from curate.llamafactory.doctor.rules import Ends
 
     try:
         return stage_of(attributes(entry))

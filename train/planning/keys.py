@@ -8,8 +8,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from curate.backend.llamafactory import VERSION
 from curate.errors import UsageError, did_you_mean
+from curate.llamafactory.backend import VERSION
 from train.planning.recorded import Key, absent, keys
 
 # What people write, and what old recipes have; 0.9.5 refuses all of them.

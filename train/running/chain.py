@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from curate.data.cache import fingerprint
 from curate.data.manifest import sha256_of
-from curate.data.registry import read_registry
+from curate.llamafactory.dataset_info import read_registry
+from curate.system.cache import fingerprint
 from train.planning.plan import Plan, to_yaml
 from train.running.record import Record
 

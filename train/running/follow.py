@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from curate.backend.process import new_lines
+from curate.system.process import new_lines
 from train.running import losses
 
 # What its log says on its way to the first step, and what that means; in the order they come.

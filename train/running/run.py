@@ -12,9 +12,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from curate import console
-from curate.backend import process
-from curate.backend.llamafactory import Backend
 from curate.errors import CuratrainError, OutputError
+from curate.llamafactory.backend import Backend
+from curate.system import process
 from train import backends
 from train.planning.plan import Plan, to_yaml
 from train.running import chain, failure, losses, plot, record, resuming

@@ -8,12 +8,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from curate.data.schema import Shape
 from curate.errors import OutputError
+
+if TYPE_CHECKING:
+    from curate.data.schema import Shape
 
 FILE = "dataset_info.json"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from curate.data.doctor.attributes import Attributes
-from curate.data.doctor.converting import (
+from curate.llamafactory.doctor.attributes import Attributes
+from curate.llamafactory.doctor.converting import (
     SIDES,
     Made,
     Message,
@@ -17,7 +17,7 @@ from curate.data.doctor.converting import (
     part,
     roles_of,
 )
-from curate.data.doctor.rules import Ends
+from curate.llamafactory.doctor.rules import Ends
 
 # What the converter adds to the system prompt of every row that has no tools.
 ADDED = "detailed thinking off"

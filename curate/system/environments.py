@@ -17,9 +17,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from curate.backend import process
-from curate.data.cache import cache_dir
 from curate.errors import OutputError
+from curate.system import process
+from curate.system.cache import cache_dir
 
 _READY = ".ready"
 _LOG = "install.log"

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from curate.data.doctor.attributes import COLUMNS, KEYS, TAGS, Attributes
-from curate.data.doctor.diagnosis import SHOWN, Found
-from curate.data.doctor.judging import STAGES, Verdict, judge
-from curate.data.doctor.loading import BATCH, files_of, loaded
-from curate.data.doctor.rules import Ends, rule_named
 from curate.errors import did_you_mean
+from curate.llamafactory.doctor.attributes import COLUMNS, KEYS, TAGS, Attributes
+from curate.llamafactory.doctor.diagnosis import SHOWN, Found
+from curate.llamafactory.doctor.loading import BATCH, files_of, loaded
+from curate.llamafactory.doctor.rules import Ends, rule_named
+from curate.llamafactory.doctor.stages import STAGES, Verdict, judge
 
 
 class Measure(Protocol):

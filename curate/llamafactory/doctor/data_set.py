@@ -9,16 +9,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from curate.data.doctor.attributes import Attributes, attributes
-from curate.data.doctor.loading import files_of, loaded
-from curate.data.doctor.rules import Ends
-from curate.data.doctor.usual import usual_entry
 from curate.data.hub_files import is_hub
 from curate.data.read import read
-from curate.data.registry import FILE, entry_for
 from curate.data.rows import Rows
 from curate.data.samples import find_bundled
 from curate.errors import DataError, UsageError, did_you_mean
+from curate.llamafactory.dataset_info import FILE, entry_for
+from curate.llamafactory.doctor.assumed_entry import usual_entry
+from curate.llamafactory.doctor.attributes import Attributes, attributes
+from curate.llamafactory.doctor.loading import files_of, loaded
+from curate.llamafactory.doctor.rules import Ends
 
 _ELSEWHERE = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")
 

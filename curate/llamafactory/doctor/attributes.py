@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from curate.data.doctor.rules import Ends
+from curate.llamafactory.doctor.rules import Ends
 
 FORMATTINGS = ("alpaca", "sharegpt", "openai")
 # LLaMA-Factory's column to the key it reads where the entry has no `columns`.

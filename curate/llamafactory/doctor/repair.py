@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from curate.data import openai_calls
-from curate.data.doctor.attributes import COLUMNS, FORMATTINGS, TAGS, attributes
-from curate.data.doctor.rules import Ends
-from curate.data.doctor.subject import Subject, of_entry
 from curate.data.emit import check_target, default_name, write_values
 from curate.data.encoding import sniff
 from curate.data.file_kinds import container_of, records
@@ -21,6 +18,9 @@ from curate.data.read import read
 from curate.data.schema import Parsed, Shape
 from curate.data.to_sharegpt import canonical_row, canonical_shape
 from curate.errors import DataError
+from curate.llamafactory.doctor.attributes import COLUMNS, FORMATTINGS, TAGS, attributes
+from curate.llamafactory.doctor.data_set import Subject, of_entry
+from curate.llamafactory.doctor.rules import Ends
 
 RECIPE = "doctor"
 _PAIR = ("chosen", "rejected")

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from curate.data.doctor.attributes import Attributes, stage_of
-from curate.data.doctor.diagnosis import Diagnosis, Finding, Found, in_order
-from curate.data.doctor.examine import Measure, Tally, entry_notes, examine
-from curate.data.doctor.judging import STAGES
-from curate.data.doctor.rules import Ends, rule_named
-from curate.data.doctor.subject import Subject
-from curate.data.registry import entry_for
 from curate.data.rows import CHUNK, Rows
 from curate.errors import UsageError, did_you_mean
+from curate.llamafactory.dataset_info import entry_for
+from curate.llamafactory.doctor.attributes import Attributes, stage_of
+from curate.llamafactory.doctor.data_set import Subject
+from curate.llamafactory.doctor.diagnose import Measure, Tally, entry_notes, examine
+from curate.llamafactory.doctor.diagnosis import Diagnosis, Finding, Found, in_order
+from curate.llamafactory.doctor.rules import Ends, rule_named
+from curate.llamafactory.doctor.stages import STAGES
 
 
 def check_stage(stage: str | None) -> None:

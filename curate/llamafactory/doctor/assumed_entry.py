@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from curate.data.doctor.attributes import COLUMNS, TAGS
 from curate.data.rows import Rows
 from curate.data.schema import Shape
+from curate.llamafactory.doctor.attributes import COLUMNS, TAGS
 
 _DEFAULTS = {"prompt": "instruction", "query": "input", "response": "output"}
 # What LLaMA-Factory's own README names for rows of role and content.

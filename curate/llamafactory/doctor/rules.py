@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from curate.data.doctor.rule import Effect, Ends, Rule
+from curate.llamafactory.doctor.rule import Effect, Ends, Rule
 
 __all__ = ["RULES", "Effect", "Ends", "Rule", "rule_named"]
 _FIX = "--fix writes the rows anew"

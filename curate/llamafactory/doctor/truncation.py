@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from curate.data.doctor.converting import Made, Message
-from curate.data.doctor.judging import STAGES, Verdict, parts_of_call, trained
 from curate.errors import UsageError
+from curate.llamafactory.doctor.converting import Made, Message
+from curate.llamafactory.doctor.stages import STAGES, Verdict, parts_of_call, trained
 
 CONTENT = "{{content}}"
 _PLACE = "{{idx}}"

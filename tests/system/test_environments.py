@@ -5,9 +5,9 @@ import subprocess
 
 import pytest
 
-from curate.backend import environments
-from curate.backend.environments import Environment
 from curate.errors import OutputError
+from curate.system import environments
+from curate.system.environments import Environment
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.data.doctor.json_loading import json_tables
-from curate.data.doctor.rules import Ends
+from curate.llamafactory.doctor.json_loading import json_tables
+from curate.llamafactory.doctor.rules import Ends
 
 CHUNK = 10 << 20
 BATCH = 1000

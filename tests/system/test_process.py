@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from curate.backend import process
 from curate.errors import UsageError
+from curate.system import process
 
 # Starts a child of its own, names it, and takes no notice of SIGTERM if it is told so.
 FAMILY = """
@@ -103,7 +103,7 @@ def test_stopping_ends_the_group_on_an_error(tmp_path):
 OURS = """
 import sys
 from pathlib import Path
-from curate.backend import process
+from curate.system import process
 child = process.start([sys.executable, "-c", sys.argv[1]], Path(sys.argv[2]))
 with process.stopping(child, 20):
     child.wait()

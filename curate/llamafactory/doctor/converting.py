@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from curate.data.doctor.attributes import Attributes
-from curate.data.doctor.rules import Ends
+from curate.llamafactory.doctor.attributes import Attributes
+from curate.llamafactory.doctor.rules import Ends
 
 Message = dict[str, Any]
 # Roles by the place of a message: those who ask at even places, those who answer at odd ones.

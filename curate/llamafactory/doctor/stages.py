@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from curate.data.doctor.attributes import COLUMNS, Attributes
-from curate.data.doctor.converting import Made, Message, alpaca, sharegpt
-from curate.data.doctor.openai import openai
-from curate.data.doctor.rules import Ends
+from curate.llamafactory.doctor.attributes import COLUMNS, Attributes
+from curate.llamafactory.doctor.converting import Made, Message, alpaca, sharegpt
+from curate.llamafactory.doctor.openai import openai
+from curate.llamafactory.doctor.rules import Ends
 
 # What is typed, to the stage that LLaMA-Factory's loader knows.
 STAGES = {"pt": "pt", "sft": "sft", "rm": "rm", "dpo": "rm", "kto": "kto"}

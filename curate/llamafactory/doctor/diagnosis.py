@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from curate.data.doctor.rules import Effect
 from curate.html import html_table
+from curate.llamafactory.doctor.rules import Effect
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -191,7 +191,7 @@ def in_order(found: Iterable[Found]) -> list[Found]:
     Args:
         found: Of a tally.
     """
-    from curate.data.doctor.rules import rule_named
+    from curate.llamafactory.doctor.rules import rule_named
 
     order = list(EFFECTS)
     return sorted(found, key=lambda each: (order.index(rule_named(each.rule).effect), -each.count))

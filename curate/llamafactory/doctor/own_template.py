@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from curate.data.doctor.cutting import CONTENT, Template
 from curate.errors import ModelError
+from curate.llamafactory.doctor.truncation import CONTENT, Template
 
 Render = Callable[[list[dict[str, str]], bool], str]
 
