@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 from collections.abc import Callable, Sequence
@@ -11,16 +10,13 @@ from functools import partial
 from typing import Any
 
 from curate.errors import ModelError, UsageError
-from curate.models.adapter import adapter_fingerprint, base_of, files_of, is_adapter
 from curate.models.architecture import max_positions
 from curate.models.conversation_prompt import ends, first_token, render
-from curate.models.load_causal_lm import DTYPES, load_merged
+from curate.models.load_causal_lm import DTYPES, load_merged, open_source
 from curate.models.openai_server import is_address, load_server
 from curate.models.protocols import CUT, STOPPED, TOO_LONG, Generator, Message, Reply
-from curate.models.quiet import quiet
-from curate.models.resolve import ModelFiles, fingerprint
-from curate.models.text_tokenizer import HFEncoder, load_tokenizer
-from curate.models.weights import check_whole
+from curate.models.resolve import ModelFiles
+from curate.models.text_tokenizer import HFEncoder
 
 # Part of every fingerprint: a changed way of answering never continues an older journal.
 _COMPUTATION = "answers 2"
@@ -58,37 +54,17 @@ def load_generator(
         raise UsageError(f"--dtype {dtype}: allowed are {', '.join(DTYPES)}.")
     if is_address(name):
         return load_server(name, concurrency)
-    files = files_of(name, trust_remote_code)
-    if is_adapter(files.folder):
-        return _local(base_of(files, trust_remote_code), files, dtype, trust_remote_code)
-    return _local(files, None, dtype, trust_remote_code)
-
-
-def _local(
-    base: ModelFiles, adapter: ModelFiles | None, dtype: str, trusted: bool
-) -> LocalGenerator:
-    check_whole(base.folder, base.name)
-    if adapter:
-        check_whole(adapter.folder, adapter.name)
-    with quiet():
-        import torch
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        # A trained model's own tokenizer has the chat template that it was trained with.
-        own = adapter and (adapter.folder / "tokenizer_config.json").is_file()
-        tokenizer = load_tokenizer(adapter if adapter and own else base, trusted)
-    chosen = _dtype(device) if dtype == "auto" else dtype
-    config = _config(base)
-    learned = adapter_fingerprint(adapter.folder) if adapter else ""
-    parts = "|".join((fingerprint(base.folder), learned, chosen, device, _COMPUTATION))
+    source = open_source(name, trust_remote_code)
+    chosen = _dtype(source.device) if dtype == "auto" else dtype
+    config = _config(source.base)
     return LocalGenerator(
-        partial(load_merged, base, adapter, chosen, device, trusted),
-        tokenizer,
-        name=(adapter or base).name,
-        fingerprint=hashlib.sha256(parts.encode()).hexdigest(),
+        partial(load_merged, source.base, source.adapter, chosen, source.device, trust_remote_code),
+        source.tokenizer,
+        name=source.name,
+        fingerprint=source.fingerprint(chosen, _COMPUTATION),
         dtype=chosen,
         max_positions=max_positions(config) or _UNLIMITED,
-        batch_tokens=_batch_tokens(config, chosen, device),
+        batch_tokens=_batch_tokens(config, chosen, source.device),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,68 @@ def load_causal_lm(
     """
     if dtype not in DTYPES:
         raise UsageError(f"--dtype {dtype}: allowed are {', '.join(DTYPES)}.")
+    source = open_source(name, trust_remote_code)
+    with quiet():
+        from curate.models.causal_lm import CausalLM
+        from curate.models.text_tokenizer import HFEncoder
+
+        chosen = best_dtype(source.device) if dtype == "auto" else dtype
+        longest = _longest(source.base, trust_remote_code)
+        encoder = HFEncoder(source.tokenizer, source.name)
+    return CausalLM(
+        partial(load_merged, source.base, source.adapter, chosen, source.device, trust_remote_code),
+        encoder,
+        name=source.name,
+        fingerprint=source.fingerprint(chosen, _COMPUTATION),
+        dtype=chosen,
+        device=source.device,
+        max_positions=longest,
+    )
+
+
+@dataclass(frozen=True)
+class Source:
+    """A causal language model's files and tokenizer, its weights not loaded.
+
+    Attributes:
+        base: Its files; of an adapter, those of the model that it is added to.
+        adapter: The adapter's, if it is one.
+        tokenizer: Of transformers.
+        device: `cpu` or `cuda`, where it is going to compute.
+    """
+
+    base: ModelFiles
+    adapter: ModelFiles | None
+    tokenizer: Any
+    device: str
+
+    @property
+    def name(self) -> str:
+        """What the user called it."""
+        return (self.adapter or self.base).name
+
+    def fingerprint(self, dtype: str, computation: str) -> str:
+        """Return the sha256 of all that decides what it computes.
+
+        Args:
+            dtype: That it computes in.
+            computation: Way of computing.
+        """
+        learned = [adapter_fingerprint(self.adapter.folder)] if self.adapter else []
+        parts = (fingerprint(self.base.folder), *learned, dtype, self.device, computation)
+        return hashlib.sha256("|".join(parts).encode()).hexdigest()
+
+
+def open_source(name: str | ModelFiles, trust_remote_code: bool) -> Source:
+    """Return a model's files, found to be whole, and its tokenizer.
+
+    Args:
+        name: See load_causal_lm().
+        trust_remote_code: Run Python files that come with the model.
+
+    Raises:
+        ModelError: Unknown, incomplete, or it wants to run code of its own.
+    """
     files = files_of(name, trust_remote_code) if isinstance(name, str) else name
     adapter = files if is_adapter(files.folder) else None
     base = base_of(files, trust_remote_code) if adapter else files
@@ -49,27 +112,10 @@ def load_causal_lm(
     with quiet():
         import torch
 
-        from curate.models.causal_lm import CausalLM
-        from curate.models.text_tokenizer import HFEncoder
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        chosen = best_dtype(device) if dtype == "auto" else dtype
-        longest = _longest(base, trust_remote_code)
         # A trained model's own tokenizer has the chat template that it was trained with.
-        own = adapter and (adapter.folder / "tokenizer_config.json").is_file()
+        own = (files.folder / "tokenizer_config.json").is_file()
         tokenizer = load_tokenizer(files if own else base, trust_remote_code)
-        encoder = HFEncoder(tokenizer, files.name)
-    learned = [adapter_fingerprint(adapter.folder)] if adapter else []
-    parts = "|".join((fingerprint(base.folder), *learned, chosen, device, _COMPUTATION))
-    return CausalLM(
-        partial(load_merged, base, adapter, chosen, device, trust_remote_code),
-        encoder,
-        name=files.name,
-        fingerprint=hashlib.sha256(parts.encode()).hexdigest(),
-        dtype=chosen,
-        device=device,
-        max_positions=longest,
-    )
+        return Source(base, adapter, tokenizer, "cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _longest(files: ModelFiles, trust_remote_code: bool) -> int:
