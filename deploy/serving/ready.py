@@ -5,6 +5,7 @@ An engine that says it is healthy can compute nonsense: vLLM's compiled mode on 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import importlib.metadata
 import json
@@ -17,17 +18,21 @@ from curate.errors import ModelError
 from curate.system import process
 from curate.system.cache import cache_dir
 from deploy.engines.contract import Served
-from deploy.quantizing import gptq, gptq_child
 
 QUESTION = "What is the capital of France?"
 TOKENS = 24
+_PAUSE = 0.1  # seconds
 _SHARE = 0.5  # of the answer that has to agree where half precision rounds
 _VERSION = "ready 1"
 
 
-def expected(
-    served: Served, names: tuple[str, ...], scratch: Path, say: Callable[[str], None]
-) -> dict[str, str]:
+async def expected(
+    served: Served,
+    names: tuple[str, ...],
+    scratch: Path,
+    say: Callable[[str], None],
+    stop: asyncio.Event,
+) -> dict[str, str] | None:
     """Return transformers' own greedy answers; computed once for given weights.
 
     Args:
@@ -35,6 +40,7 @@ def expected(
         names: Of the model and the adapters that will answer.
         scratch: A folder for files on the way.
         say: Is told that it takes a moment.
+        stop: Set when the server is to end; there are no answers then.
 
     Raises:
         ModelError: transformers cannot load the model, or its memory does not suffice.
@@ -43,15 +49,16 @@ def expected(
     folders = {name: folders[name] for name in names}
     kept = cache_dir() / "answers" / f"{_key(served, folders)}.json"
     if kept.is_file():
-        found: dict[str, str] = json.loads(kept.read_text(encoding="utf-8"))
-        return found
+        answers: dict[str, str] = json.loads(kept.read_text(encoding="utf-8"))
+        return answers
     say("asking transformers itself, to compare the engine with (once for this model) …")
-    found = _computed(served, folders, scratch)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    whole = kept.with_suffix(f".{os.getpid()}")
-    whole.write_text(json.dumps(found), encoding="utf-8")
-    whole.replace(kept)
-    return found
+    computed = await _computed(served, folders, scratch, stop)
+    if computed is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        whole = kept.with_suffix(f".{os.getpid()}")
+        whole.write_text(json.dumps(computed), encoding="utf-8")
+        whole.replace(kept)
+    return computed
 
 
 def _key(served: Served, folders: Mapping[str, Path]) -> str:
@@ -65,24 +72,28 @@ def _key(served: Served, folders: Mapping[str, Path]) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
 
 
-def _computed(served: Served, folders: Mapping[str, Path], scratch: Path) -> dict[str, str]:
-    if gptq.is_quantised(served.folder) and not served.adapters:
-        said = gptq_child.answer(served.folder, QUESTION, TOKENS, scratch)
-        return dict.fromkeys(folders, said)
+async def _computed(
+    served: Served, folders: Mapping[str, Path], scratch: Path, stop: asyncio.Event
+) -> dict[str, str] | None:
     task, answers = scratch / "task.json", scratch / "answers.json"
     dtype = served.dtype if served.dtype == "bfloat16" else "float32"
-    told = {"folders": {n: str(f) for n, f in folders.items()}, "dtype": dtype}
-    task.write_text(json.dumps({**told, "question": QUESTION, "tokens": TOKENS}), encoding="utf-8")
+    job = {"folders": {name: str(folder) for name, folder in folders.items()}, "dtype": dtype}
+    task.write_text(json.dumps({**job, "question": QUESTION, "tokens": TOKENS}), encoding="utf-8")
     command = [sys.executable, "-m", "deploy.serving.reference", str(task), str(answers)]
     child = process.start(command, scratch / "reference.log")
-    with process.stopping(child, 5.0):
-        code = child.wait()
+    try:
+        while (code := child.code()) is None:
+            if stop.is_set():
+                return None
+            await asyncio.sleep(_PAUSE)
+    finally:
+        await asyncio.to_thread(child.stop, 5.0)
     if code or not answers.is_file():
         from deploy.engines.failures import why
 
         raise ModelError(f"transformers cannot answer with {served.name}: {why(child.log, code)}")
-    found: dict[str, str] = json.loads(answers.read_text(encoding="utf-8"))
-    return found
+    computed: dict[str, str] = json.loads(answers.read_text(encoding="utf-8"))
+    return computed
 
 
 def agree(wanted: str, got: str, dtype: str) -> bool:

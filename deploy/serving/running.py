@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,12 +71,12 @@ class Run:
         plan: Plan,
         launch: Launch,
         key: str,
-        wanted: Mapping[str, str],
+        find_answers: Callable[[asyncio.Event], Awaitable[Mapping[str, str] | None]],
         port: socket.socket,
         log: Path,
         say: Callable[[str], None],
     ) -> None:
-        self._plan, self._launch, self._wanted = plan, launch, wanted
+        self._plan, self._launch, self._find_answers = plan, launch, find_answers
         self._port, self._log, self._say = port, log, say
         self._headers = {"Authorization": f"Bearer {key}"}
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
@@ -86,18 +86,28 @@ class Run:
         loop = asyncio.get_running_loop()
         for each in _ENDING:
             loop.add_signal_handler(each, self._asked_to_stop)
+        async with self._session() as session:
+            # The gate listens first: whoever comes early is told that the model loads.
+            gate, runner = await self._gate(session)
+            child = None
+            try:
+                wanted = await self._find_answers(self._stop)
+                if wanted is not None and not self._stop.is_set():
+                    child = self._start(tuple(wanted))
+                    await self._until_stopped(child, session, gate, wanted, up)
+            finally:
+                try:
+                    await self._end(child, gate, runner)
+                finally:
+                    if child is not None:
+                        child.stop(0)  # nothing to do unless the lines above broke off
+
+    def _start(self, names: tuple[str, ...]) -> Child:
+        engine = self._plan.engine.name
+        self._say(f"engine {engine} loads {', '.join(names)} (its output: {self._log}) …")
         hidden = {name: "" for name in self._plan.hidden}
         variables = {**hidden, **self._launch.variables}
-        child = process.start(self._launch.arguments, self._log, variables)
-        try:
-            async with self._session() as session:
-                gate, runner = await self._gate(session)
-                try:
-                    await self._until_stopped(child, session, gate, up)
-                finally:
-                    await self._end(child, gate, runner)
-        finally:
-            child.stop(0)  # nothing to do unless the lines above broke off
+        return process.start(self._launch.arguments, self._log, variables)
 
     def _asked_to_stop(self) -> None:
         if self._stop.is_set():
@@ -147,14 +157,15 @@ class Run:
         child: Child,
         session: aiohttp.ClientSession,
         gate: Gate,
+        wanted: Mapping[str, str],
         up: Callable[[str], None],
     ) -> None:
         if not await self._healthy(child, session):
             return
         plan = self._plan
-        if not await check(plan.engine, plan.served, session, self._wanted, self._stop):
+        if not await check(plan.engine, plan.served, session, wanted, self._stop):
             return
-        room = await measure(plan.engine, plan.served, session, tuple(self._wanted), gate.count)
+        room = await measure(plan.engine, plan.served, session, tuple(wanted), gate.count)
         gate.offer = replace(gate.offer, room=room)
         gate.state = READY
         notify("READY=1")
@@ -188,7 +199,7 @@ class Run:
                 f"Its output: {self._log}"
             )
 
-    async def _end(self, child: Child, gate: Gate, runner: web.AppRunner) -> None:
+    async def _end(self, child: Child | None, gate: Gate, runner: web.AppRunner) -> None:
         """Let answers be finished, then end the engine, all within the time given."""
         gate.state = STOPPING
         notify("STOPPING=1")
@@ -198,6 +209,9 @@ class Run:
             await asyncio.sleep(_PAUSE)
         self._door.close()
         cleanup = asyncio.ensure_future(runner.cleanup())
+        if child is None:
+            await cleanup
+            return
         left = 0.0 if self._hurry.is_set() else max(0.0, until - time.monotonic() - 2)
         ending = asyncio.ensure_future(asyncio.to_thread(child.stop, min(left, _LEAVE_SECONDS)))
         while not ending.done():

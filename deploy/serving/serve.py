@@ -7,7 +7,7 @@ import secrets
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,10 +59,12 @@ def serve(plan: Plan, say: Callable[[str], None], up: Callable[[Up], None]) -> N
     ):
         key = secrets.token_urlsafe(32)
         launch = plan.engine.launch(plan.served, Path(scratch), key)
-        wanted = ready.expected(plan.served, names, Path(scratch), say)
         log = _log(plan.engine.name, port.getsockname()[1])
-        say(f"engine {plan.engine.name} loads {', '.join(names)} (its output: {log}) …")
-        run = Run(plan, launch, key, wanted, port, log, say)
+
+        def find_answers(stop: asyncio.Event) -> Awaitable[Mapping[str, str] | None]:
+            return ready.expected(plan.served, names, Path(scratch), say, stop)
+
+        run = Run(plan, launch, key, find_answers, port, log, say)
         asyncio.run(run.whole(lambda url: up(_up(plan, names, url, began, log))))
 
 

@@ -8,6 +8,7 @@ python -m tests.deploy.fake_serve BEHAVIOUR FOLDER [--key-env NAME] [--host H] [
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -45,7 +46,13 @@ def main() -> None:
     words = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
     words.pre_tokenizer = Whitespace()
     words.save(str(told.folder / "tokenizer.json"))
-    ready.expected = lambda served, names, scratch, say: dict.fromkeys(names, GOOD)
+
+    async def answers(served, names, scratch, say, stop):
+        while (told.folder / "wait").exists() and not stop.is_set():
+            await asyncio.sleep(0.05)
+        return None if stop.is_set() else dict.fromkeys(names, GOOD)
+
+    ready.expected = answers
     served = Served("fake", told.folder, (), None, "", {}, 200, "float32", False)
     engine = Engine(
         "fake",

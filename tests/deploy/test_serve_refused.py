@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import json
 import socket
@@ -144,11 +145,11 @@ def test_a_model_without_a_chat_template_gets_alpacas_everywhere(tmp_path):
 def test_transformers_own_answer_is_computed_once(tmp_path, monkeypatch):
     monkeypatch.setenv("CURATRAIN_CACHE", str(share_models(tmp_path / "cache")))
     found = served(Asked("smollm2"))
-    said = []
-    answers = ready.expected(found, ("smollm2",), tmp_path, said.append)
+    said, stop = [], asyncio.Event()
+    answers = asyncio.run(ready.expected(found, ("smollm2",), tmp_path, said.append, stop))
     assert answers == {"smollm2": "The capital of France is Paris."}
     assert len(said) == 1
-    assert ready.expected(found, ("smollm2",), tmp_path, said.append) == answers
+    assert asyncio.run(ready.expected(found, ("smollm2",), tmp_path, said.append, stop)) == answers
     assert len(said) == 1
 
 
