@@ -16,7 +16,6 @@ from curate.system.model_folder import CHAT_TEMPLATE
 
 MANIFEST = "deploy.manifest.json"
 _GB = 1e9
-_LONGEST = 400
 
 
 def default_output(folder: Path, suffix: str) -> Path:
@@ -86,23 +85,6 @@ def made(folder: Path) -> dict[str, Any]:
         folder: The model's.
     """
     return read_manifest(folder / MANIFEST) or {}
-
-
-def last_error(log: Path) -> str:
-    """Return the line of a program's output that says why it failed, as far as that can be told.
-
-    Args:
-        log: Its output.
-    """
-    lines = [each.strip() for each in log.read_text("utf-8", "replace").splitlines()]
-    lines = [each for each in lines if each]
-    told = [
-        # What ends with a colon is said in the next line.
-        f"{line} {after}" if line.endswith(":") else line
-        for line, after in zip(lines, [*lines[1:], ""], strict=True)
-        if "Error" in line.split(":")[0] or "No space left" in line
-    ]
-    return (told or lines or ["it said nothing"])[-1][:_LONGEST]
 
 
 def set_chat_template(folder: Path, template: str) -> None:

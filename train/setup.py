@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate.errors import OutputError, UsageError
+from curate.errors import UsageError
 from curate.llamafactory import backend as llamafactory
-from curate.system import process
+from curate.system.environments import install_step
 from train.planning.hardware import Hardware
 
 # What its text stages import, in the ranges that LLaMA-Factory 0.9.5 states. It asks for sound,
@@ -124,7 +124,7 @@ def install(found: Setup, say: Callable[[str], None]) -> None:
     log = Path(tempfile.mkdtemp(prefix="train-setup-")) / _LOG
     for command in found.commands:
         say(f"pip install {shlex.join(command[len(_PIP) + 1 :])}")
-        _run(command, log)
+        install_step(command, log)
     verify(say, log)
 
 
@@ -142,15 +142,4 @@ def verify(say: Callable[[str], None], log: Path | None = None) -> None:
     log = log or Path(tempfile.mkdtemp(prefix="train-setup-")) / _LOG
     say("checking that its trainers can be imported")
     backend = llamafactory.find()
-    _run((backend.python, "-c", _IMPORTED), log, backend.variables)
-
-
-def _run(command: tuple[str, ...], log: Path, variables: dict[str, str] | None = None) -> None:
-    from train.running import failure
-
-    child = process.start(command, log, variables)
-    with process.stopping(child):
-        code = child.wait()
-    if code:
-        why = failure.reason(log.read_text(encoding="utf-8", errors="replace"))
-        raise OutputError(f"{why} (all output: {log}). Put it right and give the command again")
+    install_step((backend.python, "-c", _IMPORTED), log, backend.variables)

@@ -11,7 +11,7 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from filelock import FileLock
 from curate.errors import OutputError
 from curate.system import process
 from curate.system.cache import cache_dir
+from curate.system.failure import reason_in
 
 _READY = ".ready"
 _LOG = "install.log"
@@ -119,22 +120,41 @@ def commands(environment: Environment) -> list[list[str]]:
     return found
 
 
+def install_step(
+    command: Sequence[str], log: Path, variables: Mapping[str, str] | None = None, what: str = ""
+) -> None:
+    """Run one step of an installation to its end.
+
+    Args:
+        command: The program and its arguments.
+        log: Its output is added to it.
+        variables: Set in its environment besides ours.
+        what: Begins the message if it fails.
+
+    Raises:
+        OutputError: It failed; says why, and where all output lies.
+    """
+    child = process.start(command, log, variables)
+    with process.stopping(child):
+        code = child.wait()
+    if code:
+        raise OutputError(
+            f"{what}{reason_in(log)} (all output: {log}). Put it right and give the command again"
+        )
+
+
 def _import(environment: Environment) -> list[str]:
     own = str(folder(environment) / "bin" / "python")
     return [own, "-c", "; ".join(f"import {each}" for each in environment.imports)]
 
 
 def _run(arguments: list[str], log: Path, environment: Environment) -> None:
-    child = process.start(arguments, log, environment.variables)
-    with process.stopping(child):
-        code = child.wait()
-    if code:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        told = [line for line in lines if "rror" in line] or lines or ["no output"]
-        raise OutputError(
-            f"the environment '{environment.name}' could not be built: {told[-1].strip()}. All "
-            f"output: {log}. Put right what it says and give the command again"
-        )
+    install_step(
+        arguments,
+        log,
+        environment.variables,
+        f"the environment '{environment.name}' could not be built: ",
+    )
 
 
 def _check_room(environment: Environment, parent: Path) -> None:

@@ -12,11 +12,11 @@ from curate.data.manifest import to_json, versions
 from curate.errors import ModelError, UsageError
 from curate.llamafactory import backend as llamafactory
 from curate.system import process
+from curate.system.failure import reason_in
 from curate.system.model_folder import chat_template
 from deploy.output import (
     MANIFEST,
     check_output,
-    last_error,
     set_chat_template,
     unfinished,
 )
@@ -121,7 +121,7 @@ def _export(
     if code or not any(part.glob("*.safetensors")):
         raise ModelError(
             f"LLaMA-Factory's export into {adapter.base_name} ended with {code}: "
-            f"{last_error(log)}. Nothing was kept; all it said: {log}"
+            f"{reason_in(log)}. Nothing was kept; all it said: {log}"
         )
     log.unlink()
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from curate.errors import ModelError
 from curate.system import process
+from curate.system.failure import reason_in
 from curate.system.model_folder import chat_template
-from deploy.output import last_error, set_chat_template
+from deploy.output import set_chat_template
 from deploy.quantizing import gptq
 from deploy.quantizing.calibration import Drawn
 
@@ -71,7 +72,7 @@ def quantise(
         result, code = _run("quantise", job, Path(scratch).resolve(), log, say)
     if result is None:
         raise ModelError(
-            f"GPTQModel ended with {code}: {last_error(log)}. Nothing was kept; all it said: {log}"
+            f"GPTQModel ended with {code}: {reason_in(log)}. Nothing was kept; all it said: {log}"
         )
     log.unlink()
     _tidy(model, part)
@@ -109,7 +110,7 @@ def answer(model: Path, question: str, tokens: int, scratch: Path) -> str:
     log = scratch / "gptq.log"
     ids, _ = _run("answer", job, scratch, log, lambda progress: None)
     if ids is None:
-        raise ModelError(f"transformers cannot answer with {model.name}: {last_error(log)}")
+        raise ModelError(f"transformers cannot answer with {model.name}: {reason_in(log)}")
     return str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
 

@@ -14,10 +14,10 @@ from filelock import FileLock, Timeout
 from curate import console
 from curate.errors import CuratrainError, OutputError
 from curate.llamafactory.backend import Backend
-from curate.system import process
+from curate.system import failure, process
 from train import backends
 from train.planning.plan import Plan, to_yaml
-from train.running import chain, failure, losses, plot, record, resuming
+from train.running import chain, losses, plot, record, resuming
 from train.running.display import Display, choose
 from train.running.follow import Follower
 from train.running.record import Record, State

@@ -1,10 +1,11 @@
-"""Why a training failed: the one line of its log that says so, and what to do about it."""
+"""Why a program failed: the one line of its log that says so, and what to do about it."""
 
 from __future__ import annotations
 
 import re
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 
 # What only passes on that something else has failed.
 _WRAPPERS = (
@@ -85,6 +86,11 @@ def reason(log: str) -> str:
     said = [line.strip() for line in lines if line.strip()]
     wrong = [line for line in said if re.search(r"\b(error|fatal|cannot)\b", line, re.IGNORECASE)]
     return _short((wrong or said or [""])[-1])
+
+
+def reason_in(log: Path) -> str:
+    """Return reason() of a file, or that nothing stands in it."""
+    return reason(log.read_text(encoding="utf-8", errors="replace")) or "it said nothing"
 
 
 def _exceptions(lines: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from train.running.failure import explain, reason
+from curate.system.failure import explain, reason
 
 MUCH = 10**12
 LOSS = "{'loss': '1.9', 'epoch': '0.1'}\r 50%|█████     | 2/4 [00:14<00:16,  8.09s/it]"
