@@ -84,7 +84,7 @@ def dedup(
     from curate.recipes import dedup as recipe
 
     paths = inputs(input, more)
-    params = recipe.Params(near, by, on, ngram, contained, seed)
+    params = recipe.Params(near=near, by=by, on=on, ngram=ngram, contained=contained, seed=seed)
     called = name or default_name(paths[0], recipe.NAME)
     check_target(output, called, recipe.NAME, overwrite)
     rows = read_inputs(input, more, format, fill)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,11 @@ from curate.data.manifest import sha256_of
 from curate.data.rows import Rows
 from curate.data.score_files import column_of
 from curate.errors import DataError, UsageError, did_you_mean
-from curate.recipes.verdicts import REASONS, Holds, Leaders, judge, leaders
+from curate.recipes.duplicate_reasons import REASONS, HeldQuestions, judge, leaders
 from curate.scorers import containment
 from curate.scorers.grams import normalised
 from curate.scorers.minhash import bands_for, buckets
-from curate.scorers.sketches import ON, Groups, Sketched, Sketches, compared, mapped
+from curate.scorers.sketches import ON, Groups, Sketches, compared, grouped, mapped, sketch
 from curate.selection import Selection
 from curate.selectors.near_duplicates import Twins, first_kept
 from curate.system.cache import cache_dir
@@ -140,37 +140,56 @@ def dedup(
     scratch = cache_dir() / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        sketches = Sketches(Path(folder), params.ngram, params.seed)
-        others = [sketches.add(each, params.on, flawed=True) for each in against]
-        sets = [_compared(*each, params.on) for each in zip(against, others, strict=True)]
-        bar = progress()
-        bar.start(len(rows), len(rows), 0)
-        mine = sketches.add(rows, params.on, tell=bar.advance)
-        bar.stop()
-        sketched = sketches.close()
-        best = leaders(values, rows.ids, mine)
-        holds, questions = _holding(sketched, mine, against, params)
-        twins = _twins(sketched, mine, best, holds.which >= 0, params)
-    verdicts = judge(rows, mine, best, twins, others, against, holds)
-    notes = (
-        *_about_scores(values),
-        *_about_sets(sets),
-        *_about_questions(questions, len(holds.where), params),
+        sketches, mine, others, sets = _sketched(rows, params, against, Path(folder))
+        leader, order = leaders(values, rows.ids, mine)
+        holds, sought = _held(sketches, mine, against, params)
+        twins = _twins(sketches, mine, order, holds.question >= 0, params)
+    found, choice = judge(rows, mine, leader, twins, list(zip(against, others, strict=True)), holds)
+    sources = tuple(
+        f"{source.name} sha256:{source.sha256}" for each in against for source in each.sources
     )
-    used = replace(params, against=_named(against), scores=_signed(scores))
-    seconds = time.monotonic() - started
+    signed = "" if scores is None else f"{Path(scores).name} sha256:{sha256_of(Path(scores))}"
     return Selection(
-        *(NAME, used, rows, verdicts.scores, verdicts.choice, "novelty", {}, notes, seconds),
+        recipe=NAME,
+        params=replace(params, against=sources, scores=signed),
+        rows=rows,
+        scored=found,
+        choice=choice,
+        ranked_by="novelty",
+        model={},
+        notes=tuple(_notes(values, sets, sought, len(holds.places))),
+        seconds=time.monotonic() - started,
         details={"against": sets} if sets else {},
     )
+
+
+def _sketched(
+    rows: Rows, params: Params, against: Sequence[Rows], folder: Path
+) -> tuple[Sketches, Groups, list[Groups], list[dict[str, Any]]]:
+    """Return all texts, the groups of the rows and of the other sets, and what those hold."""
+    groups: list[Groups] = []
+    sets: list[dict[str, Any]] = []
+
+    def texts() -> Iterator[str]:
+        start = 0
+        for other in against:
+            groups.append((yield from grouped(other, params.on, start, flawed=True)))
+            sets.append(_compared(other, groups[-1], params.on))
+            start += len(groups[-1].first)
+        bar = progress()
+        bar.start(len(rows), len(rows), 0)
+        groups.append((yield from grouped(rows, params.on, start, tell=bar.advance)))
+        bar.stop()
+
+    sketches = sketch(texts(), folder, params.ngram, params.seed)
+    return sketches, groups.pop(), groups, sets
 
 
 def _compared(rows: Rows, groups: Groups, on: str) -> dict[str, Any]:
     """Return how many rows of another set cannot be compared; all of them is an error."""
     name = ", ".join(source.name for source in rows.sources)
     left = groups.status[groups.of_row < 0]
-    kinds, counts = np.unique(left.astype(str), return_counts=True)
-    flaws = {str(kinds[at]): int(counts[at]) for at in np.argsort(-counts, kind="stable")}
+    flaws = dict(Counter(sorted(left.tolist())).most_common())
     if len(left) == len(rows):
         flaw, count = next(iter(flaws.items()), ("no_text", 0))
         raise DataError(
@@ -178,16 +197,6 @@ def _compared(rows: Rows, groups: Groups, on: str) -> dict[str, Any]:
             f"them for {flaw}; give --against a file whose texts are read, see `curate doctor`"
         )
     return {"name": name, "rows": len(rows), "not_compared": len(left), "flaws": flaws}
-
-
-def _about_sets(sets: Sequence[dict[str, Any]]) -> list[str]:
-    return [
-        f"{each['not_compared']:,} of {each['rows']:,} rows of {each['name']} cannot be compared ("
-        + ", ".join(f"{count:,} {flaw}" for flaw, count in each["flaws"].items())
-        + "); nothing was looked for in their stead"
-        for each in sets
-        if each["not_compared"]
-    ]
 
 
 def _check(rows: Rows, params: Params, scores: str | Path | None) -> None:
@@ -209,98 +218,84 @@ def _check(rows: Rows, params: Params, scores: str | Path | None) -> None:
 
 
 def _twins(
-    sketched: Sketched, mine: Groups, best: Leaders, barred: NDArray[np.bool_], params: Params
+    sketches: Sketches,
+    mine: Groups,
+    order: NDArray[np.int64],
+    barred: NDArray[np.bool_],
+    params: Params,
 ) -> Twins:
     """Return the twin of every group; groups of other sets come first and are all kept."""
     start = mine.start
     beside = np.concatenate([np.zeros(start, np.uint64), mine.beside])
 
     def similar(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
-        found = sketched.similar(left, right, params.near)
+        similarities = sketches.similar(left, right, params.near)
         # What hangs on another picture is another row; an evaluation set's text is its text.
-        found[(beside[left] != beside[right]) & (right >= start)] = 0
-        return found
+        similarities[(beside[left] != beside[right]) & (right >= start)] = 0
+        return similarities
 
-    order = np.concatenate([np.arange(start), start + best.order])
-    met = buckets(sketched.signatures, bands_for(params.near))
+    order = np.concatenate([np.arange(start), start + order])
+    met = buckets(sketches.signatures, bands_for(params.near))
     never = np.concatenate([np.zeros(start, bool), barred])
     return first_kept(met, order, similar, params.near, start, never)
 
 
-def _holding(
-    sketched: Sketched, mine: Groups, against: Sequence[Rows], params: Params
-) -> tuple[Holds, int]:
-    """Return which group holds which question of another set, and how many were looked for."""
-    size = len(mine.first)
-    found = Holds(np.full(size, -1), np.zeros(size), [])
-    if not params.held:
-        return found, 0
-    seen: dict[str, tuple[int, int]] = {}
-    for number, each in enumerate(against):
-        for row in each:
+def _held(
+    sketches: Sketches, mine: Groups, against: Sequence[Rows], params: Params
+) -> tuple[HeldQuestions, int]:
+    """Return which group holds which question of the other sets, and how many were looked for."""
+    places: dict[str, tuple[int, int]] = {}
+    for number, other in enumerate(against if params.held else ()):
+        for row in other:
             if question := normalised(compared(row, "prompt")):
-                seen.setdefault(question, (number, row.position))
-    asked = containment.questions(list(seen), params.ngram, params.held)
-    if asked.sought:
-        at = 0
-        with ThreadPoolExecutor(2) as pool:
-            look = partial(containment.held, asked)
-            for which, share in mapped(pool, look, sketched.batches(mine.start)):
-                found.which[at : at + len(which)] = which
-                found.share[at : at + len(which)] = share
-                at += len(which)
-    return replace(found, where=list(seen.values())), asked.sought
+                places.setdefault(question, (number, row.position))
+    size, at = len(mine.first), 0
+    holds = HeldQuestions(np.full(size, -1), np.zeros(size), list(places.values()))
+    asked = containment.questions(list(places), params.ngram, params.held)
+    look = partial(containment.held, asked)
+    for numbers, share in mapped(look, sketches.batches(mine.start)) if asked.sought else ():
+        holds.question[at : at + len(share)] = numbers
+        holds.share[at : at + len(share)] = share
+        at += len(share)
+    return holds, asked.sought
 
 
-def _about_scores(values: NDArray[np.float64] | None) -> list[str]:
-    missing = 0 if values is None else int(np.isnan(values).sum())
-    if not missing:
-        return []
-    return [f"{missing:,} rows have no score; of rows that are alike they are kept last"]
+def _notes(
+    values: NDArray[np.float64] | None, sets: list[dict[str, Any]], sought: int, questions: int
+) -> Iterator[str]:
+    """Yield what a user should be told, a sentence each."""
+    if values is not None and (missing := int(np.isnan(values).sum())):
+        yield f"{missing:,} rows have no score; of rows that are alike they are kept last"
+    for other in sets:
+        if other["not_compared"]:
+            flaws = ", ".join(f"{count:,} {flaw}" for flaw, count in other["flaws"].items())
+            yield (
+                f"{other['not_compared']:,} of {other['rows']:,} rows of {other['name']} cannot "
+                f"be compared ({flaws}); nothing was looked for in their stead"
+            )
+    if sought < questions:
+        yield (
+            f"{questions - sought:,} of {questions:,} questions of the other sets are too short, "
+            "or too much like each other, to be looked for inside longer rows; they are compared "
+            "as a whole"
+        )
 
 
-def _about_questions(sought: int, questions: int, params: Params) -> list[str]:
-    if not questions or sought == questions:
-        return []
-    return [
-        f"{questions - sought:,} of {questions:,} questions of the other sets are too short, or "
-        "too much like each other, to be looked for inside longer rows; they are compared as a "
-        "whole"
-    ]
-
-
-def _named(against: Sequence[Rows]) -> tuple[str, ...]:
-    return tuple(
-        f"{source.name} sha256:{source.sha256}" for each in against for source in each.sources
-    )
-
-
-def _signed(scores: str | Path | None) -> str:
-    return "" if scores is None else f"{Path(scores).name} sha256:{sha256_of(Path(scores))}"
-
-
-def closest(found: Selection, most: int) -> list[tuple[str, float, str, str]]:
+def closest(selection: Selection, most: int) -> list[tuple[str, float, str, str]]:
     """Return reason, similarity, text and twin's id of dropped rows, the least similar first.
 
     Args:
-        found: What dedup() gave.
+        selection: What dedup() gave.
         most: How many rows; equal rows are not among them.
     """
-    values, reason = found.scored.values("similarity"), found.choice.reason
-    dropped = np.flatnonzero(np.isin(reason.astype(str), REASONS) & (reason != REASONS[0]))
-    order = np.lexsort((found.rows.ids[dropped].astype(str), values[dropped]))
-    twins = found.scored.columns["twin"]
-    return [
-        (
-            str(reason[place]),
-            float(values[place]),
-            _short(compared(found.rows[place], found.params.on)),
-            twins[place].as_py(),
-        )
-        for place in dropped[order[:most]].tolist()
-    ]
-
-
-def _short(text: str) -> str:
-    line = " ".join(text[: 4 * _SHOWN].split())
-    return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"
+    values, reason = selection.scored.values("similarity"), selection.choice.reason
+    dropped = np.flatnonzero(np.isin(reason.astype(str), REASONS[1:]))
+    order = np.lexsort((selection.rows.ids[dropped].astype(str), values[dropped]))
+    twins = selection.scored.columns["twin"]
+    lines = []
+    for place in dropped[order[:most]].tolist():
+        text = compared(selection.rows[place], selection.params.on)
+        line = " ".join(text[: 4 * _SHOWN].split())
+        shown = line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"
+        lines.append((str(reason[place]), float(values[place]), shown, twins[place].as_py()))
+    return lines

@@ -21,11 +21,9 @@ _HITS = 4
 
 @dataclass(frozen=True)
 class Questions:
-    """What is looked for.
+    """What is looked for: `near` of the n-grams, of n characters, of one of the questions.
 
     Attributes:
-        near: Share of a question's n-grams that a text has to have.
-        n: Characters of an n-gram.
         grams: N-grams of all questions, question after question.
         starts: (questions + 1,) where each question's begin; one that is too short has none.
         rare: Sorted hashes of each question's rarest n-grams.

@@ -2,8 +2,9 @@
 
 Sources: Broder, On the resemblance and containment of documents, 1997; for the bands Leskovec,
 Rajaraman and Ullman, Mining of Massive Datasets, 3.4. The numbers are those of datasketch 2's
-scheme `affine32`, to the bit; they are computed here for thousands of texts at once, which took
-an eighth of the time of one object a text.
+scheme `affine32`, to the bit, computed for thousands of texts at once and kept on disk: that
+takes an eighth of datasketch's time and, for 200,000 texts, a third of the memory of rensa's
+index, which is as fast.
 """
 
 from __future__ import annotations
@@ -15,28 +16,20 @@ from numpy.typing import NDArray
 
 PERMUTATIONS = 128
 RECALL = 0.999
-_FMIX = (np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35))
+_FMIX = ((16, np.uint32(0x85EBCA6B)), (13, np.uint32(0xC2B2AE35)))
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _SIGMAS = 5.0
 
 
 @dataclass(frozen=True)
 class Bands:
-    """How a signature is cut: two sets meet where all numbers of one band are equal.
-
-    Attributes:
-        count: Bands.
-        width: Numbers of a band.
-    """
+    """How a signature is cut: two sets meet where all `width` numbers of one band are equal."""
 
     count: int
     width: int
 
     def recall(self, similarity: float) -> float:
         """Return the probability that two sets of that Jaccard similarity meet.
-
-        Args:
-            similarity: From 0 to 1.
 
         Example:
             >>> round(Bands(25, 5).recall(0.8), 5), round(Bands(25, 5).recall(0.4), 2)
@@ -46,13 +39,10 @@ class Bands:
 
 
 def bands_for(near: float) -> Bands:
-    """Return the widest bands that find 999 of 1,000 pairs which are just that similar.
-
-    Wider bands bring fewer pairs together that are not alike. Pairs that are more similar than
-    that are found more often still.
+    """Return the widest bands, which bring the fewest other pairs together, of enough recall.
 
     Args:
-        near: Jaccard similarity, above 0.
+        near: Jaccard similarity, above 0; of pairs that are just that similar 999 in 1,000 meet.
 
     Example:
         >>> bands_for(0.8)
@@ -63,11 +53,7 @@ def bands_for(near: float) -> Bands:
 
 
 def permutations(seed: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Return the factors (odd) and summands of h → a·h + b mod 2³², (128,) each.
-
-    Args:
-        seed: Of what is drawn.
-    """
+    """Return the factors (odd) and summands of h → a·h + b mod 2³², (128,) each."""
     drawn = np.random.default_rng(seed).integers(0, 2**32, (2, PERMUTATIONS), dtype=np.uint32)
     return drawn[0] | np.uint32(1), drawn[1]
 
@@ -85,26 +71,20 @@ def signatures(
         starts: (sets + 1,) where each set begins.
         seed: Of the permutations.
     """
-    found = np.full((PERMUTATIONS, len(starts) - 1), 0xFFFFFFFF, np.uint32)
+    minima = np.full((PERMUTATIONS, len(starts) - 1), 0xFFFFFFFF, np.uint32)
     filled = np.flatnonzero(np.diff(starts))
     if len(filled):
-        members = _fmix(hashes.astype(np.uint32))
-        turned = np.empty_like(members)
+        members = hashes.astype(np.uint32)
+        for shift, mixer in _FMIX:  # MurmurHash3's end: a product leaves little in the low bits
+            members ^= members >> np.uint32(shift)
+            members *= mixer
+        members ^= members >> np.uint32(16)
+        permuted = np.empty_like(members)
         for line, (factor, summand) in enumerate(zip(*permutations(seed), strict=True)):
-            np.multiply(members, factor, out=turned)
-            turned += summand
-            found[line, filled] = np.minimum.reduceat(turned, starts[filled])
-    return np.ascontiguousarray(found.T)
-
-
-def _fmix(values: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Return MurmurHash3's last step, which spreads what a product would leave in the low bits."""
-    values ^= values >> np.uint32(16)
-    values *= _FMIX[0]
-    values ^= values >> np.uint32(13)
-    values *= _FMIX[1]
-    values ^= values >> np.uint32(16)
-    return values
+            np.multiply(members, factor, out=permuted)
+            permuted += summand
+            minima[line, filled] = np.minimum.reduceat(permuted, starts[filled])
+    return np.ascontiguousarray(minima.T)
 
 
 def buckets(signatures: NDArray[np.uint32], bands: Bands) -> NDArray[np.int32]:
@@ -117,30 +97,23 @@ def buckets(signatures: NDArray[np.uint32], bands: Bands) -> NDArray[np.int32]:
     Returns:
         Numbers that two bands never share; -1 where a set is alone in its bucket.
     """
-    found = np.full((len(signatures), bands.count), -1, np.int32)
+    numbers = np.full((len(signatures), bands.count), -1, np.int32)
     taken = 0
     for band in range(bands.count):
         keys = np.zeros(len(signatures), np.uint64)
         for column in range(band * bands.width, (band + 1) * bands.width):
             keys = (keys ^ signatures[:, column]) * _SPREAD
             keys ^= keys >> np.uint64(29)
-        order = np.argsort(keys, kind="stable")
-        ordered = keys[order]
-        new = np.ones(len(keys), bool)
-        new[1:] = ordered[1:] != ordered[:-1]
-        number = np.cumsum(new) - 1
-        many = np.bincount(number, minlength=1)[number] > 1
-        _, dense = np.unique(number[many], return_inverse=True)
-        found[order[many], band] = dense + taken
-        taken += int(dense.max()) + 1 if len(dense) else 0
-    return found
+        _, key, counts = np.unique(keys, return_inverse=True, return_counts=True)
+        several = counts > 1
+        number = np.where(several, taken + np.cumsum(several) - 1, -1)
+        numbers[:, band] = number[key]
+        taken += int(several.sum())
+    return numbers
 
 
 def may_be(
-    signatures: NDArray[np.uint32],
-    left: NDArray[np.int64],
-    right: NDArray[np.int64],
-    near: float,
+    signatures: NDArray[np.uint32], left: NDArray[np.int64], right: NDArray[np.int64], near: float
 ) -> NDArray[np.bool_]:
     """Tell which pairs may be that similar: all whose estimate is within five deviations of it.
 
@@ -154,5 +127,4 @@ def may_be(
     """
     least = near - _SIGMAS * float(np.sqrt(near * (1 - near) / PERMUTATIONS))
     equal = (signatures[left] == signatures[right]).mean(axis=1)
-    found: NDArray[np.bool_] = equal >= least - 1e-9
-    return found
+    return np.asarray(equal >= least - 1e-9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,13 +26,13 @@ class Twins:
             before it, 0 where none came near.
     """
 
-    twin: NDArray[np.int64]
+    twin: Numbers
     similarity: NDArray[np.float64]
 
 
 def first_kept(
     buckets: NDArray[np.int32],
-    order: NDArray[np.int64],
+    order: Numbers,
     similar: Similar,
     near: float,
     fixed: int = 0,
@@ -52,97 +52,71 @@ def first_kept(
         barred: (n,) rows that are never kept, so that nobody's twin is one of them; their own
             can only be one of the fixed rows.
     """
-    size = len(order)
-    rank = np.empty(size, np.int64)
-    rank[order] = np.arange(size)
-    found = Twins(np.full(size, -1), np.zeros(size))
-    never = np.zeros(size, bool) if barred is None else barred
-    meeting = order[(buckets[order] >= 0).any(axis=1)]
-    members: dict[int, list[int]] = defaultdict(list)
-    ahead = rank[meeting] < fixed
-    _enter(meeting[ahead].tolist(), buckets, members)
-    rest = meeting[~ahead]
+    twins = Twins(np.full(len(order), -1), np.zeros(len(order)))
+    twin = twins.twin
+    never = np.zeros(len(order), bool) if barred is None else barred
+    # From here on a row is its rank, so that of several rows the smallest number comes first.
+    meeting = np.flatnonzero((buckets[order] >= 0).any(axis=1))
+
+    def buckets_of(ranks: Iterable[int]) -> Iterator[tuple[int, list[int]]]:
+        for rank in ranks:
+            yield rank, [bucket for bucket in buckets[order[rank]].tolist() if bucket >= 0]
+
+    def compare(ranks: Sequence[int], members: dict[int, list[int]], enter: bool) -> None:
+        """Compare rows with the members of their buckets; with `enter` they become members."""
+        for left, right in _pairs(buckets_of(ranks), members, enter):
+            _decide(order[left], order[right], similar, near, twins)
+
+    kept: dict[int, list[int]] = defaultdict(list)
+    _enter(buckets_of(meeting[meeting < fixed].tolist()), kept)
+    rest = meeting[meeting >= fixed]
     for start in range(0, len(rest), BLOCK):
         block = rest[start : start + BLOCK]
-        for left, right in _pairs(block, buckets, members):
-            _compare(left, right, similar, near, rank, found)
+        compare(block.tolist(), kept, enter=False)
         # What is like nothing kept before can only be like others of its own block.
-        open_ = block[(found.twin[block] < 0) & ~never[block]]
-        _settle(open_, buckets, similar, near, found)
-        _enter(open_[found.twin[open_] < 0].tolist(), buckets, members)
-    elsewhere = never & (rank[found.twin] >= fixed)
-    found.twin[elsewhere], found.similarity[elsewhere] = -1, 0
-    return found
+        block = block[(twin[order[block]] < 0) & ~never[order[block]]]
+        compare(block.tolist(), defaultdict(list), enter=True)
+        _enter(buckets_of(block[twin[order[block]] < 0].tolist()), kept)
+    unfixed = np.ones(len(order), bool)
+    unfixed[order[:fixed]] = False
+    twin[never & (twin >= 0) & unfixed[twin]] = -1
+    return twins
 
 
-def _enter(rows: Iterable[int], buckets: NDArray[np.int32], members: dict[int, list[int]]) -> None:
-    for row in rows:
-        for bucket in _of(buckets, row):
-            members[bucket].append(row)
-
-
-def _of(buckets: NDArray[np.int32], row: int) -> list[int]:
-    return [each for each in buckets[row].tolist() if each >= 0]
+def _enter(rows: Iterable[tuple[int, list[int]]], members: dict[int, list[int]]) -> None:
+    for rank, buckets in rows:
+        for bucket in buckets:
+            members[bucket].append(rank)
 
 
 def _pairs(
-    rows: NDArray[np.int64], buckets: NDArray[np.int32], members: dict[int, list[int]]
-) -> Iterator[tuple[Numbers, Numbers]]:
-    """Yield every row with every member that shares a bucket with it, each pair once.
+    rows: Iterable[tuple[int, list[int]]], members: dict[int, list[int]], enter: bool
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Yield every row with every member of its buckets, each pair once, members in their order.
 
     All pairs of a row come together, and never so many that they fill memory.
     """
     left: list[int] = []
     right: list[int] = []
-    for row in rows.tolist():
-        met = {other for bucket in _of(buckets, row) for other in members.get(bucket, ())}
-        left += [row] * len(met)
-        right += met
+    for rank, buckets in rows:
+        met = {other for bucket in buckets for other in members.get(bucket, ())}
+        left += [rank] * len(met)
+        right += sorted(met)
+        if enter:
+            _enter([(rank, buckets)], members)
         if len(left) >= _PAIRS:
-            yield np.array(left, np.int64), np.array(right, np.int64)
+            yield left, right
             left, right = [], []
-    yield np.array(left, np.int64), np.array(right, np.int64)
+    yield left, right
 
 
-def _compare(
-    left: Numbers, right: Numbers, similar: Similar, near: float, rank: Numbers, found: Twins
-) -> None:
-    """Give every left row that is like a right one the first of these as its twin."""
-    values = similar(left, right)
-    np.maximum.at(found.similarity, left, values)
-    alike = np.flatnonzero(values >= near)
-    alike = alike[np.lexsort((rank[right[alike]], left[alike]))]
-    rows, first = np.unique(left[alike], return_index=True)
-    found.twin[rows] = right[alike[first]]
-    found.similarity[rows] = values[alike[first]]
-
-
-def _settle(
-    rows: NDArray[np.int64],
-    buckets: NDArray[np.int32],
-    similar: Similar,
-    near: float,
-    found: Twins,
-) -> None:
-    """Decide rows of one block among each other, in their order."""
-    met: dict[int, list[int]] = defaultdict(list)
-    left: list[int] = []
-    right: list[int] = []
-    for row in rows.tolist():
-        before = {other for bucket in _of(buckets, row) for other in met[bucket]}
-        left += [row] * len(before)
-        right += before
-        _enter([row], buckets, met)
-    values = similar(np.array(left, np.int64), np.array(right, np.int64))
-    likes: dict[int, dict[int, float]] = defaultdict(dict)
-    for row, other, value in zip(left, right, values.tolist(), strict=True):
-        likes[row][other] = value
-    place = {row: at for at, row in enumerate(rows.tolist())}
-    for row in rows.tolist():
-        kept = {other: each for other, each in likes[row].items() if found.twin[other] < 0}
-        alike = [other for other, value in kept.items() if value >= near]
-        if alike:
-            found.twin[row] = min(alike, key=lambda other: place[other])
-            found.similarity[row] = kept[int(found.twin[row])]
-        elif kept:
-            found.similarity[row] = max(found.similarity[row], *kept.values())
+def _decide(rows: Numbers, others: Numbers, similar: Similar, near: float, twins: Twins) -> None:
+    """Give every row its first twin among the others, each of which is decided before it."""
+    twin, similarity = twins.twin, twins.similarity
+    values = similar(rows, others)
+    for row, other, value in zip(rows.tolist(), others.tolist(), values.tolist(), strict=True):
+        if twin[row] < 0 and twin[other] < 0:
+            if value >= near:
+                twin[row], similarity[row] = other, value
+            else:
+                similarity[row] = max(similarity[row], value)

@@ -1,0 +1,107 @@
+"""From twins among groups of equal rows to a reason, a twin and a similarity for every row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.data.rows import Rows
+from curate.scorers.contract import OK, Scores
+from curate.scorers.sketches import Groups
+from curate.selectors.choice import Choice
+from curate.selectors.near_duplicates import Twins
+
+REASONS = ("exact_duplicate", "near_duplicate", "in_against", "contains_against")
+EXACT, NEAR, IN, CONTAINS = REASONS
+
+
+@dataclass(frozen=True)
+class HeldQuestions:
+    """Which question of another set a group holds.
+
+    Attributes:
+        question: (groups,) number of the question, -1 for none.
+        share: (groups,) of its n-grams.
+        places: For each question the number of its set, and its row there.
+    """
+
+    question: NDArray[np.int64]
+    share: NDArray[np.float64]
+    places: list[tuple[int, int]]
+
+
+def leaders(
+    values: NDArray[np.float64] | None, ids: NDArray[np.object_], groups: Groups
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the row that stands for each group, and the groups, the one to be preferred first.
+
+    Args:
+        values: (n,) the highest is preferred, of equal ones the smaller id, NaN last; None
+            prefers the first row.
+        ids: (n,) of the rows.
+        groups: Of the rows.
+    """
+    size = len(groups.of_row)
+    order = np.arange(size) if values is None else np.lexsort((ids.astype(str), -values))
+    rank = np.empty(size, np.int64)
+    rank[order] = np.arange(size)
+    first = np.full(len(groups.first), size)
+    compared = groups.of_row >= 0
+    np.minimum.at(first, groups.of_row[compared] - groups.start, rank[compared])
+    return order[first], np.argsort(first)
+
+
+def judge(
+    rows: Rows,
+    groups: Groups,
+    leader: NDArray[np.int64],
+    twins: Twins,
+    against: Sequence[tuple[Rows, Groups]],
+    holds: HeldQuestions,
+) -> tuple[Scores, Choice]:
+    """Return the columns `twin`, `twin_source`, `similarity`, `novelty`, and why rows are left out.
+
+    Args:
+        rows: All rows.
+        groups: Theirs.
+        leader: (groups,) the row that stands for each.
+        twins: Of the groups of all sets.
+        against: The other sets and their groups.
+        holds: Which question each group holds.
+    """
+    reason = np.where(groups.status == OK, "", groups.status).astype(object)
+    twin, source = np.full((2, len(rows)), None, object)
+    similarity = np.full(len(rows), np.nan)
+    compared = np.flatnonzero(groups.of_row >= 0)
+    group = groups.of_row[compared]
+    similarity[compared] = twins.similarity[group]
+    group -= groups.start
+    alone = (twins.twin[groups.start + group] < 0) & (holds.question[group] < 0)
+    alone &= compared == leader[group]
+    for row in compared[~alone].tolist():
+        own = int(groups.of_row[row]) - groups.start
+        other, question = int(twins.twin[groups.start + own]), int(holds.question[own])
+        theirs, place = rows, int(leader[own])
+        if 0 <= other < groups.start:
+            theirs, of = next(pair for pair in reversed(against) if pair[1].start <= other)
+            reason[row], place = IN, int(of.first[other - of.start])
+        elif question >= 0:
+            number, place = holds.places[question]
+            reason[row], theirs, similarity[row] = CONTAINS, against[number][0], holds.share[own]
+        elif other >= 0:
+            reason[row], place = NEAR, int(leader[other - groups.start])
+        else:
+            reason[row] = EXACT if groups.raw[row] == groups.raw[place] else NEAR
+            similarity[row] = 1.0
+        twin[row], source[row] = theirs.ids[place], theirs.source_of(place).name
+    columns = {
+        "twin": pa.array(twin, pa.string()),
+        "twin_source": pa.array(source, pa.string()),
+        "similarity": pa.array(similarity),
+        "novelty": pa.array(1 - similarity),
+    }
+    return Scores(groups.status, columns), Choice(reason)
