@@ -109,7 +109,7 @@ def evol(rows: Rows, params: Params, paths: Sequence[Path]) -> Evol:
     scores = Scores(status.astype(object), {**columns, SCORE: pa.array(values)})
     choice = scored(scores.status)
     if "ifd_loss" in columns:
-        below = threshold.ThresholdParams(1.0, "below", "ifd_ge_1")
+        below = threshold.ThresholdParams(bound=1.0, keep="below", reason="ifd_ge_1")
         choice = threshold.select(
             Candidates(choice, rows.ids, values=scores.values("ifd_loss")), below
         )

@@ -173,7 +173,7 @@ def scored_by(rows: Rows, params: Params) -> Found:
     refuse_pairs_and_texts(rows, "IFD")
     model, files = language_model(params.model, params.dtype, params.trust_remote_code)
     engine = LocalEngine(cache_dir() / "journals", progress())
-    scoring = scorer.IFDParams(params.template, params.max_length)
+    scoring = scorer.IFDParams(template=params.template, max_length=params.max_length)
     scores = scorer.score(rows, scoring, model, engine, cache_dir() / "scratch")
     made = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
     longest = longest_scored(
@@ -201,9 +201,9 @@ def choose(
     """
     choice = scored(status)
     if not keep_above_one:
-        below = threshold.ThresholdParams(1.0, "below", "ifd_ge_1")
+        below = threshold.ThresholdParams(bound=1.0, keep="below", reason="ifd_ge_1")
         choice = threshold.select(Candidates(choice, ids, values=values), below)
-    return top_k.select(Candidates(choice, ids, values=values), top_k.TopKParams(wanted))
+    return top_k.select(Candidates(choice, ids, values=values), top_k.TopKParams(k=wanted))
 
 
 def _about_rows(rows: Rows, choice: Choice, wanted: int) -> list[str]:

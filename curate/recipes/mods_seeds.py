@@ -134,7 +134,8 @@ def _good(
         raise DataError(f"no row has a reward: {counts}. Give rows with a prompt and a response")
     bound = params.bound(rewards)
     good = threshold.select(
-        Candidates(choice, ids, values=values), threshold.ThresholdParams(bound, "from", LOW)
+        Candidates(choice, ids, values=values),
+        threshold.ThresholdParams(bound=bound, keep="from", reason=LOW),
     )
     if not good.kept.any():
         raise DataError(

@@ -190,7 +190,7 @@ def select(rows: Rows, params: Params, scores: Sequence[str | Path] = ()) -> Sel
 def _highest(rows: Rows, params: Params, given: Given, wanted: int) -> Selection:
     assert given.values is not None  # Params asks for --by where there is no recipe
     choice = top_k.select(
-        Candidates(given.choice(), rows.ids, values=given.values), top_k.TopKParams(wanted)
+        Candidates(given.choice(), rows.ids, values=given.values), top_k.TopKParams(k=wanted)
     )
     return Selection(NAME, params, rows, given.scores(), choice, given.name, {})
 
@@ -209,19 +209,23 @@ def _drawn(rows: Rows, params: Params, given: Given, wanted: int) -> Selection:
 def _superfiltered(rows: Rows, params: Params, given: Given, wanted: int) -> Selection:
     """Return the choice of `superfilter`; without `by`, IFD is computed first."""
     refuse_pairs_and_texts(rows, superfilter.NAME)
-    sizes = superfilter.Params(wanted, superfilter.pool_of(params.pool, wanted, len(rows)))
+    sizes = superfilter.Params(
+        wanted=wanted, pool=superfilter.pool_of(params.pool, wanted, len(rows))
+    )
     choice, made = given.choice(), given.scores()
     model: dict[str, str] = {}
     notes: tuple[str, ...] = ()
     name = given.name
     if given.values is None:
-        scoring = ifd.Params(params.model, form="ppl", trust_remote_code=params.trust_remote_code)
+        scoring = ifd.Params(
+            model=params.model, form="ppl", trust_remote_code=params.trust_remote_code
+        )
         found = ifd.scored_by(rows, scoring)
         name, model, notes = "ifd_ppl", found.model, found.notes
         made = replace(found.scores, columns={**made.columns, **found.scores.columns})
         choice = scored(made.status).without(~given.allowed, WHERE)
     if name in IFD_COLUMNS:
-        below = threshold.ThresholdParams(1.0, "below", "ifd_ge_1")
+        below = threshold.ThresholdParams(bound=1.0, keep="below", reason="ifd_ge_1")
         choice = threshold.select(Candidates(choice, rows.ids, values=made.values(name)), below)
     vectors, encoder = embedded(rows, params.encoder, "row")
     choice = superfilter.choose(choice, made.values(name), vectors.vectors, rows.ids, sizes)
@@ -239,7 +243,10 @@ def _evolved(
     model: dict[str, str] = {}
     if values is None:
         how = deita.Params(
-            params.complexity, params.quality, params.model, params.trust_remote_code
+            complexity=params.complexity,
+            quality=params.quality,
+            model=params.model,
+            trust_remote_code=params.trust_remote_code,
         )
         evol = deita.evol(rows, how, paths)
         name, values, model, notes = SCORE, evol.scores.values(SCORE), evol.model, evol.notes
@@ -247,7 +254,7 @@ def _evolved(
         choice = evol.choice.without(~given.allowed, WHERE)
         params = replace(params, by=deita.EVOL)
     vectors, encoder = embedded(rows, params.encoder, "row")
-    near = diverse.DiverseParams(wanted, params.nearest)
+    near = diverse.DiverseParams(k=wanted, nearest=params.nearest)
     choice = diverse.select(
         Candidates(choice, rows.ids, values=values, vectors=vectors.vectors), near
     )

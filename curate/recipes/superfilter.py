@@ -76,8 +76,8 @@ def choose(
         ids: (n,) of the rows.
         params: Budget and pool.
     """
-    pool = top_k.select(Candidates(choice, ids, values=values), top_k.TopKParams(params.pool))
+    pool = top_k.select(Candidates(choice, ids, values=values), top_k.TopKParams(k=params.pool))
     return facility_location.select(
         Candidates(pool, ids, vectors=vectors),
-        facility_location.FacilityLocationParams(params.wanted, reason=COVERED),
+        facility_location.FacilityLocationParams(k=params.wanted, reason=COVERED),
     )

@@ -76,31 +76,23 @@ def _walk(
     skipped: list[int] = []
     chosen = np.empty((min(params.k, len(ranked)), vectors.shape[1]), dtype=np.float32)
     for at in range(0, len(ranked), _BLOCK):
-        if len(kept) >= params.k:
-            break
         block = ranked[at : at + _BLOCK]
         rows = unit(vectors[block])
-        near = _any_above(rows, chosen[: len(kept)], params.nearest)
+        near = np.zeros(len(block), dtype=bool)
+        for start in range(0, len(kept), 8 * _BLOCK):
+            others = chosen[start : min(start + 8 * _BLOCK, len(kept))]
+            near |= _above(rows, others, params.nearest).any(axis=1)
         among = _above(rows, rows, params.nearest)
-        for line in range(len(block)):
+        for line, place in enumerate(block.tolist()):
             if len(kept) >= params.k:
-                break
+                return kept, skipped
             if near[line]:
-                skipped.append(int(block[line]))
+                skipped.append(place)
                 continue
             near |= among[line]  # from now on, whatever lies near this row is skipped
             chosen[len(kept)] = rows[line]
-            kept.append(int(block[line]))
+            kept.append(place)
     return kept, skipped
-
-
-def _any_above(
-    rows: NDArray[np.float32], others: NDArray[np.float32], bound: float
-) -> NDArray[np.bool_]:
-    near = np.zeros(len(rows), dtype=bool)
-    for at in range(0, len(others), 8 * _BLOCK):
-        near |= _above(rows, others[at : at + 8 * _BLOCK], bound).any(axis=1)
-    return near
 
 
 def _above(

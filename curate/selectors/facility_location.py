@@ -10,8 +10,9 @@ pairs are kept, since all pairs of 100,000 rows are 40 GB.
 from __future__ import annotations
 
 import heapq
+import itertools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +42,7 @@ class FacilityLocationParams:
     reason: str = "covered"
 
 
-@dataclass(frozen=True)
-class Graph:
+class Graph(NamedTuple):
     """Which rows each row could stand for, column by column.
 
     Attributes:
@@ -95,43 +95,25 @@ def neighbour_graph(vectors: NDArray[np.float32], neighbours: int) -> Graph:
         vectors: (n, d) finite.
         neighbours: Of each row; n or more for all.
     """
+    import faiss
+
     points = unit(vectors)
     size = len(points)
-    pairs = _all_pairs(points) if neighbours >= size else _nearest_pairs(points, neighbours)
-    rows, columns, similarities = pairs
-    similarities = np.round(similarities, 5)
-    similarities[rows == columns] = 1.0  # also of a vector of length 0
-    near = similarities > 0
-    rows, columns, similarities = rows[near], columns[near], similarities[near]
+    index: Any = faiss.IndexFlatIP(points.shape[1])
+    index.add(points)
+    own = np.arange(size)
+    parts = [(own, own, np.ones(size, dtype=np.float32))]
+    for at in range(0, size, _BLOCK):
+        cosines, nearest = index.search(points[at : at + _BLOCK], min(neighbours, size))
+        rows = np.repeat(own[at : at + _BLOCK], nearest.shape[1])
+        columns, near = nearest.ravel(), np.round(cosines.ravel(), 5)
+        # Each row is entered already: its cosine to itself is 1, also of a vector of length 0.
+        entered = (near > 0) & (rows != columns)
+        parts.append((rows[entered], columns[entered], near[entered]))
+    rows, columns, similarities = (np.concatenate(part) for part in zip(*parts, strict=True))
     order = np.lexsort((rows, columns))
     starts = np.concatenate(([0], np.cumsum(np.bincount(columns, minlength=size))))
     return Graph(starts, rows[order], similarities[order])
-
-
-Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
-
-
-def _all_pairs(points: NDArray[np.float32]) -> Pairs:
-    rows, columns = np.divmod(np.arange(len(points) ** 2), len(points))
-    return rows, columns, (points @ points.T).ravel()
-
-
-def _nearest_pairs(points: NDArray[np.float32], neighbours: int) -> Pairs:
-    """Return (rows, columns, cosines) of each row's nearest and of each row with itself."""
-    import faiss
-
-    index: Any = faiss.IndexFlatIP(points.shape[1])
-    index.add(points)
-    own = np.arange(len(points))
-    found = [(own, own, np.ones(len(points), dtype=np.float32))]
-    for at in range(0, len(points), _BLOCK):
-        cosines, columns = index.search(points[at : at + _BLOCK], neighbours)
-        rows = np.repeat(own[at : at + _BLOCK], neighbours)
-        columns = columns.ravel().astype(np.int64)
-        other = rows != columns
-        found.append((rows[other], columns[other], cosines.ravel()[other]))
-    rows, columns, cosines = (np.concatenate(each) for each in zip(*found, strict=True))
-    return rows, columns, cosines
 
 
 def lazy_greedy(graph: Graph, k: int) -> NDArray[np.int64]:
@@ -145,25 +127,26 @@ def lazy_greedy(graph: Graph, k: int) -> NDArray[np.int64]:
         k: Rows to choose; all if there are fewer.
     """
     size = len(graph.starts) - 1
-    best = np.zeros(size, dtype=np.float32)
+    reached = np.zeros(size, dtype=np.float32)  # each row's similarity to its nearest chosen one
+    columns = [slice(*ends) for ends in itertools.pairwise(graph.starts.tolist())]
 
-    def gain(column: int) -> float:
-        part = slice(graph.starts[column], graph.starts[column + 1])
-        more = graph.similarities[part] - best[graph.rows[part]]
-        return float(np.maximum(more, 0).sum(dtype=np.float64))
+    def bound(column: int) -> tuple[float, int]:
+        part = columns[column]
+        more = graph.similarities[part] - reached[graph.rows[part]]
+        return -float(np.maximum(more, 0).sum(dtype=np.float64)), column
 
-    heap = [(-gain(column), column) for column in range(size)]
+    heap = [bound(column) for column in range(size)]
     heapq.heapify(heap)
     chosen: list[int] = []
     while heap and len(chosen) < k:
         _, column = heap[0]
-        now = (-gain(column), column)
+        now = bound(column)
         if len(heap) > 1 and now > min(heap[1:3]):
             heapq.heapreplace(heap, now)
             continue
         heapq.heappop(heap)
         chosen.append(column)
-        part = slice(graph.starts[column], graph.starts[column + 1])
-        reached = graph.rows[part]
-        best[reached] = np.maximum(best[reached], graph.similarities[part])
+        part = columns[column]
+        rows = graph.rows[part]
+        reached[rows] = np.maximum(reached[rows], graph.similarities[part])
     return np.array(chosen, dtype=np.int64)
