@@ -42,7 +42,7 @@ test-vllm: $(READY)
 	$(BIN)/deploy setup vllm
 	$(BIN)/pytest -m vllm tests/deploy
 
-BENCHMARKS := ifd_speed ifd_memory k_center kmeans facility_location dedup_speed mix_stream serve_load
+BENCHMARKS := ifd_speed ifd_memory k_center kmeans facility_location dedup_speed mix_stream train_beside serve_load
 
 bench: $(READY)
 	for each in $(BENCHMARKS); do $(BIN)/python -m tests.benchmarks.$$each || exit 1; done

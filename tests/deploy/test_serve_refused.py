@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from curate.errors import UsageError
 from curate.llamafactory import backend as llamafactory
 from curate.system import environments
 from deploy.cli import app
@@ -19,6 +20,7 @@ from deploy.serving import ready
 from deploy.serving.ask import Question, curl, endpoint
 from deploy.serving.target import Asked, served
 from tests.calling import Caller, share_models
+from tests.train.making import model_in
 
 
 @pytest.fixture
@@ -294,3 +296,14 @@ def test_the_line_for_curl_is_quoted_and_holds_no_key(deploy, monkeypatch):
     assert "中文" in line
     assert "'\"'\"'" in line
     assert "Authorization" not in curl(Question("Hi"), None)
+
+
+def test_a_model_whose_config_names_no_length_has_one_all_the_same(tmp_path):
+    folder = str(model_in(tmp_path / "alibi", kind="bloom"))
+    notes = []
+    assert served(Asked(folder), notes.append).context == 2048
+    assert "names no length; 2,048 tokens" in "".join(notes)
+    assert served(Asked(folder, (), "auto", 4096), notes.append).context == 4096
+    for length in (100_000_000, 0):
+        with pytest.raises(UsageError, match="1 to 32768"):
+            served(Asked(folder, (), "auto", length), notes.append)

@@ -22,7 +22,7 @@ from curate.system.cache import cache_dir, fingerprint
 from train.planning.hardware import Hardware
 from train.planning.model import Model
 
-_SCRIPT = Path(__file__).parent / "two_steps.py"
+TWO_STEPS = Path(__file__).parent / "two_steps.py"
 _TOKENS = 256
 _LONGEST = 300.0  # seconds
 # The model twice over in float32, and activations.
@@ -114,7 +114,7 @@ def _measured(backend: Backend, folder: Path, lora: bool) -> dict[str, float] | 
     with tempfile.TemporaryDirectory(prefix="curatrain-steps-") as scratch:
         result = Path(scratch) / "seconds.json"
         arguments = [
-            *(backend.python, str(_SCRIPT.resolve()), str(folder.resolve()), str(_TOKENS)),
+            *(backend.python, str(TWO_STEPS.resolve()), str(folder.resolve()), str(_TOKENS)),
             *("lora" if lora else "full", str(result)),
         ]
         variables = {**backend.variables, "HF_HUB_OFFLINE": "1"}
