@@ -20,8 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from curate.models.get import fetched
-
+from curate.models.inventory import fetched
 from train.checking import precision
 
 WAYS = {"spinning": {}, "waiting": {"OMP_WAIT_POLICY": "PASSIVE"}}

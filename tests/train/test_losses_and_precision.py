@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from curate.models.get import fetched
 
 from curate.llamafactory.backend import Backend
+from curate.models.inventory import fetched
 from tests.calling import Caller
 from tests.train.making import CHATML, adapter_in, model_in
 from train import backends
