@@ -114,7 +114,6 @@ def mods(
     from curate.errors import UsageError
     from curate.models.quiet import set_verbose
     from curate.recipes import mods as recipe
-    from curate.recipes.mods_model import check_responder, seeds_name
 
     set_verbose(verbose)
     paths = inputs(input, more)
@@ -123,17 +122,25 @@ def mods(
             f"--seeds-only and --responder {responder}: with seeds only no model answers; give one"
         )
     params = recipe.Params(
-        *(reward, encoder, min_quality, seeds, seed),
-        *("none" if seeds_only else responder, model, max_necessity, augment, max_new_tokens),
-        tuple(train_set or ()),
-        good_only,
+        reward=reward,
+        encoder=encoder,
+        min_quality=min_quality,
+        seeds=seeds,
+        seed=seed,
+        responder="none" if seeds_only else responder,
+        model=model,
+        max_necessity=max_necessity,
+        augment=augment,
+        max_new_tokens=max_new_tokens,
+        train_set=tuple(train_set or ()),
+        good_only=good_only,
     )
     called = name or default_name(paths[0], recipe.NAME)
     place = recipe.Place(output, called, saves, overwrite)
     check_targets(output, called, recipe.NAME, overwrite, with_control)
     if params.responder == "trained":
-        check_target(output, seeds_name(place), recipe.NAME, overwrite)
-    check_responder(params)
+        check_target(output, recipe.seeds_name(place), recipe.NAME, overwrite)
+    recipe.check_responder(params)
     rows = read_inputs(input, more, format, fill)
     found = recipe.mods(rows, params, place)
     _show_stages(found, show, as_json)

@@ -6,7 +6,7 @@ import pytest
 
 from curate.data.read import read
 from curate.models.protocols import Reply
-from curate.recipes import mods_model, scoring
+from curate.recipes import mods, scoring
 from tests.calling import Caller, share_models
 from tests.rankers.fake import FakeReward
 from tests.selecting.fake_answers import FakeAnswers
@@ -61,9 +61,8 @@ def fake_answers(monkeypatch, scratch_cache):
     def answering(rule=lambda text: Reply("word"), mark="a"):
         model = FakeAnswers(rule, mark)
         model.reward = reward
-        monkeypatch.setattr(mods_model, "load_generator", lambda name: model)
-        monkeypatch.setattr(mods_model, "about_language", lambda rows, params: [])
-        monkeypatch.setattr("curate.recipes.mods.about_language", lambda rows, params: [])
+        monkeypatch.setattr(mods, "load_generator", lambda name: model)
+        monkeypatch.setattr(mods, "about_language", lambda rows, params: [])
         return model
 
     return answering
