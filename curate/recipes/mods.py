@@ -176,7 +176,10 @@ def responder(seeds: Selection, params: Params, place: Place) -> tuple[Generator
     say(f"the seeds are the data set '{name}' in {place.output}")
     settings = {each.partition("=")[0].strip(): each for each in (_EPOCHS, *params.train_set)}
     request = initial_model.Request(
-        *(name, place.output, params.model, fingerprint_of(files_of(params.model))),
+        dataset=name,
+        dataset_dir=place.output,
+        model=params.model,
+        model_fingerprint=fingerprint_of(files_of(params.model)),
         settings=tuple(settings.values()),
         saves=place.saves,
     )
