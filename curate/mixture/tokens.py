@@ -15,6 +15,7 @@ from curate.models.row_templates import TEMPLATES
 from curate.system.cache import kept_bytes
 
 _AT_A_TIME = 512
+_FIRST = 16
 # Part of the key: a changed way of counting never takes older counts.
 _COUNTING = "2"
 
@@ -53,6 +54,18 @@ def count_tokens(
     read = [READER, source.sha256, source.format, source.fill, rows.shape.as_dict()]
     key = [_COUNTING, *read, as_text, template, fingerprint]
     return np.frombuffer(kept_bytes("tokens", "token counts", key, count), dtype="<i4")
+
+
+def framing_note(rows: Rows, encoder: TextEncoder, template: str) -> str:
+    """Return what cannot be known of how the first rows are framed in training, '' for nothing.
+
+    Args:
+        rows: Of one file.
+        encoder: The tokenizer.
+        template: As count_tokens() takes it.
+    """
+    sound = itertools.islice((row for row in rows if not row.flaw), _FIRST)
+    return next((note for row in sound if (note := TEMPLATES[template](row, encoder).note)), "")
 
 
 def _texts(row: Row, as_text: bool, encoder: TextEncoder, template: str) -> Iterator[str]:

@@ -120,7 +120,7 @@ def with_adapter(model: Any, files: ModelFiles) -> Any:
 
     Raises:
         ModelError: peft is not installed, weights are missing, or some belong to no part of the
-            base: peft goes on without a word, with zeros or random numbers.
+            base: peft goes on without a word, with zeros or random numbers, or with a bare key.
     """
     try:
         import peft
@@ -129,7 +129,9 @@ def with_adapter(model: Any, files: ModelFiles) -> Any:
             f"'{files.name}' is an adapter, which peft loads: pip install 'peft>=0.18,<0.19'"
         ) from error
     renamed = getattr(model, "_checkpoint_conversion_mapping", None)
-    tuned = peft.PeftModel.from_pretrained(model, str(files.folder))
+    config = peft.PeftConfig.from_pretrained(str(files.folder))
+    config.inference_mode = True
+    tuned = peft.get_peft_model(model, config)
     held = peft.utils.load_peft_weights(str(files.folder), device="cpu", key_mapping=renamed)
     state_of: Any = peft.get_peft_model_state_dict
     expected = state_of(tuned, save_embedding_layers=False)
@@ -139,6 +141,7 @@ def with_adapter(model: Any, files: ModelFiles) -> Any:
             f"adapter '{files.name}': {len(foreign)} of its weights belong to no part of the base "
             f"({foreign[0]} …); it was trained on another model."
         )
+    peft.set_peft_model_state_dict(tuned, held)
     return tuned
 
 

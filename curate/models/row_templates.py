@@ -107,6 +107,7 @@ def render_chat(row: Row, encoder: TextEncoder) -> Rendered:
     headers: list[str] = []
     responses: list[str] = []
     thought: Thought | None = None
+    note = ""
     for turn in row.turns:
         content = turn.content
         if turn.role in ("assistant", "function"):
@@ -114,6 +115,7 @@ def render_chat(row: Row, encoder: TextEncoder) -> Rendered:
             around = Surroundings(messages, context, encoder)
             if not contexts:
                 thought = around.thought()
+                note = thought.note if thought else around.note()
             known = headers and headers[0] and context.endswith(headers[0])
             headers.append(headers[0] if known else around.header())
             contexts.append(context)
@@ -128,15 +130,15 @@ def render_chat(row: Row, encoder: TextEncoder) -> Rendered:
             tuple(map(add, leads, frames)),
             tuple(responses),
             tuple(map(add, map(bare, headers), frames)),
-            note=thought.note,
+            note=note,
         )
     leads = [contexts[0]]
     for before, response, context in zip(contexts, responses, contexts[1:], strict=False):
         so_far = before + response
         if not context.startswith(so_far):
-            return Rendered(tuple(contexts), tuple(responses), tuple(headers), joined=False)
+            return Rendered(tuple(contexts), tuple(responses), tuple(headers), joined=False, note=note)
         leads.append(context[len(so_far) :])
-    return Rendered(tuple(leads), tuple(responses), tuple(headers))
+    return Rendered(tuple(leads), tuple(responses), tuple(headers), note=note)
 
 
 TEMPLATES: dict[str, Template] = {

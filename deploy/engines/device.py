@@ -12,11 +12,6 @@ def has_gpu() -> bool:
     return Path("/dev/nvidiactl").exists() and allowed not in ("", "-1")
 
 
-def memory() -> int:
-    """Return the bytes of main memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
 def dtype_for(declared: str, gpu: bool) -> str:
     """Return what a model is computed in: its own precision where the device is good at it.
 

@@ -10,8 +10,9 @@ from typing import Any
 from curate.errors import UsageError
 from curate.system import environments
 from curate.system.environments import Environment
+from curate.system.hardware import total_memory
 from deploy.engines.contract import Engine, Launch, Served
-from deploy.engines.device import has_gpu, memory
+from deploy.engines.device import has_gpu
 
 SITE = Path(__file__).parent / "vllm_site"
 # LoRA matrices are padded to one of these.
@@ -143,7 +144,8 @@ def translate(served: Served, fields: dict[str, Any]) -> dict[str, Any]:
 def cache_gigabytes(served: Served) -> int:
     """Return the memory for keys and values on a CPU, in whole GiB as vLLM wants it.
 
-    Room for eight conversations of full length, but no more than a quarter of the machine.
+    Room for eight conversations of full length, but no more than a quarter of what the machine, or
+    the container, has.
 
     Args:
         served: What is served.
@@ -152,7 +154,8 @@ def cache_gigabytes(served: Served) -> int:
 
     token = cache_bytes(dict(served.config), "float32") // 4 * _BYTES[served.dtype]
     wanted = math.ceil(token * served.context * _CONVERSATIONS / 2**30)
-    return max(1, min(wanted, int(memory() * _MEMORY_SHARE / 2**30)))
+    most = int((total_memory() or 0) * _MEMORY_SHARE / 2**30)
+    return max(1, min(wanted, most))
 
 
 def _padded(rank: int) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
+from curate.models.resolve import resolve
 from tests.calling import Caller
 from tests.mix.mixing import emitted, manifest, rows, save, sides
 
@@ -122,6 +124,23 @@ def test_by_tokens(call, files, tmp_path, monkeypatch):
     assert abs(general - 5 * domain) < 30
     assert found["realised"].endswith(f"tokens = 1:{general / domain:.4f}") or general == 5 * domain
     assert result(call("mix", *files, "--by", "tokens", "--json")) == found
+    assert "are framed with" not in answer.err
+
+
+@pytest.mark.model
+def test_tokens_of_a_frame_that_is_not_known_are_told(call, files, tmp_path, monkeypatch):
+    monkeypatch.delenv("CURATRAIN_CACHE")
+    shutil.copytree(resolve("smollm2").folder, tmp_path / "model")
+    config = tmp_path / "model" / "tokenizer_config.json"
+    template = (
+        "{% for m in messages %}<{{ m.role }}>{{ '<final>' if m.role == 'assistant' }}"
+        "{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+    (tmp_path / "model" / "chat_template.jinja").unlink(missing_ok=True)
+    config.write_text(json.dumps({**json.loads(config.read_text()), "chat_template": template}))
+    for _ in range(2):  # the second time from the kept counts
+        answer = call("mix", *files, "--by", "tokens", "--model", "model")
+        assert answer.err.count("such rows are framed with '<assistant>'") == 1
 
 
 def test_placeholders_are_told_and_filled_in(call, files, tmp_path):

@@ -247,3 +247,21 @@ def test_scores_do_not_depend_on_the_rows_beside(
         ids = (model.encoder.bos or 0, *before, *after)
         nll = naive(plain, TokenSequence(ids, ((len(ids) - len(after), len(ids)),)))[0]
         assert value == pytest.approx(nll / len(after), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_generation_prompt_that_answers_follow_needs_no_note(kind: str) -> None:
+    # This one asks for <|model|> and writes <|assistant|>.
+    differs = kind == "closes with eos and nothing else"
+    assert bool(rendered(kind, "", "q", "a").note) == differs
+
+
+def test_what_stands_between_generation_prompt_and_answer_is_told() -> None:
+    template = (
+        "{% for m in messages %}<|start|>{{ m.role }}{% if m.role == 'assistant' %}<|channel|>final"
+        "{% endif %}<|message|>{{ m.content }}<|end|>{% endfor %}" + ASKS + "<|start|>assistant"
+        "{% endif %}"
+    )
+    found = render_chat(row(("user", "q"), ("assistant", "a")), Jinja(template))
+    assert found.leads == ("<|start|>user<|message|>q<|end|><|start|>assistant",)
+    assert found.note.endswith("framed with '<|start|>assistant'")

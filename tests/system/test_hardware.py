@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.system.hardware import free_memory
+from curate.system.hardware import free_memory, total_memory
 
 GIB = 2**30
 STAT = {"anon": 2 * GIB, "inactive_file": 9 * GIB, "active_file": 4 * GIB}
@@ -15,7 +15,9 @@ STAT = {"anon": 2 * GIB, "inactive_file": 9 * GIB, "active_file": 4 * GIB}
 @pytest.fixture
 def kernel(tmp_path: Path) -> Path:
     (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/meminfo").write_text(f"MemTotal: 9\nMemAvailable: {64 * 2**20} kB\n")
+    (tmp_path / "proc/meminfo").write_text(
+        f"MemTotal: {96 * 2**20} kB\nMemAvailable: {64 * 2**20} kB\n"
+    )
     return tmp_path
 
 
@@ -54,3 +56,12 @@ def test_a_limit_above_counts_and_none_is_none(kernel: Path) -> None:
     assert free_memory(kernel) == 64 * GIB
     group(kernel / "sys/fs/cgroup/pod", str(15 * GIB), 2)
     assert free_memory(kernel) == 13 * GIB
+
+
+@pytest.mark.parametrize(("version", "where"), [(2, "sys/fs/cgroup"), (1, "sys/fs/cgroup/memory")])
+def test_all_there_is_ends_at_the_containers_limit(kernel: Path, version: int, where: str) -> None:
+    assert total_memory(kernel) == 96 * GIB
+    group(kernel / where, str(2**63 - 4096) if version == 1 else "max", version)
+    assert total_memory(kernel) == 96 * GIB
+    group(kernel / where, str(16 * GIB), version)
+    assert total_memory(kernel) == 16 * GIB
