@@ -2,13 +2,16 @@
 
 `selected` computes logits only where they are wanted, and a start that all sequences have in common
 once; `whole` asks transformers for all logits. The second is slow, and right for every
-architecture; whatever is chosen has agreed with it on a probe.
+architecture; whatever is chosen has agreed with it on a probe, in float32 on the same weights: so
+rounding decides nothing, and machines with the same fingerprint compute in the same way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import ModelError
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 _PROBE_LENGTH = 24
 _LEAST_SHARED = 0.4  # of the longest sequence
 _SHARED_STEP = 8  # tokens; a common start has a multiple of these
-# bfloat16 keeps 8 bits: a wrong formula is off by nats, rounding by hundredths.
+# Nats. In bfloat16, which keeps 8 bits, rounding is off by tenths, and a wrong formula by nats.
 _TOLERANCE = {"float32": 1e-3, "bfloat16": 0.25}
 _MOST_LOGITS = 1 << 26  # that `whole` holds at once: 256 MB in float32
 
@@ -80,15 +83,23 @@ class _Probe:
             [line * _PROBE_LENGTH + at for line in (0, 1) for at in range(_PROBE_LENGTH - 1)]
         )
         self.targets = self.ids.view(-1)[self.places + 1]
-        self.tolerance = _TOLERANCE.get(str(model.dtype).removeprefix("torch."), 0.25)
-        self.expected = _Whole(model)(self.ids, self.places, self.targets)
+        self.dtype, self.tolerance = torch.float32, _TOLERANCE["float32"]
+        try:
+            self.expected = self._computed(model, _Whole(model))
+        except RuntimeError:  # it casts to the dtype of weights that another module has
+            self.dtype, self.tolerance = model.dtype, _TOLERANCE["bfloat16"]
+            self.expected = self._computed(model, _Whole(model))
+
+    def _computed(self, model: Any, nll: Nll, ids: Tensor | None = None) -> Tensor:
+        with _computing_in(self.dtype, model):
+            return nll(self.ids if ids is None else ids, self.places, self.targets)
 
     def check_causal(self, model: Any, name: str) -> None:
         """Raise if another last token changes the likelihood of those before it."""
         ids = self.ids.clone()
         ids[:, -1] = ids[:, 0]
         earlier = self.places % _PROBE_LENGTH < _PROBE_LENGTH - 2
-        seen = _Whole(model)(ids, self.places, self.targets)[earlier]
+        seen = self._computed(model, _Whole(model), ids)[earlier]
         if bool(((seen - self.expected[earlier]).abs() > self.tolerance).any()):
             raise ModelError(
                 f"model '{name}' is not causal: its tokens see what comes after them, so it gives "
@@ -96,19 +107,44 @@ class _Probe:
             )
 
     def accepted(
-        self, build: Callable[[Any, bool], _Selected | None], model: Any, shared: bool
+        self, build: Callable[[Any, bool, Any], _Selected | None], model: Any, shared: bool
     ) -> _Selected | None:
         """Return what build makes of the model if it computes what the model does."""
         try:
-            nll = build(model, shared)
-            if nll is None:
+            judged, nll = (build(model, shared, dtype) for dtype in (self.dtype, model.dtype))
+            if judged is None or nll is None:
                 return None
-            given = nll(self.ids, self.places, self.targets)
+            given = self._computed(model, judged)
+            nll(self.ids, self.places, self.targets)  # which has to work in its own dtype, too
         except (RuntimeError, AttributeError, TypeError, ValueError, IndexError):
             # An architecture this way was not made for.
             return None
         worst = (given - self.expected).abs().max()
         return nll if bool(worst <= self.tolerance) else None
+
+
+@contextmanager
+def _computing_in(dtype: Any, model: Any) -> Iterator[None]:
+    """Compute in float32 if dtype is that; a module's weights are cast, exactly, while it runs."""
+    import torch
+
+    handles = []
+    narrow = (torch.bfloat16, torch.float16) if dtype == torch.float32 else ()
+    for module in model.modules():
+        for weight in module.parameters(recurse=False):
+            if weight.dtype in narrow:
+                cast, back = (partial(_cast, weight, each) for each in (dtype, weight.dtype))
+                handles.append(module.register_forward_pre_hook(cast))
+                handles.append(module.register_forward_hook(back, always_call=True))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _cast(weight: Tensor, dtype: Any, *_: Any) -> None:
+    weight.data = weight.data.to(dtype)
 
 
 class _Whole:
@@ -181,9 +217,10 @@ def _common_start(ids: Tensor) -> int:
     return same - same % _SHARED_STEP if same >= _LEAST_SHARED * ids.shape[1] else 0
 
 
-def _selected(model: Any, shared: bool) -> _Selected | None:
+def _selected(model: Any, shared: bool, dtype: Any) -> _Selected | None:
     output = model.get_output_embeddings()
     if output is None or model.base_model is model:
         return None
-    head = TiledHead(output.weight, output.bias, logit_rule(model.config))
+    bias = None if output.bias is None else output.bias.to(dtype)
+    head = TiledHead(output.weight.to(dtype), bias, logit_rule(model.config))
     return _Selected(_base_hidden(model, shared), head, model.device)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DTYPES = ("auto", "float32", "bfloat16")
 # Part of every fingerprint: a changed way of computing never continues an older journal.
-_COMPUTATION = "9"
+_COMPUTATION = "10"
 _UNLIMITED = 1 << 20  # relative or no positions: as long as memory lasts
 
 

@@ -136,7 +136,9 @@ def render_chat(row: Row, encoder: TextEncoder) -> Rendered:
     for before, response, context in zip(contexts, responses, contexts[1:], strict=False):
         so_far = before + response
         if not context.startswith(so_far):
-            return Rendered(tuple(contexts), tuple(responses), tuple(headers), joined=False, note=note)
+            return Rendered(
+                tuple(contexts), tuple(responses), tuple(headers), joined=False, note=note
+            )
         leads.append(context[len(so_far) :])
     return Rendered(tuple(leads), tuple(responses), tuple(headers), note=note)
 

@@ -69,8 +69,8 @@ def main() -> None:
         model = load_weights(files, dtype, "cpu", False)
         ways = {
             "whole": routes._Whole(model),
-            "apart": routes._selected(model, False),
-            "selected": routes._selected(model, True),
+            "apart": routes._selected(model, False, model.dtype),
+            "selected": routes._selected(model, True, model.dtype),
         }
         for ids, places, targets in made:
             least = dict.fromkeys(ways, float("inf"))

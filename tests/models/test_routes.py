@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from curate.errors import ModelError
 from curate.models import likelihood_routes as routes
 from curate.models.architecture import LogitRule
 from curate.models.causal_lm import CausalLM
+from curate.models.load import load_causal_lm
 from curate.models.protocols import TokenSequence
-from tests.models.tiny import make, naive, sequences
+from curate.models.resolve import resolve
+from tests.models.tiny import VOCABULARY, make, naive, sequences
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("Llama", {}),
@@ -101,6 +104,44 @@ def test_bfloat16_takes_the_selected_route() -> None:
     model = causal_lm(lambda: make("Llama", initializer_range=0.05).bfloat16())
     model.prepare()
     assert model.route == "selected"
+
+
+def test_rounding_turns_no_way_down() -> None:
+    made = make("Llama", initializer_range=1.0)
+    ids = torch.arange(48).view(2, -1) * 37 % VOCABULARY
+    places = torch.arange(23)
+    with torch.inference_mode():
+        exact = routes._Whole(made)(ids, places, ids[0, 1:])
+        rough = routes._Whole(made.bfloat16())(ids, places, ids[0, 1:])
+    assert float((rough - exact).abs().max()) > 0.5  # more than some wrong formulas are off by
+    weights = {name: weight.clone() for name, weight in made.state_dict().items()}
+    model = causal_lm(lambda: made)
+    model.prepare()
+    assert model.route == "selected"
+    for name, weight in made.state_dict().items():
+        assert weight.dtype == weights[name].dtype
+        assert torch.equal(weight, weights[name])
+
+
+def test_a_formula_that_rounding_would_hide_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "logit_rule", lambda config: LogitRule(scale=0.99))
+    model = causal_lm(lambda: make("Llama").bfloat16())
+    model.prepare()
+    assert model.route == "whole"
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_bundled_model_is_judged_in_float32(dtype: str) -> None:
+    lm = load_causal_lm("smollm2", dtype)
+    with torch.inference_mode():
+        made = lm._load()
+        probe = routes._Probe(made, 49152)
+        whole = AutoModelForCausalLM.from_pretrained(resolve("smollm2").folder, dtype=made.dtype)
+        exact = routes._Whole(whole.float())(probe.ids, probe.places, probe.targets)
+        torch.testing.assert_close(probe.expected, exact, rtol=0, atol=1e-3)
+        assert probe.accepted(routes._selected, made, True)
+        assert {weight.dtype for weight in made.parameters()} == {getattr(torch, dtype)}
 
 
 def test_a_common_start_is_computed_once() -> None:

@@ -243,7 +243,9 @@ def test_a_trained_copy_of_a_layer_that_is_gone_is_missed(tmp_path, base):
     path = tmp_path / "lora" / "adapter_model.safetensors"
     load_causal_lm(str(tmp_path / "lora"), "float32").prepare()
     drop(path, "base_model.model.lm_head")
-    with pytest.raises(ModelError, match=r"1 of its weights .*\(base_model\.model\.lm_head\.weight"):
+    with pytest.raises(
+        ModelError, match=r"1 of its weights .*\(base_model\.model\.lm_head\.weight"
+    ):
         load_causal_lm(str(tmp_path / "lora"), "float32").prepare()
 
 
