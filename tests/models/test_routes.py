@@ -12,7 +12,7 @@ from curate.errors import ModelError
 from curate.models import likelihood_routes as routes
 from curate.models.architecture import LogitRule
 from curate.models.causal_lm import CausalLM
-from curate.models.load import load_causal_lm
+from curate.models.load_causal_lm import load_causal_lm
 from curate.models.protocols import TokenSequence
 from curate.models.resolve import resolve
 from tests.models.tiny import VOCABULARY, make, naive, sequences
