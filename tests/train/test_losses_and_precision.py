@@ -131,8 +131,10 @@ def test_what_cannot_be_measured_goes_by_the_cpus_flags(
     small = Hardware("cpu", 1, 1, True)
     model = Model("m", str(here), "own", folder=here)
     assert precision.choose(model, True, small, _never, print).bf16
-    failed = precision.choose(model, True, CPU, lambda: Backend("/bin/false", "0"), print)
+    cpu = Hardware("cpu", 1, 16 << 30, True)
+    failed = precision.choose(model, True, cpu, lambda: Backend("/bin/false", "0"), print)
     assert (failed.bf16, failed.seconds) == (False, {})
+    assert "measuring failed" in failed.sentence
     assert not (scratch_cache / "precision").exists()
 
 

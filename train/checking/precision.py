@@ -36,15 +36,19 @@ class Precision:
     Attributes:
         bf16: Whether in bfloat16; else in float32.
         seconds: Of a step in `float32` and in `bfloat16`; empty where nothing was measured.
+        failed: Whether measuring was tried and failed.
     """
 
     bf16: bool
     seconds: dict[str, float]
+    failed: bool = False
 
     @property
     def sentence(self) -> str:
         """What was chosen and why, for people."""
         name = "bfloat16" if self.bf16 else "float32"
+        if self.failed:
+            return f"{name}: measuring failed; --set bf16=true trains in bfloat16"
         if not self.seconds:
             return f"{name}, as the CPU's flags say; it was not measured"
         times = " and ".join(f"{self.seconds[key]:.2f} s in {key}" for key in sorted(self.seconds))
@@ -81,7 +85,7 @@ def choose(
     say("precision: two steps in float32 and two in bfloat16 are measured, once for this model …")
     measured = _measured(find_backend(), folder, lora)
     if measured is None:
-        return by_flags
+        return Precision(False, {}, failed=True)
     kept.parent.mkdir(parents=True, exist_ok=True)
     part = kept.with_suffix(f".{os.getpid()}.part")
     part.write_text(json.dumps(measured), encoding="utf-8")
