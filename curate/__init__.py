@@ -148,7 +148,7 @@ def mix(domain: Any = (), general: Any = (), ratio: str = "1:5", **options: Any)
         general: The same; so many rows are drawn as the ratio asks for.
         ratio: Domain to general.
         **options: by (`rows`, `tokens`), model, shortage (`error`, `shrink`, `repeat`), stage
-            (`sft`, `pt`), seed, name.
+            (`sft`, `pt`), seed, name, good_only.
 
     Raises:
         UsageError: An option that is unknown or does not fit.
@@ -161,7 +161,7 @@ def mix(domain: Any = (), general: Any = (), ratio: str = "1:5", **options: Any)
     from curate.errors import UsageError, did_you_mean
     from curate.recipes import mix as recipe
 
-    allowed = ("by", "model", "shortage", "stage", "seed", "name")
+    allowed = ("by", "model", "shortage", "stage", "seed", "name", "good_only")
     for option in options:
         if option not in allowed:
             raise UsageError(

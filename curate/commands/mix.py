@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate import console
-from curate.commands.options import AsJson, Name, Output, Overwrite
+from curate.commands.options import AsJson, GoodOnly, Name, Output, Overwrite
 from curate.commands.spread import spreading
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def mix(
         typer.Option(help="pt: texts for pre-training. Default: sft.", metavar="sft|pt"),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="For what is drawn; default: 0.")] = None,
+    good_only: GoodOnly = False,
     output: Output = Path("data"),
     name: Name = None,
     overwrite: Overwrite = False,
@@ -77,8 +78,15 @@ def mix(
     from curate.errors import UsageError
     from curate.recipes import mix as recipe
 
-    changes = {"ratio": ratio, "by": by, "model": model, "shortage": shortage, "stage": stage}
-    given = {key: value for key, value in {**changes, "seed": seed}.items() if value is not None}
+    changes: dict[str, Any] = {
+        "ratio": ratio,
+        "by": by,
+        "model": model,
+        "shortage": shortage,
+        "stage": stage,
+    }
+    changes |= {"seed": seed, "good_only": good_only or None}
+    given = {key: value for key, value in changes.items() if value is not None}
     wanted = _wanted(mixture, domain, general, given)
     if model is not None and wanted.by == "rows":
         raise UsageError("--model says whose tokens are counted; give --by tokens, too")

@@ -75,7 +75,7 @@ def _check(rows: Rows, stage: str) -> None:
     if kind in _NOT_MIXED:
         way = "leave it out"
         if kind == "kto":
-            way += ", or mix the good rows that `curate select --recipe random --good-only` emits"
+            way += ", or give --good-only, which leaves the bad ones out"
         raise DataError(
             f"{name} holds {_NOT_MIXED[kind]}, and a mixture is of instructions (--stage sft) or "
             f"texts (--stage pt); {way}"

@@ -22,6 +22,7 @@ from curate.data.ids import id_of, occurrences
 from curate.data.read import read
 from curate.data.rows import Rows
 from curate.data.schema import Source
+from curate.data.verdicts import judged
 from curate.errors import UsageError
 from curate.mixture.plan import Draw, Heap
 from curate.mixture.spec import SIDES, MixSource, Mixture, Side
@@ -246,7 +247,7 @@ def _parts(mixture: Mixture) -> tuple[Part, ...]:
         part
         for side in SIDES
         for number, source in enumerate(mixture.sources(side))
-        for part in _parts_of(source, side, number)
+        for part in _parts_of(source, side, number, mixture.good_only)
     ]
     _refuse_twice(parts, mixture)
     parts.sort(key=lambda part: (SIDES.index(part.side), part.source.sha256, str(part.source)))
@@ -254,7 +255,7 @@ def _parts(mixture: Mixture) -> tuple[Part, ...]:
     return tuple(replace(part, start=at) for part, at in zip(parts, starts, strict=False))
 
 
-def _parts_of(source: MixSource, side: Side, number: int) -> Iterator[Part]:
+def _parts_of(source: MixSource, side: Side, number: int, good_only: bool) -> Iterator[Part]:
     kept: NDArray[np.bool_] | None = None
     if isinstance(source.rows, Selection):
         rows, kept = source.rows.rows, source.rows.choice.kept
@@ -262,6 +263,8 @@ def _parts_of(source: MixSource, side: Side, number: int) -> Iterator[Part]:
         rows = source.rows
     else:
         rows = read(source.rows, source.format, source.fill)
+    if good_only and "kto_tag" in rows.shape.columns:
+        rows = judged(rows, "a mixture", good_only)
     start = 0
     for file in rows.sources:
         alone = Rows(rows.shape, (file,), rows.table.slice(start, file.rows))

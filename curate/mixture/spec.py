@@ -32,7 +32,18 @@ _ALLOWED = {
     "stage": ("sft", "pt"),
     "shortage": ("error", "shrink", "repeat"),
 }
-_KEYS = ("domain", "general", "ratio", "by", "model", "stage", "shortage", "seed", "name")
+_KEYS = (
+    "domain",
+    "general",
+    "ratio",
+    "by",
+    "model",
+    "stage",
+    "shortage",
+    "seed",
+    "name",
+    "good_only",
+)
 _SOURCE_KEYS = ("path", "weight", "limit", "format", "fill")
 _LARGEST = 1 << 20  # bytes of a mixture file
 _DEPTH = 5
@@ -100,6 +111,7 @@ class Mixture:
             data), `repeat` (general rows more than once).
         seed: For what is drawn, and for the order of the output.
         name: Of the data set; '' makes one from the first domain file.
+        good_only: Of rows with verdicts, leave out those with a bad one.
     """
 
     domain: tuple[MixSource, ...]
@@ -111,6 +123,7 @@ class Mixture:
     shortage: str = "error"
     seed: int = 0
     name: str = ""
+    good_only: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no data could make right."""
@@ -138,6 +151,8 @@ class Mixture:
         """Return the mixture as a manifest has it: files by their names alone."""
         whole: dict[str, Any] = {"ratios": [str(ratio) for ratio in self.ratios]}
         whole |= {option: getattr(self, option) for option in ("by", "stage", "shortage", "seed")}
+        if self.good_only:
+            whole["good_only"] = True
         if self.by == "tokens":
             whole["model"] = self.model if not Path(self.model).exists() else Path(self.model).name
         return whole | {side: [each.as_dict() for each in self.sources(side)] for side in SIDES}
@@ -189,6 +204,10 @@ def read_mixture(path: Path, changes: Mapping[str, Any] | None = None) -> Mixtur
     for key in (*_ALLOWED, "model", "name"):
         if key in values:
             fields[key] = _text(values[key], f"{name}, {key}")
+    if "good_only" in values:
+        if not isinstance(values["good_only"], bool):
+            raise DataError(f"{name}, good_only: allowed are true and false")
+        fields["good_only"] = values["good_only"]
     if "seed" in values:
         fields["seed"] = int(_number(values["seed"], f"{name}, seed", _WHOLE))
     return _in_file(name, lambda: Mixture(**{**fields, **(changes or {})}))

@@ -45,6 +45,7 @@ def mixture_of(
     stage: str = "sft",
     seed: int = 0,
     name: str = "",
+    good_only: bool = False,
 ) -> Mixture:
     """Return a mixture of what was given.
 
@@ -58,6 +59,7 @@ def mixture_of(
         stage: `sft` or `pt`.
         seed: For what is drawn.
         name: Of the data set.
+        good_only: Of rows with verdicts, leave out those with a bad one.
 
     Raises:
         UsageError: A value that is not allowed.
@@ -79,6 +81,7 @@ def mixture_of(
         shortage=shortage,
         seed=seed,
         name=name,
+        good_only=good_only,
     )
 
 

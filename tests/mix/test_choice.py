@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -243,6 +245,21 @@ def test_preference_pairs_and_verdicts_are_not_mixed(tmp_path, domain):
     judged = [{**row, "kto_tag": True} for row in rows("g", 30)]
     with pytest.raises(DataError, match=r"kto.json holds rows with verdicts .*--good-only"):
         curate.mix(domain, save(tmp_path / "kto.json", judged), "1:1")
+
+
+def test_good_only_mixes_the_good_rows_and_drops_the_column(tmp_path, domain):
+    judged = [{**row, "kto_tag": at % 3 > 0} for at, row in enumerate(rows("g", 30))]
+    mixed = curate.mix(domain, save(tmp_path / "kto.json", judged), "1:1", good_only=True)
+    assert mixed.summary().dropped["bad_verdict"] == 10
+    data, *_, manifest = curate.emit(mixed, tmp_path / "data", name="good")
+    lines = [json.loads(line) for line in data.read_text().splitlines()]
+    good = {row["instruction"] for row in judged if row["kto_tag"]}
+    assert {line["instruction"] for line in lines if line["instruction"] in good}
+    assert not {line["instruction"] for line in lines} & (
+        {row["instruction"] for row in judged} - good
+    )
+    assert not any("kto_tag" in line for line in lines)
+    assert json.loads(manifest.read_text())["params"]["good_only"] is True
 
 
 def test_texts_are_not_fine_tuned_on(tmp_path, domain):
