@@ -70,3 +70,12 @@ def test_the_default_mixture_and_the_catalogue_come_along(installed: Path, tmp_p
     listed = run(installed, tmp_path, "curate", "datasets", "--json")
     assert listed.returncode == 0, listed.stderr
     assert '"huatuogpt' in listed.stdout
+
+
+def test_templates_and_types_come_along(installed: Path, tmp_path: Path) -> None:
+    unit = run(installed, tmp_path, "deploy", "serve", "smollm2", "--print-systemd")
+    assert unit.returncode == 0, unit.stderr
+    assert "ExecStart=" in unit.stdout
+    for package in ("curate", "train", "deploy"):
+        (typed,) = installed.parent.glob(f"lib/python*/site-packages/{package}/py.typed")
+        assert typed.is_file()
