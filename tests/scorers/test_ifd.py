@@ -153,7 +153,7 @@ def test_each_turn_alone_stands_behind_its_own_header_and_a_guessed_frame_is_not
         "[u]q[a]<think></think>rs",
     ]
     assert len(scores.notes) == 1
-    assert scores.notes[0].endswith("scored after '<think></think>'")
+    assert scores.notes[0].endswith("framed with '<think></think>'")
 
 
 def test_an_empty_turn_in_the_middle_is_passed_over(scored: Any) -> None:
