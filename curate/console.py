@@ -39,24 +39,14 @@ def stdout() -> Console:
 
 
 def say(text: str) -> None:
-    """Write one line to stderr, as it is: nothing in it is markup.
-
-    Args:
-        text: The line.
-    """
+    """Write one line to stderr, as it is: nothing in it is markup."""
     stderr().print(text, markup=False, emoji=False, soft_wrap=True)
 
 
 def show_table(
     lines: Sequence[Sequence[object]], header: Sequence[str] = (), on: Console | None = None
 ) -> None:
-    """Print a table; whole numbers get separators and stand to the right.
-
-    Args:
-        lines: Cells, line by line.
-        header: Names of the columns.
-        on: stdout if not given.
-    """
+    """Print a table; whole numbers get separators and stand to the right."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -78,12 +68,7 @@ def _shown(cell: object) -> str:
 
 
 def counts_table(counts: Mapping[str, Any], on: Console | None = None) -> None:
-    """Print how many rows went where.
-
-    Args:
-        counts: `read`, `scored`, `kept` and `dropped` {reason: rows}.
-        on: stdout if not given.
-    """
+    """Print how many rows went where."""
     lines: list[tuple[str, int]] = [("read", counts["read"]), ("scored", counts["scored"])]
     lines += [(f"dropped: {reason}", rows) for reason, rows in counts["dropped"].items()]
     show_table([*lines, ("kept", counts["kept"])], on=on)
@@ -166,22 +151,13 @@ class Lines:
 
 
 def progress(doing: str = "scoring") -> Bar | Lines:
-    """Return the progress that fits where stderr goes.
-
-    Args:
-        doing: What is being done to the rows.
-    """
+    """Return the progress that fits where stderr goes."""
     shown = stderr().is_terminal or stderr().is_jupyter
     return Bar(doing) if shown else Lines(doing=doing)
 
 
 def show_version_or_help(context: typer.Context, version: bool) -> None:
-    """Do what a command does that was called without one of its own commands.
-
-    Args:
-        context: Of the call.
-        version: Whether --version was given.
-    """
+    """Do what a command does that was called without one of its own commands."""
     import typer
 
     if version:
@@ -194,11 +170,7 @@ def show_version_or_help(context: typer.Context, version: bool) -> None:
 
 
 def run(main: Callable[[], object]) -> None:
-    """Run a command and end the process: 0, its own exit code, 2 for what a user can put right.
-
-    Args:
-        main: The command line, without an error handling of its own.
-    """
+    """Run a command and end the process: 0, its own exit code, 2 for what a user can put right."""
     with _told():
         code = main()
         if code == _INTERRUPTED:  # typer has caught Ctrl-C itself

@@ -7,12 +7,7 @@ from html import escape
 
 
 def html_table(lines: Iterable[Sequence[object]], header: Sequence[str] = ()) -> str:
-    """Return a table; every cell is escaped, numbers stand to the right.
-
-    Args:
-        lines: Cells, line by line.
-        header: Names of the columns.
-    """
+    """Return a table; every cell is escaped, numbers stand to the right."""
     head = "".join(f"<th style='text-align:left'>{escape(each)}</th>" for each in header)
     body = "".join(f"<tr>{''.join(map(_cell, line))}</tr>" for line in lines)
     return (

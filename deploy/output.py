@@ -21,10 +21,6 @@ _GB = 1e9
 def default_output(folder: Path, suffix: str) -> Path:
     """Return where a model made from a folder goes: beside it.
 
-    Args:
-        folder: The run, or the model.
-        suffix: What it becomes.
-
     Example:
         >>> default_output(Path("saves/medical"), "merged")
         PosixPath('saves/medical-merged')
@@ -34,15 +30,7 @@ def default_output(folder: Path, suffix: str) -> Path:
 
 
 def check_output(output: Path, needed: float) -> None:
-    """Raise if a folder cannot be made there, before anything is computed.
-
-    Args:
-        output: The folder to be.
-        needed: Bytes it will take.
-
-    Raises:
-        OutputError: It is there already, or the disk has too little room.
-    """
+    """Raise if a folder cannot be made there, before anything is computed."""
     if output.exists() or output.is_symlink():
         raise OutputError(
             f"{output} is there already and is not replaced; give another --output, or remove it"
@@ -58,14 +46,7 @@ def check_output(output: Path, needed: float) -> None:
 
 @contextmanager
 def unfinished(output: Path) -> Iterator[Path]:
-    """Give a folder beside the output; it takes the output's name only if the block succeeds.
-
-    Args:
-        output: The folder to be.
-
-    Raises:
-        OutputError: Something took the name in the meantime.
-    """
+    """Give a folder beside the output; it takes the output's name only if the block succeeds."""
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
@@ -79,21 +60,12 @@ def unfinished(output: Path) -> Iterator[Path]:
 
 
 def made(folder: Path) -> dict[str, Any]:
-    """Return what `deploy` noted of a model that it made; nothing for any other.
-
-    Args:
-        folder: The model's.
-    """
+    """Return what `deploy` noted of a model that it made; nothing for any other."""
     return read_manifest(folder / MANIFEST) or {}
 
 
 def set_chat_template(folder: Path, template: str) -> None:
-    """Give a tokenizer a chat template, or take it away.
-
-    Args:
-        folder: The tokenizer's.
-        template: In Jinja; '' to take it away.
-    """
+    """Give a tokenizer a chat template, or take it away."""
     settings, path = folder / "tokenizer_config.json", folder / CHAT_TEMPLATE
     told = json.loads(settings.read_text(encoding="utf-8"))
     if told.pop("chat_template", None) is not None:

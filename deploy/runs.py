@@ -57,13 +57,6 @@ class Adapter:
 def find_folder(given: Path, what: str) -> Path:
     """Return the folder that the user means: as typed, or of that name among the runs.
 
-    Args:
-        given: As typed.
-        what: What is wanted, for the message.
-
-    Raises:
-        UsageError: There is none.
-
     Example:
         >>> find_folder(Path("medical"), "a run")
         PosixPath('saves/medical')
@@ -82,17 +75,7 @@ def find_folder(given: Path, what: str) -> Path:
 
 
 def read_adapter(given: Path, base: str | None = None) -> Adapter:
-    """Return the adapter of a run, or of a folder that LLaMA-Factory or peft wrote.
-
-    Args:
-        given: As typed.
-        base: The model to add it to, if not the one that it names itself.
-
-    Raises:
-        UsageError: There is nothing to merge: no run, an unfinished one, a reward model, a whole
-            model.
-        DataError: The folder is not what its records say.
-    """
+    """Return the adapter of a run, or of a folder that LLaMA-Factory or peft wrote."""
     folder = find_folder(given, "a run of `train`")
     run = read_run(folder)
     _check_run(folder, run)
@@ -117,14 +100,7 @@ def read_adapter(given: Path, base: str | None = None) -> Adapter:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """Return what run.json says, nothing for a folder without one.
-
-    Args:
-        folder: Of a run.
-
-    Raises:
-        DataError: It is not what `train` writes.
-    """
+    """Return what run.json says, nothing for a folder without one."""
     if not (folder / RUN).is_file():
         return {}
     told = _json(folder / RUN)
@@ -222,14 +198,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def resolve_base(adapter: Adapter) -> tuple[Path, str]:
-    """Return the folder and the fingerprint of the model that an adapter is added to.
-
-    Args:
-        adapter: Of read_adapter().
-
-    Raises:
-        ModelError: It is not to be had, is quantised, or is not what the run was trained on.
-    """
+    """Return the folder and the fingerprint of the model that an adapter is added to."""
     from curate.models.resolve import fingerprint, resolve
 
     try:

@@ -11,14 +11,7 @@ KNOWN = {"vllm": vllm.environment, "gptq": gptq.environment}
 
 
 def environment(name: str) -> Environment:
-    """Return the environment of that name.
-
-    Args:
-        name: `vllm` or `gptq`.
-
-    Raises:
-        UsageError: There is none.
-    """
+    """Return the environment of that name."""
     if name not in KNOWN:
         raise UsageError(
             f"deploy setup {name}: no such environment.{did_you_mean(name, KNOWN)} Allowed are "

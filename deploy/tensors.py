@@ -32,14 +32,7 @@ class Tensor:
 
 
 def tensors(folder: Path) -> Iterator[Tensor]:
-    """Yield what a model's files hold.
-
-    Args:
-        folder: With *.safetensors.
-
-    Raises:
-        ModelError: A file is no safetensors file.
-    """
+    """Yield what a model's files hold."""
     for path in sorted(folder.glob("*.safetensors")):
         with path.open("rb") as stream:
             head = stream.read(8)
@@ -58,9 +51,6 @@ def tensors(folder: Path) -> Iterator[Tensor]:
 def stored_dtype(folder: Path) -> str:
     """Return the precision that most numbers of a model are stored in.
 
-    Args:
-        folder: The model's.
-
     Example:
         >>> stored_dtype(Path("models/smollm2"))
         'float32'
@@ -73,18 +63,10 @@ def stored_dtype(folder: Path) -> str:
 
 
 def size(folder: Path) -> int:
-    """Return the bytes of all files in a folder and below.
-
-    Args:
-        folder: Any.
-    """
+    """Return the bytes of all files in a folder and below."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def weight_bytes(folder: Path) -> int:
-    """Return the bytes of a model's weight files.
-
-    Args:
-        folder: The model's.
-    """
+    """Return the bytes of a model's weight files."""
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))

@@ -20,14 +20,7 @@ _PPO_IMPORTS = ("torch", "llamafactory.train.tuner", "trl")
 
 
 def find(stage: str) -> Backend:
-    """Return the LLaMA-Factory that runs a stage.
-
-    Args:
-        stage: pt, sft, rm, ppo, dpo or kto.
-
-    Raises:
-        UsageError: It is not installed; says the one command to type.
-    """
+    """Return the LLaMA-Factory that runs a stage."""
     if stage != "ppo":
         return llamafactory.find()
     python = environments.python(ppo())
@@ -69,10 +62,6 @@ def readable_by_ppo(model: Path) -> Path:
 
     What transformers 5 saves names a tokenizer class that older ones refuse, and keeps the base of
     the rotary positions where they do not look: they would compute with another, and say nothing.
-
-    Args:
-        model: Folder of the model; it is returned as it is if nothing has to be changed, else one
-            in the cache that links to its files.
     """
     called = hashlib.sha256(str(model.resolve()).encode()).hexdigest()[:16]
     folder = environments.folder(ppo()) / "models" / called

@@ -62,11 +62,7 @@ class Setup:
 
 
 def plan(hardware: Hardware) -> Setup:
-    """Return what is missing here, and the commands that install it.
-
-    Args:
-        hardware: What trains.
-    """
+    """Return what is missing here, and the commands that install it."""
     missing = tuple(llamafactory.missing())
     wrong = None
     if "llamafactory" not in missing:
@@ -91,11 +87,7 @@ def _torch() -> tuple[str, ...]:
 
 
 def check_place() -> None:
-    """Refuse to install into a Python that others use.
-
-    Raises:
-        UsageError: It is no virtual environment, or has no pip; says what to do.
-    """
+    """Refuse to install into a Python that others use."""
     conda = os.environ.get("CONDA_PREFIX")
     own = sys.prefix != sys.base_prefix or (conda is not None and Path(conda) == Path(sys.prefix))
     if not own:
@@ -112,15 +104,7 @@ def check_place() -> None:
 
 
 def install(found: Setup, say: Callable[[str], None]) -> None:
-    """Install what is missing, and see that LLaMA-Factory can be imported.
-
-    Args:
-        found: What to do.
-        say: Is told each step, a line each.
-
-    Raises:
-        OutputError: A step failed; says why, and where all output lies.
-    """
+    """Install what is missing, and see that LLaMA-Factory can be imported."""
     log = Path(tempfile.mkdtemp(prefix="train-setup-")) / _LOG
     for command in found.commands:
         say(f"pip install {shlex.join(command[len(_PIP) + 1 :])}")
@@ -129,16 +113,7 @@ def install(found: Setup, say: Callable[[str], None]) -> None:
 
 
 def verify(say: Callable[[str], None], log: Path | None = None) -> None:
-    """See in a process of its own that LLaMA-Factory's trainers can be imported.
-
-    Args:
-        say: Is told, a line each.
-        log: Takes the output.
-
-    Raises:
-        OutputError: They cannot; says why.
-        UsageError: Something is still missing.
-    """
+    """See in a process of its own that LLaMA-Factory's trainers can be imported."""
     log = log or Path(tempfile.mkdtemp(prefix="train-setup-")) / _LOG
     say("checking that its trainers can be imported")
     backend = llamafactory.find()

@@ -148,13 +148,7 @@ def mods(
 
 
 def _show_stages(found: Selection, show: int, as_json: bool) -> None:
-    """Print what came of each stage, and the first rows that were added, with the model's answers.
-
-    Args:
-        found: What the recipe gave.
-        show: Rows to print.
-        as_json: Tables go to stderr.
-    """
+    """Print what came of each stage and the first added rows, with the model's answers."""
     from curate.selection import short
 
     goes = console.stderr() if as_json else None

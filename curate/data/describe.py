@@ -93,9 +93,6 @@ def _lengths(column: pa.ChunkedArray) -> tuple[int, ...]:
 def how_read(source: Source) -> str:
     """Return how a file was read, for people.
 
-    Args:
-        source: The file.
-
     Example:
         >>> how_read(rows.sources[0])
         'alpaca, JSON Lines, UTF-8'
@@ -109,11 +106,7 @@ def how_read(source: Source) -> str:
 
 
 def notes_on(source: Source) -> list[str]:
-    """Return what a reader of a file should know: what was changed, what is still to be filled in.
-
-    Args:
-        source: The file.
-    """
+    """Return what a reader of a file should know: what was changed, what is to be filled in."""
     notes = [f"{source.name}: {what}: {counted(rows)}" for what, rows in source.changes.items()]
     if source.unfilled:
         holes = ", ".join(f"{{{{{name}}}}} in {counted(n)}" for name, n in source.unfilled.items())
@@ -126,11 +119,7 @@ def notes_on(source: Source) -> list[str]:
 
 
 def to_lines(description: Description) -> list[tuple[str, str]]:
-    """Return a description as pairs of what and how much, without the files.
-
-    Args:
-        description: Of some rows.
-    """
+    """Return a description as pairs of what and how much, without the files."""
     lines = [
         ("responses a row", _pairs(description.turns) or "none"),
         ("languages", _pairs(description.languages) or "none"),
@@ -150,11 +139,7 @@ def to_lines(description: Description) -> list[tuple[str, str]]:
 
 
 def to_text(description: Description) -> str:
-    """Return a description as lines of text.
-
-    Args:
-        description: Of some rows.
-    """
+    """Return a description as lines of text."""
     read = [f"  {name}: {how}: {counted(count)}" for name, count, how in description.sources]
     told = [f"  {name}: {what}" for name, what in to_lines(description)]
     notes = [f"  note: {note}" for note in description.notes]
@@ -162,11 +147,7 @@ def to_text(description: Description) -> str:
 
 
 def to_html(description: Description) -> str:
-    """Return a description as one table.
-
-    Args:
-        description: Of some rows.
-    """
+    """Return a description as one table."""
     lines: list[Sequence[object]] = [("rows", description.rows)]
     lines += [(f"read {name}", f"{how}: {counted(n)}") for name, n, how in description.sources]
     lines += to_lines(description)
@@ -175,11 +156,7 @@ def to_html(description: Description) -> str:
 
 
 def counted(count: int) -> str:
-    """Return a number of rows in words.
-
-    Args:
-        count: How many.
-    """
+    """Return a number of rows in words."""
     return "1 row" if count == 1 else f"{count:,} rows"
 
 

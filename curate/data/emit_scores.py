@@ -18,15 +18,6 @@ def write_scores(folder: Path, name: str, scores: pa.Table, manifest: dict[str, 
     """Write NAME.scores.parquet and NAME.manifest.json; return the names of the files.
 
     Both are written under other names first and then renamed, the manifest last.
-
-    Args:
-        folder: Where to write; made if it is not there.
-        name: Of the files.
-        scores: A line for every row.
-        manifest: What made them; sha256 and lines of the file are added.
-
-    Raises:
-        OutputError: The disk is full or the folder cannot be written.
     """
     table, last = folder / f"{name}.scores.parquet", folder / f"{name}.manifest.json"
     parts = [path.with_name(f".{path.name}.part") for path in (table, last)]

@@ -68,12 +68,6 @@ class Sniffed:
 def sniff(path: Path) -> Sniffed:
     """Hash a file and find its encoding; memory does not depend on its size.
 
-    Args:
-        path: A regular file.
-
-    Raises:
-        DataError: The text is damaged, or is in none of the encodings that are read.
-
     Example:
         >>> sniff(Path("toyhom.csv")).encoding
         'gb18030'

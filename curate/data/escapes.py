@@ -18,9 +18,6 @@ def decode_escapes(text: str) -> str:
     Halves of a surrogate pair that stand together are joined, any other becomes U+FFFD. A
     word of TeX, `\text` or `\right`, is left as it is.
 
-    Args:
-        text: Any.
-
     Example:
         >>> decode_escapes(r"It\u2019s done.\nNext: \ud83d\ude00")
         'It’s done.\nNext: 😀'

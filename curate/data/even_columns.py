@@ -51,11 +51,7 @@ class Columns:
         return sorted(_name(place) for place, rule in self.rules.items() if rule == "text")
 
     def even(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return the row as it is written: with every key, and each value of its column's type.
-
-        Args:
-            row: The original; it is not changed.
-        """
+        """Return the row as it is written: with every key, and each value of its column's type."""
         if self.change_nothing:
             return row if len(row) == len(self.keys) else {k: row.get(k) for k in self.keys}
         made: dict[str, Any] = self._value({key: row.get(key) for key in self.keys}, ())
@@ -82,13 +78,7 @@ class Columns:
 def columns_of(
     rows: Iterable[dict[str, Any]], registered: Collection[str] = (), head: int = HEAD
 ) -> Columns:
-    """Return what has to be done to rows, in one pass over them.
-
-    Args:
-        rows: All that will be written, in order.
-        registered: Keys whose lists are read by name and never become text.
-        head: Characters of the file in which every type has to show itself.
-    """
+    """Return what has to be done to rows, in one pass over them."""
     seen: dict[Place, _Seen] = {}
     written = 0
     for row in rows:
@@ -103,14 +93,7 @@ def columns_ahead(
     kinds: Mapping[Place, set[str]],
     registered: Collection[str] = (),
 ) -> Columns:
-    """Return what has to be done to rows of which only the first are looked at.
-
-    Args:
-        beginning: The first rows that will be written: at least HEAD characters, or all.
-        kinds: Place to the kinds of the values there, in all rows; there may be more than the
-            rows have, then more is done to them than there need be.
-        registered: Keys whose lists are read by name and never become text.
-    """
+    """Return what has to be done to rows of which only the first are looked at."""
     seen: dict[Place, _Seen] = {}
     for row in beginning:
         _collect(row, (), seen, True)
@@ -120,13 +103,7 @@ def columns_ahead(
 
 
 def collect(value: Any, kinds: dict[Place, set[str]], place: Place = ()) -> None:
-    """Add the kinds of all values in a row.
-
-    Args:
-        value: The row.
-        kinds: Place to the kinds that were seen there; added to.
-        place: Where the value stands.
-    """
+    """Add the kinds of all values in a row."""
     kind = _kind(value)
     if place in kinds:
         kinds[place].add(kind)

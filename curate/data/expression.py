@@ -73,27 +73,11 @@ class Expression:
         return list(dict.fromkeys(map(ast.unparse, named)))
 
     def numbers(self, columns: _Columns, rows: int) -> NDArray[np.float64]:
-        """Return a number for every row, (rows,); NaN where a column has none.
-
-        Args:
-            columns: All that columns() names; numbers, texts or booleans, (rows,) each.
-            rows: How many.
-
-        Raises:
-            UsageError: It does not give a number, or puts together what does not fit.
-        """
+        """Return a number for every row, (rows,); NaN where a column has none."""
         return self._worked_out(columns, rows, _NUMBER, "ifd_loss * reward", np.float64)
 
     def truths(self, columns: _Columns, rows: int) -> NDArray[np.bool_]:
-        """Return whether it holds for each row, (rows,); no comparison with NaN does but !=.
-
-        Args:
-            columns: As for numbers().
-            rows: How many.
-
-        Raises:
-            UsageError: It is no condition, or puts together what does not fit.
-        """
+        """Return whether it holds for each row, (rows,); no comparison with NaN does but !=."""
         return self._worked_out(columns, rows, _TRUTH, "reward > 0", np.bool_)
 
     def _worked_out(
@@ -114,13 +98,6 @@ class Expression:
 
 def parse_expression(text: str, option: str) -> Expression:
     """Return an expression of columns, or say what is wrong with it.
-
-    Args:
-        text: Such as `reward > 0 and status == 'ok'`.
-        option: Behind which it was typed, for errors.
-
-    Raises:
-        UsageError: It is no expression, or has something in it that is not allowed.
 
     Example:
         >>> parse_expression("reward > 0 and status == 'ok'", "--where").columns()
@@ -144,14 +121,7 @@ def parse_expression(text: str, option: str) -> Expression:
 
 
 def unknown_column(name: str, known: Sequence[str], option: str, where: str) -> UsageError:
-    """Return the error of a column that is not there.
-
-    Args:
-        name: As it was typed.
-        known: The columns that are there.
-        option: Behind which it was typed.
-        where: What was looked through.
-    """
+    """Return the error of a column that is not there."""
     near = [each for each in known if each.startswith(f"{name}_")]
     hint = f" Did you mean '{near[0]}'?" if near else did_you_mean(name, known)
     return UsageError(

@@ -28,15 +28,6 @@ Container = Literal[
 def container_of(path: Path, sniffed: Sniffed, plain: bool = False) -> Container:
     """Tell what holds the rows of a file, from its first characters.
 
-    Args:
-        path: The file.
-        sniffed: What `encoding.sniff` said of it.
-        plain: Whether a text that is neither JSON nor a table with a column `text` is rows of a
-            line each.
-
-    Raises:
-        DataError: There is nothing in it.
-
     Example:
         >>> container_of(Path("ChatMed_TCM-v0.2.json"), sniffed)   # JSON Lines under .json
         'jsonl'
@@ -84,16 +75,7 @@ def _first_line(path: Path, sniffed: Sniffed) -> tuple[str, str]:
 
 
 def records(path: Path, sniffed: Sniffed, container: Container) -> Iterator[Record]:
-    """Yield the rows of a file one after the other; memory does not depend on its size.
-
-    Args:
-        path: The file.
-        sniffed: What `encoding.sniff` said of it.
-        container: What `container_of` said of it.
-
-    Raises:
-        DataError: The file is broken, with the place.
-    """
+    """Yield the rows of a file one after the other; memory does not depend on its size."""
     if container == "parquet":
         yield from parquet_rows(path)
         return

@@ -24,11 +24,7 @@ _DESCRIBED = {"raw", "hash", "flaw", "where"}
 
 
 def is_frame(given: Any) -> TypeGuard[pandas.DataFrame | Dataset]:
-    """Tell whether something is a DataFrame or a Dataset.
-
-    Raises:
-        UsageError: It is several splits, or a stream of rows that is not there as a whole.
-    """
+    """Tell whether something is a DataFrame or a Dataset."""
     if _is(given, "datasets", "DatasetDict", "IterableDatasetDict"):
         splits = ", ".join(map(str, given))
         raise UsageError(
@@ -55,16 +51,7 @@ def frame_name(frame: pandas.DataFrame | Dataset) -> str:
 
 
 def save_frame(frame: pandas.DataFrame | Dataset, path: Path) -> None:
-    """Write a frame's rows as JSON Lines; memory does not depend on their number.
-
-    Args:
-        frame: The rows. What `Rows.dataset` has handed out, filtered or shuffled, is taken as the
-            rows themselves and not as the columns that describe them.
-        path: To be written.
-
-    Raises:
-        DataError: A cell holds what JSON has no word for, or two columns have one name.
-    """
+    """Write a frame's rows as JSON Lines; memory does not depend on their number."""
     with path.open("w", encoding="utf-8") as out:
         for number, row in enumerate(_dicts(frame)):
             if row.keys() >= _DESCRIBED:

@@ -75,12 +75,7 @@ def address(given: object) -> Address:
 
 
 def chosen(wanted: Address, names: Sequence[str]) -> list[str]:
-    """Return the files that an address means, of all that a data set has.
-
-    Raises:
-        UsageError: Several splits and none was named, or one that is not there.
-        DataError: No file of rows.
-    """
+    """Return the files that an address means, of all that a data set has."""
     if wanted.path:
         path = wanted.path.rstrip("/")
         inside = [path] if path in names else _rows(n for n in names if n.startswith(f"{path}/"))
@@ -163,13 +158,6 @@ def hub_files(given: object) -> list[tuple[str, Path]]:
     The hub is asked for the newest revision first; where it cannot be reached, what an earlier
     run or another program has left in the hub's cache is taken. Files go there unchanged, so
     memory does not grow with their size.
-
-    Args:
-        given: As typed.
-
-    Raises:
-        UsageError: It is no address, or does not say which of several splits.
-        DataError: No network and not in the cache, no such data set or file, or nothing to read.
 
     Example:
         >>> hub_files("hf://owner/name:train")

@@ -15,14 +15,7 @@ _canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",
 
 
 def content_hash(parsed: Parsed, value: Any) -> int:
-    """Return the first 64 bits of the sha256 of what a row says.
-
-    Args:
-        parsed: Its canonical view. Alpaca's `input` does not count, it is in the last user turn:
-            a row has the same hash as alpaca and as sharegpt.
-        value: The original row: its pictures and KTO's verdict count too, and where there is no
-            canonical view, it is hashed whole.
-    """
+    """Return the first 64 bits of the sha256 of what a row says."""
     if parsed.flaw in STRUCTURAL:
         said = _given(value)
     else:
@@ -45,11 +38,7 @@ def _given(value: Any) -> Any:
 
 
 def beside(value: Any) -> dict[str, Any]:
-    """Return what a row has beside its text: the same words on another picture are another row.
-
-    Args:
-        value: The original row.
-    """
+    """Return what a row has beside its text: the same words on another picture are another row."""
     if not isinstance(value, dict):
         return {}
     media = {key: value[key] for key in ("images", "videos", "audios") if value.get(key)}
@@ -70,12 +59,6 @@ def _tools(text: str) -> Any:
 def occurrences(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Count, for every row, the equal rows before it.
 
-    Args:
-        hashes: Content hashes in input order, shape (n,).
-
-    Returns:
-        Counts from 0, shape (n,).
-
     Example:
         >>> occurrences(np.array([7, 9, 7, 7], dtype=np.uint64)).tolist()
         [0, 0, 1, 2]
@@ -92,10 +75,6 @@ def occurrences(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 def id_of(content: int, occurrence: int) -> str:
     """Return the id of a row: 16 hex digits, and from the second equal row on its number.
-
-    Args:
-        content: Its hash.
-        occurrence: Equal rows before it.
 
     Example:
         >>> id_of(255, 0), id_of(255, 1)

@@ -84,18 +84,7 @@ class Line(NamedTuple):
 def detected(
     name: str, container: Container, head: list[Record], reading: Reading
 ) -> tuple[Format, Shape]:
-    """Return the format of a file and the shape of its rows.
-
-    Args:
-        name: Of the file.
-        container: What holds the rows.
-        head: The first of them.
-        reading: Says the format, or leaves it open.
-
-    Raises:
-        DataError: There are no rows, or no format takes them.
-        UsageError: No format has the name that was given.
-    """
+    """Return the format of a file and the shape of its rows."""
     if not head:
         raise DataError(f"{name} holds no rows; fetch it again or leave it out")
     tried = [format_named(reading.format)] if reading.format else list(formats().values())
@@ -175,11 +164,7 @@ def _way_out(container: Container, head: list[Record]) -> str:
 
 
 def is_template(head: list[Record]) -> bool:
-    """Tell whether rows have to be filled in before they can be used.
-
-    Args:
-        head: The first rows of a file.
-    """
+    """Tell whether rows have to be filled in before they can be used."""
     having = sum(bool(placeholders(record.value)) for record in head)
     return having > 0 and having * TEMPLATE >= len(head)
 
@@ -187,15 +172,7 @@ def is_template(head: list[Record]) -> bool:
 def lines(
     stream: Iterator[Record], form: Format, shape: Shape, reading: Reading, tally: Tally
 ) -> Iterator[Line]:
-    """Yield every row as it is kept.
-
-    Args:
-        stream: The records of a file.
-        form: Their format.
-        shape: Of the rows, with every column that may turn up.
-        reading: How to read them.
-        tally: Counts what is found.
-    """
+    """Yield every row as it is kept."""
     for value, where in stream:
         found = placeholders(value) if tally.template or reading.fill else set()
         tally.found.update(found)

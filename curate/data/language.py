@@ -13,9 +13,6 @@ _LATIN = re.compile(r"[A-Za-z]+")
 def language_of(text: str) -> str:
     """Return `zh`, `en` or `other`; a Latin word counts as much as a Chinese character.
 
-    Args:
-        text: Any.
-
     Example:
         >>> language_of("高血压患者能吃党参吗？"), language_of("What is 1 + 1?"), language_of("42")
         ('zh', 'en', 'other')

@@ -24,30 +24,18 @@ def versions() -> dict[str, str]:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file in hex.
-
-    Args:
-        path: The file.
-    """
+    """Return the sha256 of a file in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def to_json(manifest: dict[str, Any]) -> str:
-    """Return a manifest as text, real Chinese and a line for each entry.
-
-    Args:
-        manifest: Its entries.
-    """
+    """Return a manifest as text, real Chinese and a line for each entry."""
     return json.dumps(manifest, ensure_ascii=False, indent=2) + "\n"
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
-    """Return a manifest, None if there is none that can be read.
-
-    Args:
-        path: The file.
-    """
+    """Return a manifest, None if there is none that can be read."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

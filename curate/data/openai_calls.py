@@ -26,11 +26,7 @@ _JOINED = "results of tool calls made at once joined"
 
 
 def are_openai(messages: Any) -> bool:
-    """Tell whether messages have what only OpenAI's have: tool calls, parts, a developer.
-
-    Args:
-        messages: A list of messages, or anything else.
-    """
+    """Tell whether messages have what only OpenAI's have: tool calls, parts, a developer."""
     return isinstance(messages, list) and any(
         isinstance(each, dict)
         and bool(
@@ -50,10 +46,6 @@ def flat(
 
     A call becomes a text of its own role, `{"name": …, "arguments": {…}}`, several at once a list
     of them; results become observations. What cannot be understood stays as it is.
-
-    Args:
-        messages: Of one row.
-        tags: What roles and keys are to be called.
 
     Example:
         >>> flat([{"role": "developer", "content": [{"type": "text", "text": "Be brief."}]}])

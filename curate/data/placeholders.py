@@ -15,9 +15,6 @@ _KEY = re.compile(r"[A-Za-z_]\w*")
 def placeholders(value: Any) -> set[str]:
     """Return the names between double braces that stand in any text of a value.
 
-    Args:
-        value: A row or a part of one.
-
     Example:
         >>> placeholders({"output": "I am {{name}}."})
         {'name'}
@@ -33,10 +30,6 @@ def placeholders(value: Any) -> set[str]:
 def filled(value: Any, fill: Mapping[str, str]) -> Any:
     """Return a value with a text for each placeholder that is named; the others stay.
 
-    Args:
-        value: A row or a part of one; it is not changed.
-        fill: Placeholder to text.
-
     Example:
         >>> filled({"output": "I am {{name}} of {{author}}."}, {"name": "小医"})
         {'output': 'I am 小医 of {{author}}.'}
@@ -51,23 +44,13 @@ def filled(value: Any, fill: Mapping[str, str]) -> Any:
 
 
 def is_pair(text: str) -> bool:
-    """Tell whether a text has the form name=value, with a name that a placeholder may have.
-
-    Args:
-        text: Any.
-    """
+    """Tell whether a text has the form name=value, with a name that a placeholder may have."""
     key, equals, _ = text.partition("=")
     return bool(equals) and _KEY.fullmatch(key) is not None
 
 
 def pairs(given: list[str]) -> dict[str, str]:
     """Return `name=value` texts as a mapping.
-
-    Args:
-        given: As typed.
-
-    Raises:
-        UsageError: One has another form, no text, or a name that is given twice.
 
     Example:
         >>> pairs(["name=小医", "author=a=b"])
@@ -89,14 +72,7 @@ def pairs(given: list[str]) -> dict[str, str]:
 
 
 def checked(fill: Mapping[str, str]) -> dict[str, str]:
-    """Return a mapping whose every name and text can be put into rows.
-
-    Args:
-        fill: Placeholder to text.
-
-    Raises:
-        UsageError: A name is none, or a text is empty, no text, or cannot be written.
-    """
+    """Return a mapping whose every name and text can be put into rows."""
     for name, text in fill.items():
         if not isinstance(name, str) or not _KEY.fullmatch(name):
             raise UsageError(f"fill {name!r}: allowed is a name of letters, digits and _")

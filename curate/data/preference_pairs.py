@@ -71,23 +71,12 @@ class Pairs:
 
 
 def joined(system: str, turns: tuple[Turn, ...] | list[Turn]) -> str:
-    """Return all that comes before a response as one text, a line break between two messages.
-
-    Args:
-        system: The system prompt, '' without one.
-        turns: The messages before the response.
-    """
+    """Return all that comes before a response as one text, a line break between two messages."""
     return "\n".join(text for text in (system, *(turn.content for turn in turns)) if text)
 
 
 def read_pairs(paths: list[Path]) -> Pairs:
     """Read pairs from files.
-
-    Args:
-        paths: At least one.
-
-    Raises:
-        DataError: A file cannot be read, holds no pairs, or a row lacks a field.
 
     Example:
         >>> len(read_pairs([Path("dpo_zh_demo.json")]))

@@ -14,11 +14,6 @@ ALPACA_HEADER = "### Response:"
 
 
 def alpaca_instruction(instruction: str, more: str = "") -> str:
-    """Return what Stanford Alpaca's prompt makes of an instruction, and of its input.
-
-    Args:
-        instruction: What is asked.
-        more: The input; '' for none.
-    """
+    """Return what Stanford Alpaca's prompt makes of an instruction, and of its input."""
     told = f"### Input:\n{more}\n\n" if more else ""
     return f"### Instruction:\n{instruction}\n\n{told}"

@@ -75,12 +75,6 @@ def public_sets() -> dict[str, PublicSet]:
 def public_set(name: str) -> PublicSet:
     """Return one set; its hub id or the end of it will do as well.
 
-    Args:
-        name: As typed.
-
-    Raises:
-        UsageError: There is none of that name.
-
     Example:
         >>> public_set("Flmc/DISC-Med-SFT").name
         'disc-med-sft'

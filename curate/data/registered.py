@@ -29,14 +29,7 @@ class Registered:
 
 
 def registered(folder: Path) -> list[Registered]:
-    """Return the data sets of a folder in the order of its dataset_info.json.
-
-    Args:
-        folder: The data folder.
-
-    Raises:
-        OutputError: dataset_info.json is broken.
-    """
+    """Return the data sets of a folder in the order of its dataset_info.json."""
     found = []
     for name, entry in read_registry(folder).items():
         manifest = read_manifest(folder / f"{name}.manifest.json") or {}

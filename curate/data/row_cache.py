@@ -56,17 +56,7 @@ class Stored:
 
 
 def stored(path: Path, name: str, reading: Reading = DEFAULT) -> Stored:
-    """Return the rows of a file, parsing it if no earlier run has.
-
-    Args:
-        path: A file.
-        name: What to call it.
-        reading: How to read it.
-
-    Raises:
-        DataError: It is empty, broken, or in no known format.
-        OutputError: The cache folder cannot be written.
-    """
+    """Return the rows of a file, parsing it if no earlier run has."""
     try:
         sniffed = sniff(path)
     except OSError as error:

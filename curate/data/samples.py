@@ -14,11 +14,7 @@ def bundled_folder() -> Path:
 
 
 def find_bundled(path: Path) -> Path | None:
-    """Return the file that comes with the package under a relative path, None without one.
-
-    Args:
-        path: As typed, `mixtures/samples/huatuo.json`.
-    """
+    """Return the file that comes with the package under a relative path, None without one."""
     folder = bundled_folder()
     if path.is_absolute() or path.parts[:1] != ("mixtures",) or ".." in path.parts:
         return None

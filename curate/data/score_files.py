@@ -56,27 +56,12 @@ class Joined:
     """Columns of several scores files, for the rows of one input."""
 
     def __init__(self, paths: Sequence[Path], ids: NDArray[np.object_]) -> None:
-        """Read which columns there are; the columns themselves are read when they are named.
-
-        Args:
-            paths: Of the scores files.
-            ids: (n,) of the rows.
-
-        Raises:
-            DataError: A file is no scores file, or of other rows.
-        """
+        """Read which columns there are; the columns themselves are read when they are named."""
         self.files = [_opened(path, ids) for path in paths]
         self.rows = len(ids)
 
     def columns(self, expression: Expression) -> dict[str, NDArray[Any]]:
-        """Return what an expression names, by the name that it uses.
-
-        Args:
-            expression: Of --by or --where.
-
-        Raises:
-            UsageError: A column is in no file, or differs between two.
-        """
+        """Return what an expression names, by the name that it uses."""
         return {name: self._column(name, expression.option) for name in expression.columns()}
 
     def status(self) -> NDArray[np.object_]:
@@ -117,17 +102,7 @@ class Joined:
 
 
 def column_of(path: Path, column: str, ids: NDArray[np.object_]) -> NDArray[np.float64]:
-    """Return one file's score for every row, (n,); NaN for a row that has none.
-
-    Args:
-        path: A NAME.scores.parquet.
-        column: Of numbers, in that file.
-        ids: (n,) of the rows.
-
-    Raises:
-        DataError: The file is no scores file, or of other rows.
-        UsageError: It has no such column.
-    """
+    """Return one file's score for every row, (n,); NaN for a row that has none."""
     file = _opened(path, ids)
     numbers = [name for name, kind in file.columns.items() if _is_number(kind)]
     if column not in numbers:

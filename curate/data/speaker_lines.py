@@ -33,9 +33,6 @@ class Said(NamedTuple):
 def said(text: Any) -> Said | None:
     """Return who says what, None for a text that does not begin with a speaker.
 
-    Args:
-        text: Any value.
-
     Example:
         >>> said("病人：头痛三天怎么办？")
         Said(asks=True, text='头痛三天怎么办？')
@@ -47,22 +44,14 @@ def said(text: Any) -> Said | None:
 
 
 def are_said(value: Any) -> bool:
-    """Tell whether a value is a list of texts most of which begin with a speaker.
-
-    Args:
-        value: Any.
-    """
+    """Tell whether a value is a list of texts most of which begin with a speaker."""
     if not isinstance(value, list) or not value:
         return False
     return 2 * sum(said(each) is not None for each in value) >= len(value)
 
 
 def shape_of(name: str) -> Shape:
-    """Return the shape of rows that `converted` makes.
-
-    Args:
-        name: Of the format.
-    """
+    """Return the shape of rows that `converted` makes."""
     return Shape(name, "sharegpt", {"messages": KEY}, dict(CANONICAL_TAGS))
 
 
@@ -71,12 +60,6 @@ def converted(texts: Any, beside: dict[str, Any], given: dict[str, Any], opening
 
     Messages of one speaker in a row are joined by a line break, a question at the end that nobody
     answers is left out, and where the doctor speaks first, the patient's description goes before.
-
-    Args:
-        texts: What was said; each begins with who says it.
-        beside: What else the row has, which is kept.
-        given: The row as it was read, returned where the texts cannot be understood.
-        opening: What the patient wrote before the dialogue, '' without it.
     """
     if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
         return Converted(given, flaw="not_text")

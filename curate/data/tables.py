@@ -27,13 +27,6 @@ def csv_rows(stream: TextIO, name: str) -> Iterator[Record]:
     """Yield the rows of a CSV or TSV text as dicts, the first row naming the columns.
 
     A row with too many or too few fields is yielded with its surplus fields under the key "".
-
-    Args:
-        stream: The text, opened with `newline=""`.
-        name: The file's name, for errors.
-
-    Raises:
-        DataError: A quote is never closed, a field is too long or a column has two meanings.
     """
     csv.field_size_limit(max(csv.field_size_limit(), LIMIT))
     lines = ((place, line) for place, line in enumerate(stream) if line.strip())
@@ -76,12 +69,7 @@ def _delimiter(header: str) -> str:
 
 
 def names_column(header: str, column: str) -> bool:
-    """Tell whether the first line of a table names a column.
-
-    Args:
-        header: The line.
-        column: Its name.
-    """
+    """Tell whether the first line of a table names a column."""
     return column in next(csv.reader([header], delimiter=_delimiter(header)), [])
 
 
@@ -103,28 +91,14 @@ def _named(header: list[str], fields: list[str]) -> dict[str, Any]:
 
 
 def parquet_rows(path: Path) -> Iterator[Record]:
-    """Yield the rows of a parquet file as dicts.
-
-    Args:
-        path: The file.
-
-    Raises:
-        DataError: It is damaged, or has a column of bytes.
-    """
+    """Yield the rows of a parquet file as dicts."""
     with _readable(path, "parquet"), pq.ParquetFile(path, pre_buffer=False) as file:
         _check_schema(file.schema_arrow, path.name)
         yield from _dicts(file.iter_batches(batch_size=BATCH))
 
 
 def arrow_rows(path: Path) -> Iterator[Record]:
-    """Yield the rows of an arrow file or stream (what Hugging Face `datasets` saves) as dicts.
-
-    Args:
-        path: The file.
-
-    Raises:
-        DataError: It is damaged, or has a column of bytes.
-    """
+    """Yield the rows of an arrow file or stream (what Hugging Face `datasets` saves) as dicts."""
     with _readable(path, "arrow"), pa.memory_map(str(path)) as source:
         if source.read(6) == b"ARROW1":
             file = pa.ipc.open_file(source)
@@ -161,14 +135,7 @@ def _dicts(batches: Iterable[Any]) -> Iterator[Record]:
 
 
 def plain(value: Any) -> Any:
-    """Return a value with everything in it that JSON has no word for put into one that it has.
-
-    Args:
-        value: As pyarrow or pandas gives it.
-
-    Raises:
-        TypeError: There is no such word (bytes, objects).
-    """
+    """Return a value with everything in it that JSON has no word for put into one that it has."""
     if isinstance(value, str | bool | int | float):
         return value
     if value is None or type(value).__name__ in ("NaTType", "NAType"):  # pandas' two, of no cell

@@ -20,9 +20,6 @@ Blocks = Literal["dialogue-text", "qa-text"]
 def blocks_of(head: str) -> Blocks | None:
     r"""Tell which blocks a text is made of, None if it is made of none.
 
-    Args:
-        head: The first HEAD characters, without white space before them.
-
     Example:
         >>> blocks_of("id=1\nhttps://…\nDescription\n")
         'dialogue-text'
@@ -44,14 +41,6 @@ def dialogue_blocks(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterato
 
     A block begins with `id=1` after an empty line. Lines before the first heading that are no
     address are kept under `head`.
-
-    Args:
-        stream: The text, opened with `newline=""`.
-        name: The file's name, for errors.
-        limit: Characters that one block may have.
-
-    Raises:
-        DataError: A block is too long.
     """
     block: list[str] = []
     start, blank = 1, True
@@ -88,16 +77,7 @@ def _dialogue(block: list[str]) -> dict[str, Any]:
 
 
 def qa_blocks(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Record]:
-    """Yield Toyhom's text: `title,ask` on a line, the answer below, then empty lines.
-
-    Args:
-        stream: The text, opened with `newline=""`.
-        name: The file's name, for errors.
-        limit: Characters that one block may have.
-
-    Raises:
-        DataError: A block is too long.
-    """
+    """Yield Toyhom's text: `title,ask` on a line, the answer below, then empty lines."""
     block: list[str] = []
     start, empty = 1, 0
     for number, line in _lines(stream, name, limit):
@@ -124,16 +104,7 @@ def _qa(block: list[str]) -> dict[str, Any]:
 
 
 def text_lines(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Record]:
-    """Yield every line that is not blank as `text`, as LLaMA-Factory reads a .txt file.
-
-    Args:
-        stream: The text, opened with `newline=""`.
-        name: The file's name, for errors.
-        limit: Characters that one line may have.
-
-    Raises:
-        DataError: A line is too long.
-    """
+    """Yield every line that is not blank as `text`, as LLaMA-Factory reads a .txt file."""
     for number, line in _lines(stream, name, limit):
         if line.strip():
             yield Record({"text": line}, f"line {number}")

@@ -31,10 +31,6 @@ _MEDIA = ("images", "videos", "audios")
 def canonical_shape(kind: Kind, media: frozenset[str] = frozenset()) -> Shape:
     """Return the shape of the rows that canonical_row makes.
 
-    Args:
-        kind: What the rows are good for.
-        media: Columns of pictures, videos and sounds that some row has.
-
     Example:
         >>> canonical_shape("pretraining").columns
         {'prompt': 'text'}
@@ -50,12 +46,6 @@ def canonical_row(
     parsed: Parsed, value: dict[str, Any], shape: Shape, given: Shape
 ) -> dict[str, Any]:
     """Return a row that says what the canonical view says.
-
-    Args:
-        parsed: The view; without a flaw.
-        value: The original row, for the pictures that it names.
-        shape: From canonical_shape().
-        given: The original's shape.
 
     Example:
         >>> view = Parsed(turns=(Turn("user", "头痛"), Turn("assistant", "休息")))

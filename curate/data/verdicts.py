@@ -18,15 +18,6 @@ BAD, NONE = "bad_verdict", "no_verdict"
 def judged(rows: Rows, what: str, good_only: bool, stage: str = SFT) -> Rows:
     """Return the rows that a recipe may choose among; the others have a flaw that says why.
 
-    Args:
-        rows: As they were read; without verdicts they are returned as they are.
-        what: The recipe, as a sentence begins with it.
-        good_only: Rows with a bad verdict have the flaw `bad_verdict`, and the column is gone.
-        stage: `kto` leaves both good and bad rows, with their column.
-
-    Raises:
-        UsageError: Rows with verdicts and neither of both, or one of both and no verdicts.
-
     Example:
         >>> judged(curate.read("kto.json"), "IFD", good_only=True).flaws()
         {'bad_verdict': 120}

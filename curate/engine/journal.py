@@ -41,15 +41,7 @@ class Journal:
     synced: float = field(default_factory=time.monotonic)
 
     def append(self, batch: int, values: Values) -> None:
-        """Write one finished batch.
-
-        Args:
-            batch: Its number in the plan.
-            values: Numbers of its items, in the plan's order.
-
-        Raises:
-            OutputError: The disk is full or gone; everything before stays.
-        """
+        """Write one finished batch."""
         line = json.dumps({"batch": batch, "values": values}) + "\n"
         with _told(self.path):
             _write(self.stream, line)
@@ -57,23 +49,14 @@ class Journal:
             self.sync()
 
     def sync(self) -> None:
-        """Force what was written to the disk.
-
-        Raises:
-            OutputError: The disk is full (some file systems say so only now) or gone.
-        """
+        """Force what was written to the disk."""
         with _told(self.path):
             os.fsync(self.stream.fileno())
         self.synced = time.monotonic()
 
 
 def delete_journal(folder: Path, fingerprint: str) -> None:
-    """Delete the journal of that fingerprint, if there is one.
-
-    Args:
-        folder: Where journals are kept.
-        fingerprint: See open_journal().
-    """
+    """Delete the journal of that fingerprint, if there is one."""
     path = _path(folder, fingerprint)
     with _told(path):
         path.unlink(missing_ok=True)
@@ -99,16 +82,7 @@ def _told(path: Path) -> Iterator[None]:
 def open_journal(
     folder: Path, fingerprint: str, found: Callable[[int, Values], None]
 ) -> Iterator[Journal]:
-    """Open the journal of that fingerprint, made if need be, for this run alone.
-
-    Args:
-        folder: Where journals are kept.
-        fingerprint: sha256 of all that decides the numbers: scorer, model, parameters, plan.
-        found: Is given every batch that an earlier run finished.
-
-    Raises:
-        OutputError: The folder cannot be written, or another run holds the journal.
-    """
+    """Open the journal of that fingerprint, made if need be, for this run alone."""
     path = _path(folder, fingerprint)
     lock = FileLock(f"{path}.lock", timeout=0)
     with _told(path):

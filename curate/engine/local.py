@@ -57,15 +57,7 @@ class LocalEngine:
     progress: Progress = field(default_factory=Silent)
 
     def run(self, work: Work, rows: int) -> NDArray[Any]:
-        """Return the numbers of all items, computing those that no earlier run has journalled.
-
-        Args:
-            work: What to compute.
-            rows: How many rows the work is for.
-
-        Raises:
-            OutputError: The journal cannot be written, or another run holds it.
-        """
+        """Return the numbers of all items, computing those that no earlier run has journalled."""
         plan = plan_batches(work.lengths, work.budget, work.kinds)
         results = _Results(plan, work.widths, work.dtype)
         with open_journal(self.journals, _mark(work, plan), results.put) as journal:
@@ -82,14 +74,7 @@ class LocalEngine:
         return results.values
 
     def forget(self, work: Work) -> None:
-        """Delete the journal of a work whose numbers are kept elsewhere by now.
-
-        Args:
-            work: As it was run.
-
-        Raises:
-            OutputError: The journal cannot be deleted.
-        """
+        """Delete the journal of a work whose numbers are kept elsewhere by now."""
         plan = plan_batches(work.lengths, work.budget, work.kinds)
         delete_journal(self.journals, _mark(work, plan))
 

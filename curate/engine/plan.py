@@ -32,20 +32,12 @@ class Plan:
         return len(self.ends)
 
     def batch(self, number: int) -> NDArray[np.int64]:
-        """Return the items of one batch.
-
-        Args:
-            number: 0-based.
-        """
+        """Return the items of one batch."""
         start = self.ends[number - 1] if number else 0
         return self.order[start : self.ends[number]]
 
     def tokens(self, number: int) -> int:
-        """Return the tokens of one batch, padding not counted.
-
-        Args:
-            number: 0-based.
-        """
+        """Return the tokens of one batch, padding not counted."""
         return int(self.lengths[self.batch(number)].sum())
 
     def fingerprint(self) -> str:
@@ -62,11 +54,6 @@ def plan_batches(
     """Return batches of items of like length, none larger than the budget when padded.
 
     Longest first: what does not fit into memory fails at once and not after hours.
-
-    Args:
-        lengths: (items,) tokens of each item.
-        budget: Padded tokens a batch may hold; an item longer than that is a batch of its own.
-        kinds: (items,) only items of one kind share a batch; all may if None.
 
     Example:
         >>> [list(plan_batches(np.array([3, 9, 2]), 6).batch(n)) for n in range(2)]

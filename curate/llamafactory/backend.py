@@ -42,12 +42,7 @@ class Backend:
     more: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, verb: str, arguments: Sequence[str] = ()) -> list[str]:
-        """Return the argument list that starts it.
-
-        Args:
-            verb: `train`, `export`, `api` …
-            arguments: What follows, mostly one YAML file.
-        """
+        """Return the argument list that starts it."""
         return [self.python, "-m", "llamafactory.cli", verb, *arguments]
 
     @property
@@ -76,11 +71,7 @@ def missing() -> list[str]:
 
 
 def find() -> Backend:
-    """Return the LLaMA-Factory of this environment.
-
-    Raises:
-        UsageError: It is not here, not whole, or of another version; says the one command to type.
-    """
+    """Return the LLaMA-Factory of this environment."""
     if lacking := missing():
         what = "is not installed" if "llamafactory" in lacking else f"lacks {', '.join(lacking)}"
         raise UsageError(f"LLaMA-Factory {what} in this environment; `train setup` installs it")

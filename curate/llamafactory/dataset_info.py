@@ -25,10 +25,6 @@ def entry_for(shape: Shape, file_name: str) -> dict[str, Any]:
 
     LLaMA-Factory sets every column and tag that a partial entry leaves out to None, and loses
     what stands there without a word.
-
-    Args:
-        shape: Of the rows.
-        file_name: Of the data file, beside dataset_info.json.
     """
     entry: dict[str, Any] = {"file_name": file_name, "formatting": shape.formatting}
     if shape.ranking:
@@ -40,14 +36,7 @@ def entry_for(shape: Shape, file_name: str) -> dict[str, Any]:
 
 
 def read_registry(folder: Path) -> dict[str, Any]:
-    """Return all entries, {} if there is no file yet.
-
-    Args:
-        folder: The data folder.
-
-    Raises:
-        OutputError: The file is there and is no JSON object.
-    """
+    """Return all entries, {} if there is no file yet."""
     path = folder / FILE
     if not path.is_file():
         return {}
@@ -64,23 +53,13 @@ def read_registry(folder: Path) -> dict[str, Any]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: several runs may emit into it at once.
-
-    Args:
-        folder: The data folder; it exists.
-    """
+    """Hold the folder's lock: several runs may emit into it at once."""
     with FileLock(folder / f".{FILE}.lock"):
         yield
 
 
 def register(folder: Path, name: str, entry: dict[str, Any]) -> None:
-    """Put one entry in; the others stay as they were. The caller holds the lock.
-
-    Args:
-        folder: The data folder.
-        name: Of the data set.
-        entry: From entry_for().
-    """
+    """Put one entry in; the others stay as they were. The caller holds the lock."""
     entries = read_registry(folder)
     entries[name] = entry
     # A link stays a link: the file it leads to may be LLaMA-Factory's own.

@@ -20,9 +20,6 @@ _TOKENIZER, _CONFIG = EDITED = ("tokenizer_config.json", "config.json")
 def for_older_readers(folder: Path) -> list[str]:
     """Repair the names in a model's folder; return what was changed, a line each.
 
-    Args:
-        folder: What save_pretrained wrote.
-
     Example:
         >>> for_older_readers(Path("saves/merged"))
         ['tokenizer_class: TokenizersBackend is PreTrainedTokenizerFast', 'rope_theta: 100000.0']

@@ -37,15 +37,7 @@ class CommonShape:
 
 
 def common_shape(sources: Sequence[Rows], stage: str) -> CommonShape:
-    """Return the shape in which rows of all sources can be written to one file.
-
-    Args:
-        sources: Rows of each file, in an order that does not depend on how they were given.
-        stage: `sft` or `pt`.
-
-    Raises:
-        DataError: Rows that the stage cannot be trained on.
-    """
+    """Return the shape in which rows of all sources can be written to one file."""
     for rows in sources:
         _check(rows, stage)
     shapes = [rows.shape for rows in sources]

@@ -43,11 +43,6 @@ def drawn(
 
     The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): one to one, so that
     different rows never get the same number, and equal rows always do.
-
-    Args:
-        hashes: (n,) content hashes.
-        key: From seed_keys().
-        copies: (n,) which copy of the row is meant, from 0.
     """
     with np.errstate(over="ignore"):
         step = np.asarray(copies).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
@@ -164,10 +159,6 @@ def pool_of(mixture: Mixture) -> Pool:
 
     A row with a flaw never can. Of rows that say the same word for word one can: the first, and
     domain data comes before general data. The others are `duplicate`.
-
-    Raises:
-        UsageError: A file is given twice.
-        DataError: A source cannot be read.
     """
     parts = _parts(mixture)
     size = sum(len(part.rows) for part in parts)
@@ -203,14 +194,7 @@ def pool_of(mixture: Mixture) -> Pool:
 def heaps_of(
     pool: Pool, mixture: Mixture, side: Side, tokens: NDArray[np.int32] | None
 ) -> list[tuple[Heap, list[Part]]]:
-    """Return what is drawn from together on a side, in numbers, and the files of each heap.
-
-    Args:
-        pool: All rows.
-        mixture: Has the weights.
-        side: `domain` or `general`.
-        tokens: (n,) of each row of the pool; None by rows.
-    """
+    """Return what is drawn from together on a side, in numbers, and the files of each heap."""
     sources = mixture.sources(side)
     weighted = any(source.weight is not None for source in sources)
     groups: dict[int, list[Part]] = {}

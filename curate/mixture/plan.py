@@ -86,15 +86,6 @@ def plan_rows(
 
     All domain rows once and k times as many general rows. Where that comes to no whole number of
     rows, as many domain rows as make it one; of a sweep, the same domain rows for every ratio.
-
-    Args:
-        domain: Heaps of domain data.
-        general: Heaps of general data.
-        ratios: One or several.
-        shortage: `error`, `shrink` or `repeat`.
-
-    Raises:
-        DataError: There are too few rows.
     """
     mixed = [ratio for ratio in ratios if ratio.domain]
     step = math.lcm(*(ratio.times.denominator for ratio in mixed))

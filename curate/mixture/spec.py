@@ -159,14 +159,7 @@ class Mixture:
 
 
 def find_mixture(name: str | Path) -> Path:
-    """Return the mixture file that is meant: a path, or the name of one that comes with curate.
-
-    Args:
-        name: `my.yaml`, `mixtures/mip.yaml`, or `mip`.
-
-    Raises:
-        DataError: There is none; the message lists those that come with curate.
-    """
+    """Return the mixture file that is meant: a path, or the name of one that comes with curate."""
     path = Path(name).expanduser()
     if path.is_file():
         return path
@@ -181,16 +174,7 @@ def find_mixture(name: str | Path) -> Path:
 
 
 def read_mixture(path: Path, changes: Mapping[str, Any] | None = None) -> Mixture:
-    """Return what a mixture file says; paths in it are relative to its own folder.
-
-    Args:
-        path: The file.
-        changes: Fields of Mixture that replace what the file says.
-
-    Raises:
-        DataError: It is no YAML, or says something that a mixture has not.
-        UsageError: A value that is not allowed.
-    """
+    """Return what a mixture file says; paths in it are relative to its own folder."""
     name = path.name
     values = _parsed(path, name)
     _refuse_unknown(values, _KEYS, name)

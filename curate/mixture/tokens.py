@@ -23,22 +23,7 @@ _COUNTING = "2"
 def count_tokens(
     rows: Rows, as_text: bool, encoder: TextEncoder, template: str, fingerprint: str
 ) -> NDArray[np.int32]:
-    """Return the tokens of every row: prompt and response, and one for the end of a text.
-
-    Args:
-        rows: Of one file.
-        as_text: Whether rows are trained on as text for pre-training.
-        encoder: The tokenizer.
-        template: How instructions become text: `chat`, or `none` where a model has no template.
-        fingerprint: Of the model.
-
-    Returns:
-        (n,) counts; 0 for rows that have a flaw.
-
-    Raises:
-        ModelError: The chat template refuses a row.
-        OutputError: The cache folder cannot be written.
-    """
+    """Return the tokens of every row: prompt and response, and one for the end of a text."""
 
     def count() -> bytes:
         counts = np.zeros(len(rows), dtype="<i4")
@@ -57,13 +42,7 @@ def count_tokens(
 
 
 def framing_note(rows: Rows, encoder: TextEncoder, template: str) -> str:
-    """Return what cannot be known of how the first rows are framed in training, '' for nothing.
-
-    Args:
-        rows: Of one file.
-        encoder: The tokenizer.
-        template: As count_tokens() takes it.
-    """
+    """Return what cannot be known of how the first rows are framed in training, '' for nothing."""
     sound = itertools.islice((row for row in rows if not row.flaw), _FIRST)
     return next((note for row in sound if (note := TEMPLATES[template](row, encoder).note)), "")
 

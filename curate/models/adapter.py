@@ -18,24 +18,12 @@ _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
 def is_adapter(folder: Path) -> bool:
-    """Return whether a folder holds an adapter.
-
-    Args:
-        folder: Any.
-    """
+    """Return whether a folder holds an adapter."""
     return (folder / ADAPTER).is_file()
 
 
 def files_of(name: str, trust_remote_code: bool = False) -> ModelFiles:
-    """Return the files of a model, or those of an adapter, whose base is found by base_of().
-
-    Args:
-        name: An adapter's directory, or whatever resolve() takes.
-        trust_remote_code: Run Python files that come with the model.
-
-    Raises:
-        ModelError: See resolve().
-    """
+    """Return the files of a model, or those of an adapter, whose base is found by base_of()."""
     folder = Path(name).expanduser()
     if folder.is_dir() and is_adapter(folder):
         return ModelFiles(folder.resolve().name, folder)
@@ -47,13 +35,6 @@ def base_of(files: ModelFiles, trust_remote_code: bool = False) -> ModelFiles:
 
     The adapter itself names it, often by where it lay in training; where nothing lies there any
     more, the name that the user gave to `train` is taken from the run's own record.
-
-    Args:
-        files: The adapter's folder.
-        trust_remote_code: Run Python files that come with the base.
-
-    Raises:
-        ModelError: The adapter is incomplete, or its base is not to be had.
     """
     if not (files.folder / WEIGHTS).is_file():
         raise ModelError(
@@ -81,9 +62,6 @@ def adapter_fingerprint(folder: Path) -> str:
 
     The trainer's own records lie in the same folder and do not count; neither does the place
     where the base lay, which has a fingerprint of its own.
-
-    Args:
-        folder: The adapter's.
     """
     digest = hashlib.sha256()
     told = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
@@ -97,14 +75,7 @@ def adapter_fingerprint(folder: Path) -> str:
 
 
 def fingerprint_of(files: ModelFiles) -> str:
-    """Return the sha256 of a model's files; of an adapter, with its base's.
-
-    Args:
-        files: From files_of().
-
-    Raises:
-        ModelError: The base of an adapter is not to be had.
-    """
+    """Return the sha256 of a model's files; of an adapter, with its base's."""
     if not is_adapter(files.folder):
         return fingerprint(files.folder)
     parts = fingerprint(base_of(files).folder) + adapter_fingerprint(files.folder)
@@ -112,16 +83,7 @@ def fingerprint_of(files: ModelFiles) -> str:
 
 
 def with_adapter(model: Any, files: ModelFiles) -> Any:
-    """Return peft's model: the adapter's weights are computed beside the base's.
-
-    Args:
-        model: The base, in a dtype that adding does not hurt.
-        files: The adapter's folder.
-
-    Raises:
-        ModelError: peft is not installed, weights are missing, or some belong to no part of the
-            base: peft goes on without a word, with zeros or random numbers, or with a bare key.
-    """
+    """Return peft's model: the adapter's weights are computed beside the base's."""
     try:
         import peft
     except ImportError as error:

@@ -26,11 +26,7 @@ class LogitRule:
 
 
 def text_config(config: Any) -> Any:
-    """Return the part of a transformers config that describes the language model.
-
-    Args:
-        config: A PretrainedConfig; models that also see or hear nest it under `text_config`.
-    """
+    """Return the part of a transformers config that describes the language model."""
     return getattr(config, "text_config", None) or config
 
 
@@ -40,9 +36,6 @@ def max_positions(config: Mapping[str, Any]) -> int | None:
     LongRoPE rotates every token by other angles once the longest sequence of a batch passes the
     length of pre-training, so that a row's likelihood would hang on its neighbours; such models
     (Phi-3) are held to that length.
-
-    Args:
-        config: What config.json says.
     """
     config = config.get("text_config") or config
     longest = next((int(config[name]) for name in _LENGTH_NAMES if config.get(name)), None)
@@ -54,14 +47,7 @@ def max_positions(config: Mapping[str, Any]) -> int | None:
 
 
 def hidden_width(config: Mapping[str, Any]) -> int:
-    """Return the numbers of a hidden state.
-
-    Args:
-        config: What config.json says.
-
-    Raises:
-        ModelError: It does not say.
-    """
+    """Return the numbers of a hidden state."""
     config = config.get("text_config") or config
     for name in _WIDTH_NAMES:
         if config.get(name):
@@ -70,11 +56,7 @@ def hidden_width(config: Mapping[str, Any]) -> int:
 
 
 def logit_rule(config: Any) -> LogitRule:
-    """Return what the model does to its logits.
-
-    Args:
-        config: A transformers PretrainedConfig.
-    """
+    """Return what the model does to its logits."""
     config = text_config(config)
     scale = float(getattr(config, "logit_scale", None) or 1.0)
     scale /= float(getattr(config, "logits_scaling", None) or 1.0)

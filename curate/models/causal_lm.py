@@ -68,25 +68,14 @@ class CausalLM:
         return self._route.name if self._route else None
 
     def prepare(self) -> None:
-        """Load the weights and choose how to compute; once, whoever calls and how often.
-
-        Raises:
-            ModelError: The weights are corrupt, too large, or want to run code of their own.
-        """
+        """Load the weights and choose how to compute; once, whoever calls and how often."""
         with self._lock:
             if self._route is None:
                 with torch.inference_mode():
                     self._route = choose_route(self._load(), self.name)
 
     def span_nll(self, batch: Sequence[TokenSequence]) -> list[list[float]]:
-        """Return, for each sequence, the summed negative log-likelihood of each span in nats.
-
-        Args:
-            batch: Sequences; padded on the right to the longest.
-
-        Raises:
-            ModelError: A token id that the model has no embedding for.
-        """
+        """Return, for each sequence, the summed negative log-likelihood of each span in nats."""
         route, ids, places = self._laid_out(batch)
         if not len(places):
             return [[] for _ in batch]
@@ -96,17 +85,7 @@ class CausalLM:
         return _sums(batch, nll)
 
     def span_states(self, batch: Sequence[TokenSequence]) -> list[tuple[Tensor, Tensor]]:
-        """Return, for each sequence, the final hidden states and the NLL of its spans' tokens.
-
-        Args:
-            batch: Sequences; padded on the right to the longest.
-
-        Raises:
-            ModelError: A token id without embedding, or a model that shows no hidden states.
-
-        Returns:
-            For each sequence (tokens, width) in float32 and (tokens,) in nats.
-        """
+        """Return, for each sequence, the final hidden states and the NLL of its spans' tokens."""
         route, ids, places = self._laid_out(batch)
         if route.states is None:
             raise ModelError(
@@ -123,13 +102,6 @@ class CausalLM:
         """Return, for each sequence, the NLL of each token as the next one, in nats.
 
         All of the vocabulary counts: no token is missing because others are likelier.
-
-        Args:
-            batch: Sequences of two tokens and more; their spans do not matter.
-            tokens: Those that may follow.
-
-        Raises:
-            ModelError: A token id that the model has no embedding for.
         """
         ends = [TokenSequence(each.ids, ((len(each.ids) - 1, len(each.ids)),)) for each in batch]
         route, ids, places = self._laid_out(ends)

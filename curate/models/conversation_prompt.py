@@ -13,15 +13,7 @@ _MARK = "mark"
 
 
 def render(encoder: HFEncoder, messages: Sequence[Message]) -> str:
-    """Return the text of the messages in the model's chat template; Alpaca's where it has none.
-
-    Args:
-        encoder: The model's tokenizer.
-        messages: {"role", "content"} each; the last one is not the assistant's.
-
-    Raises:
-        ModelError: The chat template refuses these messages.
-    """
+    """Return the text of the messages in the model's chat template; Alpaca's where it has none."""
     if encoder.has_chat_template:
         return encoder.render([dict(each) for each in messages], True)
     return alpaca(messages)
@@ -29,9 +21,6 @@ def render(encoder: HFEncoder, messages: Sequence[Message]) -> str:
 
 def alpaca(messages: Sequence[Message]) -> str:
     r"""Return Stanford Alpaca's prompt; a system message takes the place of its preamble.
-
-    Args:
-        messages: {"role", "content"} each.
 
     Example:
         >>> alpaca([{"role": "user", "content": "Hi"}])[-32:]
@@ -48,13 +37,7 @@ def alpaca(messages: Sequence[Message]) -> str:
 
 
 def first_token(tokenizer: Any, encoder: HFEncoder, text: str) -> list[int]:
-    """Return the id that has to stand before the prompt's own ids, or nothing.
-
-    Args:
-        tokenizer: Says whether it puts a BOS before texts.
-        encoder: The same tokenizer.
-        text: Rendered; chat templates often write the BOS themselves.
-    """
+    """Return the id that has to stand before the prompt's own ids, or nothing."""
     if encoder.bos is None or text.startswith(str(tokenizer.bos_token)):
         return []
     if encoder.has_chat_template:  # the template says all that is to be said
@@ -67,11 +50,6 @@ def ends(tokenizer: Any, encoder: HFEncoder, *configs: Any) -> frozenset[int]:
 
     A chat model may end its turns with another token than the one that its tokenizer or config
     declares; what the chat template writes behind an answer tells.
-
-    Args:
-        tokenizer: A transformers tokenizer.
-        encoder: The same.
-        *configs: What may have an `eos_token_id`: a number, several, or none.
     """
     found: set[int] = set()
     for each in (tokenizer, *configs):

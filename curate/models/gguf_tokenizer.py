@@ -20,11 +20,7 @@ _SPACE = "\u2581"  # how SentencePiece writes a space
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Return the GGUF file's key-value header as Python values.
-
-    Args:
-        path: A GGUF file.
-    """
+    """Return the GGUF file's key-value header as Python values."""
     from gguf import GGUFReader
 
     reader = GGUFReader(str(path))
@@ -32,14 +28,7 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def tokenizer_of(header: dict[str, Any]) -> Any:
-    """Return a fast transformers tokenizer from the header of a GGUF file.
-
-    Args:
-        header: What read_header gave.
-
-    Raises:
-        ModelError: A kind of tokenizer that is not known here.
-    """
+    """Return a fast transformers tokenizer from the header of a GGUF file."""
     from tokenizers import AddedToken, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -122,11 +111,6 @@ def merges_by_score(
     """Return the merges that make a SentencePiece BPE of scored pieces, best first.
 
     Every way to split a piece into two others is a merge, as good as the piece's score.
-
-    Args:
-        tokens: Pieces.
-        scores: Of each piece; the higher, the earlier it is merged.
-        types: GGUF's token types; only normal pieces are made by merging.
     """
     normal = {t for t, type_ in zip(tokens, types, strict=True) if type_ == _NORMAL}
     ranked = sorted(

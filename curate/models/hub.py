@@ -20,13 +20,6 @@ def hub_folder(name: str, with_code: bool = False) -> Path:
 
     What lies there whole is used as it is, without asking the hub for a newer revision: a run
     that is continued next week should not find other weights.
-
-    Args:
-        name: A hub id (owner/name).
-        with_code: Fetch the model's Python files too.
-
-    Raises:
-        ModelError: No network, no such model, or no leave to fetch it.
     """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -48,11 +41,7 @@ def hub_folder(name: str, with_code: bool = False) -> Path:
 
 
 def is_whole(folder: Path) -> bool:
-    """Return whether a snapshot has a config and all its safetensors files.
-
-    Args:
-        folder: A snapshot in the hub's cache.
-    """
+    """Return whether a snapshot has a config and all its safetensors files."""
     if not (folder / "config.json").is_file():
         return False
     for index in folder.glob("*.safetensors.index.json"):

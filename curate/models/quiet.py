@@ -17,11 +17,7 @@ _undo = ExitStack()
 
 
 def set_verbose(verbose: bool) -> None:
-    """Let everything through (`--verbose`), or keep it away (the default).
-
-    Args:
-        verbose: Whether other libraries may speak.
-    """
+    """Let everything through (`--verbose`), or keep it away (the default)."""
     global _verbose
     _verbose = verbose
 

@@ -69,32 +69,20 @@ class SentenceEncoder:
         return int(self._model.get_embedding_dimension())
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
-        """Return the tokens of each text that are read.
-
-        Args:
-            texts: Any.
-        """
+        """Return the tokens of each text that are read."""
         ids = self._tokenizer(
             list(texts), truncation=True, max_length=self._longest, return_attention_mask=False
         )["input_ids"]
         return [max(1, len(each)) for each in ids]
 
     def prepare(self) -> None:
-        """Load the weights, once, whoever calls and how often.
-
-        Raises:
-            ModelError: They are corrupt, too large, or not those of this architecture.
-        """
+        """Load the weights, once, whoever calls and how often."""
         with self._lock:
             if self._model is None:
                 self._model = self._loaded()
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return the vectors of some texts, (texts, dimensions).
-
-        Args:
-            texts: One batch, padded to the longest.
-        """
+        """Return the vectors of some texts, (texts, dimensions)."""
         if self._model is None:
             raise RuntimeError("prepare() comes before embed()")
         vectors: NDArray[np.float32] = self._model.encode(

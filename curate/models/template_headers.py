@@ -42,11 +42,7 @@ class Thought:
     note: str = ""
 
     def frame(self, response: str) -> str:
-        """Return what LLaMA-Factory puts before a response, behind the bare header.
-
-        Args:
-            response: As the row has it.
-        """
+        """Return what LLaMA-Factory puts before a response, behind the bare header."""
         closing = f"{self.opening[0]}/{self.opening[1:]}"
         return "" if self.opening in response or closing in response else self.empty
 
@@ -129,11 +125,7 @@ class Surroundings:
 
 
 def bare(lead: str) -> str:
-    """Return a text without the thought that it opens, or opens and closes, at its end.
-
-    Args:
-        lead: Up to a response.
-    """
+    """Return a text without the thought that it opens, or opens and closes, at its end."""
     return _OPENED.sub("", _CLOSED.sub("", lead))
 
 

@@ -25,11 +25,7 @@ class HFEncoder:
         self._name = name
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of each text, without special tokens around it.
-
-        Args:
-            texts: Any strings; an empty one gives an empty list.
-        """
+        """Return the token ids of each text, without special tokens around it."""
         if not texts:
             return []
         ids: list[list[int]] = self._tokenizer(
@@ -43,15 +39,7 @@ class HFEncoder:
         return bool(getattr(self._tokenizer, "chat_template", None))
 
     def render(self, messages: list[dict[str, str]], generation_prompt: bool) -> str:
-        """Return the chat template's text for the messages.
-
-        Args:
-            messages: {"role", "content"} each.
-            generation_prompt: Whether to end with the header of the answer.
-
-        Raises:
-            ModelError: There is no chat template, or it refuses these messages.
-        """
+        """Return the chat template's text for the messages."""
         if not self.has_chat_template:
             raise ModelError(
                 f"{self._name} has no chat template; give --template alpaca or --template none"
@@ -91,15 +79,7 @@ _PLAIN_CLASSES = {"PreTrainedTokenizerFast", "TokenizersBackend"}
 
 
 def load_tokenizer(files: ModelFiles, trust_remote_code: bool = False) -> Any:
-    """Return a transformers tokenizer.
-
-    Args:
-        files: The model's.
-        trust_remote_code: Run Python files that come with the model.
-
-    Raises:
-        ModelError: It cannot be read, or wants to run code of its own.
-    """
+    """Return a transformers tokenizer."""
     try:
         if _is_plain(files.folder):
             from transformers import PreTrainedTokenizerFast

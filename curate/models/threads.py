@@ -9,11 +9,7 @@ _MOST_WORKERS = 8  # Python threads share one interpreter lock
 
 
 def workers(device: str) -> int:
-    """Return how many batches are computed side by side.
-
-    Args:
-        device: `cpu` or `cuda`.
-    """
+    """Return how many batches are computed side by side."""
     import torch
 
     return min(torch.get_num_threads(), _MOST_WORKERS) if device == "cpu" else 1
@@ -21,13 +17,7 @@ def workers(device: str) -> int:
 
 @contextmanager
 def share(device: str, threads: int, among: int) -> Iterator[None]:
-    """Give the calling thread its share of the cores, and leave the setting as it was.
-
-    Args:
-        device: `cpu` or `cuda`, where nothing is shared.
-        threads: Of torch, when the model was made.
-        among: Worker threads.
-    """
+    """Give the calling thread its share of the cores, and leave the setting as it was."""
     import torch
 
     if device == "cpu":

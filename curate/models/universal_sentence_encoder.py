@@ -50,11 +50,7 @@ class UniversalSentenceEncoder:
         self._limit: Any = None
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
-        """Return the characters of each text.
-
-        Args:
-            texts: Any.
-        """
+        """Return the characters of each text."""
         return [max(1, len(text)) for text in texts]
 
     def prepare(self) -> None:
@@ -67,11 +63,7 @@ class UniversalSentenceEncoder:
                 self._model.encode(["."])  # it loads them with its first text
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return the vectors of some texts, (texts, 512).
-
-        Args:
-            texts: Any; without lone surrogates.
-        """
+        """Return the vectors of some texts, (texts, 512)."""
         if self._model is None:
             raise RuntimeError("prepare() comes before embed()")
         found: NDArray[np.float32] = self._model.encode(list(texts))

@@ -17,27 +17,12 @@ _BYTES = {"float32": 4, "bfloat16": 2}
 
 
 def parameters(folder: Path) -> int:
-    """Return how many numbers the safetensors files of a folder hold.
-
-    Args:
-        folder: A model's folder.
-
-    Raises:
-        ModelError: A file is cut short or is no safetensors file.
-    """
+    """Return how many numbers the safetensors files of a folder hold."""
     return sum(_numbers(path) for path in sorted(folder.glob("*.safetensors")))
 
 
 def check_whole(folder: Path, name: str) -> None:
-    """Raise if a weight file is missing or cut short.
-
-    Args:
-        folder: A model's folder.
-        name: The model's name, for messages.
-
-    Raises:
-        ModelError: Names the file.
-    """
+    """Raise if a weight file is missing or cut short."""
     for index in folder.glob("*.safetensors.index.json"):
         try:
             shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
@@ -70,15 +55,7 @@ def _numbers(path: Path) -> int:
 
 
 def refuse_missing(what: str, missing: Iterable[str]) -> None:
-    """Raise if weights are not in the files: other libraries draw them at random and go on.
-
-    Args:
-        what: The sentence's start, such as "model 'tiny' is not a whole reward model".
-        missing: Names of the weights.
-
-    Raises:
-        ModelError: Says how many are missing, and the first.
-    """
+    """Raise if weights are not in the files: other libraries draw them at random and go on."""
     if names := sorted(missing):
         raise ModelError(
             f"{what}: {len(names)} of its weights are not in the files ({names[0]} …), and made-up "
@@ -87,17 +64,7 @@ def refuse_missing(what: str, missing: Iterable[str]) -> None:
 
 
 def check_memory(folder: Path, name: str, dtype: str, device: str) -> None:
-    """Raise if the weights cannot fit, before the machine runs out of memory over them.
-
-    Args:
-        folder: A model's folder.
-        name: The model's name, for messages.
-        dtype: What the weights will be held in.
-        device: `cpu` or `cuda`.
-
-    Raises:
-        ModelError: Says what is needed and what there is.
-    """
+    """Raise if the weights cannot fit, before the machine runs out of memory over them."""
     need, room = parameters(folder) * _BYTES[dtype], _free_memory(device)
     if room is None or need < room:
         return
@@ -118,15 +85,7 @@ def _free_memory(device: str) -> int | None:
 
 @contextmanager
 def loading(called: str, folder: Path) -> Iterator[None]:
-    """Keep other libraries quiet while they load, and say in one line why they cannot.
-
-    Args:
-        called: The sentence's start, such as "model 'tiny'".
-        folder: Of the files that are loaded.
-
-    Raises:
-        ModelError: What was raised inside, as one line.
-    """
+    """Keep other libraries quiet while they load, and say in one line why they cannot."""
     with quiet():
         from safetensors import SafetensorError
 
@@ -140,12 +99,7 @@ def loading(called: str, folder: Path) -> Iterator[None]:
 
 
 def reason(error: BaseException, folder: Path) -> str:
-    """Return one line of another library's error, without the folder's path.
-
-    Args:
-        error: What was raised.
-        folder: The model's folder, of which only the last part is shown.
-    """
+    """Return one line of another library's error, without the folder's path."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     if text.endswith(":"):

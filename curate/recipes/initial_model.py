@@ -206,11 +206,7 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def _run(arguments: Sequence[str], folder: Path) -> None:
-    """Run the command to its end and pass on what it says, as it says it.
-
-    Raises:
-        OutputError: It failed.
-    """
+    """Run the command to its end and pass on what it says, as it says it."""
     log = cache_dir() / "logs" / f"{folder.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_bytes(b"")

@@ -17,14 +17,7 @@ _BINS = 60
 def distribution(
     values: NDArray[np.float64], kept: NDArray[np.bool_], threshold: float, name: str
 ) -> Figure:
-    """Return a histogram of scores, kept on top of dropped, with the cut.
-
-    Args:
-        values: (n,) scores; NaNs are left out and counted in the title.
-        kept: (n,) whether each was kept.
-        threshold: Lowest kept score; NaN draws no line.
-        name: Of the score, for the axis.
-    """
+    """Return a histogram of scores, kept on top of dropped, with the cut."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 3.2), layout="constrained")

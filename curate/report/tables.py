@@ -13,11 +13,7 @@ if TYPE_CHECKING:
 
 
 def selection_html(selection: Selection) -> str:
-    """Return counts, notes and the highest and nearest rows of a selection.
-
-    Args:
-        selection: Any.
-    """
+    """Return counts, notes and the highest and nearest rows of a selection."""
     counts = selection.summary()
     lines: list[Sequence[object]] = [("read", counts.read), ("scored", counts.scored)]
     lines += [(f"dropped: {reason}", count) for reason, count in counts.dropped.items()]

@@ -31,9 +31,6 @@ def fingerprint(folder: Path) -> str:
 
     Reading gigabytes takes a while, so the answer is kept for as long as names, sizes and
     times of the files stay the same.
-
-    Args:
-        folder: A model's folder.
     """
     files = sorted(p for pattern in _DECIDING for p in folder.glob(pattern) if p.is_file())
     stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
@@ -52,17 +49,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def kept_bytes(folder: str, what: str, key: object, make: Callable[[], bytes]) -> bytes:
-    """Return what was made earlier for the same key; make it now if it is not there, or damaged.
-
-    Args:
-        folder: Of the cache folder.
-        what: It is, for people.
-        key: All that decides the answer, as JSON.
-        make: Called if there is no answer yet.
-
-    Raises:
-        OutputError: The cache folder cannot be written.
-    """
+    """Return what was made earlier for the same key; make it now if it is not there, or damaged."""
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
     path = cache_dir() / folder / name
     with suppress(OSError):

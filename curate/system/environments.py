@@ -52,20 +52,12 @@ class Environment:
 
 
 def folder(environment: Environment) -> Path:
-    """Return where an environment lies, built or not.
-
-    Args:
-        environment: Which.
-    """
+    """Return where an environment lies, built or not."""
     return cache_dir() / "environments" / environment.name
 
 
 def python(environment: Environment) -> Path | None:
-    """Return the interpreter of an environment; None if it is not built, or by other steps.
-
-    Args:
-        environment: Which.
-    """
+    """Return the interpreter of an environment; None if it is not built, or by other steps."""
     place = folder(environment)
     ready = place / _READY
     if ready.is_file() and ready.read_text(encoding="ascii").strip() == _fingerprint(environment):
@@ -77,13 +69,6 @@ def build(environment: Environment, say: Callable[[str], None]) -> Path:
     """Build an environment unless it is there, and return its interpreter.
 
     What was half built before is built anew.
-
-    Args:
-        environment: Which.
-        say: Is told what is being done, a line each.
-
-    Raises:
-        OutputError: Too little room on the disk, or pip failed; says where its output lies.
     """
     place = folder(environment)
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -105,11 +90,7 @@ def build(environment: Environment, say: Callable[[str], None]) -> Path:
 
 
 def commands(environment: Environment) -> list[list[str]]:
-    """Return what build() runs, in order.
-
-    Args:
-        environment: Which.
-    """
+    """Return what build() runs, in order."""
     place = folder(environment)
     own = str(place / "bin" / "python")
     pip = [own, "-m", "pip"]
@@ -123,17 +104,7 @@ def commands(environment: Environment) -> list[list[str]]:
 def install_step(
     command: Sequence[str], log: Path, variables: Mapping[str, str] | None = None, what: str = ""
 ) -> None:
-    """Run one step of an installation to its end.
-
-    Args:
-        command: The program and its arguments.
-        log: Its output is added to it.
-        variables: Set in its environment besides ours.
-        what: Begins the message if it fails.
-
-    Raises:
-        OutputError: It failed; says why, and where all output lies.
-    """
+    """Run one step of an installation to its end."""
     child = process.start(command, log, variables)
     with process.stopping(child):
         code = child.wait()

@@ -35,12 +35,6 @@ _NO_ROOM = 10_000_000  # bytes
 def explain(code: int, log: str, free: int, more: Sequence[str] = ()) -> str:
     r"""Return why a training failed, in one line.
 
-    Args:
-        code: Its exit code, negative for a signal.
-        log: What it wrote.
-        free: Bytes that are free where it writes.
-        more: Ways to take less memory, as a user would type them.
-
     Example:
         >>> explain(1, "Traceback (most recent call last):\n  File …\nValueError: no", 10**12)
         'ValueError: no'
@@ -75,9 +69,6 @@ def reason(log: str) -> str:
 
     The exception of the last traceback that is not there only to pass on another; failing that
     the last line with an error in it; failing that the last line.
-
-    Args:
-        log: All of it, or its end.
     """
     lines = [_RANK.sub("", part) for line in log.splitlines() for part in line.split("\r")]
     raised = [each for each in _exceptions(lines) if not each.startswith(_WRAPPERS)]

@@ -15,9 +15,6 @@ def free_memory(root: Path = Path("/")) -> int | None:
 
     The limits of the process's control groups (version 1 or 2) count where they are lower. Files
     that lie in memory as a cache are not counted as used, neither by the kernel nor here.
-
-    Args:
-        root: Where `proc` and `sys` are.
     """
     free = _from_kernel(root, "MemAvailable:")
     for folder, limit, usage, prefix in _groups(root):
@@ -31,11 +28,7 @@ def free_memory(root: Path = Path("/")) -> int | None:
 
 
 def total_memory(root: Path = Path("/")) -> int | None:
-    """Return the bytes of main memory that programs can have in all; None where it is not known.
-
-    Args:
-        root: Where `proc` and `sys` are.
-    """
+    """Return the bytes of main memory that programs can have in all; None where it is not known."""
     total = _from_kernel(root, "MemTotal:")
     for folder, limit, _, _ in _groups(root):
         with suppress(OSError, ValueError):  # no such file, or "max": no limit

@@ -11,14 +11,7 @@ CHAT_TEMPLATE = "chat_template.jinja"
 
 
 def chat_template(folder: Path) -> str:
-    """Return the chat template of a tokenizer, of several the default one; '' if it has none.
-
-    Args:
-        folder: Of a model, or of an adapter that was saved with its tokenizer.
-
-    Raises:
-        ModelError: A file cannot be read.
-    """
+    """Return the chat template of a tokenizer, of several the default one; '' if it has none."""
     template, config = folder / CHAT_TEMPLATE, folder / "tokenizer_config.json"
     path = template if template.is_file() else config
     if not path.is_file():

@@ -41,21 +41,13 @@ class Child:
         return self._running.poll()
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Return its exit code, or None if it still runs after the time.
-
-        Args:
-            timeout: Seconds.
-        """
+        """Return its exit code, or None if it still runs after the time."""
         with suppress(subprocess.TimeoutExpired):
             return self._running.wait(timeout)
         return None
 
     def stop(self, deadline: float = 30.0) -> None:
-        """End the whole process group: politely, and by force when the time is up.
-
-        Args:
-            deadline: Seconds that the group has before it is killed.
-        """
+        """End the whole process group: politely, and by force when the time is up."""
         self._signal(signal.SIGTERM)
         until = time.monotonic() + deadline
         while self.alive() and time.monotonic() < until:
@@ -87,15 +79,6 @@ def start(
     so when the thread that started it ends, so start it in a thread that stays. Its OpenMP threads
     wait without spinning, unless OMP_WAIT_POLICY says otherwise.
 
-    Args:
-        arguments: The program and what it is given.
-        log: Takes stdout and stderr; its folder exists.
-        variables: Set in its environment besides ours.
-        folder: Where it runs, if not here.
-
-    Raises:
-        UsageError: There is no such program.
-
     Example:
         >>> start([sys.executable, "-c", "print(1)"], Path("log.txt")).wait()
         0
@@ -126,10 +109,6 @@ def stopping(child: Child, deadline: float = 30.0) -> Iterator[Child]:
 
     SIGTERM and SIGHUP end the block as Ctrl-C does: with KeyboardInterrupt. A second one while the
     program is being stopped does not cut that short.
-
-    Args:
-        child: The program.
-        deadline: Seconds that it has to end by itself.
     """
     before = _handle(_interrupt)
     try:
@@ -142,12 +121,7 @@ def stopping(child: Child, deadline: float = 30.0) -> Iterator[Child]:
 
 
 def new_lines(path: Path, offset: int = 0) -> tuple[list[str], int]:
-    """Return the whole lines of a growing file from a place on, and the place after them.
-
-    Args:
-        path: Of the file; one that is not there yet has no lines.
-        offset: Bytes that have been read before.
-    """
+    """Return the whole lines of a growing file from a place on, and the place after them."""
     if not path.is_file():
         return [], offset
     with path.open("rb") as stream:

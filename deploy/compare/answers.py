@@ -44,12 +44,7 @@ class Answer:
 
 
 def load_side(option: str, name: str) -> Generator:
-    """Return one of the two models; its weights are loaded when it is first asked.
-
-    Raises:
-        UsageError: A folder without a model in it.
-        ModelError: There is no such model, or nothing listens at its address.
-    """
+    """Return one of the two models; its weights are loaded when it is first asked."""
     from curate.models.generate import load_generator
 
     check_reachable(name)
@@ -67,11 +62,7 @@ def load_side(option: str, name: str) -> Generator:
 
 
 def check_reachable(name: str) -> None:
-    """Refuse a server that nobody listens at, before minutes are spent on trying again.
-
-    Raises:
-        ModelError: The model's name is an address, and nothing listens there.
-    """
+    """Refuse a server that nobody listens at, before minutes are spent on trying again."""
     if not is_address(name):
         return
     try:
@@ -125,11 +116,7 @@ class KeptAnswers:
         return [Answer(**answer) for answer in json.loads(row[0])] if row else None
 
     def put(self, digest: str, answers: list[Answer]) -> None:
-        """Keep a batch.
-
-        Raises:
-            OutputError: The disk is full, or the cache folder cannot be written.
-        """
+        """Keep a batch."""
         record = json.dumps([asdict(answer) for answer in answers])
         with self._table() as database:
             database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (digest, record))
@@ -146,18 +133,7 @@ def ask(
     kept: KeptAnswers,
     done: Callable[[int], Any] = lambda count: None,
 ) -> list[Answer]:
-    """Return an answer to every conversation, or why there is none.
-
-    Args:
-        model: Asked for what is not kept.
-        conversations: Of {"role", "content"}.
-        most: Tokens of the longest answer.
-        kept: Answers of earlier runs; new ones are added.
-        done: Told after each batch how many conversations it had.
-
-    Raises:
-        ModelError: The model cannot be loaded, the server is gone, or it answers none of a batch.
-    """
+    """Return an answer to every conversation, or why there is none."""
     every: list[Answer] = []
     for start in range(0, len(conversations), AT_A_TIME):
         batch = conversations[start : start + AT_A_TIME]

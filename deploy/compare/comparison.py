@@ -142,25 +142,7 @@ def compare(
     tell: Tell = lambda what, count: None,
     notes: Sequence[str] = (),
 ) -> tuple[Comparison, list[KeptAnswers]]:
-    """Ask both models, one after the other, and look at what they said.
-
-    Args:
-        params: What was asked for.
-        sides: The base model and the tuned one. The list is emptied: each is let go once it was
-            asked, for the two do not have to fit into memory together.
-        prompts: At least one.
-        judge: Says which answers are better; None for no verdicts.
-        mark: What answers of servers are kept under until the comparison is written.
-        tell: Told who has just dealt with how many prompts.
-        notes: What is known already that a user should be told.
-
-    Returns:
-        The comparison, and the answers that mean nothing once it is written.
-
-    Raises:
-        DataError: There are no prompts.
-        ModelError: A model cannot be loaded, or a server answers nothing.
-    """
+    """Ask both models, one after the other, and look at what they said."""
     if not prompts.prompts:
         raise DataError(_no_prompts(prompts))
     answers: list[list[Answer]] = []

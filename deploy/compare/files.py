@@ -39,12 +39,7 @@ def _stem(name: str) -> str:
 
 
 def check_target(folder: Path, name: str) -> None:
-    """Make the folder and refuse what could not be written, before models are loaded.
-
-    Raises:
-        UsageError: The name cannot be one.
-        OutputError: The folder cannot be written.
-    """
+    """Make the folder and refuse what could not be written, before models are loaded."""
     if not _NAME.fullmatch(name) or name.startswith(".") or len(os.fsencode(name)) > _LONGEST:
         raise UsageError(
             f"--name {name}: allowed are up to {_LONGEST} bytes of letters, digits, _, - and ."
@@ -60,9 +55,6 @@ def write(comparison: Comparison, folder: Path, name: str, seconds: float) -> li
     """Write page, lines and manifest, the manifest last; return their paths in this order.
 
     The page and the lines have the same bytes for the same models, prompts and parameters.
-
-    Raises:
-        OutputError: The disk is full, or the folder cannot be written.
     """
     paths = [folder / f"{name}{ending}" for ending in ENDINGS]
     lines = [json.dumps(_line(item), ensure_ascii=False) for item in comparison.items]

@@ -80,15 +80,7 @@ class Judge(Protocol):
 
 
 def load_judge(name: str, mark: str) -> tuple[Judge, list[KeptAnswers]]:
-    """Return the judge of that name, and the replies that mean nothing once all is written.
-
-    Args:
-        name: A ranker or reward model, or the address of a server with OpenAI's interface.
-        mark: What a server's replies are kept under.
-
-    Raises:
-        ModelError: There is no such judge, or nothing listens at its address.
-    """
+    """Return the judge of that name, and the replies that mean nothing once all is written."""
     try:
         if is_address(name):
             from curate.models.generate import load_generator

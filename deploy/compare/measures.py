@@ -105,13 +105,7 @@ _AGAINST_REFERENCE = (
 def measures(
     pairs: Sequence[Pair], numbers: Sequence[tuple[Numbers, Numbers]], seed: int
 ) -> list[Measure]:
-    """Return all measures over the pairs; those against references where there are some.
-
-    Args:
-        pairs: At least one.
-        numbers: Of both answers of each pair, from numbers_of().
-        seed: Of the intervals.
-    """
+    """Return all measures over the pairs; those against references where there are some."""
     places = [place for place, pair in enumerate(pairs) if pair.prompt.reference]
     referenced = [numbers[place] for place in places]
     every = [_mean(name, title, better, numbers, seed) for name, title, better in _ALL]

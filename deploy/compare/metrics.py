@@ -111,11 +111,7 @@ def bleu_statistics(answer: str, reference: str) -> list[int]:
 
 
 def bleu(sums: NDArray[np.float64]) -> float:
-    """Return BLEU of a whole set of answers, 0 … 100, smoothed as sacrebleu does by default.
-
-    Args:
-        sums: (BLEU_COLUMNS,) sums of bleu_statistics() over the answers.
-    """
+    """Return BLEU of a whole set of answers, 0 … 100, smoothed as sacrebleu does by default."""
     from sacrebleu.metrics.bleu import BLEU
 
     numbers = [int(number) for number in sums]
@@ -186,11 +182,6 @@ def interval(
     Prompts are drawn in pairs, with replacement: both models' numbers on a prompt stay together.
     One prompt's luck is what the interval covers; it says nothing of other kinds of prompts, nor
     of other seeds of the training.
-
-    Args:
-        rows: (prompts, columns), a line a prompt.
-        statistic: From sums over as many prompts, (resamples, columns), to (resamples,) numbers.
-        seed: Of the draws; the same prompts are drawn for every statistic of as many prompts.
 
     Example:
         >>> interval(np.ones((20, 1)), lambda sums: sums[:, 0] / 20, 0)

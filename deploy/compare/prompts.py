@@ -67,14 +67,7 @@ class Prompts:
 
 
 def read_rows(path: Path) -> Rows:
-    """Read a file of prompts; of a .txt that holds no rows, every line is a prompt.
-
-    Args:
-        path: The file.
-
-    Raises:
-        DataError: It cannot be read, or its rows have no prompts.
-    """
+    """Read a file of prompts; of a .txt that holds no rows, every line is a prompt."""
     try:
         return read(path)
     except DataError as error:
@@ -87,13 +80,6 @@ def read_rows(path: Path) -> Rows:
 
 def prompts_of(rows: Rows, keep: Iterable[int] | None = None) -> Prompts:
     """Return what the rows ask.
-
-    Args:
-        rows: Any with prompts; documents are prompts only where they are lines of a text.
-        keep: Places of the rows to take; all if not given. The others count as `trained_on`.
-
-    Raises:
-        DataError: The rows are documents, or none of them has a prompt.
 
     Example:
         >>> prompts_of(curate.read("huatuo.json")).prompts[0].turns[-1].content
@@ -147,13 +133,7 @@ def _writable(text: str) -> str:
 
 
 def limited(prompts: Prompts, limit: int, seed: int) -> Prompts:
-    """Return as many prompts as allowed, drawn at random, in their order.
-
-    Args:
-        prompts: All.
-        limit: How many.
-        seed: Of the draw.
-    """
+    """Return as many prompts as allowed, drawn at random, in their order."""
     over = len(prompts) - limit
     if over <= 0:
         return prompts

@@ -81,11 +81,7 @@ def prompt_digests(row: Row) -> Iterator[bytes]:
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:
-    """Return what `train` noted of a run, None for a folder that is no run.
-
-    Raises:
-        DataError: There is a run.json that is no run's.
-    """
+    """Return what `train` noted of a run, None for a folder that is no run."""
     path = folder / RUN
     if not path.is_file():
         return None
@@ -110,15 +106,6 @@ def trained_before(run: dict[str, Any] | None) -> str:
 
 def trained_on(name: str, folder: Path, sha256: str | None = None) -> TrainedOn:
     """Read a data set that a model was trained on.
-
-    Args:
-        name: In dataset_info.json.
-        folder: Of dataset_info.json.
-        sha256: What the file was when the model was trained, where that is known.
-
-    Raises:
-        UsageError: There is no such data set.
-        DataError: Its file is gone, or has changed since the training.
 
     Example:
         >>> trained_on("huatuo_ifd", Path("data")).sources[0].name
@@ -176,11 +163,6 @@ def validation_places(rows: int, share: float, seed: int) -> NDArray[np.int64]:
     LLaMA-Factory draws it with `train_test_split` of the library datasets, which takes the first
     places of a permutation that NumPy draws from the run's seed.
 
-    Args:
-        rows: Of the data set, after `max_samples`.
-        share: `val_size`: of the rows, or above 1 their number.
-        seed: Of the run.
-
     Example:
         >>> validation_places(10, 0.2, 0)
         array([4, 6])
@@ -191,11 +173,7 @@ def validation_places(rows: int, share: float, seed: int) -> NDArray[np.int64]:
 
 
 def training_part(folder: Path, run: dict[str, Any], dataset_dir: Path) -> tuple[Rows, TrainedOn]:
-    """Return a run's data set, and which of its rows were trained on and are no validation part.
-
-    Raises:
-        DataError: The run has no validation part, or which rows it held cannot be proven.
-    """
+    """Return a run's data set, and which of its rows were trained on and are no validation part."""
     config = _config(folder, run)
     dataset = run["dataset"]
     name = str(dataset["name"])

@@ -42,19 +42,6 @@ def asked(
     With a data set only rows that are not in it are asked: of the prompts' file, else of the files
     that it was chosen from. Without one, all prompts are, and each is marked as trained on or not
     where the run of the tuned model tells.
-
-    Args:
-        prompts: Given with --prompts.
-        dataset: Given with --dataset; without it and without prompts, the run's.
-        dataset_dir: Given with --dataset-dir.
-        models: Given with --base and --tuned; where the latter is a run's folder, its run.json
-            is read.
-        limit: The most prompts.
-        seed: Draws them.
-
-    Raises:
-        UsageError: There is nothing to ask, or it cannot be proven that it is held out.
-        DataError: A file cannot be read, or all rows were trained on.
     """
     folder = Path(models[1]).expanduser()
     run = read_run(folder)

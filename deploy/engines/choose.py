@@ -13,13 +13,6 @@ ENGINES = ("auto", "vllm", "hf")
 def choose(name: str, served: Served) -> Engine:
     """Return an engine; `auto` is vLLM where it is installed and takes the model, else hf.
 
-    Args:
-        name: One of ENGINES.
-        served: The model.
-
-    Raises:
-        UsageError: It is none of them, or does not take the model.
-
     Example:
         >>> choose("hf", served).name
         'hf'

@@ -15,10 +15,6 @@ def has_gpu() -> bool:
 def dtype_for(declared: str, gpu: bool) -> str:
     """Return what a model is computed in: its own precision where the device is good at it.
 
-    Args:
-        declared: `dtype` of its config.json, '' if that does not say.
-        gpu: Whether it runs on one.
-
     Example:
         >>> dtype_for("float16", gpu=False)
         'float32'

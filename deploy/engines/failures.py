@@ -19,10 +19,6 @@ _KILLED = (-9, 137)
 def why(log: Path, code: int | None) -> str:
     """Return the likeliest reason that a program ended.
 
-    Args:
-        log: Its output.
-        code: How it ended.
-
     Example:
         >>> why(Path("engine.log"), -9)
         'out of memory (it was killed); …'

@@ -14,14 +14,7 @@ from deploy.quantizing import gptq
 
 
 def names(served: Served) -> tuple[str, ...]:
-    """Return the one name there is: the adapter's, since it is merged into the model.
-
-    Args:
-        served: What is served.
-
-    Raises:
-        UsageError: There are several adapters.
-    """
+    """Return the one name there is: the adapter's, since it is merged into the model."""
     if len(served.adapters) > 1:
         told = ", ".join(each.name for each in served.adapters)
         raise UsageError(
@@ -35,14 +28,6 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
     """Return how `llamafactory-cli api` is started, on 127.0.0.1 and nowhere else.
 
     Its own defaults are 0.0.0.0, no key, and every request in the log.
-
-    Args:
-        served: What is served; at most one adapter.
-        folder: Not needed.
-        key: That it has to demand.
-
-    Raises:
-        UsageError: LLaMA-Factory is not installed.
     """
     quantised = gptq.is_quantised(served.folder)
     backend = gptq.backend() if quantised else llamafactory.find()
@@ -77,10 +62,6 @@ def translate(served: Served, fields: dict[str, Any]) -> dict[str, Any]:
     """Return a checked request in LLaMA-Factory's words.
 
     It takes `presence_penalty` for the penalty on repetition, whose neutral value is 1.
-
-    Args:
-        served: Not needed.
-        fields: Of the request.
     """
     told = dict(fields)
     if "repetition_penalty" in told:

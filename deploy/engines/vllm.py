@@ -51,20 +51,12 @@ def environment() -> Environment:
 
 
 def names(served: Served) -> tuple[str, ...]:
-    """Return the adapters' names, then the model's own.
-
-    Args:
-        served: What is served.
-    """
+    """Return the adapters' names, then the model's own."""
     return (*(each.name for each in served.adapters), served.name)
 
 
 def refusal(served: Served) -> str:
-    """Return why vLLM cannot serve a model on this machine; '' if nothing is known against it.
-
-    Args:
-        served: The model.
-    """
+    """Return why vLLM cannot serve a model on this machine; '' if nothing is known against it."""
     told = served.config.get("quantization_config") or {}
     if not served.gpu and told.get("quant_method") == "gptq" and told.get("bits") != 4:
         return f"on a CPU it takes GPTQ models of 4 bits, and this one has {told.get('bits')}"
@@ -76,14 +68,6 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
 
     Most of its endpoints answer without a key, so nobody else may reach it. On CPUs its compiled
     mode has answered nonsense while it said that it was healthy: eager there.
-
-    Args:
-        served: What is served.
-        folder: Only we may enter it.
-        key: That it has to demand.
-
-    Raises:
-        UsageError: vLLM's environment is not built.
     """
     python = environments.python(environment())
     if python is None:
@@ -125,12 +109,7 @@ def _variables(served: Served, key: str) -> dict[str, str]:
 
 
 def translate(served: Served, fields: dict[str, Any]) -> dict[str, Any]:
-    """Return a checked request, with what an adapter was trained with.
-
-    Args:
-        served: The model and its adapters.
-        fields: Of the request.
-    """
+    """Return a checked request, with what an adapter was trained with."""
     told = dict(fields)
     for each in served.adapters:
         if each.name == told["model"]:
@@ -146,9 +125,6 @@ def cache_gigabytes(served: Served) -> int:
 
     Room for eight conversations of full length, but no more than a quarter of what the machine, or
     the container, has.
-
-    Args:
-        served: What is served.
     """
     from curate.models.generate import cache_bytes
 

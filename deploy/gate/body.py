@@ -52,15 +52,6 @@ class Taken:
 def take(raw: bytes, kind: str, offer: Offer, count: Callable[[str], int]) -> Taken:
     """Check a request; what is wrong with it is told once, all together.
 
-    Args:
-        raw: The body.
-        kind: CHAT or TEXT, the field that has to be there.
-        offer: What the server takes.
-        count: Tokens of a text.
-
-    Raises:
-        Refused: It is no JSON object, or a field is missing, unknown, or out of range.
-
     Example:
         >>> taken = take(b'{"messages": [{"role": "user", "content": "Hi"}], "max_new_tokens": 5}',
         ...              CHAT, Offer("hf", ("smollm2",)), len)

@@ -73,11 +73,7 @@ class Connections:
 
     @contextmanager
     def answering(self, connection: object) -> Iterator[None]:
-        """Keep a connection whose request is whole, whoever else comes.
-
-        Args:
-            connection: The request's protocol.
-        """
+        """Keep a connection whose request is whole, whoever else comes."""
         self._answered.add(connection)
         try:
             yield
@@ -86,11 +82,7 @@ class Connections:
 
 
 def most_connections(parallel: int) -> int:
-    """Return how many connections fit among the files that this process may open.
-
-    Args:
-        parallel: Of the connections to the engine that are open at a time.
-    """
+    """Return how many connections fit among the files that this process may open."""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     free = (_MOST * 2 if files == resource.RLIM_INFINITY else files) - _FILES
     return max(16, min(_MOST, free - min(parallel, free // 2)))

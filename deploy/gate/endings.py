@@ -30,11 +30,7 @@ class Endings:
         self._pieces: list[str] = []
 
     def line(self, line: bytes) -> bytes:
-        """Return a line of the stream as it should be.
-
-        Args:
-            line: As the engine wrote it.
-        """
+        """Return a line of the stream as it should be."""
         if not line.startswith(b"data: {"):
             return line
         event = json.loads(line[6:])

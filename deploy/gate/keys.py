@@ -16,15 +16,7 @@ _SHORT = 16
 
 
 def read_key(variable: str | None, file: Path | None) -> str | None:
-    """Return the key that the user named, None if none was named.
-
-    Args:
-        variable: Name of an environment variable that holds it.
-        file: A file that holds it and nothing else.
-
-    Raises:
-        UsageError: It is not there, empty, or can stand in no HTTP header.
-    """
+    """Return the key that the user named, None if none was named."""
     if variable is not None and file is not None:
         raise UsageError("--api-key-env and --api-key-file: give one of them")
     if variable is not None:
@@ -53,16 +45,7 @@ def _checked(text: str, where: str) -> str:
 
 
 def check_host(host: str, key: str | None, say: Callable[[str], None]) -> None:
-    """Refuse to listen where others can ask without a key.
-
-    Args:
-        host: Name or address to listen on.
-        key: That will be demanded.
-        say: Is told of a key that can be guessed.
-
-    Raises:
-        UsageError: The address is not this machine's alone, and there is no key; or no address.
-    """
+    """Refuse to listen where others can ask without a key."""
     if is_loopback(host):
         return
     if key is None:
@@ -75,14 +58,7 @@ def check_host(host: str, key: str | None, say: Callable[[str], None]) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches an address.
-
-    Args:
-        host: Name or address.
-
-    Raises:
-        UsageError: There is no such host.
-    """
+    """Return whether only this machine reaches an address."""
     try:
         found = socket.getaddrinfo(host or None, None, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
@@ -95,10 +71,6 @@ def is_loopback(host: str) -> bool:
 
 def is_right(header: str | None, key: str) -> bool:
     """Compare what a client sent with the key, taking the same time for any wrong one.
-
-    Args:
-        header: `Authorization`, as it was sent.
-        key: That is demanded.
 
     Example:
         >>> is_right("Bearer secret", "secret")

@@ -38,12 +38,7 @@ class Room:
     pair: int = 32
 
     def around(self, texts: int) -> int:
-        """Return the most that is written around a conversation.
-
-        Args:
-            texts: In it; an even number has a system text. Two tokens each are for words that
-                are cut otherwise where texts meet.
-        """
+        """Return the most that is written around a conversation."""
         system = 0 if texts % 2 else max(0, self.system)
         return self.question + system + (texts - 1) // 2 * max(0, self.pair) + 2 * (texts - 1)
 
@@ -78,22 +73,12 @@ class Offer:
 
 
 def shown(value: object) -> str:
-    """Return what somebody sent, short enough to be said back.
-
-    Args:
-        value: Any.
-    """
+    """Return what somebody sent, short enough to be said back."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def told(status: int, message: str, code: str) -> dict[str, Any]:
-    """Return an error as OpenAI's interface has it.
-
-    Args:
-        status: Of HTTP.
-        message: For people.
-        code: For programs.
-    """
+    """Return an error as OpenAI's interface has it."""
     kind = "invalid_request_error" if status < 500 else "server_error"
     return {"error": {"message": message, "type": kind, "code": code}}

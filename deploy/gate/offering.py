@@ -10,12 +10,7 @@ from deploy.gate.offer import Offer
 
 
 def offer_of(served: Served, engine: Engine) -> Offer:
-    """Return what the gate takes for an engine and a model.
-
-    Args:
-        served: The model and its adapters.
-        engine: That answers.
-    """
+    """Return what the gate takes for an engine and a model."""
     sampling = _recommended(served.folder / "generation_config.json")
     return Offer(
         engine=engine.name,

@@ -9,14 +9,7 @@ from curate.errors import ModelError
 
 
 def counter(folder: Path) -> Callable[[str], int]:
-    """Return a function that counts tokens.
-
-    Args:
-        folder: The model's.
-
-    Raises:
-        ModelError: It has no tokenizer.
-    """
+    """Return a function that counts tokens."""
     if (folder / "tokenizer.json").is_file():
         from tokenizers import Tokenizer
 

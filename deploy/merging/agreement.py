@@ -95,11 +95,7 @@ class Agreement:
 
 
 def conversations(prompts: Sequence[str]) -> list[list[Message]]:
-    """Return prompts as conversations of one question each.
-
-    Args:
-        prompts: Texts.
-    """
+    """Return prompts as conversations of one question each."""
     return [[{"role": "user", "content": each}] for each in prompts]
 
 
@@ -116,17 +112,6 @@ def compare(
     All are computed in float32 where that fits into memory, the adapter beside the weights and
     not in them, so that what differs is the merge alone. Prompts are rendered by the merged
     model's tokenizer, as any server will.
-
-    Args:
-        base: The base's folder.
-        adapter: The adapter's.
-        merged: The merged model's.
-        asked: Conversations that end with a question.
-        stored: Dtype of the merged weights; says how near a tie is.
-        max_new_tokens: Of an answer.
-
-    Raises:
-        ModelError: One of them cannot be loaded.
     """
     files = ModelFiles(merged.name, merged)
     device, dtype = _computing(files)

@@ -58,20 +58,7 @@ def merge(
     dtype: str,
     say: Callable[[str], None],
 ) -> Merged:
-    """Merge, repair, compare, and give the folder its name if all is well.
-
-    Args:
-        adapter: Of read_adapter().
-        output: The folder to be.
-        asked: Conversations whose greedy answers have to agree.
-        dtype: Of the weights; `auto` is the base's own.
-        say: Is told what is being done.
-
-    Raises:
-        UsageError: An unknown dtype, or LLaMA-Factory is not here.
-        ModelError: The base is not to be had, the export failed, or the answers differ.
-        OutputError: The output is there, or the disk is full.
-    """
+    """Merge, repair, compare, and give the folder its name if all is well."""
     if dtype not in DTYPES:
         raise UsageError(f"--dtype {dtype}: allowed are {', '.join(DTYPES)}")
     backend = llamafactory.find()

@@ -90,12 +90,7 @@ class Drawn:
 
 
 def find_model(name: str) -> Path:
-    """Return the folder of a whole model: a name, a folder, a run's name, or a hub id.
-
-    Raises:
-        UsageError: It is an adapter, which has to be merged first.
-        ModelError: There is none.
-    """
+    """Return the folder of a whole model: a name, a folder, a run's name, or a hub id."""
     from curate.models.resolve import resolve
 
     typed = Path(name).expanduser()
@@ -111,17 +106,7 @@ def find_model(name: str) -> Path:
 
 
 def calibration_set(model: Path, name: str | None, folder: Path | None) -> CalibrationSet:
-    """Return the data set to quantise with: as given, else what the model was trained on.
-
-    Args:
-        model: The model's folder.
-        name: Given with --dataset.
-        folder: Given with --dataset-dir.
-
-    Raises:
-        UsageError: None was given, and nothing says what the model was trained on.
-        DataError: Its file is gone.
-    """
+    """Return the data set to quantise with: as given, else what the model was trained on."""
     trained = made(model).get("dataset") or read_run(model).get("dataset")
     trained = trained if isinstance(trained, dict) else {}
     noted = trained.get("dataset_dir")
@@ -166,11 +151,7 @@ def _data_file(folder: Path, name: str) -> Path:
 def read_drawn(
     model: Path, name: str, chosen: CalibrationSet, count: int, seed: int
 ) -> tuple[Any, Drawn]:
-    """Return the model's tokenizer, and at most `count` rows as its tokens.
-
-    Raises:
-        DataError: There are too few usable rows.
-    """
+    """Return the model's tokenizer, and at most `count` rows as its tokens."""
     from curate.data.read import read
     from curate.models.quiet import quiet
     from curate.models.resolve import ModelFiles
@@ -182,11 +163,7 @@ def read_drawn(
 
 
 def check_count(count: int) -> None:
-    """Refuse fewer rows than a model can be quantised with.
-
-    Raises:
-        UsageError: They are below 8.
-    """
+    """Refuse fewer rows than a model can be quantised with."""
     if count < _LEAST:
         raise UsageError(f"--rows {count}: allowed are {_LEAST} and more; usual are 128 to 512")
 
@@ -195,17 +172,6 @@ def draw(rows: Rows, tokenizer: Any, name: str, count: int, seed: int) -> Drawn:
     """Return rows for quantising and others for measuring.
 
     A quarter of the usable rows, at most 64, is held out; equal rows count once.
-
-    Args:
-        rows: Of the data set.
-        tokenizer: The model's.
-        name: The model's, for messages.
-        count: Rows to quantise with.
-        seed: Of the draw.
-
-    Raises:
-        DataError: There are too few usable rows.
-        UsageError: The count is below 8.
     """
     import numpy as np
 

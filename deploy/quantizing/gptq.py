@@ -49,11 +49,7 @@ def environment() -> Environment:
 
 
 def python() -> Path:
-    """Return the environment's interpreter.
-
-    Raises:
-        UsageError: It is not built.
-    """
+    """Return the environment's interpreter."""
     found = environments.python(environment())
     if found is None:
         raise UsageError(
@@ -64,11 +60,7 @@ def python() -> Path:
 
 
 def is_quantised(folder: Path) -> bool:
-    """Return whether a model is a GPTQ one.
-
-    Args:
-        folder: The model's.
-    """
+    """Return whether a model is a GPTQ one."""
     try:
         told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         return bool(told["quantization_config"]["quant_method"] == "gptq")
@@ -77,9 +69,5 @@ def is_quantised(folder: Path) -> bool:
 
 
 def backend() -> Backend:
-    """Return the LLaMA-Factory that can serve a GPTQ model.
-
-    Raises:
-        UsageError: The environment is not built.
-    """
+    """Return the LLaMA-Factory that can serve a GPTQ model."""
     return Backend(str(python()), llamafactory.VERSION, stub=True)

@@ -37,21 +37,7 @@ def quantise(
     group: int,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Write the quantised model to a folder; return what gptq_job.py measured.
-
-    Args:
-        model: The model's folder.
-        part: Takes the result.
-        tokenizer: The model's.
-        drawn: Rows to quantise with and to measure on.
-        bits: For each weight.
-        group: Weights that share a scale.
-        say: Is told how far it is.
-
-    Raises:
-        UsageError: GPTQ's environment is not built.
-        ModelError: It failed; says where its output lies.
-    """
+    """Write the quantised model to a folder; return what gptq_job.py measured."""
     from curate.models.conversation_prompt import ends
     from curate.models.text_tokenizer import HFEncoder
 
@@ -80,18 +66,7 @@ def quantise(
 
 
 def answer(model: Path, question: str, tokens: int, scratch: Path) -> str:
-    """Return the greedy answer of a GPTQ model, which only GPTQ's environment can load.
-
-    Args:
-        model: Its folder.
-        question: As a user asks it.
-        tokens: Of the longest answer.
-        scratch: A folder for files on the way.
-
-    Raises:
-        UsageError: GPTQ's environment is not built.
-        ModelError: The model cannot be loaded.
-    """
+    """Return the greedy answer of a GPTQ model, which only GPTQ's environment can load."""
     from curate.models.conversation_prompt import ends, first_token, render
     from curate.models.quiet import quiet
     from curate.models.resolve import ModelFiles

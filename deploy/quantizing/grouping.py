@@ -23,12 +23,6 @@ _TRANSPOSED = ("gpt2",)
 def widths(folder: Path) -> set[int]:
     """Return the widths (inputs) of the layers that GPTQ quantises.
 
-    Args:
-        folder: The model's.
-
-    Raises:
-        ModelError: It has no such layers, or their sizes cannot be packed.
-
     Example:
         >>> sorted(widths(smollm2))
         [576, 1536]
@@ -53,13 +47,6 @@ def widths(folder: Path) -> set[int]:
 
 def group_size(given: int | None, found: Iterable[int]) -> int:
     """Return the group size: as given, else the largest that divides all widths.
-
-    Args:
-        given: By the user.
-        found: Widths of the layers.
-
-    Raises:
-        UsageError: The given one is not allowed, or does not divide them.
 
     Example:
         >>> group_size(None, {576, 1536})

@@ -95,15 +95,7 @@ class Quantised:
 
 
 def check_model(folder: Path, name: str) -> set[int]:
-    """Return the widths of a model's layers, after seeing that it can be quantised.
-
-    Args:
-        folder: The model's.
-        name: As the user typed it.
-
-    Raises:
-        ModelError: It is quantised already, or answers nothing.
-    """
+    """Return the widths of a model's layers, after seeing that it can be quantised."""
     told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if found := told.get("quantization_config"):
         how = found.get("quant_method", "some way") if isinstance(found, dict) else "some way"
@@ -127,22 +119,7 @@ def quantise(
     output: Path,
     say: Callable[[str], None],
 ) -> Quantised:
-    """Quantise, measure before and after, and give the folder its name if all is well.
-
-    Args:
-        model: The model's folder.
-        name: As the user typed it.
-        tokenizer: The model's.
-        drawn: Rows to quantise with and to measure on.
-        params: How.
-        output: The folder to be.
-        say: Is told what is being done.
-
-    Raises:
-        UsageError: The environment is not built, or the group size does not fit.
-        ModelError: GPTQModel failed.
-        OutputError: The output is there, or the disk is full.
-    """
+    """Quantise, measure before and after, and give the folder its name if all is well."""
     gptq.python()
     group = group_size(params.group_size, check_model(model, name))
     check_output(output, weight_bytes(model) * _ROOM[params.bits])

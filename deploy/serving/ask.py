@@ -58,11 +58,7 @@ class Ending:
 
 
 def body(question: Question) -> dict[str, Any]:
-    """Return the request in OpenAI's interface.
-
-    Args:
-        question: What is asked.
-    """
+    """Return the request in OpenAI's interface."""
     messages = [{"role": "system", "content": question.system}] if question.system else []
     messages.append({"role": "user", "content": question.text})
     model = {"model": question.model} if question.model else {}
@@ -78,10 +74,6 @@ def body(question: Question) -> dict[str, Any]:
 def curl(question: Question, variable: str | None) -> str:
     r"""Return the same request as a line for the shell.
 
-    Args:
-        question: What is asked.
-        variable: Environment variable with the key, None for no key.
-
     Example:
         >>> print(curl(Question("Hi"), None).splitlines()[0])
         curl --no-buffer http://127.0.0.1:8000/v1/chat/completions \
@@ -96,12 +88,6 @@ def curl(question: Question, variable: str | None) -> str:
 
 def endpoint(url: str) -> str:
     """Return the address of chat completions.
-
-    Args:
-        url: A server's, as people write it.
-
-    Raises:
-        UsageError: It is no address.
 
     Example:
         >>> endpoint("localhost:8000/v1/")
@@ -120,17 +106,7 @@ def endpoint(url: str) -> str:
 
 
 def ask(question: Question, ending: Ending, say: Callable[[str], None]) -> Iterator[str]:
-    """Yield the answer as it comes; a server that still loads its model is waited for.
-
-    Args:
-        question: What is asked.
-        ending: Is filled in when the answer has ended.
-        say: Is told of the waiting.
-
-    Raises:
-        UsageError: The server refuses the request, or wants a key.
-        ModelError: No server answers, or it breaks off.
-    """
+    """Yield the answer as it comes; a server that still loads its model is waited for."""
     import openai
 
     key = question.key or ""

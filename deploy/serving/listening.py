@@ -9,15 +9,7 @@ from curate.errors import UsageError
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """Return a socket that has its port before anything is loaded.
-
-    Args:
-        host: Name or address.
-        port: 0 for any free one.
-
-    Raises:
-        UsageError: The port is taken or not allowed, or the address is none of this machine.
-    """
+    """Return a socket that has its port before anything is loaded."""
     if not 0 <= port < 65536:
         raise UsageError(f"--port {port}: a port is a number from 0 (any free one) to 65535")
     try:
@@ -38,13 +30,7 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def refusal(error: OSError, host: str, port: int) -> UsageError:
-    """Return what to tell when a port cannot be had.
-
-    Args:
-        error: Of the system.
-        host: Name or address.
-        port: That was asked for.
-    """
+    """Return what to tell when a port cannot be had."""
     if error.errno == errno.EADDRINUSE:
         return UsageError(
             f"port {port} of {host} is in use; end what listens there, or give another, such as "
@@ -56,11 +42,7 @@ def refusal(error: OSError, host: str, port: int) -> UsageError:
 
 
 def url_of(found: socket.socket) -> str:
-    """Return the address that clients use.
-
-    Args:
-        found: Bound.
-    """
+    """Return the address that clients use."""
     host, port = found.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{shown}:{port}"

@@ -23,21 +23,7 @@ async def check(
     wanted: Mapping[str, str],
     stop: asyncio.Event,
 ) -> bool:
-    """Compare an engine's answers with transformers'.
-
-    Args:
-        engine: That answers.
-        served: What it answers with.
-        session: Connected to it.
-        wanted: Name of a model or adapter to transformers' answer.
-        stop: Ends the asking.
-
-    Returns:
-        False if it was stopped before all was compared.
-
-    Raises:
-        ModelError: It answers something else; shows both.
-    """
+    """Compare an engine's answers with transformers'."""
     for name, answer in wanted.items():
         asking = asyncio.ensure_future(_ask(engine, served, session, name))
         stopped = asyncio.ensure_future(stop.wait())
@@ -63,15 +49,7 @@ async def measure(
     names: Sequence[str],
     count: Callable[[str], int],
 ) -> Room:
-    """Return how many tokens the chat template writes around texts, by the engine's own count.
-
-    Args:
-        engine: That answers.
-        served: What it answers with.
-        session: Connected to it.
-        names: Of the model and the adapters; the most of all is returned.
-        count: Tokens of a text.
-    """
+    """Return how many tokens the chat template writes around texts, by the engine's own count."""
     rooms = []
     for name in names:
         around: list[int] = []

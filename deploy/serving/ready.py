@@ -33,18 +33,7 @@ async def expected(
     say: Callable[[str], None],
     stop: asyncio.Event,
 ) -> dict[str, str] | None:
-    """Return transformers' own greedy answers; computed once for given weights.
-
-    Args:
-        served: What is served.
-        names: Of the model and the adapters that will answer.
-        scratch: A folder for files on the way.
-        say: Is told that it takes a moment.
-        stop: Set when the server is to end; there are no answers then.
-
-    Raises:
-        ModelError: transformers cannot load the model, or its memory does not suffice.
-    """
+    """Return transformers' own greedy answers; computed once for given weights."""
     folders = {served.name: served.folder, **{a.name: a.folder for a in served.adapters}}
     folders = {name: folders[name] for name in names}
     kept = cache_dir() / "answers" / f"{_key(served, folders)}.json"
@@ -102,11 +91,6 @@ def agree(wanted: str, got: str, dtype: str) -> bool:
     In float32 they are the same; in half precision sums are rounded in another order, and a close
     race between two words may end otherwise in the second half of an answer. White space does not
     count: LLaMA-Factory tidies it.
-
-    Args:
-        wanted: Of transformers.
-        got: Of the engine.
-        dtype: That it computes in.
 
     Example:
         >>> agree("The capital is Paris.", "The capital is  Paris.", "float32")

@@ -13,12 +13,7 @@ from pathlib import Path
 
 
 def main(task: Path, answers: Path) -> None:
-    """Answer one question with several models.
-
-    Args:
-        task: {"folders": {name: folder}, "dtype", "question", "tokens"}.
-        answers: Becomes {name: answer}.
-    """
+    """Answer one question with several models."""
     from curate.models.generate import load_generator
     from deploy.quantizing import gptq, gptq_child
 

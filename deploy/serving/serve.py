@@ -39,17 +39,7 @@ class Up:
 
 
 def serve(plan: Plan, say: Callable[[str], None], up: Callable[[Up], None]) -> None:
-    """Serve until a signal says stop; nothing of the engine is left when this returns.
-
-    Args:
-        plan: What and how.
-        say: Is told what happens.
-        up: Is called when requests are answered.
-
-    Raises:
-        UsageError: The port is taken, or the engine is not installed.
-        ModelError: The engine cannot load the model, answers wrongly, or ends by itself.
-    """
+    """Serve until a signal says stop; nothing of the engine is left when this returns."""
     began = time.monotonic()
     names = plan.engine.names(plan.served)
     with (

@@ -8,11 +8,7 @@ from contextlib import suppress
 
 
 def notify(state: str) -> None:
-    """Tell systemd, where it started us, how things stand (sd_notify's protocol).
-
-    Args:
-        state: Such as READY=1.
-    """
+    """Tell systemd, where it started us, how things stand (sd_notify's protocol)."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, suppress(OSError):

@@ -45,16 +45,7 @@ class Asked:
 
 
 def served(asked: Asked, say: Callable[[str], None] = lambda told: None) -> Served:
-    """Find what is to be served.
-
-    Args:
-        asked: As typed.
-        say: Is told of a length that had to be chosen.
-
-    Raises:
-        UsageError: Options that do not fit each other.
-        ModelError: A model, run or adapter that is not there, not whole, or not finished.
-    """
+    """Find what is to be served."""
     from curate.models.adapter import base_of, is_adapter
     from curate.models.resolve import ModelFiles, resolve
 

@@ -45,11 +45,7 @@ class Unit:
 
 
 def systemd(unit: Unit) -> str:
-    """Return a systemd unit; the key comes from a file that only its owner reads.
-
-    Raises:
-        UsageError: Options that `deploy serve` would refuse, too.
-    """
+    """Return a systemd unit; the key comes from a file that only its owner reads."""
     _check(unit)
     own = Path(sys.executable).parent / "deploy"
     program = str(own) if own.is_file() else shutil.which("deploy") or "deploy"
@@ -66,11 +62,7 @@ def systemd(unit: Unit) -> str:
 
 
 def compose(unit: Unit) -> str:
-    """Return a Docker Compose file.
-
-    Raises:
-        UsageError: Options that `deploy serve` would refuse, too.
-    """
+    """Return a Docker Compose file."""
     _check(unit)
     model, adapters, mounts = _mounted(unit)
     if not (unit.api_key_env or unit.api_key_file):

@@ -28,17 +28,7 @@ class Begun:
 
 
 def find(output: Path | None, stage: str, saves: Path) -> Begun:
-    """Return the run to go on with.
-
-    Args:
-        output: Its folder; None for the newest one of the stage that did not end.
-        stage: pt, sft, rm, ppo, dpo or kto.
-        saves: Folder of the runs.
-
-    Raises:
-        UsageError: There is none.
-        DataError: What it was given has gone.
-    """
+    """Return the run to go on with."""
     import yaml
 
     folder = output or _newest(saves, stage)

@@ -107,17 +107,7 @@ class Tokens:
 def measure(
     folder: Path | None, choice: Choice, cutoff: int, unpacked: bool
 ) -> tuple[Counting | None, str]:
-    """Return what measures rows, or None and why there is no measuring.
-
-    Args:
-        folder: Of the model.
-        choice: Its template.
-        cutoff: Tokens of a row, or of a packed block.
-        unpacked: In stage pt, rows are cut instead of packed.
-
-    Raises:
-        ModelError: The tokenizer's own template is not what LLaMA-Factory makes of it.
-    """
+    """Return what measures rows, or None and why there is no measuring."""
     from curate.llamafactory.doctor.truncation import Cutoff
 
     own = _own(folder) if choice.name is None and folder is not None else None
@@ -147,11 +137,7 @@ def _end_token(folder: Path) -> str:
 
 
 def _own(folder: Path) -> Template:
-    """Return the template that LLaMA-Factory takes out of a tokenizer, if it says the same.
-
-    Raises:
-        ModelError: It says something else, and a training would teach that.
-    """
+    """Return the template that LLaMA-Factory takes out of a tokenizer, if it says the same."""
     from transformers import AutoTokenizer
 
     from curate.llamafactory.doctor.own_template import own_template

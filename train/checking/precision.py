@@ -62,15 +62,7 @@ def choose(
     find_backend: Callable[[], Backend] | None,
     say: Callable[[str], None],
 ) -> Precision:
-    """Return what this machine trains a model in: as measured before, else measured now.
-
-    Args:
-        model: To be trained.
-        lora: Whether an adapter is trained and not all weights.
-        hardware: The CPU.
-        find_backend: Finds the LLaMA-Factory that trains; None to measure nothing now.
-        say: Is told that it takes a while.
-    """
+    """Return what this machine trains a model in: as measured before, else measured now."""
     by_flags = Precision(hardware.bf16, {})
     folder = Path(model.path) if Path(model.path).is_dir() else model.folder
     if folder is None or not (folder / "config.json").is_file():

@@ -24,16 +24,7 @@ _OPTIMIZERS = {"adafactor": "adafactor", "sgd": "sgd"}
 
 
 def check_settings(settings: Mapping[str, Any], method: str, hardware: Hardware) -> None:
-    """Refuse what cannot be trained on this machine, or does not go together.
-
-    Args:
-        settings: Keys that the user set.
-        method: `lora`, `qlora` or `full`.
-        hardware: What trains.
-
-    Raises:
-        UsageError: Says which, and what to give instead.
-    """
+    """Refuse what cannot be trained on this machine, or does not go together."""
     if hardware.kind == "cpu":
         for key in ("pure_bf16", "fp16", "fp8"):
             if settings.get(key):
@@ -56,16 +47,7 @@ def check_settings(settings: Mapping[str, Any], method: str, hardware: Hardware)
 
 
 def check_adapter(model: Model, method: str, settings: Mapping[str, Any]) -> None:
-    """Refuse what an adapter that is trained on cannot become.
-
-    Args:
-        model: Perhaps with an adapter.
-        method: `lora`, `qlora` or `full`.
-        settings: Keys that the user set.
-
-    Raises:
-        UsageError: Says which, and what to do instead.
-    """
+    """Refuse what an adapter that is trained on cannot become."""
     if model.adapter is None:
         return
     merge = f"`deploy merge {model.adapter}` makes a model of it to begin anew on"
@@ -80,15 +62,7 @@ def check_adapter(model: Model, method: str, settings: Mapping[str, Any]) -> Non
 
 
 def check_config(stage: str, config: Mapping[str, Any]) -> None:
-    """Refuse pairs of keys on which LLaMA-Factory ends after it has loaded the model.
-
-    Args:
-        stage: pt, sft, rm, ppo, dpo or kto.
-        config: Of the plan.
-
-    Raises:
-        UsageError: Says which, and what to give instead.
-    """
+    """Refuse pairs of keys on which LLaMA-Factory ends after it has loaded the model."""
     best = config.get("load_best_model_at_end")
     if best and stage in ("rm", "ppo"):
         raise UsageError(
@@ -110,15 +84,7 @@ def check_config(stage: str, config: Mapping[str, Any]) -> None:
 
 
 def check_targets(config: Mapping[str, Any], model: Model) -> None:
-    """Refuse LoRA targets of which the model has no layer.
-
-    Args:
-        config: Of the plan.
-        model: With the names of its layers, where they are known.
-
-    Raises:
-        ModelError: Says which target, and what the model has.
-    """
+    """Refuse LoRA targets of which the model has no layer."""
     targets = str(config.get("lora_target", "all"))
     if config["finetuning_type"] != "lora" or targets == "all" or model.modules is None:
         return
@@ -132,16 +98,7 @@ def check_targets(config: Mapping[str, Any], model: Model) -> None:
 
 
 def memory(plan: Plan, hardware: Hardware, longest: int | None) -> Need:
-    """Return what a plan takes beside what this machine has.
-
-    Args:
-        plan: Which.
-        hardware: What trains.
-        longest: Tokens of the longest row, where they were counted: rows are not padded beyond.
-
-    Raises:
-        ModelError: Nothing is known of the model's size.
-    """
+    """Return what a plan takes beside what this machine has."""
     from train.memory.find import config_of
     from train.memory.job import Job
     from train.memory.preflight import need
@@ -184,29 +141,13 @@ def _target(config: Mapping[str, Any], model: Model) -> str:
 
 
 def check_memory(found: Need, force: bool) -> None:
-    """Refuse a training that this machine cannot hold.
-
-    Args:
-        found: The estimate beside what there is.
-        force: Go on all the same.
-
-    Raises:
-        UsageError: With the numbers and what would take less.
-    """
+    """Refuse a training that this machine cannot hold."""
     if not found.fits and not force and found.hardware.memory:
         raise UsageError(f"too little memory: {found.sentence}. --force tries it all the same")
 
 
 def check_disk(plan: Plan, found: Need | None) -> None:
-    """Refuse a folder whose disk has no room for the checkpoints.
-
-    Args:
-        plan: Which.
-        found: The estimate, for the number of parameters that are saved.
-
-    Raises:
-        OutputError: With the numbers.
-    """
+    """Refuse a folder whose disk has no room for the checkpoints."""
     if found is None:
         return
     trained = found.estimate.trainable
@@ -228,15 +169,7 @@ def check_disk(plan: Plan, found: Need | None) -> None:
 
 
 def check_output(output: Path, overwrite: bool) -> None:
-    """Refuse a folder that holds another run, or anything else.
-
-    Args:
-        output: Folder of the run.
-        overwrite: Replace a run that is there.
-
-    Raises:
-        OutputError: Says what is there and what to give.
-    """
+    """Refuse a folder that holds another run, or anything else."""
     if output.exists() and not output.is_dir():
         raise OutputError(f"--output {output} is a file; give a folder such as saves/NAME")
     here = Path.cwd().resolve()
@@ -257,23 +190,12 @@ def check_output(output: Path, overwrite: bool) -> None:
 
 
 def holds_run(output: Path) -> bool:
-    """Return whether a folder is that of a run, ours or LLaMA-Factory's own.
-
-    Args:
-        output: The folder.
-    """
+    """Return whether a folder is that of a run, ours or LLaMA-Factory's own."""
     return any((output / each).is_file() for each in _RUN) or any(output.glob("checkpoint-*"))
 
 
 def clear(output: Path) -> None:
-    """Take away a run that --overwrite replaces; check_output() has looked at the folder.
-
-    Args:
-        output: Folder of the run.
-
-    Raises:
-        OutputError: It is being trained.
-    """
+    """Take away a run that --overwrite replaces; check_output() has looked at the folder."""
     from train.running.run import is_running
 
     if is_running(output):

@@ -72,13 +72,6 @@ class Request:
 def prepare(request: Request, say: Callable[[str], None]) -> Plan:
     """Return the plan of what was typed, after everything that could stop it was looked at.
 
-    Args:
-        request: What was typed.
-        say: Is told what was chosen and found, a line each.
-
-    Raises:
-        CuratrainError: Something does not fit; says what to do.
-
     Example:
         >>> prepare(Request("sft", "huatuo_ifd"), print).steps
         30

@@ -68,19 +68,7 @@ def judge(
     why_not: str = "",
     command: str = "curate doctor",
 ) -> Verdict:
-    """Ask the doctor about every data set of a training.
-
-    Args:
-        folder: Of dataset_info.json.
-        names: In it.
-        stage: pt, sft, rm, ppo, dpo or kto.
-        counting: Measures rows; None where that cannot be done.
-        why_not: Why it cannot.
-        command: That explains more; the data set is added.
-
-    Raises:
-        DataError: LLaMA-Factory would end on the data, or nothing of it can be used.
-    """
+    """Ask the doctor about every data set of a training."""
     from curate.llamafactory.doctor.data_set import of_entry
     from curate.llamafactory.doctor.visit import diagnose
 
@@ -102,15 +90,7 @@ def judge(
 
 
 def check_losses(verdict: Verdict, cutoff: int | None) -> None:
-    """Refuse to train on rows of which half or more are not what the user thinks.
-
-    Args:
-        verdict: From judge().
-        cutoff: cutoff_len, where the user gave it himself.
-
-    Raises:
-        UsageError: Prompts are lost, or the user's own cutoff cuts; says what to give.
-    """
+    """Refuse to train on rows of which half or more are not what the user thinks."""
     for losses in verdict.losses:
         if 2 * losses.without_prompt >= losses.usable:
             raise UsageError(

@@ -67,13 +67,6 @@ class Estimate:
 def estimate(shape: ModelShape, job: Job) -> Estimate:
     """Estimate the peak of a training run on one device.
 
-    Args:
-        shape: The model.
-        job: Stage, method, precision, lengths.
-
-    Raises:
-        UsageError: A LoRA target that names no module of this model.
-
     Example:
         >>> estimate(shape_of(config, "bloomz-7b1"), Job(method="full")).total / 1024**3
         127.4
@@ -104,11 +97,6 @@ def estimate(shape: ModelShape, job: Job) -> Estimate:
 def inference(shape: ModelShape, tokens: int, bytes_each: int = 2) -> tuple[float, float]:
     """Return the bytes of weights and of the KV cache when the model answers.
 
-    Args:
-        shape: The model.
-        tokens: Of all sequences that are answered at once.
-        bytes_each: 2 for bf16, 4 for fp32.
-
     Example:
         >>> inference(shape_of(config, "bloomz-7b1"), 2048)
         (14138032128.0, 1006632960.0)
@@ -118,12 +106,7 @@ def inference(shape: ModelShape, tokens: int, bytes_each: int = 2) -> tuple[floa
 
 
 def activations(shape: ModelShape, job: Job) -> float:
-    """Return the bytes that forward passes keep for the backward pass.
-
-    Args:
-        shape: The model.
-        job: Stage, length, batch, checkpointing, flash.
-    """
+    """Return the bytes that forward passes keep for the backward pass."""
     sequences = _SEQUENCES[job.stage][0] * job.batch
     tokens, wide = sequences * job.cutoff_len, 2 if job.half else 4
     scores = (
@@ -138,15 +121,7 @@ def activations(shape: ModelShape, job: Job) -> float:
 
 
 def adapter(shape: ModelShape, job: Job) -> int:
-    """Return the parameters of LoRA at the job's rank and target.
-
-    Args:
-        shape: The model.
-        job: Rank and target.
-
-    Raises:
-        UsageError: No module of this model has the target's name.
-    """
+    """Return the parameters of LoRA at the job's rank and target."""
     names = {name for name, _, _ in shape.matrices}
     target = job.target
     if target == AUTO:
@@ -166,9 +141,6 @@ def bytes_a_parameter(job: Job) -> tuple[int, int, int]:
 
     Mixed precision as LLaMA-Factory runs it: fp32 masters and gradients, and the bf16 copies that
     autocast makes: 2 + 4 + (4 + 8) = 18. With gradients in bf16 (arXiv 1910.02054) it is 16.
-
-    Args:
-        job: Precision and optimiser.
 
     Example:
         >>> bytes_a_parameter(Job(precision="pure_bf16"))

@@ -17,11 +17,6 @@ _TOGETHER = (2, 4, 8)
 def methods(job: Job, method: str | None, precision: str | None) -> list[tuple[str, Job]]:
     """Return the ways of training to compare, each under its name.
 
-    Args:
-        job: Everything else.
-        method: Only this one; None for all.
-        precision: Only this one for full and lora; None for those that are usual.
-
     Example:
         >>> [name for name, _ in methods(Job(), "lora", None)]
         ['lora bf16']
@@ -44,11 +39,6 @@ def methods(job: Job, method: str | None, precision: str | None) -> list[tuple[s
 def fits(shape: ModelShape, job: Job, gib: float) -> str:
     """Return whether a card holds it: `yes`, how many of them with ZeRO-3, or `-`.
 
-    Args:
-        shape: The model.
-        job: How it is trained; what says --gpus itself is not divided further.
-        gib: Memory of one card.
-
     Example:
         >>> fits(shape_of(KNOWN["llama-2-7b"], "llama-2-7b"), Job(method="full"), 80)
         '2x'
@@ -67,11 +57,6 @@ def fits_here(shape: ModelShape, job: Job, hardware: Hardware) -> bool:
     """Return whether it fits what this machine has and can do.
 
     Without a GPU there are no quantised weights, and LLaMA-Factory refuses pure_bf16.
-
-    Args:
-        shape: The model.
-        job: How it is trained.
-        hardware: Of this machine.
     """
     if hardware.kind == "cpu" and (job.method == "qlora" or job.precision == "pure_bf16"):
         return False
@@ -80,12 +65,7 @@ def fits_here(shape: ModelShape, job: Job, hardware: Hardware) -> bool:
 
 
 def variants(shape: ModelShape, job: Job) -> dict[str, float]:
-    """Return the bytes of activations with and without checkpointing and flash attention.
-
-    Args:
-        shape: The model.
-        job: Stage, length, batch, precision.
-    """
+    """Return the bytes of activations with and without checkpointing and flash attention."""
     return {
         f"{'checkpointing' if again else 'no checkpointing'}, "
         f"{'flash attention' if flash else 'no flash attention'}": activations(
@@ -97,12 +77,7 @@ def variants(shape: ModelShape, job: Job) -> dict[str, float]:
 
 
 def why(shape: ModelShape, job: Job) -> list[str]:
-    """Say how many times inference full training takes, and why the usual rule is out of date.
-
-    Args:
-        shape: The model.
-        job: Stage, length, batch.
-    """
+    """Say how many times inference full training takes, and why the usual rule is out of date."""
     lines = ["How many times inference is full training? By what a parameter takes (AdamW):"]
     for precision, bytes_each in (("fp32", 4), ("pure_bf16", 2), ("bf16", 2)):
         full = replace(job, method="full", precision=precision, optimizer="adamw", zero=0, gpus=1)
@@ -126,9 +101,6 @@ def why(shape: ModelShape, job: Job) -> list[str]:
 
 def gib(number: float) -> str:
     """Return bytes in GiB: two places below 10, one above.
-
-    Args:
-        number: Bytes.
 
     Example:
         >>> gib(14138032128)

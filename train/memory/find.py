@@ -21,12 +21,6 @@ _TIMES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 def config_of(model: str) -> dict[str, Any]:
     """Return the config of a model: its own file, or the shape that is known by its name.
 
-    Args:
-        model: A directory, a config.json, a hub id, or a known name such as `bloomz-7b1`.
-
-    Raises:
-        ModelError: No config is to be had, or it is no JSON object.
-
     Example:
         >>> config_of("bloomz-7b1")["vocab_size"]
         250880
@@ -54,9 +48,6 @@ def config_of(model: str) -> dict[str, Any]:
 def known_name(model: str) -> str | None:
     """Return the catalogue's name of a model, whatever stands before or after it.
 
-    Args:
-        model: Such as `Qwen/Qwen2.5-7B-Instruct`.
-
     Example:
         >>> known_name("meta-llama/Llama-2-7b-chat-hf")
         'llama-2-7b'
@@ -73,12 +64,6 @@ def known_name(model: str) -> str | None:
 def count_of(text: str) -> int:
     """Read a number of parameters.
 
-    Args:
-        text: Such as `7.1B`, `135M` or `7069016064`.
-
-    Raises:
-        UsageError: It is none, or none that a language model has.
-
     Example:
         >>> count_of("7.1B")
         7100000000
@@ -94,9 +79,6 @@ def count_of(text: str) -> int:
 
 def typical(parameters: int) -> tuple[ModelShape, str]:
     """Return a shape for a bare number of parameters, and the model it is taken from.
-
-    Args:
-        parameters: P.
 
     Example:
         >>> typical(7_100_000_000)[1]

@@ -16,10 +16,6 @@ _CONSTANTS = 1 / 64 + 4 / (64 * 256)
 def weights(parameters: float, bytes_each: float) -> float:
     """Return P·b, the bytes of weights, gradients or states of P numbers.
 
-    Args:
-        parameters: P.
-        bytes_each: 4 for fp32, 2 for bf16 and fp16, 1 for int8.
-
     Example:
         >>> round(weights(7.07e9, 2) / GIB, 1)
         13.2
@@ -32,11 +28,6 @@ def quantised(linear: float, other: float, bits: int) -> float:
 
     Only the matrices inside the layers are quantised; embeddings, head and norms stay in bf16,
     which counts where the vocabulary is large. Source: arXiv 2305.14314, section 3.
-
-    Args:
-        linear: Parameters of the layers' matrices.
-        other: Parameters of everything else.
-        bits: 8, 4 or 2; 8 bits (LLM.int8) have one scale a row, which is next to nothing.
 
     Example:
         >>> round(quantised(6.04e9, 1.03e9, 4) / GIB, 1)
@@ -54,14 +45,6 @@ def layer_activations(
     n is the number of tensors of width m that the layer's inner part keeps: 2 if plain, 4 if
     gated. For m = 4·h and a plain one this is the s·b·h·34 of arXiv 2205.05198, equation 2.
 
-    Args:
-        tokens: s·b, sequence length times sequences.
-        hidden: h.
-        inner: m, width between the two halves of the inner part.
-        gated: Whether a gate is multiplied in, as in LLaMA and Qwen.
-        bytes_each: 2 for bf16, 4 for fp32.
-        scores: Bytes of attention scores, see attention_scores().
-
     Example:
         >>> layer_activations(1, 100, 400, False, 2)
         3400.0
@@ -74,12 +57,6 @@ def attention_scores(sequences: int, length: int, heads: int, bytes_each: int) -
     """Return 5·a·s²·b bytes (bf16), the scores that a layer keeps without flash attention.
 
     Source: arXiv 2205.05198, equation 2, its term 5·a·s/h times s·b·h.
-
-    Args:
-        sequences: b.
-        length: s in tokens.
-        heads: a.
-        bytes_each: 2 for bf16, 4 for fp32.
 
     Example:
         >>> attention_scores(1, 1024, 32, 2) / 1024**2
@@ -94,13 +71,6 @@ def checkpointed(tokens: int, hidden: int, layers: int, bytes_each: int, one_lay
     What enters a layer is kept; the rest of it is computed again, one layer at a time.
     Source: arXiv 2205.05198, section 5.
 
-    Args:
-        tokens: s·b.
-        hidden: h.
-        layers: L.
-        bytes_each: 2 for bf16, 4 for fp32.
-        one_layer: See layer_activations().
-
     Example:
         >>> checkpointed(10, 100, 3, 2, 500.0)
         6500.0
@@ -110,12 +80,6 @@ def checkpointed(tokens: int, hidden: int, layers: int, bytes_each: int, one_lay
 
 def logits(tokens: int, vocabulary: int, bytes_each: int, backward: bool = True) -> float:
     """Return s·b·V·(b + 4 [+ 4]): logits, their copy in fp32 and, in training, its gradient.
-
-    Args:
-        tokens: s·b.
-        vocabulary: V; 250,880 for BLOOM, 32,000 for LLaMA 2.
-        bytes_each: Of the model's own output: 2 for bf16, 4 for fp32.
-        backward: Whether a gradient is computed.
 
     Example:
         >>> logits(1024, 250_880, 2) / 1e9
@@ -129,13 +93,6 @@ def kv_cache(
 ) -> float:
     """Return 2·L·n_kv·d·s·b·bytes, the keys and values that generation keeps.
 
-    Args:
-        layers: L.
-        kv_heads: n_kv, heads that have keys of their own.
-        head_width: d.
-        tokens: s·b.
-        bytes_each: 2 for bf16.
-
     Example:
         >>> round(kv_cache(30, 32, 128, 2048) / GIB, 2)
         0.94
@@ -145,11 +102,6 @@ def kv_cache(
 
 def lora_parameters(rank: int, layers: int, shapes: Iterable[tuple[int, int]]) -> int:
     """Return L·Σ r·(d_in + d_out), the parameters of LoRA on these matrices of every layer.
-
-    Args:
-        rank: r.
-        layers: L.
-        shapes: (d_in, d_out) of each matrix that gets an adapter.
 
     Example:
         >>> lora_parameters(8, 30, [(4096, 12288)])
@@ -163,10 +115,6 @@ def zero_share(stage: int, gpus: int) -> tuple[float, float, float]:
 
     Source: arXiv 1910.02054, figure 1: stage 1 divides the states of the optimiser, 2 the
     gradients too, 3 the weights too.
-
-    Args:
-        stage: 0 to 3.
-        gpus: N.
 
     Example:
         >>> zero_share(2, 4)

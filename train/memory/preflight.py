@@ -59,16 +59,6 @@ def need(
 ) -> Need:
     """Estimate a run for this machine.
 
-    Args:
-        config: A parsed config.json; `train.memory.find.config_of(model)` finds it.
-        job: Stage, method, precision, cutoff_len, batch; its device is the machine's.
-        name: What to call the model in messages.
-        hardware: What trains; what is found on this machine if not given.
-
-    Raises:
-        ModelError: The config has not the numbers, or has experts.
-        UsageError: A LoRA target that names no module.
-
     Example:
         >>> found = need(json.load(open("config.json")), Job(cutoff_len=512, batch=2))
         >>> found.bytes, found.fits, found.sentence

@@ -70,13 +70,6 @@ class ModelShape:
 def shape_of(config: Mapping[str, Any], name: str) -> ModelShape:
     """Read the shape from a parsed config.json; nothing is loaded.
 
-    Args:
-        config: The file's content, as `json.load` returns it.
-        name: What to call the model in messages.
-
-    Raises:
-        ModelError: A number is missing, or the model has experts, which these formulas leave out.
-
     Example:
         >>> shape_of(json.load(open("bloomz-7b1/config.json")), "bloomz-7b1").parameters
         7069016064

@@ -47,16 +47,7 @@ class Chosen:
 
 
 def choose(folder: Path, stage: str, given: str | None) -> Chosen:
-    """Return the data set to train on.
-
-    Args:
-        folder: Of dataset_info.json.
-        stage: pt, sft, rm, ppo, dpo or kto.
-        given: As typed; None for the newest that curate has emitted and that fits.
-
-    Raises:
-        DataError: Nothing is registered, nothing of that name, or rows of another kind.
-    """
+    """Return the data set to train on."""
     from curate.llamafactory.dataset_info import FILE, read_registry
 
     entries = read_registry(folder)

@@ -56,11 +56,7 @@ def detect() -> Hardware:
 
 
 def as_cpu(hardware: Hardware) -> Hardware:
-    """Return the CPU of a machine: its user wants it though there may be a GPU.
-
-    Args:
-        hardware: What was found.
-    """
+    """Return the CPU of a machine: its user wants it though there may be a GPU."""
     if hardware.kind == "cpu":
         return hardware
     return Hardware("cpu", 1, free_memory() or 0, _cpu_has_bf16())

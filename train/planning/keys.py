@@ -64,17 +64,6 @@ _EMPTY = ("none", "null", "")
 def settings(pairs: Sequence[str], release: str = VERSION) -> tuple[dict[str, Any], list[str]]:
     """Read `key=value` pairs; the last of a key counts.
 
-    Args:
-        pairs: As typed after --set.
-        release: Of the LLaMA-Factory that the stage runs in.
-
-    Returns:
-        Key to value in the type that LLaMA-Factory wants; and what was translated, for people.
-
-    Raises:
-        UsageError: No key of LLaMA-Factory, a value of another type, or a key that an option is
-            there for.
-
     Example:
         >>> settings(["learning_rate=1e-4", "bf16=false"])[0]
         {'learning_rate': 0.0001, 'bf16': False}
@@ -101,15 +90,7 @@ def settings(pairs: Sequence[str], release: str = VERSION) -> tuple[dict[str, An
 
 
 def value(name: str, text: str) -> Any:
-    """Return a value in the type of its key.
-
-    Args:
-        name: Of the key.
-        text: As typed.
-
-    Raises:
-        UsageError: There is no such key, or the value is of another type.
-    """
+    """Return a value in the type of its key."""
     _refuse_ours(name)
     # Its max_length is that of generated answers, and no training looks at it.
     key = keys().get(name) if name not in _NOW else None

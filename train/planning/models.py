@@ -45,15 +45,7 @@ class Found:
 
 
 def find(name: str) -> Found:
-    """Return where a model lies.
-
-    Args:
-        name: A name that `curate models` lists, a directory (of a model, or of a run that made an
-            adapter), or a hub id, which is handed to LLaMA-Factory as it is.
-
-    Raises:
-        ModelError: There is none, or it has no config.json.
-    """
+    """Return where a model lies."""
     path = Path(name).expanduser()
     if path.is_dir():
         return _directory(name, path)
@@ -66,14 +58,7 @@ def find(name: str) -> Found:
 
 
 def kind_of(folder: Path) -> str:
-    """Return `model_type` of a model's config.json.
-
-    Args:
-        folder: Of the model.
-
-    Raises:
-        ModelError: It is no JSON object, or does not say.
-    """
+    """Return `model_type` of a model's config.json."""
     kind = read_json(folder / "config.json").get("model_type")
     if not isinstance(kind, str) or not kind:
         raise ModelError(
@@ -84,17 +69,7 @@ def kind_of(folder: Path) -> str:
 
 
 def layers_of(folder: Path) -> frozenset[str] | None:
-    """Return the names of a model's matrices, which LoRA can be put on, from its weights' headers.
-
-    Args:
-        folder: Of the model.
-
-    Returns:
-        None where no header tells.
-
-    Raises:
-        ModelError: A file of weights is broken.
-    """
+    """Return the names of a model's matrices, for LoRA, from its weights' headers."""
     tensors: set[str] = set()
     for file in sorted(folder.glob("*.safetensors")):
         told = header(file)
@@ -108,14 +83,7 @@ def layers_of(folder: Path) -> frozenset[str] | None:
 
 
 def header(file: Path) -> dict[str, Any]:
-    """Return what a safetensors file says of its tensors, without reading them.
-
-    Args:
-        file: Which.
-
-    Raises:
-        ModelError: It is broken.
-    """
+    """Return what a safetensors file says of its tensors, without reading them."""
     try:
         with file.open("rb") as stream:
             (size,) = struct.unpack("<Q", stream.read(8))
@@ -133,14 +101,7 @@ def header(file: Path) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON file of a model.
-
-    Args:
-        path: Which.
-
-    Raises:
-        ModelError: It is no JSON object.
-    """
+    """Return a JSON file of a model."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -99,13 +99,6 @@ class Plan:
 def make(stage: str, dataset: Dataset, model: Model, options: Options, hardware: Hardware) -> Plan:
     """Return the plan of a training; nothing is read or written.
 
-    Args:
-        stage: pt, sft, rm, ppo, dpo or kto.
-        dataset: With what the stage can use of it.
-        model: With its template.
-        options: What the user chose.
-        hardware: What trains.
-
     Example:
         >>> make("sft", dataset, model, Options(Path("saves/a")), hardware).config["lora_rank"]
         8
@@ -276,22 +269,14 @@ def _limit(extent: Extent, config: Mapping[str, Any], devices: int) -> str:
 
 
 def to_yaml(config: Mapping[str, Any]) -> str:
-    """Return a config as LLaMA-Factory reads it: one key a line, real Chinese.
-
-    Args:
-        config: Of a plan.
-    """
+    """Return a config as LLaMA-Factory reads it: one key a line, real Chinese."""
     import yaml
 
     return str(yaml.safe_dump(dict(config), allow_unicode=True, sort_keys=False, width=1000))
 
 
 def write(plan: Plan) -> Path:
-    """Write a plan's YAML into the folder of its run; return where it is.
-
-    Args:
-        plan: Which.
-    """
+    """Write a plan's YAML into the folder of its run; return where it is."""
     plan.output.mkdir(parents=True, exist_ok=True)
     plan.config_file.write_text(to_yaml(plan.config), encoding="utf-8", newline="\n")
     return plan.config_file

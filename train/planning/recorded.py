@@ -53,11 +53,7 @@ def template_of() -> Mapping[str, str]:
 
 @functools.cache
 def absent(release: str) -> frozenset[str]:
-    """Return the keys that an older release has not.
-
-    Args:
-        release: Of LLaMA-Factory; without differences where it is not written down.
-    """
+    """Return the keys that an older release has not."""
     return frozenset(_read()["absent"].get(release, ()))
 
 

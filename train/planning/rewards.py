@@ -10,18 +10,7 @@ from train.running.record import read
 
 
 def choose(given: Path | None, model: str, saves: Path) -> Path:
-    """Return the folder of the reward model.
-
-    Args:
-        given: As typed; None for the newest finished run of stage rm.
-        model: That is trained, as typed.
-        saves: Folder of the runs.
-
-    Raises:
-        UsageError: There is none.
-        ModelError: It is none, or an adapter on another base: LLaMA-Factory puts both adapters
-            on one.
-    """
+    """Return the folder of the reward model."""
     folder = given or _newest(saves)
     if not folder.is_dir():
         raise UsageError(f"--reward {folder}: no such folder; give that of a `train rm` run")
@@ -46,11 +35,7 @@ def choose(given: Path | None, model: str, saves: Path) -> Path:
 
 
 def is_adapter(folder: Path) -> bool:
-    """Return whether a folder holds an adapter and no whole model.
-
-    Args:
-        folder: Of a run.
-    """
+    """Return whether a folder holds an adapter and no whole model."""
     return (folder / "adapter_config.json").is_file()
 
 

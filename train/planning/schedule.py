@@ -33,9 +33,6 @@ class Extent:
     def limited(self, most: Any) -> Extent:
         """Return what `max_samples` leaves: LLaMA-Factory takes so many rows of each data set.
 
-        Args:
-            most: Rows of a data set at most; None for all.
-
         Example:
             >>> Extent(60, sets=(30, 30)).limited(20).rows
             40
@@ -53,12 +50,6 @@ def held_out(extent: Extent, share: float, most: int | None, block: int | None) 
 
     LLaMA-Factory reads a number above 1 as rows, and ends on a split of which a side is empty.
 
-    Args:
-        extent: What there is.
-        share: Share that is wanted.
-        most: Rows at most.
-        block: Tokens of a packed block; None where rows are not packed.
-
     Example:
         >>> held_out(Extent(64), 0.1, None, None), held_out(Extent(12), 0.1, None, None)
         (0.1, 0)
@@ -74,13 +65,7 @@ def held_out(extent: Extent, share: float, most: int | None, block: int | None) 
 
 
 def steps_of(extent: Extent, config: Mapping[str, Any], devices: int) -> int:
-    """Return the optimizer's steps, as transformers' Trainer counts them.
-
-    Args:
-        extent: What there is.
-        config: LLaMA-Factory's keys.
-        devices: That train at once.
-    """
+    """Return the optimizer's steps, as transformers' Trainer counts them."""
     limit = int(config.get("max_steps") or -1)
     if limit > 0:
         return limit
@@ -97,12 +82,6 @@ def steps_of(extent: Extent, config: Mapping[str, Any], devices: int) -> int:
 
 def intervals(steps: int, warmup: float, evaluates: bool, best_at_end: bool) -> dict[str, Any]:
     """Return how often to log, evaluate and save, so that a short run does each of them, too.
-
-    Args:
-        steps: Of the training.
-        warmup: Share of the steps in which the learning rate rises.
-        evaluates: Whether rows are held out.
-        best_at_end: Load the best checkpoint at the end; it wants to save when it evaluates.
 
     Example:
         >>> intervals(30, 0.1, True, True)["save_steps"]

@@ -45,16 +45,6 @@ class Choice:
 def choose(model: str, folder: Path | None, kind: str, given: str | None) -> Choice:
     """Return the template to train a model with.
 
-    Args:
-        model: As typed.
-        folder: With its tokenizer; None where nothing of it is here.
-        kind: `model_type` of its config, '' where that is not known.
-        given: What the user named; `own` takes the tokenizer's own apart.
-
-    Raises:
-        UsageError: There is no such template, or none can be told and none was given.
-        ModelError: The model's tokenizer lacks words of the template.
-
     Example:
         >>> choose("smollm2", None, "llama", None).name
         'chatml'
@@ -119,11 +109,7 @@ def _check_words(model: str, folder: Path, choice: Choice) -> None:
 
 
 def vocabulary(folder: Path) -> frozenset[str] | None:
-    """Return the tokens of a model by name; None where its tokenizer has no tokenizer.json.
-
-    Args:
-        folder: Of the model.
-    """
+    """Return the tokens of a model by name; None where its tokenizer has no tokenizer.json."""
     path = folder / "tokenizer.json"
     if not path.is_file():
         return None

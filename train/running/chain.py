@@ -17,11 +17,7 @@ ADAPTER = "adapter_model.safetensors"
 
 
 def begun(plan: Plan) -> Record:
-    """Return the record of a run as it is when it begins.
-
-    Args:
-        plan: Of the run.
-    """
+    """Return the record of a run as it is when it begins."""
     return Record(
         name=plan.name,
         stage=plan.stage,
@@ -38,20 +34,12 @@ def begun(plan: Plan) -> Record:
 
 
 def weights(folder: Path) -> dict[str, str]:
-    """Return the sha256 of every file of weights that a finished run left.
-
-    Args:
-        folder: Of the run.
-    """
+    """Return the sha256 of every file of weights that a finished run left."""
     return {each.name: sha256_of(each) for each in sorted(folder.glob("*.safetensors"))}
 
 
 def adapter(found: dict[str, str]) -> dict[str, str] | None:
-    """Return the adapter among the weights, None if there is none.
-
-    Args:
-        found: File and sha256.
-    """
+    """Return the adapter among the weights, None if there is none."""
     return {"file": ADAPTER, "sha256": found[ADAPTER]} if ADAPTER in found else None
 
 

@@ -36,12 +36,7 @@ class Checkpoint:
 
 
 def found(run: Path, value_head: bool = False) -> list[Checkpoint]:
-    """Return the checkpoints of a run, the last one first.
-
-    Args:
-        run: Folder of the run.
-        value_head: Whether its stage trains one, which is written last.
-    """
+    """Return the checkpoints of a run, the last one first."""
     if not run.is_dir():
         return []
     steps = {each: _NAME.fullmatch(each.name) for each in run.iterdir() if each.is_dir()}
@@ -89,11 +84,7 @@ def _shards_are_there(folder: Path) -> bool:
 
 
 def is_whole(path: Path) -> bool:
-    """Return whether a safetensors file has all the bytes that its header promises.
-
-    Args:
-        path: The file.
-    """
+    """Return whether a safetensors file has all the bytes that its header promises."""
     try:
         with path.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))

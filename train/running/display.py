@@ -31,9 +31,6 @@ def choose() -> Display:
 def told(status: Status) -> str:
     """Return where a training stands as one line.
 
-    Args:
-        status: Of the training.
-
     Example:
         >>> told(Status("training", 3, 30, 1.5, None, 312.0, 80.0))
         'step 3 of 30, loss 1.5000, 312 tokens/s, 1:20 left'
@@ -61,11 +58,7 @@ def _numbers(status: Status) -> list[str]:
 
 
 def clock(seconds: float) -> str:
-    """Return seconds as h:mm:ss, or m:ss below an hour.
-
-    Args:
-        seconds: At least 0.
-    """
+    """Return seconds as h:mm:ss, or m:ss below an hour."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

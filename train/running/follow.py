@@ -55,14 +55,7 @@ class Follower:
     def __init__(
         self, folder: Path, log: Path, first: int = 0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Begin at the end of what is there.
-
-        Args:
-            folder: Of the run.
-            log: All that LLaMA-Factory writes.
-            first: Step of the checkpoint that is gone on from.
-            clock: Seconds.
-        """
+        """Begin at the end of what is there."""
         self.status = Status(step=first)
         self._clock = clock
         self._first = first

@@ -36,11 +36,7 @@ class Listed:
 
 
 def runs(folder: Path) -> list[Listed]:
-    """Return the runs below a folder, the newest first.
-
-    Args:
-        folder: Mostly `saves`.
-    """
+    """Return the runs below a folder, the newest first."""
     found = [_listed(each) for each in _folders(folder, _DEEPEST)]
     return sorted(found, key=lambda each: each.age)
 

@@ -45,11 +45,7 @@ class Point:
 
 
 def parse(line: str) -> Point | None:
-    """Return what a line of trainer_log.jsonl tells, None if it is not whole.
-
-    Args:
-        line: One JSON object.
-    """
+    """Return what a line of trainer_log.jsonl tells, None if it is not whole."""
     try:
         told = json.loads(line)
         return Point(
@@ -84,9 +80,6 @@ def history(lines: Iterable[str]) -> tuple[Point, ...]:
     A run that was resumed has gone back to its checkpoint: what it had told of later steps gives
     way to what it told the second time. Loss and evaluation of one step are one point.
 
-    Args:
-        lines: Of trainer_log.jsonl, as they were written.
-
     Example:
         >>> [each.step for each in history([line_of(1), line_of(2), line_of(3), line_of(2)])]
         [1, 2]
@@ -112,11 +105,7 @@ def _joined(first: Point, then: Point) -> Point:
 
 
 def read(folder: Path) -> tuple[Point, ...]:
-    """Return the history of a run; empty if it has told nothing.
-
-    Args:
-        folder: Of the run.
-    """
+    """Return the history of a run; empty if it has told nothing."""
     path = folder / FILE
     if not path.is_file():
         return ()
@@ -128,9 +117,6 @@ def summary(points: Sequence[Point]) -> dict[str, float | None]:
 
     One step's loss is that of a few rows, and mostly tells which those were: beginning and end
     are means over a fifth of the logged steps each.
-
-    Args:
-        points: Of a run.
 
     Example:
         >>> summary([Point(step, loss=10.0 - step) for step in range(1, 11)])["first"]
@@ -148,12 +134,7 @@ def summary(points: Sequence[Point]) -> dict[str, float | None]:
 
 
 def thinned(points: Sequence[Point], most: int = SHOWN) -> list[Point]:
-    """Return at most so many points, evenly spaced, the first and the last among them.
-
-    Args:
-        points: Of a run.
-        most: At least 2.
-    """
+    """Return at most so many points, evenly spaced, the first and the last among them."""
     if len(points) <= most:
         return list(points)
     last = len(points) - 1

@@ -11,12 +11,7 @@ FILE = "training_loss.png"
 
 
 def draw(folder: Path, points: Sequence[Point]) -> None:
-    """Draw loss and evaluation loss over the steps.
-
-    Args:
-        folder: Takes the picture.
-        points: Of the run; nothing is drawn if there are none.
-    """
+    """Draw loss and evaluation loss over the steps."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -73,14 +73,7 @@ class Record:
 
 
 def read(folder: Path) -> Record | None:
-    """Return the record of a run, None if the folder holds none.
-
-    Args:
-        folder: Of the run.
-
-    Raises:
-        DataError: There is one that cannot be read, or of a newer format.
-    """
+    """Return the record of a run, None if the folder holds none."""
     path = folder / FILE
     if not path.is_file():
         return None
@@ -102,12 +95,7 @@ def read(folder: Path) -> Record | None:
 
 
 def write(folder: Path, record: Record) -> None:
-    """Put a record in its place at once: a reader sees the old one or the new one.
-
-    Args:
-        folder: Of the run.
-        record: To be written.
-    """
+    """Put a record in its place at once: a reader sees the old one or the new one."""
     part = folder / f".{FILE}.part"
     with part.open("w", encoding="utf-8", newline="\n") as stream:
         stream.write(json.dumps(record.as_json(), ensure_ascii=False, indent=2) + "\n")

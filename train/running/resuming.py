@@ -43,19 +43,7 @@ class Start:
 
 
 def decide(plan: Plan, now: Record, before: Record | None, resume: bool) -> Start:
-    """Return where a run begins.
-
-    Args:
-        plan: Of the run.
-        now: Its record, as it would be at the start.
-        before: What its folder holds.
-        resume: Whether the user wants to go on.
-
-    Raises:
-        OutputError: The folder holds another run, or one that should be resumed.
-        UsageError: There is nothing to resume, or its stage cannot.
-        DataError: Config, data or model are not what they were.
-    """
+    """Return where a run begins."""
     listed = checkpoints.found(plan.output, value_head=plan.stage in ("rm", "ppo"))
     whole = next((each for each in listed if not each.lacks), None)
     if not resume:
@@ -142,12 +130,7 @@ def _refuse_unable(plan: Plan, whole: Checkpoint) -> None:
 
 
 def config(plan: Plan, start: Start) -> tuple[Path, Mapping[str, Any]]:
-    """Return the YAML that this attempt is given, and what it holds.
-
-    Args:
-        plan: Of the run.
-        start: Where it begins.
-    """
+    """Return the YAML that this attempt is given, and what it holds."""
     found = dict(plan.config)
     if plan.stage == "ppo" and plan.model.folder is not None:
         older = str(backends.readable_by_ppo(plan.model.folder))
@@ -180,9 +163,6 @@ def clear(folder: Path) -> None:
     """Remove what an attempt that came to nothing has left: logs and checkpoints cut off.
 
     LLaMA-Factory would go on from any checkpoint that it finds.
-
-    Args:
-        folder: Of the run.
     """
     for each in checkpoints.found(folder):
         shutil.rmtree(each.folder)

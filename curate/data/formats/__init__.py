@@ -90,14 +90,7 @@ def _formats_of(module: Any) -> tuple[Format, ...]:
 
 
 def format_named(name: str) -> Format:
-    """Return the format of a name.
-
-    Args:
-        name: As typed.
-
-    Raises:
-        UsageError: There is none of that name.
-    """
+    """Return the format of a name."""
     if name not in formats():
         raise UsageError(
             f"--format {name}: no such format.{did_you_mean(name, formats())} "
@@ -111,12 +104,7 @@ def _unchanged(value: Row, shape: Shape) -> Converted:
 
 
 def parse(value: Row, shape: Shape) -> Parsed:
-    """Return the canonical view of a row; a flawed row is told by its flaw, never raised.
-
-    Args:
-        value: The row, converted if its format converts.
-        shape: Of its file.
-    """
+    """Return the canonical view of a row; a flawed row is told by its flaw, never raised."""
     from curate.data.formats import alpaca, pretraining, sharegpt
 
     if shape.kind == "pretraining":

@@ -35,11 +35,7 @@ _PAIR = ("chosen", "rejected")
 
 
 def detect(samples: list[dict[str, Any]]) -> Shape | None:
-    """Return the shape if most rows have an instruction and something to learn from.
-
-    Args:
-        samples: The file's first rows.
-    """
+    """Return the shape if most rows have an instruction and something to learn from."""
     ranking = mostly(samples, "instruction", "chosen", "rejected")
     if not ranking and not mostly(samples, "instruction", "output"):
         return None
@@ -50,12 +46,7 @@ def detect(samples: list[dict[str, Any]]) -> Shape | None:
 
 
 def convert(value: dict[str, Any], shape: Shape) -> Converted:
-    """Return the row with its descriptions of tools as text, the one way LLaMA-Factory has them.
-
-    Args:
-        value: A row.
-        shape: Of its file.
-    """
+    """Return the row with its descriptions of tools as text, the one way LLaMA-Factory has them."""
     key = shape.columns.get("tools", "")
     if not value.get(key) or isinstance(value[key], str):
         return Converted(value)
@@ -64,12 +55,7 @@ def convert(value: dict[str, Any], shape: Shape) -> Converted:
 
 
 def parse(value: dict[str, Any], shape: Shape) -> Parsed:
-    """Return the canonical view; prompt and query are joined as LLaMA-Factory joins them.
-
-    Args:
-        value: A row.
-        shape: Of its file: says under which key each column stands.
-    """
+    """Return the canonical view; prompt and query are joined as LLaMA-Factory joins them."""
     given = {column: value.get(key) for column, key in shape.columns.items()}
     names = ("prompt", "query", "system", *(_PAIR if shape.ranking else ("response",)))
     texts = {name: text_of(given.get(name)) for name in names}

@@ -16,21 +16,12 @@ _KEY = "data"
 
 
 def detect(samples: list[dict[str, Any]]) -> Shape | None:
-    """Return the shape if most rows have a list of texts that begin with a speaker.
-
-    Args:
-        samples: The file's first rows.
-    """
+    """Return the shape if most rows have a list of texts that begin with a speaker."""
     fitting = sum(speaker_lines.are_said(row.get(_KEY)) for row in samples)
     return speaker_lines.shape_of(NAME) if fitting and 2 * fitting >= len(samples) else None
 
 
 def convert(value: dict[str, Any], shape: Shape) -> Converted:
-    """Return the row with messages instead of texts that begin with a speaker.
-
-    Args:
-        value: A row.
-        shape: Of its file.
-    """
+    """Return the row with messages instead of texts that begin with a speaker."""
     beside = {key: each for key, each in value.items() if key not in (_KEY, speaker_lines.KEY)}
     return speaker_lines.converted(value.get(_KEY), beside, value, "")

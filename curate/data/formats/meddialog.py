@@ -30,11 +30,7 @@ _SPEAKER = re.compile(r"[ \t]*(?:病人|患者|医生|Patient|Doctor)[ \t]*[:：
 
 
 def detect(samples: list[dict[str, Any]]) -> Shape | None:
-    """Return the shape if most rows are blocks, or lists of texts that begin with a speaker.
-
-    Args:
-        samples: The file's first rows.
-    """
+    """Return the shape if most rows are blocks, or lists of texts that begin with a speaker."""
     fitting = sum(
         isinstance(row.get(_BLOCK), str)
         or any(speaker_lines.are_said(row.get(key)) for key in _LISTS)
@@ -45,12 +41,7 @@ def detect(samples: list[dict[str, Any]]) -> Shape | None:
 
 
 def convert(value: dict[str, Any], shape: Shape) -> Converted:
-    """Return the row with messages; the rest of a block stays beside them.
-
-    Args:
-        value: A row.
-        shape: Of its file.
-    """
+    """Return the row with messages; the rest of a block stays beside them."""
     key = next((key for key in _LISTS if isinstance(value.get(key), list)), _BLOCK)
     if key not in value and _TURNS in value:
         key = _TURNS
@@ -84,9 +75,6 @@ def _spoken(turns: Any) -> list[str] | None:
 def utterances(text: str) -> list[str]:
     r"""Return what was said, each with its speaker; in a block the text is on the next lines.
 
-    Args:
-        text: What stands under `Dialogue`.
-
     Example:
         >>> utterances("医生：\n多久了？\n病人：\n三天。")
         ['医生：\n多久了？', '病人：\n三天。']
@@ -106,9 +94,6 @@ def utterances(text: str) -> list[str]:
 
 def complaint(described: str) -> str:
     r"""Return what the patient complains of, or the whole description if no part of it says so.
-
-    Args:
-        described: What stands under `Description`.
 
     Example:
         >>> complaint("疾病：\n感冒\n病情描述：\n发烧两天。")

@@ -18,11 +18,7 @@ convert = sharegpt.convert
 
 
 def detect(samples: list[dict[str, Any]]) -> Shape | None:
-    """Return the shape if some row has what only OpenAI's messages have.
-
-    Args:
-        samples: The file's first rows.
-    """
+    """Return the shape if some row has what only OpenAI's messages have."""
     shape = sharegpt.detect(samples)
     if shape is None or shape.tags["role_tag"] != "role":
         return None

@@ -13,21 +13,12 @@ RANK = ONE_TEXT
 
 
 def detect(samples: list[dict[str, Any]]) -> Shape | None:
-    """Return the shape if most rows have a text.
-
-    Args:
-        samples: The file's first rows.
-    """
+    """Return the shape if most rows have a text."""
     return Shape(NAME, "alpaca", {"prompt": "text"}) if mostly(samples, "text") else None
 
 
 def parse(value: dict[str, Any], shape: Shape) -> Parsed:
-    """Return the text as the one turn of a user, which is where LLaMA-Factory wants it.
-
-    Args:
-        value: A row.
-        shape: Of its file.
-    """
+    """Return the text as the one turn of a user, which is where LLaMA-Factory wants it."""
     text = text_of(value.get(shape.columns["prompt"]))
     if text is None:
         return Parsed(flaw="not_text")

@@ -43,11 +43,7 @@ _ANSWERS = ("assistant", "function")
 
 
 def detect(samples: list[dict[str, Any]]) -> Shape | None:
-    """Return the shape if most rows have a list of messages with a role that is known.
-
-    Args:
-        samples: The file's first rows.
-    """
+    """Return the shape if most rows have a list of messages with a role that is known."""
     rows = Counter(fit for row in samples for fit in _fits(row))
     if not rows:
         return None
@@ -100,10 +96,6 @@ def convert(value: dict[str, Any], shape: Shape) -> Converted:
 
     It takes a preference pair of texts for plain SFT and then drops the row, without a word of it;
     it does not see OpenAI's tool calls; and it wants descriptions of tools as text.
-
-    Args:
-        value: A row.
-        shape: Of its file.
     """
     made = alpaca.convert(value, shape)
     row, changes = made.row, list(made.changes)
@@ -134,12 +126,7 @@ def _wrapped(value: dict[str, Any], shape: Shape) -> dict[str, Any]:
 
 
 def parse(value: dict[str, Any], shape: Shape) -> Parsed:
-    """Return the canonical view, with the first flaw that the row has.
-
-    Args:
-        value: A row.
-        shape: Of its file.
-    """
+    """Return the canonical view, with the first flaw that the row has."""
     messages = value.get(shape.columns["messages"])
     outer = text_of(value.get("system"))
     if not isinstance(messages, list | None) or outer is None:

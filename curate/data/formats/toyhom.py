@@ -22,11 +22,7 @@ _PUNCTUATION = "？?。.！!，, \t\r\n\u3000"
 
 
 def detect(samples: list[dict[str, Any]]) -> Shape | None:
-    """Return the shape if most rows have a title, a question and an answer.
-
-    Args:
-        samples: The file's first rows.
-    """
+    """Return the shape if most rows have a title, a question and an answer."""
     if not mostly(samples, "title", "ask", "answer") and not mostly(
         samples, "department", "title", "question", "answer"
     ):
@@ -40,10 +36,6 @@ def convert(value: dict[str, Any], shape: Shape) -> Converted:
 
     The title goes before the question where the question does not contain it, and stands for a
     question that says nothing.
-
-    Args:
-        value: A row.
-        shape: Of its file.
     """
     asked = next((key for key in _ASKS if key in value), _ASKS[0])
     title, ask, answer = (value.get(key) for key in ("title", asked, "answer"))

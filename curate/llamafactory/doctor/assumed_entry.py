@@ -16,11 +16,6 @@ _NAMED = ("role_tag", "content_tag", "user_tag", "assistant_tag", "system_tag")
 def usual_entry(rows: Rows | None, first: dict[str, Any], file_name: str) -> dict[str, Any]:
     """Return the entry: the defaults of the rows' shape, columns only where there is no default.
 
-    Args:
-        rows: As curate reads them, None where it cannot.
-        first: The first row as LLaMA-Factory loads it.
-        file_name: Of the data file.
-
     Example:
         >>> usual_entry(read("dpo_zh.jsonl"), first_row, "dpo_zh.jsonl")
         {'file_name': 'dpo_zh.jsonl', 'formatting': 'sharegpt', 'ranking': True, 'columns': {…}}

@@ -69,12 +69,6 @@ def attributes(entry: Any) -> Attributes:
 
     One column, or one tag, that is given sets all that are not given to None.
 
-    Args:
-        entry: Of dataset_info.json.
-
-    Raises:
-        Ends: LLaMA-Factory cannot take it.
-
     Example:
         >>> attributes({"columns": {"prompt": "text"}}).columns["query"] is None
         True
@@ -95,11 +89,7 @@ def attributes(entry: Any) -> Attributes:
 
 
 def stage_of(attr: Attributes) -> str:
-    """Return the stage that an entry is most likely meant for.
-
-    Args:
-        attr: The entry.
-    """
+    """Return the stage that an entry is most likely meant for."""
     if attr.ranking:
         return "dpo"
     if attr.columns["kto_tag"]:

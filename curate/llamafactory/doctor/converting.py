@@ -35,25 +35,12 @@ class Made:
 
 
 def message(role: Any, content: Any) -> Message:
-    """Return a message.
-
-    Args:
-        role: LLaMA-Factory's word for who speaks.
-        content: What.
-    """
+    """Return a message."""
     return {"role": role, "content": content}
 
 
 def cell(value: dict[str, Any], key: Any) -> Any:
-    """Return a column of a row.
-
-    Args:
-        value: The row.
-        key: That the entry names.
-
-    Raises:
-        Ends: The row has none of that name.
-    """
+    """Return a column of a row."""
     if key is None:
         raise Ends("column_unnamed", "KeyError: None")
     try:
@@ -63,38 +50,19 @@ def cell(value: dict[str, Any], key: Any) -> Any:
 
 
 def beside(value: dict[str, Any], attr: Attributes, column: str) -> Any:
-    """Return a column that an entry may leave out, '' where it does.
-
-    Args:
-        value: The row.
-        attr: The entry.
-        column: LLaMA-Factory's name of the column.
-    """
+    """Return a column that an entry may leave out, '' where it does."""
     key = attr.columns[column]
     return cell(value, key) if key else ""
 
 
 def verdict(value: dict[str, Any], attr: Attributes) -> bool | None:
-    """Return KTO's verdict, None where LLaMA-Factory sees none.
-
-    Args:
-        value: The row.
-        attr: The entry.
-    """
+    """Return KTO's verdict, None where LLaMA-Factory sees none."""
     found = beside(value, attr, "kto_tag")
     return found if isinstance(found, bool) else None
 
 
 def judged(answer: list[Message], good: bool) -> list[Message]:
-    """Return a response and the empty one beside it, whose place tells the verdict.
-
-    Args:
-        answer: The response.
-        good: The verdict.
-
-    Raises:
-        Ends: The response is no text.
-    """
+    """Return a response and the empty one beside it, whose place tells the verdict."""
     if any(not isinstance(each["content"], str | None) for each in answer):
         raise Ends("not_text", "the response is no text")
     empty = [message("assistant", "")]
@@ -102,15 +70,7 @@ def judged(answer: list[Message], good: bool) -> list[Message]:
 
 
 def alpaca(value: dict[str, Any], attr: Attributes) -> Made:
-    """Return what a row becomes under `formatting: alpaca`.
-
-    Args:
-        value: The row, as it was loaded.
-        attr: The entry.
-
-    Raises:
-        Ends: LLaMA-Factory raises an exception.
-    """
+    """Return what a row becomes under `formatting: alpaca`."""
     asked = [beside(value, attr, column) for column in ("prompt", "query")]
     parts = [part for part in asked if part]
     if not all(isinstance(part, str) for part in parts):
@@ -163,15 +123,7 @@ def _alpaca_response(value: dict[str, Any], attr: Attributes) -> tuple[list[Mess
 
 
 def sharegpt(value: dict[str, Any], attr: Attributes) -> Made:
-    """Return what a row becomes under `formatting: sharegpt`.
-
-    Args:
-        value: The row, as it was loaded.
-        attr: The entry.
-
-    Raises:
-        Ends: LLaMA-Factory raises an exception.
-    """
+    """Return what a row becomes under `formatting: sharegpt`."""
     system, said = opened(value, attr)
     tags, roles = attr.tags, roles_of(attr)
     aligned: list[Message] = []
@@ -196,15 +148,7 @@ def _misplaced(word: Any, place: int, attr: Attributes) -> str:
 
 
 def opened(value: dict[str, Any], attr: Attributes) -> tuple[Any, list[Any]]:
-    """Return the system prompt and the messages after it.
-
-    Args:
-        value: The row.
-        attr: The entry.
-
-    Raises:
-        Ends: The messages are no list of messages.
-    """
+    """Return the system prompt and the messages after it."""
     if attr.columns["messages"] is None:
         raise Ends("messages_unnamed", "KeyError: None")
     said = cell(value, attr.columns["messages"])
@@ -222,29 +166,14 @@ def opened(value: dict[str, Any], attr: Attributes) -> tuple[Any, list[Any]]:
 
 
 def part(each: Any, key: Any) -> Any:
-    """Return role or text of a message.
-
-    Args:
-        each: The message.
-        key: Tag under which it stands.
-
-    Raises:
-        Ends: The message has none.
-    """
+    """Return role or text of a message."""
     if not isinstance(each, dict) or key not in each:
         raise Ends("bad_messages", f"KeyError: {key!r}")
     return each[key]
 
 
 def roles_of(attr: Attributes) -> dict[Any, str]:
-    """Return word to role; of two roles with one word, or none, the last one wins.
-
-    Args:
-        attr: The entry.
-
-    Raises:
-        Ends: A tag is no text.
-    """
+    """Return word to role; of two roles with one word, or none, the last one wins."""
     order = ("user", "assistant", "observation", "function", "system")
     try:
         return {attr.tags[f"{role}_tag"]: role for role in order}
@@ -255,18 +184,7 @@ def roles_of(attr: Attributes) -> dict[Any, str]:
 def finished(
     value: dict[str, Any], attr: Attributes, aligned: list[Message], rule: str, any_said: bool
 ) -> Made:
-    """Return what aligned messages become: prompt and response, or nothing.
-
-    Args:
-        value: The row.
-        attr: The entry.
-        aligned: Messages with LLaMA-Factory's roles, up to the first that does not fit.
-        rule: Why it does not fit, '' if all do.
-        any_said: Whether there are messages beside a system prompt.
-
-    Raises:
-        Ends: LLaMA-Factory raises an exception.
-    """
+    """Return what aligned messages become: prompt and response, or nothing."""
     odd = bool(len(aligned) % 2)
     if rule or odd != bool(attr.ranking):
         return Made([], [], rule=rule or ("odd_turns" if any_said else "empty_messages"))

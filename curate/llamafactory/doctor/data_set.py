@@ -50,25 +50,12 @@ class Subject:
     fill: Mapping[str, str] = field(default_factory=dict)
 
     def attributes(self) -> Attributes:
-        """Return what LLaMA-Factory makes of the entry.
-
-        Raises:
-            Ends: It cannot take it.
-        """
+        """Return what LLaMA-Factory makes of the entry."""
         return attributes(self.entry)
 
 
 def of_file(path: Path, fill: Mapping[str, str] = MappingProxyType({})) -> Subject:
-    """Return a file under the entry that a user would most likely write for it.
-
-    Args:
-        path: A data file, or a folder of them.
-        fill: Placeholder to text, for what is written anew.
-
-    Raises:
-        DataError: There is none, or it is empty.
-        UsageError: It is an address of the hub.
-    """
+    """Return a file under the entry that a user would most likely write for it."""
     if is_hub(path):
         raise UsageError(
             f"{path} is on the hub, and only files on this machine are judged; fetch it and give "
@@ -100,17 +87,7 @@ def _first(path: Path) -> dict[str, Any]:
 
 
 def of_entry(folder: Path, name: str, fill: Mapping[str, str] = MappingProxyType({})) -> Subject:
-    """Return a data set as it is registered.
-
-    Args:
-        folder: Of dataset_info.json.
-        name: Of the data set.
-        fill: Placeholder to text, for what is written anew.
-
-    Raises:
-        DataError: dataset_info.json is missing or broken, has no such entry, or the entry leads
-            to no file on this machine.
-    """
+    """Return a data set as it is registered."""
     entries, notes = _registry(folder)
     if name not in entries:
         known = ", ".join(list(entries)[:12]) or "nothing"

@@ -177,20 +177,12 @@ def _first(finding: Finding) -> str:
 
 
 def one_line(entry: Mapping[str, Any]) -> str:
-    """Return an entry as it is typed.
-
-    Args:
-        entry: Of dataset_info.json.
-    """
+    """Return an entry as it is typed."""
     return json.dumps(entry, ensure_ascii=False)
 
 
 def in_order(found: Iterable[Found]) -> list[Found]:
-    """Return findings as they are told: what ends the run first, notes last.
-
-    Args:
-        found: Of a tally.
-    """
+    """Return findings as they are told: what ends the run first, notes last."""
     from curate.llamafactory.doctor.rules import rule_named
 
     order = list(EFFECTS)

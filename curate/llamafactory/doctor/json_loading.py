@@ -21,16 +21,7 @@ ROWS = 1000
 
 
 def json_tables(path: Path, whole: int = WHOLE) -> Iterator[pa.Table]:
-    """Yield the tables that a JSON file is loaded as.
-
-    Args:
-        path: JSON Lines, an array, or objects that follow each other.
-        whole: Bytes of an array up to which pandas reads it.
-
-    Raises:
-        pyarrow.ArrowException: It cannot be parsed, or a column has values of several types.
-        ValueError: Likewise; also where it is not UTF-8.
-    """
+    """Yield the tables that a JSON file is loaded as."""
     with path.open("rb") as stream:
         is_array = stream.read(1 << 10).lstrip()[:1] == b"["
         stream.seek(0)
@@ -105,11 +96,7 @@ def _by_row(path: Path) -> Iterator[pa.Table]:
 
 
 def _wider(one: pa.DataType | None, other: pa.DataType) -> pa.DataType:
-    """Return the type that holds both.
-
-    Raises:
-        pyarrow.ArrowException: There is none: a column has values of several types.
-    """
+    """Return the type that holds both."""
     if one is None or one == other:
         return other
     try:

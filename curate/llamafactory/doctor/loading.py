@@ -34,14 +34,7 @@ ENDINGS = {
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the files that an entry's `file_name` stands for, as LLaMA-Factory takes them.
-
-    Args:
-        path: A file, or a folder, every entry of which is taken.
-
-    Raises:
-        Ends: There are none, or their endings do not fit.
-    """
+    """Return the files that an entry's `file_name` stands for, as LLaMA-Factory takes them."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     kinds = [ENDINGS.get(each.suffix[1:]) for each in files]
     if not kinds or kinds[0] is None:
@@ -54,14 +47,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def loaded(files: Iterable[Path]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of files as LLaMA-Factory gets them.
-
-    Args:
-        files: From files_of(): of one ending.
-
-    Raises:
-        Ends: They cannot be loaded; told where it is found, which may be after many rows.
-    """
+    """Yield the rows of files as LLaMA-Factory gets them."""
     tables = itertools.chain.from_iterable(_told(each) for each in files)
     schema: pa.Schema | None = None
     found = False
@@ -127,11 +113,7 @@ _LOADERS.update(json=json_tables, csv=_csv, text=_text, parquet=_parquet, arrow=
 
 
 def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return a table with the types of the first one.
-
-    Raises:
-        Ends: It has other columns, or types that do not become those.
-    """
+    """Return a table with the types of the first one."""
     if table.schema.equals(schema):
         return table
     new = [name for name in table.column_names if name not in schema.names]
@@ -150,12 +132,7 @@ def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def _cast(array: Any, kind: pa.DataType) -> Any:
-    """Return an array as another type; an object may lack keys, and nothing fits into null.
-
-    Raises:
-        TypeError: It does not become that type.
-        pyarrow.ArrowException: A value does not.
-    """
+    """Return an array as another type; an object may lack keys, and nothing fits into null."""
     given = array.type
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.nulls(0, given)

@@ -26,15 +26,7 @@ _BETWEEN = "\n</tool_response>\n<tool_response>\n"
 
 
 def openai(value: dict[str, Any], attr: Attributes) -> Made:
-    """Return what a row becomes under `formatting: openai`.
-
-    Args:
-        value: The row, as it was loaded.
-        attr: The entry.
-
-    Raises:
-        Ends: LLaMA-Factory raises an exception.
-    """
+    """Return what a row becomes under `formatting: openai`."""
     system, said = opened(value, attr)
     aligned, left_over = _aligned(said, attr)
     made = finished(value, attr, aligned, _order(aligned), bool(said))

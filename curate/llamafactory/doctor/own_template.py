@@ -11,16 +11,7 @@ Render = Callable[[list[dict[str, str]], bool], str]
 
 
 def own_template(render: Render, prefix: str) -> Template:
-    """Return the template that LLaMA-Factory parses out of a tokenizer's chat template.
-
-    Args:
-        render: From messages, and whether the header of the answer is to follow, to text.
-        prefix: What the tokenizer puts before an empty text, decoded.
-
-    Raises:
-        ModelError: It thinks aloud, which changes with options of the training, or cannot be
-            taken apart.
-    """
+    """Return the template that LLaMA-Factory parses out of a tokenizer's chat template."""
 
     def shown(*messages: tuple[str, str], header: bool = False) -> str:
         return render([{"role": role, "content": text} for role, text in messages], header)

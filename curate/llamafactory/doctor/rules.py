@@ -257,11 +257,7 @@ RULES: dict[str, Rule] = {
 
 
 def rule_named(name: str) -> Rule:
-    """Return a rule.
-
-    Args:
-        name: Of RULES, or lost_COLUMN.
-    """
+    """Return a rule."""
     if name in RULES:
         return RULES[name]
     column = name.removeprefix("lost_")

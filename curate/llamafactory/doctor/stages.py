@@ -52,11 +52,6 @@ class Verdict:
 def judge(value: dict[str, Any], attr: Attributes, stage: str) -> Verdict:
     """Return what becomes of one row.
 
-    Args:
-        value: The row, as it was loaded.
-        attr: The entry.
-        stage: pt, sft, rm, dpo or kto.
-
     Example:
         >>> judge({"instruction": "a", "input": "", "output": None}, attributes({}), "sft").rule
         'response_not_text'
@@ -97,11 +92,7 @@ def _given(value: dict[str, Any], key: Any) -> Any:
 
 
 def _check_texts(made: Made, stage: str) -> None:
-    """Raise what the template raises.
-
-    Raises:
-        Ends: A text of the row is none.
-    """
+    """Raise what the template raises."""
     if stage == "pt":
         if not made.prompt:
             why = f" ({made.rule})" if made.rule else ""
@@ -118,12 +109,7 @@ def _check_texts(made: Made, stage: str) -> None:
 
 
 def trained(made: Made, stage: str) -> list[Message]:
-    """Return the responses that a stage trains on.
-
-    Args:
-        made: The row.
-        stage: sft, rm or kto.
-    """
+    """Return the responses that a stage trains on."""
     if stage == "kto":
         return [made.response[0] if made.response[0]["content"] else made.response[1]]
     return made.response[:2]
@@ -139,11 +125,7 @@ def _check_message(each: Message) -> None:
 
 
 def _check_call(content: Any) -> None:
-    """Raise what reading a function call raises; thoughts may stand before it.
-
-    Raises:
-        Ends: It is no call.
-    """
+    """Raise what reading a function call raises; thoughts may stand before it."""
     if not isinstance(content, str):
         raise Ends("not_text", "TypeError: expected string or bytes-like object")
     try:
@@ -155,14 +137,7 @@ def _check_call(content: Any) -> None:
 
 
 def parts_of_call(content: str) -> tuple[str, Any]:
-    """Return what stands beside a function call, and the call.
-
-    Args:
-        content: Of the message.
-
-    Raises:
-        ValueError: The call is no JSON.
-    """
+    """Return what stands beside a function call, and the call."""
     call = _CALL.search(content)
     if call:
         return content.replace(call[0], ""), json.loads(call[1])

@@ -96,11 +96,6 @@ def room(source: int, target: int, cutoff: int) -> tuple[int, int]:
 
     A short response is kept whole, then a short prompt; of two long ones each gets its share.
 
-    Args:
-        source: Tokens of the prompt.
-        target: Tokens of the response.
-        cutoff: Tokens that there is room for.
-
     Example:
         >>> room(100, 20, 60), room(10, 100, 60), room(100, 100, 60)
         ((40, 20), (10, 50), (30, 30))
@@ -142,12 +137,7 @@ class Cutoff:
         return f"template {self.template.name}, cutoff {self.cutoff:,} tokens"
 
     def row(self, stage: str, verdict: Verdict) -> Iterable[str]:
-        """Return the rules that a usable row falls under.
-
-        Args:
-            stage: pt, sft, rm, dpo or kto.
-            verdict: Of the row.
-        """
+        """Return the rules that a usable row falls under."""
         assert verdict.made
         stage = STAGES[stage]
         if stage == "pt":
@@ -199,16 +189,7 @@ class Cutoff:
     def kept(
         self, made: Made, stage: str
     ) -> Iterator[tuple[tuple[int, int] | None, list[list[int]]]]:
-        """Yield, for every prompt and its response (two to compare), what is kept of them.
-
-        Args:
-            made: A row.
-            stage: sft, rm or kto.
-
-        Yields:
-            Tokens kept of prompt and response, None where nothing is; then the ids of the prompt
-            and of the response.
-        """
+        """Yield, for every prompt and its response (two to compare), what is kept of them."""
         prompt = [self._ids(made, place) for place in range(len(made.prompt))]
         answers = [self._message(each, len(made.prompt)) for each in trained(made, stage)]
         if stage != "sft":
@@ -276,13 +257,6 @@ def _call(text: Any) -> str:
 
 
 def check_cutoff(cutoff: int) -> None:
-    """Refuse a cutoff that leaves nothing.
-
-    Args:
-        cutoff: As typed.
-
-    Raises:
-        UsageError: It is below 1.
-    """
+    """Refuse a cutoff that leaves nothing."""
     if cutoff < 1:
         raise UsageError(f"--cutoff-len {cutoff}: allowed are whole numbers from 1")

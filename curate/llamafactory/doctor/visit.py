@@ -20,14 +20,7 @@ from curate.llamafactory.doctor.stages import STAGES
 
 
 def check_stage(stage: str | None) -> None:
-    """Refuse a stage that there is not.
-
-    Args:
-        stage: As typed; None leaves it to the entry.
-
-    Raises:
-        UsageError: There is none of that name.
-    """
+    """Refuse a stage that there is not."""
     if stage is not None and stage not in STAGES:
         raise UsageError(
             f"--stage {stage}: allowed are {', '.join(STAGES)}.{did_you_mean(stage, STAGES)} "
@@ -38,16 +31,7 @@ def check_stage(stage: str | None) -> None:
 def diagnose(
     subject: Subject, stage: str | None = None, measure: Measure | None = None
 ) -> Diagnosis:
-    """Return what LLaMA-Factory will do with a data set.
-
-    Args:
-        subject: The data set.
-        stage: pt, sft, rm, dpo or kto; None for the one that the entry is meant for.
-        measure: Looks at usable rows further, for example at their tokens.
-
-    Raises:
-        UsageError: There is no such stage.
-    """
+    """Return what LLaMA-Factory will do with a data set."""
     check_stage(stage)
     tally = Tally()
     try:
@@ -114,16 +98,7 @@ def _finding(each: Found, subject: Subject, seen: int) -> Finding:
 def diagnose_rows(
     rows: Rows, stage: str | None = None, measure: Measure | None = None
 ) -> Diagnosis:
-    """Return what LLaMA-Factory will do with rows once they are emitted.
-
-    Args:
-        rows: From read().
-        stage: pt, sft, rm, dpo or kto; None for the one that they are meant for.
-        measure: Looks at usable rows further.
-
-    Raises:
-        UsageError: There is no such stage.
-    """
+    """Return what LLaMA-Factory will do with rows once they are emitted."""
     name = rows.sources[0].name
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "rows.jsonl")
@@ -136,11 +111,7 @@ def diagnose_rows(
 
 
 def as_json(diagnoses: list[Diagnosis]) -> dict[str, Any]:
-    """Return one object for all: what one has, and of several the sums beside each of them.
-
-    Args:
-        diagnoses: One a file.
-    """
+    """Return one object for all: what one has, and of several the sums beside each of them."""
     if len(diagnoses) == 1:
         return diagnoses[0].as_dict()
     every = [each.as_dict() for each in diagnoses]

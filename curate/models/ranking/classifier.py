@@ -36,14 +36,7 @@ _MOST_TOKENS = 2048
 
 
 def load_classifier(files: ModelFiles) -> TransformerReward:
-    """Return a reward model; its weights are loaded by prepare() and not before.
-
-    Args:
-        files: A folder with config.json, safetensors and a tokenizer.
-
-    Raises:
-        ModelError: Incomplete, or no reward model.
-    """
+    """Return a reward model; its weights are loaded by prepare() and not before."""
     check_whole(files.folder, files.name)
     with quiet():
         import torch

@@ -73,15 +73,7 @@ class Featuriser(Protocol):
 
 
 def load_features(encoder: str) -> Featuriser:
-    """Return what makes features with an encoder; its weights are loaded by prepare().
-
-    Args:
-        encoder: `use`, a sentence-transformers directory or hub id; or a language model:
-            `smollm2`, or a directory whose config.json names a causal LM.
-
-    Raises:
-        ModelError: Unknown, incomplete or not to be had.
-    """
+    """Return what makes features with an encoder; its weights are loaded by prepare()."""
     if encoder in BUNDLED:
         return EmbeddingFeatures(load_encoder(encoder))
     if encoder in PACKAGED or _is_causal(encoder):

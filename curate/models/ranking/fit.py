@@ -25,12 +25,6 @@ def fit_pairwise(
 ) -> Floats:
     """Return the weights w that minimise sum p·log(1 + exp(-d·w)) + sum ridge·w²/2.
 
-    Args:
-        differences: (pairs, d) features of the better response minus those of the worse.
-        ridge: (d,) above 0.
-        pair_weights: (pairs,) p above 0; 1 if not given.
-        start: (d,) weights near the minimum, which is found sooner from there.
-
     Example:
         >>> fit_pairwise(np.array([[1.0]]), np.array([1.0])).round(4)
         array([0.4011])

@@ -127,13 +127,7 @@ def folds(prompts: NDArray[np.object_], seed: int) -> Iterator[tuple[Places, Pla
 
 
 def cross_validated(material: Material, settings: Sequence[Ridges], seed: int) -> list[Floats]:
-    """Return, for each setting, every pair's margin by a head fitted without its prompt, (pairs,).
-
-    Args:
-        material: Pairs.
-        settings: Ridges, all of the same families.
-        seed: Of the folds.
-    """
+    """For each setting every pair's margin by a head fitted without its prompt, (pairs,)."""
     found = [np.zeros(len(material.prompts)) for _ in settings]
     # Another draw than the one that holds pairs out, which all lie below one number.
     for rest, judged in folds(material.prompts, seed + 1):
@@ -147,10 +141,6 @@ def nested(material: Material, seed: int) -> Floats:
     """Return every pair's margin by a head that never saw its prompt, not even to choose a ridge.
 
     Each fifth of the prompts is held out in turn; the others choose the ridge and fit the head.
-
-    Args:
-        material: All pairs.
-        seed: Of the fifths, which are those of no other draw.
     """
     found = np.zeros(len(material.prompts))
     for places, judged in folds(material.prompts, seed + 2):
@@ -165,13 +155,7 @@ def by_file(values: Floats, sources: NDArray[np.str_]) -> dict[str, float]:
 
 
 def choose(material: Material, seed: int, families: Sequence[str] | None = None) -> Ridges:
-    """Return the ridges with the lowest cross-validated loss, every file counting alike.
-
-    Args:
-        material: Pairs, without those that are held out.
-        seed: Of the folds.
-        families: Those to use; all if not given.
-    """
+    """Return the ridges with the lowest cross-validated loss, every file counting alike."""
     used = list(families or material.families)
     grids = [
         _FIXED.get(name, _WIDE if material.families[name] >= _WIDE_FROM else _NARROW)
@@ -187,13 +171,7 @@ def choose(material: Material, seed: int, families: Sequence[str] | None = None)
 
 
 def ablation(material: Material, ridges: Ridges, seed: int) -> dict[str, dict[str, float]]:
-    """Return the cross-validated accuracy by file with each family alone, and with all.
-
-    Args:
-        material: Pairs, without those that are held out.
-        ridges: Of all families, as choose() gave them.
-        seed: Of the folds.
-    """
+    """Return the cross-validated accuracy by file with each family alone, and with all."""
     alone = [choose(material, seed, [name]) for name in material.families]
     found = {}
     for setting in (*alone, ridges):

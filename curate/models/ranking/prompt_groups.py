@@ -75,12 +75,7 @@ def standardised(features: NDArray[np.floating[Any]], mean: Floats, scale: Float
 
 
 def learn_groups(looks: Floats, preferred: NDArray[np.bool_]) -> PromptGroups:
-    """Return what tells the prompts of preference rows from those of expert revisions.
-
-    Args:
-        looks: From look(), (n, f + 1).
-        preferred: (n,) whether the prompt is one of a preference row.
-    """
+    """Return what tells the prompts of preference rows from those of expert revisions."""
     form, others = looks[:, :-1], looks[:, -1] == 0
     scaler = scaler_of(form)
     weight = np.zeros(len(FORM_NAMES) + 1)

@@ -49,12 +49,7 @@ class Head:
     groups: PromptGroups
 
     def score(self, features: NDArray[np.floating[Any]], looks: Floats) -> Floats:
-        """Return one score a response.
-
-        Args:
-            features: (n, d).
-            looks: (n, f + 1) of the prompts, from look().
-        """
+        """Return one score a response."""
         weights = self.groups.shares(looks) @ self.weight
         scores: Floats = (weights * self.standard(features)).sum(1)
         return scores
@@ -97,11 +92,7 @@ class HeadRanker:
         self._features.prepare()
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Return one number a pair, higher for a better response.
-
-        Args:
-            pairs: Prompt and response each.
-        """
+        """Return one number a pair, higher for a better response."""
         decoded = _decoded(pairs)
         looks = look([prompt for prompt, _ in decoded])
         found: list[float] = self.head.score(self._features.features(decoded), looks).tolist()
@@ -117,16 +108,7 @@ def _decoded(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def save_head(folder: Path, head: Head, card: dict[str, Any]) -> None:
-    """Write a head and its card; the card last, so that a folder with a card is whole.
-
-    Args:
-        folder: Made if it is not there.
-        head: Its numbers, kept as float32.
-        card: What JSON takes.
-
-    Raises:
-        OutputError: The folder cannot be written.
-    """
+    """Write a head and its card; the card last, so that a folder with a card is whole."""
     from safetensors.numpy import save
 
     data = save({key: each.astype(np.float32) for key, each in head.parts().items()})
@@ -146,14 +128,7 @@ def save_head(folder: Path, head: Head, card: dict[str, Any]) -> None:
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """Return the card of a trained ranker.
-
-    Args:
-        folder: As save_head() wrote it.
-
-    Raises:
-        ModelError: There is no card, or it is none of a ranker.
-    """
+    """Return the card of a trained ranker."""
     path = folder / CARD
     if not path.is_file():
         raise ModelError(
@@ -176,16 +151,7 @@ def read_card(folder: Path) -> dict[str, Any]:
 
 
 def load_ranker(folder: Path, name: str, encoder: str | None = None) -> HeadRanker:
-    """Return a trained ranker; its encoder's weights are loaded by prepare().
-
-    Args:
-        folder: As save_head() wrote it.
-        name: What to call it.
-        encoder: Where the encoder lies now; None goes by the name in the card.
-
-    Raises:
-        ModelError: Not a whole ranker, or the encoder is not the one it was trained with.
-    """
+    """Return a trained ranker; its encoder's weights are loaded by prepare()."""
     card = read_card(folder)
     features = _features(name, str(card["encoder"]["name"]), encoder)
     if features.origin != card["encoder"]["fingerprint"]:

@@ -57,29 +57,17 @@ class TransformerReward:
         self._forward: Forward | None = None
 
     def lengths(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
-        """Return the tokens of each pair.
-
-        Args:
-            pairs: Prompt and response each.
-        """
+        """Return the tokens of each pair."""
         return [max(1, len(each["input_ids"])) for each in self._encode(pairs)]
 
     def prepare(self) -> None:
-        """Load the weights; once, whoever calls and how often.
-
-        Raises:
-            ModelError: They are corrupt, too large, or not those of a reward model.
-        """
+        """Load the weights; once, whoever calls and how often."""
         with self._lock:
             if self._forward is None:
                 self._forward = self._load()
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Return one number a pair, higher for a better response.
-
-        Args:
-            pairs: Prompt and response each; without lone surrogates.
-        """
+        """Return one number a pair, higher for a better response."""
         if self._forward is None:
             raise RuntimeError("prepare() comes before score()")
         encoded = self._encode(pairs)
@@ -115,13 +103,7 @@ class TransformerReward:
 
 
 def conversation(tokenizer: Any, prompt: str, response: str) -> tuple[str, str]:
-    """Return the chat template's text up to the response, and from there to its end.
-
-    Args:
-        tokenizer: One with a chat template.
-        prompt: What the user said.
-        response: What the model answered.
-    """
+    """Return the chat template's text up to the response, and from there to its end."""
     asked = [{"role": "user", "content": prompt}]
     lead: str = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
     answered = [*asked, {"role": "assistant", "content": response}]
@@ -132,13 +114,7 @@ def conversation(tokenizer: Any, prompt: str, response: str) -> tuple[str, str]:
 
 
 def fitted(lead: list[int], rest: list[int], longest: int) -> list[int]:
-    """Return both parts in at most so many tokens; the response keeps at least half of them.
-
-    Args:
-        lead: Tokens up to the response; what does not fit is cut from its end.
-        rest: Tokens of the response; the last of them, on which the score is read, stays.
-        longest: Tokens that the model reads.
-    """
+    """Return both parts in at most so many tokens; the response keeps at least half of them."""
     room = max(longest - len(lead), longest // 2)
     if len(rest) > room:
         rest = [*rest[: room - 1], rest[-1]]

@@ -38,14 +38,7 @@ _MOST_TOKENS = 2048  # LLaMA-Factory's own default of cutoff_len
 
 
 def load_value_head(folder: Path) -> TransformerReward:
-    """Return a reward model that LLaMA-Factory trained; weights are loaded by prepare().
-
-    Args:
-        folder: Its output folder: an adapter or whole weights, and value_head.safetensors.
-
-    Raises:
-        ModelError: Incomplete, or the base model is not to be had.
-    """
+    """Return a reward model that LLaMA-Factory trained; weights are loaded by prepare()."""
     files = ModelFiles(folder.resolve().name, folder)
     if not (folder / VALUE_HEAD).is_file():
         raise ModelError(

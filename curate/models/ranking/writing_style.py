@@ -87,11 +87,7 @@ class _Text:
 
 
 def is_chinese(text: str) -> bool:
-    """Return whether a text has at least as many Chinese characters as Latin words.
-
-    Args:
-        text: Any; its beginning decides.
-    """
+    """Return whether a text has at least as many Chinese characters as Latin words."""
     head = text[:2000]
     han = len(_HAN_CHARACTER.findall(head))
     return han > 0 and han >= len(_LATIN.findall(head))
@@ -179,9 +175,6 @@ FORM_NAMES = tuple(_FEATURES)
 
 def form_features(pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
     """Return what each response looks like, (pairs, len(FORM_NAMES)).
-
-    Args:
-        pairs: Prompt and response each.
 
     Example:
         >>> form_features([("Name a fruit.", "An apple.")])[0, FORM_NAMES.index("ended")]

