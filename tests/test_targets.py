@@ -13,8 +13,8 @@ import pytest
 
 from curate.data.emit import check_target, default_name, write
 from curate.data.read import read
-from curate.errors import OutputError, UsageError
-from curate.llamafactory.dataset_info import read_registry, register
+from curate.errors import DataError, OutputError, UsageError
+from curate.llamafactory.dataset_info import data_file, read_registry, register
 from tests.emitting import CHINESE, emit, lines_of
 
 __all__ = ["emit"]
@@ -185,3 +185,31 @@ def test_an_output_that_is_a_file_is_told(tmp_path):
     (tmp_path / "data").write_text("a file")
     with pytest.raises(OutputError, match="cannot write to .*data"):
         check_target(tmp_path / "data", "x", "ifd", overwrite=False)
+
+
+def test_a_registered_name_leads_to_its_file_or_folder(tmp_path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "rows.jsonl").touch()
+    registered(tmp_path, a={"file_name": "rows.jsonl"}, b={"file_name": "parts"})
+    assert data_file(tmp_path, "a") == tmp_path / "rows.jsonl"
+    assert data_file(tmp_path, "b") == tmp_path / "parts"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("rowz", "no data set 'rowz'. Did you mean 'rows'.* It has rows, hub, listed, bare"),
+        ("hub", "hf_hub_url takes it from elsewhere"),
+        ("listed", "is no JSON object but \\[1\\]"),
+        ("bare", "has no file_name .it has columns"),
+        ("rows", "no 'row.json' in .* Did you mean 'rows.json'"),
+    ],
+)
+def test_a_name_that_leads_to_no_file_says_why(tmp_path, name, message):
+    entries = {"rows": {"file_name": "row.json"}, "hub": {"hf_hub_url": "a/b"}, "listed": [1]}
+    registered(tmp_path, **entries, bare={"columns": {}})
+    (tmp_path / "rows.json").touch()
+    with pytest.raises(DataError, match=message):
+        data_file(tmp_path, name)
+    with pytest.raises(DataError, match="no dataset_info.json with data sets"):
+        data_file(tmp_path / "elsewhere", name)

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from curate.errors import OutputError
+from curate.errors import DataError, OutputError, did_you_mean
 
 if TYPE_CHECKING:
     from curate.data.schema import Shape
 
 FILE = "dataset_info.json"
+_ELSEWHERE = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")
+_NAMES_SHOWN = 12
 
 
 def entry_for(shape: Shape, file_name: str) -> dict[str, Any]:
@@ -49,6 +51,56 @@ def read_registry(folder: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise OutputError(f"{path} is no JSON object; move it away and give the command again")
     return found
+
+
+def data_file(folder: Path, name: str, entries: dict[str, Any] | None = None) -> Path:
+    """Return the file, or the folder of files, that a registered data set's rows are in.
+
+    Args:
+        folder: Of dataset_info.json.
+        name: Of one data set.
+        entries: Of dataset_info.json, where the caller has read it.
+
+    Raises:
+        DataError: It is not registered, lies elsewhere, names no file, or its file is gone.
+    """
+    entries = read_registry(folder) if entries is None else entries
+    if not entries:
+        raise DataError(
+            f"data set '{name}': there is no {FILE} with data sets in '{folder}'; give the folder "
+            "that `curate` wrote it to as --dataset-dir"
+        )
+    if name not in entries:
+        names = ", ".join(list(entries)[:_NAMES_SHOWN])
+        raise DataError(
+            f"{FILE} in {folder} has no data set '{name}'.{did_you_mean(name, entries)} It has "
+            f"{names}{', …' if len(entries) > _NAMES_SHOWN else ''}; `curate ls --dataset-dir` "
+            "lists them"
+        )
+    entry = entries[name]
+    if not isinstance(entry, dict):
+        shown = json.dumps(entry, ensure_ascii=False)[:60]
+        raise DataError(f"{FILE}, entry '{name}': it is no JSON object but {shown}; put it right")
+    if away := [key for key in _ELSEWHERE if key in entry]:
+        raise DataError(
+            f"{FILE}, entry '{name}': {away[0]} takes it from elsewhere, and only files on this "
+            "machine are read; fetch it and give the file"
+        )
+    file_name = entry.get("file_name")
+    if not isinstance(file_name, str):
+        raise DataError(
+            f"{FILE}, entry '{name}' has no file_name (it has {', '.join(entry) or 'nothing'}); "
+            "LLaMA-Factory ends with KeyError: 'file_name'. Name the data file there, relative to "
+            "the folder"
+        )
+    path = folder / file_name
+    if not path.exists():
+        near = did_you_mean(file_name, (beside.name for beside in folder.iterdir()))
+        raise DataError(
+            f"{FILE}, entry '{name}' leads nowhere: there is no '{file_name}' in {folder}.{near} "
+            "Correct file_name, or make the data set again"
+        )
+    return path
 
 
 @contextmanager
