@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from curate.data.rows import Rows
-from curate.errors import ModelError, UsageError, did_you_mean
+from curate.errors import UsageError
 from curate.llamafactory.doctor.data_set import Subject, of_entry, of_file
 from curate.llamafactory.doctor.diagnosis import Diagnosis
-from curate.llamafactory.doctor.own_template import own_template
 from curate.llamafactory.doctor.repair import RECIPE, Repaired, fixed_name, repair
-from curate.llamafactory.doctor.truncation import TEMPLATES, Cutoff, Template, check_cutoff
+from curate.llamafactory.doctor.truncation import Cutoff, cutoff_in
 from curate.llamafactory.doctor.visit import as_json, check_stage, diagnose, diagnose_rows
 from curate.models.resolve import resolve
-from curate.models.text_tokenizer import HFEncoder, load_tokenizer
 
 __all__ = [
     "as_json",
@@ -86,65 +82,8 @@ def cutoff_of(
         if model is None and cutoff_len is None and template == "auto":
             return None
         raise UsageError("--model, --cutoff-len and --template go together: give model and length")
-    check_cutoff(cutoff_len)
-    allowed = ("auto", "own", *TEMPLATES)
-    if template not in allowed:
-        raise UsageError(
-            f"--template {template}: allowed are {', '.join(allowed)}; LLaMA-Factory's others are "
-            f"not measured.{did_you_mean(template, allowed)}"
-        )
-    files = resolve(model, trust_remote_code)
-    tokenizer = load_tokenizer(files, trust_remote_code)
-    chosen, end = _template(tokenizer, template, files.name)
-    return Cutoff(chosen, Tokens(tokenizer, end), cutoff_len, unpacked)
-
-
-class Tokens:
-    """A Hugging Face tokenizer as the rules of cutting want it.
-
-    Args:
-        tokenizer: A loaded tokenizer.
-        end: Id of the token that ends a response.
-    """
-
-    def __init__(self, tokenizer: Any, end: int) -> None:
-        self._tokenizer = tokenizer
-        self._end = end
-
-    @property
-    def end(self) -> int:
-        """The id of the token that ends a response."""
-        return self._end
-
-    def encode(self, text: str) -> list[int]:
-        """Return the ids of a text, nothing added."""
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False, verbose=False)
-        return ids
-
-
-def _template(tokenizer: Any, name: str, model: str) -> tuple[Template, int]:
-    """Return a template and the id of its end token."""
-    encoder = HFEncoder(tokenizer, model)
-    if name == "auto":
-        chats = encoder.has_chat_template and "<|im_start|>" in str(tokenizer.chat_template)
-        name = "chatml" if chats else "own" if encoder.has_chat_template else "default"
-    if name == "own":
-        prefix = tokenizer.decode(tokenizer.encode(""))
-        template = own_template(encoder.render, prefix)
-    else:
-        template = TEMPLATES[name]
-    words = ("<|im_start|>", "<|im_end|>") if name == "chatml" else ()
-    known = tokenizer.get_vocab()
-    missing = [word for word in words if word not in known]
-    if missing:
-        raise ModelError(
-            f"template chatml wants the tokens {' and '.join(missing)}, and the tokenizer of "
-            f"{model} has not; LLaMA-Factory would add them. Give another --template"
-        )
-    end = known["<|im_end|>"] if name == "chatml" else tokenizer.eos_token_id
-    if end is None:
-        raise ModelError(f"the tokenizer of {model} has no end token; give --template chatml")
-    return replace(template, name=name), int(end)
+    folder = resolve(model, trust_remote_code).folder
+    return cutoff_in(folder, cutoff_len, template, unpacked, trust_remote_code)
 
 
 def doctor(

@@ -12,7 +12,7 @@ from train.planning.schedule import Extent
 
 if TYPE_CHECKING:
     from curate.llamafactory.doctor.diagnosis import Diagnosis
-    from train.checking.measuring import Counting
+    from curate.llamafactory.doctor.truncation import Cutoff
 
 _LOST_PROMPT = {"lost_prompt", "empty_prompt"}
 # LLaMA-Factory reads the prompts of ordinary rows for PPO.
@@ -64,7 +64,7 @@ def judge(
     folder: Path,
     names: Sequence[str],
     stage: str,
-    counting: Counting | None,
+    counting: Cutoff | None,
     why_not: str = "",
     command: str = "curate doctor",
 ) -> Verdict:
@@ -118,7 +118,7 @@ def _refuse(found: Diagnosis, stage: str, command: str) -> None:
     )
 
 
-def _line(found: Diagnosis, counting: Counting | None, why_not: str, command: str) -> str:
+def _line(found: Diagnosis, counting: Cutoff | None, why_not: str, command: str) -> str:
     text = f"{found.usable:,} of {found.rows:,} rows usable"
     counts = [
         f"{each.rule} {each.count:,}" if each.count else each.rule

@@ -1,7 +1,7 @@
-"""What a cutoff leaves of a row: LLaMA-Factory's templates and its rules of truncation.
+"""What a cutoff leaves of a row: LLaMA-Factory's rules of truncation.
 
 Prompt and response of every turn share what the turns before have left, in proportion to their
-lengths where both are long. The tokenizer is handed in.
+lengths where both are long.
 """
 
 from __future__ import annotations
@@ -9,86 +9,47 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 from curate.errors import UsageError
 from curate.llamafactory.doctor.converting import Made, Message
 from curate.llamafactory.doctor.stages import STAGES, Verdict, parts_of_call, trained
+from curate.llamafactory.doctor.templates import CONTENT, Slots, Template, Tokens, template_in
 
-CONTENT = "{{content}}"
 _PLACE = "{{idx}}"
+_CHATML = ("<|im_start|>", "<|im_end|>")
+# Rules of rows that the cutoff shortens.
+_CUT = {"cut_text", "cut_prompt", "cut_response", "no_end_token", "no_response_left", "lost_turns"}
 
 
-class _Eos:
-    """Where the tokenizer's end token goes."""
+def cutoff_in(
+    folder: Path,
+    cutoff_len: int,
+    template: str | Template = "auto",
+    unpacked: bool = False,
+    trust_remote_code: bool = False,
+) -> Cutoff:
+    """Return what looks at the tokens of rows, with the tokenizer of a model's folder.
 
+    Args:
+        folder: Of the model.
+        cutoff_len: Tokens of a row, LLaMA-Factory's `cutoff_len`.
+        template: A name as template_in() takes it, or a template.
+        unpacked: In stage pt, cut rows instead of packing them.
+        trust_remote_code: Run Python files that come with the model.
 
-EOS = _Eos()
-Slots = tuple["str | _Eos", ...]
-
-
-class Tokenizer(Protocol):
-    """What turns text into tokens."""
-
-    @property
-    def end(self) -> int:
-        """The id of the token that ends a response."""
-
-    def encode(self, text: str) -> list[int]:
-        """Return the ids of a text, nothing added."""
-
-
-@dataclass(frozen=True)
-class Template:
-    """How messages become text.
-
-    Attributes:
-        name: LLaMA-Factory's.
-        user: Around what the user says; what follows is the response.
-        assistant: Around a response.
-        system: Around the system prompt.
-        observation: Around a tool's answer.
-        prefix: Before everything.
-        default_system: System prompt of rows without one.
+    Raises:
+        UsageError: A value is not allowed.
+        ModelError: The tokenizer does not go with the template.
     """
-
-    name: str
-    user: Slots = (CONTENT,)
-    assistant: Slots = (CONTENT,)
-    system: Slots = (CONTENT,)
-    observation: Slots = ()
-    prefix: str = ""
-    default_system: str = ""
-
-
-_TURN = "<|im_start|>{}\n{{{{content}}}}<|im_end|>\n"
-_ANSWER = "<|im_start|>assistant\n"
-TEMPLATES = {
-    each.name: each
-    for each in (
-        Template(
-            "chatml",
-            (_TURN.format("user") + _ANSWER,),
-            (f"{CONTENT}<|im_end|>\n",),
-            (_TURN.format("system"),),
-            (_TURN.format("tool") + _ANSWER,),
-        ),
-        Template(
-            "default",
-            (f"Human: {CONTENT}", EOS, "\nAssistant:"),
-            (CONTENT, EOS, "\n"),
-            (f"System: {CONTENT}", EOS, "\n"),
-        ),
-        Template(
-            "alpaca",
-            (f"### Instruction:\n{CONTENT}\n\n### Response:\n",),
-            (CONTENT, EOS, "\n\n"),
-            default_system="Below is an instruction that describes a task. "
-            "Write a response that appropriately completes the request.\n\n",
-        ),
-        Template("empty"),
-    )
-}
+    if cutoff_len < 1:
+        raise UsageError(f"--cutoff-len {cutoff_len}: allowed are whole numbers from 1")
+    if isinstance(template, str):
+        template = template_in(folder, template, trust_remote_code)
+    is_chatml = template.user[0] is not None and template.user[0].startswith(_CHATML[0])
+    words = _CHATML if is_chatml and template.name != "own" else ()
+    return Cutoff(template, Tokens(folder, words, trust_remote_code), cutoff_len, unpacked)
 
 
 def room(source: int, target: int, cutoff: int) -> tuple[int, int]:
@@ -112,39 +73,52 @@ def room(source: int, target: int, cutoff: int) -> tuple[int, int]:
 
 @dataclass
 class Cutoff:
-    """Looks at the tokens of every usable row.
+    """Looks at the tokens of every usable row, and counts them.
 
     Attributes:
         template: How rows become text.
         tokenizer: Of the model.
         cutoff: Tokens of a row, or of a packed block.
         unpacked: In stage pt, cut every row instead of packing them, as `packing: false` does.
+        tokens: Of all rows so far, of all files.
+        longest: Tokens of the longest of them.
+        cut: Rows of this file that are shortened.
     """
 
     template: Template
-    tokenizer: Tokenizer
+    tokenizer: Tokens
     cutoff: int
     unpacked: bool = False
+    tokens: int = field(default=0, init=False)
+    longest: int = field(default=0, init=False)
+    cut: int = field(default=0, init=False)
+    # Of this file's texts in stage pt: tokens, those of the batch, whole blocks, what is left over.
+    _texts: int = field(default=0, init=False)
     _batch: int = field(default=0, init=False)
-    _tokens: int = field(default=0, init=False)
     _blocks: int = field(default=0, init=False)
     _rest: int = field(default=0, init=False)
-    _pt: bool = field(default=False, init=False)
 
     @property
     def about(self) -> str:
         """What is assumed, for people."""
         return f"template {self.template.name}, cutoff {self.cutoff:,} tokens"
 
+    def begins(self) -> None:
+        """Hear that a file begins."""
+        self.cut = self._texts = self._batch = self._blocks = self._rest = 0
+
     def row(self, stage: str, verdict: Verdict) -> Iterable[str]:
         """Return the rules that a usable row falls under."""
         assert verdict.made
         stage = STAGES[stage]
         if stage == "pt":
-            return self._pretraining(verdict.made)
-        if verdict.made.tools:
+            rules = self._text(verdict.made)
+        elif verdict.made.tools:
             return ["not_measured"]
-        return list(dict.fromkeys(self._rules(verdict.made, stage)))
+        else:
+            rules = list(dict.fromkeys(self._rules(verdict.made, stage)))
+        self.cut += bool(_CUT & set(rules))
+        return rules
 
     def batch_ends(self) -> None:
         """Pack what the rows of a batch have: LLaMA-Factory does so for every 1,000."""
@@ -152,45 +126,49 @@ class Cutoff:
         self._rest += self._batch % self.cutoff
         self._batch = 0
 
-    def begins(self) -> None:
-        """Forget what was counted: another file follows."""
-        self._batch = self._tokens = self._blocks = self._rest = 0
-        self._pt = False
-
     def whole(self) -> Iterator[tuple[str, str]]:
         """Yield what holds for the file, when all rows have passed by."""
-        if not self._pt or self.unpacked:
+        if not self._texts or self.unpacked:
             return
         if not self._blocks:
-            yield "no_block", f"{self._tokens:,} tokens, {self.cutoff:,} are one block"
+            yield "no_block", f"{self._texts:,} tokens, {self.cutoff:,} are one block"
         elif self._rest:
-            yield "packing_rest", f"{self._rest:,} of {self._tokens:,} tokens"
+            yield "packing_rest", f"{self._rest:,} of {self._texts:,} tokens"
 
-    def _pretraining(self, made: Made) -> list[str]:
-        self._pt = True
-        ids = len(self.tokenizer.encode(made.prompt[0]["content"])) + 1
-        self._tokens += ids
-        if self.unpacked:
-            return ["cut_text"] if ids > self.cutoff else []
-        self._batch += ids
-        return []
+    def _count(self, tokens: int, longest: int) -> None:
+        self.tokens += tokens
+        self.longest = max(self.longest, longest)
+
+    def _text(self, made: Made) -> list[str]:
+        length = len(self.tokenizer.encode(made.prompt[0]["content"])) + 1
+        self._count(length, length)
+        self._texts += length
+        self._batch += length
+        return ["cut_text"] if self.unpacked and length > self.cutoff else []
 
     def _rules(self, made: Made, stage: str) -> Iterator[str]:
-        for kept, pair in self.kept(made, stage):
+        pairs = list(self.kept(made, stage))
+        self._count(
+            sum(len(ids) for _, pair in pairs for ids in pair),
+            sum(len(source) + max(map(len, answers)) for _, (source, *answers) in pairs),
+        )
+        for kept, (source, *answers) in pairs:
             if kept is None:
                 yield "lost_turns"
                 continue
-            source, target = kept
-            if source < len(pair[0]):
+            if kept[0] < len(source):
                 yield "cut_prompt"
-            for ids in pair[1:]:
-                yield from _ends(ids, min(target, len(ids)), self.tokenizer.end)
+            for ids in answers:
+                yield from _ends(ids, min(kept[1], len(ids)), self.tokenizer.end)
 
     def kept(
         self, made: Made, stage: str
     ) -> Iterator[tuple[tuple[int, int] | None, list[list[int]]]]:
         """Yield, for every prompt and its response (two to compare), what is kept of them."""
-        prompt = [self._ids(made, place) for place in range(len(made.prompt))]
+        prompt = [self._message(each, place) for place, each in enumerate(made.prompt)]
+        system = made.system or self.template.default_system
+        head = self._slots((self.template.prefix,), "")
+        prompt[0] = head + (self._slots(self.template.system, system) if system else []) + prompt[0]
         answers = [self._message(each, len(made.prompt)) for each in trained(made, stage)]
         if stage != "sft":
             whole = [one for ids in prompt for one in ids]
@@ -201,17 +179,9 @@ class Cutoff:
             if used >= self.cutoff:
                 yield None, [source, target]
                 continue
-            found = room(len(source), len(target), self.cutoff - used)
-            used += sum(found)
-            yield found, [source, target]
-
-    def _ids(self, made: Made, place: int) -> list[int]:
-        ids = self._message(made.prompt[place], place)
-        if place:
-            return ids
-        head = self._slots((self.template.prefix,), "")
-        system = made.system or self.template.default_system
-        return head + (self._slots(self.template.system, system) if system else []) + ids
+            kept = room(len(source), len(target), self.cutoff - used)
+            used += sum(kept)
+            yield kept, [source, target]
 
     def _message(self, each: Message, place: int) -> list[int]:
         text = each["content"]
@@ -225,12 +195,12 @@ class Cutoff:
     def _slots(self, slots: Slots, text: str, place: str = "") -> list[int]:
         ids: list[int] = []
         for slot in slots:
-            if isinstance(slot, _Eos):
+            if slot is None:
                 ids.append(self.tokenizer.end)
-            elif slot:
-                whole = slot.replace(CONTENT, text, 1)
-                whole = whole.replace(_PLACE, place, 1) if place else whole
-                ids += self.tokenizer.encode(whole) if whole else []
+                continue
+            whole = slot.replace(CONTENT, text, 1)
+            whole = whole.replace(_PLACE, place, 1) if place else whole
+            ids += self.tokenizer.encode(whole) if whole else []
         return ids
 
 
@@ -249,14 +219,8 @@ def _call(text: Any) -> str:
     """Return function calls as LLaMA-Factory's default tool format writes them."""
     before, found = parts_of_call(text)
     calls = found if isinstance(found, list) else [found]
-    said = (
+    written = (
         f"Action: {each['name']}\nAction Input: {json.dumps(each['arguments'], ensure_ascii=False)}"
         for each in calls
     )
-    return before + "\n".join(said)
-
-
-def check_cutoff(cutoff: int) -> None:
-    """Refuse a cutoff that leaves nothing."""
-    if cutoff < 1:
-        raise UsageError(f"--cutoff-len {cutoff}: allowed are whole numbers from 1")
+    return before + "\n".join(written)
