@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from curate.data.emit import check_target, default_name, write, write_scores
-from curate.data.manifest import versions
 from curate.data.read import sources_as_dicts
 from curate.data.rows import Row, Rows
 from curate.errors import DataError
 from curate.scorers.contract import OK, Scores
 from curate.selectors.choice import Choice
+from curate.system.manifest import versions
 
 if TYPE_CHECKING:
     import pandas as pd

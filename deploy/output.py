@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from curate.data.manifest import read_manifest
 from curate.errors import OutputError
+from curate.system.manifest import read_manifest
 from curate.system.model_folder import CHAT_TEMPLATE
 
 MANIFEST = "deploy.manifest.json"

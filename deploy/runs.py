@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from curate.data.manifest import sha256_of
 from curate.errors import DataError, ModelError, UsageError, did_you_mean
+from curate.system.files import sha256_of
 
 RUN = "run.json"
 ADAPTER = "adapter_config.json"

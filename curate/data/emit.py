@@ -18,11 +18,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curate.data.even_columns import Columns, columns_of
-from curate.data.manifest import read_manifest, sha256_of, to_json
 from curate.data.rows import CHUNK, Rows
 from curate.data.schema import Shape
 from curate.errors import DataError, OutputError, UsageError
 from curate.llamafactory.dataset_info import FILE, entry_for, locked, read_registry, register
+from curate.system.files import sha256_of
+from curate.system.manifest import read_manifest, to_json
 
 _NAME = re.compile(r"[\w.-]+")
 # Names of files may have 255 bytes; the longest adds ".", "_none_kept", ".scores.parquet", ".part".

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.data.emit import told
-from curate.data.manifest import sha256_of, to_json
 from curate.llamafactory.dataset_info import locked
+from curate.system.files import sha256_of
+from curate.system.manifest import to_json
 
 
 def write_scores(folder: Path, name: str, scores: pa.Table, manifest: dict[str, Any]) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate.data.manifest import read_manifest
 from curate.llamafactory.dataset_info import read_registry
+from curate.system.manifest import read_manifest
 
 
 @dataclass(frozen=True)

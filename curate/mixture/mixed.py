@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from curate.data.emit import default_name, told, write_files, write_values
 from curate.data.even_columns import HEAD, columns_ahead
-from curate.data.manifest import versions
 from curate.data.shuffle import Shuffle
 from curate.data.value_kinds import ValueKinds, blocks, kinds_of
 from curate.errors import DataError
@@ -27,6 +26,7 @@ from curate.mixture.common_shape import CommonShape
 from curate.mixture.draw import Cut, Part, Pool, drawn
 from curate.mixture.ratio import Ratio
 from curate.mixture.spec import SIDES, Mixture
+from curate.system.manifest import versions
 
 if TYPE_CHECKING:
     import pandas as pd

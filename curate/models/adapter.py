@@ -10,16 +10,16 @@ from typing import Any
 from curate.errors import ModelError
 from curate.models.resolve import ModelFiles, fingerprint, resolve
 from curate.models.weights import refuse_missing
+from curate.system.files import sha256_of
+from curate.system.model_folder import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    adapter_base,
+    is_adapter,
+    read_json,
+)
 
-ADAPTER = "adapter_config.json"
-WEIGHTS = "adapter_model.safetensors"
-RUN = "run.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
-
-
-def is_adapter(folder: Path) -> bool:
-    """Return whether a folder holds an adapter."""
-    return (folder / ADAPTER).is_file()
 
 
 def files_of(name: str, trust_remote_code: bool = False) -> ModelFiles:
@@ -31,29 +31,18 @@ def files_of(name: str, trust_remote_code: bool = False) -> ModelFiles:
 
 
 def base_of(files: ModelFiles, trust_remote_code: bool = False) -> ModelFiles:
-    """Return the model that an adapter is added to.
-
-    The adapter itself names it, often by where it lay in training; where nothing lies there any
-    more, the name that the user gave to `train` is taken from the run's own record.
-    """
-    if not (files.folder / WEIGHTS).is_file():
+    """Return the model that an adapter is added to."""
+    if not (files.folder / ADAPTER_WEIGHTS).is_file():
         raise ModelError(
-            f"'{files.name}' has no {WEIGHTS}; copy it there (.bin files are not loaded, since "
-            "they can run code)."
+            f"'{files.name}' has no {ADAPTER_WEIGHTS}; copy it there (.bin files are not loaded, "
+            "since they can run code)."
         )
     try:
-        told = json.loads((files.folder / ADAPTER).read_text(encoding="utf-8"))
-        name = str(told["base_model_name_or_path"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"'{files.name}': {ADAPTER} cannot be read; copy it again.") from error
-    try:
-        return resolve(name, trust_remote_code)
+        return resolve(adapter_base(files.folder), trust_remote_code)
     except ModelError as error:
-        if trained := _trained_from(files.folder):
-            return resolve(trained, trust_remote_code)
         raise ModelError(
             f"the base model of adapter '{files.name}' is not to be had: {error} It is named in "
-            f"base_model_name_or_path of {ADAPTER}."
+            f"base_model_name_or_path of {ADAPTER_CONFIG}."
         ) from error
 
 
@@ -64,13 +53,12 @@ def adapter_fingerprint(folder: Path) -> str:
     where the base lay, which has a fingerprint of its own.
     """
     digest = hashlib.sha256()
-    told = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
-    told.pop("base_model_name_or_path", None)
-    digest.update(json.dumps(told, sort_keys=True).encode())
-    for name in (WEIGHTS, *_TOKENIZER):
+    config = read_json(folder / ADAPTER_CONFIG)
+    config.pop("base_model_name_or_path", None)
+    digest.update(json.dumps(config, sort_keys=True).encode())
+    for name in (ADAPTER_WEIGHTS, *_TOKENIZER):
         if (folder / name).is_file():
-            with (folder / name).open("rb") as stream:
-                digest.update(name.encode() + hashlib.file_digest(stream, "sha256").digest())
+            digest.update(name.encode() + bytes.fromhex(sha256_of(folder / name)))
     return digest.hexdigest()
 
 
@@ -105,11 +93,3 @@ def with_adapter(model: Any, files: ModelFiles) -> Any:
         )
     peft.set_peft_model_state_dict(tuned, held)
     return tuned
-
-
-def _trained_from(folder: Path) -> str:
-    try:
-        told = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        return str(told.get("model") or "")
-    except (OSError, ValueError, AttributeError):
-        return ""

@@ -9,12 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import UsageError
-from curate.models.adapter import adapter_fingerprint, base_of, files_of, is_adapter, with_adapter
+from curate.models.adapter import adapter_fingerprint, base_of, files_of, with_adapter
 from curate.models.architecture import max_positions
 from curate.models.quiet import quiet
 from curate.models.resolve import ModelFiles, fingerprint
 from curate.models.text_tokenizer import load_tokenizer
 from curate.models.weights import check_memory, check_whole, loading, refuse_missing
+from curate.system.model_folder import is_adapter
 
 if TYPE_CHECKING:
     from curate.models.causal_lm import CausalLM

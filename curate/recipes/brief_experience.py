@@ -19,11 +19,10 @@ import pyarrow as pa
 
 from curate.console import progress, say
 from curate.data.emit import check_target
-from curate.data.manifest import read_manifest, sha256_of
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
 from curate.errors import DataError, UsageError
-from curate.models.adapter import base_of, files_of, fingerprint_of, is_adapter
+from curate.models.adapter import base_of, files_of, fingerprint_of
 from curate.models.architecture import hidden_width
 from curate.models.resolve import ModelFiles
 from curate.recipes import initial_model
@@ -36,6 +35,10 @@ from curate.selectors import middle_band
 from curate.selectors.choice import Candidates, scored
 from curate.selectors.clusters import ClusterParams, clusters
 from curate.system.cache import cache_dir
+from curate.system.files import sha256_of
+from curate.system.manifest import read_manifest
+from curate.system.model_folder import is_adapter
+from curate.system.run_record import RUN
 
 NAME = "experience"
 ENDING = f"_{NAME}"
@@ -153,7 +156,7 @@ def check_experience(params: Params, place: Place) -> None:
     files_of(params.model, params.trust_remote_code)
     check_target(place.output, place.name + ENDING, NAME, place.overwrite)
     # Where a run is there, or was begun, the trainer took them before.
-    if not any(place.saves.glob(f"{place.name}{ENDING}-*/{initial_model.RUN}")):
+    if not any(place.saves.glob(f"{place.name}{ENDING}-*/{RUN}")):
         initial_model.check_settings(params.model, params.settings)
 
 
@@ -274,7 +277,7 @@ def _notes(selection: Selection, trained: Trained, params: Params) -> tuple[str,
     notes = [
         f"brief experience: {counts.kept:,} of {counts.read:,} rows ({made['clusters']:,} x "
         f"{params.per_cluster:,} from the middle of their clusters), one model trained in "
-        f"{trained.run.get('steps', '?')} steps: {trained.folder.name}"
+        f"{trained.run.steps} steps: {trained.folder.name}"
     ]
     if params.clusters is None and made["clusters"] < CLUSTERS:
         notes.append(

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.console import progress
-from curate.data.manifest import sha256_of
 from curate.data.rows import Rows
 from curate.data.score_files import column_of
 from curate.errors import DataError, UsageError, did_you_mean
@@ -27,6 +26,7 @@ from curate.scorers.sketches import ON, Groups, Sketches, compared, grouped, map
 from curate.selection import Selection
 from curate.selectors.near_duplicates import Twins, first_kept
 from curate.system.cache import cache_dir
+from curate.system.files import sha256_of
 
 NAME = "dedup"
 FIRST = "first"

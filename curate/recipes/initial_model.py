@@ -12,31 +12,29 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from curate.console import say
-from curate.data.manifest import read_manifest
 from curate.errors import OutputError, UsageError
 from curate.llamafactory import backend as llamafactory
 from curate.llamafactory.dataset_info import FILE
-from curate.models.adapter import WEIGHTS, adapter_fingerprint, is_adapter
+from curate.models.adapter import adapter_fingerprint
 from curate.models.resolve import fingerprint
 from curate.recipes.scoring import called
 from curate.system.cache import cache_dir
+from curate.system.manifest import read_manifest
+from curate.system.model_folder import ADAPTER_WEIGHTS, is_adapter
 from curate.system.process import new_lines, start, stopping
+from curate.system.run_record import RUN, RunRecord, read_run
 
-RUN = "run.json"
 # The published recipes train one epoch; what happens in between is no result of its own.
 ONE_EPOCH = ("num_train_epochs=1", "val_size=0", "save_total_limit=1")
 _EVERY = 0.5
 # `train` itself gives LLaMA-Factory half a minute to end before it ends it by force.
 _DEADLINE = 60.0
 _ONE_ROW = [{"instruction": "What is 1 + 1?", "input": "", "output": "1 + 1 = 2."}]
-_DONE = "done"
 
 
 @dataclass(frozen=True)
@@ -92,18 +90,17 @@ class Trained:
 
     folder: Path
     fingerprint: str
-    run: Mapping[str, Any]
+    run: RunRecord
     found: bool
 
     def as_dict(self) -> dict[str, str]:
         """Return what a manifest says of it, next to the model that scored."""
-        data = self.run.get("dataset") or {}
         return {
             "run": self.folder.name,
             "run_fingerprint": self.fingerprint,
-            "run_steps": str(self.run.get("steps", "")),
-            "run_data_sha256": str(data.get("data_sha256", "")),
-            "base": called(str(self.run.get("model", ""))),
+            "run_steps": str(self.run.steps),
+            "run_data_sha256": str(self.run.dataset.get("data_sha256", "")),
+            "base": called(self.run.model),
         }
 
 
@@ -154,12 +151,12 @@ def train_on(request: Request) -> Trained:
     """
     digest = _data_sha256(request)
     folder = request.saves / f"{request.dataset}-{key(request, digest)}"
-    told = read_run(folder)
-    if told.get("state") == _DONE:
+    run = read_run(folder)
+    if run and run.state == "done":
         say(f"the model is there from an earlier run: {folder}")
-        return _finished(folder, told, digest, found=True)
-    resume = ["--resume"] if told else []
-    say(f"{'continuing' if told else 'training'} on {request.dataset}, kept in {folder}")
+        return _finished(folder, run, digest, found=True)
+    resume = ["--resume"] if run else []
+    say(f"{'continuing' if run else 'training'} on {request.dataset}, kept in {folder}")
     _run([*command(request, folder), *resume], folder)
     return _finished(folder, read_run(folder), digest, found=False)
 
@@ -190,19 +187,6 @@ def command(request: Request, folder: Path) -> list[str]:
     for each in (*usual, *request.settings):
         arguments += ["--set", each]
     return [sys.executable, "-m", "train", "sft", *arguments]
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    """Return what a run's run.json says, {} where there is none.
-
-    Args:
-        folder: Of the run.
-    """
-    with suppress(OSError, ValueError):
-        told = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        if isinstance(told, dict):
-            return told
-    return {}
 
 
 def _run(arguments: Sequence[str], folder: Path) -> None:
@@ -240,19 +224,19 @@ def _data_sha256(request: Request) -> str:
     return digest
 
 
-def _finished(folder: Path, told: Mapping[str, Any], data_sha256: str, found: bool) -> Trained:
-    data = told.get("dataset")
-    trained_on = data.get("data_sha256") if isinstance(data, dict) else None
-    if told.get("state") != _DONE or trained_on not in (None, data_sha256):
+def _finished(folder: Path, run: RunRecord | None, data_sha256: str, found: bool) -> Trained:
+    trained_on = run.dataset.get("data_sha256") if run else None
+    if run is None or run.state != "done" or trained_on not in (None, data_sha256):
         raise OutputError(
             f"{folder} does not hold a finished run on these rows ({RUN} says state "
-            f"{told.get('state', 'nothing')}); move it away and give the same command again"
+            f"{run.state if run else 'nothing'}); move it away and give the same command again"
         )
     adapter = is_adapter(folder)
-    if adapter and not (folder / WEIGHTS).is_file():
+    if adapter and not (folder / ADAPTER_WEIGHTS).is_file():
         raise OutputError(
-            f"{folder} has lost its {WEIGHTS}; move the folder away and give the same command again"
+            f"{folder} has lost its {ADAPTER_WEIGHTS}; move the folder away and give the same "
+            "command again"
         )
     return Trained(
-        folder, adapter_fingerprint(folder) if adapter else fingerprint(folder), told, found
+        folder, adapter_fingerprint(folder) if adapter else fingerprint(folder), run, found
     )

@@ -27,7 +27,7 @@ from curate.data.rows import Rows
 from curate.data.verdicts import judged
 from curate.engine.local import LocalEngine
 from curate.errors import UsageError
-from curate.models.adapter import base_of, files_of, fingerprint_of, is_adapter
+from curate.models.adapter import base_of, files_of, fingerprint_of
 from curate.models.generate import load_generator
 from curate.models.openai_server import is_address
 from curate.models.protocols import Generator
@@ -52,6 +52,7 @@ from curate.selection import Selection, emit
 from curate.selectors.choice import Choice
 from curate.selectors.k_center import COVERED, Centres, k_center
 from curate.system.cache import cache_dir
+from curate.system.model_folder import is_adapter
 
 __all__ = ["NAME", "OPTIONS", "Params", "Place", "check_responder", "mods", "seeds_name"]
 

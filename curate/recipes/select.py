@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from curate.data.expression import parse_expression
-from curate.data.manifest import sha256_of
 from curate.data.rows import Rows
 from curate.data.verdicts import KTO, SFT, judged
 from curate.errors import UsageError, did_you_mean
@@ -27,6 +26,7 @@ from curate.selection import Selection
 from curate.selectors import diverse, random, selectors, threshold, top_k
 from curate.selectors.budget import DEFAULT, budget, parse_keep
 from curate.selectors.choice import Candidates, Choice, scored
+from curate.system.files import sha256_of
 
 NAME = "select"
 RANDOM, DEITA = "random", deita.NAME

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from curate.errors import OutputError
+from curate.system.files import whole_files, write_text, writing_to
 
 _DECIDING = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py", "*.tiktoken")
 
@@ -36,15 +36,16 @@ def fingerprint(folder: Path) -> str:
     stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
     key = hashlib.sha256(json.dumps([str(folder.resolve()), stats]).encode()).hexdigest()
     kept = cache_dir() / "fingerprints" / key[:32]
-    if kept.is_file():
-        return kept.read_text(encoding="ascii")
+    with suppress(OSError):
+        if len(known := kept.read_text(encoding="ascii")) == hashlib.sha256().digest_size * 2:
+            return known
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.name.encode())
         with path.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(digest.hexdigest(), encoding="ascii")
+    write_text(kept, digest.hexdigest(), shared=True)
     return digest.hexdigest()
 
 
@@ -57,16 +58,8 @@ def kept_bytes(folder: str, what: str, key: object, make: Callable[[], bytes]) -
         if known[:32] == hashlib.sha256(known[32:]).digest():
             return known[32:]
     made = make()
-    unfinished = path.with_name(f".{name}.{os.getpid()}")
-    try:
+    with writing_to(path.parent, what, "set CURATRAIN_CACHE to another folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(hashlib.sha256(made).digest() + made)
-        os.replace(unfinished, path)
-    except OSError as error:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        raise OutputError(
-            f"{what} cannot be written to {path.parent}: {error.strerror or error}; make room, or "
-            "set CURATRAIN_CACHE to another folder"
-        ) from error
+        with whole_files(path, shared=True) as (part,):
+            part.write_bytes(hashlib.sha256(made).digest() + made)
     return made

@@ -3,25 +3,105 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from curate.errors import ModelError
+from curate.system.run_record import read_run
 
+CONFIG = "config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+
+
+class Tensor(NamedTuple):
+    """A weight as its file declares it: the format's word for its numbers is such as BF16."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object that belongs to a model."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read ({error}); save or fetch it again") from error
+    if not isinstance(values, dict):
+        raise ModelError(f"{path} is no JSON object; save or fetch it again")
+    return values
+
+
+def is_adapter(folder: Path) -> bool:
+    """Return whether a folder holds an adapter."""
+    return (folder / ADAPTER_CONFIG).is_file()
+
+
+def adapter_base(folder: Path) -> str:
+    """Return the model that an adapter is added to: a folder, a name or a hub id.
+
+    The adapter names it, often by where it lay in training. Where nothing lies there any more it
+    is what the user typed for `train`, unless that was another adapter to be trained further.
+    """
+    named = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    run = read_run(folder)
+    typed = run.typed_base if run else ""
+    if isinstance(named, str) and named and (not typed or Path(named).is_dir()):
+        return named
+    if typed:
+        return typed
+    raise ModelError(
+        f"{folder / ADAPTER_CONFIG} does not name the model that the adapter was trained on "
+        "(base_model_name_or_path); write it there"
+    )
 
 
 def chat_template(folder: Path) -> str:
     """Return the chat template of a tokenizer, of several the default one; '' if it has none."""
-    template, config = folder / CHAT_TEMPLATE, folder / "tokenizer_config.json"
-    path = template if template.is_file() else config
-    if not path.is_file():
-        return ""
-    try:
-        text = path.read_text(encoding="utf-8")
-        found = text if path == template else json.loads(text).get("chat_template")
-    except (OSError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path} cannot be read ({error}); copy it again") from error
-    if isinstance(found, list):
-        named = {each.get("name"): each.get("template") for each in found if isinstance(each, dict)}
-        found = named.get("default")
-    return found if isinstance(found, str) else ""
+    path, settings = folder / CHAT_TEMPLATE, folder / "tokenizer_config.json"
+    if path.is_file():
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path} cannot be read ({error}); copy it again") from error
+    template = read_json(settings).get("chat_template") if settings.is_file() else ""
+    if isinstance(template, list):
+        named = {item.get("name"): item.get("template") for item in template if item}
+        template = named.get("default")
+    return template if isinstance(template, str) else ""
+
+
+def tensors(folder: Path) -> Iterator[Tensor]:
+    """Yield what the headers of a model's weight files declare."""
+    from safetensors import SafetensorError, safe_open
+
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="numpy") as weights:
+                for name in weights.keys():  # noqa: SIM118 - no mapping
+                    part = weights.get_slice(name)
+                    yield Tensor(name, part.get_dtype(), tuple(part.get_shape()))
+        except (OSError, SafetensorError) as error:
+            raise ModelError(
+                f"{path} is cut short or corrupt ({error}); fetch or copy it again"
+            ) from error
+
+
+def stored_dtype(folder: Path) -> str:
+    """Return the precision that most numbers of a model are stored in, such as `float32`."""
+    numbers: Counter[str] = Counter()
+    for tensor in tensors(folder):
+        if tensor.dtype in _DTYPES:
+            numbers[_DTYPES[tensor.dtype]] += math.prod(tensor.shape)
+    return numbers.most_common(1)[0][0] if numbers else "float32"
+
+
+def weight_bytes(folder: Path) -> int:
+    """Return the bytes of a model's weight files."""
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))

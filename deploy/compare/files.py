@@ -11,8 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from curate.data.manifest import sha256_of, to_json, versions
 from curate.errors import OutputError, UsageError
+from curate.system.files import sha256_of
+from curate.system.manifest import to_json, versions
 from deploy.compare.comparison import Comparison, Item
 from deploy.compare.page import page
 

@@ -14,11 +14,12 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from curate.data.manifest import read_manifest, sha256_of
 from curate.data.read import read
 from curate.data.rows import Row, Rows
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.llamafactory.dataset_info import FILE, read_registry
+from curate.system.files import sha256_of
+from curate.system.manifest import read_manifest
 
 RUN, CONFIG = "run.json", "train.yaml"
 # What else decides which rows are trained on; with one of them the validation part is not known.

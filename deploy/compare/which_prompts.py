@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from curate.data.manifest import sha256_of
 from curate.data.read import read
 from curate.data.rows import Rows
 from curate.data.samples import bundled_folder
 from curate.errors import CuratrainError, DataError, UsageError
+from curate.system.files import sha256_of
 from deploy.compare.prompts import Prompts, limited, prompts_of, read_rows
 from deploy.compare.training_rows import (
     SourceFile,

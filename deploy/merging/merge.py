@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.data.manifest import to_json, versions
 from curate.errors import ModelError, UsageError
 from curate.llamafactory import backend as llamafactory
 from curate.system import process
 from curate.system.failure import reason_in
-from curate.system.model_folder import chat_template
+from curate.system.manifest import to_json, versions
+from curate.system.model_folder import chat_template, stored_dtype, weight_bytes
 from deploy.output import (
     MANIFEST,
     check_output,
@@ -21,7 +21,6 @@ from deploy.output import (
     unfinished,
 )
 from deploy.runs import ADAPTER, Adapter, resolve_base
-from deploy.tensors import size, stored_dtype, weight_bytes
 
 if TYPE_CHECKING:
     from curate.models.protocols import Message
@@ -76,7 +75,13 @@ def merge(
             "versions": {**versions(), "llamafactory": backend.version},
         }
         (part / MANIFEST).write_text(to_json(manifest), encoding="utf-8")
-    return Merged(output, chosen, size(output), agreement, tuple(repaired))
+    return Merged(
+        output,
+        chosen,
+        sum(path.stat().st_size for path in output.rglob("*") if path.is_file()),
+        agreement,
+        tuple(repaired),
+    )
 
 
 def _export(

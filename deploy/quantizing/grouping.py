@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from curate.errors import ModelError, UsageError
-from deploy.tensors import tensors
+from curate.system.model_folder import tensors
 
 # From the coarsest on: fewer scales are smaller and faster, finer ones lose less.
 ALLOWED = (128, 64, 32, 16)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.data.manifest import to_json, versions
 from curate.errors import ModelError, UsageError
+from curate.system.manifest import to_json, versions
+from curate.system.model_folder import weight_bytes
 from deploy.output import MANIFEST, check_output, made, unfinished
 from deploy.quantizing import gptq, gptq_child
 from deploy.quantizing.calibration import Drawn, check_count
 from deploy.quantizing.grouping import BITS, group_size, widths
-from deploy.tensors import weight_bytes
 
 # Perplexity that is worse by more than this is told as a warning.
 WORSE = 0.15

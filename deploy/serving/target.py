@@ -46,8 +46,9 @@ class Asked:
 
 def served(asked: Asked, say: Callable[[str], None] = lambda told: None) -> Served:
     """Find what is to be served."""
-    from curate.models.adapter import base_of, is_adapter
+    from curate.models.adapter import base_of
     from curate.models.resolve import ModelFiles, resolve
+    from curate.system.model_folder import is_adapter
 
     if asked.dtype not in DTYPES:
         raise UsageError(f"--dtype {asked.dtype}: allowed are {', '.join(DTYPES)}")

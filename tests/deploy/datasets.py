@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from curate.data.manifest import sha256_of
+from curate.system.files import sha256_of
 from deploy.compare.which_prompts import asked
 
 

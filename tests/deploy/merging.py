@@ -13,10 +13,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from curate.data.manifest import sha256_of
 from curate.llamafactory.backend import Backend
 from curate.models.quiet import quiet
 from curate.models.resolve import resolve
+from curate.system.files import sha256_of
 
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from curate.data.manifest import sha256_of
 from curate.errors import DataError, UsageError
+from curate.system.files import sha256_of
 from deploy.compare.training_rows import validation_places
 from tests.deploy.datasets import alpaca, ask, emitted, questions, run, write
 

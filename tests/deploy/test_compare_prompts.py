@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import curate
-from curate.data.manifest import sha256_of
 from curate.errors import DataError
+from curate.system.files import sha256_of
 from deploy.compare.prompts import limited, prompts_of, read_rows
 from tests.deploy.datasets import alpaca, write
 

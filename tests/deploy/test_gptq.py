@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from curate.system import environments, process
+from curate.system.model_folder import tensors
 from deploy.cli import app
 from deploy.engines.hf import free_port
 from deploy.quantizing import gptq
-from deploy.tensors import tensors
 from tests.calling import Caller
 from tests.conftest import SAMPLE
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from curate.system.run_record import RunRecord
 from train.planning.model import Model
 from train.planning.plan import Dataset, Plan, to_yaml
 from train.planning.schedule import Extent
 from train.running.losses import FILE as TOLD
-from train.running.record import Record
 
 ROWS = '{"instruction": "Say hello.", "input": "", "output": "Hello."}\n'
 
@@ -67,14 +67,15 @@ def checkpoint(run: Path, step: int, *, value_head: bool = False) -> Path:
     return folder
 
 
-def stood(plan: Plan, **changes: Any) -> Record:
+def stood(plan: Plan, **changes: Any) -> RunRecord:
     """Write the folder of a run that has stopped, and return its record."""
     from dataclasses import replace
 
-    from train.running import chain, record
+    from curate.system import run_record as record
+    from train.running import chain
 
     plan.output.mkdir(parents=True, exist_ok=True)
     made = replace(chain.begun(plan), **{"state": "stopped", **changes})
-    record.write(plan.output, made)
+    record.write_run(plan.output, made)
     plan.config_file.write_text(to_yaml(plan.config))
     return made

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from curate.errors import DataError
+from curate.system import run_record as record
 from tests.train.plans import plan_in, stood
-from train.running import chain, record
+from train.running import chain
 
 
 def sha256(path):
@@ -18,8 +19,8 @@ def sha256(path):
 
 def test_what_is_written_is_read(tmp_path):
     made = stood(plan_in(tmp_path), loss={"first": 1.5, "last": 0.5, "eval": None}, steps=4)
-    assert record.read(tmp_path / "saves" / "a") == made
-    assert record.read(tmp_path) is None
+    assert record.read_run(tmp_path / "saves" / "a") == made
+    assert record.read_run(tmp_path) is None
 
 
 def test_it_chains_data_manifest_config_and_weights(tmp_path):
@@ -63,14 +64,14 @@ def test_a_full_disk_leaves_the_record_as_it_was(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     folder = tmp_path / "saves" / "a"
     with pytest.raises(OSError, match="No space"):
-        record.write(folder, replace(before, state="failed"))
-    assert record.read(folder) == before
+        record.write_run(folder, replace(before, state="failed"))
+    assert record.read_run(folder) == before
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is no JSON"),
+        ("{", "cannot be read"),
         ("[]", "of format None"),
         (json.dumps({"format": 99}), "of format 99, and 1 is read"),
         (json.dumps({"format": 1, "name": "a"}), "is not whole"),
@@ -79,5 +80,5 @@ def test_a_full_disk_leaves_the_record_as_it_was(tmp_path, monkeypatch):
 def test_records_that_cannot_be_read_are_named(tmp_path, content, message):
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(DataError, match=message) as raised:
-        record.read(tmp_path)
+        record.read_run(tmp_path)
     assert "run.json" in str(raised.value)

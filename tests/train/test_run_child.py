@@ -13,9 +13,10 @@ import pytest
 from filelock import FileLock
 
 from curate.errors import OutputError
+from curate.system import run_record as record
 from tests.train import fake_llamafactory
 from tests.train.plans import checkpoint, plan_in
-from train.running import listing, losses, plot, record, run
+from train.running import listing, losses, plot, run
 from train.running.display import Lines
 
 ROOT = Path(__file__).parent.parent.parent
@@ -35,7 +36,7 @@ def trained(plan, resume=False):
 def test_a_run_that_is_done(tmp_path):
     plan = plan_in(tmp_path)
     made, notes = trained(plan)
-    assert made == record.read(plan.output)
+    assert made == record.read_run(plan.output)
     assert (made.state, made.steps, made.loss["first"], made.loss["last"]) == ("done", 6, 6.0, 1.0)
     assert made.adapter is not None
     assert made.adapter["sha256"] == made.weights["adapter_model.safetensors"]
@@ -55,7 +56,7 @@ def test_a_failure_says_why_and_where_the_log_is(tmp_path):
     line = f"ValueError: learning_rate should be a number (the whole log: {log})"
     assert str(raised.value) == line
     assert raised.value.exit_code == 2
-    made = record.read(plan.output)
+    made = record.read_run(plan.output)
     assert made is not None
     assert (made.state, made.steps, made.loss["last"]) == ("failed", 3, 4.0)
     assert made.error == "ValueError: learning_rate should be a number"
@@ -71,7 +72,7 @@ def test_an_end_without_weights_is_a_failure(tmp_path):
     plan = plan_in(tmp_path, fake="nothing")
     with pytest.raises(run.TrainingFailed, match="without weights"):
         trained(plan)
-    made = record.read(plan.output)
+    made = record.read_run(plan.output)
     assert made is not None
     assert made.state == "failed"
 
@@ -81,7 +82,7 @@ def test_a_failed_run_goes_on_and_keeps_what_it_told(tmp_path):
     with pytest.raises(run.TrainingFailed):
         trained(plan)
     checkpoint(plan.output, 2)
-    before = record.read(plan.output)
+    before = record.read_run(plan.output)
     made, _ = trained(plan, resume=True)
     assert (made.state, made.steps, made.error) == ("done", 6, None)
     assert before is not None
@@ -176,7 +177,7 @@ def test_a_signal_ends_all_of_it_and_is_recorded(tmp_path, number, how):
     last = told.splitlines()[-1]
     assert last.startswith("stopped at step 3; the same command with --resume goes on")
     assert "Traceback" not in told
-    made = record.read(tmp_path / "saves" / "a")
+    made = record.read_run(tmp_path / "saves" / "a")
     assert made is not None
     assert (made.state, made.steps) == ("stopped", 3)
 

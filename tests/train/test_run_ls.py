@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from curate.system import run_record as record
 from tests.calling import Caller
 from tests.train.plans import plan_in, stood
 from train.cli import app
-from train.running import record
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def saves(tmp_path):
         ("c", {"state": "failed", "error": "ValueError: no"}, 180_000),
     ):
         (folder / place).mkdir(parents=True, exist_ok=True)
-        record.write(folder / place, replace(made, name=place, **changes))
+        record.write_run(folder / place, replace(made, name=place, **changes))
         then = time.time() - age
         os.utime(folder / place / "run.json", (then, then))
     (folder / "d").mkdir()

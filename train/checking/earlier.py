@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import DataError, UsageError
+from curate.system.run_record import RunRecord, read_run
 from train.planning.plan import CONFIG
-from train.running.record import Record, read
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Begun:
     """
 
     folder: Path
-    record: Record
+    record: RunRecord
     config: Mapping[str, Any]
 
 
@@ -32,7 +32,7 @@ def find(output: Path | None, stage: str, saves: Path) -> Begun:
     import yaml
 
     folder = output or _newest(saves, stage)
-    record = read(folder)
+    record = read_run(folder)
     if record is None:
         raise UsageError(
             f"--resume: {folder} holds no run; `train ls` lists those that are there. Without "
@@ -55,7 +55,7 @@ def find(output: Path | None, stage: str, saves: Path) -> Begun:
 def _newest(saves: Path, stage: str) -> Path:
     found = []
     for path in saves.glob("*/run.json"):
-        record = read(path.parent)
+        record = read_run(path.parent)
         if record is not None and record.stage == stage and record.state != "done":
             found.append((path.stat().st_mtime_ns, path.parent))
     if not found:

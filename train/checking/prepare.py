@@ -9,6 +9,7 @@ from typing import Any
 
 from curate.errors import CuratrainError, ModelError, UsageError, did_you_mean
 from curate.llamafactory.backend import VERSION
+from curate.system.run_record import read_run
 from train import backends
 from train.backends import PPO_VERSION
 from train.checking import earlier, precision, preflight, verdict
@@ -20,7 +21,6 @@ from train.planning.model import Model
 from train.planning.plan import PRECISIONS, Dataset, Options, Plan, make
 from train.planning.presets import PRESETS, QUICK_CUTOFFS
 from train.planning.schedule import steps_of
-from train.running.record import read
 
 AUTO = "auto"
 METHODS = ("lora", "qlora", "full")
@@ -228,7 +228,7 @@ def _model(name: str, given: str | None) -> tuple[Model, templates.Choice]:
 
 def _template_of_run(found: models.Found) -> str | None:
     """Return the template that an adapter was trained with: going on with another undoes that."""
-    record = read(found.adapter) if found.adapter is not None else None
+    record = read_run(found.adapter) if found.adapter is not None else None
     return record.template if record is not None else None
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import typer
 
 from curate import console
+from curate.system.run_record import RunRecord
 from train.running.losses import Point
-from train.running.record import Record
 
 _FEW = 10  # steps, of which a fifth is one
 _COLUMNS = (
@@ -24,7 +24,7 @@ _COLUMNS = (
 )
 
 
-def show(record: Record, folder: Path, as_json: bool) -> None:
+def show(record: RunRecord, folder: Path, as_json: bool) -> None:
     """Print the losses and where the run lies; with --json its record as one line, too.
 
     Args:
@@ -50,7 +50,7 @@ def show(record: Record, folder: Path, as_json: bool) -> None:
         typer.echo(json.dumps(told, ensure_ascii=False))
 
 
-def _change(record: Record) -> str:
+def _change(record: RunRecord) -> str:
     first, last = record.loss.get("first"), record.loss.get("last")
     if first is None or last is None:
         return "no loss was logged"

@@ -72,7 +72,7 @@ def choose(folder: Path, stage: str, given: str | None) -> Chosen:
 
 def _newest(folder: Path, stage: str, entries: dict[str, Any]) -> Chosen:
     """Return the data set whose manifest was written last; those of others have none."""
-    from curate.data.manifest import read_manifest
+    from curate.system.manifest import read_manifest
 
     fitting = [name for name, entry in entries.items() if _meant_for(entry) == _kind(stage)]
     beside = {name + ending for name in entries for ending in _BESIDE}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from curate.errors import ModelError, UsageError
+from curate.system.run_record import read_run
 from train.planning.models import Found, find
-from train.running.record import read
 
 
 def choose(given: Path | None, model: str, saves: Path) -> Path:
@@ -14,7 +14,7 @@ def choose(given: Path | None, model: str, saves: Path) -> Path:
     folder = given or _newest(saves)
     if not folder.is_dir():
         raise UsageError(f"--reward {folder}: no such folder; give that of a `train rm` run")
-    record = read(folder)
+    record = read_run(folder)
     if record is not None and record.stage != "rm":
         raise ModelError(
             f"--reward {folder} is a run of stage {record.stage}; ppo wants one of `train rm`"
@@ -48,7 +48,7 @@ def _same(one: Found, other: Found) -> bool:
 def _newest(saves: Path) -> Path:
     found = []
     for path in saves.glob("*/run.json"):
-        record = read(path.parent)
+        record = read_run(path.parent)
         if record is not None and record.stage == "rm" and record.state == "done":
             found.append((path.stat().st_mtime_ns, path.parent))
     if not found:

@@ -7,18 +7,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from curate.data.manifest import sha256_of
 from curate.llamafactory.dataset_info import read_registry
 from curate.system.cache import fingerprint
+from curate.system.files import sha256_of
+from curate.system.run_record import RunRecord
 from train.planning.plan import Plan, to_yaml
-from train.running.record import Record
 
 ADAPTER = "adapter_model.safetensors"
 
 
-def begun(plan: Plan) -> Record:
+def begun(plan: Plan) -> RunRecord:
     """Return the record of a run as it is when it begins."""
-    return Record(
+    return RunRecord(
         name=plan.name,
         stage=plan.stage,
         method=plan.method,

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curate.errors import DataError
-from train.running import record
-from train.running.record import Record
+from curate.system.run_record import RUN, RunRecord, read_run
 from train.running.run import is_running
 
 _DEEPEST = 3  # folders below the one that is listed
@@ -30,7 +29,7 @@ class Listed:
 
     folder: Path
     age: float
-    record: Record | None
+    record: RunRecord | None
     state: str
     problem: str = ""
 
@@ -42,7 +41,7 @@ def runs(folder: Path) -> list[Listed]:
 
 
 def _folders(folder: Path, depth: int) -> Iterator[Path]:
-    if (folder / record.FILE).is_file():
+    if (folder / RUN).is_file():
         yield folder
     elif depth and folder.is_dir():
         for each in sorted(folder.iterdir()):
@@ -52,9 +51,9 @@ def _folders(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _listed(folder: Path) -> Listed:
-    age = max(0.0, time.time() - (folder / record.FILE).stat().st_mtime)
+    age = max(0.0, time.time() - (folder / RUN).stat().st_mtime)
     try:
-        made = record.read(folder)
+        made = read_run(folder)
     except DataError as error:
         return Listed(folder, age, None, "unreadable", str(error))
     assert made is not None

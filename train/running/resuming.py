@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import DataError, OutputError, UsageError
+from curate.system.run_record import RUN, RunRecord
 from train import backends
 from train.planning.plan import CONFIG, Plan
 from train.running import checkpoints, losses
 from train.running.checkpoints import Checkpoint
-from train.running.record import FILE, Record
 
 LOG = "train.log"
 ATTEMPT = "attempt.yaml"
@@ -42,7 +42,7 @@ class Start:
     notes: tuple[str, ...] = ()
 
 
-def decide(plan: Plan, now: Record, before: Record | None, resume: bool) -> Start:
+def decide(plan: Plan, now: RunRecord, before: RunRecord | None, resume: bool) -> Start:
     """Return where a run begins."""
     listed = checkpoints.found(plan.output, value_head=plan.stage in ("rm", "ppo"))
     whole = next((each for each in listed if not each.lacks), None)
@@ -51,7 +51,7 @@ def decide(plan: Plan, now: Record, before: Record | None, resume: bool) -> Star
         return Start()
     if before is None:
         raise UsageError(
-            f"--resume: {plan.output} holds no run (no {FILE}); give the command without it"
+            f"--resume: {plan.output} holds no run (no {RUN}); give the command without it"
         )
     _refuse_changed(plan, now, before)
     if before.state == "done":
@@ -68,7 +68,7 @@ def decide(plan: Plan, now: Record, before: Record | None, resume: bool) -> Star
     return Start(whole, seconds=before.seconds, notes=tuple(notes))
 
 
-def _refuse_occupied(plan: Plan, before: Record | None, listed: list[Checkpoint]) -> None:
+def _refuse_occupied(plan: Plan, before: RunRecord | None, listed: list[Checkpoint]) -> None:
     if before is not None and before.state == "done":
         raise OutputError(
             f"{plan.output} holds a finished run (stage {before.stage}, {before.steps} steps); "
@@ -82,7 +82,7 @@ def _refuse_occupied(plan: Plan, before: Record | None, listed: list[Checkpoint]
         )
 
 
-def _refuse_changed(plan: Plan, now: Record, before: Record) -> None:
+def _refuse_changed(plan: Plan, now: RunRecord, before: RunRecord) -> None:
     """Refuse to go on with anything but the very same run."""
     other = "give another --output for a new run, or put it back as it was"
     if now.config_sha256 != before.config_sha256:

@@ -15,12 +15,12 @@ from curate import console
 from curate.errors import CuratrainError, OutputError
 from curate.llamafactory.backend import Backend
 from curate.system import failure, process
+from curate.system.run_record import RunRecord, State, read_run, write_run
 from train import backends
 from train.planning.plan import Plan, to_yaml
-from train.running import chain, losses, plot, record, resuming
+from train.running import chain, losses, plot, resuming
 from train.running.display import Display, choose
 from train.running.follow import Follower
-from train.running.record import Record, State
 from train.running.resuming import LOG, Start
 
 _LOCK = ".lock"
@@ -50,10 +50,10 @@ class _Attempt:
 
     plan: Plan
     start: Start
-    begun: Record
+    begun: RunRecord
     since: float
 
-    def record(self, state: State, error: str | None = None) -> Record:
+    def record(self, state: State, error: str | None = None) -> RunRecord:
         """Return what is to be recorded of it now."""
         points = losses.read(self.plan.output)
         first = self.start.checkpoint.step if self.start.checkpoint else 0
@@ -72,7 +72,7 @@ def run(
     resume: bool = False,
     display: Callable[[], Display] = choose,
     say: Callable[[str], None] = console.say,
-) -> Record:
+) -> RunRecord:
     """Train, and return the record of the finished run; its folder holds the rest.
 
     Args:
@@ -91,7 +91,7 @@ def run(
     backend = backends.find(plan.stage)
     begun = replace(chain.begun(plan), versions=backend.versions())
     with _alone(plan.output):
-        before = record.read(plan.output)
+        before = read_run(plan.output)
         start = resuming.decide(plan, begun, before, resume)
         if start.finished and before is not None:
             say(f"{plan.output} is done already: {before.steps} steps")
@@ -139,14 +139,14 @@ def is_running(folder: Path) -> bool:
 
 def _attempt(
     this: _Attempt, backend: Backend, display: Callable[[], Display], say: Callable[[str], None]
-) -> Record:
+) -> RunRecord:
     folder, log = this.plan.output, this.plan.output / LOG
     if this.start.checkpoint is None:
         resuming.clear(folder)
     path, config = resuming.config(this.plan, this.start)
     this.plan.config_file.write_text(to_yaml(this.plan.config), encoding="utf-8", newline="\n")
     path.write_text(to_yaml(config), encoding="utf-8", newline="\n")
-    record.write(folder, this.record("running"))
+    write_run(folder, this.record("running"))
     from_byte = log.stat().st_size if log.is_file() else 0
     first = this.start.checkpoint.step if this.start.checkpoint else 0
     follower = Follower(folder, log, first)
@@ -167,7 +167,7 @@ def _attempt(
     return _done(this)
 
 
-def _done(this: _Attempt) -> Record:
+def _done(this: _Attempt) -> RunRecord:
     folder = this.plan.output
     found = chain.weights(folder)
     if not found:
@@ -175,14 +175,14 @@ def _done(this: _Attempt) -> Record:
     made = replace(this.record("done"), weights=found, adapter=chain.adapter(found))
     if not (folder / plot.FILE).is_file():
         plot.draw(folder, losses.read(folder))
-    record.write(folder, made)
+    write_run(folder, made)
     return made
 
 
 def _stopped(this: _Attempt) -> TrainingStopped:
     made = this.record("stopped")
     with suppress(OSError):
-        record.write(this.plan.output, made)
+        write_run(this.plan.output, made)
     return TrainingStopped(
         f"stopped at step {made.steps}; the same command with --resume goes on from the last whole "
         "checkpoint"
@@ -194,7 +194,7 @@ def _failed(this: _Attempt, code: int, log: str) -> TrainingFailed:
     why = failure.explain(code, log, shutil.disk_usage(folder).free, _LESS_MEMORY)
     # On a full disk the record of it has no room either; the error is told all the same.
     with suppress(OSError):
-        record.write(folder, this.record("failed", why))
+        write_run(folder, this.record("failed", why))
     return TrainingFailed(f"{why} (the whole log: {folder / LOG})")
 
 

@@ -13,7 +13,6 @@ from curate.data.emit import check_target, default_name, write_values
 from curate.data.encoding import sniff
 from curate.data.file_kinds import container_of, records
 from curate.data.formats import format_named, parse
-from curate.data.manifest import versions
 from curate.data.read import read
 from curate.data.schema import Parsed, Shape
 from curate.data.to_sharegpt import canonical_row, canonical_shape
@@ -21,6 +20,7 @@ from curate.errors import DataError
 from curate.llamafactory.doctor.attributes import COLUMNS, FORMATTINGS, TAGS, attributes
 from curate.llamafactory.doctor.data_set import Subject, of_entry
 from curate.llamafactory.doctor.rules import Ends
+from curate.system.manifest import versions
 
 RECIPE = "doctor"
 _PAIR = ("chosen", "rejected")

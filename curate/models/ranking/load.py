@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from curate.errors import ModelError, did_you_mean
-from curate.models.adapter import is_adapter
 from curate.models.packaged import PACKAGED
 from curate.models.protocols import RewardModel
 from curate.models.ranking.trained_head import CARD, load_ranker, read_card
 from curate.models.ranking.value_head import VALUE_HEAD, load_value_head
 from curate.models.resolve import resolve
+from curate.system.model_folder import is_adapter
 
 # The head that comes with curate; `make ranker` trains it.
 DEFAULT_RANKER = "pairs"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError
-from curate.models.adapter import base_of, is_adapter
+from curate.models.adapter import base_of
 from curate.models.architecture import max_positions
 from curate.models.load_causal_lm import load_merged
 from curate.models.quiet import quiet
@@ -30,6 +30,7 @@ from curate.models.ranking.transformer import (
 from curate.models.resolve import ModelFiles, fingerprint, resolve
 from curate.models.text_tokenizer import load_tokenizer
 from curate.models.weights import check_whole, loading, refuse_missing
+from curate.system.model_folder import is_adapter
 
 VALUE_HEAD = "value_head.safetensors"
 _WEIGHT, _BIAS = "v_head.summary.weight", "v_head.summary.bias"

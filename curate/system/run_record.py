@@ -1,26 +1,27 @@
 """`run.json`: what a run of training was made from, how it stands, and what came of it.
 
-It chains the data set's manifest, the config and the weights by sha256. Other commands read it.
+It chains the data set's manifest, the config and the weights by sha256. `train` writes it, all
+three commands read it.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from curate.errors import DataError
+from curate.system.files import write_text
 
-FILE = "run.json"
+RUN = "run.json"
 FORMAT = 1
 State = Literal["running", "done", "failed", "stopped"]
 
 
 @dataclass(frozen=True)
-class Record:
+class RunRecord:
     """A run of training.
 
     Attributes:
@@ -46,14 +47,14 @@ class Record:
         format: Of this file.
     """
 
-    name: str
-    stage: str
-    method: str
-    state: State
-    model: str
-    template: str | None
-    dataset: Mapping[str, Any]
-    config_sha256: str
+    name: str = ""
+    stage: str = ""
+    method: str = ""
+    state: State = "done"
+    model: str = ""
+    template: str | None = None
+    dataset: Mapping[str, Any] = field(default_factory=dict)
+    config_sha256: str = ""
     model_fingerprint: str | None = None
     parents: Mapping[str, str] = field(default_factory=dict)
     adapter: Mapping[str, str] | None = None
@@ -68,37 +69,39 @@ class Record:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as run.json holds it."""
-        told = asdict(self)
-        return {"format": told.pop("format"), **told}
+        values = asdict(self)
+        return {"format": values.pop("format"), **values}
+
+    @property
+    def typed_base(self) -> str:
+        """The model as the user typed it; '' where an adapter was typed, to be trained further."""
+        return "" if self.parents.get("adapter") else self.model
 
 
-def read(folder: Path) -> Record | None:
+def read_run(folder: Path) -> RunRecord | None:
     """Return the record of a run, None if the folder holds none."""
-    path = folder / FILE
+    path = folder / RUN
     if not path.is_file():
         return None
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} is no JSON ({error}); move the folder away") from error
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
-        given = told.get("format") if isinstance(told, dict) else None
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}); move the folder away") from error
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        format_ = values.get("format") if isinstance(values, dict) else None
         raise DataError(
-            f"{path} is of format {given}, and {FORMAT} is read here; it was written by another "
+            f"{path} is of format {format_}, and {FORMAT} is read here; it was written by another "
             "release of curatrain: use that one, or another folder"
         )
-    known = {each.name for each in fields(Record)}
-    try:
-        return Record(**{key: value for key, value in told.items() if key in known})
-    except TypeError as error:
-        raise DataError(f"{path} is not whole ({error}); move the folder away") from error
+    known = {field.name: str(field.type) for field in fields(RunRecord)}
+    objects = [key for key, kind in known.items() if kind.startswith("Mapping")]
+    wrong = [key for key in objects if not isinstance(values.get(key) or {}, dict)]
+    if wrong or "state" not in values:
+        raise DataError(f"{path} is not whole ({(*wrong, 'state')[0]}); move the folder away")
+    # null, as older releases wrote it for what was not known, is the field's own default.
+    return RunRecord(**{k: v for k, v in values.items() if k in known and v is not None})
 
 
-def write(folder: Path, record: Record) -> None:
+def write_run(folder: Path, record: RunRecord) -> None:
     """Put a record in its place at once: a reader sees the old one or the new one."""
-    part = folder / f".{FILE}.part"
-    with part.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.write(json.dumps(record.as_json(), ensure_ascii=False, indent=2) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(folder / FILE)
+    write_text(folder / RUN, json.dumps(record.as_json(), ensure_ascii=False, indent=2) + "\n")

@@ -1,0 +1,70 @@
+"""Files that are written whole or not at all, and what tells them apart."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from curate.errors import OutputError
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def whole_files(*paths: Path, shared: bool = False) -> Iterator[list[Path]]:
+    """Give a name beside each path to write to; they take their places, in order, at the end.
+
+    If the block fails, nothing is left. The names are always the same, so that what a killed run
+    left is written over; where processes may write one file at once without a lock (`shared`),
+    each has names of its own.
+    """
+    mark = f".{os.getpid()}.part" if shared else ".part"
+    parts = [path.with_name(f".{path.name}{mark}") for path in paths]
+    try:
+        yield parts
+        for part, path in zip(parts, paths, strict=True):
+            os.replace(part, path)
+    except BaseException:
+        for part in parts:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str, *, shared: bool = False) -> None:
+    """Write a text that a reader sees whole or not at all, even after a power cut."""
+    with (
+        whole_files(path, shared=shared) as (part,),
+        part.open("w", encoding="utf-8", newline="\n") as stream,
+    ):
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+@contextmanager
+def writing_to(
+    folder: Path, what: str = "", instead: str = "give another --output", more: str = ""
+) -> Iterator[None]:
+    """Tell of a full disk or a closed folder in one line.
+
+    Args:
+        folder: Where something is written.
+        what: Is written, as the sentence's start: "rows".
+        instead: What else the user can do.
+        more: A sentence of what is kept.
+    """
+    try:
+        yield
+    except OSError as error:
+        start = f"{what} cannot be written to {folder}" if what else f"cannot write to {folder}"
+        raise OutputError(
+            f"{start}: {error.strerror or error}; make room, or {instead}{more}"
+        ) from error
