@@ -89,6 +89,7 @@ def test_a_directory(told, tmp_path):
         "intermediate_size": 128,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
+        "num_key_value_heads": 4,
         "vocab_size": 1000,
         "tie_word_embeddings": False,
     }

@@ -1,24 +1,76 @@
-"""Which config an estimate is made from: a folder's, a known model's, or a number of parameters."""
+"""The shape an estimate is made from: a folder's, a known model's, or that of a number."""
 
 import json
 
 import pytest
 
 from curate.errors import ModelError, UsageError
-from train.memory import find
-from train.memory.catalogue import KNOWN
-from train.memory.shape import shape_of
+from train.memory import model_shape
+from train.memory.model_shape import config_of, counted_shape, known_models, known_shape, shape_of
+
+MIXTURE = {
+    "model_type": "qwen3_moe",
+    "vocab_size": 100,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "num_experts": 6,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 10,
+    "tie_word_embeddings": False,
+}
+
+
+def config(name):
+    return known_models()[name]["config"]
+
+
+def test_what_is_recorded_is_what_the_models_themselves_have():
+    needing_code = ("baichuan", "chatglm", "internlm2")
+    for name, record in known_models().items():
+        if record["config"]["model_type"] not in needing_code:
+            assert counted_shape(record["config"], name) == known_shape(name)
+
+
+def test_a_mixture_of_experts_is_counted_whole():
+    shape = shape_of(MIXTURE, "mixture")
+    attention = 16 * 32 * 2 + 16 * 16 * 2
+    experts = 6 * 3 * 16 * 10
+    layer = attention + experts + 6 * 16 + 2 * 8 + 2 * 16
+    assert shape.parameters == 2 * 100 * 16 + 2 * layer + 16
+    assert shape.inner == 2 * 10
+    assert shape.gated
+
+
+def test_a_folder_of_a_known_model_needs_no_torch(tmp_path, monkeypatch):
+    def refuse(config, name):
+        raise AssertionError(name)
+
+    monkeypatch.setattr(model_shape, "counted_shape", refuse)
+    saved = {**config("smollm2"), "head_dim": 64, "attention_bias": False, "use_cache": True}
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    shape = shape_of(config_of(str(tmp_path)), "mine")
+    assert (shape.name, shape.parameters) == ("mine", 134_515_008)
+
+
+@pytest.mark.parametrize("other", [{"num_hidden_layers": 29}, {"attention_bias": True}])
+def test_what_differs_from_a_known_model_is_counted(other):
+    assert shape_of({**config("smollm2"), **other}, "x").parameters != 134_515_008
 
 
 def test_config_from_a_folder_and_a_file(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(KNOWN["gpt2"]))
-    assert find.config_of(str(tmp_path)) == KNOWN["gpt2"]
-    assert find.config_of(str(tmp_path / "config.json")) == KNOWN["gpt2"]
+    (tmp_path / "config.json").write_text(json.dumps(config("gpt2")))
+    assert config_of(str(tmp_path)) == config("gpt2")
+    assert config_of(str(tmp_path / "config.json")) == config("gpt2")
 
 
-def test_config_of_a_model_inside_another_kind_of_model():
-    config = {"model_type": "gemma3", "text_config": KNOWN["qwen2.5-0.5b"]}
-    assert shape_of(config, "x") == shape_of(KNOWN["qwen2.5-0.5b"], "x")
+def test_a_model_that_sees_has_the_widths_of_the_one_that_speaks():
+    speaks = {**config("gemma3-270m"), "num_hidden_layers": 2}
+    shape = shape_of({"model_type": "gemma3", "text_config": speaks}, "x")
+    assert (shape.hidden, shape.layers) == (640, 2)
+    assert shape.parameters > shape_of(speaks, "y").parameters
 
 
 @pytest.mark.parametrize(
@@ -33,40 +85,44 @@ def test_config_of_a_model_inside_another_kind_of_model():
     ],
 )
 def test_known_names_in_hub_ids(typed, name):
-    assert find.known_name(typed) == name
+    assert model_shape.known_name(typed) == name
 
 
 @pytest.mark.parametrize(("text", "count"), [("7.1B", 7_100_000_000), ("135m", 135_000_000)])
 def test_numbers_of_parameters(text, count):
-    assert find.count_of(text) == count
+    assert model_shape.count_of(text) == count
 
 
 @pytest.mark.parametrize("text", ["", "x", "-7B", "7BB", "12", "1e9", "9999999T"])
 def test_no_numbers_of_parameters(text):
     with pytest.raises(UsageError, match=r"allowed is a number of parameters"):
-        find.count_of(text)
+        model_shape.count_of(text)
 
 
 def test_a_bare_number_takes_the_nearest_shape():
-    found, like = find.typical(7_100_000_000)
+    shape, like = model_shape.typical(7_100_000_000)
     assert like == "llama-2-7b"
-    assert (found.parameters, found.hidden) == (7_100_000_000, 4096)
+    assert (shape.parameters, shape.hidden) == (7_100_000_000, 4096)
 
 
 @pytest.mark.parametrize(
-    ("config", "message"),
+    ("config", "reason"),
     [
-        ({"hidden_size": 8, "num_hidden_layers": 2, "vocab_size": 9}, "num_attention_heads"),
-        ({"num_local_experts": 8}, "mixture of experts"),
+        ({"hidden_size": 8, "num_hidden_layers": 2}, "model_type ''"),
+        ({"model_type": "its_own_code"}, "Unrecognized model identifier: its_own_code"),
+        ({"model_type": "t5"}, "AutoModelForCausalLM"),
+        ({"model_type": "llama", "hidden_size": "wide"}, "hidden_size"),
+        ({"model_type": "llama", "hidden_size": 10, "num_attention_heads": 3}, "not a multiple"),
     ],
 )
-def test_configs_without_the_numbers(config, message):
-    with pytest.raises(ModelError, match=message):
+def test_configs_of_which_nothing_can_be_counted(config, reason):
+    with pytest.raises(ModelError, match="--params with the number") as refused:
         shape_of(config, "x")
+    assert reason in str(refused.value)
 
 
 def test_an_adapter_names_its_base(tmp_path):
     path = tmp_path / "adapter_config.json"
     path.write_text(json.dumps({"base_model_name_or_path": "smollm2"}))
     with pytest.raises(ModelError, match="holds an adapter; give its base, smollm2"):
-        find.config_of(str(tmp_path))
+        config_of(str(tmp_path))

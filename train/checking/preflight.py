@@ -99,8 +99,8 @@ def check_targets(config: Mapping[str, Any], model: Model) -> None:
 
 def memory(plan: Plan, hardware: Hardware, longest: int | None) -> Need:
     """Return what a plan takes beside what this machine has."""
-    from train.memory.find import config_of
-    from train.memory.job import Job
+    from train.memory.estimate import Job
+    from train.memory.model_shape import config_of, shape_of
     from train.memory.preflight import need
 
     config = plan.config
@@ -125,7 +125,7 @@ def memory(plan: Plan, hardware: Hardware, longest: int | None) -> Need:
         gpus=hardware.count,
     )
     source = str(plan.model.folder) if plan.model.folder is not None else plan.model.path
-    return need(config_of(source), job, plan.model.name, hardware)
+    return need(shape_of(config_of(source), plan.model.name), job, hardware)
 
 
 def _precision(config: Mapping[str, Any]) -> str:
@@ -150,9 +150,9 @@ def check_disk(plan: Plan, found: Need | None) -> None:
     """Refuse a folder whose disk has no room for the checkpoints."""
     if found is None:
         return
-    trained = found.estimate.trainable
+    trained = found.trainable
     full = plan.config["finetuning_type"] == "full"
-    weights = trained * (2 if full and found.job.half else 4)
+    weights = trained * (found.job.wide if full else 4)
     # AdamW's two moments in fp32 lie beside the weights of a checkpoint, not beside the result.
     each = weights + (0 if plan.config.get("save_only_model") else trained * 8) + _BESIDE
     saved = plan.config.get("save_total_limit")

@@ -233,7 +233,7 @@ def _template_of_run(found: models.Found) -> str | None:
 
 
 def _kind_by_name(name: str) -> str:
-    from train.memory.find import config_of
+    from train.memory.model_shape import config_of
 
     try:
         return str(config_of(name).get("model_type", ""))

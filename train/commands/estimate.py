@@ -3,84 +3,52 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Option
 
 from curate import console
-from curate.errors import UsageError, did_you_mean
+from curate.errors import UsageError
 
 if TYPE_CHECKING:
-    from train.memory.job import Job
-    from train.memory.shape import ModelShape
-    from train.planning.hardware import Hardware
-
-_PARTS = ("weights", "reference", "gradients", "optimizer", "activations", "logits", "fixed")
+    from train.memory.estimate import Job
+    from train.memory.model_shape import ModelShape
 
 
 def estimate(
-    model: Annotated[
-        str | None,
-        typer.Option(help="A directory, a config.json, a hub id, or a name such as bloomz-7b1."),
-    ] = None,
-    params: Annotated[
-        str | None,
-        typer.Option(help="Instead of --model: its parameters.", metavar="7.1B|135M"),
-    ] = None,
-    stage: Annotated[str, typer.Option(metavar="pt|sft|rm|dpo|kto|ppo", help="Of training.")] = (
-        "sft"
-    ),
-    method: Annotated[
-        str, typer.Option(metavar="full|lora|qlora|all", help="How much of the model is trained.")
-    ] = "all",
-    precision: Annotated[
-        str | None,
-        typer.Option(metavar="bf16|fp16|fp32|pure_bf16", help="Default: those that are usual."),
-    ] = None,
-    cutoff_len: Annotated[int, typer.Option(help="Tokens of the longest sequence.")] = 1024,
-    batch: Annotated[int, typer.Option(help="Samples a GPU takes at once.")] = 1,
-    bits: Annotated[int, typer.Option(help="Of qlora's weights: 8, 4 or 2.")] = 4,
-    lora_rank: Annotated[int, typer.Option(help="r of LoRA.")] = 8,
-    lora_target: Annotated[
-        str,
-        typer.Option(help="Modules by commas, all, or auto: query_key_value for BLOOM, else all."),
-    ] = "auto",
-    optimizer: Annotated[
-        str, typer.Option(metavar="adamw|adamw_8bit|adafactor|sgd", help="Its states count.")
-    ] = "adamw",
-    checkpointing: Annotated[
-        bool, typer.Option(help="Compute activations again in the backward pass.")
-    ] = True,
-    flash: Annotated[bool, typer.Option(help="Attention that keeps no scores.")] = True,
-    cards: Annotated[
-        str, typer.Option(help="Sizes to look at, in GB by commas.", metavar="24,80")
-    ] = "8,12,16,24,40,48,80",
-    zero: Annotated[int, typer.Option(help="ZeRO stage of DeepSpeed, 0 to 3.")] = 0,
-    gpus: Annotated[int, typer.Option(help="GPUs that share the work.")] = 1,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="End stdout with one JSON object.")
-    ] = False,
+    model: Annotated[str | None, Option(help="Folder, config.json, hub id or known name.")] = None,
+    params: Annotated[str | None, Option(help="Its parameters instead: 7.1B, 135M.")] = None,
+    stage: Annotated[str, Option(help="pt, sft, rm, dpo, kto or ppo.")] = "sft",
+    method: Annotated[str, Option(help="full, lora, qlora or all.")] = "all",
+    precision: Annotated[str | None, Option(help="bf16, fp16, fp32 or pure_bf16.")] = None,
+    cutoff_len: Annotated[int, Option(help="Tokens of the longest sequence.")] = 1024,
+    batch: Annotated[int, Option(help="Samples a GPU takes at once.")] = 1,
+    bits: Annotated[int, Option(help="Of qlora's weights: 8, 4 or 2.")] = 4,
+    lora_rank: Annotated[int, Option(help="r of LoRA.")] = 8,
+    lora_target: Annotated[str, Option(help="Modules by commas, all, or auto.")] = "auto",
+    optimizer: Annotated[str, Option(help="adamw, adamw_8bit, adafactor or sgd.")] = "adamw",
+    checkpointing: Annotated[bool, Option(help="Compute activations again going back.")] = True,
+    flash: Annotated[bool, Option(help="Attention that keeps no scores.")] = True,
+    cards: Annotated[str, Option(help="GPU sizes in GB, by commas.")] = "8,12,16,24,40,48,80",
+    zero: Annotated[int, Option(help="ZeRO stage of DeepSpeed, 0 to 3.")] = 0,
+    gpus: Annotated[int, Option(help="GPUs that share the work.")] = 1,
+    as_json: Annotated[bool, Option("--json", help="End stdout with one JSON object.")] = False,
 ) -> None:
     """Estimate the memory of training and running a model; nothing is loaded or fetched.
 
     Example: train estimate --model bloomz-7b1 --method full --cutoff-len 1024
     """
-    from train.memory import explain
-    from train.memory.job import METHODS, PRECISIONS, Job
-    from train.planning.hardware import detect
+    from train.memory.estimate import METHODS, Job, methods, one_of
 
-    if method not in (*METHODS, "all"):
-        hint = did_you_mean(method, (*METHODS, "all"))
-        raise UsageError(f"--method {method}: allowed are {', '.join(METHODS)}, all.{hint}")
-    if precision is not None and precision not in PRECISIONS:
-        hint = did_you_mean(precision, PRECISIONS)
-        raise UsageError(f"--precision {precision}: allowed are {', '.join(PRECISIONS)}.{hint}")
+    one_of("--method", method, (*METHODS, "all"))
     if gpus > 1 and not zero:
         console.say("note: without --zero every GPU holds all of it; --zero 3 divides it")
     job = Job(
         stage=stage,
         method=method if method != "all" else "lora",
+        precision=precision or "bf16",
         cutoff_len=cutoff_len,
         batch=batch,
         bits=bits,
@@ -92,18 +60,16 @@ def estimate(
         zero=zero,
         gpus=gpus,
     )
-    shape, origin = _shape(model, params)
-    ways = explain.methods(job, None if method == "all" else method, precision)
-    sizes, here = _sizes(cards), detect()
-    _show(shape, origin, job, ways, sizes, here, as_json)
+    shape, note = _shape(model, params)
+    ways = methods(job, None if method == "all" else method, precision)
+    report = _report(shape, job, ways, _sizes(cards))
+    _show(shape, note, job, report, as_json)
     if as_json:
-        told = _told(shape, job, ways, sizes, here)
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        typer.echo(json.dumps(report, ensure_ascii=False))
 
 
 def _shape(model: str | None, params: str | None) -> tuple[ModelShape, str]:
-    from train.memory import find
-    from train.memory.shape import shape_of
+    from train.memory.model_shape import config_of, count_of, shape_of, typical
 
     if (model is None) == (params is None):
         raise UsageError(
@@ -111,18 +77,17 @@ def _shape(model: str | None, params: str | None) -> tuple[ModelShape, str]:
             "(a number such as 7.1B)"
         )
     if model is not None:
-        return shape_of(find.config_of(model), model), ""
-    count = find.count_of(params or "")
-    shape, like = find.typical(count)
+        return shape_of(config_of(model), model), ""
+    shape, like = typical(count_of(params or ""))
     return shape, (
-        f"only the number of parameters is known: width, layers and a vocabulary of "
+        f"\nnote: only the number of parameters is known: width, layers and a vocabulary of "
         f"{shape.vocabulary:,} are taken to be like {like}'s; --model counts its own"
     )
 
 
 def _sizes(cards: str) -> list[float]:
     try:
-        sizes = [float(each) for each in cards.split(",")]
+        sizes = [float(size) for size in cards.split(",")]
     except ValueError:
         sizes = []
     if not sizes or min(sizes) <= 0:
@@ -130,95 +95,82 @@ def _sizes(cards: str) -> list[float]:
     return sizes
 
 
-def _show(
-    shape: ModelShape,
-    origin: str,
-    job: Job,
-    ways: list[tuple[str, Job]],
-    sizes: list[float],
-    here: Hardware,
-    as_json: bool,
-) -> None:
-    from train.memory import explain
-    from train.memory.estimate import adapter, estimate, inference
+def _report(
+    shape: ModelShape, job: Job, ways: list[tuple[str, Job]], sizes: list[float]
+) -> dict[str, Any]:
+    """Return the object that --json prints; the tables show the same."""
+    from train.memory import estimate as memory
+    from train.planning.hardware import detect
 
-    found = {name: asdict(estimate(shape, each)) for name, each in ways}
-    parts = [part for part in _PARTS if any(each[part] for each in found.values())]
-    trained = adapter(shape, job)
+    here = detect()
+    weights, cache = memory.inference(shape, job.batch * job.cutoff_len)
+    return {
+        "model": shape.name,
+        "parameters": shape.parameters,
+        "vocabulary": shape.vocabulary,
+        **{name: getattr(job, name) for name in ("stage", "cutoff_len", "batch")},
+        "methods": [
+            {
+                "name": name,
+                "bytes": {part: round(size) for part, size in memory.estimate(shape, way).items()},
+                "total": round(memory.total(shape, way)),
+                "trainable": memory.trainable(shape, way),
+                "fits": {f"{size:g}": memory.fits(shape, way, size) for size in sizes},
+                "fits_here": memory.fits_here(shape, way, here),
+            }
+            for name, way in ways
+        ],
+        "inference": {"weights": round(weights), "kv_cache": round(cache)},
+        "lora_parameters": memory.trainable(shape, replace(job, method="lora")),
+        "activations": {
+            f"{again}checkpointing, {flash}flash attention": round(
+                memory.activations(shape, replace(job, checkpointing=not again, flash=not flash))
+            )
+            for again in ("", "no ")
+            for flash in ("", "no ")
+        },
+        "here": {"kind": here.kind, "count": here.count, "memory": here.memory},
+    }
+
+
+def _show(shape: ModelShape, note: str, job: Job, report: dict[str, Any], as_json: bool) -> None:
     on = console.stderr() if as_json else console.stdout()
 
     def line(text: str) -> None:
         on.print(text, markup=False, soft_wrap=True)
 
+    ways, here, answering = report["methods"], report["here"], report["inference"]
+    tokens, shared = job.batch * job.cutoff_len, f", ZeRO-{job.zero} over {job.gpus} GPUs"
     line(
         f"{shape.name}: {shape.parameters:,} parameters, {shape.layers} layers of width "
-        f"{shape.hidden:,}, vocabulary {shape.vocabulary:,}"
+        f"{shape.hidden:,}, vocabulary {shape.vocabulary:,}{note}\ntraining: {job.stage}, "
+        f"{job.batch} x {job.cutoff_len:,} tokens{shared if job.zero else ''}; GiB on each GPU"
     )
-    if origin:
-        line(f"note: {origin}")
-    shared = f", ZeRO-{job.zero} over {job.gpus} GPUs" if job.zero else ""
-    line(f"training: {job.stage}, {job.batch} x {job.cutoff_len:,} tokens{shared}; GiB on each GPU")
+    parts = [part for part in ways[0]["bytes"] if any(way["bytes"][part] for way in ways)]
     table = [
-        [
-            name,
-            *(explain.gib(each[part]) for part in parts),
-            explain.gib(sum(each[part] for part in _PARTS)),
-        ]
-        for name, each in found.items()
+        [way["name"], *(_gib(way["bytes"][part]) for part in parts), _gib(way["total"])]
+        for way in ways
     ]
     console.show_table(table, ("method", *parts, "total"), on)
     line("which card holds it (2x: two of them with ZeRO-3)")
+    kind = "CPU" if here["kind"] == "cpu" else "GPU"
+    number = f"{here['count']} {kind}s" if here["count"] > 1 else kind
+    cards = (*(f"{size} GB" for size in ways[0]["fits"]), f"{number} here ({_gib(here['memory'])})")
     fitting = [
-        [name, *(explain.fits(shape, each, size) for size in sizes)]
-        + ["yes" if explain.fits_here(shape, each, here) else "-"]
-        for name, each in ways
+        [way["name"], *way["fits"].values(), "yes" if way["fits_here"] else "-"] for way in ways
     ]
-    has = f"{here.name} here ({explain.gib(here.memory)})"
-    console.show_table(fitting, ("method", *(f"{size:g} GB" for size in sizes), has), on)
-    weights, cache = inference(shape, job.batch * job.cutoff_len)
+    console.show_table(fitting, ("method", *cards), on)
     line(
-        f"answering in bf16: {explain.gib(weights)} GiB of weights and {explain.gib(cache)} GiB of "
-        f"KV cache for {job.batch * job.cutoff_len:,} tokens"
+        f"answering in bf16: {_gib(answering['weights'])} GiB of weights and "
+        f"{_gib(answering['kv_cache'])} GiB of KV cache for {tokens:,} tokens\n"
+        f"lora trains {report['lora_parameters']:,} parameters (rank {job.rank}, --lora-target)\n"
+        "full training takes 4 to 5 times inference where weights, gradients and AdamW's states "
+        "have one precision: 16 B for 4 in fp32, 8 for 2 in pure_bf16; in mixed bf16, with fp32 "
+        "gradients, masters and states, it takes 18 B for 2, 9 times"
     )
-    line(f"lora trains {trained:,} parameters (rank {job.rank}, --lora-target)")
-    told = (f"{name} {explain.gib(size)}" for name, size in explain.variants(shape, job).items())
-    line(f"activations, GiB: {'; '.join(told)}")
-    for each in explain.why(shape, job):
-        line(each)
 
 
-def _told(
-    shape: ModelShape,
-    job: Job,
-    ways: list[tuple[str, Job]],
-    sizes: list[float],
-    here: Hardware,
-) -> dict[str, Any]:
-    from train.memory import explain
-    from train.memory.estimate import adapter, estimate, inference
-
-    weights, cache = inference(shape, job.batch * job.cutoff_len)
-    found = [(name, each, estimate(shape, each)) for name, each in ways]
-    return {
-        "model": shape.name,
-        "parameters": shape.parameters,
-        "vocabulary": shape.vocabulary,
-        "stage": job.stage,
-        "cutoff_len": job.cutoff_len,
-        "batch": job.batch,
-        "methods": [
-            {
-                "name": name,
-                "bytes": {part: round(asdict(parts)[part]) for part in _PARTS},
-                "total": round(parts.total),
-                "trainable": parts.trainable,
-                "fits": {f"{size:g}": explain.fits(shape, each, size) for size in sizes},
-                "fits_here": explain.fits_here(shape, each, here),
-            }
-            for name, each, parts in found
-        ],
-        "inference": {"weights": round(weights), "kv_cache": round(cache)},
-        "lora_parameters": adapter(shape, job),
-        "activations": {k: round(v) for k, v in explain.variants(shape, job).items()},
-        "here": {"kind": here.kind, "count": here.count, "memory": here.memory},
-    }
+def _gib(number: float) -> str:
+    """Return bytes in GiB: two places below 10, one above."""
+    value = number / 1024**3
+    return f"{value:,.2f}" if value < 10 else f"{value:,.1f}"

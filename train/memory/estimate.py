@@ -1,139 +1,164 @@
-"""Join the formulas: how many bytes training or running a model takes on one device."""
+"""How many bytes training or running a model takes on one device: the formulas, and their sum.
+
+Sources: ZeRO (arXiv 1910.02054) for bytes a parameter, Korthikanti et al. (arXiv 2205.05198) for
+activations, LoRA (arXiv 2106.09685), QLoRA (arXiv 2305.14314).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from curate.errors import UsageError, did_you_mean
-from train.memory import formulas
-from train.memory.formulas import GIB
-from train.memory.job import AUTO, OPTIMIZERS, Job
-from train.memory.shape import ModelShape
+from train.memory.model_shape import ModelShape
+from train.planning.hardware import Hardware
 
+GIB = 1024**3
+METHODS = ("full", "lora", "qlora")
+# Bytes of state that an optimiser keeps for each number it trains, in fp32.
+OPTIMIZERS = {"adamw": 8, "adamw_8bit": 2, "sgd": 4, "adafactor": 0}
 # A CUDA context with its libraries takes 0.3 to 2 GB; a process with torch, transformers and
 # LLaMA-Factory in it was measured on CPU. Peak memory of real runs there (SmolLM2, 2 x 512 tokens):
 # the estimate is 0.93 (LoRA bf16), 0.95 (LoRA fp32), 1.12 (full fp32) and 1.19 (full bf16) times
 # what was measured; 0.77 for LoRA without checkpointing, where more is kept than the formula says.
-FIXED = {"gpu": 0.8 * GIB, "cpu": 1.0 * GIB}
+_FIXED = {"gpu": 0.8 * GIB, "cpu": 1.0 * GIB}
 # The allocator keeps more than is asked of it, where blocks come and go: 5 to 10 %.
 _FRAGMENTS = 0.05
-# Stage: sequences with a gradient, sequences without one whose logits lie beside them.
-_SEQUENCES = {
-    "pt": (1, 0),
-    "sft": (1, 0),
-    "rm": (2, 0),
-    "dpo": (2, 2),
-    "kto": (1, 1),
-    "ppo": (1, 1),
-}
-_REFERENCE = ("dpo", "kto", "ppo")
+STAGES = ("pt", "sft", "rm", "dpo", "kto", "ppo")
+# Sequences of a sample that are learned from, and others whose logits lie beside them.
+_LEARNED = {"rm": 2, "dpo": 2}
+_COMPARED = {"dpo": 2, "kto": 1, "ppo": 1}
+# NF4 with double quantisation: 4 bits, and for 64 weights one byte, and for 256 of these one float.
+_CONSTANTS = 1 / 64 + 4 / (64 * 256)
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """Bytes on one device, part by part.
+class Job:
+    """One way to train a model.
 
     Attributes:
-        weights: As they lie there for forward and backward passes.
-        reference: A second, frozen model that DPO, KTO and PPO compare with.
-        gradients: Of what is trained.
-        optimizer: Its states, and with mixed precision the fp32 masters of the weights.
-        activations: Kept for the backward pass.
-        logits: With their copies and gradient.
-        fixed: Of the process, and what the allocator wastes.
-        trainable: Parameters that are trained; a number, no bytes.
+        precision: `bf16` or `fp16` (mixed, fp32 masters), `fp32`, or `pure_bf16` (all in bf16).
+        target: Modules that get an adapter, by commas; `all`; or `auto`: query_key_value for BLOOM,
+            else all.
+        device: `gpu` or `cpu`: what a process costs before any model is in it.
     """
 
-    weights: float
-    reference: float
-    gradients: float
-    optimizer: float
-    activations: float
-    logits: float
-    fixed: float
-    trainable: int
+    stage: str = "sft"
+    method: str = "lora"
+    precision: str = "bf16"
+    cutoff_len: int = 1024
+    batch: int = 1
+    bits: int = 4
+    rank: int = 8
+    target: str = "auto"
+    optimizer: str = "adamw"
+    checkpointing: bool = True
+    flash: bool = True
+    zero: int = 0
+    gpus: int = 1
+    device: str = "gpu"
+
+    def __post_init__(self) -> None:
+        """Refuse what there is no formula for."""
+        one_of("--stage", self.stage, STAGES)
+        one_of("--method", self.method, METHODS)
+        one_of("--precision", self.precision, ("bf16", "fp16", "fp32", "pure_bf16"))
+        one_of("--optimizer", self.optimizer, OPTIMIZERS)
+        one_of("--bits", self.bits, (2, 4, 8))
+        one_of("--zero", self.zero, (0, 1, 2, 3))
+        for name in ("cutoff-len", "batch", "lora-rank", "gpus"):
+            value = getattr(self, name.replace("lora-", "").replace("-", "_"))
+            if value < 1:
+                raise UsageError(f"--{name} {value}: allowed are 1 and more")
+        if self.zero and self.method == "qlora":
+            raise UsageError("--zero and qlora: quantised weights are not divided; --method lora")
 
     @property
-    def total(self) -> float:
-        """All bytes."""
-        return self.states + self.activations + self.logits + self.fixed
+    def sequences(self) -> int:
+        """Sequences that are learned from at once."""
+        return self.batch * _LEARNED.get(self.stage, 1)
 
     @property
-    def states(self) -> float:
-        """Bytes that do not depend on the data: weights, reference, gradients, optimiser."""
-        return self.weights + self.reference + self.gradients + self.optimizer
+    def wide(self) -> int:
+        """Bytes of a number in activations and frozen weights."""
+        return 4 if self.precision == "fp32" else 2
 
 
-def estimate(shape: ModelShape, job: Job) -> Estimate:
-    """Estimate the peak of a training run on one device.
+def one_of(option: str, value: str | int, allowed: Collection[str] | Collection[int]) -> None:
+    if value not in allowed:
+        words = [str(word) for word in allowed]
+        hint = did_you_mean(value, words) if isinstance(value, str) else ""
+        raise UsageError(f"{option} {value}: allowed are {', '.join(words)}.{hint}")
 
-    Example:
-        >>> estimate(shape_of(config, "bloomz-7b1"), Job(method="full")).total / 1024**3
-        127.4
+
+def estimate(shape: ModelShape, job: Job) -> dict[str, float]:
+    """Return the bytes that training takes on one device at its peak, by the name of each part.
+
+    `reference` is the frozen model that DPO, KTO and PPO compare with if all is trained; the
+    `optimizer` has the fp32 masters of mixed precision; the allocator's waste is in `fixed`.
+    ZeRO-1 divides what the optimiser has, 2 the gradients too, 3 the weights too.
     """
-    trained, others = _SEQUENCES[job.stage]
-    tokens = job.batch * job.cutoff_len
-    wide = 2 if job.half else 4
-    share = formulas.zero_share(job.zero, job.gpus)
-    trainable = shape.parameters if job.method == "full" else adapter(shape, job)
-    weights, gradients, optimizer = _states(shape, job, trainable)
-    copies = shape.parameters * wide if job.method == "full" and job.stage in _REFERENCE else 0.0
+    weight_bytes, gradient_bytes, state_bytes = bytes_a_parameter(job)
+    on_each = [1 / job.gpus if job.zero >= since else 1.0 for since in (3, 2, 1)]
+    trained, full = trainable(shape, job), job.method == "full"
+    if job.method == "qlora":
+        frozen = quantised(shape.parameters - shape.unquantised, shape.unquantised, job.bits)
+    else:
+        frozen = 0.0 if full else shape.parameters * job.wide
+    learned = job.sequences * job.cutoff_len
+    compared = _COMPARED.get(job.stage, 0) * job.batch * job.cutoff_len
+    gradients = trained * gradient_bytes * on_each[1]
     kept = activations(shape, job)
-    seen = formulas.logits(trained * tokens, shape.vocabulary, wide, job.stage != "rm")
-    seen += formulas.logits(others * tokens, shape.vocabulary, wide, False)
-    moving = gradients * share[1] + kept + seen
-    return Estimate(
-        weights=weights * share[0],
-        reference=copies * share[0],
-        gradients=gradients * share[1],
-        optimizer=optimizer * share[2],
-        activations=kept,
-        logits=seen,
-        fixed=FIXED[job.device] + _FRAGMENTS * moving,
-        trainable=trainable,
-    )
+    seen = logits(learned, shape.vocabulary, job.wide, backward=job.stage != "rm")
+    seen += logits(compared, shape.vocabulary, job.wide, backward=False)
+    reference = shape.parameters * job.wide if full and compared else 0.0
+    return {
+        "weights": (frozen + trained * weight_bytes) * on_each[0],
+        "reference": reference * on_each[0],
+        "gradients": gradients,
+        "optimizer": trained * state_bytes * on_each[2],
+        "activations": kept,
+        "logits": seen,
+        "fixed": _FIXED[job.device] + _FRAGMENTS * (gradients + kept + seen),
+    }
 
 
-def inference(shape: ModelShape, tokens: int, bytes_each: int = 2) -> tuple[float, float]:
-    """Return the bytes of weights and of the KV cache when the model answers.
+def total(shape: ModelShape, job: Job) -> float:
+    return sum(estimate(shape, job).values())
 
-    Example:
-        >>> inference(shape_of(config, "bloomz-7b1"), 2048)
-        (14138032128.0, 1006632960.0)
-    """
-    cache = formulas.kv_cache(shape.layers, shape.kv_heads, shape.head_width, tokens, bytes_each)
-    return formulas.weights(shape.parameters, bytes_each), cache
+
+def inference(shape: ModelShape, tokens: int) -> tuple[float, float]:
+    """P·2 and 2·L·n_kv·d·s·b·2: bytes of weights and KV cache when the model answers in bf16."""
+    cache = 2 * shape.layers * shape.kv_heads * shape.head_width * tokens * 2
+    return shape.parameters * 2.0, float(cache)
 
 
 def activations(shape: ModelShape, job: Job) -> float:
-    """Return the bytes that forward passes keep for the backward pass."""
-    sequences = _SEQUENCES[job.stage][0] * job.batch
-    tokens, wide = sequences * job.cutoff_len, 2 if job.half else 4
-    scores = (
-        0.0
-        if job.flash
-        else formulas.attention_scores(sequences, job.cutoff_len, shape.heads, wide)
-    )
-    one = formulas.layer_activations(tokens, shape.hidden, shape.inner, shape.gated, wide, scores)
+    """What forward passes keep: all of each layer, or (section 5) its input, and one layer."""
+    tokens = job.sequences * job.cutoff_len
+    layer = layer_activations(tokens, shape.hidden, shape.inner, shape.gated, job.wide)
+    if not job.flash:
+        layer += attention_scores(job.sequences, job.cutoff_len, shape.heads, job.wide)
     if not job.checkpointing:
-        return one * shape.layers
-    return formulas.checkpointed(tokens, shape.hidden, shape.layers, wide, one)
+        return layer * shape.layers
+    return tokens * shape.hidden * shape.layers * job.wide + layer
 
 
-def adapter(shape: ModelShape, job: Job) -> int:
-    """Return the parameters of LoRA at the job's rank and target."""
-    names = {name for name, _, _ in shape.matrices}
+def trainable(shape: ModelShape, job: Job) -> int:
+    """All parameters, or Σ r·(d_in + d_out), those of LoRA on the target's modules."""
+    if job.method == "full":
+        return shape.parameters
     target = job.target
-    if target == AUTO:
+    if target == "auto":
         target = "query_key_value" if shape.kind == "bloom" else "all"
-    wanted = names if target == "all" else {each.strip() for each in target.split(",")}
-    for each in sorted(wanted - names):
+    names = set(shape.modules)
+    wanted = names if target == "all" else {name.strip() for name in target.split(",")}
+    for name in sorted(wanted - names):
         raise UsageError(
-            f"--lora-target {each}: {shape.name} has no such module; it has "
-            f"{', '.join(sorted(names))}, or say all.{did_you_mean(each, names)}"
+            f"--lora-target {name}: {shape.name} has no such module; it has "
+            f"{', '.join(sorted(names))}, or say all.{did_you_mean(name, names)}"
         )
-    chosen = [(inward, outward) for name, inward, outward in shape.matrices if name in wanted]
-    return formulas.lora_parameters(job.rank, shape.layers, chosen)
+    return job.rank * sum(shape.modules[name] for name in wanted)
 
 
 def bytes_a_parameter(job: Job) -> tuple[int, int, int]:
@@ -141,29 +166,72 @@ def bytes_a_parameter(job: Job) -> tuple[int, int, int]:
 
     Mixed precision as LLaMA-Factory runs it: fp32 masters and gradients, and the bf16 copies that
     autocast makes: 2 + 4 + (4 + 8) = 18. With gradients in bf16 (arXiv 1910.02054) it is 16.
-
-    Example:
-        >>> bytes_a_parameter(Job(precision="pure_bf16"))
-        (2, 2, 4)
     """
     states = OPTIMIZERS[job.optimizer]
     if job.precision == "fp32":
         return 4, 4, states
     if job.precision == "pure_bf16":
-        return 2, 2, states // 2 if job.optimizer != "adamw_8bit" else states
+        return 2, 2, states if job.optimizer == "adamw_8bit" else states // 2
     return 2, 4, 4 + states
 
 
-def _states(shape: ModelShape, job: Job, trainable: int) -> tuple[float, float, float]:
-    weight, gradient, optimizer = bytes_a_parameter(job)
-    if job.method == "full":
-        frozen = 0.0
-    elif job.method == "qlora":
-        frozen = formulas.quantised(shape.linear, shape.embedding, job.bits)
-    else:
-        frozen = formulas.weights(shape.parameters, 2 if job.half else 4)
-    return (
-        frozen + formulas.weights(trainable, weight),
-        formulas.weights(trainable, gradient),
-        formulas.weights(trainable, optimizer),
-    )
+def methods(job: Job, method: str | None, precision: str | None) -> list[tuple[str, Job]]:
+    """Return the ways of training to compare, each under its name."""
+    kinds = {
+        "full": [precision] if precision else ["fp32", "bf16", "pure_bf16"],
+        "lora": [precision or "bf16"],
+    }
+    ways = [
+        (f"{name} {kind}", replace(job, method=name, precision=kind))
+        for name in kinds
+        if method in (None, name)
+        for kind in kinds[name]
+    ]
+    if method == "qlora" or (method is None and not job.zero):
+        half = replace(job, method="qlora", precision="fp16" if precision == "fp16" else "bf16")
+        bits = (job.bits,) if method else (8, 4)
+        ways += [(f"qlora {number} bit", replace(half, bits=number)) for number in bits]
+    return ways
+
+
+def fits(shape: ModelShape, job: Job, gib: float) -> str:
+    """Return whether a card holds it: `yes`, how many of them with ZeRO-3 (`2x`), or `-`."""
+    if total(shape, job) <= gib * GIB:
+        return "yes"
+    together = (2, 4, 8) if job.gpus == 1 and job.method != "qlora" else ()
+    enough = (n for n in together if total(shape, replace(job, zero=3, gpus=n)) <= gib * GIB)
+    return next((f"{number}x" for number in enough), "-")
+
+
+def fits_here(shape: ModelShape, job: Job, hardware: Hardware) -> bool:
+    """Return whether it fits what this machine has and can do.
+
+    Without a GPU there are no quantised weights, and LLaMA-Factory refuses pure_bf16.
+    """
+    if hardware.kind == "cpu" and (job.method == "qlora" or job.precision == "pure_bf16"):
+        return False
+    device = "cpu" if hardware.kind == "cpu" else "gpu"
+    return total(shape, replace(job, device=device)) <= hardware.memory
+
+
+def quantised(linear: float, other: float, bits: int) -> float:
+    """linear·(bits/8 + constants) + 2·other: only linear modules are quantised."""
+    return linear * (bits / 8 + (0.0 if bits == 8 else _CONSTANTS)) + other * 2
+
+
+def layer_activations(tokens: int, hidden: int, inner: int, gated: bool, wide: int) -> float:
+    """s·b·(18·h + 2·n·m)·bytes/2, where the inner part keeps n = 2 tensors of width m, gated 4.
+
+    For m = 4·h and a plain one this is the s·b·h·34 of arXiv 2205.05198, equation 2.
+    """
+    return tokens * (18 * hidden + 2 * (4 if gated else 2) * inner) * wide / 2
+
+
+def attention_scores(sequences: int, length: int, heads: int, wide: int) -> float:
+    """5·a·s²·b·bytes/2: scores kept by a layer without flash attention (equation 2)."""
+    return 5 * heads * length * length * sequences * wide / 2
+
+
+def logits(tokens: int, vocabulary: int, wide: int, backward: bool = True) -> float:
+    """s·b·V·(bytes + 4 [+ 4]): logits, their copy in fp32 and, in training, its gradient."""
+    return tokens * vocabulary * (wide + 4 + (4 if backward else 0))

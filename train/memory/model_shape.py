@@ -1,0 +1,200 @@
+"""The figures of a model that decide how much memory it takes: recorded, or counted from it.
+
+known_models.json holds config and figures of models that are trained often, so that planning a run
+with one of them is instant. The figures of any other are counted from the model itself, built
+without memory for its weights, which takes the import of torch. Those of baichuan, chatglm and
+internlm2, which need code of their own, are the published ones.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from curate.errors import ModelError, UsageError, did_you_mean
+
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_SUFFIXES = re.compile(r"[-_](instruct|chat|hf|base|it|v\d+(\.\d+)?|mt|sft|meta)$")
+_COUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kmbt]?)", re.IGNORECASE)
+_INNER = ("moe_intermediate_size", "intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner")
+# Models with LLaMA's proportions, for a bare number of parameters.
+_TYPICAL = ("smollm2-", "llama-2-", "llama-30b")
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """A causal language model, as far as memory is concerned.
+
+    Attributes:
+        inner: Width inside a layer's inner part; in a mixture, of all experts a token takes.
+        gated: Whether the inner part has a gate.
+        unquantised: Parameters outside linear modules: embeddings, head, norms, fused experts.
+        modules: Name of a linear module to the sum of d_in + d_out of all that are called so.
+    """
+
+    name: str
+    kind: str
+    vocabulary: int
+    hidden: int
+    inner: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_width: int
+    gated: bool
+    parameters: int
+    unquantised: int
+    modules: Mapping[str, int]
+
+
+@cache
+def known_models() -> dict[str, dict[str, Any]]:
+    """Return `config` and `figures` of each recorded model."""
+    path = Path(__file__).with_name("known_models.json")
+    records: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return records
+
+
+def known_shape(name: str) -> ModelShape:
+    """Return the recorded shape of a known model."""
+    record = known_models()[name]
+    return ModelShape(name=name, kind=record["config"]["model_type"], **record["figures"])
+
+
+def shape_of(config: Mapping[str, Any], name: str) -> ModelShape:
+    """Return a model's shape: the recorded one, if there is one of this config, else counted."""
+    sizes = _sizes(config)
+    for known, record in known_models().items():
+        if _sizes(record["config"]) == sizes:
+            return replace(known_shape(known), name=name)
+    return counted_shape(config, name)
+
+
+def counted_shape(config: Mapping[str, Any], name: str) -> ModelShape:
+    """Count the shape from the model that transformers builds of a config, without its weights."""
+    import torch
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.pytorch_utils import Conv1D
+
+    kind = str(config.get("model_type", ""))
+    try:
+        whole = AutoConfig.for_model(kind, **{k: v for k, v in config.items() if k != "model_type"})
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(whole, trust_remote_code=False)
+        text = whole.get_text_config()
+        heads, hidden = int(text.num_attention_heads), int(text.hidden_size)
+        experts = int(getattr(text, "num_experts_per_tok", None) or 1)
+        inner = next((v for key in _INNER if (v := getattr(text, key, None))), 4 * hidden)
+        modules: Counter[str] = Counter()
+        parameters = unquantised = sum(weight.numel() for weight in model.parameters())
+        for path, module in model.named_modules():
+            if type(module) not in (torch.nn.Linear, Conv1D) or path.endswith("lm_head"):
+                continue
+            unquantised -= module.weight.numel()
+            if "vision" not in path:
+                modules[path.rsplit(".", 1)[-1]] += sum(module.weight.shape)
+        return ModelShape(
+            name=name,
+            kind=kind,
+            vocabulary=int(text.vocab_size),
+            hidden=hidden,
+            inner=int(inner) * experts,
+            layers=int(text.num_hidden_layers),
+            heads=heads,
+            kv_heads=int(getattr(text, "num_key_value_heads", None) or heads),
+            head_width=int(getattr(text, "head_dim", None) or hidden // heads),
+            gated=any("gate_" in path for path, _ in model.named_parameters()),
+            parameters=parameters,
+            unquantised=unquantised,
+            modules=dict(modules),
+        )
+    except (StrictDataclassError, ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = textwrap.shorten(str(error), 200, placeholder=" ...")
+        raise ModelError(
+            f"{name}: nothing can be counted of a causal language model with model_type '{kind}' "
+            f"({reason}; code of a model's own is not run); --params with the number of its "
+            "parameters will do"
+        ) from error
+
+
+def config_of(model: str) -> dict[str, Any]:
+    """Return the config of a model: its own file, or that of the known model of this name."""
+    path = Path(model).expanduser()
+    if path.is_dir() and (path / "adapter_config.json").is_file():
+        base = _read(path / "adapter_config.json").get("base_model_name_or_path")
+        raise ModelError(f"{path} holds an adapter; give its base{f', {base}' if base else ''}")
+    if path.is_dir():
+        path = path / "config.json"
+        if not path.is_file():
+            raise ModelError(
+                f"{path.parent} has no config.json; give the folder that save_pretrained wrote"
+            )
+    elif _HUB_ID.fullmatch(model):
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(model, "config.json")
+        path = Path(cached) if isinstance(cached, str) else path
+    if path.is_file():
+        return _read(path)
+    if known := known_name(model):
+        config: dict[str, Any] = known_models()[known]["config"]
+        return config
+    raise ModelError(
+        f"nothing is known of the shape of '{model}'.{did_you_mean(model.lower(), known_models())} "
+        "Give a directory with config.json, a hub id whose files are in the hub's cache, a known "
+        f"name ({', '.join(known_models())}), or --params 7.1B"
+    )
+
+
+def known_name(model: str) -> str | None:
+    """Return the name of a recorded model: llama-2-7b for meta-llama/Llama-2-7b-chat-hf."""
+    name = model.rsplit("/", 1)[-1].lower().removeprefix("meta-")
+    while name not in known_models() and _SUFFIXES.search(name):
+        name = _SUFFIXES.sub("", name)
+    return name if name in known_models() else None
+
+
+def count_of(text: str) -> int:
+    """Read a number of parameters: 7.1B is 7,100,000,000."""
+    match = _COUNT.fullmatch(text.strip())
+    count = float(match[1]) * 1000 ** ["", *"kmbt"].index(match[2].lower()) if match else 0.0
+    if not 1e5 <= count <= 1e14:
+        raise UsageError(
+            f"--params {text}: allowed is a number of parameters such as 7.1B, 135M or 7069016064"
+        )
+    return round(count)
+
+
+def typical(parameters: int) -> tuple[ModelShape, str]:
+    """Return a shape for a bare number of parameters, and the model it is taken from."""
+    shapes = [known_shape(name) for name in known_models() if name.startswith(_TYPICAL)]
+    like = min(shapes, key=lambda s: max(s.parameters / parameters, parameters / s.parameters))
+    return replace(like, name=f"{parameters:,} parameters", parameters=parameters), like.name
+
+
+def _sizes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides a shape in a config, without what is usual and may be left out."""
+    keys = {key for record in known_models().values() for key in record["config"]}
+    heads, hidden = config.get("num_attention_heads"), config.get("hidden_size")
+    usual = {"num_key_value_heads": heads, "attention_bias": False, "mlp_bias": False}
+    usual["head_dim"] = hidden // heads if heads and hidden else None
+    sizes = {key: config.get(key) for key in keys.union(usual)}
+    return {key: size for key, size in sizes.items() if size not in (None, usual.get(key))}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ModelError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{path} holds no JSON object; give a model's own config.json")
+    return config
