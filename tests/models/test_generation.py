@@ -234,7 +234,7 @@ def test_an_adapter_finds_its_base_by_what_was_typed_once_the_old_place_is_gone(
     tuned.save_pretrained(run)
     with pytest.raises(ModelError, match=r"base model of adapter 'run' is not to be had.*base_mod"):
         load_generator(str(run))
-    (run / "run.json").write_text(f'{{"format": 1, "model": "{base}"}}')
+    (run / "run.json").write_text(f'{{"format": 1, "state": "done", "model": "{base}"}}')
     assert load_generator(str(run)).answer(ask("a"), 3)
     (run / "adapter_model.safetensors").unlink()
     with pytest.raises(ModelError, match="'run' has no adapter_model.safetensors"):

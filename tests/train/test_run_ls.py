@@ -53,7 +53,7 @@ def test_the_table(saves, call):
     assert lines[2][-3:] == ["failed", "2", "d"]
     assert lines[3][1:3] == ["0", "unreadable"]
     assert f"{saves / 'c'}: ValueError: no" in answer.err
-    assert f"{saves / 'd' / 'run.json'} is no JSON" in answer.err
+    assert f"{saves / 'd' / 'run.json'} cannot be read" in answer.err
 
 
 def test_json(saves, call):
