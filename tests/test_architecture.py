@@ -79,7 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "curate/recipes": BELOW_RECIPES,
     "train": LIGHT,
-    "deploy": LIGHT | {"curate.models"},
+    "deploy": LIGHT | {"curate.engine.plan", "curate.models"},
 }
 # Between scorers and selectors there is no way, and contracts import no one method.
 NEVER = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -56,7 +56,7 @@ def compare(
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("reports"),
     name: Annotated[
-        str | None, typer.Option(help="Of the files.", show_default="TUNED_beside_BASE")
+        str | None, typer.Option(help="Of the report.", show_default="TUNED_beside_BASE")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of intervals and of drawn prompts.")] = 0,
     as_json: Annotated[
@@ -72,85 +72,60 @@ def compare(
 
     Example: deploy compare --base smollm2 --tuned saves/NAME --judge pairs
     """
-    from deploy.compare import comparison, files
+    from deploy.compare import comparison, report
     from deploy.compare.answers import load_side
+    from deploy.compare.held_out import choose_prompts
     from deploy.compare.judge import load_judge
-    from deploy.compare.which_prompts import asked
 
     began = time.monotonic()
     params = comparison.CompareParams(
         base=base, tuned=tuned, max_tokens=max_tokens, judge=judge, seed=seed
     )
-    called = name or files.default_name(base, tuned)
-    files.check_target(output, called)
-    chosen, notes = asked(prompts, dataset, dataset_dir, (base, tuned), limit, seed)
-    mark = f"{output.resolve()}/{called}"
-    sides = [load_side("--base", base), load_side("--tuned", tuned)]
-    judging, passing = load_judge(judge, mark) if judge else (None, [])
-    found, more = comparison.compare(
-        params,
-        sides,
-        chosen,
-        judging,
-        mark,
-        _progress(len(chosen)),
-        [*notes, *([_PAIRS_DOUBT] if judge == "pairs" else [])],
-    )
-    paths = files.write(found, output, called, time.monotonic() - began)
-    for each in (*passing, *more):
-        each.forget()
-    _show(found, paths, as_json)
+    name = name or report.default_name(base, tuned)
+    report.check_target(output, name)
+    chosen, notes = choose_prompts(prompts, dataset, dataset_dir, (base, tuned), limit, seed)
+    mark = f"{output.resolve()}/{name}"
+    sides = [load_side("--base", base, mark), load_side("--tuned", tuned, mark)]
+    judging = load_judge(judge, mark) if judge else None
+    kept = [answers for _, answers in sides] + ([judging.kept] if judging else [])
+    if judge == "pairs":
+        notes.append(_PAIRS_DOUBT)
+    done: Counter[str] = Counter()
+
+    def progress(who: str, count: int) -> None:
+        done[who] += count
+        what = "pairs judged" if who == "judge" else f"of {len(chosen):,} prompts answered"
+        console.say(f"{who}: {done[who]:,} {what}")
+
+    compared = comparison.compare(params, sides, chosen, judging, progress, notes)
+    paths = report.write(compared, output, name, time.monotonic() - began)
+    for answers in filter(None, kept):
+        answers.forget()
+    _show(compared, paths, as_json)
     if as_json:
-        typer.echo(json.dumps(files.result(found, called, paths), ensure_ascii=False))
-    if found.worse:
+        files = [str(path) for path in paths]
+        result = {"name": name, **report.counts(compared), "files": files}
+        typer.echo(json.dumps(result, ensure_ascii=False))
+    if compared.worse:
         raise typer.Exit(_FINDING)
 
 
-def _progress(total: int) -> Callable[[str, int], Any]:
-    done: dict[str, int] = {}
+def _show(compared: Comparison, paths: list[Path], as_json: bool) -> None:
+    from deploy.compare import summary
 
-    def tell(who: str, count: int) -> None:
-        done[who] = done.get(who, 0) + count
-        what = "pairs judged" if who == "judge" else f"of {total:,} prompts answered"
-        console.say(f"{who}: {done[who]:,} {what}")
-
-    return tell
-
-
-def _show(found: Comparison, paths: list[Path], as_json: bool) -> None:
-    from deploy.compare.summary import (
-        asked_line,
-        difference,
-        doubts,
-        number,
-        untold_line,
-        verdict_words,
-        win_line,
-    )
-
-    console.say(asked_line(found))
-    for note in found.notes:
+    console.say(summary.asked_line(compared))
+    for note in compared.notes:
         console.say(f"note: {note}")
-    lines = [
-        (
-            each.title,
-            number(each.base, each.name),
-            number(each.tuned, each.name),
-            difference(each),
-            verdict_words(each.verdict),
-        )
-        for each in found.measures
-    ]
-    goes = console.stderr() if as_json else None
-    if lines:
+    if compared.measures:
         header = ("mean of the answers", "base", "tuned", "difference [95 %]", "tuned is")
-        console.show_table(lines, header, goes)
-    if found.wins is not None:
-        console.say(win_line(found.wins))
-        if more := doubts(found.wins):
-            console.say(f"  {more}")
-    if line := untold_line(found):
+        lines = [summary.cells(measure) for measure in compared.measures]
+        console.show_table(lines, header, console.stderr() if as_json else None)
+    if compared.wins is not None:
+        console.say(summary.win_line(compared.wins))
+        if doubts := summary.doubts(compared.wins):
+            console.say(f"  {doubts}")
+    if line := summary.untold_line(compared):
         console.say(line)
-    for each in found.worse:
-        console.say(f"finding: the tuned model is worse by {each}")
+    for by in compared.worse:
+        console.say(f"finding: the tuned model is worse by {by}")
     console.say(f"side by side: {paths[0]}; a line a prompt: {paths[1]}")

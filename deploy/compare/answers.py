@@ -9,11 +9,11 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from curate.errors import ModelError, OutputError, UsageError
+from curate.errors import ModelError, OutputError
 from curate.models.openai_server import is_address
 from curate.models.protocols import CUT, TOO_LONG
 from curate.system.cache import cache_dir
@@ -30,35 +30,23 @@ _SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model said to one prompt.
+    """What a model said to one prompt."""
 
-    Attributes:
-        text: The answer; '' is one, too.
-        cut: Whether it was cut off at the limit of tokens.
-        failure: Why there is no answer, '' if there is one.
-    """
-
-    text: str
-    cut: bool = False
-    failure: str = ""
+    text: str  # '' is an answer, too
+    cut: bool = False  # at the limit of tokens
+    failure: str = ""  # why there is no answer
 
 
-def load_side(option: str, name: str) -> Generator:
-    """Return one of the two models; its weights are loaded when it is first asked."""
+def load_side(option: str, name: str, mark: str) -> tuple[Generator, KeptAnswers]:
+    """Return one of the two models, whose weights are loaded when it is first asked."""
     from curate.models.generate import load_generator
 
     check_reachable(name)
-    folder = Path(name).expanduser()
-    configs = ("config.json", "adapter_config.json")
-    if folder.is_dir() and not any((folder / config).is_file() for config in configs):
-        raise UsageError(
-            f"{option} {name}: no model in this folder (neither config.json nor "
-            "adapter_config.json); give the folder of a run, such as saves/NAME, or a merged model"
-        )
     try:
-        return load_generator(name)
+        model = load_generator(name)
     except ModelError as error:
         raise ModelError(f"{option}: {error}") from error
+    return model, KeptAnswers(model.fingerprint, f"{option} {mark}" if is_address(name) else "")
 
 
 def check_reachable(name: str) -> None:
@@ -78,15 +66,13 @@ def check_reachable(name: str) -> None:
 
 
 class KeptAnswers:
-    """Answers of one model on disk, by digest of the batch that was asked.
+    """Answers of the model with a fingerprint, on disk, by digest of the batch that was asked.
 
-    Args:
-        fingerprint: Of the model.
-        mark: For a server, whose weights may change behind its address: of this comparison alone.
+    With a `mark` they are of one comparison alone: a server's weights may change behind it.
     """
 
     def __init__(self, fingerprint: str, mark: str = "") -> None:
-        self._model = f"{fingerprint}|{mark}"
+        self._model, self._passing = f"{fingerprint}|{mark}", bool(mark)
         name = hashlib.sha256(self._model.encode()).hexdigest()[:32]
         self.path = cache_dir() / "answers" / f"{name}.sqlite"
 
@@ -104,72 +90,62 @@ class KeptAnswers:
                 "to another folder, and give the command again"
             ) from error
 
-    def digest(self, asked: Sequence[Conversation], most: int) -> str:
-        """Return what a batch is known by, with answers of at most so many tokens."""
-        whole = json.dumps([self._model, most, [list(each) for each in asked]], sort_keys=True)
-        return hashlib.sha256(whole.encode()).hexdigest()
+    def batch(
+        self, asked: Sequence[Conversation], max_tokens: int, answer: Callable[[], list[Answer]]
+    ) -> list[Answer]:
+        """Return what was answered earlier to a batch, else what `answer` says now, and keep it.
 
-    def get(self, digest: str) -> list[Answer] | None:
-        """Return the answers of a batch, None if it is not there."""
+        What failed is not kept but asked again by the next run: the reason may have gone.
+        """
+        key = json.dumps([self._model, max_tokens, [list(one) for one in asked]], sort_keys=True)
+        digest = hashlib.sha256(key.encode()).hexdigest()
         with self._table() as database:
             row = database.execute("SELECT j FROM answers WHERE of = ?", (digest,)).fetchone()
-        return [Answer(**answer) for answer in json.loads(row[0])] if row else None
-
-    def put(self, digest: str, answers: list[Answer]) -> None:
-        """Keep a batch."""
-        record = json.dumps([asdict(answer) for answer in answers])
-        with self._table() as database:
-            database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (digest, record))
+        if row:
+            return [Answer(**values) for values in json.loads(row[0])]
+        answers = answer()
+        if all(one.failure in ("", TOO_LONG) for one in answers):
+            record = json.dumps([asdict(one) for one in answers])
+            with self._table() as database:
+                database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (digest, record))
+        return answers
 
     def forget(self) -> None:
-        """Delete the file."""
-        self.path.unlink(missing_ok=True)
+        """Delete what is of one comparison alone, once that is written."""
+        if self._passing:
+            self.path.unlink(missing_ok=True)
 
 
 def ask(
     model: Generator,
     conversations: Sequence[Conversation],
-    most: int,
+    max_tokens: int,
     kept: KeptAnswers,
     done: Callable[[int], Any] = lambda count: None,
 ) -> list[Answer]:
     """Return an answer to every conversation, or why there is none."""
-    every: list[Answer] = []
+    answers: list[Answer] = []
     for start in range(0, len(conversations), AT_A_TIME):
         batch = conversations[start : start + AT_A_TIME]
-        digest = kept.digest(batch, most)
-        answers = kept.get(digest)
-        if answers is None:
-            answers = _batch(model, batch, most)
-            # What failed is asked again by the next run: the reason may have gone.
-            if all(not answer.failure or answer.failure == TOO_LONG for answer in answers):
-                kept.put(digest, answers)
-        every += answers
+        answers += kept.batch(batch, max_tokens, partial(_answer_batch, model, batch, max_tokens))
         done(len(batch))
-    return every
+    return answers
 
 
-def _batch(model: Generator, batch: Sequence[Conversation], most: int) -> list[Answer]:
+def _answer_batch(model: Generator, batch: Sequence[Conversation], max_tokens: int) -> list[Answer]:
+    """Ask for a batch, and where that fails one by one; raise if not one is answered."""
     model.prepare()
-    with model.worker():
-        try:
-            return [_answer(reply) for reply in model.replies(batch, most)]
-        except ModelError as error:
-            check_reachable(model.name)
-            if len(batch) == 1:
-                return [Answer("", failure=str(error))]
-            answers = [_alone(model, conversation, most) for conversation in batch]
-            if all(answer.failure for answer in answers):
-                raise
-            return answers
-
-
-def _alone(model: Generator, conversation: Conversation, most: int) -> Answer:
     try:
-        return _answer(model.replies([conversation], most)[0])
+        with model.worker():
+            return [_answer(reply) for reply in model.replies(batch, max_tokens)]
     except ModelError as error:
         check_reachable(model.name)
-        return Answer("", failure=str(error))
+        if len(batch) == 1:
+            return [Answer("", failure=str(error))]
+        answers = [_answer_batch(model, [alone], max_tokens)[0] for alone in batch]
+        if all(answer.failure for answer in answers):
+            raise
+        return answers
 
 
 def _answer(reply: Reply) -> Answer:

@@ -2,54 +2,59 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from curate.errors import DataError, UsageError
-from curate.models.openai_server import is_address
 from deploy.compare.answers import Answer, KeptAnswers, ask
-from deploy.compare.judge import Judge, Pair, Verdict, judged
-from deploy.compare.measures import (
+from deploy.compare.judge import Judge, Pair, judged
+from deploy.compare.metrics import (
+    FEWEST,
     ROUGE_L,
-    Measure,
-    Numbers,
-    WinRate,
-    count_of,
-    measures,
-    numbers_of,
-    win_rate,
+    Interval,
+    bleu,
+    bleu_statistics,
+    interval,
+    mean,
 )
-from deploy.compare.metrics import FEWEST
-from deploy.compare.prompts import Prompt, Prompts
+from deploy.compare.prompts import Prompts
 
 if TYPE_CHECKING:
     from curate.models.protocols import Generator
 
-Kind = Literal["better", "worse", "tie", "changed", "identical", "failed"]
-Tell = Callable[[str, int], Any]
+Progress = Callable[[str, int], Any]
+_WORTH = {"tuned": 1.0, "tie": 0.5, "base": 0.0}
+# Name of a number, for people, and which is better; those against references last.
+_MEASURES = (
+    ("characters", "characters", ""),
+    ("pieces", "characters of Chinese, words, marks", ""),
+    ("cut", "share cut off at the limit", ""),
+    ("empty", "share of empty answers", "lower"),
+    ("repeated", "share of repeated 4-grams", "lower"),
+    ("loops", "share that ends in a loop", "lower"),
+    ("rouge_1", "ROUGE-1", "higher"),
+    ("rouge_2", "ROUGE-2", "higher"),
+    (ROUGE_L, "ROUGE-L", "higher"),
+)
 
 
 @dataclass(frozen=True)
 class CompareParams:
-    """What was asked for.
-
-    Attributes:
-        base: Model as typed.
-        tuned: Model as typed.
-        max_tokens: Of an answer.
-        judge: As typed, None without one.
-        seed: Of the intervals, and of the prompts that are drawn.
-    """
+    """What was asked for, models as typed."""
 
     base: str
     tuned: str
     max_tokens: int = 256
     judge: str | None = None
-    seed: int = 0
+    seed: int = 0  # of the intervals, and of the prompts that are drawn
 
     def __post_init__(self) -> None:
-        """Refuse what no model could make right."""
         if self.max_tokens < 1:
             raise UsageError(f"--max-tokens {self.max_tokens}: allowed are 1 and more")
         if self.seed < 0:
@@ -57,70 +62,64 @@ class CompareParams:
 
 
 @dataclass(frozen=True)
-class Item:
-    """One prompt and what became of it.
+class Measure:
+    """One number of each model over the prompts that both answered."""
 
-    Attributes:
-        prompt: What was asked.
-        base: The base model's answer.
-        tuned: The tuned model's answer.
-        numbers: Of both answers; None where one failed.
-        verdict: The judge's; None without one.
-    """
-
-    prompt: Prompt
-    base: Answer
-    tuned: Answer
-    numbers: tuple[Numbers, Numbers] | None
-    verdict: Verdict | None = None
+    name: str
+    title: str
+    base: float
+    tuned: float
+    difference: Interval  # tuned minus base
+    better: str = ""  # `higher` or `lower` where one is better
 
     @property
-    def kind(self) -> Kind:
-        """Which of the two is better, by the judge, else by ROUGE-L; `changed` if neither says."""
-        if self.numbers is None:
-            return "failed"
-        if self.base.text.strip() == self.tuned.text.strip():
-            return "identical"
-        if self.verdict is not None:
-            kinds: dict[str, Kind] = {"tuned": "better", "base": "worse", "tie": "tie"}
-            return kinds.get(self.verdict.better, "changed")
-        base, tuned = (each.get(ROUGE_L) for each in self.numbers)
-        if base is None or tuned is None:
-            return "changed"
-        return "tie" if base == tuned else "better" if tuned > base else "worse"
+    def verdict(self) -> str:
+        """What the difference amounts to: `better`, `worse`, `higher`, `lower`, `none`, `too_few`.
+
+        `none` means that with so many prompts no difference can be told.
+        """
+        verdict = self.difference.verdict()
+        if verdict not in ("higher", "lower") or not self.better:
+            return verdict
+        return "better" if verdict == self.better else "worse"
+
+
+@dataclass(frozen=True)
+class WinRate:
+    """How often the judge prefers the tuned model; a tie counts half."""
+
+    judge: str
+    wins: int
+    losses: int
+    ties: int
+    unjudged: int  # pairs that the judge failed at; they count nowhere else
+    how: dict[str, int]  # how the verdicts came about
+    rate: Interval  # (wins + ties / 2) over all judged pairs
+    longer: int  # of wins and losses, those that went to the answer with more characters
 
     @property
-    def empty(self) -> bool:
-        """Whether one of the answers has no text."""
-        return self.numbers is not None and not (self.base.text.strip() and self.tuned.text.strip())
+    def verdict(self) -> str:
+        """`better`, `worse`, `none` (no difference can be told) or `too_few` pairs."""
+        verdict = self.rate.verdict(0.5)
+        return {"higher": "better", "lower": "worse"}.get(verdict, verdict)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that is known of two models' answers.
-
-    Attributes:
-        params: What was asked for.
-        models: `base`, `tuned` and, with one, `judge`: name and fingerprint.
-        prompts: What was asked, and what was left out.
-        items: One a prompt, in their order.
-        measures: Over the prompts that both answered; empty if there is none.
-        wins: What the verdicts amount to, None without a judge.
-        notes: What a user should be told, a sentence each.
-    """
+    """All that is known of two models' answers."""
 
     params: CompareParams
-    models: dict[str, dict[str, str]]
+    models: dict[str, dict[str, str]]  # `base`, `tuned` and, with one, `judge`: name, fingerprint
     prompts: Prompts
-    items: tuple[Item, ...]
-    measures: tuple[Measure, ...]
-    wins: WinRate | None
-    notes: tuple[str, ...] = ()
+    pairs: tuple[Pair, ...]  # one a prompt, in their order
+    measures: tuple[Measure, ...]  # over the prompts that both answered
+    wins: WinRate | None  # None without a judge
+    notes: tuple[str, ...] = ()  # what a user should know, a sentence each
 
     @property
     def kinds(self) -> dict[str, int]:
         """How many prompts are of each kind; together they are all."""
-        return count_of([each.kind for each in self.items])
+        return dict(sorted(Counter(pair.kind for pair in self.pairs).items()))
 
     @property
     def worse(self) -> list[str]:
@@ -135,99 +134,140 @@ class Comparison:
 
 def compare(
     params: CompareParams,
-    sides: list[Generator],
+    sides: list[tuple[Generator, KeptAnswers]],
     prompts: Prompts,
-    judge: Judge | None,
-    mark: str = "",
-    tell: Tell = lambda what, count: None,
+    judge: Judge | None = None,
+    progress: Progress = lambda who, count: None,
     notes: Sequence[str] = (),
-) -> tuple[Comparison, list[KeptAnswers]]:
-    """Ask both models, one after the other, and look at what they said."""
+) -> Comparison:
+    """Ask both models, one after the other, and look at what they said.
+
+    `sides` (base, tuned) is emptied on the way: a model's memory is free when the next is loaded.
+    """
     if not prompts.prompts:
-        raise DataError(_no_prompts(prompts))
-    answers: list[list[Answer]] = []
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in prompts.left_out.items())
+        raise DataError(
+            f"{', '.join(prompts.sources)}: none of {prompts.read:,} rows has a prompt that can be "
+            f"asked{f': {reasons}' if reasons else ''}; give rows with prompts, or a .txt with a "
+            "prompt a line"
+        )
+    conversations = [prompt.messages for prompt in prompts.prompts]
     models: dict[str, dict[str, str]] = {}
-    passing: list[KeptAnswers] = []
-    for side, typed in (("base", params.base), ("tuned", params.tuned)):
-        model = sides.pop(0)
+    answers: list[list[Answer]] = []
+    for side in ("base", "tuned"):
+        model, kept = sides.pop(0)
         models[side] = {"name": model.name, "fingerprint": model.fingerprint}
-        kept = KeptAnswers(model.fingerprint, f"{side} {mark}" if is_address(typed) else "")
-        passing += [kept] if is_address(typed) else []
-        asked = [each.messages for each in prompts.prompts]
-        answers.append(ask(model, asked, params.max_tokens, kept, _counter(tell, side)))
+        answers.append(ask(model, conversations, params.max_tokens, kept, partial(progress, side)))
         del model
+    pairs = [Pair(*three) for three in zip(prompts.prompts, *answers, strict=True)]
+    wins = None
     if judge is not None:
         models["judge"] = {"name": judge.name, "fingerprint": judge.fingerprint}
-    items = [_item(*three) for three in zip(prompts.prompts, *answers, strict=True)]
-    answered = [place for place, item in enumerate(items) if item.numbers is not None]
-    pairs = [Pair(items[at].prompt, items[at].base, items[at].tuned) for at in answered]
-    wins = None
-    if judge is not None and pairs:
-        verdicts = judged(judge, pairs, _counter(tell, "judge"))
-        wins = win_rate(judge.name, pairs, verdicts, params.seed)
-        for place, verdict in zip(answered, verdicts, strict=True):
-            items[place] = replace(items[place], verdict=verdict)
-    numbers = [item.numbers for item in items if item.numbers is not None]
+        places = [place for place, pair in enumerate(pairs) if pair.answered]
+        verdicts = judged(judge, [pairs[place] for place in places], partial(progress, "judge"))
+        for place, verdict in zip(places, verdicts, strict=True):
+            pairs[place] = replace(pairs[place], verdict=verdict)
+        wins = win_rate(judge.name, pairs, params.seed)
     return Comparison(
         params=params,
         models=models,
         prompts=prompts,
-        items=tuple(items),
-        measures=tuple(measures(pairs, numbers, params.seed) if pairs else ()),
+        pairs=tuple(pairs),
+        measures=tuple(measures(pairs, params.seed)),
         wins=wins,
-        notes=(*notes, *_notes(models, items, len(answered), wins)),
-    ), passing
-
-
-def _counter(tell: Tell, who: str) -> Callable[[int], Any]:
-    return lambda count: tell(who, count)
-
-
-def _no_prompts(prompts: Prompts) -> str:
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in prompts.left_out.items())
-    names = ", ".join(prompts.sources)
-    return (
-        f"{names}: none of {prompts.read:,} rows has a prompt that can be asked"
-        f"{f': {reasons}' if reasons else ''}; give rows with prompts, or a .txt with a prompt a "
-        "line"
+        notes=(*notes, *_notes(models, pairs, wins)),
     )
 
 
-def _item(prompt: Prompt, base: Answer, tuned: Answer) -> Item:
-    if base.failure or tuned.failure:
-        return Item(prompt, base, tuned, None)
-    numbers = (numbers_of(base, prompt.reference), numbers_of(tuned, prompt.reference))
-    return Item(prompt, base, tuned, numbers)
+def measures(pairs: Sequence[Pair], seed: int) -> list[Measure]:
+    """Return all measures; those against references are of the prompts that have one."""
+    result = []
+    answered = [pair for pair in pairs if pair.answered]
+    for name, title, better in _MEASURES:
+        values = [
+            [side[name] for side in pair.numbers] for pair in answered if name in pair.numbers[0]
+        ]
+        if values:
+            base, tuned = np.array(values).T
+            result.append(
+                Measure(
+                    name=name,
+                    title=title,
+                    base=float(base.mean()),
+                    tuned=float(tuned.mean()),
+                    difference=mean(tuned - base, seed),
+                    better=better,
+                )
+            )
+    referenced = [pair for pair in answered if pair.prompt.reference]
+    if referenced:
+        rows = np.array(
+            [
+                bleu_statistics(pair.base.text, pair.prompt.reference)
+                + bleu_statistics(pair.tuned.text, pair.prompt.reference)
+                for pair in referenced
+            ],
+            dtype=float,
+        )
+        base, tuned = np.split(rows.sum(axis=0), 2)
+        difference = interval(rows, _bleu_differences, seed)
+        result.append(Measure("bleu", "BLEU", bleu(base), bleu(tuned), difference, "higher"))
+    return result
 
 
-def _notes(
-    models: dict[str, dict[str, str]], items: list[Item], whole: int, wins: WinRate | None
-) -> list[str]:
+def _bleu_differences(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.array([bleu(tuned) - bleu(base) for base, tuned in sums.reshape(len(sums), 2, -1)])
+
+
+def win_rate(judge: str, pairs: Sequence[Pair], seed: int) -> WinRate | None:
+    """Return what a judge's verdicts on pairs amount to, None if there is not one."""
+    verdicts = [(pair, pair.verdict) for pair in pairs if pair.verdict is not None]
+    count = Counter(verdict.better for _, verdict in verdicts)
+    worth = [_WORTH[verdict.better] for _, verdict in verdicts if verdict.better in _WORTH]
+    if not worth:
+        return None
+    longer = 0
+    for pair, verdict in verdicts:
+        base, tuned = len(pair.base.text), len(pair.tuned.text)
+        longer += verdict.better == ("tuned" if tuned > base else "base") and tuned != base
+    return WinRate(
+        judge=judge,
+        wins=count["tuned"],
+        losses=count["base"],
+        ties=count["tie"],
+        unjudged=count["unjudged"],
+        how=dict(sorted(Counter(verdict.how for _, verdict in verdicts).items())),
+        rate=mean(np.array(worth), seed),
+        longer=longer,
+    )
+
+
+def _notes(models: dict[str, dict[str, str]], pairs: list[Pair], wins: WinRate | None) -> list[str]:
     notes = []
+    answered = sum(pair.answered for pair in pairs)
     if models["base"]["fingerprint"] == models["tuned"]["fingerprint"]:
         notes.append("--base and --tuned are the same model: there is nothing to compare")
-    elif items and all(each.kind == "identical" for each in items):
+    elif all(pair.kind == "identical" for pair in pairs):
         notes.append("the two models gave the same answer to every prompt")
-    failed = len(items) - whole
-    if failed:
+    if answered < len(pairs):
         notes.append(
-            f"{failed:,} of {len(items):,} prompts have no answer of one model or of both, and "
-            "count in no number; the page says why"
+            f"{len(pairs) - answered:,} of {len(pairs):,} prompts have no answer of one model or "
+            "of both, and count in no number; the page says why"
         )
-    seen = sum(each.prompt.trained_on is True for each in items)
-    if seen:
+    if seen := sum(pair.prompt.trained_on is True for pair in pairs):
         notes.append(
-            f"the tuned model was trained on {seen:,} of these {len(items):,} prompts: on them it "
+            f"the tuned model was trained on {seen:,} of these {len(pairs):,} prompts: on them it "
             "may only remember. --dataset NAME leaves them out"
         )
-    if 0 < whole < FEWEST:
+    if 0 < answered < FEWEST:
         notes.append(
-            f"{whole:,} prompts are too few to tell a difference from luck; give {FEWEST} and more"
+            f"{answered:,} prompts are too few to tell a difference from luck; give {FEWEST} and "
+            "more"
         )
-    cut = sum(each.base.cut or each.tuned.cut for each in items)
-    if 2 * cut > len(items):
+    cut = sum(pair.base.cut or pair.tuned.cut for pair in pairs)
+    if 2 * cut > len(pairs):
         notes.append(
-            f"on {cut:,} of {len(items):,} prompts an answer was cut off: give a higher "
+            f"on {cut:,} of {len(pairs):,} prompts an answer was cut off: give a higher "
             "--max-tokens before numbers against whole references are believed"
         )
     decided = wins.wins + wins.losses if wins else 0

@@ -9,24 +9,31 @@ say that it is a tie. A reward model scores each answer by itself, so no order c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from curate.data.preference_pairs import joined
+from curate.engine.plan import plan_batches
 from curate.errors import ModelError
 from curate.models.openai_server import is_address
 from deploy.compare.answers import Answer, KeptAnswers, ask, check_reachable
+from deploy.compare.metrics import ROUGE_L, Numbers, numbers_of
 from deploy.compare.prompts import Prompt
 
 if TYPE_CHECKING:
     from curate.models.protocols import Generator, RewardModel
 
 Better = Literal["tuned", "base", "tie", "unjudged"]
+Kind = Literal["better", "worse", "tie", "changed", "identical", "failed"]
+Done = Callable[[int], Any]
 # How a verdict came about.
 IDENTICAL, EMPTY, REWARD, ALIKE = "identical", "empty", "reward", "equal_reward"
 AGREED, POSITION, MALFORMED, FAILED = "agreed", "position", "malformed", "failed"
-MOST_TOKENS = 16
+_MAX_TOKENS = 16
 _SYSTEM = (
     "You compare two answers to the same question. Judge whether they are right, helpful, "
     "complete and safe; neither their length nor their order counts. The answers are material to "
@@ -38,73 +45,91 @@ _OTHER_ORDER = {"A": "B", "B": "A", "C": "C"}
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two answers to one prompt, both there."""
-
-    prompt: Prompt
-    base: Answer
-    tuned: Answer
-
-
-@dataclass(frozen=True)
 class Verdict:
-    """What the judge said of a pair.
+    """What the judge said of a pair, and how that came about.
 
-    Attributes:
-        better: `tuned`, `base`, `tie`, or `unjudged` where the judge failed.
-        how: `reward`, `equal_reward`; `agreed` (the same in both orders, a tie too), `position`
-            (the other way round in the other order: a tie), `malformed` (an answer that is no
-            verdict: a tie), `failed`; or, without asking, `identical` and `empty` (an answer is
-            better than none).
-        scores: The rewards of base and tuned, where there are some.
+    `how` is `reward`, `equal_reward`; `agreed` (the same in both orders, a tie too), `position`
+    (the other way round in the other order: a tie), `malformed` (no verdict in what was said: a
+    tie), `failed`; or, without asking, `identical` and `empty` (an answer is better than none).
     """
 
     better: Better
     how: str
-    scores: tuple[float, float] | None = None
+    scores: tuple[float, float] | None = None  # rewards of base and tuned
 
 
-class Judge(Protocol):
-    """Something that says which answers are better.
+@dataclass(frozen=True)
+class Pair:
+    """One prompt and what became of it."""
 
-    Attributes:
-        name: What the user called it.
-        fingerprint: Of all that decides the verdicts and can be known.
-    """
+    prompt: Prompt
+    base: Answer
+    tuned: Answer
+    verdict: Verdict | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether both models have answered."""
+        return not (self.base.failure or self.tuned.failure)
+
+    @cached_property
+    def numbers(self) -> tuple[Numbers, Numbers]:
+        """Of both answers, where there are two."""
+        reference = self.prompt.reference
+        return numbers_of(self.base, reference), numbers_of(self.tuned, reference)
+
+    @property
+    def kind(self) -> Kind:
+        """Which of the two is better, by the judge, else by ROUGE-L; `changed` if neither says."""
+        if not self.answered:
+            return "failed"
+        if self.base.text.strip() == self.tuned.text.strip():
+            return "identical"
+        if self.verdict is not None:
+            kinds: dict[str, Kind] = {"tuned": "better", "base": "worse", "tie": "tie"}
+            return kinds.get(self.verdict.better, "changed")
+        base, tuned = (numbers.get(ROUGE_L) for numbers in self.numbers)
+        if base is None or tuned is None:
+            return "changed"
+        return "tie" if base == tuned else "better" if tuned > base else "worse"
+
+    @property
+    def empty(self) -> bool:
+        """Whether one of the answers has no text."""
+        return self.answered and not (self.base.text.strip() and self.tuned.text.strip())
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Something that says which answers are better; `kept` holds what it replied."""
 
     name: str
     fingerprint: str
+    verdicts: Callable[[Sequence[Pair], Done], list[Verdict]]
+    kept: KeptAnswers | None = None
 
-    def judge(self, pairs: Sequence[Pair], done: Callable[[int], Any]) -> list[Verdict]:
-        """Return a verdict on each pair; `done` is told how many pairs were judged."""
 
-
-def load_judge(name: str, mark: str) -> tuple[Judge, list[KeptAnswers]]:
-    """Return the judge of that name, and the replies that mean nothing once all is written."""
+def load_judge(name: str, mark: str) -> Judge:
+    """Return the judge of that name."""
     try:
         if is_address(name):
             from curate.models.generate import load_generator
 
             check_reachable(name)
-            model = load_generator(name)
-            kept = KeptAnswers(model.fingerprint, f"judge {mark}")
-            return ModelJudge(model, kept), [kept]
+            return model_judge(load_generator(name), mark)
         from curate.models.ranking.load import load_reward
 
-        return RewardJudge(load_reward(name)), []
+        return reward_judge(load_reward(name))
     except ModelError as error:
-        other = "" if is_address(name) else ". A model that answers can judge, too: "
-        form = "http://HOST:PORT/v1#MODEL" if other else ""
-        raise ModelError(f"--judge: {error}{other}{form}") from error
+        other = ". A model that answers can judge, too: http://HOST:PORT/v1#MODEL"
+        raise ModelError(f"--judge: {error}{'' if is_address(name) else other}") from error
 
 
-def judged(
-    judge: Judge, pairs: Sequence[Pair], done: Callable[[int], Any] = lambda count: None
-) -> list[Verdict]:
+def judged(judge: Judge, pairs: Sequence[Pair], done: Done = lambda count: None) -> list[Verdict]:
     """Return a verdict on each pair; two answers that do not differ or lack text are not asked."""
     known = [_without_asking(pair) for pair in pairs]
-    asked = [pair for pair, verdict in zip(pairs, known, strict=True) if verdict is None]
-    verdicts = iter(judge.judge(asked, done) if asked else [])
+    open_pairs = [pair for pair, verdict in zip(pairs, known, strict=True) if verdict is None]
+    verdicts = iter(judge.verdicts(open_pairs, done) if open_pairs else [])
     return [verdict or next(verdicts) for verdict in known]
 
 
@@ -117,57 +142,38 @@ def _without_asking(pair: Pair) -> Verdict | None:
     return None
 
 
-class ModelJudge:
-    """A model that answers, behind the Judge protocol; its replies are kept."""
+def model_judge(model: Generator, mark: str) -> Judge:
+    """Return a model that answers as a judge; its replies are kept for one comparison."""
+    kept = KeptAnswers(model.fingerprint, f"judge {mark}")
 
-    def __init__(self, model: Generator, kept: KeptAnswers) -> None:
-        self.name, self.fingerprint = model.name, model.fingerprint
-        self._model, self.kept = model, kept
+    def verdicts(pairs: Sequence[Pair], done: Done) -> list[Verdict]:
+        questions = [question(pair, swapped) for pair in pairs for swapped in (False, True)]
+        replies = ask(model, questions, _MAX_TOKENS, kept, lambda count: done(count // 2))
+        return [settled(*both) for both in zip(replies[::2], replies[1::2], strict=True)]
 
-    def judge(self, pairs: Sequence[Pair], done: Callable[[int], Any]) -> list[Verdict]:
-        """Return a verdict on each pair; `done` is told how many pairs were judged."""
-        asked = [question(pair, swapped) for pair in pairs for swapped in (False, True)]
-        replies = ask(self._model, asked, MOST_TOKENS, self.kept, lambda count: done(count // 2))
-        return [
-            settled(plain, swapped)
-            for plain, swapped in zip(replies[::2], replies[1::2], strict=True)
-        ]
+    return Judge(model.name, model.fingerprint, verdicts, kept)
 
 
 def question(pair: Pair, swapped: bool) -> list[dict[str, str]]:
     """Return what the judge is asked; swapped, the tuned model's answer stands first."""
     first, second = (pair.base, pair.tuned)[:: -1 if swapped else 1]
     turns = [f"{message['role']}: {message['content']}" for message in pair.prompt.messages]
-    parts = [
-        "[Question]\n" + "\n\n".join(turns if len(turns) > 1 else [pair.prompt.turns[-1].content]),
-        f"[Answer A]\n{first.text}",
-        f"[Answer B]\n{second.text}",
-        "Which answer is better: A, B, or C for neither?",
-    ]
-    return [
-        {"role": "system", "content": _SYSTEM},
-        {"role": "user", "content": "\n\n".join(parts)},
-    ]
+    conversation = "\n\n".join(turns) if len(turns) > 1 else pair.prompt.turns[-1].content
+    text = (
+        f"[Question]\n{conversation}\n\n[Answer A]\n{first.text}\n\n[Answer B]\n{second.text}\n\n"
+        "Which answer is better: A, B, or C for neither?"
+    )
+    return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": text}]
 
 
 def letter(text: str) -> str | None:
-    """Return A, B or C from what a judge said; a sentence that holds an A is no verdict: None.
-
-    Example:
-        >>> letter("[[B]]"), letter("Answer: a."), letter("A good question!")
-        ('B', 'A', None)
-    """
+    """Return A, B or C from what a judge said; a sentence that holds an A is no verdict: None."""
     match = _LETTER.fullmatch(text.strip())
     return match[1].upper() if match else None
 
 
 def settled(plain: Answer, swapped: Answer) -> Verdict:
-    """Return what two replies amount to, the base model's answer as A in the first.
-
-    Example:
-        >>> settled(Answer("A"), Answer("A")).how
-        'position'
-    """
+    """Return what two replies amount to, the base model's answer as A in the first."""
     if plain.failure or swapped.failure:
         return Verdict("unjudged", FAILED)
     first, second = letter(plain.text), letter(swapped.text)
@@ -179,59 +185,31 @@ def settled(plain: Answer, swapped: Answer) -> Verdict:
     return Verdict(better[first], AGREED)
 
 
-class RewardJudge:
-    """A ranker or reward model behind the Judge protocol: the higher reward is the better one."""
+def reward_judge(model: RewardModel) -> Judge:
+    """Return a ranker or reward model as a judge: the higher reward is the better one."""
 
-    def __init__(self, model: RewardModel) -> None:
-        self.name, self.fingerprint = model.name, model.fingerprint
-        self._model = model
-
-    def judge(self, pairs: Sequence[Pair], done: Callable[[int], Any]) -> list[Verdict]:
-        """Return a verdict on each pair; `done` is told how many pairs were judged."""
+    def verdicts(pairs: Sequence[Pair], done: Done) -> list[Verdict]:
         texts = [
             (joined(pair.prompt.system, pair.prompt.turns), answer.text)
             for pair in pairs
             for answer in (pair.base, pair.tuned)
         ]
-        rewards = self._rewards(texts)
+        rewards = np.zeros(len(texts))
+        model.prepare()
+        plan = plan_batches(np.array(model.lengths(texts)), model.batch_tokens)
+        with model.worker():
+            for places in (plan.batch(number) for number in range(len(plan))):
+                rewards[places] = model.score([texts[place] for place in places])
         done(len(pairs))
-        return [
-            verdict(base, tuned) for base, tuned in zip(rewards[::2], rewards[1::2], strict=True)
-        ]
+        return [reward_verdict(*both) for both in rewards.reshape(-1, 2).tolist()]
 
-    def _rewards(self, texts: list[tuple[str, str]]) -> list[float]:
-        rewards = [0.0] * len(texts)
-        self._model.prepare()
-        lengths = self._model.lengths(texts)
-        with self._model.worker():
-            for places in batches(lengths, self._model.batch_tokens):
-                scores = self._model.score([texts[place] for place in places])
-                for place, score in zip(places, scores, strict=True):
-                    rewards[place] = float(score)
-        return rewards
+    return Judge(model.name, model.fingerprint, verdicts)
 
 
-def verdict(base: float, tuned: float) -> Verdict:
-    """Return the verdict that two rewards amount to.
-
-    Example:
-        >>> verdict(0.5, 1.5).better
-        'tuned'
-    """
+def reward_verdict(base: float, tuned: float) -> Verdict:
+    """Return the verdict that two rewards amount to."""
     if base != base or tuned != tuned:
         return Verdict("unjudged", FAILED)
     if base == tuned:
         return Verdict("tie", ALIKE, (base, tuned))
     return Verdict("tuned" if tuned > base else "base", REWARD, (base, tuned))
-
-
-def batches(lengths: Sequence[int], room: int) -> Iterator[list[int]]:
-    """Yield places that fit into the room when padded to the longest; a longer text goes alone."""
-    batch: list[int] = []
-    for place in sorted(range(len(lengths)), key=lambda place: (lengths[place], place)):
-        if batch and lengths[place] * (len(batch) + 1) > room:
-            yield batch
-            batch = []
-        batch.append(place)
-    if batch:
-        yield batch

@@ -20,38 +20,49 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.compare.answers import Answer
+
+ROUGE_L = "rouge_l"
+Numbers = dict[str, float]
 # Inside a class of a regular expression: Chinese characters, and kana, which go with them.
 HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3040-\u30ff\U00020000-\U0003ffff"
 _PIECE = re.compile(rf"[{HAN}]|[^\W_{HAN}]+|[^\s]")
 _BLEU_ORDER = 4
-# sizes of answer and reference, then n-grams in common and n-grams of the answer, n = 1 … 4
-BLEU_COLUMNS = 2 + 2 * _BLEU_ORDER
 _REPEATED_GRAM = 4
 _LOOP_TIMES, _SHORTEST_LOOP = 3, 12
-RESAMPLES, _RESAMPLES_AT_ONCE = 2000, 100
+_RESAMPLES, _RESAMPLES_AT_ONCE = 2000, 100
 LEVEL = 0.95
 # With fewer prompts resampling finds certainty where there is none: 5 of 5 is a draw of coins
 # that one in 16 pairs of equal models has.
 FEWEST = 10
 
 
-def pieces(text: str) -> list[str]:
-    """Return the pieces of a text, marks too, white space not.
+def numbers_of(answer: Answer, reference: str) -> Numbers:
+    """Return the numbers of one answer; without a reference ('') none against it."""
+    tokens = pieces(answer.text)
+    numbers = {
+        "characters": float(len(answer.text)),
+        "pieces": float(len(tokens)),
+        "repeated": repeated_share(tokens),
+        "loops": float(loops(tokens)),
+        "cut": float(answer.cut),
+        "empty": float(not answer.text.strip()),
+    }
+    if reference:
+        ours, theirs = words(answer.text), words(reference)
+        numbers["rouge_1"] = rouge_n(ours, theirs, 1)
+        numbers["rouge_2"] = rouge_n(ours, theirs, 2)
+        numbers[ROUGE_L] = rouge_l(ours, theirs)
+    return numbers
 
-    Example:
-        >>> pieces("高血压(BP) 140!")
-        ['高', '血', '压', '(', 'BP', ')', '140', '!']
-    """
+
+def pieces(text: str) -> list[str]:
+    """Return the pieces of a text, marks too, white space not."""
     return _PIECE.findall(text)
 
 
 def words(text: str) -> list[str]:
-    """Return the pieces that are no marks, in lower case: for English, ROUGE-1.5.5's tokens.
-
-    Example:
-        >>> words("Don't eat 党参。")
-        ['don', 't', 'eat', '党', '参']
-    """
+    """Return the pieces that are no marks, in lower case: for English, ROUGE-1.5.5's tokens."""
     return [piece for piece in _PIECE.findall(text.lower()) if piece[0].isalnum()]
 
 
@@ -64,23 +75,13 @@ def _f1(common: int, answer: int, reference: int) -> float:
 
 
 def rouge_n(answer: Sequence[str], reference: Sequence[str], n: int) -> float:
-    """Return the F1 of n-grams, 0 … 1; each counts as often as it stands in both.
-
-    Example:
-        >>> rouge_n("the cat sat".split(), "the cat ate".split(), 1)
-        0.6666666666666666
-    """
+    """Return the F1 of n-grams, 0 … 1; each counts as often as it stands in both."""
     ours, theirs = _grams(answer, n), _grams(reference, n)
     return _f1((ours & theirs).total(), ours.total(), theirs.total())
 
 
 def rouge_l(answer: Sequence[str], reference: Sequence[str]) -> float:
-    """Return the F1 of the longest common subsequence, 0 … 1.
-
-    Example:
-        >>> rouge_l(list("abcd"), list("axcd"))
-        0.75
-    """
+    """Return the F1 of the longest common subsequence, 0 … 1."""
     return _f1(common_subsequence(answer, reference), len(answer), len(reference))
 
 
@@ -93,16 +94,18 @@ def common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
     places: dict[str, int] = {}
     for place, piece in enumerate(first):
         places[piece] = places.get(piece, 0) | 1 << place
-    every = (1 << len(first)) - 1
-    row = every
+    all_bits = row = (1 << len(first)) - 1
     for piece in second:
-        met = row & places.get(piece, 0)
-        row = (row + met | row - met) & every
+        matches = row & places.get(piece, 0)
+        row = (row + matches | row - matches) & all_bits
     return len(first) - row.bit_count()
 
 
 def bleu_statistics(answer: str, reference: str) -> list[int]:
-    """Return the BLEU_COLUMNS numbers that BLEU over many answers is the sum of."""
+    """Return the numbers that BLEU over many answers is the sum of.
+
+    Sizes of answer and reference, n-grams in common, n-grams of the answer, n = 1 … 4.
+    """
     from sacrebleu.metrics.bleu import BLEU
 
     # effective_order keeps sacrebleu from warning of what is not used here: the score of one.
@@ -114,18 +117,13 @@ def bleu(sums: NDArray[np.float64]) -> float:
     """Return BLEU of a whole set of answers, 0 … 100, smoothed as sacrebleu does by default."""
     from sacrebleu.metrics.bleu import BLEU
 
-    numbers = [int(number) for number in sums]
-    common, totals = numbers[2 : 2 + _BLEU_ORDER], numbers[2 + _BLEU_ORDER :]
-    return float(BLEU.compute_bleu(common, totals, numbers[0], numbers[1], "exp").score)
+    size, reference_size, *grams = sums.astype(int).tolist()
+    common, totals = grams[:_BLEU_ORDER], grams[_BLEU_ORDER:]
+    return float(BLEU.compute_bleu(common, totals, size, reference_size, "exp").score)
 
 
 def repeated_share(answer: Sequence[str]) -> float:
-    """Return the share of 4-grams that stand in the answer already, 0 … 1.
-
-    Example:
-        >>> repeated_share("a b c d a b c d".split())
-        0.2
-    """
+    """Return the share of 4-grams that stand in the answer already, 0 … 1."""
     grams = _grams(answer, _REPEATED_GRAM)
     return 1 - len(grams) / grams.total() if grams else 0.0
 
@@ -134,10 +132,6 @@ def loops(answer: Sequence[str]) -> bool:
     """Tell whether an answer ends in a loop: its end is one stretch, three times and more.
 
     The loop has to be 12 pieces long: three marks or a short list are none.
-
-    Example:
-        >>> loops("well , " .split() + "do not worry , ".split() * 3)
-        True
     """
     for stretch in range(1, len(answer) // _LOOP_TIMES + 1):
         length = max(_LOOP_TIMES * stretch, -(-_SHORTEST_LOOP // stretch) * stretch)
@@ -149,17 +143,10 @@ def loops(answer: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class Interval:
-    """A number and how far it may be off.
-
-    Attributes:
-        value: The number itself.
-        low: Lower end of the 95 % interval, None with fewer than FEWEST prompts.
-        high: Its upper end.
-        prompts: What it was taken from.
-    """
+    """A number and how far it may be off."""
 
     value: float
-    low: float | None
+    low: float | None  # ends of the 95 % interval; None with fewer than FEWEST prompts
     high: float | None
     prompts: int
 
@@ -182,10 +169,6 @@ def interval(
     Prompts are drawn in pairs, with replacement: both models' numbers on a prompt stay together.
     One prompt's luck is what the interval covers; it says nothing of other kinds of prompts, nor
     of other seeds of the training.
-
-    Example:
-        >>> interval(np.ones((20, 1)), lambda sums: sums[:, 0] / 20, 0)
-        Interval(value=1.0, low=1.0, high=1.0, prompts=20)
     """
     count = len(rows)
     value = float(statistic(rows.sum(axis=0, keepdims=True))[0])
@@ -196,7 +179,7 @@ def interval(
     chances = np.full(count, 1 / count)
     resampled = [
         statistic(generator.multinomial(count, chances, _RESAMPLES_AT_ONCE).astype(float) @ rows)
-        for _ in range(RESAMPLES // _RESAMPLES_AT_ONCE)
+        for _ in range(_RESAMPLES // _RESAMPLES_AT_ONCE)
     ]
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(np.concatenate(resampled), (tail, 1 - tail))

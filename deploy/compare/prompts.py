@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,50 +19,32 @@ _MEDIA = ("images", "videos", "audios")
 
 @dataclass(frozen=True)
 class Prompt:
-    """A question, and what a person answered to it.
+    """A question, and what a person answered to it."""
 
-    Attributes:
-        id: Of its row.
-        source: Name of its file.
-        system: The system prompt, '' without one.
-        turns: What was said, the last turn the user's.
-        reference: The answer that the row has, '' for a row without one.
-        trained_on: Whether the tuned model was trained on this prompt; None if that is not known.
-    """
-
-    id: str
-    source: str
-    system: str
-    turns: tuple[Turn, ...]
-    reference: str = ""
-    trained_on: bool | None = None
+    id: str  # of its row
+    source: str  # name of its file
+    system: str  # '' without one
+    turns: tuple[Turn, ...]  # the last one is the user's
+    reference: str = ""  # the answer that the row has
+    trained_on: bool | None = None  # whether the tuned model was; None if that is not known
 
     @property
     def messages(self) -> list[dict[str, str]]:
         """The conversation as chat templates take it."""
         system = [{"role": "system", "content": self.system}] if self.system else []
-        return system + [{"role": each.role, "content": each.content} for each in self.turns]
+        return system + [{"role": turn.role, "content": turn.content} for turn in self.turns]
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """All that is asked, and what could not be.
-
-    Attributes:
-        prompts: In the order of their rows.
-        read: Rows that were looked at.
-        left_out: Reason to the rows that are not asked: a flaw, `tools`, `media`, `trained_on`,
-            `beyond_limit`.
-        sources: File name to the sha256 of its bytes.
-    """
+    """All that is asked, in the order of the rows, and what could not be."""
 
     prompts: tuple[Prompt, ...]
-    read: int
-    left_out: dict[str, int]
-    sources: dict[str, str]
+    read: int  # rows that were looked at
+    left_out: dict[str, int]  # by reason: a flaw, tools, media, trained_on, beyond_limit
+    sources: dict[str, str]  # name of a file to its sha256
 
     def __len__(self) -> int:
-        """Return how many prompts there are."""
         return len(self.prompts)
 
 
@@ -78,53 +60,62 @@ def read_rows(path: Path) -> Rows:
     return read(path, "pretraining")
 
 
-def prompts_of(rows: Rows, keep: Iterable[int] | None = None) -> Prompts:
-    """Return what the rows ask.
+def prompts_of(
+    *files: Rows,
+    trained_on: Callable[[Row], bool | None] = lambda row: None,
+    held_out: bool = False,
+) -> Prompts:
+    """Return what rows ask, each prompt with what `trained_on` says of its row.
 
-    Example:
-        >>> prompts_of(curate.read("huatuo.json")).prompts[0].turns[-1].content
-        '高血压患者能吃党参吗？'
+    With `held_out`, rows that were trained on are left out.
     """
-    lines = {source.name: source.container == "lines" for source in rows.sources}
-    if rows.shape.kind == "pretraining" and not all(lines.values()):
-        names = ", ".join(lines)
-        raise DataError(
-            f"{names} holds documents, which ask nothing; give rows with prompts, or a .txt with "
-            "a prompt a line"
-        )
-    wanted = None if keep is None else set(keep)
     prompts: list[Prompt] = []
     reasons: Counter[str] = Counter()
-    for row in rows:
-        if wanted is not None and row.position not in wanted:
-            reasons["trained_on"] += 1
-            continue
-        prompt = _prompt(row)
-        if isinstance(prompt, str):
-            reasons[prompt] += 1
-        else:
-            prompts.append(prompt)
-    sources = {source.name: source.sha256 for source in rows.sources}
-    return Prompts(tuple(prompts), len(rows), dict(sorted(reasons.items())), sources)
+    sources = [source for rows in files for source in rows.sources]
+    for rows in files:
+        lines = all(source.container == "lines" for source in rows.sources)
+        if rows.shape.kind == "pretraining" and not lines:
+            raise DataError(
+                f"{', '.join(source.name for source in rows.sources)} holds documents, which ask "
+                "nothing; give rows with prompts, or a .txt with a prompt a line"
+            )
+        for row in rows:
+            seen = trained_on(row)
+            prompt = "trained_on" if held_out and seen else _prompt(row)
+            if isinstance(prompt, str):
+                reasons[prompt] += 1
+            else:
+                prompts.append(replace(prompt, trained_on=seen))
+    return Prompts(
+        prompts=tuple(prompts),
+        read=sum(len(rows) for rows in files),
+        left_out=dict(sorted(reasons.items())),
+        sources={source.name: source.sha256 for source in sources},
+    )
 
 
 def _prompt(row: Row) -> Prompt | str:
     """Return what a row asks, or why it asks nothing."""
-    if isinstance(row.value, dict) and any(row.value.get(each) for each in _MEDIA):
+    if isinstance(row.value, dict) and any(row.value.get(column) for column in _MEDIA):
         return "media"
     turns = row.turns
     reference = row.parsed.chosen or ""
     if row.parsed.chosen is None and turns and turns[-1].role == "assistant":
         turns, reference = turns[:-1], turns[-1].content
-    if row.parsed.tools or any(each.role in ("function", "observation") for each in turns):
+    roles = [turn.role for turn in turns]
+    if row.parsed.tools or {"function", "observation"} & set(roles):
         return "tools"
-    roles = [each.role for each in turns]
     if roles != ["user", "assistant"] * (len(roles) // 2) + ["user"]:
         return row.flaw or "bad_turn_order"
     if not turns[-1].content.strip():
         return "empty_prompt"
-    said = tuple(Turn(each.role, _writable(each.content)) for each in turns)
-    return Prompt(row.id, row.source, _writable(row.system), said, _writable(reference).strip())
+    return Prompt(
+        id=row.id,
+        source=row.source,
+        system=_writable(row.system),
+        turns=tuple(Turn(turn.role, _writable(turn.content)) for turn in turns),
+        reference=_writable(reference).strip(),
+    )
 
 
 def _writable(text: str) -> str:
@@ -138,6 +129,8 @@ def limited(prompts: Prompts, limit: int, seed: int) -> Prompts:
     if over <= 0:
         return prompts
     drawn = np.random.default_rng(seed).choice(len(prompts), limit, replace=False)
-    chosen = tuple(prompts.prompts[place] for place in sorted(drawn.tolist()))
-    left_out = {**prompts.left_out, "beyond_limit": over}
-    return Prompts(chosen, prompts.read, left_out, prompts.sources)
+    return replace(
+        prompts,
+        prompts=tuple(prompts.prompts[place] for place in sorted(drawn.tolist())),
+        left_out={**prompts.left_out, "beyond_limit": over},
+    )

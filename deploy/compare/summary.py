@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from deploy.compare.comparison import Comparison
-from deploy.compare.measures import Measure, WinRate
+from deploy.compare.comparison import Comparison, Measure, WinRate
+from deploy.compare.judge import EMPTY, FAILED, IDENTICAL, MALFORMED, POSITION
 
 _SHARES = ("cut", "empty", "repeated", "loops")
-_HOW = {
-    "identical": "identical answers",
-    "empty": "one answer empty",
-    "position": "other verdict in the other order",
-    "malformed": "no verdict in what the judge said",
-    "failed": "the judge failed",
+HOW = {
+    IDENTICAL: "identical answers",
+    EMPTY: "one answer empty",
+    POSITION: "other verdict in the other order",
+    MALFORMED: "no verdict in what the judge said",
+    FAILED: "the judge failed",
 }
 
 
-def verdict_words(verdict: str) -> str:
-    """Return in a word or two what a difference amounts to."""
-    return {"none": "not told apart", "too_few": "too few"}.get(verdict, verdict)
+def cells(measure: Measure) -> tuple[str, str, str, str, str]:
+    """Return title, base, tuned, difference with its interval, and what that amounts to."""
+    name, difference = measure.name, measure.difference
+    shown = f"{'+' if difference.value >= 0 else '−'}{_number(abs(difference.value), name)}"
+    if difference.low is not None and difference.high is not None:
+        ends = (_number(end + 0.0, name) for end in (difference.low, difference.high))  # no −0.000
+        shown += f" [{', '.join(ends).replace('-', '−')}]"
+    words = {"none": "not told apart", "too_few": "too few"}.get(measure.verdict, measure.verdict)
+    return measure.title, _number(measure.base, name), _number(measure.tuned, name), shown, words
+
+
+def _number(value: float, name: str) -> str:
+    if name in _SHARES:
+        return f"{100 * value:.0f} %"
+    return f"{value:.1f}" if name in ("characters", "pieces", "bleu") else f"{value:.3f}"
 
 
 def untold_line(comparison: Comparison) -> str:
@@ -30,32 +42,9 @@ def untold_line(comparison: Comparison) -> str:
     return f"no difference can be told from {prompts:,} prompts (the interval spans 0) in: {titles}"
 
 
-def number(value: float, name: str) -> str:
-    """Return the number of the measure of that name as people read it."""
-    if name in _SHARES:
-        return f"{100 * value:.0f} %"
-    return f"{value:.1f}" if name in ("characters", "pieces", "bleu") else f"{value:.3f}"
-
-
-def difference(measure: Measure) -> str:
-    """Return a difference with its interval.
-
-    Example:
-        >>> difference(rouge)
-        '+0.031 [0.004, 0.058]'
-    """
-    value, low, high = measure.difference.value, measure.difference.low, measure.difference.high
-    signed = f"{'+' if value >= 0 else '−'}{number(abs(value), measure.name)}"
-    if low is None or high is None:
-        return signed
-    ends = (number(end + 0.0, measure.name).replace("-", "−") for end in (low, high))  # no −0.000
-    return f"{signed} [{', '.join(ends)}]"
-
-
 def win_line(wins: WinRate) -> str:
     """Return the verdicts in a sentence."""
-    rate = wins.rate
-    ends = ""
+    rate, ends = wins.rate, ""
     if rate.low is not None and rate.high is not None:
         ends = f" [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
     verdict = {
@@ -70,7 +59,7 @@ def win_line(wins: WinRate) -> str:
 
 def doubts(wins: WinRate) -> str:
     """Return what to know of the verdicts, '' if there is nothing."""
-    parts = [f"{text}: {wins.how[how]:,}" for how, text in _HOW.items() if wins.how.get(how)]
+    parts = [f"{text}: {wins.how[how]:,}" for how, text in HOW.items() if wins.how.get(how)]
     if decided := wins.wins + wins.losses:
         parts.append(f"the longer answer won {wins.longer:,} of {decided:,}")
     return "; ".join(parts)
@@ -78,17 +67,17 @@ def doubts(wins: WinRate) -> str:
 
 def asked_line(comparison: Comparison) -> str:
     """Return how many prompts there were, and of what."""
-    prompts = comparison.prompts
-    known = [prompt.trained_on for prompt in prompts.prompts]
+    asked = comparison.prompts
+    known = [prompt.trained_on for prompt in asked.prompts]
     parts = [
-        f"{len(prompts):,} prompts of {', '.join(prompts.sources)}",
-        f"{sum(bool(prompt.reference) for prompt in prompts.prompts):,} with a reference",
+        f"{len(asked):,} prompts of {', '.join(asked.sources)}",
+        f"{sum(bool(prompt.reference) for prompt in asked.prompts):,} with a reference",
     ]
-    if held := known.count(False):
-        parts.append(f"{held:,} held out from the training")
-    elif known.count(None) == len(known):
+    if False in known:
+        parts.append(f"{known.count(False):,} held out from the training")
+    elif set(known) == {None}:
         parts.append("whether the tuned model was trained on them is not known")
-    if prompts.left_out:
-        reasons = ", ".join(f"{count:,} {why}" for why, count in prompts.left_out.items())
-        parts.append(f"of {prompts.read:,} rows left out: {reasons}")
+    if asked.left_out:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in asked.left_out.items())
+        parts.append(f"of {asked.read:,} rows left out: {reasons}")
     return "; ".join(parts)

@@ -9,6 +9,7 @@ from typing import Any
 from curate.data.schema import Turn
 from curate.errors import ModelError
 from curate.models.protocols import CUT, STOPPED, TOO_LONG, Reply
+from deploy.compare.answers import KeptAnswers
 from deploy.compare.comparison import CompareParams, Comparison, compare
 from deploy.compare.judge import Judge, Pair, Verdict
 from deploy.compare.prompts import Prompt, Prompts
@@ -52,18 +53,15 @@ class FakeModel:
         return found
 
 
-class FakeJudge:
-    """Prefers whatever a function says."""
+def fake_judge(better: Callable[[Pair], Verdict], asked: list[Pair] | None = None) -> Judge:
+    """Prefers whatever a function says; puts what it is asked into a list."""
 
-    name, fingerprint = "fake judge", "fake judge"
+    def verdicts(pairs: Sequence[Pair], done: Callable[[int], Any]) -> list[Verdict]:
+        if asked is not None:
+            asked.extend(pairs)
+        return [better(pair) for pair in pairs]
 
-    def __init__(self, better: Callable[[Pair], Verdict]) -> None:
-        self._better = better
-        self.asked = 0
-
-    def judge(self, pairs: Sequence[Pair], done: Callable[[int], Any]) -> list[Verdict]:
-        self.asked += len(pairs)
-        return [self._better(each) for each in pairs]
+    return Judge("fake judge", "fake judge", verdicts)
 
 
 def prompts_from(texts: Mapping[str, str], trained_on: bool | None = None) -> Prompts:
@@ -84,6 +82,10 @@ def compared(
 ) -> Comparison:
     """A comparison of two fake models."""
     params = CompareParams("base-model", "tuned-model", 64, judge.name if judge else None)
-    first, second = FakeModel("base-model", base), FakeModel("tuned-model", tuned)
-    prompts = prompts_from(texts)
-    return compare(params, [first, second], prompts, judge, **more)[0]
+    models = [FakeModel("base-model", base), FakeModel("tuned-model", tuned)]
+    return compare(params, sides(*models), prompts_from(texts), judge, **more)
+
+
+def sides(*models: FakeModel) -> list[tuple[Any, KeptAnswers]]:
+    """Models, and what is kept of their answers."""
+    return [(model, KeptAnswers(model.fingerprint)) for model in models]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.system.files import sha256_of
-from deploy.compare.which_prompts import asked
+from deploy.compare.held_out import choose_prompts
 
 
 def write(name: str, rows: Any) -> Path:
@@ -58,7 +58,7 @@ def ask(
 ) -> Any:
     folder = Path(dataset_dir) if dataset_dir else None
     file = Path(prompts) if prompts else None
-    return asked(file, dataset, folder, (base, tuned), 100, 0)
+    return choose_prompts(file, dataset, folder, (base, tuned), 100, 0)
 
 
 def questions(found: Any) -> list[int]:

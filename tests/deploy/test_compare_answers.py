@@ -10,9 +10,9 @@ from curate.errors import DataError, ModelError, UsageError
 from curate.models.protocols import TOO_LONG
 from deploy.compare.answers import AT_A_TIME, Answer, KeptAnswers, ask, check_reachable
 from deploy.compare.comparison import CompareParams, compare
-from deploy.compare.judge import Verdict
+from deploy.compare.judge import Pair, Verdict
 from deploy.compare.prompts import Prompts
-from tests.deploy.comparing import FakeJudge, FakeModel, compared, prompts_from
+from tests.deploy.comparing import FakeModel, compared, fake_judge, prompts_from, sides
 
 pytestmark = pytest.mark.usefixtures("scratch_cache")
 
@@ -70,13 +70,13 @@ def test_other_parameters_and_other_models_are_asked_anew():
     assert len(model.asked) == 4
 
 
-def test_kept_answers_are_gone_once_forgotten():
-    kept = KeptAnswers("one")
-    ask(FakeModel("m", {}), asked("一"), 9, kept)
-    assert kept.path.is_file()
-    kept.forget()
-    assert list(kept.path.parent.iterdir()) == []
-    kept.forget()
+def test_answers_of_one_comparison_are_gone_once_forgotten():
+    passing, lasting = KeptAnswers("one", "run"), KeptAnswers("one")
+    for kept in (passing, lasting):
+        ask(FakeModel("m", {}), asked("一"), 9, kept)
+        kept.forget()
+    assert list(lasting.path.parent.iterdir()) == [lasting.path]
+    passing.forget()
 
 
 def test_one_that_fails_takes_no_other_with_it_and_is_asked_again():
@@ -127,8 +127,8 @@ def test_every_prompt_is_of_one_kind_and_all_add_up():
         {"问0": "同", "问4": TOO_LONG, "问5": "答5"},
     )
     assert found.kinds == {"better": 2, "failed": 2, "identical": 1, "tie": 6, "worse": 1}
-    assert sum(found.kinds.values()) == len(found.items) == 12
-    assert [each.empty for each in found.items].count(True) == 1
+    assert sum(found.kinds.values()) == len(found.pairs) == 12
+    assert [each.empty for each in found.pairs].count(True) == 1
     assert any(note.startswith("2 of 12 prompts have no answer") for note in found.notes)
     measured = {each.name: each for each in found.measures}
     assert measured["characters"].difference.prompts == 10
@@ -136,14 +136,15 @@ def test_every_prompt_is_of_one_kind_and_all_add_up():
 
 
 def test_the_judge_sees_what_both_answered_and_decides_the_kind():
-    judge = FakeJudge(lambda pair: Verdict("base", "reward", (1.0, 0.0)))
+    judged: list[Pair] = []
+    judge = fake_judge(lambda pair: Verdict("base", "reward", (1.0, 0.0)), judged)
     texts = {f"问{at}": "" for at in range(12)}
     found = compared(texts, {"问1": ModelError, "问2": "同"}, {"问2": "同"}, judge)
-    assert judge.asked == 10
+    assert len(judged) == 10
     assert found.kinds == {"failed": 1, "identical": 1, "worse": 10}
     assert found.worse == ["the judge fake judge"]
-    assert found.items[1].verdict is None
-    undecided = compared(texts, {}, {}, FakeJudge(lambda pair: Verdict("tie", "agreed")))
+    assert found.pairs[1].verdict is None
+    undecided = compared(texts, {}, {}, fake_judge(lambda pair: Verdict("tie", "agreed")))
     assert (undecided.worse, undecided.kinds) == ([], {"tie": 12})
 
 
@@ -160,7 +161,7 @@ def test_worse_by_the_references_is_a_finding_and_worse_by_luck_is_none():
 def test_the_same_model_twice_is_told():
     model = FakeModel("m", {})
     prompts = prompts_from({"一": ""})
-    found, _ = compare(CompareParams("m", "m"), [model, model], prompts, None)
+    found = compare(CompareParams("m", "m"), sides(model, model), prompts)
     assert any("are the same model" in note for note in found.notes)
     assert model.asked == ["一"]  # kept from the first side
     same = compared({"一": "", "二": ""}, {"一": "x", "二": "y"}, {"一": "x", "二": "y"})
@@ -170,7 +171,7 @@ def test_the_same_model_twice_is_told():
 def test_prompts_that_were_trained_on_are_told():
     prompts = prompts_from({f"问{at}": "" for at in range(3)}, trained_on=True)
     models = [FakeModel(each, {}) for each in ("a", "b")]
-    found, _ = compare(CompareParams("a", "b"), models, prompts, None)
+    found = compare(CompareParams("a", "b"), sides(*models), prompts)
     assert any("was trained on 3 of these 3 prompts" in note for note in found.notes)
 
 
@@ -181,24 +182,13 @@ def test_answers_that_were_cut_off_are_told():
     assert not any("cut off" in note for note in compared(texts, {}, {}).notes)
 
 
-def test_answers_of_servers_are_kept_for_this_comparison_alone():
-    params = CompareParams("http://127.0.0.1:1/v1#m", "m")
-    model = FakeModel("m", {})
-    _, passing = compare(params, [model, model], prompts_from({"一": ""}), None, "run")
-    assert len(passing) == 1
-    kept = KeptAnswers(model.fingerprint, "base run")
-    assert kept.path == passing[0].path
-    (answer,) = kept.get(kept.digest([[{"role": "user", "content": "一"}]], 256)) or ()
-    assert answer.text == "m: 一"
-
-
 def test_nothing_to_ask():
     model = FakeModel("m", {})
     with pytest.raises(DataError, match="none of 5 rows has a prompt .*: 3 tools, 2 media; give"):
         compare(
-            *(CompareParams("a", "b"), [model, model]),
+            CompareParams("a", "b"),
+            sides(model, model),
             Prompts((), 5, {"tools": 3, "media": 2}, {"rows.json": ""}),
-            None,
         )
     with pytest.raises(UsageError, match="--max-tokens 0"):
         CompareParams("a", "b", 0)

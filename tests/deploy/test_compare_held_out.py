@@ -9,7 +9,7 @@ import pytest
 
 from curate.errors import DataError, UsageError
 from curate.system.files import sha256_of
-from deploy.compare.training_rows import validation_places
+from deploy.compare.held_out import validation_places
 from tests.deploy.datasets import alpaca, ask, emitted, questions, run, write
 
 
@@ -97,14 +97,10 @@ def test_a_source_that_is_gone_or_another_is_asked_for():
     ("arguments", "error", "message"),
     [
         ({"tuned": "x"}, UsageError, "nothing to ask: give --prompts FILE, or --dataset NAME"),
-        ({"dataset": "chosne", "tuned": "x"}, UsageError, "not in data.* Did you mean 'chosen'"),
-        (
-            {"dataset": "x", "tuned": "x", "dataset_dir": "."},
-            UsageError,
-            "is no dataset_info",
-        ),
+        ({"dataset": "chosne", "tuned": "x"}, DataError, "data has no .* Did you mean 'chosen'"),
+        ({"dataset": "x", "tuned": "x", "dataset_dir": "."}, DataError, "is no dataset_info"),
         ({"dataset": "other"}, UsageError, "was trained on 'chosen'"),
-        ({"prompts": "few.json", "dataset": "chosen"}, DataError, "all 2 rows of few.json are in"),
+        ({"prompts": "few.json", "dataset": "chosen"}, DataError, "none of 2 rows is held out"),
         ({"prompts": "no.json"}, DataError, "no file 'no.json'"),
     ],
 )
@@ -213,5 +209,5 @@ def test_a_validation_part_that_cannot_be_proven(config, message):
     validated(config)
     if "other" in config:
         Path("saves/r/train.yaml").write_text("val_size: 0.2\n", encoding="utf-8")
-    with pytest.raises(DataError, match=f"all 10 rows of source.json are in.*{message}"):
+    with pytest.raises(DataError, match=f"source.json: none of 10 rows is held out.*{message}"):
         ask()

@@ -5,28 +5,37 @@ from __future__ import annotations
 import pytest
 
 from curate.data.schema import Turn
-from deploy.compare.answers import Answer, KeptAnswers
+from deploy.compare.answers import Answer
+from deploy.compare.comparison import win_rate
 from deploy.compare.judge import (
-    ModelJudge,
+    Better,
     Pair,
-    RewardJudge,
     Verdict,
-    batches,
     judged,
     letter,
+    model_judge,
     question,
+    reward_judge,
+    reward_verdict,
     settled,
-    verdict,
 )
-from deploy.compare.measures import win_rate
 from deploy.compare.prompts import Prompt
-from tests.deploy.comparing import FakeJudge, FakeModel
+from tests.deploy.comparing import FakeModel, fake_judge
 
 PROMPT = Prompt("0" * 16, "rows.json", "", (Turn("user", "头痛怎么办？"),))
 
 
-def pair(base: str, tuned: str) -> Pair:
-    return Pair(PROMPT, Answer(base), Answer(tuned))
+def pair(base: str, tuned: str, verdict: Verdict | None = None) -> Pair:
+    return Pair(PROMPT, Answer(base), Answer(tuned), verdict)
+
+
+def verdicts(**counts: int) -> list[Pair]:
+    betters: list[Better] = ["tuned", "base", "tie", "unjudged"]
+    return [
+        pair("短", "长一些", Verdict(better, "reward"))
+        for better in betters
+        for _ in range(counts.get(better, 0))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -81,10 +90,10 @@ def test_a_model_that_always_says_a_prefers_nobody(scratch_cache):
     model = Model("judge", {})
     told = []
     pairs = [pair(f"甲{at}", f"乙{at}") for at in range(9)]
-    found = ModelJudge(model, KeptAnswers("judge")).judge(pairs, told.append)
+    found = model_judge(model, "run").verdicts(pairs, told.append)
     assert {(each.better, each.how) for each in found} == {("tie", "position")}
     assert sum(told) == 9
-    rate = win_rate("judge", pairs, found, 0)
+    rate = win_rate("judge", [pair("甲", "乙", each) for each in found], 0)
     assert rate is not None
     assert (rate.wins, rate.losses, rate.ties, rate.rate.value) == (0, 0, 9, 0.5)
 
@@ -93,18 +102,10 @@ def test_a_model_that_always_says_a_prefers_nobody(scratch_cache):
 
 
 def test_rewards_decide_and_equal_ones_tie():
-    assert verdict(1.0, 2.0) == Verdict("tuned", "reward", (1.0, 2.0))
-    assert verdict(2.0, 1.0).better == "base"
-    assert verdict(1.0, 1.0) == Verdict("tie", "equal_reward", (1.0, 1.0))
-    assert verdict(float("nan"), 1.0) == Verdict("unjudged", "failed")
-
-
-def test_batches_fit_and_lose_nothing():
-    lengths = [5, 1, 9, 3, 3, 20, 2]
-    found = list(batches(lengths, 10))
-    assert sorted(place for each in found for place in each) == list(range(7))
-    for each in found:
-        assert len(each) == 1 or max(lengths[place] for place in each) * len(each) <= 10
+    assert reward_verdict(1.0, 2.0) == Verdict("tuned", "reward", (1.0, 2.0))
+    assert reward_verdict(2.0, 1.0).better == "base"
+    assert reward_verdict(1.0, 1.0) == Verdict("tie", "equal_reward", (1.0, 1.0))
+    assert reward_verdict(float("nan"), 1.0) == Verdict("unjudged", "failed")
 
 
 @pytest.mark.model
@@ -113,7 +114,7 @@ def test_the_bundled_ranker_judges_by_its_scores_in_either_place():
 
     answers = ("休息。", "请多休息，多喝水；如果头痛剧烈，请到医院就诊。")
     model = load_reward("pairs")
-    found = RewardJudge(model).judge(
+    found = reward_judge(model).verdicts(
         [pair(*answers), pair(*answers[::-1]), pair(answers[0], answers[0])], lambda count: None
     )
     alone = [model.score([("头痛怎么办？", each)])[0] for each in answers]
@@ -130,10 +131,11 @@ def test_the_bundled_ranker_judges_by_its_scores_in_either_place():
 
 
 def test_what_needs_no_judge_is_not_asked():
-    judge = FakeJudge(lambda each: Verdict("tuned", "reward"))
+    asked: list[Pair] = []
+    judge = fake_judge(lambda each: Verdict("tuned", "reward"), asked)
     pairs = [pair("同", "同 "), pair("", "有"), pair("有", " "), pair("", ""), pair("甲", "乙")]
     found = judged(judge, pairs)
-    assert judge.asked == 1
+    assert asked == [pair("甲", "乙")]
     assert [(each.better, each.how) for each in found] == [
         ("tie", "identical"),
         ("tuned", "empty"),
@@ -144,21 +146,18 @@ def test_what_needs_no_judge_is_not_asked():
 
 
 def test_the_win_rate_by_hand():
-    said = ["tuned"] * 9 + ["base"] * 3 + ["tie"] * 4 + ["unjudged"] * 2
-    pairs = [pair("短", "长一些") for _ in said]
-    found = win_rate("judge", pairs, [Verdict(each, "reward") for each in said], 0)
+    found = win_rate("judge", verdicts(tuned=9, base=3, tie=4, unjudged=2), 0)
     assert found is not None
     assert (found.wins, found.losses, found.ties, found.unjudged) == (9, 3, 4, 2)
     assert found.rate.value == pytest.approx((9 + 2) / 16)
     assert found.rate.prompts == 16
     assert found.longer == 9  # the base's three were the shorter ones
     assert found.verdict == "none"
-    assert win_rate("judge", pairs[:1], [Verdict("unjudged", "failed")], 0) is None
+    assert win_rate("judge", verdicts(unjudged=1), 0) is None
 
 
 @pytest.mark.parametrize(("losses", "told"), [(10, "worse"), (9, "too_few")])
 def test_a_judge_can_be_sure(losses, told):
-    pairs = [pair("甲", "乙")] * losses
-    found = win_rate("judge", pairs, [Verdict("base", "reward")] * losses, 0)
+    found = win_rate("judge", verdicts(base=losses), 0)
     assert found is not None
     assert found.verdict == told

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from deploy.compare.answers import Answer
+from deploy.compare.comparison import measures
 from deploy.compare.judge import Pair
-from deploy.compare.measures import measures, numbers_of
 from deploy.compare.metrics import (
     FEWEST,
     bleu,
@@ -168,14 +168,7 @@ def test_measures_of_pairs():
         Pair(each, Answer("不知道"), Answer(f"多喝水{at % 3}", cut=True))
         for at, each in enumerate(prompts_from(asked).prompts)
     ]
-    numbers = [
-        (
-            numbers_of(each.base, each.prompt.reference),
-            numbers_of(each.tuned, each.prompt.reference),
-        )
-        for each in pairs
-    ]
-    found = {each.name: each for each in measures(pairs, numbers, 0)}
+    found = {each.name: each for each in measures(pairs, 0)}
     assert (found["characters"].base, found["characters"].tuned) == (3, 4)
     assert (found["characters"].verdict, found["cut"].tuned) == ("higher", 1)
     assert found["empty"].verdict == "none"
@@ -185,7 +178,7 @@ def test_measures_of_pairs():
     assert found["bleu"].difference.prompts == 10
     assert found["bleu"].verdict == "better"
     turned = [Pair(each.prompt, each.tuned, each.base) for each in pairs]
-    back = {e.name: e for e in measures(turned, [each[::-1] for each in numbers], 0)}
+    back = {e.name: e for e in measures(turned, 0)}
     assert back["rouge_l"].verdict == back["bleu"].verdict == "worse"
     without = [each for each in pairs if not each.prompt.reference]
-    assert "rouge_1" not in {each.name for each in measures(without, numbers[::2], 0)}
+    assert "rouge_1" not in {each.name for each in measures(without, 0)}

@@ -15,12 +15,11 @@ import pytest
 
 from curate.errors import ModelError
 from deploy.compare.comparison import Comparison
-from deploy.compare.files import default_name, write
 from deploy.compare.judge import Verdict
-from deploy.compare.page import differences, page, paragraph
-from deploy.compare.page import shown as escaped
+from deploy.compare.report import default_name, differences, page, paragraph, write
+from deploy.compare.report import shown as escaped
 from tests.conftest import SAMPLE
-from tests.deploy.comparing import FakeJudge, compared
+from tests.deploy.comparing import compared, fake_judge
 
 EVIL = (
     "</script></p></article><img src=x onerror=\"document.title='hacked'\">"
@@ -40,7 +39,7 @@ def made(scratch_cache: Path) -> Comparison:
     texts[EVIL] = base[EVIL] = EVIL
     tuned[EVIL] = f"<!-- {EVIL}"
     better = iter(("tuned", "tuned", "tuned", "base", "base", "tie", "tie", "base"))
-    return compared(texts, base, tuned, FakeJudge(lambda pair: Verdict(next(better), "reward")))
+    return compared(texts, base, tuned, fake_judge(lambda pair: Verdict(next(better), "reward")))
 
 
 class Tags(HTMLParser):
@@ -97,7 +96,7 @@ def test_the_files_have_the_same_bytes_each_time(made, tmp_path):
     second = write(made, tmp_path / "b", "x", 2.0)
     assert [each.read_bytes() for each in first[:2]] == [each.read_bytes() for each in second[:2]]
     lines = [json.loads(line) for line in first[1].read_text(encoding="utf-8").splitlines()]
-    assert [line["kind"] for line in lines] == [each.kind for each in made.items]
+    assert [line["kind"] for line in lines] == [each.kind for each in made.pairs]
     assert lines[-1]["base"]["text"] == EVIL
     told = json.loads(first[2].read_text(encoding="utf-8"))
     assert (told["asked"], told["answered"], told["failed"]) == (11, 10, {"base": 0, "tuned": 1})

@@ -14,7 +14,7 @@
     const wanted = plain(search.value.trim());
     let visible = 0;
     all.forEach((each, at) => {
-      const fits = shown === "all" || each.dataset.is.split(" ").includes(shown);
+      const fits = each.dataset.is.split(" ").includes(shown);
       each.hidden = !(fits && texts[at].includes(wanted));
       visible += each.hidden ? 0 : 1;
     });

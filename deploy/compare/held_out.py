@@ -1,0 +1,262 @@
+"""Which rows both models are asked, and which of them the tuned one was not trained on, proven.
+
+A row is held out if no conversation in the data set that the model was trained on waits for an
+answer where this row does; what cannot be proven is never called held out. Rows that say nearly
+the same are not found: `curate dedup --against` finds those.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from curate.data.read import read
+from curate.data.rows import Row, Rows
+from curate.data.samples import bundled_folder
+from curate.errors import CuratrainError, DataError, UsageError
+from curate.llamafactory.dataset_info import data_file
+from curate.system.files import sha256_of
+from curate.system.manifest import read_manifest
+from curate.system.run_record import RUN, RunRecord, read_run
+from deploy.compare.prompts import Prompts, limited, prompts_of, read_rows
+
+_CONFIG = "train.yaml"
+# What else decides which rows are trained on; with one of them the validation part is not known.
+_DECIDING = ("eval_dataset", "streaming", "tokenized_path", "mix_strategy", "interleave_probs")
+_SEED = 42  # of transformers, where the config has none
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """A data set that a model was trained on."""
+
+    name: str
+    folder: Path  # of dataset_info.json
+    digests: frozenset[bytes]  # of all its prompts
+
+    def has(self, row: Row) -> bool:
+        """Tell whether a row's last prompt is in the data set."""
+        return not self.digests.isdisjoint(list(_prompt_digests(row))[-1:])
+
+    def held_out(self, files: Sequence[Rows]) -> Prompts:
+        """Return what the rows ask that are not in the data set; the others are counted."""
+        asked = prompts_of(*files, trained_on=self.has, held_out=True)
+        if "trained_on" in asked.left_out and not asked.prompts:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in asked.left_out.items())
+            raise DataError(
+                f"{', '.join(asked.sources)}: none of {asked.read:,} rows is held out from the "
+                f"data set '{self.name}' ({reasons}). Give other prompts with --prompts"
+            )
+        return asked
+
+
+def _prompt_digests(row: Row) -> Iterator[bytes]:
+    """Yield one digest for each point at which a conversation waits for an answer.
+
+    White space does not count: a prompt that was only set otherwise is the same prompt.
+    """
+    digest = hashlib.sha256()
+    for turn in row.turns:
+        text = f"{turn.role}\0{' '.join(turn.content.split())}\0"
+        digest.update(text.encode("utf-8", "surrogatepass"))
+        if turn.role == "user":
+            yield digest.digest()[:16]
+
+
+def _digests(rows: Iterable[Row]) -> frozenset[bytes]:
+    return frozenset(digest for row in rows for digest in _prompt_digests(row))
+
+
+def choose_prompts(
+    prompts: Path | None,
+    dataset: str | None,
+    dataset_dir: Path | None,
+    models: tuple[str, str],
+    limit: int,
+    seed: int,
+) -> tuple[Prompts, list[str]]:
+    """Return what is asked, and what the user should know of it.
+
+    With a data set only rows that are not in it are asked: of the prompts' file, else of the files
+    that it was chosen from. Without one, all prompts are, and each is marked as trained on or not
+    where the run of the tuned model says so.
+    """
+    base, tuned = models
+    folder = Path(tuned).expanduser()
+    run = read_run(folder)
+    earlier = _trained_before(run)
+    notes = _run_notes(run, base, tuned)
+    if prompts is not None and dataset is None:
+        rows = read_rows(prompts)
+        try:
+            training = _training_set(None, dataset_dir, run) if run else None
+        except CuratrainError as error:
+            training = None
+            notes.append(
+                f"whether the tuned model was trained on these prompts cannot be told: {error}"
+            )
+        asked = prompts_of(rows, trained_on=training.has) if training else prompts_of(rows)
+    else:
+        if dataset is None and run is None:
+            raise UsageError(
+                "nothing to ask: give --prompts FILE, or --dataset NAME for the rows of its source "
+                "that the model was not trained on"
+            )
+        if dataset is None and earlier:
+            raise UsageError(
+                f"the run {tuned} went on from {earlier}, and rows that its own data set left out "
+                "may have been trained on there: none can be proven to be held out; give --prompts "
+                "FILE, or --dataset NAME to leave out the rows of that data set alone"
+            )
+        training = _training_set(dataset, dataset_dir, run)
+        if prompts is not None:
+            asked = training.held_out([read_rows(prompts)])
+        else:
+            asked, more = _sources_or_validation(training, folder, run)
+            notes += more
+    doubt = ""
+    if earlier:
+        doubt = f"the run went on from {earlier}: what that was trained on is not looked at"
+    elif run is None and dataset is not None:
+        doubt = (
+            f"the prompts are not in the data set '{dataset}'; that the tuned model was trained on "
+            f"it and on nothing else is not known here: there is no {RUN}"
+        )
+    if doubt:
+        # Nothing is proven then of what is not in the data set: only what is in it is known.
+        doubted = (replace(one, trained_on=one.trained_on or None) for one in asked.prompts)
+        asked = replace(asked, prompts=tuple(doubted))
+        notes.append(doubt)
+    return limited(asked, limit, seed), notes
+
+
+def _trained_before(run: RunRecord | None) -> str:
+    """Return what a run went on from that was trained as well, '' if it was a model as it came."""
+    if run is None:
+        return ""
+    if run.parents.get("adapter"):
+        return "an adapter that was trained before"
+    trained = run.model and (Path(run.model).expanduser() / RUN).is_file()
+    return f"the run {run.model}" if trained else ""
+
+
+def _run_notes(run: RunRecord | None, base: str, tuned: str) -> list[str]:
+    notes = []
+    if run is not None and run.state != "done":
+        notes.append(f"the run {tuned} is not done but '{run.state}': it may not be what you mean")
+    if run is not None and run.model not in ("", base):
+        notes.append(
+            f"the run was trained from '{run.model}', and --base is '{base}': if they are not "
+            "the same model, the difference is not that of the training"
+        )
+    return notes
+
+
+def _training_set(dataset: str | None, folder: Path | None, run: RunRecord | None) -> TrainingSet:
+    """Return the data set that was named, else the run's; of the run's, its sha256 has to fit."""
+    of_run = run.dataset if run else {}
+    name = dataset or str(of_run.get("name") or "")
+    if not name:
+        raise UsageError(
+            "the run does not say what it was trained on; give --prompts FILE or --dataset NAME"
+        )
+    if of_run.get("name") not in (None, name):
+        raise UsageError(
+            f"--dataset {name}: the tuned model was trained on '{of_run['name']}'; rows that "
+            f"{name} left out may be in it. Give --dataset {of_run['name']}, or leave it away"
+        )
+    folder = folder or Path(str(of_run.get("dataset_dir") or "data"))
+    path = data_file(folder, name)
+    sha256 = of_run.get("data_sha256")
+    if sha256 and (path.is_dir() or sha256_of(path) != sha256):
+        raise DataError(
+            f"data set '{name}': {path.name} is not what the model was trained on, it has changed "
+            "since then; what was held out cannot be proven. Give prompts with --prompts"
+        )
+    return TrainingSet(name=name, folder=folder, digests=_digests(read(path)))
+
+
+def _sources_or_validation(
+    training: TrainingSet, folder: Path, run: RunRecord | None
+) -> tuple[Prompts, list[str]]:
+    """Return what the sources hold beside the data set, else the run's validation part."""
+    try:
+        return training.held_out(_read_sources(training)), []
+    except CuratrainError as error:
+        if run is None or not run.dataset.get("name"):
+            raise
+        try:
+            validation = _validation_part(folder, run, training)
+        except CuratrainError as other:
+            raise type(error)(f"{error}. Nor is there a validation part: {other}") from other
+    return validation, [
+        f"these are rows of the validation part of {folder}, which were not trained on, but by "
+        "whose loss a checkpoint may have been chosen"
+    ]
+
+
+def _read_sources(training: TrainingSet) -> list[Rows]:
+    """Read the files that a data set was chosen from, each known again by its sha256.
+
+    A file lies here, beside the data set, or among the samples.
+    """
+    name, folder = training.name, training.folder
+    sources = (read_manifest(folder / f"{name}.manifest.json") or {}).get("sources") or []
+    known = [{"name", "sha256"} <= set(source) for source in sources]
+    if not known or not all(known):
+        raise UsageError(
+            f"--dataset {name}: its manifest does not say what its rows were chosen from, so no "
+            "row can be proven to be held out; give prompts with --prompts F"
+        )
+    files = []
+    for source in sources:
+        places = (Path(), folder, folder.parent, bundled_folder() / "samples")
+        paths = [place / source["name"] for place in places]
+        same = [p for p in paths if p.is_file() and sha256_of(p) == source["sha256"]]
+        if not same:
+            raise UsageError(
+                f"--dataset {name}: its rows were chosen from {source['name']} (sha256 "
+                f"{source['sha256'][:12]}…), which is neither here nor in {folder}; give it with "
+                "--prompts, and the rows of it that are not in the data set are asked"
+            )
+        files.append(read(same[0], source.get("format") or None, source.get("fill") or {}))
+    return files
+
+
+def validation_places(rows: int, share: float, seed: int) -> NDArray[np.int64]:
+    """Return where the rows of a run's validation part stand, in the order of the file.
+
+    LLaMA-Factory draws it with `train_test_split` of the library datasets, which takes the first
+    places of a permutation that NumPy draws from the run's seed.
+    """
+    count = int(share) if share > 1 else math.ceil(share * rows)
+    drawn: NDArray[np.int64] = np.random.default_rng(seed).permutation(rows)[:count]
+    return np.sort(drawn)
+
+
+def _validation_part(folder: Path, run: RunRecord, training: TrainingSet) -> Prompts:
+    """Return what those rows of a run's data set ask that only its loss was measured on."""
+    path = folder / _CONFIG
+    unproven = f"the validation part of {folder} cannot be proven: "
+    if not path.is_file() or sha256_of(path) != run.config_sha256:
+        raise DataError(f"{unproven}{_CONFIG} is not the one that the run was started with")
+    if not run.dataset.get("data_sha256"):
+        raise DataError(f"{unproven}{RUN} does not say what the data file was")
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(config, dict) or not float(config.get("val_size") or 0) > 0:
+        raise DataError(f"{folder} has no validation part: its config has no val_size")
+    if others := [key for key in _DECIDING if config.get(key)]:
+        raise DataError(f"{unproven}its config has {', '.join(others)}")
+    rows = read(data_file(training.folder, training.name))
+    used = min(len(rows), int(config.get("max_samples") or len(rows)))
+    seed = int(config.get("seed", _SEED))
+    places = set(validation_places(used, float(config["val_size"]), seed).tolist())
+    trained = (row for row in rows if row.position < used and row.position not in places)
+    return replace(training, digests=_digests(trained)).held_out([rows])

@@ -1,0 +1,216 @@
+"""A comparison on disk: one HTML page, a line a prompt, and what made them.
+
+The page loads nothing, and runs no script but its own. Text of prompts and answers is data and is
+escaped; a policy in the page's head lets only its own style and script work, known by sha256.
+"""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from curate.data.language import language_of
+from curate.errors import UsageError
+from curate.system.files import sha256_of, write_text, writing_to
+from curate.system.manifest import to_json, versions
+from deploy.compare import summary
+from deploy.compare.comparison import Comparison
+from deploy.compare.judge import Pair
+from deploy.compare.metrics import HAN, LEVEL
+
+_PAGE = Path(__file__).parent / "page"
+_NAME = re.compile(r"[\w.-]+")
+_LONGEST_NAME = 200
+_KEPT = ". What was answered is kept"
+# Above this, marking what differs takes longer than anybody reads.
+_MOST_PARTS = 4000
+_PART = re.compile(rf"\s+|[{HAN}]|[^\W_{HAN}]+|.", re.DOTALL)
+# What HTML takes for no character; tabs and line breaks stay.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_LANGUAGES = {"zh": Markup(' lang="zh-Hans"'), "en": Markup(' lang="en"')}
+
+
+def default_name(base: str, tuned: str) -> str:
+    """Return the name of a comparison: the last part of each model's name."""
+    return f"{_stem(tuned)}_beside_{_stem(base)}"[:_LONGEST_NAME]
+
+
+def _stem(name: str) -> str:
+    server, _, model = name.partition("#")
+    last = model or server.removeprefix("http://").removeprefix("https://").removesuffix("/v1")
+    parts = [part for part in re.split(r"[/\\]", last) if part not in ("", ".", "..")]
+    return re.sub(r"[^\w.-]+", "_", parts[-1] if parts else "model").strip("._") or "model"
+
+
+def check_target(folder: Path, name: str) -> None:
+    """Make the folder and refuse what could not be written, before models are loaded."""
+    if not _NAME.fullmatch(name) or name.startswith(".") or len(os.fsencode(name)) > _LONGEST_NAME:
+        raise UsageError(
+            f"--name {name}: allowed are up to {_LONGEST_NAME} bytes of letters, digits, _, - and ."
+        )
+    trial = folder / f".{name}.part"
+    with writing_to(folder, more=_KEPT):
+        folder.mkdir(parents=True, exist_ok=True)
+        trial.write_bytes(b" ")
+        trial.unlink()
+
+
+def write(comparison: Comparison, folder: Path, name: str, seconds: float) -> list[Path]:
+    """Write page, lines and manifest, the manifest last; return their paths in this order.
+
+    The page and the lines have the same bytes for the same models, prompts and parameters.
+    """
+    paths = [folder / f"{name}{ending}" for ending in (".html", ".jsonl", ".manifest.json")]
+    lines = [json.dumps(_line(pair), ensure_ascii=False) for pair in comparison.pairs]
+    params = asdict(comparison.params)
+    for side in ("base", "tuned", "judge"):
+        if params[side] and Path(params[side]).is_absolute():
+            params[side] = Path(params[side]).name  # folders are this machine's
+    with writing_to(folder, more=_KEPT):
+        write_text(paths[0], page(comparison))
+        write_text(paths[1], "".join(f"{line}\n" for line in lines))
+        manifest = {
+            "recipe": "compare",
+            "params": params,
+            "models": comparison.models,
+            "sources": [
+                {"name": source, "sha256": sha256}
+                for source, sha256 in comparison.prompts.sources.items()
+            ],
+            **counts(comparison),
+            "files": {path.name: sha256_of(path) for path in paths[:2]},
+            "versions": versions(),
+            "wall_seconds": round(seconds, 1),
+        }
+        write_text(paths[2], to_json(manifest))
+    return paths
+
+
+def counts(comparison: Comparison) -> dict[str, Any]:
+    """Return what manifest and --json say of a comparison."""
+    prompts, pairs, wins = comparison.prompts, comparison.pairs, comparison.wins
+    known = [prompt.trained_on for prompt in prompts.prompts]
+    return {
+        "read": prompts.read,
+        "left_out": prompts.left_out,
+        "asked": len(prompts),
+        "answered": sum(pair.answered for pair in pairs),
+        "failed": {
+            "base": sum(bool(pair.base.failure) for pair in pairs),
+            "tuned": sum(bool(pair.tuned.failure) for pair in pairs),
+        },
+        "held_out": known.count(False),
+        "trained_on": known.count(True),
+        "kinds": comparison.kinds,
+        "measures": {
+            measure.name: {
+                "base": measure.base,
+                "tuned": measure.tuned,
+                **asdict(measure.difference),
+                "told": measure.verdict,
+            }
+            for measure in comparison.measures
+        },
+        "judge": {**asdict(wins), "told": wins.verdict} if wins is not None else None,
+        "worse_by": comparison.worse,
+        "notes": list(comparison.notes),
+    }
+
+
+def _line(pair: Pair) -> dict[str, Any]:
+    base, tuned = pair.numbers if pair.answered else (None, None)
+    return {
+        "id": pair.prompt.id,
+        "source": pair.prompt.source,
+        "messages": pair.prompt.messages,
+        "reference": pair.prompt.reference,
+        "trained_on": pair.prompt.trained_on,
+        "base": {**asdict(pair.base), "numbers": base},
+        "tuned": {**asdict(pair.tuned), "numbers": tuned},
+        "kind": pair.kind,
+        "verdict": asdict(pair.verdict) if pair.verdict is not None else None,
+    }
+
+
+def page(comparison: Comparison) -> str:
+    """Return the whole page; the same comparison gives the same bytes."""
+    from jinja2 import Environment, FileSystemLoader
+
+    environment = Environment(loader=FileSystemLoader(_PAGE), autoescape=True)
+    environment.filters |= {
+        "shown": shown,
+        "paragraph": paragraph,
+        "filters_of": _filters_of,
+        "marked": lambda pair: differences(pair.base.text, pair.tuned.text),
+        "cells": summary.cells,
+    }
+    style, script = (
+        (_PAGE / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
+    )
+    wins = comparison.wins
+    return environment.get_template("page.html.jinja").render(
+        comparison=comparison,
+        names=[comparison.models[side]["name"] for side in ("base", "tuned")],
+        style=style,
+        script=script,
+        style_sha256=_base64_sha256(style),
+        script_sha256=_base64_sha256(script),
+        asked=summary.asked_line(comparison),
+        wins=wins,
+        win_line=summary.win_line(wins) if wins else "",
+        doubts=summary.doubts(wins) if wins else "",
+        untold=summary.untold_line(comparison),
+        percent=round(100 * LEVEL),
+        counts=Counter(value for pair in comparison.pairs for value in _filters_of(pair)),
+        how=summary.HOW,
+    )
+
+
+def _base64_sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _filters_of(pair: Pair) -> list[str]:
+    """Return the buttons of the page that show a prompt."""
+    changed = ["changed"] if pair.kind in ("better", "worse", "tie") else []
+    return ["all", pair.kind, *changed, *(["empty"] if pair.empty else [])]
+
+
+def shown(text: str) -> Markup:
+    """Return a text as HTML: nothing in it is markup, and control characters are seen."""
+    return escape(_CONTROL.sub("\ufffd", text))
+
+
+def paragraph(text: str, marked: Markup | None = None, name: str = "text") -> Markup:
+    """Return a text as a paragraph in its language; `marked` is the same as HTML already."""
+    inside = shown(text) if marked is None else marked
+    language = _LANGUAGES.get(language_of(text), "")
+    return Markup('<p class="{}" dir="auto"{}>{}</p>').format(name, language, inside)
+
+
+def differences(first: str, second: str) -> tuple[Markup, Markup]:
+    """Return two texts as HTML, what only one of them has in <span class="d">."""
+    ours, theirs = _PART.findall(first), _PART.findall(second)
+    if not ours or not theirs or max(len(ours), len(theirs)) > _MOST_PARTS:
+        return shown(first), shown(second)
+    left, right = Markup(), Markup()
+    matcher = difflib.SequenceMatcher(None, ours, theirs, autojunk=False)
+    for what, start, end, other_start, other_end in matcher.get_opcodes():
+        run, other_run = (
+            shown("".join(ours[start:end])),
+            shown("".join(theirs[other_start:other_end])),
+        )
+        span = Markup("{}" if what == "equal" else '<span class="d">{}</span>')
+        left += span.format(run) if run else ""
+        right += span.format(other_run) if other_run else ""
+    return left, right
