@@ -1,11 +1,13 @@
-"""What of LLaMA-Factory is missing in this environment, and how it gets here."""
+"""LLaMA-Factory for training: which one runs a stage, what of it is missing, how it gets here."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import os
 import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -14,9 +16,14 @@ from pathlib import Path
 
 from curate.errors import UsageError
 from curate.llamafactory import backend as llamafactory
-from curate.system.environments import install_step
-from train.planning.hardware import Hardware
+from curate.llamafactory import older_readers
+from curate.llamafactory.backend import VERSION, Backend
+from curate.system import environments
+from curate.system.environments import Environment, install_step, pip_install
+from curate.system.hardware import Hardware
 
+# The last release whose PPO runs: 0.9.5 asks for trl <= 0.9.6 there and cannot be run with it.
+PPO_VERSION = "0.9.3"
 # What its text stages import, in the ranges that LLaMA-Factory 0.9.5 states. It asks for sound,
 # pictures and a web page, too, which bring gigabytes and, beside a torch for CPUs, break.
 TEXT_ONLY = (
@@ -34,21 +41,67 @@ TEXT_ONLY = (
     "trl>=0.18.0,<=0.24.0",
     "uvicorn",
 )
-_IMPORTED = "import llamafactory.train.tuner"
-_LOG = "setup.log"
-_PIP = ("-m", "pip", "install", "--disable-pip-version-check", "--no-input")
+
+
+def release(stage: str) -> str:
+    """Return the release of LLaMA-Factory that runs a stage."""
+    return PPO_VERSION if stage == "ppo" else VERSION
+
+
+def backend_of(stage: str) -> Backend:
+    """Return the LLaMA-Factory that runs a stage: this environment's, or an older one for ppo."""
+    if stage != "ppo":
+        return llamafactory.find()
+    environment = ppo_environment()
+    python = environments.python(environment)
+    if python is None:
+        raise UsageError(
+            f"ppo runs in LLaMA-Factory {PPO_VERSION}, which needs an environment of its own "
+            "(2.3 GB); `train setup ppo` builds it"
+        )
+    # What newer releases of datasets keep in their cache, its release cannot read.
+    more = {"HF_DATASETS_CACHE": str(environments.folder(environment) / "datasets")}
+    return Backend(str(python), PPO_VERSION, more=more)
+
+
+def ppo_environment() -> Environment:
+    """Return the environment that ppo runs in."""
+    # Its own requirements name no build of torch; without the one that is here, pip would take the
+    # newest for GPUs on a machine that has none.
+    torch = _torch().partition("+")[0]
+    return Environment(
+        name="ppo",
+        purpose=f"ppo, in LLaMA-Factory {PPO_VERSION}",
+        steps=((torch, f"llamafactory=={PPO_VERSION}", "pyarrow<22"),),
+        imports=("torch", "llamafactory.train.tuner", "trl"),
+        gigabytes=3.0,
+    )
+
+
+def readable_by_ppo(model: Path) -> Path:
+    """Return a folder of the model that the older transformers of ppo reads rightly.
+
+    What transformers 5 saves names a tokenizer class that older ones refuse, and keeps the base of
+    the rotary positions where they do not look: they would compute with another, and say nothing.
+    """
+    name = hashlib.sha256(str(model.resolve()).encode()).hexdigest()[:16]
+    folder = environments.folder(ppo_environment()) / "models" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for path in model.iterdir():
+        if path.name in older_readers.EDITED:
+            shutil.copyfile(path, folder / path.name)
+        elif path.is_file():
+            (folder / path.name).symlink_to(path.resolve())
+    if older_readers.for_older_readers(folder):
+        return folder
+    shutil.rmtree(folder)
+    return model
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What has to be done to this environment.
-
-    Attributes:
-        missing: Modules that are not here.
-        wrong: LLaMA-Factory's version, where it is another than the one needed.
-        commands: That put it right, in order; none if all is there.
-        why: Which recipe it is.
-    """
+    """What is missing of LLaMA-Factory here, its version if that is wrong, and what mends both."""
 
     missing: tuple[str, ...]
     wrong: str | None
@@ -64,26 +117,23 @@ class Setup:
 def plan(hardware: Hardware) -> Setup:
     """Return what is missing here, and the commands that install it."""
     missing = tuple(llamafactory.missing())
-    wrong = None
-    if "llamafactory" not in missing:
-        there = importlib.metadata.version("llamafactory")
-        wrong = there if there != llamafactory.VERSION else None
-    pip = (sys.executable, *_PIP)
-    whole = f"llamafactory=={llamafactory.VERSION}"
+    installed = None if "llamafactory" in missing else importlib.metadata.version("llamafactory")
+    wrong = installed if installed != VERSION else None
+    whole = f"llamafactory=={VERSION}"
     if hardware.kind == "cuda":
         why = f"for {hardware.name}: the whole of it"
-        return Setup(missing, wrong, ((*pip, whole),), why)
+        return Setup(missing, wrong, (pip_install(sys.executable, whole),), why)
     why = "for the CPU: torch stays as it is, and of what LLaMA-Factory asks for, what texts need"
-    commands = ((*pip, *_torch(), *TEXT_ONLY), (*pip, "--no-deps", whole))
-    return Setup(missing, wrong, commands, why)
+    needs = pip_install(sys.executable, _torch(), *TEXT_ONLY)
+    return Setup(missing, wrong, (needs, pip_install(sys.executable, "--no-deps", whole)), why)
 
 
-def _torch() -> tuple[str, ...]:
+def _torch() -> str:
     """Return the very torch that is here, so that pip never exchanges it."""
     try:
-        return (f"torch=={importlib.metadata.version('torch')}",)
+        return f"torch=={importlib.metadata.version('torch')}"
     except importlib.metadata.PackageNotFoundError:
-        return ("torch",)
+        return "torch"
 
 
 def check_place() -> None:
@@ -103,18 +153,12 @@ def check_place() -> None:
         )
 
 
-def install(found: Setup, say: Callable[[str], None]) -> None:
-    """Install what is missing, and see that LLaMA-Factory can be imported."""
-    log = Path(tempfile.mkdtemp(prefix="train-setup-")) / _LOG
-    for command in found.commands:
-        say(f"pip install {shlex.join(command[len(_PIP) + 1 :])}")
+def install(commands: tuple[tuple[str, ...], ...], say: Callable[[str], None]) -> None:
+    """Install what is missing, and see in another process that the trainers can be imported."""
+    log = Path(tempfile.mkdtemp(prefix="train-setup-")) / "setup.log"
+    for command in commands:
+        say(shlex.join(environments.without_flags(command)))
         install_step(command, log)
-    verify(say, log)
-
-
-def verify(say: Callable[[str], None], log: Path | None = None) -> None:
-    """See in a process of its own that LLaMA-Factory's trainers can be imported."""
-    log = log or Path(tempfile.mkdtemp(prefix="train-setup-")) / _LOG
     say("checking that its trainers can be imported")
     backend = llamafactory.find()
-    install_step((backend.python, "-c", _IMPORTED), log, backend.variables)
+    install_step((backend.python, "-c", "import llamafactory.train.tuner"), log, backend.variables)

@@ -81,7 +81,7 @@ def build(environment: Environment, say: Callable[[str], None]) -> Path:
         log.unlink(missing_ok=True)
         say(f"what pip says goes to {log}")
         for arguments in commands(environment):
-            say(shlex.join(each for each in arguments[2:] if each not in _QUIET))
+            say(shlex.join(without_flags(arguments)))
             _run(arguments, log, environment)
         say(f"checking that {', '.join(environment.imports)} can be imported")
         _run(_import(environment), log, environment)
@@ -95,10 +95,20 @@ def commands(environment: Environment) -> list[list[str]]:
     own = str(place / "bin" / "python")
     pip = [own, "-m", "pip"]
     found = [[sys.executable, "-m", "venv", str(place)]]
-    found += [[*pip, "install", *_QUIET, *step] for step in environment.steps]
+    found += [list(pip_install(own, *step)) for step in environment.steps]
     if environment.remove:
         found.append([*pip, "uninstall", *_QUIET, "--yes", *environment.remove])
     return found
+
+
+def pip_install(python: str, *requirements: str) -> tuple[str, ...]:
+    """Return the command that installs into an interpreter's environment."""
+    return (python, "-m", "pip", "install", *_QUIET, *requirements)
+
+
+def without_flags(command: Sequence[str]) -> list[str]:
+    """Return a command of pip as people know it."""
+    return [word for word in command[2:] if word not in _QUIET]
 
 
 def install_step(

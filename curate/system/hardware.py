@@ -1,12 +1,20 @@
-"""How much memory there is, by the machine and by the container that this process runs in."""
+"""What this machine computes on, and its memory, by the machine and by this process's container."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import platform
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+_GPU_QUERY = ("--query-gpu=index,memory.total,compute_cap", "--format=csv,noheader,nounits")
+# Below it bfloat16 is not in the silicon (Ampere is 8.0).
+_BF16_SINCE = 8.0
 _CACHED = ("inactive_file", "active_file")  # pages of files: they give way when programs ask
 
 
@@ -65,3 +73,73 @@ def _groups(root: Path) -> Iterator[tuple[Path, str, str, str]]:
     for path in sorted(own[1]):
         folder = root / "sys/fs/cgroup/memory" / path.lstrip("/")
         yield folder, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What trains: the CPU, or GPUs of which each has so many bytes."""
+
+    kind: Literal["cpu", "cuda"]
+    count: int
+    memory: int
+    bf16: bool
+
+    @property
+    def name(self) -> str:
+        """What it is, for people."""
+        if self.kind == "cpu":
+            return "CPU"
+        return "GPU" if self.count == 1 else f"{self.count} GPUs"
+
+
+def detect(only_cpu: bool = False) -> Hardware:
+    """Return the GPUs that torch can use, else the CPU.
+
+    A build of torch that knows no CUDA trains on the CPU, whatever is plugged in.
+    """
+    gpus = [] if only_cpu or _torch_is_for_cpus() else _gpus()
+    if not gpus:
+        return Hardware("cpu", 1, free_memory() or 0, _cpu_has_bf16())
+    bf16 = min(capability for _, capability in gpus) >= _BF16_SINCE
+    return Hardware("cuda", len(gpus), min(memory for memory, _ in gpus), bf16)
+
+
+def _torch_is_for_cpus() -> bool:
+    try:
+        version = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return version.endswith("+cpu") or platform.system() == "Darwin"
+
+
+def _gpus() -> list[tuple[int, float]]:
+    """Return bytes and compute capability of the GPUs that CUDA_VISIBLE_DEVICES leaves."""
+    try:
+        table = subprocess.run(
+            ["nvidia-smi", *_GPU_QUERY], capture_output=True, text=True, timeout=30, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    gpus = {}
+    for line in table.splitlines():
+        with suppress(ValueError):
+            index, memory, capability = (cell.strip() for cell in line.split(","))
+            gpus[index] = (int(memory) * 2**20, float(capability))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return list(gpus.values())
+    chosen = [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
+    # Names such as GPU-8f6… are not looked up: as many of them as there are cards.
+    return [gpus.get(name, next(iter(gpus.values()))) for name in chosen] if gpus else []
+
+
+def _cpu_has_bf16() -> bool:
+    """Return whether the CPU multiplies in bfloat16; others are slower at it than fp32."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    flags = {
+        word for line in lines if line.startswith(("flags", "Features")) for word in line.split()
+    }
+    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})

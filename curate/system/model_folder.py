@@ -105,3 +105,35 @@ def stored_dtype(folder: Path) -> str:
 def weight_bytes(folder: Path) -> int:
     """Return the bytes of a model's weight files."""
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+
+
+def model_type(folder: Path) -> str:
+    """Return what kind of model a folder holds, by its config.json."""
+    kind = read_json(folder / CONFIG).get("model_type")
+    if not isinstance(kind, str) or not kind:
+        raise ModelError(
+            f"{folder / CONFIG} has no model_type, and transformers cannot tell what it is; "
+            "give a folder that save_pretrained wrote"
+        )
+    return kind
+
+
+def matrices(folder: Path) -> frozenset[str] | None:
+    """Return the names of a model's matrices, as LoRA looks them up; None if they are not known."""
+    names = {tensor.name for tensor in tensors(folder) if len(tensor.shape) == 2}
+    for index in sorted(folder.glob("*.bin.index.json")) if not names else ():
+        weights = read_json(index).get("weight_map", {})
+        names |= {name for name in weights if "norm" not in name and ".ln_" not in name}
+    return frozenset(n.removesuffix(".weight") for n in names if n.endswith(".weight")) or None
+
+
+def vocabulary(folder: Path) -> frozenset[str] | None:
+    """Return the tokens of a model by name; None where it has no tokenizer.json."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        return None
+    content = read_json(path)
+    words = {token["content"] for token in content.get("added_tokens", [])}
+    inner = content.get("model", {}).get("vocab", {})
+    # Unigram models have pairs of a token and its score.
+    return frozenset(words | set(inner if isinstance(inner, dict) else (pair[0] for pair in inner)))

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from curate.models.inventory import fetched
-from train.checking import precision
+from train.checks import precision
 
 WAYS = {"spinning": {}, "waiting": {"OMP_WAIT_POLICY": "PASSIVE"}}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from curate.llamafactory.backend import Backend
-from train import backends
+from train import setup
 
 PROGRAM = """
 import json, os, signal, subprocess, sys, time
@@ -56,4 +56,4 @@ def at(folder: Path) -> Backend:
 def instead(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Let it be found as the backend of every stage."""
     backend = at(folder)
-    monkeypatch.setattr(backends, "find", lambda _: backend)
+    monkeypatch.setattr(setup, "backend_of", lambda _: backend)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
 
-from curate.system.run_record import RunRecord
-from train.planning.model import Model
-from train.planning.plan import Dataset, Plan, to_yaml
-from train.planning.schedule import Extent
-from train.running.losses import FILE as TOLD
+from curate.system.run_record import RunRecord, write_run
+from train.config.model import Model
+from train.config.plan import Dataset, Plan, to_yaml
+from train.config.schedule import Extent
+from train.run.progress import STEPS
 
 ROWS = '{"instruction": "Say hello.", "input": "", "output": "Hello."}\n'
 
@@ -30,13 +29,14 @@ def plan_in(folder: Path, stage: str = "sft", **config: Any) -> Plan:
     output = folder / "saves" / "a"
     return Plan(
         stage=stage,
-        name="a",
         output=output,
-        config={"stage": stage, "output_dir": str(output), "learning_rate": 1e-4, **config},
-        model=Model("smollm2", "nowhere", "chatml"),
+        config={
+            **{"stage": stage, "output_dir": str(output), "template": "chatml"},
+            **{"learning_rate": 1e-4, **config},
+        },
+        model=Model(name="smollm2", path="nowhere", template="chatml"),
         dataset=Dataset("rows", data, Extent(1, 10)),
         method="lora",
-        template="chatml",
         steps=6,
     )
 
@@ -49,7 +49,7 @@ def line(step: int, total: int = 6, **more: Any) -> str:
 
 def tell(folder: Path, *lines: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / TOLD).open("a") as stream:
+    with (folder / STEPS).open("a") as stream:
         stream.writelines(f"{each}\n" for each in lines)
 
 
@@ -60,9 +60,7 @@ def checkpoint(run: Path, step: int, *, value_head: bool = False) -> Path:
     save_file({"x": np.zeros(100, np.float32)}, folder / "adapter_model.safetensors")
     if value_head:
         save_file({"v_head.summary.bias": np.zeros(1)}, folder / "value_head.safetensors")
-    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
-        with zipfile.ZipFile(folder / name, "w") as archive:
-            archive.writestr("data.pkl", b"0" * 1000)
+    (folder / "optimizer.pt").write_bytes(b"states")
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
     return folder
 
@@ -71,11 +69,10 @@ def stood(plan: Plan, **changes: Any) -> RunRecord:
     """Write the folder of a run that has stopped, and return its record."""
     from dataclasses import replace
 
-    from curate.system import run_record as record
-    from train.running import chain
+    from train.run import sha256_chain
 
     plan.output.mkdir(parents=True, exist_ok=True)
-    made = replace(chain.begun(plan), **{"state": "stopped", **changes})
-    record.write_run(plan.output, made)
+    made = replace(sha256_chain.begun(plan), **{"state": "stopped", **changes})
+    write_run(plan.output, made)
     plan.config_file.write_text(to_yaml(plan.config))
     return made

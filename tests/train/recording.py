@@ -13,10 +13,9 @@ from typing import Any
 from curate.llamafactory.backend import STUB
 from curate.system import environments
 from tests.conftest import ROOT
-from train import backends
-from train.backends import PPO_VERSION
+from train.setup import PPO_VERSION, ppo_environment
 
-FILE = ROOT / "train" / "planning" / "llamafactory.json"
+FILE = ROOT / "train" / "config" / "llamafactory.json"
 _NAMES = """
 import json
 from llamafactory.hparams.parser import _TRAIN_ARGS
@@ -45,7 +44,7 @@ def recorded() -> dict[str, Any]:
 
 def _absent(now: list[str]) -> list[str]:
     """Return the keys that the release for ppo has not yet; what is recorded, where it is not."""
-    python = environments.python(backends.ppo())
+    python = environments.python(ppo_environment())
     if python is None:
         found: list[str] = json.loads(FILE.read_text(encoding="utf-8"))["absent"][PPO_VERSION]
         return found

@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 from curate.llamafactory import backend as llamafactory
+from curate.system.hardware import Hardware
 from tests.train import recording
-from train.planning.hardware import Hardware
-from train.planning.model import Model
-from train.planning.plan import Dataset, Options, make, to_yaml
-from train.planning.presets import PRESETS, STAGES
-from train.planning.schedule import Extent
+from train.config.model import Model
+from train.config.plan import Dataset, Options, make, to_yaml
+from train.config.presets import PRESETS, STAGES
+from train.config.schedule import Extent
 
 pytestmark = pytest.mark.skipif(bool(llamafactory.missing()), reason="no LLaMA-Factory here")
 BF16 = Hardware("cpu", 1, 16 << 30, True)
@@ -48,7 +48,7 @@ def config_of(stage: str, preset: str, rows: int, tmp_path: Path, **more: Any) -
     reward = Path("saves/rm") if stage == "ppo" else None
     options = Options(tmp_path / "out", preset, reward_model=reward, **more)
     dataset = Dataset("a", Path("data"), Extent(rows, rows * 90 if stage == "pt" else None))
-    model = Model("smollm2", "somewhere", "chatml", kind="bloom")
+    model = Model(name="smollm2", path="somewhere", template="chatml", kind="bloom")
     plan = make(stage, dataset, model, options, FP32 if rows == 12 else BF16)
     found: dict[str, Any] = yaml.safe_load(to_yaml(plan.config))
     return found

@@ -10,16 +10,17 @@ import pytest
 
 from curate.errors import DataError, ModelError, UsageError
 from tests.train.making import CHATML, OWN, adapter_in, data_in, model_in
-from train.checking.measuring import measure
-from train.checking.verdict import judge
-from train.planning import datasets, models, rewards
-from train.planning.templates import choose
+from train.checks.doctor_check import judge, measuring
+from train.config import data_set
+from train.config.model import Model, find, reward_model
+from train.config.templates import choose
 
 
 def test_layers_stand_in_the_headers(tmp_path: Path) -> None:
     folder = model_in(tmp_path / "m", "bloom")
-    assert models.kind_of(folder) == "bloom"
-    layers = models.layers_of(folder)
+    model = find(str(folder))
+    layers = model.modules
+    assert model.kind == "bloom"
     assert layers is not None
     assert "h.0.self_attention.query_key_value" in layers
     assert not any("layernorm" in each for each in layers)
@@ -28,21 +29,20 @@ def test_layers_stand_in_the_headers(tmp_path: Path) -> None:
 def test_shards_and_old_weights_tell_their_layers_too(tmp_path: Path) -> None:
     folder = model_in(tmp_path / "m")
     (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
-    assert len(models.layers_of(folder) or ()) == 3
+    assert len(find(str(folder)).modules or ()) == 3
     (folder / "model-00001-of-00002.safetensors").unlink()
-    assert models.layers_of(folder) is None
     named = {"weight_map": {"a.q_proj.weight": "x.bin", "a.norm.weight": "x.bin"}}
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps(named))
-    assert models.layers_of(folder) == {"a.q_proj"}
+    assert find(str(folder)).modules == {"a.q_proj"}
 
 
 def test_an_adapter_stands_on_what_its_user_typed(tmp_path: Path) -> None:
     base = model_in(tmp_path / "base")
     run = adapter_in(tmp_path / "saves" / "a", "somewhere/gone", model=str(base))
-    found = models.find(str(run))
+    found = find(str(run))
     assert (found.path, found.folder, found.adapter) == (str(base), base, run)
     # A run that went on from a run holds both; its base is that of the first.
-    second = models.find(str(adapter_in(tmp_path / "saves" / "b", str(base), model=str(run))))
+    second = find(str(adapter_in(tmp_path / "saves" / "b", str(base), model=str(run))))
     assert (second.path, second.adapter) == (str(base), tmp_path / "saves" / "b")
 
 
@@ -54,18 +54,18 @@ def test_a_model_that_is_not_whole(tmp_path: Path, broken: str, told: str) -> No
     folder = model_in(tmp_path / "m")
     (folder / broken).unlink()
     with pytest.raises(ModelError, match=told):
-        models.find(str(folder))
+        find(str(folder))
 
 
 def test_weights_that_are_cut_off(tmp_path: Path) -> None:
     folder = model_in(tmp_path / "m")
     for broken in (b"\x10", b"\xff" * 7 + b"\x0f", b"\x02" + b"\0" * 7 + b"[]"):
         (folder / "model.safetensors").write_bytes(broken)
-        with pytest.raises(ModelError, match="no whole safetensors file"):
-            models.layers_of(folder)
+        with pytest.raises(ModelError, match="cut short or corrupt"):
+            find(str(folder))
     (folder / "config.json").write_text("{}")
     with pytest.raises(ModelError, match="no model_type"):
-        models.kind_of(folder)
+        find(str(folder))
 
 
 def test_a_hub_that_cannot_be_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -73,9 +73,8 @@ def test_a_hub_that_cannot_be_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    found = models.find("nobody/nothing-7b")
+    found = find("nobody/nothing-7b")
     assert (found.path, found.folder) == ("nobody/nothing-7b", None)
-    assert "the hub does not tell of it" in found.why
 
 
 TEMPLATES = [
@@ -95,53 +94,55 @@ TEMPLATES = [
 def test_template(
     tmp_path: Path, name: str, kind: str, chat: str, given: str | None, wanted: str | None
 ) -> None:
-    assert choose(name, model_in(tmp_path / "m", kind, chat), kind, given).name == wanted
+    folder = model_in(tmp_path / "m", kind, chat)
+    assert choose(Model(name=name, path="", folder=folder, kind=kind), given)[0] == wanted
 
 
 def test_templates_that_would_teach_nonsense(tmp_path: Path) -> None:
-    folder = model_in(tmp_path / "m", words=())
+    model = Model(name="mine", path="", folder=model_in(tmp_path / "m", words=()), kind="llama")
     with pytest.raises(ModelError, match=r"wants the tokens <\|im_end\|> and .*im_start"):
-        choose("mine", folder, "llama", "chatml")
+        choose(model, "chatml")
     with pytest.raises(UsageError, match="Did you mean 'chatml'"):
-        choose("mine", folder, "llama", "chatm")
+        choose(model, "chatm")
     with pytest.raises(UsageError, match="Give --template NAME"):
-        choose("nobody/nothing", None, "", None)
+        choose(Model(name="nobody/nothing", path=""), None)
 
 
 def test_the_tokenizers_own_template_is_compared_with_what_becomes_of_it(tmp_path: Path) -> None:
     folder = model_in(tmp_path / "m", chat=OWN)
-    choice = choose("mine", folder, "llama", None)
-    counting, _ = measure(folder, choice, 512, False)
+    model = find(str(folder))
+    assert choose(model, None)[0] is None
+    counting, _ = measuring(model, 512, False)
     assert counting is not None
     assert "template own" in counting.about
     # The first turn otherwise than the second: LLaMA-Factory takes all turns for alike.
     other = OWN.replace("{{ m.content }}", "{{ m.content }}{% if loop.first %}!{% endif %}")
     (folder / "chat_template.jinja").write_text(other)
     with pytest.raises(ModelError, match="name one with --template"):
-        measure(folder, choice, 512, False)
+        measuring(model, 512, False)
     (folder / "chat_template.jinja").write_text("{{ raise_exception('no system role') }}")
     with pytest.raises(ModelError, match="no system role"):
-        measure(folder, choice, 512, False)
+        measuring(model, 512, False)
 
 
 def test_the_newest_of_those_that_curate_made(tmp_path: Path) -> None:
     data_in(tmp_path)
     with pytest.raises(DataError, match="talks is for sft, pairs is for dpo, verdicts is for kto"):
-        datasets.choose(data_in(tmp_path / "other", 3, "talks", "pairs", "verdicts"), "pt", None)
-    only = datasets.choose(tmp_path, "sft", None)
-    assert (only.name, only.why) == ("talks", f"the only one in {tmp_path} for stage sft")
+        data_set.choose(data_in(tmp_path / "other", 3, "talks", "pairs", "verdicts"), "pt", None)
+    only = data_set.choose(tmp_path, "sft", None)
+    assert only == (("talks",), f"the only one in {tmp_path} for stage sft")
     info = tmp_path / "dataset_info.json"
     told = json.loads(info.read_text())
     info.write_text(json.dumps({**told, "more": told["talks"]}))
     with pytest.raises(DataError, match="give --dataset, one of talks, more"):
-        datasets.choose(tmp_path, "sft", None)
+        data_set.choose(tmp_path, "sft", None)
     for seconds, name in enumerate(("talks", "more", "pairs")):
         manifest = tmp_path / f"{name}.manifest.json"
         manifest.write_text('{"recipe": "ifd"}')
         os.utime(manifest, (seconds, seconds))
-    chosen = datasets.choose(tmp_path, "sft", None)
-    assert (chosen.name, "made by ifd" in chosen.why) == ("more", True)
-    assert datasets.choose(tmp_path, "rm", None).name == "pairs"
+    names, why = data_set.choose(tmp_path, "sft", None)
+    assert (names, "made by ifd" in why) == (("more",), True)
+    assert data_set.choose(tmp_path, "rm", None)[0] == ("pairs",)
 
 
 def test_a_random_control_is_not_what_was_meant(tmp_path: Path) -> None:
@@ -152,7 +153,7 @@ def test_a_random_control_is_not_what_was_meant(tmp_path: Path) -> None:
         manifest = tmp_path / f"{name}.manifest.json"
         manifest.write_text("{}")
         os.utime(manifest, (seconds, seconds))
-    assert datasets.choose(tmp_path, "sft", None).name == "talks"
+    assert data_set.choose(tmp_path, "sft", None)[0] == ("talks",)
 
 
 @pytest.mark.parametrize(
@@ -170,21 +171,19 @@ def test_a_random_control_is_not_what_was_meant(tmp_path: Path) -> None:
 )
 def test_data_of_another_kind(tmp_path: Path, stage: str, name: str, told: str) -> None:
     with pytest.raises(DataError, match=told):
-        datasets.choose(data_in(tmp_path), stage, name)
+        data_set.choose(data_in(tmp_path), stage, name)
 
 
 def test_nothing_is_registered(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no data set is registered in .*curate ifd"):
-        datasets.choose(tmp_path, "sft", None)
+        data_set.choose(tmp_path, "sft", None)
 
 
 def test_several_data_sets_are_one_training(tmp_path: Path) -> None:
     data_in(tmp_path / "data", 7)
-    chosen = datasets.choose(tmp_path / "data", "sft", "talks, talks")
-    assert chosen.names == ("talks",)
-    folder = model_in(tmp_path / "m", chat=CHATML)
-    counting, _ = measure(folder, choose("mine", folder, "llama", None), 512, False)
-    found = judge(tmp_path / "data", ("talks", "talks"), "sft", counting)
+    assert data_set.choose(tmp_path / "data", "sft", "talks, talks") == (("talks",), "")
+    model = Model(name="m", path="", template="chatml", folder=model_in(tmp_path / "m"))
+    found = judge(tmp_path / "data", ("talks", "talks"), "sft", model, 512, packing=False)
     assert found.extent.rows == 14
     # A token a letter: `user` and `assistant` with a line break, 6 and 8 letters of text, for each
     # turn its begin, its end and a line break.
@@ -196,20 +195,20 @@ def test_rows_that_nobody_can_use(tmp_path: Path) -> None:
     data_in(tmp_path, 3)
     (tmp_path / "talks.jsonl").write_text('{"instruction": "a", "input": "", "output": null}\n' * 3)
     with pytest.raises(DataError, match=r"nothing of 'talks' \(3 rows\) can be used .*--fix"):
-        judge(tmp_path, ("talks",), "sft", None)
+        judge(tmp_path, ("talks",), "sft", Model(name="m", path=""), 512, packing=False)
 
 
 def test_a_reward_model_on_the_same_base(tmp_path: Path) -> None:
     base, other = model_in(tmp_path / "base"), model_in(tmp_path / "other")
-    saves = tmp_path / "saves"
+    saves, policy = tmp_path / "saves", find(str(base))
     with pytest.raises(UsageError, match="no finished run of stage rm"):
-        rewards.choose(None, str(base), saves)
+        reward_model(None, policy, saves)
     run = adapter_in(saves / "rm", str(base), stage="rm")
     with pytest.raises(ModelError, match="value_head"):
-        rewards.choose(None, str(base), saves)
+        reward_model(None, policy, saves)
     (run / "value_head.safetensors").touch()
-    assert rewards.choose(None, str(base), saves) == run
+    assert reward_model(None, policy, saves) == run
     with pytest.raises(ModelError, match="train them on the same"):
-        rewards.choose(run, str(other), saves)
+        reward_model(run, find(str(other)), saves)
     with pytest.raises(ModelError, match="a run of stage sft"):
-        rewards.choose(adapter_in(saves / "b", str(base), stage="sft"), str(base), saves)
+        reward_model(adapter_in(saves / "b", str(base), stage="sft"), policy, saves)

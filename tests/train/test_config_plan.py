@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 import yaml
 
-from train.planning.hardware import Hardware
-from train.planning.model import Model
-from train.planning.plan import Dataset, Options, Plan, make, to_yaml
-from train.planning.presets import PRESETS, STAGES
-from train.planning.schedule import Extent, held_out, intervals, steps_of
+from curate.system.hardware import Hardware
+from train.config.model import Model
+from train.config.plan import Dataset, Options, Plan, make, to_yaml
+from train.config.presets import PRESETS, STAGES
+from train.config.schedule import Extent, held_out, intervals, steps_of
 
 GPU = Hardware("cuda", 1, 80 << 30, True)
 CPU = Hardware("cpu", 1, 16 << 30, True)
-SMOL = Model("smollm2", "/models/smollm2", "chatml", kind="llama")
-BLOOM = Model("bigscience/bloomz-7b1-mt", "bigscience/bloomz-7b1-mt", "default", kind="bloom")
+SMOL = Model(name="smollm2", path="/models/smollm2", template="chatml", kind="llama")
+HUB_ID = "bigscience/bloomz-7b1-mt"
+BLOOM = Model(name=HUB_ID, path=HUB_ID, template="default", kind="bloom")
 
 
 def plan(

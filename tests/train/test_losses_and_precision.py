@@ -12,13 +12,13 @@ import yaml
 
 from curate.llamafactory.backend import Backend
 from curate.models.inventory import fetched
+from curate.system.hardware import Hardware
 from tests.calling import Caller
 from tests.train.making import CHATML, adapter_in, model_in
-from train import backends
-from train.checking import precision
+from train import setup
+from train.checks import precision
 from train.cli import app
-from train.planning.hardware import Hardware
-from train.planning.model import Model
+from train.config.model import Model
 
 CPU = Hardware("cpu", 1, 16 << 30, False)
 
@@ -102,16 +102,16 @@ def test_both_precisions_are_measured_once_and_kept(
 ) -> None:
     folder = fetched("smollm2")
     monkeypatch.setenv("CURATRAIN_CACHE", str(tmp_path / "cache"))
-    model = Model("smollm2", str(folder), "chatml", folder=folder)
+    model = Model(name="smollm2", path=str(folder), folder=folder)
     lines: list[str] = []
-    first = precision.choose(model, True, CPU, lambda: backends.find("sft"), lines.append)
+    first = precision.choose(model, True, CPU, lambda: setup.backend_of("sft"), lines.append)
     assert set(first.seconds) == {"float32", "bfloat16"}
     assert first.bf16 == (first.seconds["bfloat16"] < first.seconds["float32"])
     assert len(lines) == 1
     # What is kept is taken, whatever it says, and nothing is measured again.
     (kept,) = (tmp_path / "cache" / "precision").iterdir()
     kept.write_text(json.dumps({"float32": 1.0, "bfloat16": 2.0}))
-    again = precision.choose(model, True, CPU, lambda: backends.find("sft"), lines.append)
+    again = precision.choose(model, True, CPU, lambda: setup.backend_of("sft"), lines.append)
     assert (again.bf16, len(lines)) == (False, 1)
     assert again.sentence == (
         "float32: a step of 256 tokens takes 2.00 s in bfloat16 and 1.00 s in float32 here"
@@ -124,12 +124,12 @@ def test_what_cannot_be_measured_goes_by_the_cpus_flags(
     here = model_in(tmp_path / "mine", chat=CHATML)
     for bf16 in (True, False):
         cpu = Hardware("cpu", 1, 16 << 30, bf16)
-        found = precision.choose(Model("m", "hub/model", "own"), True, cpu, _never, print)
+        found = precision.choose(Model(name="m", path="hub/model"), True, cpu, _never, print)
         assert (found.bf16, found.seconds) == (bf16, {})
         assert "was not measured" in found.sentence
     # A model that leaves no room to be loaded, and a child that fails: its weights are not whole.
     small = Hardware("cpu", 1, 1, True)
-    model = Model("m", str(here), "own", folder=here)
+    model = Model(name="m", path=str(here), folder=here)
     assert precision.choose(model, True, small, _never, print).bf16
     cpu = Hardware("cpu", 1, 16 << 30, True)
     failed = precision.choose(model, True, cpu, lambda: Backend("/bin/false", "0"), print)

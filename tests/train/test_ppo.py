@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from curate.models.resolve import resolve
 from curate.system import environments
 from tests.train.training import arguments, emit, train
-from train import backends
+from train.setup import ppo_environment, readable_by_ppo
 
 pytestmark = [pytest.mark.ppo, pytest.mark.model, pytest.mark.timeout(900)]
 # The mean loss of a sentence, as whatever transformers is there computes it.
@@ -30,7 +30,7 @@ with torch.no_grad():
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    if environments.python(backends.ppo()) is None:
+    if environments.python(ppo_environment()) is None:
         pytest.fail("the environment of ppo is not built; `make test-ppo` builds it")
     folder = tmp_path_factory.mktemp("place")
     emit(folder / "data")
@@ -57,7 +57,7 @@ def test_a_reward_model_and_ppo_against_it(place):
 
 def test_its_older_transformers_computes_the_same(place, request):
     """What transformers 5 saves gives other numbers there, and no error, unless it is repaired."""
-    python = environments.python(backends.ppo())
+    python = environments.python(ppo_environment())
     newer = place / "newer"
     newer.mkdir()
     model = resolve("smollm2").folder
@@ -71,7 +71,7 @@ def test_its_older_transformers_computes_the_same(place, request):
         change(told)
         (newer / name).unlink()
         (newer / name).write_text(json.dumps(told))
-    older = backends.readable_by_ppo(newer)
+    older = readable_by_ppo(newer)
     assert older != newer
     request.addfinalizer(lambda: shutil.rmtree(older))
     assert measured(python, older) == pytest.approx(measured(sys.executable, newer), rel=1e-4)

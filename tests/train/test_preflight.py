@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from curate.errors import CuratrainError, ModelError, OutputError, UsageError
+from curate.system.hardware import Hardware
 from tests.train.making import adapter_in, model_in
-from train.checking import earlier, preflight
-from train.planning.hardware import Hardware
-from train.planning.model import Model
-from train.planning.models import layers_of
-from train.planning.plan import Dataset, Options, Plan, make, write
-from train.planning.schedule import Extent
+from train.checks import limits
+from train.checks.prepare import begun_run
+from train.config.model import find
+from train.config.plan import Dataset, Options, Plan, make, to_yaml
+from train.config.schedule import Extent
+from train.run import run
 
 CPU = Hardware("cpu", 1, 16 << 30, True)
 GPU = Hardware("cuda", 1, 24 << 30, True)
@@ -27,9 +28,14 @@ def plan_for(tmp_path: Path, kind: str = "bloom", on: Hardware = CPU, **more: An
     folder = tmp_path / "model"
     if not folder.is_dir():
         model_in(folder, kind)
-    model = Model("mine", str(folder), "default", folder, kind, layers_of(folder))
+    model = replace(find(str(folder)), name="mine", template="default")
     options = Options(tmp_path / "saves" / "a", **more)
     return make("sft", Dataset("a", Path("data"), Extent(1000)), model, options, on)
+
+
+def written(plan: Plan) -> None:
+    plan.output.mkdir(parents=True)
+    plan.config_file.write_text(to_yaml(plan.config))
 
 
 @pytest.mark.parametrize(
@@ -37,120 +43,100 @@ def plan_for(tmp_path: Path, kind: str = "bloom", on: Hardware = CPU, **more: An
     [
         ({"pure_bf16": True}, "lora", "pure_bf16=true: LLaMA-Factory does that on GPUs alone"),
         ({"fp16": True}, "lora", "on GPUs alone"),
-        ({"quantization_bit": 4}, "lora", "needs a GPU"),
         ({}, "qlora", "give --method lora"),
         ({"finetuning_type": "lora"}, "full", "do not go together"),
-        ({"bf16": True, "fp16": True}, "lora", "fp16"),
     ],
 )
 def test_what_a_cpu_cannot(settings: dict[str, Any], method: str, told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        preflight.check_settings(settings, method, CPU)
+        limits.check_settings(settings, method, CPU)
 
 
 def test_what_a_gpu_can() -> None:
     for settings in ({"pure_bf16": True}, {"fp16": True}, {"quantization_bit": 4}):
-        preflight.check_settings(settings, "lora", GPU)
+        limits.check_settings(settings, "lora", GPU)
 
 
 def test_targets_are_layers_of_the_model(tmp_path: Path) -> None:
     bloom = plan_for(tmp_path)
-    preflight.check_targets(bloom.config, bloom.model)
+    limits.check_targets(bloom.config, bloom.model)
     for target in ("all", "self_attention.dense", "query_key_value,dense"):
-        preflight.check_targets({**bloom.config, "lora_target": target}, bloom.model)
+        limits.check_targets({**bloom.config, "lora_target": target}, bloom.model)
     for target, told in (
         ("q_proj", "lora_target q_proj: mine has no layer of this name"),
         ("query_key_valu", "Did you mean 'query_key_value'"),
         ("key_value", "no layer of this name"),
     ):
         with pytest.raises(ModelError, match=told):
-            preflight.check_targets({**bloom.config, "lora_target": target}, bloom.model)
-
-
-@pytest.mark.parametrize(
-    ("stage", "config", "told"),
-    [
-        ("rm", {"load_best_model_at_end": True}, "stage rm has it not"),
-        ("sft", {"load_best_model_at_end": True, "eval_strategy": "epoch"}, "make them the same"),
-        (
-            "sft",
-            {"load_best_model_at_end": True, "eval_steps": 20, "save_steps": 50},
-            r"save_steps \(50\) to be a multiple of eval_steps \(20\)",
-        ),
-    ],
-)
-def test_pairs_that_do_not_go_together(stage: str, config: dict[str, Any], told: str) -> None:
-    with pytest.raises(UsageError, match=told):
-        preflight.check_config(stage, {"save_strategy": "steps", **config})
+            limits.check_targets({**bloom.config, "lora_target": target}, bloom.model)
 
 
 def test_too_little_memory_is_told_in_numbers_with_ways_out(tmp_path: Path) -> None:
-    found = preflight.memory(plan_for(tmp_path), CPU, None)
-    preflight.check_memory(found, force=False)
-    small = preflight.memory(plan_for(tmp_path), replace(CPU, memory=1 << 20), None)
+    found = limits.memory_need(plan_for(tmp_path), CPU, None)
+    limits.check_memory(found, force=False)
+    small = limits.memory_need(plan_for(tmp_path), replace(CPU, memory=1 << 20), None)
     with pytest.raises(UsageError, match=r"GiB are needed .* less with: --.*; --.* --force"):
-        preflight.check_memory(small, force=False)
-    preflight.check_memory(small, force=True)
+        limits.check_memory(small, force=False)
+    limits.check_memory(small, force=True)
 
 
 def test_memory_is_for_rows_as_long_as_they_are(tmp_path: Path) -> None:
     plan = plan_for(tmp_path)
-    whole, short = (preflight.memory(plan, CPU, longest) for longest in (None, 100))
+    whole, short = (limits.memory_need(plan, CPU, longest) for longest in (None, 100))
     assert (whole.job.cutoff_len, short.job.cutoff_len) == (1024, 100)
     assert (whole.job.rank, whole.job.target, whole.job.precision) == (8, "query_key_value", "bf16")
     packed = replace(plan, config={**plan.config, "packing": True})
-    assert preflight.memory(packed, CPU, 100).job.cutoff_len == 1024
+    assert limits.memory_need(packed, CPU, 100).job.cutoff_len == 1024
 
 
 def test_too_little_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_for(tmp_path, method="full")
-    need = preflight.memory(plan, CPU, None)
-    preflight.check_disk(plan, need)
+    need = limits.memory_need(plan, CPU, None)
+    limits.check_disk(plan, need)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 10**7))
     with pytest.raises(OutputError, match=r"about 0\.1 GB, and .* has 0\.0 GB free"):
-        preflight.check_disk(plan, need)
+        limits.check_disk(plan, need)
 
 
 def test_a_folder_is_never_taken_from_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    preflight.check_output(Path("saves/new"), overwrite=False)
+    limits.check_output(Path("saves/new"), overwrite=False)
     mine = Path("notes")
     mine.mkdir()
     (mine / ".lock").touch()
-    preflight.check_output(mine, overwrite=False)
+    limits.check_output(mine, overwrite=False)
     (mine / "thesis.txt").write_text("years of work")
     (tmp_path / "run.json").touch()
     for each in (mine, Path(), tmp_path.parent):
         with pytest.raises(OutputError):
-            preflight.check_output(each, overwrite=True)
-    preflight.clear(mine)
+            limits.check_output(each, overwrite=True)
     assert (mine / "thesis.txt").is_file()
     with pytest.raises(OutputError, match="is a file"):
-        preflight.check_output(mine / "thesis.txt", overwrite=True)
+        limits.check_output(mine / "thesis.txt", overwrite=True)
 
 
 def test_another_run_is_replaced_only_when_asked(tmp_path: Path) -> None:
     plan = plan_for(tmp_path)
-    write(plan)
+    written(plan)
     with pytest.raises(OutputError, match="holds a run already; --resume .*--overwrite"):
-        preflight.check_output(plan.output, overwrite=False)
-    preflight.check_output(plan.output, overwrite=True)
-    preflight.clear(plan.output)
+        limits.check_output(plan.output, overwrite=False)
+    limits.check_output(plan.output, overwrite=True)
+    run.clear(plan.output)
     assert not plan.output.exists()
 
 
 def test_what_resume_goes_on_with(tmp_path: Path) -> None:
     saves = tmp_path / "saves"
     with pytest.raises(UsageError, match="no run of stage sft"):
-        earlier.find(None, "sft", saves)
+        begun_run(None, "sft", saves)
     plan = plan_for(tmp_path)
-    write(plan)
+    written(plan)
     adapter_in(plan.output, "smollm2", state="stopped")
     adapter_in(saves / "b", "smollm2", state="done")
-    begun = earlier.find(None, "sft", saves)
+    begun = begun_run(None, "sft", saves)
     assert begun.folder == plan.output
     assert begun.config == dict(plan.config)
     for output, stage, told in (
@@ -158,6 +144,6 @@ def test_what_resume_goes_on_with(tmp_path: Path) -> None:
         (saves / "c", "sft", "holds no run"),
     ):
         with pytest.raises(UsageError, match=told):
-            earlier.find(output, stage, saves)
+            begun_run(output, stage, saves)
     with pytest.raises(CuratrainError, match="cannot be read"):
-        earlier.find(saves / "b", "sft", saves)
+        begun_run(saves / "b", "sft", saves)

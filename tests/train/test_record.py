@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from curate.errors import DataError
-from curate.system import run_record as record
+from curate.system.model_folder import ADAPTER_WEIGHTS
+from curate.system.run_record import read_run, write_run
 from tests.train.plans import plan_in, stood
-from train.running import chain
+from train.run import sha256_chain as chain
 
 
 def sha256(path):
@@ -19,8 +20,8 @@ def sha256(path):
 
 def test_what_is_written_is_read(tmp_path):
     made = stood(plan_in(tmp_path), loss={"first": 1.5, "last": 0.5, "eval": None}, steps=4)
-    assert record.read_run(tmp_path / "saves" / "a") == made
-    assert record.read_run(tmp_path) is None
+    assert read_run(tmp_path / "saves" / "a") == made
+    assert read_run(tmp_path) is None
 
 
 def test_it_chains_data_manifest_config_and_weights(tmp_path):
@@ -30,10 +31,10 @@ def test_it_chains_data_manifest_config_and_weights(tmp_path):
     assert made.dataset["data_sha256"] == sha256(tmp_path / "data" / "rows.jsonl")
     assert made.dataset["manifest_sha256"] == sha256(tmp_path / "data" / "rows.manifest.json")
     assert made.config_sha256 == sha256(plan.config_file)
-    (plan.output / chain.ADAPTER).write_bytes(b"weights")
+    (plan.output / ADAPTER_WEIGHTS).write_bytes(b"weights")
     found = chain.weights(plan.output)
-    assert found == {chain.ADAPTER: hashlib.sha256(b"weights").hexdigest()}
-    assert chain.adapter(found) == {"file": chain.ADAPTER, "sha256": found[chain.ADAPTER]}
+    assert found == {ADAPTER_WEIGHTS: hashlib.sha256(b"weights").hexdigest()}
+    assert chain.adapter(found) == {"file": ADAPTER_WEIGHTS, "sha256": found[ADAPTER_WEIGHTS]}
     assert chain.adapter({"model.safetensors": "0"}) is None
 
 
@@ -49,7 +50,7 @@ def test_a_data_set_without_manifest_has_none_and_several_have_one_sha256(tmp_pa
 def test_the_adapter_that_is_trained_on_and_the_reward_model_are_in_the_chain(tmp_path):
     earlier = tmp_path / "saves" / "sft"
     earlier.mkdir(parents=True)
-    (earlier / chain.ADAPTER).write_bytes(b"earlier")
+    (earlier / ADAPTER_WEIGHTS).write_bytes(b"earlier")
     plan = plan_in(tmp_path, "ppo", adapter_name_or_path=str(earlier), reward_model=str(earlier))
     digest = hashlib.sha256(b"earlier").hexdigest()
     assert chain.begun(plan).parents == {"adapter": digest, "reward_model": digest}
@@ -64,8 +65,8 @@ def test_a_full_disk_leaves_the_record_as_it_was(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     folder = tmp_path / "saves" / "a"
     with pytest.raises(OSError, match="No space"):
-        record.write_run(folder, replace(before, state="failed"))
-    assert record.read_run(folder) == before
+        write_run(folder, replace(before, state="failed"))
+    assert read_run(folder) == before
 
 
 @pytest.mark.parametrize(
@@ -80,5 +81,5 @@ def test_a_full_disk_leaves_the_record_as_it_was(tmp_path, monkeypatch):
 def test_records_that_cannot_be_read_are_named(tmp_path, content, message):
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(DataError, match=message) as raised:
-        record.read_run(tmp_path)
+        read_run(tmp_path)
     assert "run.json" in str(raised.value)

@@ -13,11 +13,11 @@ import pytest
 from filelock import FileLock
 
 from curate.errors import OutputError
-from curate.system import run_record as record
+from curate.system.run_record import read_run
 from tests.train import fake_llamafactory
 from tests.train.plans import checkpoint, plan_in
-from train.running import listing, losses, plot, run
-from train.running.display import Lines
+from train.commands import ls
+from train.run import progress, run
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -30,18 +30,17 @@ def _fake(monkeypatch, tmp_path):
 
 def trained(plan, resume=False):
     notes: list[str] = []
-    return run.run(plan, resume, Lines, notes.append), notes
+    return run.run(plan, resume, notes.append), notes
 
 
 def test_a_run_that_is_done(tmp_path):
     plan = plan_in(tmp_path)
     made, notes = trained(plan)
-    assert made == record.read_run(plan.output)
+    assert made == read_run(plan.output)
     assert (made.state, made.steps, made.loss["first"], made.loss["last"]) == ("done", 6, 6.0, 1.0)
     assert made.adapter is not None
     assert made.adapter["sha256"] == made.weights["adapter_model.safetensors"]
     assert made.versions["torch"]
-    assert (plan.output / plot.FILE).is_file()
     assert notes == []
     again, notes = trained(plan, resume=True)
     assert again == made
@@ -56,7 +55,7 @@ def test_a_failure_says_why_and_where_the_log_is(tmp_path):
     line = f"ValueError: learning_rate should be a number (the whole log: {log})"
     assert str(raised.value) == line
     assert raised.value.exit_code == 2
-    made = record.read_run(plan.output)
+    made = read_run(plan.output)
     assert made is not None
     assert (made.state, made.steps, made.loss["last"]) == ("failed", 3, 4.0)
     assert made.error == "ValueError: learning_rate should be a number"
@@ -72,7 +71,7 @@ def test_an_end_without_weights_is_a_failure(tmp_path):
     plan = plan_in(tmp_path, fake="nothing")
     with pytest.raises(run.TrainingFailed, match="without weights"):
         trained(plan)
-    made = record.read_run(plan.output)
+    made = read_run(plan.output)
     assert made is not None
     assert made.state == "failed"
 
@@ -82,12 +81,12 @@ def test_a_failed_run_goes_on_and_keeps_what_it_told(tmp_path):
     with pytest.raises(run.TrainingFailed):
         trained(plan)
     checkpoint(plan.output, 2)
-    before = record.read_run(plan.output)
+    before = read_run(plan.output)
     made, _ = trained(plan, resume=True)
     assert (made.state, made.steps, made.error) == ("done", 6, None)
     assert before is not None
     assert made.seconds > before.seconds
-    told = [(each.step, each.loss) for each in losses.read(plan.output)]
+    told = [(each["current_steps"], each["loss"]) for each in progress.read(plan.output)]
     assert told == [(step, 7.0 - step) for step in range(1, 7)]
     # The config that was begun with is still the one that the record names.
     assert made.config_sha256 == before.config_sha256
@@ -98,7 +97,7 @@ def test_an_old_failure_is_not_told_again(tmp_path):
     with pytest.raises(run.TrainingFailed):
         trained(plan)
     log = plan.output / "train.log"
-    assert run._end_of(log, log.stat().st_size) == ""
+    assert run.end_of(log, log.stat().st_size) == ""
 
 
 def test_two_runs_never_share_a_folder(tmp_path):
@@ -117,11 +116,11 @@ from pathlib import Path
 from curate import console
 from tests.train import fake_llamafactory
 from tests.train.plans import plan_in
-from train import backends
-from train.running import run
+from train import setup
+from train.run import run
 folder = Path(sys.argv[1])
 backend = fake_llamafactory.at(folder)
-backends.find = lambda stage: backend
+setup.backend_of = lambda stage: backend
 run._DEADLINE = 0.5
 if "nohup" in sys.argv:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -168,7 +167,7 @@ def wait_until_gone(pids) -> None:
 @pytest.mark.parametrize("how", ["", "stubborn"])
 def test_a_signal_ends_all_of_it_and_is_recorded(tmp_path, number, how):
     running, pids = started(tmp_path, how)
-    (during,) = listing.runs(tmp_path / "saves")
+    (during,) = ls.runs(tmp_path / "saves")
     assert during.state == "running"
     os.kill(running.pid, number)
     _, told = running.communicate(timeout=60)
@@ -177,7 +176,7 @@ def test_a_signal_ends_all_of_it_and_is_recorded(tmp_path, number, how):
     last = told.splitlines()[-1]
     assert last.startswith("stopped at step 3; the same command with --resume goes on")
     assert "Traceback" not in told
-    made = record.read_run(tmp_path / "saves" / "a")
+    made = read_run(tmp_path / "saves" / "a")
     assert made is not None
     assert (made.state, made.steps) == ("stopped", 3)
 
@@ -197,7 +196,7 @@ def test_killed_outright_it_leaves_nothing_behind_either(tmp_path):
     running.kill()
     running.communicate()
     wait_until_gone(pids[:1])
-    (run_,) = listing.runs(tmp_path / "saves")
+    (run_,) = ls.runs(tmp_path / "saves")
     assert run_.state == "stopped"
     made = json.loads((tmp_path / "saves" / "a" / "run.json").read_text())
     assert made["state"] == "running"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from curate.system import run_record as record
+from curate.system.run_record import write_run
 from tests.calling import Caller
 from tests.train.plans import plan_in, stood
 from train.cli import app
@@ -30,7 +30,7 @@ def saves(tmp_path):
         ("c", {"state": "failed", "error": "ValueError: no"}, 180_000),
     ):
         (folder / place).mkdir(parents=True, exist_ok=True)
-        record.write_run(folder / place, replace(made, name=place, **changes))
+        write_run(folder / place, replace(made, name=place, **changes))
         then = time.time() - age
         os.utime(folder / place / "run.json", (then, then))
     (folder / "d").mkdir()

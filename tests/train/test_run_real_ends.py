@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from tests.train.training import arguments, emit, processes_in, start, train, wait_for
-from train.running import losses
+from train.run import progress
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
 
@@ -28,18 +28,17 @@ def test_killed_outright_and_resumed_it_ends_after_as_many_steps(place):
     for each in processes_in(place):
         os.kill(each, signal.SIGKILL)
     running.communicate(timeout=60)
-    before = {each.step: each.loss for each in losses.read(folder)}
+    before = {each["current_steps"]: each["loss"] for each in progress.read(folder)}
     assert set(before) >= {1, 2, 3}
     # As if the kill had come while the last checkpoint was being written.
-    optimizer = folder / "checkpoint-4" / "optimizer.pt"
-    optimizer.write_bytes(optimizer.read_bytes()[:-1000])
+    told.write_bytes(told.read_bytes()[:-100])
     ended = train(place, [*command, "--resume"])
     made = ended.answer
     assert (made["state"], made["steps"]) == ("done", 6)
-    assert "checkpoint-4 is passed over: it was cut off (optimizer.pt)" in ended.err
-    points = losses.read(folder)
-    assert [each.step for each in points] == [1, 2, 3, 4, 5, 6]
-    again = {each.step: each.loss for each in points}
+    assert "checkpoint-4 is passed over: it was cut off (trainer_state.json)" in ended.err
+    points = progress.read(folder)
+    assert [each["current_steps"] for each in points] == [1, 2, 3, 4, 5, 6]
+    again = {each["current_steps"]: each["loss"] for each in points}
     # What was done is still told, and step 3 came out as it had before.
     assert [again[each] for each in (1, 2)] == [before[each] for each in (1, 2)]
     assert again[3] == pytest.approx(before[3], rel=1e-3)
@@ -62,10 +61,10 @@ def test_a_reward_model_that_is_told_to_stop_leaves_nothing_and_goes_on(place):
     assert processes_in(place) == []
     assert told.splitlines()[-1].startswith("stopped at step ")
     assert json.loads((folder / "run.json").read_text())["state"] == "stopped"
-    before = {each.step: each.loss for each in losses.read(folder)}
+    before = {each["current_steps"]: each["loss"] for each in progress.read(folder)}
     made = train(place, [*command, "--resume"]).answer
     assert (made["state"], made["steps"]) == ("done", 4)
     assert set(made["weights"]) == {"adapter_model.safetensors", "value_head.safetensors"}
-    points = losses.read(folder)
-    assert [each.step for each in points] == [1, 2, 3, 4]
-    assert points[0].loss == before[1]
+    points = progress.read(folder)
+    assert [each["current_steps"] for each in points] == [1, 2, 3, 4]
+    assert points[0]["loss"] == before[1]

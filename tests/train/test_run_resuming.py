@@ -5,18 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from curate.errors import DataError, OutputError, UsageError
+from curate.errors import DataError, UsageError
+from curate.system.model_folder import ADAPTER_WEIGHTS
 from tests.train.plans import checkpoint, plan_in, stood, tell
-from train.running import chain, resuming
-from train.running.resuming import Start, decide
+from train.run import resume, sha256_chain
+from train.run.resume import Start, decide
 
 
-def decided(plan, before, resume=True) -> Start:
-    return decide(plan, chain.begun(plan), before, resume)
-
-
-def test_a_new_run_in_an_empty_folder(tmp_path):
-    assert decided(plan_in(tmp_path), None, resume=False) == Start()
+def decided(plan, before) -> Start:
+    return decide(plan, sha256_chain.begun(plan), before)
 
 
 def test_nothing_to_resume(tmp_path):
@@ -29,15 +26,15 @@ def test_it_goes_on_from_the_last_whole_checkpoint(tmp_path):
     before = stood(plan, seconds=12.0)
     checkpoint(plan.output, 2)
     whole = checkpoint(plan.output, 4)
-    (checkpoint(plan.output, 6) / "optimizer.pt").write_bytes(b"half")
-    (checkpoint(plan.output, 1) / "optimizer.pt").write_bytes(b"half")
+    (checkpoint(plan.output, 6) / "trainer_state.json").unlink()
+    (checkpoint(plan.output, 1) / "trainer_state.json").unlink()
     start = decided(plan, before)
     assert start.checkpoint is not None
     assert start.checkpoint.folder == whole
     assert start.seconds == 12.0
-    assert start.notes == ("checkpoint-6 is passed over: it was cut off (optimizer.pt)",)
-    path, config = resuming.config(plan, start)
-    assert path.name == resuming.ATTEMPT
+    assert start.notes == ("checkpoint-6 is passed over: it was cut off (trainer_state.json)",)
+    path, config = resume.attempt_config(plan, start)
+    assert path.name == resume.ATTEMPT
     assert config == {**plan.config, "resume_from_checkpoint": str(whole)}
 
 
@@ -49,8 +46,8 @@ def test_no_whole_checkpoint_begins_anew_and_leaves_no_half(tmp_path):
     start = decided(plan, before)
     assert start.checkpoint is None
     assert start.notes[-1] == "no whole checkpoint is there yet: the run begins anew"
-    assert resuming.config(plan, start) == (plan.config_file, plan.config)
-    resuming.clear(plan.output)
+    assert resume.attempt_config(plan, start) == (plan.config_file, plan.config)
+    resume.clear(plan.output)
     assert sorted(each.name for each in plan.output.iterdir()) == ["run.json", "train.yaml"]
 
 
@@ -63,7 +60,7 @@ def test_overwrite_output_dir_would_delete_the_losses_so_far(tmp_path):
     plan = plan_in(tmp_path, overwrite_output_dir=True)
     before = stood(plan)
     checkpoint(plan.output, 2)
-    assert "overwrite_output_dir" not in resuming.config(plan, decided(plan, before))[1]
+    assert "overwrite_output_dir" not in resume.attempt_config(plan, decided(plan, before))[1]
 
 
 def test_changed_settings_are_named(tmp_path):
@@ -83,28 +80,19 @@ def test_changed_settings_are_named(tmp_path):
 def test_changed_data_model_or_adapter_are_refused(tmp_path):
     earlier = tmp_path / "earlier"
     earlier.mkdir()
-    (earlier / chain.ADAPTER).write_bytes(b"1")
+    (earlier / ADAPTER_WEIGHTS).write_bytes(b"1")
     plan = plan_in(tmp_path, adapter_name_or_path=str(earlier))
     before = stood(plan)
     assert decided(plan, before).checkpoint is None
     with pytest.raises(DataError, match="the model's files changed since"):
         decided(plan, replace(before, model_fingerprint="0"))
-    (earlier / chain.ADAPTER).write_bytes(b"2")
+    (earlier / ADAPTER_WEIGHTS).write_bytes(b"2")
     with pytest.raises(DataError, match="the adapter it is trained on changed since"):
         decided(plan, before)
-    (earlier / chain.ADAPTER).write_bytes(b"1")
+    (earlier / ADAPTER_WEIGHTS).write_bytes(b"1")
     (tmp_path / "data" / "rows.jsonl").write_text("{}\n")
     with pytest.raises(DataError, match="the data 'rows' changed since"):
         decided(plan, before)
-
-
-def test_without_resume_another_run_is_left_alone(tmp_path):
-    plan = plan_in(tmp_path)
-    with pytest.raises(OutputError, match=r"holds a finished run \(stage sft, 6 steps\)"):
-        decided(plan, stood(plan, state="done", steps=6), resume=False)
-    checkpoint(plan.output, 4)
-    with pytest.raises(OutputError, match="came to step 4; --resume goes on"):
-        decided(plan, stood(plan), resume=False)
 
 
 @pytest.mark.parametrize(("stage", "method"), [("ppo", "lora"), ("rm", "full")])
@@ -121,7 +109,7 @@ def test_a_reward_model_gets_the_file_that_transformers_asks_for(tmp_path):
     plan = plan_in(tmp_path, "rm")
     before = stood(plan)
     folder = checkpoint(plan.output, 2, value_head=True)
-    _, config = resuming.config(plan, decided(plan, before))
+    _, config = resume.attempt_config(plan, decided(plan, before))
     assert config["adapter_name_or_path"] == str(folder)
     head = (folder / "value_head.safetensors").read_bytes()
     assert (folder / "model.safetensors").read_bytes() == head
@@ -138,7 +126,7 @@ def test_ppo_gets_a_model_that_its_older_transformers_reads(tmp_path, scratch_ca
     (model / "model.safetensors").write_bytes(b"weights")
     plan = plan_in(tmp_path, "ppo", model_name_or_path=str(model))
     plan = replace(plan, model=replace(plan.model, folder=model))
-    _, given = resuming.config(plan, Start())
+    _, given = resume.attempt_config(plan, Start())
     older = scratch_cache / "environments" / "ppo" / "models"
     folder = next(older.iterdir())
     assert given["model_name_or_path"] == str(folder)
@@ -149,4 +137,4 @@ def test_ppo_gets_a_model_that_its_older_transformers_reads(tmp_path, scratch_ca
     assert (folder / "model.safetensors").read_bytes() == b"weights"
     (model / "config.json").write_text("{}")
     (model / "tokenizer_config.json").unlink()
-    assert resuming.config(plan, Start()) == (plan.config_file, plan.config)
+    assert resume.attempt_config(plan, Start()) == (plan.config_file, plan.config)

@@ -10,10 +10,10 @@ import pytest
 from curate.errors import OutputError, UsageError
 from curate.llamafactory import backend as llamafactory
 from curate.system import environments
+from curate.system.hardware import Hardware
 from tests.calling import Caller
-from train import backends, setup
+from train import setup
 from train.cli import app
-from train.planning.hardware import Hardware
 
 CPU = Hardware("cpu", 1, 10**10, True)
 GPUS = Hardware("cuda", 2, 10**10, True)
@@ -106,10 +106,9 @@ def test_an_environment_without_pip(monkeypatch):
 
 def test_a_step_that_fails_says_why(monkeypatch):
     command = (sys.executable, "-c", "raise SystemExit('ERROR: no matching distribution')")
-    found = setup.Setup(("trl",), None, (command,), "")
     said: list[str] = []
     with pytest.raises(OutputError, match=r"^ERROR: no matching distribution \(all output: ") as no:
-        setup.install(found, said.append)
+        setup.install((command,), said.append)
     assert "give the command again" in str(no.value)
 
 
@@ -126,12 +125,12 @@ def test_ppo_has_an_environment_of_its_own(call, scratch_cache):
     assert "+cpu" not in installing
     assert not (scratch_cache / "environments").exists()
     with pytest.raises(UsageError, match="`train setup ppo` builds it"):
-        backends.find("ppo")
+        setup.backend_of("ppo")
 
 
 def test_ppo_keeps_what_it_caches_to_itself(monkeypatch, tmp_path, scratch_cache):
     monkeypatch.setattr(environments, "python", lambda _: tmp_path / "bin" / "python")
-    found = backends.find("ppo")
+    found = setup.backend_of("ppo")
     assert found.variables["HF_DATASETS_CACHE"].startswith(str(scratch_cache))
     assert found.variables["PATH"].startswith(str(tmp_path / "bin"))
     assert "PYTHONPATH" not in found.variables

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from curate.llamafactory import backend as llamafactory
+from curate.system import hardware
 from tests.calling import Caller
 from tests.train.making import CHATML, adapter_in, data_in, model_in
 from train.cli import app
-from train.planning import hardware
 
 
 @pytest.fixture

@@ -99,8 +99,8 @@ def _report(
     shape: ModelShape, job: Job, ways: list[tuple[str, Job]], sizes: list[float]
 ) -> dict[str, Any]:
     """Return the object that --json prints; the tables show the same."""
+    from curate.system.hardware import detect
     from train.memory import estimate as memory
-    from train.planning.hardware import detect
 
     here = detect()
     weights, cache = memory.inference(shape, job.batch * job.cutoff_len)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +15,10 @@ import typer
 from curate import console
 
 if TYPE_CHECKING:
-    from train.running.listing import Listed
+    from curate.system.run_record import RunRecord
 
 _HEADER = ("run", "stage", "model", "data set", "steps", "loss", "state", "age")
+_DEEPEST = 3  # folders below the one that is listed
 
 
 def list_(
@@ -24,35 +29,79 @@ def list_(
 
     Example: train ls
     """
-    from train.running.listing import runs
-
-    found = runs(saves)
-    if not found:
+    listed = runs(saves)
+    if not listed:
         console.say(f"no run of training is in {saves}; `train sft` makes one")
     else:
         on = console.stderr() if as_json else None
-        console.show_table([_line(each, saves) for each in found], _HEADER, on)
-    for each in found:
-        if each.problem:
-            console.say(each.problem)
-        elif each.record is not None and each.record.error:
-            console.say(f"{each.folder}: {each.record.error}")
+        console.show_table([_line(run, saves) for run in listed], _HEADER, on)
+    for run in listed:
+        if run.problem:
+            console.say(run.problem)
+        elif run.record is not None and run.record.error:
+            console.say(f"{run.folder}: {run.record.error}")
     if as_json:
-        told = [_entry(each) for each in found]
-        typer.echo(json.dumps({"runs": told}, ensure_ascii=False))
+        entries = [_entry(run) for run in listed]
+        typer.echo(json.dumps({"runs": entries}, ensure_ascii=False))
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A run, as its folder tells; without a record where that cannot be read, with the reason."""
+
+    folder: Path
+    age: float  # seconds since its record was last written
+    record: RunRecord | None
+    state: str  # `running` only if a process is training into it now
+    problem: str = ""
+
+
+def runs(folder: Path) -> list[Listed]:
+    """Return the runs below a folder, the newest first.
+
+    Args:
+        folder: Of runs, or of one run.
+    """
+    return sorted((_listed(path) for path in _folders(folder, _DEEPEST)), key=lambda run: run.age)
+
+
+def _folders(folder: Path, depth: int) -> Iterator[Path]:
+    from curate.system.run_record import RUN
+
+    if (folder / RUN).is_file():
+        yield folder
+    elif depth and folder.is_dir():
+        for path in sorted(folder.iterdir()):
+            if path.is_dir() and not path.name.startswith((".", "checkpoint-")):
+                with suppress(PermissionError):
+                    yield from _folders(path, depth - 1)
+
+
+def _listed(folder: Path) -> Listed:
+    from curate.errors import DataError
+    from curate.system.run_record import RUN, read_run
+    from train.run.run import is_running
+
+    age = max(0.0, time.time() - (folder / RUN).stat().st_mtime)
+    try:
+        record = read_run(folder)
+    except DataError as error:
+        return Listed(folder, age, None, "unreadable", str(error))
+    assert record is not None
+    # Whoever is killed outright cannot say so any more.
+    stopped = record.state == "running" and not is_running(folder)
+    return Listed(folder, age, record, "stopped" if stopped else record.state)
 
 
 def _line(run: Listed, saves: Path) -> list[Any]:
     name = str(run.folder.relative_to(saves)) if run.folder != saves else run.folder.name
-    if run.record is None:
-        return [name, "", "", "", 0, "", run.state, _age(run.age)]
-    made = run.record
-    first, last = made.loss.get("first"), made.loss.get("last")
+    record, age = run.record, _age(run.age)
+    if record is None:
+        return [name, "", "", "", 0, "", run.state, age]
+    first, last = record.loss.get("first"), record.loss.get("last")
     loss = "" if first is None or last is None else f"{first:.3f} to {last:.3f}"
-    return [
-        *(name, made.stage, made.model, made.dataset["name"]),
-        *(made.steps, loss, run.state, _age(run.age)),
-    ]
+    data_set = record.dataset.get("name", "")
+    return [name, record.stage, record.model, data_set, record.steps, loss, run.state, age]
 
 
 def _age(seconds: float) -> str:
@@ -64,5 +113,5 @@ def _age(seconds: float) -> str:
 
 
 def _entry(run: Listed) -> dict[str, Any]:
-    made = run.record.as_json() if run.record is not None else {"error": run.problem}
-    return {"folder": str(run.folder), "age": round(run.age, 1), **made, "state": run.state}
+    record = run.record.as_json() if run.record is not None else {"error": run.problem}
+    return {"folder": str(run.folder), "age": round(run.age, 1), **record, "state": run.state}

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from curate import console
 from curate.errors import UsageError, did_you_mean
-
-if TYPE_CHECKING:
-    from train.setup import Setup
 
 _PARTS = ("main", "ppo")
 
@@ -39,64 +36,58 @@ def setup(
         raise UsageError(
             f"train setup {part}: allowed are nothing, or ppo.{did_you_mean(part, _PARTS)}"
         )
-    told = _ppo(dry_run) if part == "ppo" else _main(dry_run)
+    answer = _ppo(dry_run) if part == "ppo" else _main(dry_run)
     if as_json:
-        typer.echo(json.dumps({"part": part, **told}, ensure_ascii=False))
+        typer.echo(json.dumps({"part": part, **answer}, ensure_ascii=False))
 
 
-def _main(dry_run: bool) -> dict[str, object]:
-    from curate.llamafactory import backend as llamafactory
-    from train import setup as installing
-    from train.planning.hardware import detect
+def _main(dry_run: bool) -> dict[str, Any]:
+    from curate.llamafactory.backend import VERSION
+    from curate.system.hardware import detect
+    from train import setup as llamafactory
 
-    found = installing.plan(detect())
-    _tell(found)
-    commands = [list(each) for each in found.commands] if found.needed else []
-    told = {"version": llamafactory.VERSION, "missing": list(found.missing), "commands": commands}
+    plan = llamafactory.plan(detect())
+    if plan.missing:
+        console.say(f"missing here: {', '.join(plan.missing)}")
+    if plan.wrong:
+        console.say(f"LLaMA-Factory {plan.wrong} is here, and another is needed")
+    if plan.needed:
+        console.say(plan.why)
+    commands = plan.commands if plan.needed else ()
+    answer = {"version": VERSION, "missing": plan.missing, "commands": commands}
     if dry_run:
         _show(commands)
-        return {**told, "ready": not found.needed}
-    if found.needed:
-        installing.check_place()
-        installing.install(found, console.say)
-    else:
-        installing.verify(console.say)
-    console.say(f"LLaMA-Factory {llamafactory.VERSION} is ready; `train sft` trains")
-    return {**told, "ready": True}
+        return {**answer, "ready": not plan.needed}
+    if plan.needed:
+        llamafactory.check_place()
+    llamafactory.install(commands, console.say)
+    console.say(f"LLaMA-Factory {VERSION} is ready; `train sft` trains")
+    return {**answer, "ready": True}
 
 
-def _tell(found: Setup) -> None:
-    if found.missing:
-        console.say(f"missing here: {', '.join(found.missing)}")
-    if found.wrong:
-        console.say(f"LLaMA-Factory {found.wrong} is here, and another is needed")
-    if found.needed:
-        console.say(found.why)
-
-
-def _ppo(dry_run: bool) -> dict[str, object]:
+def _ppo(dry_run: bool) -> dict[str, Any]:
     from curate.system import environments
-    from train import backends
+    from train.setup import PPO_VERSION, ppo_environment
 
-    environment = backends.ppo()
+    environment = ppo_environment()
     ready = environments.python(environment) is not None
     commands = [] if ready else environments.commands(environment)
-    told: dict[str, object] = {"version": backends.PPO_VERSION, "commands": commands}
+    answer = {"version": PPO_VERSION, "commands": commands}
     if dry_run:
         if ready:
             console.say("the environment of ppo is there already")
         _show(commands)
-        return {**told, "ready": ready}
+        return {**answer, "ready": ready}
     if not ready:
         console.say(
             f"building the environment of {environment.purpose}: about "
             f"{environment.gigabytes:.0f} GB, some minutes"
         )
     environments.build(environment, console.say)
-    console.say(f"ppo is ready: LLaMA-Factory {backends.PPO_VERSION}; `train ppo` trains")
-    return {**told, "ready": True}
+    console.say(f"ppo is ready: LLaMA-Factory {PPO_VERSION}; `train ppo` trains")
+    return {**answer, "ready": True}
 
 
-def _show(commands: list[list[str]]) -> None:
+def _show(commands: Any) -> None:
     for command in commands:
         typer.echo(shlex.join(command))

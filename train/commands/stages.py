@@ -2,225 +2,58 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from curate import console
+from train.config.request import Request
 
 if TYPE_CHECKING:
-    from train.checking.prepare import Request
-    from train.planning.plan import Plan
+    from curate.system.run_record import RunRecord
+    from train.config.plan import Plan
+    from train.run.progress import Point
 
-Dataset = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Registered data set; several: A,B.",
-        show_default="the newest that fits",
+_STAGES = {
+    "pt": (
+        "Continue pre-training on texts, packed into blocks.",
+        "train pt --dataset books --preset tutorial",
     ),
-]
-DatasetDir = Annotated[Path, typer.Option(help="Folder of dataset_info.json.")]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        metavar="M",
-        help="A name of `curate models`, a directory, a run to go on from, or a hub id.",
-        show_default="smollm2",
+    "sft": (
+        "Fine-tune on instructions and their responses.",
+        "train sft --dataset huatuo_ifd --set learning_rate=1e-4",
     ),
-]
-Output = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="Folder of the run.", show_default="saves/DATASET_STAGE"),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any key of LLaMA-Factory 0.9.5; wins."),
-]
-Preset = Annotated[
-    str,
-    typer.Option(
-        metavar="auto|tutorial|quick",
-        help="The medical recipe, or one of minutes on a CPU; auto: by what trains.",
+    "rm": (
+        "Train a reward model on pairs of a better and a worse response.",
+        "train rm --dataset dpo_zh_fixed --model saves/huatuo_ifd_sft",
     ),
-]
-Method = Annotated[
-    str, typer.Option(metavar="lora|qlora|full", help="An adapter, one on 4 bits, or all weights.")
-]
-Template = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="LLaMA-Factory's; own: the tokenizer's.",
-        show_default="the model's",
+    "ppo": (
+        "Train against a reward model: after `train rm`, in an environment of its own.",
+        "train ppo --model saves/huatuo_ifd_sft --reward saves/dpo_zh_fixed_rm",
     ),
-]
-Seed = Annotated[int, typer.Option(help="For everything that is drawn.")]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Show the YAML and the command, start nothing.")
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")]
-Force = Annotated[
-    bool, typer.Option("--force", help="Try it though the memory seems to be too little.")
-]
-Yes = Annotated[
-    bool,
-    typer.Option("--yes", help="Train though half of the rows lose their prompt or are cut."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")]
-RewardModel = Annotated[
-    Path | None,
-    typer.Option(
-        "--reward",
-        metavar="DIR",
-        help="Run of `train rm`.",
-        show_default="the newest in saves",
+    "dpo": (
+        "Train on pairs of a better and a worse response, without a reward model.",
+        "train dpo --dataset dpo_zh_fixed --model saves/huatuo_ifd_sft",
     ),
-]
-_WHAT = {
-    "pt": "Continue pre-training on texts, packed into blocks.",
-    "sft": "Fine-tune on instructions and their responses.",
-    "rm": "Train a reward model on pairs of a better and a worse response.",
-    "ppo": "Train against a reward model: after `train rm`, in an environment of its own.",
-    "dpo": "Train on pairs of a better and a worse response, without a reward model.",
-    "kto": "Train on responses with a verdict each, good or bad.",
+    "kto": (
+        "Train on responses with a verdict each, good or bad.",
+        "train kto --dataset kto_en_demo_fixed --dry-run",
+    ),
 }
-_EXAMPLES = {
-    "pt": "train pt --dataset books --preset tutorial",
-    "sft": "train sft --dataset huatuo_ifd --set learning_rate=1e-4",
-    "rm": "train rm --dataset dpo_zh_fixed --model saves/huatuo_ifd_sft",
-    "ppo": "train ppo --model saves/huatuo_ifd_sft --reward saves/dpo_zh_fixed_rm",
-    "dpo": "train dpo --dataset dpo_zh_fixed --model saves/huatuo_ifd_sft",
-    "kto": "train kto --dataset kto_en_demo_fixed --dry-run",
+_SHOWN = 12  # lines of the table; a run of thousands of steps tells as much in a dozen
+_COLUMNS = {
+    "loss": ("loss", ".4f"),
+    "eval_loss": ("eval loss", ".4f"),
+    "reward": ("reward", ".4f"),
+    "accuracy": ("accuracy", ".4f"),
+    "lr": ("learning rate", ".2e"),
+    "epoch": ("epoch", ".2f"),
 }
-
-
-def command(stage: str) -> Callable[..., None]:
-    """Return the function of a stage's command line.
-
-    Args:
-        stage: pt, sft, rm, dpo or kto.
-    """
-
-    def run(
-        dataset: Dataset = None,
-        dataset_dir: DatasetDir = Path("data"),
-        model: Model = None,
-        output: Output = None,
-        set_: Set = None,
-        preset: Preset = "auto",
-        method: Method = "lora",
-        template: Template = None,
-        seed: Seed = 0,
-        dry_run: DryRun = False,
-        resume: Resume = False,
-        overwrite: Overwrite = False,
-        force: Force = False,
-        yes: Yes = False,
-        as_json: AsJson = False,
-    ) -> None:
-        from train.checking.prepare import Request
-
-        request = Request(
-            *(stage, dataset, dataset_dir, model, output, tuple(set_ or ())),
-            preset=preset,
-            method=method,
-            template=template,
-            seed=seed,
-            resume=resume,
-            overwrite=overwrite,
-            force=force,
-            yes=yes,
-            dry=dry_run,
-        )
-        _train(request, as_json)
-
-    run.__doc__ = _help(stage)
-    return run
-
-
-def ppo(
-    dataset: Dataset = None,
-    dataset_dir: DatasetDir = Path("data"),
-    model: Model = None,
-    reward_model: RewardModel = None,
-    output: Output = None,
-    set_: Set = None,
-    preset: Preset = "auto",
-    method: Method = "lora",
-    template: Template = None,
-    seed: Seed = 0,
-    dry_run: DryRun = False,
-    overwrite: Overwrite = False,
-    force: Force = False,
-    yes: Yes = False,
-    as_json: AsJson = False,
-) -> None:
-    """Train against a reward model."""
-    from train.checking.prepare import Request
-
-    request = Request(
-        *("ppo", dataset, dataset_dir, model, output, tuple(set_ or ())),
-        preset=preset,
-        method=method,
-        template=template,
-        seed=seed,
-        reward_model=reward_model,
-        overwrite=overwrite,
-        force=force,
-        yes=yes,
-        dry=dry_run,
-    )
-    _train(request, as_json)
-
-
-def _help(stage: str) -> str:
-    return (
-        f"{_WHAT[stage]}\n\nWhat is not given is chosen and said: the newest data set that fits, "
-        "the bundled model, settings by the size of the data and by this machine.\n\n"
-        f"Example: {_EXAMPLES[stage]}"
-    )
-
-
-ppo.__doc__ = _help("ppo")
-
-
-def _train(request: Request, as_json: bool) -> None:
-    """Plan a training, then show it or run it."""
-    from train.checking.prepare import prepare
-
-    if request.dry:
-        _show(prepare(request, console.say), as_json)
-        return
-    from train import backends
-    from train.checking import preflight
-    from train.commands import finishing
-    from train.running import run
-
-    backends.find(request.stage)
-    plan = prepare(request, console.say)
-    if request.overwrite:
-        preflight.clear(plan.output)
-    console.say(f"training: {plan.steps:,} steps, into {plan.output}")
-    finishing.show(run.run(plan, request.resume), plan.output, as_json)
-
-
-def _show(plan: Plan, as_json: bool) -> None:
-    """Print the YAML and the command; redirected to a file, it is what LLaMA-Factory takes."""
-    from train.planning.plan import to_yaml
-
-    command = ["llamafactory-cli", "train", str(plan.config_file)]
-    if not as_json:
-        typer.echo(to_yaml(plan.config), nl=False)
-        typer.echo(f"# {' '.join(command)}")
-        return
-    told = {"stage": plan.stage, "name": plan.name, "config": dict(plan.config)}
-    answer = {**told, "steps": plan.steps, "command": command, "notes": list(plan.notes)}
-    typer.echo(json.dumps(answer, ensure_ascii=False))
 
 
 def add_to(app: typer.Typer) -> None:
@@ -229,5 +62,131 @@ def add_to(app: typer.Typer) -> None:
     Args:
         app: Of `train`.
     """
-    for stage in _WHAT:
-        app.command(stage)(ppo if stage == "ppo" else command(stage))
+    for stage in _STAGES:
+        app.command(stage)(command(stage))
+
+
+def command(stage: str) -> Callable[..., None]:
+    """Return the function of a stage's command line: its options are the fields of Request.
+
+    Args:
+        stage: pt, sft, rm, ppo, dpo or kto.
+    """
+
+    def run(as_json: bool, **options: Any) -> None:
+        _train(Request(stage=stage, **options), as_json)
+
+    # ppo cannot be gone on with, and it alone asks a reward model.
+    left_out = ("stage", "resume" if stage == "ppo" else "reward")
+    options = {field.name: field.default for field in fields(Request) if field.name not in left_out}
+    hints = get_type_hints(Request, include_extras=True)
+    json_help = typer.Option("--json", help="End stdout with one JSON object.")
+    hints, options = {**hints, "as_json": Annotated[bool, json_help]}, {**options, "as_json": False}
+    parameters = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[name]
+        )
+        for name, default in options.items()
+    ]
+    run.__annotations__ = {name: hints[name] for name in options}
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    about, example = _STAGES[stage]
+    run.__doc__ = (
+        f"{about}\n\nWhat is not given is chosen and said: the newest data set that fits, "
+        "the bundled model, settings by the size of the data and by this machine.\n\n"
+        f"Example: {example}"
+    )
+    return run
+
+
+def _train(request: Request, as_json: bool) -> None:
+    """Plan a training, then show it or run it."""
+    from train.checks.prepare import prepare
+
+    if request.dry_run:
+        _show_plan(prepare(request, console.say), as_json)
+        return
+    from train import setup
+    from train.run import run
+
+    setup.backend_of(request.stage)
+    plan = prepare(request, console.say)
+    if request.overwrite:
+        run.clear(plan.output)
+    console.say(f"training: {plan.steps:,} steps, into {plan.output}")
+    show_result(run.run(plan, request.resume), plan.output, as_json)
+
+
+def _show_plan(plan: Plan, as_json: bool) -> None:
+    """Print the YAML and the command; redirected to a file, it is what LLaMA-Factory takes."""
+    from train.config.plan import to_yaml
+
+    start = ["llamafactory-cli", "train", str(plan.config_file)]
+    if not as_json:
+        typer.echo(to_yaml(plan.config), nl=False)
+        typer.echo(f"# {' '.join(start)}")
+        return
+    answer: dict[str, Any] = {"stage": plan.stage, "name": plan.output.name}
+    answer["config"] = dict(plan.config)
+    answer |= {"steps": plan.steps, "command": start, "notes": list(plan.notes)}
+    typer.echo(json.dumps(answer, ensure_ascii=False))
+
+
+def show_result(record: RunRecord, folder: Path, as_json: bool) -> None:
+    """Print the losses and where the run lies; with --json its record as one line, too.
+
+    Args:
+        record: Of the run.
+        folder: Of the run, as the user typed it.
+        as_json: Tables go to stderr then.
+    """
+    from train.run import progress
+
+    points = progress.read(folder)
+    if points:
+        header, lines = table(points)
+        console.show_table(lines, header, console.stderr() if as_json else None)
+        if len(points) > len(lines):
+            log = folder / progress.STEPS
+            console.say(f"{len(lines)} of {len(points):,} logged steps: {log}")
+    duration = progress.clock(record.seconds)
+    console.say(f"done: {record.steps:,} steps in {duration}, {_change(record)}")
+    weights = record.adapter["file"] if record.adapter else f"{len(record.weights)} weight files"
+    # LLaMA-Factory draws it where a loss was logged.
+    picture = ", training_loss.png" if (folder / "training_loss.png").is_file() else ""
+    console.say(f"{weights}{picture} and run.json: {folder}")
+    if as_json:
+        answer = {"folder": str(folder), **record.as_json()}
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+
+
+def _change(record: RunRecord) -> str:
+    first, last = record.loss.get("first"), record.loss.get("last")
+    if first is None or last is None:
+        return "no loss was logged"
+    # Of fewer steps a fifth is one.
+    more = "" if record.steps < 10 else " (means of the first and of the last fifth)"
+    began, ended = record.loss.get("eval_first"), record.loss.get("eval")
+    if began is not None and ended is not None:
+        more += f"; on rows held out {began:.4f} to {ended:.4f}"
+    return f"loss {first:.4f} to {last:.4f}{more}"
+
+
+def table(points: Sequence[Point], most: int = _SHOWN) -> tuple[list[str], list[list[Any]]]:
+    """Return header and lines of some points, evenly spaced, with the columns that are filled.
+
+    Args:
+        points: Of a run.
+        most: Lines; the first and the last point are among them.
+    """
+    last = len(points) - 1
+    spaced = sorted({round(place * last / (most - 1)) for place in range(most)})
+    shown = list(points) if len(points) <= most else [points[place] for place in spaced]
+    names = [name for name in _COLUMNS if any(point.get(name) is not None for point in shown)]
+    lines = [[point["current_steps"], *(_cell(point, name) for name in names)] for point in shown]
+    return ["step", *(_COLUMNS[name][0] for name in names)], lines
+
+
+def _cell(point: Point, name: str) -> str:
+    value = point.get(name)
+    return "" if value is None else format(value, _COLUMNS[name][1])

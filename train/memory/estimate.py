@@ -10,8 +10,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from curate.errors import UsageError, did_you_mean
+from curate.system.hardware import Hardware
 from train.memory.model_shape import ModelShape
-from train.planning.hardware import Hardware
 
 GIB = 1024**3
 METHODS = ("full", "lora", "qlora")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from curate.system.hardware import Hardware
 from train.memory.estimate import GIB, Job, total, trainable
 from train.memory.model_shape import ModelShape, known_shape
-from train.planning.hardware import Hardware
 
 _SMALL = "smollm2"
 

@@ -16,44 +16,25 @@ STAGES = ("pt", "sft", "rm", "ppo", "dpo", "kto")
 
 @dataclass(frozen=True)
 class Preset:
-    """How a stage is trained, before rows, model and hardware are looked at.
-
-    Attributes:
-        learning_rate: Of AdamW, at its highest.
-        epochs: Passes over the rows.
-        cutoff_len: Tokens of a row, or of a packed block.
-        lora_rank: r.
-        lora_alpha: α.
-        batch: Rows a device takes at once.
-        eval_batch: Rows a device evaluates at once; None for as many as it trains on.
-        accumulation: Batches of a step.
-        warmup: Share of the steps in which the learning rate rises.
-        val_share: Share of the rows that is held out.
-        max_val: Rows that are held out at most.
-        max_samples: Rows of a data set at most, the first of the file; None for all.
-        max_steps: Steps at most; None for as many as the epochs have.
-        best_at_end: Load the checkpoint of the lowest loss on the rows held out.
-        timing: Steps of warm-up, logging, saving and evaluating; what is not named hangs on the
-            length of the run.
-        more: What only this stage has.
-    """
+    """How a stage is trained, before rows, model and hardware are looked at."""
 
     learning_rate: float = 5e-5
     epochs: float = 1.0
-    cutoff_len: int = 1024
+    cutoff_len: int = 1024  # tokens of a row, or of a packed block
     lora_rank: int = 8
     lora_alpha: int = 16
-    batch: int = 2
-    eval_batch: int | None = None
+    batch: int = 2  # rows a device takes at once
+    eval_batch: int | None = None  # None: as many as it trains on
     accumulation: int = 8
-    warmup: float = 0.0
-    val_share: float = 0.0
+    warmup: float = 0.0  # share of the steps
+    val_share: float = 0.0  # of the rows, held out
     max_val: int | None = None
-    max_samples: int | None = None
-    max_steps: int | None = None
-    best_at_end: bool = False
+    max_samples: int | None = None  # of a data set, the first of the file
+    max_steps: int | None = None  # None: as many as the epochs have
+    best_at_end: bool = False  # load the checkpoint of the lowest loss on the rows held out
+    # Steps of warm-up, logging, saving and evaluating; what is not named hangs on the run's length.
     timing: Mapping[str, int] = field(default_factory=dict)
-    more: Mapping[str, Any] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)  # what only this stage has
 
 
 # The preset quick takes the first that cuts fewer than half of the rows, else the last.
@@ -85,9 +66,12 @@ _TUTORIAL: Mapping[str, Preset] = {
         timing=_every(1000, 2000, 2000),
         more={**_WORKERS, "overwrite_cache": True},
     ),
-    "rm": Preset(1e-4, warmup=0.1, val_share=0.01),
+    "rm": Preset(learning_rate=1e-4, warmup=0.1, val_share=0.01),
     "ppo": Preset(
-        1e-5, batch=1, warmup=0.1, more={"max_new_tokens": 512, "top_k": 0, "top_p": 0.9}
+        learning_rate=1e-5,
+        batch=1,
+        warmup=0.1,
+        more={"max_new_tokens": 512, "top_k": 0, "top_p": 0.9},
     ),
     "dpo": Preset(
         lora_rank=4,
@@ -99,7 +83,7 @@ _TUTORIAL: Mapping[str, Preset] = {
         timing=_every(50, 100, 100),
         more={**_USUAL, **_PREFERENCE},
     ),
-    "kto": Preset(5e-6, warmup=0.1, val_share=0.01, more={"pref_beta": 0.1}),
+    "kto": Preset(learning_rate=5e-6, warmup=0.1, val_share=0.01, more={"pref_beta": 0.1}),
 }
 
 
@@ -129,5 +113,5 @@ def _quick(stage: str, whole: Preset) -> Preset:
 
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "tutorial": _TUTORIAL,
-    "quick": {stage: _quick(stage, each) for stage, each in _TUTORIAL.items()},
+    "quick": {stage: _quick(stage, preset) for stage, preset in _TUTORIAL.items()},
 }

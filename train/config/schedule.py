@@ -11,20 +11,12 @@ from typing import Any
 FEWEST_TO_SPLIT = 20
 # Blocks that have to be held out of packed text: fewer leave nothing to evaluate.
 _FEWEST_BLOCKS = 4
-_PARTS_LOGGED, _PARTS_SAVED = 20, 5
 _FEWEST_TO_WARM_UP = 10  # steps
-_LOG_EVERY, _SAVE_EVERY = 10, 100
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How much there is to train on.
-
-    Attributes:
-        rows: That the stage can use.
-        tokens: Of packed text; None where they were not counted.
-        sets: Rows of each data set, where there are several.
-    """
+    """Rows that a stage can use, tokens of packed text if counted, rows of each of several sets."""
 
     rows: int
     tokens: int | None = None
@@ -87,20 +79,17 @@ def intervals(steps: int, warmup: float, evaluates: bool, best_at_end: bool) -> 
         >>> intervals(30, 0.1, True, True)["save_steps"]
         6
     """
-    every = min(_SAVE_EVERY, max(1, math.ceil(steps / _PARTS_SAVED)))
-    found: dict[str, Any] = {
+    every = min(100, max(1, math.ceil(steps / 5)))
+    keys: dict[str, Any] = {
         # The first step of a warm-up has a rate of 0, which a run of a few steps cannot spare.
         "warmup_steps": math.ceil(steps * warmup) if steps >= _FEWEST_TO_WARM_UP else 0,
-        "logging_steps": min(_LOG_EVERY, max(1, steps // _PARTS_LOGGED)),
+        "logging_steps": min(10, max(1, steps // 20)),
         "save_strategy": "steps",
         "save_steps": every,
     }
     if evaluates:
-        found |= {"eval_strategy": "steps", "eval_steps": every}
-        if best_at_end:
-            found |= {
-                "load_best_model_at_end": True,
-                "metric_for_best_model": "eval_loss",
-                "greater_is_better": False,
-            }
-    return found
+        keys |= {"eval_strategy": "steps", "eval_steps": every}
+    if evaluates and best_at_end:
+        keys |= {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss"}
+        keys["greater_is_better"] = False
+    return keys

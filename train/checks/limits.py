@@ -1,4 +1,4 @@
-"""What is looked at before a training starts, so that it fails in seconds and not in hours."""
+"""What is refused before a training starts, so that it fails in seconds and not in hours."""
 
 from __future__ import annotations
 
@@ -8,42 +8,39 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError, OutputError, UsageError, did_you_mean
+from curate.system.hardware import Hardware
+from curate.system.run_record import RUN
+from train.config.model import Model
+from train.config.plan import CONFIG, Plan
 from train.memory.preflight import Need
-from train.planning.hardware import Hardware
-from train.planning.model import Model
-from train.planning.plan import CONFIG, Plan
 
-_RUN = ("run.json", CONFIG, "trainer_state.json", "trainer_log.jsonl")
+_OF_RUNS = (RUN, CONFIG, "trainer_state.json", "trainer_log.jsonl")
 _LOCK = ".lock"
 _GB = 1e9
 # Tokenizer, logs and figures that lie beside the weights of each checkpoint.
 _BESIDE = 20e6
-_OTHER_PRECISION = "leave it out, or --set bf16=true"
 _OF_ADAPTERS = ("lora_rank", "lora_alpha", "lora_target", "lora_dropout")
 _OPTIMIZERS = {"adafactor": "adafactor", "sgd": "sgd"}
 
 
 def check_settings(settings: Mapping[str, Any], method: str, hardware: Hardware) -> None:
     """Refuse what cannot be trained on this machine, or does not go together."""
-    if hardware.kind == "cpu":
-        for key in ("pure_bf16", "fp16", "fp8"):
-            if settings.get(key):
-                raise UsageError(
-                    f"--set {key}=true: LLaMA-Factory does that on GPUs alone, and training is on "
-                    f"the CPU here; {_OTHER_PRECISION}"
-                )
-        if method == "qlora" or settings.get("quantization_bit") is not None:
-            raise UsageError(
-                "4-bit training (QLoRA) needs a GPU, and training is on the CPU here; give "
-                "--method lora"
-            )
+    on_gpus = [key for key in ("pure_bf16", "fp16", "fp8") if settings.get(key)]
+    if hardware.kind == "cpu" and on_gpus:
+        raise UsageError(
+            f"--set {on_gpus[0]}=true: LLaMA-Factory does that on GPUs alone, and training is on "
+            "the CPU here; leave it out, or --set bf16=true"
+        )
+    if hardware.kind == "cpu" and method == "qlora":
+        raise UsageError(
+            "4-bit training (QLoRA) needs a GPU, and training is on the CPU here; give "
+            "--method lora"
+        )
     if settings.get("finetuning_type") not in (None, "full") and method == "full":
         raise UsageError(
             f"--method full and --set finetuning_type={settings['finetuning_type']} do not go "
             "together; leave one of them out"
         )
-    if settings.get("bf16") and settings.get("fp16"):
-        raise UsageError("--set bf16=true and --set fp16=true: give one of them")
 
 
 def check_adapter(model: Model, method: str, settings: Mapping[str, Any]) -> None:
@@ -61,34 +58,12 @@ def check_adapter(model: Model, method: str, settings: Mapping[str, Any]) -> Non
         )
 
 
-def check_config(stage: str, config: Mapping[str, Any]) -> None:
-    """Refuse pairs of keys on which LLaMA-Factory ends after it has loaded the model."""
-    best = config.get("load_best_model_at_end")
-    if best and stage in ("rm", "ppo"):
-        raise UsageError(
-            f"--set load_best_model_at_end=true: stage {stage} has it not; leave it out, the last "
-            "checkpoints are kept"
-        )
-    save, evaluate = (config.get(f"{each}_strategy", "steps") for each in ("save", "eval"))
-    if best and save not in ("best", evaluate):
-        raise UsageError(
-            f"load_best_model_at_end wants to save when it evaluates, and save_strategy is {save}, "
-            f"eval_strategy {evaluate}; make them the same, or --set load_best_model_at_end=false"
-        )
-    every = config.get("eval_steps"), config.get("save_steps")
-    if best and evaluate == "steps" and every[0] and every[1] and every[1] % every[0]:
-        raise UsageError(
-            f"load_best_model_at_end wants save_steps ({every[1]}) to be a multiple of eval_steps "
-            f"({every[0]}); set both, or --set load_best_model_at_end=false"
-        )
-
-
 def check_targets(config: Mapping[str, Any], model: Model) -> None:
     """Refuse LoRA targets of which the model has no layer."""
     targets = str(config.get("lora_target", "all"))
     if config["finetuning_type"] != "lora" or targets == "all" or model.modules is None:
         return
-    for target in (each.strip() for each in targets.split(",")):
+    for target in (name.strip() for name in targets.split(",")):
         if not any(name == target or name.endswith(f".{target}") for name in model.modules):
             has = sorted({name.rsplit(".", 1)[-1] for name in model.modules})
             raise ModelError(
@@ -97,68 +72,54 @@ def check_targets(config: Mapping[str, Any], model: Model) -> None:
             )
 
 
-def memory(plan: Plan, hardware: Hardware, longest: int | None) -> Need:
+def memory_need(plan: Plan, hardware: Hardware, longest: int | None) -> Need:
     """Return what a plan takes beside what this machine has."""
     from train.memory.estimate import Job
     from train.memory.model_shape import config_of, shape_of
     from train.memory.preflight import need
 
-    config = plan.config
+    config, model = plan.config, plan.model
     cutoff = int(config["cutoff_len"])
     if longest and not config.get("packing"):
         cutoff = min(cutoff, longest)
-    method = plan.method
-    if config.get("quantization_bit") is not None:
-        method = "qlora"
+    method = "qlora" if config.get("quantization_bit") is not None else plan.method
     optimizer = str(config.get("optim", "adamw"))
+    source = str(model.folder) if model.folder is not None else model.path
+    shape = shape_of(config_of(source), model.name)
+    target = str(config.get("lora_target", "all"))
     job = Job(
         stage=plan.stage,
         method=method if config["finetuning_type"] != "full" else "full",
-        precision=_precision(config),
+        precision=next((p for p in ("pure_bf16", "bf16", "fp16") if config.get(p)), "fp32"),
         cutoff_len=cutoff,
         batch=int(config["per_device_train_batch_size"]),
         bits=int(config.get("quantization_bit") or 4),
         rank=int(config.get("lora_rank", 8)),
-        target=_target(config, plan.model),
+        target=target if set(target.split(",")) <= set(shape.modules) else "all",
         optimizer="adamw_8bit" if "8bit" in optimizer else _OPTIMIZERS.get(optimizer, "adamw"),
         checkpointing=not config.get("disable_gradient_checkpointing", False),
         gpus=hardware.count,
     )
-    source = str(plan.model.folder) if plan.model.folder is not None else plan.model.path
-    return need(shape_of(config_of(source), plan.model.name), job, hardware)
+    return need(shape, job, hardware)
 
 
-def _precision(config: Mapping[str, Any]) -> str:
-    return next((each for each in ("pure_bf16", "bf16", "fp16") if config.get(each)), "fp32")
-
-
-def _target(config: Mapping[str, Any], model: Model) -> str:
-    """Return the target if the estimate has a formula for it: it knows the layers that repeat."""
-    target = str(config.get("lora_target", "all"))
-    last = {name.rsplit(".", 1)[-1] for name in model.modules or () if ".layers." in f".{name}."}
-    known = last or {name.rsplit(".", 1)[-1] for name in model.modules or () if ".h." in f".{name}"}
-    return target if set(target.split(",")) <= known else "all"
-
-
-def check_memory(found: Need, force: bool) -> None:
+def check_memory(need: Need, force: bool) -> None:
     """Refuse a training that this machine cannot hold."""
-    if not found.fits and not force and found.hardware.memory:
-        raise UsageError(f"too little memory: {found.sentence}. --force tries it all the same")
+    if not need.fits and not force and need.hardware.memory:
+        raise UsageError(f"too little memory: {need.sentence}. --force tries it all the same")
 
 
-def check_disk(plan: Plan, found: Need | None) -> None:
+def check_disk(plan: Plan, need: Need) -> None:
     """Refuse a folder whose disk has no room for the checkpoints."""
-    if found is None:
-        return
-    trained = found.trainable
-    full = plan.config["finetuning_type"] == "full"
-    weights = trained * (found.job.wide if full else 4)
+    config, trained = plan.config, need.trainable
+    weights = trained * (need.job.wide if config["finetuning_type"] == "full" else 4)
     # AdamW's two moments in fp32 lie beside the weights of a checkpoint, not beside the result.
-    each = weights + (0 if plan.config.get("save_only_model") else trained * 8) + _BESIDE
-    saved = plan.config.get("save_total_limit")
-    kept = int(saved) + 1 if saved else max(1, plan.steps // int(plan.config.get("save_steps", 1)))
-    wanted = kept * each + weights + _BESIDE
-    place = next(each for each in (plan.output, *plan.output.absolute().parents) if each.exists())
+    checkpoint = weights + (0 if config.get("save_only_model") else trained * 8) + _BESIDE
+    saved = config.get("save_total_limit")
+    kept = int(saved) + 1 if saved else max(1, plan.steps // int(config.get("save_steps", 1)))
+    wanted = kept * checkpoint + weights + _BESIDE
+    parents = (plan.output, *plan.output.absolute().parents)
+    place = next(folder for folder in parents if folder.exists())
     free = shutil.disk_usage(place).free
     if free < wanted:
         raise OutputError(
@@ -175,7 +136,7 @@ def check_output(output: Path, overwrite: bool) -> None:
     here = Path.cwd().resolve()
     if output.resolve() in (here, *here.parents):
         raise OutputError(f"--output {output} is where you are; give a folder such as saves/NAME")
-    if not output.is_dir() or all(each.name == _LOCK for each in output.iterdir()):
+    if not output.is_dir() or all(path.name == _LOCK for path in output.iterdir()):
         return
     if not holds_run(output):
         raise OutputError(
@@ -191,14 +152,4 @@ def check_output(output: Path, overwrite: bool) -> None:
 
 def holds_run(output: Path) -> bool:
     """Return whether a folder is that of a run, ours or LLaMA-Factory's own."""
-    return any((output / each).is_file() for each in _RUN) or any(output.glob("checkpoint-*"))
-
-
-def clear(output: Path) -> None:
-    """Take away a run that --overwrite replaces; check_output() has looked at the folder."""
-    from train.running.run import is_running
-
-    if is_running(output):
-        raise OutputError(f"{output} is being trained right now; wait for it, or end it first")
-    if output.is_dir() and holds_run(output):
-        shutil.rmtree(output)
+    return any((output / name).is_file() for name in _OF_RUNS) or any(output.glob("checkpoint-*"))

@@ -12,15 +12,17 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from curate.llamafactory.backend import Backend
 from curate.system import process
 from curate.system.cache import cache_dir, fingerprint
-from train.planning.hardware import Hardware
-from train.planning.model import Model
+from curate.system.files import write_text
+from curate.system.hardware import Hardware
+from train.config.model import Model
 
 TWO_STEPS = Path(__file__).parent / "two_steps.py"
 _TOKENS = 256
@@ -31,16 +33,10 @@ _ROOM = 3
 
 @dataclass(frozen=True)
 class Precision:
-    """What a CPU trains a model in.
-
-    Attributes:
-        bf16: Whether in bfloat16; else in float32.
-        seconds: Of a step in `float32` and in `bfloat16`; empty where nothing was measured.
-        failed: Whether measuring was tried and failed.
-    """
+    """What a CPU trains a model in, by seconds of a step in `float32` and `bfloat16` if known."""
 
     bf16: bool
-    seconds: dict[str, float]
+    seconds: Mapping[str, float]
     failed: bool = False
 
     @property
@@ -67,42 +63,36 @@ def choose(
     folder = Path(model.path) if Path(model.path).is_dir() else model.folder
     if folder is None or not (folder / "config.json").is_file():
         return by_flags
-    kept = cache_dir() / "precision" / f"{_key(folder, lora)}.json"
-    if kept.is_file():
-        seconds = json.loads(kept.read_text(encoding="utf-8"))
+    path = cache_dir() / "precision" / f"{_key(folder, lora)}.json"
+    if path.is_file():
+        seconds = json.loads(path.read_text(encoding="utf-8"))
         return Precision(seconds["bfloat16"] < seconds["float32"], seconds)
-    needed = _ROOM * sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    needed = _ROOM * sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     if find_backend is None or not needed or needed > hardware.memory:
         return by_flags
     say("precision: two steps in float32 and two in bfloat16 are measured, once for this model …")
-    measured = _measured(find_backend(), folder, lora)
-    if measured is None:
+    seconds = _measured(find_backend(), folder, lora)
+    if seconds is None:
         return Precision(False, {}, failed=True)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    part = kept.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps(measured), encoding="utf-8")
-    part.replace(kept)
-    return Precision(measured["bfloat16"] < measured["float32"], measured)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(seconds), shared=True)
+    return Precision(seconds["bfloat16"] < seconds["float32"], seconds)
 
 
 def _key(folder: Path, lora: bool) -> str:
     """Return what decides how long a step takes: the machine, torch, and the model."""
-    from importlib.metadata import PackageNotFoundError, version
-
     try:
         torch = version("torch")
     except PackageNotFoundError:
         torch = ""
-    machine = (_cpu(), str(os.cpu_count()), torch, fingerprint(folder), str(lora))
-    return hashlib.sha256("|".join(machine).encode()).hexdigest()[:32]
-
-
-def _cpu() -> str:
+    cpu = platform.processor()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        cpu = next((line for line in lines if line.startswith("model name")), cpu)
     except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith("model name")), platform.processor())
+        pass
+    machine = (cpu, str(os.cpu_count()), torch, fingerprint(folder), str(lora))
+    return hashlib.sha256("|".join(machine).encode()).hexdigest()[:32]
 
 
 def _measured(backend: Backend, folder: Path, lora: bool) -> dict[str, float] | None:

@@ -1,0 +1,1 @@
+"""What a training is given: from the user's words to LLaMA-Factory's."""

@@ -1,0 +1,218 @@
+"""From what the user wants to what LLaMA-Factory is given: one pure function, and its YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from curate.system.hardware import Hardware
+from train.config.model import Model
+from train.config.presets import PRESETS, Preset
+from train.config.schedule import Extent, held_out, intervals, steps_of
+
+CONFIG = "train.yaml"
+# Architectures whose adapters the recipe puts on one projection; all linear layers elsewhere.
+_TARGETS = {"bloom": "query_key_value"}
+# Stages that compare with what the model was before.
+_COMPARING = ("dpo", "kto", "ppo")
+_TUTORIAL = ("pt", "sft", "dpo")
+# Keys by which the user chooses the precision himself.
+PRECISIONS = {"bf16", "fp16", "pure_bf16", "fp8"}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A registered data set, the folder of its dataset_info.json as typed, and what is usable."""
+
+    name: str
+    folder: Path
+    extent: Extent
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose: `settings` are LLaMA-Factory's keys, checked, that override all."""
+
+    output: Path
+    preset: str = "tutorial"
+    method: str = "lora"
+    seed: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    reward_model: Path | None = None
+    reward_is_whole: bool = False  # a whole model and no adapter
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training that is all decided, and nothing of it started."""
+
+    stage: str
+    output: Path
+    config: Mapping[str, Any]
+    model: Model
+    dataset: Dataset
+    method: str
+    steps: int  # as planned; rows that are too long for packing can make it less
+    notes: tuple[str, ...] = ()
+    step_seconds: Mapping[str, float] = field(default_factory=dict)  # by precision, if measured
+
+    @property
+    def config_file(self) -> Path:
+        """Where its YAML goes."""
+        return self.output / CONFIG
+
+
+def make(stage: str, dataset: Dataset, model: Model, options: Options, hardware: Hardware) -> Plan:
+    """Return the plan of a training; nothing is read or written.
+
+    Example:
+        >>> make("sft", dataset, model, Options(Path("saves/a")), hardware).config["lora_rank"]
+        8
+    """
+    preset, settings = PRESETS[options.preset][stage], options.settings
+    config = {
+        **_model(stage, model, preset, options),
+        **_data(dataset, model, preset),
+        **_training(preset, hardware, options),
+        **preset.more,
+        **settings,
+    }
+    block = int(config["cutoff_len"]) if config.get("packing") else None
+    extent = dataset.extent.limited(config.get("max_samples"))
+    held = held_out(extent, preset.val_share, preset.max_val, block)
+    # The tutorial's share stays as it is, unless there is too little to hold anything out.
+    config.setdefault("val_size", preset.val_share if held and preset.timing else held)
+    evaluates = bool(config["val_size"]) or "eval_dataset" in config
+    if not config["val_size"]:
+        del config["val_size"]
+    steps = steps_of(dataset.extent, config, hardware.count)
+    timing = intervals(steps, preset.warmup, evaluates, preset.best_at_end)
+    timing |= {key: n for key, n in preset.timing.items() if key in timing}
+    # Evaluation and saving go together where the user set one of them.
+    for one, other in (("save_steps", "eval_steps"), ("save_strategy", "eval_strategy")):
+        for key, follows in ((one, other), (other, one)):
+            if evaluates and key in settings and follows not in settings:
+                timing[follows] = settings[key]
+    config = {**config, **timing, **settings}
+    return Plan(
+        stage=stage,
+        output=options.output,
+        config=config,
+        model=model,
+        dataset=dataset,
+        method=options.method,
+        steps=steps,
+        notes=_notes(dataset.extent, model.kind, config, steps, hardware.count, options),
+    )
+
+
+def _model(stage: str, model: Model, preset: Preset, options: Options) -> dict[str, Any]:
+    keys: dict[str, Any] = {"model_name_or_path": model.path}
+    if model.adapter is not None:
+        keys["adapter_name_or_path"] = str(model.adapter)
+        if stage in _COMPARING:
+            # Without it the comparison is with the base model, as it was before the first run.
+            keys |= {"ref_model": model.path, "ref_model_adapters": str(model.adapter)}
+    keys |= {"stage": stage, "do_train": True}
+    keys["finetuning_type"] = "full" if options.method == "full" else "lora"
+    if options.method != "full" and model.adapter is None:
+        keys |= {"lora_rank": preset.lora_rank, "lora_alpha": preset.lora_alpha}
+        keys |= {"lora_dropout": 0.0, "lora_target": _TARGETS.get(model.kind, "all")}
+    if options.method == "qlora":
+        keys |= {"quantization_bit": 4, "quantization_method": "bnb"}
+    if options.reward_model is not None:
+        kind = "full" if options.reward_is_whole else "lora"
+        keys |= {"reward_model": str(options.reward_model), "reward_model_type": kind}
+    return keys
+
+
+def _data(dataset: Dataset, model: Model, preset: Preset) -> dict[str, Any]:
+    keys: dict[str, Any] = {"dataset": dataset.name, "dataset_dir": str(dataset.folder)}
+    if model.template is not None:
+        keys["template"] = model.template
+    keys["cutoff_len"] = preset.cutoff_len
+    if preset.max_samples is not None:
+        keys["max_samples"] = preset.max_samples
+    return keys
+
+
+def _training(preset: Preset, hardware: Hardware, options: Options) -> dict[str, Any]:
+    keys: dict[str, Any] = {
+        "output_dir": str(options.output),
+        "plot_loss": True,
+        # Without it the log tells no tokens, and the progress no tokens a second.
+        "include_num_input_tokens_seen": True,
+        "report_to": "none",
+        "save_total_limit": 3,
+        "seed": options.seed,
+        "per_device_train_batch_size": preset.batch,
+        "per_device_eval_batch_size": preset.eval_batch or preset.batch,
+        "gradient_accumulation_steps": preset.accumulation,
+        "learning_rate": preset.learning_rate,
+        "lr_scheduler_type": "cosine",
+        "num_train_epochs": preset.epochs,
+    }
+    if not PRECISIONS & set(options.settings) and (hardware.bf16 or hardware.kind == "cuda"):
+        keys["bf16" if hardware.bf16 else "fp16"] = True
+    if hardware.kind == "cpu":
+        keys["use_cpu"] = True
+    if preset.max_steps is not None and "num_train_epochs" not in options.settings:
+        keys["max_steps"] = preset.max_steps
+    return keys
+
+
+def _notes(
+    extent: Extent,
+    kind: str,
+    config: Mapping[str, Any],
+    steps: int,
+    devices: int,
+    options: Options,
+) -> tuple[str, ...]:
+    """Return what the user should know of how it was decided."""
+    preset, settings, notes = PRESETS[options.preset][config["stage"]], options.settings, []
+    most = config.get("max_samples")
+    used = extent.limited(most).rows
+    if used < extent.rows:
+        several = f", at most {most:,} of each data set" if len(extent.sets) > 1 else ""
+        notes.append(
+            f"the first {used:,} of {extent.rows:,} rows are used (max_samples{several}); "
+            "--set max_samples=N for more, or draw them with `curate select --recipe random`"
+        )
+    if preset.val_share and not config.get("val_size") and "val_size" not in settings:
+        tokens = extent.tokens if config.get("packing") else None
+        amount = f"{extent.rows:,} rows" if tokens is None else f"{tokens:,} tokens"
+        notes.append(f"no rows are held out for evaluation: {amount} are too few")
+    longer = [
+        f"{key} {n:,}"
+        for key, n in preset.timing.items()
+        if n >= steps and config.get(key) == n and key not in settings
+    ]
+    if longer:
+        notes.append(
+            f"this run has {steps:,} steps, and the tutorial's {', '.join(longer)} are not less: "
+            "the learning rate may never rise, nothing may be logged or evaluated. Give "
+            "--set warmup_steps=N --set logging_steps=N …, or --preset quick"
+        )
+    if options.preset == "tutorial" and config["stage"] in _TUTORIAL and kind not in _TARGETS:
+        notes.append(
+            "the tutorial trains BLOOM with template default and lora_target query_key_value; this "
+            f"model has template {config.get('template', 'of its own')}, lora_target "
+            f"{config.get('lora_target', 'none')}"
+        )
+    if preset.max_steps is not None and config.get("max_steps") == preset.max_steps:
+        whole = {**config, "max_steps": -1, "num_train_epochs": 1}
+        passes = steps / steps_of(extent, whole, devices)
+        share = f"{passes:.0%} of a pass; --preset tutorial trains on all rows"
+        many = f"{passes:.1f} passes over the rows"
+        notes.append(f"preset quick: {steps} steps, {share if passes < 1 else many}")
+    return tuple(notes)
+
+
+def to_yaml(config: Mapping[str, Any]) -> str:
+    """Return a config as LLaMA-Factory reads it: one key a line, real Chinese."""
+    import yaml
+
+    return str(yaml.safe_dump(dict(config), allow_unicode=True, sort_keys=False, width=1000))

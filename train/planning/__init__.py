@@ -1,1 +1,0 @@
-"""What a training is given: from the user's words to LLaMA-Factory's, by pure functions."""

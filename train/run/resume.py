@@ -1,0 +1,185 @@
+"""Where a run begins: anew, or at its last whole checkpoint if it is still the same run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curate.errors import DataError, UsageError
+from curate.system.run_record import RUN, RunRecord
+from train.config.plan import CONFIG, Plan
+from train.run.progress import STEPS
+from train.setup import readable_by_ppo
+
+LOG = "train.log"
+ATTEMPT = "attempt.yaml"
+_STATE = "trainer_state.json"
+_VALUE_HEAD = "value_head.safetensors"
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+_WHAT = {
+    "data_sha256": "the data",
+    "model_fingerprint": "the model's files",
+    "parents": "the adapter it is trained on",
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint of a run, and what of it is missing after a kill; '' if it is whole."""
+
+    folder: Path
+    step: int
+    lacks: str = ""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins: at a checkpoint or at step 0; `seconds` are of earlier attempts."""
+
+    checkpoint: Checkpoint | None = None
+    finished: bool = False
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def step(self) -> int:
+        """The step after which it begins."""
+        return self.checkpoint.step if self.checkpoint else 0
+
+
+def checkpoints(run: Path, value_head: bool = False) -> list[Checkpoint]:
+    """Return the checkpoints of a run, the last one first."""
+    folders = [path for path in run.glob("checkpoint-*") if path.is_dir()]
+    steps = [(path, _CHECKPOINT.fullmatch(path.name)) for path in folders]
+    entries = [
+        Checkpoint(path, int(match[1]), _lacks(path, int(match[1]), value_head))
+        for path, match in steps
+        if match
+    ]
+    return sorted(entries, key=lambda checkpoint: -checkpoint.step)
+
+
+def _lacks(folder: Path, step: int, value_head: bool) -> str:
+    # The trainer writes its state when all else is written; LLaMA-Factory splits off value heads
+    # after that.
+    try:
+        state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+        whole = state["global_step"] == step
+    except (OSError, ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        return _STATE
+    if value_head and not (folder / _VALUE_HEAD).is_file():
+        return _VALUE_HEAD
+    # --set save_only_model=true saves none; DeepSpeed keeps it in a folder.
+    has_optimizer = (folder / "optimizer.pt").is_file() or any(folder.glob("global_step*"))
+    return "" if has_optimizer else "optimizer.pt"
+
+
+def decide(plan: Plan, now: RunRecord, before: RunRecord | None) -> Start:
+    """Return where a run goes on: only the very same run does."""
+    entries = checkpoints(plan.output, value_head=plan.stage in ("rm", "ppo"))
+    if before is None:
+        raise UsageError(
+            f"--resume: {plan.output} holds no run (no {RUN}); give the command without it"
+        )
+    _refuse_changed(plan, now, before)
+    if before.state == "done":
+        return Start(finished=True)
+    whole = next((entry for entry in entries if not entry.lacks), None)
+    unable = {"ppo": "ppo", "rm": "rm with the method full" if plan.method == "full" else ""}
+    if whole is not None and (what := unable.get(plan.stage)):
+        raise UsageError(
+            f"--resume: LLaMA-Factory cannot go on with {what} (it came to step {whole.step}); "
+            "begin anew with another --output"
+        )
+    notes = [
+        f"{entry.folder.name} is passed over: it was cut off ({entry.lacks})"
+        for entry in entries
+        if entry.lacks and (whole is None or entry.step > whole.step)
+    ]
+    if whole is None:
+        notes.append("no whole checkpoint is there yet: the run begins anew")
+    return Start(whole, seconds=before.seconds, notes=tuple(notes))
+
+
+def _refuse_changed(plan: Plan, now: RunRecord, before: RunRecord) -> None:
+    """Refuse to go on with anything but the very same run."""
+    other = "give another --output for a new run, or put it back as it was"
+    if now.config_sha256 != before.config_sha256:
+        changed = _changed(plan.output / CONFIG, plan.config)
+        raise DataError(
+            f"--resume: the settings are not those that {plan.output} was begun with: {changed}; "
+            f"{other}"
+        )
+    old, new = (
+        {
+            **record.dataset,
+            "model_fingerprint": record.model_fingerprint,
+            "parents": dict(record.parents),
+        }
+        for record in (before, now)
+    )
+    for key, what in _WHAT.items():
+        if old.get(key) != new.get(key):
+            name = f" '{now.dataset['name']}'" if key == "data_sha256" else ""
+            raise DataError(
+                f"--resume: {what}{name} changed since {plan.output} was begun; {other}"
+            )
+
+
+def _changed(file: Path, config: Mapping[str, Any]) -> str:
+    import yaml
+
+    try:
+        old = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        old = None
+    if not isinstance(old, dict):
+        return f"{file.name} is gone or was edited"
+    changes = [
+        f"{key} was {old.get(key, 'not given')}, is {config.get(key, 'not given')}"
+        for key in {**old, **config}
+        if old.get(key) != config.get(key)
+    ]
+    return "; ".join(changes[:5]) or f"{file.name} was edited"
+
+
+def attempt_config(plan: Plan, start: Start) -> tuple[Path, Mapping[str, Any]]:
+    """Return the YAML that this attempt is given, and what it holds."""
+    config = dict(plan.config)
+    if plan.stage == "ppo" and plan.model.folder is not None:
+        older = str(readable_by_ppo(plan.model.folder))
+        for key in {"model_name_or_path", "ref_model"} & set(config):
+            if config[key] == str(plan.model.folder):
+                config[key] = older
+    if start.checkpoint is not None:
+        folder = start.checkpoint.folder
+        config["resume_from_checkpoint"] = str(folder)
+        # It would delete what was told of the steps before.
+        config.pop("overwrite_output_dir", None)
+        if plan.stage == "rm":
+            config["adapter_name_or_path"] = str(folder)
+            # LLaMA-Factory splits the weights into adapter and value head and deletes what they
+            # were in; transformers refuses a checkpoint without that file, and takes the value
+            # head from it.
+            if not (folder / "model.safetensors").is_file():
+                shutil.copyfile(folder / _VALUE_HEAD, folder / "model.safetensors")
+    same = config == dict(plan.config)
+    return plan.config_file if same else plan.output / ATTEMPT, config
+
+
+def clear(folder: Path) -> None:
+    """Remove what an attempt that came to nothing has left: logs and checkpoints cut off.
+
+    LLaMA-Factory would go on from any checkpoint that it finds.
+    """
+    for checkpoint in checkpoints(folder):
+        shutil.rmtree(checkpoint.folder)
+    for name in (LOG, STEPS, ATTEMPT):
+        (folder / name).unlink(missing_ok=True)
