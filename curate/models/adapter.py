@@ -14,12 +14,14 @@ from curate.system.files import sha256_of
 from curate.system.model_folder import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
+    CHAT_TEMPLATE,
+    TOKENIZER_CONFIG,
     adapter_base,
     is_adapter,
     read_json,
 )
 
-_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+_DECIDING = (ADAPTER_WEIGHTS, "tokenizer.json", TOKENIZER_CONFIG, CHAT_TEMPLATE)
 
 
 def files_of(name: str, trust_remote_code: bool = False) -> ModelFiles:
@@ -56,7 +58,7 @@ def adapter_fingerprint(folder: Path) -> str:
     config = read_json(folder / ADAPTER_CONFIG)
     config.pop("base_model_name_or_path", None)
     digest.update(json.dumps(config, sort_keys=True).encode())
-    for name in (ADAPTER_WEIGHTS, *_TOKENIZER):
+    for name in _DECIDING:
         if (folder / name).is_file():
             digest.update(name.encode() + bytes.fromhex(sha256_of(folder / name)))
     return digest.hexdigest()

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError, did_you_mean
-from curate.models.hub import is_whole
 from curate.models.packaged import PACKAGED, Packaged, converted_folder, ensure, is_ready
 from curate.models.ranking.load import DEFAULT_RANKER, SHIPPED
 from curate.models.ranking.trained_head import CARD, FORMAT, WEIGHTS
 from curate.models.ranking.value_head import VALUE_HEAD
-from curate.models.resolve import HUB_ID, resolve
+from curate.models.resolve import HUB_ID, is_whole, resolve
 from curate.models.universal_sentence_encoder import REQUIREMENT
-from curate.models.weights import parameters
+from curate.system.model_folder import parameters
 
 LANGUAGE, ENCODER, RANKER = "language model", "encoder", "ranker"
 # What to type such a model after.

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from curate.errors import ModelError, did_you_mean
-from curate.models.hub import hub_folder
 from curate.models.packaged import PACKAGED, ensure
 from curate.system.cache import fingerprint as fingerprint
+from curate.system.hub import ask_hub, why_not
+from curate.system.model_folder import (
+    CONFIG,
+    TOKENIZER_CONFIG,
+    is_adapter,
+    missing_shards,
+    read_json,
+)
 
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+_HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
 
 
 @dataclass(frozen=True)
@@ -53,53 +60,81 @@ def resolve(name: str, trust_remote_code: bool = False) -> ModelFiles:
         return ModelFiles(name, ensure(known), known.licence, known.languages)
     path = Path(name).expanduser()
     if path.is_dir():
-        return ModelFiles(path.resolve().name, _checked(path, trust_remote_code))
+        called = path.resolve().name
+        _check(path, trust_remote_code, f"model directory '{called}'")
+        return ModelFiles(called, path)
     if path.is_file():
         raise ModelError(f"'{name}' is a file; give the directory with config.json and weights.")
     if HUB_ID.fullmatch(name) and not path.parent.is_dir():
-        folder = hub_folder(name, with_code=trust_remote_code)
-        return ModelFiles(name, _checked(folder, trust_remote_code, f"hub model '{name}'"))
+        folder = _hub_folder(name, with_code=trust_remote_code)
+        _check(folder, trust_remote_code, f"hub model '{name}'")
+        return ModelFiles(name, folder)
     raise ModelError(
         f"no model '{name}'.{did_you_mean(name, PACKAGED)} Known are {', '.join(PACKAGED)}; "
         "a directory with config.json and safetensors, or a hub id (owner/name), will do too."
     )
 
 
-def _checked(folder: Path, trusted: bool, called: str = "") -> Path:
-    here = called or f"model directory '{folder.resolve().name}'"
-    if (folder / "adapter_config.json").is_file():
+def _check(folder: Path, trusted: bool, called: str) -> None:
+    if is_adapter(folder):
         raise ModelError(
-            f"{here} holds an adapter, not a whole model; merge it into its base first."
+            f"{called} holds an adapter, not a whole model; merge it into its base first."
         )
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{here} has no config.json; give the folder that save_pretrained wrote.")
+    if not (folder / CONFIG).is_file():
+        raise ModelError(
+            f"{called} has no config.json; give the folder that save_pretrained wrote."
+        )
     if not any(folder.glob("*.safetensors")):
         raise ModelError(
-            f"{here} has no *.safetensors; .bin and .pt files are not loaded, since they can run "
+            f"{called} has no *.safetensors; .bin and .pt files are not loaded, since they can run "
             "code. Save it again with save_pretrained(folder)."
         )
     if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
         raise ModelError(
-            f"{here} has no tokenizer (one of {', '.join(_TOKENIZER_FILES)}); copy it there from "
+            f"{called} has no tokenizer (one of {', '.join(_TOKENIZER_FILES)}); copy it there from "
             "the base model: AutoTokenizer.from_pretrained(BASE).save_pretrained(folder)."
         )
-    if not trusted and _brings_code(folder, here):
+    files = [folder / name for name in (CONFIG, TOKENIZER_CONFIG) if (folder / name).is_file()]
+    brings_code = any([read_json(file, called).get("auto_map") for file in files])
+    if brings_code and not trusted and any(folder.glob("*.py")):
         raise ModelError(
-            f"{here} comes with Python files of its own, and they are not run unasked. "
+            f"{called} comes with Python files of its own, and they are not run unasked. "
             "--trust-remote-code runs them: give it only if you trust whoever wrote them."
         )
-    return folder
 
 
-def _brings_code(folder: Path, here: str) -> bool:
-    """Return whether config or tokenizer name classes in Python files that lie there."""
-    wanted = False
-    for name in ("config.json", "tokenizer_config.json"):
-        path = folder / name
-        if path.is_file():
-            try:
-                told = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise ModelError(f"{here}: {name} is not JSON ({error}).") from error
-            wanted = wanted or (isinstance(told, dict) and bool(told.get("auto_map")))
-    return wanted and any(folder.glob("*.py"))
+def is_whole(folder: Path) -> bool:
+    """Return whether a snapshot of the hub has a config and all its safetensors files."""
+    try:
+        shards_there = any(folder.glob("*.safetensors")) and not missing_shards(folder)
+    except ModelError:
+        return False
+    return shards_there and (folder / CONFIG).is_file()
+
+
+def _hub_folder(name: str, with_code: bool) -> Path:
+    """Return the folder of a hub model, downloading it if it is not in the hub's cache.
+
+    What lies there whole is used as it is, without asking the hub for a newer revision: a run
+    that is continued next week should not find other weights.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    patterns = [*_HUB_FILES, "*.py"] if with_code else list(_HUB_FILES)
+    try:
+        cached = Path(snapshot_download(name, local_files_only=True))
+    except (LocalEntryNotFoundError, ValueError):
+        cached = None
+    if cached and is_whole(cached) and not with_code:
+        return cached
+    try:
+        ask_hub(lambda hub, seconds: hub.model_info(name, timeout=seconds))
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except Exception as error:  # noqa: BLE001 - httpx, requests or hub errors, by hub version
+        if cached and is_whole(cached):
+            return cached
+        without = f"without it use {', '.join(PACKAGED)} or a directory"
+        raise ModelError(
+            f"hub model '{name}' could not be fetched: {why_not(error, 'model', without)}"
+        ) from error

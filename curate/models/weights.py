@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,46 +10,23 @@ from pathlib import Path
 from curate.errors import ModelError
 from curate.models.quiet import quiet
 from curate.system.hardware import free_memory
+from curate.system.model_folder import missing_shards, parameters, shards
 
 _BYTES = {"float32": 4, "bfloat16": 2}
 
 
-def parameters(folder: Path) -> int:
-    """Return how many numbers the safetensors files of a folder hold."""
-    return sum(_numbers(path) for path in sorted(folder.glob("*.safetensors")))
-
-
 def check_whole(folder: Path, name: str) -> None:
     """Raise if a weight file is missing or cut short."""
-    for index in folder.glob("*.safetensors.index.json"):
-        try:
-            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, AttributeError) as error:
-            raise ModelError(
-                f"model '{name}': {index.name} cannot be read; copy it again."
-            ) from error
-        absent = sorted(shard for shard in shards if not (folder / shard).is_file())
-        if absent:
-            raise ModelError(
-                f"model '{name}': {len(absent)} of {len(shards)} weight files are missing "
-                f"({absent[0]} …); fetch or copy them again."
-            )
     try:
+        absent = missing_shards(folder)
         parameters(folder)
     except ModelError as error:
-        raise ModelError(f"model '{name}': {error}") from error
-
-
-def _numbers(path: Path) -> int:
-    """Count a file's parameters from its header, which must account for every byte."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as tensors:
-            shapes = (tensors.get_slice(name).get_shape() for name in tensors.keys())  # noqa: SIM118
-            return sum(math.prod(shape) for shape in shapes)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{path.name} is cut short or corrupt; fetch or copy it again.") from error
+        raise ModelError(f"model '{name}': {reason(error, folder)}") from error
+    if absent:
+        raise ModelError(
+            f"model '{name}': {len(absent)} of {len(shards(folder))} weight files are missing "
+            f"({absent[0]} …); fetch or copy them again."
+        )
 
 
 def refuse_missing(what: str, missing: Iterable[str]) -> None:

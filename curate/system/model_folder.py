@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from curate.errors import ModelError
 from curate.system.run_record import read_run
 
-CONFIG = "config.json"
+CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -27,14 +27,15 @@ class Tensor(NamedTuple):
     shape: tuple[int, ...]
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON object that belongs to a model."""
+def read_json(path: Path, called: str = "") -> dict[str, Any]:
+    """Return a JSON object that belongs to a model, which errors call so instead of by its path."""
+    shown = f"{called}: {path.name}" if called else path
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read ({error}); save or fetch it again") from error
+        raise ModelError(f"{shown} cannot be read ({error}); save or fetch it again") from error
     if not isinstance(values, dict):
-        raise ModelError(f"{path} is no JSON object; save or fetch it again")
+        raise ModelError(f"{shown} is no JSON object; save or fetch it again")
     return values
 
 
@@ -64,7 +65,7 @@ def adapter_base(folder: Path) -> str:
 
 def chat_template(folder: Path) -> str:
     """Return the chat template of a tokenizer, of several the default one; '' if it has none."""
-    path, settings = folder / CHAT_TEMPLATE, folder / "tokenizer_config.json"
+    path, settings = folder / CHAT_TEMPLATE, folder / TOKENIZER_CONFIG
     if path.is_file():
         try:
             return path.read_text(encoding="utf-8")
@@ -91,6 +92,27 @@ def tensors(folder: Path) -> Iterator[Tensor]:
             raise ModelError(
                 f"{path} is cut short or corrupt ({error}); fetch or copy it again"
             ) from error
+
+
+def parameters(folder: Path) -> int:
+    """Return how many numbers the weight files of a model hold."""
+    return sum(math.prod(tensor.shape) for tensor in tensors(folder))
+
+
+def shards(folder: Path) -> set[str]:
+    """Return the weight files that a model's index names; none where there is no index."""
+    names: set[str] = set()
+    for index in folder.glob("*.safetensors.index.json"):
+        try:
+            names |= set(read_json(index)["weight_map"].values())
+        except (KeyError, AttributeError, TypeError) as error:
+            raise ModelError(f"{index} cannot be read; save or fetch it again") from error
+    return names
+
+
+def missing_shards(folder: Path) -> list[str]:
+    """Return the weight files that are named and not there."""
+    return sorted(name for name in shards(folder) if not (folder / name).is_file())
 
 
 def stored_dtype(folder: Path) -> str:

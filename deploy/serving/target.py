@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError, UsageError
-from curate.system.model_folder import chat_template
+from curate.system.model_folder import chat_template, is_adapter
 from deploy.engines.contract import Adapter, Served
 from deploy.engines.device import dtype_for, has_gpu
 
@@ -48,7 +48,6 @@ def served(asked: Asked, say: Callable[[str], None] = lambda told: None) -> Serv
     """Find what is to be served."""
     from curate.models.adapter import base_of
     from curate.models.resolve import ModelFiles, resolve
-    from curate.system.model_folder import is_adapter
 
     if asked.dtype not in DTYPES:
         raise UsageError(f"--dtype {asked.dtype}: allowed are {', '.join(DTYPES)}")

@@ -122,7 +122,7 @@ def test_a_hub_that_cannot_be_reached_is_given_up_in_seconds(tmp_path: Path, hub
 
 
 def test_an_incomplete_snapshot_is_not_taken_for_a_model(tmp_path: Path) -> None:
-    from curate.models.hub import is_whole
+    from curate.models.resolve import is_whole
 
     (tmp_path / "config.json").write_text("{}")
     assert not is_whole(tmp_path)
