@@ -116,3 +116,33 @@ def _name(number: int) -> str:
         return f"signal {number} ({signal.Signals(number).name})"
     except ValueError:
         return f"signal {number}"
+
+
+_MEMORY = re.compile(
+    r"out of memory|OutOfMemory|can't allocate memory|Cannot allocate memory|bad_alloc"
+    r"|\bMemoryError\b|No available memory|less than desired GPU memory|KV cache is needed",
+    re.IGNORECASE,
+)
+_ERROR = re.compile(r"\b([A-Za-z_.]*(Error|Exception|Refused)|error): *(?=\S)")
+_NO_CAUSE = re.compile(r"root cause|Engine core init|Application startup failed")
+
+
+def explain_server(log: Path, code: int | None) -> str:
+    """Return why a model's server ended, in one line, from the last lines of its log."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    lines = text.splitlines()[-400:]
+    memory = [line for line in lines if _MEMORY.search(line) and "INFO" not in line]
+    if memory or code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        why = _after_time(memory[-1]) if memory else "it was killed, mostly a sign of that"
+        return (
+            f"out of memory ({why}). Take a smaller model, make it smaller with `deploy "
+            "quantize`, shorten its context with --max-length, or end other programs"
+        )
+    errors = [line for line in lines if _ERROR.search(line) and not _NO_CAUSE.search(line)]
+    return _after_time(errors[-1]) if errors else f"it ended with code {code} and said nothing"
+
+
+def _after_time(line: str) -> str:
+    """Return what an error line says, without time, process and file before it."""
+    error = _ERROR.search(line)
+    return _short(" ".join(line[error.start() if error else 0 :].split())).rstrip(".")

@@ -143,3 +143,9 @@ def _cpu_has_bf16() -> bool:
         word for line in lines if line.startswith(("flags", "Features")) for word in line.split()
     }
     return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def has_gpu() -> bool:
+    """Return whether there is a CUDA device that this process may use, without loading torch."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return Path("/dev/nvidiactl").exists() and allowed not in ("", "-1")

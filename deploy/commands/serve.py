@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from curate.errors import UsageError
-
-if TYPE_CHECKING:
-    from deploy.serving.serve import Up
 
 
 def serve(
@@ -96,27 +94,31 @@ def serve(
     check_host(host, key, console.say)
 
     from deploy.engines.choose import choose
-    from deploy.serving.running import Plan
+    from deploy.serving.serve import Plan, Up
     from deploy.serving.serve import serve as run
-    from deploy.serving.target import Asked, served
+    from deploy.serving.served_model import Asked, served
 
-    found = served(Asked(model, tuple(adapter or ()), dtype, max_length), console.say)
-    chosen = choose(engine, found)
-    hidden = (api_key_env,) if api_key_env else ()
-    plan = Plan(found, chosen, host, port, key, hidden, stop_timeout)
-    run(plan, console.say, lambda up: _tell(up, api_key_env, as_json))
-    console.say("stopped")
-
-
-def _tell(up: Up, api_key_env: str | None, as_json: bool) -> None:
-    from curate import console
-
-    console.say(
-        f"ready after {up.seconds:.0f} s: {up.url}/v1 answers as {', '.join(up.models)} (engine "
-        f'{up.engine}); Ctrl-C stops it. Try: deploy ask "What is the capital of France?"'
-        + ("" if up.url.endswith(":8000") else f" --url {up.url}")
-        + (f" --api-key-env {api_key_env}" if api_key_env else "")
+    model_and_adapters = served(Asked(model, tuple(adapter or ()), dtype, max_length), console.say)
+    plan = Plan(
+        served=model_and_adapters,
+        engine=choose(engine, model_and_adapters),
+        host=host,
+        port=port,
+        key=key,
+        hidden=(api_key_env,) if api_key_env else (),
+        stop_timeout=stop_timeout,
     )
-    if as_json:
-        told = {"url": up.url, "models": up.models, "engine": up.engine, "seconds": up.seconds}
-        typer.echo(json.dumps(told))
+
+    def tell(up: Up) -> None:
+        console.say(
+            f"ready after {up.seconds:.0f} s: {up.url}/v1 answers as {', '.join(up.models)} "
+            f"(engine {up.engine}); Ctrl-C stops it. Try: deploy ask "
+            '"What is the capital of France?"'
+            + ("" if up.url.endswith(":8000") else f" --url {up.url}")
+            + (f" --api-key-env {api_key_env}" if api_key_env else "")
+        )
+        if as_json:
+            typer.echo(json.dumps(asdict(up)))
+
+    run(plan, console.say, tell)
+    console.say("stopped")

@@ -11,18 +11,11 @@ ENGINES = ("auto", "vllm", "hf")
 
 
 def choose(name: str, served: Served) -> Engine:
-    """Return an engine; `auto` is vLLM where it is installed and takes the model, else hf.
-
-    Example:
-        >>> choose("hf", served).name
-        'hf'
-    """
+    """Return an engine; `auto` is vLLM where it is installed and takes the model, else hf."""
     if name not in ENGINES:
         raise UsageError(f"--engine {name}: allowed are {', '.join(ENGINES)}")
     refusal = vllm.refusal(served)
-    if name == "auto":
-        ready = environments.python(vllm.environment()) and not refusal
-        return vllm.engine() if ready else hf.engine()
     if name == "vllm" and refusal:
         raise UsageError(f"engine vllm: {refusal}; --engine hf serves it")
-    return vllm.engine() if name == "vllm" else hf.engine()
+    there = bool(environments.python(vllm.environment())) and not refusal
+    return vllm.ENGINE if name == "vllm" or (name == "auto" and there) else hf.engine()

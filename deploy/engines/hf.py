@@ -15,13 +15,13 @@ from deploy.quantizing import gptq
 
 def names(served: Served) -> tuple[str, ...]:
     """Return the one name there is: the adapter's, since it is merged into the model."""
-    if len(served.adapters) > 1:
-        told = ", ".join(each.name for each in served.adapters)
+    adapters = [adapter.name for adapter in served.adapters]
+    if len(adapters) > 1:
         raise UsageError(
-            f"engine hf serves one adapter, and {len(served.adapters)} are given ({told}); "
+            f"engine hf serves one adapter, and {len(adapters)} are given ({', '.join(adapters)}); "
             "--engine vllm serves several side by side"
         )
-    return (served.adapters[0].name if served.adapters else served.name,)
+    return (adapters[0] if adapters else served.name,)
 
 
 def launch(served: Served, folder: Path, key: str) -> Launch:
@@ -35,9 +35,11 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
     arguments = ["--model_name_or_path", str(served.folder), "--infer_backend", "huggingface"]
     # Sampling as OpenAI's interface has it: among all tokens, not among the likeliest 50.
     arguments += ["--infer_dtype", served.dtype, "--top_k", "0"]
-    for each in served.adapters:
-        arguments += ["--adapter_name_or_path", str(each.folder), "--finetuning_type", "lora"]
-    if template := _template(served):
+    template = served.template
+    for adapter in served.adapters:
+        arguments += ["--adapter_name_or_path", str(adapter.folder), "--finetuning_type", "lora"]
+        template = adapter.template or template
+    if template:
         arguments += ["--template", template]
     variables = {
         **backend.variables,
@@ -52,21 +54,10 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
     return Launch(tuple(backend.command("api", arguments)), variables, f"http://127.0.0.1:{port}")
 
 
-def _template(served: Served) -> str | None:
-    """Return the template that what answers was trained with."""
-    own = served.adapters[0].template if served.adapters else None
-    return own or served.template
-
-
 def translate(served: Served, fields: dict[str, Any]) -> dict[str, Any]:
-    """Return a checked request in LLaMA-Factory's words.
-
-    It takes `presence_penalty` for the penalty on repetition, whose neutral value is 1.
-    """
-    told = dict(fields)
-    if "repetition_penalty" in told:
-        told["presence_penalty"] = told.pop("repetition_penalty")
-    return told
+    """Name the penalty on repetition `presence_penalty`, whose neutral value is 1 there."""
+    renamed = {"repetition_penalty": "presence_penalty"}
+    return {renamed.get(name, name): value for name, value in fields.items()}
 
 
 def free_port() -> int:
@@ -77,21 +68,16 @@ def free_port() -> int:
     return port
 
 
-def parallel() -> int:
-    """Return how many answers LLaMA-Factory computes at once, as its own variable says."""
-    told = os.environ.get("MAX_CONCURRENT", "1")
-    return max(1, int(told)) if told.isdigit() else 1
-
-
 def engine() -> Engine:
-    """Return what is to be known of this engine."""
+    # How many answers LLaMA-Factory computes at once, as its own variable says.
+    parallel = os.environ.get("MAX_CONCURRENT", "1")
     return Engine(
         name="hf",
         fields=frozenset({"repetition_penalty"}),
         completions=False,
         health="/v1/models",
         tells_ends=False,
-        parallel=parallel(),
+        parallel=max(1, int(parallel)) if parallel.isdigit() else 1,
         names=names,
         launch=launch,
         translate=translate,

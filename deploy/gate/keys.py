@@ -20,26 +20,25 @@ def read_key(variable: str | None, file: Path | None) -> str | None:
     if variable is not None and file is not None:
         raise UsageError("--api-key-env and --api-key-file: give one of them")
     if variable is not None:
-        if variable not in os.environ:
+        where, text = f"--api-key-env {variable}", os.environ.get(variable)
+        if text is None:
             raise UsageError(
-                f"--api-key-env {variable}: there is no such environment variable; give the name "
-                f"of one that holds the key. {_MAKE}"
+                f"{where}: there is no such environment variable; give the name of one that holds "
+                f"the key. {_MAKE}"
             )
-        return _checked(os.environ[variable], f"--api-key-env {variable}")
-    if file is not None:
+    elif file is not None:
+        where = f"--api-key-file {file}"
         try:
-            return _checked(file.expanduser().read_text(encoding="utf-8"), f"--api-key-file {file}")
+            text = file.expanduser().read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise UsageError(f"--api-key-file {file} cannot be read: {why}") from error
-    return None
-
-
-def _checked(text: str, where: str) -> str:
+            raise UsageError(f"{where} cannot be read: {why}") from error
+    else:
+        return None
     key = text.strip()
     if not key:
         raise UsageError(f"{where}: the key is empty. {_MAKE}")
-    if not all("!" <= each <= "~" for each in key):
+    if not all("!" <= character <= "~" for character in key):
         raise UsageError(f"{where}: a key is one line of ASCII letters without spaces. {_MAKE}")
     return key
 
@@ -60,22 +59,17 @@ def check_host(host: str, key: str | None, say: Callable[[str], None]) -> None:
 def is_loopback(host: str) -> bool:
     """Return whether only this machine reaches an address."""
     try:
-        found = socket.getaddrinfo(host or None, None, flags=socket.AI_PASSIVE)
+        addresses = socket.getaddrinfo(host or None, None, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise UsageError(
             f"--host {host}: no address of this machine; 127.0.0.1 is this machine alone, "
             "0.0.0.0 all of its addresses"
         ) from error
-    return all(ipaddress.ip_address(each[4][0]).is_loopback for each in found)
+    return all(ipaddress.ip_address(address[4][0]).is_loopback for address in addresses)
 
 
 def is_right(header: str | None, key: str) -> bool:
-    """Compare what a client sent with the key, taking the same time for any wrong one.
-
-    Example:
-        >>> is_right("Bearer secret", "secret")
-        True
-    """
+    """Compare what a client sent with the key, taking the same time for any wrong one."""
     scheme, _, sent = (header or "").partition(" ")
     same = hmac.compare_digest(sent.strip().encode("utf-8", "replace"), key.encode())
     return same and scheme.lower() == "bearer"

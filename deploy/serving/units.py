@@ -10,22 +10,21 @@ import json
 import math
 import shutil
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from curate.errors import UsageError
 from curate.system.cache import cache_dir
+from curate.system.hardware import has_gpu
 from deploy.engines.choose import ENGINES
-from deploy.engines.device import has_gpu
-from deploy.gate.keys import is_loopback
+from deploy.gate.keys import check_host
+from deploy.serving.served_model import named_folder
 
-# The group is killed when --stop-timeout is over; the supervisor waits a little longer.
-_GRACE = 10  # seconds
+_GRACE = 10  # seconds that a supervisor waits beyond --stop-timeout, when the group is killed
 _ROOT = Path(__file__).parent.parent.parent
-_SECRET = "/run/secrets/api_key"
-# Kept from one container to the next: models, and vLLM's environment.
-_CACHE = "/cache"
 
 
 @dataclass(frozen=True)
@@ -33,28 +32,46 @@ class Unit:
     """A call of `deploy serve`; `model`, as all others, is what the user typed."""
 
     model: str
-    engine: str = "auto"
-    host: str = "127.0.0.1"
-    port: int = 8000
-    api_key_env: str | None = None
-    api_key_file: Path | None = None
-    adapters: tuple[str, ...] = ()
-    dtype: str = "auto"
-    max_length: int | None = None
-    stop_timeout: float = 30.0
+    engine: str
+    host: str
+    port: int
+    api_key_env: str | None
+    api_key_file: Path | None
+    adapters: tuple[str, ...]
+    dtype: str
+    max_length: int | None
+    stop_timeout: float
+
+    def check(self) -> None:
+        """Refuse what `deploy serve` would refuse, too, when the unit is started."""
+        if self.engine not in ENGINES:
+            raise UsageError(f"--engine {self.engine}: allowed are {', '.join(ENGINES)}")
+        if not 0 < self.port < 65536:
+            raise UsageError(f"--port {self.port}: a unit needs a fixed port, from 1 to 65535")
+        if self.api_key_env and self.api_key_file:
+            raise UsageError("--api-key-env and --api-key-file: give one of them")
+        key = "to be read later" if self.api_key_env or self.api_key_file else None
+        check_host(self.host, key, lambda line: None)
+
+    def arguments(self, model: str, adapters: Iterable[str], host: str) -> list[str]:
+        """Return the arguments of `deploy serve`, with models where the unit finds them."""
+        options = {"--engine": self.engine, "--host": host, "--port": self.port}
+        options |= {"--dtype": self.dtype, "--max-length": self.max_length or ""}
+        options |= {"--stop-timeout": f"{self.stop_timeout:g}"}
+        words = [model, *(word for adapter in adapters for word in ("--adapter", adapter))]
+        return words + [str(w) for option in options.items() if option[1] for w in option]
 
 
 def systemd(unit: Unit) -> str:
     """Return a systemd unit; the key comes from a file that only its owner reads."""
-    _check(unit)
+    unit.check()
     own = Path(sys.executable).parent / "deploy"
     program = str(own) if own.is_file() else shutil.which("deploy") or "deploy"
-    adapters = [f"{name}={path}" for name, path in map(_adapter, unit.adapters)]
-    arguments = _arguments(unit, _absolute(unit.model), adapters, unit.host, [])
+    adapters = [f"{name}={folder}" for name, folder in map(named_folder, unit.adapters)]
     return _rendered(
         "systemd.service",
         unit,
-        words=[program, "serve", *arguments],
+        words=[program, "serve", *unit.arguments(_absolute(unit.model), adapters, unit.host)],
         user=getpass.getuser(),
         folder=str(Path.cwd()),
         cache=str(cache_dir().resolve()),
@@ -63,23 +80,31 @@ def systemd(unit: Unit) -> str:
 
 def compose(unit: Unit) -> str:
     """Return a Docker Compose file."""
-    _check(unit)
-    model, adapters, mounts = _mounted(unit)
+    unit.check()
     if not (unit.api_key_env or unit.api_key_file):
         raise UsageError(
             "--print-compose: inside its container the server has to listen on all addresses, and "
             "that needs a key: give --api-key-env NAME or --api-key-file F"
         )
-    key = ["--api-key-env", unit.api_key_env] if unit.api_key_env else ["--api-key-file", _SECRET]
-    command = ["deploy", "serve", *_arguments(unit, model, adapters, "0.0.0.0", key)]
+    adapters = [
+        (name, f"/adapters/{name}", path) for name, path in map(named_folder, unit.adapters)
+    ]
+    mounts = {str(path): place for _, place, path in adapters}
+    model, path = unit.model, Path(_absolute(unit.model))
+    if path.is_dir():
+        model = f"/models/{path.name}"
+        mounts = {str(path): model, **mounts}
+    mounts |= {base: base for base in sorted({_base(Path(folder)) for folder in mounts}) if base}
+    inside = [f"{name}={place}" for name, place, _ in adapters]
+    command = ["deploy", "serve", *unit.arguments(model, inside, "0.0.0.0")]
+    command += ["--api-key-env", unit.api_key_env] if unit.api_key_env else []
+    command += ["--api-key-file", "/run/secrets/api_key"] if unit.api_key_file else []
     engine = "hf" if unit.engine == "auto" else unit.engine
     if engine == "vllm":
         # Built when it starts, where it sees the GPU; the next time it is there.
         command = ["sh", "-c", 'deploy setup vllm && exec "$@"', "sh", *command]
     published = unit.host if ":" not in unit.host else f"[{unit.host}]"
     in_checkout = (_ROOT / "pyproject.toml").is_file()
-    from importlib.metadata import version
-
     return _rendered(
         "compose.yaml",
         unit,
@@ -88,10 +113,10 @@ def compose(unit: Unit) -> str:
         context=str(_ROOT) if in_checkout else ".",
         version="" if in_checkout else version("curatrain"),
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
-        cache=_CACHE,
+        cache="/cache",  # kept from one container to the next: models, and vLLM's environment
         command=command,
         ports=[f"{published}:{unit.port}:{unit.port}"],
-        volumes=[f"cache:{_CACHE}", *mounts],
+        volumes=["cache:/cache", *(f"{path}:{place}:ro" for path, place in mounts.items())],
         gpu=has_gpu(),
     )
 
@@ -110,63 +135,14 @@ def _rendered(template: str, unit: Unit, **values: Any) -> str:
     )
 
 
-def _check(unit: Unit) -> None:
-    """Refuse what `deploy serve` would refuse, too, when the unit is started."""
-    if unit.engine not in ENGINES:
-        raise UsageError(f"--engine {unit.engine}: allowed are {', '.join(ENGINES)}")
-    if not 0 < unit.port < 65536:
-        raise UsageError(f"--port {unit.port}: a unit needs a fixed port, from 1 to 65535")
-    if unit.api_key_env and unit.api_key_file:
-        raise UsageError("--api-key-env and --api-key-file: give one of them")
-    if not (unit.api_key_env or unit.api_key_file or is_loopback(unit.host)):
-        raise UsageError(
-            f"--host {unit.host} lets other machines ask, and there is no key: give --api-key-env "
-            "NAME or --api-key-file F"
-        )
-
-
-def _arguments(unit: Unit, model: str, adapters: list[str], host: str, key: list[str]) -> list[str]:
-    """Return the arguments of `deploy serve`, with models where the unit finds them."""
-    arguments = [model, "--engine", unit.engine, "--host", host, "--port", str(unit.port)]
-    arguments += [part for adapter in adapters for part in ("--adapter", adapter)]
-    if unit.dtype != "auto":
-        arguments += ["--dtype", unit.dtype]
-    if unit.max_length is not None:
-        arguments += ["--max-length", str(unit.max_length)]
-    return [*arguments, *key, "--stop-timeout", f"{unit.stop_timeout:g}"]
-
-
 def _absolute(text: str) -> str:
     """Return a path that holds from everywhere; what is no path here stays as it is."""
     path = Path(text).expanduser()
     return str(path.resolve()) if path.exists() else text
 
 
-def _adapter(text: str) -> tuple[str, str]:
-    name, _, path = text.partition("=")
-    if not (name and path):
-        raise UsageError(f"--adapter {text}: give NAME=PATH, such as medical=saves/medical")
-    return name, _absolute(path)
-
-
-def _mounted(unit: Unit) -> tuple[str, list[str], list[str]]:
-    """Return model and adapters as the container sees them, and what is mounted for that."""
-    model, mounts, folders = unit.model, [], []
-    if Path(model).expanduser().is_dir():
-        model = f"/models/{Path(model).expanduser().resolve().name}"
-        mounts.append(f"{_absolute(unit.model)}:{model}:ro")
-        folders.append(_absolute(unit.model))
-    adapters = []
-    for name, path in map(_adapter, unit.adapters):
-        adapters.append(f"{name}=/adapters/{name}")
-        mounts.append(f"{path}:/adapters/{name}:ro")
-        folders.append(path)
-    bases = {base for folder in folders if (base := _base(Path(folder)))}
-    return model, adapters, mounts + [f"{base}:{base}:ro" for base in sorted(bases)]
-
-
 def _base(folder: Path) -> str:
-    """Return the folder of the model that an adapter is added to; '' if none is to be mounted.
+    """Return the folder of the model that an adapter is added to, if it is to be mounted.
 
     What lies in the cache, the container makes again from the name in run.json.
     """

@@ -17,7 +17,7 @@ import time
 
 from aiohttp import web
 
-from deploy.serving import ready
+from deploy.serving import first_answer
 
 GOOD = "The capital of France is Paris."
 
@@ -43,7 +43,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
         except asyncio.CancelledError:
             print("left", flush=True)
             raise
-    said = GOOD if text == ready.QUESTION and sys.argv[1] != "nonsense" else f"echo {text}"
+    said = GOOD if text == first_answer.QUESTION and sys.argv[1] != "nonsense" else f"echo {text}"
     message = {"role": "assistant", "content": said}
     return web.json_response({"choices": [{"message": message, "finish_reason": "stop"}]})
 

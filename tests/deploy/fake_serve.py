@@ -21,9 +21,8 @@ from curate import console
 from deploy.engines.contract import Engine, Launch, Served
 from deploy.engines.hf import free_port
 from deploy.gate.keys import check_host, read_key
-from deploy.serving import ready
-from deploy.serving.running import Plan
-from deploy.serving.serve import Up, serve
+from deploy.serving import first_answer
+from deploy.serving.serve import Plan, Up, serve
 from tests.deploy.fake_engine import GOOD
 
 
@@ -47,12 +46,12 @@ def main() -> None:
     words.pre_tokenizer = Whitespace()
     words.save(str(told.folder / "tokenizer.json"))
 
-    async def answers(served, names, scratch, say, stop):
-        while (told.folder / "wait").exists() and not stop.is_set():
+    async def answers(served, names, scratch, say):
+        while (told.folder / "wait").exists():
             await asyncio.sleep(0.05)
-        return None if stop.is_set() else dict.fromkeys(names, GOOD)
+        return dict.fromkeys(names, GOOD)
 
-    ready.expected = answers
+    first_answer.expected = answers
     served = Served("fake", told.folder, (), None, "", {}, 200, "float32", False)
     engine = Engine(
         "fake",

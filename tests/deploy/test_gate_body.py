@@ -7,11 +7,11 @@ import json
 import pytest
 
 from deploy.engines import hf, vllm
-from deploy.gate.body import CHAT, TEXT, take
-from deploy.gate.offer import Offer, Refused, Room
+from deploy.gate.accepted_requests import Offer, Refused, Room
+from deploy.gate.request_body import CHAT, TEXT, check_body
 
 HF = Offer("hf", ("tuned", "base"), hf.engine().fields, context=100)
-VLLM = Offer("vllm", ("tuned", "base"), vllm.FIELDS, completions=True, context=100)
+VLLM = Offer("vllm", ("tuned", "base"), vllm.ENGINE.fields, completions=True, context=100)
 BOTH = pytest.mark.parametrize("offer", [HF, VLLM], ids=["hf", "vllm"])
 HI = [{"role": "user", "content": "Hi there"}]
 
@@ -21,7 +21,7 @@ def words(text):
 
 
 def chat(offer=HF, **fields):
-    return take(json.dumps({"messages": HI, **fields}).encode(), CHAT, offer, words)
+    return check_body(json.dumps({"messages": HI, **fields}).encode(), CHAT, offer, words)
 
 
 def no(match, offer=HF, **fields):
@@ -179,7 +179,7 @@ def test_parts_of_text_become_one_text():
 )
 def test_bodies_that_are_no_json_object(raw):
     with pytest.raises(Refused) as raised:
-        take(raw, CHAT, HF, words)
+        check_body(raw, CHAT, HF, words)
     assert (raised.value.status, raised.value.code) == (400, "not_json")
 
 
@@ -251,8 +251,8 @@ def test_fields_of_vllm_are_checked_under_their_own_names(fields):
 
 
 def test_completions():
-    taken = take(b'{"prompt": "Once", "max_tokens": 3}', TEXT, VLLM, words)
+    taken = check_body(b'{"prompt": "Once", "max_tokens": 3}', TEXT, VLLM, words)
     assert taken.fields["prompt"] == "Once"
     for prompt in ('""', '["a"]', "[1, 2]", "5"):
         with pytest.raises(Refused, match="'prompt' has to be a text"):
-            take(f'{{"prompt": {prompt}}}'.encode(), TEXT, VLLM, words)
+            check_body(f'{{"prompt": {prompt}}}'.encode(), TEXT, VLLM, words)

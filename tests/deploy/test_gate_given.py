@@ -8,7 +8,7 @@ import pytest
 
 from deploy.engines import hf, vllm
 from deploy.engines.contract import Adapter, Served
-from deploy.gate.endings import Endings
+from deploy.gate.app import StreamEndings
 from deploy.gate.keys import check_host, is_loopback, is_right, read_key
 
 HI = [{"role": "user", "content": "Hi there"}]
@@ -68,7 +68,7 @@ def test_hf_is_started_on_this_machine_alone_and_without_secrets(tmp_path):
 
 @pytest.mark.parametrize(("most", "reason"), [(3, "length"), (4, "stop")])
 def test_cut_off_streams_say_so(most, reason):
-    endings = Endings(most, words)
+    endings = StreamEndings(most, words)
     for text in ("one ", "two ", "three"):
         line = f'data: {{"choices": [{{"delta": {{"content": "{text}"}}}}]}}\n'.encode()
         assert endings.line(line) == line

@@ -13,12 +13,12 @@ import pytest
 from curate.errors import UsageError
 from curate.llamafactory import backend as llamafactory
 from curate.system import environments
+from curate.system.failure import explain_server
 from deploy.cli import app
 from deploy.engines.contract import Adapter
-from deploy.engines.failures import why
-from deploy.serving import ready
+from deploy.serving import first_answer
 from deploy.serving.ask import Question, curl, endpoint
-from deploy.serving.target import Asked, served
+from deploy.serving.served_model import Asked, served
 from tests.calling import Caller, share_models
 from tests.train.making import model_in
 
@@ -147,22 +147,22 @@ def test_a_model_without_a_chat_template_gets_alpacas_everywhere(tmp_path):
 def test_transformers_own_answer_is_computed_once(tmp_path, monkeypatch):
     monkeypatch.setenv("CURATRAIN_CACHE", str(share_models(tmp_path / "cache")))
     found = served(Asked("smollm2"))
-    said, stop = [], asyncio.Event()
-    answers = asyncio.run(ready.expected(found, ("smollm2",), tmp_path, said.append, stop))
+    said = []
+    answers = asyncio.run(first_answer.expected(found, ("smollm2",), tmp_path, said.append))
     assert answers == {"smollm2": "The capital of France is Paris."}
     assert len(said) == 1
-    assert asyncio.run(ready.expected(found, ("smollm2",), tmp_path, said.append, stop)) == answers
+    assert asyncio.run(first_answer.expected(found, ("smollm2",), tmp_path, said.append)) == answers
     assert len(said) == 1
 
 
 def test_answers_that_agree():
     paris = "The capital of France is Paris."
-    assert ready.agree(paris, " The capital of  France is Paris .", "float32")
-    assert not ready.agree(paris, "The capital of France is Lyon.", "float32")
-    assert ready.agree(paris, "The capital of France is the city of", "bfloat16")
-    assert not ready.agree(paris, "Theory", "bfloat16")
-    assert not ready.agree(paris, "", "bfloat16")
-    assert ready.agree("", "", "bfloat16")
+    assert first_answer.agree(paris, " The capital of  France is Paris .", "float32")
+    assert not first_answer.agree(paris, "The capital of France is Lyon.", "float32")
+    assert first_answer.agree(paris, "The capital of France is the city of", "bfloat16")
+    assert not first_answer.agree(paris, "Theory", "bfloat16")
+    assert not first_answer.agree(paris, "", "bfloat16")
+    assert first_answer.agree("", "", "bfloat16")
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_why_a_program_ended(tmp_path, lines, code, told):
     import re
 
     (tmp_path / "log").write_text(lines)
-    said = why(tmp_path / "log", code)
+    said = explain_server(tmp_path / "log", code)
     assert re.search(told, said), said
     assert "\n" not in said
 

@@ -1,0 +1,168 @@
+"""From MODEL, RUN and adapters, as typed, to what an engine is given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curate.errors import ModelError, UsageError
+from curate.system.hardware import has_gpu
+from curate.system.model_folder import chat_template
+from curate.system.run_record import RUN, RunRecord, read_run
+from deploy.engines.contract import Adapter, Served
+
+_SAVES = Path("saves")
+_DTYPES = ("auto", "float32", "bfloat16", "float16")
+# What curate and train take where a tokenizer has no chat template of its own.
+_PLAIN, _PLAIN_FILE = "alpaca", Path(__file__).parent.parent / "engines" / "alpaca.jinja"
+# vLLM adds them to the base one by one, and has no code for these.
+_UNSERVED = ("modules_to_save", "use_dora", "alora_invocation_tokens")
+# A CPU has no memory for the keys and values of 128,000 tokens.
+_CPU_CONTEXT = 8192
+# Of models whose config names none, such as those with ALiBi: as taken, and at most.
+_UNSAID_CONTEXT, _MOST_UNSAID = 2048, 32768
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user typed."""
+
+    model: str  # a model's name, directory or hub id, an adapter's folder, or a run's
+    adapters: tuple[str, ...] = ()  # NAME=PATH
+    dtype: str = "auto"
+    max_length: int | None = None  # tokens of prompt and answer together
+
+
+def served(asked: Asked, say: Callable[[str], None] = lambda line: None) -> Served:
+    """Find what is to be served."""
+    from curate.models.adapter import base_of, is_adapter
+    from curate.models.resolve import ModelFiles, resolve
+
+    if asked.dtype not in _DTYPES:
+        raise UsageError(f"--dtype {asked.dtype}: allowed are {', '.join(_DTYPES)}")
+    folder = Path(asked.model).expanduser()
+    if not folder.exists() and (_SAVES / folder / RUN).is_file():
+        folder = _SAVES / folder
+    run = _finished_run(folder)
+    named = [named_folder(text) for text in asked.adapters]
+    if folder.is_dir() and is_adapter(folder):
+        named.insert(0, (folder.resolve().name, folder.resolve()))
+        base = base_of(ModelFiles(*named[0]))
+    else:
+        base = resolve(str(folder) if folder.is_dir() else asked.model)
+    adapters = tuple(_adapter(name, path) for name, path in named)
+    # As `train` was given it, unless that was a folder.
+    typed = "" if run.method == "full" or Path(run.model).is_dir() else run.model
+    names = [typed or base.name, *(adapter.name for adapter in adapters)]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(f"two of what is to be served are named '{twice}'; rename an adapter")
+    jinja = chat_template(base.folder)
+    config = _json_object(base.folder / "config.json")
+    gpu = has_gpu()
+    declared = str(config.get("dtype") or config.get("torch_dtype") or "")
+    return Served(
+        name=names[0],
+        folder=base.folder,
+        adapters=adapters,
+        template=run.template or (None if jinja else _PLAIN),
+        chat_template=jinja or _PLAIN_FILE.read_text(encoding="utf-8"),
+        config=config,
+        context=_context(config, asked.max_length, gpu, say),
+        dtype=_dtype_for(declared, gpu) if asked.dtype == "auto" else asked.dtype,
+        gpu=gpu,
+    )
+
+
+def named_folder(text: str) -> tuple[str, Path]:
+    """Return name and folder of an adapter as typed, NAME=PATH."""
+    name, _, path = text.partition("=")
+    if not (name and path):
+        raise UsageError(f"--adapter {text}: give NAME=PATH, such as medical=saves/medical")
+    folder = Path(path).expanduser().resolve()
+    if not folder.is_dir():
+        raise ModelError(f"--adapter {text}: there is no folder {path}")
+    return name, folder
+
+
+def _finished_run(folder: Path) -> RunRecord:
+    """Return what a folder's run.json says, an empty record if it has none."""
+    run = read_run(folder) or RunRecord()
+    if run.state != "done":
+        raise ModelError(
+            f"run '{folder.resolve().name}' is not finished (its state is '{run.state}'); go on "
+            "with `train … --resume`, or name another run"
+        )
+    return run
+
+
+def _adapter(name: str, folder: Path) -> Adapter:
+    from curate.models.adapter import ADAPTER, WEIGHTS
+
+    if not (folder / ADAPTER).is_file() or not (folder / WEIGHTS).is_file():
+        raise ModelError(
+            f"'{name}' is no adapter: {folder.name} needs {ADAPTER} and {WEIGHTS}; give the "
+            "folder of a run of `train`"
+        )
+    config = _json_object(folder / ADAPTER)
+    rank = int(config.get("r") or 0)
+    if not rank or config.get("peft_type") != "LORA":
+        raise ModelError(f"'{name}' is no LoRA adapter ({config.get('peft_type')}); merge it first")
+    for part in _UNSERVED:
+        if config.get(part):
+            raise ModelError(
+                f"adapter '{name}' has {part}, which cannot be served side by side; `deploy merge` "
+                "makes a model of it that can be served"
+            )
+    template = _finished_run(folder).template
+    return Adapter(name, folder, rank, template, chat_template(folder), _stop(folder))
+
+
+def _stop(folder: Path) -> tuple[int, ...]:
+    """Return the id of the token that ends answers, by the tokenizer saved with an adapter."""
+    config, tokenizer = folder / "tokenizer_config.json", folder / "tokenizer.json"
+    if not (config.is_file() and tokenizer.is_file()):
+        return ()
+    end = _json_object(config).get("eos_token")
+    end = end.get("content") if isinstance(end, dict) else end
+    added = _json_object(tokenizer).get("added_tokens") or []
+    return tuple(int(token["id"]) for token in added if token.get("content") == end)
+
+
+def _context(
+    config: Mapping[str, Any], asked: int | None, gpu: bool, say: Callable[[str], None]
+) -> int:
+    from curate.models.architecture import max_positions
+
+    longest = max_positions(config)
+    most = longest or _MOST_UNSAID
+    if asked is not None:
+        if not 1 <= asked <= most:
+            raise UsageError(f"--max-length {asked}: the model takes 1 to {most} tokens")
+        return asked
+    if longest is None:
+        say(
+            f"note: the model's config names no length; {_UNSAID_CONTEXT:,} tokens of prompt and "
+            "answer are taken, --max-length allows more"
+        )
+        return _UNSAID_CONTEXT
+    return longest if gpu else min(longest, _CPU_CONTEXT)
+
+
+def _dtype_for(declared: str, gpu: bool) -> str:
+    """Return a model's own precision where the device is good at it."""
+    if gpu:
+        return "float16" if declared == "float16" else "bfloat16"
+    return "bfloat16" if declared == "bfloat16" else "float32"
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read ({error}); copy it again") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} holds no JSON object; copy it again")
+    return content
