@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Served:
     context: int  # tokens that prompt and answer may have together
     dtype: str
     gpu: bool
+    sampling: Mapping[str, float] = field(default_factory=dict)  # as its authors recommend
 
 
 @dataclass(frozen=True)

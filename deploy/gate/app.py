@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -12,20 +13,19 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
-from yarl import URL
 
 from deploy.engines.contract import Engine, Served
-from deploy.gate.accepted_requests import Refused, error_body, offer_of, shown, token_counter
+from deploy.gate.accepted_requests import CHAT, MOST_BYTES, TEXT, Room, check_body, token_counter
 from deploy.gate.connections import Connections
 from deploy.gate.keys import is_right
-from deploy.gate.request_body import CHAT, TEXT, check_body
+from deploy.gate.refusals import Refused, error_body, shown
 
 LOADING, READY, STOPPING = "loading", "ready", "stopping"
 _WAITING = 512  # requests that wait for the engine; more would wait for minutes
 _READ_SECONDS = 30.0  # for a client to send its body
 _HEALTH_SECONDS = 5.0
 _LATER = {"Retry-After": "5"}
-_LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
+_LOCAL = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[1-6]?\d{1,4})?", re.IGNORECASE)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -41,7 +41,8 @@ class Gate:
         connections: Connections,
     ) -> None:
         self.state = LOADING
-        self.offer = offer_of(served, engine)  # its room is measured once the engine is ready
+        self.models = engine.names(served)
+        self.room = Room()  # measured once the engine is ready
         self.count = token_counter(served.folder)
         self._served, self._engine, self._session, self._key = served, engine, session, key
         self.connections = connections
@@ -50,11 +51,11 @@ class Gate:
 
     def app(self) -> web.Application:
         """Return the application: its routes are all there is."""
-        app = web.Application(middlewares=[self._guard], client_max_size=self.offer.body)
+        app = web.Application(middlewares=[self._guard], client_max_size=MOST_BYTES)
         app.router.add_get("/health", self._health, allow_head=False)
         app.router.add_get("/v1/models", self._models, allow_head=False)
         app.router.add_post("/v1/chat/completions", partial(self._answer, kind=CHAT))
-        if self.offer.completions:
+        if self._engine.completions:
             app.router.add_post("/v1/completions", partial(self._answer, kind=TEXT))
         app.on_response_prepare.append(_without_versions)
         return app
@@ -67,12 +68,12 @@ class Gate:
         except Refused as refusal:
             return _error(refusal.status, refusal.message, refusal.code)
         except web.HTTPRequestEntityTooLarge:
-            return _error(413, f"a body may have {self.offer.body:,} bytes", "too_large")
+            return _error(413, f"a body may have {MOST_BYTES:,} bytes", "too_large")
         except (web.RequestPayloadError, HttpProcessingError):
             return _error(400, "the body broke off, or is not encoded as its head says", "not_http")
         except web.HTTPException as error:
             there = "GET /health, GET /v1/models, POST /v1/chat/completions"
-            there += ", POST /v1/completions" if self.offer.completions else ""
+            there += ", POST /v1/completions" if self._engine.completions else ""
             what = f"nothing is at {shown(request.path)}"
             if error.status == 405:
                 what = f"{shown(request.method)} is not for {request.path}"
@@ -89,7 +90,7 @@ class Gate:
             if not is_right(header, self._key):
                 wrong = "is missing" if header is None else "is not the right one"
                 raise Refused(401, f"the key {wrong}; send 'Authorization: Bearer KEY'", "no_key")
-        elif _host_name(request.host) not in _LOCAL_NAMES:
+        elif not _LOCAL.fullmatch(request.host):
             raise Refused(403, "without a key only localhost may be asked by name", "wrong_host")
 
     def _check_ready(self) -> None:
@@ -97,11 +98,11 @@ class Gate:
             raise Refused(503, f"the server is {self.state}; ask again later", self.state)
 
     async def _health(self, request: web.Request) -> web.Response:
-        state = self.state if self.state != READY or await self._is_well() else "failing"
+        state = self.state if self.state != READY or await self.is_well() else "failing"
         status, headers = (200, {}) if state == READY else (503, _LATER)
         return web.json_response({"status": state}, status=status, headers=headers)
 
-    async def _is_well(self) -> bool:
+    async def is_well(self) -> bool:
         """Ask the engine; once a second at most, however many want to know."""
         async with self._asking_health:
             if time.monotonic() >= self._well_until:
@@ -117,15 +118,15 @@ class Gate:
     async def _models(self, request: web.Request) -> web.Response:
         self._check_ready()
         owner = {"object": "model", "created": 0, "owned_by": "curatrain"}
-        models = [{"id": name, **owner} for name in self.offer.models]
+        models = [{"id": name, **owner} for name in self.models]
         return web.json_response({"object": "list", "data": models})
 
     async def _answer(self, request: web.Request, kind: str) -> web.StreamResponse:
         self._check_ready()
         if "Content-Encoding" in request.headers:
             raise Refused(415, "send the body as it is, without 'Content-Encoding'", "encoded")
-        if (request.content_length or 0) > self.offer.body:
-            raise web.HTTPRequestEntityTooLarge(self.offer.body)
+        if (request.content_length or 0) > MOST_BYTES:
+            raise web.HTTPRequestEntityTooLarge(MOST_BYTES)
         if request.content_type != "application/json":
             # Also what a web page of anybody could send unasked.
             raise Refused(415, "send the header 'Content-Type: application/json'", "not_json")
@@ -136,7 +137,9 @@ class Gate:
         if self.connections.answered >= self._engine.parallel + _WAITING:
             raise Refused(503, f"{_WAITING} requests wait already; ask again later", "busy")
         with self.connections.answering(request.protocol):
-            fields, notes = await asyncio.to_thread(check_body, raw, kind, self.offer, self.count)
+            fields, notes = await asyncio.to_thread(
+                check_body, raw, kind, self._engine, self._served, self.room, self.count
+            )
             headers = {"X-Curatrain-Note": "; ".join(notes)} if notes else {}
             body = self._engine.translate(self._served, fields)
             async with self._slots, self._session.post(request.path, json=body) as engine:
@@ -217,13 +220,6 @@ async def _refusal_of(engine: aiohttp.ClientResponse) -> tuple[int, str, str]:
 def _error(status: int, message: str, code: str) -> web.Response:
     headers = {401: {"WWW-Authenticate": "Bearer"}, 503: _LATER}.get(status, {})
     return web.json_response(error_body(status, message, code), status=status, headers=headers)
-
-
-def _host_name(header: str) -> str | None:
-    try:
-        return URL(f"http://{header}").host
-    except ValueError:
-        return None
 
 
 async def _without_versions(request: web.Request, response: web.StreamResponse) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from deploy.gate.accepted_requests import error_body
+from deploy.gate.refusals import error_body
 
 BACKLOG = 32  # accepted at once, before the first of them is looked at
 _IDLE_SECONDS = 20.0  # for a whole head, and between two requests

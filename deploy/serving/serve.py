@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import secrets
 import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import aiohttp
 from aiohttp import web
 
-from curate.errors import ModelError
+from curate.errors import ModelError, UsageError
 from curate.system import process
 from curate.system.cache import cache_dir
 from curate.system.failure import explain_server
-from curate.system.process import Child
 from deploy.engines.contract import Engine, Served
 from deploy.gate.app import READY, STOPPING, Gate
 from deploy.gate.connections import BACKLOG, Connection, Connections, Seldom, most_connections
 from deploy.serving import first_answer
-from deploy.serving.port import bound, url_of
 
 _START_SECONDS = 1800.0  # large models are read from slow disks
 _LEAVE_SECONDS = 10.0  # for an engine that has nothing to do any more
 _PAUSE = 0.1
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -62,34 +59,49 @@ def serve(plan: Plan, say: Callable[[str], None], up: Callable[[Up], None]) -> N
     """Serve until a signal says stop; nothing of the engine is left when this returns."""
     plan.engine.names(plan.served)  # raises if they cannot be served together
     with (
-        _interruptible(),
-        bound(plan.host, plan.port) as listener,
+        _bound(plan.host, plan.port) as listener,
         tempfile.TemporaryDirectory(prefix="curatrain-") as scratch,  # for this user only
     ):
-        asyncio.run(_Run(plan, Path(scratch), listener, say, up).whole())
+        asyncio.run(_Run(plan, listener, Path(scratch), say).whole(up))
 
 
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """End quietly, and tidy up, when a signal says stop before the engine is there."""
-    before = {number: signal.signal(number, _interrupt) for number in _ENDING[1:]}
+def _bound(host: str, port: int) -> socket.socket:
+    """Return a socket that has its port before anything is loaded."""
+    if not 0 <= port < 65536:
+        raise UsageError(f"--port {port}: a port is a number from 0 (any free one) to 65535")
     try:
-        yield
-    except KeyboardInterrupt:
-        pass
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, proto)
+    except OSError as error:
+        raise UsageError(f"--host {host}: {error.strerror}; 127.0.0.1 is this machine") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(512)  # that many may wait to be accepted
+    except OSError as error:
+        listener.close()
+        why = {
+            "EADDRINUSE": f"port {port} of {host} is in use; end what listens there, or give "
+            f"another, such as --port {port + 1 if port < 65535 else 8000}",
+            "EACCES": f"port {port} is only for the administrator; give one from 1024 on",
+        }
+        other = f"cannot listen on {host} port {port}: {error.strerror}; give --host, --port"
+        raise UsageError(why.get(errno.errorcode.get(error.errno or 0, ""), other)) from error
+    return listener
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _url_of(listener: socket.socket) -> str:
+    """Return the address that clients use."""
+    host, port = listener.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}"
 
 
 def _notify_systemd(state: str) -> None:
     """Tell systemd, where it started us, how things stand (sd_notify's protocol)."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
+    if address := os.environ.get("NOTIFY_SOCKET"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, suppress(OSError):
             sender.sendto(state.encode(), address.replace("@", "\0", 1))
 
@@ -98,33 +110,36 @@ class _Run:
     """One engine and one gate, from the start to the end."""
 
     def __init__(
-        self,
-        plan: Plan,
-        scratch: Path,
-        listener: socket.socket,
-        say: Callable[[str], None],
-        up: Callable[[Up], None],
+        self, plan: Plan, listener: socket.socket, scratch: Path, say: Callable[[str], None]
     ) -> None:
-        self._plan, self._scratch, self._listener = plan, scratch, listener
-        self._say, self._up, self._began = say, up, time.monotonic()
-        self._key = secrets.token_urlsafe(32)
+        self._plan, self._listener, self._scratch, self._say = plan, listener, scratch, say
+        self._began, self._key = time.monotonic(), secrets.token_urlsafe(32)
         self._launch = plan.engine.launch(plan.served, scratch, self._key)
-        name = f"serve-{plan.engine.name}-{listener.getsockname()[1]}.log"
-        self._log = cache_dir() / "logs" / name
+        port = listener.getsockname()[1]
+        self._log = cache_dir() / "logs" / f"serve-{plan.engine.name}-{port}.log"
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._log.unlink(missing_ok=True)
         self._log.touch(mode=0o600)
-        self._child: Child | None = None
+        self._child: process.Child | None = None
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
 
-    async def whole(self) -> None:
+    async def whole(self, up: Callable[[Up], None]) -> None:
         loop = asyncio.get_running_loop()
-        for number in _ENDING:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._asked_to_stop)
-        async with self._session() as session:
+        path = self._launch.socket
+        # No connection is used twice: an engine may close an idle one just then.
+        async with aiohttp.ClientSession(
+            self._launch.url,
+            connector=aiohttp.UnixConnector(str(path), force_close=True, limit=0)
+            if path
+            else aiohttp.TCPConnector(force_close=True, limit=0),
+            headers={"Authorization": f"Bearer {self._key}"},
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+        ) as session:
             # The gate listens first: whoever comes early is told that the model loads.
             gate, runner, door = await self._open_gate(session)
-            serving = asyncio.create_task(self._serve(session, gate))
+            serving = asyncio.create_task(self._serve(session, gate, up))
             stopped = asyncio.create_task(self._stop.wait())
             try:
                 await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -147,20 +162,6 @@ class _Run:
         self._say(f"stopping, within {self._plan.stop_timeout:g} s (once more Ctrl-C: at once) …")
         self._stop.set()
 
-    def _session(self) -> aiohttp.ClientSession:
-        # No connection is used twice: an engine may close an idle one just then.
-        connector: aiohttp.BaseConnector
-        if self._launch.socket:
-            connector = aiohttp.UnixConnector(str(self._launch.socket), force_close=True, limit=0)
-        else:
-            connector = aiohttp.TCPConnector(force_close=True, limit=0)
-        return aiohttp.ClientSession(
-            self._launch.url,
-            connector=connector,
-            headers={"Authorization": f"Bearer {self._key}"},
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-        )
-
     async def _open_gate(
         self, session: aiohttp.ClientSession
     ) -> tuple[Gate, web.AppRunner, asyncio.Server]:
@@ -176,44 +177,39 @@ class _Run:
         door = await loop.create_server(
             lambda: Connection(server, connections, seldom), sock=self._listener, backlog=BACKLOG
         )
-        self._listener.listen(512)  # that many may wait to be accepted
+        self._listener.listen(512)  # the loop has made it as short as its backlog
         return gate, runner, door
 
-    async def _serve(self, session: aiohttp.ClientSession, gate: Gate) -> None:
+    async def _serve(
+        self, session: aiohttp.ClientSession, gate: Gate, up: Callable[[Up], None]
+    ) -> None:
         """Start the engine, try it, and let requests through until it ends or this is cancelled."""
-        plan, names = self._plan, gate.offer.models
-        wanted = await first_answer.expected(plan.served, names, self._scratch, self._say)
-        self._say(f"engine {plan.engine.name} loads {', '.join(names)} (output: {self._log}) …")
+        plan, engine = self._plan, self._plan.engine
+        wanted = await first_answer.expected(plan.served, gate.models, self._scratch, self._say)
+        self._say(f"engine {engine.name} loads {', '.join(wanted)} (its output: {self._log}) …")
         variables = {**dict.fromkeys(plan.hidden, ""), **self._launch.variables}
         self._child = process.start(self._launch.arguments, self._log, variables)
-        await self._until_healthy(self._child, session)
-        probe = first_answer.Probe(plan.engine, plan.served, session)
+        until = time.monotonic() + _START_SECONDS
+        while not await gate.is_well():
+            self._check_alive(self._child, "while it loaded")
+            if time.monotonic() > until:
+                raise ModelError(
+                    f"engine {engine.name} is not ready after {_START_SECONDS / 60:.0f} minutes; "
+                    f"its output: {self._log}"
+                )
+            await asyncio.sleep(_PAUSE)
+        probe = first_answer.Probe(engine, plan.served, session)
         await probe.check(wanted)
-        gate.offer = replace(gate.offer, room=await probe.measure(names, gate.count))
+        gate.room = await probe.measure(gate.models, gate.count)
         gate.state = READY
         _notify_systemd("READY=1")
         seconds = round(time.monotonic() - self._began, 1)
-        self._up(Up(url_of(self._listener), names, plan.engine.name, seconds))
+        up(Up(_url_of(self._listener), gate.models, engine.name, seconds))
         while True:
             self._check_alive(self._child, "while it served")
             await asyncio.sleep(_PAUSE * 5)
 
-    async def _until_healthy(self, child: Child, session: aiohttp.ClientSession) -> None:
-        until = time.monotonic() + _START_SECONDS
-        limit = aiohttp.ClientTimeout(total=5)
-        while time.monotonic() < until:
-            self._check_alive(child, "while it loaded")
-            with suppress(aiohttp.ClientError, TimeoutError, OSError):
-                async with session.get(self._plan.engine.health, timeout=limit) as answer:
-                    if answer.status == 200:
-                        return
-            await asyncio.sleep(_PAUSE)
-        raise ModelError(
-            f"engine {self._plan.engine.name} is not ready after {_START_SECONDS / 60:.0f} "
-            f"minutes; its output: {self._log}"
-        )
-
-    def _check_alive(self, child: Child, when: str) -> None:
+    def _check_alive(self, child: process.Child, when: str) -> None:
         if (code := child.code()) is not None:
             raise ModelError(
                 f"engine {self._plan.engine.name} ended {when}: "
@@ -234,14 +230,12 @@ class _Run:
             await asyncio.sleep(_PAUSE)
         door.close()
         cleanup = asyncio.create_task(runner.cleanup())
-        if self._child is not None:
+        if child := self._child:
             left = 0.0 if self._hurry.is_set() else max(0.0, until - time.monotonic() - 2)
-            ending = asyncio.create_task(
-                asyncio.to_thread(self._child.stop, min(left, _LEAVE_SECONDS))
-            )
+            ending = asyncio.create_task(asyncio.to_thread(child.stop, min(left, _LEAVE_SECONDS)))
             while not ending.done():
                 if self._hurry.is_set():
                     with suppress(ProcessLookupError):
-                        os.killpg(self._child.pid, signal.SIGKILL)
+                        os.killpg(child.pid, signal.SIGKILL)
                 await asyncio.sleep(_PAUSE)
         await cleanup

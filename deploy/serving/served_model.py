@@ -73,6 +73,7 @@ def served(asked: Asked, say: Callable[[str], None] = lambda line: None) -> Serv
         context=_context(config, asked.max_length, gpu, say),
         dtype=_dtype_for(declared, gpu) if asked.dtype == "auto" else asked.dtype,
         gpu=gpu,
+        sampling=_recommended_sampling(base.folder / "generation_config.json"),
     )
 
 
@@ -156,6 +157,19 @@ def _dtype_for(declared: str, gpu: bool) -> str:
     if gpu:
         return "float16" if declared == "float16" else "bfloat16"
     return "bfloat16" if declared == "bfloat16" else "float32"
+
+
+def _recommended_sampling(path: Path) -> dict[str, float]:
+    """Return the sampling that a model's authors recommend."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {
+        name: float(config[name])
+        for name, most in {"temperature": 2.0, "top_p": 1.0}.items()
+        if isinstance(config.get(name), int | float) and 0 < config[name] <= most
+    }
 
 
 def _json_object(path: Path) -> dict[str, Any]:

@@ -52,6 +52,8 @@ class Unit:
             raise UsageError("--api-key-env and --api-key-file: give one of them")
         key = "to be read later" if self.api_key_env or self.api_key_file else None
         check_host(self.host, key, lambda line: None)
+        for adapter in self.adapters:
+            named_folder(adapter)
 
     def arguments(self, model: str, adapters: Iterable[str], host: str) -> list[str]:
         """Return the arguments of `deploy serve`, with models where the unit finds them."""

@@ -94,7 +94,7 @@ def test_compose_publishes_where_it_was_asked_to_and_ends_in_time(deploy):
     assert service["env_file"] == ["./serve.env"]
     command = service["command"]
     assert command[command.index("--host") + 1] == "0.0.0.0"  # of the container alone
-    assert command[-4:] == ["--api-key-env", "SERVE_KEY", "--stop-timeout", "30"]
+    assert command[-4:] == ["--stop-timeout", "30", "--api-key-env", "SERVE_KEY"]
     assert "train setup" in service["build"]["dockerfile_inline"]
 
 
