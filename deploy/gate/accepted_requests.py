@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from curate.errors import ModelError, did_you_mean
+from curate.errors import did_you_mean
+from curate.models.resolve import ModelFiles
+from curate.models.text_tokenizer import load_tokenizer
 from deploy.engines.contract import Engine, Served
 from deploy.gate.refusals import Refused, shown
 
@@ -122,16 +124,11 @@ class Room:
 def token_counter(folder: Path) -> Callable[[str], int]:
     """Return a function that counts a text's tokens, without the model."""
     if (folder / "tokenizer.json").is_file():
-        from tokenizers import Tokenizer
+        from tokenizers import Tokenizer  # at once, where transformers takes seconds
 
         fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
         return lambda text: len(fast.encode(text, add_special_tokens=False).ids)
-    from transformers import AutoTokenizer
-
-    try:
-        slow = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-    except (OSError, ValueError, ImportError) as error:
-        raise ModelError(f"the tokenizer of {folder.name} cannot be loaded ({error})") from error
+    slow = load_tokenizer(ModelFiles(folder.name, folder))
     return lambda text: len(slow.encode(text, add_special_tokens=False))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,14 @@ from typing import Any
 
 from curate.errors import ModelError, UsageError
 from curate.system.hardware import has_gpu
-from curate.system.model_folder import chat_template
+from curate.system.model_folder import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    CONFIG,
+    chat_template,
+    is_adapter,
+    read_json,
+)
 from curate.system.run_record import RUN, RunRecord, read_run
 from deploy.engines.contract import Adapter, Served
 
@@ -38,7 +44,7 @@ class Asked:
 
 def served(asked: Asked, say: Callable[[str], None] = lambda line: None) -> Served:
     """Find what is to be served."""
-    from curate.models.adapter import base_of, is_adapter
+    from curate.models.adapter import base_of
     from curate.models.resolve import ModelFiles, resolve
 
     if asked.dtype not in _DTYPES:
@@ -48,7 +54,7 @@ def served(asked: Asked, say: Callable[[str], None] = lambda line: None) -> Serv
         folder = _SAVES / folder
     run = _finished_run(folder)
     named = [named_folder(text) for text in asked.adapters]
-    if folder.is_dir() and is_adapter(folder):
+    if is_adapter(folder):
         named.insert(0, (folder.resolve().name, folder.resolve()))
         base = base_of(ModelFiles(*named[0]))
     else:
@@ -59,10 +65,7 @@ def served(asked: Asked, say: Callable[[str], None] = lambda line: None) -> Serv
     names = [typed or base.name, *(adapter.name for adapter in adapters)]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(f"two of what is to be served are named '{twice}'; rename an adapter")
-    jinja = chat_template(base.folder)
-    config = _json_object(base.folder / "config.json")
-    gpu = has_gpu()
-    declared = str(config.get("dtype") or config.get("torch_dtype") or "")
+    jinja, config, gpu = chat_template(base.folder), read_json(base.folder / CONFIG), has_gpu()
     return Served(
         name=names[0],
         folder=base.folder,
@@ -71,7 +74,7 @@ def served(asked: Asked, say: Callable[[str], None] = lambda line: None) -> Serv
         chat_template=jinja or _PLAIN_FILE.read_text(encoding="utf-8"),
         config=config,
         context=_context(config, asked.max_length, gpu, say),
-        dtype=_dtype_for(declared, gpu) if asked.dtype == "auto" else asked.dtype,
+        dtype=_own_dtype(config, gpu) if asked.dtype == "auto" else asked.dtype,
         gpu=gpu,
         sampling=_recommended_sampling(base.folder / "generation_config.json"),
     )
@@ -100,23 +103,20 @@ def _finished_run(folder: Path) -> RunRecord:
 
 
 def _adapter(name: str, folder: Path) -> Adapter:
-    from curate.models.adapter import ADAPTER, WEIGHTS
-
-    if not (folder / ADAPTER).is_file() or not (folder / WEIGHTS).is_file():
+    if not (is_adapter(folder) and (folder / ADAPTER_WEIGHTS).is_file()):
         raise ModelError(
-            f"'{name}' is no adapter: {folder.name} needs {ADAPTER} and {WEIGHTS}; give the "
-            "folder of a run of `train`"
+            f"'{name}' is no adapter: {folder.name} needs {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}; "
+            "give the folder of a run of `train`"
         )
-    config = _json_object(folder / ADAPTER)
+    config = read_json(folder / ADAPTER_CONFIG)
     rank = int(config.get("r") or 0)
     if not rank or config.get("peft_type") != "LORA":
         raise ModelError(f"'{name}' is no LoRA adapter ({config.get('peft_type')}); merge it first")
-    for part in _UNSERVED:
-        if config.get(part):
-            raise ModelError(
-                f"adapter '{name}' has {part}, which cannot be served side by side; `deploy merge` "
-                "makes a model of it that can be served"
-            )
+    if part := next((part for part in _UNSERVED if config.get(part)), None):
+        raise ModelError(
+            f"adapter '{name}' has {part}, which cannot be served side by side; `deploy merge` "
+            "makes a model of it that can be served"
+        )
     template = _finished_run(folder).template
     return Adapter(name, folder, rank, template, chat_template(folder), _stop(folder))
 
@@ -126,9 +126,9 @@ def _stop(folder: Path) -> tuple[int, ...]:
     config, tokenizer = folder / "tokenizer_config.json", folder / "tokenizer.json"
     if not (config.is_file() and tokenizer.is_file()):
         return ()
-    end = _json_object(config).get("eos_token")
+    end = read_json(config).get("eos_token")
     end = end.get("content") if isinstance(end, dict) else end
-    added = _json_object(tokenizer).get("added_tokens") or []
+    added = read_json(tokenizer).get("added_tokens") or []
     return tuple(int(token["id"]) for token in added if token.get("content") == end)
 
 
@@ -152,8 +152,9 @@ def _context(
     return longest if gpu else min(longest, _CPU_CONTEXT)
 
 
-def _dtype_for(declared: str, gpu: bool) -> str:
+def _own_dtype(config: Mapping[str, Any], gpu: bool) -> str:
     """Return a model's own precision where the device is good at it."""
+    declared = config.get("dtype") or config.get("torch_dtype")
     if gpu:
         return "float16" if declared == "float16" else "bfloat16"
     return "bfloat16" if declared == "bfloat16" else "float32"
@@ -161,22 +162,11 @@ def _dtype_for(declared: str, gpu: bool) -> str:
 
 def _recommended_sampling(path: Path) -> dict[str, float]:
     """Return the sampling that a model's authors recommend."""
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    config = read_json(path) if path.is_file() else {}
+    values = {name: config.get(name) for name in ("temperature", "top_p")}
+    most = {"temperature": 2.0, "top_p": 1.0}
     return {
-        name: float(config[name])
-        for name, most in {"temperature": 2.0, "top_p": 1.0}.items()
-        if isinstance(config.get(name), int | float) and 0 < config[name] <= most
+        name: float(value)
+        for name, value in values.items()
+        if isinstance(value, int | float) and 0 < value <= most[name]
     }
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read ({error}); copy it again") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} holds no JSON object; copy it again")
-    return content

@@ -10,7 +10,7 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,12 +19,15 @@ from typing import Any
 from curate.errors import UsageError
 from curate.system.cache import cache_dir
 from curate.system.hardware import has_gpu
+from curate.system.model_folder import adapter_base, is_adapter
+from curate.system.run_record import RUN
 from deploy.engines.choose import ENGINES
 from deploy.gate.keys import check_host
 from deploy.serving.served_model import named_folder
 
 _GRACE = 10  # seconds that a supervisor waits beyond --stop-timeout, when the group is killed
 _ROOT = Path(__file__).parent.parent.parent
+_SECRET = "/run/secrets/api_key"
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ class Unit:
     max_length: int | None
     stop_timeout: float
 
-    def check(self) -> None:
-        """Refuse what `deploy serve` would refuse, too, when the unit is started."""
+    def check(self) -> dict[str, Path]:
+        """Return the adapters; refuse what `deploy serve` would, when the unit is started."""
         if self.engine not in ENGINES:
             raise UsageError(f"--engine {self.engine}: allowed are {', '.join(ENGINES)}")
         if not 0 < self.port < 65536:
@@ -52,28 +55,29 @@ class Unit:
             raise UsageError("--api-key-env and --api-key-file: give one of them")
         key = "to be read later" if self.api_key_env or self.api_key_file else None
         check_host(self.host, key, lambda line: None)
-        for adapter in self.adapters:
-            named_folder(adapter)
+        return dict(map(named_folder, self.adapters))
 
-    def arguments(self, model: str, adapters: Iterable[str], host: str) -> list[str]:
-        """Return the arguments of `deploy serve`, with models where the unit finds them."""
-        options = {"--engine": self.engine, "--host": host, "--port": self.port}
-        options |= {"--dtype": self.dtype, "--max-length": self.max_length or ""}
-        options |= {"--stop-timeout": f"{self.stop_timeout:g}"}
-        words = [model, *(word for adapter in adapters for word in ("--adapter", adapter))]
-        return words + [str(w) for option in options.items() if option[1] for w in option]
+    def command(self, program: str, model: str, adapters: Mapping[str, object]) -> list[str]:
+        """Return the call without host and key, models where the unit finds them."""
+        words = [program, "serve", model, "--engine", self.engine, "--port", str(self.port)]
+        for name, place in adapters.items():
+            words += ["--adapter", f"{name}={place}"]
+        if self.max_length is not None:
+            words += ["--max-length", str(self.max_length)]
+        return [*words, "--dtype", self.dtype, "--stop-timeout", f"{self.stop_timeout:g}"]
 
 
 def systemd(unit: Unit) -> str:
     """Return a systemd unit; the key comes from a file that only its owner reads."""
-    unit.check()
+    adapters = unit.check()
     own = Path(sys.executable).parent / "deploy"
     program = str(own) if own.is_file() else shutil.which("deploy") or "deploy"
-    adapters = [f"{name}={folder}" for name, folder in map(named_folder, unit.adapters)]
+    model = Path(unit.model).expanduser()
+    typed = str(model.resolve()) if model.exists() else unit.model
     return _rendered(
         "systemd.service",
         unit,
-        words=[program, "serve", *unit.arguments(_absolute(unit.model), adapters, unit.host)],
+        words=[*unit.command(program, typed, adapters), "--host", unit.host],
         user=getpass.getuser(),
         folder=str(Path.cwd()),
         cache=str(cache_dir().resolve()),
@@ -82,25 +86,21 @@ def systemd(unit: Unit) -> str:
 
 def compose(unit: Unit) -> str:
     """Return a Docker Compose file."""
-    unit.check()
+    adapters = unit.check()
     if not (unit.api_key_env or unit.api_key_file):
         raise UsageError(
             "--print-compose: inside its container the server has to listen on all addresses, and "
             "that needs a key: give --api-key-env NAME or --api-key-file F"
         )
-    adapters = [
-        (name, f"/adapters/{name}", path) for name, path in map(named_folder, unit.adapters)
-    ]
-    mounts = {str(path): place for _, place, path in adapters}
-    model, path = unit.model, Path(_absolute(unit.model))
-    if path.is_dir():
-        model = f"/models/{path.name}"
-        mounts = {str(path): model, **mounts}
-    mounts |= {base: base for base in sorted({_base(Path(folder)) for folder in mounts}) if base}
-    inside = [f"{name}={place}" for name, place, _ in adapters]
-    command = ["deploy", "serve", *unit.arguments(model, inside, "0.0.0.0")]
-    command += ["--api-key-env", unit.api_key_env] if unit.api_key_env else []
-    command += ["--api-key-file", "/run/secrets/api_key"] if unit.api_key_file else []
+    inside = {name: f"/adapters/{name}" for name in adapters}
+    mounts = {path: inside[name] for name, path in adapters.items()}
+    model, folder = unit.model, Path(unit.model).expanduser().resolve()
+    if folder.is_dir():
+        model = f"/models/{folder.name}"
+        mounts = {folder: model, **mounts}
+    mounts |= {base: str(base) for base in sorted(filter(None, map(_base, mounts)))}
+    key = ["--api-key-env", unit.api_key_env] if unit.api_key_env else ["--api-key-file", _SECRET]
+    command = [*unit.command("deploy", model, inside), "--host", "0.0.0.0", *key]
     engine = "hf" if unit.engine == "auto" else unit.engine
     if engine == "vllm":
         # Built when it starts, where it sees the GPU; the next time it is there.
@@ -131,29 +131,20 @@ def _rendered(template: str, unit: Unit, **values: Any) -> str:
     environment.filters |= {"quoted": _quoted, "escaped": _escaped, "word": _word}
     return environment.get_template(f"{template}.jinja").render(
         unit=unit,
-        key_file=_absolute(str(unit.api_key_file)),
+        key_file=str(unit.api_key_file.expanduser().resolve()) if unit.api_key_file else "",
         stop_seconds=math.ceil(unit.stop_timeout) + _GRACE,
         **values,
     )
 
 
-def _absolute(text: str) -> str:
-    """Return a path that holds from everywhere; what is no path here stays as it is."""
-    path = Path(text).expanduser()
-    return str(path.resolve()) if path.exists() else text
-
-
-def _base(folder: Path) -> str:
+def _base(folder: Path) -> Path | None:
     """Return the folder of the model that an adapter is added to, if it is to be mounted.
 
     What lies in the cache, the container makes again from the name in run.json.
     """
-    config = folder / "adapter_config.json"
-    if not config.is_file():
-        return ""
-    base = Path(json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path") or "")
-    cached = base.is_relative_to(cache_dir().resolve()) and (folder / "run.json").is_file()
-    return str(base) if base.is_absolute() and base.is_dir() and not cached else ""
+    base = Path(adapter_base(folder)) if is_adapter(folder) else Path()
+    cached = base.is_relative_to(cache_dir().resolve()) and (folder / RUN).is_file()
+    return base if base.is_absolute() and base.is_dir() and not cached else None
 
 
 def _quoted(value: object) -> str:

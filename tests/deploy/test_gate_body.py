@@ -233,8 +233,8 @@ def test_all_that_is_wrong_is_said_at_once():
         "has to be|nothing|model|more", model="x", temperature=9, nonsense=1, repetition_penalty=0
     )
     assert found.status == 400
-    for told in ("no model 'x'", "'temperature' has to be", "'nonsense' is nothing",
-                 "'repetition_penalty' has to be greater than or equal to 0.1", "and is 0"):  # fmt: skip
+    penalty = "'repetition_penalty' has to be greater than or equal to 0.1, and is 0"
+    for told in ("no model 'x'", "'temperature' has to be", "'nonsense' is nothing", penalty):
         assert told in found.message
 
 
