@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from curate.data.read import read as read
     from curate.data.rows import Row as Row
     from curate.data.rows import Rows as Rows
+    from curate.llamafactory.doctor.api import doctor as doctor
     from curate.mixture.mixed import Mixed as Mixed
     from curate.recipes.control import control as control
-    from curate.recipes.doctor import doctor as doctor
     from curate.selection import Selection as Selection
     from curate.selection import emit as emit
 
@@ -32,7 +32,7 @@ _HOME = {
     "Rows": "curate.data.rows",
     "Selection": "curate.selection",
     "control": "curate.recipes.control",
-    "doctor": "curate.recipes.doctor",
+    "doctor": "curate.llamafactory.doctor.api",
     "emit": "curate.selection",
 }
 

@@ -41,9 +41,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "curate/html.py": set(),
     "curate/system": {"curate.errors"},
     # The doctor stands above reading and emitting, what emitting writes stands below both.
-    "curate/llamafactory": {"curate.data", "curate.errors", "curate.html", "curate.system"},
+    "curate/llamafactory": {
+        "curate.data",
+        "curate.errors",
+        "curate.html",
+        "curate.models.resolve",
+        "curate.system",
+    },
     "curate/llamafactory/backend.py": {"curate.errors"},
-    "curate/llamafactory/dataset_info.py": {"curate.errors"},
+    "curate/llamafactory/dataset_info.py": {"curate.errors", "curate.system"},
     "curate/llamafactory/older_readers.py": set(),
     "curate/console.py": {"curate.errors"},
     "curate/data": {

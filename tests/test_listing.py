@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from curate.data.registered import registered
 from curate.errors import OutputError
+from curate.llamafactory.dataset_info import registered
 
 
 def test_what_curate_made_and_what_it_did_not(tmp_path: Path) -> None:

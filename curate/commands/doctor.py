@@ -23,9 +23,7 @@ from curate.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from curate.llamafactory.doctor.data_set import Subject
     from curate.llamafactory.doctor.diagnosis import Diagnosis
-    from curate.llamafactory.doctor.repair import Repaired
 
 
 def doctor(
@@ -77,34 +75,42 @@ def doctor(
     Example: curate doctor --input dpo_zh.jsonl --fix
     """
     from curate.data.placeholders import pairs
-    from curate.recipes import doctor as recipe
+    from curate.llamafactory.doctor import api
+    from curate.llamafactory.doctor.diagnose import check_stage, diagnose
+    from curate.llamafactory.doctor.diagnosis import as_json as json_of
 
-    recipe.check_stage(stage)
-    measure = recipe.cutoff_of(model, cutoff_len, template, no_packing, trust_remote_code)
+    check_stage(stage)
+    measure = api.cutoff_of(model, cutoff_len, template, no_packing, trust_remote_code)
     paths = inputs(input, more) if input or more else None
-    filled = pairs(fill or [])
-    if filled and not fix:
+    texts = pairs(fill or [])
+    if texts and not fix:
         raise UsageError("--fill puts text where rows have placeholders, and goes with --fix")
     on = console.stderr() if as_json else console.stdout()
-    found: list[Diagnosis] = []
-    results: list[dict[str, Any]] = []
+    diagnoses: list[Diagnosis] = []
+    repaired: list[dict[str, Any]] = []
     lost = False
-    for subject in recipe.subjects(paths, dataset_dir, dataset, filled):
-        before = recipe.diagnose(subject, stage, measure)
+    for data_set in api.data_sets(paths, dataset_dir, dataset, texts):
+        before = diagnose(data_set, stage, measure)
         _tell(before, on)
-        found.append(before)
+        diagnoses.append(before)
         lost = lost or not (before.well or fix)
         if fix and before.well:
             console.say("nothing to repair, nothing was written")
         elif fix:
-            made = recipe.fixed(subject, dataset_dir, output, overwrite)
-            after = recipe.diagnose(made.subject, stage, measure)
-            _tell_fixed(subject, made, before, after, on)
+            made = api.fixed(data_set, dataset_dir, output, overwrite)
+            after = diagnose(made.data_set, stage, measure)
+            lines = [("usable before", before.usable), ("written", made.written)]
+            lines += [(f"left out: {reason}", rows) for reason, rows in made.dropped.items()]
+            console.show_table([*lines, ("usable after", after.usable)], on=on)
+            _print(after.explained(), on)
+            console.say(
+                f"'{after.name}' is registered for LLaMA-Factory; {data_set.name} is as it was"
+            )
             lost = lost or bool(made.dropped) or not after.well
-            results.append({**after.as_dict(), "dropped": made.dropped, "files": list(made.files)})
+            repaired.append({**after.as_dict(), "dropped": made.dropped, "files": made.files})
     if as_json:
-        answer = recipe.as_json(found)
-        typer.echo(json.dumps({**answer, "fixed": results} if fix else answer, ensure_ascii=False))
+        answer = json_of(diagnoses)
+        typer.echo(json.dumps({**answer, "fixed": repaired} if fix else answer, ensure_ascii=False))
     if lost:
         raise typer.Exit(1)
 
@@ -117,21 +123,11 @@ def _tell(diagnosis: Diagnosis, on: Console) -> None:
     console.say(f"{diagnosis.name}: {how}: {one_line(diagnosis.entry)}")
     if diagnosis.better is not None and not diagnosis.well:
         console.say(f"  curate registers: {one_line(diagnosis.better)}")
-    lines = diagnosis.lines()
-    if lines:
+    if lines := diagnosis.lines():
         console.show_table(lines, HEADER, on)
-    for each in diagnosis.explained():
-        on.print(each, markup=False, emoji=False, soft_wrap=True)
-    on.print(diagnosis.summary(), markup=False, emoji=False, soft_wrap=True)
+    _print([*diagnosis.explained(), diagnosis.summary()], on)
 
 
-def _tell_fixed(
-    subject: Subject, made: Repaired, before: Diagnosis, after: Diagnosis, on: Console
-) -> None:
-    """Show what was written, and what LLaMA-Factory will do with it."""
-    lines = [("usable before", before.usable), ("written", made.written)]
-    lines += [(f"left out: {reason}", rows) for reason, rows in made.dropped.items()]
-    console.show_table([*lines, ("usable after", after.usable)], on=on)
-    for each in after.explained():
-        on.print(each, markup=False, emoji=False, soft_wrap=True)
-    console.say(f"'{after.name}' is registered for LLaMA-Factory; {subject.name} is as it was")
+def _print(lines: list[str], on: Console) -> None:
+    for line in lines:
+        on.print(line, markup=False, emoji=False, soft_wrap=True)

@@ -20,7 +20,7 @@ def list_(
 
     Example: curate ls
     """
-    from curate.data.registered import registered
+    from curate.llamafactory.dataset_info import registered
 
     found = registered(dataset_dir)
     if not found:

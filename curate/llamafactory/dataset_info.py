@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from curate.errors import DataError, OutputError, did_you_mean
+from curate.system.files import whole_files
+from curate.system.manifest import read_manifest
 
 if TYPE_CHECKING:
     from curate.data.schema import Shape
@@ -46,7 +48,7 @@ def read_registry(folder: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise OutputError(
-            f"{path} is broken ({error}); put it right or move it away, then give the command again"
+            f"{path} is broken, no JSON ({error}); put it right or move it away and try again"
         ) from error
     if not isinstance(found, dict):
         raise OutputError(f"{path} is no JSON object; move it away and give the command again")
@@ -103,6 +105,45 @@ def data_file(folder: Path, name: str, entries: dict[str, Any] | None = None) ->
     return path
 
 
+@dataclass(frozen=True)
+class Registered:
+    """A data set that LLaMA-Factory can find; '-' where curate did not make it.
+
+    Attributes:
+        name: In dataset_info.json.
+        recipe: That made it.
+        kept: Rows it has.
+        read: Rows it was chosen from.
+        sources: Names of the files it was made from, or of its own file.
+    """
+
+    name: str
+    recipe: str
+    kept: int | str
+    read: int | str
+    sources: str
+
+
+def registered(folder: Path) -> list[Registered]:
+    """Return the data sets of a folder in the order of its dataset_info.json."""
+    data_sets = []
+    for name, entry in read_registry(folder).items():
+        manifest = read_manifest(folder / f"{name}.manifest.json") or {}
+        counts = manifest.get("counts", {})
+        sources = [source.get("name", "?") for source in manifest.get("sources", [])]
+        own = entry.get("file_name", "-") if isinstance(entry, dict) else "-"
+        data_sets.append(
+            Registered(
+                name=name,
+                recipe=manifest.get("recipe", "-"),
+                kept=counts.get("kept", "-"),
+                read=counts.get("read", "-"),
+                sources=", ".join(sources) or own,
+            )
+        )
+    return data_sets
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock: several runs may emit into it at once."""
@@ -116,13 +157,8 @@ def register(folder: Path, name: str, entry: dict[str, Any]) -> None:
     entries[name] = entry
     # A link stays a link: the file it leads to may be LLaMA-Factory's own.
     path = (folder / FILE).resolve()
-    unfinished = path.with_name(f".{FILE}.part")
-    text = json.dumps(entries, ensure_ascii=False, indent=2) + "\n"
-    try:
-        unfinished.write_text(text, encoding="utf-8", newline="\n")
+    with whole_files(path) as (part,):
+        text = json.dumps(entries, ensure_ascii=False, indent=2) + "\n"
+        part.write_text(text, encoding="utf-8", newline="\n")
         if path.exists():
-            shutil.copymode(path, unfinished)
-        os.replace(unfinished, path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+            shutil.copymode(path, part)

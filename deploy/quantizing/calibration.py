@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.data.registered import registered
 from curate.errors import DataError, UsageError, did_you_mean
-from curate.llamafactory.dataset_info import FILE, read_registry
+from curate.llamafactory.dataset_info import FILE, read_registry, registered
 from curate.system.files import sha256_of
 from deploy.output import made
 from deploy.runs import ADAPTER, SAVES, read_run

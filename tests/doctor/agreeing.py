@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from curate.llamafactory.doctor.attributes import attributes
 from curate.llamafactory.doctor.diagnose import examine
+from curate.llamafactory.doctor.entry import attributes
 from curate.llamafactory.doctor.loading import files_of, loaded
 from curate.llamafactory.doctor.rules import Ends
 from curate.llamafactory.doctor.stages import judge

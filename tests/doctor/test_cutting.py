@@ -8,14 +8,14 @@ import random
 import pytest
 
 from curate.errors import ModelError, UsageError
-from curate.llamafactory.doctor.attributes import attributes
+from curate.llamafactory.doctor.api import cutoff_of
 from curate.llamafactory.doctor.converting import Made, message
+from curate.llamafactory.doctor.entry import attributes
 from curate.llamafactory.doctor.stages import judge
 from curate.llamafactory.doctor.templates import TEMPLATES, Tokens
 from curate.llamafactory.doctor.truncation import Cutoff, room
 from curate.models.resolve import resolve
 from curate.models.text_tokenizer import load_tokenizer
-from curate.recipes.doctor import cutoff_of
 from tests.converter import factory
 
 WORDS = ["pain", "头痛", "{{idx}}", "'", "{{content}}", "the end.", "a" * 30, "<|im_end|>", "\n"]

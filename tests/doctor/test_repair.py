@@ -11,8 +11,8 @@ import curate
 from curate.data.read import read
 from curate.errors import DataError
 from curate.llamafactory.doctor.data_set import of_entry, of_file
-from curate.llamafactory.doctor.repair import fixed_name, repair
-from curate.llamafactory.doctor.visit import diagnose
+from curate.llamafactory.doctor.diagnose import diagnose
+from curate.llamafactory.doctor.repair import repair
 from tests.converter import train_in
 from tests.doctor.conftest import FILES
 from tests.doctor.mutating import said
@@ -26,9 +26,9 @@ def _own_cache(scratch_cache):
 
 
 def fixed(subject, folder):
-    made = repair(subject, folder, fixed_name(subject))
-    after = diagnose(made.subject)
-    real = train_in(folder, fixed_name(subject), after.stage)
+    made = repair(subject, folder)
+    after = diagnose(made.data_set)
+    real = train_in(folder, after.name, after.stage)
     assert real.error == ""
     assert [each.verdict for each in real.rows] == ["usable"] * made.written
     assert after.usable == after.rows == made.written
@@ -123,7 +123,7 @@ def test_pairs_under_names_of_their_own(registered):
 def test_nothing_that_can_be_repaired(registered):
     folder = registered([{"instruction": "a", "input": "", "output": None}], {})
     with pytest.raises(DataError, match="no row can be repaired.*1 empty_response"):
-        repair(of_entry(folder, "mine"), folder, "mine_fixed")
+        repair(of_entry(folder, "mine"), folder)
     assert list(json.loads((folder / "dataset_info.json").read_text())) == ["mine"]
 
 

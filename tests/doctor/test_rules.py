@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from curate.llamafactory.doctor.attributes import attributes, stage_of
-from curate.llamafactory.doctor.rules import RULES, rule_named
+from curate.llamafactory.doctor.entry import attributes, stage_of
+from curate.llamafactory.doctor.rules import rule_named, rules
 from curate.llamafactory.doctor.stages import judge
 from curate.llamafactory.doctor.truncation import room
 from tests.doctor.mutating import OPENAI_TAGS, PAIR, TAGS, WHOLE, said
@@ -93,7 +93,7 @@ def test_stage_that_an_entry_is_meant_for():
 
 
 def test_every_rule_says_what_to_do():
-    for rule in [*RULES.values(), rule_named("lost_query")]:
+    for rule in [*rules().values(), rule_named("lost_query")]:
         assert rule.says.endswith(".")
         assert rule.do
     assert "`query`" in rule_named("lost_query").says

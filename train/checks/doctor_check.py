@@ -74,7 +74,7 @@ def judge(
 ) -> Verdict:
     """Ask the doctor about every data set of a training."""
     from curate.llamafactory.doctor.data_set import of_entry
-    from curate.llamafactory.doctor.visit import diagnose
+    from curate.llamafactory.doctor.diagnose import diagnose
 
     measure, why_not = measuring(model, cutoff, stage == "pt" and not packing)
     command = f"curate doctor --dataset-dir {folder}"

@@ -1,16 +1,21 @@
-"""From a loaded row to messages, as LLaMA-Factory's alpaca and sharegpt converters do it."""
+"""From a loaded row to messages, as LLaMA-Factory's three converters do it."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from curate.llamafactory.doctor.attributes import Attributes
+from curate.llamafactory.doctor.entry import Attributes
 from curate.llamafactory.doctor.rules import Ends
 
 Message = dict[str, Any]
 # Roles by the place of a message: those who ask at even places, those who answer at odd ones.
 SIDES = (("user", "observation"), ("assistant", "function"))
+_MEDIA = ("images", "videos", "audios")
+# What the openai converter adds to the system prompt of every row that has no tools.
+_ADDED = "detailed thinking off"
+_BETWEEN_RESULTS = "\n</tool_response>\n<tool_response>\n"
 
 
 @dataclass
@@ -39,29 +44,93 @@ def message(role: Any, content: Any) -> Message:
     return {"role": role, "content": content}
 
 
-def cell(value: dict[str, Any], key: Any) -> Any:
-    """Return a column of a row."""
+def alpaca(row: dict[str, Any], attr: Attributes) -> Made:
+    """Return what a row becomes under `formatting: alpaca`."""
+    parts = [part for part in (_column(row, attr, each) for each in ("prompt", "query")) if part]
+    if not all(isinstance(part, str) for part in parts):
+        raise Ends("prompt_not_text", "TypeError: sequence item: expected str instance")
+    earlier = _history(_column(row, attr, "history"))
+    response, rule = _alpaca_response(row, attr)
+    made = Made([*earlier, message("user", "\n".join(parts))], response, rule=rule)
+    made.system = _column(row, attr, "system")
+    made.tools = _column(row, attr, "tools")
+    return _with_media(made, row, attr)
+
+
+def sharegpt(row: dict[str, Any], attr: Attributes) -> Made:
+    """Return what a row becomes under `formatting: sharegpt`."""
+    system, turns = _opened(row, attr)
+    tags, roles = attr.tags, _roles(attr)
+    aligned: list[Message] = []
+    rule = ""
+    for place, turn in enumerate(turns):
+        word = _part(turn, tags["role_tag"])
+        if word not in [tags[f"{role}_tag"] for role in SIDES[place % 2]]:
+            known = [tags[f"{role}_tag"] for role in (*SIDES[0], *SIDES[1], "system")]
+            if word is None or word not in known:
+                rule = "unknown_role"
+            else:
+                answers = [tags[f"{role}_tag"] for role in SIDES[1]]
+                rule = "gpt_first" if place == 0 and word in answers else "wrong_turn_order"
+            break
+        aligned.append(message(roles[word], _part(turn, tags["content_tag"])))
+    made = _split(row, attr, aligned, rule, bool(turns))
+    made.system = system
+    made.tools = _column(row, attr, "tools")
+    return _with_media(made, row, attr)
+
+
+def openai(row: dict[str, Any], attr: Attributes) -> Made:
+    """Return what a row becomes under `formatting: openai`."""
+    system, turns = _opened(row, attr)
+    aligned, results_left = _openai_turns(turns, attr)
+    rule = ""
+    for place, turn in enumerate(aligned):
+        if turn["role"] not in SIDES[place % 2]:
+            answers = place == 0 and turn["role"] in SIDES[1]
+            rule = "gpt_first" if answers else "wrong_turn_order"
+            break
+    made = _split(row, attr, aligned, rule, bool(turns))
+    if results_left:
+        made.losses.append("observation_at_end")
+    key = attr.columns["tools"]
+    tools = row.get(key, "") if key else ""
+    made.tools = json.dumps(tools, ensure_ascii=False) if isinstance(tools, dict | list) else tools
+    made.system = _openai_system(system, made)
+    return _with_media(made, row, attr)
+
+
+CONVERTERS = {"alpaca": alpaca, "sharegpt": sharegpt, "openai": openai}
+
+
+def _cell(row: dict[str, Any], key: Any) -> Any:
     if key is None:
         raise Ends("column_unnamed", "KeyError: None")
     try:
-        return value[key]
+        return row[key]
     except (KeyError, TypeError):
         raise Ends("missing_column", f"KeyError: {key!r}") from None
 
 
-def beside(value: dict[str, Any], attr: Attributes, column: str) -> Any:
+def _column(row: dict[str, Any], attr: Attributes, column: str) -> Any:
     """Return a column that an entry may leave out, '' where it does."""
     key = attr.columns[column]
-    return cell(value, key) if key else ""
+    return _cell(row, key) if key else ""
 
 
-def verdict(value: dict[str, Any], attr: Attributes) -> bool | None:
+def _with_media(made: Made, row: dict[str, Any], attr: Attributes) -> Made:
+    if any([_column(row, attr, column) for column in _MEDIA]):
+        made.losses.append("media")
+    return made
+
+
+def _verdict(row: dict[str, Any], attr: Attributes) -> bool | None:
     """Return KTO's verdict, None where LLaMA-Factory sees none."""
-    found = beside(value, attr, "kto_tag")
-    return found if isinstance(found, bool) else None
+    value = _column(row, attr, "kto_tag")
+    return value if isinstance(value, bool) else None
 
 
-def judged(answer: list[Message], good: bool) -> list[Message]:
+def _beside_empty(answer: list[Message], good: bool) -> list[Message]:
     """Return a response and the empty one beside it, whose place tells the verdict."""
     if any(not isinstance(each["content"], str | None) for each in answer):
         raise Ends("not_text", "the response is no text")
@@ -69,110 +138,65 @@ def judged(answer: list[Message], good: bool) -> list[Message]:
     return answer + empty if good else empty + answer
 
 
-def alpaca(value: dict[str, Any], attr: Attributes) -> Made:
-    """Return what a row becomes under `formatting: alpaca`."""
-    asked = [beside(value, attr, column) for column in ("prompt", "query")]
-    parts = [part for part in asked if part]
-    if not all(isinstance(part, str) for part in parts):
-        raise Ends("prompt_not_text", "TypeError: sequence item: expected str instance")
-    prompt = [*_earlier(beside(value, attr, "history")), message("user", "\n".join(parts))]
-    response, rule = _alpaca_response(value, attr)
-    return _with_rest(Made(prompt, response, rule=rule), value, attr)
-
-
-def _with_rest(made: Made, value: dict[str, Any], attr: Attributes) -> Made:
-    """Add what does not depend on the messages."""
-    if attr.formatting == "alpaca":
-        made.system = beside(value, attr, "system")
-    made.tools = beside(value, attr, "tools")
-    if any([beside(value, attr, column) for column in ("images", "videos", "audios")]):
-        made.losses.append("media")
-    return made
-
-
-def _earlier(history: Any) -> list[Message]:
-    found: list[Message] = []
+def _history(history: Any) -> list[Message]:
+    turns: list[Message] = []
     for pair in history if isinstance(history, list) else ():
         try:
-            asked, answered = pair
+            prompt, response = pair
         except (TypeError, ValueError) as problem:
             raise Ends("bad_history", f"{type(problem).__name__}: {problem}") from None
-        if not all(isinstance(text, str | None) for text in (asked, answered)):
+        if not all(isinstance(text, str | None) for text in (prompt, response)):
             raise Ends("not_text", "ArrowInvalid: could not convert")  # texts stand beside it
-        found += [message("user", asked), message("assistant", answered)]
-    return found
+        turns += [message("user", prompt), message("assistant", response)]
+    return turns
 
 
-def _alpaca_response(value: dict[str, Any], attr: Attributes) -> tuple[list[Message], str]:
-    good = verdict(value, attr)
+def _alpaca_response(row: dict[str, Any], attr: Attributes) -> tuple[list[Message], str]:
+    good = _verdict(row, attr)
     if good is not None:
-        answer = message("assistant", cell(value, attr.columns["response"]))
-        return judged([answer], good), ""
+        answer = message("assistant", _cell(row, attr.columns["response"]))
+        return _beside_empty([answer], good), ""
     if attr.ranking:
         # The second is not looked at where the first is no text.
-        first = cell(value, attr.columns["chosen"])
-        pair = [first, cell(value, attr.columns["rejected"])] if isinstance(first, str) else [first]
-        if len(pair) == 2 and isinstance(pair[1], str):
-            return [message("assistant", text) for text in pair], ""
+        pair = [_cell(row, attr.columns["chosen"])]
+        if isinstance(pair[0], str):
+            pair.append(_cell(row, attr.columns["rejected"]))
+            if isinstance(pair[1], str):
+                return [message("assistant", text) for text in pair], ""
     key = attr.columns["response"]
-    answered = cell(value, key) if key else None
+    response = _cell(row, key) if key else None
     rule = "not_a_pair" if attr.ranking else "" if key else "no_response"
-    if isinstance(answered, str):
-        return [message("assistant", answered)], rule
+    if isinstance(response, str):
+        return [message("assistant", response)], rule
     return [], rule or "response_not_text"
 
 
-def sharegpt(value: dict[str, Any], attr: Attributes) -> Made:
-    """Return what a row becomes under `formatting: sharegpt`."""
-    system, said = opened(value, attr)
-    tags, roles = attr.tags, roles_of(attr)
-    aligned: list[Message] = []
-    rule = ""
-    for place, each in enumerate(said):
-        word = part(each, tags["role_tag"])
-        if word not in [tags[f"{side}_tag"] for side in SIDES[place % 2]]:
-            rule = _misplaced(word, place, attr)
-            break
-        aligned.append(message(roles[word], part(each, tags["content_tag"])))
-    made = finished(value, attr, aligned, rule, bool(said))
-    made.system = system
-    return _with_rest(made, value, attr)
-
-
-def _misplaced(word: Any, place: int, attr: Attributes) -> str:
-    known = [attr.tags[f"{role}_tag"] for role in (*SIDES[0], *SIDES[1], "system")]
-    if word is None or word not in known:
-        return "unknown_role"
-    answers = [attr.tags[f"{role}_tag"] for role in SIDES[1]]
-    return "gpt_first" if place == 0 and word in answers else "wrong_turn_order"
-
-
-def opened(value: dict[str, Any], attr: Attributes) -> tuple[Any, list[Any]]:
+def _opened(row: dict[str, Any], attr: Attributes) -> tuple[Any, list[Any]]:
     """Return the system prompt and the messages after it."""
     if attr.columns["messages"] is None:
         raise Ends("messages_unnamed", "KeyError: None")
-    said = cell(value, attr.columns["messages"])
-    if said == "" or said == {}:
-        said = []
-    if not isinstance(said, list):
-        raise Ends("bad_messages", f"TypeError: the messages are of type {type(said).__name__}")
+    turns = _cell(row, attr.columns["messages"])
+    if turns == "" or turns == {}:
+        turns = []
+    if not isinstance(turns, list):
+        raise Ends("bad_messages", f"TypeError: the messages are of type {type(turns).__name__}")
     tag = attr.tags["system_tag"]
-    if tag and said and part(said[0], attr.tags["role_tag"]) == tag:
-        return part(said[0], attr.tags["content_tag"]), said[1:]
+    if tag and turns and _part(turns[0], attr.tags["role_tag"]) == tag:
+        return _part(turns[0], attr.tags["content_tag"]), turns[1:]
     if attr.formatting == "openai":
         key = attr.columns["system"]
-        return (value.get(key, "") if key else ""), said
-    return beside(value, attr, "system"), said
+        return (row.get(key, "") if key else ""), turns
+    return _column(row, attr, "system"), turns
 
 
-def part(each: Any, key: Any) -> Any:
+def _part(turn: Any, key: Any) -> Any:
     """Return role or text of a message."""
-    if not isinstance(each, dict) or key not in each:
+    if not isinstance(turn, dict) or key not in turn:
         raise Ends("bad_messages", f"KeyError: {key!r}")
-    return each[key]
+    return turn[key]
 
 
-def roles_of(attr: Attributes) -> dict[Any, str]:
+def _roles(attr: Attributes) -> dict[Any, str]:
     """Return word to role; of two roles with one word, or none, the last one wins."""
     order = ("user", "assistant", "observation", "function", "system")
     try:
@@ -181,32 +205,71 @@ def roles_of(attr: Attributes) -> dict[Any, str]:
         raise Ends("entry_broken", "a tag is no text") from None
 
 
-def finished(
-    value: dict[str, Any], attr: Attributes, aligned: list[Message], rule: str, any_said: bool
+def _role(word: Any, roles: dict[Any, str]) -> str:
+    if not isinstance(word, str | None) or word not in roles:
+        raise Ends("unknown_role_stops", f"KeyError: {word!r}")
+    return roles[word]
+
+
+def _split(
+    row: dict[str, Any], attr: Attributes, aligned: list[Message], rule: str, any_turns: bool
 ) -> Made:
     """Return what aligned messages become: prompt and response, or nothing."""
     odd = bool(len(aligned) % 2)
     if rule or odd != bool(attr.ranking):
-        return Made([], [], rule=rule or ("odd_turns" if any_said else "empty_messages"))
-    good = verdict(value, attr)
+        return Made([], [], rule=rule or ("odd_turns" if any_turns else "empty_messages"))
+    rule = "" if aligned else "empty_messages"
+    good = _verdict(row, attr)
     if good is not None:
-        answers = judged(aligned[-1:], good)
-        return Made(aligned[:-1], answers, rule="" if aligned else "empty_messages")
+        return Made(aligned[:-1], _beside_empty(aligned[-1:], good), rule=rule)
     if attr.ranking:
-        chosen = cell(value, attr.columns["chosen"])
-        rejected = cell(value, attr.columns["rejected"]) if isinstance(chosen, dict) else None
-        if isinstance(chosen, dict) and isinstance(rejected, dict):
-            pair = [_compared(each, attr) for each in (chosen, rejected)]
-            losses = ["response_role"] if any(each["role"] in SIDES[0] for each in pair) else []
-            return Made(aligned, pair, losses=losses)
-        bare = isinstance(chosen, str)
-        return Made(aligned[:-1], aligned[-1:], rule="bare_responses" if bare else "not_a_pair")
-    return Made(aligned[:-1], aligned[-1:], rule="" if aligned else "empty_messages")
+        chosen = _cell(row, attr.columns["chosen"])
+        rejected = _cell(row, attr.columns["rejected"]) if isinstance(chosen, dict) else None
+        if not isinstance(chosen, dict) or not isinstance(rejected, dict):
+            rule = "bare_responses" if isinstance(chosen, str) else "not_a_pair"
+            return Made(aligned[:-1], aligned[-1:], rule=rule)
+        roles, pair = _roles(attr), []
+        for answer in (chosen, rejected):
+            word, content = (_part(answer, attr.tags[tag]) for tag in ("role_tag", "content_tag"))
+            pair.append(message(_role(word, roles), content))
+        losses = ["response_role"] if any(answer["role"] in SIDES[0] for answer in pair) else []
+        return Made(aligned, pair, losses=losses)
+    return Made(aligned[:-1], aligned[-1:], rule=rule)
 
 
-def _compared(each: dict[str, Any], attr: Attributes) -> Message:
-    word, content = (part(each, attr.tags[tag]) for tag in ("role_tag", "content_tag"))
-    roles = roles_of(attr)
-    if not isinstance(word, str | None) or word not in roles:
-        raise Ends("unknown_role_stops", f"KeyError: {word!r}")
-    return message(roles[word], content)
+def _openai_turns(turns: list[Any], attr: Attributes) -> tuple[list[Message], bool]:
+    """Return the messages with LLaMA-Factory's roles, and whether tool answers are left over."""
+    tags, roles = attr.tags, _roles(attr)
+    aligned: list[Message] = []
+    results: list[Any] = []
+    for turn in turns:
+        word, content = _part(turn, tags["role_tag"]), _part(turn, tags["content_tag"])
+        if word in (tags["assistant_tag"], tags["function_tag"]) and turn.get("tool_calls"):
+            word = tags["function_tag"]
+            try:
+                calls = [call["function"] for call in turn["tool_calls"]]
+                content = json.dumps(calls, ensure_ascii=False)
+            except (KeyError, TypeError) as problem:
+                raise Ends("call_not_json", f"{type(problem).__name__}: {problem}") from None
+        if word == tags["observation_tag"]:
+            results.append(content)
+            continue
+        if results:
+            if not all(isinstance(result, str) for result in results):
+                raise Ends("not_text", "TypeError: sequence item: expected str instance")
+            aligned.append(message("observation", _BETWEEN_RESULTS.join(results)))
+            results = []
+        aligned.append(message(_role(word, roles), content))
+    return aligned, bool(results)
+
+
+def _openai_system(system: Any, made: Made) -> Any:
+    """Return the system prompt with what the converter adds; that is noted as a loss."""
+    if system and not isinstance(system, str):
+        raise Ends("system_not_text", f"TypeError: the system prompt is {type(system).__name__}")
+    if made.tools:
+        return system + "\n" if system else system
+    if system and (_ADDED in system or "detailed thinking on" in system):
+        return system
+    made.losses.append("openai_system_prompt")
+    return f"{system}\n{_ADDED}" if system else _ADDED

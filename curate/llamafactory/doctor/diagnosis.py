@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from curate.html import html_table
@@ -13,33 +13,16 @@ from curate.llamafactory.doctor.rules import Effect
 if TYPE_CHECKING:
     import pandas as pd
 
-# Rows that are named of each finding.
-SHOWN = 5
-_IN_TABLE = 3
 HEADER = ("rule", "what it does", "rows", "first rows")
+# In the order in which findings are told.
 EFFECTS: Mapping[str, str] = {
     "stops": "ends the run",
     "dropped": "row dropped",
     "lost": "loss in silence",
     "note": "note",
 }
-
-
-@dataclass
-class Found:
-    """A finding while it is counted.
-
-    Attributes:
-        rule: Its name.
-        count: Rows; 0 where it is about the file or the entry.
-        positions: Of the first of them.
-        said: What LLaMA-Factory says itself, or which key it is about.
-    """
-
-    rule: str
-    count: int = 0
-    positions: list[int] = field(default_factory=list)
-    said: str = ""
+_IN_TABLE = 3
+_MERGED_IDS = 5
 
 
 @dataclass(frozen=True)
@@ -48,9 +31,9 @@ class Finding:
 
     Attributes:
         rule: Its name.
-        effect: stops, dropped, lost or note.
-        count: Rows.
+        count: Rows; 0 where it is about the file or the entry.
         ids: Of the first rows, where they have a canonical view.
+        effect: stops, dropped, lost or note.
         places: Of the first rows, for people.
         says: What happens.
         do: What to do about it.
@@ -58,9 +41,9 @@ class Finding:
     """
 
     rule: str
-    effect: Effect
     count: int
     ids: tuple[str, ...]
+    effect: Effect
     places: tuple[str, ...]
     says: str
     do: str
@@ -98,7 +81,7 @@ class Diagnosis:
     @property
     def ended(self) -> bool:
         """Whether LLaMA-Factory ends before it trains."""
-        return any(each.effect == "stops" for each in self.found)
+        return any(finding.effect == "stops" for finding in self.found)
 
     @property
     def well(self) -> bool:
@@ -107,13 +90,11 @@ class Diagnosis:
 
     @property
     def findings(self) -> pd.DataFrame:
-        """One line a finding: rule, effect, count, ids, places, says, do, said."""
+        """One line a finding, its fields as columns."""
         import pandas as pd
 
-        names = list(Finding.__dataclass_fields__)
-        return pd.DataFrame(
-            [[getattr(each, name) for name in names] for each in self.found], None, names
-        )
+        names = [field.name for field in fields(Finding)]
+        return pd.DataFrame([asdict(finding) for finding in self.found], columns=names)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -124,19 +105,7 @@ class Diagnosis:
             "usable": self.usable,
             "ended": self.ended,
             "entry": dict(self.entry),
-            "findings": [
-                {
-                    "rule": each.rule,
-                    "count": each.count,
-                    "ids": list(each.ids),
-                    "effect": each.effect,
-                    "places": list(each.places),
-                    "says": each.says,
-                    "do": each.do,
-                    "said": each.said,
-                }
-                for each in self.found
-            ],
+            "findings": [asdict(finding) for finding in self.found],
         }
 
     def summary(self) -> str:
@@ -151,8 +120,13 @@ class Diagnosis:
     def lines(self) -> list[Sequence[object]]:
         """Return a line a finding, as HEADER names the columns."""
         return [
-            (each.rule, EFFECTS[each.effect], each.count or "all", _first(each))
-            for each in self.found
+            (
+                finding.rule,
+                EFFECTS[finding.effect],
+                finding.count or "all",
+                " ".join((finding.ids or finding.places)[:_IN_TABLE]),
+            )
+            for finding in self.found
         ]
 
     def explained(self) -> list[str]:
@@ -163,27 +137,34 @@ class Diagnosis:
         ]
 
     def __repr__(self) -> str:
-        told = [f"  {' | '.join(map(str, line))}" for line in self.lines()]
-        return "\n".join([self.summary(), *told, *(f"  {each}" for each in self.explained())])
+        lines = [" | ".join(map(str, line)) for line in self.lines()]
+        return "\n  ".join([self.summary(), *lines, *self.explained()])
 
     def _repr_html_(self) -> str:
         head = html_table([("rows", self.rows), ("usable", self.usable), ("stage", self.stage)])
-        more = html_table([(each,) for each in (self.summary(), *self.explained())])
+        more = html_table([(line,) for line in (self.summary(), *self.explained())])
         return head + html_table(self.lines(), HEADER) + more
 
 
-def _first(finding: Finding) -> str:
-    return " ".join((finding.ids or finding.places)[:_IN_TABLE])
+def as_json(diagnoses: list[Diagnosis]) -> dict[str, Any]:
+    """Return one object for all: what one has, and of several the sums beside each of them."""
+    if len(diagnoses) == 1:
+        return diagnoses[0].as_dict()
+    merged: dict[str, dict[str, Any]] = {}
+    for diagnosis in diagnoses:
+        for finding in diagnosis.found:
+            known = merged.setdefault(finding.rule, {**asdict(finding), "count": 0, "ids": ()})
+            known["count"] += finding.count
+            known["ids"] = (*known["ids"], *finding.ids)[:_MERGED_IDS]
+    return {
+        "rows": sum(diagnosis.rows for diagnosis in diagnoses),
+        "usable": sum(diagnosis.usable for diagnosis in diagnoses),
+        "ended": any(diagnosis.ended for diagnosis in diagnoses),
+        "findings": list(merged.values()),
+        "files": [diagnosis.as_dict() for diagnosis in diagnoses],
+    }
 
 
 def one_line(entry: Mapping[str, Any]) -> str:
     """Return an entry as it is typed."""
     return json.dumps(entry, ensure_ascii=False)
-
-
-def in_order(found: Iterable[Found]) -> list[Found]:
-    """Return findings as they are told: what ends the run first, notes last."""
-    from curate.llamafactory.doctor.rules import rule_named
-
-    order = list(EFFECTS)
-    return sorted(found, key=lambda each: (order.index(rule_named(each.rule).effect), -each.count))

@@ -14,16 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.json
 import pyarrow.parquet as pq
 
-from curate.llamafactory.doctor.json_loading import json_tables
+from curate.data.json_values import json_array
+from curate.errors import DataError
 from curate.llamafactory.doctor.rules import Ends
 
 CHUNK = 10 << 20
 BATCH = 1000
 _CSV_ROWS = 10_000
-_LOADERS: dict[str, Callable[[Path], Iterator[pa.Table]]] = {}
-ENDINGS = {
+# A JSON array beyond this is read by the thousand rows; up to it by pandas as `datasets` does,
+# which needs many times its size of memory.
+_WHOLE = 64 << 20
+_ENDINGS = {
     "arrow": "arrow",
     "csv": "csv",
     "json": "json",
@@ -36,45 +40,116 @@ ENDINGS = {
 def files_of(path: Path) -> list[Path]:
     """Return the files that an entry's `file_name` stands for, as LLaMA-Factory takes them."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
-    kinds = [ENDINGS.get(each.suffix[1:]) for each in files]
+    kinds = [_ENDINGS.get(file.suffix[1:]) for file in files]
     if not kinds or kinds[0] is None:
         name = files[0].name if files else path.name
-        raise Ends("file_type", f"{name}: ValueError: Allowed file types: {', '.join(ENDINGS)}")
-    for kind, each in zip(kinds, files, strict=True):
+        raise Ends("file_type", f"{name}: ValueError: Allowed file types: {', '.join(_ENDINGS)}")
+    for kind, file in zip(kinds, files, strict=True):
         if kind != kinds[0]:
-            raise Ends("mixed_file_types", f"{files[0].name} and {each.name}")
+            raise Ends("mixed_file_types", f"{files[0].name} and {file.name}")
     return files
 
 
 def loaded(files: Iterable[Path]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of files as LLaMA-Factory gets them."""
-    tables = itertools.chain.from_iterable(_told(each) for each in files)
+    """Yield the rows of files as LLaMA-Factory gets them.
+
+    Raises:
+        Ends: They cannot be loaded.
+    """
     schema: pa.Schema | None = None
-    found = False
-    for table in tables:
+    empty = True
+    for table in itertools.chain.from_iterable(_tables(file) for file in files):
         schema = schema or table.schema
         for batch in _fitted(table, schema).to_batches(max_chunksize=BATCH):
             if not batch.num_columns:  # rows without any key are no rows there
                 continue
-            found = found or batch.num_rows > 0
+            empty = empty and batch.num_rows == 0
             try:
                 yield from batch.to_pylist()
             except UnicodeDecodeError as error:
                 raise Ends("not_utf8", f"UnicodeDecodeError: {error.reason}") from None
-    if not found:
+    if empty:
         raise Ends("no_rows", 'ValueError: Instruction "train" corresponds to no data!')
 
 
-def _told(path: Path) -> Iterator[pa.Table]:
+def _tables(path: Path) -> Iterator[pa.Table]:
     """Yield a file's tables; what cannot be parsed is told in our words."""
     try:
-        yield from _LOADERS[ENDINGS[path.suffix[1:]]](path)
+        yield from _READERS[_ENDINGS[path.suffix[1:]]](path)
     except UnicodeDecodeError as error:
         raise Ends("not_utf8", f"{path.name}: byte {error.start}: {error.reason}") from None
-    except (pa.ArrowException, ValueError, OverflowError, TypeError) as error:
-        said = f"{path.name}: {' '.join(str(error).split())[:160]}"
-        mixed = " changed from " in said or "Could not convert" in said or "Expected bytes" in said
-        raise Ends("mixed_types" if mixed else "broken_file", said) from None
+    except (pa.ArrowException, ValueError, OverflowError, TypeError, DataError) as error:
+        told = f"{path.name}: {' '.join(str(error).split())[:160]}"
+        signs = (" changed from ", "Could not convert", "Expected bytes", "incompatible types")
+        mixed = any(sign in told for sign in signs)
+        raise Ends("mixed_types" if mixed else "broken_file", told) from None
+
+
+def _json(path: Path) -> Iterator[pa.Table]:
+    small = path.stat().st_size <= _WHOLE
+    with path.open("rb") as stream:
+        is_array = stream.read(1 << 10).lstrip()[:1] == b"["
+        if is_array:
+            yield _by_pandas(path) if small else _by_thousands(path)
+            return
+        stream.seek(0)
+        while piece := stream.read(CHUNK):
+            try:
+                table = _by_arrow(piece + stream.readline())
+            except pa.ArrowInvalid as error:
+                # What pyarrow refuses pandas is asked for, and of two reasons pyarrow's is told.
+                if not small:
+                    raise
+                try:
+                    table = _by_pandas(path)
+                except UnicodeDecodeError:
+                    raise
+                except ValueError:
+                    raise error from None
+                yield table
+                return
+            yield table
+
+
+def _by_arrow(piece: bytes) -> pa.Table:
+    """Parse a piece; blocks grow until the longest row fits."""
+    block = CHUNK // 32
+    while True:
+        try:
+            options = pa.json.ReadOptions(block_size=block)
+            return pa.json.read_json(io.BytesIO(piece), read_options=options)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            short = "straddling" in str(error) or isinstance(error, pa.ArrowNotImplementedError)
+            if not short or block > len(piece):
+                raise
+            block *= 2
+
+
+def _by_pandas(path: Path) -> pa.Table:
+    import pandas as pd
+
+    with path.open(encoding="utf-8") as stream:
+        frame = pd.read_json(stream, dtype_backend="pyarrow")
+    if list(map(str, frame.columns)) == ["0"]:
+        frame.columns = pd.Index(["text"])
+    return pa.Table.from_pandas(frame, preserve_index=False)
+
+
+def _by_thousands(path: Path) -> pa.Table:
+    """Return a long array as one table, under types that all its rows fit."""
+    tables = []
+    with path.open(encoding="utf-8", newline="") as text:
+        values = (record.value for record in json_array(text, path.name))
+        while rows := list(itertools.islice(values, BATCH)):
+            tables.append(pa.Table.from_struct_array(pa.array([_object(row) for row in rows])))
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _object(row: Any) -> dict[str, Any]:
+    """Return what pandas makes of an item of an array: columns by key, or by place."""
+    if isinstance(row, list):
+        return {str(place): value for place, value in enumerate(row)}
+    return row if isinstance(row, dict) else {"text": row}
 
 
 def _csv(path: Path) -> Iterator[pa.Table]:
@@ -89,7 +164,7 @@ def _text(path: Path) -> Iterator[pa.Table]:
     with path.open(encoding="utf-8") as stream:
         while piece := stream.read(CHUNK):
             lines = io.StringIO(piece + stream.readline()).readlines()
-            yield pa.table({"text": pa.array([each.rstrip("\n") for each in lines], pa.string())})
+            yield pa.table({"text": pa.array([line.rstrip("\n") for line in lines], pa.string())})
 
 
 def _parquet(path: Path) -> Iterator[pa.Table]:
@@ -104,59 +179,48 @@ def _arrow(path: Path) -> Iterator[pa.Table]:
             batches: Iterable[Any] = pa.ipc.open_stream(stream)
         except (OSError, pa.ArrowInvalid):
             file = pa.ipc.open_file(stream)
-            batches = (file.get_batch(each) for each in range(file.num_record_batches))
+            batches = (file.get_batch(place) for place in range(file.num_record_batches))
         for batch in batches:
             yield pa.Table.from_batches([batch])
 
 
-_LOADERS.update(json=json_tables, csv=_csv, text=_text, parquet=_parquet, arrow=_arrow)
+_READERS: dict[str, Callable[[Path], Iterator[pa.Table]]] = {
+    "json": _json,
+    "csv": _csv,
+    "text": _text,
+    "parquet": _parquet,
+    "arrow": _arrow,
+}
 
 
 def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return a table with the types of the first one."""
+    """Return a table with the types of the first one; rows and objects may lack keys."""
     if table.schema.equals(schema):
         return table
     new = [name for name in table.column_names if name not in schema.names]
     if new:
         raise Ends("columns_differ", f"CastError: column names don't match: {', '.join(new)}")
+    columns = []
     try:
-        columns = [
-            _cast(table.column(each.name).combine_chunks(), each.type)
-            if each.name in table.column_names
-            else pa.nulls(table.num_rows, each.type)
-            for each in schema
-        ]
+        for column in schema:
+            if column.name not in table.column_names:
+                columns.append(pa.nulls(table.num_rows, column.type))
+                continue
+            values = table.column(column.name)
+            _check_no_new_key(values.type, column.type)
+            columns.append(values.cast(column.type))
     except (pa.ArrowException, TypeError) as error:
         raise Ends("columns_differ", " ".join(str(error).split())[:160]) from None
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _cast(array: Any, kind: pa.DataType) -> Any:
-    """Return an array as another type; an object may lack keys, and nothing fits into null."""
-    given = array.type
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.nulls(0, given)
-    if given == kind:
-        return array
-    if pa.types.is_null(given):
-        return pa.nulls(len(array), kind)
-    if pa.types.is_struct(given) and pa.types.is_struct(kind):
-        names = {each.name for each in given}
-        if names <= {each.name for each in kind}:
-            parts = [
-                _cast(array.field(each.name), each.type)
-                if each.name in names
-                else pa.nulls(len(array), each.type)
-                for each in kind
-            ]
-            return pa.StructArray.from_arrays(parts, fields=list(kind), mask=array.is_null())
-    elif pa.types.is_list(given) and pa.types.is_list(kind):
-        values = _cast(array.flatten(), kind.value_type)
-        lengths = [0 if each is None else each for each in array.value_lengths().to_pylist()]
-        ends = [0, *itertools.accumulate(lengths)]
-        return pa.ListArray.from_arrays(
-            pa.array(ends, pa.int32()), values, type=kind, mask=array.is_null()
-        )
-    elif not (pa.types.is_nested(given) or pa.types.is_nested(kind) or pa.types.is_null(kind)):
-        return array.cast(kind)
-    raise TypeError(f"couldn't cast array of type {given} to {kind}")
+def _check_no_new_key(given: pa.DataType, wanted: pa.DataType) -> None:
+    """Refuse keys of objects that the first table does not have: pyarrow would leave them out."""
+    if pa.types.is_list(given) and pa.types.is_list(wanted):
+        _check_no_new_key(given.value_type, wanted.value_type)
+    if pa.types.is_struct(given) and pa.types.is_struct(wanted):
+        known = {part.name: part.type for part in wanted}
+        for part in given:
+            if part.name not in known:
+                raise TypeError(f"couldn't cast array of type {given} to {wanted}")
+            _check_no_new_key(part.type, known[part.name])

@@ -17,13 +17,14 @@ from curate.data.read import read
 from curate.data.schema import Parsed, Shape
 from curate.data.to_sharegpt import canonical_row, canonical_shape
 from curate.errors import DataError
-from curate.llamafactory.doctor.attributes import COLUMNS, FORMATTINGS, TAGS, attributes
-from curate.llamafactory.doctor.data_set import Subject, of_entry
+from curate.llamafactory.doctor.data_set import DataSet, of_entry
+from curate.llamafactory.doctor.entry import COLUMNS, FORMATTINGS, TAGS, attributes
 from curate.llamafactory.doctor.rules import Ends
 from curate.system.manifest import versions
 
 RECIPE = "doctor"
 _PAIR = ("chosen", "rejected")
+_MEDIA = ("images", "videos", "audios")
 _VERDICTS = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -32,79 +33,65 @@ class Repaired:
     """A data set that was written anew.
 
     Attributes:
-        subject: It, to be judged again.
+        data_set: It, to be judged again.
         files: Names of what was written.
         written: Rows.
         dropped: Reason to rows that could not be repaired.
     """
 
-    subject: Subject
+    data_set: DataSet
     files: tuple[str, ...]
     written: int
     dropped: dict[str, int]
 
 
-def fixed_name(subject: Subject) -> str:
-    """Return the name of what --fix writes.
+def repair(data_set: DataSet, folder: Path, overwrite: bool = False) -> Repaired:
+    """Write a data set and its entry as NAME_fixed; the old one stays as it is.
 
     Args:
-        subject: What is repaired.
-
-    Example:
-        >>> fixed_name(of_file(Path("raw/dpo_zh.jsonl")))
-        'dpo_zh_fixed'
-    """
-    return default_name(
-        Path(subject.name) if subject.assumed else Path(f"{subject.name}."), "fixed"
-    )
-
-
-def repair(subject: Subject, folder: Path, name: str, overwrite: bool = False) -> Repaired:
-    """Write a data set and its entry beside the old one, which stays as it is.
-
-    Args:
-        subject: What is repaired.
+        data_set: What is repaired.
         folder: Where to write.
-        name: Of the new data set.
         overwrite: Replace a data set of that name that something else made.
 
     Raises:
         DataError: Nobody can tell what the rows say, or no row is left.
         OutputError: It cannot be written.
     """
+    stem = Path(data_set.name if data_set.assumed else f"{data_set.name}.")
+    name = default_name(stem, "fixed")
     check_target(folder, name, RECIPE, overwrite)
-    given = _shape_in(subject)
-    if subject.fill:
-        given, subject = None, replace(subject, rows=read(subject.path, fill=subject.fill))
-    if given is None and subject.rows is None:
-        raise DataError(f"{subject.name} cannot be repaired: {subject.why}")
-    kind = given.kind if given else subject.rows.shape.kind  # type: ignore[union-attr]
+    meant = _meant_shape(data_set)
+    if data_set.fill:
+        meant, data_set = None, replace(data_set, rows=read(data_set.path, fill=data_set.fill))
+    shape = meant or (data_set.rows.shape if data_set.rows is not None else None)
+    if shape is None:
+        raise DataError(f"{data_set.name} cannot be repaired: {data_set.why}")
     dropped: Counter[str] = Counter()
     media: set[str] = set()
     written = 0
-    for view, _, shape in _views(subject, given):
-        flaw = _flaw(view, kind)
+    for view, _, row_shape in _views(data_set, meant):
+        flaw = _flaw(view, shape.kind)
         dropped.update([flaw] if flaw else [])
         written += not flaw
-        media.update(each for each in ("images", "videos", "audios") if each in shape.columns)
+        media.update(set(_MEDIA) & set(row_shape.columns))
     if not written:
         reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in dropped.items())
         raise DataError(
-            f"{subject.name}: no row can be repaired ({reasons}); nothing was written"
+            f"{data_set.name}: no row can be repaired ({reasons}); nothing was written"
             + ("; fill them in with --fill" if "unfilled_placeholder" in dropped else "")
         )
-    target = canonical_shape(kind, frozenset(media))
+    target = canonical_shape(shape.kind, frozenset(media))
 
     def values() -> Iterator[dict[str, Any]]:
-        for view, value, shape in _views(subject, given):
-            if not _flaw(view, kind):
-                yield canonical_row(view, value, target, shape)
+        for view, value, row_shape in _views(data_set, meant):
+            if not _flaw(view, shape.kind):
+                yield canonical_row(view, value, target, row_shape)
 
     counts = {"read": written + sum(dropped.values()), "scored": 0, "kept": written}
     manifest = {
         "recipe": RECIPE,
-        "params": {"entry": subject.entry},
-        "sources": [{"name": subject.name}],
+        "params": {"entry": data_set.entry},
+        "sources": [{"name": data_set.name}],
         "counts": {**counts, "dropped": dict(sorted(dropped.items()))},
         "versions": versions(),
     }
@@ -118,29 +105,28 @@ def _flaw(view: Parsed, kind: str) -> str:
     return "no_verdict" if kind == "kto" and view.verdict is None else ""
 
 
-def _views(subject: Subject, given: Shape | None) -> Iterator[tuple[Parsed, dict[str, Any], Shape]]:
+def _views(
+    data_set: DataSet, meant: Shape | None
+) -> Iterator[tuple[Parsed, dict[str, Any], Shape]]:
     """Yield what every row says, with the row and its shape."""
-    if given is None:
-        assert subject.rows is not None
-        for row in subject.rows:
-            yield row.parsed, row.value, subject.rows.shape
+    if meant is None:
+        assert data_set.rows is not None
+        for row in data_set.rows:
+            yield row.parsed, row.value, data_set.rows.shape
         return
-    attr = _completed(subject)
-    form = format_named(given.format)
-    for value in _values(subject.path):
+    keys = _keys(data_set)
+    form = format_named(meant.format)
+    for value in _values(data_set.path):
         if not isinstance(value, dict):
-            yield Parsed(flaw="not_an_object"), {}, given
+            yield Parsed(flaw="not_an_object"), {}, meant
             continue
-        renamed = {new: value.get(attr[column]) for column, new in given.columns.items()}
-        if "kto_tag" in given.columns:
-            renamed["kto_tag"] = _verdict(renamed["kto_tag"])
-        made = form.convert(renamed, given)
-        view = Parsed(flaw=made.flaw) if made.flaw else parse(made.row, given)
-        yield view, made.row, given
-
-
-def _verdict(value: Any) -> Any:
-    return value if isinstance(value, bool) else _VERDICTS.get(str(value).strip().lower())
+        renamed = {new: value.get(keys[column]) for column, new in meant.columns.items()}
+        verdict = renamed.get("kto_tag")
+        if "kto_tag" in meant.columns and not isinstance(verdict, bool):
+            renamed["kto_tag"] = _VERDICTS.get(str(verdict).strip().lower())
+        made = form.convert(renamed, meant)
+        view = Parsed(flaw=made.flaw) if made.flaw else parse(made.row, meant)
+        yield view, made.row, meant
 
 
 def _values(path: Path) -> Iterator[Any]:
@@ -150,57 +136,54 @@ def _values(path: Path) -> Iterator[Any]:
             yield record.value
 
 
-def _completed(subject: Subject) -> dict[str, str]:
+def _keys(data_set: DataSet) -> dict[str, str]:
     """Return column to key: those of the entry, and of what it does not name the usual ones."""
     try:
-        named = {column: key for column, key in attributes(subject.entry).columns.items() if key}
+        columns = attributes(data_set.entry).columns
     except Ends:
-        named = {}
-    keys = set(next((v for v in _values(subject.path) if isinstance(v, dict)), {}))
-    found = {column: key for column, key in named.items() if key in keys}
-    for column, usual in COLUMNS.items():
-        key = usual or column
-        if column not in found and key in keys and key not in found.values():
-            found[column] = key
-    return found
+        columns = {}
+    there = set(next((row for row in _values(data_set.path) if isinstance(row, dict)), {}))
+    keys = {column: key for column, key in columns.items() if key and key in there}
+    for column, default in COLUMNS.items():
+        key = default or column
+        if column not in keys and key in there and key not in keys.values():
+            keys[column] = key
+    return keys
 
 
-def _shape_in(subject: Subject) -> Shape | None:
+def _meant_shape(data_set: DataSet) -> Shape | None:
     """Return the shape that an entry means, under LLaMA-Factory's own names.
 
     None where curate's own reading of the file is the better one: the entry was only assumed, or
     does not fit the rows.
     """
-    entry = subject.entry if isinstance(subject.entry, dict) else {}
-    strict = subject.rows is not None and subject.rows.shape.kind == "kto"
-    if subject.assumed and (strict or "kto_tag" not in entry.get("columns", {})):
+    entry = data_set.entry
+    strict = data_set.rows is not None and data_set.rows.shape.kind == "kto"
+    if data_set.assumed and (strict or "kto_tag" not in entry.get("columns", {})):
         return None
     try:
-        columns = _completed(subject)
+        keys = _keys(data_set)
         attr = attributes(entry)
     except (DataError, Ends):
         return None
-    said = [entry.get("formatting"), entry.get("format")]
-    wanted = next((each for each in said if each in FORMATTINGS), "alpaca")
-    ranking = bool(attr.ranking) and all(each in columns for each in _PAIR)
-    if wanted == "alpaca" and "messages" not in columns:
-        return _alpaca(columns, ranking, attr.columns["response"] is not None)
-    return _sharegpt(columns, ranking, dict(attr.tags)) if "messages" in columns else None
-
-
-def _alpaca(columns: dict[str, str], ranking: bool, answered: bool) -> Shape | None:
-    wanted = ["prompt", "query", "system", "history", "tools", "images", "videos", "audios"]
-    wanted += _PAIR if ranking else ["response", "kto_tag"] if answered else []
-    kept = [column for column in wanted if column in columns]
-    if "prompt" not in kept or (answered and not ranking and "response" not in kept):
+    formattings = [entry.get("formatting"), entry.get("format")]
+    formatting = next((each for each in formattings if each in FORMATTINGS), "alpaca")
+    ranking = bool(attr.ranking) and all(column in keys for column in _PAIR)
+    tags: dict[str, str] = {}
+    if "messages" in keys:
+        answers = ["kto_tag"]
+        columns = ["messages", "system", "tools", *_MEDIA]
+        usual = openai_calls.TAGS if attr.tags.get("role_tag") == "role" else TAGS
+        tags = {tag: attr.tags.get(tag) or usual[tag] for tag in TAGS}
+    elif formatting == "alpaca":
+        answers = ["response", "kto_tag"] if attr.columns["response"] is not None else []
+        columns = ["prompt", "query", "system", "history", "tools", *_MEDIA]
+        if "prompt" not in keys or (answers and not ranking and "response" not in keys):
+            return None
+    else:
         return None
-    return Shape("alpaca", "alpaca", {each: COLUMNS[each] or each for each in kept}, {}, ranking)
-
-
-def _sharegpt(columns: dict[str, str], ranking: bool, tags: dict[str, Any]) -> Shape:
-    wanted = ["messages", "system", "tools", "images", "videos", "audios"]
-    wanted += _PAIR if ranking else ["kto_tag"]
-    usual = openai_calls.TAGS if tags.get("role_tag") == "role" else TAGS
-    whole = {tag: tags.get(tag) or usual[tag] for tag in TAGS}
-    named = {each: COLUMNS[each] or each for each in wanted if each in columns}
-    return replace(Shape("sharegpt", "sharegpt", named, whole), ranking=ranking)
+    columns += _PAIR if ranking else answers
+    named = {each: COLUMNS[each] or each for each in columns if each in keys}
+    if tags:
+        return Shape("sharegpt", "sharegpt", named, tags, ranking)
+    return Shape("alpaca", "alpaca", named, ranking=ranking)

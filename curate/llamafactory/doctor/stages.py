@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from curate.llamafactory.doctor.attributes import COLUMNS, Attributes
-from curate.llamafactory.doctor.converting import Made, Message, alpaca, sharegpt
-from curate.llamafactory.doctor.openai import openai
+from curate.llamafactory.doctor.converting import CONVERTERS, Made, Message
+from curate.llamafactory.doctor.entry import COLUMNS, STAGES, Attributes
 from curate.llamafactory.doctor.rules import Ends
 
-# What is typed, to the stage that LLaMA-Factory's loader knows.
-STAGES = {"pt": "pt", "sft": "sft", "rm": "rm", "dpo": "rm", "kto": "kto"}
-_CONVERTERS: Mapping[str, Callable[[dict[str, Any], Attributes], Made]] = {
-    "alpaca": alpaca,
-    "sharegpt": sharegpt,
-    "openai": openai,
-}
+_OF_ALPACA = {"prompt", "query", "response", "history"}
 # Columns that a converter does not look at.
-_UNUSED = {
-    "alpaca": {"messages"},
-    "sharegpt": {"prompt", "query", "response", "history"},
-    "openai": {"prompt", "query", "response", "history"},
-}
+_UNUSED = {"alpaca": {"messages"}, "sharegpt": _OF_ALPACA, "openai": _OF_ALPACA}
 _CALL = re.compile("<tool_call>(.*?)</tool_call>", re.DOTALL)
 _THOUGHT = re.compile("<think>\n(.*?)\n</think>\n\n", re.DOTALL)
 
@@ -58,9 +46,9 @@ def judge(value: dict[str, Any], attr: Attributes, stage: str) -> Verdict:
     """
     stage = STAGES[stage]
     try:
-        if attr.formatting not in _CONVERTERS:
+        if str(attr.formatting) not in CONVERTERS:
             raise Ends("unknown_formatting", f"ValueError: converter {attr.formatting} not found")
-        made = _CONVERTERS[attr.formatting](value, attr)
+        made = CONVERTERS[attr.formatting](value, attr)
     except Ends as end:
         return Verdict("raises", end.rule, end.said)
     try:

@@ -14,7 +14,8 @@ from typing import Any
 
 from curate.errors import UsageError
 from curate.llamafactory.doctor.converting import Made, Message
-from curate.llamafactory.doctor.stages import STAGES, Verdict, parts_of_call, trained
+from curate.llamafactory.doctor.entry import STAGES
+from curate.llamafactory.doctor.stages import Verdict, parts_of_call, trained
 from curate.llamafactory.doctor.templates import CONTENT, Slots, Template, Tokens, template_in
 
 _PLACE = "{{idx}}"
