@@ -45,7 +45,7 @@ def compare(
         typer.Option(help="Folder of dataset_info.json.", show_default="the run's, else data"),
     ] = None,
     limit: Annotated[int, typer.Option(help="The most prompts; drawn with --seed.", min=1)] = 100,
-    max_tokens: Annotated[int, typer.Option(help="Of an answer, in tokens.")] = 256,
+    max_tokens: Annotated[int, typer.Option(help="Of an answer, in tokens.", min=1)] = 256,
     judge: Annotated[
         str | None,
         typer.Option(
@@ -56,9 +56,9 @@ def compare(
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("reports"),
     name: Annotated[
-        str | None, typer.Option(help="Of the report.", show_default="TUNED_beside_BASE")
+        str | None, typer.Option(help="Of the files.", show_default="TUNED_beside_BASE")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of intervals and of drawn prompts.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of intervals and of drawn prompts.", min=0)] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="End stdout with one JSON object.")
     ] = False,
@@ -73,7 +73,7 @@ def compare(
     Example: deploy compare --base smollm2 --tuned saves/NAME --judge pairs
     """
     from deploy.compare import comparison, report
-    from deploy.compare.answers import load_side
+    from deploy.compare.answers import load_model
     from deploy.compare.held_out import choose_prompts
     from deploy.compare.judge import load_judge
 
@@ -85,7 +85,7 @@ def compare(
     report.check_target(output, name)
     chosen, notes = choose_prompts(prompts, dataset, dataset_dir, (base, tuned), limit, seed)
     mark = f"{output.resolve()}/{name}"
-    sides = [load_side("--base", base, mark), load_side("--tuned", tuned, mark)]
+    sides = [load_model("--base", base, mark), load_model("--tuned", tuned, mark)]
     judging = load_judge(judge, mark) if judge else None
     kept = [answers for _, answers in sides] + ([judging.kept] if judging else [])
     if judge == "pairs":
@@ -94,7 +94,7 @@ def compare(
 
     def progress(who: str, count: int) -> None:
         done[who] += count
-        what = "pairs judged" if who == "judge" else f"of {len(chosen):,} prompts answered"
+        what = "pairs judged" if who == "judge" else f"of {len(chosen.prompts):,} prompts answered"
         console.say(f"{who}: {done[who]:,} {what}")
 
     compared = comparison.compare(params, sides, chosen, judging, progress, notes)

@@ -17,9 +17,10 @@ from curate.errors import ModelError, OutputError
 from curate.models.openai_server import is_address
 from curate.models.protocols import CUT, TOO_LONG
 from curate.system.cache import cache_dir
+from deploy.compare.prompts import writable
 
 if TYPE_CHECKING:
-    from curate.models.protocols import Generator, Reply
+    from curate.models.protocols import Generator
 
 Conversation = Sequence[dict[str, str]]
 # So many are lost when a run is killed. What they are is part of the answer: in a batch, float
@@ -37,8 +38,8 @@ class Answer:
     failure: str = ""  # why there is no answer
 
 
-def load_side(option: str, name: str, mark: str) -> tuple[Generator, KeptAnswers]:
-    """Return one of the two models, whose weights are loaded when it is first asked."""
+def load_model(option: str, name: str, mark: str) -> tuple[Generator, KeptAnswers]:
+    """Return a model, whose weights are loaded when it is first asked, and its earlier answers."""
     from curate.models.generate import load_generator
 
     check_reachable(name)
@@ -137,7 +138,7 @@ def _answer_batch(model: Generator, batch: Sequence[Conversation], max_tokens: i
     model.prepare()
     try:
         with model.worker():
-            return [_answer(reply) for reply in model.replies(batch, max_tokens)]
+            replies = model.replies(batch, max_tokens)
     except ModelError as error:
         check_reachable(model.name)
         if len(batch) == 1:
@@ -146,9 +147,7 @@ def _answer_batch(model: Generator, batch: Sequence[Conversation], max_tokens: i
         if all(answer.failure for answer in answers):
             raise
         return answers
-
-
-def _answer(reply: Reply) -> Answer:
-    if reply.end == TOO_LONG:
-        return Answer("", failure=TOO_LONG)
-    return Answer(reply.text.encode("utf-8", "replace").decode(), reply.end == CUT)
+    return [
+        Answer(writable(reply.text), reply.end == CUT, "" if reply.given else reply.end)
+        for reply in replies
+    ]

@@ -9,21 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from curate.errors import DataError, UsageError
+from deploy.compare import metrics
 from deploy.compare.answers import Answer, KeptAnswers, ask
 from deploy.compare.judge import Judge, Pair, judged
-from deploy.compare.metrics import (
-    FEWEST,
-    ROUGE_L,
-    Interval,
-    bleu,
-    bleu_statistics,
-    interval,
-    mean,
-)
-from deploy.compare.prompts import Prompts
+from deploy.compare.metrics import FEWEST, ROUGE_L, Interval
+from deploy.compare.prompts import Prompts, check_asked
 
 if TYPE_CHECKING:
     from curate.models.protocols import Generator
@@ -54,12 +45,6 @@ class CompareParams:
     judge: str | None = None
     seed: int = 0  # of the intervals, and of the prompts that are drawn
 
-    def __post_init__(self) -> None:
-        if self.max_tokens < 1:
-            raise UsageError(f"--max-tokens {self.max_tokens}: allowed are 1 and more")
-        if self.seed < 0:
-            raise UsageError(f"--seed {self.seed}: allowed are 0 and above")
-
 
 @dataclass(frozen=True)
 class Measure:
@@ -74,14 +59,7 @@ class Measure:
 
     @property
     def verdict(self) -> str:
-        """What the difference amounts to: `better`, `worse`, `higher`, `lower`, `none`, `too_few`.
-
-        `none` means that with so many prompts no difference can be told.
-        """
-        verdict = self.difference.verdict()
-        if verdict not in ("higher", "lower") or not self.better:
-            return verdict
-        return "better" if verdict == self.better else "worse"
+        return self.difference.verdict(better=self.better)
 
 
 @dataclass(frozen=True)
@@ -99,9 +77,7 @@ class WinRate:
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse`, `none` (no difference can be told) or `too_few` pairs."""
-        verdict = self.rate.verdict(0.5)
-        return {"higher": "better", "lower": "worse"}.get(verdict, verdict)
+        return self.rate.verdict(against=0.5, better="higher")
 
 
 @dataclass(frozen=True)
@@ -115,11 +91,6 @@ class Comparison:
     measures: tuple[Measure, ...]  # over the prompts that both answered
     wins: WinRate | None  # None without a judge
     notes: tuple[str, ...] = ()  # what a user should know, a sentence each
-
-    @property
-    def kinds(self) -> dict[str, int]:
-        """How many prompts are of each kind; together they are all."""
-        return dict(sorted(Counter(pair.kind for pair in self.pairs).items()))
 
     @property
     def worse(self) -> list[str]:
@@ -144,13 +115,7 @@ def compare(
 
     `sides` (base, tuned) is emptied on the way: a model's memory is free when the next is loaded.
     """
-    if not prompts.prompts:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in prompts.left_out.items())
-        raise DataError(
-            f"{', '.join(prompts.sources)}: none of {prompts.read:,} rows has a prompt that can be "
-            f"asked{f': {reasons}' if reasons else ''}; give rows with prompts, or a .txt with a "
-            "prompt a line"
-        )
+    check_asked(prompts)
     conversations = [prompt.messages for prompt in prompts.prompts]
     models: dict[str, dict[str, str]] = {}
     answers: list[list[Answer]] = []
@@ -175,7 +140,7 @@ def compare(
         pairs=tuple(pairs),
         measures=tuple(measures(pairs, params.seed)),
         wins=wins,
-        notes=(*notes, *_notes(models, pairs, wins)),
+        notes=(*notes, *_notes(models, pairs)),
     )
 
 
@@ -195,28 +160,19 @@ def measures(pairs: Sequence[Pair], seed: int) -> list[Measure]:
                     title=title,
                     base=float(base.mean()),
                     tuned=float(tuned.mean()),
-                    difference=mean(tuned - base, seed),
+                    difference=metrics.mean(tuned - base, seed),
                     better=better,
                 )
             )
-    referenced = [pair for pair in answered if pair.prompt.reference]
-    if referenced:
-        rows = np.array(
-            [
-                bleu_statistics(pair.base.text, pair.prompt.reference)
-                + bleu_statistics(pair.tuned.text, pair.prompt.reference)
-                for pair in referenced
-            ],
-            dtype=float,
-        )
-        base, tuned = np.split(rows.sum(axis=0), 2)
-        difference = interval(rows, _bleu_differences, seed)
-        result.append(Measure("bleu", "BLEU", bleu(base), bleu(tuned), difference, "higher"))
+    texts = [
+        (pair.base.text, pair.tuned.text, pair.prompt.reference)
+        for pair in answered
+        if pair.prompt.reference
+    ]
+    if texts:
+        base_bleu, tuned_bleu, difference = metrics.bleu_of_both(texts, seed)
+        result.append(Measure("bleu", "BLEU", base_bleu, tuned_bleu, difference, "higher"))
     return result
-
-
-def _bleu_differences(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.array([bleu(tuned) - bleu(base) for base, tuned in sums.reshape(len(sums), 2, -1)])
 
 
 def win_rate(judge: str, pairs: Sequence[Pair], seed: int) -> WinRate | None:
@@ -237,12 +193,12 @@ def win_rate(judge: str, pairs: Sequence[Pair], seed: int) -> WinRate | None:
         ties=count["tie"],
         unjudged=count["unjudged"],
         how=dict(sorted(Counter(verdict.how for _, verdict in verdicts).items())),
-        rate=mean(np.array(worth), seed),
+        rate=metrics.mean(np.array(worth), seed),
         longer=longer,
     )
 
 
-def _notes(models: dict[str, dict[str, str]], pairs: list[Pair], wins: WinRate | None) -> list[str]:
+def _notes(models: dict[str, dict[str, str]], pairs: list[Pair]) -> list[str]:
     notes = []
     answered = sum(pair.answered for pair in pairs)
     if models["base"]["fingerprint"] == models["tuned"]["fingerprint"]:
@@ -269,11 +225,5 @@ def _notes(models: dict[str, dict[str, str]], pairs: list[Pair], wins: WinRate |
         notes.append(
             f"on {cut:,} of {len(pairs):,} prompts an answer was cut off: give a higher "
             "--max-tokens before numbers against whole references are believed"
-        )
-    decided = wins.wins + wins.losses if wins else 0
-    if wins and decided and wins.longer >= 0.8 * decided:
-        notes.append(
-            f"{wins.longer:,} of the {decided:,} verdicts that are no ties went to the longer "
-            "answer: judges tend to prefer length"
         )
     return notes

@@ -25,7 +25,7 @@ from curate.llamafactory.dataset_info import data_file
 from curate.system.files import sha256_of
 from curate.system.manifest import read_manifest
 from curate.system.run_record import RUN, RunRecord, read_run
-from deploy.compare.prompts import Prompts, limited, prompts_of, read_rows
+from deploy.compare.prompts import Prompts, check_asked, limited, prompts_of, read_rows
 
 _CONFIG = "train.yaml"
 # What else decides which rows are trained on; with one of them the validation part is not known.
@@ -46,14 +46,9 @@ class TrainingSet:
         return not self.digests.isdisjoint(list(_prompt_digests(row))[-1:])
 
     def held_out(self, files: Sequence[Rows]) -> Prompts:
-        """Return what the rows ask that are not in the data set; the others are counted."""
+        """Return what the rows ask that are not in the data set; refuse if that is nothing."""
         asked = prompts_of(*files, trained_on=self.has, held_out=True)
-        if "trained_on" in asked.left_out and not asked.prompts:
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in asked.left_out.items())
-            raise DataError(
-                f"{', '.join(asked.sources)}: none of {asked.read:,} rows is held out from the "
-                f"data set '{self.name}' ({reasons}). Give other prompts with --prompts"
-            )
+        check_asked(asked)
         return asked
 
 
@@ -91,86 +86,72 @@ def choose_prompts(
     base, tuned = models
     folder = Path(tuned).expanduser()
     run = read_run(folder)
-    earlier = _trained_before(run)
-    notes = _run_notes(run, base, tuned)
-    if prompts is not None and dataset is None:
-        rows = read_rows(prompts)
+    earlier = _trained_before(run) if run else ""
+    notes = []
+    if run and run.state != "done":
+        notes.append(f"the run {tuned} is not done but '{run.state}': it may not be what you mean")
+    if run and run.model not in ("", base):
+        notes.append(
+            f"the run was trained from '{run.model}', and --base is '{base}': if they are not "
+            "the same model, the difference is not that of the training"
+        )
+    if dataset is None and prompts is not None:
+        rows, training = read_rows(prompts), None
         try:
             training = _training_set(None, dataset_dir, run) if run else None
         except CuratrainError as error:
-            training = None
             notes.append(
                 f"whether the tuned model was trained on these prompts cannot be told: {error}"
             )
         asked = prompts_of(rows, trained_on=training.has) if training else prompts_of(rows)
+    elif dataset is None and earlier:
+        raise UsageError(
+            f"the run {tuned} went on from {earlier}, and rows that its own data set left out may "
+            "have been trained on there: none can be proven to be held out; give --prompts FILE, "
+            "or --dataset NAME to leave out the rows of that data set alone"
+        )
     else:
-        if dataset is None and run is None:
-            raise UsageError(
-                "nothing to ask: give --prompts FILE, or --dataset NAME for the rows of its source "
-                "that the model was not trained on"
-            )
-        if dataset is None and earlier:
-            raise UsageError(
-                f"the run {tuned} went on from {earlier}, and rows that its own data set left out "
-                "may have been trained on there: none can be proven to be held out; give --prompts "
-                "FILE, or --dataset NAME to leave out the rows of that data set alone"
-            )
         training = _training_set(dataset, dataset_dir, run)
         if prompts is not None:
             asked = training.held_out([read_rows(prompts)])
         else:
-            asked, more = _sources_or_validation(training, folder, run)
-            notes += more
-    doubt = ""
-    if earlier:
-        doubt = f"the run went on from {earlier}: what that was trained on is not looked at"
-    elif run is None and dataset is not None:
-        doubt = (
-            f"the prompts are not in the data set '{dataset}'; that the tuned model was trained on "
-            f"it and on nothing else is not known here: there is no {RUN}"
-        )
-    if doubt:
+            asked, validation_notes = _sources_or_validation(training, folder, run)
+            notes += validation_notes
+    if earlier or (dataset and not run):
         # Nothing is proven then of what is not in the data set: only what is in it is known.
         doubted = (replace(one, trained_on=one.trained_on or None) for one in asked.prompts)
         asked = replace(asked, prompts=tuple(doubted))
-        notes.append(doubt)
+        notes.append(
+            f"the run went on from {earlier}: what that was trained on is not looked at"
+            if earlier
+            else f"the prompts are not in the data set '{dataset}'; that the tuned model was "
+            f"trained on it and on nothing else is not known here: there is no {RUN}"
+        )
     return limited(asked, limit, seed), notes
 
 
-def _trained_before(run: RunRecord | None) -> str:
+def _trained_before(run: RunRecord) -> str:
     """Return what a run went on from that was trained as well, '' if it was a model as it came."""
-    if run is None:
-        return ""
     if run.parents.get("adapter"):
         return "an adapter that was trained before"
     trained = run.model and (Path(run.model).expanduser() / RUN).is_file()
     return f"the run {run.model}" if trained else ""
 
 
-def _run_notes(run: RunRecord | None, base: str, tuned: str) -> list[str]:
-    notes = []
-    if run is not None and run.state != "done":
-        notes.append(f"the run {tuned} is not done but '{run.state}': it may not be what you mean")
-    if run is not None and run.model not in ("", base):
-        notes.append(
-            f"the run was trained from '{run.model}', and --base is '{base}': if they are not "
-            "the same model, the difference is not that of the training"
-        )
-    return notes
-
-
 def _training_set(dataset: str | None, folder: Path | None, run: RunRecord | None) -> TrainingSet:
     """Return the data set that was named, else the run's; of the run's, its sha256 has to fit."""
     of_run = run.dataset if run else {}
-    name = dataset or str(of_run.get("name") or "")
+    trained = of_run.get("name")
+    name = dataset or trained
     if not name:
         raise UsageError(
-            "the run does not say what it was trained on; give --prompts FILE or --dataset NAME"
+            f"no {RUN} says what the tuned model was trained on; give --prompts FILE, or --dataset "
+            "NAME for the rows of its source that are not in it"
         )
-    if of_run.get("name") not in (None, name):
+    if trained not in (None, name):
         raise UsageError(
-            f"--dataset {name}: the tuned model was trained on '{of_run['name']}'; rows that "
-            f"{name} left out may be in it. Give --dataset {of_run['name']}, or leave it away"
+            f"--dataset {name}: the tuned model was trained on '{trained}'; rows that {name} left "
+            f"out may be in it. Give --dataset {trained}, or leave it away"
         )
     folder = folder or Path(str(of_run.get("dataset_dir") or "data"))
     path = data_file(folder, name)

@@ -20,7 +20,7 @@ from curate.data.preference_pairs import joined
 from curate.engine.plan import plan_batches
 from curate.errors import ModelError
 from curate.models.openai_server import is_address
-from deploy.compare.answers import Answer, KeptAnswers, ask, check_reachable
+from deploy.compare.answers import Answer, KeptAnswers, ask, load_model
 from deploy.compare.metrics import ROUGE_L, Numbers, numbers_of
 from deploy.compare.prompts import Prompt
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from curate.models.protocols import Generator, RewardModel
 
 Better = Literal["tuned", "base", "tie", "unjudged"]
-Kind = Literal["better", "worse", "tie", "changed", "identical", "failed"]
 Done = Callable[[int], Any]
 # How a verdict came about.
 IDENTICAL, EMPTY, REWARD, ALIKE = "identical", "empty", "reward", "equal_reward"
@@ -41,7 +40,8 @@ _SYSTEM = (
     "A if answer A is better, B if answer B is better, C if neither is."
 )
 _LETTER = re.compile(r"\W*(?:(?:the )?(?:better )?(?:answer|verdict)(?: is)?\W*)?([abc])\W*", re.I)
-_OTHER_ORDER = {"A": "B", "B": "A", "C": "C"}
+_BETTER: dict[str, Better] = {"A": "base", "B": "tuned", "C": "tie"}
+_BETTER_SWAPPED: dict[str, Better] = {"A": "tuned", "B": "base", "C": "tie"}
 
 
 @dataclass(frozen=True)
@@ -69,24 +69,25 @@ class Pair:
 
     @property
     def answered(self) -> bool:
-        """Whether both models have answered."""
         return not (self.base.failure or self.tuned.failure)
 
     @cached_property
     def numbers(self) -> tuple[Numbers, Numbers]:
-        """Of both answers, where there are two."""
         reference = self.prompt.reference
         return numbers_of(self.base, reference), numbers_of(self.tuned, reference)
 
     @property
-    def kind(self) -> Kind:
-        """Which of the two is better, by the judge, else by ROUGE-L; `changed` if neither says."""
+    def kind(self) -> str:
+        """`failed`, `identical`, or by the judge, else by ROUGE-L: `better`, `worse`, `tie`.
+
+        `changed` where neither says which of the two is better.
+        """
         if not self.answered:
             return "failed"
         if self.base.text.strip() == self.tuned.text.strip():
             return "identical"
         if self.verdict is not None:
-            kinds: dict[str, Kind] = {"tuned": "better", "base": "worse", "tie": "tie"}
+            kinds = {"tuned": "better", "base": "worse", "tie": "tie"}
             return kinds.get(self.verdict.better, "changed")
         base, tuned = (numbers.get(ROUGE_L) for numbers in self.numbers)
         if base is None or tuned is None:
@@ -95,7 +96,6 @@ class Pair:
 
     @property
     def empty(self) -> bool:
-        """Whether one of the answers has no text."""
         return self.answered and not (self.base.text.strip() and self.tuned.text.strip())
 
 
@@ -110,19 +110,16 @@ class Judge:
 
 
 def load_judge(name: str, mark: str) -> Judge:
-    """Return the judge of that name."""
+    if is_address(name):
+        return model_judge(*load_model("--judge", name, mark))
+    from curate.models.ranking.load import load_reward
+
     try:
-        if is_address(name):
-            from curate.models.generate import load_generator
-
-            check_reachable(name)
-            return model_judge(load_generator(name), mark)
-        from curate.models.ranking.load import load_reward
-
         return reward_judge(load_reward(name))
     except ModelError as error:
-        other = ". A model that answers can judge, too: http://HOST:PORT/v1#MODEL"
-        raise ModelError(f"--judge: {error}{'' if is_address(name) else other}") from error
+        raise ModelError(
+            f"--judge: {error}. A model that answers can judge, too: http://HOST:PORT/v1#MODEL"
+        ) from error
 
 
 def judged(judge: Judge, pairs: Sequence[Pair], done: Done = lambda count: None) -> list[Verdict]:
@@ -142,9 +139,8 @@ def _without_asking(pair: Pair) -> Verdict | None:
     return None
 
 
-def model_judge(model: Generator, mark: str) -> Judge:
-    """Return a model that answers as a judge; its replies are kept for one comparison."""
-    kept = KeptAnswers(model.fingerprint, f"judge {mark}")
+def model_judge(model: Generator, kept: KeptAnswers) -> Judge:
+    """Return a model that answers as a judge."""
 
     def verdicts(pairs: Sequence[Pair], done: Done) -> list[Verdict]:
         questions = [question(pair, swapped) for pair in pairs for swapped in (False, True)]
@@ -179,15 +175,12 @@ def settled(plain: Answer, swapped: Answer) -> Verdict:
     first, second = letter(plain.text), letter(swapped.text)
     if first is None or second is None:
         return Verdict("tie", MALFORMED)
-    if first != _OTHER_ORDER[second]:
+    if _BETTER[first] != _BETTER_SWAPPED[second]:
         return Verdict("tie", POSITION)
-    better: dict[str, Better] = {"A": "base", "B": "tuned", "C": "tie"}
-    return Verdict(better[first], AGREED)
+    return Verdict(_BETTER[first], AGREED)
 
 
 def reward_judge(model: RewardModel) -> Judge:
-    """Return a ranker or reward model as a judge: the higher reward is the better one."""
-
     def verdicts(pairs: Sequence[Pair], done: Done) -> list[Verdict]:
         texts = [
             (joined(pair.prompt.system, pair.prompt.turns), answer.text)
@@ -207,7 +200,6 @@ def reward_judge(model: RewardModel) -> Judge:
 
 
 def reward_verdict(base: float, tuned: float) -> Verdict:
-    """Return the verdict that two rewards amount to."""
     if base != base or tuned != tuned:
         return Verdict("unjudged", FAILED)
     if base == tuned:

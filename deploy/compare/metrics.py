@@ -27,11 +27,8 @@ Numbers = dict[str, float]
 # Inside a class of a regular expression: Chinese characters, and kana, which go with them.
 HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3040-\u30ff\U00020000-\U0003ffff"
 _PIECE = re.compile(rf"[{HAN}]|[^\W_{HAN}]+|[^\s]")
-_BLEU_ORDER = 4
-_REPEATED_GRAM = 4
 _LOOP_TIMES, _SHORTEST_LOOP = 3, 12
 _RESAMPLES, _RESAMPLES_AT_ONCE = 2000, 100
-LEVEL = 0.95
 # With fewer prompts resampling finds certainty where there is none: 5 of 5 is a draw of coins
 # that one in 16 pairs of equal models has.
 FEWEST = 10
@@ -81,7 +78,6 @@ def rouge_n(answer: Sequence[str], reference: Sequence[str], n: int) -> float:
 
 
 def rouge_l(answer: Sequence[str], reference: Sequence[str]) -> float:
-    """Return the F1 of the longest common subsequence, 0 … 1."""
     return _f1(common_subsequence(answer, reference), len(answer), len(reference))
 
 
@@ -118,13 +114,12 @@ def bleu(sums: NDArray[np.float64]) -> float:
     from sacrebleu.metrics.bleu import BLEU
 
     size, reference_size, *grams = sums.astype(int).tolist()
-    common, totals = grams[:_BLEU_ORDER], grams[_BLEU_ORDER:]
-    return float(BLEU.compute_bleu(common, totals, size, reference_size, "exp").score)
+    return float(BLEU.compute_bleu(grams[:4], grams[4:], size, reference_size, "exp").score)
 
 
 def repeated_share(answer: Sequence[str]) -> float:
     """Return the share of 4-grams that stand in the answer already, 0 … 1."""
-    grams = _grams(answer, _REPEATED_GRAM)
+    grams = _grams(answer, 4)
     return 1 - len(grams) / grams.total() if grams else 0.0
 
 
@@ -150,13 +145,17 @@ class Interval:
     high: float | None
     prompts: int
 
-    def verdict(self, against: float = 0.0) -> str:
-        """Return `higher` or `lower` than `against`, `none` (cannot be told) or `too_few`."""
+    def verdict(self, against: float = 0.0, better: str = "") -> str:
+        """Return `too_few`, `none` (no difference can be told), or `higher` or `lower`.
+
+        Where one of the last two is `better`, `better` or `worse` is returned for them.
+        """
         if self.low is None or self.high is None:
             return "too_few"
-        if self.low > against:
-            return "higher"
-        return "lower" if self.high < against else "none"
+        if self.low <= against <= self.high:
+            return "none"
+        side = "higher" if self.low > against else "lower"
+        return side if not better else "better" if side == better else "worse"
 
 
 def interval(
@@ -181,11 +180,23 @@ def interval(
         statistic(generator.multinomial(count, chances, _RESAMPLES_AT_ONCE).astype(float) @ rows)
         for _ in range(_RESAMPLES // _RESAMPLES_AT_ONCE)
     ]
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(np.concatenate(resampled), (tail, 1 - tail))
+    low, high = np.quantile(np.concatenate(resampled), (0.025, 0.975))
     return Interval(value, float(low), float(high), count)
 
 
 def mean(values: NDArray[np.float64], seed: int) -> Interval:
-    """Return the mean of a number a prompt, (prompts,), with its interval."""
     return interval(values[:, None], lambda sums: sums[:, 0] / len(values), seed)
+
+
+def bleu_of_both(texts: Sequence[tuple[str, str, str]], seed: int) -> tuple[float, float, Interval]:
+    """Return BLEU of base, of tuned and their difference, from (base, tuned, reference) texts."""
+    rows = np.array(
+        [[*bleu_statistics(base, ref), *bleu_statistics(tuned, ref)] for base, tuned, ref in texts],
+        dtype=float,
+    )
+
+    def both(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.array([[bleu(side) for side in line.reshape(2, -1)] for line in sums])
+
+    base, tuned = both(rows.sum(axis=0, keepdims=True))[0].tolist()
+    return base, tuned, interval(rows, lambda sums: np.diff(both(sums))[:, 0], seed)

@@ -44,9 +44,6 @@ class Prompts:
     left_out: dict[str, int]  # by reason: a flaw, tools, media, trained_on, beyond_limit
     sources: dict[str, str]  # name of a file to its sha256
 
-    def __len__(self) -> int:
-        return len(self.prompts)
-
 
 def read_rows(path: Path) -> Rows:
     """Read a file of prompts; of a .txt that holds no rows, every line is a prompt."""
@@ -112,23 +109,34 @@ def _prompt(row: Row) -> Prompt | str:
     return Prompt(
         id=row.id,
         source=row.source,
-        system=_writable(row.system),
-        turns=tuple(Turn(turn.role, _writable(turn.content)) for turn in turns),
-        reference=_writable(reference).strip(),
+        system=writable(row.system),
+        turns=tuple(Turn(turn.role, writable(turn.content)) for turn in turns),
+        reference=writable(reference).strip(),
     )
 
 
-def _writable(text: str) -> str:
+def writable(text: str) -> str:
     """Return a text without halves of characters, which no tokenizer and no file takes."""
     return text.encode("utf-8", "replace").decode()
 
 
+def check_asked(prompts: Prompts) -> None:
+    """Refuse rows of which none can be asked."""
+    if not prompts.prompts:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in prompts.left_out.items())
+        raise DataError(
+            f"{', '.join(prompts.sources)}: none of {prompts.read:,} rows can be asked"
+            f"{f': {reasons}' if reasons else ''}; give rows with prompts that the model was not "
+            "trained on, or a .txt with a prompt a line, as --prompts"
+        )
+
+
 def limited(prompts: Prompts, limit: int, seed: int) -> Prompts:
     """Return as many prompts as allowed, drawn at random, in their order."""
-    over = len(prompts) - limit
+    over = len(prompts.prompts) - limit
     if over <= 0:
         return prompts
-    drawn = np.random.default_rng(seed).choice(len(prompts), limit, replace=False)
+    drawn = np.random.default_rng(seed).choice(len(prompts.prompts), limit, replace=False)
     return replace(
         prompts,
         prompts=tuple(prompts.prompts[place] for place in sorted(drawn.tolist())),

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +27,7 @@ from curate.system.manifest import to_json, versions
 from deploy.compare import summary
 from deploy.compare.comparison import Comparison
 from deploy.compare.judge import Pair
-from deploy.compare.metrics import HAN, LEVEL
+from deploy.compare.metrics import HAN
 
 _PAGE = Path(__file__).parent / "page"
 _NAME = re.compile(r"[\w.-]+")
@@ -58,11 +59,9 @@ def check_target(folder: Path, name: str) -> None:
         raise UsageError(
             f"--name {name}: allowed are up to {_LONGEST_NAME} bytes of letters, digits, _, - and ."
         )
-    trial = folder / f".{name}.part"
     with writing_to(folder, more=_KEPT):
         folder.mkdir(parents=True, exist_ok=True)
-        trial.write_bytes(b" ")
-        trial.unlink()
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 def write(comparison: Comparison, folder: Path, name: str, seconds: float) -> list[Path]:
@@ -103,7 +102,7 @@ def counts(comparison: Comparison) -> dict[str, Any]:
     return {
         "read": prompts.read,
         "left_out": prompts.left_out,
-        "asked": len(prompts),
+        "asked": len(prompts.prompts),
         "answered": sum(pair.answered for pair in pairs),
         "failed": {
             "base": sum(bool(pair.base.failure) for pair in pairs),
@@ -111,7 +110,7 @@ def counts(comparison: Comparison) -> dict[str, Any]:
         },
         "held_out": known.count(False),
         "trained_on": known.count(True),
-        "kinds": comparison.kinds,
+        "kinds": dict(sorted(Counter(pair.kind for pair in pairs).items())),
         "measures": {
             measure.name: {
                 "base": measure.base,
@@ -147,40 +146,25 @@ def page(comparison: Comparison) -> str:
     from jinja2 import Environment, FileSystemLoader
 
     environment = Environment(loader=FileSystemLoader(_PAGE), autoescape=True)
-    environment.filters |= {
-        "shown": shown,
-        "paragraph": paragraph,
-        "filters_of": _filters_of,
-        "marked": lambda pair: differences(pair.base.text, pair.tuned.text),
-        "cells": summary.cells,
-    }
+    for function in (shown, paragraph, differences, filters_of, sha256_in_base64):
+        environment.filters[function.__name__] = function
     style, script = (
         (_PAGE / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
     )
-    wins = comparison.wins
     return environment.get_template("page.html.jinja").render(
         comparison=comparison,
-        names=[comparison.models[side]["name"] for side in ("base", "tuned")],
+        summary=summary,
         style=style,
         script=script,
-        style_sha256=_base64_sha256(style),
-        script_sha256=_base64_sha256(script),
-        asked=summary.asked_line(comparison),
-        wins=wins,
-        win_line=summary.win_line(wins) if wins else "",
-        doubts=summary.doubts(wins) if wins else "",
-        untold=summary.untold_line(comparison),
-        percent=round(100 * LEVEL),
-        counts=Counter(value for pair in comparison.pairs for value in _filters_of(pair)),
-        how=summary.HOW,
+        counts=Counter(value for pair in comparison.pairs for value in filters_of(pair)),
     )
 
 
-def _base64_sha256(text: str) -> str:
+def sha256_in_base64(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _filters_of(pair: Pair) -> list[str]:
+def filters_of(pair: Pair) -> list[str]:
     """Return the buttons of the page that show a prompt."""
     changed = ["changed"] if pair.kind in ("better", "worse", "tie") else []
     return ["all", pair.kind, *changed, *(["empty"] if pair.empty else [])]

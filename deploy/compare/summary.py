@@ -61,7 +61,8 @@ def doubts(wins: WinRate) -> str:
     """Return what to know of the verdicts, '' if there is nothing."""
     parts = [f"{text}: {wins.how[how]:,}" for how, text in HOW.items() if wins.how.get(how)]
     if decided := wins.wins + wins.losses:
-        parts.append(f"the longer answer won {wins.longer:,} of {decided:,}")
+        warning = ": judges tend to prefer length" if wins.longer >= 0.8 * decided else ""
+        parts.append(f"the longer answer won {wins.longer:,} of {decided:,}{warning}")
     return "; ".join(parts)
 
 
@@ -70,7 +71,7 @@ def asked_line(comparison: Comparison) -> str:
     asked = comparison.prompts
     known = [prompt.trained_on for prompt in asked.prompts]
     parts = [
-        f"{len(asked):,} prompts of {', '.join(asked.sources)}",
+        f"{len(known):,} prompts of {', '.join(asked.sources)}",
         f"{sum(bool(prompt.reference) for prompt in asked.prompts):,} with a reference",
     ]
     if False in known:

@@ -8,7 +8,7 @@ from typing import Any
 
 from curate.data.schema import Turn
 from curate.errors import ModelError
-from curate.models.protocols import CUT, STOPPED, TOO_LONG, Reply
+from curate.models.protocols import CUT, FILTERED, STOPPED, TOO_LONG, Reply
 from deploy.compare.answers import KeptAnswers
 from deploy.compare.comparison import CompareParams, Comparison, compare
 from deploy.compare.judge import Judge, Pair, Verdict
@@ -45,8 +45,8 @@ class FakeModel:
             answer = self._answers.get(said, f"{self.name}: {said}")
             if answer is ModelError:
                 raise ModelError(f"cannot answer {said}")
-            if answer is TOO_LONG:
-                found.append(Reply("", TOO_LONG))
+            if answer in (TOO_LONG, FILTERED):
+                found.append(Reply("", answer))
             else:
                 cut = len(answer) > 10 * max_new_tokens
                 found.append(Reply(answer, CUT if cut else STOPPED))

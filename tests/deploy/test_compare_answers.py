@@ -6,15 +6,20 @@ import socket
 
 import pytest
 
-from curate.errors import DataError, ModelError, UsageError
-from curate.models.protocols import TOO_LONG
+from curate.errors import DataError, ModelError
+from curate.models.protocols import FILTERED, TOO_LONG
 from deploy.compare.answers import AT_A_TIME, Answer, KeptAnswers, ask, check_reachable
-from deploy.compare.comparison import CompareParams, compare
+from deploy.compare.comparison import CompareParams, Comparison, compare
 from deploy.compare.judge import Pair, Verdict
 from deploy.compare.prompts import Prompts
+from deploy.compare.report import counts
 from tests.deploy.comparing import FakeModel, compared, fake_judge, prompts_from, sides
 
 pytestmark = pytest.mark.usefixtures("scratch_cache")
+
+
+def kinds(comparison: Comparison) -> dict[str, int]:
+    return counts(comparison)["kinds"]
 
 
 def asked(*texts: str) -> list[list[dict[str, str]]]:
@@ -80,10 +85,10 @@ def test_answers_of_one_comparison_are_gone_once_forgotten():
 
 
 def test_one_that_fails_takes_no_other_with_it_and_is_asked_again():
-    model = FakeModel("m", {"二": ModelError, "四": TOO_LONG, "五": ""})
+    model = FakeModel("m", {"二": ModelError, "三": FILTERED, "四": TOO_LONG, "五": ""})
     found = ask(model, asked(*"一二三四五"), 9, KeptAnswers("one"))
-    assert [each.text for each in found] == ["m: 一", "", "m: 三", "", ""]
-    assert [each.failure for each in found] == ["", "cannot answer 二", "", TOO_LONG, ""]
+    assert [each.text for each in found] == ["m: 一", "", "", "", ""]
+    assert [each.failure for each in found] == ["", "cannot answer 二", FILTERED, TOO_LONG, ""]
     well = FakeModel("m", {"四": TOO_LONG})
     assert [e.failure for e in ask(well, asked(*"一二三四五"), 9, KeptAnswers("one"))] == [
         *["", ""],
@@ -126,8 +131,8 @@ def test_every_prompt_is_of_one_kind_and_all_add_up():
         {"问0": "同", "问1": ModelError, "问2": "", "问3": "答3"},
         {"问0": "同", "问4": TOO_LONG, "问5": "答5"},
     )
-    assert found.kinds == {"better": 2, "failed": 2, "identical": 1, "tie": 6, "worse": 1}
-    assert sum(found.kinds.values()) == len(found.pairs) == 12
+    assert kinds(found) == {"better": 2, "failed": 2, "identical": 1, "tie": 6, "worse": 1}
+    assert sum(kinds(found).values()) == len(found.pairs) == 12
     assert [each.empty for each in found.pairs].count(True) == 1
     assert any(note.startswith("2 of 12 prompts have no answer") for note in found.notes)
     measured = {each.name: each for each in found.measures}
@@ -141,11 +146,11 @@ def test_the_judge_sees_what_both_answered_and_decides_the_kind():
     texts = {f"问{at}": "" for at in range(12)}
     found = compared(texts, {"问1": ModelError, "问2": "同"}, {"问2": "同"}, judge)
     assert len(judged) == 10
-    assert found.kinds == {"failed": 1, "identical": 1, "worse": 10}
+    assert kinds(found) == {"failed": 1, "identical": 1, "worse": 10}
     assert found.worse == ["the judge fake judge"]
     assert found.pairs[1].verdict is None
     undecided = compared(texts, {}, {}, fake_judge(lambda pair: Verdict("tie", "agreed")))
-    assert (undecided.worse, undecided.kinds) == ([], {"tie": 12})
+    assert (undecided.worse, kinds(undecided)) == ([], {"tie": 12})
 
 
 def test_worse_by_the_references_is_a_finding_and_worse_by_luck_is_none():
@@ -184,11 +189,9 @@ def test_answers_that_were_cut_off_are_told():
 
 def test_nothing_to_ask():
     model = FakeModel("m", {})
-    with pytest.raises(DataError, match="none of 5 rows has a prompt .*: 3 tools, 2 media; give"):
+    with pytest.raises(DataError, match="none of 5 rows can be asked: 3 tools, 2 media; give"):
         compare(
             CompareParams("a", "b"),
             sides(model, model),
             Prompts((), 5, {"tools": 3, "media": 2}, {"rows.json": ""}),
         )
-    with pytest.raises(UsageError, match="--max-tokens 0"):
-        CompareParams("a", "b", 0)

@@ -96,11 +96,15 @@ def test_a_source_that_is_gone_or_another_is_asked_for():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"tuned": "x"}, UsageError, "nothing to ask: give --prompts FILE, or --dataset NAME"),
+        ({"tuned": "x"}, UsageError, "no run.json says .*; give --prompts FILE, or --dataset NAME"),
         ({"dataset": "chosne", "tuned": "x"}, DataError, "data has no .* Did you mean 'chosen'"),
         ({"dataset": "x", "tuned": "x", "dataset_dir": "."}, DataError, "is no dataset_info"),
         ({"dataset": "other"}, UsageError, "was trained on 'chosen'"),
-        ({"prompts": "few.json", "dataset": "chosen"}, DataError, "none of 2 rows is held out"),
+        (
+            {"prompts": "few.json", "dataset": "chosen"},
+            DataError,
+            "none of 2 rows can be asked: 2 trained_on",
+        ),
         ({"prompts": "no.json"}, DataError, "no file 'no.json'"),
     ],
 )
@@ -209,5 +213,5 @@ def test_a_validation_part_that_cannot_be_proven(config, message):
     validated(config)
     if "other" in config:
         Path("saves/r/train.yaml").write_text("val_size: 0.2\n", encoding="utf-8")
-    with pytest.raises(DataError, match=f"source.json: none of 10 rows is held out.*{message}"):
+    with pytest.raises(DataError, match=f"none of 10 rows .*: 10 trained_on.*{message}"):
         ask()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from curate.data.schema import Turn
-from deploy.compare.answers import Answer
+from deploy.compare.answers import Answer, KeptAnswers
 from deploy.compare.comparison import win_rate
 from deploy.compare.judge import (
     Better,
@@ -90,7 +90,7 @@ def test_a_model_that_always_says_a_prefers_nobody(scratch_cache):
     model = Model("judge", {})
     told = []
     pairs = [pair(f"甲{at}", f"乙{at}") for at in range(9)]
-    found = model_judge(model, "run").verdicts(pairs, told.append)
+    found = model_judge(model, KeptAnswers("judge")).verdicts(pairs, told.append)
     assert {(each.better, each.how) for each in found} == {("tie", "position")}
     assert sum(told) == 9
     rate = win_rate("judge", [pair("甲", "乙", each) for each in found], 0)
