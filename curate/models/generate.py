@@ -11,12 +11,11 @@ from typing import Any
 
 from curate.errors import ModelError, UsageError
 from curate.models.architecture import max_positions
-from curate.models.conversation_prompt import ends, first_token, render
 from curate.models.load_causal_lm import DTYPES, load_merged, open_source
 from curate.models.openai_server import is_address, load_server
 from curate.models.protocols import CUT, STOPPED, TOO_LONG, Generator, Message, Reply
 from curate.models.resolve import ModelFiles
-from curate.models.text_tokenizer import HFEncoder
+from curate.models.text_tokenizer import HFEncoder, ends, prompt_ids
 
 # Part of every fingerprint: a changed way of answering never continues an older journal.
 _COMPUTATION = "answers 2"
@@ -170,7 +169,7 @@ class LocalGenerator:
             if self._model is None:
                 model = self._load()
                 configs = (model.config, model.generation_config)
-                self._ends = ends(self.tokenizer, self.encoder, *configs)
+                self._ends = ends(self.encoder, *configs)
                 self._model = model
 
     def lengths(self, conversations: Sequence[Sequence[Message]]) -> list[int]:
@@ -253,11 +252,7 @@ class LocalGenerator:
         return Reply(text.rstrip("\N{REPLACEMENT CHARACTER}").strip(), CUT)  # half a character
 
     def _ids(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
-        texts = [render(self.encoder, each) for each in conversations]
-        return [
-            first_token(self.tokenizer, self.encoder, text) + ids
-            for text, ids in zip(texts, self.encoder.encode(texts), strict=True)
-        ]
+        return prompt_ids(self.encoder, conversations)
 
 
 def greedy(

@@ -1,15 +1,17 @@
 """How a row becomes text for a model: what is given, and what is scored.
 
-A template yields, for every assistant turn, the text that leads up to it and the response
-itself. The two are tokenised apart and their ids joined, so the border between them is known
-and a response has the same tokens whatever stands before it.
+A template gives, for every assistant turn, the text that leads up to it and the response itself.
+The two are tokenised apart and their ids joined, so the border between them is known and a response
+has the same tokens whatever stands before it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import add
+from os.path import commonprefix
 
 from curate.data.prompts import (
     ALPACA_HEADER,
@@ -18,9 +20,20 @@ from curate.data.prompts import (
     alpaca_instruction,
 )
 from curate.data.rows import Row
-from curate.errors import UsageError, did_you_mean
+from curate.errors import ModelError, UsageError, did_you_mean
 from curate.models.protocols import TextEncoder
-from curate.models.template_headers import MARK, Surroundings, Thought, bare
+
+_CHAT_ROLES = {"observation": "tool", "function": "assistant"}
+_ANSWERING = ("assistant", "function")
+# A word that neither templates nor rows write.
+_MARK = "What-is-said-4f1c"
+# Markup is compared whole: <|end|> and <|endoftext|> have nothing in common.
+_PIECE = re.compile(r"<[^<>\n]*>|\[[^\[\]\s]*\]|\w+|\s|.", re.DOTALL)
+_OPENED = re.compile(r"(?P<word>[<◁](?:seed:)?think[>▷])\s*\Z")
+_CLOSED = re.compile(r"(?:<think>\s*)?</think>\s*\Z")
+_OTHERWISE = re.compile("think|thought|reasoning", re.IGNORECASE)
+# As most of LLaMA-Factory's reasoning templates have it.
+_EMPTY_THOUGHT = "<think>\n\n</think>\n\n"
 
 
 @dataclass(frozen=True)
@@ -47,16 +60,11 @@ Template = Callable[[Row, TextEncoder], Rendered]
 
 
 def render_none(row: Row, encoder: TextEncoder) -> Rendered:
-    """Prompt, newline, response, as Superfiltering has it; alone, nothing but the response.
-
-    Args:
-        row: A row whose turns alternate.
-        encoder: Not used.
-    """
+    """Prompt, newline, response, as Superfiltering has it; alone, nothing but the response."""
     leads, responses = [], []
     lead = f"{row.system}\n" if row.system else ""
     for turn in row.turns:
-        if turn.role in ("assistant", "function"):
+        if turn.role in _ANSWERING:
             leads.append(lead)
             responses.append(turn.content)
             lead = "\n"
@@ -68,16 +76,14 @@ def render_none(row: Row, encoder: TextEncoder) -> Rendered:
 def render_alpaca(row: Row, encoder: TextEncoder) -> Rendered:
     """Stanford Alpaca's prompt as Cherry_LLM has it; alone, "### Response:" stays.
 
-    Args:
-        row: A row whose turns alternate; its system text takes the preamble's place.
-        encoder: Not used.
+    A row's system text takes the preamble's place.
     """
     last = len(row.turns) - 2
     leads, responses = [], []
     preamble = ALPACA_PREAMBLE_INPUT if row.input and last == 0 else ALPACA_PREAMBLE
     lead = f"{row.system}\n\n" if row.system else preamble
     for place, turn in enumerate(row.turns):
-        if turn.role in ("assistant", "function"):
+        if turn.role in _ANSWERING:
             leads.append(lead + ALPACA_HEADER)
             responses.append(turn.content)
             lead = "\n\n"
@@ -89,30 +95,23 @@ def render_alpaca(row: Row, encoder: TextEncoder) -> Rendered:
     return Rendered(tuple(leads), tuple(responses), (ALPACA_HEADER,) * len(leads))
 
 
-_CHAT_ROLES = {"observation": "tool", "function": "assistant"}
-
-
 def render_chat(row: Row, encoder: TextEncoder) -> Rendered:
     """The model's own chat template; alone, its header of the answer stays.
 
     Where the template thinks, a row is framed as LLaMA-Factory trains it: a response that brings
     its thought follows the bare header, any other one an empty thought, in every turn.
-
-    Args:
-        row: A row whose turns alternate.
-        encoder: Renders the template.
     """
     messages = [{"role": "system", "content": row.system}] if row.system else []
     contexts: list[str] = []
     headers: list[str] = []
     responses: list[str] = []
-    thought: Thought | None = None
+    thought: _Thought | None = None
     note = ""
     for turn in row.turns:
         content = turn.content
-        if turn.role in ("assistant", "function"):
+        if turn.role in _ANSWERING:
             context = encoder.render(messages, True)
-            around = Surroundings(messages, context, encoder)
+            around = _Surroundings(messages, context, encoder)
             if not contexts:
                 thought = around.thought()
                 note = thought.note if thought else around.note()
@@ -121,26 +120,23 @@ def render_chat(row: Row, encoder: TextEncoder) -> Rendered:
             contexts.append(context)
             responses.append(content)
             # Templates cut thoughts out of earlier turns, LLaMA-Factory does not.
-            content = MARK if thought else content
+            content = _MARK if thought else content
         messages.append({"role": _CHAT_ROLES.get(turn.role, turn.role), "content": content})
     if thought:
-        leads = [bare(context.rpartition(MARK)[2]) for context in contexts]
+        leads = [_bare(context.rpartition(_MARK)[2]) for context in contexts]
         frames = [thought.frame(response) for response in responses]
         return Rendered(
             tuple(map(add, leads, frames)),
             tuple(responses),
-            tuple(map(add, map(bare, headers), frames)),
+            tuple(map(add, map(_bare, headers), frames)),
             note=note,
         )
-    leads = [contexts[0]]
+    leads, joined = contexts[:1], True
     for before, response, context in zip(contexts, responses, contexts[1:], strict=False):
-        so_far = before + response
-        if not context.startswith(so_far):
-            return Rendered(
-                tuple(contexts), tuple(responses), tuple(headers), joined=False, note=note
-            )
-        leads.append(context[len(so_far) :])
-    return Rendered(tuple(leads), tuple(responses), tuple(headers), note=note)
+        joined = joined and context.startswith(before + response)
+        leads.append(context.removeprefix(before + response))
+    leads = leads if joined else contexts
+    return Rendered(tuple(leads), tuple(responses), tuple(headers), joined, note)
 
 
 TEMPLATES: dict[str, Template] = {
@@ -151,15 +147,7 @@ TEMPLATES: dict[str, Template] = {
 
 
 def choose_template(name: str, encoder: TextEncoder) -> str:
-    """Return the template that name stands for with this model.
-
-    Args:
-        name: `chat`, `alpaca`, `none`, or `auto` (chat where the model has a template, else none).
-        encoder: The model's tokenizer.
-
-    Raises:
-        UsageError: No template of that name.
-    """
+    """Return the template that a name, or `auto`, stands for with this model."""
     if name == "auto":
         return "chat" if encoder.has_chat_template else "none"
     if name not in TEMPLATES:
@@ -168,3 +156,124 @@ def choose_template(name: str, encoder: TextEncoder) -> str:
             f"--template {name}: allowed are {', '.join(allowed)}.{did_you_mean(name, allowed)}"
         )
     return name
+
+
+@dataclass(frozen=True)
+class _Thought:
+    """How answers begin that a template has thought over.
+
+    Attributes:
+        opening: The word that begins a thought.
+        empty: What stands before a response that has none.
+        note: What cannot be known of the training, '' where all is.
+    """
+
+    opening: str
+    empty: str
+    note: str = ""
+
+    def frame(self, response: str) -> str:
+        """Return what LLaMA-Factory puts before a response, behind the bare header."""
+        closing = f"{self.opening[0]}/{self.opening[1:]}"
+        return "" if self.opening in response or closing in response else self.empty
+
+
+class _Surroundings:
+    """What a template writes around the answer to some messages: its header, and a thought.
+
+    Both are looked for behind a mark in what the row's own messages become, never by subtracting
+    one whole text from another: a template may end a closed conversation with eos, trim what it is
+    given, decide by the system prompt, or write the header whether it is asked for or not.
+
+    Args:
+        messages: That the answer follows; the last one is not the assistant's.
+        context: Their text with the header of the answer.
+        encoder: Renders the template.
+    """
+
+    def __init__(self, messages: list[dict[str, str]], context: str, encoder: TextEncoder) -> None:
+        self._messages, self._context, self._encoder = messages, context, encoder
+
+    def header(self) -> str:
+        """Return what the template writes between the end of the prompt and the answer.
+
+        It is what the prompt's end has more than the same prompt in a closed conversation; where
+        both are the same (LLaMA-Factory saves such templates), more than the end of an answer.
+        """
+        if not self._messages:
+            return ""
+        asked = self._messages[-1]["content"]
+        # The mark stands where a flag at the end of what is asked does not get lost.
+        for marked, rest in ((asked + _MARK, ""), (_MARK + asked, asked.rstrip())):
+            messages = [*self._messages[:-1], {**self._messages[-1], "content": marked}]
+            tail = self._split(messages, True)[1].removeprefix(rest)
+            if tail and self._context.endswith(tail):
+                closed = self._split(messages, False)[1].removeprefix(rest)
+                if closed != tail:
+                    return tail[_shared(tail, closed) :]
+                answered = [*messages, {"role": "assistant", "content": _MARK}]
+                shared = _shared(tail, self._split(answered, False)[1])
+                return tail[shared:] if shared else ""
+        return ""
+
+    def thought(self) -> _Thought | None:
+        """Return how answers are thought over as LLaMA-Factory trains it, None where they are not.
+
+        Its reasoning templates begin the answer behind the bare header, whatever the generation
+        prompt opens: a response without a thought gets an empty one.
+        """
+        if closed := _CLOSED.search(self._context):
+            return _usual(closed.group())
+        if opened := _OPENED.search(self._context):
+            word = opened.group("word")
+            if opened.group().startswith("<think>\n"):
+                return _Thought(word, _EMPTY_THOUGHT)
+            empty = f"{word}{word[0]}/{word[1:]}"
+            return _Thought(word, empty, _unknown(empty) if word == "<think>" else "")
+        shown = self._before_answer()
+        if _CLOSED.search(shown):
+            empty = shown.removeprefix(self._context)
+            return _usual(empty if len(empty) < len(shown) else _EMPTY_THOUGHT)
+        header = self.header()
+        return _Thought("<think>", "", _unknown(header)) if _OTHERWISE.search(header) else None
+
+    def note(self) -> str:
+        """Return what cannot be known where answers do not follow the generation prompt at once.
+
+        Some templates write a channel or another word between the two; '' where none does.
+        """
+        shown = self._before_answer().rstrip()
+        return _unknown(self.header()) if shown and shown != self._context.rstrip() else ""
+
+    def _before_answer(self) -> str:
+        return self._split([*self._messages, {"role": "assistant", "content": _MARK}], False)[0]
+
+    def _split(self, messages: list[dict[str, str]], generation_prompt: bool) -> tuple[str, str]:
+        """Return the text before and behind the last mark."""
+        try:
+            text = self._encoder.render(messages, generation_prompt)
+        except ModelError:
+            text = ""
+        before, mark, behind = text.rpartition(_MARK)
+        return before, behind
+
+
+def _bare(lead: str) -> str:
+    """Return a text without the thought that it opens, or opens and closes, at its end."""
+    return _OPENED.sub("", _CLOSED.sub("", lead))
+
+
+def _usual(empty: str) -> _Thought:
+    return _Thought("<think>", empty, "" if empty == _EMPTY_THOUGHT else _unknown(empty))
+
+
+def _shared(one: str, other: str) -> int:
+    """Return how many characters two texts have in common at their beginning, markup whole."""
+    return len("".join(commonprefix([_PIECE.findall(one), _PIECE.findall(other)])))
+
+
+def _unknown(empty: str) -> str:
+    return (
+        "what LLaMA-Factory puts before a response without a thought depends on the template that "
+        f"training names; behind this model's chat template such rows are framed with {empty!r}"
+    )

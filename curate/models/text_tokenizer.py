@@ -1,34 +1,35 @@
-"""A model's tokenizer: loading it, and what templates and scorers use of it."""
+"""A model's tokenizer: loading it, and the ids of texts and of conversations."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from curate.data.prompts import ALPACA_HEADER, ALPACA_PREAMBLE, alpaca_instruction
 from curate.errors import ModelError
+from curate.models.protocols import Message
 from curate.models.resolve import ModelFiles
 from curate.models.weights import reason
+from curate.system.model_folder import TOKENIZER_CONFIG, read_json
+
+# tokenizer.json alone describes these. AutoTokenizer would give the same object, after seconds
+# of importing what only forward passes need.
+_PLAIN_CLASSES = {"PreTrainedTokenizerFast", "TokenizersBackend"}
+_MARK = "mark"
 
 
 class HFEncoder:
-    """A Hugging Face tokenizer behind the TextEncoder protocol.
-
-    Args:
-        tokenizer: A loaded tokenizer.
-        name: The model's name, for messages.
-    """
+    """A Hugging Face tokenizer behind the TextEncoder protocol; messages call its model so."""
 
     def __init__(self, tokenizer: Any, name: str) -> None:
-        self._tokenizer = tokenizer
-        self._name = name
+        self.tokenizer, self._name = tokenizer, name
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text, without special tokens around it."""
         if not texts:
             return []
-        ids: list[list[int]] = self._tokenizer(
+        ids: list[list[int]] = self.tokenizer(
             list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False
         )["input_ids"]
         return ids
@@ -36,7 +37,7 @@ class HFEncoder:
     @property
     def has_chat_template(self) -> bool:
         """Whether the tokenizer brings a chat template."""
-        return bool(getattr(self._tokenizer, "chat_template", None))
+        return bool(getattr(self.tokenizer, "chat_template", None))
 
     def render(self, messages: list[dict[str, str]], generation_prompt: bool) -> str:
         """Return the chat template's text for the messages."""
@@ -47,7 +48,7 @@ class HFEncoder:
         import jinja2
 
         try:
-            text: str = self._tokenizer.apply_chat_template(
+            text: str = self.tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=generation_prompt
             )
         except (jinja2.TemplateError, TypeError) as error:
@@ -61,21 +62,14 @@ class HFEncoder:
     @property
     def bos(self) -> int | None:
         """Id that the tokenizer declares as its BOS, or None if it declares none."""
-        return _whole(self._tokenizer.bos_token_id)
+        token: int | None = self.tokenizer.bos_token_id
+        return token
 
     @property
     def first_token(self) -> int | None:
         """Id that opens every sequence: BOS, or EOS where the model has no BOS."""
-        return self.bos if self.bos is not None else _whole(self._tokenizer.eos_token_id)
-
-
-def _whole(token: Any) -> int | None:
-    return None if token is None else int(token)
-
-
-# tokenizer.json alone describes these. AutoTokenizer would give the same object, after seconds
-# of importing what only forward passes need.
-_PLAIN_CLASSES = {"PreTrainedTokenizerFast", "TokenizersBackend"}
+        token: int | None = self.tokenizer.eos_token_id
+        return token if self.bos is None else self.bos
 
 
 def load_tokenizer(files: ModelFiles, trust_remote_code: bool = False) -> Any:
@@ -95,8 +89,66 @@ def load_tokenizer(files: ModelFiles, trust_remote_code: bool = False) -> Any:
 
 
 def _is_plain(folder: Path) -> bool:
-    settings = folder / "tokenizer_config.json"
+    settings = folder / TOKENIZER_CONFIG
     if not settings.is_file() or not (folder / "tokenizer.json").is_file():
         return False
-    told = json.loads(settings.read_text(encoding="utf-8"))
-    return told.get("tokenizer_class") in _PLAIN_CLASSES and "auto_map" not in told
+    values = read_json(settings)
+    return values.get("tokenizer_class") in _PLAIN_CLASSES and "auto_map" not in values
+
+
+def alpaca(messages: Sequence[Message]) -> str:
+    r"""Return Stanford Alpaca's prompt; a system message takes the place of its preamble.
+
+    Example:
+        >>> alpaca([{"role": "user", "content": "Hi"}])[-32:]
+        'Instruction:\nHi\n\n### Response:\n'
+    """
+    system = [message["content"] for message in messages if message["role"] == "system"]
+    parts = [f"{system[0]}\n\n" if system else ALPACA_PREAMBLE]
+    for message in messages:
+        if message["role"] == "assistant":
+            parts.append(f"{ALPACA_HEADER}\n{message['content']}\n\n")
+        elif message["role"] != "system":
+            parts.append(alpaca_instruction(message["content"]))
+    return "".join(parts) + f"{ALPACA_HEADER}\n"
+
+
+def prompt_ids(encoder: HFEncoder, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
+    """Return the ids of conversations up to where the answer begins; Alpaca's if no template."""
+    texts = [
+        encoder.render([dict(message) for message in messages], True)
+        if encoder.has_chat_template
+        else alpaca(messages)
+        for messages in conversations
+    ]
+    prompts = zip(texts, encoder.encode(texts), strict=True)
+    return [[*_first_token(encoder, text), *ids] for text, ids in prompts]
+
+
+def _first_token(encoder: HFEncoder, text: str) -> list[int]:
+    """Return BOS where the tokenizer puts it before texts; a chat template says all itself."""
+    if encoder.bos is None or encoder.has_chat_template:
+        return []
+    if text.startswith(str(encoder.tokenizer.bos_token)):
+        return []
+    return [encoder.bos] if encoder.tokenizer("a")["input_ids"][:1] == [encoder.bos] else []
+
+
+def ends(encoder: HFEncoder, *configs: Any) -> frozenset[int]:
+    """Return the ids that end an answer.
+
+    A chat model may end its turns with another token than the one that its tokenizer or config
+    declares; what the chat template writes behind an answer tells.
+    """
+    ids: set[int] = set()
+    for declaring in (encoder.tokenizer, *configs):
+        declared = getattr(declaring, "eos_token_id", None)
+        ids.update([declared] if isinstance(declared, int) else declared or ())
+    if encoder.has_chat_template:
+        asked = [{"role": "user", "content": _MARK}]
+        lead = encoder.render(asked, True)
+        whole = encoder.render([*asked, {"role": "assistant", "content": _MARK}], False)
+        behind = whole[len(lead) + len(_MARK) :] if whole.startswith(lead + _MARK) else ""
+        special = getattr(encoder.tokenizer, "added_tokens_decoder", {})
+        ids |= set(encoder.encode([behind])[0][:1]) & set(special)
+    return frozenset(ids)

@@ -9,13 +9,12 @@ from typing import Any
 
 from curate.errors import ModelError
 from curate.models.adapter import with_adapter
-from curate.models.conversation_prompt import ends, first_token, render
 from curate.models.generate import greedy
 from curate.models.load_causal_lm import load_weights
 from curate.models.protocols import Message
 from curate.models.quiet import quiet
 from curate.models.resolve import ModelFiles
-from curate.models.text_tokenizer import HFEncoder, load_tokenizer
+from curate.models.text_tokenizer import HFEncoder, ends, load_tokenizer, prompt_ids
 from curate.models.weights import check_memory, reason
 
 # Nats. Two next tokens that are as near as this to each other are told apart by rounding alone:
@@ -159,10 +158,7 @@ def _encoded(
 ) -> tuple[list[list[int]], frozenset[int]]:
     """Return the token ids of each conversation, and those that end an answer."""
     encoder = HFEncoder(tokenizer, name)
-    texts = [render(encoder, each) for each in asked]
-    encoded = zip(texts, encoder.encode(texts), strict=True)
-    prompts = [first_token(tokenizer, encoder, text) + ids for text, ids in encoded]
-    return prompts, ends(tokenizer, encoder)
+    return prompt_ids(encoder, asked), ends(encoder)
 
 
 def _with_adapter(base: ModelFiles, adapter: Path, dtype: str, device: str) -> Any:

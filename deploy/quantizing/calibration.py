@@ -207,12 +207,11 @@ def _encoded(rows: Rows, tokenizer: Any, name: str, reasons: Counter[str]) -> It
     if rows.shape.kind == "pretraining":
         yield from _documents(rows, tokenizer, reasons)
         return
-    from curate.models.conversation_prompt import ends, first_token, render
-    from curate.models.text_tokenizer import HFEncoder
+    from curate.models.text_tokenizer import HFEncoder, ends, prompt_ids
     from deploy.compare.prompts import prompts_of
 
     encoder = HFEncoder(tokenizer, name)
-    stops = ends(tokenizer, encoder)
+    stops = ends(encoder)
     end = tokenizer.eos_token_id if tokenizer.eos_token_id in stops else min(stops, default=None)
     tail = [] if end is None else [end]
     prompts = prompts_of(rows)
@@ -221,9 +220,8 @@ def _encoded(rows: Rows, tokenizer: Any, name: str, reasons: Counter[str]) -> It
         if not prompt.reference:
             reasons["no_answer"] += 1
             continue
-        text = render(encoder, prompt.messages)
-        asked, response = encoder.encode([text, prompt.reference])
-        lead = [*first_token(tokenizer, encoder, text), *asked]
+        lead = prompt_ids(encoder, [prompt.messages])[0]
+        response = encoder.encode([prompt.reference])[0]
         yield Encoded(prompt.id, (*lead, *response, *tail), len(lead), prompt.turns[-1].content)
 
 

@@ -38,8 +38,7 @@ def quantise(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Write the quantised model to a folder; return what gptq_job.py measured."""
-    from curate.models.conversation_prompt import ends
-    from curate.models.text_tokenizer import HFEncoder
+    from curate.models.text_tokenizer import HFEncoder, ends
 
     job = {
         "model": str(model.resolve()),
@@ -49,7 +48,7 @@ def quantise(
         "calibration": [row.ids for row in drawn.calibration],
         "held_out": [{"ids": row.ids, "start": row.start} for row in drawn.held_out],
         "question": drawn.held_out[0].question,
-        "ends": sorted(ends(tokenizer, HFEncoder(tokenizer, model.name))),
+        "ends": sorted(ends(HFEncoder(tokenizer, model.name))),
         "max_new_tokens": _ANSWER,
     }
     log = part.with_name(f"{part.name[1:-5]}.gptq.log")
@@ -67,19 +66,17 @@ def quantise(
 
 def answer(model: Path, question: str, tokens: int, scratch: Path) -> str:
     """Return the greedy answer of a GPTQ model, which only GPTQ's environment can load."""
-    from curate.models.conversation_prompt import ends, first_token, render
     from curate.models.quiet import quiet
     from curate.models.resolve import ModelFiles
-    from curate.models.text_tokenizer import HFEncoder, load_tokenizer
+    from curate.models.text_tokenizer import HFEncoder, ends, load_tokenizer, prompt_ids
 
     with quiet():
         tokenizer = load_tokenizer(ModelFiles(model.name, model))
     encoder = HFEncoder(tokenizer, model.name)
-    text = render(encoder, [{"role": "user", "content": question}])
     job = {
         "model": str(model.resolve()),
-        "question": [*first_token(tokenizer, encoder, text), *encoder.encode([text])[0]],
-        "ends": sorted(ends(tokenizer, encoder)),
+        "question": prompt_ids(encoder, [[{"role": "user", "content": question}]])[0],
+        "ends": sorted(ends(encoder)),
         "max_new_tokens": tokens,
     }
     log = scratch / "gptq.log"

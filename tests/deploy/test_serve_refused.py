@@ -123,8 +123,8 @@ def test_a_model_without_a_chat_template_gets_alpacas_everywhere(tmp_path):
 
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    from curate.models.conversation_prompt import alpaca
     from curate.models.resolve import resolve
+    from curate.models.text_tokenizer import alpaca
 
     folder = shutil.copytree(resolve("smollm2").folder, tmp_path / "plain")
     (folder / "chat_template.jinja").unlink()

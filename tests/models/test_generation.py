@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from curate.errors import ModelError, UsageError
-from curate.models.conversation_prompt import alpaca, ends, first_token, render
 from curate.models.generate import LocalGenerator, cache_bytes, greedy, load_generator
 from curate.models.protocols import CUT, STOPPED, TOO_LONG
-from curate.models.text_tokenizer import HFEncoder
+from curate.models.text_tokenizer import HFEncoder, alpaca, ends, prompt_ids
 from tests.models.tiny import byte_tokenizer, make, save
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -148,10 +147,10 @@ def test_an_answer_that_is_cut_says_so_and_ends_with_a_whole_character():
 def test_turns_end_with_what_the_chat_template_writes_behind_them():
     tokenizer = chatting()
     tokenizer.eos_token = "<s>"  # declared, and never written behind an answer
-    assert ends(tokenizer, HFEncoder(tokenizer, "t")) == {256, 257}
+    assert ends(HFEncoder(tokenizer, "t")) == {256, 257}
     plain = byte_tokenizer()
     config = type("Config", (), {"eos_token_id": [7, 9]})
-    assert ends(plain, HFEncoder(plain, "t"), config) == {257, 7, 9}
+    assert ends(HFEncoder(plain, "t"), config) == {257, 7, 9}
 
 
 def test_prompts_without_a_chat_template_are_alpacas():
@@ -162,12 +161,12 @@ def test_prompts_without_a_chat_template_are_alpacas():
         {"role": "assistant", "content": "B."},
         {"role": "user", "content": "C?"},
     ]
-    assert render(encoder, talk) == alpaca(talk)
+    # The byte tokenizer puts no BOS before texts.
+    assert prompt_ids(encoder, [talk]) == encoder.encode([alpaca(talk)])
     assert alpaca(talk).endswith(
         "\n\n### Instruction:\nA?\n\n### Response:\nB.\n\n### Instruction:\nC?\n\n### Response:\n"
     )
     assert alpaca([{"role": "system", "content": "Be kind."}, *talk]).startswith("Be kind.\n\n###")
-    assert first_token(plain, encoder, "text") == []  # the byte tokenizer puts none before texts
 
 
 def test_too_long_a_prompt_is_told_and_never_cut():

