@@ -1,4 +1,4 @@
-"""Folders that are made whole or not at all, and what is noted in them."""
+"""Models that are made whole or not at all, and what is noted in their folders."""
 
 from __future__ import annotations
 
@@ -11,26 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import OutputError
-from curate.system.manifest import read_manifest
-from curate.system.model_folder import CHAT_TEMPLATE
+from curate.llamafactory.older_readers import for_older_readers
+from curate.system.manifest import read_manifest, to_json
+from curate.system.model_folder import CHAT_TEMPLATE, CONFIG, chat_template, read_json
 
-MANIFEST = "deploy.manifest.json"
-_GB = 1e9
+_MANIFEST = "deploy.manifest.json"
 
 
 def default_output(folder: Path, suffix: str) -> Path:
-    """Return where a model made from a folder goes: beside it.
-
-    Example:
-        >>> default_output(Path("saves/medical"), "merged")
-        PosixPath('saves/medical-merged')
-    """
+    """Return where a model made from a folder goes: beside it."""
     whole = folder if folder.name not in ("", "..") else folder.resolve()
     return whole.with_name(f"{whole.name}-{suffix}")
 
 
 def check_output(output: Path, needed: float) -> None:
-    """Raise if a folder cannot be made there, before anything is computed."""
+    """Raise if a folder of so many bytes cannot be made there, before anything is computed."""
     if output.exists() or output.is_symlink():
         raise OutputError(
             f"{output} is there already and is not replaced; give another --output, or remove it"
@@ -39,8 +34,8 @@ def check_output(output: Path, needed: float) -> None:
     free = shutil.disk_usage(output.parent).free
     if free < needed:
         raise OutputError(
-            f"{output} takes about {needed / _GB:.2f} GB, and {output.parent} has "
-            f"{free / _GB:.2f} GB free; make room, or name a place that has it with --output"
+            f"{output} takes about {needed / 1e9:.2f} GB, and {output.parent} has "
+            f"{free / 1e9:.2f} GB free; make room, or name a place that has it with --output"
         )
 
 
@@ -59,18 +54,33 @@ def unfinished(output: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def made(folder: Path) -> dict[str, Any]:
+def note(folder: Path, manifest: dict[str, Any]) -> None:
+    (folder / _MANIFEST).write_text(to_json(manifest), encoding="utf-8")
+
+
+def noted(folder: Path) -> dict[str, Any]:
     """Return what `deploy` noted of a model that it made; nothing for any other."""
-    return read_manifest(folder / MANIFEST) or {}
+    return read_manifest(folder / _MANIFEST) or {}
 
 
-def set_chat_template(folder: Path, template: str) -> None:
-    """Give a tokenizer a chat template, or take it away."""
+def repair(folder: Path, template: str) -> list[str]:
+    """Say names as older readers do, set the chat template; return what was changed."""
+    changed = for_older_readers(folder)
+    if template != chat_template(folder):
+        _set_chat_template(folder, template)
+        changed.append("chat template: the adapter's own" if template else "chat template: none")
+    # Safetensors are written for their owner alone; who may read the config may read them.
+    for path in folder.glob("*.safetensors"):
+        path.chmod((folder / CONFIG).stat().st_mode)
+    return changed
+
+
+def _set_chat_template(folder: Path, template: str) -> None:
     settings, path = folder / "tokenizer_config.json", folder / CHAT_TEMPLATE
-    told = json.loads(settings.read_text(encoding="utf-8"))
-    if told.pop("chat_template", None) is not None:
-        settings.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    if not template:
-        path.unlink(missing_ok=True)
-    else:
+    values = read_json(settings)
+    if values.pop("chat_template", None) is not None:
+        settings.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    if template:
         path.write_text(template, encoding="utf-8")
+    else:
+        path.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from curate import console
+from curate.errors import UsageError, did_you_mean
 
 
 def setup(
@@ -29,9 +30,16 @@ def setup(
     Example: deploy setup gptq
     """
     from curate.system import environments
-    from deploy.setup import environment
+    from deploy.engines import vllm
+    from deploy.quantizing import gptq
 
-    wanted = environment(name)
+    known = {"vllm": vllm.environment, "gptq": gptq.environment}
+    if name not in known:
+        raise UsageError(
+            f"deploy setup {name}: no such environment.{did_you_mean(name, known)} Allowed are "
+            f"{', '.join(known)}"
+        )
+    wanted = known[name]()
     place = environments.folder(wanted)
     there = environments.python(wanted) is not None
     began = time.monotonic()

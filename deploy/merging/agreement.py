@@ -33,30 +33,25 @@ BUILT_IN = (
 
 @dataclass(frozen=True)
 class Answers:
-    """What was answered to one prompt.
+    """What base with adapter, the merged model and the base alone answer to one prompt.
 
     Attributes:
-        prompt: The last question.
-        adapter: By base and adapter.
-        merged: By the merged model.
-        base: By the base alone.
-        tie: Nats between the two tokens at the first difference; None where there is none.
+        gap: Nats by which the merged model prefers its own token where it leaves the adapter's.
     """
 
     prompt: str
     adapter: str
     merged: str
     base: str
-    tie: float | None = None
+    gap: float | None = None
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What the comparison found.
+    """What the comparison showed.
 
     Attributes:
-        answers: One for each prompt.
-        most: Nats up to which a difference is rounding.
+        most: Nats up to which a gap is rounding: a tie of two tokens.
         lost: Nats by which the tokens of the adapter's answers are more or less likely to the
             merged model than to the adapter, on average.
         learned: The same between the base and the adapter.
@@ -69,33 +64,38 @@ class Agreement:
 
     @property
     def same(self) -> int:
-        """Answers that are the same."""
-        return sum(each.tie is None for each in self.answers)
+        return sum(answer.gap is None for answer in self.answers)
 
     @property
     def ties(self) -> int:
-        """Answers that differ from where two tokens are as good as equally likely."""
-        return sum(each.tie is not None and each.tie <= self.most for each in self.answers)
+        return sum(answer.gap is not None and answer.gap <= self.most for answer in self.answers)
 
     @property
     def changed(self) -> int:
         """Answers that the adapter changes: without any the comparison would say little."""
-        return sum(each.adapter != each.base for each in self.answers)
+        return sum(answer.adapter != answer.base for answer in self.answers)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "answers": len(self.answers),
+            "same": self.same,
+            "ties": self.ties,
+            "changed_by_adapter": self.changed,
+            "nats_lost": round(self.lost, 4),
+            "nats_learned": round(self.learned, 4),
+        }
 
     @property
-    def kept(self) -> bool:
-        """Whether what was learned is in the merged model, and not lost in rounding."""
-        return self.lost <= _MOST_LOST * self.learned or not self.ties
-
-    @property
-    def differing(self) -> tuple[Answers, ...]:
-        """Those that are neither the same nor a tie."""
-        return tuple(each for each in self.answers if each.tie is not None and each.tie > self.most)
+    def wrong(self) -> tuple[Answers, ...]:
+        """Answers that differ by more than rounding, or by rounding what was learned away."""
+        differing = tuple(answer for answer in self.answers if answer.gap is not None)
+        beyond = tuple(answer for answer in differing if (answer.gap or 0) > self.most)
+        return beyond or (differing if self.lost > _MOST_LOST * self.learned else ())
 
 
 def conversations(prompts: Sequence[str]) -> list[list[Message]]:
     """Return prompts as conversations of one question each."""
-    return [[{"role": "user", "content": each}] for each in prompts]
+    return [[{"role": "user", "content": prompt}] for prompt in prompts]
 
 
 def compare(
@@ -116,49 +116,50 @@ def compare(
     device, dtype = _computing(files)
     with quiet():
         tokenizer = load_tokenizer(files)
-    prompts, stops = _encoded(tokenizer, files.name, asked)
+    encoder = HFEncoder(tokenizer, files.name)
+    prompts, stops = prompt_ids(encoder, asked), ends(encoder)
 
     def answered(model: Any) -> list[list[int]]:
         return greedy(model, prompts, max_new_tokens, stops, tokenizer.pad_token_id or 0)
 
+    def shown(ids: list[int]) -> str:
+        text: str = tokenizer.decode(ids, skip_special_tokens=True)
+        return text.strip().rstrip("\N{REPLACEMENT CHARACTER}")  # cut off in the middle of one
+
     tuned = _with_adapter(ModelFiles("base", base), adapter, dtype, device)
     inner = tuned.get_base_model()
-    before = answered(inner)
-    likely = _likelihoods(inner, prompts, before)
+    adapted = answered(inner)
+    likely = _likelihoods(inner, prompts, adapted)
     with tuned.disable_adapter():
         alone = answered(inner)
-        learned = _apart(likely, _likelihoods(inner, prompts, before))
+        learned = _apart(likely, _likelihoods(inner, prompts, adapted))
     del tuned, inner
     model = load_weights(files, dtype, device, False)
     after = answered(model)
-    lost = _apart(likely, _likelihoods(model, prompts, before))
-    found = []
-    for place, messages in enumerate(asked):
-        ids, other = before[place], after[place]
-        tie = _gap(model, prompts[place], ids, other) if ids != other else None
-        one, two, three = (_text(tokenizer, each) for each in (ids, other, alone[place]))
-        found.append(Answers(messages[-1]["content"], one, two, three, tie))
-    return Agreement(tuple(found), max(_TIES[stored], _TIES[dtype]), lost, learned)
+    lost = _apart(likely, _likelihoods(model, prompts, adapted))
+    answers = tuple(
+        Answers(
+            prompt=messages[-1]["content"],
+            adapter=shown(adapted[place]),
+            merged=shown(after[place]),
+            base=shown(alone[place]),
+            gap=_gap(model, prompts[place], adapted[place], after[place]),
+        )
+        for place, messages in enumerate(asked)
+    )
+    return Agreement(answers, max(_TIES[stored], _TIES[dtype]), lost, learned)
 
 
 def _computing(files: ModelFiles) -> tuple[str, str]:
     """Return where to compute, and in what: in float32 unless it does not fit."""
     with quiet():
         import torch
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device, dtype = "cuda" if torch.cuda.is_available() else "cpu", "float32"
     try:
-        check_memory(files.folder, files.name, "float32", device)
+        check_memory(files.folder, files.name, dtype, device)
     except ModelError:
-        return device, "bfloat16"
-    return device, "float32"
-
-
-def _encoded(
-    tokenizer: Any, name: str, asked: Sequence[Sequence[Message]]
-) -> tuple[list[list[int]], frozenset[int]]:
-    """Return the token ids of each conversation, and those that end an answer."""
-    encoder = HFEncoder(tokenizer, name)
-    return prompt_ids(encoder, asked), ends(encoder)
+        dtype = "bfloat16"
+    return device, dtype
 
 
 def _with_adapter(base: ModelFiles, adapter: Path, dtype: str, device: str) -> Any:
@@ -174,39 +175,37 @@ def _with_adapter(base: ModelFiles, adapter: Path, dtype: str, device: str) -> A
             ) from error
 
 
+def _log_probabilities(model: Any, prompt: list[int], answer: list[int]) -> Any:
+    """Return the log-probabilities of every token in the place of each of the answer's, in nats."""
+    import torch
+
+    with torch.inference_mode():
+        ids = torch.tensor([prompt + answer], device=model.device)
+        return model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float().log_softmax(-1)
+
+
 def _likelihoods(
     model: Any, prompts: Sequence[list[int]], answers: Sequence[list[int]]
 ) -> list[float]:
-    """Return the log-likelihood of every token of the answers, in nats."""
-    import torch
-
-    found: list[float] = []
-    with torch.inference_mode():
-        for prompt, answer in zip(prompts, answers, strict=True):
-            ids = torch.tensor([prompt + answer], device=model.device)
-            said = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float().log_softmax(-1)
-            found += said.gather(1, ids[0, len(prompt) :, None])[:, 0].tolist()
-    return found
+    """Return the log-likelihood of every token of the answers."""
+    return [
+        float(row[token])
+        for prompt, answer in zip(prompts, answers, strict=True)
+        for row, token in zip(_log_probabilities(model, prompt, answer), answer, strict=True)
+    ]
 
 
 def _apart(one: Sequence[float], other: Sequence[float]) -> float:
     return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / len(one)
 
 
-def _text(tokenizer: Any, ids: list[int]) -> str:
-    text: str = tokenizer.decode(ids, skip_special_tokens=True)
-    return text.strip().rstrip("\N{REPLACEMENT CHARACTER}")  # cut off in the middle of one
-
-
-def _gap(model: Any, prompt: list[int], one: list[int], other: list[int]) -> float:
-    """Return by how many nats a model prefers its own token where two answers part.
+def _gap(model: Any, prompt: list[int], expected: list[int], own: list[int]) -> float | None:
+    """Return by how many nats a model prefers its own token where two answers part, if they do.
 
     An end is a token, too: of two answers that differ, none is the beginning of the other.
     """
-    import torch
-
-    at = next(place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
-    with torch.inference_mode():
-        ids = torch.tensor([prompt + other[:at]], device=model.device)
-        said = model(input_ids=ids).logits[0, -1].float().log_softmax(-1)
-    return float(said[other[at]] - said[one[at]])
+    for place, (token, other) in enumerate(zip(expected, own, strict=False)):
+        if token != other:
+            row = _log_probabilities(model, prompt, own[: place + 1])[-1]
+            return float(row[other] - row[token])
+    return None

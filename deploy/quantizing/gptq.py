@@ -1,4 +1,4 @@
-"""The environment that GPTQ runs in: GPTQModel, and a LLaMA-Factory that serves what it writes.
+"""GPTQModel in an environment of its own, which runs gptq_job.py and serves what that writes.
 
 GPTQModel is AutoGPTQ's successor and writes the same format. It and its companions ask for other
 versions of NumPy, kernels and torchao than training does, so they live apart.
@@ -7,15 +7,30 @@ versions of NumPy, kernels and torchao than training does, so they live apart.
 from __future__ import annotations
 
 import json
+import re
+import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from curate.errors import UsageError
+from curate.errors import ModelError, UsageError
 from curate.llamafactory import backend as llamafactory
 from curate.llamafactory.backend import Backend
-from curate.system import environments
+from curate.system import environments, process
 from curate.system.environments import Environment
+from curate.system.failure import reason_in
+from curate.system.model_folder import CONFIG, chat_template, read_json
+from deploy.output import repair
+from deploy.quantizing.calibration import Drawn
 
-TORCH = "torch==2.13.0"
+_TORCH = "torch==2.13.0"
+_JOB = Path(__file__).parent / "gptq_job.py"
+_ANSWER = 40  # tokens
+_LOOK_EVERY = 1.0
+_TELL_EVERY = 30.0
+_LAYER = re.compile(r"Quantizing layer (\d+) of (\d+)")
+_PROGRESS = re.compile(r"^curatrain: (.*)$", re.MULTILINE)
 
 
 def environment() -> Environment:
@@ -25,18 +40,18 @@ def environment() -> Environment:
         purpose="quantising with GPTQModel, and serving what it writes",
         steps=(
             # GPTQModel is built where it is installed, and looks at torch for that.
-            (TORCH, "setuptools", "wheel", "packaging", "ninja", "numpy==2.2.6"),
+            (_TORCH, "setuptools", "wheel", "packaging", "ninja", "numpy==2.2.6"),
             (
                 "--no-build-isolation",
                 *("gptqmodel==5.7.0", "kernels>=0.12,<0.13", "optimum==2.1.0", "torchao==0.14.1"),
                 *("transformers==5.5.4", "accelerate==1.11.0", "datasets==4.0.0"),
                 "requests",  # GPTQModel imports it and does not ask for it
-                TORCH,
+                _TORCH,
             ),
             (
                 *("peft==0.18.1", "trl==0.24.0", "omegaconf>=2.3", "sentencepiece>=0.2"),
                 *("tiktoken>=0.9", "fastapi>=0.115", "uvicorn>=0.34", "sse-starlette>=2"),
-                *("matplotlib>=3.9", TORCH),
+                *("matplotlib>=3.9", _TORCH),
             ),
             # Its own requirements bring sound, pictures and a web page, some gigabytes.
             ("--no-deps", f"llamafactory=={llamafactory.VERSION}"),
@@ -50,24 +65,127 @@ def environment() -> Environment:
 
 def python() -> Path:
     """Return the environment's interpreter."""
-    found = environments.python(environment())
-    if found is None:
+    interpreter = environments.python(environment())
+    if interpreter is None:
         raise UsageError(
             f"GPTQ needs an environment of its own, about {environment().gigabytes:.0f} GB; "
             "`deploy setup gptq` builds it"
         )
-    return found
-
-
-def is_quantised(folder: Path) -> bool:
-    """Return whether a model is a GPTQ one."""
-    try:
-        told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return bool(told["quantization_config"]["quant_method"] == "gptq")
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    return interpreter
 
 
 def backend() -> Backend:
     """Return the LLaMA-Factory that can serve a GPTQ model."""
     return Backend(str(python()), llamafactory.VERSION, stub=True)
+
+
+def is_quantised(folder: Path) -> bool:
+    """Return whether a model is a GPTQ one."""
+    if not (folder / CONFIG).is_file():
+        return False
+    how = read_json(folder / CONFIG).get("quantization_config")
+    return isinstance(how, dict) and how.get("quant_method") == "gptq"
+
+
+def quantise(
+    model: Path,
+    part: Path,
+    tokenizer: Any,
+    drawn: Drawn,
+    bits: int,
+    group: int,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Write the quantised model to a folder; return what gptq_job.py measured."""
+    from curate.models.text_tokenizer import HFEncoder, ends
+
+    job = {
+        "model": str(model.resolve()),
+        "output": str(part.resolve()),
+        "bits": bits,
+        "group_size": group,
+        "calibration": [row.ids for row in drawn.calibration],
+        "held_out": [{"ids": row.ids, "start": row.start} for row in drawn.held_out],
+        "question": drawn.held_out[0].question,
+        "ends": sorted(ends(HFEncoder(tokenizer, model.name))),
+        "max_new_tokens": _ANSWER,
+    }
+    log = part.with_name(f"{part.name[1:-5]}.gptq.log")
+    # It writes to the folder that it is started in.
+    with tempfile.TemporaryDirectory(prefix="gptq-", dir=part.parent) as scratch:
+        result, code = _run("quantise", job, Path(scratch).resolve(), log, say)
+    if result is None:
+        raise ModelError(
+            f"GPTQModel ended with {code}: {reason_in(log)}. Nothing was kept; all it said: {log}"
+        )
+    log.unlink()
+    repair(part, chat_template(model))
+    _forget_the_run(part)
+    return dict(result)
+
+
+def answer(model: Path, question: str, tokens: int, scratch: Path) -> str:
+    """Return the greedy answer of a GPTQ model, which only GPTQ's environment can load."""
+    from curate.models.quiet import quiet
+    from curate.models.resolve import ModelFiles
+    from curate.models.text_tokenizer import HFEncoder, ends, load_tokenizer, prompt_ids
+
+    with quiet():
+        tokenizer = load_tokenizer(ModelFiles(model.name, model))
+    encoder = HFEncoder(tokenizer, model.name)
+    job = {
+        "model": str(model.resolve()),
+        "question": prompt_ids(encoder, [[{"role": "user", "content": question}]])[0],
+        "ends": sorted(ends(encoder)),
+        "max_new_tokens": tokens,
+    }
+    log = scratch / "gptq.log"
+    ids, _ = _run("answer", job, scratch, log, lambda progress: None)
+    if ids is None:
+        raise ModelError(f"transformers cannot answer with {model.name}: {reason_in(log)}")
+    return str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+
+def _run(
+    verb: str, job: dict[str, Any], scratch: Path, log: Path, say: Callable[[str], None]
+) -> tuple[Any, int]:
+    """Return the result of a job, None if it failed, and the child's exit code."""
+    job_path, result_path = scratch / "job.json", scratch / "result.json"
+    job_path.write_text(json.dumps(job), encoding="utf-8")
+    log.unlink(missing_ok=True)
+    arguments = [str(python()), str(_JOB.resolve()), verb, str(job_path), str(result_path)]
+    variables = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    child = process.start(arguments, log, variables, scratch)
+    with process.stopping(child):
+        code = _followed(child, log, say)
+    if code or not result_path.is_file():
+        return None, code
+    return json.loads(result_path.read_text(encoding="utf-8")), code
+
+
+def _followed(child: process.Child, log: Path, say: Callable[[str], None]) -> int:
+    """Say how far it is until it ends; return its exit code."""
+    shown, layer, since = 0, "", time.monotonic()
+    while True:
+        code = child.wait(_LOOK_EVERY)
+        text = log.read_text("utf-8", "replace").replace("\r", "\n")
+        lines, layers = _PROGRESS.findall(text), _LAYER.findall(text)
+        for line in lines[shown:]:
+            say(line)
+        shown = len(lines)
+        if layers and layers[-1][0] != layer and time.monotonic() - since >= _TELL_EVERY:
+            layer, since = layers[-1][0], time.monotonic()
+            say(f"layer {layer} of {layers[-1][1]}")
+        if code is not None:
+            return code
+
+
+def _forget_the_run(part: Path) -> None:
+    """Take away what GPTQModel notes of the one run that made the model."""
+    (part / "quant_log.csv").unlink(missing_ok=True)
+    for path in (part / CONFIG, part / "quantize_config.json"):
+        if path.is_file():
+            config = read_json(path)
+            for holder in (config, config.get("quantization_config") or {}):
+                (holder.get("meta") or {}).pop("offload_to_disk_path", None)
+            path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -21,15 +21,17 @@ def main() -> None:
     """Do what the job says, and write the result last."""
     verb, job_path, result_path = sys.argv[1:]
     job = json.loads(Path(job_path).read_text(encoding="utf-8"))
-    result = {"quantise": _quantise, "answer": _answer_of}[verb](job)
+    torch, transformers = map(importlib.import_module, ("torch", "transformers"))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if verb == "answer":
+        result: Any = _answer(torch, _loaded(transformers, job["model"], device), job)
+    else:
+        result = _quantise(torch, transformers, device, job)
     Path(result_path).write_text(json.dumps(result), encoding="utf-8")
 
 
-def _quantise(job: dict[str, Any]) -> dict[str, Any]:
-    torch, transformers, gptqmodel = map(
-        importlib.import_module, ("torch", "transformers", "gptqmodel")
-    )
-    device = _device(torch)
+def _quantise(torch: Any, transformers: Any, device: str, job: dict[str, Any]) -> dict[str, Any]:
+    gptqmodel = importlib.import_module("gptqmodel")
     model, info = transformers.AutoModelForCausalLM.from_pretrained(
         job["model"], dtype="auto", output_loading_info=True
     )
@@ -60,15 +62,6 @@ def _quantise(job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _answer_of(job: dict[str, Any]) -> list[int]:
-    torch, transformers = map(importlib.import_module, ("torch", "transformers"))
-    return _answer(torch, _loaded(transformers, job["model"], _device(torch)), job)
-
-
-def _device(torch: Any) -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def _loaded(transformers: Any, folder: str, device: str) -> Any:
     return transformers.AutoModelForCausalLM.from_pretrained(
         folder, dtype="auto", device_map={"": device}
@@ -93,7 +86,7 @@ def _measured(torch: Any, model: Any, job: dict[str, Any], when: str) -> dict[st
     }
 
 
-def _answer(torch: Any, model: Any, job: dict[str, Any]) -> list[int]:
+def _answer(torch: Any, model: Any, job: dict[str, Any]) -> Any:
     """Return the ids of the greedy answer to the ids of the job's question."""
     question = torch.tensor([job["question"]], device=model.device)
     answer = model.generate(
@@ -103,9 +96,8 @@ def _answer(torch: Any, model: Any, job: dict[str, Any]) -> list[int]:
         do_sample=False,
         eos_token_id=job["ends"],
         pad_token_id=job["ends"][0],
-    )[0, question.shape[1] :]
-    ids: list[int] = answer.tolist()
-    return ids
+    )
+    return answer[0, question.shape[1] :].tolist()
 
 
 def _say(text: str) -> None:

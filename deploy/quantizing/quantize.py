@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError, UsageError
-from curate.system.manifest import to_json, versions
-from curate.system.model_folder import weight_bytes
-from deploy.output import MANIFEST, check_output, made, unfinished
-from deploy.quantizing import gptq, gptq_child
-from deploy.quantizing.calibration import Drawn, check_count
-from deploy.quantizing.grouping import BITS, group_size, widths
+from curate.system.manifest import versions
+from curate.system.model_folder import CONFIG, is_adapter, read_json, tensors, weight_bytes
+from deploy.output import check_output, default_output, note, noted, unfinished
+from deploy.quantizing import gptq
+from deploy.quantizing.calibration import LEAST, Drawn, calibration_set, draw
+from deploy.runs import SAVES
 
+# Sizes of a group of weights that share a scale, from the coarsest on: fewer scales are smaller
+# and faster, finer ones lose less. GPTQ's group has to divide the width of every layer.
+GROUPS = (128, 64, 32, 16)
+_BITS = (4, 8)
+# Weights are packed into words of 32 bits.
+_PACKED = 32
+_IN_BLOCK = re.compile(r"\.\d+\..*\.weight$")
+# Its layers keep their weights the other way round: (in, out).
+_TRANSPOSED = ("gpt2",)
 # Perplexity that is worse by more than this is told as a warning.
 WORSE = 0.15
 # A scale of 16 bits and a zero point for each group, and the embeddings stay as they are.
@@ -31,41 +40,21 @@ class QuantiseParams:
         group_size: Weights that share a scale; None for the largest that fits.
         rows: To quantise with, at most.
         seed: Of their draw.
-        dataset: They come from.
     """
 
     bits: int = 4
     group_size: int | None = None
     rows: int = 128
     seed: int = 0
-    dataset: str = ""
 
     def __post_init__(self) -> None:
-        if self.bits not in BITS:
+        if self.bits not in _BITS:
             raise UsageError(
-                f"--bits {self.bits}: allowed are {' and '.join(map(str, BITS))}; 2 and 3 lose too "
-                "much to answer sensibly, others are in no format that is served"
+                f"--bits {self.bits}: allowed are 4 and 8; 2 and 3 lose too much to answer "
+                "sensibly, others are in no format that is served"
             )
-        check_count(self.rows)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a model does on the held-out rows.
-
-    Attributes:
-        perplexity: Of the response tokens.
-        tokens: How many they are.
-        answer: To the first held-out prompt, greedy.
-        dtype: It was computed in.
-        bytes: Of its weights on the disk.
-    """
-
-    perplexity: float
-    tokens: int
-    answer: str
-    dtype: str
-    bytes: int
+        if self.rows < LEAST:
+            raise UsageError(f"--rows {self.rows}: allowed are {LEAST} and more; usual are 128")
 
 
 @dataclass(frozen=True)
@@ -73,87 +62,157 @@ class Quantised:
     """A quantised model.
 
     Attributes:
-        folder: Where it lies.
-        group_size: Weights that share a scale.
         question: That both were asked.
-        before: The model as it was.
-        after: As transformers loads it now.
+        before: The model as it was: `perplexity` of the held-out responses' `tokens`, its greedy
+            `answer`, the `dtype` it was computed in, and the `bytes` of its weights.
+        after: The same, as transformers loads it now.
         seconds: That quantising took.
     """
 
     folder: Path
     group_size: int
+    dataset: str
+    drawn: Drawn
     question: str
-    before: Measured
-    after: Measured
+    before: dict[str, Any]
+    after: dict[str, Any]
     seconds: float
 
     @property
     def worse(self) -> float:
         """By what share perplexity has grown; negative where it has fallen."""
-        return self.after.perplexity / self.before.perplexity - 1
+        return float(self.after["perplexity"] / self.before["perplexity"] - 1)
+
+
+def quantise(
+    name: str,
+    params: QuantiseParams,
+    output: Path | None,
+    dataset: str | None,
+    dataset_dir: Path | None,
+    say: Callable[[str], None],
+) -> Quantised:
+    """Quantise, measure before and after, and give the folder its name if all is well."""
+    from curate.data.read import read
+    from curate.models.quiet import quiet
+    from curate.models.resolve import ModelFiles
+    from curate.models.text_tokenizer import load_tokenizer
+
+    model, beside = find_model(name)
+    group = group_size(params.group_size, check_model(model, name))
+    target = output or default_output(beside, f"{params.bits}bit")
+    check_output(target, weight_bytes(model) * _ROOM[params.bits])
+    gptq.python()
+    chosen = calibration_set(model, dataset, dataset_dir)
+    say(f"calibration: data set '{chosen.name}' in {chosen.folder}, {chosen.why}")
+    with quiet():
+        tokenizer = load_tokenizer(ModelFiles(name, model))
+    drawn = draw(read(chosen.files), tokenizer, name, params.rows, params.seed)
+    left_out = ", ".join(f"{reason} {number:,}" for reason, number in drawn.left_out.items())
+    say(
+        f"of {drawn.rows:,} rows: {len(drawn.calibration):,} to quantise with, "
+        f"{len(drawn.held_out):,} others to measure on"
+        f"{f'; left out: {left_out}' if left_out else ''} (seed {params.seed})"
+    )
+    with unfinished(target) as part:
+        result = gptq.quantise(model, part, tokenizer, drawn, params.bits, group, say)
+        for when, folder in (("before", model), ("after", part)):
+            answer = tokenizer.decode(result[when]["answer"], skip_special_tokens=True).strip()
+            # It may be cut off in the middle of a character.
+            result[when]["answer"] = answer.rstrip("\N{REPLACEMENT CHARACTER}")
+            result[when]["bytes"] = weight_bytes(folder)
+        quantised = Quantised(
+            folder=target,
+            group_size=group,
+            dataset=chosen.name,
+            drawn=drawn,
+            question=drawn.held_out[0].asked or tokenizer.decode(drawn.held_out[0].question),
+            before=result["before"],
+            after=result["after"],
+            seconds=float(result["seconds"]),
+        )
+        note(part, _manifest(model, name, params, quantised, result["versions"]))
+    return quantised
+
+
+def find_model(name: str) -> tuple[Path, Path]:
+    """Return the folder of a whole model: a folder, a run's name, a known name, or a hub id.
+
+    The second is the path that what is made of it goes beside: for names and ids, one here.
+    """
+    from curate.models.resolve import resolve
+
+    typed = Path(name).expanduser()
+    if not typed.is_dir() and not typed.is_absolute() and (SAVES / typed).is_dir():
+        typed = SAVES / typed
+    if is_adapter(typed):
+        raise UsageError(
+            f"{typed} is an adapter, and quantised are whole models; first: deploy merge {typed}"
+        )
+    if typed.is_dir():
+        resolve(str(typed))  # or raise, if it is not whole
+        return typed, typed
+    return resolve(name).folder, Path(name.rpartition("/")[2])
 
 
 def check_model(folder: Path, name: str) -> set[int]:
     """Return the widths of a model's layers, after seeing that it can be quantised."""
-    told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if found := told.get("quantization_config"):
-        how = found.get("quant_method", "some way") if isinstance(found, dict) else "some way"
-        raise ModelError(f"{name} is quantised already ({how}); give the model it was made from")
-    kinds = [str(each) for each in told.get("architectures") or []]
-    if kinds and not any("CausalLM" in each or "LMHead" in each for each in kinds):
+    config = read_json(folder / CONFIG)
+    if how := config.get("quantization_config"):
+        method = how.get("quant_method", "some way") if isinstance(how, dict) else "some way"
+        raise ModelError(f"{name} is quantised already ({method}); give the model it was made from")
+    kinds = [str(kind) for kind in config.get("architectures") or []]
+    if kinds and not any("CausalLM" in kind or "LMHead" in kind for kind in kinds):
         raise ModelError(
             f"{name} is a {kinds[0]}, which gives no answers; quantised are causal language models"
         )
     if (folder / "value_head.safetensors").is_file():
         raise ModelError(f"{name} is a reward model; quantised are models that answer")
-    return widths(folder)
+    shapes = {
+        tensor.shape
+        for tensor in tensors(folder)
+        if len(tensor.shape) == 2 and _IN_BLOCK.search(tensor.name) and "embed" not in tensor.name
+    }
+    if not shapes:
+        raise ModelError(f"{name} has no layers of weights that GPTQ could quantise")
+    if odd := sorted({size for shape in shapes for size in shape if size % _PACKED}):
+        raise ModelError(
+            f"{name} has layers of size {', '.join(map(str, odd))}, and GPTQ packs sizes "
+            f"that {_PACKED} divides; it cannot be quantised this way"
+        )
+    place = 0 if config.get("model_type") in _TRANSPOSED else 1
+    return {shape[place] for shape in shapes}
 
 
-def quantise(
-    model: Path,
-    name: str,
-    tokenizer: Any,
-    drawn: Drawn,
-    params: QuantiseParams,
-    output: Path,
-    say: Callable[[str], None],
-) -> Quantised:
-    """Quantise, measure before and after, and give the folder its name if all is well."""
-    gptq.python()
-    group = group_size(params.group_size, check_model(model, name))
-    check_output(output, weight_bytes(model) * _ROOM[params.bits])
-    with unfinished(output) as part:
-        result = gptq_child.quantise(model, part, tokenizer, drawn, params.bits, group, say)
-        manifest = _manifest(model, name, drawn, params, group, result)
-        (part / MANIFEST).write_text(to_json(manifest), encoding="utf-8")
-        sizes = {"before": weight_bytes(model), "after": weight_bytes(part)}
-    before, after = (_measured(result[when], bytes_, tokenizer) for when, bytes_ in sizes.items())
-    asked = drawn.held_out[0].asked or tokenizer.decode(drawn.held_out[0].question)
-    return Quantised(output, group, asked, before, after, float(result["seconds"]))
-
-
-def _measured(told: dict[str, Any], bytes_: int, tokenizer: Any) -> Measured:
-    answer = tokenizer.decode(told["answer"], skip_special_tokens=True).strip()
-    answer = answer.rstrip("\N{REPLACEMENT CHARACTER}")  # cut off in the middle of one
-    return Measured(told["perplexity"], told["tokens"], answer, told["dtype"], bytes_)
+def group_size(given: int | None, widths: Iterable[int]) -> int:
+    """Return the group size: as given, else the largest that divides all widths."""
+    every = sorted(set(widths))
+    fitting = [size for size in GROUPS if not any(width % size for width in every)]
+    if given is None:
+        return fitting[0]  # 32 divides all: check_model() has seen to it
+    if given not in fitting:
+        raise UsageError(
+            f"--group-size {given}: allowed are {', '.join(map(str, fitting))}, which divide the "
+            f"widths of its layers ({', '.join(map(str, every))})"
+        )
+    return given
 
 
 def _manifest(
-    model: Path, name: str, drawn: Drawn, params: QuantiseParams, group: int, result: dict[str, Any]
+    model: Path, name: str, params: QuantiseParams, quantised: Quantised, tools: dict[str, str]
 ) -> dict[str, Any]:
     """Return what made the model; nothing of the time it took, no paths but what was typed."""
     from curate.models.resolve import fingerprint
 
-    before = made(model)
+    base, drawn = noted(model), quantised.drawn
     return {
         "format": 1,
         "made_by": "deploy quantize",
         "base": {"name": name, "fingerprint": fingerprint(model)},
         "bits": params.bits,
-        "group_size": group,
+        "group_size": quantised.group_size,
         "calibration": {
-            "dataset": params.dataset,
+            "dataset": quantised.dataset,
             "rows": len(drawn.calibration),
             "ids_sha256": drawn.sha256,
             "seed": params.seed,
@@ -161,12 +220,12 @@ def _manifest(
         },
         "perplexity": {
             "rows": len(drawn.held_out),
-            "tokens": result["before"]["tokens"],
-            "before": result["before"]["perplexity"],
-            "after": result["after"]["perplexity"],
+            "tokens": quantised.before["tokens"],
+            "before": quantised.before["perplexity"],
+            "after": quantised.after["perplexity"],
         },
-        "template": before.get("template"),
-        "dataset": before.get("dataset"),
-        "merged_from": before.get("adapter"),
-        "versions": {**versions(), **result["versions"]},
+        "template": base.get("template"),
+        "dataset": base.get("dataset"),
+        "merged_from": base.get("adapter"),
+        "versions": {**versions(), **tools},
     }

@@ -81,13 +81,13 @@ def _key(served: Served, folders: Mapping[str, Path]) -> str:
 def main(task: Path, answers: Path) -> None:
     """Answer the question with several models; of GPTQ in its own environment."""
     from curate.models.generate import load_generator
-    from deploy.quantizing import gptq, gptq_child
+    from deploy.quantizing import gptq
 
     job = json.loads(task.read_text(encoding="utf-8"))
     answer_of = {}
     for name, folder in job["folders"].items():
         if gptq.is_quantised(Path(folder)):
-            answer_of[name] = gptq_child.answer(Path(folder), QUESTION, _TOKENS, task.parent)
+            answer_of[name] = gptq.answer(Path(folder), QUESTION, _TOKENS, task.parent)
         else:
             asked = [{"role": "user", "content": QUESTION}]
             answer_of[name] = load_generator(folder, job["dtype"]).answer([asked], _TOKENS)[0]

@@ -17,7 +17,7 @@ from curate.system.model_folder import chat_template
 from deploy.cli import app
 from deploy.merging import merge as merging
 from deploy.merging.agreement import BUILT_IN, compare, conversations
-from deploy.output import default_output
+from deploy.output import default_output, repair
 from tests.calling import Caller
 from tests.deploy.merging import FORGETS, adapter, exporting, tiny, write_run
 
@@ -89,7 +89,7 @@ def test_what_forgets_the_adapter_is_seen_and_leaves_nothing(call, small, monkey
 @pytest.mark.model
 def test_answers_of_another_base_are_not_the_adapter_s(small, tmp_path):
     found = compare(small / "base", small / "run", small / "base", ASKED, "float32", 8)
-    assert found.differing
+    assert found.wrong
     assert found.same < 5
     assert found.lost == pytest.approx(found.learned, rel=0.01)
     same = compare(
@@ -100,19 +100,19 @@ def test_answers_of_another_base_are_not_the_adapter_s(small, tmp_path):
         "float32",
         8,
     )
-    assert (same.same, same.changed, same.differing) == (5, 0, ())
+    assert (same.same, same.changed, same.wrong) == (5, 0, ())
 
 
 def test_two_tokens_as_good_as_equally_likely_are_a_tie():
     from deploy.merging.agreement import Agreement, Answers
 
-    found = Agreement(
-        tuple(Answers("q", "a", "b", "c", tie) for tie in (None, 0.02, 0.3)), most=0.25
-    )
-    assert (found.same, found.ties, len(found.differing)) == (1, 1, 1)
+    answers = tuple(Answers("q", "a", "b", "c", gap) for gap in (None, 0.02, 0.3))
+    found = Agreement(answers, most=0.25)
+    assert (found.same, found.ties, found.wrong) == (1, 1, answers[2:])
     # Ties are rounding only as long as what was learned is still there.
-    assert replace(found, lost=0.01, learned=0.1).kept
-    assert not replace(found, lost=0.06, learned=0.1).kept
+    tied = Agreement(answers[:2], most=0.25)
+    assert replace(tied, lost=0.01, learned=0.1).wrong == ()
+    assert replace(tied, lost=0.06, learned=0.1).wrong == answers[1:2]
 
 
 @pytest.mark.model
@@ -160,7 +160,7 @@ def test_a_base_that_is_not_where_it_was(call, small, tmp_path):
         ({"state": "running"}, "has not ended"),
         ({"stage": "rm"}, "is a reward model.*curate mods --reward"),
         ({"method": "full"}, "trained all weights and has no adapter.*deploy quantize"),
-        ({"format": 2}, "format 2, known is 1"),
+        ({"format": 2}, "of format 2, and 1 is read here"),
         ({}, "neither run.json nor adapter_config.json|is no run"),
     ],
 )
@@ -188,7 +188,7 @@ def test_what_is_no_run(call, tmp_path):
     (step / "adapter_model.safetensors").write_bytes(b"x")
     call.refused("cannot be added to weights; allowed are LORA and OFT", "merge", step)
     (step / "adapter_config.json").write_text('{"peft_type": "LORA"}')
-    call.refused("does not name the model that it was trained on", "merge", step)
+    call.refused("does not name the model that the adapter was trained on", "merge", step)
     (step / "adapter_config.json").write_text("no json")
     call.refused("cannot be read", "merge", step)
     (step / "adapter_config.json").write_text('{"peft_type": "LORA", "task_type": "SEQ_CLS"}')
@@ -243,7 +243,7 @@ def test_the_manifest_says_what_and_not_when(small):
     from deploy.merging.agreement import Agreement
     from deploy.runs import read_adapter
 
-    told = merging._manifest(read_adapter(small / "run"), "f", "float32", Agreement((), 0.1), [])
+    told = merging.manifest(read_adapter(small / "run"), "f", "float32", Agreement((), 0.1))
     assert told["adapter"]["sha256"]
     assert told["dataset"]["name"] == "rows"
     assert "seconds" not in json.dumps(told)
@@ -262,5 +262,6 @@ def test_several_chat_templates_in_the_base_s_config_are_not_taken_away(small, t
         path = tmp_path / folder / "tokenizer_config.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "chat_template": told}))
     part = Path(shutil.copytree(base, tmp_path / "part"))
-    merging._repair(base, read_adapter(run), part)
+    template = merging.template_of(read_adapter(run), base, part)
+    repair(part, template)
     assert chat_template(part) == "DEF"

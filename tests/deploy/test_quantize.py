@@ -15,7 +15,7 @@ from curate.models.resolve import resolve
 from deploy.cli import app
 from deploy.quantizing import gptq
 from deploy.quantizing.calibration import draw
-from deploy.quantizing.grouping import group_size, widths
+from deploy.quantizing.quantize import QuantiseParams, check_model, group_size
 from tests.calling import Caller
 from tests.conftest import SAMPLE
 from tests.deploy.merging import program, tiny, write_run
@@ -117,20 +117,20 @@ def test_too_few_rows_are_refused_with_what_was_left_out(tokenizer, write_json):
     with pytest.raises(DataError, match=r"15 of 17 rows .*\(repeats 1, too_long 1\).* 16 are"):
         draw(read(write_json([*rows, rows[0], long])), tokenizer, "m", 128, 0)
     with pytest.raises(UsageError, match="--rows 7: allowed are 8 and more"):
-        draw(read(write_json(rows)), tokenizer, "m", 7, 0)
+        QuantiseParams(rows=7)
 
 
 # Groups
 
 
 def test_the_group_divides_every_width(tmp_path):
-    assert widths(resolve("smollm2").folder) == {576, 1536}
+    assert check_model(resolve("smollm2").folder, "m") == {576, 1536}
     assert group_size(None, {576, 1536}) == 64
     assert group_size(None, {4096, 11008}) == 128
     assert group_size(32, {576, 1536}) == 32
     with pytest.raises(UsageError, match=r"--group-size 128: allowed are 64, 32, 16.*576, 1536"):
         group_size(128, {576, 1536})
-    assert widths(tiny(tmp_path / "small")) == {64, 96}
+    assert check_model(tiny(tmp_path / "small"), "m") == {64, 96}
 
 
 def test_sizes_that_cannot_be_packed_are_refused(call, tmp_path):
@@ -181,9 +181,9 @@ def test_the_wrong_words(call, model, monkeypatch, tmp_path):
     monkeypatch.setenv("CURATRAIN_CACHE", str(tmp_path / "cache"))
     call.refused("`deploy setup gptq` builds it", "quantize", "model")
     stand_in(monkeypatch, tmp_path / "python", "")
-    call.refused("there is no such data set, data has rows", "quantize", "model", "--dataset", "x")
+    call.refused("has no data set 'x'.*It has rows", "quantize", "model", "--dataset", "x")
     (tmp_path / "data" / "rows.json").unlink()
-    call.refused("its file data/rows.json is gone", "quantize", "model")
+    call.refused("there is no 'rows.json' in data", "quantize", "model")
     (model / "run.json").unlink()
     call.refused("nothing says what this model was trained on.*data has rows", "quantize", "model")
     call.refused("--group-size", "quantize", "model", "--group-size", "x")

@@ -10,8 +10,8 @@ import pytest
 
 from curate.system import environments
 from curate.system.environments import Environment
-from deploy import setup
 from deploy.cli import app
+from deploy.quantizing import gptq
 from tests.calling import Caller
 
 EMPTY = Environment("empty", "nothing", (("--no-index", "pip"),), ("pip",), gigabytes=0.01)
@@ -34,7 +34,7 @@ def test_a_dry_run_prints_commands_and_runs_none(call, tmp_path, name):
 
 
 def test_built_once_and_then_said_to_be_there(call, monkeypatch, tmp_path):
-    monkeypatch.setitem(setup.KNOWN, "gptq", lambda: EMPTY)
+    monkeypatch.setattr(gptq, "environment", lambda: EMPTY)
     answer = call("setup", "gptq", "--json")
     assert json.loads(answer.out) == {
         "name": "gptq",
@@ -50,7 +50,7 @@ def test_built_once_and_then_said_to_be_there(call, monkeypatch, tmp_path):
 
 def test_too_little_room_is_told(call, monkeypatch):
     large = Environment("large", "nothing", (), (), gigabytes=1e9)
-    monkeypatch.setitem(setup.KNOWN, "gptq", lambda: large)
+    monkeypatch.setattr(gptq, "environment", lambda: large)
     call.refused("takes about 1000000000.0 GB.*Make room", "setup", "gptq")
 
 
