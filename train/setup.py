@@ -44,7 +44,6 @@ TEXT_ONLY = (
 
 
 def release(stage: str) -> str:
-    """Return the release of LLaMA-Factory that runs a stage."""
     return PPO_VERSION if stage == "ppo" else VERSION
 
 
@@ -65,7 +64,6 @@ def backend_of(stage: str) -> Backend:
 
 
 def ppo_environment() -> Environment:
-    """Return the environment that ppo runs in."""
     # Its own requirements name no build of torch; without the one that is here, pip would take the
     # newest for GPUs on a machine that has none.
     torch = _torch().partition("+")[0]
@@ -100,32 +98,33 @@ def readable_by_ppo(model: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Setup:
-    """What is missing of LLaMA-Factory here, its version if that is wrong, and what mends both."""
+class Needed:
+    """What is missing of LLaMA-Factory here, told in lines, and the commands that mend it."""
 
     missing: tuple[str, ...]
-    wrong: str | None
+    lines: tuple[str, ...]
     commands: tuple[tuple[str, ...], ...]
-    why: str
-
-    @property
-    def needed(self) -> bool:
-        """Whether anything has to be done."""
-        return bool(self.missing or self.wrong)
 
 
-def plan(hardware: Hardware) -> Setup:
-    """Return what is missing here, and the commands that install it."""
+def needed(hardware: Hardware) -> Needed:
+    """Return what is missing here, and the commands that install it; none if all is there."""
     missing = tuple(llamafactory.missing())
-    installed = None if "llamafactory" in missing else importlib.metadata.version("llamafactory")
-    wrong = installed if installed != VERSION else None
+    installed = VERSION if "llamafactory" in missing else importlib.metadata.version("llamafactory")
+    lines = [f"missing here: {', '.join(missing)}"] if missing else []
+    if installed != VERSION:
+        lines.append(f"LLaMA-Factory {installed} is here, and another is needed")
+    if not lines:
+        return Needed((), (), ())
     whole = f"llamafactory=={VERSION}"
     if hardware.kind == "cuda":
-        why = f"for {hardware.name}: the whole of it"
-        return Setup(missing, wrong, (pip_install(sys.executable, whole),), why)
-    why = "for the CPU: torch stays as it is, and of what LLaMA-Factory asks for, what texts need"
-    needs = pip_install(sys.executable, _torch(), *TEXT_ONLY)
-    return Setup(missing, wrong, (needs, pip_install(sys.executable, "--no-deps", whole)), why)
+        lines.append(f"for {hardware.name}: the whole of it")
+        return Needed(missing, tuple(lines), (pip_install(sys.executable, whole),))
+    lines.append(
+        "for the CPU: torch stays as it is, and of what LLaMA-Factory asks for, what texts need"
+    )
+    texts = pip_install(sys.executable, _torch(), *TEXT_ONLY)
+    commands = (texts, pip_install(sys.executable, "--no-deps", whole))
+    return Needed(missing, tuple(lines), commands)
 
 
 def _torch() -> str:

@@ -15,8 +15,9 @@ from curate.llamafactory import backend as llamafactory
 from curate.system.hardware import Hardware
 from tests.train import recording
 from train.config.model import Model
-from train.config.plan import Dataset, Options, make, to_yaml
+from train.config.plan import Dataset, make, to_yaml
 from train.config.presets import PRESETS, STAGES
+from train.config.request import Request
 from train.config.schedule import Extent
 
 pytestmark = pytest.mark.skipif(bool(llamafactory.missing()), reason="no LLaMA-Factory here")
@@ -45,11 +46,12 @@ def parsed(config: dict[str, Any]) -> Any:
 
 
 def config_of(stage: str, preset: str, rows: int, tmp_path: Path, **more: Any) -> dict[str, Any]:
-    reward = Path("saves/rm") if stage == "ppo" else None
-    options = Options(tmp_path / "out", preset, reward_model=reward, **more)
+    judge = Model(name="saves/rm", path="somewhere", adapter=Path("saves/rm"))
+    request = Request(stage=stage, output=tmp_path / "out", preset=preset, **more)
     dataset = Dataset("a", Path("data"), Extent(rows, rows * 90 if stage == "pt" else None))
     model = Model(name="smollm2", path="somewhere", template="chatml", kind="bloom")
-    plan = make(stage, dataset, model, options, FP32 if rows == 12 else BF16)
+    on = FP32 if rows == 12 else BF16
+    plan = make(request, dataset, model, on, {}, judge if stage == "ppo" else None)
     found: dict[str, Any] = yaml.safe_load(to_yaml(plan.config))
     return found
 

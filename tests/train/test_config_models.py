@@ -188,7 +188,7 @@ def test_several_data_sets_are_one_training(tmp_path: Path) -> None:
     # A token a letter: `user` and `assistant` with a line break, 6 and 8 letters of text, for each
     # turn its begin, its end and a line break.
     assert found.longest == 5 + 6 + 10 + 8 + 6
-    assert "7 of 7 rows usable; longest row" in found.lines[0]
+    assert "7 of 7 rows usable; longest row" in found.sets[0].line
 
 
 def test_rows_that_nobody_can_use(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_reward_model_on_the_same_base(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="value_head"):
         reward_model(None, policy, saves)
     (run / "value_head.safetensors").touch()
-    assert reward_model(None, policy, saves) == run
+    assert reward_model(None, policy, saves).adapter == run
     with pytest.raises(ModelError, match="train them on the same"):
         reward_model(run, find(str(other)), saves)
     with pytest.raises(ModelError, match="a run of stage sft"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -11,8 +13,9 @@ import yaml
 
 from curate.system.hardware import Hardware
 from train.config.model import Model
-from train.config.plan import Dataset, Options, Plan, make, to_yaml
+from train.config.plan import Dataset, Plan, make, to_yaml
 from train.config.presets import PRESETS, STAGES
+from train.config.request import Request
 from train.config.schedule import Extent, held_out, intervals, steps_of
 
 GPU = Hardware("cuda", 1, 80 << 30, True)
@@ -23,11 +26,19 @@ BLOOM = Model(name=HUB_ID, path=HUB_ID, template="default", kind="bloom")
 
 
 def plan(
-    stage: str, rows: int = 50_000, model: Model = BLOOM, on: Hardware = GPU, **more: Any
+    stage: str,
+    rows: int = 50_000,
+    model: Model = BLOOM,
+    on: Hardware = GPU,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+    preset: str = "tutorial",
+    method: str = "lora",
+    extent: Extent | None = None,
 ) -> Plan:
     tokens = rows * 100 if stage == "pt" else None
-    dataset = Dataset("books", Path("data"), Extent(rows, tokens))
-    return make(stage, dataset, model, Options(Path("saves/a"), **more), on)
+    dataset = Dataset("books", Path("data"), extent or Extent(rows, tokens))
+    request = Request(stage=stage, output=Path("saves/a"), preset=preset, method=method)
+    return make(request, dataset, model, on, settings)
 
 
 def has(found: Plan, **wanted: Any) -> None:
@@ -185,10 +196,8 @@ def test_yaml_keeps_numbers_and_chinese() -> None:
 
 
 def test_max_samples_counts_for_each_data_set() -> None:
-    sets = Extent(60, sets=(30, 30))
-    dataset = Dataset("en30,zh30", Path("data"), sets)
     settings = {"max_samples": 20, "max_steps": -1, "num_train_epochs": 3.0}
-    found = make("sft", dataset, SMOL, Options(Path("saves/a"), settings=settings), GPU)
+    found = plan("sft", model=SMOL, extent=Extent(60, sets=(30, 30)), settings=settings)
     # 20 of each are 40 rows; 36 of them in steps of 16 are 3, three times.
     assert found.steps == 9
     assert any("first 40 of 60 rows" in each and "20 of each" in each for each in found.notes)
@@ -232,8 +241,8 @@ TABLE = {
 @pytest.mark.parametrize("stage", TABLE)
 def test_the_tutorial_is_its_table(stage: str, rows: int) -> None:
     tokens = 60_000 * rows if stage == "pt" else None
-    dataset = Dataset("a,b", Path("data"), Extent(2 * rows, tokens, (rows, rows)))
-    found = make(stage, dataset, BLOOM, Options(Path("saves/a")), GPU)
+    extent = Extent(2 * rows, tokens, (rows, rows))
+    found = plan(stage, extent=extent)
     has(found, **BOTH, **TABLE[stage])
     said = [each for each in found.notes if "tutorial's" in each]
     longer = [
@@ -243,7 +252,7 @@ def test_the_tutorial_is_its_table(stage: str, rows: int) -> None:
     ]
     assert len(said) == bool(longer)
     assert all(f"{each}_steps" in said[0] for each in longer)
-    other = make(stage, dataset, SMOL, Options(Path("saves/a")), GPU)
+    other = plan(stage, extent=extent, model=SMOL)
     changes = {key for key in found.config if found.config[key] != other.config[key]}
     assert changes == {"model_name_or_path", "template", "lora_target"}
     assert any("template chatml, lora_target all" in each for each in other.notes)

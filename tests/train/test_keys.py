@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from curate.errors import UsageError
-from train.config.keys import _LEAST, _NOW, _REFUSED, known_keys, settings
+from train.config.keys import _LEAST, _NOW, _REFUSED, recorded, settings
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_keys_that_the_release_for_ppo_has_not() -> None:
 
 
 def test_what_is_said_of_keys_is_true() -> None:
-    known = set(known_keys())
+    known = set(recorded("keys"))
     assert known & set(_NOW) == {"max_length"}  # of generated answers
     assert set(_NOW.values()) <= known
     gone = {key for key, why in _REFUSED.items() if "no such key" in why}

@@ -16,7 +16,8 @@ from tests.train.making import adapter_in, model_in
 from train.checks import limits
 from train.checks.prepare import begun_run
 from train.config.model import find
-from train.config.plan import Dataset, Options, Plan, make, to_yaml
+from train.config.plan import Dataset, Plan, make, to_yaml
+from train.config.request import Request
 from train.config.schedule import Extent
 from train.run import run
 
@@ -29,8 +30,8 @@ def plan_for(tmp_path: Path, kind: str = "bloom", on: Hardware = CPU, **more: An
     if not folder.is_dir():
         model_in(folder, kind)
     model = replace(find(str(folder)), name="mine", template="default")
-    options = Options(tmp_path / "saves" / "a", **more)
-    return make("sft", Dataset("a", Path("data"), Extent(1000)), model, options, on)
+    request = Request(stage="sft", output=tmp_path / "saves" / "a", preset="tutorial", **more)
+    return make(request, Dataset("a", Path("data"), Extent(1000)), model, on, {})
 
 
 def written(plan: Plan) -> None:

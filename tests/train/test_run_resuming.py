@@ -7,28 +7,29 @@ import pytest
 
 from curate.errors import DataError, UsageError
 from curate.system.model_folder import ADAPTER_WEIGHTS
+from curate.system.run_record import write_run
 from tests.train.plans import checkpoint, plan_in, stood, tell
 from train.run import resume, sha256_chain
-from train.run.resume import Start, decide
+from train.run.resume import Start, decide, run_before
 
 
-def decided(plan, before) -> Start:
-    return decide(plan, sha256_chain.begun(plan), before)
+def decided(plan) -> Start:
+    return decide(plan, run_before(plan, sha256_chain.begun(plan)))
 
 
 def test_nothing_to_resume(tmp_path):
     with pytest.raises(UsageError, match=r"holds no run \(no run.json\); give the command without"):
-        decided(plan_in(tmp_path), None)
+        decided(plan_in(tmp_path))
 
 
 def test_it_goes_on_from_the_last_whole_checkpoint(tmp_path):
     plan = plan_in(tmp_path)
-    before = stood(plan, seconds=12.0)
+    stood(plan, seconds=12.0)
     checkpoint(plan.output, 2)
     whole = checkpoint(plan.output, 4)
     (checkpoint(plan.output, 6) / "trainer_state.json").unlink()
     (checkpoint(plan.output, 1) / "trainer_state.json").unlink()
-    start = decided(plan, before)
+    start = decided(plan)
     assert start.checkpoint is not None
     assert start.checkpoint.folder == whole
     assert start.seconds == 12.0
@@ -40,10 +41,10 @@ def test_it_goes_on_from_the_last_whole_checkpoint(tmp_path):
 
 def test_no_whole_checkpoint_begins_anew_and_leaves_no_half(tmp_path):
     plan = plan_in(tmp_path)
-    before = stood(plan)
+    stood(plan)
     (checkpoint(plan.output, 6) / "trainer_state.json").unlink()
     tell(plan.output, "{}")
-    start = decided(plan, before)
+    start = decided(plan)
     assert start.checkpoint is None
     assert start.notes[-1] == "no whole checkpoint is there yet: the run begins anew"
     assert resume.attempt_config(plan, start) == (plan.config_file, plan.config)
@@ -51,30 +52,25 @@ def test_no_whole_checkpoint_begins_anew_and_leaves_no_half(tmp_path):
     assert sorted(each.name for each in plan.output.iterdir()) == ["run.json", "train.yaml"]
 
 
-def test_a_finished_run_has_nothing_left_to_do(tmp_path):
-    plan = plan_in(tmp_path)
-    assert decided(plan, stood(plan, state="done")) == Start(finished=True)
-
-
 def test_overwrite_output_dir_would_delete_the_losses_so_far(tmp_path):
     plan = plan_in(tmp_path, overwrite_output_dir=True)
-    before = stood(plan)
+    stood(plan)
     checkpoint(plan.output, 2)
-    assert "overwrite_output_dir" not in resume.attempt_config(plan, decided(plan, before))[1]
+    assert "overwrite_output_dir" not in resume.attempt_config(plan, decided(plan))[1]
 
 
 def test_changed_settings_are_named(tmp_path):
     plan = plan_in(tmp_path)
-    before = stood(plan)
+    stood(plan)
     other = replace(plan, config={**plan.config, "learning_rate": 2e-4, "seed": 3})
     with pytest.raises(DataError) as raised:
-        decided(other, before)
+        decided(other)
     told = str(raised.value)
     assert "learning_rate was 0.0001, is 0.0002; seed was not given, is 3" in told
     assert "give another --output" in told
     plan.config_file.write_text("- a list")
     with pytest.raises(DataError, match="train.yaml is gone or was edited"):
-        decided(other, before)
+        decided(other)
 
 
 def test_changed_data_model_or_adapter_are_refused(tmp_path):
@@ -83,37 +79,39 @@ def test_changed_data_model_or_adapter_are_refused(tmp_path):
     (earlier / ADAPTER_WEIGHTS).write_bytes(b"1")
     plan = plan_in(tmp_path, adapter_name_or_path=str(earlier))
     before = stood(plan)
-    assert decided(plan, before).checkpoint is None
+    assert decided(plan).checkpoint is None
+    write_run(plan.output, replace(before, model_fingerprint="0"))
     with pytest.raises(DataError, match="the model's files changed since"):
-        decided(plan, replace(before, model_fingerprint="0"))
+        decided(plan)
+    write_run(plan.output, before)
     (earlier / ADAPTER_WEIGHTS).write_bytes(b"2")
     with pytest.raises(DataError, match="the adapter it is trained on changed since"):
-        decided(plan, before)
+        decided(plan)
     (earlier / ADAPTER_WEIGHTS).write_bytes(b"1")
     (tmp_path / "data" / "rows.jsonl").write_text("{}\n")
     with pytest.raises(DataError, match="the data 'rows' changed since"):
-        decided(plan, before)
+        decided(plan)
 
 
 @pytest.mark.parametrize(("stage", "method"), [("ppo", "lora"), ("rm", "full")])
 def test_what_llamafactory_cannot_resume_is_said(tmp_path, stage, method):
     plan = replace(plan_in(tmp_path, stage), method=method)
-    before = stood(plan)
-    assert decided(plan, before).checkpoint is None
+    stood(plan)
+    assert decided(plan).checkpoint is None
     checkpoint(plan.output, 4, value_head=True)
     with pytest.raises(UsageError, match="cannot go on with"):
-        decided(plan, before)
+        decided(plan)
 
 
 def test_a_reward_model_gets_the_file_that_transformers_asks_for(tmp_path):
     plan = plan_in(tmp_path, "rm")
-    before = stood(plan)
+    stood(plan)
     folder = checkpoint(plan.output, 2, value_head=True)
-    _, config = resume.attempt_config(plan, decided(plan, before))
+    _, config = resume.attempt_config(plan, decided(plan))
     assert config["adapter_name_or_path"] == str(folder)
     head = (folder / "value_head.safetensors").read_bytes()
     assert (folder / "model.safetensors").read_bytes() == head
-    assert decided(plan, before).checkpoint is not None
+    assert decided(plan).checkpoint is not None
 
 
 def test_ppo_gets_a_model_that_its_older_transformers_reads(tmp_path, scratch_cache):

@@ -31,12 +31,11 @@ def bare(monkeypatch):
 
 
 def test_nothing_is_missing_here():
-    found = setup.plan(CPU)
-    assert (found.missing, found.wrong, found.needed) == ((), None, False)
+    assert setup.needed(CPU) == setup.Needed((), (), ())
 
 
 def test_on_a_cpu_torch_stays_and_what_texts_need_comes(bare):
-    found = setup.plan(CPU)
+    found = setup.needed(CPU)
     first, second = found.commands
     assert found.missing == ("llamafactory", "trl")
     assert first[:4] == (sys.executable, "-m", "pip", "install")
@@ -48,7 +47,7 @@ def test_on_a_cpu_torch_stays_and_what_texts_need_comes(bare):
 
 
 def test_with_gpus_the_whole_of_it_comes(bare):
-    (command,) = setup.plan(GPUS).commands
+    (command,) = setup.needed(GPUS).commands
     assert command[-1] == "llamafactory==0.9.5"
 
 
@@ -70,8 +69,9 @@ def test_what_texts_need_is_what_llamafactory_asks_for():
 
 def test_another_version_is_replaced(monkeypatch):
     monkeypatch.setattr(setup.importlib.metadata, "version", lambda _: "0.9.4")
-    found = setup.plan(GPUS)
-    assert (found.wrong, found.needed) == ("0.9.4", True)
+    found = setup.needed(GPUS)
+    assert "LLaMA-Factory 0.9.4 is here" in found.lines[0]
+    assert found.commands
 
 
 def test_dry_run_shows_commands_and_runs_none(bare, call, monkeypatch):

@@ -12,7 +12,6 @@ from train.config.model import Model
 from train.config.schedule import Extent
 
 if TYPE_CHECKING:
-    from curate.llamafactory.doctor.diagnosis import Diagnosis
     from curate.llamafactory.doctor.truncation import Cutoff
 
 _LOST_PROMPT = {"lost_prompt", "empty_prompt"}
@@ -27,29 +26,35 @@ _LIKE_CHATML = {
 
 
 @dataclass(frozen=True)
-class Losses:
-    """What one data set loses though its rows are usable; `command` tells more."""
+class Usable:
+    """What a stage can use of one data set, told in a line; `command` tells more."""
 
     name: str
-    usable: int
+    rows: int
     without_prompt: int
     cut: int  # rows that the cutoff shortens; 0 where that was not measured
     command: str
+    line: str
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What can be used of the data sets, and a line of each for people."""
+    """What can be used of the data sets."""
 
-    extent: Extent
-    longest: int | None  # tokens of the longest row, where they were counted
-    lines: tuple[str, ...]
-    losses: tuple[Losses, ...]
+    sets: tuple[Usable, ...]
+    tokens: int | None  # of all usable rows, and of the longest, where they were counted
+    longest: int | None
+
+    @property
+    def extent(self) -> Extent:
+        """How much there is to train on."""
+        rows = tuple(usable.rows for usable in self.sets)
+        return Extent(sum(rows), self.tokens, rows)
 
     @property
     def half_cut(self) -> bool:
         """Whether half of the rows of a data set or more are cut."""
-        return any(2 * losses.cut >= losses.usable for losses in self.losses)
+        return any(2 * usable.cut >= usable.rows for usable in self.sets)
 
 
 def measuring(model: Model, cutoff: int, unpacked: bool) -> tuple[Cutoff | None, str]:
@@ -73,78 +78,64 @@ def judge(
     folder: Path, names: Sequence[str], stage: str, model: Model, cutoff: int, packing: bool
 ) -> Verdict:
     """Ask the doctor about every data set of a training."""
-    from curate.llamafactory.doctor.data_set import of_entry
-    from curate.llamafactory.doctor.diagnose import diagnose
-
     measure, why_not = measuring(model, cutoff, stage == "pt" and not packing)
     command = f"curate doctor --dataset-dir {folder}"
     command += "" if stage == "ppo" else f" --stage {stage}"
     if measure is not None:
         name = model.name if model.adapter is None else model.path
         command += f" --model {name} --cutoff-len {cutoff}"
-    lines, all_losses = [], []
-    for name in names:
-        diagnosis = diagnose(of_entry(folder, name), _JUDGED_AS.get(stage, stage), measure)
-        more = f"`{command} --dataset {name}`"
-        _refuse_unusable(diagnosis, stage, more)
-        lines.append(_line(diagnosis, measure, why_not, more))
-        lost = [rule.count for rule in diagnosis.found if rule.rule in _LOST_PROMPT]
-        losses = Losses(
-            name=name,
-            usable=diagnosis.usable,
-            without_prompt=max(lost, default=0),
-            cut=measure.cut if measure else 0,
-            command=more,
+    sets = tuple(_usable(folder, name, stage, measure, why_not, command) for name in names)
+    counted = (measure.tokens, measure.longest) if measure is not None else (None, None)
+    return Verdict(sets, *counted)
+
+
+def _usable(
+    folder: Path, name: str, stage: str, measure: Cutoff | None, why_not: str, command: str
+) -> Usable:
+    from curate.llamafactory.doctor.data_set import of_entry
+    from curate.llamafactory.doctor.diagnose import diagnose
+
+    diagnosis = diagnose(of_entry(folder, name), _JUDGED_AS.get(stage, stage), measure)
+    rules, command = diagnosis.found, f"`{command} --dataset {name}`"
+    if not diagnosis.usable:
+        fatal = [rule for rule in rules if rule.effect in ("stops", "dropped")]
+        why = f" {fatal[0].rule}: {fatal[0].says} To do: {fatal[0].do}" if fatal else ""
+        raise DataError(
+            f"nothing of '{name}' ({diagnosis.rows:,} rows) can be used for stage {stage}.{why} "
+            f"{command} tells more, --fix writes what can be used"
         )
-        all_losses.append(losses)
-    sets = tuple(losses.usable for losses in all_losses)
-    extent = Extent(sum(sets), measure.tokens if measure else None, sets)
-    return Verdict(
-        extent=extent,
-        longest=measure.longest if measure else None,
-        lines=tuple(lines),
-        losses=tuple(all_losses),
+    line = f"{diagnosis.usable:,} of {diagnosis.rows:,} rows usable"
+    worse = [rule for rule in rules if rule.effect != "note"]
+    if worse:
+        counts = (f"{rule.rule} {rule.count:,}" if rule.count else rule.rule for rule in worse)
+        line += f" ({', '.join(counts)}; {command} explains)"
+    if measure is None:
+        line += f"; what the cutoff leaves was not measured: {why_not}"
+    else:
+        line += f"; longest row {measure.longest:,} tokens, {measure.about}"
+    return Usable(
+        name=name,
+        rows=diagnosis.usable,
+        without_prompt=max((r.count for r in rules if r.rule in _LOST_PROMPT), default=0),
+        cut=measure.cut if measure is not None else 0,
+        command=command,
+        line=line,
     )
 
 
 def check_losses(verdict: Verdict, cutoff: int | None) -> None:
     """Refuse to train on rows of which half or more are not what the user thinks."""
-    for losses in verdict.losses:
-        if 2 * losses.without_prompt >= losses.usable:
+    for usable in verdict.sets:
+        if 2 * usable.without_prompt >= usable.rows:
             raise UsageError(
-                f"{losses.without_prompt:,} of {losses.usable:,} rows of '{losses.name}' have no "
+                f"{usable.without_prompt:,} of {usable.rows:,} rows of '{usable.name}' have no "
                 "prompt as LLaMA-Factory reads them: responses alone would be trained on. Name "
-                f"the columns in dataset_info.json as the file has them; {losses.command} tells "
+                f"the columns in dataset_info.json as the file has them; {usable.command} tells "
                 "which, --fix writes them. --yes trains all the same"
             )
-        if cutoff is not None and 2 * losses.cut >= losses.usable:
+        if cutoff is not None and 2 * usable.cut >= usable.rows:
             raise UsageError(
-                f"{losses.cut:,} of {losses.usable:,} rows of '{losses.name}' are longer than "
+                f"{usable.cut:,} of {usable.rows:,} rows of '{usable.name}' are longer than "
                 f"cutoff_len {cutoff:,} and are cut; the longest row has {verdict.longest:,} "
                 "tokens. Give a larger --set cutoff_len=N, or --yes to train all the same"
             )
-
-
-def _refuse_unusable(diagnosis: Diagnosis, stage: str, command: str) -> None:
-    if diagnosis.usable:
-        return
-    rules = [rule for rule in diagnosis.found if rule.effect in ("stops", "dropped")]
-    why = f" {rules[0].rule}: {rules[0].says} To do: {rules[0].do}" if rules else ""
-    raise DataError(
-        f"nothing of '{diagnosis.name}' ({diagnosis.rows:,} rows) can be used for stage {stage}."
-        f"{why} {command} tells more, --fix writes what can be used"
-    )
-
-
-def _line(diagnosis: Diagnosis, measure: Cutoff | None, why_not: str, command: str) -> str:
-    text = f"{diagnosis.usable:,} of {diagnosis.rows:,} rows usable"
-    counts = [
-        f"{rule.rule} {rule.count:,}" if rule.count else rule.rule
-        for rule in diagnosis.found
-        if rule.effect != "note"
-    ]
-    if counts:
-        text += f" ({', '.join(counts)}; {command} explains)"
-    if measure is None:
-        return f"{text}; what the cutoff leaves was not measured: {why_not}"
-    return f"{text}; longest row {measure.longest:,} tokens, {measure.about}"

@@ -104,7 +104,6 @@ def memory_need(plan: Plan, hardware: Hardware, longest: int | None) -> Need:
 
 
 def check_memory(need: Need, force: bool) -> None:
-    """Refuse a training that this machine cannot hold."""
     if not need.fits and not force and need.hardware.memory:
         raise UsageError(f"too little memory: {need.sentence}. --force tries it all the same")
 
@@ -138,7 +137,9 @@ def check_output(output: Path, overwrite: bool) -> None:
         raise OutputError(f"--output {output} is where you are; give a folder such as saves/NAME")
     if not output.is_dir() or all(path.name == _LOCK for path in output.iterdir()):
         return
-    if not holds_run(output):
+    if not any((output / name).is_file() for name in _OF_RUNS) and not any(
+        output.glob("checkpoint-*")
+    ):
         raise OutputError(
             f"--output {output} holds something that is no run of training; give another folder, "
             "such as saves/NAME. It is not touched, with --overwrite either"
@@ -148,8 +149,3 @@ def check_output(output: Path, overwrite: bool) -> None:
             f"{output} holds a run already; --resume continues it, --overwrite replaces it, "
             "--output FOLDER puts this one elsewhere"
         )
-
-
-def holds_run(output: Path) -> bool:
-    """Return whether a folder is that of a run, ours or LLaMA-Factory's own."""
-    return any((output / name).is_file() for name in _OF_RUNS) or any(output.glob("checkpoint-*"))

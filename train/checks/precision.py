@@ -13,7 +13,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from curate.system import process
 from curate.system.cache import cache_dir, fingerprint
 from curate.system.files import write_text
 from curate.system.hardware import Hardware
+from curate.system.model_folder import weight_bytes
 from train.config.model import Model
 
 TWO_STEPS = Path(__file__).parent / "two_steps.py"
@@ -33,22 +34,11 @@ _ROOM = 3
 
 @dataclass(frozen=True)
 class Precision:
-    """What a CPU trains a model in, by seconds of a step in `float32` and `bfloat16` if known."""
+    """What a CPU trains a model in, and why: by seconds of a step in each, where measured."""
 
     bf16: bool
-    seconds: Mapping[str, float]
-    failed: bool = False
-
-    @property
-    def sentence(self) -> str:
-        """What was chosen and why, for people."""
-        name = "bfloat16" if self.bf16 else "float32"
-        if self.failed:
-            return f"{name}: measuring failed; --set bf16=true trains in bfloat16"
-        if not self.seconds:
-            return f"{name}, as the CPU's flags say; it was not measured"
-        times = " and ".join(f"{self.seconds[key]:.2f} s in {key}" for key in sorted(self.seconds))
-        return f"{name}: a step of {_TOKENS} tokens takes {times} here"
+    sentence: str
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 def choose(
@@ -59,24 +49,31 @@ def choose(
     say: Callable[[str], None],
 ) -> Precision:
     """Return what this machine trains a model in: as measured before, else measured now."""
-    by_flags = Precision(hardware.bf16, {})
+    name = "bfloat16" if hardware.bf16 else "float32"
+    by_flags = Precision(hardware.bf16, f"{name}, as the CPU's flags say; it was not measured")
     folder = Path(model.path) if Path(model.path).is_dir() else model.folder
     if folder is None or not (folder / "config.json").is_file():
         return by_flags
     path = cache_dir() / "precision" / f"{_key(folder, lora)}.json"
     if path.is_file():
-        seconds = json.loads(path.read_text(encoding="utf-8"))
-        return Precision(seconds["bfloat16"] < seconds["float32"], seconds)
-    needed = _ROOM * sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+        return _quicker(json.loads(path.read_text(encoding="utf-8")))
+    needed = _ROOM * weight_bytes(folder)
     if find_backend is None or not needed or needed > hardware.memory:
         return by_flags
     say("precision: two steps in float32 and two in bfloat16 are measured, once for this model …")
     seconds = _measured(find_backend(), folder, lora)
     if seconds is None:
-        return Precision(False, {}, failed=True)
+        return Precision(False, "float32: measuring failed; --set bf16=true trains in bfloat16")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(seconds), shared=True)
-    return Precision(seconds["bfloat16"] < seconds["float32"], seconds)
+    return _quicker(seconds)
+
+
+def _quicker(seconds: Mapping[str, float]) -> Precision:
+    name = min(sorted(seconds, reverse=True), key=lambda key: seconds[key])
+    times = " and ".join(f"{seconds[key]:.2f} s in {key}" for key in sorted(seconds))
+    sentence = f"{name}: a step of {_TOKENS} tokens takes {times} here"
+    return Precision(name == "bfloat16", sentence, seconds)
 
 
 def _key(folder: Path, lora: bool) -> str:

@@ -9,14 +9,13 @@ from typing import Any
 
 from curate.errors import CuratrainError, DataError, ModelError, UsageError, did_you_mean
 from curate.system.hardware import Hardware, detect
-from curate.system.model_folder import is_adapter
 from curate.system.run_record import RunRecord, read_run
 from train import setup
 from train.checks import doctor_check, limits, precision
 from train.checks.doctor_check import Verdict
 from train.config import data_set, keys, templates
 from train.config.model import Model, find, newest_run, reward_model
-from train.config.plan import CONFIG, PRECISIONS, Dataset, Options, Plan, make
+from train.config.plan import CONFIG, PRECISIONS, Dataset, Plan, make
 from train.config.presets import PRESETS, QUICK_CUTOFFS
 from train.config.request import Request
 from train.config.schedule import steps_of
@@ -37,12 +36,7 @@ class Begun:
 
 
 def prepare(request: Request, say: Say) -> Plan:
-    """Return the plan of what was typed, after everything that could stop it was looked at.
-
-    Example:
-        >>> prepare(Request("sft", "huatuo_ifd"), print).steps
-        30
-    """
+    """Return the plan of what was typed, after everything that could stop it was looked at."""
     stage = request.stage
     settings, notes = keys.settings(request.pairs or (), setup.release(stage))
     _check_words(request)
@@ -64,41 +58,33 @@ def prepare(request: Request, say: Say) -> Plan:
     if preset == "auto":
         preset = "quick" if hardware.kind == "cpu" else "tutorial"
         say(f"preset: {preset}, since this machine trains on its {hardware.name}")
+    typed = request.pairs or request.preset != "auto" or request.template or request.seed
+    request = replace(request, output=output, preset=preset, method=method)
     reward = reward_model(request.reward, model, SAVES) if stage == "ppo" else None
     if reward is not None:
-        say(f"reward model: {reward}")
+        say(f"reward model: {reward.name}")
     typed_cutoff = settings.get("cutoff_len")
-    verdict, cutoff = _judged(request, names, model, preset, settings)
+    verdict, cutoff = _judged(request, names, model, settings)
     if cutoff is not None:
         settings = {**settings, "cutoff_len": cutoff}
         notes.append(f"cutoff_len {cutoff:,}: less would cut half of the rows")
-    for name, line in zip(names, verdict.lines, strict=True):
-        say(f"doctor: {name}: {line}")
+    for usable in verdict.sets:
+        say(f"doctor: {usable.name}: {usable.line}")
     if begun is None and not request.yes:
         _or_say(request, say, lambda: doctor_check.check_losses(verdict, typed_cutoff))
     seconds: Mapping[str, float] = begun.record.precision if begun is not None else {}
     if hardware.kind == "cpu" and not PRECISIONS & set(settings):
-        bf16, seconds = _precision(request, model, method, hardware, begun, say)
+        bf16, seconds = _precision(request, model, hardware, begun, say)
         hardware = replace(hardware, bf16=bf16)
-    options = Options(
-        output=output,
-        preset=preset,
-        method=method,
-        seed=request.seed,
-        settings=settings,
-        reward_model=reward,
-        reward_is_whole=reward is not None and not is_adapter(reward),
-    )
     dataset = Dataset(",".join(names), request.dataset_dir, verdict.extent)
-    plan = replace(make(stage, dataset, model, options, hardware), step_seconds=dict(seconds))
-    typed = request.pairs or request.preset != "auto" or request.template or request.seed
+    plan = make(request, dataset, model, hardware, settings, reward)
     if begun is not None and not typed:
         # Nothing was typed that decides the config: it is the one that the run began with.
         steps = steps_of(verdict.extent, begun.config, 1)
         plan = replace(plan, config=begun.config, steps=steps, notes=())
     limits.check_targets(plan.config, model)
     _check_room(request, plan, hardware, verdict.longest, say)
-    plan = replace(plan, notes=(*notes, *plan.notes))
+    plan = replace(plan, notes=(*notes, *plan.notes), step_seconds=dict(seconds))
     for note in plan.notes:
         say(f"note: {note}")
     return plan
@@ -180,17 +166,12 @@ def _model(request: Request, template: str | None, say: Say) -> Model:
 
 
 def _judged(
-    request: Request,
-    names: Sequence[str],
-    model: Model,
-    preset: str,
-    settings: Mapping[str, Any],
+    request: Request, names: Sequence[str], model: Model, settings: Mapping[str, Any]
 ) -> tuple[Verdict, int | None]:
     """Return the doctor's verdict, and a cutoff where quick's own would cut half of the rows."""
-    defaults = PRESETS[preset][request.stage]
-    config = {"cutoff_len": defaults.cutoff_len, **defaults.more, **settings}
+    config = {**PRESETS[request.preset][request.stage].keys, **settings}
     packing, first = bool(config.get("packing")), int(config["cutoff_len"])
-    longer = QUICK_CUTOFFS if preset == "quick" and "cutoff_len" not in settings else ()
+    longer = QUICK_CUTOFFS if request.preset == "quick" and "cutoff_len" not in settings else ()
     for cutoff in (first, *longer):
         verdict = doctor_check.judge(
             request.dataset_dir, names, request.stage, model, cutoff, packing
@@ -201,18 +182,13 @@ def _judged(
 
 
 def _precision(
-    request: Request,
-    model: Model,
-    method: str,
-    hardware: Hardware,
-    begun: Begun | None,
-    say: Say,
+    request: Request, model: Model, hardware: Hardware, begun: Begun | None, say: Say
 ) -> tuple[bool, Mapping[str, float]]:
     """Return whether the CPU computes in bfloat16, and why: a run goes on as it began."""
     if begun is not None:
         return bool(begun.config.get("bf16")), begun.record.precision
     find_backend = None if request.dry_run else lambda: setup.backend_of(request.stage)
-    chosen = precision.choose(model, method != "full", hardware, find_backend, say)
+    chosen = precision.choose(model, request.method != "full", hardware, find_backend, say)
     later = "; training measures two steps of each first" if request.dry_run else ""
     say(f"precision: {chosen.sentence}{'' if chosen.seconds else later}")
     return chosen.bf16, chosen.seconds

@@ -16,7 +16,6 @@ from typing import Any
 
 
 def main() -> None:
-    """Measure both, and write them last."""
     folder, tokens, lora, result = sys.argv[1:]
     torch = importlib.import_module("torch")
     seconds = {

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,19 +60,11 @@ def runs(folder: Path) -> list[Listed]:
     Args:
         folder: Of runs, or of one run.
     """
-    return sorted((_listed(path) for path in _folders(folder, _DEEPEST)), key=lambda run: run.age)
-
-
-def _folders(folder: Path, depth: int) -> Iterator[Path]:
     from curate.system.run_record import RUN
 
-    if (folder / RUN).is_file():
-        yield folder
-    elif depth and folder.is_dir():
-        for path in sorted(folder.iterdir()):
-            if path.is_dir() and not path.name.startswith((".", "checkpoint-")):
-                with suppress(PermissionError):
-                    yield from _folders(path, depth - 1)
+    patterns = ["*/" * depth + RUN for depth in range(_DEEPEST + 1)]
+    folders = [path.parent for pattern in patterns for path in folder.glob(pattern)]
+    return sorted(map(_listed, folders), key=lambda run: run.age)
 
 
 def _listed(folder: Path) -> Listed:
@@ -95,21 +85,15 @@ def _listed(folder: Path) -> Listed:
 
 def _line(run: Listed, saves: Path) -> list[Any]:
     name = str(run.folder.relative_to(saves)) if run.folder != saves else run.folder.name
-    record, age = run.record, _age(run.age)
+    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    unit, size = next((u for u in units if run.age >= u[1]), units[-1])
+    age, record = f"{run.age / size:.0f} {unit}", run.record
     if record is None:
         return [name, "", "", "", 0, "", run.state, age]
     first, last = record.loss.get("first"), record.loss.get("last")
     loss = "" if first is None or last is None else f"{first:.3f} to {last:.3f}"
     data_set = record.dataset.get("name", "")
     return [name, record.stage, record.model, data_set, record.steps, loss, run.state, age]
-
-
-def _age(seconds: float) -> str:
-    """Return about how long ago something was, in its largest unit."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _entry(run: Listed) -> dict[str, Any]:

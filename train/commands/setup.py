@@ -37,6 +37,8 @@ def setup(
             f"train setup {part}: allowed are nothing, or ppo.{did_you_mean(part, _PARTS)}"
         )
     answer = _ppo(dry_run) if part == "ppo" else _main(dry_run)
+    for command in answer["commands"] if dry_run else ():
+        typer.echo(shlex.join(command))
     if as_json:
         typer.echo(json.dumps({"part": part, **answer}, ensure_ascii=False))
 
@@ -46,21 +48,15 @@ def _main(dry_run: bool) -> dict[str, Any]:
     from curate.system.hardware import detect
     from train import setup as llamafactory
 
-    plan = llamafactory.plan(detect())
-    if plan.missing:
-        console.say(f"missing here: {', '.join(plan.missing)}")
-    if plan.wrong:
-        console.say(f"LLaMA-Factory {plan.wrong} is here, and another is needed")
-    if plan.needed:
-        console.say(plan.why)
-    commands = plan.commands if plan.needed else ()
-    answer = {"version": VERSION, "missing": plan.missing, "commands": commands}
+    needed = llamafactory.needed(detect())
+    for line in needed.lines:
+        console.say(line)
+    answer = {"version": VERSION, "missing": needed.missing, "commands": needed.commands}
     if dry_run:
-        _show(commands)
-        return {**answer, "ready": not plan.needed}
-    if plan.needed:
+        return {**answer, "ready": not needed.commands}
+    if needed.commands:
         llamafactory.check_place()
-    llamafactory.install(commands, console.say)
+    llamafactory.install(needed.commands, console.say)
     console.say(f"LLaMA-Factory {VERSION} is ready; `train sft` trains")
     return {**answer, "ready": True}
 
@@ -73,10 +69,9 @@ def _ppo(dry_run: bool) -> dict[str, Any]:
     ready = environments.python(environment) is not None
     commands = [] if ready else environments.commands(environment)
     answer = {"version": PPO_VERSION, "commands": commands}
+    if dry_run and ready:
+        console.say("the environment of ppo is there already")
     if dry_run:
-        if ready:
-            console.say("the environment of ppo is there already")
-        _show(commands)
         return {**answer, "ready": ready}
     if not ready:
         console.say(
@@ -86,8 +81,3 @@ def _ppo(dry_run: bool) -> dict[str, Any]:
     environments.build(environment, console.say)
     console.say(f"ppo is ready: LLaMA-Factory {PPO_VERSION}; `train ppo` trains")
     return {**answer, "ready": True}
-
-
-def _show(commands: Any) -> None:
-    for command in commands:
-        typer.echo(shlex.join(command))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -19,40 +19,26 @@ if TYPE_CHECKING:
     from train.config.plan import Plan
     from train.run.progress import Point
 
-_STAGES = {
-    "pt": (
-        "Continue pre-training on texts, packed into blocks.",
-        "train pt --dataset books --preset tutorial",
-    ),
-    "sft": (
-        "Fine-tune on instructions and their responses.",
-        "train sft --dataset huatuo_ifd --set learning_rate=1e-4",
-    ),
-    "rm": (
-        "Train a reward model on pairs of a better and a worse response.",
-        "train rm --dataset dpo_zh_fixed --model saves/huatuo_ifd_sft",
-    ),
-    "ppo": (
-        "Train against a reward model: after `train rm`, in an environment of its own.",
-        "train ppo --model saves/huatuo_ifd_sft --reward saves/dpo_zh_fixed_rm",
-    ),
-    "dpo": (
-        "Train on pairs of a better and a worse response, without a reward model.",
-        "train dpo --dataset dpo_zh_fixed --model saves/huatuo_ifd_sft",
-    ),
-    "kto": (
-        "Train on responses with a verdict each, good or bad.",
-        "train kto --dataset kto_en_demo_fixed --dry-run",
-    ),
+_ABOUT = {
+    "pt": "Continue pre-training on texts, packed into blocks.",
+    "sft": "Fine-tune on instructions and their responses.",
+    "rm": "Train a reward model on pairs of a better and a worse response.",
+    "ppo": "Train against a reward model: after `train rm`, in an environment of its own.",
+    "dpo": "Train on pairs of a better and a worse response, without a reward model.",
+    "kto": "Train on responses with a verdict each, good or bad.",
+}
+_EXAMPLES = {
+    "pt": "--dataset books --preset tutorial",
+    "sft": "--dataset huatuo_ifd --set learning_rate=1e-4",
+    "rm": "--dataset dpo_zh_fixed --model saves/huatuo_ifd_sft",
+    "ppo": "--model saves/huatuo_ifd_sft --reward saves/dpo_zh_fixed_rm",
+    "dpo": "--dataset dpo_zh_fixed --model saves/huatuo_ifd_sft",
+    "kto": "--dataset kto_en_demo_fixed --dry-run",
 }
 _SHOWN = 12  # lines of the table; a run of thousands of steps tells as much in a dozen
 _COLUMNS = {
-    "loss": ("loss", ".4f"),
-    "eval_loss": ("eval loss", ".4f"),
-    "reward": ("reward", ".4f"),
-    "accuracy": ("accuracy", ".4f"),
-    "lr": ("learning rate", ".2e"),
-    "epoch": ("epoch", ".2f"),
+    **{"loss": ("loss", ".4f"), "eval_loss": ("eval loss", ".4f"), "reward": ("reward", ".4f")},
+    **{"accuracy": ("accuracy", ".4f"), "lr": ("learning rate", ".2e"), "epoch": ("epoch", ".2f")},
 }
 
 
@@ -62,7 +48,7 @@ def add_to(app: typer.Typer) -> None:
     Args:
         app: Of `train`.
     """
-    for stage in _STAGES:
+    for stage in _ABOUT:
         app.command(stage)(command(stage))
 
 
@@ -78,23 +64,20 @@ def command(stage: str) -> Callable[..., None]:
 
     # ppo cannot be gone on with, and it alone asks a reward model.
     left_out = ("stage", "resume" if stage == "ppo" else "reward")
-    options = {field.name: field.default for field in fields(Request) if field.name not in left_out}
-    hints = get_type_hints(Request, include_extras=True)
-    json_help = typer.Option("--json", help="End stdout with one JSON object.")
-    hints, options = {**hints, "as_json": Annotated[bool, json_help]}, {**options, "as_json": False}
+    as_json = Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")]
+    hints = {**get_type_hints(Request, include_extras=True), "as_json": as_json}
+    defaults = {field.name: field.default for field in fields(Request)} | {"as_json": False}
     parameters = [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[name]
-        )
-        for name, default in options.items()
+        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=hints[name])
+        for name, default in defaults.items()
+        if name not in left_out
     ]
-    run.__annotations__ = {name: hints[name] for name in options}
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    about, example = _STAGES[stage]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     run.__doc__ = (
-        f"{about}\n\nWhat is not given is chosen and said: the newest data set that fits, "
+        f"{_ABOUT[stage]}\n\nWhat is not given is chosen and said: the newest data set that fits, "
         "the bundled model, settings by the size of the data and by this machine.\n\n"
-        f"Example: {example}"
+        f"Example: train {stage} {_EXAMPLES[stage]}"
     )
     return run
 
@@ -183,10 +166,9 @@ def table(points: Sequence[Point], most: int = _SHOWN) -> tuple[list[str], list[
     spaced = sorted({round(place * last / (most - 1)) for place in range(most)})
     shown = list(points) if len(points) <= most else [points[place] for place in spaced]
     names = [name for name in _COLUMNS if any(point.get(name) is not None for point in shown)]
-    lines = [[point["current_steps"], *(_cell(point, name) for name in names)] for point in shown]
+
+    def cell(point: Point, name: str) -> str:
+        return "" if point.get(name) is None else format(point[name], _COLUMNS[name][1])
+
+    lines = [[point["current_steps"], *(cell(point, name) for name in names)] for point in shown]
     return ["step", *(_COLUMNS[name][0] for name in names)], lines
-
-
-def _cell(point: Point, name: str) -> str:
-    value = point.get(name)
-    return "" if value is None else format(value, _COLUMNS[name][1])

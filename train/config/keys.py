@@ -9,9 +9,8 @@ import functools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from curate.errors import UsageError, did_you_mean
 from curate.llamafactory.backend import VERSION
@@ -67,36 +66,17 @@ _LEAST: Mapping[str, float] = {
 }
 
 
-@dataclass(frozen=True)
-class Key:
-    """A key of LLaMA-Factory's YAML: the kind of its value, a list or not, what is allowed."""
-
-    kind: Literal["bool", "int", "float", "str", "json"]
-    many: bool = False
-    choices: tuple[str, ...] = ()
-    empty: bool = False
-
-
 @functools.cache
 def recorded(part: str) -> Any:
-    """Return a part of llamafactory.json: keys, absent, templates or models."""
+    """Return a part of llamafactory.json: keys, absent (by release), templates or models.
+
+    A key has the `kind` of its value, its `choices`, `many` for a list, `empty` for none.
+    """
     return json.loads(_FILE.read_text(encoding="utf-8"))[part]
 
 
-@functools.cache
-def known_keys() -> Mapping[str, Key]:
-    """Return every key that a training may be given."""
-    keys = recorded("keys").items()
-    return {name: Key(**{**key, "choices": tuple(key.get("choices", ()))}) for name, key in keys}
-
-
 def settings(pairs: Sequence[str], release: str = VERSION) -> tuple[dict[str, Any], list[str]]:
-    """Read `key=value` pairs; the last of a key counts. Return them typed, and notes.
-
-    Example:
-        >>> settings(["learning_rate=1e-4", "bf16=false"])[0]
-        {'learning_rate': 0.0001, 'bf16': False}
-    """
+    """Read `key=value` pairs; the last of a key counts. Return them typed, and notes."""
     values: dict[str, Any] = {}
     notes = []
     for pair in pairs:
@@ -120,9 +100,9 @@ def settings(pairs: Sequence[str], release: str = VERSION) -> tuple[dict[str, An
 
 def _value(name: str, text: str) -> Any:
     key = _key(name)
-    if key.empty and text.lower() in ("none", "null", ""):
+    if key.get("empty") and text.lower() in ("none", "null", ""):
         return None
-    if key.many:
+    if key.get("many"):
         return [_one(name, key, part.strip()) for part in text.split(",")]
     value = _one(name, key, text)
     if name in _LEAST and value < _LEAST[name]:
@@ -132,11 +112,11 @@ def _value(name: str, text: str) -> Any:
     return int(value) if name.endswith("_steps") and value >= 1 else value
 
 
-def _key(name: str) -> Key:
+def _key(name: str) -> Mapping[str, Any]:
     """Return what is known of a key, or say in one line why it cannot be set."""
     if name in _REFUSED:
         raise UsageError(f"--set {name}: {_REFUSED[name]}")
-    keys = known_keys()
+    keys: Mapping[str, Mapping[str, Any]] = recorded("keys")
     if name not in keys:
         raise UsageError(
             f"--set {name}: LLaMA-Factory 0.9.5 has no such key."
@@ -146,16 +126,16 @@ def _key(name: str) -> Key:
     return keys[name]
 
 
-def _one(name: str, key: Key, text: str) -> Any:
-    if key.choices:
-        if text not in key.choices:
-            more = f" and {len(key.choices) - 12} more" if len(key.choices) > 12 else ""
+def _one(name: str, key: Mapping[str, Any], text: str) -> Any:
+    if choices := key.get("choices", ()):
+        if text not in choices:
+            more = f" and {len(choices) - 12} more" if len(choices) > 12 else ""
             raise UsageError(
-                f"--set {name}={text}: allowed are {', '.join(key.choices[:12])}{more}."
-                f"{did_you_mean(text, key.choices)}"
+                f"--set {name}={text}: allowed are {', '.join(choices[:12])}{more}."
+                f"{did_you_mean(text, choices)}"
             )
         return text
-    read, allowed = _READERS[key.kind]
+    read, allowed = _READERS[key["kind"]]
     try:
         return read(text)
     except ValueError:
@@ -163,11 +143,10 @@ def _one(name: str, key: Key, text: str) -> Any:
 
 
 def _bool(text: str) -> bool:
-    words = dict.fromkeys(("true", "yes", "1", "on"), True)
-    words |= dict.fromkeys(("false", "no", "0", "off"), False)
-    if text.lower() not in words:
+    yes, no = ("true", "yes", "1", "on"), ("false", "no", "0", "off")
+    if text.lower() not in yes + no:
         raise ValueError(text)
-    return words[text.lower()]
+    return text.lower() in yes
 
 
 def _float(text: str) -> float:

@@ -11,13 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from curate.errors import ModelError, UsageError
-from curate.system.model_folder import (
-    CONFIG,
-    adapter_base,
-    is_adapter,
-    matrices,
-    model_type,
-)
+from curate.system.model_folder import CONFIG, adapter_base, is_adapter, matrices, model_type
 from curate.system.process import within
 from curate.system.run_record import RUN, RunRecord, read_run
 
@@ -117,31 +111,23 @@ def newest_run(saves: Path, wanted: Callable[[RunRecord], bool]) -> Path | None:
     return max(runs)[1] if runs else None
 
 
-def reward_model(typed: Path | None, policy: Model, saves: Path) -> Path:
-    """Return the folder of the reward model: a run of `train rm` on the same base."""
+def reward_model(typed: Path | None, policy: Model, saves: Path) -> Model:
+    """Return the reward model: a run of `train rm` on the same base."""
     folder = typed or newest_run(saves, lambda run: run.stage == "rm" and run.state == "done")
     if folder is None:
         raise UsageError(
             f"ppo needs a reward model, and {saves} has no finished run of stage rm; `train rm "
             "--dataset PAIRS` makes one, --reward DIR names one elsewhere"
         )
-    if not folder.is_dir():
-        raise UsageError(f"--reward {folder}: no such folder; give that of a `train rm` run")
-    record = read_run(folder)
+    record, wants = read_run(folder), "ppo wants the whole output of a `train rm` run"
     if record is not None and record.stage != "rm":
+        raise ModelError(f"--reward {folder} is a run of stage {record.stage}; {wants}")
+    if not any(folder.glob("value_head.*")):
+        raise ModelError(f"--reward {folder} has no value_head.safetensors; {wants}")
+    reward = find(str(folder))
+    if reward.adapter and Path(reward.path).resolve() != Path(policy.path).resolve():
         raise ModelError(
-            f"--reward {folder} is a run of stage {record.stage}; ppo wants one of `train rm`"
+            f"--reward {folder} is an adapter on {reward.base}, and {policy.name} is built on "
+            f"{policy.base or policy.name}; ppo puts both on one base: train them on the same"
         )
-    if not any((folder / f"value_head.{ending}").is_file() for ending in ("safetensors", "bin")):
-        raise ModelError(
-            f"--reward {folder} has no value_head.safetensors; ppo wants the whole output of "
-            "`train rm`"
-        )
-    if is_adapter(folder):
-        reward = find(str(folder))
-        if Path(reward.path).resolve() != Path(policy.path).resolve():
-            raise ModelError(
-                f"--reward {folder} is an adapter on {reward.base}, and {policy.name} is built on "
-                f"{policy.base or policy.name}; ppo puts both on one base: train them on the same"
-            )
-    return folder
+    return reward

@@ -10,6 +10,7 @@ from typing import Any
 from curate.system.hardware import Hardware
 from train.config.model import Model
 from train.config.presets import PRESETS, Preset
+from train.config.request import Request
 from train.config.schedule import Extent, held_out, intervals, steps_of
 
 CONFIG = "train.yaml"
@@ -32,19 +33,6 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the user chose: `settings` are LLaMA-Factory's keys, checked, that override all."""
-
-    output: Path
-    preset: str = "tutorial"
-    method: str = "lora"
-    seed: int = 0
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    reward_model: Path | None = None
-    reward_is_whole: bool = False  # a whole model and no adapter
-
-
-@dataclass(frozen=True)
 class Plan:
     """A training that is all decided, and nothing of it started."""
 
@@ -60,25 +48,23 @@ class Plan:
 
     @property
     def config_file(self) -> Path:
-        """Where its YAML goes."""
         return self.output / CONFIG
 
 
-def make(stage: str, dataset: Dataset, model: Model, options: Options, hardware: Hardware) -> Plan:
-    """Return the plan of a training; nothing is read or written.
+def make(
+    request: Request,
+    dataset: Dataset,
+    model: Model,
+    hardware: Hardware,
+    settings: Mapping[str, Any],
+    reward: Model | None = None,
+) -> Plan:
+    """Return the plan of a training of which preset, method and output folder are decided.
 
-    Example:
-        >>> make("sft", dataset, model, Options(Path("saves/a")), hardware).config["lora_rank"]
-        8
+    Settings are LLaMA-Factory's keys, checked, that override all. Nothing is read or written.
     """
-    preset, settings = PRESETS[options.preset][stage], options.settings
-    config = {
-        **_model(stage, model, preset, options),
-        **_data(dataset, model, preset),
-        **_training(preset, hardware, options),
-        **preset.more,
-        **settings,
-    }
+    preset = PRESETS[request.preset][request.stage]
+    config = {**_keys(request, dataset, model, hardware, settings, reward), **settings}
     block = int(config["cutoff_len"]) if config.get("packing") else None
     extent = dataset.extent.limited(config.get("max_samples"))
     held = held_out(extent, preset.val_share, preset.max_val, block)
@@ -97,18 +83,27 @@ def make(stage: str, dataset: Dataset, model: Model, options: Options, hardware:
                 timing[follows] = settings[key]
     config = {**config, **timing, **settings}
     return Plan(
-        stage=stage,
-        output=options.output,
+        stage=request.stage,
+        output=Path(config["output_dir"]),
         config=config,
         model=model,
         dataset=dataset,
-        method=options.method,
+        method=request.method,
         steps=steps,
-        notes=_notes(dataset.extent, model.kind, config, steps, hardware.count, options),
+        notes=_notes(dataset.extent, model.kind, config, steps, hardware.count, preset, settings),
     )
 
 
-def _model(stage: str, model: Model, preset: Preset, options: Options) -> dict[str, Any]:
+def _keys(
+    request: Request,
+    dataset: Dataset,
+    model: Model,
+    hardware: Hardware,
+    settings: Mapping[str, Any],
+    reward: Model | None,
+) -> dict[str, Any]:
+    """Return LLaMA-Factory's keys but those that hang on the number of steps."""
+    stage, method = request.stage, request.method
     keys: dict[str, Any] = {"model_name_or_path": model.path}
     if model.adapter is not None:
         keys["adapter_name_or_path"] = str(model.adapter)
@@ -116,50 +111,35 @@ def _model(stage: str, model: Model, preset: Preset, options: Options) -> dict[s
             # Without it the comparison is with the base model, as it was before the first run.
             keys |= {"ref_model": model.path, "ref_model_adapters": str(model.adapter)}
     keys |= {"stage": stage, "do_train": True}
-    keys["finetuning_type"] = "full" if options.method == "full" else "lora"
-    if options.method != "full" and model.adapter is None:
-        keys |= {"lora_rank": preset.lora_rank, "lora_alpha": preset.lora_alpha}
-        keys |= {"lora_dropout": 0.0, "lora_target": _TARGETS.get(model.kind, "all")}
-    if options.method == "qlora":
+    keys["finetuning_type"] = "full" if method == "full" else "lora"
+    if method == "qlora":
         keys |= {"quantization_bit": 4, "quantization_method": "bnb"}
-    if options.reward_model is not None:
-        kind = "full" if options.reward_is_whole else "lora"
-        keys |= {"reward_model": str(options.reward_model), "reward_model_type": kind}
-    return keys
-
-
-def _data(dataset: Dataset, model: Model, preset: Preset) -> dict[str, Any]:
-    keys: dict[str, Any] = {"dataset": dataset.name, "dataset_dir": str(dataset.folder)}
+    if reward is not None:
+        kind = "full" if reward.adapter is None else "lora"
+        keys |= {"reward_model": str(reward.adapter or reward.path), "reward_model_type": kind}
+    keys |= {"dataset": dataset.name, "dataset_dir": str(dataset.folder)}
     if model.template is not None:
         keys["template"] = model.template
-    keys["cutoff_len"] = preset.cutoff_len
-    if preset.max_samples is not None:
-        keys["max_samples"] = preset.max_samples
-    return keys
-
-
-def _training(preset: Preset, hardware: Hardware, options: Options) -> dict[str, Any]:
-    keys: dict[str, Any] = {
-        "output_dir": str(options.output),
+    keys |= {
+        "output_dir": str(request.output),
         "plot_loss": True,
         # Without it the log tells no tokens, and the progress no tokens a second.
         "include_num_input_tokens_seen": True,
         "report_to": "none",
         "save_total_limit": 3,
-        "seed": options.seed,
-        "per_device_train_batch_size": preset.batch,
-        "per_device_eval_batch_size": preset.eval_batch or preset.batch,
-        "gradient_accumulation_steps": preset.accumulation,
-        "learning_rate": preset.learning_rate,
-        "lr_scheduler_type": "cosine",
-        "num_train_epochs": preset.epochs,
+        "seed": request.seed,
+        **PRESETS[request.preset][stage].keys,
     }
-    if not PRECISIONS & set(options.settings) and (hardware.bf16 or hardware.kind == "cuda"):
+    if method != "full" and model.adapter is None:
+        keys["lora_target"] = _TARGETS.get(model.kind, "all")
+    else:
+        keys = {key: value for key, value in keys.items() if not key.startswith("lora_")}
+    if not PRECISIONS & set(settings) and (hardware.bf16 or hardware.kind == "cuda"):
         keys["bf16" if hardware.bf16 else "fp16"] = True
     if hardware.kind == "cpu":
         keys["use_cpu"] = True
-    if preset.max_steps is not None and "num_train_epochs" not in options.settings:
-        keys["max_steps"] = preset.max_steps
+    if "num_train_epochs" in settings:
+        keys.pop("max_steps", None)
     return keys
 
 
@@ -169,10 +149,11 @@ def _notes(
     config: Mapping[str, Any],
     steps: int,
     devices: int,
-    options: Options,
+    preset: Preset,
+    settings: Mapping[str, Any],
 ) -> tuple[str, ...]:
     """Return what the user should know of how it was decided."""
-    preset, settings, notes = PRESETS[options.preset][config["stage"]], options.settings, []
+    notes, is_tutorial = [], preset is PRESETS["tutorial"][config["stage"]]
     most = config.get("max_samples")
     used = extent.limited(most).rows
     if used < extent.rows:
@@ -196,13 +177,13 @@ def _notes(
             "the learning rate may never rise, nothing may be logged or evaluated. Give "
             "--set warmup_steps=N --set logging_steps=N …, or --preset quick"
         )
-    if options.preset == "tutorial" and config["stage"] in _TUTORIAL and kind not in _TARGETS:
+    if is_tutorial and config["stage"] in _TUTORIAL and kind not in _TARGETS:
         notes.append(
             "the tutorial trains BLOOM with template default and lora_target query_key_value; this "
             f"model has template {config.get('template', 'of its own')}, lora_target "
             f"{config.get('lora_target', 'none')}"
         )
-    if preset.max_steps is not None and config.get("max_steps") == preset.max_steps:
+    if "max_steps" in preset.keys and config.get("max_steps") == preset.keys["max_steps"]:
         whole = {**config, "max_steps": -1, "num_train_epochs": 1}
         passes = steps / steps_of(extent, whole, devices)
         share = f"{passes:.0%} of a pass; --preset tutorial trains on all rows"

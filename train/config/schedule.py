@@ -23,12 +23,7 @@ class Extent:
     sets: tuple[int, ...] = ()
 
     def limited(self, most: Any) -> Extent:
-        """Return what `max_samples` leaves: LLaMA-Factory takes so many rows of each data set.
-
-        Example:
-            >>> Extent(60, sets=(30, 30)).limited(20).rows
-            40
-        """
+        """Return what `max_samples` leaves: LLaMA-Factory takes so many rows of each data set."""
         if most is None:
             return self
         sets = tuple(min(rows, int(most)) for rows in self.sets or (self.rows,))
@@ -41,10 +36,6 @@ def held_out(extent: Extent, share: float, most: int | None, block: int | None) 
     """Return `val_size`: a share of the rows, a number of them, or 0 where there are too few.
 
     LLaMA-Factory reads a number above 1 as rows, and ends on a split of which a side is empty.
-
-    Example:
-        >>> held_out(Extent(64), 0.1, None, None), held_out(Extent(12), 0.1, None, None)
-        (0.1, 0)
     """
     rows = math.ceil(extent.rows * share)
     if not share or extent.rows < FEWEST_TO_SPLIT:
@@ -73,12 +64,7 @@ def steps_of(extent: Extent, config: Mapping[str, Any], devices: int) -> int:
 
 
 def intervals(steps: int, warmup: float, evaluates: bool, best_at_end: bool) -> dict[str, Any]:
-    """Return how often to log, evaluate and save, so that a short run does each of them, too.
-
-    Example:
-        >>> intervals(30, 0.1, True, True)["save_steps"]
-        6
-    """
+    """Return how often to log, evaluate and save, so that a short run does each of them, too."""
     every = min(100, max(1, math.ceil(steps / 5)))
     keys: dict[str, Any] = {
         # The first step of a warm-up has a rate of 0, which a run of a few steps cannot spare.

@@ -29,12 +29,7 @@ _OWN = "as LLaMA-Factory takes it apart"
 
 
 def choose(model: Model, typed: str | None) -> tuple[str | None, str]:
-    """Return the template to train a model with, None for the tokenizer's own, and why.
-
-    Example:
-        >>> choose(Model(name="smollm2", path="…", kind="llama"), None)
-        ('chatml', 'that of smollm2')
-    """
+    """Return the template to train a model with, None for the tokenizer's own, and why."""
     name, why = _typed(typed) if typed is not None else _of_model(model)
     if name is not None and model.folder is not None:
         _check_words(name, model, model.folder)

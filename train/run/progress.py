@@ -45,10 +45,6 @@ def history(lines: Iterable[str]) -> list[Point]:
 
     A run that was resumed has gone back to its checkpoint: what it had told of later steps gives
     way to what it told the second time. Loss and evaluation of one step are one point.
-
-    Example:
-        >>> [p["current_steps"] for p in history([line_of(1), line_of(2), line_of(3), line_of(2)])]
-        [1, 2]
     """
     points: list[Point] = []
     for point in filter(None, map(parse, lines)):
@@ -177,7 +173,6 @@ class Progress:
             console.say(f"  {self.words()}")
 
     def stop(self) -> None:
-        """Leave the line that changes."""
         if self._line is not None:
             self._line.stop()
             console.say(f"  {self.words()}")

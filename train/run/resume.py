@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import DataError, UsageError
-from curate.system.run_record import RUN, RunRecord
+from curate.system.run_record import RUN, RunRecord, read_run
 from train.config.plan import CONFIG, Plan
 from train.run.progress import STEPS
 from train.setup import readable_by_ppo
@@ -21,11 +21,6 @@ ATTEMPT = "attempt.yaml"
 _STATE = "trainer_state.json"
 _VALUE_HEAD = "value_head.safetensors"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
-_WHAT = {
-    "data_sha256": "the data",
-    "model_fingerprint": "the model's files",
-    "parents": "the adapter it is trained on",
-}
 
 
 @dataclass(frozen=True)
@@ -42,13 +37,11 @@ class Start:
     """Where a run begins: at a checkpoint or at step 0; `seconds` are of earlier attempts."""
 
     checkpoint: Checkpoint | None = None
-    finished: bool = False
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
 
     @property
     def step(self) -> int:
-        """The step after which it begins."""
         return self.checkpoint.step if self.checkpoint else 0
 
 
@@ -81,16 +74,9 @@ def _lacks(folder: Path, step: int, value_head: bool) -> str:
     return "" if has_optimizer else "optimizer.pt"
 
 
-def decide(plan: Plan, now: RunRecord, before: RunRecord | None) -> Start:
-    """Return where a run goes on: only the very same run does."""
+def decide(plan: Plan, before: RunRecord) -> Start:
+    """Return where a run goes on: at its last whole checkpoint, if there is one."""
     entries = checkpoints(plan.output, value_head=plan.stage in ("rm", "ppo"))
-    if before is None:
-        raise UsageError(
-            f"--resume: {plan.output} holds no run (no {RUN}); give the command without it"
-        )
-    _refuse_changed(plan, now, before)
-    if before.state == "done":
-        return Start(finished=True)
     whole = next((entry for entry in entries if not entry.lacks), None)
     unable = {"ppo": "ppo", "rm": "rm with the method full" if plan.method == "full" else ""}
     if whole is not None and (what := unable.get(plan.stage)):
@@ -105,11 +91,16 @@ def decide(plan: Plan, now: RunRecord, before: RunRecord | None) -> Start:
     ]
     if whole is None:
         notes.append("no whole checkpoint is there yet: the run begins anew")
-    return Start(whole, seconds=before.seconds, notes=tuple(notes))
+    return Start(whole, before.seconds, tuple(notes))
 
 
-def _refuse_changed(plan: Plan, now: RunRecord, before: RunRecord) -> None:
-    """Refuse to go on with anything but the very same run."""
+def run_before(plan: Plan, now: RunRecord) -> RunRecord:
+    """Return the record of the run in the folder; refuse to go on with anything but the same."""
+    before = read_run(plan.output)
+    if before is None:
+        raise UsageError(
+            f"--resume: {plan.output} holds no run (no {RUN}); give the command without it"
+        )
     other = "give another --output for a new run, or put it back as it was"
     if now.config_sha256 != before.config_sha256:
         changed = _changed(plan.output / CONFIG, plan.config)
@@ -117,20 +108,15 @@ def _refuse_changed(plan: Plan, now: RunRecord, before: RunRecord) -> None:
             f"--resume: the settings are not those that {plan.output} was begun with: {changed}; "
             f"{other}"
         )
-    old, new = (
-        {
-            **record.dataset,
-            "model_fingerprint": record.model_fingerprint,
-            "parents": dict(record.parents),
-        }
-        for record in (before, now)
-    )
-    for key, what in _WHAT.items():
-        if old.get(key) != new.get(key):
-            name = f" '{now.dataset['name']}'" if key == "data_sha256" else ""
-            raise DataError(
-                f"--resume: {what}{name} changed since {plan.output} was begun; {other}"
-            )
+    data = "data_sha256"
+    for what, old, new in (
+        (f"the data '{now.dataset['name']}'", before.dataset.get(data), now.dataset[data]),
+        ("the model's files", before.model_fingerprint, now.model_fingerprint),
+        ("the adapter it is trained on", before.parents, now.parents),
+    ):
+        if old != new:
+            raise DataError(f"--resume: {what} changed since {plan.output} was begun; {other}")
+    return before
 
 
 def _changed(file: Path, config: Mapping[str, Any]) -> str:

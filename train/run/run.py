@@ -15,7 +15,7 @@ from curate import console
 from curate.errors import CuratrainError, OutputError
 from curate.llamafactory.backend import Backend
 from curate.system import failure, process
-from curate.system.run_record import RunRecord, State, read_run, write_run
+from curate.system.run_record import RunRecord, State, write_run
 from train import setup
 from train.checks.limits import check_output
 from train.config.plan import Plan, to_yaml
@@ -48,31 +48,20 @@ def run(
     resuming: bool = False,
     say: Callable[[str], None] = console.say,
 ) -> RunRecord:
-    """Train, and return the record of the finished run; its folder holds the rest.
-
-    Args:
-        plan: What to train.
-        resuming: Go on from the last whole checkpoint.
-        say: Is told what the user should know, a line each.
-
-    Raises:
-        UsageError: LLaMA-Factory is not installed, or there is nothing to resume.
-        OutputError: The folder cannot be written, or holds another run.
-        DataError: What is to be resumed is no longer the same.
-        TrainingFailed: LLaMA-Factory failed; says why, and where its whole log lies.
-        TrainingStopped: Ctrl-C or SIGTERM; nothing of it runs any more.
-    """
+    """Train, anew or from the last whole checkpoint; return the record of the finished run."""
     backend = setup.backend_of(plan.stage)
     begun = replace(sha256_chain.begun(plan), versions=backend.versions())
     plan.output.mkdir(parents=True, exist_ok=True)
     with _alone(plan.output):
         if not resuming:
             check_output(plan.output, overwrite=False)
-        before = read_run(plan.output)
-        start = resume.decide(plan, begun, before) if resuming else Start()
-        if start.finished and before is not None:
-            say(f"{plan.output} is done already: {before.steps} steps")
-            return before
+        start = Start()
+        if resuming:
+            before = resume.run_before(plan, begun)
+            if before.state == "done":
+                say(f"{plan.output} is done already: {before.steps} steps")
+                return before
+            start = resume.decide(plan, before)
         for note in start.notes:
             say(f"note: {note}")
         return _Attempt(plan, start, begun, time.monotonic()).run(backend)
@@ -116,8 +105,6 @@ def clear(output: Path) -> None:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """One start of LLaMA-Factory."""
-
     plan: Plan
     start: Start
     begun: RunRecord

@@ -54,7 +54,6 @@ def weights(folder: Path) -> dict[str, str]:
 
 
 def adapter(hashes: dict[str, str]) -> dict[str, str] | None:
-    """Return the adapter among the weights, None if there is none."""
     if ADAPTER_WEIGHTS not in hashes:
         return None
     return {"file": ADAPTER_WEIGHTS, "sha256": hashes[ADAPTER_WEIGHTS]}
