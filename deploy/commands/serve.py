@@ -67,47 +67,37 @@ def serve(
     Example: deploy serve smollm2 --port 8000
     """
     from curate import console
+    from deploy.engines.choose import choose
     from deploy.gate.keys import check_host, read_key
+    from deploy.serving.serve import Plan, Up
+    from deploy.serving.serve import serve as run
+    from deploy.serving.served_model import ServeCall, served
 
     if stop_timeout <= 0:
         raise UsageError(f"--stop-timeout {stop_timeout:g}: give seconds above 0")
+    call = ServeCall(
+        model=model,
+        engine=engine,
+        host=host,
+        port=port,
+        api_key_env=api_key_env,
+        api_key_file=api_key_file,
+        adapters=tuple(adapter or ()),
+        dtype=dtype,
+        max_length=max_length,
+        stop_timeout=stop_timeout,
+    )
     if print_compose or print_systemd:
-        from deploy.serving.units import Unit, compose, systemd
+        from deploy.serving.units import compose, systemd
 
         if print_compose and print_systemd:
             raise UsageError("--print-compose and --print-systemd: give one of them")
-        unit = Unit(
-            model=model,
-            engine=engine,
-            host=host,
-            port=port,
-            api_key_env=api_key_env,
-            api_key_file=api_key_file,
-            adapters=tuple(adapter or ()),
-            dtype=dtype,
-            max_length=max_length,
-            stop_timeout=stop_timeout,
-        )
-        typer.echo(compose(unit) if print_compose else systemd(unit), nl=False)
+        typer.echo(compose(call) if print_compose else systemd(call), nl=False)
         return
     key = read_key(api_key_env, api_key_file)
     check_host(host, key, console.say)
-
-    from deploy.engines.choose import choose
-    from deploy.serving.serve import Plan, Up
-    from deploy.serving.serve import serve as run
-    from deploy.serving.served_model import Asked, served
-
-    model_and_adapters = served(Asked(model, tuple(adapter or ()), dtype, max_length), console.say)
-    plan = Plan(
-        served=model_and_adapters,
-        engine=choose(engine, model_and_adapters),
-        host=host,
-        port=port,
-        key=key,
-        hidden=(api_key_env,) if api_key_env else (),
-        stop_timeout=stop_timeout,
-    )
+    model_files = served(call, console.say)
+    plan = Plan(call=call, served=model_files, engine=choose(engine, model_files), key=key)
 
     def tell(up: Up) -> None:
         console.say(

@@ -26,6 +26,7 @@ from deploy.engines.contract import Engine, Served
 from deploy.gate.app import READY, STOPPING, Gate
 from deploy.gate.connections import BACKLOG, Connection, Connections, Seldom, most_connections
 from deploy.serving import first_answer
+from deploy.serving.served_model import ServeCall
 
 _START_SECONDS = 1800.0  # large models are read from slow disks
 _LEAVE_SECONDS = 10.0  # for an engine that has nothing to do any more
@@ -36,13 +37,10 @@ _PAUSE = 0.1
 class Plan:
     """How a model is served."""
 
+    call: ServeCall
     served: Served
     engine: Engine
-    host: str = "127.0.0.1"
-    port: int = 8000  # 0 for any free one
-    key: str | None = None  # that clients have to send; None if they need none
-    hidden: tuple[str, ...] = ()  # environment variables that the engine does not get to see
-    stop_timeout: float = 30.0  # seconds from the signal to the end
+    key: str | None  # that clients have to send; None if they need none
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def serve(plan: Plan, say: Callable[[str], None], up: Callable[[Up], None]) -> N
     """Serve until a signal says stop; nothing of the engine is left when this returns."""
     plan.engine.names(plan.served)  # raises if they cannot be served together
     with (
-        _bound(plan.host, plan.port) as listener,
+        _bound(plan.call.host, plan.call.port) as listener,
         tempfile.TemporaryDirectory(prefix="curatrain-") as scratch,  # for this user only
     ):
         asyncio.run(_Run(plan, listener, Path(scratch), say).whole(up))
@@ -159,7 +157,9 @@ class _Run:
         if self._stop.is_set():
             self._hurry.set()
             return
-        self._say(f"stopping, within {self._plan.stop_timeout:g} s (once more Ctrl-C: at once) …")
+        self._say(
+            f"stopping, within {self._plan.call.stop_timeout:g} s (once more Ctrl-C: at once) …"
+        )
         self._stop.set()
 
     async def _open_gate(
@@ -187,7 +187,9 @@ class _Run:
         plan, engine = self._plan, self._plan.engine
         wanted = await first_answer.expected(plan.served, gate.models, self._scratch, self._say)
         self._say(f"engine {engine.name} loads {', '.join(wanted)} (its output: {self._log}) …")
-        variables = {**dict.fromkeys(plan.hidden, ""), **self._launch.variables}
+        # The engine does not get to see the clients' key.
+        hidden = {plan.call.api_key_env: ""} if plan.call.api_key_env else {}
+        variables = {**hidden, **self._launch.variables}
         self._child = process.start(self._launch.arguments, self._log, variables)
         until = time.monotonic() + _START_SECONDS
         while not await gate.is_well():
@@ -220,8 +222,8 @@ class _Run:
         """Let answers be finished, then end the engine, all within the time given."""
         gate.state = STOPPING
         _notify_systemd("STOPPING=1")
-        until = time.monotonic() + self._plan.stop_timeout
-        reserve = min(5.0, self._plan.stop_timeout / 3)
+        until = time.monotonic() + self._plan.call.stop_timeout
+        reserve = min(5.0, self._plan.call.stop_timeout / 3)
         while (
             gate.connections.answered
             and time.monotonic() < until - reserve

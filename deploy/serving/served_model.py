@@ -33,32 +33,38 @@ _UNSAID_CONTEXT, _MOST_UNSAID = 2048, 32768
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the user typed."""
+class ServeCall:
+    """A call of `deploy serve`, as the user typed it."""
 
     model: str  # a model's name, directory or hub id, an adapter's folder, or a run's
+    engine: str = "auto"
+    host: str = "127.0.0.1"
+    port: int = 8000  # 0 for any free one
+    api_key_env: str | None = None
+    api_key_file: Path | None = None
     adapters: tuple[str, ...] = ()  # NAME=PATH
     dtype: str = "auto"
     max_length: int | None = None  # tokens of prompt and answer together
+    stop_timeout: float = 30.0  # seconds from the signal to the end
 
 
-def served(asked: Asked, say: Callable[[str], None] = lambda line: None) -> Served:
+def served(call: ServeCall, say: Callable[[str], None] = lambda line: None) -> Served:
     """Find what is to be served."""
     from curate.models.adapter import base_of
     from curate.models.resolve import ModelFiles, resolve
 
-    if asked.dtype not in _DTYPES:
-        raise UsageError(f"--dtype {asked.dtype}: allowed are {', '.join(_DTYPES)}")
-    folder = Path(asked.model).expanduser()
+    if call.dtype not in _DTYPES:
+        raise UsageError(f"--dtype {call.dtype}: allowed are {', '.join(_DTYPES)}")
+    folder = Path(call.model).expanduser()
     if not folder.exists() and (_SAVES / folder / RUN).is_file():
         folder = _SAVES / folder
     run = _finished_run(folder)
-    named = [named_folder(text) for text in asked.adapters]
+    named = [named_folder(text) for text in call.adapters]
     if is_adapter(folder):
         named.insert(0, (folder.resolve().name, folder.resolve()))
         base = base_of(ModelFiles(*named[0]))
     else:
-        base = resolve(str(folder) if folder.is_dir() else asked.model)
+        base = resolve(str(folder) if folder.is_dir() else call.model)
     adapters = tuple(_adapter(name, path) for name, path in named)
     # As `train` was given it, unless that was a folder.
     typed = "" if run.method == "full" or Path(run.model).is_dir() else run.model
@@ -73,8 +79,8 @@ def served(asked: Asked, say: Callable[[str], None] = lambda line: None) -> Serv
         template=run.template or (None if jinja else _PLAIN),
         chat_template=jinja or _PLAIN_FILE.read_text(encoding="utf-8"),
         config=config,
-        context=_context(config, asked.max_length, gpu, say),
-        dtype=_own_dtype(config, gpu) if asked.dtype == "auto" else asked.dtype,
+        context=_context(config, call.max_length, gpu, say),
+        dtype=_own_dtype(config, gpu) if call.dtype == "auto" else call.dtype,
         gpu=gpu,
         sampling=_recommended_sampling(base.folder / "generation_config.json"),
     )

@@ -11,7 +11,6 @@ import math
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,93 +22,79 @@ from curate.system.model_folder import adapter_base, is_adapter
 from curate.system.run_record import RUN
 from deploy.engines.choose import ENGINES
 from deploy.gate.keys import check_host
-from deploy.serving.served_model import named_folder
+from deploy.serving.served_model import ServeCall, named_folder
 
 _GRACE = 10  # seconds that a supervisor waits beyond --stop-timeout, when the group is killed
 _ROOT = Path(__file__).parent.parent.parent
 _SECRET = "/run/secrets/api_key"
 
 
-@dataclass(frozen=True)
-class Unit:
-    """A call of `deploy serve`; `model`, as all others, is what the user typed."""
-
-    model: str
-    engine: str
-    host: str
-    port: int
-    api_key_env: str | None
-    api_key_file: Path | None
-    adapters: tuple[str, ...]
-    dtype: str
-    max_length: int | None
-    stop_timeout: float
-
-    def check(self) -> dict[str, Path]:
-        """Return the adapters; refuse what `deploy serve` would, when the unit is started."""
-        if self.engine not in ENGINES:
-            raise UsageError(f"--engine {self.engine}: allowed are {', '.join(ENGINES)}")
-        if not 0 < self.port < 65536:
-            raise UsageError(f"--port {self.port}: a unit needs a fixed port, from 1 to 65535")
-        if self.api_key_env and self.api_key_file:
-            raise UsageError("--api-key-env and --api-key-file: give one of them")
-        key = "to be read later" if self.api_key_env or self.api_key_file else None
-        check_host(self.host, key, lambda line: None)
-        return dict(map(named_folder, self.adapters))
-
-    def command(self, program: str, model: str, adapters: Mapping[str, object]) -> list[str]:
-        """Return the call without host and key, models where the unit finds them."""
-        words = [program, "serve", model, "--engine", self.engine, "--port", str(self.port)]
-        for name, place in adapters.items():
-            words += ["--adapter", f"{name}={place}"]
-        if self.max_length is not None:
-            words += ["--max-length", str(self.max_length)]
-        return [*words, "--dtype", self.dtype, "--stop-timeout", f"{self.stop_timeout:g}"]
+def _checked(call: ServeCall) -> dict[str, Path]:
+    """Return the adapters; refuse what `deploy serve` would, when the unit is started."""
+    if call.engine not in ENGINES:
+        raise UsageError(f"--engine {call.engine}: allowed are {', '.join(ENGINES)}")
+    if not 0 < call.port < 65536:
+        raise UsageError(f"--port {call.port}: a unit needs a fixed port, from 1 to 65535")
+    if call.api_key_env and call.api_key_file:
+        raise UsageError("--api-key-env and --api-key-file: give one of them")
+    key = "to be read later" if call.api_key_env or call.api_key_file else None
+    check_host(call.host, key, lambda line: None)
+    return dict(map(named_folder, call.adapters))
 
 
-def systemd(unit: Unit) -> str:
+def _words(call: ServeCall, model: str, adapters: Mapping[str, object]) -> list[str]:
+    """Return the call without host and key, models where the unit finds them."""
+    words = ["serve", model, "--engine", call.engine, "--port", str(call.port)]
+    for name, place in adapters.items():
+        words += ["--adapter", f"{name}={place}"]
+    if call.max_length is not None:
+        words += ["--max-length", str(call.max_length)]
+    return [*words, "--dtype", call.dtype, "--stop-timeout", f"{call.stop_timeout:g}"]
+
+
+def systemd(call: ServeCall) -> str:
     """Return a systemd unit; the key comes from a file that only its owner reads."""
-    adapters = unit.check()
+    adapters = _checked(call)
     own = Path(sys.executable).parent / "deploy"
     program = str(own) if own.is_file() else shutil.which("deploy") or "deploy"
-    model = Path(unit.model).expanduser()
-    typed = str(model.resolve()) if model.exists() else unit.model
+    model = Path(call.model).expanduser()
+    typed = str(model.resolve()) if model.exists() else call.model
     return _rendered(
         "systemd.service",
-        unit,
-        words=[*unit.command(program, typed, adapters), "--host", unit.host],
+        call,
+        words=[program, *_words(call, typed, adapters), "--host", call.host],
         user=getpass.getuser(),
         folder=str(Path.cwd()),
         cache=str(cache_dir().resolve()),
     )
 
 
-def compose(unit: Unit) -> str:
+def compose(call: ServeCall) -> str:
     """Return a Docker Compose file."""
-    adapters = unit.check()
-    if not (unit.api_key_env or unit.api_key_file):
+    adapters = _checked(call)
+    if not (call.api_key_env or call.api_key_file):
         raise UsageError(
             "--print-compose: inside its container the server has to listen on all addresses, and "
             "that needs a key: give --api-key-env NAME or --api-key-file F"
         )
     inside = {name: f"/adapters/{name}" for name in adapters}
     mounts = {path: inside[name] for name, path in adapters.items()}
-    model, folder = unit.model, Path(unit.model).expanduser().resolve()
+    model, folder = call.model, Path(call.model).expanduser().resolve()
     if folder.is_dir():
         model = f"/models/{folder.name}"
         mounts = {folder: model, **mounts}
     mounts |= {base: str(base) for base in sorted(filter(None, map(_base, mounts)))}
-    key = ["--api-key-env", unit.api_key_env] if unit.api_key_env else ["--api-key-file", _SECRET]
-    command = [*unit.command("deploy", model, inside), "--host", "0.0.0.0", *key]
-    engine = "hf" if unit.engine == "auto" else unit.engine
+    key = ["--api-key-env", call.api_key_env] if call.api_key_env else ["--api-key-file", _SECRET]
+    command = ["deploy", *_words(call, model, inside), "--host", "0.0.0.0", *key]
+    engine = "hf" if call.engine == "auto" else call.engine
     if engine == "vllm":
         # Built when it starts, where it sees the GPU; the next time it is there.
         command = ["sh", "-c", 'deploy setup vllm && exec "$@"', "sh", *command]
-    published = unit.host if ":" not in unit.host else f"[{unit.host}]"
+    published = call.host if ":" not in call.host else f"[{call.host}]"
     in_checkout = (_ROOT / "pyproject.toml").is_file()
     return _rendered(
         "compose.yaml",
-        unit,
+        call,
         engine=engine,
         in_checkout=in_checkout,
         context=str(_ROOT) if in_checkout else ".",
@@ -117,22 +102,22 @@ def compose(unit: Unit) -> str:
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
         cache="/cache",  # kept from one container to the next: models, and vLLM's environment
         command=command,
-        ports=[f"{published}:{unit.port}:{unit.port}"],
+        ports=[f"{published}:{call.port}:{call.port}"],
         volumes=["cache:/cache", *(f"{path}:{place}:ro" for path, place in mounts.items())],
         gpu=has_gpu(),
     )
 
 
-def _rendered(template: str, unit: Unit, **values: Any) -> str:
+def _rendered(template: str, call: ServeCall, **values: Any) -> str:
     from jinja2 import Environment, FileSystemLoader
 
     folder = Path(__file__).parent / "unit_templates"
     environment = Environment(loader=FileSystemLoader(folder), keep_trailing_newline=True)  # noqa: S701 - no HTML
     environment.filters |= {"quoted": _quoted, "escaped": _escaped, "word": _word}
     return environment.get_template(f"{template}.jinja").render(
-        unit=unit,
-        key_file=str(unit.api_key_file.expanduser().resolve()) if unit.api_key_file else "",
-        stop_seconds=math.ceil(unit.stop_timeout) + _GRACE,
+        call=call,
+        key_file=str(call.api_key_file.expanduser().resolve()) if call.api_key_file else "",
+        stop_seconds=math.ceil(call.stop_timeout) + _GRACE,
         **values,
     )
 

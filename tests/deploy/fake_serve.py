@@ -23,6 +23,7 @@ from deploy.engines.hf import free_port
 from deploy.gate.keys import check_host, read_key
 from deploy.serving import first_answer
 from deploy.serving.serve import Plan, Up, serve
+from deploy.serving.served_model import ServeCall
 from tests.deploy.fake_engine import GOOD
 
 
@@ -66,9 +67,14 @@ def main() -> None:
     )
     key = read_key(told.key_env, None)
     check_host(told.host, key, console.say)
-    hidden = (told.key_env,) if told.key_env else ()
-    plan = Plan(served, engine, told.host, told.port, key, hidden, told.stop_timeout)
-    serve(plan, console.say, up)
+    call = ServeCall(
+        "fake",
+        host=told.host,
+        port=told.port,
+        api_key_env=told.key_env,
+        stop_timeout=told.stop_timeout,
+    )
+    serve(Plan(call, served, engine, key), console.say, up)
 
 
 def up(told: Up) -> None:

@@ -18,7 +18,7 @@ from deploy.cli import app
 from deploy.engines.contract import Adapter
 from deploy.serving import first_answer
 from deploy.serving.ask import Question, curl, endpoint
-from deploy.serving.served_model import Asked, served
+from deploy.serving.served_model import ServeCall, served
 from tests.calling import Caller, share_models
 from tests.train.making import model_in
 
@@ -111,7 +111,7 @@ def test_a_run_is_found_by_its_name_with_what_it_was_trained_with(tmp_path, monk
     (folder / "tokenizer_config.json").write_text('{"eos_token": {"content": "<|im_end|>"}}')
     added = {"added_tokens": [{"id": 1, "content": "x"}, {"id": 2, "content": "<|im_end|>"}]}
     (folder / "tokenizer.json").write_text(json.dumps(added))
-    found = served(Asked("medical"))
+    found = served(ServeCall("medical"))
     assert found.name == "smollm2"
     assert found.adapters == (Adapter("medical", folder, 4, "chatml", "TEMPLATE", (2,)),)
     assert (found.dtype, found.context) == ("float32", 8192)
@@ -128,7 +128,7 @@ def test_a_model_without_a_chat_template_gets_alpacas_everywhere(tmp_path):
 
     folder = shutil.copytree(resolve("smollm2").folder, tmp_path / "plain")
     (folder / "chat_template.jinja").unlink()
-    found = served(Asked(str(folder)))
+    found = served(ServeCall(str(folder)))
     assert found.template == "alpaca"
     template = ImmutableSandboxedEnvironment().from_string(found.chat_template)
     asked = [
@@ -146,7 +146,7 @@ def test_a_model_without_a_chat_template_gets_alpacas_everywhere(tmp_path):
 @pytest.mark.timeout(300)
 def test_transformers_own_answer_is_computed_once(tmp_path, monkeypatch):
     monkeypatch.setenv("CURATRAIN_CACHE", str(share_models(tmp_path / "cache")))
-    found = served(Asked("smollm2"))
+    found = served(ServeCall("smollm2"))
     said = []
     answers = asyncio.run(first_answer.expected(found, ("smollm2",), tmp_path, said.append))
     assert answers == {"smollm2": "The capital of France is Paris."}
@@ -301,9 +301,9 @@ def test_the_line_for_curl_is_quoted_and_holds_no_key(deploy, monkeypatch):
 def test_a_model_whose_config_names_no_length_has_one_all_the_same(tmp_path):
     folder = str(model_in(tmp_path / "alibi", kind="bloom"))
     notes = []
-    assert served(Asked(folder), notes.append).context == 2048
+    assert served(ServeCall(folder), notes.append).context == 2048
     assert "names no length; 2,048 tokens" in "".join(notes)
-    assert served(Asked(folder, (), "auto", 4096), notes.append).context == 4096
+    assert served(ServeCall(folder, max_length=4096), notes.append).context == 4096
     for length in (100_000_000, 0):
         with pytest.raises(UsageError, match="1 to 32768"):
-            served(Asked(folder, (), "auto", length), notes.append)
+            served(ServeCall(folder, max_length=length), notes.append)
