@@ -135,14 +135,16 @@ def _gpus() -> list[tuple[int, float]]:
 
 def _cpu_has_bf16() -> bool:
     """Return whether the CPU multiplies in bfloat16; others are slower at it than fp32."""
+    lines = [line.split() for line in cpu_info() if line.startswith(("flags", "Features"))]
+    return bool({word for line in lines for word in line} & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def cpu_info() -> list[str]:
+    """Return what Linux says of the CPU, line by line; [] elsewhere."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return False
-    flags = {
-        word for line in lines if line.startswith(("flags", "Features")) for word in line.split()
-    }
-    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+        return []
 
 
 def has_gpu() -> bool:

@@ -13,11 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
 
 from curate.errors import UsageError
 
-_T = TypeVar("_T")
 _PAUSE = 0.1
 _AFTER_KILL = 10.0  # seconds; the kernel needs a moment to free a large process
 _PR_SET_PDEATHSIG = 1
@@ -120,30 +118,6 @@ def stopping(child: Child, deadline: float = 30.0) -> Iterator[Child]:
         child.stop(deadline)
         _restore(during)
         _restore(before)
-
-
-def within(seconds: float, ask: Callable[[], _T]) -> _T:
-    """Return ask(); TimeoutError if it takes longer, whatever its own time limits add up to.
-
-    A hub behind a silent firewall is tried at each of its dozen addresses in turn.
-    """
-    answers: list[_T] = []
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            answers.append(ask())
-        except BaseException as error:  # noqa: BLE001 - raised again by the caller
-            raised.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if raised:
-        raise raised[0]
-    if not answers:
-        raise TimeoutError(f"no answer within {seconds:g} s")
-    return answers[0]
 
 
 def new_lines(path: Path, offset: int = 0) -> tuple[list[str], int]:

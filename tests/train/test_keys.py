@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from curate.errors import UsageError
-from train.config.keys import _LEAST, _NOW, _REFUSED, recorded, settings
+from train.config.keys import hints, recorded, settings
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_keys_that_the_release_for_ppo_has_not() -> None:
 
 
 def test_what_is_said_of_keys_is_true() -> None:
-    known = set(recorded("keys"))
-    assert known & set(_NOW) == {"max_length"}  # of generated answers
-    assert set(_NOW.values()) <= known
-    gone = {key for key, why in _REFUSED.items() if "no such key" in why}
-    assert not known & gone
-    assert {*_REFUSED, *_LEAST} - gone - set(_NOW) <= known
+    known, said = set(recorded("keys")), hints()
+    assert known & set(said["now"]) == {"max_length"}  # of generated answers
+    assert not known & set(said["gone"])
+    assert set(said["now"].values()) <= known
+    for table in ("ours", "secret", "least"):
+        assert set(said[table]) <= known, table

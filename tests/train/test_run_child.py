@@ -167,7 +167,7 @@ def wait_until_gone(pids) -> None:
 @pytest.mark.parametrize("how", ["", "stubborn"])
 def test_a_signal_ends_all_of_it_and_is_recorded(tmp_path, number, how):
     running, pids = started(tmp_path, how)
-    (during,) = ls.runs(tmp_path / "saves")
+    (during,) = ls._runs(tmp_path / "saves")
     assert during.state == "running"
     os.kill(running.pid, number)
     _, told = running.communicate(timeout=60)
@@ -196,7 +196,7 @@ def test_killed_outright_it_leaves_nothing_behind_either(tmp_path):
     running.kill()
     running.communicate()
     wait_until_gone(pids[:1])
-    (run_,) = ls.runs(tmp_path / "saves")
+    (run_,) = ls._runs(tmp_path / "saves")
     assert run_.state == "stopped"
     made = json.loads((tmp_path / "saves" / "a" / "run.json").read_text())
     assert made["state"] == "running"

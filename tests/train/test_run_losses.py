@@ -38,14 +38,14 @@ def test_summary_and_thinning():
     ends = {"first": 10.5, "last": 90.5, "eval_first": None, "eval": None}
     assert progress.summary(points) == ends  # means of 1 to 20 and of 81 to 100
     assert progress.summary(()) == dict.fromkeys(ends)
-    few = [each[0] for each in stages.table(points)[1]]
+    few = [each[0] for each in stages._table(points)[1]]
     assert (len(few), few[0], few[-1]) == (12, 1, 100)
     assert {b - a for a, b in zip(few, few[1:], strict=False)} == {9}
-    assert [each[0] for each in stages.table(points[:3])[1]] == [1, 2, 3]
+    assert [each[0] for each in stages._table(points[:3])[1]] == [1, 2, 3]
 
 
 def test_the_table_has_the_columns_that_are_filled():
     points = progress.history([line(1, loss=0.5, reward=-0.25), line(2, loss=0.25, lr=1e-4)])
-    header, lines = stages.table(points)
+    header, lines = stages._table(points)
     assert header == ["step", "loss", "reward", "learning rate"]
     assert lines == [[1, "0.5000", "-0.2500", ""], [2, "0.2500", "", "1.00e-04"]]

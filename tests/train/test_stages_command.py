@@ -75,7 +75,7 @@ def test_nothing_starts_without_its_backend(train: Caller, monkeypatch: pytest.M
 
 
 WRONG = [
-    ("sft --dataset talk", "no data set 'talk' .* Did you mean 'talks'.* It has talks, pairs"),
+    ("sft --dataset talk", "no data set 'talk'. Did you mean 'talks'.* It has talks, pairs"),
     ("sft --dataset pairs", "`train dpo --dataset pairs`"),
     ("dpo --dataset talks", "stage dpo wants pairs .*`train sft --dataset talks`"),
     ("kto --dataset talks", r"kto wants responses with a verdict \(kto_tag\)"),

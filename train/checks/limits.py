@@ -130,11 +130,11 @@ def check_disk(plan: Plan, need: Need) -> None:
 
 def check_output(output: Path, overwrite: bool) -> None:
     """Refuse a folder that holds another run, or anything else."""
-    if output.exists() and not output.is_dir():
-        raise OutputError(f"--output {output} is a file; give a folder such as saves/NAME")
     here = Path.cwd().resolve()
-    if output.resolve() in (here, *here.parents):
-        raise OutputError(f"--output {output} is where you are; give a folder such as saves/NAME")
+    is_file = output.exists() and not output.is_dir()
+    if is_file or output.resolve() in (here, *here.parents):
+        what = "a file" if is_file else "where you are"
+        raise OutputError(f"--output {output} is {what}; give a folder such as saves/NAME")
     if not output.is_dir() or all(path.name == _LOCK for path in output.iterdir()):
         return
     if not any((output / name).is_file() for name in _OF_RUNS) and not any(

@@ -21,7 +21,7 @@ from curate.llamafactory.backend import Backend
 from curate.system import process
 from curate.system.cache import cache_dir, fingerprint
 from curate.system.files import write_text
-from curate.system.hardware import Hardware
+from curate.system.hardware import Hardware, cpu_info
 from curate.system.model_folder import weight_bytes
 from train.config.model import Model
 
@@ -82,12 +82,8 @@ def _key(folder: Path, lora: bool) -> str:
         torch = version("torch")
     except PackageNotFoundError:
         torch = ""
-    cpu = platform.processor()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        cpu = next((line for line in lines if line.startswith("model name")), cpu)
-    except OSError:
-        pass
+    named = (line for line in cpu_info() if line.startswith("model name"))
+    cpu = next(named, platform.processor())
     machine = (cpu, str(os.cpu_count()), torch, fingerprint(folder), str(lora))
     return hashlib.sha256("|".join(machine).encode()).hexdigest()[:32]
 

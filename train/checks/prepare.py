@@ -137,8 +137,10 @@ def _as_begun(request: Request, begun: Begun) -> Request:
     return replace(
         request,
         output=begun.folder,
-        dataset=request.dataset or str(dataset["name"]),
-        dataset_dir=request.dataset_dir if request.dataset else Path(str(dataset["dataset_dir"])),
+        dataset=request.dataset or dataset.get("name"),
+        dataset_dir=request.dataset_dir
+        if request.dataset
+        else Path(dataset.get("dataset_dir", "data")),
         model=request.model or begun.record.model,
         method=begun.record.method if request.method == "lora" else request.method,
     )

@@ -27,7 +27,7 @@ def list_(
 
     Example: train ls
     """
-    listed = runs(saves)
+    listed = _runs(saves)
     if not listed:
         console.say(f"no run of training is in {saves}; `train sft` makes one")
     else:
@@ -44,7 +44,7 @@ def list_(
 
 
 @dataclass(frozen=True)
-class Listed:
+class _Listed:
     """A run, as its folder tells; without a record where that cannot be read, with the reason."""
 
     folder: Path
@@ -54,12 +54,8 @@ class Listed:
     problem: str = ""
 
 
-def runs(folder: Path) -> list[Listed]:
-    """Return the runs below a folder, the newest first.
-
-    Args:
-        folder: Of runs, or of one run.
-    """
+def _runs(folder: Path) -> list[_Listed]:
+    """Return the runs below a folder, the newest first."""
     from curate.system.run_record import RUN
 
     patterns = ["*/" * depth + RUN for depth in range(_DEEPEST + 1)]
@@ -67,7 +63,7 @@ def runs(folder: Path) -> list[Listed]:
     return sorted(map(_listed, folders), key=lambda run: run.age)
 
 
-def _listed(folder: Path) -> Listed:
+def _listed(folder: Path) -> _Listed:
     from curate.errors import DataError
     from curate.system.run_record import RUN, read_run
     from train.run.run import is_running
@@ -76,14 +72,14 @@ def _listed(folder: Path) -> Listed:
     try:
         record = read_run(folder)
     except DataError as error:
-        return Listed(folder, age, None, "unreadable", str(error))
+        return _Listed(folder, age, None, "unreadable", str(error))
     assert record is not None
     # Whoever is killed outright cannot say so any more.
     stopped = record.state == "running" and not is_running(folder)
-    return Listed(folder, age, record, "stopped" if stopped else record.state)
+    return _Listed(folder, age, record, "stopped" if stopped else record.state)
 
 
-def _line(run: Listed, saves: Path) -> list[Any]:
+def _line(run: _Listed, saves: Path) -> list[Any]:
     name = str(run.folder.relative_to(saves)) if run.folder != saves else run.folder.name
     units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
     unit, size = next((u for u in units if run.age >= u[1]), units[-1])
@@ -96,6 +92,6 @@ def _line(run: Listed, saves: Path) -> list[Any]:
     return [name, record.stage, record.model, data_set, record.steps, loss, run.state, age]
 
 
-def _entry(run: Listed) -> dict[str, Any]:
+def _entry(run: _Listed) -> dict[str, Any]:
     record = run.record.as_json() if run.record is not None else {"error": run.problem}
     return {"folder": str(run.folder), "age": round(run.age, 1), **record, "state": run.state}

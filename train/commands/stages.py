@@ -49,15 +49,11 @@ def add_to(app: typer.Typer) -> None:
         app: Of `train`.
     """
     for stage in _ABOUT:
-        app.command(stage)(command(stage))
+        app.command(stage)(_command(stage))
 
 
-def command(stage: str) -> Callable[..., None]:
-    """Return the function of a stage's command line: its options are the fields of Request.
-
-    Args:
-        stage: pt, sft, rm, ppo, dpo or kto.
-    """
+def _command(stage: str) -> Callable[..., None]:
+    """Return the function of a stage's command line: its options are the fields of Request."""
 
     def run(as_json: bool, **options: Any) -> None:
         _train(Request(stage=stage, **options), as_json)
@@ -97,7 +93,7 @@ def _train(request: Request, as_json: bool) -> None:
     if request.overwrite:
         run.clear(plan.output)
     console.say(f"training: {plan.steps:,} steps, into {plan.output}")
-    show_result(run.run(plan, request.resume), plan.output, as_json)
+    _show_result(run.run(plan, request.resume), plan.output, as_json)
 
 
 def _show_plan(plan: Plan, as_json: bool) -> None:
@@ -115,19 +111,13 @@ def _show_plan(plan: Plan, as_json: bool) -> None:
     typer.echo(json.dumps(answer, ensure_ascii=False))
 
 
-def show_result(record: RunRecord, folder: Path, as_json: bool) -> None:
-    """Print the losses and where the run lies; with --json its record as one line, too.
-
-    Args:
-        record: Of the run.
-        folder: Of the run, as the user typed it.
-        as_json: Tables go to stderr then.
-    """
+def _show_result(record: RunRecord, folder: Path, as_json: bool) -> None:
+    """Print the losses and where the run lies; with --json its record as one line, too."""
     from train.run import progress
 
     points = progress.read(folder)
     if points:
-        header, lines = table(points)
+        header, lines = _table(points)
         console.show_table(lines, header, console.stderr() if as_json else None)
         if len(points) > len(lines):
             log = folder / progress.STEPS
@@ -155,13 +145,8 @@ def _change(record: RunRecord) -> str:
     return f"loss {first:.4f} to {last:.4f}{more}"
 
 
-def table(points: Sequence[Point], most: int = _SHOWN) -> tuple[list[str], list[list[Any]]]:
-    """Return header and lines of some points, evenly spaced, with the columns that are filled.
-
-    Args:
-        points: Of a run.
-        most: Lines; the first and the last point are among them.
-    """
+def _table(points: Sequence[Point], most: int = _SHOWN) -> tuple[list[str], list[list[Any]]]:
+    """Return header and lines of some points, evenly spaced, with the columns that are filled."""
     last = len(points) - 1
     spaced = sorted({round(place * last / (most - 1)) for place in range(most)})
     shown = list(points) if len(points) <= most else [points[place] for place in spaced]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from curate.errors import DataError, did_you_mean
+from curate.errors import DataError
 
 # Stages that read the same rows as another.
 _READS = {"rm": "dpo", "ppo": "sft"}
@@ -31,24 +31,19 @@ _SHOWN = 12
 
 def choose(folder: Path, stage: str, typed: str | None) -> tuple[tuple[str, ...], str]:
     """Return the data sets to train on, and for people why; '' where the user named them."""
-    from curate.llamafactory.dataset_info import FILE, read_registry
+    from curate.llamafactory.dataset_info import data_file, read_registry
 
     entries, kind = read_registry(folder), _READS.get(stage, stage)
     if not entries:
         raise DataError(
-            f"no data set is registered in '{folder}' ({FILE} is not there or empty); "
-            f"{_FROM[kind]} writes one into `data`, or give --dataset-dir FOLDER"
+            f"no data set is registered in '{folder}'; {_FROM[kind]} writes one into `data`, or "
+            "give --dataset-dir FOLDER"
         )
     if typed is None:
         return _newest(folder, stage, entries)
     names = tuple(dict.fromkeys(name.strip() for name in typed.split(",") if name.strip()))
     for name in names or (typed,):
-        if name not in entries:
-            raise DataError(
-                f"no data set '{name}' is registered in {folder / FILE}."
-                f"{did_you_mean(name, entries)} It has {_listed(entries)}; `curate ls "
-                "--dataset-dir` lists them"
-            )
+        data_file(folder, name, entries)
         meant = _meant_for(entries[name])
         if meant != kind:
             others = [other for other, entry in entries.items() if _meant_for(entry) == kind]

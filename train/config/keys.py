@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,55 +16,22 @@ from typing import Any
 from curate.errors import UsageError, did_you_mean
 from curate.llamafactory.backend import VERSION
 
-_FILE = Path(__file__).parent / "llamafactory.json"
-# What people write, and what old recipes have; 0.9.5 refuses all of them.
-_NOW: Mapping[str, str] = {
-    **{"lr": "learning_rate", "epochs": "num_train_epochs", "epoch": "num_train_epochs"},
-    **{"batch_size": "per_device_train_batch_size", "batch": "per_device_train_batch_size"},
-    **{"rank": "lora_rank", "alpha": "lora_alpha", "dropout": "lora_dropout"},
-    **{"max_length": "cutoff_len", "max_seq_length": "cutoff_len", "max_len": "cutoff_len"},
-    **{"max_source_length": "cutoff_len", "max_target_length": "cutoff_len"},
-    **{"scheduler": "lr_scheduler_type", "warmup": "warmup_steps", "steps": "max_steps"},
-    **{"beta": "pref_beta", "quantization": "quantization_bit", "target": "lora_target"},
-    **{"dpo_beta": "pref_beta", "orpo_beta": "pref_beta", "dpo_ftx": "pref_ftx"},
-    **{"dpo_loss": "pref_loss", "evaluation_strategy": "eval_strategy", "no_cuda": "use_cpu"},
-    "checkpoint_dir": "adapter_name_or_path",
-}
-_OURS = "this is not set by hand; "
-_GONE = "LLaMA-Factory 0.9.5 has no such key: "
-_SECRET = (
-    "secrets do not belong on a command line, where others can read them; put it into the "
-    "environment (HF_TOKEN, MODELSCOPE_API_TOKEN, SWANLAB_API_KEY)"
-)
-# Keys that options and commands decide, so that a run's folder says what it is; and what is gone.
-_REFUSED: Mapping[str, str] = {
-    "stage": _OURS + "type the stage: `train sft`",
-    "do_train": _OURS + "`train` always trains",
-    "do_predict": _OURS + "`deploy compare` asks models before and after",
-    "dataset": _OURS + "give --dataset",
-    "dataset_dir": _OURS + "give --dataset-dir",
-    "output_dir": _OURS + "give --output",
-    "model_name_or_path": _OURS + "give --model",
-    "overwrite_output_dir": _OURS + "give --overwrite",
-    "resume_from_checkpoint": _OURS + "give --resume",
-    "save_safetensors": _GONE + "0.9.5 always saves safetensors; leave it out",
-    "group_by_length": _GONE + "0.9.5 has train_sampling_strategy=group_by_length for it",
-    "sft_packing": _GONE + "it is called packing now: --set packing=true",
-    "fp32": _GONE + "that is what is left without bf16 and fp16: --set bf16=false",
-    **dict.fromkeys(("hf_hub_token", "ms_hub_token", "om_hub_token", "hub_token"), _SECRET),
-    "swanlab_api_key": _SECRET,
-    # Its max_length is that of generated answers, and no training looks at it.
-    **{key: f"LLaMA-Factory 0.9.5 calls this {now}: --set {now}=…" for key, now in _NOW.items()},
-}
-# The least that makes sense; LLaMA-Factory ends on less, or trains nothing, after it has loaded.
+_HERE = Path(__file__).parent
 _ABOVE_0 = 1e-9
-_LEAST: Mapping[str, float] = {
-    **{"learning_rate": 0, "warmup_steps": 0, "val_size": 0, "weight_decay": 0, "seed": 0},
-    **{"cutoff_len": 1, "lora_rank": 1, "lora_alpha": 1, "max_samples": 1, "max_steps": -1},
-    **{"per_device_train_batch_size": 1, "per_device_eval_batch_size": 1},
-    **{"gradient_accumulation_steps": 1, "num_train_epochs": _ABOVE_0, "lora_dropout": 0},
-    **{"save_steps": _ABOVE_0, "eval_steps": _ABOVE_0, "logging_steps": _ABOVE_0, "pref_ftx": 0},
+# Why a key of keys.toml's tables is refused.
+_REFUSALS = {
+    "ours": "this is not set by hand; {0}",
+    "gone": "LLaMA-Factory 0.9.5 has no such key: {0}",
+    "now": "LLaMA-Factory 0.9.5 calls this {0}: --set {0}=…",
+    "secret": "secrets do not belong on a command line, where others can read them; put it into "
+    "the environment ({0})",
 }
+
+
+@functools.cache
+def hints() -> dict[str, dict[str, Any]]:
+    """Return the tables of keys.toml: now, gone, ours, secret and least."""
+    return tomllib.loads((_HERE / "keys.toml").read_text(encoding="utf-8"))
 
 
 @functools.cache
@@ -72,7 +40,7 @@ def recorded(part: str) -> Any:
 
     A key has the `kind` of its value, its `choices`, `many` for a list, `empty` for none.
     """
-    return json.loads(_FILE.read_text(encoding="utf-8"))[part]
+    return json.loads((_HERE / "llamafactory.json").read_text(encoding="utf-8"))[part]
 
 
 def settings(pairs: Sequence[str], release: str = VERSION) -> tuple[dict[str, Any], list[str]]:
@@ -105,17 +73,19 @@ def _value(name: str, text: str) -> Any:
     if key.get("many"):
         return [_one(name, key, part.strip()) for part in text.split(",")]
     value = _one(name, key, text)
-    if name in _LEAST and value < _LEAST[name]:
-        least = "more than 0" if _LEAST[name] == _ABOVE_0 else f"{_LEAST[name]} and more"
-        raise UsageError(f"--set {name}={text}: allowed is {least}")
+    least = hints()["least"].get(name)
+    if least is not None and value < least:
+        allowed = "more than 0" if least == _ABOVE_0 else f"{least} and more"
+        raise UsageError(f"--set {name}={text}: allowed is {allowed}")
     # Steps are whole; below 1 they are a share of all.
     return int(value) if name.endswith("_steps") and value >= 1 else value
 
 
 def _key(name: str) -> Mapping[str, Any]:
     """Return what is known of a key, or say in one line why it cannot be set."""
-    if name in _REFUSED:
-        raise UsageError(f"--set {name}: {_REFUSED[name]}")
+    for table, why in _REFUSALS.items():
+        if name in hints()[table]:
+            raise UsageError(f"--set {name}: {why.format(hints()[table][name])}")
     keys: Mapping[str, Mapping[str, Any]] = recorded("keys")
     if name not in keys:
         raise UsageError(

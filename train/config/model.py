@@ -11,15 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from curate.errors import ModelError, UsageError
+from curate.system.hub import ask_hub
 from curate.system.model_folder import CONFIG, adapter_base, is_adapter, matrices, model_type
-from curate.system.process import within
 from curate.system.run_record import RUN, RunRecord, read_run
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin*")
 # Small files that tell how a model is trained; its weights are LLaMA-Factory's to fetch.
 _TELLING = ("config.json", "tokenizer_config.json", "tokenizer.json", "chat_template.jinja")
-_SECONDS = 5.0  # to find out whether the hub can be reached at all
 
 
 @dataclass(frozen=True)
@@ -89,13 +88,13 @@ def _packaged(name: str) -> Path:
 
 def _hub_folder(name: str) -> Path | None:
     """Return the folder of a hub id's small files, fetched if they can be, else None."""
-    from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
+    from huggingface_hub import snapshot_download, try_to_load_from_cache
 
     cached = try_to_load_from_cache(name, CONFIG)
     if isinstance(cached, str):
         return Path(cached).parent
     try:
-        within(_SECONDS, lambda: HfApi().model_info(name, timeout=_SECONDS / 2))
+        ask_hub(lambda api, seconds: api.model_info(name, timeout=seconds))
     except Exception:  # noqa: BLE001 - httpx, requests or hub errors, by hub version
         return None
     return Path(snapshot_download(name, allow_patterns=list(_TELLING)))

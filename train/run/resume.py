@@ -47,12 +47,10 @@ class Start:
 
 def checkpoints(run: Path, value_head: bool = False) -> list[Checkpoint]:
     """Return the checkpoints of a run, the last one first."""
-    folders = [path for path in run.glob("checkpoint-*") if path.is_dir()]
-    steps = [(path, _CHECKPOINT.fullmatch(path.name)) for path in folders]
     entries = [
         Checkpoint(path, int(match[1]), _lacks(path, int(match[1]), value_head))
-        for path, match in steps
-        if match
+        for path in run.glob("checkpoint-*")
+        if path.is_dir() and (match := _CHECKPOINT.fullmatch(path.name))
     ]
     return sorted(entries, key=lambda checkpoint: -checkpoint.step)
 
