@@ -110,7 +110,7 @@ def _wanted(
     file: str | None, domain: list[Path] | None, general: list[Path] | None, given: dict[str, Any]
 ) -> Mixture:
     """Return the mixture of a file, or of files, with what was given besides."""
-    from curate.mixture.ratio import parse_ratios
+    from curate.mixture.plan import parse_ratios
     from curate.mixture.spec import DEFAULT, MixSource, find_mixture, read_mixture
     from curate.recipes.mix import mixture_of
 

@@ -48,7 +48,7 @@ def read_registry(folder: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise OutputError(
-            f"{path} is broken, no JSON ({error}); put it right or move it away and try again"
+            f"{path} is broken (no JSON: {error}); put it right or move it away, and try again"
         ) from error
     if not isinstance(found, dict):
         raise OutputError(f"{path} is no JSON object; move it away and give the command again")

@@ -14,10 +14,6 @@ from curate.errors import DataError
 from curate.mixture.tokens import text_of_row
 
 _MEDIA = frozenset({"images", "videos", "audios"})
-_NOT_MIXED = {
-    "preference": "preference pairs (chosen and rejected)",
-    "kto": "rows with verdicts on their responses (kto_tag), the bad ones among them",
-}
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ class CommonShape:
 def common_shape(sources: Sequence[Rows], stage: str) -> CommonShape:
     """Return the shape in which rows of all sources can be written to one file."""
     for rows in sources:
-        _check(rows, stage)
+        _check(rows.sources[0].name, rows.shape.kind, stage)
     shapes = [rows.shape for rows in sources]
     if stage == "pt" and any(shape.kind == "sft" for shape in shapes):
         names = dict.fromkeys(rows.sources[0].name for rows in sources if rows.shape.kind == "sft")
@@ -52,25 +48,24 @@ def common_shape(sources: Sequence[Rows], stage: str) -> CommonShape:
     if shape := _same(shapes):
         return CommonShape(shape)
     media = frozenset(column for each in shapes for column in each.columns if column in _MEDIA)
-    shape = canonical_shape("pretraining" if stage == "pt" else "sft", media)
+    target = canonical_shape("pretraining" if stage == "pt" else "sft", media)
     formats = dict.fromkeys(f"{rows.sources[0].name}: {rows.shape.format}" for rows in sources)
     return CommonShape(
-        shape,
-        lambda value, own: canonical_row(parse(value, own), value, shape, own),
+        target,
+        lambda value, own: canonical_row(parse(value, own), value, target, own),
         f"the sources differ in shape ({', '.join(formats)}): all "
-        f"rows are written as {shape.format}; keys that hold no part of the dialogue are left out",
+        f"rows are written as {target.format}; keys that hold no part of the dialogue are left out",
     )
 
 
-def _check(rows: Rows, stage: str) -> None:
-    name, kind = rows.sources[0].name, rows.shape.kind
-    if kind in _NOT_MIXED:
-        way = "leave it out"
-        if kind == "kto":
-            way += ", or give --good-only, which leaves the bad ones out"
+def _check(name: str, kind: str, stage: str) -> None:
+    wanted = "a mixture is of instructions (--stage sft) or texts (--stage pt); leave it out"
+    if kind == "preference":
+        raise DataError(f"{name} holds preference pairs (chosen and rejected), and {wanted}")
+    if kind == "kto":
         raise DataError(
-            f"{name} holds {_NOT_MIXED[kind]}, and a mixture is of instructions (--stage sft) or "
-            f"texts (--stage pt); {way}"
+            f"{name} holds rows with verdicts on their responses (kto_tag), the bad ones among "
+            f"them, and {wanted}, or give --good-only, which leaves the bad ones out"
         )
     if kind == "pretraining" and stage == "sft":
         raise DataError(
@@ -94,5 +89,5 @@ def _same(shapes: Sequence[Shape]) -> Shape | None:
 
 
 def _as_text(value: dict[str, Any], own: Shape) -> dict[str, Any]:
-    parsed = parse(value, own)
-    return {"text": text_of_row(parsed.system, [turn.content for turn in parsed.turns])}
+    row = parse(value, own)
+    return {"text": text_of_row(row.system, [turn.content for turn in row.turns])}

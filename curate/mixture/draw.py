@@ -28,7 +28,9 @@ from curate.mixture.plan import Draw, Heap
 from curate.mixture.spec import SIDES, MixSource, Mixture, Side
 from curate.selection import Selection
 
-DUPLICATE, NOT_CHOSEN, OVER_LIMIT = "duplicate", "not_chosen", "over_limit"
+# What a mixture leaves out by itself, as state of a row; flaws of rows follow.
+REASONS = ("", "duplicate", "not_chosen", "over_limit")
+_DUPLICATE, _NOT_CHOSEN, _OVER_LIMIT = 1, 2, 3
 
 
 def seed_keys(seed: int, count: int) -> list[np.uint64]:
@@ -165,7 +167,7 @@ def pool_of(mixture: Mixture) -> Pool:
     draw_key, order_key = seed_keys(mixture.seed, 2)
     order = np.empty(size, dtype=np.uint64)
     state = np.zeros(size, dtype=np.uint8)
-    codes = {"": 0, DUPLICATE: 1, NOT_CHOSEN: 2, OVER_LIMIT: 3}
+    codes = {reason: code for code, reason in enumerate(REASONS)}
     for part in parts:
         at = part.start
         for batch in part.rows.table.select(["hash", "flaw"]).to_batches():
@@ -176,9 +178,18 @@ def pool_of(mixture: Mixture) -> Pool:
             state[at:end] = np.array(coded, dtype=np.uint8)[flaws.indices.to_numpy()]
             at = end
         if part.chosen is not None:
-            state[part.span][(state[part.span] == 0) & ~part.chosen] = codes[NOT_CHOSEN]
-    repeats, before = _mark_repeats(order, state, codes[DUPLICATE])
-    pool = Pool(parts, order, state, tuple(codes), repeats, before, order_key)
+            state[part.span][(state[part.span] == 0) & ~part.chosen] = _NOT_CHOSEN
+    # All but the first usable of equal rows.
+    ordered = np.sort(order)
+    twice = pa.array(ordered[1:][ordered[1:] == ordered[:-1]])
+    del ordered
+    equal = pc.is_in(pa.array(order), value_set=twice).to_numpy(zero_copy_only=False)
+    places = np.flatnonzero(equal)
+    sound = places[state[places] == 0]
+    state[sound[occurrences(order[sound]) > 0]] = _DUPLICATE
+    before = occurrences(order[places])
+    repeats = before > 0
+    pool = Pool(parts, order, state, tuple(codes), places[repeats], before[repeats], order_key)
     for side in SIDES:
         for number, source in enumerate(mixture.sources(side)):
             members = [part for part in parts if (part.side, part.number) == (side, number)]
@@ -187,7 +198,7 @@ def pool_of(mixture: Mixture) -> Pool:
             last = np.uint64(pool.nth(members, source.limit) or 0)
             for part in members:
                 over = (state[part.span] == 0) & (order[part.span] > last)
-                state[part.span][over] = codes[OVER_LIMIT]
+                state[part.span][over] = _OVER_LIMIT
     return pool
 
 
@@ -233,7 +244,12 @@ def _parts(mixture: Mixture) -> tuple[Part, ...]:
         for number, source in enumerate(mixture.sources(side))
         for part in _parts_of(source, side, number, mixture.good_only)
     ]
-    _refuse_twice(parts, mixture)
+    seen: dict[tuple[str, str, str], Part] = {}
+    for part in parts:
+        file = part.source
+        first = seen.setdefault((file.sha256, file.format, str(sorted(file.fill.items()))), part)
+        if first is not part:
+            raise UsageError(_given_twice(first, part, mixture))
     parts.sort(key=lambda part: (SIDES.index(part.side), part.source.sha256, str(part.source)))
     starts = np.cumsum([0, *(len(part.rows) for part in parts)]).tolist()
     return tuple(replace(part, start=at) for part, at in zip(parts, starts, strict=False))
@@ -257,34 +273,11 @@ def _parts_of(source: MixSource, side: Side, number: int, good_only: bool) -> It
         start += file.rows
 
 
-def _refuse_twice(parts: Sequence[Part], mixture: Mixture) -> None:
-    seen: dict[tuple[str, str, str], Part] = {}
-    for part in parts:
-        key = (part.source.sha256, part.source.format, str(sorted(part.source.fill.items())))
-        first = seen.setdefault(key, part)
-        if first is part:
-            continue
-        given = [mixture.sources(each.side)[each.number].rows for each in (first, part)]
-        real = {Path(i).resolve() if isinstance(i, str | os.PathLike) else id(i) for i in given}
-        what = f"'{first.source.name}' and '{part.source.name}' hold the same bytes"
-        if len(real) == 1 or part.source.name == first.source.name:
-            what = f"'{part.source.name}' is given twice"
-        where = " and as ".join(dict.fromkeys((first.side, part.side)))
-        raise UsageError(
-            f"{what}, as {where} data; give it once (--shortage repeat repeats on purpose)"
-        )
-
-
-def _mark_repeats(
-    order: NDArray[np.uint64], state: NDArray[np.uint8], duplicate: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Mark all but the first usable of equal rows; return the repeats and how many stand before."""
-    ordered = np.sort(order)
-    twice = pa.array(ordered[1:][ordered[1:] == ordered[:-1]])
-    del ordered
-    equal = pc.is_in(pa.array(order), value_set=twice).to_numpy(zero_copy_only=False)
-    places = np.flatnonzero(equal)
-    usable = places[state[places] == 0]
-    state[usable[occurrences(order[usable]) > 0]] = duplicate
-    before = occurrences(order[places])
-    return places[before > 0], before[before > 0]
+def _given_twice(first: Part, part: Part, mixture: Mixture) -> str:
+    rows = [mixture.sources(each.side)[each.number].rows for each in (first, part)]
+    files = {Path(i).resolve() if isinstance(i, str | os.PathLike) else id(i) for i in rows}
+    what = f"'{first.source.name}' and '{part.source.name}' hold the same bytes"
+    if len(files) == 1 or part.source.name == first.source.name:
+        what = f"'{part.source.name}' is given twice"
+    where = " and as ".join(dict.fromkeys((first.side, part.side)))
+    return f"{what}, as {where} data; give it once (--shortage repeat repeats on purpose)"

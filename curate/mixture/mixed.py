@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from curate.data.emit import default_name, told, write_files, write_values
 from curate.data.even_columns import HEAD, columns_ahead
-from curate.data.shuffle import Shuffle
 from curate.data.value_kinds import ValueKinds, blocks, kinds_of
 from curate.errors import DataError
 from curate.html import html_table
 from curate.mixture.common_shape import CommonShape
-from curate.mixture.draw import Cut, Part, Pool, drawn
-from curate.mixture.ratio import Ratio
+from curate.mixture.draw import REASONS, Cut, Part, Pool, drawn
+from curate.mixture.plan import Ratio
+from curate.mixture.shuffle import Shuffle
 from curate.mixture.spec import SIDES, Mixture
 from curate.system.manifest import versions
 
@@ -32,26 +32,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NAME = "mix"
-NOT_DRAWN = "not_drawn"
-# More ids than this do not belong in a manifest; the table of scores has all.
-_IDS = 1000
+_NOT_DRAWN = "not_drawn"
 # Rows of a row group of the table of scores.
 _GROUP = 65_000
 
 
 @dataclass(frozen=True)
 class SourceCount:
-    """What a mixture took from one file.
-
-    Attributes:
-        side: `domain` or `general`.
-        name: Of the file.
-        read: Rows it has.
-        left_out: Why rows cannot be used, to how many.
-        kept: Different rows that were taken.
-        written: Rows that were taken, each as often as it was.
-        tokens: Of the rows that were taken; None by rows.
-    """
+    """What a mixture took from one file, in rows: `kept` are different ones, `written` all."""
 
     side: str
     name: str
@@ -59,6 +47,7 @@ class SourceCount:
     left_out: dict[str, int]
     kept: int
     written: int
+    repeated: int
     tokens: int | None
 
     @property
@@ -75,14 +64,7 @@ class SourceCount:
 
 @dataclass(frozen=True)
 class Summary:
-    """How many rows went where; `read` is `kept` plus all of `dropped`.
-
-    Attributes:
-        read: Rows of all sources.
-        kept: Different rows that the mixture has.
-        written: Rows of the output: kept rows, and their repeats.
-        dropped: Reason to the rows it left out.
-    """
+    """How many rows went where; `read` is `kept` plus all of `dropped`, `written` has repeats."""
 
     read: int
     kept: int
@@ -115,6 +97,11 @@ class Mixed:
     seconds: float = field(default=0.0, compare=False)
     recipe: str = NAME
 
+    @property
+    def name(self) -> str:
+        """The name of the output if none is given."""
+        return name_of(self.mixture)
+
     def times(self, number: int, start: int = 0, stop: int | None = None) -> NDArray[np.int32]:
         """Return how often rows of a file are taken: of file `number`, from place to place."""
         part, cut = self.pool.parts[number], self.cuts[number]
@@ -129,28 +116,30 @@ class Mixed:
     @cached_property
     def sources(self) -> tuple[SourceCount, ...]:
         """Counts of every file, domain first."""
-        return tuple(self._count(number, part) for number, part in enumerate(self.pool.parts))
-
-    def _count(self, number: int, part: Part) -> SourceCount:
-        times = self.times(number)
-        tokens = None
-        if self.tokens is not None:
-            tokens = int(np.dot(self.tokens[part.span].astype(np.int64), times))
-        return SourceCount(
-            side=part.side,
-            name=part.source.name,
-            read=len(part.rows),
-            left_out=self.pool.left_out(part),
-            kept=int((times > 0).sum()),
-            written=int(times.sum()),
-            tokens=tokens,
-        )
+        counts = []
+        for number, part in enumerate(self.pool.parts):
+            times, tokens = self.times(number), None
+            if self.tokens is not None:
+                tokens = int(np.dot(self.tokens[part.span].astype(np.int64), times))
+            counts.append(
+                SourceCount(
+                    side=part.side,
+                    name=part.source.name,
+                    read=len(part.rows),
+                    left_out=self.pool.left_out(part),
+                    kept=int((times > 0).sum()),
+                    written=int(times.sum()),
+                    repeated=int((times > 1).sum()),
+                    tokens=tokens,
+                )
+            )
+        return tuple(counts)
 
     def summary(self) -> Summary:
         """Return the counts over all sources."""
         dropped: Counter[str] = Counter()
         for source in self.sources:
-            dropped.update({**source.left_out, NOT_DRAWN: source.usable - source.kept})
+            dropped.update({**source.left_out, _NOT_DRAWN: source.usable - source.kept})
         ordered = sorted((-rows, reason) for reason, rows in dropped.items() if rows)
         return Summary(
             read=sum(source.read for source in self.sources),
@@ -161,43 +150,52 @@ class Mixed:
 
     def realised(self) -> str:
         """Return the ratio that came out, in rows, and in tokens where they were counted."""
-        units = {"rows": "written"} | ({} if self.tokens is None else {"tokens": "tokens"})
-        told = []
-        for unit, counted in units.items():
+        sums = []
+        for unit, counted in (("rows", "written"), ("tokens", "tokens")):
+            if unit == "tokens" and self.tokens is None:
+                continue
             domain, general = (
                 sum(getattr(source, counted) for source in self.sources if source.side == side)
                 for side in SIDES
             )
-            told.append(
-                f"domain {domain:,} : general {general:,} {unit} = {_plain(domain, general)}"
-            )
-        return "; ".join(told)
+            ratio = f"{int(domain > 0)}:{int(general > 0)}"
+            if domain and general:
+                exact = Fraction(general, domain)
+                ratio = f"1:{float(exact):.4f}"
+                if exact.denominator <= 20:
+                    ratio = f"{exact.denominator}:{exact.numerator}"
+            sums.append(f"domain {domain:,} : general {general:,} {unit} = {ratio}")
+        return "; ".join(sums)
 
     def table(self) -> tuple[list[tuple[object, ...]], tuple[str, ...]]:
         """Return a line for each file, for people, and the names of the columns."""
         tokens = () if self.tokens is None else ("tokens",)
-        header = ("side", "source", "read", "usable", "kept", "written", *tokens)
-        names = ["name" if column == "source" else column for column in header]
-        return [tuple(getattr(each, name) for name in names) for each in self.sources], header
+        fields = ("side", "name", "read", "usable", "kept", "written", *tokens)
+        lines = [tuple(getattr(each, name) for name in fields) for each in self.sources]
+        return lines, ("side", "source", *fields[2:])
 
-    @property
-    def name(self) -> str:
-        """The name of the output if none is given."""
-        return name_of(self.mixture)
+    def manifest(self) -> dict[str, Any]:
+        """Return what made this mixture, without the output."""
+        files = zip(self.pool.parts, self.sources, strict=True)
+        return {
+            "recipe": NAME,
+            "params": {**self.mixture.as_dict(), "ratio": str(self.ratio)},
+            "sources": [{**asdict(part.source), **source.as_dict()} for part, source in files],
+            "shape": self.common.shape.as_dict(),
+            "counts": asdict(self.summary()),
+            "realised": self.realised(),
+            "ids": "the rows with kept = true in NAME.scores.parquet; times says how often",
+            "repeated": {"rows": sum(source.repeated for source in self.sources)},
+            "notes": list(self.notes),
+            "versions": versions(),
+            "wall_seconds": round(self.seconds, 1),
+        }
 
     def emit_to(self, folder: Path, name: str) -> list[str]:
         """Write the mixture and all that belongs to it; return the names of the files.
 
-        Rows are copied as text. Only where columns have values of several types are they parsed,
-        and written as those of a selection are.
-
-        Args:
-            folder: Where to write; room for the rows is taken there twice.
-            name: Of the data set.
-
-        Raises:
-            DataError: There is no row to write.
-            OutputError: The disk is full or the folder cannot be written.
+        Rows are copied as text, through a temporary file in the folder. Only where columns have
+        values of several types are they parsed, and written as those of a selection are.
         """
         if not self.summary().written:
             raise DataError("no row is left to write; give other data or another ratio")
@@ -231,9 +229,8 @@ class Mixed:
                 copies = np.arange(len(places)) - np.repeat(np.cumsum(times) - times, times)
                 hashes = block.column("hash").to_numpy()[places]
                 raw = block.column("raw").take(pa.array(places))
-                shuffle.add(
-                    drawn(hashes, self.pool.order_key, copies), self._lines(part, raw, seen)
-                )
+                keys = drawn(hashes, self.pool.order_key, copies)
+                shuffle.add(keys, self._lines(part, raw, seen))
                 at += len(block)
         return seen
 
@@ -253,78 +250,49 @@ class Mixed:
         """Return one line for each row of all sources, batch by batch."""
         text = pa.string()
         columns = [("id", text), ("row", pa.int64()), ("source", text), ("side", text)]
-        columns += [("status", text), ("kept", pa.bool_()), ("reason", text)]
-        columns += [("times", pa.int32())]
+        columns += [("status", text), ("kept", pa.bool_()), ("reason", text), ("times", pa.int32())]
         columns += [] if self.tokens is None else [("tokens", pa.int32())]
         schema = pa.schema(columns)
+        reasons = pa.array([*self.pool.reasons, _NOT_DRAWN])
+        # What a mixture leaves out by itself is no flaw of the row.
+        status = pa.array([*["ok"] * len(REASONS), *self.pool.reasons[len(REASONS) :], "ok"])
+
+        def batch(number: int, part: Part, start: int) -> pa.RecordBatch:
+            stop = min(start + _GROUP, len(part.rows))
+            span = slice(part.start + start, part.start + stop)
+            times = self.times(number, start, stop)
+            state = self.pool.state[span].astype(np.int32)
+            state[(times == 0) & (state == 0)] = len(reasons) - 1
+            hashes = part.rows.table.column("hash").slice(start, stop - start).to_numpy()
+            values = {
+                "id": self.pool.ids(part, start, hashes),
+                "row": np.arange(start, stop),
+                "source": pa.repeat(part.source.name, stop - start),
+                "side": pa.repeat(part.side, stop - start),
+                "status": status.take(pa.array(state)),
+                "kept": times > 0,
+                "reason": reasons.take(pa.array(state)),
+                "times": times,
+            }
+            if self.tokens is not None:
+                values["tokens"] = self.tokens[span]
+            return pa.record_batch(
+                [pa.array(values[column.name], type=column.type) for column in schema],
+                schema=schema,
+            )
+
         batches = (
-            self._scores_of(number, part, start, schema)
+            batch(number, part, start)
             for number, part in enumerate(self.pool.parts)
             for start in range(0, len(part.rows), _GROUP)
         )
         return pa.RecordBatchReader.from_batches(schema, batches)
-
-    def _scores_of(self, number: int, part: Part, start: int, schema: pa.Schema) -> pa.RecordBatch:
-        reasons = [*self.pool.reasons, NOT_DRAWN]
-        # What a mixture leaves out by itself is no flaw of the row.
-        status = ["ok", *["ok"] * 3, *self.pool.reasons[4:], "ok"]
-        stop = min(start + _GROUP, len(part.rows))
-        span = slice(part.start + start, part.start + stop)
-        times = self.times(number, start, stop)
-        state = self.pool.state[span].astype(np.int32)
-        state[(times == 0) & (state == 0)] = len(reasons) - 1
-        hashes = part.rows.table.column("hash").slice(start, stop - start).to_numpy()
-        columns = {
-            "id": self.pool.ids(part, start, hashes),
-            "row": np.arange(start, stop),
-            "source": pa.repeat(part.source.name, stop - start),
-            "side": pa.repeat(part.side, stop - start),
-            "status": pa.array(status).take(pa.array(state)),
-            "kept": times > 0,
-            "reason": pa.array(reasons).take(pa.array(state)),
-            "times": times,
-        }
-        if self.tokens is not None:
-            columns["tokens"] = self.tokens[span]
-        arrays = [pa.array(columns[column.name], type=column.type) for column in schema]
-        return pa.record_batch(arrays, schema=schema)
 
     @property
     def scores(self) -> pd.DataFrame:
         """One line for each row of all sources, as a pandas DataFrame."""
         frame: pd.DataFrame = self._reader().read_all().to_pandas()
         return frame
-
-    def manifest(self) -> dict[str, Any]:
-        """Return what made this mixture, without the output."""
-        files = zip(self.pool.parts, self.sources, strict=True)
-        return {
-            "recipe": NAME,
-            "params": {**self.mixture.as_dict(), "ratio": str(self.ratio)},
-            "sources": [{**asdict(part.source), **source.as_dict()} for part, source in files],
-            "shape": self.common.shape.as_dict(),
-            "counts": asdict(self.summary()),
-            "realised": self.realised(),
-            "ids": "the rows with kept = true in NAME.scores.parquet; times says how often",
-            "repeated": self._repeated(),
-            "notes": list(self.notes),
-            "versions": versions(),
-            "wall_seconds": round(self.seconds, 1),
-        }
-
-    def _repeated(self) -> dict[str, Any]:
-        """Return how many rows are written more than once, and the first of them."""
-        count = 0
-        ids: dict[str, int] = {}
-        for number, part in enumerate(self.pool.parts):
-            times = self.times(number)
-            places = np.flatnonzero(times > 1)
-            count += len(places)
-            hashes = part.rows.table.column("hash")
-            for place in places[: _IDS - len(ids)].tolist():
-                content = np.array([hashes[place].as_py()], dtype=np.uint64)
-                ids[self.pool.ids(part, place, content)[0]] = int(times[place])
-        return {"rows": count, "ids": ids} if count else {"rows": 0}
 
     def __repr__(self) -> str:
         return f"{NAME} {self.ratio}: {self.summary().written:,} rows, {self.realised()}"
@@ -340,13 +308,3 @@ def name_of(mixture: Mixture) -> str:
     """Return the name of the output if none is given."""
     first = [*mixture.domain, *mixture.general][0]
     return mixture.name or default_name(Path(first.label.split(", ")[0]), NAME)
-
-
-def _plain(domain: int, general: int) -> str:
-    """Return a ratio as people say it."""
-    if not domain or not general:
-        return f"{int(domain > 0)}:{int(general > 0)}"
-    exact = Fraction(general, domain)
-    if exact.denominator <= 20:
-        return f"{exact.denominator}:{exact.numerator}"
-    return f"1:{float(exact):.4f}"

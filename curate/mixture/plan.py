@@ -1,18 +1,82 @@
-"""How many rows each heap gives: exact arithmetic over counts, no data in sight."""
+"""A ratio, and how many rows each heap gives for it: exact arithmetic over counts."""
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.errors import DataError
-from curate.mixture.ratio import Ratio
+from curate.errors import DataError, UsageError
+
+_SIDE_OF_RATIO = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
+_RATIOS = "give domain:general as two numbers such as 1:5, 2:3 or 1:2.5"
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """So many parts of domain data to so many of general data; fractions, so that it is exact."""
+
+    domain: Fraction
+    general: Fraction
+
+    def __str__(self) -> str:
+        return ":".join(
+            str(side) if side.denominator == 1 else f"{float(side):.10g}"
+            for side in (self.domain, self.general)
+        )
+
+    @property
+    def as_name(self) -> str:
+        """The ratio as a part of a file's name: `1to5`."""
+        return str(self).replace(":", "to")
+
+    @property
+    def times(self) -> Fraction:
+        """General data to one of domain data; only where there is domain data."""
+        return self.general / self.domain
+
+
+def parse_ratio(typed: str) -> Ratio:
+    """Return the ratio that was typed; UsageError says what is none.
+
+    Example:
+        >>> str(parse_ratio("2:3.50"))
+        '2:3.5'
+    """
+    text = str(typed).strip().replace("：", ":")  # noqa: RUF001 - what a Chinese keyboard types
+    sides = [side.strip() for side in text.split(":")]
+    if len(sides) != 2:
+        raise UsageError(f"--ratio {typed}: {len(sides)} numbers; {_RATIOS}")
+    for side in sides:
+        if not _SIDE_OF_RATIO.fullmatch(side):
+            wrong = f"{side!r} is no number" if side else "a side is empty"
+            if side.startswith("-") and _SIDE_OF_RATIO.fullmatch(side[1:]):
+                wrong = f"{side} is negative"
+            raise UsageError(f"--ratio {typed}: {wrong}; {_RATIOS}")
+    domain, general = (Fraction(side) for side in sides)
+    if not domain and not general:
+        raise UsageError(f"--ratio {typed}: a mixture of nothing; {_RATIOS}")
+    return Ratio(domain, general)
+
+
+def parse_ratios(typed: str | Iterable[str]) -> tuple[Ratio, ...]:
+    """Return one ratio, or the several of a sweep: `1:0,1:1,1:5`, or such texts one by one."""
+    ratios = tuple(map(parse_ratio, typed.split(",") if isinstance(typed, str) else typed))
+    if not ratios:
+        raise UsageError(f"no ratio; {_RATIOS}")
+    seen: set[Fraction | None] = set()
+    for ratio in ratios:
+        times = ratio.times if ratio.domain else None
+        if times in seen:
+            raise UsageError(f"--ratio: {ratio} is given twice; give every ratio once")
+        seen.add(times)
+    return ratios
 
 
 @dataclass(frozen=True)
@@ -88,15 +152,35 @@ def plan_rows(
     rows, as many domain rows as make it one; of a sweep, the same domain rows for every ratio.
     """
     mixed = [ratio for ratio in ratios if ratio.domain]
+    asked = ", ".join(map(str, mixed))
     step = math.lcm(*(ratio.times.denominator for ratio in mixed))
     usable, have = most(domain), most(general)
     used = usable // step * step
+    if mixed and not usable:
+        raise DataError("no domain row is left to use; give other data")
     if mixed and not used:
-        raise DataError(_no_domain(usable, step, mixed))
-    notes = _notes(domain, usable, used, step, mixed)
-    scarce = min(general, key=lambda heap: heap.rows / heap.share, default=None)
+        near = sorted({ratio.times.limit_denominator(usable) for ratio in mixed})
+        raise DataError(
+            f"ratio {asked} comes out exactly only for multiples of {step:,} domain rows, and "
+            f"there are {usable:,}; the nearest that does is --ratio "
+            + " or ".join(f"{parts.denominator}:{parts.numerator}" for parts in near)
+        )
+    notes = []
+    whole = sum(heap.rows for heap in domain)
+    if mixed and usable < whole:
+        scarce = min(domain, key=lambda heap: heap.rows / heap.share)
+        notes.append(
+            f"the weights of domain data hold for {usable:,} of its {whole:,} rows, as "
+            f"{scarce.name} has {scarce.rows:,}"
+        )
+    if used < usable:
+        notes.append(
+            f"{used:,} of {usable:,} domain rows are used: {asked} comes out exactly only for "
+            f"multiples of {step:,} domain rows"
+        )
     why = ""
-    if scarce and len(general) > 1:
+    if len(general) > 1:
+        scarce = min(general, key=lambda heap: heap.rows / heap.share)
         why = f" with their weights kept, as {scarce.name} has {scarce.rows:,}"
     used, scaled = _afford(
         used, have, general, mixed, shortage, "rows", lambda up_to: int(up_to) // step * step, why
@@ -111,6 +195,12 @@ def plan_rows(
     return plans
 
 
+def _row_draws(heaps: Sequence[Heap], total: int) -> tuple[Draw, ...]:
+    seats = apportion(total, [heap.share for heap in heaps]) if heaps else []
+    pairs = zip(seats, heaps, strict=True)
+    return tuple(Draw(*divmod(rows, heap.rows or 1)) for rows, heap in pairs)
+
+
 def plan_tokens(
     domain: Sequence[Heap], general: Sequence[Heap], ratios: Sequence[Ratio], shortage: str
 ) -> list[Plan]:
@@ -122,18 +212,19 @@ def plan_tokens(
     mine = [(heap.share, _sums(heap)) for heap in domain]
     theirs = [(heap.share, _sums(heap)) for heap in general]
     mixed = [ratio for ratio in ratios if ratio.domain]
-    rows = [_within(sums, _most_tokens(mine) * share) for share, sums in mine]
-    used, have = _drawn(rows, mine), _most_tokens(theirs)
+    rows: list[int] = []
+
+    def fit(up_to: Fraction) -> int:
+        """Take the domain rows whose tokens stay within a number; return their tokens."""
+        rows[:] = [int(np.searchsorted(sums, int(up_to * s), side="right")) - 1 for s, sums in mine]
+        return sum(int(sums[count]) for count, (_, sums) in zip(rows, mine, strict=True))
+
+    used, have = fit(_most_tokens(mine)), _most_tokens(theirs)
     if mixed and not used:
         raise DataError("no domain row is left to use; give other data, or other weights")
     notes: tuple[str, ...] = ()
     if len(domain) > 1:
         notes = (f"with the weights of domain data, {used:,} of its tokens are used",)
-
-    def fit(up_to: Fraction) -> int:
-        rows[:] = [_within(sums, up_to * share) for share, sums in mine]
-        return _drawn(rows, mine)
-
     used, scaled = _afford(used, have, general, mixed, shortage, "tokens", fit)
     plans = []
     for ratio in ratios:
@@ -142,6 +233,27 @@ def plan_tokens(
         nearest = tuple(_nearest(sums, target * share) for share, sums in theirs)
         plans.append(Plan(ours, nearest, (*notes, *scaled)))
     return plans
+
+
+def _sums(heap: Heap) -> NDArray[np.int64]:
+    """Return (rows + 1,) tokens of no row, the first, the first two and so on."""
+    tokens = heap.tokens if heap.tokens is not None else np.zeros(0, dtype=np.int64)
+    return np.concatenate(([0], np.cumsum(tokens, dtype=np.int64)))
+
+
+def _most_tokens(heaps: Sequence[tuple[Fraction, NDArray[np.int64]]]) -> Fraction:
+    """Return the tokens that a side can give without repetition, with its shares kept."""
+    return min((int(sums[-1]) / share for share, sums in heaps), default=Fraction(0))
+
+
+def _nearest(sums: NDArray[np.int64], target: Fraction) -> Draw:
+    """Return the rows whose tokens come nearest to the target; of two equally near, the fewer."""
+    if not sums[-1]:
+        return Draw(0, 0)
+    passes, rest = divmod(target, int(sums[-1]))
+    over = int(np.searchsorted(sums, math.ceil(rest), side="left"))
+    fewer = over > 0 and rest - int(sums[over - 1]) <= int(sums[over]) - rest
+    return Draw(int(passes), over - fewer)
 
 
 def _afford(
@@ -161,103 +273,28 @@ def _afford(
     largest = max(ratios, key=lambda ratio: ratio.times, default=None)
     if not largest or not largest.general:
         return used, ()
-    need = int(used * largest.times)
-    missing = (
-        f"general data has {int(have):,} {unit} that can be used{why}; {largest} with {used:,} "
-        f"domain {unit} needs {need:,}: {need - int(have):,} are missing. "
-    )
-    missing += _ways_out(int(have), used, largest) if int(have) else "Give more general data"
-    if not all(heap.rows for heap in general):
-        raise DataError(missing)
-    if used * largest.times <= have or shortage == "repeat":
-        return used, ()
-    fits = fit(Fraction(have) / largest.times) if shortage == "shrink" else 0
-    if not fits:
-        raise DataError(missing)
-    return fits, (
-        f"general data has {int(have):,} {unit}, too few for {used:,} domain {unit}: scaled "
-        f"down to {fits:,} domain {unit} (--shortage shrink)",
-    )
-
-
-def _ways_out(have: int, used: int, ratio: Ratio) -> str:
-    possible = Fraction(have, used)
-    whole = f"1:{math.floor(possible)}" if possible >= 1 else f"{math.ceil(1 / possible)}:1"
-    shrunk = math.floor(have / ratio.times)
-    shrink = f", --shortage shrink (about {shrunk:,} domain)" if shrunk else ""
-    return (
-        f"Give more general data, or --ratio {whole} (1:{float(possible):.2f} is the most there "
-        f"is for all domain data){shrink}, or --shortage repeat"
-    )
-
-
-def _row_draws(heaps: Sequence[Heap], total: int) -> tuple[Draw, ...]:
-    seats = apportion(total, [heap.share for heap in heaps]) if heaps else []
-    pairs = zip(seats, heaps, strict=True)
-    return tuple(
-        Draw(*divmod(rows, heap.rows)) if heap.rows else Draw(0, 0) for rows, heap in pairs
-    )
-
-
-def _notes(
-    domain: Sequence[Heap], usable: int, used: int, step: int, ratios: Sequence[Ratio]
-) -> list[str]:
-    notes = []
-    whole = sum(heap.rows for heap in domain)
-    if ratios and usable < whole:
-        scarce = min(domain, key=lambda heap: heap.rows / heap.share)
-        notes.append(
-            f"the weights of domain data hold for {usable:,} of its {whole:,} rows, as "
-            f"{scarce.name} has {scarce.rows:,}"
+    enough = used * largest.times <= have or shortage == "repeat"
+    if all(heap.rows for heap in general):
+        if enough:
+            return used, ()
+        fits = fit(Fraction(have) / largest.times) if shortage == "shrink" else 0
+        if fits:
+            return fits, (
+                f"general data has {int(have):,} {unit}, too few for {used:,} domain {unit}: "
+                f"scaled down to {fits:,} domain {unit} (--shortage shrink)",
+            )
+    need, there = int(used * largest.times), int(have)
+    ways = "Give more general data"
+    if there:
+        possible = Fraction(there, used)
+        whole = f"1:{math.floor(possible)}" if possible >= 1 else f"{math.ceil(1 / possible)}:1"
+        shrunk = math.floor(there / largest.times)
+        shrink = f", --shortage shrink (about {shrunk:,} domain)" if shrunk else ""
+        ways += (
+            f", or --ratio {whole} (1:{float(possible):.2f} is the most there is for all domain "
+            f"data){shrink}, or --shortage repeat"
         )
-    if used < usable:
-        asked = ", ".join(map(str, ratios))
-        notes.append(
-            f"{used:,} of {usable:,} domain rows are used: {asked} comes out exactly only for "
-            f"multiples of {step:,} domain rows"
-        )
-    return notes
-
-
-def _no_domain(usable: int, step: int, ratios: Sequence[Ratio]) -> str:
-    if not usable:
-        return "no domain row is left to use; give other data"
-    near = sorted({ratio.times.limit_denominator(usable) for ratio in ratios})
-    return (
-        f"ratio {', '.join(map(str, ratios))} comes out exactly only for multiples of {step:,} "
-        f"domain rows, and there are {usable:,}; the nearest that does is --ratio "
-        + " or ".join(f"{parts.denominator}:{parts.numerator}" for parts in near)
+    raise DataError(
+        f"general data has {there:,} {unit} that can be used{why}; {largest} with {used:,} "
+        f"domain {unit} needs {need:,}: {need - there:,} are missing. {ways}"
     )
-
-
-_Sums = Sequence[tuple[Fraction, NDArray[np.int64]]]
-
-
-def _sums(heap: Heap) -> NDArray[np.int64]:
-    """Return (rows + 1,) tokens of no row, the first, the first two and so on."""
-    tokens = heap.tokens if heap.tokens is not None else np.zeros(0, dtype=np.int64)
-    return np.concatenate(([0], np.cumsum(tokens, dtype=np.int64)))
-
-
-def _most_tokens(heaps: _Sums) -> Fraction:
-    """Return the tokens that a side can give without repetition, with its shares kept."""
-    return min((int(sums[-1]) / share for share, sums in heaps), default=Fraction(0))
-
-
-def _within(sums: NDArray[np.int64], target: Fraction) -> int:
-    """Return the rows whose tokens stay within the target: there is never too little for them."""
-    return int(np.searchsorted(sums, int(target), side="right")) - 1
-
-
-def _drawn(rows: Sequence[int], heaps: _Sums) -> int:
-    return sum(int(sums[count]) for count, (_, sums) in zip(rows, heaps, strict=True))
-
-
-def _nearest(sums: NDArray[np.int64], target: Fraction) -> Draw:
-    """Return the rows whose tokens come nearest to the target; of two equally near, the fewer."""
-    if not sums[-1]:
-        return Draw(0, 0)
-    passes, rest = divmod(target, int(sums[-1]))
-    over = int(np.searchsorted(sums, math.ceil(rest), side="left"))
-    fewer = over > 0 and rest - int(sums[over - 1]) <= int(sums[over]) - rest
-    return Draw(int(passes), over - fewer)

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
 from curate.data.samples import bundled_folder, find_bundled
 from curate.errors import DataError, UsageError, did_you_mean
-from curate.mixture.ratio import Ratio, parse_ratio, parse_ratios
+from curate.mixture.plan import Ratio, parse_ratio, parse_ratios
 
 if TYPE_CHECKING:
     from curate.data.rows import Rows
@@ -32,24 +32,7 @@ _ALLOWED = {
     "stage": ("sft", "pt"),
     "shortage": ("error", "shrink", "repeat"),
 }
-_KEYS = (
-    "domain",
-    "general",
-    "ratio",
-    "by",
-    "model",
-    "stage",
-    "shortage",
-    "seed",
-    "name",
-    "good_only",
-)
-_SOURCE_KEYS = ("path", "weight", "limit", "format", "fill")
 _LARGEST = 1 << 20  # bytes of a mixture file
-_DEPTH = 5
-_WHOLE = r"[0-9]{1,15}"
-_NUMBER = r"[0-9]{1,9}(\.[0-9]{1,6})?"
-_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True)
@@ -83,17 +66,16 @@ class MixSource:
         """The source for people, without its folder."""
         if isinstance(self.rows, str | os.PathLike):
             return Path(self.rows).name
-        selection: Any = self.rows
-        rows: Rows = getattr(selection, "rows", selection)
+        rows: Any = getattr(self.rows, "rows", self.rows)
         return ", ".join(source.name for source in rows.sources)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the source as a manifest has it."""
-        weight = {} if self.weight is None else {"weight": str(self.weight)}
-        limit = {} if self.limit is None else {"limit": self.limit}
-        format_ = {} if self.format is None else {"format": self.format}
-        fill = {"fill": dict(self.fill)} if self.fill else {}
-        return {"source": self.label, **weight, **limit, **format_, **fill}
+        weight = None if self.weight is None else str(self.weight)
+        fill = dict(self.fill) or None
+        options = {"weight": weight, "limit": self.limit, "format": self.format, "fill": fill}
+        given = {key: value for key, value in options.items() if value is not None}
+        return {"source": self.label, **given}
 
 
 @dataclass(frozen=True)
@@ -150,11 +132,12 @@ class Mixture:
     def as_dict(self) -> dict[str, Any]:
         """Return the mixture as a manifest has it: files by their names alone."""
         whole: dict[str, Any] = {"ratios": [str(ratio) for ratio in self.ratios]}
-        whole |= {option: getattr(self, option) for option in ("by", "stage", "shortage", "seed")}
+        whole |= {option: getattr(self, option) for option in (*_ALLOWED, "seed")}
         if self.good_only:
             whole["good_only"] = True
         if self.by == "tokens":
-            whole["model"] = self.model if not Path(self.model).exists() else Path(self.model).name
+            model = Path(self.model)
+            whole["model"] = model.resolve().name if model.exists() else self.model
         return whole | {side: [each.as_dict() for each in self.sources(side)] for side in SIDES}
 
 
@@ -175,103 +158,65 @@ def find_mixture(name: str | Path) -> Path:
 
 def read_mixture(path: Path, changes: Mapping[str, Any] | None = None) -> Mixture:
     """Return what a mixture file says; paths in it are relative to its own folder."""
-    name = path.name
-    values = _parsed(path, name)
-    _refuse_unknown(values, _KEYS, name)
-    fields: dict[str, Any] = {}
+    where = path.name
+    values = _parsed(path)
+    sides: dict[str, Any] = {}
     for side in SIDES:
-        listed = values.get(side) or []
+        listed = values.pop(side, None) or []
         items = listed if isinstance(listed, list) else [listed]
-        fields[side] = tuple(_source(item, path.parent, f"{name}, {side}") for item in items)
-    if "ratio" in values:
-        fields["ratios"] = _in_file(name, lambda: parse_ratios(values["ratio"]))
-    for key in (*_ALLOWED, "model", "name"):
-        if key in values:
-            fields[key] = _text(values[key], f"{name}, {key}")
-    if "good_only" in values:
-        if not isinstance(values["good_only"], bool):
-            raise DataError(f"{name}, good_only: allowed are true and false")
-        fields["good_only"] = values["good_only"]
-    if "seed" in values:
-        fields["seed"] = int(_number(values["seed"], f"{name}, seed", _WHOLE))
-    return _in_file(name, lambda: Mixture(**{**fields, **(changes or {})}))
-
-
-def _in_file(name: str, make: Callable[[], _Made]) -> _Made:
-    """Make something, naming the file if that is refused."""
+        sides[side] = tuple(_source(item, path.parent, f"{where}, {side}") for item in items)
     try:
-        return make()
+        return Mixture(**sides | _checked(values, _KEYS, where, SIDES) | dict(changes or {}))
     except UsageError as error:
-        raise UsageError(f"{name}: {error}") from error
+        raise UsageError(f"{where}: {error}") from error
 
 
-def _parsed(path: Path, name: str) -> dict[str, Any]:
+class _Texts(yaml.BaseLoader):  # type: ignore[misc]
+    """YAML as lists, dicts and texts; a key stands once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                problem = f"{key.value} is given twice; give it once"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep=True)
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            problem = "aliases (*name) are not read; write it out"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    name = path.name
     try:
         if path.stat().st_size > _LARGEST:
             raise DataError(f"{name} is larger than any mixture file; give the .yaml file")
-        text = path.read_text(encoding="utf-8-sig")
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise DataError(f"{name} uses aliases (*name), which are not read; write it out")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_Texts)  # noqa: S506
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1} column {mark.column + 1}, " if mark else ""
+        place = f"line {mark.line + 1} column {mark.column + 1}, " if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise DataError(f"{name} is no YAML: {where}{problem}; put it right there") from error
+        raise DataError(f"{name} is no YAML: {place}{problem}; put it right there") from error
     except (UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{name} is no mixture file ({error}); save it as UTF-8 YAML") from error
-    values = _plain(node, name, _DEPTH) if node else {}
-    if not isinstance(values, dict):
-        raise DataError(f"{name} has no keys; allowed are {', '.join(_KEYS)}")
-    return values
-
-
-def _plain(node: yaml.Node, name: str, depth: int) -> Any:
-    """Return a part of the file as lists, dicts and texts."""
-    if not depth:
-        raise DataError(f"{name}, line {node.start_mark.line + 1}: nested deeper than a mixture is")
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, name, depth - 1) for item in node.value]
-    if not isinstance(node, yaml.MappingNode):
-        return node.value
-    values: dict[str, Any] = {}
-    for key, value in node.value:
-        if (word := str(key.value)) in values:
-            line = key.start_mark.line + 1
-            raise DataError(f"{name}, line {line}: {word} is given twice; give it once")
-        values[word] = _plain(value, name, depth - 1)
-    return values
-
-
-def _refuse_unknown(keys: Iterable[str], allowed: tuple[str, ...], where: str) -> None:
-    for key in keys:
-        if key not in allowed:
-            raise DataError(
-                f"{where}: unknown key {key!r}.{did_you_mean(key, allowed)} "
-                f"Allowed are {', '.join(allowed)}"
-            )
+    if not isinstance(values or {}, dict):
+        raise DataError(f"{name} has no keys; allowed are {', '.join((*SIDES, *_KEYS))}")
+    return values or {}
 
 
 def _source(item: Any, folder: Path, where: str) -> MixSource:
     """Return a source: a path alone, or a path and what belongs to it."""
-    values = item if isinstance(item, dict) else {"path": item}
-    _refuse_unknown(values, _SOURCE_KEYS, where)
+    values = _checked(item if isinstance(item, dict) else {"path": item}, _SOURCE_KEYS, where)
     if "path" not in values:
         raise DataError(f"{where}: a source without path; give it one")
-    path = folder / Path(_text(values["path"], f"{where}, path")).expanduser()
-    fill = values.get("fill") or {}
-    if not isinstance(fill, dict):
-        raise DataError(f"{where}: fill is no list of NAME: TEXT pairs; write fill: {{name: …}}")
-    options: dict[str, Any] = {
-        "fill": {key: _text(text, f"{where}, fill") for key, text in fill.items()}
-    }
-    if "weight" in values:
-        options["weight"] = Fraction(_number(values["weight"], f"{where}, weight", _NUMBER))
-    if "limit" in values:
-        options["limit"] = int(_number(values["limit"], f"{where}, limit", _WHOLE))
-    if "format" in values:
-        options["format"] = _text(values["format"], f"{where}, format")
-    return _in_file(where, lambda: MixSource(path, **options))
+    try:
+        return MixSource(folder / Path(values.pop("path")).expanduser(), **values)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
 
 
 def _text(value: Any, where: str) -> str:
@@ -280,10 +225,60 @@ def _text(value: Any, where: str) -> str:
     return value
 
 
-def _number(value: Any, where: str, pattern: str) -> str:
-    if not isinstance(value, str) or not re.fullmatch(pattern, value):
-        wanted = "whole number; give one"
-        if pattern == _NUMBER:
-            wanted = "number above 0; give one such as 2 or 0.5"
-        raise DataError(f"{where}: {value!r} is no {wanted}")
-    return value
+def _whole(value: Any, where: str) -> int:
+    if not isinstance(value, str) or not re.fullmatch("[0-9]{1,15}", value):
+        raise DataError(f"{where}: {value!r} is no whole number; give one")
+    return int(value)
+
+
+def _weight(value: Any, where: str) -> Fraction:
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", value):
+        raise DataError(f"{where}: {value!r} is no number above 0; give one such as 2 or 0.5")
+    return Fraction(value)
+
+
+def _fill(value: Any, where: str) -> dict[str, str]:
+    if not isinstance(value or {}, dict):
+        raise DataError(f"{where} is no list of NAME: TEXT pairs; write fill: {{name: …}}")
+    return {name: _text(text, where) for name, text in (value or {}).items()}
+
+
+def _flag(value: Any, where: str) -> bool:
+    if value not in ("true", "false"):
+        raise DataError(f"{where}: allowed are true and false")
+    return bool(value == "true")
+
+
+_Reader = Callable[[Any, str], Any]
+_KEYS: dict[str, _Reader] = {
+    "ratio": lambda value, where: parse_ratios(value),
+    "by": _text,
+    "model": _text,
+    "stage": _text,
+    "shortage": _text,
+    "seed": _whole,
+    "name": _text,
+    "good_only": _flag,
+}
+_SOURCE_KEYS: dict[str, _Reader] = {
+    "path": _text,
+    "weight": _weight,
+    "limit": _whole,
+    "format": _text,
+    "fill": _fill,
+}
+
+
+def _checked(
+    values: dict[str, Any], known: dict[str, _Reader], where: str, beside: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Return values of known keys, each read as its key wants it."""
+    allowed = (*beside, *known)
+    for key in values:
+        if key not in known:
+            raise DataError(
+                f"{where}: unknown key {key!r}.{did_you_mean(key, allowed)} "
+                f"Allowed are {', '.join(allowed)}"
+            )
+    read = {key: known[key](value, f"{where}, {key}") for key, value in values.items()}
+    return {("ratios" if key == "ratio" else key): value for key, value in read.items()}

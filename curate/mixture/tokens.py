@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +28,7 @@ def count_tokens(
         counts = np.zeros(len(rows), dtype="<i4")
         sound = (row for row in rows if not row.flaw)
         while batch := list(itertools.islice(sound, _AT_A_TIME)):
-            texts = [list(_texts(row, as_text, encoder, template)) for row in batch]
+            texts = [_texts(row, as_text, encoder, template) for row in batch]
             lengths = iter(encoder.encode([text for pieces in texts for text in pieces]))
             for row, pieces in zip(batch, texts, strict=True):
                 counts[row.position] = 1 + sum(map(len, itertools.islice(lengths, len(pieces))))
@@ -47,15 +46,15 @@ def framing_note(rows: Rows, encoder: TextEncoder, template: str) -> str:
     return next((note for row in sound if (note := TEMPLATES[template](row, encoder).note)), "")
 
 
-def _texts(row: Row, as_text: bool, encoder: TextEncoder, template: str) -> Iterator[str]:
-    """Yield what is trained on, in pieces."""
+def _texts(row: Row, as_text: bool, encoder: TextEncoder, template: str) -> list[str]:
+    """Return what is trained on, in pieces."""
     if as_text:
-        yield text_of_row(row.system, [turn.content for turn in row.turns])
-        return
+        return [text_of_row(row.system, [turn.content for turn in row.turns])]
     rendered = TEMPLATES[template](row, encoder)
-    # Where they are not joined, each lead is all that comes before its response.
-    yield from rendered.leads if rendered.joined else rendered.leads[-1:]
-    yield from rendered.responses if rendered.joined else rendered.responses[-1:]
+    if rendered.joined:
+        return [*rendered.leads, *rendered.responses]
+    # Each lead is all that comes before its response.
+    return [*rendered.leads[-1:], *rendered.responses[-1:]]
 
 
 def text_of_row(system: str, turns: list[str]) -> str:

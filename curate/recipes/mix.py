@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,7 @@ from curate.errors import DataError, UsageError
 from curate.mixture.common_shape import common_shape
 from curate.mixture.draw import Pool, cuts_of, heaps_of, pool_of
 from curate.mixture.mixed import NAME, Mixed, name_of
-from curate.mixture.plan import plan_rows, plan_tokens
-from curate.mixture.ratio import parse_ratios
+from curate.mixture.plan import parse_ratios, plan_rows, plan_tokens
 from curate.mixture.spec import SIDES, MixSource, Mixture
 from curate.mixture.tokens import count_tokens, framing_note
 from curate.models.packaged import PACKAGED, is_ready
@@ -39,13 +38,7 @@ def mixture_of(
     domain: Given | Sequence[Given] = (),
     general: Given | Sequence[Given] = (),
     ratio: str | Sequence[str] = "1:5",
-    by: str = "rows",
-    model: str = "smollm2",
-    shortage: str = "error",
-    stage: str = "sft",
-    seed: int = 0,
-    name: str = "",
-    good_only: bool = False,
+    **options: Any,
 ) -> Mixture:
     """Return a mixture of what was given.
 
@@ -53,36 +46,19 @@ def mixture_of(
         domain: Paths, rows, selections, or MixSource for one with a weight or a limit.
         general: The same.
         ratio: `1:5`; several for a sweep.
-        by: `rows` or `tokens`.
-        model: Whose tokenizer counts.
-        shortage: `error`, `shrink` or `repeat`.
-        stage: `sft` or `pt`.
-        seed: For what is drawn.
-        name: Of the data set.
-        good_only: Of rows with verdicts, leave out those with a bad one.
+        **options: Further fields of Mixture.
 
     Raises:
         UsageError: A value that is not allowed.
     """
     sides = [
         tuple(
-            each if isinstance(each, MixSource) else MixSource(each)
-            for each in ([given] if isinstance(given, _ONE) else given)
+            source if isinstance(source, MixSource) else MixSource(source)
+            for source in ([given] if isinstance(given, _ONE) else given)
         )
         for given in (domain, general)
     ]
-    return Mixture(
-        domain=sides[0],
-        general=sides[1],
-        ratios=parse_ratios(ratio),
-        by=by,
-        model=model,
-        stage=stage,
-        shortage=shortage,
-        seed=seed,
-        name=name,
-        good_only=good_only,
-    )
+    return Mixture(domain=sides[0], general=sides[1], ratios=parse_ratios(ratio), **options)
 
 
 def mix(mixture: Mixture, read: Callable[[Pool], None] | None = None) -> list[Mixed]:
@@ -119,14 +95,11 @@ def mix(mixture: Mixture, read: Callable[[Pool], None] | None = None) -> list[Mi
     except DataError as error:
         why = "; ".join(pool.left_out_lines())
         raise DataError(f"{error}{'. ' * bool(why)}{why}") from error
-    used = mixture
-    if tokens is not None and os.path.exists(mixture.model):
-        used = replace(mixture, model=os.path.basename(os.path.abspath(mixture.model)))
     cuts = [cuts_of(pool, [*domain, *general], [*plan.domain, *plan.general]) for plan in plans]
     seconds = time.monotonic() - started
     return [
         Mixed(
-            mixture=used,
+            mixture=mixture,
             ratio=ratio,
             pool=pool,
             cuts=cut,
@@ -158,14 +131,7 @@ def _tokens(pool: Pool, mixture: Mixture) -> tuple[NDArray[np.int32], str]:
 
 
 def one(mixed: list[Mixed]) -> Mixed:
-    """Return the only mixture.
-
-    Args:
-        mixed: From mix().
-
-    Raises:
-        UsageError: There are several.
-    """
+    """Return the only mixture; UsageError if there are several."""
     if len(mixed) != 1:
         asked = ", ".join(str(each.ratio) for each in mixed)
         raise UsageError(f"ratio {asked}: give one ratio here, and call it again for the next")

@@ -210,10 +210,10 @@ def test_repeats_are_counted_and_listed(tmp_path, domain):
     general = save(tmp_path / "general.json", rows("g", 30))
     mixed = curate.mix(domain, general, "1:2", shortage="repeat")
     assert (mixed.summary().kept, mixed.summary().written) == (50, 60)
-    told = mixed.manifest()["repeated"]
-    assert told["rows"] == 10
-    assert set(told["ids"].values()) == {2}
-    assert set(told["ids"]) < set(curate.read(general).ids)
+    assert mixed.manifest()["repeated"] == {"rows": 10}
+    twice = mixed.scores[mixed.scores["times"] > 1]
+    assert set(twice["times"]) == {2}
+    assert set(twice["id"]) < set(curate.read(general).ids)
 
 
 @pytest.mark.parametrize("twice", ["domain", "general", "across"])

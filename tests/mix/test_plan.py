@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import DataError
-from curate.mixture.plan import Draw, Heap, apportion, most, plan_rows
-from curate.mixture.ratio import parse_ratios
+from curate.mixture.plan import Draw, Heap, apportion, most, parse_ratios, plan_rows
 
 
 def heap(rows, share=1, name="x"):

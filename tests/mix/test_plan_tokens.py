@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import DataError
-from curate.mixture.plan import Draw, Heap, plan_tokens
-from curate.mixture.ratio import parse_ratios
+from curate.mixture.plan import Draw, Heap, parse_ratios, plan_tokens
 
 
 def heap(tokens, share=1, name="x"):

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from curate.errors import UsageError
-from curate.mixture.ratio import parse_ratio, parse_ratios
+from curate.mixture.plan import parse_ratio, parse_ratios
 
 
 @pytest.mark.parametrize(

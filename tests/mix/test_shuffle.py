@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from curate.data.even_columns import collect, columns_ahead, columns_of
 from curate.data.read import read
-from curate.data.shuffle import Shuffle
 from curate.data.value_kinds import ValueKinds, blocks, kinds_of
 from curate.mixture.draw import drawn, seed_keys
+from curate.mixture.shuffle import Shuffle
 from tests.mix.mixing import rows, save
 
 pytestmark = pytest.mark.usefixtures("scratch_cache")

@@ -11,8 +11,8 @@ import json
 import math
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ BUCKET = 32 << 20
 _SCHEMA = pa.schema([("key", pa.uint64()), ("line", pa.large_binary())])
 
 
-class Shuffle:
+class Shuffle(AbstractContextManager["Shuffle"]):
     """Lines that are added in any order and come out in the order of their keys.
 
     Keys are taken for evenly spread over all 64 bits: their upper end tells the bucket, and a
@@ -43,16 +43,7 @@ class Shuffle:
         self._pieces: list[list[tuple[int, int]]] = [[] for _ in range(1 << self._bits)]
         self._lines = 0
 
-    def __enter__(self) -> Shuffle:
-        """Use as a context: the file is given back at the end."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Close the file."""
         self._file.close()
 
@@ -94,8 +85,7 @@ class Shuffle:
     def copy_to(self, path: Path) -> int:
         """Write all lines to a file; return how many."""
         with path.open("wb") as out:
-            for block in self.blocks():
-                out.write(block)
+            out.writelines(self.blocks())
         return self._lines
 
     def _read(self, at: int, size: int) -> pa.RecordBatch:
