@@ -53,12 +53,11 @@ def merge(
 
 
 def _asked(prompts: Path | None) -> list[list[Message]]:
-    from deploy.merging.agreement import BUILT_IN, conversations
+    from deploy.compare.prompts import limited, prompts_of, read_rows
+    from deploy.merging.agreement import BUILT_IN
 
     if prompts is None:
-        return conversations(BUILT_IN)
-    from deploy.compare.prompts import limited, prompts_of, read_rows
-
+        return BUILT_IN
     asked = limited(prompts_of(read_rows(prompts)), _ASKED, 0)
     return [[*prompt.messages] for prompt in asked.prompts]
 

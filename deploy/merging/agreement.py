@@ -15,20 +15,21 @@ from curate.models.protocols import Message
 from curate.models.quiet import quiet
 from curate.models.resolve import ModelFiles
 from curate.models.text_tokenizer import HFEncoder, ends, load_tokenizer, prompt_ids
-from curate.models.weights import check_memory, reason
+from curate.models.weights import check_memory, loading
 
 # Nats. Two next tokens that are as near as this to each other are told apart by rounding alone:
 # weights stored with 8 bits of precision move logits by some hundredths.
 _TIES = {"float32": 0.001, "float16": 0.05, "bfloat16": 0.2}
 # Of what the adapter changes in the likelihood of its answers.
 _MOST_LOST = 0.5
-BUILT_IN = (
+_QUESTIONS = (
     "What is the capital of France? Answer in one sentence.",
     "Write a short greeting to a new colleague.",
     "List three ways to save water at home.",
     "感冒了应该注意什么？",
     "请用一句话介绍你自己。",
 )
+BUILT_IN: list[list[Message]] = [[{"role": "user", "content": text}] for text in _QUESTIONS]
 
 
 @dataclass(frozen=True)
@@ -93,11 +94,6 @@ class Agreement:
         return beyond or (differing if self.lost > _MOST_LOST * self.learned else ())
 
 
-def conversations(prompts: Sequence[str]) -> list[list[Message]]:
-    """Return prompts as conversations of one question each."""
-    return [[{"role": "user", "content": prompt}] for prompt in prompts]
-
-
 def compare(
     base: Path,
     adapter: Path,
@@ -126,14 +122,17 @@ def compare(
         text: str = tokenizer.decode(ids, skip_special_tokens=True)
         return text.strip().rstrip("\N{REPLACEMENT CHARACTER}")  # cut off in the middle of one
 
-    tuned = _with_adapter(ModelFiles("base", base), adapter, dtype, device)
+    model = load_weights(ModelFiles("base", base), dtype, device, False)
+    misfit = f"adapter {adapter} does not fit its base, which --base MODEL names"
+    with loading(misfit, adapter):
+        tuned = with_adapter(model, ModelFiles(adapter.name, adapter)).eval()
     inner = tuned.get_base_model()
     adapted = answered(inner)
     likely = _likelihoods(inner, prompts, adapted)
     with tuned.disable_adapter():
         alone = answered(inner)
         learned = _apart(likely, _likelihoods(inner, prompts, adapted))
-    del tuned, inner
+    del tuned, inner, model
     model = load_weights(files, dtype, device, False)
     after = answered(model)
     lost = _apart(likely, _likelihoods(model, prompts, adapted))
@@ -160,19 +159,6 @@ def _computing(files: ModelFiles) -> tuple[str, str]:
     except ModelError:
         dtype = "bfloat16"
     return device, dtype
-
-
-def _with_adapter(base: ModelFiles, adapter: Path, dtype: str, device: str) -> Any:
-    """Return peft's model: the adapter is computed beside the base's weights."""
-    model = load_weights(base, dtype, device, False)
-    with quiet():
-        try:
-            return with_adapter(model, ModelFiles(adapter.name, adapter)).eval()
-        except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
-            raise ModelError(
-                f"adapter {adapter} does not fit its base: {reason(error, adapter)}; name the "
-                "model that it was trained on with --base MODEL"
-            ) from error
 
 
 def _log_probabilities(model: Any, prompt: list[int], answer: list[int]) -> Any:

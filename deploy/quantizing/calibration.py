@@ -93,8 +93,8 @@ def calibration_set(model: Path, name: str | None, folder: Path | None) -> Calib
             f"--dataset NAME ({where} has {known})"
         )
     files = [data_file(where, part.strip()) for part in name.split(",")]
-    # Of several data sets no sha256 of one file can be noted.
-    if len(files) == 1 and digest not in (None, sha256_of(files[0])):
+    # Of several data sets, or a folder of files, no sha256 of one file can be noted.
+    if digest and len(files) == 1 and files[0].is_file() and digest != sha256_of(files[0]):
         why += " (changed since then)"
     return CalibrationSet(name, where, files, why)
 

@@ -16,12 +16,10 @@ from curate.models.resolve import resolve
 from curate.system.model_folder import chat_template
 from deploy.cli import app
 from deploy.merging import merge as merging
-from deploy.merging.agreement import BUILT_IN, compare, conversations
+from deploy.merging.agreement import BUILT_IN, compare
 from deploy.output import default_output, repair
 from tests.calling import Caller
 from tests.deploy.merging import FORGETS, adapter, exporting, tiny, write_run
-
-ASKED = conversations(BUILT_IN)
 
 
 @pytest.fixture
@@ -88,7 +86,7 @@ def test_what_forgets_the_adapter_is_seen_and_leaves_nothing(call, small, monkey
 
 @pytest.mark.model
 def test_answers_of_another_base_are_not_the_adapter_s(small, tmp_path):
-    found = compare(small / "base", small / "run", small / "base", ASKED, "float32", 8)
+    found = compare(small / "base", small / "run", small / "base", BUILT_IN, "float32", 8)
     assert found.wrong
     assert found.same < 5
     assert found.lost == pytest.approx(found.learned, rel=0.01)
@@ -96,7 +94,7 @@ def test_answers_of_another_base_are_not_the_adapter_s(small, tmp_path):
         small / "base",
         adapter(small / "base", tmp_path / "zero", 0),
         small / "base",
-        ASKED,
+        BUILT_IN,
         "float32",
         8,
     )

@@ -143,7 +143,7 @@ def test_parameters_of_known_models(name, parameters):
 # its own default. Its columns are 7B, 14B, 30B and 70B; LLaMA's 30B has 32.5.
 COLUMNS = {
     "7B": known_shape("llama-7b"),
-    "14B": typical(14_000_000_000)[0],
+    "14B": typical("14B")[0],
     "30B": known_shape("llama-30b"),
     "70B": known_shape("llama-2-70b"),
 }

@@ -88,21 +88,20 @@ def test_known_names_in_hub_ids(typed, name):
     assert model_shape.known_name(typed) == name
 
 
-@pytest.mark.parametrize(("text", "count"), [("7.1B", 7_100_000_000), ("135m", 135_000_000)])
-def test_numbers_of_parameters(text, count):
-    assert model_shape.count_of(text) == count
+@pytest.mark.parametrize(
+    ("text", "count", "like"),
+    [("7.1B", 7_100_000_000, "llama-2-7b"), ("135m", 135_000_000, "smollm2-135m")],
+)
+def test_a_bare_number_takes_the_nearest_shape(text, count, like):
+    shape, name = model_shape.typical(text)
+    assert (shape.parameters, name) == (count, like)
+    assert shape.hidden == known_shape(like).hidden
 
 
 @pytest.mark.parametrize("text", ["", "x", "-7B", "7BB", "12", "1e9", "9999999T"])
 def test_no_numbers_of_parameters(text):
     with pytest.raises(UsageError, match=r"allowed is a number of parameters"):
-        model_shape.count_of(text)
-
-
-def test_a_bare_number_takes_the_nearest_shape():
-    shape, like = model_shape.typical(7_100_000_000)
-    assert like == "llama-2-7b"
-    assert (shape.parameters, shape.hidden) == (7_100_000_000, 4096)
+        model_shape.typical(text)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +14,12 @@ from curate import console
 from curate.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from train.memory.estimate import Job
     from train.memory.model_shape import ModelShape
+
+_SIZE = re.compile(r"\s*\d+(\.\d+)?\s*")
 
 
 def estimate(
@@ -62,14 +67,14 @@ def estimate(
     )
     shape, note = _shape(model, params)
     ways = methods(job, None if method == "all" else method, precision)
-    report = _report(shape, job, ways, _sizes(cards))
-    _show(shape, note, job, report, as_json)
+    report = _report(shape, job, ways, cards)
+    _show(shape, note, job, report, console.stderr() if as_json else console.stdout())
     if as_json:
         typer.echo(json.dumps(report, ensure_ascii=False))
 
 
 def _shape(model: str | None, params: str | None) -> tuple[ModelShape, str]:
-    from train.memory.model_shape import config_of, count_of, shape_of, typical
+    from train.memory.model_shape import config_of, shape_of, typical
 
     if (model is None) == (params is None):
         raise UsageError(
@@ -78,30 +83,21 @@ def _shape(model: str | None, params: str | None) -> tuple[ModelShape, str]:
         )
     if model is not None:
         return shape_of(config_of(model), model), ""
-    shape, like = typical(count_of(params or ""))
+    shape, like = typical(params or "")
     return shape, (
         f"\nnote: only the number of parameters is known: width, layers and a vocabulary of "
         f"{shape.vocabulary:,} are taken to be like {like}'s; --model counts its own"
     )
 
 
-def _sizes(cards: str) -> list[float]:
-    try:
-        sizes = [float(size) for size in cards.split(",")]
-    except ValueError:
-        sizes = []
-    if not sizes or min(sizes) <= 0:
-        raise UsageError(f"--cards {cards}: allowed are sizes in GB by commas, such as 24,80")
-    return sizes
-
-
-def _report(
-    shape: ModelShape, job: Job, ways: list[tuple[str, Job]], sizes: list[float]
-) -> dict[str, Any]:
+def _report(shape: ModelShape, job: Job, ways: list[tuple[str, Job]], cards: str) -> dict[str, Any]:
     """Return the object that --json prints; the tables show the same."""
     from curate.system.hardware import detect
     from train.memory import estimate as memory
 
+    sizes = [float(size) if _SIZE.fullmatch(size) else 0.0 for size in cards.split(",")]
+    if not min(sizes):
+        raise UsageError(f"--cards {cards}: allowed are sizes in GB by commas, such as 24,80")
     here = detect()
     weights, cache = memory.inference(shape, job.batch * job.cutoff_len)
     return {
@@ -133,9 +129,7 @@ def _report(
     }
 
 
-def _show(shape: ModelShape, note: str, job: Job, report: dict[str, Any], as_json: bool) -> None:
-    on = console.stderr() if as_json else console.stdout()
-
+def _show(shape: ModelShape, note: str, job: Job, report: dict[str, Any], on: Console) -> None:
     def line(text: str) -> None:
         on.print(text, markup=False, soft_wrap=True)
 

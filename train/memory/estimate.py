@@ -6,7 +6,7 @@ activations, LoRA (arXiv 2106.09685), QLoRA (arXiv 2305.14314).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from curate.errors import UsageError, did_you_mean
@@ -84,10 +84,10 @@ class Job:
         return 4 if self.precision == "fp32" else 2
 
 
-def one_of(option: str, value: str | int, allowed: Collection[str] | Collection[int]) -> None:
-    if value not in allowed:
-        words = [str(word) for word in allowed]
-        hint = did_you_mean(value, words) if isinstance(value, str) else ""
+def one_of(option: str, value: object, allowed: Iterable[object]) -> None:
+    words = [str(word) for word in allowed]
+    if str(value) not in words:
+        hint = did_you_mean(str(value), words)
         raise UsageError(f"{option} {value}: allowed are {', '.join(words)}.{hint}")
 
 

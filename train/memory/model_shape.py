@@ -1,14 +1,12 @@
 """The figures of a model that decide how much memory it takes: recorded, or counted from it.
 
-known_models.json holds config and figures of models that are trained often, so that planning a run
-with one of them is instant. The figures of any other are counted from the model itself, built
-without memory for its weights, which takes the import of torch. Those of baichuan, chatglm and
-internlm2, which need code of their own, are the published ones.
+known_models.json has those of models that are trained often, so that planning a run is instant; of
+baichuan, chatglm and internlm2, which need code of their own, as published. The figures of any
+other are counted from the model itself, built without weights, which takes the import of torch.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import textwrap
 from collections import Counter
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError, UsageError, did_you_mean
+from curate.system.model_folder import CONFIG, adapter_base, is_adapter, read_json
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _SUFFIXES = re.compile(r"[-_](instruct|chat|hf|base|it|v\d+(\.\d+)?|mt|sft|meta)$")
@@ -57,9 +56,7 @@ class ModelShape:
 @cache
 def known_models() -> dict[str, dict[str, Any]]:
     """Return `config` and `figures` of each recorded model."""
-    path = Path(__file__).with_name("known_models.json")
-    records: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    return records
+    return read_json(Path(__file__).with_name("known_models.json"))
 
 
 def known_shape(name: str) -> ModelShape:
@@ -91,7 +88,6 @@ def counted_shape(config: Mapping[str, Any], name: str) -> ModelShape:
             model = AutoModelForCausalLM.from_config(whole, trust_remote_code=False)
         text = whole.get_text_config()
         heads, hidden = int(text.num_attention_heads), int(text.hidden_size)
-        experts = int(getattr(text, "num_experts_per_tok", None) or 1)
         inner = next((v for key in _INNER if (v := getattr(text, key, None))), 4 * hidden)
         modules: Counter[str] = Counter()
         parameters = unquantised = sum(weight.numel() for weight in model.parameters())
@@ -106,7 +102,7 @@ def counted_shape(config: Mapping[str, Any], name: str) -> ModelShape:
             kind=kind,
             vocabulary=int(text.vocab_size),
             hidden=hidden,
-            inner=int(inner) * experts,
+            inner=int(inner) * int(getattr(text, "num_experts_per_tok", None) or 1),
             layers=int(text.num_hidden_layers),
             heads=heads,
             kv_heads=int(getattr(text, "num_key_value_heads", None) or heads),
@@ -128,25 +124,21 @@ def counted_shape(config: Mapping[str, Any], name: str) -> ModelShape:
 def config_of(model: str) -> dict[str, Any]:
     """Return the config of a model: its own file, or that of the known model of this name."""
     path = Path(model).expanduser()
-    if path.is_dir() and (path / "adapter_config.json").is_file():
-        base = _read(path / "adapter_config.json").get("base_model_name_or_path")
-        raise ModelError(f"{path} holds an adapter; give its base{f', {base}' if base else ''}")
+    if is_adapter(path):
+        raise ModelError(f"{path} holds an adapter; give its base, {adapter_base(path)}")
     if path.is_dir():
-        path = path / "config.json"
+        path /= CONFIG
         if not path.is_file():
-            raise ModelError(
-                f"{path.parent} has no config.json; give the folder that save_pretrained wrote"
-            )
+            raise ModelError(f"{path.parent} has no {CONFIG}; give a model's own folder")
     elif _HUB_ID.fullmatch(model):
         from huggingface_hub import try_to_load_from_cache
 
-        cached = try_to_load_from_cache(model, "config.json")
+        cached = try_to_load_from_cache(model, CONFIG)
         path = Path(cached) if isinstance(cached, str) else path
     if path.is_file():
-        return _read(path)
+        return read_json(path)
     if known := known_name(model):
-        config: dict[str, Any] = known_models()[known]["config"]
-        return config
+        return dict(known_models()[known]["config"])
     raise ModelError(
         f"nothing is known of the shape of '{model}'.{did_you_mean(model.lower(), known_models())} "
         "Give a directory with config.json, a hub id whose files are in the hub's cache, a known "
@@ -162,22 +154,17 @@ def known_name(model: str) -> str | None:
     return name if name in known_models() else None
 
 
-def count_of(text: str) -> int:
-    """Read a number of parameters: 7.1B is 7,100,000,000."""
+def typical(text: str) -> tuple[ModelShape, str]:
+    """Return a shape for a number of parameters, such as 7.1B, and the model it is taken from."""
     match = _COUNT.fullmatch(text.strip())
-    count = float(match[1]) * 1000 ** ["", *"kmbt"].index(match[2].lower()) if match else 0.0
+    count = round(float(match[1]) * 1000 ** ["", *"kmbt"].index(match[2].lower())) if match else 0
     if not 1e5 <= count <= 1e14:
         raise UsageError(
             f"--params {text}: allowed is a number of parameters such as 7.1B, 135M or 7069016064"
         )
-    return round(count)
-
-
-def typical(parameters: int) -> tuple[ModelShape, str]:
-    """Return a shape for a bare number of parameters, and the model it is taken from."""
     shapes = [known_shape(name) for name in known_models() if name.startswith(_TYPICAL)]
-    like = min(shapes, key=lambda s: max(s.parameters / parameters, parameters / s.parameters))
-    return replace(like, name=f"{parameters:,} parameters", parameters=parameters), like.name
+    like = min(shapes, key=lambda s: max(s.parameters / count, count / s.parameters))
+    return replace(like, name=f"{count:,} parameters", parameters=count), like.name
 
 
 def _sizes(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,13 +175,3 @@ def _sizes(config: Mapping[str, Any]) -> dict[str, Any]:
     usual["head_dim"] = hidden // heads if heads and hidden else None
     sizes = {key: config.get(key) for key in keys.union(usual)}
     return {key: size for key, size in sizes.items() if size not in (None, usual.get(key))}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise ModelError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"{path} holds no JSON object; give a model's own config.json")
-    return config
