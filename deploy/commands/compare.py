@@ -15,7 +15,6 @@ from curate import console
 if TYPE_CHECKING:
     from deploy.compare.comparison import Comparison
 
-_FINDING = 1
 _PAIRS_DOUBT = (
     "the ranker pairs learned from revised answers: it knows how answers are written and no facts, "
     "and a longer answer can please it more than a right one. Read some pairs before you believe it"
@@ -28,9 +27,7 @@ def compare(
     tuned: Annotated[str, typer.Option(metavar="U|PATH", help=f"After: {_MODEL}")],
     prompts: Annotated[
         Path | None,
-        typer.Option(
-            metavar="F", help="Rows in any format that curate reads, or a .txt, a prompt a line."
-        ),
+        typer.Option(metavar="F", help="Rows that curate reads, or a .txt, a prompt a line."),
     ] = None,
     dataset: Annotated[
         str | None,
@@ -107,24 +104,24 @@ def compare(
         result = {"name": name, **report.counts(compared), "files": files}
         typer.echo(json.dumps(result, ensure_ascii=False))
     if compared.worse:
-        raise typer.Exit(_FINDING)
+        raise typer.Exit(1)
 
 
 def _show(compared: Comparison, paths: list[Path], as_json: bool) -> None:
-    from deploy.compare import summary
+    from deploy.compare import report
 
-    console.say(summary.asked_line(compared))
+    console.say(report.asked_line(compared))
     for note in compared.notes:
         console.say(f"note: {note}")
     if compared.measures:
         header = ("mean of the answers", "base", "tuned", "difference [95 %]", "tuned is")
-        lines = [summary.cells(measure) for measure in compared.measures]
+        lines = [report.cells(measure) for measure in compared.measures]
         console.show_table(lines, header, console.stderr() if as_json else None)
     if compared.wins is not None:
-        console.say(summary.win_line(compared.wins))
-        if doubts := summary.doubts(compared.wins):
+        console.say(report.win_line(compared.wins))
+        if doubts := report.doubts(compared.wins):
             console.say(f"  {doubts}")
-    if line := summary.untold_line(compared):
+    if line := report.untold_line(compared):
         console.say(line)
     for by in compared.worse:
         console.say(f"finding: the tuned model is worse by {by}")

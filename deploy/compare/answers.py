@@ -10,17 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from curate.errors import ModelError, OutputError
 from curate.models.openai_server import is_address
-from curate.models.protocols import CUT, TOO_LONG
+from curate.models.protocols import CUT, TOO_LONG, Generator
 from curate.system.cache import cache_dir
 from deploy.compare.prompts import writable
-
-if TYPE_CHECKING:
-    from curate.models.protocols import Generator
 
 Conversation = Sequence[dict[str, str]]
 # So many are lost when a run is killed. What they are is part of the answer: in a batch, float

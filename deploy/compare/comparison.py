@@ -6,33 +6,32 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from curate.models.protocols import Generator
 from deploy.compare import metrics
 from deploy.compare.answers import Answer, KeptAnswers, ask
 from deploy.compare.judge import Judge, Pair, judged
 from deploy.compare.metrics import FEWEST, ROUGE_L, Interval
 from deploy.compare.prompts import Prompts, check_asked
 
-if TYPE_CHECKING:
-    from curate.models.protocols import Generator
-
 Progress = Callable[[str, int], Any]
 _WORTH = {"tuned": 1.0, "tie": 0.5, "base": 0.0}
-# Name of a number, for people, and which is better; those against references last.
-_MEASURES = (
-    ("characters", "characters", ""),
-    ("pieces", "characters of Chinese, words, marks", ""),
-    ("cut", "share cut off at the limit", ""),
-    ("empty", "share of empty answers", "lower"),
-    ("repeated", "share of repeated 4-grams", "lower"),
-    ("loops", "share that ends in a loop", "lower"),
-    ("rouge_1", "ROUGE-1", "higher"),
-    ("rouge_2", "ROUGE-2", "higher"),
-    (ROUGE_L, "ROUGE-L", "higher"),
-)
+# Name of a number: how people call it, and which is better.
+_MEASURES = {
+    "characters": ("characters", ""),
+    "pieces": ("characters of Chinese, words, marks", ""),
+    "cut": ("share cut off at the limit", ""),
+    "empty": ("share of empty answers", "lower"),
+    "repeated": ("share of repeated 4-grams", "lower"),
+    "loops": ("share that ends in a loop", "lower"),
+    "rouge_1": ("ROUGE-1", "higher"),
+    "rouge_2": ("ROUGE-2", "higher"),
+    ROUGE_L: ("ROUGE-L", "higher"),
+    "bleu": ("BLEU", "higher"),
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Measure:
     base: float
     tuned: float
     difference: Interval  # tuned minus base
-    better: str = ""  # `higher` or `lower` where one is better
+    better: str  # `higher` or `lower`, '' where neither is
 
     @property
     def verdict(self) -> str:
@@ -124,7 +123,10 @@ def compare(
         models[side] = {"name": model.name, "fingerprint": model.fingerprint}
         answers.append(ask(model, conversations, params.max_tokens, kept, partial(progress, side)))
         del model
-    pairs = [Pair(*three) for three in zip(prompts.prompts, *answers, strict=True)]
+    pairs = [
+        Pair(prompt=prompt, base=base, tuned=tuned)
+        for prompt, base, tuned in zip(prompts.prompts, *answers, strict=True)
+    ]
     wins = None
     if judge is not None:
         models["judge"] = {"name": judge.name, "fingerprint": judge.fingerprint}
@@ -146,33 +148,28 @@ def compare(
 
 def measures(pairs: Sequence[Pair], seed: int) -> list[Measure]:
     """Return all measures; those against references are of the prompts that have one."""
-    result = []
     answered = [pair for pair in pairs if pair.answered]
-    for name, title, better in _MEASURES:
-        values = [
-            [side[name] for side in pair.numbers] for pair in answered if name in pair.numbers[0]
-        ]
-        if values:
-            base, tuned = np.array(values).T
-            result.append(
-                Measure(
-                    name=name,
-                    title=title,
-                    base=float(base.mean()),
-                    tuned=float(tuned.mean()),
-                    difference=metrics.mean(tuned - base, seed),
-                    better=better,
-                )
-            )
-    texts = [
-        (pair.base.text, pair.tuned.text, pair.prompt.reference)
-        for pair in answered
-        if pair.prompt.reference
+    referenced = [pair for pair in answered if pair.prompt.reference]
+    of_both: dict[str, tuple[float, float, Interval]] = {}
+    for name in (name for name in _MEASURES if name != "bleu"):
+        numbers = [pair.numbers for pair in answered if name in pair.numbers[0]]
+        if numbers:
+            base, tuned = (np.array([both[side][name] for both in numbers]) for side in (0, 1))
+            of_both[name] = metrics.means_of_both(base, tuned, seed)
+    if referenced:
+        texts = [(p.base.text, p.tuned.text, p.prompt.reference) for p in referenced]
+        of_both["bleu"] = metrics.bleu_of_both(texts, seed)
+    return [
+        Measure(
+            name=name,
+            title=_MEASURES[name][0],
+            base=base,
+            tuned=tuned,
+            difference=difference,
+            better=_MEASURES[name][1],
+        )
+        for name, (base, tuned, difference) in of_both.items()
     ]
-    if texts:
-        base_bleu, tuned_bleu, difference = metrics.bleu_of_both(texts, seed)
-        result.append(Measure("bleu", "BLEU", base_bleu, tuned_bleu, difference, "higher"))
-    return result
 
 
 def win_rate(judge: str, pairs: Sequence[Pair], seed: int) -> WinRate | None:

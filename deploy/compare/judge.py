@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,12 +20,10 @@ from curate.data.preference_pairs import joined
 from curate.engine.plan import plan_batches
 from curate.errors import ModelError
 from curate.models.openai_server import is_address
+from curate.models.protocols import Generator, RewardModel
 from deploy.compare.answers import Answer, KeptAnswers, ask, load_model
 from deploy.compare.metrics import ROUGE_L, Numbers, numbers_of
 from deploy.compare.prompts import Prompt
-
-if TYPE_CHECKING:
-    from curate.models.protocols import Generator, RewardModel
 
 Better = Literal["tuned", "base", "tie", "unjudged"]
 Done = Callable[[int], Any]

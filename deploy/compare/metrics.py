@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sacrebleu.metrics.bleu import BLEU
 
 from deploy.compare.answers import Answer
 
@@ -102,8 +103,6 @@ def bleu_statistics(answer: str, reference: str) -> list[int]:
 
     Sizes of answer and reference, n-grams in common, n-grams of the answer, n = 1 … 4.
     """
-    from sacrebleu.metrics.bleu import BLEU
-
     # effective_order keeps sacrebleu from warning of what is not used here: the score of one.
     score = BLEU(tokenize="zh", effective_order=True).sentence_score(answer, [reference])
     return [score.sys_len, score.ref_len, *score.counts, *score.totals]
@@ -111,8 +110,6 @@ def bleu_statistics(answer: str, reference: str) -> list[int]:
 
 def bleu(sums: NDArray[np.float64]) -> float:
     """Return BLEU of a whole set of answers, 0 … 100, smoothed as sacrebleu does by default."""
-    from sacrebleu.metrics.bleu import BLEU
-
     size, reference_size, *grams = sums.astype(int).tolist()
     return float(BLEU.compute_bleu(grams[:4], grams[4:], size, reference_size, "exp").score)
 
@@ -186,6 +183,13 @@ def interval(
 
 def mean(values: NDArray[np.float64], seed: int) -> Interval:
     return interval(values[:, None], lambda sums: sums[:, 0] / len(values), seed)
+
+
+def means_of_both(
+    base: NDArray[np.float64], tuned: NDArray[np.float64], seed: int
+) -> tuple[float, float, Interval]:
+    """Return the means of base and tuned, each (prompts,), and that of their difference."""
+    return float(base.mean()), float(tuned.mean()), mean(tuned - base, seed)
 
 
 def bleu_of_both(texts: Sequence[tuple[str, str, str]], seed: int) -> tuple[float, float, Interval]:

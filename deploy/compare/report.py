@@ -1,4 +1,4 @@
-"""A comparison on disk: one HTML page, a line a prompt, and what made them.
+"""What a comparison amounts to, in sentences; one HTML page, a line a prompt, and what made them.
 
 The page loads nothing, and runs no script but its own. Text of prompts and answers is data and is
 escaped; a policy in the page's head lets only its own style and script work, known by sha256.
@@ -24,11 +24,18 @@ from curate.data.language import language_of
 from curate.errors import UsageError
 from curate.system.files import sha256_of, write_text, writing_to
 from curate.system.manifest import to_json, versions
-from deploy.compare import summary
-from deploy.compare.comparison import Comparison
-from deploy.compare.judge import Pair
+from deploy.compare.comparison import Comparison, Measure, WinRate
+from deploy.compare.judge import EMPTY, FAILED, IDENTICAL, MALFORMED, POSITION, Pair
 from deploy.compare.metrics import HAN
 
+_SHARES = ("cut", "empty", "repeated", "loops")
+HOW = {
+    IDENTICAL: "identical answers",
+    EMPTY: "one answer empty",
+    POSITION: "other verdict in the other order",
+    MALFORMED: "no verdict in what the judge said",
+    FAILED: "the judge failed",
+}
 _PAGE = Path(__file__).parent / "page"
 _NAME = re.compile(r"[\w.-]+")
 _LONGEST_NAME = 200
@@ -39,6 +46,75 @@ _PART = re.compile(rf"\s+|[{HAN}]|[^\W_{HAN}]+|.", re.DOTALL)
 # What HTML takes for no character; tabs and line breaks stay.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LANGUAGES = {"zh": Markup(' lang="zh-Hans"'), "en": Markup(' lang="en"')}
+
+
+def cells(measure: Measure) -> tuple[str, str, str, str, str]:
+    """Return title, base, tuned, difference with its interval, and what that amounts to."""
+    name, difference = measure.name, measure.difference
+    shown = f"{'+' if difference.value >= 0 else '−'}{_number(abs(difference.value), name)}"
+    if difference.low is not None and difference.high is not None:
+        ends = (_number(end + 0.0, name) for end in (difference.low, difference.high))  # no −0.000
+        shown += f" [{', '.join(ends).replace('-', '−')}]"
+    words = {"none": "not told apart", "too_few": "too few"}.get(measure.verdict, measure.verdict)
+    return measure.title, _number(measure.base, name), _number(measure.tuned, name), shown, words
+
+
+def _number(value: float, name: str) -> str:
+    if name in _SHARES:
+        return f"{100 * value:.0f} %"
+    return f"{value:.1f}" if name in ("characters", "pieces", "bleu") else f"{value:.3f}"
+
+
+def untold_line(comparison: Comparison) -> str:
+    """Return for which measures no difference can be told, '' if there is none."""
+    untold = [measure for measure in comparison.measures if measure.verdict == "none"]
+    if not untold:
+        return ""
+    prompts = max(measure.difference.prompts for measure in untold)
+    titles = ", ".join(measure.title for measure in untold)
+    return f"no difference can be told from {prompts:,} prompts (the interval spans 0) in: {titles}"
+
+
+def win_line(wins: WinRate) -> str:
+    """Return the verdicts in a sentence."""
+    rate, ends = wins.rate, ""
+    if rate.low is not None and rate.high is not None:
+        ends = f" [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+    verdict = {
+        "none": f"no difference can be told from {rate.prompts:,} prompts",
+        "too_few": f"{rate.prompts:,} prompts are too few to tell",
+    }.get(wins.verdict, f"tuned is {wins.verdict}")
+    return (
+        f"judge {wins.judge}: tuned wins {wins.wins:,}, ties {wins.ties:,}, loses {wins.losses:,}; "
+        f"win rate {100 * rate.value:.0f} %{ends} with a tie as half: {verdict}"
+    )
+
+
+def doubts(wins: WinRate) -> str:
+    """Return what to know of the verdicts, '' if there is nothing."""
+    parts = [f"{text}: {wins.how[how]:,}" for how, text in HOW.items() if wins.how.get(how)]
+    if decided := wins.wins + wins.losses:
+        warning = ": judges tend to prefer length" if wins.longer >= 0.8 * decided else ""
+        parts.append(f"the longer answer won {wins.longer:,} of {decided:,}{warning}")
+    return "; ".join(parts)
+
+
+def asked_line(comparison: Comparison) -> str:
+    """Return how many prompts there were, and of what."""
+    asked = comparison.prompts
+    known = [prompt.trained_on for prompt in asked.prompts]
+    parts = [
+        f"{len(known):,} prompts of {', '.join(asked.sources)}",
+        f"{sum(bool(prompt.reference) for prompt in asked.prompts):,} with a reference",
+    ]
+    if False in known:
+        parts.append(f"{known.count(False):,} held out from the training")
+    elif set(known) == {None}:
+        parts.append("whether the tuned model was trained on them is not known")
+    if asked.left_out:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in asked.left_out.items())
+        parts.append(f"of {asked.read:,} rows left out: {reasons}")
+    return "; ".join(parts)
 
 
 def default_name(base: str, tuned: str) -> str:
@@ -146,14 +222,15 @@ def page(comparison: Comparison) -> str:
     from jinja2 import Environment, FileSystemLoader
 
     environment = Environment(loader=FileSystemLoader(_PAGE), autoescape=True)
-    for function in (shown, paragraph, differences, filters_of, sha256_in_base64):
+    sentences = (asked_line, win_line, doubts, untold_line, cells)
+    for function in (*sentences, shown, paragraph, differences, filters_of, sha256_in_base64):
         environment.filters[function.__name__] = function
     style, script = (
         (_PAGE / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
     )
     return environment.get_template("page.html.jinja").render(
         comparison=comparison,
-        summary=summary,
+        how=HOW,
         style=style,
         script=script,
         counts=Counter(value for pair in comparison.pairs for value in filters_of(pair)),
@@ -187,14 +264,11 @@ def differences(first: str, second: str) -> tuple[Markup, Markup]:
     ours, theirs = _PART.findall(first), _PART.findall(second)
     if not ours or not theirs or max(len(ours), len(theirs)) > _MOST_PARTS:
         return shown(first), shown(second)
-    left, right = Markup(), Markup()
+    left, right, span = Markup(), Markup(), Markup('<span class="d">{}</span>')
     matcher = difflib.SequenceMatcher(None, ours, theirs, autojunk=False)
-    for what, start, end, other_start, other_end in matcher.get_opcodes():
-        run, other_run = (
-            shown("".join(ours[start:end])),
-            shown("".join(theirs[other_start:other_end])),
-        )
-        span = Markup("{}" if what == "equal" else '<span class="d">{}</span>')
-        left += span.format(run) if run else ""
-        right += span.format(other_run) if other_run else ""
+    for what, *ends in matcher.get_opcodes():
+        run = shown("".join(ours[slice(*ends[:2])]))
+        other_run = shown("".join(theirs[slice(*ends[2:])]))
+        left += run if what in ("equal", "insert") else span.format(run)
+        right += other_run if what in ("equal", "delete") else span.format(other_run)
     return left, right
