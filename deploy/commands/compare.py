@@ -33,8 +33,8 @@ def compare(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Ask only rows that are not in this data set: of --prompts, else of the files it "
-            "was chosen from. Default without --prompts: the tuned run's.",
+            help="Ask only rows that are not in it: of --prompts, else of the files it was chosen "
+            "from. Default without --prompts: the tuned run's.",
         ),
     ] = None,
     dataset_dir: Annotated[

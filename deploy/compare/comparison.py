@@ -81,8 +81,6 @@ class WinRate:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that is known of two models' answers."""
-
     params: CompareParams
     models: dict[str, dict[str, str]]  # `base`, `tuned` and, with one, `judge`: name, fingerprint
     prompts: Prompts
@@ -94,12 +92,9 @@ class Comparison:
     @property
     def worse(self) -> list[str]:
         """By what the tuned model is worse beyond doubt: the judge, or the references (ROUGE-L)."""
-        by = []
-        if self.wins is not None and self.wins.verdict == "worse":
-            by.append(f"the judge {self.wins.judge}")
-        if any(one.name == ROUGE_L and one.verdict == "worse" for one in self.measures):
-            by.append("the references (ROUGE-L)")
-        return by
+        worse = {measure.name for measure in self.measures if measure.verdict == "worse"}
+        by = [f"the judge {self.wins.judge}"] if self.wins and self.wins.verdict == "worse" else []
+        return [*by, "the references (ROUGE-L)"] if ROUGE_L in worse else by
 
 
 def compare(
@@ -214,8 +209,7 @@ def _notes(models: dict[str, dict[str, str]], pairs: list[Pair]) -> list[str]:
         )
     if 0 < answered < FEWEST:
         notes.append(
-            f"{answered:,} prompts are too few to tell a difference from luck; give {FEWEST} and "
-            "more"
+            f"{answered:,} prompts are too few to tell a difference from luck: {FEWEST} at least"
         )
     cut = sum(pair.base.cut or pair.tuned.cut for pair in pairs)
     if 2 * cut > len(pairs):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from curate.llamafactory.dataset_info import data_file
 from curate.system.files import sha256_of
 from curate.system.manifest import read_manifest
 from curate.system.run_record import RUN, RunRecord, read_run
-from deploy.compare.prompts import Prompts, check_asked, limited, prompts_of, read_rows
+from deploy.compare.prompts import Prompts, limited, prompts_of, read_rows
 
 _CONFIG = "train.yaml"
 # What else decides which rows are trained on; with one of them the validation part is not known.
@@ -35,8 +35,6 @@ _SEED = 42  # of transformers, where the config has none
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """A data set that a model was trained on."""
-
     name: str
     folder: Path  # of dataset_info.json
     digests: frozenset[bytes]  # of all its prompts
@@ -44,12 +42,6 @@ class TrainingSet:
     def has(self, row: Row) -> bool:
         """Tell whether a row's last prompt is in the data set."""
         return not self.digests.isdisjoint(list(_prompt_digests(row))[-1:])
-
-    def held_out(self, files: Sequence[Rows]) -> Prompts:
-        """Return what the rows ask that are not in the data set; refuse if that is nothing."""
-        asked = prompts_of(*files, trained_on=self.has, held_out=True)
-        check_asked(asked)
-        return asked
 
 
 def _prompt_digests(row: Row) -> Iterator[bytes]:
@@ -113,7 +105,7 @@ def choose_prompts(
     else:
         training = _training_set(dataset, dataset_dir, run)
         if prompts is not None:
-            asked = training.held_out([read_rows(prompts)])
+            asked = prompts_of(read_rows(prompts), trained_on=training.has, held_out=True)
         else:
             asked, validation_notes = _sources_or_validation(training, folder, run)
             notes += validation_notes
@@ -167,9 +159,9 @@ def _training_set(dataset: str | None, folder: Path | None, run: RunRecord | Non
 def _sources_or_validation(
     training: TrainingSet, folder: Path, run: RunRecord | None
 ) -> tuple[Prompts, list[str]]:
-    """Return what the sources hold beside the data set, else the run's validation part."""
     try:
-        return training.held_out(_read_sources(training)), []
+        files = _read_sources(training)
+        return prompts_of(*files, trained_on=training.has, held_out=True), []
     except CuratrainError as error:
         if run is None or not run.dataset.get("name"):
             raise
@@ -190,16 +182,15 @@ def _read_sources(training: TrainingSet) -> list[Rows]:
     """
     name, folder = training.name, training.folder
     sources = (read_manifest(folder / f"{name}.manifest.json") or {}).get("sources") or []
-    known = [{"name", "sha256"} <= set(source) for source in sources]
-    if not known or not all(known):
+    if not sources:
         raise UsageError(
             f"--dataset {name}: its manifest does not say what its rows were chosen from, so no "
             "row can be proven to be held out; give prompts with --prompts F"
         )
     files = []
     for source in sources:
-        places = (Path(), folder, folder.parent, bundled_folder() / "samples")
-        paths = [place / source["name"] for place in places]
+        folders = (Path(), folder, folder.parent, bundled_folder() / "samples")
+        paths = [place / source["name"] for place in folders]
         same = [p for p in paths if p.is_file() and sha256_of(p) == source["sha256"]]
         if not same:
             raise UsageError(
@@ -240,4 +231,5 @@ def _validation_part(folder: Path, run: RunRecord, training: TrainingSet) -> Pro
     seed = int(config.get("seed", _SEED))
     places = set(validation_places(used, float(config["val_size"]), seed).tolist())
     trained = (row for row in rows if row.position < used and row.position not in places)
-    return replace(training, digests=_digests(trained)).held_out([rows])
+    is_trained = replace(training, digests=_digests(trained)).has
+    return prompts_of(rows, trained_on=is_trained, held_out=True)

@@ -27,7 +27,8 @@ from deploy.compare.prompts import Prompt
 
 Better = Literal["tuned", "base", "tie", "unjudged"]
 Done = Callable[[int], Any]
-# How a verdict came about.
+# How a verdict came about: without asking (an answer is better than none), by rewards, by a model
+# that says the same in both orders, the other way round in the other (a tie), nothing (a tie).
 IDENTICAL, EMPTY, REWARD, ALIKE = "identical", "empty", "reward", "equal_reward"
 AGREED, POSITION, MALFORMED, FAILED = "agreed", "position", "malformed", "failed"
 _MAX_TOKENS = 16
@@ -44,12 +45,7 @@ _BETTER_SWAPPED: dict[str, Better] = {"A": "tuned", "B": "base", "C": "tie"}
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge said of a pair, and how that came about.
-
-    `how` is `reward`, `equal_reward`; `agreed` (the same in both orders, a tie too), `position`
-    (the other way round in the other order: a tie), `malformed` (no verdict in what was said: a
-    tie), `failed`; or, without asking, `identical` and `empty` (an answer is better than none).
-    """
+    """What the judge said of a pair, and how that came about."""
 
     better: Better
     how: str

@@ -25,6 +25,7 @@ from deploy.compare.answers import Answer
 
 ROUGE_L = "rouge_l"
 Numbers = dict[str, float]
+Floats = NDArray[np.float64]
 # Inside a class of a regular expression: Chinese characters, and kana, which go with them.
 HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3040-\u30ff\U00020000-\U0003ffff"
 _PIECE = re.compile(rf"[{HAN}]|[^\W_{HAN}]+|[^\s]")
@@ -85,8 +86,8 @@ def rouge_l(answer: Sequence[str], reference: Sequence[str]) -> float:
 def common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
     """Return the length of the longest common subsequence.
 
-    A row of the usual table is one whole number here, a bit a place (Hyyrö, "Bit-parallel LCS-
-    length computation revisited", 2004): some hundred times quicker than the table.
+    A row of the usual table is one whole number, a bit a place (Hyyrö, "Bit-parallel LCS-length
+    computation revisited", 2004): some hundred times quicker.
     """
     places: dict[str, int] = {}
     for place, piece in enumerate(first):
@@ -99,23 +100,19 @@ def common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
 
 
 def bleu_statistics(answer: str, reference: str) -> list[int]:
-    """Return the numbers that BLEU over many answers is the sum of.
-
-    Sizes of answer and reference, n-grams in common, n-grams of the answer, n = 1 … 4.
-    """
+    """Return sizes of both and n-grams in common and of the answer: they add up over answers."""
     # effective_order keeps sacrebleu from warning of what is not used here: the score of one.
     score = BLEU(tokenize="zh", effective_order=True).sentence_score(answer, [reference])
     return [score.sys_len, score.ref_len, *score.counts, *score.totals]
 
 
-def bleu(sums: NDArray[np.float64]) -> float:
+def bleu(sums: Floats) -> float:
     """Return BLEU of a whole set of answers, 0 … 100, smoothed as sacrebleu does by default."""
     size, reference_size, *grams = sums.astype(int).tolist()
     return float(BLEU.compute_bleu(grams[:4], grams[4:], size, reference_size, "exp").score)
 
 
 def repeated_share(answer: Sequence[str]) -> float:
-    """Return the share of 4-grams that stand in the answer already, 0 … 1."""
     grams = _grams(answer, 4)
     return 1 - len(grams) / grams.total() if grams else 0.0
 
@@ -149,17 +146,13 @@ class Interval:
         """
         if self.low is None or self.high is None:
             return "too_few"
-        if self.low <= against <= self.high:
+        if not (self.low > against or self.high < against):
             return "none"
         side = "higher" if self.low > against else "lower"
         return side if not better else "better" if side == better else "worse"
 
 
-def interval(
-    rows: NDArray[np.float64],
-    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-    seed: int,
-) -> Interval:
+def interval(rows: Floats, statistic: Callable[[Floats], Floats], seed: int) -> Interval:
     """Return a statistic of sums over prompts, with its bootstrap interval (Efron, 1979).
 
     Prompts are drawn in pairs, with replacement: both models' numbers on a prompt stay together.
@@ -181,13 +174,11 @@ def interval(
     return Interval(value, float(low), float(high), count)
 
 
-def mean(values: NDArray[np.float64], seed: int) -> Interval:
+def mean(values: Floats, seed: int) -> Interval:
     return interval(values[:, None], lambda sums: sums[:, 0] / len(values), seed)
 
 
-def means_of_both(
-    base: NDArray[np.float64], tuned: NDArray[np.float64], seed: int
-) -> tuple[float, float, Interval]:
+def means_of_both(base: Floats, tuned: Floats, seed: int) -> tuple[float, float, Interval]:
     """Return the means of base and tuned, each (prompts,), and that of their difference."""
     return float(base.mean()), float(tuned.mean()), mean(tuned - base, seed)
 
@@ -199,7 +190,7 @@ def bleu_of_both(texts: Sequence[tuple[str, str, str]], seed: int) -> tuple[floa
         dtype=float,
     )
 
-    def both(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    def both(sums: Floats) -> Floats:
         return np.array([[bleu(side) for side in line.reshape(2, -1)] for line in sums])
 
     base, tuned = both(rows.sum(axis=0, keepdims=True))[0].tolist()

@@ -64,7 +64,7 @@ def prompts_of(
 ) -> Prompts:
     """Return what rows ask, each prompt with what `trained_on` says of its row.
 
-    With `held_out`, rows that were trained on are left out.
+    With `held_out`, rows that were trained on are left out, and one at least has to remain.
     """
     prompts: list[Prompt] = []
     reasons: Counter[str] = Counter()
@@ -83,12 +83,15 @@ def prompts_of(
                 reasons[prompt] += 1
             else:
                 prompts.append(replace(prompt, trained_on=seen))
-    return Prompts(
+    asked = Prompts(
         prompts=tuple(prompts),
         read=sum(len(rows) for rows in files),
         left_out=dict(sorted(reasons.items())),
         sources={source.name: source.sha256 for source in sources},
     )
+    if held_out:
+        check_asked(asked)
+    return asked
 
 
 def _prompt(row: Row) -> Prompt | str:

@@ -76,7 +76,6 @@ def untold_line(comparison: Comparison) -> str:
 
 
 def win_line(wins: WinRate) -> str:
-    """Return the verdicts in a sentence."""
     rate, ends = wins.rate, ""
     if rate.low is not None and rate.high is not None:
         ends = f" [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
@@ -91,7 +90,6 @@ def win_line(wins: WinRate) -> str:
 
 
 def doubts(wins: WinRate) -> str:
-    """Return what to know of the verdicts, '' if there is nothing."""
     parts = [f"{text}: {wins.how[how]:,}" for how, text in HOW.items() if wins.how.get(how)]
     if decided := wins.wins + wins.losses:
         warning = ": judges tend to prefer length" if wins.longer >= 0.8 * decided else ""
@@ -100,7 +98,6 @@ def doubts(wins: WinRate) -> str:
 
 
 def asked_line(comparison: Comparison) -> str:
-    """Return how many prompts there were, and of what."""
     asked = comparison.prompts
     known = [prompt.trained_on for prompt in asked.prompts]
     parts = [
@@ -118,7 +115,6 @@ def asked_line(comparison: Comparison) -> str:
 
 
 def default_name(base: str, tuned: str) -> str:
-    """Return the name of a comparison: the last part of each model's name."""
     return f"{_stem(tuned)}_beside_{_stem(base)}"[:_LONGEST_NAME]
 
 
@@ -149,7 +145,7 @@ def write(comparison: Comparison, folder: Path, name: str, seconds: float) -> li
     lines = [json.dumps(_line(pair), ensure_ascii=False) for pair in comparison.pairs]
     params = asdict(comparison.params)
     for side in ("base", "tuned", "judge"):
-        if params[side] and Path(params[side]).is_absolute():
+        if os.path.isabs(params[side] or ""):
             params[side] = Path(params[side]).name  # folders are this machine's
     with writing_to(folder, more=_KEPT):
         write_text(paths[0], page(comparison))
@@ -181,8 +177,8 @@ def counts(comparison: Comparison) -> dict[str, Any]:
         "asked": len(prompts.prompts),
         "answered": sum(pair.answered for pair in pairs),
         "failed": {
-            "base": sum(bool(pair.base.failure) for pair in pairs),
-            "tuned": sum(bool(pair.tuned.failure) for pair in pairs),
+            side: sum(bool(getattr(pair, side).failure) for pair in pairs)
+            for side in ("base", "tuned")
         },
         "held_out": known.count(False),
         "trained_on": known.count(True),
