@@ -124,7 +124,7 @@ def ifd(
     """
     from pathlib import Path as Folder
 
-    from curate.data.emit import default_name
+    from curate.emission.emit import default_name
     from curate.errors import UsageError, did_you_mean
     from curate.recipes import ifd as recipe
     from curate.recipes.initial_model import Place
@@ -197,7 +197,7 @@ def mods(
     """
     from pathlib import Path as Folder
 
-    from curate.data.emit import default_name
+    from curate.emission.emit import default_name
     from curate.errors import UsageError, did_you_mean
     from curate.recipes import mods as recipe
 

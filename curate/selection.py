@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import pyarrow as pa
 
-from curate.data.emit import check_target, default_name, write, write_scores
 from curate.data.read import sources_as_dicts
 from curate.data.rows import Row, Rows
+from curate.emission.emit import check_target, default_name, write, write_scores
 from curate.errors import DataError
 from curate.scorers.contract import OK, Scores
 from curate.selectors.choice import Choice
@@ -259,11 +259,11 @@ def emit(
     if not counts.kept:
         reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in counts.dropped.items())
         advice = [_LOOK_AT[reason] for reason in counts.dropped if reason in _LOOK_AT]
-        file = write_scores(folder, f"{called}_none_kept", selection.table())
+        (scores,) = write_scores(folder, f"{called}_none_kept", selection.table())
         raise DataError(
             f"no row is left to write: of {counts.read:,} rows read, {reasons}. "
             f"{'; '.join(advice) or 'Give other rows, or other values for what the reasons name'}. "
-            f"No data set was written; what every row got is in {file}"
+            f"No data set was written; what every row got is in {folder / scores}"
         )
     files = write(
         folder,

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.json
 import pytest
 
-from curate.data.emit import write
 from curate.data.read import read
+from curate.emission.emit import write
 
 MANIFEST = {"recipe": "ifd", "counts": {"read": 4, "kept": 2, "dropped": {"below_cut": 2}}}
 CHINESE = [

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 ENGINE = {"curate.engine", "curate.scorers.contract", "curate.errors"}
 BELOW_RECIPES = {
     "curate.data",
+    "curate.emission",
     "curate.llamafactory",
     "curate.mixture",
     "curate.scorers",
@@ -43,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The doctor stands above reading and emitting, what emitting writes stands below both.
     "curate/llamafactory": {
         "curate.data",
+        "curate.emission",
         "curate.errors",
         "curate.html",
         "curate.models.resolve",
@@ -55,6 +57,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "curate/data": {
         "curate.errors",
         "curate.html",
+        "curate.llamafactory.dataset_info",
+        "curate.system",
+    },
+    "curate/emission": {
+        "curate.data",
+        "curate.errors",
         "curate.llamafactory.dataset_info",
         "curate.system",
     },
@@ -76,6 +84,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "curate/engine": ENGINE,
     "curate/mixture": {
         "curate.data",
+        "curate.emission",
         "curate.errors",
         "curate.html",
         "curate.models.protocols",

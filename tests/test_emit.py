@@ -13,9 +13,9 @@ import pyarrow.json
 import pyarrow.parquet as pq
 import pytest
 
-from curate.data import emit as module
-from curate.data.emit import check_target, write
 from curate.data.read import read
+from curate.emission import emit as module
+from curate.emission.emit import check_target, write
 from curate.errors import DataError, OutputError
 from tests.emitting import CHINESE, HUATUO, MANIFEST, as_table, emit, entry_in, lines_of
 

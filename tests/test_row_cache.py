@@ -122,7 +122,7 @@ def test_what_a_killed_run_left_is_written_over(write_json, cache):
     (whole,) = cache.glob("*.arrow")
     (card,) = cache.glob("*.json")
     card.unlink()
-    whole.rename(whole.with_suffix(".arrow.part"))
+    whole.rename(whole.with_name(f".{whole.name}.part"))
     assert len(read(path)) == 50
     assert sorted(each.suffix for each in cache.iterdir()) == [".arrow", ".json", ".lock"]
 

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curate.data.emit import check_target, default_name, write
 from curate.data.read import read
+from curate.emission.emit import check_target, default_name, write
 from curate.errors import DataError, OutputError, UsageError
 from curate.llamafactory.dataset_info import data_file, read_registry, register
 from tests.emitting import CHINESE, emit, lines_of

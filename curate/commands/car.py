@@ -68,7 +68,7 @@ def car(
 
     Example: curate car --input huatuo.json --top 100
     """
-    from curate.data.emit import default_name
+    from curate.emission.emit import default_name
     from curate.models.quiet import set_verbose
     from curate.recipes import car as recipe
 

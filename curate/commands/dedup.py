@@ -80,7 +80,7 @@ def dedup(
 
     Example: curate dedup --input huatuo.json --against eval.json
     """
-    from curate.data.emit import check_target, default_name
+    from curate.emission.emit import check_target, default_name
     from curate.recipes import dedup as recipe
 
     paths = inputs(input, more)

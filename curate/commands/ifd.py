@@ -103,7 +103,7 @@ def ifd(
     Example: curate ifd --input huatuo.json --keep 10%
     With the paper's first stage: curate ifd --input huatuo.json --brief-experience
     """
-    from curate.data.emit import default_name
+    from curate.emission.emit import default_name
     from curate.models.quiet import set_verbose
     from curate.recipes import ifd as recipe
     from curate.recipes.initial_model import Place

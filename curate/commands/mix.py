@@ -74,7 +74,7 @@ def mix(
 
     Example: curate mix --domain huatuo.json --general alpaca_zh.json --ratio 1:5
     """
-    from curate.data.emit import check_target
+    from curate.emission.emit import check_target
     from curate.errors import UsageError
     from curate.recipes import mix as recipe
 

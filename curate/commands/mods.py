@@ -110,7 +110,7 @@ def mods(
 
     Example: curate mods --input huatuo.json --min-quality 60% --responder base
     """
-    from curate.data.emit import check_target, default_name
+    from curate.emission.emit import check_target, default_name
     from curate.errors import UsageError
     from curate.models.quiet import set_verbose
     from curate.recipes import mods as recipe

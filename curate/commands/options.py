@@ -141,7 +141,7 @@ def check_targets(
         overwrite: Replace another's data set of that name.
         with_control: Whether a random set of the same size is written beside it.
     """
-    from curate.data.emit import check_target
+    from curate.emission.emit import check_target
 
     check_target(output, name, recipe, overwrite)
     if with_control:

@@ -100,7 +100,7 @@ def score(
 
     Example: curate score --input huatuo.json --scorer reward --scorer length
     """
-    from curate.data.emit import default_name
+    from curate.emission.emit import default_name
     from curate.models.quiet import set_verbose
     from curate.recipes import score as recipe
 
@@ -123,7 +123,7 @@ def score(
 
 
 def _write_and_show(found: Selection, output: Path, name: str, show: int, as_json: bool) -> None:
-    from curate.data.emit_scores import write_scores
+    from curate.emission.emit import write_scores
     from curate.recipes import score as recipe
 
     files = [

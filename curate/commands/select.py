@@ -140,7 +140,7 @@ def select(
     --scores data/huatuo_ifd.scores.parquet --by ifd --keep 10%
     --where "response_tokens > 20 and status == 'ok'"
     """
-    from curate.data.emit import default_name
+    from curate.emission.emit import default_name
     from curate.errors import UsageError
     from curate.models.quiet import set_verbose
     from curate.recipes import select as made_by

@@ -25,7 +25,6 @@ _CONTAINERS = {
     "qa-text": "text",
     "lines": "lines of text",
 }
-_ENCODINGS = {"utf-8-sig": "UTF-8 with a mark"}
 
 
 @dataclass(frozen=True)
@@ -62,46 +61,38 @@ def describe(
     unread = pa.array(sorted(STRUCTURAL))
     known = pc.invert(pc.is_in(table.column("flaw"), value_set=unread))
 
-    def column(name: str) -> pa.ChunkedArray:
-        return table.column(name).filter(known)
+    def counts(column: str) -> list[tuple[int, str]]:
+        values = table.column(column).filter(known).value_counts().to_pylist()
+        return [(value["counts"], value["values"]) for value in values]
 
-    turns = {int(key): count for key, count in _counts(column("responses")).items()}
-    languages = _counts(column("language"))
+    def lengths(column: str) -> tuple[int, ...]:
+        values = table.column(column).filter(known)
+        if not len(values):
+            return (0,) * len(QUANTILES)
+        return tuple(np.quantile(values.to_numpy(), QUANTILES).astype(int).tolist())
+
     return Description(
-        tuple((source.name, source.rows, how_read(source)) for source in sources),
-        table.num_rows,
-        dict(sorted(turns.items())),
-        dict(sorted(languages.items(), key=lambda pair: (-pair[1], pair[0]))),
-        _lengths(column("prompt_characters")),
-        _lengths(column("response_characters")),
-        repeats,
-        flaws,
-        tuple(note for source in sources for note in notes_on(source)),
+        sources=tuple((source.name, source.rows, how_read(source)) for source in sources),
+        rows=table.num_rows,
+        turns=dict(sorted((int(value), count) for count, value in counts("responses"))),
+        languages={name: -count for count, name in sorted((-n, v) for n, v in counts("language"))},
+        prompt_characters=lengths("prompt_characters"),
+        response_characters=lengths("response_characters"),
+        repeats=repeats,
+        flaws=flaws,
+        notes=tuple(note for source in sources for note in notes_on(source)),
     )
 
 
-def _counts(column: pa.ChunkedArray) -> dict[str, int]:
-    return {str(each["values"]): each["counts"] for each in column.value_counts().to_pylist()}
-
-
-def _lengths(column: pa.ChunkedArray) -> tuple[int, ...]:
-    if not len(column):
-        return (0,) * len(QUANTILES)
-    return tuple(np.quantile(column.to_numpy(), QUANTILES).astype(int).tolist())
-
-
 def how_read(source: Source) -> str:
-    """Return how a file was read, for people.
-
-    Example:
-        >>> how_read(rows.sources[0])
-        'alpaca, JSON Lines, UTF-8'
-    """
+    """Return how a file was read, for people: 'alpaca, JSON Lines, UTF-8'."""
     known = formats().get(source.format)
-    title = known.title if known else source.format
+    title = (known.title if known else "") or source.format
     parts = [title, _CONTAINERS.get(source.container, source.container)]
-    if source.encoding != "binary":
-        parts.append(_ENCODINGS.get(source.encoding, source.encoding.upper()))
+    if source.encoding == "utf-8-sig":
+        parts.append("UTF-8 with a mark")
+    elif source.encoding != "binary":
+        parts.append(source.encoding.upper())
     return ", ".join(parts)
 
 
@@ -121,29 +112,24 @@ def notes_on(source: Source) -> list[str]:
 def to_lines(description: Description) -> list[tuple[str, str]]:
     """Return a description as pairs of what and how much, without the files."""
     lines = [
-        ("responses a row", _pairs(description.turns) or "none"),
-        ("languages", _pairs(description.languages) or "none"),
+        ("responses a row", _pairs(description.turns)),
+        ("languages", _pairs(description.languages)),
     ]
     for name in ("prompt", "response"):
         low, middle, high, top, longest = getattr(description, f"{name}_characters")
-        lines.append(
-            (
-                f"{name}, characters",
-                f"median {middle:,}; 90 % within {low:,}–{high:,}; 99 % up to {top:,}; "
-                f"longest {longest:,}",
-            )
-        )
+        spread = f"median {middle:,}; 90 % within {low:,}–{high:,}; 99 % up to {top:,}"
+        lines.append((f"{name}, characters", f"{spread}; longest {longest:,}"))
     lines.append(("repeat an earlier row", f"{description.repeats:,}"))
-    lines.append(("flaws", _pairs(description.flaws) or "none"))
+    lines.append(("flaws", _pairs(description.flaws)))
     return lines
 
 
 def to_text(description: Description) -> str:
     """Return a description as lines of text."""
     read = [f"  {name}: {how}: {counted(count)}" for name, count, how in description.sources]
-    told = [f"  {name}: {what}" for name, what in to_lines(description)]
+    counts = [f"  {name}: {what}" for name, what in to_lines(description)]
     notes = [f"  note: {note}" for note in description.notes]
-    return "\n".join([counted(description.rows), *read, *told, *notes])
+    return "\n".join([counted(description.rows), *read, *counts, *notes])
 
 
 def to_html(description: Description) -> str:
@@ -161,4 +147,4 @@ def counted(count: int) -> str:
 
 
 def _pairs(counts: Mapping[int, int] | Mapping[str, int]) -> str:
-    return ", ".join(f"{name}: {count:,}" for name, count in counts.items())
+    return ", ".join(f"{name}: {count:,}" for name, count in counts.items()) or "none"

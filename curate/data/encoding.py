@@ -52,13 +52,7 @@ _WIDE = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 @dataclass(frozen=True)
 class Sniffed:
-    """What a file's bytes tell.
-
-    Attributes:
-        sha256: Of the bytes, in hex.
-        encoding: Python's name of it; `binary` for parquet and arrow files.
-        size: In bytes.
-    """
+    """What a file's bytes tell: `encoding` is Python's name, `binary` for parquet and arrow."""
 
     sha256: str
     encoding: str
@@ -66,12 +60,7 @@ class Sniffed:
 
 
 def sniff(path: Path) -> Sniffed:
-    """Hash a file and find its encoding; memory does not depend on its size.
-
-    Example:
-        >>> sniff(Path("toyhom.csv")).encoding
-        'gb18030'
-    """
+    """Hash a file and find its encoding; memory does not depend on its size."""
     with path.open("rb") as stream:
         head = stream.read(8)
         stream.seek(0)
@@ -152,10 +141,9 @@ def _detected(path: Path, utf8_fault: _Fault) -> str:
     asian = chardet.detect(
         sample, include_encodings=_ASIAN, no_match_encoding="ascii", compat_names=False
     )
-    known = chardet.detect(sample, compat_names=False)
-    likely = known["encoding"] if known["confidence"] >= _SURE else None
-    encoding = asian["encoding"] or ""
-    trusted = asian["confidence"] >= _SURE or encoding == known["encoding"]
+    likely = chardet.detect(sample, compat_names=False)
+    encoding = asian["encoding"] or "gb18030"
+    trusted = asian["confidence"] >= _SURE or encoding == likely["encoding"]
     few = len(set(_NO_ASCII.findall(sample.decode("gb18030", "ignore")))) < _FEW
     if few or not trusted:
         encoding = "gb18030"
@@ -165,9 +153,10 @@ def _detected(path: Path, utf8_fault: _Fault) -> str:
     if not fault and not western and (few or trusted):
         return encoding
     place = fault if fault and fault.offset > utf8_fault.offset else utf8_fault
+    other = likely["encoding"] if likely["confidence"] >= _SURE else None
     raise DataError(
         f"{path.name} is neither UTF-8 nor {encoding.upper()}: {place}; convert it with "
-        + _iconv("CP1252" if western else likely or "ENCODING", path)
+        + _iconv("CP1252" if western else other or "ENCODING", path)
     )
 
 

@@ -7,6 +7,7 @@ compiled or called: names are columns, and a node that is not listed is refused.
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,10 @@ _OPERATORS: dict[type, tuple[Callable[..., Any], str, str]] = {
     ast.Or: (np.logical_or, _TRUTH, "or"),
     ast.Not: (np.logical_not, _TRUTH, "not"),
 }
+_STRUCTURE = (
+    ast.Name, ast.Load, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Compare,
+    ast.Eq, ast.NotEq, ast.In, ast.NotIn, ast.Tuple, ast.List, *_OPERATORS,
+)  # fmt: skip
 
 
 class _MisfitError(Exception):
@@ -51,13 +56,7 @@ class _MisfitError(Exception):
 
 @dataclass(frozen=True)
 class Expression:
-    """An expression that was read and found allowed.
-
-    Attributes:
-        text: As it was typed.
-        option: Behind which option, for errors.
-        tree: Its syntax.
-    """
+    """An expression that was read and found allowed: as it was typed, behind which option."""
 
     text: str
     option: str
@@ -67,22 +66,22 @@ class Expression:
         """Return the columns that it names, as `column` or `FILE.column`, each once."""
         nodes = list(ast.walk(self.tree))
         owners = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
-        named = (
-            n for n in nodes if isinstance(n, ast.Name | ast.Attribute) and id(n) not in owners
-        )
-        return list(dict.fromkeys(map(ast.unparse, named)))
+        named = [
+            ast.unparse(node)
+            for node in nodes
+            if isinstance(node, ast.Name | ast.Attribute) and id(node) not in owners
+        ]
+        return list(dict.fromkeys(named))
 
     def numbers(self, columns: _Columns, rows: int) -> NDArray[np.float64]:
         """Return a number for every row, (rows,); NaN where a column has none."""
-        return self._worked_out(columns, rows, _NUMBER, "ifd_loss * reward", np.float64)
+        return self._worked_out(columns, rows, _NUMBER, "ifd_loss * reward").astype(np.float64)
 
     def truths(self, columns: _Columns, rows: int) -> NDArray[np.bool_]:
         """Return whether it holds for each row, (rows,); no comparison with NaN does but !=."""
-        return self._worked_out(columns, rows, _TRUTH, "reward > 0", np.bool_)
+        return self._worked_out(columns, rows, _TRUTH, "reward > 0").astype(np.bool_)
 
-    def _worked_out(
-        self, columns: _Columns, rows: int, wanted: str, example: str, kind: Any
-    ) -> NDArray[Any]:
+    def _worked_out(self, columns: _Columns, rows: int, wanted: str, example: str) -> NDArray[Any]:
         try:
             with np.errstate(all="ignore"):
                 value = _value(self.tree, columns)
@@ -93,7 +92,7 @@ class Expression:
                 f"{self.option} {self.text}: that is {_kind(value)} for every row, and {wanted} "
                 f'is needed; for example {self.option} "{example}"'
             )
-        return np.broadcast_to(np.asarray(value, dtype=kind), (rows,)).copy()
+        return np.broadcast_to(np.asarray(value), (rows,))
 
 
 def parse_expression(text: str, option: str) -> Expression:
@@ -111,52 +110,37 @@ def parse_expression(text: str, option: str) -> Expression:
             tree = ast.parse(text.strip(), mode="eval").body
         nodes = list(ast.walk(tree))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        hint = "; equality is written ==" if _has_single_equals(text) else ""
+        hint = "; equality is written ==" if re.search(r"(?<![=!<>])=(?!=)", text) else ""
         raise UsageError(f"{option} {text}: that is no expression{hint}; {_ALLOWED}") from error
     if len(nodes) > _MOST_NODES:
         raise UsageError(f"{option}: {len(nodes):,} parts; allowed are {_MOST_NODES}")
     for node in nodes:
-        _check(node, text, option)
+        if not _is_listed(node):
+            part = ast.unparse(node) if isinstance(node, ast.expr) else type(node).__name__
+            if isinstance(node, ast.BitAnd | ast.BitOr | ast.Invert):
+                part, hint = "& | ~", "; write and, or, not"
+            else:
+                hint = ""
+            raise UsageError(f"{option} {text}: {part} is not allowed here{hint}; {_ALLOWED}")
     return Expression(text.strip(), option, tree)
+
+
+def _is_listed(node: ast.AST) -> bool:
+    match node:
+        case ast.Attribute(value=ast.Name()) | ast.Constant(value=str() | bool()):
+            return True
+        case ast.Constant(value=int() | float() as number):
+            return abs(number) <= 1e300
+    return isinstance(node, _STRUCTURE)
 
 
 def unknown_column(name: str, known: Sequence[str], option: str, where: str) -> UsageError:
     """Return the error of a column that is not there."""
-    near = [each for each in known if each.startswith(f"{name}_")]
-    hint = f" Did you mean '{near[0]}'?" if near else did_you_mean(name, known)
+    longer = next((column for column in known if column.startswith(f"{name}_")), "")
+    hint = f" Did you mean '{longer}'?" if longer else did_you_mean(name, known)
     return UsageError(
         f"{option}: no column '{name}' in {where}.{hint} There are {', '.join(known)}"
     )
-
-
-def _has_single_equals(text: str) -> bool:
-    for mark in ("==", "!=", "<=", ">="):
-        text = text.replace(mark, "")
-    return "=" in text
-
-
-_STRUCTURE = (
-    ast.Name, ast.Load, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Compare,
-    ast.Eq, ast.NotEq, ast.In, ast.NotIn, ast.Tuple, ast.List, *_OPERATORS,
-)  # fmt: skip
-
-
-def _check(node: ast.AST, text: str, option: str) -> None:
-    """Refuse a node that is not listed."""
-    if isinstance(node, _STRUCTURE):
-        return
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        return
-    if isinstance(node, ast.Constant):
-        if isinstance(node.value, str | bool):
-            return
-        if isinstance(node.value, int | float) and abs(node.value) <= 1e300:
-            return
-    told = ast.unparse(node) if isinstance(node, ast.expr) else type(node).__name__
-    hint = ""
-    if isinstance(node, ast.BitAnd | ast.BitOr | ast.Invert):
-        told, hint = "& | ~", "; write and, or, not"
-    raise UsageError(f"{option} {text}: {told} is not allowed here{hint}; {_ALLOWED}")
 
 
 def _kind(value: Any) -> str:
@@ -199,12 +183,12 @@ def _applied(op: ast.AST, node: ast.expr, operands: list[ast.expr], columns: _Co
 def _compared(left: ast.expr, op: ast.cmpop, right: ast.expr, columns: _Columns) -> Any:
     if type(op) in _OPERATORS:
         return _applied(op, left, [left, right], columns)
-    among = [right]
+    items = [right]
     if isinstance(op, ast.In | ast.NotIn):
         if not isinstance(right, ast.Tuple | ast.List) or not right.elts:
             raise _MisfitError("behind in stands a list, such as ('ok', 'truncated')")
-        among = right.elts
-    equal = reduce(np.logical_or, [_equal(left, item, columns) for item in among])
+        items = right.elts
+    equal = reduce(np.logical_or, [_equal(left, item, columns) for item in items])
     return np.logical_not(equal) if isinstance(op, ast.NotIn | ast.NotEq) else equal
 
 

@@ -12,8 +12,6 @@ from curate.data.tables import arrow_rows, csv_rows, names_column, parquet_rows
 from curate.data.text_blocks import HEAD, blocks_of, dialogue_blocks, qa_blocks, text_lines
 from curate.errors import DataError
 
-__all__ = ["Container", "Record", "container_of", "records"]
-
 # Characters that tell what a file is.
 START = 1 << 10
 # What may stand before the first row: white space, and marks of files that were put together.
@@ -23,15 +21,20 @@ _POINTER = "version https://git-lfs.github.com/"
 Container = Literal[
     "json", "jsonl", "json-values", "csv", "dialogue-text", "qa-text", "lines", "parquet", "arrow"
 ]
+_BINARY = {"parquet": parquet_rows, "arrow": arrow_rows}
+_TEXT = {
+    "json": json_array,
+    "jsonl": json_lines,
+    "json-values": json_values,
+    "csv": csv_rows,
+    "dialogue-text": dialogue_blocks,
+    "qa-text": qa_blocks,
+    "lines": text_lines,
+}
 
 
 def container_of(path: Path, sniffed: Sniffed, plain: bool = False) -> Container:
-    """Tell what holds the rows of a file, from its first characters.
-
-    Example:
-        >>> container_of(Path("ChatMed_TCM-v0.2.json"), sniffed)   # JSON Lines under .json
-        'jsonl'
-    """
+    """Tell what holds the rows of a file, from its first characters; `plain` text, a row a line."""
     if sniffed.encoding == "binary":
         with path.open("rb") as file:
             return "parquet" if file.read(4) == b"PAR1" else "arrow"
@@ -49,15 +52,11 @@ def container_of(path: Path, sniffed: Sniffed, plain: bool = False) -> Container
         return "json"
     if start[0] == "{":
         return "jsonl" if is_whole(line) else "json-values"
-    head = _head(path, sniffed)
+    with path.open(encoding=sniffed.encoding) as text:
+        head = text.read(HEAD).lstrip(_BLANK)
     if plain and not names_column(head.partition("\n")[0], "text"):
         return "lines"
     return blocks_of(head) or "csv"
-
-
-def _head(path: Path, sniffed: Sniffed) -> str:
-    with path.open(encoding=sniffed.encoding) as text:
-        return text.read(HEAD).lstrip(_BLANK)
 
 
 def _first_line(path: Path, sniffed: Sniffed) -> tuple[str, str]:
@@ -65,32 +64,18 @@ def _first_line(path: Path, sniffed: Sniffed) -> tuple[str, str]:
     with path.open(encoding=sniffed.encoding, newline="\n") as text:
         while line := text.readline(START):
             if start := line.lstrip(_BLANK):
-                break
-        else:
-            return "", ""
-        # A whole array may stand on one line, which nobody needs in memory.
-        if start[0] == "{" and not line.endswith("\n"):
-            line += text.readline(LIMIT)
-        return start, line.lstrip(_BLANK)
+                # A whole array may stand on one line, which nobody needs in memory.
+                if start[0] == "{" and not line.endswith("\n"):
+                    line += text.readline(LIMIT)
+                return start, line.lstrip(_BLANK)
+    return "", ""
 
 
 def records(path: Path, sniffed: Sniffed, container: Container) -> Iterator[Record]:
     """Yield the rows of a file one after the other; memory does not depend on its size."""
-    if container == "parquet":
-        yield from parquet_rows(path)
+    if container in _BINARY:
+        yield from _BINARY[container](path)
         return
-    if container == "arrow":
-        yield from arrow_rows(path)
-        return
-    read = {
-        "json": json_array,
-        "jsonl": json_lines,
-        "json-values": json_values,
-        "csv": csv_rows,
-        "dialogue-text": dialogue_blocks,
-        "qa-text": qa_blocks,
-        "lines": text_lines,
-    }
     newline = "\n" if container == "jsonl" else ""
     with path.open(encoding=sniffed.encoding, newline=newline) as text:
-        yield from read[container](text, path.name)
+        yield from _TEXT[container](text, path.name)

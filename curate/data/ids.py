@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.data.schema import STRUCTURAL, Parsed
+from curate.data.schema import MEDIA, STRUCTURAL, Parsed
 
 _canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
@@ -17,31 +17,31 @@ _canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",
 def content_hash(parsed: Parsed, value: Any) -> int:
     """Return the first 64 bits of the sha256 of what a row says."""
     if parsed.flaw in STRUCTURAL:
-        said = _given(value)
+        content = _without_nulls(value)
     else:
-        said = beside(value) | {
+        content = beside(value) | {
             "system": parsed.system,
             "turns": [[turn.role, turn.content] for turn in parsed.turns],
             "tools": _tools(parsed.tools),
             "chosen": parsed.chosen,
             "rejected": parsed.rejected,
         }
-    digest = hashlib.sha256(_canonical(said).encode("utf-8", "surrogatepass")).digest()
+    digest = hashlib.sha256(_canonical(content).encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big")
 
 
-def _given(value: Any) -> Any:
+def _without_nulls(value: Any) -> Any:
     """Return a value without its nulls: parquet has one for every key that a row lacks."""
     if isinstance(value, dict):
-        return {key: _given(each) for key, each in value.items() if each is not None}
-    return [_given(each) for each in value] if isinstance(value, list) else value
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def beside(value: Any) -> dict[str, Any]:
     """Return what a row has beside its text: the same words on another picture are another row."""
     if not isinstance(value, dict):
         return {}
-    media = {key: value[key] for key in ("images", "videos", "audios") if value.get(key)}
+    media = {key: value[key] for key in MEDIA if value.get(key)}
     verdict = value.get("kto_tag", value.get("label"))
     return media | ({"verdict": verdict} if isinstance(verdict, bool) else {})
 
@@ -51,7 +51,7 @@ def _tools(text: str) -> Any:
     if not text:
         return text
     try:
-        return _given(json.loads(text))
+        return _without_nulls(json.loads(text))
     except (ValueError, RecursionError):
         return text
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from curate.data.file_kinds import Container, Record
+from curate.data.file_kinds import Container
 from curate.data.formats import Format, format_named, formats, parse
 from curate.data.ids import content_hash
+from curate.data.json_values import Record
 from curate.data.language import language_of
 from curate.data.placeholders import filled, placeholders
 from curate.data.schema import STRUCTURAL, Converted, Parsed, Shape
@@ -24,19 +25,14 @@ from curate.errors import DataError
 TEMPLATE = 4
 # As JSON writes it; a backslash before it is a backslash of the text.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-# Formats that an error names with their keys.
-_NEAREST = 3
+# Formats that an error names with their keys, and keys of the file that it names.
+_NEAREST, _KEYS = 3, 12
 _LONGEST_KEY = 30
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a file is to be read.
-
-    Attributes:
-        format: Name of the format; '' leaves it to the rows.
-        fill: Placeholder to the text that goes there.
-    """
+    """How a file is to be read: name of its format, '' for any, and text for placeholders."""
 
     format: str = ""
     fill: Mapping[str, str] = field(default_factory=dict)
@@ -51,20 +47,20 @@ class Tally:
     """What is counted while rows pass by.
 
     Attributes:
+        template: Whether the file is one that has to be filled in.
         keys: That occur in rows as they are kept.
         changes: What conversion did, to rows.
-        found: Placeholder to the rows that had it.
-        template: Whether the file is one that has to be filled in.
+        placeholders: Placeholder to the rows that had it.
     """
 
     template: bool = False
     keys: set[str] = field(default_factory=set)
     changes: Counter[str] = field(default_factory=Counter)
-    found: Counter[str] = field(default_factory=Counter)
+    placeholders: Counter[str] = field(default_factory=Counter)
 
     def unfilled(self, fill: Mapping[str, str]) -> dict[str, int]:
         """Return the placeholders of a template that got no text, to rows."""
-        left = {name: rows for name, rows in self.found.items() if name not in fill}
+        left = {name: rows for name, rows in self.placeholders.items() if name not in fill}
         return dict(sorted(left.items())) if self.template else {}
 
 
@@ -88,12 +84,15 @@ def detected(
     if not head:
         raise DataError(f"{name} holds no rows; fetch it again or leave it out")
     tried = [format_named(reading.format)] if reading.format else list(formats().values())
-    values = [record.value for record in head]
-    fits = [(form, shape) for form in tried if (shape := form.detect(_samples(values, form)))]
+    # How much of a row a format explains: the larger, the better it knows what it reads.
+    fits: dict[tuple[int, int], list[tuple[Format, Shape]]] = {}
+    for form in tried:
+        rows = [row for record in head if isinstance(row := _row(record.value, form), dict)]
+        if shape := form.detect(rows):
+            fits.setdefault((form.rank, len(shape.columns)), []).append((form, shape))
     if not fits:
         raise DataError(_unknown(name, container, head, tried))
-    best = max(_specific(*each) for each in fits)
-    first, *others = (each for each in fits if _specific(*each) == best)
+    first, *others = fits[max(fits)]
     if others:
         names = " and as ".join(form.name for form, _ in (first, *others))
         raise DataError(
@@ -103,43 +102,33 @@ def detected(
     return first
 
 
-def _samples(values: list[Any], form: Format) -> list[dict[str, Any]]:
-    rows = (_row(value, form) for value in values)
-    return [row for row in rows if isinstance(row, dict)]
-
-
 def _row(value: Any, form: Format) -> Any:
     """Return a bare list under its key, where the format has such rows."""
     return {form.listed: value} if form.listed and isinstance(value, list) else value
 
 
-def _specific(form: Format, shape: Shape) -> tuple[int, int]:
-    """Return how much of a row a format explains: the larger, the better it knows what it reads."""
-    return form.rank, len(shape.columns)
-
-
 def _unknown(name: str, container: Container, head: list[Record], tried: list[Format]) -> str:
-    keys = sorted({_shown(key) for each in head if isinstance(each.value, dict) for key in each[0]})
-    has = f"rows with the keys {', '.join(keys[:12])}" if keys else "values that are no objects"
+    """Return that rows have no known format, the formats that are nearest, and what to do."""
+    objects = [record.value for record in head if isinstance(record.value, dict)]
+    keys = sorted({_shown(key) for row in objects for key in row})[:_KEYS]
+    has = f"rows with the keys {', '.join(keys)}" if keys else "values that are no objects"
     near = sorted(tried, key=lambda form: -_likeness(keys, form))[: _NEAREST if keys else 0]
-    known = "; ".join(f"{each.name} ({each.keys})" for each in near)
-    others = ", ".join(each.name for each in tried if each not in near)
+    known = "; ".join(f"{form.name} ({form.keys})" for form in near)
+    others = ", ".join(form.name for form in tried if form not in near)
     if len(tried) == 1:
-        told = f"not what --format says, {tried[0].name} ({tried[0].keys})"
+        problem = f"not what --format says, {tried[0].name} ({tried[0].keys})"
     elif near:
-        told = f"no format that is read. Nearest are {known}; others are {others}"
+        problem = f"no format that is read. Nearest are {known}; others are {others}"
     else:
-        told = f"no format that is read. Formats are {others}"
-    return f"{name} ({container}) has {has}: {told}. {_way_out(container, head)}"
+        problem = f"no format that is read. Formats are {others}"
+    return f"{name} ({container}) has {has}: {problem}. {_way_out(container, head)}"
 
 
 def _likeness(keys: list[str], form: Format) -> float:
     """Return how much the keys of a file are like those of a format, the largest is the nearest."""
     words = re.findall(r"\w+", form.keys)
-    return sum(
-        max((difflib.SequenceMatcher(None, word, key).ratio() for key in keys[:12]), default=0.0)
-        for word in words
-    ) / len(words)
+    ratios = ([difflib.SequenceMatcher(None, word, key).ratio() for key in keys] for word in words)
+    return sum(max(row, default=0.0) for row in ratios) / len(words)
 
 
 def _shown(key: object) -> str:
@@ -174,55 +163,46 @@ def lines(
 ) -> Iterator[Line]:
     """Yield every row as it is kept."""
     for value, where in stream:
-        found = placeholders(value) if tally.template or reading.fill else set()
-        tally.found.update(found)
-        given = filled(value, reading.fill) if found else value
-        kept, parsed = _read(_row(given, form), form, shape)
-        tally.changes.update(kept.changes)
-        if tally.template and found - reading.fill.keys() and not parsed.flaw:
+        names = placeholders(value) if tally.template or reading.fill else set()
+        tally.placeholders.update(names)
+        value = _row(filled(value, reading.fill) if names else value, form)
+        if not isinstance(value, dict):
+            converted, parsed = Converted(value), Parsed(flaw="not_an_object")
+        elif isinstance(value.get(SURPLUS), list):
+            converted, parsed = Converted(value), Parsed(flaw="wrong_field_count")
+        else:
+            converted = form.convert(value, shape)
+            flaw = converted.flaw
+            parsed = Parsed(flaw=flaw) if flaw else parse(converted.row, shape)
+        tally.changes.update(converted.changes)
+        if tally.template and names - reading.fill.keys() and not parsed.flaw:
             parsed = replace(parsed, flaw="unfilled_placeholder")
-        yield _line(kept.row, parsed, where, tally)
+        if isinstance(converted.row, dict):
+            tally.keys.update(key for key in converted.row if key != SURPLUS)
+        yield _line(converted.row, parsed, where)
 
 
-def _line(value: Any, parsed: Parsed, where: str, tally: Tally) -> Line:
+def _line(value: Any, parsed: Parsed, where: str) -> Line:
     raw = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     flaw = ""
-    if not _is_unicode(raw):
+    try:
+        raw.encode("utf-8")
+        if "\\u0000" in raw and _NUL.search(raw):
+            flaw = "nul_character"
+    except UnicodeEncodeError:
         # Half of a pair of escapes, as cut texts have: no tokenizer and no file takes it.
         raw = json.dumps(value, separators=(",", ":"))
         flaw = "lone_surrogate"
-    elif "\\u0000" in raw and _NUL.search(raw):
-        flaw = "nul_character"
     if flaw and parsed.flaw not in STRUCTURAL:
         parsed = replace(parsed, flaw=flaw)
-    if isinstance(value, dict):
-        tally.keys.update(key for key in value if key != SURPLUS)
     prompt, response = parsed.prompt, parsed.response
     return Line(
-        raw,
-        content_hash(parsed, value),
-        parsed.flaw,
-        where,
-        parsed.responses,
-        language_of(prompt + response),
-        len(prompt),
-        len(response),
+        raw=raw,
+        hash=content_hash(parsed, value),
+        flaw=parsed.flaw,
+        where=where,
+        responses=parsed.responses,
+        language=language_of(prompt + response),
+        prompt_characters=len(prompt),
+        response_characters=len(response),
     )
-
-
-def _read(value: Any, form: Format, shape: Shape) -> tuple[Converted, Parsed]:
-    """Return a row as it is kept, and what it says."""
-    if not isinstance(value, dict):
-        return Converted(value), Parsed(flaw="not_an_object")
-    if isinstance(value.get(SURPLUS), list):
-        return Converted(value), Parsed(flaw="wrong_field_count")
-    made = form.convert(value, shape)
-    return made, Parsed(flaw=made.flaw) if made.flaw else parse(made.row, shape)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

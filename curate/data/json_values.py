@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import json
 import re
 from collections.abc import Iterator
@@ -34,7 +36,7 @@ def json_array(
     stream: TextIO, name: str, *, chunk: int = CHUNK, limit: int = LIMIT
 ) -> Iterator[Record]:
     """Yield the items of the one JSON array that a text, opened with newline="", holds."""
-    window = _Window(stream, name, chunk)
+    window = _Window(stream, name, chunk, limit)
     window.peek()
     window.at += 1
     mark = window.peek()
@@ -44,8 +46,8 @@ def json_array(
                 f"{name} ends after row {window.rows} without the closing ]; the file looks cut "
                 "off - fetch it again"
             )
-        line = window.place(window.at)[0]
-        yield Record(window.value(line, limit), f"row {window.rows} (line {line})")
+        row, line = window.rows + 1, window.place(window.at)[0]
+        yield Record(window.value(line), f"row {row} (line {line})")
         mark = window.peek()
         if mark == ",":
             window.at += 1
@@ -63,12 +65,12 @@ def json_values(
     stream: TextIO, name: str, *, chunk: int = CHUNK, limit: int = LIMIT
 ) -> Iterator[Record]:
     """Yield JSON values that follow each other with or without white space between them."""
-    window = _Window(stream, name, chunk)
+    window = _Window(stream, name, chunk, limit)
     while mark := window.peek():
         if window.rows and mark in ",]":
             window.refuse(window.at, f"{mark!r} after a row, but no '[' before the first row")
         line = window.place(window.at)[0]
-        yield Record(window.value(line, limit), f"line {line}")
+        yield Record(window.value(line), f"line {line}")
 
 
 def json_lines(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Record]:
@@ -76,9 +78,9 @@ def json_lines(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Rec
     number = rows = 0
     while line := stream.readline(limit + 1):
         number += 1
-        where = f"line {number}"
+        where = f"{name}, line {number}"
         if len(line) > limit:
-            raise _too_long(name, where, limit)
+            raise _too_long(where, limit)
         text = line.lstrip("\ufeff").rstrip("\r\n")
         if not text or text.isspace():
             continue
@@ -87,11 +89,11 @@ def json_lines(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Rec
             _check_depth(value, text, 0, len(text))
         except json.JSONDecodeError as error:
             if not line.endswith("\n") and _is_cut(error, text):
-                raise _cut(name, where, rows) from None
+                raise _cut(name, f"line {number}", rows) from None
             raise _broken(name, number, error.colno, error.msg) from None
         except (ValueError, RecursionError) as error:
-            raise _unreadable(name, where, error) from None
-        yield Record(value, where)
+            raise _unreadable(where, error) from None
+        yield Record(value, f"line {number}")
         rows += 1
 
 
@@ -107,8 +109,8 @@ def is_whole(line: str) -> bool:
 class _Window:
     """The part of the text that is in memory; `at` is the next character to be read."""
 
-    def __init__(self, stream: TextIO, name: str, chunk: int) -> None:
-        self.stream, self.name, self.chunk = stream, name, chunk
+    def __init__(self, stream: TextIO, name: str, chunk: int, limit: int) -> None:
+        self.stream, self.name, self.chunk, self.limit = stream, name, chunk, limit
         self.text, self.at, self.ended, self.rows = "", 0, False, 0
         self.line, self.column, self.counted = 1, 1, 0  # line and column of text[counted]
 
@@ -137,29 +139,32 @@ class _Window:
                 return self.text[self.at : self.at + 1]
             self.grow()
 
-    def value(self, line: int, limit: int) -> Any:
+    def value(self, line: int) -> Any:
         """Read one value, growing until it is whole."""
-        where = f"row {self.rows + 1} (line {line})"
+        row = f"row {self.rows + 1} (line {line})"
         while True:
             end = self.at
             try:
                 value, end = _decode(self.text, self.at)
                 _check_depth(value, self.text, self.at, end)
             except json.JSONDecodeError as error:
-                if not (_is_cut(error, self.text) if self.ended else _may_go_on(error, self.text)):
+                # More text may mend an error near the end; one well before it stays one.
+                unfinished = error.msg.startswith("Unterminated string")
+                mended = unfinished or error.pos >= len(self.text) - NEAR_END
+                if not (_is_cut(error, self.text) if self.ended else mended):
                     self.refuse(error.pos, error.msg)
                 if self.ended:
-                    raise _cut(self.name, where, self.rows) from None
+                    raise _cut(self.name, row, self.rows) from None
             except (ValueError, RecursionError) as error:
-                raise _unreadable(self.name, where, error) from None
+                raise _unreadable(f"{self.name}, {row}", error) from None
             # A number at the window's end may go on: 1 may be 12, 1.5 or 1e+3.
             sure = end > self.at and (
                 self.ended
                 or isinstance(value, dict | list | str)
                 or len(self.text) - end > NEAR_END
             )
-            if (end if sure else len(self.text)) - self.at > limit:
-                raise _too_long(self.name, where, limit)
+            if (end if sure else len(self.text)) - self.at > self.limit:
+                raise _too_long(f"{self.name}, {row}", self.limit)
             if sure:
                 self.at = end
                 self.rows += 1
@@ -168,11 +173,6 @@ class _Window:
 
     def refuse(self, at: int, reason: str) -> NoReturn:
         raise _broken(self.name, *self.place(at), reason)
-
-
-def _may_go_on(error: json.JSONDecodeError, text: str) -> bool:
-    """Tell whether more text may mend the error; one well before the end stays one."""
-    return error.msg.startswith("Unterminated string") or error.pos >= len(text) - NEAR_END
 
 
 def _is_cut(error: json.JSONDecodeError, text: str) -> bool:
@@ -191,12 +191,8 @@ def _check_depth(value: Any, text: str, start: int, end: int) -> None:
         return
     level = [value]
     for _ in range(DEPTH + 1):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
+        holders = (outer for outer in level if isinstance(outer, dict | list))
+        level = [v for o in holders for v in (o.values() if isinstance(o, dict) else o)]
     if level:
         raise RecursionError
 
@@ -215,14 +211,33 @@ def _cut(name: str, where: str, rows: int) -> DataError:
     )
 
 
-def _too_long(name: str, where: str, limit: int) -> DataError:
+def _too_long(where: str, limit: int) -> DataError:
     return DataError(
-        f"{name}, {where}: one value is longer than {limit:,} characters, the most that is read; "
+        f"{where}: one value is longer than {limit:,} characters, the most that is read; "
         "take that row out, or, if one object wraps the whole file, save the list in it alone"
     )
 
 
-def _unreadable(name: str, where: str, error: Exception) -> DataError:
+def _unreadable(where: str, error: Exception) -> DataError:
     deep = f"lists and objects are nested more than {DEPTH} levels deep"
     reason = deep if isinstance(error, RecursionError) else str(error).split(";")[0]
-    return DataError(f"{name}, {where}: {reason}; take that row out and read the file again")
+    return DataError(f"{where}: {reason}; take that row out and read the file again")
+
+
+def plain(value: Any) -> Any:
+    """Return a value with everything in it that JSON has no word for put into one that it has."""
+    if isinstance(value, str | bool | int | float):
+        return value
+    if value is None or type(value).__name__ in ("NaTType", "NAType"):  # pandas' two, of no cell
+        return None
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, datetime.timedelta | decimal.Decimal):
+        return str(value)
+    if hasattr(value, "tolist"):  # NumPy scalars and arrays
+        return plain(value.tolist())
+    raise TypeError(f"{type(value).__name__} is no JSON")

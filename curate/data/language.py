@@ -19,8 +19,6 @@ def language_of(text: str) -> str:
     """
     head = text[:2000]
     han, words = sum(map(len, _HAN.findall(head))), len(_LATIN.findall(head))
-    if not han and not words:
-        return "other"
-    if len(_KANA.findall(head)) * 4 > han + words:
+    if (not han and not words) or len(_KANA.findall(head)) * 4 > han + words:
         return "other"
     return "zh" if han >= words else "en"

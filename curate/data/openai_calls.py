@@ -28,14 +28,14 @@ _JOINED = "results of tool calls made at once joined"
 def are_openai(messages: Any) -> bool:
     """Tell whether messages have what only OpenAI's have: tool calls, parts, a developer."""
     return isinstance(messages, list) and any(
-        isinstance(each, dict)
+        isinstance(message, dict)
         and bool(
-            each.get("tool_calls")
-            or each.get("function_call")
-            or isinstance(each.get("content"), list)
-            or each.get("role") == "developer"
+            message.get("tool_calls")
+            or message.get("function_call")
+            or isinstance(message.get("content"), list)
+            or message.get("role") == "developer"
         )
-        for each in messages
+        for message in messages
     )
 
 
@@ -52,39 +52,32 @@ def flat(
         ([{'role': 'system', 'content': 'Be brief.'}], [])
     """
     role_tag, content_tag = tags["role_tag"], tags["content_tag"]
-    made: list[dict[str, Any]] = []
+    texts: list[dict[str, Any]] = []
     changes: dict[str, None] = {}
-    results = False
+    after_result = False
     for message in messages:
         if not isinstance(message, dict):
             return messages, []
-        result = message.get("role") == "tool" or (
-            message.get("role") == "function" and not message.get("function_call")
-        )
-        content = _text(message.get("content"))
-        called = _called(message)
-        if result and results and isinstance(content, str) and _is_text(made[-1][content_tag]):
-            made[-1][content_tag] += _NEXT_RESULT + content
-            changes[_JOINED] = None
-            continue
-        if called is not None and isinstance(content, str) and content.strip():
-            changes[_LEFT_OUT] = None
-        role = _role(message.get("role"), result, called is not None, tags)
-        made.append({role_tag: role, content_tag: content if called is None else called})
-        results = result
-    return made, list(changes)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _role(given: Any, result: bool, call: bool, tags: Mapping[str, str]) -> Any:
-    if call:
-        return tags["function_tag"]
-    if result:
-        return tags["observation_tag"]
-    return tags["system_tag"] if given == "developer" else given
+        role, content = message.get("role"), _text(message.get("content"))
+        calls = _calls(message)
+        is_result = role == "tool" or (role == "function" and not message.get("function_call"))
+        if is_result and after_result and isinstance(content, str):
+            before = texts[-1]
+            if isinstance(before[content_tag], str):
+                before[content_tag] += _NEXT_RESULT + content
+                changes[_JOINED] = None
+                continue
+        if calls is not None:
+            if isinstance(content, str) and content.strip():
+                changes[_LEFT_OUT] = None
+            role, content = tags["function_tag"], calls
+        elif is_result:
+            role = tags["observation_tag"]
+        elif role == "developer":
+            role = tags["system_tag"]
+        texts.append({role_tag: role, content_tag: content})
+        after_result = is_result
+    return texts, list(changes)
 
 
 def _text(content: Any) -> Any:
@@ -95,28 +88,30 @@ def _text(content: Any) -> Any:
     return "\n".join(map(str, parts)) if all(isinstance(part, str) for part in parts) else content
 
 
-def _called(message: dict[str, Any]) -> str | None:
+def _calls(message: dict[str, Any]) -> str | None:
     """Return the calls of a message as text, None if it has none that can be understood."""
-    given = message.get("tool_calls")
-    if isinstance(given, list) and given:
-        functions = [each.get("function") if isinstance(each, dict) else None for each in given]
+    tool_calls = message.get("tool_calls")
+    if isinstance(tool_calls, list) and tool_calls:
+        functions = [
+            call.get("function") if isinstance(call, dict) else None for call in tool_calls
+        ]
     else:
         functions = [message.get("function_call")]
     calls = [
-        {"name": each["name"], "arguments": _arguments(each.get("arguments"))}
-        for each in functions
-        if isinstance(each, dict) and isinstance(each.get("name"), str)
+        {"name": function["name"], "arguments": _arguments(function.get("arguments"))}
+        for function in functions
+        if isinstance(function, dict) and isinstance(function.get("name"), str)
     ]
     if not calls or len(calls) < len(functions):
         return None
     return json.dumps(calls[0] if len(calls) == 1 else calls, ensure_ascii=False)
 
 
-def _arguments(given: Any) -> Any:
+def _arguments(value: Any) -> Any:
     """Return arguments as JSON; OpenAI has them as a text that holds JSON."""
-    if not isinstance(given, str):
-        return {} if given is None else given
+    if not isinstance(value, str):
+        return {} if value is None else value
     try:
-        return json.loads(given)
+        return json.loads(value)
     except (ValueError, RecursionError):
-        return given
+        return value

@@ -21,26 +21,21 @@ def placeholders(value: Any) -> set[str]:
     """
     if isinstance(value, str):
         return set(_PLACEHOLDER.findall(value)) if "{{" in value else set()
-    inner = value.values() if isinstance(value, dict) else value
     if not isinstance(value, dict | list):
         return set()
-    return {name for each in inner for name in placeholders(each)}
+    inner = value.values() if isinstance(value, dict) else value
+    return {name for item in inner for name in placeholders(item)}
 
 
 def filled(value: Any, fill: Mapping[str, str]) -> Any:
-    """Return a value with a text for each placeholder that is named; the others stay.
-
-    Example:
-        >>> filled({"output": "I am {{name}} of {{author}}."}, {"name": "小医"})
-        {'output': 'I am 小医 of {{author}}.'}
-    """
+    """Return a value with a text for each placeholder that is named; the others stay."""
     if isinstance(value, str):
         if "{{" not in value:
             return value
-        return _PLACEHOLDER.sub(lambda found: fill.get(found[1], found[0]), value)
+        return _PLACEHOLDER.sub(lambda match: fill.get(match[1], match[0]), value)
     if isinstance(value, dict):
-        return {key: filled(each, fill) for key, each in value.items()}
-    return [filled(each, fill) for each in value] if isinstance(value, list) else value
+        return {key: filled(inner, fill) for key, inner in value.items()}
+    return [filled(item, fill) for item in value] if isinstance(value, list) else value
 
 
 def is_pair(text: str) -> bool:
@@ -49,26 +44,26 @@ def is_pair(text: str) -> bool:
     return bool(equals) and _KEY.fullmatch(key) is not None
 
 
-def pairs(given: list[str]) -> dict[str, str]:
+def pairs(texts: list[str]) -> dict[str, str]:
     """Return `name=value` texts as a mapping.
 
     Example:
         >>> pairs(["name=小医", "author=a=b"])
         {'name': '小医', 'author': 'a=b'}
     """
-    found: dict[str, str] = {}
-    for text in given:
+    fill: dict[str, str] = {}
+    for text in texts:
         key, _, value = text.partition("=")
         if not is_pair(text):
             raise UsageError(
                 f"--fill {text!r}: allowed is NAME=TEXT with the NAME that stands between double "
                 "braces in the rows; give for example --fill name=小医 author=我们"
             )
-        if found.setdefault(key, value) != value:
+        if fill.setdefault(key, value) != value:
             raise UsageError(
-                f"--fill gives {key!r} two values, {found[key]!r} and {value!r}; give one"
+                f"--fill gives {key!r} two values, {fill[key]!r} and {value!r}; give one"
             )
-    return checked(found)
+    return checked(fill)
 
 
 def checked(fill: Mapping[str, str]) -> dict[str, str]:

@@ -14,14 +14,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from curate.data.encoding import sniff
 from curate.data.escapes import decode_escapes
-from curate.data.file_kinds import Record, container_of, records
+from curate.data.file_kinds import container_of, records
 from curate.data.formats import parse
 from curate.data.ingest import Reading, detected
-from curate.data.schema import Parsed, Turn
+from curate.data.json_values import Record
+from curate.data.schema import Parsed, Shape, Turn
 from curate.errors import DataError
 
 EXPERT = ("Raw Instruction", "Raw Response", "Revised Response")
@@ -66,7 +66,6 @@ class Pairs:
     dropped: dict[str, int]
 
     def __len__(self) -> int:
-        """Return how many pairs there are."""
         return len(self.pairs)
 
 
@@ -83,30 +82,26 @@ def read_pairs(paths: list[Path]) -> Pairs:
         198
     """
     dropped: Counter[str] = Counter()
-    found: dict[tuple[str, str, str], Pair] = {}
+    pairs: dict[tuple[str, str, str], Pair] = {}
     sha256: dict[str, str] = {}
     for path in paths:
-        before = len(found)
+        before = len(pairs)
         for pair in _pairs_of(path, sha256):
             key = (pair.prompt, pair.better, pair.worse)
-            if reason := _reason(pair, key in found):
-                dropped[reason] += 1
+            if not pair.better.strip() and not pair.worse.strip():
+                dropped["empty"] += 1
+            elif pair.better.strip() == pair.worse.strip():
+                dropped["equal"] += 1
+            elif key in pairs:
+                dropped["repeated"] += 1
             else:
-                found[key] = pair
-        if len(found) == before:
+                pairs[key] = pair
+        if len(pairs) == before:
             raise DataError(
                 f"{path.name} holds no pair whose responses differ; give pairs of a better and a "
                 "worse response"
             )
-    return Pairs(tuple(found.values()), sha256, dict(sorted(dropped.items())))
-
-
-def _reason(pair: Pair, seen: bool) -> str:
-    if not pair.better.strip() and not pair.worse.strip():
-        return "empty"
-    if pair.better.strip() == pair.worse.strip():
-        return "equal"
-    return "repeated" if seen else ""
+    return Pairs(tuple(pairs.values()), sha256, dict(sorted(dropped.items())))
 
 
 def _pairs_of(path: Path, sha256: dict[str, str]) -> Iterator[Pair]:
@@ -124,8 +119,7 @@ def _pairs_of(path: Path, sha256: dict[str, str]) -> Iterator[Pair]:
     every = itertools.chain(head, stream)
     for keys in (EXPERT, TRIPLE):
         if any(keys[1] in value or keys[2] in value for value in objects):
-            for record in every:
-                yield _named(record, keys, path.name)
+            yield from (_named(record, keys, path.name) for record in every)
             return
     _, shape = detected(path.name, container, head, Reading())
     if not shape.ranking:
@@ -134,12 +128,11 @@ def _pairs_of(path: Path, sha256: dict[str, str]) -> Iterator[Pair]:
             "worse one. Give preference rows (chosen and rejected), objects with "
             f"{', '.join(TRIPLE)}, or CoachLM's expert revisions"
         )
-    for record in every:
-        parsed = parse(record.value, shape) if isinstance(record.value, dict) else Parsed()
-        yield _preferred(parsed, record, path.name)
+    yield from (_preferred(record, shape, path.name) for record in every)
 
 
-def _preferred(parsed: Parsed, record: Record, file: str) -> Pair:
+def _preferred(record: Record, shape: Shape, file: str) -> Pair:
+    parsed = parse(record.value, shape) if isinstance(record.value, dict) else Parsed()
     if parsed.flaw or parsed.chosen is None or parsed.rejected is None:
         why = parsed.flaw.replace("_", " ") or "chosen or rejected is missing"
         raise DataError(f"{file}, {record.where}: {why}; mend the row or leave it out")
@@ -149,7 +142,7 @@ def _preferred(parsed: Parsed, record: Record, file: str) -> Pair:
 
 def _named(record: Record, keys: tuple[str, ...], file: str) -> Pair:
     """Return the pair of a row whose keys are EXPERT or TRIPLE."""
-    row: Any = record.value
+    row = record.value
     if not isinstance(row, dict):
         raise DataError(f"{file}, {record.where}: not an object; it needs {', '.join(keys)}")
     for key in keys:

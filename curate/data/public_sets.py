@@ -52,8 +52,7 @@ class PublicSet:
     @property
     def command(self) -> str:
         """A command that reads it."""
-        command = f"curate {_COMMANDS[self.becomes]} --input {self.input}"
-        return f"{command} {self.options}" if self.options else command
+        return f"curate {_COMMANDS[self.becomes]} --input {self.input} {self.options}".rstrip()
 
     @property
     def where(self) -> str:
@@ -65,11 +64,8 @@ class PublicSet:
 def public_sets() -> dict[str, PublicSet]:
     """Return the sets by name, in the order of the table."""
     entries: list[dict[str, Any]] = tomllib.loads(_FILE.read_text(encoding="utf-8"))["dataset"]
-    found = {}
-    for each in entries:
-        listed = {key: tuple(each.get(key, ())) for key in ("languages", "hazards")}
-        found[each["name"]] = PublicSet(**{**each, **listed})
-    return found
+    lists = [{key: tuple(e.get(key, ())) for key in ("languages", "hazards")} for e in entries]
+    return {e["name"]: PublicSet(**{**e, **more}) for e, more in zip(entries, lists, strict=True)}
 
 
 def public_set(name: str) -> PublicSet:
@@ -79,18 +75,13 @@ def public_set(name: str) -> PublicSet:
         >>> public_set("Flmc/DISC-Med-SFT").name
         'disc-med-sft'
     """
-    known = public_sets()
     wanted = name.lower().replace("_", "-").removeprefix("hf://")
-    named = [
-        each
-        for each in known.values()
-        if wanted == each.name
-        or each.where.lower().replace("_", "-").endswith(f"/{wanted}")
-        or wanted == each.where.lower().replace("_", "-")
-    ]
-    if not named:
-        raise UsageError(
-            f"no data set '{name}' in the list.{did_you_mean(wanted, known)} `curate datasets` "
-            "shows all of it; any other file in a known format is read all the same"
-        )
-    return named[0]
+    for public in public_sets().values():
+        if wanted == public.name or f"/{public.where}".lower().replace("_", "-").endswith(
+            f"/{wanted}"
+        ):
+            return public
+    raise UsageError(
+        f"no data set '{name}' in the list.{did_you_mean(wanted, public_sets())} `curate datasets` "
+        "shows all of it; any other file in a known format is read all the same"
+    )

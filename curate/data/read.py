@@ -7,31 +7,22 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from curate.data.formats import format_named
-from curate.data.frames import frame_name, is_frame, save_frame
-from curate.data.hub_files import hub_files, is_hub
 from curate.data.ingest import Reading
+from curate.data.inputs import input_files, is_table
 from curate.data.placeholders import checked
 from curate.data.row_cache import Stored, stored
 from curate.data.rows import Rows
-from curate.data.samples import find_bundled
 from curate.data.schema import Shape
 from curate.errors import DataError, UsageError, did_you_mean
-from curate.system.cache import cache_dir
 
 if TYPE_CHECKING:
-    import pandas
-    from datasets import Dataset
+    from curate.data.inputs import Given
 
-    Given: TypeAlias = str | os.PathLike[str] | pandas.DataFrame | Dataset
-
-# What curate and LLaMA-Factory write beside the data; never rows.
-_NOT_ROWS = ("dataset_info.json", ".manifest.json", ".scores.parquet", ".lock")
 _AGREE = ("format", "formatting", "ranking", "tags")
 
 
@@ -64,79 +55,25 @@ def read(
     """
     if format is not None:
         format_named(format)
-    given = [paths] if isinstance(paths, str | os.PathLike) or is_frame(paths) else list(paths)
-    if not given:
+    inputs = [paths] if isinstance(paths, str | os.PathLike) or is_table(paths) else list(paths)
+    if not inputs:
         raise UsageError("no input: give at least one file or folder")
     reading = Reading(format or "", checked(fill or {}))
-    with ExitStack() as frames:
-        files = [file for item in given for file in _files(item, frames)]
-        _refuse_repeats(files)
+    with ExitStack() as tables:
+        files = [file for item in inputs for file in input_files(item, tables)]
+        seen: set[Path] = set()
+        for name, path in files:
+            if path.resolve() in seen:
+                raise UsageError(
+                    f"'{name}' is given twice; give it once (`curate mix --shortage repeat` is "
+                    "what repeats rows on purpose)"
+                )
+            seen.add(path.resolve())
         parts = [stored(path, name, reading) for name, path in files]
     _check_filled(parts, reading.fill)
     shape = _common(parts)
     table = pa.concat_tables([part.table for part in parts])
     return Rows(shape, tuple(part.source for part in parts), table)
-
-
-def _files(given: Given, frames: ExitStack) -> list[tuple[str, Path]]:
-    """Return the files that something given stands for, each with the name to call it by."""
-    if is_frame(given):
-        cache_dir().mkdir(parents=True, exist_ok=True)
-        folder = frames.enter_context(TemporaryDirectory(dir=cache_dir()))
-        file = Path(folder) / frame_name(given)
-        save_frame(given, file)
-        return [(file.name, file)]
-    if not isinstance(given, str | os.PathLike):
-        raise UsageError(
-            f"{type(given).__name__} is nothing that holds rows; give a path, a DataFrame or a "
-            "datasets.Dataset, or several of them in a list"
-        )
-    path = Path(given).expanduser()
-    if is_hub(path):
-        return hub_files(path)
-    if path.is_dir():
-        inside = sorted(each for each in path.rglob("*") if each.is_file())
-        names = [(_called(each.relative_to(path)), each) for each in inside]
-        found = [(name, each) for name, each in names if _may_hold_rows(Path(name))]
-        if not found:
-            raise DataError(f"folder '{path}' holds no data files; give a file, or another folder")
-        return found
-    real = path if path.exists() else find_bundled(path)
-    if real is None:
-        here = f"; the folder '{path.parent}' is there" if path.parent.is_dir() else ""
-        raise DataError(f"no file '{path}'{here}{_similar(path)}; give an existing file or folder")
-    if not real.is_file():
-        raise DataError(f"'{path}' is neither a file nor a folder; save what it holds to a file")
-    return [(_called(Path(path.name)), real)]
-
-
-def _called(path: Path) -> str:
-    """Return a name that can be written: archives from Windows leave names that are no UTF-8."""
-    return os.fsencode(path).decode("utf-8", errors="replace")
-
-
-def _may_hold_rows(name: Path) -> bool:
-    hidden = any(part.startswith(".") for part in name.parts)
-    plain = name.name.upper().startswith(("README", "LICENSE"))
-    return not (hidden or plain or name.name.endswith(_NOT_ROWS))
-
-
-def _similar(path: Path) -> str:
-    if not path.parent.is_dir():
-        return ""
-    return did_you_mean(path.name, (each.name for each in path.parent.iterdir()))
-
-
-def _refuse_repeats(files: list[tuple[str, Path]]) -> None:
-    seen: set[Path] = set()
-    for name, path in files:
-        real = path.resolve()
-        if real in seen:
-            raise UsageError(
-                f"'{name}' is given twice; give it once (`curate mix --shortage repeat` is what "
-                "repeats rows on purpose)"
-            )
-        seen.add(real)
 
 
 def _check_filled(parts: list[Stored], fill: Mapping[str, str]) -> None:
@@ -160,8 +97,7 @@ def _common(parts: list[Stored]) -> Shape:
         mine, theirs = shape.columns, part.shape.columns
         clash += [name for name in mine.keys() & theirs.keys() if mine[name] != theirs[name]]
         # A row without a verdict among rows with one would be trained on as plain SFT.
-        clash += ["kto_tag"] if ("kto_tag" in mine) != ("kto_tag" in theirs) else []
-        if clash:
+        if clash or ("kto_tag" in mine) != ("kto_tag" in theirs):
             raise DataError(
                 f"{first.source.name} and {part.source.name} have different shapes: "
                 f"{shape} and {part.shape}. One emitted file has one shape; "
@@ -173,9 +109,5 @@ def _common(parts: list[Stored]) -> Shape:
 
 
 def sources_as_dicts(rows: Rows) -> list[dict[str, object]]:
-    """Return the sources as a manifest has them.
-
-    Args:
-        rows: Any rows.
-    """
+    """Return the sources as a manifest has them."""
     return [asdict(source) for source in rows.sources]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,8 +17,9 @@ from curate.data.file_kinds import container_of, records
 from curate.data.formats import pretraining
 from curate.data.ingest import Line, Reading, Tally, detected, is_template, lines
 from curate.data.schema import Shape, Source
-from curate.errors import DataError, OutputError
+from curate.errors import DataError
 from curate.system.cache import cache_dir
+from curate.system.files import whole_files, write_text, writing_to
 
 # Part of the key: a changed reader never takes what an older one wrote.
 READER = "7"
@@ -42,13 +42,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Stored:
-    """A file that has been read.
-
-    Attributes:
-        source: What is known of the file.
-        shape: Of its rows.
-        table: As Rows has it, memory-mapped.
-    """
+    """A file that has been read: what is known of it, and its table, memory-mapped."""
 
     source: Source
     shape: Shape
@@ -64,18 +58,13 @@ def stored(path: Path, name: str, reading: Reading = DEFAULT) -> Stored:
     key = hashlib.sha256(f"{READER}|{sniffed.sha256}|{reading.key()}".encode()).hexdigest()[:32]
     folder = cache_dir() / "rows"
     card = folder / f"{key}.json"
-    try:
-        found = _open(card, name)
-        if not found:
-            folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{card}.lock"):
-                found = _open(card, name) or _ingest(path, name, sniffed, card, reading)
-        return found
-    except OSError as error:
-        raise OutputError(
-            f"rows cannot be written to {folder}: {error.strerror or error}; make room there "
-            f"(about {sniffed.size / 1e6:,.0f} MB), or set CURATRAIN_CACHE to another folder"
-        ) from error
+    instead = f"set CURATRAIN_CACHE to another folder (about {sniffed.size / 1e6:,.0f} MB)"
+    with writing_to(folder, "rows", instead):
+        if known := _open(card, name):
+            return known
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{card}.lock"):
+            return _open(card, name) or _ingest(path, name, sniffed, card, reading)
 
 
 def _open(card: Path, name: str) -> Stored | None:
@@ -98,32 +87,25 @@ def _ingest(path: Path, name: str, sniffed: Sniffed, card: Path, reading: Readin
     # A column may turn up late in the file: rows are parsed as if it were there from the first.
     whole_shape = shape.with_columns(form.optional, form.optional.values())
     tally = Tally(is_template(head))
-    # Always of the same name, so that what a killed run left is written over.
-    unfinished, whole = card.with_suffix(".arrow.part"), card.with_suffix(".arrow")
-    try:
-        rows = itertools.chain(head, stream)
-        total = _write(unfinished, lines(rows, form, whole_shape, reading, tally))
-        os.replace(unfinished, whole)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    full = shape.with_columns(form.optional, tally.keys)
+    rows = card.with_suffix(".arrow")
+    with whole_files(rows) as (part,):
+        everything = itertools.chain(head, stream)
+        total = _write(part, lines(everything, form, whole_shape, reading, tally))
+    shape = shape.with_columns(form.optional, tally.keys)
     source = Source(
-        name,
-        sniffed.sha256,
-        form.name,
-        container,
-        sniffed.encoding,
-        total,
-        dict(sorted(tally.changes.items())),
-        {key: text for key, text in reading.fill.items() if tally.found[key]},
-        tally.unfilled(reading.fill),
+        name=name,
+        sha256=sniffed.sha256,
+        format=form.name,
+        container=container,
+        encoding=sniffed.encoding,
+        rows=total,
+        changes=dict(sorted(tally.changes.items())),
+        fill={key: text for key, text in reading.fill.items() if tally.placeholders[key]},
+        unfilled=tally.unfilled(reading.fill),
     )
-    known = {"source": asdict(source), "shape": full.as_dict()}
-    last = card.with_suffix(".json.part")
-    last.write_text(json.dumps(known, ensure_ascii=False), encoding="utf-8")
-    os.replace(last, card)
-    return Stored(source, full, pa.ipc.open_file(pa.memory_map(str(whole))).read_all())
+    known = {"source": asdict(source), "shape": shape.as_dict()}
+    write_text(card, json.dumps(known, ensure_ascii=False))
+    return Stored(source, shape, pa.ipc.open_file(pa.memory_map(str(rows))).read_all())
 
 
 def _write(path: Path, rows: Iterator[Line]) -> int:

@@ -146,29 +146,29 @@ class Rows:
         return np.cumsum([source.rows for source in self.sources])
 
     def source_of(self, position: int) -> Source:
-        """Return the file that a row came from.
-
-        Args:
-            position: Place among all rows.
-        """
+        """Return the file that the row at a place among all rows came from."""
         return self.sources[int(np.searchsorted(self._ends, position, side="right"))]
 
     def flaws(self) -> dict[str, int]:
         """Return how many rows have each flaw, the most frequent first."""
-        counted = self.table.column("flaw").value_counts().to_pylist()
-        found = {each["values"]: each["counts"] for each in counted if each["values"]}
-        return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
+        counts = self.table.column("flaw").value_counts().to_pylist()
+        ordered = sorted((-flaw["counts"], flaw["values"]) for flaw in counts if flaw["values"])
+        return {flaw: -count for count, flaw in ordered}
 
     def _rows(self, start: int, part: pa.Table) -> Iterator[Row]:
         columns = (part.column(name).to_pylist() for name in ("raw", "hash", "flaw", "where"))
-        for offset, (raw, content, flaw, where) in enumerate(zip(*columns, strict=True)):
-            position = start + offset
+        for position, (raw, content, flaw, where) in enumerate(zip(*columns, strict=True), start):
             value = json.loads(raw)
             # A structural flaw was found before any parsing and leaves nothing to parse.
             view = Parsed() if flaw in STRUCTURAL else parse(value, self.shape)
-            parsed = replace(view, flaw=flaw)
-            name = id_of(content, int(self.repeats[position]))
-            yield Row(name, position, self.source_of(position).name, where, value, parsed)
+            yield Row(
+                id=id_of(content, int(self.repeats[position])),
+                position=position,
+                source=self.source_of(position).name,
+                where=where,
+                value=value,
+                parsed=replace(view, flaw=flaw),
+            )
 
     def description(self) -> Description:
         """Return turns, languages, lengths, repeats and flaws, counted when the rows were read."""

@@ -22,6 +22,7 @@ CANONICAL_TAGS = {
     "function_tag": "function_call",
     "system_tag": "system",
 }
+MEDIA = ("images", "videos", "audios")
 
 Kind = Literal["sft", "preference", "kto", "pretraining"]
 
@@ -67,22 +68,21 @@ class Parsed:
     @property
     def prompt(self) -> str:
         """The last thing that was asked."""
-        asked = (t.content for t in reversed(self.turns) if t.role in ("user", "observation"))
-        return next(asked, "")
+        return self._last("user", "observation")
 
     @property
     def response(self) -> str:
         """The last answer; the preferred one of a ranking row."""
-        if self.chosen is not None:
-            return self.chosen
-        said = (t.content for t in reversed(self.turns) if t.role in ("assistant", "function"))
-        return next(said, "")
+        return self._last("assistant", "function") if self.chosen is None else self.chosen
+
+    def _last(self, *roles: str) -> str:
+        return next((turn.content for turn in reversed(self.turns) if turn.role in roles), "")
 
     @property
     def responses(self) -> int:
         """How many answers there are; two to compare are one."""
-        said = sum(turn.role in ("assistant", "function") for turn in self.turns)
-        return said + (self.chosen is not None)
+        answers = sum(turn.role in ("assistant", "function") for turn in self.turns)
+        return answers + (self.chosen is not None)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Shape:
     """The keys and role names of a file: all that its dataset_info.json entry has to say.
 
     Attributes:
-        format: The reader's name, a module of `curate.data.formats`.
+        format: The reader's name, of a module of `curate.data.formats`.
         formatting: LLaMA-Factory's converter.
         columns: LLaMA-Factory's column to the file's key, for every column that the file has.
         tags: All seven of LLaMA-Factory's tags for sharegpt, none for alpaca.
@@ -118,20 +118,15 @@ class Shape:
         return asdict(self)
 
     def with_columns(self, optional: Mapping[str, str], keys: Iterable[str]) -> Shape:
-        """Return the shape with those optional columns that some row has.
-
-        Args:
-            optional: LLaMA-Factory's column to the key it may stand under.
-            keys: Keys that occur in the file.
-        """
+        """Return the shape with those optional columns whose keys occur in the file."""
         present = set(keys)
-        found = {column: key for column, key in optional.items() if key in present}
-        return replace(self, columns={**found, **self.columns})
+        added = {column: key for column, key in optional.items() if key in present}
+        return replace(self, columns={**added, **self.columns})
 
     def __str__(self) -> str:
         names = {**self.columns, **self.tags}
         kind = f"{self.format} ranking" if self.ranking else self.format
-        return f"{kind} ({', '.join(f'{name}={given}' for name, given in names.items())})"
+        return f"{kind} ({', '.join(f'{name}={key}' for name, key in names.items())})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,34 +172,21 @@ class Source:
 
 
 def text_of(value: Any) -> str | None:
-    """Return a field as text: '' for a missing one, None for one that is no text.
-
-    Args:
-        value: The field, None if it is missing.
-    """
+    """Return a field as text: '' for a missing one, None for one that is no text."""
     if value is None:
         return ""
     return value if isinstance(value, str) else None
 
 
 def tools_of(value: Any) -> str:
-    """Return descriptions of tools as text, whether the file has them as text or as JSON.
-
-    Args:
-        value: The field, None if it is missing.
-    """
+    """Return descriptions of tools as text, whether the file has them as text or as JSON."""
     if not value:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def mostly(samples: list[dict[str, Any]], *keys: str) -> bool:
-    """Tell whether at least half of the rows have all of the keys.
-
-    Args:
-        samples: Rows.
-        keys: Keys that have to be there.
-    """
+    """Tell whether at least half of the rows have all of the keys."""
     having = sum(all(key in row for key in keys) for row in samples)
     return having > 0 and 2 * having >= len(samples)
 
@@ -212,8 +194,7 @@ def mostly(samples: list[dict[str, Any]], *keys: str) -> bool:
 def kto_column(samples: list[dict[str, Any]]) -> dict[str, str]:
     """Return the column of KTO's verdict, if rows have one: true, false, here and there nothing.
 
-    Args:
-        samples: Rows; a `label` that is a word is something else.
+    A `label` that is a word is something else.
     """
     for key in ("kto_tag", "label"):
         kinds = {type(row.get(key)) for row in samples}
@@ -223,11 +204,6 @@ def kto_column(samples: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def verdict_of(value: dict[str, Any], shape: Shape) -> bool | None:
-    """Return KTO's verdict on a row, None for a row without one.
-
-    Args:
-        value: A row.
-        shape: Of its file.
-    """
+    """Return KTO's verdict on a row, None for a row without one."""
     verdict = value.get(shape.columns.get("kto_tag", ""))
     return verdict if isinstance(verdict, bool) else None

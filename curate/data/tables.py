@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import csv
-import datetime
-import decimal
+import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +12,14 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.data.json_values import LIMIT, Record
+from curate.data.json_values import LIMIT, Record, plain
 from curate.errors import DataError
 
 BATCH = 1000
 # Key of the fields that have no column. Where it is a list, the row has a wrong number of fields;
 # where it is a text, it is a column without a name, which pandas gives to its index.
 SURPLUS = ""
+# A last line of our own: the csv module takes an unclosed quote for a field in silence.
 _END = "\x00end\x00"
 
 
@@ -30,9 +30,9 @@ def csv_rows(stream: TextIO, name: str) -> Iterator[Record]:
     """
     csv.field_size_limit(max(csv.field_size_limit(), LIMIT))
     lines = ((place, line) for place, line in enumerate(stream) if line.strip())
-    blank, header_line = next(lines, (0, ""))
+    blank, first = next(lines, (0, ""))
     # The header may itself be quoted over several lines, so it is read again with the rest.
-    reader = csv.reader(_ended(header_line, stream), delimiter=_delimiter(header_line))
+    reader = csv.reader(itertools.chain([first], stream, [_END]), delimiter=_delimiter(first))
     header: list[str] = []
     line = blank + 1
     try:
@@ -43,9 +43,19 @@ def csv_rows(stream: TextIO, name: str) -> Iterator[Record]:
                 break
             if not header:
                 header = fields
-                _check_header(header, name)
+                for column in header:
+                    if header.count(column) > 1:
+                        raise DataError(
+                            f"{name}: its first line names the column {column!r} twice; rename "
+                            "one of them, or, if that line is a row already, put a line with the "
+                            "columns' names above it"
+                        )
             elif fields:
-                yield Record(_named(header, fields), f"line {line}")
+                row: dict[str, Any] = dict(zip(header, fields, strict=False))
+                if len(header) != len(fields):
+                    own = [row[SURPLUS]] if SURPLUS in row else []
+                    row[SURPLUS] = own + fields[len(header) :]
+                yield Record(row, f"line {line}")
             line = blank + reader.line_num + 1
     except csv.Error as error:
         raise DataError(
@@ -57,13 +67,6 @@ def csv_rows(stream: TextIO, name: str) -> Iterator[Record]:
     )
 
 
-def _ended(first: str, rest: Iterable[str]) -> Iterator[str]:
-    """Add a last line: the csv module takes an unclosed quote for a field in silence."""
-    yield first
-    yield from rest
-    yield _END
-
-
 def _delimiter(header: str) -> str:
     return max(",\t;", key=lambda mark: len(next(csv.reader([header], delimiter=mark))))
 
@@ -71,23 +74,6 @@ def _delimiter(header: str) -> str:
 def names_column(header: str, column: str) -> bool:
     """Tell whether the first line of a table names a column."""
     return column in next(csv.reader([header], delimiter=_delimiter(header)), [])
-
-
-def _check_header(header: list[str], name: str) -> None:
-    for column in header:
-        if header.count(column) > 1:
-            raise DataError(
-                f"{name}: its first line names the column {column!r} twice; rename one of them, "
-                "or, if that line is a row already, put a line with the columns' names above it"
-            )
-
-
-def _named(header: list[str], fields: list[str]) -> dict[str, Any]:
-    row: dict[str, Any] = dict(zip(header, fields, strict=False))
-    if len(header) != len(fields):
-        own = [row[SURPLUS]] if SURPLUS in row else []
-        row[SURPLUS] = own + fields[len(header) :]
-    return row
 
 
 def parquet_rows(path: Path) -> Iterator[Record]:
@@ -102,7 +88,7 @@ def arrow_rows(path: Path) -> Iterator[Record]:
     with _readable(path, "arrow"), pa.memory_map(str(path)) as source:
         if source.read(6) == b"ARROW1":
             file = pa.ipc.open_file(source)
-            batches = (file.get_batch(each) for each in range(file.num_record_batches))
+            batches = map(file.get_batch, range(file.num_record_batches))
         else:
             source.seek(0)
             file = pa.ipc.open_stream(source)
@@ -126,31 +112,14 @@ def _readable(path: Path, what: str) -> Iterator[None]:
 
 
 def _dicts(batches: Iterable[Any]) -> Iterator[Record]:
-    number = 0
-    for batch in batches:
-        for start in range(0, batch.num_rows, BATCH):
-            for row in batch.slice(start, BATCH).to_pylist():
-                number += 1
-                yield Record(plain(row), f"row {number}")
-
-
-def plain(value: Any) -> Any:
-    """Return a value with everything in it that JSON has no word for put into one that it has."""
-    if isinstance(value, str | bool | int | float):
-        return value
-    if value is None or type(value).__name__ in ("NaTType", "NAType"):  # pandas' two, of no cell
-        return None
-    if isinstance(value, dict):
-        return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, datetime.timedelta | decimal.Decimal):
-        return str(value)
-    if hasattr(value, "tolist"):  # NumPy scalars and arrays
-        return plain(value.tolist())
-    raise TypeError(f"{type(value).__name__} is no JSON")
+    rows = (
+        row
+        for batch in batches
+        for start in range(0, batch.num_rows, BATCH)
+        for row in batch.slice(start, BATCH).to_pylist()
+    )
+    for number, row in enumerate(rows, 1):
+        yield Record(plain(row), f"row {number}")
 
 
 def _check_schema(schema: Any, name: str) -> None:
@@ -169,4 +138,4 @@ def _check_schema(schema: Any, name: str) -> None:
 def _has_bytes(kind: Any) -> bool:
     if "binary" in str(kind) and not kind.num_fields:
         return True
-    return any(_has_bytes(kind.field(each).type) for each in range(kind.num_fields))
+    return any(_has_bytes(kind.field(number).type) for number in range(kind.num_fields))

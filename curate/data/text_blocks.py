@@ -18,14 +18,8 @@ Blocks = Literal["dialogue-text", "qa-text"]
 
 
 def blocks_of(head: str) -> Blocks | None:
-    r"""Tell which blocks a text is made of, None if it is made of none.
-
-    Example:
-        >>> blocks_of("id=1\nhttps://…\nDescription\n")
-        'dialogue-text'
-    """
-    first = head.partition("\n")[0]
-    if _ID.fullmatch(first.strip()):
+    """Tell which blocks a text is made of, None if it is made of none."""
+    if _ID.fullmatch(head.partition("\n")[0].strip()):
         return "dialogue-text"
     parts = [part.strip().split("\n") for part in _FAR.split(head) if part.strip()]
     if len(head) >= HEAD and len(parts) > 1:
@@ -59,21 +53,21 @@ def dialogue_blocks(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterato
 
 def _dialogue(block: list[str]) -> dict[str, Any]:
     parts: dict[str, list[str]] = {"head": []}
-    at = "head"
+    heading = "head"
     row: dict[str, Any] = {}
     for line in block:
         text = line.strip()
         if text in _HEADINGS and text not in parts:
-            at = text
-            parts[at] = []
-        elif at == "head" and "id" not in row and (found := _ID.fullmatch(text)):
-            row["id"] = found[1]
-        elif at == "head" and "url" not in row and text.startswith("http"):
+            heading = text
+            parts[heading] = []
+        elif heading == "head" and "id" not in row and (number := _ID.fullmatch(text)):
+            row["id"] = number[1]
+        elif heading == "head" and "url" not in row and text.startswith("http"):
             row["url"] = text
         else:
-            parts[at].append(line)
-    said = {heading: "\n".join(lines).strip() for heading, lines in parts.items()}
-    return row | {heading: text for heading, text in said.items() if text or heading != "head"}
+            parts[heading].append(line)
+    texts = {heading: "\n".join(lines).strip() for heading, lines in parts.items()}
+    return row | {heading: text for heading, text in texts.items() if text or heading != "head"}
 
 
 def qa_blocks(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Record]:
@@ -81,18 +75,19 @@ def qa_blocks(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Reco
     block: list[str] = []
     start, empty = 1, 0
     for number, line in _lines(stream, name, limit):
-        if line.strip():
-            if empty > 1 and block:
-                yield Record(_qa(block), f"line {start}")
-                block = []
-            if not block:
-                start = number
-            block += [""] * empty if block else []
-            block.append(line)
-            empty = 0
-            _check(block, name, start, limit)
-        else:
+        if not line.strip():
             empty += 1
+            continue
+        if empty > 1 and block:
+            yield Record(_qa(block), f"line {start}")
+            block = []
+        if block:
+            block += [""] * empty
+        else:
+            start = number
+        block.append(line)
+        empty = 0
+        _check(block, name, start, limit)
     if block:
         yield Record(_qa(block), f"line {start}")
 
@@ -114,20 +109,15 @@ def _lines(stream: TextIO, name: str, limit: int) -> Iterator[tuple[int, str]]:
     number = 0
     while line := stream.readline(limit + 1):
         number += 1
-        if len(line) > limit:
-            raise DataError(_too_long(name, number, limit))
+        _check([line], name, number, limit)
         yield number, line.rstrip("\r\n").lstrip("\ufeff")
 
 
-def _check(block: list[str], name: str, start: int, limit: int) -> None:
+def _check(block: list[str], name: str, line: int, limit: int) -> None:
     # Counting a block anew at every line would be quadratic; at powers of two it is not.
     size = len(block)
     if size and not size & (size - 1) and sum(map(len, block)) > limit:
-        raise DataError(_too_long(name, start, limit))
-
-
-def _too_long(name: str, line: int, limit: int) -> str:
-    return (
-        f"{name}, line {line}: one block of text is longer than {limit:,} characters, the most "
-        "that is read; take it out, or put the empty lines between blocks"
-    )
+        raise DataError(
+            f"{name}, line {line}: one block of text is longer than {limit:,} characters, the most "
+            "that is read; take it out, or put the empty lines between blocks"
+        )

@@ -34,16 +34,13 @@ def judged(rows: Rows, what: str, good_only: bool, stage: str = SFT) -> Rows:
             f"ones among them; {what} chooses what to imitate. Give --good-only, which leaves the "
             "bad ones out; `curate select --stage kto` chooses among both"
         )
-    parts = [_part(rows, start, "" if stage == KTO else column) for start in _starts(rows)]
     columns = dict(rows.shape.columns)
     if stage != KTO:
         del columns["kto_tag"]
+    starts = range(0, len(rows), CHUNK)
+    parts = [_part(rows, start, "" if stage == KTO else column) for start in starts]
     table = pa.concat_tables(parts) if parts else rows.table
     return replace(rows, shape=replace(rows.shape, columns=columns), table=table)
-
-
-def _starts(rows: Rows) -> range:
-    return range(0, len(rows), CHUNK)
 
 
 def _part(rows: Rows, start: int, gone: str) -> pa.Table:
@@ -60,8 +57,7 @@ def _part(rows: Rows, start: int, gone: str) -> pa.Table:
             raw[place] = json.dumps(value, ensure_ascii=False)
         flaws[place] = NONE if verdict is None else BAD if gone and not verdict else ""
     for name, values in (("raw", raw), ("flaw", flaws)):
-        at = table.schema.get_field_index(name)
-        table = table.set_column(
-            at, table.schema.field(at), pa.array(values, table.schema.field(at).type)
-        )
+        index = table.schema.get_field_index(name)
+        field = table.schema.field(index)
+        table = table.set_column(index, field, pa.array(values, field.type))
     return table

@@ -16,9 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.data.emit import default_name, told, write_files, write_values
-from curate.data.even_columns import HEAD, columns_ahead
-from curate.data.value_kinds import ValueKinds, blocks, kinds_of
+from curate.emission.emit import default_name, emitting_to, write_files, write_values
+from curate.emission.even_columns import HEAD, ValueKinds, blocks, columns_ahead, kinds_of
 from curate.errors import DataError
 from curate.html import html_table
 from curate.mixture.common_shape import CommonShape
@@ -204,7 +203,7 @@ class Mixed:
             for part, source in zip(self.pool.parts, self.sources, strict=True)
         )
         shape, manifest, scores = self.common.shape, self.manifest(), self._reader()
-        with told(folder):
+        with emitting_to(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with Shuffle(folder, size) as shuffle:
                 seen = self._add_to(shuffle)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from curate.data.samples import bundled_folder, find_bundled
+from curate.data.inputs import bundled_folder, find_bundled
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.mixture.plan import Ratio, parse_ratio, parse_ratios
 

@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 
 from curate.console import progress, say
-from curate.data.emit import check_target
 from curate.data.rows import Rows
+from curate.emission.emit import check_target
 from curate.engine.local import LocalEngine
 from curate.errors import DataError, UsageError
 from curate.models.adapter import base_of, files_of, fingerprint_of

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from curate.console import progress
 from curate.data.rows import Rows
-from curate.data.score_files import column_of
+from curate.emission.score_files import column_of
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.recipes.duplicate_reasons import REASONS, HeldQuestions, judge, leaders
 from curate.scorers import containment

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from curate.data.expression import parse_expression
 from curate.data.rows import Rows
-from curate.data.score_files import Joined, ScoreFile
+from curate.emission.score_files import Joined, ScoreFile
 from curate.models.ranking.load import DEFAULT_RANKER
 from curate.recipes import ifd
 from curate.recipes import score as scoring

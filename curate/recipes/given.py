@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from curate.data.expression import SHORT, Expression
 from curate.data.rows import Rows
-from curate.data.score_files import Joined
+from curate.emission.score_files import Joined
 from curate.errors import UsageError
 from curate.scorers.contract import OK, Scores
 from curate.selectors.choice import Choice, scored

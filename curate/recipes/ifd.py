@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.console import progress
-from curate.data.emit import default_name
 from curate.data.rows import Rows
 from curate.data.verdicts import judged
+from curate.emission.emit import default_name
 from curate.engine.local import LocalEngine
 from curate.errors import UsageError, did_you_mean
 from curate.models.resolve import ModelFiles

@@ -17,9 +17,9 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from curate.data.inputs import bundled_folder
 from curate.data.read import read
 from curate.data.rows import Row, Rows
-from curate.data.samples import bundled_folder
 from curate.errors import CuratrainError, DataError, UsageError
 from curate.llamafactory.dataset_info import data_file
 from curate.system.files import sha256_of

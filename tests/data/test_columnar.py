@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curate.data.tables import BATCH, arrow_rows, parquet_rows, plain
+from curate.data.json_values import plain
+from curate.data.tables import BATCH, arrow_rows, parquet_rows
 from curate.errors import DataError
 
 MESSAGES = [

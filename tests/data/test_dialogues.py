@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from curate.data import speaker_lines
-from curate.data.formats import huatuogpt, meddialog
+from curate.data.formats import dialogues
+from curate.data.formats.dialogues import MERGED, OPENED, TRIMMED, Said, said
 from curate.data.read import read
-from curate.data.speaker_lines import MERGED, OPENED, TRIMMED, Said, said
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +19,7 @@ def turns(row):
 
 
 def made(*texts, opening=""):
-    return speaker_lines.converted(list(texts), {}, {"given": True}, opening)
+    return dialogues.converted(list(texts), "given", {"given": True}, opening)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +95,7 @@ def test_a_doctor_who_speaks_first():
 )
 def test_what_cannot_be_understood_is_kept_whole(texts, flaw):
     given = {"data": texts, "id": 1}
-    row = huatuogpt.convert(given, huatuogpt.detect([{"data": ["问：a"]}]))
+    row = dialogues.convert_huatuogpt(given, dialogues.detect_huatuogpt([{"data": ["问：a"]}]))
     assert (row.row, row.flaw) == (given, flaw)
 
 
@@ -186,7 +185,7 @@ def test_turns_of_the_hubs_older_copy(write, given):
 def test_turns_that_are_none(value):
     given = {"dialogue_turns": value}
     good = {"dialogue_turns": {"speaker": [0, 1], "utterance": ["a", "b"]}}
-    made = meddialog.convert(given, meddialog.detect([good]))
+    made = dialogues.convert_meddialog(given, dialogues.detect_meddialog([good]))
     assert (made.row, made.flaw) == (given, made.flaw)
     assert made.flaw in ("not_text", "unknown_role")
 
@@ -286,12 +285,12 @@ def test_raw_meddialog_in_english(write):
 
 
 def test_speakers_on_the_line_of_their_words():
-    assert meddialog.utterances("病人：a\nb\n医生:c") == ["病人：a\nb", "医生:c"]
-    assert meddialog.utterances("病人：\n医生：a\n医生：\nb") == ["病人：\n医生：a", "医生：\nb"]
-    assert meddialog.utterances("") == [""]
+    assert dialogues.utterances("病人：a\nb\n医生:c") == ["病人：a\nb", "医生:c"]
+    assert dialogues.utterances("病人：\n医生：a\n医生：\nb") == ["病人：\n医生：a", "医生：\nb"]
+    assert dialogues.utterances("") == [""]
 
 
 def test_the_complaint_of_a_description():
-    assert meddialog.complaint("疾病：\n感冒\n病情描述：\n发烧\n\n曾经治疗：\n无") == "发烧"
-    assert meddialog.complaint("病情描述：\n\n疾病：\n感冒") == "病情描述：\n\n疾病：\n感冒"
-    assert meddialog.complaint("  头痛 ") == "头痛"
+    assert dialogues.complaint("疾病：\n感冒\n病情描述：\n发烧\n\n曾经治疗：\n无") == "发烧"
+    assert dialogues.complaint("病情描述：\n\n疾病：\n感冒") == "病情描述：\n\n疾病：\n感冒"
+    assert dialogues.complaint("  头痛 ") == "头痛"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from curate.data.formats import openai, parse, sharegpt
+from curate.data.formats import parse, sharegpt
 from curate.data.openai_calls import TAGS, are_openai, flat
 from curate.data.read import read
 from curate.data.schema import Turn
@@ -94,7 +94,7 @@ def test_a_row_with_calls_results_parts_and_a_developer(write):
 
 
 def test_it_is_never_emitted_as_openai():
-    shape = openai.detect([ROW])
+    shape = sharegpt.detect_openai([ROW])
     entry = entry_for(shape, "x.jsonl")
     assert entry["formatting"] == "sharegpt"
     assert entry["tags"] == TAGS
@@ -108,8 +108,8 @@ def test_functions_of_the_first_interface():
         {"role": "function", "name": "f", "content": "1"},
         {"role": "assistant", "content": "b"},
     ]
-    shape = openai.detect([{"messages": messages}])
-    view = parse(openai.convert({"messages": messages}, shape).row, shape)
+    shape = sharegpt.detect_openai([{"messages": messages}])
+    view = parse(sharegpt.convert({"messages": messages}, shape).row, shape)
     assert [turn.role for turn in view.turns] == ["user", "function", "observation", "assistant"]
     assert view.flaw == ""
 
@@ -148,8 +148,8 @@ def test_calls_that_turn_up_late_are_seen(write):
 )
 def test_what_cannot_be_understood_is_a_flaw(message):
     row = {"messages": [{"role": "user", "content": "a"}, message]}
-    shape = openai.detect([ROW])
-    made = openai.convert(row, shape).row
+    shape = sharegpt.detect_openai([ROW])
+    made = sharegpt.convert(row, shape).row
     assert parse(made, shape).flaw
 
 
@@ -185,8 +185,8 @@ def test_a_developer_alone_is_enough():
     messages = [{"role": "developer", "content": "s"}, {"role": "user", "content": "a"}]
     assert are_openai(messages)
     row = {"messages": [*messages, {"role": "assistant", "content": "b"}]}
-    shape = openai.detect([row])
-    view = parse(openai.convert(row, shape).row, shape)
+    shape = sharegpt.detect_openai([row])
+    view = parse(sharegpt.convert(row, shape).row, shape)
     assert (view.system, view.flaw) == ("s", "")
 
 

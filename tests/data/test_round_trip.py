@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curate.data.emit import write as emit
 from curate.data.read import read
+from curate.emission.emit import write as emit
 from tests.converter import train_in
 from tests.data.test_openai import ROW as CALLS
 from tests.data.test_openai import TOOLS

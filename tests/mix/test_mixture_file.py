@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.data.samples import bundled_folder
+from curate.data.inputs import bundled_folder
 from curate.errors import CuratrainError, DataError
 from curate.mixture.spec import find_mixture, read_mixture
 from curate.recipes import mix as recipe

@@ -9,8 +9,8 @@ import pytest
 
 import curate
 from curate.commands import score as command
-from curate.data.emit import check_target
 from curate.data.read import read
+from curate.emission.emit import check_target
 from curate.errors import OutputError, UsageError
 from curate.recipes import score as recipe
 from curate.recipes.score import Params, score

@@ -1,12 +1,6 @@
-"""The formats of rows that are read, one module each; a new module is found by itself.
+"""The formats of rows that are read: each module has some in `FORMATS`, and is found by itself.
 
-A module has `NAME`, `KEYS` (the keys that its rows have, for people), `RANK` (how much of a row it
-looks at) and `detect`; it may have `TITLE` (its name for people), `OPTIONAL` (LLaMA-Factory's
-column to the key, for columns that a row may lack), `LISTED` and `convert`, which makes of a row
-what LLaMA-Factory can read, where no entry in dataset_info.json could say how. A module of several
-formats has `FORMATS` instead.
-
-Where several formats take a file, the one wins that looks deeper into its rows (`RANK`), and of
+Where several formats take a file, the one wins that looks deeper into its rows (`rank`), and of
 those the one that gives a meaning to more of their keys. Where even that is equal, the user is
 asked. The order of names plays no part.
 """
@@ -16,7 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -30,63 +24,44 @@ Row = dict[str, Any]
 ONE_TEXT, KEYS_ALONE, OWN_KEYS, LISTS, ITEMS = range(5)
 
 
+def unchanged(value: Row, shape: Shape) -> Converted:
+    """Return a row as it is."""
+    return Converted(value)
+
+
 @dataclass(frozen=True)
 class Format:
     """How rows of one kind of file are known and read.
 
     Attributes:
         name: For --format.
-        title: Its name for people.
         keys: The keys that its rows have, for people.
-        optional: LLaMA-Factory's column to the key, for the columns that a row may lack.
-        detect: From a file's first rows to their shape, None if they are another format's.
-        convert: From a row to the row that is kept and emitted, and what was changed; a row that
-            does not fit is returned as it is, and its flaw is told there or by parsing.
         rank: How much of a row it looks at, from ONE_TEXT to ITEMS.
+        detect: From a file's first rows to their shape, None if they are another format's.
+        convert: From a row to the row that is kept and emitted, and what was changed: for what
+            no entry in dataset_info.json could say. A row that does not fit is returned as it
+            is, and its flaw is told there or by parsing.
+        optional: LLaMA-Factory's column to the key, for the columns that a row may lack.
+        title: Its name for people.
         listed: The key under which a row is put that is a bare list; '' where none is.
     """
 
     name: str
-    title: str
     keys: str
-    optional: Mapping[str, str]
-    detect: Callable[[list[Row]], Shape | None]
-    convert: Callable[[Row, Shape], Converted]
     rank: int
+    detect: Callable[[list[Row]], Shape | None]
+    convert: Callable[[Row, Shape], Converted] = unchanged
+    optional: Mapping[str, str] = field(default_factory=dict)
+    title: str = ""
     listed: str = ""
 
 
 @cache
 def formats() -> dict[str, Format]:
-    """Return every format by name.
-
-    Example:
-        >>> "alpaca" in formats()
-        True
-    """
-    found = {}
-    for module in pkgutil.iter_modules(__path__):
-        for each in _formats_of(importlib.import_module(f"{__name__}.{module.name}")):
-            found[each.name] = each
-    return dict(sorted(found.items()))
-
-
-def _formats_of(module: Any) -> tuple[Format, ...]:
-    several: tuple[Format, ...] | None = getattr(module, "FORMATS", None)
-    if several is not None:
-        return several
-    return (
-        Format(
-            module.NAME,
-            getattr(module, "TITLE", module.NAME),
-            module.KEYS,
-            getattr(module, "OPTIONAL", {}),
-            module.detect,
-            getattr(module, "convert", _unchanged),
-            module.RANK,
-            getattr(module, "LISTED", ""),
-        ),
-    )
+    """Return every format by name."""
+    modules = (m.name for m in pkgutil.iter_modules(__path__, prefix=f"{__name__}."))
+    every = [form for module in modules for form in importlib.import_module(module).FORMATS]
+    return {form.name: form for form in sorted(every, key=lambda form: form.name)}
 
 
 def format_named(name: str) -> Format:
@@ -97,10 +72,6 @@ def format_named(name: str) -> Format:
             f"Allowed are {', '.join(formats())}; without --format it is told from the rows"
         )
     return formats()[name]
-
-
-def _unchanged(value: Row, shape: Shape) -> Converted:
-    return Converted(value)
 
 
 def parse(value: Row, shape: Shape) -> Parsed:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from curate.data.formats import OWN_KEYS
+from curate.data.formats import OWN_KEYS, Format
 from curate.data.schema import (
+    MEDIA,
     Converted,
     Parsed,
     Shape,
@@ -19,18 +20,9 @@ from curate.data.schema import (
 )
 
 NAME = "alpaca"
-KEYS = "instruction, output and perhaps input, system, history"
-RANK = OWN_KEYS
-OPTIONAL: Mapping[str, str] = {
-    "query": "input",
-    "response": "output",
-    "system": "system",
-    "history": "history",
-    "tools": "tools",
-    "images": "images",
-    "videos": "videos",
-    "audios": "audios",
-}
+# What may stand beside prompt and response, under LLaMA-Factory's own names.
+BESIDE: Mapping[str, str] = {name: name for name in ("system", "history", "tools", *MEDIA)}
+OPTIONAL: Mapping[str, str] = {"query": "input", "response": "output", **BESIDE}
 _PAIR = ("chosen", "rejected")
 
 
@@ -56,29 +48,31 @@ def convert(value: dict[str, Any], shape: Shape) -> Converted:
 
 def parse(value: dict[str, Any], shape: Shape) -> Parsed:
     """Return the canonical view; prompt and query are joined as LLaMA-Factory joins them."""
-    given = {column: value.get(key) for column, key in shape.columns.items()}
-    names = ("prompt", "query", "system", *(_PAIR if shape.ranking else ("response",)))
-    texts = {name: text_of(given.get(name)) for name in names}
-    if any(text is None for text in texts.values()):
-        return Parsed(flaw="not_text")
-    said = {name: text or "" for name, text in texts.items()}
-    turns = _history(given.get("history"))
+    fields = {column: value.get(key) for column, key in shape.columns.items()}
+    answers = _PAIR if shape.ranking else ("response",)
+    texts: dict[str, str] = {}
+    for name in ("prompt", "query", "system", *answers):
+        text = text_of(fields.get(name))
+        if text is None:
+            return Parsed(flaw="not_text")
+        texts[name] = text
+    turns = _history(fields.get("history"))
     if turns is None:
         return Parsed(flaw="bad_history")
-    prompt = "\n".join(part for part in (said["prompt"], said["query"]) if part)
+    prompt = "\n".join(part for part in (texts["prompt"], texts["query"]) if part)
     turns.append(Turn("user", prompt))
     if not shape.ranking:
-        turns.append(Turn("assistant", said["response"]))
-    answered = all(said[name].strip() for name in names[3:])
+        turns.append(Turn("assistant", texts["response"]))
+    answered = all(texts[name].strip() for name in answers)
     return Parsed(
-        said["system"],
-        tuple(turns),
-        said["query"],
-        said.get("chosen"),
-        said.get("rejected"),
-        tools_of(given.get("tools")),
-        verdict_of(value, shape),
-        "empty_response" if not answered else "" if prompt.strip() else "empty_prompt",
+        system=texts["system"],
+        turns=tuple(turns),
+        input=texts["query"],
+        chosen=texts.get("chosen"),
+        rejected=texts.get("rejected"),
+        tools=tools_of(fields.get("tools")),
+        verdict=verdict_of(value, shape),
+        flaw="empty_response" if not answered else "" if prompt.strip() else "empty_prompt",
     )
 
 
@@ -94,3 +88,15 @@ def _history(value: Any) -> list[Turn] | None:
             return None
         turns += [Turn("user", pair[0]), Turn("assistant", pair[1])]
     return turns
+
+
+FORMATS = (
+    Format(
+        name=NAME,
+        keys="instruction, output and perhaps input, system, history",
+        rank=OWN_KEYS,
+        detect=detect,
+        convert=convert,
+        optional=OPTIONAL,
+    ),
+)

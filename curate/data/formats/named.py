@@ -6,12 +6,11 @@ is which. Keys that are not named here stay in the row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from curate.data.formats import KEYS_ALONE, Format
-from curate.data.formats.alpaca import OPTIONAL
-from curate.data.formats.alpaca import convert as with_tools_as_text
+from curate.data.formats import KEYS_ALONE, Format, alpaca
 from curate.data.schema import Converted, Shape, kto_column, mostly
 
 # Name, title, LLaMA-Factory's column to the key.
@@ -36,24 +35,18 @@ _TABLE: tuple[tuple[str, str, dict[str, str]], ...] = (
         {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"},
     ),
 )
-_BESIDE = {key: name for key, name in OPTIONAL.items() if key not in ("query", "response")}
 # What goes with an instruction under the one format here that has instructions.
 _CONTEXTS = ("context", "input")
 
 
-def _detector(
-    name: str, columns: Mapping[str, str]
-) -> Callable[[list[dict[str, Any]]], Shape | None]:
-    def detect(samples: list[dict[str, Any]]) -> Shape | None:
-        if not mostly(samples, *columns.values()):
-            return None
-        keys = {key for row in samples for key in row}
-        context = next((key for key in _CONTEXTS if key in keys), None)
-        query = {"query": context} if name == "dolly" and context else {}
-        shape = Shape(name, "alpaca", {**columns, **query}, {}, "chosen" in columns)
-        return shape.with_columns({**_BESIDE, **kto_column(samples)}, keys)
-
-    return detect
+def _detect(name: str, columns: Mapping[str, str], samples: list[dict[str, Any]]) -> Shape | None:
+    if not mostly(samples, *columns.values()):
+        return None
+    keys = {key for row in samples for key in row}
+    context = next((key for key in _CONTEXTS if key in keys), None)
+    query = {"query": context} if name == "dolly" and context else {}
+    shape = Shape(name, "alpaca", {**columns, **query}, {}, "chosen" in columns)
+    return shape.with_columns({**alpaca.BESIDE, **kto_column(samples)}, keys)
 
 
 def _convert(value: dict[str, Any], shape: Shape) -> Converted:
@@ -63,29 +56,29 @@ def _convert(value: dict[str, Any], shape: Shape) -> Converted:
     for column in ("prompt", "response"):
         key = shape.columns.get(column, "")
         leaves = _leaves(value.get(key)) if isinstance(value.get(key), list) else []
-        if leaves and all(isinstance(each, str) for each in leaves):
+        if leaves and all(isinstance(leaf, str) for leaf in leaves):
             texts[key] = leaves[0]
             if len(leaves) > 1:
                 changes.append(f"the first of several texts of '{key}' taken")
-    done = with_tools_as_text(value | texts, shape)
-    return Converted(done.row, (*changes, *done.changes), done.flaw)
+    converted = alpaca.convert(value | texts, shape)
+    return Converted(converted.row, (*changes, *converted.changes))
 
 
 def _leaves(value: Any) -> list[Any]:
     if not isinstance(value, list):
         return [value]
-    return [leaf for each in value for leaf in _leaves(each)]
+    return [leaf for item in value for leaf in _leaves(item)]
 
 
 FORMATS = tuple(
     Format(
         name=name,
-        title=title,
         keys=", ".join(columns.values()),
-        optional=_BESIDE,
-        detect=_detector(name, columns),
-        convert=_convert,
         rank=KEYS_ALONE,
+        detect=partial(_detect, name, columns),
+        convert=_convert,
+        optional=alpaca.BESIDE,
+        title=title,
     )
     for name, title, columns in _TABLE
 )

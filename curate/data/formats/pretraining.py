@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from curate.data.formats import ONE_TEXT
+from curate.data.formats import ONE_TEXT, Format
 from curate.data.schema import Parsed, Shape, Turn, mostly, text_of
 
 NAME = "pretraining"
-KEYS = "text"
-RANK = ONE_TEXT
 
 
 def detect(samples: list[dict[str, Any]]) -> Shape | None:
-    """Return the shape if most rows have a text."""
     return Shape(NAME, "alpaca", {"prompt": "text"}) if mostly(samples, "text") else None
 
 
@@ -23,3 +20,6 @@ def parse(value: dict[str, Any], shape: Shape) -> Parsed:
     if text is None:
         return Parsed(flaw="not_text")
     return Parsed(turns=(Turn("user", text),), flaw="" if text.strip() else "empty_text")
+
+
+FORMATS = (Format(name=NAME, keys="text", rank=ONE_TEXT, detect=detect),)

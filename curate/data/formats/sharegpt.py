@@ -1,15 +1,19 @@
-"""ShareGPT: a list of messages, each with a role and a text, under one of a few names."""
+"""ShareGPT: a list of messages, each with a role and a text, under one of a few names.
+
+OpenAI's messages with tool calls, parts or a developer are read here too, and emitted as sharegpt.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from curate.data import openai_calls
-from curate.data.formats import LISTS, alpaca
+from curate.data.formats import ITEMS, LISTS, Format, alpaca
 from curate.data.schema import (
+    MEDIA,
     Converted,
     Parsed,
     Shape,
@@ -21,12 +25,7 @@ from curate.data.schema import (
     verdict_of,
 )
 
-NAME = "sharegpt"
-KEYS = "conversations, conversation, messages or dialog: a list of {from, value} or {role, content}"
-RANK = LISTS
-OPTIONAL: Mapping[str, str] = {
-    name: name for name in ("system", "tools", "images", "videos", "audios")
-}
+OPTIONAL: Mapping[str, str] = {name: name for name in ("system", "tools", *MEDIA)}
 _LISTS = ("conversations", "conversation", "messages", "dialog")
 _PAIRS = (("from", "value"), ("role", "content"))
 # No word stands for two roles, so tags that are guessed never collide with tags that were seen.
@@ -44,33 +43,38 @@ _ANSWERS = ("assistant", "function")
 
 def detect(samples: list[dict[str, Any]]) -> Shape | None:
     """Return the shape if most rows have a list of messages with a role that is known."""
-    rows = Counter(fit for row in samples for fit in _fits(row))
-    if not rows:
+    layouts = Counter(layout for row in samples for layout in _layouts(row))
+    if not layouts:
         return None
-    (key, role_tag, content_tag), having = rows.most_common(1)[0]
+    (key, role_tag, content_tag), having = layouts.most_common(1)[0]
     words = Counter(
         message[role_tag]
         for row in samples
-        for message in _list(row.get(key))
+        for message in (row[key] if isinstance(row.get(key), list) else [])
         if isinstance(message, dict) and isinstance(message.get(role_tag), str)
     )
-    if 2 * having < len(samples) or not any(
-        word in words for known in _ROLES.values() for word in known
-    ):
+    known = any(words[word] for role_words in _ROLES.values() for word in role_words)
+    if 2 * having < len(samples) or not known:
         return None
     ranking = mostly(samples, "chosen", "rejected")
     pair = {"chosen": "chosen", "rejected": "rejected"} if ranking else {}
     tags = {"role_tag": role_tag, "content_tag": content_tag, **_tags(words)}
-    shape = Shape(NAME, "sharegpt", {"messages": key}, tags, ranking)
-    keys = {each for row in samples for each in row}
+    shape = Shape("sharegpt", "sharegpt", {"messages": key}, tags, ranking)
+    keys = {key for row in samples for key in row}
     return shape.with_columns(OPTIONAL, keys).with_columns(pair | kto_column(samples), keys)
 
 
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def detect_openai(samples: list[dict[str, Any]]) -> Shape | None:
+    """Return the shape if some row has what only OpenAI's messages have."""
+    shape = detect(samples)
+    if shape is None or shape.tags["role_tag"] != "role":
+        return None
+    if not any(openai_calls.are_openai(row.get(shape.columns["messages"])) for row in samples):
+        return None
+    return replace(shape, format="openai", tags=dict(openai_calls.TAGS))
 
 
-def _fits(row: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _layouts(row: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return every (key of the list, key of the role, key of the text) that the row has."""
     return [
         (key, *pair)
@@ -83,12 +87,10 @@ def _fits(row: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def _tags(words: Counter[str]) -> dict[str, str]:
     """Return the word for each role: the most frequent one seen, else the one of its family."""
-    said = {role: max(known, key=lambda word: words[word]) for role, known in _ROLES.items()}
-    if said["user"] == "user":
-        for role, usual in _WITH_USER.items():
-            if not words[said[role]]:
-                said[role] = usual
-    return {f"{role}_tag": word for role, word in said.items()}
+    tags = {role: max(known, key=lambda word: words[word]) for role, known in _ROLES.items()}
+    if tags["user"] == "user":
+        tags |= {role: word for role, word in _WITH_USER.items() if not words[tags[role]]}
+    return {f"{role}_tag": word for role, word in tags.items()}
 
 
 def convert(value: dict[str, Any], shape: Shape) -> Converted:
@@ -97,32 +99,34 @@ def convert(value: dict[str, Any], shape: Shape) -> Converted:
     It takes a preference pair of texts for plain SFT and then drops the row, without a word of it;
     it does not see OpenAI's tool calls; and it wants descriptions of tools as text.
     """
-    made = alpaca.convert(value, shape)
-    row, changes = made.row, list(made.changes)
+    with_tools = alpaca.convert(value, shape)
+    row, changes = with_tools.row, list(with_tools.changes)
     key = shape.columns["messages"]
     if shape.tags["role_tag"] == "role" and openai_calls.are_openai(row.get(key)):
         messages, more = openai_calls.flat(row[key], shape.tags)
         row = row | {key: messages}
         changes += more
-    if wrapped := _wrapped(row, shape):
-        row = row | wrapped
+    if responses := _responses_as_messages(row, shape):
+        row = row | responses
         changes.append("responses to compare made messages")
     return Converted(row, tuple(changes))
 
 
-def _wrapped(value: dict[str, Any], shape: Shape) -> dict[str, Any]:
+def _responses_as_messages(value: dict[str, Any], shape: Shape) -> dict[str, Any]:
     """Return as messages those of two responses that are texts or lists."""
     if not shape.ranking:
         return {}
     tags, asked = shape.tags, value.get(shape.columns["messages"])
-    made = {}
+    messages = {}
     for key in (shape.columns["chosen"], shape.columns["rejected"]):
-        given = value.get(key)
-        if isinstance(given, str):
-            made[key] = {tags["role_tag"]: tags["assistant_tag"], tags["content_tag"]: given}
-        elif isinstance(given, list) and _ends_with_message(given) and given[:-1] in ([], asked):
-            made[key] = given[-1]  # a list of one message, or all messages and the response
-    return made
+        response = value.get(key)
+        if isinstance(response, str):
+            role = {tags["role_tag"]: tags["assistant_tag"]}
+            messages[key] = {**role, tags["content_tag"]: response}
+        elif isinstance(response, list) and response and response[:-1] in ([], asked):
+            # A list of one message, or all messages and the response.
+            messages |= {key: response[-1]} if isinstance(response[-1], dict) else {}
+    return messages
 
 
 def parse(value: dict[str, Any], shape: Shape) -> Parsed:
@@ -136,16 +140,25 @@ def parse(value: dict[str, Any], shape: Shape) -> Parsed:
         return Parsed(flaw=flaw)
     # As in LLaMA-Factory, a system message wins over a system column.
     system = turns.pop(0).content if turns and turns[0].role == "system" else outer
-    view = Parsed(system, tuple(turns), tools=tools_of(value.get("tools")))
-    view = replace(view, verdict=verdict_of(value, shape))
+    chosen = rejected = None
     if shape.ranking:
         two = [value.get(name) for name in ("chosen", "rejected")]
-        pair = [_message_text(each, shape.tags) for each in two]
-        if None in pair:
+        chosen, rejected = (_message_text(response, shape.tags) for response in two)
+        if chosen is None or rejected is None:
             return Parsed(flaw="not_text")
-        if any(isinstance(each, dict) and not _answers(each, shape.tags) for each in two):
+        # By its role a response has to be one: LLaMA-Factory ends with a KeyError.
+        answers = [shape.tags[f"{role}_tag"] for role in _ANSWERS]
+        roles = [each.get(shape.tags["role_tag"]) for each in two if isinstance(each, dict)]
+        if not all(role in answers for role in roles):
             return Parsed(flaw="unknown_role")
-        view = replace(view, chosen=pair[0], rejected=pair[1])
+    view = Parsed(
+        system=system,
+        turns=tuple(turns),
+        chosen=chosen,
+        rejected=rejected,
+        tools=tools_of(value.get("tools")),
+        verdict=verdict_of(value, shape),
+    )
     return replace(view, flaw=_flaw(view) or ("not_text" if gap else ""))
 
 
@@ -156,26 +169,13 @@ def _turns(messages: list[Any], tags: dict[str, str]) -> tuple[list[Turn], str, 
     turns, gap = [], False
     for message in messages:
         role = message.get(role_tag) if isinstance(message, dict) else None
-        if not isinstance(role, str):
+        if not isinstance(role, str) or not isinstance(message.get(content_tag), str | None):
             return [], "not_text", gap
-        content = message.get(content_tag)
-        if not isinstance(content, str):
-            if content is not None:
-                return [], "not_text", gap
-            content, gap = "", True
         if role not in roles:
             return [], "unknown_role", gap
-        turns.append(Turn(roles[role], content))
+        gap = gap or message.get(content_tag) is None
+        turns.append(Turn(roles[role], message.get(content_tag) or ""))
     return turns, "", gap
-
-
-def _ends_with_message(given: list[Any]) -> bool:
-    return bool(given) and isinstance(given[-1], dict)
-
-
-def _answers(message: dict[str, Any], tags: dict[str, str]) -> bool:
-    """Tell whether a response to compare is one by its role: LLaMA-Factory ends with a KeyError."""
-    return message.get(tags["role_tag"]) in [tags[f"{role}_tag"] for role in _ANSWERS]
 
 
 def _message_text(value: Any, tags: dict[str, str]) -> str | None:
@@ -184,8 +184,9 @@ def _message_text(value: Any, tags: dict[str, str]) -> str | None:
 
 
 def _flaw(view: Parsed) -> str:
-    said = [turn.content for turn in view.turns if turn.role == "assistant"]
-    answers = [view.chosen, view.rejected] if view.chosen is not None else said[-1:]
+    answers: Sequence[str | None] = [view.chosen, view.rejected]
+    if view.chosen is None:
+        answers = [turn.content for turn in view.turns if turn.role == "assistant"][-1:]
     if not answers and view.turns and view.turns[-1].role == "function":
         answers = [view.turns[-1].content]
     if not answers or not all(answer and answer.strip() for answer in answers):
@@ -197,3 +198,25 @@ def _flaw(view: Parsed) -> str:
         turn.role in (_ANSWERS if place % 2 else _ASKS) for place, turn in enumerate(view.turns)
     )
     return "" if in_turn and odd == (view.chosen is not None) else "bad_turn_order"
+
+
+FORMATS = (
+    Format(
+        name="sharegpt",
+        keys="conversations, conversation, messages or dialog: a list of {from, value} or "
+        "{role, content}",
+        rank=LISTS,
+        detect=detect,
+        convert=convert,
+        optional=OPTIONAL,
+    ),
+    Format(
+        name="openai",
+        keys="messages: a list of {role, content} with tool_calls, parts or a developer",
+        rank=ITEMS,
+        detect=detect_openai,
+        convert=convert,
+        optional=OPTIONAL,
+        title="OpenAI messages",
+    ),
+)

@@ -5,14 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from curate.data.formats import OWN_KEYS
+from curate.data.formats import OWN_KEYS, Format
 from curate.data.schema import Converted, Shape, mostly
 
-NAME = "toyhom"
-TITLE = "Toyhom"
-KEYS = "department, title, ask (or question), answer"
-RANK = OWN_KEYS
-_ASKS = ("ask", "question")
 # What stands where a patient wrote nothing below the title.
 _NOTHING = ("", "无")
 _TAG = re.compile(
@@ -28,7 +23,7 @@ def detect(samples: list[dict[str, Any]]) -> Shape | None:
     ):
         return None
     columns = {"prompt": "instruction", "query": "input", "response": "output"}
-    return Shape(NAME, "alpaca", columns)
+    return Shape("toyhom", "alpaca", columns)
 
 
 def convert(value: dict[str, Any], shape: Shape) -> Converted:
@@ -37,17 +32,17 @@ def convert(value: dict[str, Any], shape: Shape) -> Converted:
     The title goes before the question where the question does not contain it, and stands for a
     question that says nothing.
     """
-    asked = next((key for key in _ASKS if key in value), _ASKS[0])
+    asked = "question" if "question" in value and "ask" not in value else "ask"
     title, ask, answer = (value.get(key) for key in ("title", asked, "answer"))
-    if not all(isinstance(each, str | None) for each in (title, ask, answer)):
+    if not all(isinstance(text, str | None) for text in (title, ask, answer)):
         return Converted(value, flaw="not_text")
     instruction, change = _question((title or "").strip(), (ask or "").strip())
     changes = [change] if change else []
     if any(_TAG.search(text or "") for text in (title, ask, answer)):
         changes.append("HTML tags in the text left as they are")
-    beside = {key: each for key, each in value.items() if key not in (asked, "answer")}
-    made = {"instruction": instruction, "input": "", "output": answer or "", **beside}
-    return Converted(made, tuple(changes))
+    beside = {key: inner for key, inner in value.items() if key not in (asked, "answer")}
+    row = {"instruction": instruction, "input": "", "output": answer or "", **beside}
+    return Converted(row, tuple(changes))
 
 
 def _question(title: str, ask: str) -> tuple[str, str]:
@@ -58,3 +53,15 @@ def _question(title: str, ask: str) -> tuple[str, str]:
     if not bare or bare in ask:
         return ask, ""
     return f"{title}\n{ask}", "title put before the question"
+
+
+FORMATS = (
+    Format(
+        name="toyhom",
+        keys="department, title, ask (or question), answer",
+        rank=OWN_KEYS,
+        detect=detect,
+        convert=convert,
+        title="Toyhom",
+    ),
+)

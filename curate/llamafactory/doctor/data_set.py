@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import Any
 
 from curate.data.hub_files import is_hub
+from curate.data.inputs import find_bundled
 from curate.data.read import read
 from curate.data.rows import Rows
-from curate.data.samples import find_bundled
 from curate.errors import DataError, UsageError
 from curate.llamafactory.dataset_info import FILE, data_file, entry_for, read_registry
 from curate.llamafactory.doctor.entry import usual_entry

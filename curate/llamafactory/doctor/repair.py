@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from curate.data import openai_calls
-from curate.data.emit import check_target, default_name, write_values
 from curate.data.encoding import sniff
 from curate.data.file_kinds import container_of, records
 from curate.data.formats import format_named, parse
 from curate.data.read import read
 from curate.data.schema import Parsed, Shape
 from curate.data.to_sharegpt import canonical_row, canonical_shape
+from curate.emission.emit import check_target, default_name, write_values
 from curate.errors import DataError
 from curate.llamafactory.doctor.data_set import DataSet, of_entry
 from curate.llamafactory.doctor.entry import COLUMNS, FORMATTINGS, TAGS, attributes

@@ -19,7 +19,7 @@ from curate.errors import DataError, UsageError, did_you_mean
 OK = "ok"
 NO_SCORE = "no_score"
 ENDING = ".scores.parquet"
-_FORM = f"give a NAME{ENDING} that curate has written"
+_GIVE = f"give a NAME{ENDING} that curate has written"
 
 
 @dataclass(frozen=True)
@@ -88,17 +88,17 @@ class Joined:
             raise unknown_column(column, known, option, ", ".join(file.path.name for file in files))
         if column == "status" and not dot:
             return self.status()
-        holders = [file for file in files if column in file.columns]
-        first = holders[0].values(column)
-        for other in holders[1:]:
-            values = other.values(column)
-            numbers = first.dtype == values.dtype == np.float64
-            if first.dtype != values.dtype or not np.array_equal(first, values, equal_nan=numbers):
+        first, *others = (file for file in files if column in file.columns)
+        values = first.values(column)
+        for other in others:
+            again = other.values(column)
+            numbers = values.dtype == again.dtype == np.float64
+            if values.dtype != again.dtype or not np.array_equal(values, again, equal_nan=numbers):
                 raise UsageError(
-                    f"{option}: {holders[0].path.name} and {other.path.name} say different things "
-                    f"in '{column}'; write {holders[0].name}.{column} or {other.name}.{column}"
+                    f"{option}: {first.path.name} and {other.path.name} say different things "
+                    f"in '{column}'; write {first.name}.{column} or {other.name}.{column}"
                 )
-        return first
+        return values
 
 
 def column_of(path: Path, column: str, ids: NDArray[np.object_]) -> NDArray[np.float64]:
@@ -117,12 +117,12 @@ def _opened(path: Path, ids: NDArray[np.object_]) -> ScoreFile:
     try:
         schema = pq.read_schema(path)
         if "id" not in schema.names:
-            raise DataError(f"'{path.name}' has no column id; {_FORM}")
+            raise DataError(f"'{path.name}' has no column id; {_GIVE}")
         known = pq.read_table(path, columns=["id"]).column("id").combine_chunks()
     except FileNotFoundError as error:
-        raise DataError(f"no scores file '{path}'; {_FORM}") from error
+        raise DataError(f"no scores file '{path}'; {_GIVE}") from error
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"'{path}' is no parquet file that can be read; {_FORM}") from error
+        raise DataError(f"'{path}' is no parquet file that can be read; {_GIVE}") from error
     lines = pc.index_in(pa.array(ids, pa.string()), known.cast(pa.string()))
     if lines.null_count == len(ids):
         raise DataError(
@@ -133,8 +133,7 @@ def _opened(path: Path, ids: NDArray[np.object_]) -> ScoreFile:
     columns = {
         column.name: column.type
         for column in schema
-        if column.name not in ("id", "row")
-        and (_is_number(column.type) or pa.types.is_boolean(column.type) or _is_text(column.type))
+        if column.name not in ("id", "row") and _is_scalar(column.type)
     }
     return ScoreFile(path, path.name.removesuffix(ENDING), columns, places)
 
@@ -143,5 +142,6 @@ def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+def _is_scalar(kind: pa.DataType) -> bool:
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return bool(text or pa.types.is_boolean(kind)) or _is_number(kind)

@@ -1,0 +1,235 @@
+"""Write chosen rows where LLaMA-Factory finds them: data, scores, registry entry, manifest."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from curate.data.rows import CHUNK, Rows
+from curate.data.schema import Shape
+from curate.emission.even_columns import Columns, columns_of
+from curate.errors import DataError, OutputError, UsageError
+from curate.llamafactory.dataset_info import FILE, entry_for, locked, read_registry, register
+from curate.system.files import sha256_of, writing_to
+from curate.system.manifest import read_manifest, to_json
+
+_NAME = re.compile(r"[\w.-]+")
+# Names of files may have 255 bytes; the longest adds ".", "_none_kept", ".scores.parquet", ".part".
+_LONGEST_NAME = 220
+# A line for every row; batch by batch where there are too many to hold.
+Scores: TypeAlias = "pa.Table | pa.RecordBatchReader"
+
+
+def default_name(path: Path, recipe: str) -> str:
+    """Return the name of an output: the first input's stem and the recipe.
+
+    Example:
+        >>> default_name(Path("raw/huatuo v1.json"), "ifd")
+        'huatuo_v1_ifd'
+    """
+    stem = path.resolve().name if path.is_dir() else path.stem
+    plain = re.sub(r"[^\w.-]+", "_", stem).strip("_.")
+    return f"{plain or 'rows'}_{recipe}"
+
+
+def check_target(folder: Path, name: str, recipe: str, overwrite: bool) -> None:
+    """Make the folder and refuse what could not be written, before hours are spent on it."""
+    if not _NAME.fullmatch(name) or name.startswith("."):
+        raise UsageError(
+            f"--name {name}: allowed are letters, digits, _, - and . (LLaMA-Factory takes names "
+            "separated by commas)"
+        )
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        raise UsageError(
+            f"--name {name}: allowed are up to {_LONGEST_NAME} bytes of UTF-8 (a Chinese "
+            "character is 3), or no file system takes the files; give a shorter --name"
+        )
+    with emitting_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(b" ")
+        registered = name in read_registry(folder)
+        exists = registered or any(path.exists() for path in _paths(folder, name))
+        made_by = _made_by(folder, name)
+    if exists and not overwrite and made_by != recipe:
+        by = f"the recipe {made_by}" if made_by else "something other than curate"
+        raise OutputError(
+            f"'{name}' is already in {folder} and was made by {by}; give another --name, or "
+            "--overwrite to replace it"
+        )
+
+
+def _paths(folder: Path, name: str) -> tuple[Path, Path, Path]:
+    """Return the paths of data, scores and manifest."""
+    ends = ("jsonl", "scores.parquet", "manifest.json")
+    data, table, manifest = (folder / f"{name}.{end}" for end in ends)
+    return data, table, manifest
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
+def _made_by(folder: Path, name: str) -> str | None:
+    """Return the recipe that made a data set, or scores alone.
+
+    A run that was killed after its output was in place has left its manifest under the other
+    name; the output's sha256 tells that it is of this output.
+    """
+    *outputs, manifest = _paths(folder, name)
+    unfinished = read_manifest(_part(manifest)) or {}
+    output = unfinished.get("output")
+    output = output if isinstance(output, dict) else {}
+    path = folder / str(output.get("file"))
+    if path in outputs and path.is_file() and output.get("sha256") == sha256_of(path):
+        return str(unfinished.get("recipe"))
+    recipe = (read_manifest(manifest) or {}).get("recipe")
+    return recipe if isinstance(recipe, str) else None
+
+
+def write(
+    folder: Path,
+    name: str,
+    rows: Rows,
+    kept: NDArray[np.bool_],
+    scores: pa.Table,
+    manifest: dict[str, Any],
+) -> list[str]:
+    """Write the rows of a selection where `kept` (n,) is true; return the names of the files."""
+    flaws = np.array(rows.table.column("flaw").to_pylist(), dtype=object)
+    flawed = np.flatnonzero(kept & (flaws != ""))
+    if len(flawed):
+        row = rows[int(flawed[0])]
+        raise DataError(
+            f"{row.source}, {row.where}, id {row.id}: this row is to be kept and cannot be trained "
+            f"on ({row.flaw}), as {len(flawed):,} of the kept; leave out every row that has a flaw"
+        )
+
+    def values() -> Iterator[dict[str, Any]]:
+        raw = rows.table.column("raw")
+        for start in range(0, len(rows), CHUNK):
+            mask = pa.array(kept[start : start + CHUNK])
+            yield from map(json.loads, raw.slice(start, CHUNK).filter(mask).to_pylist())
+
+    return write_values(folder, name, values, rows.shape, manifest, scores)
+
+
+def write_values(
+    folder: Path,
+    name: str,
+    values: Callable[[], Iterator[dict[str, Any]]],
+    shape: Shape,
+    manifest: dict[str, Any],
+    scores: Scores | None = None,
+) -> list[str]:
+    """Write any rows and all that belongs to them; return the names of the files.
+
+    `values` is called twice and gives the same rows each time: without a flaw, all of one shape.
+    """
+    columns = columns_of(values(), set(shape.columns.values()))
+
+    def put(path: Path) -> int:
+        count = 0
+        with path.open("w", encoding="utf-8", newline="\n") as out:
+            for count, value in enumerate(values(), 1):  # noqa: B007 - counted
+                out.write(json.dumps(columns.even(value), ensure_ascii=False) + "\n")
+        return count
+
+    return write_files(folder, name, put, columns, shape, manifest, scores)
+
+
+def write_files(
+    folder: Path,
+    name: str,
+    put: Callable[[Path], int],
+    columns: Columns,
+    shape: Shape,
+    manifest: dict[str, Any],
+    scores: Scores | None,
+) -> list[str]:
+    """Write all files under other names and rename them, the manifest last; return their names.
+
+    `put` writes the rows to a file and returns how many. The manifest gets the sha256 and the
+    number of the output's rows.
+    """
+    data, table, last = _paths(folder, name)
+    # An entry that names a column which the file lacks ends LLaMA-Factory with a KeyError.
+    named = {role: key for role, key in shape.columns.items() if key in columns.keys}
+    entry = entry_for(replace(shape, columns=named), data.name)
+    with emitting_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder), _unfinished(data, table, last):
+            rows = put(_part(data))
+            output = {"file": data.name, "sha256": sha256_of(_part(data)), "rows": rows}
+            whole = {**manifest, "output": output, "columns_as_text": columns.as_text()}
+            if scores is not None:
+                _put_scores(_part(table), scores)
+            _part(last).write_text(to_json(whole), encoding="utf-8")
+            os.replace(_part(data), data)
+            if scores is not None:
+                os.replace(_part(table), table)
+            else:
+                table.unlink(missing_ok=True)  # of an earlier data set of this name
+            register(folder, name, entry)
+            os.replace(_part(last), last)
+    return [data.name, *([table.name] if scores is not None else []), FILE, last.name]
+
+
+def write_scores(
+    folder: Path, name: str, scores: pa.Table, manifest: dict[str, Any] | None = None
+) -> list[str]:
+    """Write scores without a data set, and what made them; return the names of the files.
+
+    Without a manifest they are those of a choice that kept no row.
+    """
+    _, table, last = _paths(folder, name)
+    with emitting_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder), _unfinished(table, table, last):
+            _put_scores(_part(table), scores)
+            if manifest is not None:
+                sha256 = sha256_of(_part(table))
+                output = {"file": table.name, "sha256": sha256, "rows": len(scores)}
+                _part(last).write_text(to_json({**manifest, "output": output}), encoding="utf-8")
+            os.replace(_part(table), table)
+            if manifest is not None:
+                os.replace(_part(last), last)
+    return [table.name] if manifest is None else [table.name, last.name]
+
+
+def _put_scores(path: Path, scores: Scores) -> None:
+    if isinstance(scores, pa.Table):
+        pq.write_table(scores, path)
+        return
+    with pq.ParquetWriter(path, scores.schema) as writer:
+        for batch in scores:
+            writer.write_batch(batch)
+
+
+@contextmanager
+def _unfinished(data: Path, table: Path, last: Path) -> Iterator[None]:
+    """Take back what was not finished; once the data is in place, its manifest says whose it is."""
+    try:
+        yield
+    except BaseException:
+        before = _part(data).exists() or not _part(last).exists()
+        for path in (data, table, last) if before else (table,):
+            _part(path).unlink(missing_ok=True)
+        raise
+
+
+def emitting_to(folder: Path) -> AbstractContextManager[None]:
+    """Tell of a full disk or a closed folder in one line."""
+    return writing_to(folder, more=". What was scored is kept, the same command goes on from there")
