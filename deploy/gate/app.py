@@ -63,7 +63,7 @@ class Gate:
     @web.middleware
     async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         try:
-            self._check_client(request)
+            self._check(request)
             return await handler(request)
         except Refused as refusal:
             return _error(refusal.status, refusal.message, refusal.code)
@@ -81,8 +81,8 @@ class Gate:
         except aiohttp.ClientError:
             return _error(502, "the engine broke off; the server's log says more", "engine_failed")
 
-    def _check_client(self, request: web.Request) -> None:
-        """Refuse who has no key; without a key, refuse web pages that reach us by a false name."""
+    def _check(self, request: web.Request) -> None:
+        """Refuse who has no key; without one, web pages that reach us by a false name."""
         if request.path == "/health":  # load balancers ask without a key
             return
         if self._key is not None:
@@ -92,8 +92,6 @@ class Gate:
                 raise Refused(401, f"the key {wrong}; send 'Authorization: Bearer KEY'", "no_key")
         elif not _LOCAL.fullmatch(request.host):
             raise Refused(403, "without a key only localhost may be asked by name", "wrong_host")
-
-    def _check_ready(self) -> None:
         if self.state != READY:
             raise Refused(503, f"the server is {self.state}; ask again later", self.state)
 
@@ -116,13 +114,11 @@ class Gate:
         return self._well
 
     async def _models(self, request: web.Request) -> web.Response:
-        self._check_ready()
         owner = {"object": "model", "created": 0, "owned_by": "curatrain"}
         models = [{"id": name, **owner} for name in self.models]
         return web.json_response({"object": "list", "data": models})
 
     async def _answer(self, request: web.Request, kind: str) -> web.StreamResponse:
-        self._check_ready()
         if "Content-Encoding" in request.headers:
             raise Refused(415, "send the body as it is, without 'Content-Encoding'", "encoded")
         if (request.content_length or 0) > MOST_BYTES:
@@ -192,10 +188,8 @@ class StreamEndings:
         event = json.loads(line[6:])
         for choice in event.get("choices") or ():
             self._text += (choice.get("delta") or {}).get("content") or ""
-            if (
-                choice.get("finish_reason") == "stop"
-                and self._count(self._text) >= self._max_tokens
-            ):
+            stopped = choice.get("finish_reason") == "stop"
+            if stopped and self._count(self._text) >= self._max_tokens:
                 choice["finish_reason"] = "length"
                 return f"data: {json.dumps(event)}\n".encode()
         return line

@@ -43,7 +43,7 @@ class Connections:
     """All connections; where there are too many, the one that has been silent longest goes."""
 
     def __init__(self, most: int, seldom: Seldom) -> None:
-        self._most, self._seldom = most, seldom
+        self._most, self.seldom = most, seldom
         self._open: dict[object, None] = {}  # the oldest first
         self._answered: set[object] = set()
 
@@ -55,7 +55,7 @@ class Connections:
     def opened(self, connection: web.RequestHandler) -> None:
         self._open[connection] = None
         if len(self._open) > self._most:
-            self._seldom(f"note: {self._most} connections are open; silent ones are closed")
+            self.seldom(f"note: {self._most} connections are open; silent ones are closed")
             silent = next(each for each in self._open if each not in self._answered)
             self.closed(silent)
             assert isinstance(silent, web.RequestHandler)
@@ -84,9 +84,9 @@ def most_connections(parallel: int) -> int:
 class Connection(web.RequestHandler):
     """A connection to a client; what is wrong is said, never what was sent."""
 
-    __slots__ = ("_connections", "_seldom")
+    __slots__ = ("_connections",)
 
-    def __init__(self, server: web.Server, connections: Connections, seldom: Seldom) -> None:
+    def __init__(self, server: web.Server, connections: Connections) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -94,7 +94,7 @@ class Connection(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type]
             auto_decompress=False,
         )
-        self._connections, self._seldom = connections, seldom
+        self._connections = connections
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -116,10 +116,12 @@ class Connection(web.RequestHandler):
             # What went wrong and where, without what it was about.
             trace = traceback.extract_tb(exc.__traceback__) if exc else ()
             place = f" in {trace[-1].name}, line {trace[-1].lineno}" if trace else ""
-            self._seldom(f"error: {type(exc).__name__}{place} while a request was answered")
+            self._connections.seldom(
+                f"error: {type(exc).__name__}{place} while a request was answered"
+            )
             why, code = "the server failed; its output says more", "failed"
         else:
-            self._seldom("note: a request that is no HTTP was refused")
+            self._connections.seldom("note: a request that is no HTTP was refused")
             why = "the request cannot be read as HTTP/1.1; see how `curl -v` sends one"
             code = "not_http"
         if request.writer.output_size > 0:
@@ -130,7 +132,7 @@ class Connection(web.RequestHandler):
 
     def log_exception(self, *arguments: Any, **named: Any) -> None:
         """Say that a connection broke, without the traceback."""
-        self._seldom("note: a connection broke")
+        self._connections.seldom("note: a connection broke")
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

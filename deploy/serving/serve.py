@@ -55,46 +55,24 @@ class Up:
 
 def serve(plan: Plan, say: Callable[[str], None], up: Callable[[Up], None]) -> None:
     """Serve until a signal says stop; nothing of the engine is left when this returns."""
-    plan.engine.names(plan.served)  # raises if they cannot be served together
-    with (
-        _bound(plan.call.host, plan.call.port) as listener,
-        tempfile.TemporaryDirectory(prefix="curatrain-") as scratch,  # for this user only
-    ):
-        asyncio.run(_Run(plan, listener, Path(scratch), say).whole(up))
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    """Return a socket that has its port before anything is loaded."""
+    port = plan.call.port
     if not 0 <= port < 65536:
         raise UsageError(f"--port {port}: a port is a number from 0 (any free one) to 65535")
-    try:
-        family, kind, proto, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, proto)
-    except OSError as error:
-        raise UsageError(f"--host {host}: {error.strerror}; 127.0.0.1 is this machine") from error
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(address)
-        listener.listen(512)  # that many may wait to be accepted
-    except OSError as error:
-        listener.close()
-        why = {
-            "EADDRINUSE": f"port {port} of {host} is in use; end what listens there, or give "
-            f"another, such as --port {port + 1 if port < 65535 else 8000}",
-            "EACCES": f"port {port} is only for the administrator; give one from 1024 on",
-        }
-        other = f"cannot listen on {host} port {port}: {error.strerror}; give --host, --port"
-        raise UsageError(why.get(errno.errorcode.get(error.errno or 0, ""), other)) from error
-    return listener
+    with tempfile.TemporaryDirectory(prefix="curatrain-") as scratch:  # for this user only
+        asyncio.run(_Run(plan, Path(scratch), say, up).whole())
 
 
-def _url_of(listener: socket.socket) -> str:
-    """Return the address that clients use."""
-    host, port = listener.getsockname()[:2]
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{shown}:{port}"
+def _cannot_listen(error: OSError, host: str, port: int) -> UsageError:
+    if isinstance(error, socket.gaierror):
+        return UsageError(f"--host {host}: {error.strerror}; 127.0.0.1 is this machine")
+    if error.errno == errno.EADDRINUSE:
+        return UsageError(
+            f"port {port} of {host} is in use; end what listens there, or give another, such as "
+            f"--port {port + 1 if port < 65535 else 8000}"
+        )
+    if error.errno == errno.EACCES:
+        return UsageError(f"port {port} is only for the administrator; give one from 1024 on")
+    return UsageError(f"cannot listen on {host} port {port}: {error.strerror}; give --host, --port")
 
 
 def _notify_systemd(state: str) -> None:
@@ -108,20 +86,15 @@ class _Run:
     """One engine and one gate, from the start to the end."""
 
     def __init__(
-        self, plan: Plan, listener: socket.socket, scratch: Path, say: Callable[[str], None]
+        self, plan: Plan, scratch: Path, say: Callable[[str], None], up: Callable[[Up], None]
     ) -> None:
-        self._plan, self._listener, self._scratch, self._say = plan, listener, scratch, say
+        self._plan, self._scratch, self._say, self._up = plan, scratch, say, up
         self._began, self._key = time.monotonic(), secrets.token_urlsafe(32)
         self._launch = plan.engine.launch(plan.served, scratch, self._key)
-        port = listener.getsockname()[1]
-        self._log = cache_dir() / "logs" / f"serve-{plan.engine.name}-{port}.log"
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        self._log.unlink(missing_ok=True)
-        self._log.touch(mode=0o600)
         self._child: process.Child | None = None
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
 
-    async def whole(self, up: Callable[[Up], None]) -> None:
+    async def whole(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._asked_to_stop)
@@ -137,7 +110,7 @@ class _Run:
         ) as session:
             # The gate listens first: whoever comes early is told that the model loads.
             gate, runner, door = await self._open_gate(session)
-            serving = asyncio.create_task(self._serve(session, gate, up))
+            serving = asyncio.create_task(self._serve(session, gate))
             stopped = asyncio.create_task(self._stop.wait())
             try:
                 await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -174,15 +147,26 @@ class _Run:
         await runner.setup()
         server = runner.server
         assert server is not None
-        door = await loop.create_server(
-            lambda: Connection(server, connections, seldom), sock=self._listener, backlog=BACKLOG
-        )
-        self._listener.listen(512)  # the loop has made it as short as its backlog
+        host, port = plan.call.host, plan.call.port
+        try:
+            door = await loop.create_server(
+                lambda: Connection(server, connections), host, port, backlog=BACKLOG
+            )
+        except OSError as error:
+            raise _cannot_listen(error, host, port) from error
+        for listener in door.sockets:
+            with socket.socket(fileno=os.dup(listener.fileno())) as same:
+                same.listen(512)  # that many may wait; `backlog` also says how many it accepts
+        host, port = door.sockets[0].getsockname()[:2]
+        shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        self._url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+        self._log = cache_dir() / "logs" / f"serve-{plan.engine.name}-{port}.log"
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._log.unlink(missing_ok=True)
+        self._log.touch(mode=0o600)
         return gate, runner, door
 
-    async def _serve(
-        self, session: aiohttp.ClientSession, gate: Gate, up: Callable[[Up], None]
-    ) -> None:
+    async def _serve(self, session: aiohttp.ClientSession, gate: Gate) -> None:
         """Start the engine, try it, and let requests through until it ends or this is cancelled."""
         plan, engine = self._plan, self._plan.engine
         wanted = await first_answer.expected(plan.served, gate.models, self._scratch, self._say)
@@ -206,7 +190,7 @@ class _Run:
         gate.state = READY
         _notify_systemd("READY=1")
         seconds = round(time.monotonic() - self._began, 1)
-        up(Up(_url_of(self._listener), gate.models, engine.name, seconds))
+        self._up(Up(self._url, gate.models, engine.name, seconds))
         while True:
             self._check_alive(self._child, "while it served")
             await asyncio.sleep(_PAUSE * 5)
