@@ -8,6 +8,7 @@ from typing import Any
 
 from curate.errors import ModelError
 from curate.models.protocols import TokenSequence
+from curate.models.recipe import ModelRecipe
 
 BOS = 1
 Rule = Callable[[tuple[int, ...], int], float]
@@ -35,8 +36,16 @@ class Characters:
         return text + ("[a]" if generation_prompt else "")
 
 
+def put_in_place(monkeypatch: Any, **models: Any) -> None:
+    """Let recipes load these models, by kind, a function of the recipe each; others are real."""
+    real = ModelRecipe.load
+    monkeypatch.setattr(ModelRecipe, "load", lambda self: models.get(self.kind, real)(self))
+
+
 class FakeModel:
     """Counts what it is asked."""
+
+    device, threads, recipe = "cpu", 1, None
 
     def __init__(self, rule: Rule = by_distance, encoder: Any = None, budget: int = 64) -> None:
         self.name, self.fingerprint, self.max_positions = "fake", "f" * 64, 4096

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from curate.errors import ModelError
-from curate.models import threads
+from curate.models.computing import LoadedOnce, one_core, workers
 from curate.models.likelihood_routes import Route, choose_route
 from curate.models.protocols import TokenSequence
+from curate.models.recipe import ModelRecipe
+from curate.models.resolve import ModelFiles
 from curate.models.text_tokenizer import HFEncoder
 
 # Small batches stay in a core's cache; on a GPU launches cost more than padding.
@@ -24,8 +26,8 @@ _GPU_BATCH_TOKENS = 16384
 class CausalLM:
     """A causal language model behind the LikelihoodModel protocol.
 
-    On a CPU, batches are computed side by side, one worker to a core: between the products
-    there is nothing that two cores could share without waiting for each other.
+    On a CPU, batches are computed side by side, each on one core: between the products there is
+    nothing that two cores could share without waiting for each other.
 
     Args:
         load: Gives the transformers model, in evaluation mode; called by prepare().
@@ -36,6 +38,10 @@ class CausalLM:
         device: `cpu` or `cuda`, where load() puts it.
         max_positions: Longest sequence in tokens.
     """
+
+    recipe: ModelRecipe
+    files: ModelFiles
+    threads = 1
 
     def __init__(
         self,
@@ -56,23 +62,18 @@ class CausalLM:
         self.max_positions = max_positions
         on_cpu = device == "cpu"
         self.batch_tokens = _CPU_BATCH_TOKENS if on_cpu else _GPU_BATCH_TOKENS
-        self._threads = torch.get_num_threads()
-        self.workers = threads.workers(device)
-        self._load = load
-        self._lock = threading.Lock()
-        self._route: Route | None = None
+        self._cores = torch.get_num_threads()
+        self.workers = workers(device)
+        self._route = LoadedOnce(partial(_route, load, name))
 
     @property
     def route(self) -> str | None:
         """How likelihoods are computed (`selected` or `whole`); None before prepare()."""
-        return self._route.name if self._route else None
+        return self._route.ready.name if self._route else None
 
     def prepare(self) -> None:
         """Load the weights and choose how to compute; once, whoever calls and how often."""
-        with self._lock:
-            if self._route is None:
-                with torch.inference_mode():
-                    self._route = choose_route(self._load(), self.name)
+        self._route.get()
 
     def span_nll(self, batch: Sequence[TokenSequence]) -> list[list[float]]:
         """Return, for each sequence, the summed negative log-likelihood of each span in nats."""
@@ -113,8 +114,7 @@ class CausalLM:
 
     def _laid_out(self, batch: Sequence[TokenSequence]) -> tuple[Route, Tensor, Tensor]:
         """Return the way to compute, padded ids, and where the spans' tokens stand in them."""
-        if self._route is None:
-            raise RuntimeError("prepare() comes before anything is computed")
+        route = self._route.ready
         longest = max((len(sequence.ids) for sequence in batch), default=0)
         ids = torch.zeros(len(batch), longest, dtype=torch.long)
         wanted: list[int] = []
@@ -122,16 +122,21 @@ class CausalLM:
             ids[line, : len(sequence.ids)] = torch.tensor(sequence.ids)
             for start, end in sequence.spans:
                 wanted.extend(range(line * longest + start, line * longest + end))
-        if wanted and (highest := int(ids.max())) >= self._route.vocabulary:
+        if wanted and (highest := int(ids.max())) >= route.vocabulary:
             raise ModelError(
                 f"the tokenizer of {self.name} gives id {highest}, its weights end at "
-                f"{self._route.vocabulary - 1}; they do not belong together."
+                f"{route.vocabulary - 1}; they do not belong together."
             )
-        return self._route, ids, torch.tensor(wanted, dtype=torch.long)
+        return route, ids, torch.tensor(wanted, dtype=torch.long)
 
     def worker(self) -> AbstractContextManager[None]:
-        """Return a context that gives the calling thread its share of the cores."""
-        return threads.share(self.device, self._threads, self.workers)
+        """Return a context in which one worker thread computes, on a core of its own."""
+        return one_core(self.device, self._cores)
+
+
+def _route(load: Callable[[], Any], name: str) -> Route:
+    with torch.inference_mode():
+        return choose_route(load(), name)
 
 
 def _sums(batch: Sequence[TokenSequence], nll: Tensor) -> list[list[float]]:

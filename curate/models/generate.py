@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -11,9 +10,11 @@ from typing import Any
 
 from curate.errors import ModelError, UsageError
 from curate.models.architecture import max_positions
+from curate.models.computing import LoadedOnce
 from curate.models.load_causal_lm import DTYPES, load_merged, open_source
 from curate.models.openai_server import is_address, load_server
 from curate.models.protocols import CUT, STOPPED, TOO_LONG, Generator, Message, Reply
+from curate.models.recipe import ModelRecipe, whole_path
 from curate.models.resolve import ModelFiles
 from curate.models.text_tokenizer import HFEncoder, ends, prompt_ids
 
@@ -28,7 +29,12 @@ _BYTES = {"float32": 4, "bfloat16": 2}
 
 
 def load_generator(
-    name: str, dtype: str = "auto", trust_remote_code: bool = False, concurrency: int = 8
+    name: str,
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+    concurrency: int = 8,
+    device: str = "auto",
+    batch_tokens: int | None = None,
 ) -> Generator:
     """Return the model of that name; its weights are loaded when it is first asked.
 
@@ -40,6 +46,8 @@ def load_generator(
             the batch, and bfloat16 on a GPU that has it.
         trust_remote_code: Run Python files that come with the model.
         concurrency: Requests that a server is sent at once.
+        device: `cpu` or `cuda`; `auto` is what this machine has.
+        batch_tokens: Padded tokens that one batch may hold; None for what the device has room for.
 
     Raises:
         ModelError: Unknown, incomplete, not to be had, or a server that does not answer.
@@ -53,18 +61,29 @@ def load_generator(
         raise UsageError(f"--dtype {dtype}: allowed are {', '.join(DTYPES)}.")
     if is_address(name):
         return load_server(name, concurrency)
-    source = open_source(name, trust_remote_code)
+    source = open_source(name, trust_remote_code, device)
     chosen = _dtype(source.device) if dtype == "auto" else dtype
     config = _config(source.base)
-    return LocalGenerator(
+    model = LocalGenerator(
         partial(load_merged, source.base, source.adapter, chosen, source.device, trust_remote_code),
         source.tokenizer,
         name=source.name,
         fingerprint=source.fingerprint(chosen, _COMPUTATION),
         dtype=chosen,
+        device=source.device,
         max_positions=max_positions(config) or _UNLIMITED,
-        batch_tokens=_batch_tokens(config, chosen, source.device),
+        batch_tokens=batch_tokens or _batch_tokens(config, chosen, source.device),
     )
+    model.recipe = ModelRecipe(
+        kind="generator",
+        name=whole_path(name),
+        dtype=chosen,
+        device=source.device,
+        trust_remote_code=trust_remote_code,
+        batch_tokens=model.batch_tokens,
+        fingerprint=model.fingerprint,
+    )
+    return model
 
 
 def _dtype(device: str) -> str:
@@ -134,10 +153,12 @@ class LocalGenerator:
         name: What the user called it.
         fingerprint: Of all that decides the answers.
         dtype: Name of the dtype it computes in.
+        device: `cpu` or `cuda`, where load() puts it.
         max_positions: Longest sequence in tokens, prompt and answer together.
         batch_tokens: Padded tokens that one batch may hold.
     """
 
+    recipe: ModelRecipe
     workers = 1  # the products of one step take all cores
 
     def __init__(
@@ -148,15 +169,18 @@ class LocalGenerator:
         name: str,
         fingerprint: str,
         dtype: str,
+        device: str,
         max_positions: int,
         batch_tokens: int,
     ) -> None:
+        import torch
+
         self.name, self.fingerprint, self.dtype = name, fingerprint, dtype
+        self.device, self.threads = device, torch.get_num_threads() if device == "cpu" else 1
         self.max_positions, self.batch_tokens = max_positions, batch_tokens
         self.tokenizer = tokenizer
         self.encoder = HFEncoder(tokenizer, name)
-        self._load, self._model = load, None
-        self._lock = threading.Lock()
+        self._model = LoadedOnce(load)
         self._ends: frozenset[int] = frozenset()
 
     def prepare(self) -> None:
@@ -165,12 +189,10 @@ class LocalGenerator:
         Raises:
             ModelError: They are corrupt, too large, or their tokenizer declares no end.
         """
-        with self._lock:
-            if self._model is None:
-                model = self._load()
-                configs = (model.config, model.generation_config)
-                self._ends = ends(self.encoder, *configs)
-                self._model = model
+        model = self._model.get()
+        if not self._ends:
+            configs = (model.config, model.generation_config)
+            self._ends = ends(self.encoder, *configs)
 
     def lengths(self, conversations: Sequence[Sequence[Message]]) -> list[int]:
         """Return the tokens of each prompt.
@@ -237,7 +259,7 @@ class LocalGenerator:
     def _batch(self, prompts: list[list[int]], most: int) -> list[Reply]:
         padding = self.tokenizer.pad_token_id
         padding = 0 if padding is None else int(padding)
-        answers = greedy(self._model, prompts, most, self._ends, padding)
+        answers = greedy(self._model.ready, prompts, most, self._ends, padding)
         return [self._reply(ids) for ids in answers]
 
     def _reply(self, ids: list[int]) -> Reply:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from curate.errors import UsageError
 from curate.models.adapter import adapter_fingerprint, base_of, files_of, with_adapter
 from curate.models.architecture import max_positions
+from curate.models.computing import choose_device
 from curate.models.quiet import quiet
+from curate.models.recipe import ModelRecipe, whole_path
 from curate.models.resolve import ModelFiles, fingerprint
 from curate.models.text_tokenizer import load_tokenizer
 from curate.models.weights import check_memory, check_whole, loading, refuse_missing
@@ -28,7 +30,7 @@ _UNLIMITED = 1 << 20  # relative or no positions: as long as memory lasts
 
 
 def load_causal_lm(
-    name: str | ModelFiles, dtype: str = "auto", trust_remote_code: bool = False
+    name: str, dtype: str = "auto", trust_remote_code: bool = False, device: str = "auto"
 ) -> CausalLM:
     """Return the model of that name; its weights are loaded by prepare() and not before.
 
@@ -36,6 +38,7 @@ def load_causal_lm(
         name: See resolve(); or an adapter's directory, whose weights are added to its base's.
         dtype: `auto` is bfloat16 where the CPU or GPU computes in it, else float32.
         trust_remote_code: Run Python files that come with the model.
+        device: `cpu` or `cuda`; `auto` is what this machine has.
 
     Raises:
         ModelError: Unknown, incomplete, or it wants to run code of its own.
@@ -43,7 +46,7 @@ def load_causal_lm(
     """
     if dtype not in DTYPES:
         raise UsageError(f"--dtype {dtype}: allowed are {', '.join(DTYPES)}.")
-    source = open_source(name, trust_remote_code)
+    source = open_source(name, trust_remote_code, device)
     with quiet():
         from curate.models.causal_lm import CausalLM
         from curate.models.text_tokenizer import HFEncoder
@@ -51,7 +54,7 @@ def load_causal_lm(
         chosen = best_dtype(source.device) if dtype == "auto" else dtype
         longest = _longest(source.base, trust_remote_code)
         encoder = HFEncoder(source.tokenizer, source.name)
-    return CausalLM(
+    model = CausalLM(
         partial(load_merged, source.base, source.adapter, chosen, source.device, trust_remote_code),
         encoder,
         name=source.name,
@@ -60,6 +63,16 @@ def load_causal_lm(
         device=source.device,
         max_positions=longest,
     )
+    model.files = source.adapter or source.base
+    model.recipe = ModelRecipe(
+        kind="causal_lm",
+        name=whole_path(name),
+        dtype=chosen,
+        device=source.device,
+        trust_remote_code=trust_remote_code,
+        fingerprint=model.fingerprint,
+    )
+    return model
 
 
 @dataclass(frozen=True)
@@ -95,28 +108,27 @@ class Source:
         return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
-def open_source(name: str | ModelFiles, trust_remote_code: bool) -> Source:
+def open_source(name: str, trust_remote_code: bool, device: str = "auto") -> Source:
     """Return a model's files, found to be whole, and its tokenizer.
 
     Args:
         name: See load_causal_lm().
         trust_remote_code: Run Python files that come with the model.
+        device: See load_causal_lm().
 
     Raises:
         ModelError: Unknown, incomplete, or it wants to run code of its own.
     """
-    files = files_of(name, trust_remote_code) if isinstance(name, str) else name
+    files = files_of(name, trust_remote_code)
     adapter = files if is_adapter(files.folder) else None
     base = base_of(files, trust_remote_code) if adapter else files
     for each in (base, files):
         check_whole(each.folder, each.name)
     with quiet():
-        import torch
-
         # A trained model's own tokenizer has the chat template that it was trained with.
         own = (files.folder / "tokenizer_config.json").is_file()
         tokenizer = load_tokenizer(files if own else base, trust_remote_code)
-        return Source(base, adapter, tokenizer, "cuda" if torch.cuda.is_available() else "cpu")
+        return Source(base, adapter, tokenizer, choose_device(device))
 
 
 def _longest(files: ModelFiles, trust_remote_code: bool) -> int:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from curate.errors import ModelError, UsageError
 from curate.models.protocols import CUT, FILTERED, STOPPED, TOO_LONG, Message, Reply
+from curate.models.recipe import ModelRecipe
 
 # Where keys are looked for. OpenAI's own is sent to OpenAI, or to the server that the user has
 # named for it, and to nobody else.
@@ -119,6 +120,7 @@ class Server:
         concurrency: Requests at once.
     """
 
+    device, threads = "", 1
     batch_tokens = 1  # every conversation is a batch of its own: the server makes batches itself
 
     def __init__(self, base: str, model: str, key: str, concurrency: int) -> None:
@@ -190,6 +192,12 @@ class Server:
         self.model, self.name = model, f"{self._base}#{model}"
         # The weights behind an address cannot be seen; who changes them gives them another name.
         self.fingerprint = hashlib.sha256(f"{self.name}|{_COMPUTATION}".encode()).hexdigest()
+        self.recipe = ModelRecipe(
+            kind="generator",
+            name=self.name,
+            concurrency=self.workers,
+            fingerprint=self.fingerprint,
+        )
 
     def _ask(self, messages: Sequence[Message], most: int) -> Reply:
         limit = self._limit

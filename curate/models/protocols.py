@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from curate.models.recipe import ModelRecipe
 
 
 @dataclass(frozen=True)
@@ -54,65 +57,72 @@ class TextEncoder(Protocol):
         """Id that opens every sequence (BOS, or EOS for models trained with that)."""
 
 
-class LikelihoodModel(Protocol):
-    """A causal language model that gives the likelihood of tokens.
+class Model(Protocol):
+    """What every model has; all of it is there before the weights are.
 
-    Everything but span_nll is there before the weights are: a scorer that finds all its numbers
-    in a journal never calls prepare(), and never waits for it.
+    A scorer that finds all its numbers in a journal never calls prepare(), and never waits for it.
 
     Attributes:
         name: What the user called it.
-        fingerprint: sha256 over weights, config and tokenizer, dtype and device kind.
-        max_positions: Longest sequence in tokens.
-        batch_tokens: Padded tokens that one batch may hold.
+        fingerprint: sha256 over all that decides its numbers, dtype and device kind included.
+        recipe: Loads it elsewhere; it pickles.
+        device: `cpu` or `cuda`; '' for a model that a server has.
+        threads: Cores that one batch is computed on: bfloat16 sums depend on it.
+        batch_tokens: Padded length that one batch may hold, in the unit of the items' lengths.
         workers: How many batches are computed side by side.
     """
 
     name: str
     fingerprint: str
-    max_positions: int
+    recipe: ModelRecipe
+    device: str
+    threads: int
     batch_tokens: int
     workers: int
 
-    @property
-    def encoder(self) -> TextEncoder:
-        """The model's tokenizer."""
-
     def prepare(self) -> None:
-        """Load the weights; called once before the first span_nll, and only if it is needed.
-
-        Calling it again, from any thread, does nothing.
+        """Load the weights, before the first batch; again, from any thread, it does nothing.
 
         Raises:
             ModelError: The weights are corrupt, too large, or want to run code of their own.
         """
 
+    def worker(self) -> AbstractContextManager[Any]:
+        """Return a context in which one worker thread computes."""
+
+
+class LikelihoodModel(Model, Protocol):
+    """A causal language model that gives the likelihood of tokens.
+
+    Attributes:
+        max_positions: Longest sequence in tokens.
+    """
+
+    max_positions: int
+
+    @property
+    def encoder(self) -> TextEncoder:
+        """The model's tokenizer."""
+
     def span_nll(self, batch: Sequence[TokenSequence]) -> list[list[float]]:
         """Return, for each sequence, the summed negative log-likelihood of each span in nats."""
 
-    def worker(self) -> AbstractContextManager[Any]:
-        """Return a context in which one worker thread calls span_nll."""
+    def next_nll(self, batch: Sequence[TokenSequence], tokens: Sequence[int]) -> list[list[float]]:
+        """Return, for each sequence, the NLL of each token as the next one, in nats."""
+
+    def span_states(self, batch: Sequence[TokenSequence]) -> list[tuple[Any, Any]]:
+        """Return, for each sequence, (tokens, width) states and (tokens,) NLL of its spans."""
 
 
-class EmbeddingModel(Protocol):
+class EmbeddingModel(Model, Protocol):
     """A model that gives one vector for a text (`--encoder`).
 
-    As with LikelihoodModel, all but embed() is there before the weights are.
-
     Attributes:
-        name: What the user called it.
-        fingerprint: sha256 over all that decides the vectors, device kind included.
-        origin: The same without the device: what was learned from vectors of one device may be
+        origin: Fingerprint without the device: what was learned from vectors of one device may be
             used with those of another.
-        batch_tokens: Padded length that one batch may hold, in the unit of lengths().
-        workers: How many batches are computed side by side.
     """
 
-    name: str
-    fingerprint: str
     origin: str
-    batch_tokens: int
-    workers: int
 
     @property
     def dimensions(self) -> int:
@@ -121,44 +131,18 @@ class EmbeddingModel(Protocol):
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Return how long each text is, in a unit that computing time grows with."""
 
-    def prepare(self) -> None:
-        """Load the weights; called before the first embed(). Again, it does nothing."""
-
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the vectors, (texts, dimensions)."""
 
-    def worker(self) -> AbstractContextManager[Any]:
-        """Return a context in which one worker thread calls embed()."""
 
-
-class RewardModel(Protocol):
-    """A model that says how good a response to a prompt is (`--reward`, `--ranker`).
-
-    As with LikelihoodModel, all but score() is there before the weights are.
-
-    Attributes:
-        name: What the user called it.
-        fingerprint: sha256 over all that decides the scores.
-        batch_tokens: Padded length that one batch may hold, in the unit of lengths().
-        workers: How many batches are computed side by side.
-    """
-
-    name: str
-    fingerprint: str
-    batch_tokens: int
-    workers: int
+class RewardModel(Model, Protocol):
+    """A model that says how good a response to a prompt is (`--reward`, `--ranker`)."""
 
     def lengths(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
         """Return how long each pair is, in a unit that computing time grows with."""
 
-    def prepare(self) -> None:
-        """Load the weights; called before the first score(). Again, it does nothing."""
-
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Return one number for each prompt and response; higher for a better response."""
-
-    def worker(self) -> AbstractContextManager[Any]:
-        """Return a context in which one worker thread calls score()."""
 
 
 Message = Mapping[str, str]
@@ -185,28 +169,11 @@ class Reply:
         return self.end in (STOPPED, CUT)
 
 
-class Generator(Protocol):
-    """A model that answers, always with the most likely token (`--responder`).
-
-    As with LikelihoodModel, all but replies() and answer() is there before the weights are.
-
-    Attributes:
-        name: What the user called it.
-        fingerprint: sha256 over all that decides the answers and can be known.
-        batch_tokens: Padded tokens of prompts and answers that one batch may hold.
-        workers: How many batches are answered side by side.
-    """
-
-    name: str
-    fingerprint: str
-    batch_tokens: int
-    workers: int
+class Generator(Model, Protocol):
+    """A model that answers, always with the most likely token (`--responder`)."""
 
     def lengths(self, conversations: Sequence[Sequence[Message]]) -> list[int]:
         """Return the tokens of each prompt, or what comes near them where they are not known."""
-
-    def prepare(self) -> None:
-        """Load the weights; called before the first replies(). Again, it does nothing."""
 
     def replies(
         self, conversations: Sequence[Sequence[Message]], max_new_tokens: int
@@ -215,6 +182,3 @@ class Generator(Protocol):
 
     def answer(self, conversations: Sequence[Sequence[Message]], max_new_tokens: int) -> list[str]:
         """Return the text of each reply; ModelError where there is none."""
-
-    def worker(self) -> AbstractContextManager[Any]:
-        """Return a context in which one worker thread calls replies()."""

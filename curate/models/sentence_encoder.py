@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import ModelError
-from curate.models import threads
 from curate.models.architecture import max_positions
+from curate.models.computing import LoadedOnce, choose_device, one_core, workers
 from curate.models.load_causal_lm import load_pretrained
 from curate.models.quiet import quiet
+from curate.models.recipe import ModelRecipe
 from curate.models.resolve import ModelFiles, fingerprint
 from curate.models.text_tokenizer import load_tokenizer
 from curate.models.weights import check_whole, loading
@@ -37,36 +38,38 @@ class SentenceEncoder:
 
     Args:
         files: The model's.
+        device: `cpu`, `cuda` or `auto`.
 
     Raises:
         ModelError: Incomplete, or with modules that are not that library's own.
     """
 
-    def __init__(self, files: ModelFiles) -> None:
+    recipe: ModelRecipe
+    threads = 1
+
+    def __init__(self, files: ModelFiles, device: str = "auto") -> None:
         folders = _module_folders(files)
         check_whole(files.folder, files.name)
         with quiet():
             import torch
 
             self._tokenizer = load_tokenizer(files)
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = choose_device(device)
         marks = [fingerprint(files.folder), *map(fingerprint, folders), _COMPUTATION]
-        self.name, self._files = files.name, files
+        self.name = files.name
         # Devices round differently: what one has begun, another does not go on with.
-        self.fingerprint, self.origin = _signed(*marks, self._device), _signed(*marks)
-        on_cpu = self._device == "cpu"
+        self.fingerprint, self.origin = _signed(*marks, self.device), _signed(*marks)
+        on_cpu = self.device == "cpu"
         self.batch_tokens = _CPU_BATCH_TOKENS if on_cpu else _GPU_BATCH_TOKENS
-        self._threads = torch.get_num_threads()
-        self.workers = threads.workers(self._device)
+        self._cores = torch.get_num_threads()
+        self.workers = workers(self.device)
         self._longest = _longest(files)
-        self._lock = threading.Lock()
-        self._model: Any = None
+        self._model = LoadedOnce(partial(_loaded, files, self.device))
 
     @property
     def dimensions(self) -> int:
         """Numbers of a vector; they are known from the weights, so those are loaded."""
-        self.prepare()
-        return int(self._model.get_embedding_dimension())
+        return int(self._model.get().get_embedding_dimension())
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Return the tokens of each text that are read."""
@@ -77,48 +80,45 @@ class SentenceEncoder:
 
     def prepare(self) -> None:
         """Load the weights, once, whoever calls and how often."""
-        with self._lock:
-            if self._model is None:
-                self._model = self._loaded()
+        self._model.get()
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the vectors of some texts, (texts, dimensions)."""
-        if self._model is None:
-            raise RuntimeError("prepare() comes before embed()")
-        vectors: NDArray[np.float32] = self._model.encode(
+        vectors: NDArray[np.float32] = self._model.ready.encode(
             list(texts), batch_size=max(1, len(texts)), show_progress_bar=False
         )
         return vectors
 
     def worker(self) -> AbstractContextManager[None]:
-        """Return a context that gives the calling thread its share of the cores."""
-        return threads.share(self._device, self._threads, self.workers)
+        """Return a context in which one worker thread computes, on a core of its own."""
+        return one_core(self.device, self._cores)
 
-    def _loaded(self) -> Any:
-        # The library goes on with random numbers where weights are missing: looked for first.
-        architecture = (_json(self._files, "config.json").get("architectures") or [""])[0]
-        load_pretrained(
-            architecture if architecture in _ENCODER_ONLY else "AutoModel",
-            self._files,
-            called=f"encoder '{self.name}'",
-            kind="encoder",
-            dtype="float32",
-            device=self._device,
-            unused="pooler.",  # a head over the states, which are read without it
+
+def _loaded(files: ModelFiles, device: str) -> Any:
+    # The library goes on with random numbers where weights are missing: looked for first.
+    architecture = (_json(files, "config.json").get("architectures") or [""])[0]
+    load_pretrained(
+        architecture if architecture in _ENCODER_ONLY else "AutoModel",
+        files,
+        called=f"encoder '{files.name}'",
+        kind="encoder",
+        dtype="float32",
+        device=device,
+        unused="pooler.",  # a head over the states, which are read without it
+    )
+    with loading(f"encoder '{files.name}'", files.folder):
+        import torch
+        from sentence_transformers import SentenceTransformer
+
+        model = SentenceTransformer(
+            str(files.folder),
+            device=device,
+            trust_remote_code=False,
+            local_files_only=True,
+            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
-        with loading(f"encoder '{self.name}'", self._files.folder):
-            import torch
-            from sentence_transformers import SentenceTransformer
-
-            model = SentenceTransformer(
-                str(self._files.folder),
-                device=self._device,
-                trust_remote_code=False,
-                local_files_only=True,
-                model_kwargs={"use_safetensors": True, "dtype": torch.float32},
-            )
-            model.encode(["."])  # sets its tokenizer up, which threads cannot do at once
-        return model
+        model.encode(["."])  # sets its tokenizer up, which threads cannot do at once
+    return model
 
 
 def _module_folders(files: ModelFiles) -> list[Path]:

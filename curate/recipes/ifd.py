@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.console import progress
 from curate.data.rows import Rows
 from curate.data.verdicts import judged
 from curate.emission.emit import default_name
-from curate.engine.local import LocalEngine
+from curate.engine import open_engine
 from curate.errors import UsageError, did_you_mean
 from curate.models.resolve import ModelFiles
 from curate.recipes.brief_experience import Params as ExperienceParams
@@ -171,16 +170,16 @@ def scored_by(rows: Rows, params: Params) -> Found:
         ModelError: The model is not to be had.
     """
     refuse_pairs_and_texts(rows, "IFD")
-    model, files = language_model(params.model, params.dtype, params.trust_remote_code)
-    engine = LocalEngine(cache_dir() / "journals", progress())
+    engine = open_engine()
+    model = language_model(engine, params.model, params.dtype, params.trust_remote_code)
     scoring = scorer.IFDParams(template=params.template, max_length=params.max_length)
     scores = scorer.score(rows, scoring, model, engine, cache_dir() / "scratch")
     made = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
     longest = longest_scored(
         params.max_length, scorer.DEFAULT_LENGTH, model.name, model.max_positions
     )
-    notes = (*about_language(rows, files, "IFD"), *scores.notes)
-    return Found(scores, made, files, notes, longest)
+    notes = (*about_language(rows, model.files, "IFD"), *scores.notes)
+    return Found(scores, made, model.files, notes, longest)
 
 
 def choose(

@@ -22,15 +22,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.console import progress, say
+from curate.console import say
 from curate.data.rows import Rows
 from curate.data.verdicts import judged
-from curate.engine.local import LocalEngine
+from curate.engine import open_engine
 from curate.errors import UsageError
 from curate.models.adapter import base_of, files_of, fingerprint_of
-from curate.models.generate import load_generator
 from curate.models.openai_server import is_address
 from curate.models.protocols import Generator
+from curate.models.recipe import ModelRecipe
 from curate.recipes import initial_model, scoring
 from curate.recipes.initial_model import Place
 from curate.recipes.mods_seeds import (
@@ -51,8 +51,7 @@ from curate.scorers.necessity import EMPTY, AnswerParams, Answers, answers, nece
 from curate.selection import Selection, emit
 from curate.selectors.choice import Choice
 from curate.selectors.k_center import COVERED, Centres, k_center
-from curate.system.cache import cache_dir
-from curate.system.model_folder import is_adapter
+from curate.models.adapter import base_of, files_of, fingerprint_of
 
 __all__ = ["NAME", "OPTIONS", "Params", "Place", "check_responder", "mods", "seeds_name"]
 
@@ -144,7 +143,7 @@ def check_responder(params: Params) -> None:
     if params.responder == NONE:
         return
     if params.responder != TRAINED:
-        load_generator(_answering(params))
+        _generator(_answering(params))
         return
     if is_address(params.model):
         raise UsageError(
@@ -163,6 +162,11 @@ def check_responder(params: Params) -> None:
         initial_model.check_settings(params.model, params.train_set)
 
 
+def _generator(name: str) -> Generator:
+    model: Generator = open_engine("answering").load(ModelRecipe(kind="generator", name=name))
+    return model
+
+
 def seeds_name(place: Place) -> str:
     """Return the name of the data set that the model is trained on."""
     return f"{place.name}_seeds"
@@ -171,7 +175,7 @@ def seeds_name(place: Place) -> str:
 def responder(seeds: Selection, params: Params, place: Place) -> tuple[Generator, dict[str, Any]]:
     """Return the model that answers, and what a manifest says of its training."""
     if params.responder != TRAINED:
-        return load_generator(_answering(params)), {}
+        return _generator(_answering(params)), {}
     name = seeds_name(place)
     emit(seeds, place.output, name, place.overwrite)
     say(f"the seeds are the data set '{name}' in {place.output}")
@@ -185,7 +189,7 @@ def responder(seeds: Selection, params: Params, place: Place) -> tuple[Generator
         saves=place.saves,
     )
     trained = initial_model.train_on(request)
-    return load_generator(str(trained.folder)), {"initial_model": trained.as_dict()}
+    return _generator(str(trained.folder)), {"initial_model": trained.as_dict()}
 
 
 def about_language(rows: Rows, params: Params) -> list[str]:
@@ -266,10 +270,12 @@ def add_necessary(rows: Rows, seeds: Seeds, params: Params, model: Generator) ->
     """
     good = np.flatnonzero(seeds.good.kept)
     say(f"{called(model.name)} answers the instructions of {len(good):,} good rows")
-    engine = LocalEngine(cache_dir() / "journals", progress("answering"))
-    replies = answers(rows, good, AnswerParams(params.max_new_tokens), model, engine)
-    scored = LocalEngine(cache_dir() / "journals", progress())
-    values = necessity(rows, replies, scoring.reward_model(params.reward), scored)
+    replies = answers(
+        rows, good, AnswerParams(params.max_new_tokens), model, open_engine("answering")
+    )
+    engine = open_engine()
+    reward = engine.load(ModelRecipe(kind="reward", name=params.reward))
+    values = necessity(rows, replies, reward, engine)
     rewards = np.where(replies.failed, -np.inf, values)
     known = rewards[~np.isnan(rewards)]
     bound = params.necessary(known) if len(known) else float("nan")

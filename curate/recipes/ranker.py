@@ -8,7 +8,6 @@ cross-validation over the prompts of the others.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.console import progress
 from curate.data.preference_pairs import Pair, Pairs, read_pairs
-from curate.engine.local import LocalEngine
+from curate.engine import open_engine
 from curate.errors import DataError, ModelError, UsageError
-from curate.models.ranking.features import Featuriser, load_features
+from curate.models.ranking.features import Featuriser
 from curate.models.ranking.fit import draw_of, right
 from curate.models.ranking.learn import (
     FOLDS,
@@ -36,13 +34,13 @@ from curate.models.ranking.learn import (
 )
 from curate.models.ranking.prompt_groups import GROUPS, look
 from curate.models.ranking.trained_head import CARD, FORMAT, WEIGHTS, save_head
+from curate.models.recipe import ModelRecipe
 from curate.recipes.ranker_eval import by_source
 from curate.recipes.ranker_spoiled import spoil
-from curate.scorers.contract import Engine, Work
-from curate.system.cache import cache_dir
+from curate.scorers.contract import Engine
+from curate.scorers.reward import pairs_work
 
 FEWEST = 20
-_AT_A_TIME = 256
 
 
 @dataclass(frozen=True)
@@ -104,8 +102,8 @@ def train(params: TrainParams, output: Path) -> dict[str, Any]:
             f"{files}: {len(found)} pairs whose responses differ; at least {FEWEST} are needed, "
             "with more than a few different prompts"
         )
-    features = load_features(params.encoder)
-    engine = LocalEngine(cache_dir() / "journals", progress())
+    engine = open_engine()
+    features = engine.load(ModelRecipe(kind="features", name=params.encoder))
     material = _material(every, len(spoiled) * [params.spoiled], features, engine)
     ridges = choose(material.part(~held), params.seed)
     card = {
@@ -204,7 +202,11 @@ def _material(
         for pair in pairs
     ]
     each = list(texts)
-    values = engine.run(_work(each, features), len(each)).reshape(len(each), -1)
+    width = sum(features.families.values())
+    work = pairs_work(
+        each, each.__getitem__, features, answer=_features, widths=width, dtype="float32"
+    )
+    values = engine.run(work, len(each)).reshape(len(each), -1)
     values = values.astype(np.float64)
     chosen = np.array(places)
     broken = ~np.isfinite(values).all(1)[chosen].all(1)
@@ -228,24 +230,8 @@ def _material(
     )
 
 
-def _work(texts: Sequence[tuple[str, str]], features: Featuriser) -> Work:
-    lengths: list[int] = []
-    for start in range(0, len(texts), _AT_A_TIME):
-        lengths += features.lengths(texts[start : start + _AT_A_TIME])
-    digest = hashlib.sha256(f"ranker|{features.fingerprint}".encode())
-    for each in texts:
-        digest.update(hashlib.sha256("\0".join(each).encode()).digest())
-    return Work(
-        np.array(lengths, dtype=np.int64),
-        np.full(len(texts), sum(features.families.values()), dtype=np.int64),
-        lambda items: features.features([texts[int(item)] for item in items]),
-        digest.hexdigest(),
-        features.batch_tokens,
-        features.workers,
-        features.prepare,
-        features.worker,
-        dtype="float32",
-    )
+def _features(model: Featuriser, pairs: list[tuple[str, str]]) -> NDArray[np.float32]:
+    return model.features(pairs)
 
 
 FILES = (WEIGHTS, CARD)

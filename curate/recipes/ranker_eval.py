@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.console import progress
 from curate.data.preference_pairs import Pair, read_pairs
-from curate.engine.local import LocalEngine
+from curate.engine import open_engine
 from curate.errors import ModelError, UsageError
 from curate.models.ranking.fit import interval, length_rule, right
-from curate.models.ranking.load import load_reward, trained_on
+from curate.models.ranking.load import trained_on
+from curate.models.recipe import ModelRecipe
 from curate.scorers.reward import score_texts
-from curate.system.cache import cache_dir
 
 _EVERY = "all"
 
@@ -121,9 +120,10 @@ def evaluate(params: EvalParams) -> dict[str, Any]:
         the ranker was trained on, on which its accuracy says little.
     """
     found = read_pairs(list(params.pairs))
-    model = load_reward(params.ranker, params.encoder)
+    engine = open_engine()
+    recipe = ModelRecipe(kind="reward", name=params.ranker, encoder=params.encoder)
+    model = engine.load(recipe)
     texts = [(p.prompt, text) for p in found.pairs for text in (p.better, p.worse)]
-    engine = LocalEngine(cache_dir() / "journals", progress())
     scores = score_texts(texts, model, engine).reshape(-1, 2)
     broken = ~np.isfinite(scores).all(1)
     if broken.any():

@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 import curate.scorers
-from curate.console import progress
 from curate.data.rows import Rows
-from curate.engine.local import LocalEngine
+from curate.engine import open_engine
 from curate.errors import UsageError, did_you_mean
 from curate.models.packaged import DEFAULT_MODEL, PACKAGED
-from curate.models.ranking.load import DEFAULT_RANKER, load_reward
+from curate.models.ranking.load import DEFAULT_RANKER
+from curate.models.recipe import ModelRecipe
 from curate.models.resolve import ModelFiles
 from curate.recipes.scoring import about_language, called, language_model, refuse_pairs_and_texts
 from curate.scorers.contract import LANGUAGE_MODEL, NOTHING, OK, REWARD, Scores
@@ -173,21 +173,25 @@ def _scored(rows: Rows, name: str, params: Params) -> tuple[Scores, dict[str, st
     given = {each: getattr(params, each) for each in taken(name)}
     own = {each.name for each in fields(module.PARAMS)}
     with_own = module.PARAMS(**{each: v for each, v in given.items() if each in own and v})
-    engine = LocalEngine(cache_dir() / "journals", progress())
+    engine = open_engine()
     if module.NEEDS == NOTHING:
         return module.score(rows, with_own), {}
     if module.NEEDS == REWARD:
         ranker = params.reward or DEFAULT_RANKER
-        reward = load_reward(ranker, params.encoder)
+        reward = engine.load(ModelRecipe(kind="reward", name=ranker, encoder=params.encoder))
         said = {"reward": called(ranker), "reward_fingerprint": reward.fingerprint}
         return module.score(rows, with_own, reward, engine), said
-    model, files = language_model(
-        params.model or DEFAULT_MODEL, params.dtype or "auto", params.trust_remote_code
+    model = language_model(
+        engine, params.model or DEFAULT_MODEL, params.dtype or "auto", params.trust_remote_code
     )
     scores: Scores = module.score(rows, with_own, model, engine, cache_dir() / "scratch")
     said = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
     trained = getattr(module, "TRAINED", None)
-    notes = about_training(files, name, trained) if trained else about_language(rows, files, name)
+    notes = (
+        about_training(model.files, name, trained)
+        if trained
+        else about_language(rows, model.files, name)
+    )
     return replace(scores, notes=(*notes, *scores.notes)), said
 
 

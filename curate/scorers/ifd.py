@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from curate.data.rows import Rows
 from curate.models.protocols import LikelihoodModel
 from curate.models.row_templates import TEMPLATES, choose_template
-from curate.scorers.contract import LANGUAGE_MODEL, Engine, Scores
+from curate.scorers.contract import LANGUAGE_MODEL, Engine, Scores, lists_of
 from curate.scorers.likelihood import Likelihoods, likelihoods, longest_scored
 
 NAME, NEEDS, MAIN = "ifd", LANGUAGE_MODEL, "ifd_loss"
@@ -117,20 +117,14 @@ def _columns(
         "nll_alone": pa.array(alone),
         "ifd_loss": pa.array(ifd_loss(prompted, alone)),
         "ifd_ppl": pa.array(ifd_ppl(prompted, alone)),
-        "turn_tokens": _lists(found.turns, pa.array(found.turn_tokens.astype(np.int32))),
-        "turn_nll_prompted": _lists(found.turns, pa.array(per_turn[0])),
-        "turn_nll_alone": _lists(found.turns, pa.array(per_turn[1])),
+        "turn_tokens": lists_of(found.turns, pa.array(found.turn_tokens.astype(np.int32))),
+        "turn_nll_prompted": lists_of(found.turns, pa.array(per_turn[0])),
+        "turn_nll_alone": lists_of(found.turns, pa.array(per_turn[1])),
     }
 
 
 def _counts(tokens: NDArray[np.int64]) -> pa.Array:
     return pa.array(tokens.astype(np.int32), mask=tokens < 0)
-
-
-def _lists(sizes: NDArray[np.int64], values: pa.Array) -> pa.Array:
-    """Return one list a row; rows that were not scored have none."""
-    offsets = pa.array(np.concatenate(([0], np.cumsum(sizes))).astype(np.int32))
-    return pa.ListArray.from_arrays(offsets, values, mask=pa.array(sizes == 0))
 
 
 def _notes(found: Likelihoods, longest: int) -> tuple[str, ...]:

@@ -8,32 +8,17 @@ instruction is read as it is, without the frame of a prompt, which is the same f
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.data.rows import Rows
-from curate.models.protocols import LikelihoodModel, TextEncoder, TokenSequence
-from curate.scorers.contract import OK, Engine, Work
+from curate.models.protocols import LikelihoodModel, TokenSequence
+from curate.scorers.contract import OK, Engine, Work, digest_of, in_batches
 from curate.scorers.embedding import EMPTY, LONGEST, instruction_text
 from curate.scorers.sequences import SequenceStore
-
-_AT_A_TIME = 256
-# Part of the fingerprint: a changed way of reading never continues an older journal.
-_READING = "instruction 1"
-
-
-class StateModel(LikelihoodModel, Protocol):
-    """A LikelihoodModel that shows its last hidden states, too."""
-
-    def span_states(self, batch: Sequence[TokenSequence]) -> list[tuple[Any, Any]]:
-        """Return, for each sequence, (tokens, width) states and (tokens,) NLL of its spans."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +37,7 @@ class Instructions:
 
 
 def read_instructions(
-    rows: Rows, longest: int, model: StateModel, width: int, engine: Engine, scratch: Path
+    rows: Rows, longest: int, model: LikelihoodModel, width: int, engine: Engine, scratch: Path
 ) -> Instructions:
     """Return state and perplexity of every row's instruction.
 
@@ -66,8 +51,16 @@ def read_instructions(
     """
     status = np.full(len(rows), OK, dtype=object)
     with SequenceStore(scratch) as store:
-        owners = _tokenise(rows, longest, model.encoder, store, status)
-        work = _work(store, model, width)
+        owners = _tokenise(rows, longest, model, store, status)
+        work = Work(
+            model=model,
+            widths=1 + width,
+            digest=digest_of("instruction 2", store.seal()),
+            lengths=store.lengths(),
+            take=lambda items: [store.get(item) for item in items.tolist()],
+            answer=_states,
+            dtype="float32",
+        )
         values = engine.run(work, len(store)).reshape(len(store), 1 + width)
     nll = np.full(len(rows), np.nan)
     states = np.full((len(rows), width), np.nan, dtype=np.float32)
@@ -79,18 +72,17 @@ def read_instructions(
 def _tokenise(
     rows: Rows,
     longest: int,
-    encoder: TextEncoder,
+    model: LikelihoodModel,
     store: SequenceStore,
     status: NDArray[np.object_],
 ) -> NDArray[np.int64]:
     """Store the tokens of every instruction that has two and more; return whose they are."""
-    opening = [] if encoder.first_token is None else [encoder.first_token]
+    first = model.encoder.first_token
     owners = []
-    each = iter(rows)
-    while batch := list(islice(each, _AT_A_TIME)):
+    for batch in in_batches(rows):
         texts = ["" if row.flaw else instruction_text(row)[:LONGEST] for row in batch]
-        for row, text, ids in zip(batch, texts, encoder.encode(texts), strict=True):
-            whole = [*opening, *ids][:longest]
+        for row, text, ids in zip(batch, texts, model.encoder.encode(texts), strict=True):
+            whole = [*([] if first is None else [first]), *ids][:longest]
             if row.flaw or not text.strip():
                 status[row.position] = row.flaw or EMPTY
             elif len(whole) < 2:
@@ -102,26 +94,9 @@ def _tokenise(
     return np.array(owners, dtype=np.int64)
 
 
-def _work(store: SequenceStore, model: StateModel, width: int) -> Work:
-    digest = store.seal()
-
-    def compute(items: NDArray[np.int64]) -> NDArray[np.float32]:
-        found = model.span_states([store.get(each) for each in items.tolist()])
-        lines = [
-            np.concatenate(([float(nll.double().mean())], states.mean(0).numpy()))
-            for states, nll in found
-        ]
-        return np.array(lines, dtype=np.float32)
-
-    mark = "|".join((_READING, model.fingerprint, digest))
-    return Work(
-        store.lengths(),
-        np.full(len(store), 1 + width, dtype=np.int64),
-        compute,
-        hashlib.sha256(mark.encode()).hexdigest(),
-        model.batch_tokens,
-        model.workers,
-        model.prepare,
-        model.worker,
-        dtype="float32",
-    )
+def _states(model: LikelihoodModel, sequences: list[TokenSequence]) -> NDArray[np.float32]:
+    lines = [
+        np.concatenate(([float(nll.double().mean())], states.mean(0).numpy()))
+        for states, nll in model.span_states(sequences)
+    ]
+    return np.array(lines, dtype=np.float32)

@@ -6,9 +6,8 @@ passes score the same response tokens. Both begin with the model's BOS.
 
 from __future__ import annotations
 
-import hashlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -20,14 +19,11 @@ from curate.data.rows import Row, Rows
 from curate.errors import ModelError, OutputError, UsageError
 from curate.models.protocols import LikelihoodModel, TextEncoder, TokenSequence
 from curate.models.row_templates import Rendered, Template
-from curate.scorers.contract import OK, Engine, Work
+from curate.scorers.contract import OK, Engine, Work, digest_of, in_batches
 from curate.scorers.sequences import SequenceStore
 
 # A response of one token says nothing of how it was learned, only of how frequent it is.
 FEWEST_TOKENS = 2
-_AT_A_TIME = 256
-# Part of the fingerprint: a changed way of joining never continues an older journal.
-_JOINING = "likelihood 2"
 
 Spans = list[tuple[int, int]]
 
@@ -115,198 +111,150 @@ def likelihoods(
         OutputError: The scratch folder is full or cannot be written.
     """
     size = len(rows)
-    found = Likelihoods(
+    scored = Likelihoods(
         status=np.full(size, OK, dtype=object),
         prompt_tokens=np.full(size, -1, dtype=np.int64),
         response_tokens=np.full(size, -1, dtype=np.int64),
         turns=np.zeros(size, dtype=np.int64),
     )
     with SequenceStore(scratch) as store:
+        items = _Items(store, model.encoder, max_length, scored)
         try:
-            prefixes = _Prefixes(model.encoder)
-            _tokenise(rows, template, max_length, prefixes, store, found)
-            items = _Items(store, prefixes)
+            items.tokenise(rows, template)
+            work = items.work(model)
         except OSError as error:
             raise OutputError(
                 f"tokens cannot be written to {scratch}: {error.strerror or error}; make room, or "
                 "set CURATRAIN_CACHE to another folder, and give the command again"
             ) from error
-        if found.refusal and not len(store):
-            raise found.refusal
-        work = items.work(model)
-        values = engine.run(work, int((found.turns > 0).sum()))
-        found.turn_tokens = items.span_tokens
-        found.turn_prompted, found.turn_alone = items.split(values)
-    return found
-
-
-class _Prefixes:
-    """What precedes each response alone; rows share what is the same."""
-
-    def __init__(self, encoder: TextEncoder) -> None:
-        self.encoder = encoder
-        self.numbers: dict[str, int] = {}
-        self.ids: list[tuple[int, ...]] = []
-        self.of_span = array("i")
-
-    def number(self, header: str) -> int:
-        """Return the place in ids of what precedes a response behind that header."""
-        if header not in self.numbers:
-            opening = _opening(header, self.encoder)
-            self.numbers[header] = len(self.ids)
-            self.ids.append(tuple(_opened(opening, self.encoder.encode([header])[0])))
-        return self.numbers[header]
-
-    def digest(self) -> str:
-        """Return a sha256 of all that precedes, in the order of responses."""
-        digest = hashlib.sha256(str(self.ids).encode())
-        digest.update(self.of_span.tobytes())
-        return digest.hexdigest()
-
-
-def _tokenise(
-    rows: Rows,
-    template: Template,
-    longest: int,
-    prefixes: _Prefixes,
-    store: SequenceStore,
-    found: Likelihoods,
-) -> None:
-    """Store the sequences of every row that can be scored, and what precedes responses alone."""
-    encoder = prefixes.encoder
-    rendered = _rendered(rows, template, encoder, found)
-    while batch := list(islice(rendered, _AT_A_TIME)):
-        texts = [text for _, each in batch for text in (*each.leads, *each.responses)]
-        encoded = iter(encoder.encode(texts))
-        for row, each in batch:
-            found.note = found.note or each.note
-            leads = list(islice(encoded, len(each.leads)))
-            responses = list(islice(encoded, len(each.responses)))
-            sequences = _sequences(
-                each.joined, leads, responses, _opening(each.headers[0], encoder)
-            )
-            _admit(row.position, sequences, sum(map(len, responses)), longest, store, found)
-            if found.turns[row.position]:
-                pairs = zip(each.headers, responses, strict=True)
-                prefixes.of_span.extend(prefixes.number(header) for header, ids in pairs if ids)
-
-
-def _rendered(
-    rows: Rows, template: Template, encoder: TextEncoder, found: Likelihoods
-) -> Iterator[tuple[Row, Rendered]]:
-    for row in rows:
-        if row.flaw:
-            found.status[row.position] = row.flaw
-            continue
-        try:
-            yield row, template(row, encoder)
-        except ModelError as error:
-            found.status[row.position] = "template_refused"
-            found.refusal = found.refusal or error
-
-
-def _opening(header: str, encoder: TextEncoder) -> list[int]:
-    """Return the token that both passes begin with, [] where there need be none."""
-    first = encoder.bos if header else encoder.first_token
-    if first is None and not header:
-        raise ModelError(
-            "this model's tokenizer has neither BOS nor EOS, so a response alone has no token "
-            "before it; give --template alpaca or --template chat"
-        )
-    return [] if first is None else [first]
-
-
-def _opened(opening: list[int], ids: list[int]) -> list[int]:
-    """Return ids with the opening token before them, unless the template has put it there."""
-    return [*ids] if ids[:1] == opening else [*opening, *ids]
-
-
-def _sequences(
-    joined: bool, leads: list[list[int]], responses: list[list[int]], opening: list[int]
-) -> list[tuple[list[int], Spans]]:
-    """Return (ids, spans): one for the dialogue, or one a turn where each lead is all before it."""
-    made: list[tuple[list[int], Spans]] = []
-    for lead, response in zip(leads, responses, strict=True):
-        if not made or not joined:
-            made.append((_opened(opening, lead), []))
-        else:
-            made[-1][0].extend(lead)
-        ids, spans = made[-1]
-        if response:
-            spans.append((len(ids), len(ids) + len(response)))
-            ids.extend(response)
-    return [(ids, spans) for ids, spans in made if spans]
-
-
-def _admit(
-    at: int,
-    sequences: Sequence[tuple[list[int], Spans]],
-    response_tokens: int,
-    longest: int,
-    store: SequenceStore,
-    found: Likelihoods,
-) -> None:
-    """Store the sequences of a row, or say why it is not scored."""
-    # Where each turn has its own context, the last one holds every earlier turn.
-    whole = max((len(ids) for ids, _ in sequences), default=0)
-    found.prompt_tokens[at] = max(0, whole - response_tokens)
-    found.response_tokens[at] = response_tokens
-    if not response_tokens:
-        found.status[at] = "empty_response"
-    elif whole > longest:
-        found.status[at] = "truncated"
-    elif response_tokens < FEWEST_TOKENS:
-        found.status[at] = "too_short"
-    else:
-        for ids, spans in sequences:
-            store.append(ids, spans)
-            found.turns[at] += len(spans)
+        if scored.refusal and not len(store):
+            raise scored.refusal
+        values = engine.run(work, int((scored.turns > 0).sum()))
+    alone = np.repeat(~items.whole, np.asarray(work.widths))
+    scored.turn_tokens = items.span_tokens
+    scored.turn_prompted, scored.turn_alone = values[~alone], values[alone]
+    return scored
 
 
 class _Items:
-    """What the model is asked, in order: each sequence whole, then each of its responses alone."""
+    """What the model is asked, in order: each sequence whole, then each of its responses alone.
 
-    def __init__(self, store: SequenceStore, prefixes: _Prefixes) -> None:
-        self.store, self.prefixes = store, prefixes
-        self.digest = store.seal()
-        starts, self.span_tokens, counts = store.all_spans()
-        size = len(store) + len(starts)
-        self.owner = np.repeat(np.arange(len(store)), counts + 1)
-        self.first = np.cumsum(counts + 1) - counts - 1
-        whole = np.zeros(size, dtype=bool)
-        whole[self.first] = True
-        self.whole = whole
-        self.lengths = np.zeros(size, dtype=np.int64)
-        self.lengths[whole] = store.lengths()
-        of_span = np.array(prefixes.of_span, dtype=np.int64)
-        self.lengths[~whole] = self.span_tokens + np.array(list(map(len, prefixes.ids)))[of_span]
-        self.widths = np.ones(size, dtype=np.int64)
-        self.widths[whole] = counts
-        self.alone = np.repeat(~whole, self.widths)
+    What precedes a response alone is kept once for all rows that share it.
+    """
+
+    def __init__(
+        self, store: SequenceStore, encoder: TextEncoder, longest: int, scored: Likelihoods
+    ) -> None:
+        self.store, self.encoder, self.longest, self.scored = store, encoder, longest, scored
+        self.prefix_numbers: dict[str, int] = {}
+        self.prefixes: list[tuple[int, ...]] = []
+        self.prefix_of_span = array("i")
+
+    def tokenise(self, rows: Rows, template: Template) -> None:
+        """Store the sequences of every row that can be scored; of the others say why not."""
+        for batch in in_batches(self._rendered(rows, template)):
+            texts = [text for _, shown in batch for text in (*shown.leads, *shown.responses)]
+            encoded = iter(self.encoder.encode(texts))
+            for row, shown in batch:
+                self.scored.note = self.scored.note or shown.note
+                leads = list(islice(encoded, len(shown.leads)))
+                responses = list(islice(encoded, len(shown.responses)))
+                if self._admit(row.position, self._sequences(shown, leads, responses), responses):
+                    pairs = zip(shown.headers, responses, strict=True)
+                    self.prefix_of_span.extend(self._prefix(header) for header, ids in pairs if ids)
 
     def work(self, model: LikelihoodModel) -> Work:
-        """Return the work for an engine."""
-
-        def compute(items: NDArray[np.int64]) -> list[list[float]]:
-            return model.span_nll([self._item(position) for position in items.tolist()])
-
-        mark = "|".join((_JOINING, model.fingerprint, self.digest, self.prefixes.digest()))
+        """Return the work for an engine; no sequence can be added any more."""
+        digest = digest_of(
+            "likelihood 3", self.store.seal(), self.prefixes, np.array(self.prefix_of_span)
+        )
+        starts, self.span_tokens, counts = self.store.all_spans()
+        size = len(self.store) + len(starts)
+        self.owner = np.repeat(np.arange(len(self.store)), counts + 1)
+        self.first = np.cumsum(counts + 1) - counts - 1
+        self.whole = np.zeros(size, dtype=bool)
+        self.whole[self.first] = True
+        lengths, widths = np.zeros(size, dtype=np.int64), np.ones(size, dtype=np.int64)
+        lengths[self.whole], widths[self.whole] = self.store.lengths(), counts
+        before = np.array(list(map(len, self.prefixes)), dtype=np.int64)
+        lengths[~self.whole] = self.span_tokens + before[np.array(self.prefix_of_span, dtype=int)]
         return Work(
-            self.lengths,
-            self.widths,
-            compute,
-            hashlib.sha256(mark.encode()).hexdigest(),
-            model.batch_tokens,
-            model.workers,
-            model.prepare,
-            model.worker,
+            model=model,
+            lengths=lengths,
+            widths=widths,
+            take=lambda positions: [self._item(position) for position in positions.tolist()],
+            answer=_span_nll,
+            digest=digest,
             # Dialogues begin with one system prompt, which a model may compute once for a batch.
-            self.whole.astype(np.int64),
+            kinds=self.whole.astype(np.int64),
         )
 
-    def split(self, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return what the model gave as (prompted, alone), each one number a turn."""
-        return values[~self.alone], values[self.alone]
+    def _rendered(self, rows: Rows, template: Template) -> Iterator[tuple[Row, Rendered]]:
+        for row in rows:
+            if row.flaw:
+                self.scored.status[row.position] = row.flaw
+                continue
+            try:
+                yield row, template(row, self.encoder)
+            except ModelError as error:
+                self.scored.status[row.position] = "template_refused"
+                self.scored.refusal = self.scored.refusal or error
+
+    def _sequences(
+        self, shown: Rendered, leads: list[list[int]], responses: list[list[int]]
+    ) -> list[tuple[list[int], Spans]]:
+        """Return (ids, spans): one for the dialogue, or one a turn if leads are all before it."""
+        opening = self._opening(shown.headers[0])
+        sequences: list[tuple[list[int], Spans]] = []
+        for lead, response in zip(leads, responses, strict=True):
+            if not sequences or not shown.joined:
+                sequences.append((_opened(opening, lead), []))
+            else:
+                sequences[-1][0].extend(lead)
+            ids, spans = sequences[-1]
+            if response:
+                spans.append((len(ids), len(ids) + len(response)))
+                ids.extend(response)
+        return [(ids, spans) for ids, spans in sequences if spans]
+
+    def _admit(
+        self, row: int, sequences: list[tuple[list[int], Spans]], responses: list[list[int]]
+    ) -> bool:
+        """Store the sequences of a row, or say why it is not scored."""
+        scored, response_tokens = self.scored, sum(map(len, responses))
+        # Where each turn has its own context, the last one holds every earlier turn.
+        whole = max((len(ids) for ids, _ in sequences), default=0)
+        scored.prompt_tokens[row] = max(0, whole - response_tokens)
+        scored.response_tokens[row] = response_tokens
+        if not response_tokens:
+            scored.status[row] = "empty_response"
+        elif whole > self.longest:
+            scored.status[row] = "truncated"
+        elif response_tokens < FEWEST_TOKENS:
+            scored.status[row] = "too_short"
+        else:
+            for ids, spans in sequences:
+                self.store.append(ids, spans)
+                scored.turns[row] += len(spans)
+        return bool(scored.turns[row])
+
+    def _opening(self, header: str) -> list[int]:
+        """Return the token that both passes begin with, [] where there need be none."""
+        first = self.encoder.bos if header else self.encoder.first_token
+        if first is None and not header:
+            raise ModelError(
+                "this model's tokenizer has neither BOS nor EOS, so a response alone has no token "
+                "before it; give --template alpaca or --template chat"
+            )
+        return [] if first is None else [first]
+
+    def _prefix(self, header: str) -> int:
+        """Return the place in prefixes of what precedes a response behind that header."""
+        if header not in self.prefix_numbers:
+            ids = _opened(self._opening(header), self.encoder.encode([header])[0])
+            self.prefix_numbers[header] = len(self.prefixes)
+            self.prefixes.append(tuple(ids))
+        return self.prefix_numbers[header]
 
     def _item(self, position: int) -> TokenSequence:
         owner = int(self.owner[position])
@@ -316,6 +264,15 @@ class _Items:
             return prompted
         start, end = prompted.spans[turn]
         # Before a turn alone stand its own sequence and those before it, each once.
-        prefix = self.prefixes.ids[self.prefixes.of_span[position - owner - 1]]
+        prefix = self.prefixes[self.prefix_of_span[position - owner - 1]]
         ids = prefix + prompted.ids[start:end]
         return TokenSequence(ids, ((len(prefix), len(ids)),))
+
+
+def _opened(opening: list[int], ids: list[int]) -> list[int]:
+    """Return ids with the opening token before them, unless the template has put it there."""
+    return [*ids] if ids[:1] == opening else [*opening, *ids]
+
+
+def _span_nll(model: LikelihoodModel, sequences: list[TokenSequence]) -> list[list[float]]:
+    return model.span_nll(sequences)

@@ -11,11 +11,11 @@ compresses, as Whisper does (arXiv 2212.04356, section 4.5).
 
 from __future__ import annotations
 
-import hashlib
 import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,14 +32,11 @@ from curate.models.protocols import (
     Reply,
     RewardModel,
 )
-from curate.scorers.contract import OK, Engine, Work
+from curate.scorers.contract import OK, Engine, Work, digest_of, in_batches
 from curate.scorers.reward import score_texts, texts_of
 
 REFUSED, EMPTY, LOOP, NOT_ASKED = "template_refused", "empty_answer", "repeats_itself", ""
 _STATUS = {STOPPED: OK, CUT: "cut_off", TOO_LONG: TOO_LONG, FILTERED: FILTERED}
-# Part of the fingerprint: a changed way of asking never continues an older journal.
-_FORM = "answers 1"
-_AT_A_TIME = 256
 _ROLES = {"observation": "tool", "function": "assistant"}
 _LOOP_RATIO = 2.4  # Whisper's; ordinary text of this length stays below 2.2
 _TAIL = 500  # characters, about what Whisper looks at; longer texts compress better
@@ -133,7 +130,16 @@ def answers(
     texts = np.full(len(rows), None, dtype=object)
     asked = _Asked(rows, places, model)
     status[places[asked.length < 0]] = REFUSED
-    found = engine.run(asked.work(model, params), int((asked.length >= 0).sum())).reshape(-1, 2)
+    work = Work(
+        model=model,
+        lengths=asked.tokens + params.max_new_tokens,
+        widths=2,
+        take=asked.take,
+        answer=partial(replies, params.max_new_tokens),
+        digest=digest_of("answers 2", params.max_new_tokens, asked.digests),
+        dtype="object",
+    )
+    found = engine.run(work, len(asked.owners)).reshape(-1, 2)
     for place, item in zip(asked.owners.tolist(), asked.inverse.tolist(), strict=True):
         reply = Reply(*found[item])
         status[place] = _status(reply)
@@ -192,39 +198,33 @@ class _Asked:
         self.rows = rows
         lengths: list[int] = []
         digests: list[str] = []
-        for at in range(0, len(places), _AT_A_TIME):
-            talks = [conversation(rows[each]) for each in places[at : at + _AT_A_TIME].tolist()]
+        for batch in in_batches(places.tolist()):
+            talks = [conversation(rows[place]) for place in batch]
             lengths += _lengths(talks, model)
-            digests += [hashlib.sha256(repr(talk).encode()).hexdigest()[:32] for talk in talks]
+            digests += [digest_of(talk)[:32] for talk in talks]
         self.length = np.array(lengths, dtype=np.int64)
         fine = self.length >= 0
         self.owners = places[fine]
         self.digests, first, self.inverse = np.unique(
             np.array(digests, dtype="S32")[fine], return_index=True, return_inverse=True
         )
-        self.first = self.owners[first].tolist()
+        self.first = self.owners[first]
         self.tokens = self.length[fine][first]
 
-    def work(self, model: Generator, params: AnswerParams) -> Work:
-        """Return the work for an engine: an item a conversation, its answer and how it ended."""
-        most = params.max_new_tokens
+    def take(self, items: NDArray[np.int64]) -> list[list[Message]]:
+        """Return some of the conversations."""
+        return [conversation(self.rows[place]) for place in self.first[items].tolist()]
 
-        def compute(items: NDArray[np.int64]) -> list[list[str]]:
-            talks = [conversation(self.rows[self.first[each]]) for each in items.tolist()]
-            return [[_clean(each.text), each.end] for each in model.replies(talks, most)]
 
-        mark = f"{_FORM}|{model.fingerprint}|{most}|".encode() + self.digests.tobytes()
-        return Work(
-            self.tokens + most,
-            np.full(len(self.first), 2, dtype=np.int64),
-            compute,
-            hashlib.sha256(mark).hexdigest(),
-            model.batch_tokens,
-            model.workers,
-            model.prepare,
-            model.worker,
-            dtype="object",
-        )
+def replies(most: int, model: Generator, talks: list[list[Message]]) -> list[list[str]]:
+    """Return the answer to each conversation, and how it ended.
+
+    Args:
+        most: Tokens after which an answer is cut off.
+        model: Loaded.
+        talks: What it is asked.
+    """
+    return [[_clean(reply.text), reply.end] for reply in model.replies(talks, most)]
 
 
 def _lengths(talks: Sequence[Sequence[Message]], model: Generator) -> list[int]:

@@ -6,10 +6,10 @@ The scale is each model's own: a number of one says nothing beside a number of a
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from curate.data.preference_pairs import joined
 from curate.data.rows import Row, Rows
 from curate.models.protocols import RewardModel
-from curate.scorers.contract import OK, REWARD, Engine, Scores, Work
+from curate.scorers.contract import OK, REWARD, Engine, Scores, Work, digest_of, in_batches
 
-_AT_A_TIME = 256
 NAME, NEEDS, MAIN = "reward", REWARD, "reward"
 ABOUT = "how good the response is, as a trained ranker or a reward model says"
-# Part of the fingerprint: a changed way of making texts never continues an older journal.
-_FORM = "reward 1"
+
+Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class RewardParams:
 PARAMS = RewardParams
 
 
-def texts_of(row: Row) -> tuple[str, str]:
+def texts_of(row: Row) -> Pair:
     """Return the prompt and the response of a row; of a dialogue, the last response.
 
     Args:
@@ -72,20 +71,15 @@ def score(rows: Rows, params: RewardParams, model: RewardModel, engine: Engine) 
             status[row.position] = row.flaw or "empty_response"
     places = np.flatnonzero(status == OK)
     values = np.full(len(rows), np.nan)
-    values[places] = _scored(
-        (texts_of(rows[int(place)]) for place in places),
-        lambda item: texts_of(rows[int(places[item])]),
-        model,
-        engine,
-    )
+    texts = (texts_of(rows[place]) for place in places.tolist())
+    work = pairs_work(texts, lambda item: texts_of(rows[int(places[item])]), model)
+    values[places] = engine.run(work, len(places))
     broken = (status == OK) & ~np.isfinite(values)
     status[broken], values[broken] = "non_finite", np.nan
     return Scores(status, {params.column: pa.array(values)})
 
 
-def score_texts(
-    pairs: Sequence[tuple[str, str]], model: RewardModel, engine: Engine
-) -> NDArray[np.float64]:
+def score_texts(pairs: Sequence[Pair], model: RewardModel, engine: Engine) -> NDArray[np.float64]:
     """Return the reward of each prompt and response, (pairs,).
 
     Args:
@@ -93,38 +87,52 @@ def score_texts(
         model: Gives the numbers.
         engine: Runs the model.
     """
-    return _scored(pairs, lambda item: pairs[item], model, engine)
-
-
-def _scored(
-    texts: Iterable[tuple[str, str]],
-    text: Callable[[int], tuple[str, str]],
-    model: RewardModel,
-    engine: Engine,
-) -> NDArray[np.float64]:
-    """Return one number a text; they pass by once, and are asked for again by their place."""
-    digest = hashlib.sha256(f"{_FORM}|{model.fingerprint}".encode())
-    lengths: list[int] = []
-    stream = iter(texts)
-    while batch := list(islice(stream, _AT_A_TIME)):
-        lengths += model.lengths(batch)
-        for each in batch:
-            digest.update(hashlib.sha256("\0".join(each).encode()).digest())
-    if not lengths:
-        return np.zeros(0)
-
-    def compute(items: NDArray[np.int64]) -> list[list[float]]:
-        return [[number] for number in model.score([text(int(item)) for item in items])]
-
-    work = Work(
-        np.array(lengths, dtype=np.int64),
-        np.ones(len(lengths), dtype=np.int64),
-        compute,
-        digest.hexdigest(),
-        model.batch_tokens,
-        model.workers,
-        model.prepare,
-        model.worker,
+    rewards: NDArray[np.float64] = engine.run(
+        pairs_work(pairs, pairs.__getitem__, model), len(pairs)
     )
-    found: NDArray[np.float64] = engine.run(work, len(lengths))
-    return found
+    return rewards
+
+
+def rewards(model: RewardModel, pairs: list[Pair]) -> list[list[float]]:
+    """Return what the model says, a list an item.
+
+    Args:
+        model: Loaded.
+        pairs: Prompts and responses.
+    """
+    return [[number] for number in model.score(pairs)]
+
+
+def pairs_work(
+    texts: Iterable[Pair],
+    pair: Callable[[int], Pair],
+    model: Any,
+    answer: Callable[[Any, list[Pair]], Any] = rewards,
+    **kept: Any,
+) -> Work:
+    """Return the work of a model that is asked about prompts and responses, an item a pair.
+
+    Args:
+        texts: All pairs; they pass by once.
+        pair: Gives one of them once more.
+        model: Has lengths() of pairs.
+        answer: See Work.
+        kept: `widths` and `dtype` of Work where they are not one number in 64 bits.
+    """
+    lengths: list[int] = []
+    digests: list[str] = []
+    for batch in in_batches(texts):
+        lengths += model.lengths(batch)
+        digests.append(digest_of(*("\0".join(each) for each in batch)))
+    return Work(
+        model=model,
+        lengths=np.array(lengths, dtype=np.int64),
+        take=partial(_pairs, pair),
+        answer=answer,
+        digest=digest_of("pairs 2", *digests),
+        **{"widths": 1, **kept},
+    )
+
+
+def _pairs(pair: Callable[[int], Pair], items: NDArray[np.int64]) -> list[Pair]:
+    return [pair(item) for item in items.tolist()]

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -24,44 +23,18 @@ from numpy.typing import NDArray
 
 from curate.data.rows import Row, Rows
 from curate.errors import ModelError
-from curate.models.protocols import TextEncoder, TokenSequence
-from curate.scorers.contract import OK, Engine, Scores, Work
+from curate.models.protocols import LikelihoodModel, TextEncoder, TokenSequence
+from curate.scorers.contract import OK, Engine, Scores, Work, digest_of, in_batches, lists_of
 from curate.scorers.likelihood import longest_scored
 
 DIGITS = ("1", "2", "3", "4", "5", "6")
 LONGEST = 2048  # tokens of a turn, as DEITA's scorers were trained
-_AT_A_TIME = 256
 _ANSWERS = ("assistant", "function")
 # Chance of the six digits together below which a model cannot have learned to answer with one.
 _FEW = 0.5
-# Part of the fingerprint: a changed way of asking never continues an older journal.
-_FORM = "score tokens 1"
 
 Ask = Callable[[str, str], str]
 Floats = NDArray[np.float64]
-
-
-class Judge(Protocol):
-    """A causal language model that says how likely tokens are to come next."""
-
-    name: str
-    fingerprint: str
-    max_positions: int
-    batch_tokens: int
-    workers: int
-
-    @property
-    def encoder(self) -> TextEncoder:
-        """The model's tokenizer."""
-
-    def prepare(self) -> None:
-        """Load the weights; again, it does nothing."""
-
-    def next_nll(self, batch: Sequence[TokenSequence], tokens: Sequence[int]) -> list[list[float]]:
-        """Return, for each sequence, the NLL of each token as the next one, in nats."""
-
-    def worker(self) -> AbstractContextManager[Any]:
-        """Return a context in which one worker thread calls next_nll()."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +66,12 @@ def expectation(nll: Floats) -> Floats:
 
 
 def judge(
-    rows: Rows, column: str, ask: Ask, params: TokenParams, model: Judge, engine: Engine
+    rows: Rows,
+    column: str,
+    ask: Ask,
+    params: TokenParams,
+    model: LikelihoodModel,
+    engine: Engine,
 ) -> Scores:
     """Return the sum of the scores of every row's turns, and those of the turns.
 
@@ -102,7 +80,7 @@ def judge(
         column: Name of the sum; the turns are in `turn_NAME`.
         ask: From instruction and response to what the model is asked.
         params: What is read.
-        model: Judges.
+        model: LikelihoodModels.
         engine: Runs the model over the turns.
 
     Raises:
@@ -111,7 +89,15 @@ def judge(
     """
     longest = longest_scored(params.max_length, LONGEST, model.name, model.max_positions)
     turns = _Turns(rows, ask, longest, model.encoder)
-    work = turns.work(model, _digits(model))
+    digits = _digits(model)
+    work = Work(
+        model=model,
+        lengths=turns.lengths,
+        widths=len(digits),
+        take=turns.take,
+        answer=partial(next_nll, digits),
+        digest=digest_of("score tokens 2", turns.digest.hexdigest(), digits),
+    )
     nll = engine.run(work, len(np.unique(turns.owner))).reshape(-1, len(DIGITS))
     values = expectation(nll)
     status, sizes = turns.status, np.bincount(turns.owner, minlength=len(rows))
@@ -119,9 +105,7 @@ def judge(
     sums[sizes == 0] = np.nan
     status[(status == OK) & ~np.isfinite(sums)] = "non_finite"
     sums[status != OK] = np.nan
-    offsets = pa.array(np.concatenate(([0], np.cumsum(sizes))).astype(np.int32))
-    lists = pa.ListArray.from_arrays(offsets, pa.array(values), mask=pa.array(sizes == 0))
-    columns = {column: pa.array(sums), f"turn_{column}": lists}
+    columns = {column: pa.array(sums), f"turn_{column}": lists_of(sizes, pa.array(values))}
     return Scores(status, columns, _notes(status, nll, column, longest, model))
 
 
@@ -148,8 +132,8 @@ class _Turns:
     def __init__(self, rows: Rows, ask: Ask, longest: int, encoder: TextEncoder) -> None:
         self.rows, self.ask, self.encoder = rows, ask, encoder
         self.status = np.full(len(rows), OK, dtype=object)
-        self.digest = hashlib.sha256()
         owners, turns, lengths = [], [], []
+        self.digest = hashlib.sha256()
         for row, sequences in self._tokenised():
             if max(map(len, sequences)) > longest:
                 self.status[row] = "truncated"
@@ -163,27 +147,15 @@ class _Turns:
         self.turn = np.array(turns, dtype=np.int64)
         self.lengths = np.array(lengths, dtype=np.int64)
 
-    def work(self, model: Judge, digits: list[int]) -> Work:
-        """Return the work for an engine: one item a turn, a number for each digit."""
-
-        def compute(items: NDArray[np.int64]) -> list[list[float]]:
-            return model.next_nll([self._sequence(item) for item in items.tolist()], digits)
-
-        mark = "|".join((_FORM, model.fingerprint, self.digest.hexdigest(), str(digits)))
-        return Work(
-            self.lengths,
-            np.full(len(self.owner), len(digits), dtype=np.int64),
-            compute,
-            hashlib.sha256(mark.encode()).hexdigest(),
-            model.batch_tokens,
-            model.workers,
-            model.prepare,
-            model.worker,
-        )
+    def take(self, items: NDArray[np.int64]) -> list[TokenSequence]:
+        """Return what the model is asked for some turns."""
+        texts = []
+        for row, turn in zip(self.owner[items].tolist(), self.turn[items].tolist(), strict=True):
+            texts.append(self.ask(*exchanges(self.rows[row])[turn]))
+        return [TokenSequence(tuple(ids), ()) for ids in self._ids(texts)]
 
     def _tokenised(self) -> Iterator[tuple[int, list[list[int]]]]:
-        usable = (row for row in self.rows if self._can_be_judged(row))
-        while batch := list(islice(usable, _AT_A_TIME)):
+        for batch in in_batches(row for row in self.rows if self._can_be_judged(row)):
             texts = [[self.ask(*each) for each in exchanges(row)] for row in batch]
             ids = iter(self._ids([text for own in texts for text in own]))
             for row, own in zip(batch, texts, strict=True):
@@ -200,12 +172,21 @@ class _Turns:
         opening = [] if first is None else [first]
         return [[*opening, *ids] for ids in self.encoder.encode(texts)]
 
-    def _sequence(self, item: int) -> TokenSequence:
-        asked, said = exchanges(self.rows[int(self.owner[item])])[int(self.turn[item])]
-        return TokenSequence(tuple(self._ids([self.ask(asked, said)])[0]), ())
+
+def next_nll(
+    tokens: Sequence[int], model: LikelihoodModel, sequences: list[TokenSequence]
+) -> list[list[float]]:
+    """Return the NLL of each token as the next one of each sequence.
+
+    Args:
+        tokens: Of the digits.
+        model: Loaded.
+        sequences: What it is asked.
+    """
+    return model.next_nll(sequences, tokens)
 
 
-def _digits(model: Judge) -> list[int]:
+def _digits(model: LikelihoodModel) -> list[int]:
     """Return the token of each digit; SentencePiece puts the token of a space before it."""
     ids = model.encoder.encode(DIGITS)
     last = [each[-1] for each in ids if each]
@@ -219,7 +200,7 @@ def _digits(model: Judge) -> list[int]:
 
 
 def _notes(
-    status: NDArray[np.object_], nll: Floats, column: str, longest: int, model: Judge
+    status: NDArray[np.object_], nll: Floats, column: str, longest: int, model: LikelihoodModel
 ) -> tuple[str, ...]:
     notes = []
     if long := int((status == "truncated").sum()):

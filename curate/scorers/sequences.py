@@ -7,7 +7,7 @@ import tempfile
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,29 +27,24 @@ class SequenceStore:
     def __init__(self, scratch: Path) -> None:
         scratch.mkdir(parents=True, exist_ok=True)
         self._file = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 - __exit__ closes it
-        self._tokens = array("i")
-        self._ends, self._spans, self._span_ends = array("q"), array("i"), array("q")
-        self._written = 0
         self._digest = hashlib.sha256()
+        self._tokens, self._spans = array("i"), array("i")
+        # Where each sequence ends, in tokens and in spans; the first begins at 0.
+        self._ends, self._span_ends = array("q", [0]), array("q", [0])
         self._map: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
 
-    def __enter__(self) -> SequenceStore:
+    def __enter__(self) -> Self:
         """Use as a context: the file is given back at the end."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the file."""
         self._map = np.zeros(0, dtype=np.int32)
         self._file.close()
 
     def __len__(self) -> int:
         """Return how many sequences there are."""
-        return len(self._ends)
+        return len(self._ends) - 1
 
     def append(self, ids: Sequence[int], spans: Sequence[tuple[int, int]]) -> None:
         """Add one sequence.
@@ -59,7 +54,7 @@ class SequenceStore:
             spans: Half-open ranges into ids whose likelihood is wanted.
         """
         self._tokens.extend(ids)
-        self._ends.append(self._written + len(self._tokens))
+        self._ends.append(self._ends[-1] + len(ids))
         for span in spans:
             self._spans.extend(span)
         self._span_ends.append(len(self._spans) // 2)
@@ -71,7 +66,7 @@ class SequenceStore:
         self._flush()
         for numbers in (self._ends, self._spans, self._span_ends):
             self._digest.update(numbers.tobytes())
-        if self._written:
+        if self._ends[-1]:
             self._map = np.memmap(self._file, dtype=np.int32, mode="r")
         return self._digest.hexdigest()
 
@@ -81,29 +76,19 @@ class SequenceStore:
         Args:
             number: 0-based.
         """
-        start = self._ends[number - 1] if number else 0
-        ids = self._map[start : self._ends[number]].tolist()
-        return TokenSequence(tuple(ids), self.spans(number))
-
-    def spans(self, number: int) -> tuple[tuple[int, int], ...]:
-        """Return the spans of one sequence.
-
-        Args:
-            number: 0-based.
-        """
-        first = self._span_ends[number - 1] if number else 0
-        flat = self._spans[2 * first : 2 * self._span_ends[number]]
-        return tuple(zip(flat[::2], flat[1::2], strict=True))
+        ids = self._map[self._ends[number] : self._ends[number + 1]].tolist()
+        flat = self._spans[2 * self._span_ends[number] : 2 * self._span_ends[number + 1]]
+        return TokenSequence(tuple(ids), tuple(zip(flat[::2], flat[1::2], strict=True)))
 
     def lengths(self) -> NDArray[np.int64]:
         """Return the tokens of each sequence."""
-        ends = np.array([0, *self._ends], dtype=np.int64)
+        ends = np.array(self._ends, dtype=np.int64)
         return ends[1:] - ends[:-1]
 
     def all_spans(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Return the start and the length of every span, and the spans of each sequence."""
         flat = np.array(self._spans, dtype=np.int64).reshape(-1, 2)
-        ends = np.array([0, *self._span_ends], dtype=np.int64)
+        ends = np.array(self._span_ends, dtype=np.int64)
         return flat[:, 0], flat[:, 1] - flat[:, 0], ends[1:] - ends[:-1]
 
     def _flush(self) -> None:
@@ -111,5 +96,4 @@ class SequenceStore:
         self._digest.update(block)
         self._file.write(block)
         self._file.flush()
-        self._written += len(self._tokens)
         self._tokens = array("i")

@@ -1,102 +1,103 @@
-import json
+"""What is on disk after any end of a run is whole batches, and another run goes on from them."""
+
 import multiprocessing
 import os
-from pathlib import Path
+import signal
 
 import pytest
-from filelock import FileLock
 
-from curate.engine import journal as module
-from curate.engine.journal import Journal, open_journal
+from curate.engine.journal import delete_journal, open_journal
 from curate.errors import OutputError
 
-MARK = "ab" * 32
+NAME = "ab" * 32
+HERE = "this CPU"
+
+
+def write(folder, batches, machine=HERE):
+    """Append batches; return what was there before."""
+    with open_journal(folder, NAME, machine) as journal:
+        before = dict(journal.batches())
+        for number, data in batches.items():
+            journal.append(number, data)
+    return before
 
 
 def file_in(folder):
-    return folder / f"{MARK[:32]}.jsonl"
+    return folder / f"{NAME[:32]}.sqlite"
 
 
-def write(folder, batches, mark=MARK):
-    """Journal some batches, and return those that were found before."""
-    found = {}
-    with open_journal(folder, mark, found.__setitem__) as journal:
-        for number, values in batches.items():
-            journal.append(number, values)
-    return found
+def test_what_was_written_is_read(tmp_path):
+    batches = {0: b"one", 7: b"", 3: bytes(range(256)) * 100}
+    assert write(tmp_path / "new", batches) == {}
+    assert write(tmp_path / "new", {1: b"more"}) == batches
+    assert write(tmp_path / "new", {}) == {**batches, 1: b"more"}
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [file_in(tmp_path).name]
 
 
-def test_what_was_journalled_is_found_again_to_the_last_bit(tmp_path):
-    values = [[0.1 + 0.2, 1e-300], [float("inf"), -0.0]]
-    assert write(tmp_path / "journals", {3: values, 0: [[1.0]]}) == {}
-    found = write(tmp_path / "journals", {})
-    assert json.dumps(found) == json.dumps({3: values, 0: [[1.0]]})
+def test_machines_do_not_see_each_others_batches(tmp_path):
+    write(tmp_path, {0: b"one", 1: b"two"})
+    assert write(tmp_path, {0: b"eins"}, "a GPU") == {}
+    with open_journal(tmp_path, NAME, "a GPU") as journal:
+        assert (dict(journal.batches()), journal.of_others()) == ({0: b"eins"}, {HERE: 2})
 
 
-def test_not_a_number_comes_back_as_such(tmp_path):
-    write(tmp_path, {0: [[float("nan")]]})
-    assert str(write(tmp_path, {})[0]) == "[[nan]]"
+def killed(folder, sent):
+    with open_journal(folder, NAME, HERE) as journal:
+        for number in range(1000):
+            journal.append(number, b"x" * number)
+            sent.send(number)
 
 
-@pytest.mark.parametrize("cut", [1, 2, 10, 30])
-def test_a_line_that_was_cut_is_cut_off_and_written_again(tmp_path, cut):
-    write(tmp_path, {0: [[1.0]], 1: [[2.0]]})
-    whole = file_in(tmp_path).read_bytes()
-    file_in(tmp_path).write_bytes(whole[:-cut])
-    assert write(tmp_path, {1: [[2.0]]}) == {0: [[1.0]]}
-    assert file_in(tmp_path).read_bytes() == whole
+@pytest.mark.parametrize("after", [0, 1, 40, 300])
+def test_a_kill_loses_no_batch_that_was_written(tmp_path, after):
+    context = multiprocessing.get_context("spawn")
+    received, sent = context.Pipe(duplex=False)
+    other = context.Process(target=killed, args=(tmp_path, sent))
+    other.start()
+    written = -1
+    while written < after:
+        assert received.poll(60)
+        written = received.recv()
+    os.kill(other.pid, signal.SIGKILL)
+    other.join(60)
+    while received.poll():
+        try:
+            written = received.recv()
+        except EOFError:
+            break
+    found = write(tmp_path, {})
+    assert list(found) == list(range(len(found)))
+    assert len(found) > written
+    assert all(found[number] == b"x" * number for number in found)
 
 
-def test_a_file_cut_at_any_byte_gives_a_prefix_of_the_batches(tmp_path):
-    batches = {number: [[float(number)]] for number in range(4)}
-    write(tmp_path, batches)
-    whole = file_in(tmp_path).read_bytes()
-    for size in range(len(whole) + 1):
-        file_in(tmp_path).write_bytes(whole[:size])
-        found = write(tmp_path, {})
+def test_a_log_cut_at_any_byte_gives_a_prefix_of_the_batches(tmp_path):
+    batches = {number: bytes([number]) * 900 for number in range(4)}
+    with open_journal(tmp_path, NAME, HERE) as journal:
+        for number, data in batches.items():
+            journal.append(number, data)
+        main = file_in(tmp_path).read_bytes()
+        log = file_in(tmp_path).with_name(file_in(tmp_path).name + "-wal").read_bytes()
+    for size in range(0, len(log) + 1, 97):
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        file_in(folder).write_bytes(main)
+        file_in(folder).with_name(file_in(folder).name + "-wal").write_bytes(log[:size])
+        found = write(folder, {})
         assert found == {number: batches[number] for number in range(len(found))}
-        missing = {number: each for number, each in batches.items() if number not in found}
-        write(tmp_path, missing)
-        assert file_in(tmp_path).read_bytes() == whole
+    assert len(found) >= 3
 
 
-def test_a_header_of_other_numbers_is_not_believed(tmp_path):
-    write(tmp_path, {0: [[1.0]]})
-    other = MARK[:32] + "cd" * 16
-    assert write(tmp_path, {}, other) == {}
-    assert json.loads(file_in(tmp_path).read_text())["of"] == other
-
-
-def test_rubbish_in_the_middle_ends_what_is_believed(tmp_path):
-    write(tmp_path, {0: [[1.0]], 1: [[2.0]]})
-    lines = file_in(tmp_path).read_bytes().splitlines(keepends=True)
-    file_in(tmp_path).write_bytes(lines[0] + lines[1] + b"\x00" * 20 + b"\n" + lines[2])
-    assert write(tmp_path, {}) == {0: [[1.0]]}
-    assert file_in(tmp_path).read_bytes() == lines[0] + lines[1]
-
-
-class Stingy:
-    """A raw file that takes three bytes at a time."""
-
-    def __init__(self, path):
-        self.raw = path.open("ab", buffering=0)
-
-    def write(self, block):
-        return self.raw.write(bytes(block[:3]))
-
-    def fileno(self):
-        return self.raw.fileno()
-
-
-def test_a_write_that_takes_a_part_goes_on_with_the_rest(tmp_path):
-    stream = Stingy(tmp_path / "j")
-    Journal(tmp_path / "j", stream).append(7, [[1.5, 2.5]])
-    stream.raw.close()
-    assert (tmp_path / "j").read_text() == '{"batch": 7, "values": [[1.5, 2.5]]}\n'
+@pytest.mark.parametrize("rubbish", [b"\x00" * 5000, b"no journal" * 900, b"x"])
+def test_rubbish_is_begun_anew(tmp_path, rubbish):
+    write(tmp_path, {0: b"one"})
+    file_in(tmp_path).write_bytes(rubbish)
+    assert write(tmp_path, {0: b"one"}) == {}
+    assert write(tmp_path, {}) == {0: b"one"}
 
 
 def hold(folder, held, release):
-    with open_journal(folder, MARK, lambda number, values: None):
+    with open_journal(folder, NAME, HERE):
         held.set()
         release.wait(60)
 
@@ -116,35 +117,35 @@ def test_a_second_run_is_told_that_the_first_is_at_it(tmp_path):
     assert write(tmp_path, {}) == {}
 
 
-def test_the_lock_is_given_back_after_an_error(tmp_path):
-    with pytest.raises(ZeroDivisionError), open_journal(tmp_path, MARK, print):
+def test_the_journal_is_free_again_after_an_error(tmp_path):
+    with pytest.raises(ZeroDivisionError), open_journal(tmp_path, NAME, HERE):
         raise ZeroDivisionError
-    with FileLock(f"{file_in(tmp_path)}.lock", timeout=0):
-        pass
+    assert write(tmp_path, {}) == {}
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_is_told_with_what_to_do():
-    with (
-        Path("/dev/full").open("wb", buffering=0) as stream,
-        pytest.raises(OutputError, match="No space left on device.*CURATRAIN_CACHE"),
-    ):
-        Journal(Path("/cache/journals/x.jsonl"), stream).append(0, [[1.0]])
+def test_an_error_of_what_is_computed_is_no_error_of_the_journal(tmp_path):
+    with pytest.raises(OSError, match="the model"), open_journal(tmp_path, NAME, HERE):
+        raise OSError("the model")
 
 
-def test_a_disk_that_is_full_only_when_synced_is_told_too(tmp_path, monkeypatch):
-    def full(descriptor):
-        raise OSError(28, os.strerror(28))
-
-    monkeypatch.setattr(module.os, "fsync", full)
-    monkeypatch.setattr(module, "_SYNC_EVERY", -1.0)
-    with pytest.raises(OutputError, match="No space left on device"):
-        write(tmp_path, {0: [[1.0]]})
-    monkeypatch.undo()
-    assert write(tmp_path, {}) == {0: [[1.0]]}
+def test_a_full_disk_is_told_with_what_to_do(tmp_path):
+    message = "scores cannot be written .*full.*CURATRAIN_CACHE"
+    with open_journal(tmp_path, NAME, HERE) as journal:
+        journal.append(0, b"one")
+        journal._connection.execute("PRAGMA max_page_count = 5")
+        with pytest.raises(OutputError, match=message):
+            journal.append(1, b"x" * 100_000)
+    assert write(tmp_path, {}) == {0: b"one"}
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "journals").write_text("a file")
     with pytest.raises(OutputError, match="scores cannot be written"):
         write(tmp_path / "journals", {})
+
+
+def test_a_deleted_journal_leaves_nothing(tmp_path):
+    write(tmp_path, {0: b"one"})
+    delete_journal(tmp_path, NAME)
+    assert list(tmp_path.iterdir()) == []
+    delete_journal(tmp_path, NAME)  # again, it does nothing

@@ -1,12 +1,16 @@
+import re
 import signal
+import sqlite3
 import threading
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 
 import numpy as np
 import pytest
+import torch
 
-from curate.engine.local import LocalEngine
+from curate.engine import local
+from curate.engine.local import LocalEngine, machine
 from curate.scorers.contract import Work
 
 WIDTHS = (1, 3, 2, 0, 1)
@@ -47,15 +51,14 @@ class Job:
             self.inside -= 1
 
     def work(self, fingerprint="f"):
+        self.fingerprint, self.batch_tokens, self.device, self.threads = fingerprint, 22, "cpu", 1
         return Work(
-            self.lengths,
-            self.widths,
-            self.compute,
-            fingerprint,
-            22,
-            self.workers,
-            self.prepare,
-            self.worker,
+            model=self,
+            lengths=self.lengths,
+            widths=self.widths,
+            take=lambda items: items,
+            answer=lambda model, items: model.compute(items),
+            digest="d",
         )
 
 
@@ -73,9 +76,10 @@ class Watch:
         self.said.append(("stop",))
 
 
-def lines(folder):
-    (journal,) = folder.glob("*.jsonl")
-    return journal.read_bytes().splitlines()
+def done(folder):
+    (path,) = folder.glob("*.sqlite")
+    with closing(sqlite3.connect(path)) as journal:
+        return journal.execute("SELECT count(*) FROM batches").fetchone()[0]
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2, 5, 99])
@@ -107,11 +111,11 @@ def test_an_error_reaches_the_caller_and_what_was_done_stays(tmp_path):
     broken = Job(workers=1, fails_at=5)
     with pytest.raises(RuntimeError, match="out of memory"):
         LocalEngine(tmp_path).run(broken.work(), 40)
-    assert len(lines(tmp_path)) == 1 + 4
+    assert done(tmp_path) == 4
     job = Job(workers=2)
     assert LocalEngine(tmp_path).run(job.work(), 40).tolist() == job.expected()
-    done = {tuple(batch) for batch in broken.asked[:4]}
-    assert done.isdisjoint(map(tuple, job.asked))
+    computed = {tuple(batch) for batch in broken.asked[:4]}
+    assert computed.isdisjoint(map(tuple, job.asked))
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -149,11 +153,11 @@ def test_ctrl_c_ends_the_run_and_what_was_done_stays(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         LocalEngine(tmp_path, watch).run(job.work(), 40)
     assert watch.said[-1] == ("stop",)
-    done = len(lines(tmp_path)) - 1
-    assert 0 < done < len(batches_of(job))
+    before = done(tmp_path)
+    assert 0 < before < len(batches_of(job))
     again = Job()
     assert LocalEngine(tmp_path).run(again.work(), 40).tolist() == again.expected()
-    assert len(again.asked) == len(batches_of(job)) - done
+    assert len(again.asked) == len(batches_of(job)) - before
 
 
 def batches_of(job):
@@ -186,5 +190,34 @@ def test_a_batch_of_too_few_numbers_is_refused(tmp_path):
     job = Job()
     job.compute = lambda items: [[0.0]]
     job.worker = nullcontext
-    with pytest.raises(ValueError, match="shorter|zip"):
+    with pytest.raises(ValueError, match="1 numbers instead of"):
         LocalEngine(tmp_path).run(job.work(), 40)
+
+
+def test_batches_of_another_machine_are_told_and_not_taken(tmp_path, monkeypatch):
+    first, said = Job(), []
+    LocalEngine(tmp_path).run(first.work(), 40)
+    monkeypatch.setattr(local, "machine", lambda model: "another CPU")
+    job = Job()
+    job.numbers = lambda item: [each + 1e-7 for each in first.numbers(item)]
+    found = LocalEngine(tmp_path, say=said.append).run(job.work(), 40)
+    assert sorted(job.asked) == sorted(first.asked), "all of it was computed anew"
+    assert found.tolist() == job.expected()
+    assert len(said) == 1
+    assert re.match(rf"{len(first.asked)} batches of these rows were computed by .*torch", said[0])
+    monkeypatch.undo()
+    again = Job()
+    assert LocalEngine(tmp_path, say=said.append).run(again.work(), 40).tolist() == first.expected()
+    assert (again.asked, len(said)) == ([], 1)
+
+
+def test_what_rounds_is_part_of_a_machine(monkeypatch):
+    job = Job()
+    job.work()
+    here = machine(job)
+    assert torch.__version__ in here
+    assert np.__version__ in here
+    job.threads = 4
+    assert machine(job) != here
+    job.device = ""
+    assert machine(job) == "a server"

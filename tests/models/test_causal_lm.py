@@ -120,13 +120,12 @@ def test_span_nll_before_prepare_is_a_mistake_of_the_caller() -> None:
         causal_lm().span_nll(sequences(5))
 
 
-def test_each_worker_has_its_share_of_the_cores_and_gives_it_back() -> None:
+def test_each_worker_has_one_core_and_gives_the_setting_back() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(6)
     try:
         model = causal_lm()
-        assert model.workers == 6
-        model.workers = 2
+        assert (model.workers, model.threads) == (6, 1)
         inside: list[int] = []
         barrier = threading.Barrier(2)
 
@@ -140,7 +139,7 @@ def test_each_worker_has_its_share_of_the_cores_and_gives_it_back() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert inside == [3, 3]
+        assert inside == [1, 1]
         assert torch.get_num_threads() == 6
         later: list[int] = []
         thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))

@@ -13,6 +13,7 @@ class FakeFeatures:
     """Form, and two numbers that count the letters x and y of a response."""
 
     encoder, fingerprint, origin, batch_tokens, workers = "fake", "d" * 64, "f" * 64, 500, 2
+    name, device, threads, recipe = "fake", "cpu", 1, None
 
     def __init__(self):
         self.families = {"form": len(FORM_NAMES), "letters": 2}
@@ -38,6 +39,7 @@ class FakeReward:
     """Ten times the prompt's characters plus the response's; NaN where the response says so."""
 
     name, fingerprint, batch_tokens, workers = "fake", "e" * 64, 60, 2
+    device, threads, recipe = "cpu", 1, None
 
     def __init__(self):
         self.prepared, self.asked = 0, []

@@ -13,10 +13,9 @@ from curate.models.ranking.fit import draw_of, length_rule, right
 from curate.models.ranking.learn import Material, fit_head, margins
 from curate.models.ranking.load import SHIPPED
 from curate.models.ranking.prompt_groups import look
-from curate.recipes import ranker as recipe
-from curate.recipes import ranker_eval
 from curate.recipes.ranker import TrainParams, train
 from curate.recipes.ranker_eval import EvalParams, evaluate
+from tests.fake import put_in_place
 from tests.rankers.fake import FakeFeatures, FakeReward
 from tests.rankers.test_trained_head import pairs_of
 
@@ -25,7 +24,7 @@ from tests.rankers.test_trained_head import pairs_of
 def made(scratch_cache, write_json, monkeypatch):
     """Write 60 pairs, put FakeFeatures in the encoder's place, and return file and features."""
     features = FakeFeatures()
-    monkeypatch.setattr(recipe, "load_features", lambda encoder: features)
+    put_in_place(monkeypatch, features=lambda recipe: features)
     rows = [dict(zip(("prompt", "better", "worse"), each, strict=True)) for each in pairs_of(60)]
     return write_json(rows, "made.json"), features
 
@@ -107,7 +106,7 @@ def test_nan_names_the_pair(made, tmp_path, monkeypatch):
 
 
 def test_a_judge_by_hand(scratch_cache, write_json, monkeypatch):
-    monkeypatch.setattr(ranker_eval, "load_reward", lambda name, encoder: FakeReward())
+    put_in_place(monkeypatch, reward=lambda recipe: FakeReward())
     rows = [
         {"prompt": "p", "better": "longer", "worse": "short"},
         {"prompt": "q", "better": "abc", "worse": "xyz"},

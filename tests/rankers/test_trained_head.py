@@ -173,7 +173,7 @@ def test_escapes_are_decoded_before_scoring():
 @pytest.fixture
 def written(tmp_path, monkeypatch):
     """Write a head for the features above and return its folder."""
-    monkeypatch.setattr(heads, "load_features", lambda encoder: FakeFeatures())
+    monkeypatch.setattr(heads, "load_features", lambda *_: FakeFeatures())
     folder = tmp_path / "ranker"
     head = fit_head(material(), {"form": 30.0, "letters": 1.0})
     encoder = {"name": "fake", "fingerprint": "f" * 64}

@@ -19,6 +19,7 @@ class Hasher:
     """Three numbers of the sha256 of a text; it counts what it is asked."""
 
     name, dimensions, batch_tokens, workers = "hasher", 3, 40, 2
+    device, threads, recipe = "cpu", 1, None
 
     def __init__(self, fingerprint="h", stop_after=10**9):
         self.fingerprint, self.stop_after, self.asked, self.prepared = (
@@ -107,7 +108,7 @@ def test_equal_texts_are_embedded_once(rows_of, run):
 def test_the_second_time_nothing_is_computed_and_no_journal_is_left(rows_of, run, tmp_path):
     rows, model, again = rows_of([alpaca(f"q{n}", "r") for n in range(30)]), Hasher(), Hasher()
     first = run(rows, model)
-    assert not list((tmp_path / "journals").glob("*.jsonl"))
+    assert not list((tmp_path / "journals").iterdir())
     second = run(rows, again)
     assert (again.asked, again.prepared) == ([], 0)
     assert second.vectors.tobytes() == first.vectors.tobytes()

@@ -6,8 +6,9 @@ import pytest
 
 from curate.data.read import read
 from curate.models.protocols import Reply
-from curate.recipes import mods, scoring
+from curate.recipes import mods
 from tests.calling import Caller, share_models
+from tests.fake import put_in_place
 from tests.rankers.fake import FakeReward
 from tests.selecting.fake_answers import FakeAnswers
 
@@ -56,12 +57,12 @@ def scores_file(tmp_path):
 def fake_answers(monkeypatch, scratch_cache):
     """Fake rewards; call it to put an answering model in place."""
     reward = FakeReward()
-    monkeypatch.setattr(scoring, "load_reward", lambda name, encoder: reward)
+    put_in_place(monkeypatch, reward=lambda recipe: reward)
 
     def answering(rule=lambda text: Reply("word"), mark="a"):
         model = FakeAnswers(rule, mark)
         model.reward = reward
-        monkeypatch.setattr(mods, "load_generator", lambda name: model)
+        put_in_place(monkeypatch, generator=lambda recipe: model)
         monkeypatch.setattr(mods, "about_language", lambda rows, params: [])
         return model
 

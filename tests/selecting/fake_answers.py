@@ -10,6 +10,7 @@ class FakeAnswers:
     """Answers by a rule of the last message; `refuse me` has no place in its chat template."""
 
     name, batch_tokens, workers = "fake", 60, 2
+    device, threads, recipe = "", 1, None
 
     def __init__(self, rule=lambda text: Reply("word"), mark="a"):
         self.rule, self.fingerprint, self.asked = rule, mark * 64, []

@@ -12,9 +12,9 @@ from curate.data.read import read
 from curate.errors import ModelError, UsageError
 from curate.models.ranking.load import SHIPPED
 from curate.recipes import car as recipe
-from curate.recipes import scoring
 from curate.recipes.car import Params, car
 from tests.conftest import SAMPLE
+from tests.fake import put_in_place
 from tests.rankers.fake import FakeReward
 
 
@@ -31,11 +31,11 @@ def fake(monkeypatch, scratch_cache):
     """A ranker whose score is 10 times the prompt's characters plus the response's."""
     asked = []
 
-    def load(name, encoder):
-        asked.append((name, encoder))
+    def load(recipe):
+        asked.append((recipe.name, recipe.encoder))
         return FakeReward()
 
-    monkeypatch.setattr(scoring, "load_reward", load)
+    put_in_place(monkeypatch, reward=load)
     return asked
 
 

@@ -10,12 +10,12 @@ import pytest
 
 from curate.data.read import read
 from curate.models.resolve import resolve
-from curate.recipes import ifd, score, scoring
+from curate.recipes import ifd, score
 from curate.recipes.deita import by_rank
 from curate.recipes.select import Params, select
 from curate.scorers import complexity, quality
 from tests.calling import share_models
-from tests.fake import FakeModel
+from tests.fake import FakeModel, put_in_place
 from tests.rankers.fake import FakeReward
 from tests.scorers.test_deita import FakeJudge
 
@@ -25,23 +25,23 @@ def models(monkeypatch, scratch_cache):
     """Judges that count words, a language model whose NLL can be worked out, a fake ranker."""
     asked = []
 
-    def judge(name, dtype, trust):
+    def judge(engine, name, dtype, trust):
         asked.append(name)
         model = FakeJudge(lambda text, digit: 1 / (1 + abs(digit - len(text) % 7)))
         model.name, model.dtype = name, "float32"
-        return model, SimpleNamespace(name=name, languages=())
+        model.files = SimpleNamespace(name=name, languages=())
+        return model
 
-    def language_model(name, dtype, trust):
+    def language_model(engine, name, dtype, trust):
         asked.append(name)
         model = FakeModel(budget=600)
         model.dtype = "float32"
-        return model, SimpleNamespace(name=name, languages=())
+        model.files = SimpleNamespace(name=name, languages=())
+        return model
 
     monkeypatch.setattr(score, "language_model", judge)
     monkeypatch.setattr(ifd, "language_model", language_model)
-    monkeypatch.setattr(
-        scoring, "load_reward", lambda *given: asked.append("pairs") or FakeReward()
-    )
+    put_in_place(monkeypatch, reward=lambda recipe: asked.append(recipe.name) or FakeReward())
     return asked
 
 
@@ -80,10 +80,11 @@ def test_as_typed_on_a_fresh_machine_others_stand_in_and_that_is_said(
 
 
 def test_where_ifd_stands_in_rows_it_does_not_help_are_left_out(models, monkeypatch, rows_file):
-    def longer_is_harder(name, dtype, trust):
+    def longer_is_harder(engine, name, dtype, trust):
         model = FakeModel(lambda before, token: float(len(before)), budget=600)
         model.dtype = "float32"
-        return model, SimpleNamespace(name=name, languages=())
+        model.files = SimpleNamespace(name=name, languages=())
+        return model
 
     monkeypatch.setattr(ifd, "language_model", longer_is_harder)
     found = select(read(rows_file(3)), Params("deita", keep=2))

@@ -9,10 +9,10 @@ import pytest
 import curate
 from curate.data.read import read
 from curate.errors import DataError, UsageError
-from curate.recipes import scoring
 from curate.recipes.mods import Params, mods
 from curate.recipes.scoring import embedded
 from tests.conftest import SAMPLE
+from tests.fake import put_in_place
 from tests.rankers.fake import FakeReward
 
 
@@ -27,7 +27,7 @@ def sample(tmp_path):
 @pytest.fixture
 def fake(monkeypatch, scratch_cache):
     """A reward of 10 times the prompt's characters plus the response's."""
-    monkeypatch.setattr(scoring, "load_reward", lambda name, encoder: FakeReward())
+    put_in_place(monkeypatch, reward=lambda recipe: FakeReward())
 
 
 def reward_of(row):

@@ -13,10 +13,11 @@ import pytest
 import curate
 from curate.data.read import read
 from curate.errors import UsageError
+from curate.models.recipe import ModelRecipe
 from curate.recipes import initial_model
-from curate.recipes import mods as mods_recipe
 from curate.recipes.mods import Params, Place, mods
 from tests.conftest import ROOT, SAMPLE
+from tests.fake import put_in_place
 from tests.fake_server import FakeServer, said
 
 
@@ -64,8 +65,8 @@ def test_the_model_is_trained_on_the_seeds(models, fake_answers, rows_file, tmp_
     monkeypatch.setattr(initial_model, "check_settings", lambda model, settings: None)
     fake_answers()
     named = []
-    model = mods_recipe.load_generator("x")
-    monkeypatch.setattr(mods_recipe, "load_generator", lambda name: named.append(name) or model)
+    model = ModelRecipe(kind="generator", name="x").load()
+    put_in_place(monkeypatch, generator=lambda recipe: named.append(recipe.name) or model)
     place = Place(tmp_path / "o", "mine", tmp_path / "saves")
     params = Params(
         "fake", responder="trained", seeds=3, max_necessity="100%", train_set=("max_steps=2",)

@@ -96,9 +96,10 @@ def test_superfilter_computes_ifd_where_there_is_none(monkeypatch, scratch_cache
     model.dtype = "float32"
     asked = []
 
-    def load(*given):
-        asked.append(given)
-        return model, SimpleNamespace(name=given[0], languages=("en",))
+    def load(engine, name, *_):
+        asked.append(name)
+        model.files = SimpleNamespace(name=name, languages=("en",))
+        return model
 
     monkeypatch.setattr(ifd, "language_model", load)
     rows = read(rows_file(10, extra=[{"instruction": "no answer", "output": ""}]))

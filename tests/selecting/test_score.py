@@ -15,6 +15,7 @@ from curate.errors import OutputError, UsageError
 from curate.recipes import score as recipe
 from curate.recipes.score import Params, score
 from curate.scorers.length import words
+from tests.fake import put_in_place
 from tests.rankers.fake import FakeReward
 
 
@@ -23,11 +24,11 @@ def fake(monkeypatch, scratch_cache):
     """A ranker whose score is 10 times the prompt's characters plus the response's."""
     asked = []
 
-    def load(name, encoder):
-        asked.append((name, encoder))
+    def load(recipe):
+        asked.append((recipe.name, recipe.encoder))
         return FakeReward()
 
-    monkeypatch.setattr(recipe, "load_reward", load)
+    put_in_place(monkeypatch, reward=load)
     return asked
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.errors import ModelError
 from curate.models.architecture import max_positions
+from curate.models.computing import choose_device
 from curate.models.load_causal_lm import load_pretrained
 from curate.models.quiet import quiet
 from curate.models.ranking.transformer import (
@@ -35,13 +36,11 @@ _COMPUTATION = "classifier 1"
 _MOST_TOKENS = 2048
 
 
-def load_classifier(files: ModelFiles) -> TransformerReward:
+def load_classifier(files: ModelFiles, device: str = "auto") -> TransformerReward:
     """Return a reward model; its weights are loaded by prepare() and not before."""
     check_whole(files.folder, files.name)
     with quiet():
-        import torch
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = choose_device(device)
         tokenizer = load_tokenizer(files)
         config = _config(files)
     longest = min(max_positions(config.to_dict()) or _MOST_TOKENS, _MOST_TOKENS)

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from curate.errors import ModelError, did_you_mean
 from curate.models.load_encoder import BUNDLED, load_encoder
 from curate.models.packaged import PACKAGED
-from curate.models.protocols import EmbeddingModel, TokenSequence
+from curate.models.protocols import EmbeddingModel, Model, TokenSequence
 from curate.models.ranking.writing_style import FORM_NAMES, form_features
+from curate.models.recipe import ModelRecipe, whole_path
 
 # A vector says less and less of a text that goes on, and takes ever longer.
 _CHARACTERS = 1000
@@ -40,46 +41,45 @@ Pair = tuple[str, str]
 Floats = NDArray[np.float32]
 
 
-class Featuriser(Protocol):
-    """What turns pairs into numbers; as with models, all but features() is there before weights.
+class Featuriser(Model, Protocol):
+    """What turns pairs into numbers.
 
     Attributes:
         encoder: Name of the encoder.
-        fingerprint: sha256 over all that decides the numbers, device kind included.
-        origin: The same without the device: a head goes with the features of this origin.
+        origin: Fingerprint without the device: a head goes with the features of this origin.
         families: Family to how many numbers it has, in their order.
-        batch_tokens: Padded length that one batch may hold, in the unit of lengths().
-        workers: How many batches are computed side by side.
     """
 
     encoder: str
-    fingerprint: str
     origin: str
     families: dict[str, int]
-    batch_tokens: int
-    workers: int
 
     def lengths(self, pairs: Sequence[Pair]) -> list[int]:
         """Return how long each pair is, in a unit that computing time grows with."""
 
-    def prepare(self) -> None:
-        """Load the encoder's weights."""
-
     def features(self, pairs: Sequence[Pair]) -> Floats:
         """Return (pairs, sum of the families' widths)."""
 
-    def worker(self) -> AbstractContextManager[Any]:
-        """Return a context in which one worker thread calls features()."""
 
-
-def load_features(encoder: str) -> Featuriser:
+def load_features(encoder: str, device: str = "auto") -> Featuriser:
     """Return what makes features with an encoder; its weights are loaded by prepare()."""
+    model = _featuriser(encoder, device)
+    model.recipe = ModelRecipe(
+        kind="features",
+        name=whole_path(encoder),
+        device=model.device,
+        fingerprint=model.fingerprint,
+    )
+    return model
+
+
+def _featuriser(encoder: str, device: str) -> Featuriser:
     if encoder in BUNDLED:
-        return EmbeddingFeatures(load_encoder(encoder))
+        return EmbeddingFeatures(load_encoder(encoder, device))
     if encoder in PACKAGED or _is_causal(encoder):
-        return CausalFeatures(encoder)
+        return CausalFeatures(encoder, device)
     try:
-        return EmbeddingFeatures(load_encoder(encoder))
+        return EmbeddingFeatures(load_encoder(encoder, device))
     except ModelError as error:
         if str(error).startswith("no encoder"):
             hint = did_you_mean(encoder, (*BUNDLED, *PACKAGED))
@@ -109,9 +109,12 @@ class EmbeddingFeatures:
         model: An encoder of sentences.
     """
 
+    recipe: ModelRecipe
+
     def __init__(self, model: EmbeddingModel) -> None:
         self._model = model
-        self.encoder = model.name
+        self.encoder = self.name = model.name
+        self.device, self.threads = model.device, model.threads
         self.fingerprint, self.origin = _mark(model.fingerprint), _mark(model.origin)
         related = 1 + len(_UNRELATED)
         self.families = {
@@ -157,15 +160,19 @@ class CausalFeatures:
 
     Args:
         name: Of a causal language model.
+        device: See load_features().
     """
 
-    def __init__(self, name: str) -> None:
+    recipe: ModelRecipe
+
+    def __init__(self, name: str, device: str = "auto") -> None:
         from curate.models.load_causal_lm import load_causal_lm
         from curate.models.resolve import fingerprint, resolve
 
         files = resolve(name)
-        self._model = load_causal_lm(files, "float32")
-        self.encoder = files.name
+        self._model = load_causal_lm(name, "float32", device=device)
+        self.encoder = self.name = files.name
+        self.device, self.threads = self._model.device, self._model.threads
         self.fingerprint = _mark(self._model.fingerprint)
         self.origin = _mark(fingerprint(files.folder))
         self.batch_tokens, self.workers = self._model.batch_tokens, self._model.workers

@@ -9,6 +9,7 @@ from curate.models.packaged import PACKAGED
 from curate.models.protocols import RewardModel
 from curate.models.ranking.trained_head import CARD, load_ranker, read_card
 from curate.models.ranking.value_head import VALUE_HEAD, load_value_head
+from curate.models.recipe import ModelRecipe, whole_path
 from curate.models.resolve import resolve
 from curate.system.model_folder import is_adapter
 
@@ -17,7 +18,9 @@ DEFAULT_RANKER = "pairs"
 SHIPPED = Path(__file__).parent / "pairs"
 
 
-def load_reward(name: str = DEFAULT_RANKER, encoder: str | None = None) -> RewardModel:
+def load_reward(
+    name: str = DEFAULT_RANKER, encoder: str | None = None, device: str = "auto"
+) -> RewardModel:
     """Return the reward model of that name; its weights are loaded by prepare() and not before.
 
     Args:
@@ -25,6 +28,7 @@ def load_reward(name: str = DEFAULT_RANKER, encoder: str | None = None) -> Rewar
             LLaMA-Factory's stage rm, or a model for sequence classification with one output: a
             directory or a hub id.
         encoder: For a trained head, where its encoder lies now, if not where its card says.
+        device: `cpu` or `cuda`; `auto` is what this machine has.
 
     Raises:
         ModelError: Unknown, incomplete, not to be had, or no reward model.
@@ -33,17 +37,29 @@ def load_reward(name: str = DEFAULT_RANKER, encoder: str | None = None) -> Rewar
         >>> load_reward("pairs").name
         'pairs'
     """
+    model = _reward(name, encoder, device)
+    model.recipe = ModelRecipe(
+        kind="reward",
+        name=whole_path(name),
+        device=model.device,
+        encoder=encoder and whole_path(encoder),
+        fingerprint=model.fingerprint,
+    )
+    return model
+
+
+def _reward(name: str, encoder: str | None, device: str) -> RewardModel:
     if name == DEFAULT_RANKER:
-        return load_ranker(SHIPPED, name, encoder)
+        return load_ranker(SHIPPED, name, encoder, device)
     folder = Path(name).expanduser()
     if folder.is_dir():
         called = folder.resolve().name
         if (folder / CARD).is_file() or not (folder / "config.json").is_file():
             if not is_adapter(folder):
-                return load_ranker(folder, called, encoder)
-            return load_value_head(folder)
+                return load_ranker(folder, called, encoder, device)
+            return load_value_head(folder, device)
         if is_adapter(folder) or (folder / VALUE_HEAD).is_file():
-            return load_value_head(folder)
+            return load_value_head(folder, device)
     if name in PACKAGED:
         raise ModelError(
             f"'{name}' is a language model and gives no rewards; give {DEFAULT_RANKER}, or train a "
@@ -62,7 +78,7 @@ def load_reward(name: str = DEFAULT_RANKER, encoder: str | None = None) -> Rewar
         raise
     from curate.models.ranking.classifier import load_classifier
 
-    return load_classifier(files)
+    return load_classifier(files, device)
 
 
 def trained_on(name: str) -> set[str]:

@@ -24,6 +24,7 @@ from curate.errors import ModelError, OutputError
 from curate.models.ranking.features import Featuriser, load_features
 from curate.models.ranking.prompt_groups import GROUPS, PromptGroups, look, standardised
 from curate.models.ranking.writing_style import FORM_NAMES
+from curate.models.recipe import ModelRecipe
 
 CARD, WEIGHTS = "card.json", "head.safetensors"
 FORMAT = "curate ranker 1"
@@ -75,6 +76,8 @@ class HeadRanker:
         head: Its numbers.
     """
 
+    recipe: ModelRecipe
+
     def __init__(self, name: str, features: Featuriser, head: Head) -> None:
         self.name, self.head, self._features = name, head, features
         digest = hashlib.sha256(features.fingerprint.encode())
@@ -82,6 +85,7 @@ class HeadRanker:
             digest.update(part.astype("<f8").tobytes())
         self.fingerprint = digest.hexdigest()
         self.batch_tokens, self.workers = features.batch_tokens, features.workers
+        self.device, self.threads = features.device, features.threads
 
     def lengths(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
         """Return the encoder's length of each pair."""
@@ -150,10 +154,12 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def load_ranker(folder: Path, name: str, encoder: str | None = None) -> HeadRanker:
+def load_ranker(
+    folder: Path, name: str, encoder: str | None = None, device: str = "auto"
+) -> HeadRanker:
     """Return a trained ranker; its encoder's weights are loaded by prepare()."""
     card = read_card(folder)
-    features = _features(name, str(card["encoder"]["name"]), encoder)
+    features = _features(name, str(card["encoder"]["name"]), encoder, device)
     if features.origin != card["encoder"]["fingerprint"]:
         raise ModelError(
             f"ranker '{name}' was trained with another encoder than this '{features.encoder}' "
@@ -164,9 +170,9 @@ def load_ranker(folder: Path, name: str, encoder: str | None = None) -> HeadRank
     return HeadRanker(name, features, _read(folder, name, card, sum(features.families.values())))
 
 
-def _features(name: str, called: str, encoder: str | None) -> Featuriser:
+def _features(name: str, called: str, encoder: str | None, device: str) -> Featuriser:
     try:
-        return load_features(encoder or called)
+        return load_features(encoder or called, device)
     except ModelError as error:
         if encoder:
             raise

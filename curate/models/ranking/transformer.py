@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from curate.models import threads
+from curate.models.computing import LoadedOnce, one_core, workers
+from curate.models.recipe import ModelRecipe
 from curate.models.resolve import ModelFiles
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ class TransformerReward:
         padding: Id to pad with; None if lines of unlike length cannot share a batch.
     """
 
+    recipe: ModelRecipe
+    threads = 1
+
     def __init__(
         self,
         files: ModelFiles,
@@ -49,12 +52,11 @@ class TransformerReward:
         self.name = files.name
         self.fingerprint = fingerprint
         self.batch_tokens = _CPU_BATCH_TOKENS if device == "cpu" else _GPU_BATCH_TOKENS
-        self.workers = threads.workers(device)
-        self._threads = torch.get_num_threads()
-        self._encode, self._load, self._padding = encode, load, padding
-        self._device = device
-        self._lock = threading.Lock()
-        self._forward: Forward | None = None
+        self.workers = workers(device)
+        self._cores = torch.get_num_threads()
+        self._encode, self._padding = encode, padding
+        self.device = device
+        self._forward = LoadedOnce(load)
 
     def lengths(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
         """Return the tokens of each pair."""
@@ -62,14 +64,10 @@ class TransformerReward:
 
     def prepare(self) -> None:
         """Load the weights; once, whoever calls and how often."""
-        with self._lock:
-            if self._forward is None:
-                self._forward = self._load()
+        self._forward.get()
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Return one number a pair, higher for a better response."""
-        if self._forward is None:
-            raise RuntimeError("prepare() comes before score()")
         encoded = self._encode(pairs)
         if self._padding is None:
             return [number for each in encoded for number in self._numbers([each], 0)]
@@ -77,10 +75,11 @@ class TransformerReward:
 
     def worker(self) -> AbstractContextManager[None]:
         """Return a context in which one worker thread calls score()."""
-        return threads.share(self._device, self._threads, self.workers)
+        return one_core(self.device, self._cores)
 
     def _numbers(self, encoded: list[Encoded], padding: int) -> list[float]:
-        if not encoded or self._forward is None:
+        forward = self._forward.ready
+        if not encoded:
             return []
         import torch
 
@@ -97,8 +96,8 @@ class TransformerReward:
             for key, values in each.items():
                 inputs[key][line, :length] = torch.tensor(values)
         with torch.inference_mode():
-            moved = {key: value.to(self._device) for key, value in inputs.items()}
-            found: list[float] = self._forward(moved).double().cpu().tolist()
+            moved = {key: value.to(self.device) for key, value in inputs.items()}
+            found: list[float] = forward(moved).double().cpu().tolist()
         return found
 
 

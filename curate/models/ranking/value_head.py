@@ -18,6 +18,7 @@ from typing import Any
 from curate.errors import ModelError
 from curate.models.adapter import base_of
 from curate.models.architecture import max_positions
+from curate.models.computing import choose_device
 from curate.models.load_causal_lm import load_merged
 from curate.models.quiet import quiet
 from curate.models.ranking.transformer import (
@@ -38,7 +39,7 @@ _COMPUTATION = "value head 1"
 _MOST_TOKENS = 2048  # LLaMA-Factory's own default of cutoff_len
 
 
-def load_value_head(folder: Path) -> TransformerReward:
+def load_value_head(folder: Path, device: str = "auto") -> TransformerReward:
     """Return a reward model that LLaMA-Factory trained; weights are loaded by prepare()."""
     files = ModelFiles(folder.resolve().name, folder)
     if not (folder / VALUE_HEAD).is_file():
@@ -50,9 +51,7 @@ def load_value_head(folder: Path) -> TransformerReward:
     base = _base(files)
     check_whole(folder, files.name)
     with quiet():
-        import torch
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = choose_device(device)
         has_own = (folder / "tokenizer_config.json").is_file()
         tokenizer = load_tokenizer(files if has_own else base)
     if not getattr(tokenizer, "chat_template", None):

@@ -1,0 +1,72 @@
+"""How a model is loaded once more, where nothing of the first one can be reached."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curate.errors import ModelError
+
+# Kind to the module and function that load it, and what these take besides the name.
+_LOADERS = {
+    "causal_lm": ("load_causal_lm", "load_causal_lm", ("dtype", "trust_remote_code", "device")),
+    "generator": (
+        *("generate", "load_generator"),
+        ("dtype", "trust_remote_code", "concurrency", "device", "batch_tokens"),
+    ),
+    "encoder": ("load_encoder", "load_encoder", ("device",)),
+    "features": ("ranking.features", "load_features", ("device",)),
+    "reward": ("ranking.load", "load_reward", ("encoder", "device")),
+}
+
+
+@dataclass(frozen=True)
+class ModelRecipe:
+    """All that a worker needs to load a model; it pickles and weighs nothing.
+
+    Attributes:
+        kind: `causal_lm`, `generator`, `encoder`, `features` or `reward`.
+        name: What the user gave; a directory by its whole path.
+        dtype: `auto`, `float32` or `bfloat16`.
+        device: `auto`, `cpu` or `cuda`; an engine whose workers are elsewhere fills in theirs.
+        trust_remote_code: Run Python files that come with the model.
+        encoder: Of a trained ranker, where its encoder lies.
+        concurrency: Requests that a server is sent at once.
+        batch_tokens: Of a generator, what its device has room for; None where that is seen.
+        fingerprint: That the model has to have; '' for any.
+    """
+
+    kind: str
+    name: str
+    dtype: str = "auto"
+    device: str = "auto"
+    trust_remote_code: bool = False
+    encoder: str | None = None
+    concurrency: int = 8
+    batch_tokens: int | None = None
+    fingerprint: str = ""
+
+    def load(self) -> Any:
+        """Return the model, its weights not loaded.
+
+        Raises:
+            ModelError: Not to be had here, or with another fingerprint than it has to have.
+        """
+        module, function, options = _LOADERS[self.kind]
+        loader = getattr(importlib.import_module(f"curate.models.{module}"), function)
+        model = loader(self.name, **{option: getattr(self, option) for option in options})
+        if self.fingerprint and model.fingerprint != self.fingerprint:
+            raise ModelError(
+                f"model '{self.name}' is another one here (fingerprint {model.fingerprint[:12]}) "
+                f"than where the run was started ({self.fingerprint[:12]}): copy the same files "
+                "here, and see that both have the same version of curatrain"
+            )
+        return model
+
+
+def whole_path(name: str) -> str:
+    """Return a directory by its whole path, any other name as it is."""
+    path = Path(name).expanduser()
+    return str(path.resolve()) if path.is_dir() else name

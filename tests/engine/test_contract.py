@@ -1,0 +1,160 @@
+"""What a worker in another process needs of a scorer: recipe, answer() and payload, all pickled."""
+
+from __future__ import annotations
+
+import ast
+import json
+import multiprocessing
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from curate.data.read import read
+from curate.engine.local import LocalEngine, packed
+from curate.engine.plan import plan_batches
+from curate.errors import ModelError
+from curate.models.recipe import ModelRecipe
+from curate.recipes import ranker
+from curate.scorers import complexity, embedding, ifd, instruction, necessity, quality, reward
+from curate.scorers.necessity import AnswerParams
+from curate.scorers.score_tokens import TokenParams
+from tests.conftest import ROOT, SAMPLE
+
+LM = ModelRecipe(kind="causal_lm", name="smollm2")
+FLOAT = replace(LM, dtype="float32")
+REWARD = ModelRecipe(kind="reward", name="pairs")
+
+
+class Recording(LocalEngine):
+    """Keeps, pickled, what it would send a worker elsewhere, and the numbers that it got itself."""
+
+    def run(self, work, rows):
+        values = super().run(work, rows)
+        plan = plan_batches(work.lengths, work.model.batch_tokens, work.kinds)
+        payload = work.take(plan.batch(len(plan) - 1))
+        work.model.prepare()
+        with work.model.worker():
+            here = packed(work.answer(work.model, payload), work.dtype)
+        sent = [pickle.dumps(part) for part in (work.model.recipe, work.answer, payload)]
+        RECORDED.append((sent, work.dtype, here))
+        return values
+
+
+RECORDED: list = []
+
+
+def scored(rows, folder, name, model, engine):
+    """Run one scorer over rows."""
+    if name in ("complexity", "quality"):
+        scorer = {"complexity": complexity, "quality": quality}[name]
+        scorer.score(rows, TokenParams(400), model, engine, folder)
+    elif name == "ifd":
+        ifd.score(rows, ifd.IFDParams("chat", 400), model, engine, folder)
+    elif name == "reward":
+        reward.score(rows, reward.RewardParams(), model, engine)
+    elif name == "embedding":
+        embedding.embed(rows, embedding.EmbeddingParams(), model, engine, folder)
+    elif name == "instruction":
+        instruction.read_instructions(rows, 100, model, 576, engine, folder)
+    elif name == "necessity":
+        necessity.answers(rows, np.arange(2), AnswerParams(5), model, engine)
+    elif name == "ranker":
+        pairs = [("a question", "an answer"), ("another", "a longer answer to it")]
+        work = reward.pairs_work(
+            pairs,
+            pairs.__getitem__,
+            model,
+            answer=ranker._features,
+            widths=sum(model.families.values()),
+            dtype="float32",
+        )
+        engine.run(work, 2)
+
+
+CASES = {
+    "complexity": LM,
+    "quality": FLOAT,
+    "ifd": LM,
+    "reward": REWARD,
+    "embedding": ModelRecipe(kind="encoder", name="use"),
+    "instruction": LM,
+    "necessity": ModelRecipe(kind="generator", name="smollm2"),
+    "ranker": ModelRecipe(kind="features", name="use"),
+}
+
+
+def test_whoever_makes_a_work_is_tested_here():
+    makers = {
+        path.stem.removeprefix("_")
+        for path in (ROOT / "curate").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Work", "pairs_work")
+    }
+    of_others = {"likelihood": "ifd", "score_tokens": "complexity"}
+    assert {of_others.get(name, name) for name in makers} <= set(CASES)
+
+
+def elsewhere(sent: list[bytes], dtype: str) -> bytes:
+    recipe, answer, payload = map(pickle.loads, sent)
+    model = recipe.load()
+    model.prepare()
+    with model.worker():
+        return packed(answer(model, payload), dtype)
+
+
+@pytest.fixture(scope="module")
+def other_process():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        yield lambda *job: pool.apply_async(elsewhere, job).get(250)
+
+
+@pytest.mark.model
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", CASES)
+def test_a_worker_in_a_fresh_process_gives_the_same_bytes(name, tmp_path, other_process):
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(json.loads(SAMPLE.read_text(encoding="utf-8"))[:6]))
+    engine = Recording(tmp_path / "journals")
+    RECORDED.clear()
+    scored(read(path), tmp_path / "scratch", name, engine.load(CASES[name]), engine)
+    ((sent, dtype, here),) = RECORDED
+    assert len(sent[0]) < 2000, "a recipe holds no weights"
+    assert len(sent[1]) < 1000
+    assert len(here) > 0
+    assert other_process(sent, dtype) == here
+
+
+def test_another_model_than_the_drivers_is_refused():
+    recipe = replace(ModelRecipe(kind="encoder", name="use").load().recipe, fingerprint="0" * 64)
+    with pytest.raises(ModelError, match="'use' is another one here.*started .000000000000.*copy"):
+        recipe.load()
+
+
+@pytest.mark.model
+def test_device_dtype_and_batch_size_are_the_workers(monkeypatch):
+    """On a head node without a GPU; nobody there asks torch what there is."""
+    import torch
+
+    here = FLOAT.load()
+    for asked in ("is_available", "get_device_properties", "is_bf16_supported"):
+        monkeypatch.setattr(torch.cuda, asked, None)
+    model = replace(LM, device="cuda", dtype="bfloat16").load()
+    assert (model.device, model.dtype) == ("cuda", "bfloat16")
+    assert model.batch_tokens > here.batch_tokens
+    assert model.fingerprint != here.fingerprint
+    assert (model.recipe.device, model.recipe.dtype) == ("cuda", "bfloat16")
+    answering = replace(CASES["necessity"], device="cuda", dtype="bfloat16", batch_tokens=4000)
+    assert answering.load().batch_tokens == 4000
+    assert REWARD.load().recipe.device == "cpu", "NumPy computes there"
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", ["ifd", "reward", "embedding", "necessity"])
+def test_a_model_pickles_without_weights_and_locks(name):
+    model = CASES[name].load()
+    model.prepare()
+    again = pickle.loads(pickle.dumps(model))  # noqa: S301 - our own
+    assert again.fingerprint == model.fingerprint
+    assert len(pickle.dumps(model)) < 20_000_000, "no weights"
