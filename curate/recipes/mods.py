@@ -51,7 +51,7 @@ from curate.scorers.necessity import EMPTY, AnswerParams, Answers, answers, nece
 from curate.selection import Selection, emit
 from curate.selectors.choice import Choice
 from curate.selectors.k_center import COVERED, Centres, k_center
-from curate.models.adapter import base_of, files_of, fingerprint_of
+from curate.system.model_folder import is_adapter
 
 __all__ = ["NAME", "OPTIONS", "Params", "Place", "check_responder", "mods", "seeds_name"]
 
