@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class SentenceEncoder:
             self._tokenizer = load_tokenizer(files)
         self.device = choose_device(device)
         marks = [fingerprint(files.folder), *map(fingerprint, folders), _COMPUTATION]
-        self.name = files.name
+        self.name, self._files = files.name, files
         # Devices round differently: what one has begun, another does not go on with.
         self.fingerprint, self.origin = _signed(*marks, self.device), _signed(*marks)
         on_cpu = self.device == "cpu"
@@ -66,10 +66,12 @@ class SentenceEncoder:
         self._longest = _longest(files)
         self._model = LoadedOnce(partial(_loaded, files, self.device))
 
-    @property
+    @cached_property
     def dimensions(self) -> int:
         """Numbers of a vector; they are known from the weights, so those are loaded."""
-        return int(self._model.get().get_embedding_dimension())
+        here = self.device == choose_device()  # else a worker elsewhere has the device
+        model = self._model.get() if here else _loaded(self._files, "cpu")
+        return int(model.get_embedding_dimension())
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Return the tokens of each text that are read."""

@@ -184,14 +184,12 @@ def test_every_file_that_decides_is_in_the_fingerprint(saved, file):
     assert after.origin != before.origin
 
 
-def test_another_device_is_another_fingerprint_of_the_same_origin(saved, monkeypatch):
+def test_another_device_is_another_fingerprint_of_the_same_origin(saved):
     folder = saved("cls")
     here = load_encoder(str(folder))
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    there = load_encoder(str(folder))
+    there = load_encoder(str(folder), "cuda")
     # Journals go on where they were begun; a ranker goes where its encoder goes.
     assert (here.fingerprint == there.fingerprint, here.origin == there.origin) == (False, True)
-    there._device = "cpu"  # there is no other here
     one, other = EmbeddingFeatures(here), EmbeddingFeatures(there)
     assert (one.fingerprint == other.fingerprint, one.origin == other.origin) == (False, True)
 

@@ -77,6 +77,7 @@ def generator(model, tokenizer=None, **more):
         "name": "tiny",
         "fingerprint": "f" * 64,
         "dtype": "float32",
+        "device": "cpu",
         "max_positions": 200,
         "batch_tokens": 400,
     }
