@@ -24,6 +24,7 @@ ENGINE = {
 }
 BELOW_RECIPES = {
     "curate.data",
+    "curate.duplicates",
     "curate.emission",
     "curate.llamafactory",
     "curate.mixture",
@@ -72,6 +73,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "curate.errors",
         "curate.llamafactory.dataset_info",
         "curate.system",
+    },
+    "curate/duplicates": {
+        "curate.data",
+        "curate.errors",
+        "curate.models.protocols",
+        "curate.scorers.contract",
+        "curate.selectors.choice",
     },
     "curate/selectors": {"curate.data", "curate.errors"},
     "curate/scorers": {

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from curate.console import progress
 from curate.data.rows import Rows
+from curate.duplicates import contained
+from curate.duplicates.first_kept import Twins, first_kept
+from curate.duplicates.grams import normalised
+from curate.duplicates.minhash import bands_for, buckets
+from curate.duplicates.reasons import REASONS, HeldQuestions, judge, leaders
+from curate.duplicates.sketches import ON, Groups, Sketches, compared, grouped, mapped, sketch
 from curate.emission.score_files import column_of
 from curate.errors import DataError, UsageError, did_you_mean
-from curate.recipes.duplicate_reasons import REASONS, HeldQuestions, judge, leaders
-from curate.scorers import containment
-from curate.scorers.grams import normalised
-from curate.scorers.minhash import bands_for, buckets
-from curate.scorers.sketches import ON, Groups, Sketches, compared, grouped, mapped, sketch
 from curate.selection import Selection
-from curate.selectors.near_duplicates import Twins, first_kept
 from curate.system.cache import cache_dir
 from curate.system.files import sha256_of
 
@@ -115,7 +115,7 @@ def dedup(
 
     Reasons: `exact_duplicate` (the same characters as its twin), `near_duplicate`, `in_against`
     (alike a row of another set), `contains_against` (holds a question of another set, see
-    `curate.scorers.containment`: a short question in a long row is not alike it). The column
+    `curate.duplicates.contained`: a short question in a long row is not alike it). The column
     `similarity` is to the twin; of a row that is kept, the highest to a row kept before it that
     was compared, and `novelty` is 1 less that.
 
@@ -250,9 +250,11 @@ def _held(
             if question := normalised(compared(row, "prompt")):
                 places.setdefault(question, (number, row.position))
     size, at = len(mine.first), 0
-    holds = HeldQuestions(np.full(size, -1), np.zeros(size), list(places.values()))
-    asked = containment.questions(list(places), params.ngram, params.held)
-    look = partial(containment.held, asked)
+    holds = HeldQuestions(
+        question=np.full(size, -1), share=np.zeros(size), places=list(places.values())
+    )
+    asked = contained.questions(list(places), params.ngram, params.held)
+    look = partial(contained.held, asked)
     for numbers, share in mapped(look, sketches.batches(mine.start)) if asked.sought else ():
         holds.question[at : at + len(share)] = numbers
         holds.share[at : at + len(share)] = share

@@ -12,13 +12,7 @@ _ALLOWED = "allowed are a share of all rows such as 10%, above 0% and up to 100%
 
 
 def parse_keep(keep: str | int) -> Fraction | int:
-    """Return a share (Fraction) or a count (int) of rows.
-
-    Args:
-        keep: `10%`, `2.5%` or `500`.
-
-    Raises:
-        UsageError: It is neither, or outside what is possible with any number of rows.
+    """Return a share (Fraction) or a count (int) of rows; a UsageError for anything else.
 
     Example:
         >>> parse_keep("2.5%"), parse_keep("500")
@@ -52,16 +46,14 @@ def budget(keep: str | int | None, rows: int) -> int:
         (5200, 500, 1)
     """
     wanted = parse_keep(DEFAULT if keep is None else keep)
-    if isinstance(wanted, Fraction):
-        count = int(wanted * rows)
-        if not count and keep is None:
-            return 1
-        if not count:
-            raise UsageError(
-                f"--keep {keep}: that is less than one of {rows:,} rows; give a larger share, or "
-                "a number of rows"
-            )
-        return count
-    if wanted > rows:
+    if isinstance(wanted, int):
+        if wanted <= rows:
+            return wanted
         raise UsageError(f"--keep {keep}: there are only {rows:,} rows; give a number up to that")
-    return wanted
+    count = int(wanted * rows)
+    if count or keep is None:
+        return count or 1
+    raise UsageError(
+        f"--keep {keep}: that is less than one of {rows:,} rows; give a larger share, or a number "
+        "of rows"
+    )

@@ -33,6 +33,17 @@ class Choice:
         """
         return Choice(np.where(rows & self.kept, reason, self.reason).astype(object))
 
+    def only(self, places: NDArray[np.int64], reason: str) -> Choice:
+        """Return the choice of rows at those positions alone.
+
+        Args:
+            places: (m,) of rows that are kept so far.
+            reason: Of the others.
+        """
+        left_out = np.ones(len(self.reason), dtype=bool)
+        left_out[places] = False
+        return self.without(left_out, reason)
+
     def counts(self) -> dict[str, int]:
         """Return how many rows each reason left out, the most frequent first."""
         reasons, counts = np.unique(self.reason[~self.kept].astype(str), return_counts=True)
@@ -57,6 +68,11 @@ class Candidates:
     values: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     clusters: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def ranked(self) -> NDArray[np.int64]:
+        """Return the positions of rows with a score, the best first, equal ones by their ids."""
+        places = np.flatnonzero(self.choice.kept & ~np.isnan(self.values))
+        return places[np.lexsort((self.ids[places].astype(str), -self.values[places]))]
 
 
 def scored(status: NDArray[np.object_]) -> Choice:

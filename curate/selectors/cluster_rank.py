@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.errors import UsageError
+from curate.selectors import at_least
 from curate.selectors.choice import Candidates, Choice
 
 NAME = "cluster_rank"
@@ -36,19 +36,16 @@ class ClusterRankParams:
     per_cluster: int = 1
     reason: str = "below_cut"
 
+    def __post_init__(self) -> None:
+        """Refuse fewer than none."""
+        at_least(0, NAME, top=self.top, per_cluster=self.per_cluster)
+
 
 PARAMS = ClusterRankParams
 
 
 def select(candidates: Candidates, params: ClusterRankParams) -> Choice:
     """Return the choice of the top rows and of the best rows of each cluster.
-
-    Args:
-        candidates: What is left to choose from, with values and clusters.
-        params: n1 and n2.
-
-    Raises:
-        UsageError: A number below 0.
 
     Example:
         >>> all_of = Choice(np.array(["", "", ""], dtype=object))
@@ -64,35 +61,18 @@ def select(candidates: Candidates, params: ClusterRankParams) -> Choice:
 
 
 def chosen_by(candidates: Candidates, params: ClusterRankParams) -> NDArray[np.object_]:
-    """Return why each row is kept: `top_overall`, `best_of_cluster` or both; '' where it is not.
-
-    Args:
-        candidates: What is left to choose from, with values and clusters.
-        params: See select().
-
-    Raises:
-        UsageError: A number below 0.
-    """
-    choice, ids = candidates.choice, candidates.ids
-    values, clusters = candidates.values, candidates.clusters
-    for name in ("top", "per_cluster"):
-        if getattr(params, name) < 0:
-            raise UsageError(f"cluster_rank {name}={getattr(params, name)}: allowed are 0 and more")
-    places = np.flatnonzero(choice.kept & ~np.isnan(values) & (clusters >= 0))
-    ranked = places[np.lexsort((ids[places].astype(str), -values[places]))]
-    top = np.zeros(len(values), dtype=bool)
+    """Return why each row is kept: `top_overall`, `best_of_cluster` or both; '' where it is not."""
+    ranked = candidates.ranked()
+    ranked = ranked[candidates.clusters[ranked] >= 0]
+    top, best = np.zeros((2, len(candidates.values)), dtype=bool)
     top[ranked[: params.top]] = True
-    best = np.zeros(len(values), dtype=bool)
-    best[ranked[rank_in_group(clusters[ranked]) < params.per_cluster]] = True
-    found = np.where(top & best, BOTH, np.where(top, TOP, np.where(best, BEST, "")))
-    return found.astype(object)
+    best[ranked[rank_in_group(candidates.clusters[ranked]) < params.per_cluster]] = True
+    reasons = np.where(top & best, BOTH, np.where(top, TOP, np.where(best, BEST, "")))
+    return reasons.astype(object)
 
 
 def rank_in_group(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return, for rows in order, how many of the same group stand before each.
-
-    Args:
-        groups: (n,) a number each.
+    """Return, for rows in order, how many of the same group (a number each) stand before each.
 
     Example:
         >>> rank_in_group(np.array([7, 2, 7, 7])).tolist()

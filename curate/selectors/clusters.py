@@ -38,6 +38,15 @@ class ClusterParams:
     iterations: int = 25
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse no clusters, and a share of the variance that is none."""
+        if self.k is not None and self.k < 1:
+            raise UsageError(f"--clusters {self.k}: allowed are auto, and whole numbers from 1")
+        if not 0 < self.variance <= 1:
+            raise UsageError(
+                f"PCA variance {self.variance}: allowed is a share above 0 and up to 1"
+            )
+
 
 @dataclass(frozen=True)
 class Clusters:
@@ -65,14 +74,7 @@ def clusters(
         vectors: (n, d) embeddings; rows with NaN are in no cluster.
         ids: (n,) of the rows, so that the clusters do not depend on their order.
         params: Number of clusters, PCA, seed.
-
-    Raises:
-        UsageError: No clusters, or a share of the variance that is none.
     """
-    if params.k is not None and params.k < 1:
-        raise UsageError(f"--clusters {params.k}: allowed are auto, and whole numbers from 1")
-    if not 0 < params.variance <= 1:
-        raise UsageError(f"PCA variance {params.variance}: allowed is a share above 0 and up to 1")
     labels = np.full(len(vectors), NONE, dtype=np.int64)
     places = np.flatnonzero(finite(vectors))
     if not len(places):
@@ -91,14 +93,11 @@ def clusters(
     number[order] = np.arange(len(order))
     labels[places] = number[inverse]
     note = _note(wanted, len(order), len(places), params.k is None)
-    return Clusters(labels, sizes[order], points.shape[1], note)
+    return Clusters(labels=labels, sizes=sizes[order], dimensions=points.shape[1], note=note)
 
 
 def default_k(rows: int) -> int:
-    """Return CaR's number of clusters, floor(sqrt(n / 2)), at least 1.
-
-    Args:
-        rows: n.
+    """Return CaR's number of clusters for n rows, floor(sqrt(n / 2)), at least 1.
 
     Example:
         >>> default_k(52002), default_k(1)
@@ -117,11 +116,7 @@ def _note(wanted: int, made: int, rows: int, automatic: bool) -> str:
 
 
 def pca(points: NDArray[np.float32], variance: float) -> NDArray[np.float32]:
-    """Return the points along the fewest directions that hold that share of the variance.
-
-    Args:
-        points: (n, d) finite.
-        variance: Above 0 and up to 1.
+    """Return the points (n, d) along the fewest directions that hold that share of the variance.
 
     Example:
         >>> pca(np.array([[0, 0], [2, 0], [4, 0.1]], dtype=np.float32), 0.95).shape

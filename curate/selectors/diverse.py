@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import UsageError
+from curate.selectors import at_least
 from curate.selectors.choice import Candidates, Choice
 from curate.selectors.vectors import NO_VECTOR, finite, unit
 
@@ -32,19 +33,18 @@ class DiverseParams:
     reason: str = "below_cut"
     too_near: str = "too_similar"
 
+    def __post_init__(self) -> None:
+        """Refuse fewer than none, and a bound that is no cosine."""
+        at_least(0, NAME, k=self.k)
+        if not -1 <= self.nearest <= 1:
+            raise UsageError(f"diverse nearest={self.nearest}: allowed is a cosine, -1 to 1")
+
 
 PARAMS = DiverseParams
 
 
 def select(candidates: Candidates, params: DiverseParams) -> Choice:
     """Return the choice: from the highest score down, each row that is near no kept one.
-
-    Args:
-        candidates: What is left to choose from, with values and vectors.
-        params: Budget and bound.
-
-    Raises:
-        UsageError: Fewer than none, or a bound that is no cosine.
 
     Example:
         >>> all_of = Choice(np.array(["", "", ""], dtype=object))
@@ -53,19 +53,12 @@ def select(candidates: Candidates, params: DiverseParams) -> Choice:
         >>> select(Candidates(all_of, ids, values, vectors), DiverseParams(2)).kept
         array([ True, False,  True])
     """
-    choice, ids = candidates.choice, candidates.ids
-    values, vectors = candidates.values, candidates.vectors
-    if params.k < 0:
-        raise UsageError(f"diverse k={params.k}: allowed are 0 and more")
-    if not -1 <= params.nearest <= 1:
-        raise UsageError(f"diverse nearest={params.nearest}: allowed is a cosine, -1 to 1")
-    choice = choice.without(~finite(vectors), NO_VECTOR)
-    places = np.flatnonzero(choice.kept & ~np.isnan(values))
-    ranked = places[np.lexsort((ids[places].astype(str), -values[places]))]
-    kept, skipped = _walk(vectors, ranked, params)
-    near, left_out = np.zeros(len(values), dtype=bool), np.ones(len(values), dtype=bool)
-    near[skipped], left_out[kept] = True, False
-    return choice.without(near, params.too_near).without(left_out, params.reason)
+    vectors, ranked = candidates.vectors, candidates.ranked()
+    kept, skipped = _walk(vectors, ranked[finite(vectors)[ranked]], params)
+    near = np.zeros(len(vectors), dtype=bool)
+    near[skipped] = True
+    choice = candidates.choice.without(~finite(vectors), NO_VECTOR).without(near, params.too_near)
+    return choice.only(np.array(kept, dtype=np.int64), params.reason)
 
 
 def _walk(

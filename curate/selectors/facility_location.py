@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.errors import UsageError
+from curate.selectors import at_least
 from curate.selectors.choice import Candidates, Choice
-from curate.selectors.vectors import NO_VECTOR, by_id, finite, unit, usable
+from curate.selectors.vectors import NO_VECTOR, by_id, finite, unit
 
 NAME = "facility_location"
 NEEDS = ("vectors",)
@@ -41,6 +41,14 @@ class FacilityLocationParams:
     neighbours: int = 256
     reason: str = "covered"
 
+    def __post_init__(self) -> None:
+        """Refuse fewer than none, and no neighbours."""
+        at_least(0, NAME, k=self.k)
+        at_least(1, NAME, neighbours=self.neighbours)
+
+
+PARAMS = FacilityLocationParams
+
 
 class Graph(NamedTuple):
     """Which rows each row could stand for, column by column.
@@ -56,34 +64,16 @@ class Graph(NamedTuple):
     similarities: NDArray[np.float32]
 
 
-PARAMS = FacilityLocationParams
-
-
 def select(candidates: Candidates, params: FacilityLocationParams) -> Choice:
-    """Return the choice of k rows that represent the others.
-
-    Args:
-        candidates: What is left to choose from, with vectors.
-        params: Budget and neighbours.
-
-    Raises:
-        UsageError: Fewer than none, or no neighbours.
-    """
-    choice, ids = candidates.choice, candidates.ids
+    """Return the choice of k rows that represent the others."""
     vectors = candidates.vectors
-    if params.k < 0:
-        raise UsageError(f"facility_location k={params.k}: allowed are 0 and more")
-    if params.neighbours < 1:
-        raise UsageError(
-            f"facility_location neighbours={params.neighbours}: allowed are 1 and more"
-        )
-    places = usable(choice, vectors)
-    ordered = places[by_id(ids[places])]
-    left_out = np.ones(len(vectors), dtype=bool)
-    if len(ordered):
-        graph = neighbour_graph(vectors[ordered], params.neighbours)
-        left_out[ordered[lazy_greedy(graph, params.k)]] = False
-    return choice.without(~finite(vectors), NO_VECTOR).without(left_out, params.reason)
+    choice = candidates.choice.without(~finite(vectors), NO_VECTOR)
+    places = np.flatnonzero(choice.kept)
+    ordered = places[by_id(candidates.ids[places])]
+    if not len(ordered):
+        return choice
+    graph = neighbour_graph(vectors[ordered], params.neighbours)
+    return choice.only(ordered[lazy_greedy(graph, params.k)], params.reason)
 
 
 def neighbour_graph(vectors: NDArray[np.float32], neighbours: int) -> Graph:
@@ -113,18 +103,14 @@ def neighbour_graph(vectors: NDArray[np.float32], neighbours: int) -> Graph:
     rows, columns, similarities = (np.concatenate(part) for part in zip(*parts, strict=True))
     order = np.lexsort((rows, columns))
     starts = np.concatenate(([0], np.cumsum(np.bincount(columns, minlength=size))))
-    return Graph(starts, rows[order], similarities[order])
+    return Graph(starts=starts, rows=rows[order], similarities=similarities[order])
 
 
 def lazy_greedy(graph: Graph, k: int) -> NDArray[np.int64]:
-    """Return the greedy choice, in order; of equal gains the smaller position.
+    """Return the greedy choice of k rows, in order; of equal gains the smaller position.
 
     A gain only falls as rows are chosen, so one that was computed earlier is a bound: a row is
     looked at again only when its bound is the highest (Minoux, 1978).
-
-    Args:
-        graph: Similarities.
-        k: Rows to choose; all if there are fewer.
     """
     size = len(graph.starts) - 1
     reached = np.zeros(size, dtype=np.float32)  # each row's similarity to its nearest chosen one
@@ -139,14 +125,13 @@ def lazy_greedy(graph: Graph, k: int) -> NDArray[np.int64]:
     heapq.heapify(heap)
     chosen: list[int] = []
     while heap and len(chosen) < k:
-        _, column = heap[0]
+        column = heap[0][1]
         now = bound(column)
         if len(heap) > 1 and now > min(heap[1:3]):
             heapq.heapreplace(heap, now)
             continue
         heapq.heappop(heap)
         chosen.append(column)
-        part = columns[column]
-        rows = graph.rows[part]
-        reached[rows] = np.maximum(reached[rows], graph.similarities[part])
+        rows = graph.rows[columns[column]]
+        reached[rows] = np.maximum(reached[rows], graph.similarities[columns[column]])
     return np.array(chosen, dtype=np.int64)

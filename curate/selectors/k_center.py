@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.errors import UsageError
+from curate.selectors import at_least
 from curate.selectors.choice import Candidates, Choice
-from curate.selectors.vectors import NO_VECTOR, by_id, finite, squared_distances, usable
+from curate.selectors.vectors import NO_VECTOR, by_id, finite, squared_distances
 
 NAME = "k_center"
 NEEDS = ("vectors",)
@@ -43,6 +43,13 @@ class KCenterParams:
     seed: int = 0
     reason: str = COVERED
 
+    def __post_init__(self) -> None:
+        """Refuse fewer than none."""
+        at_least(0, NAME, k=self.k)
+
+
+PARAMS = KCenterParams
+
 
 @dataclass(frozen=True)
 class Centres:
@@ -60,29 +67,19 @@ class Centres:
     radius: float
 
 
-PARAMS = KCenterParams
-
-
 def select(candidates: Candidates, params: KCenterParams) -> Choice:
     """Return the choice of the centres; `covered` are the others.
 
-    Args:
-        candidates: What is left to choose from, with vectors; of rows with the same vector the
-            one with the highest value stands for all, where there are values.
-        params: How many, and the seed.
-
-    Raises:
-        UsageError: Fewer than none.
+    Of rows with the same vector the one with the highest value stands for all, where there are
+    values.
     """
-    choice, ids, vectors = candidates.choice, candidates.ids, candidates.vectors
-    if params.k < 0:
-        raise UsageError(f"k_center k={params.k}: allowed are 0 and more")
-    places = usable(choice, vectors)
+    choice = candidates.choice.without(~finite(candidates.vectors), NO_VECTOR)
+    places = np.flatnonzero(choice.kept)
     values = candidates.values[places] if len(candidates.values) else None
-    centres = k_center(vectors[places], ids[places], params.k, params.seed, values=values)
-    left_out = np.ones(len(vectors), dtype=bool)
-    left_out[places[centres.order]] = False
-    return choice.without(~finite(vectors), NO_VECTOR).without(left_out, params.reason)
+    centres = k_center(
+        candidates.vectors[places], candidates.ids[places], params.k, params.seed, values=values
+    )
+    return choice.only(places[centres.order], params.reason)
 
 
 def k_center(
@@ -110,29 +107,25 @@ def k_center(
         >>> k_center(points, np.array(["a", "b", "c"]), 2, start=points[:1]).order
         array([2, 1])
     """
-    order = by_id(ids)
-    wanted = min(k, len(points))
+    order, wanted = by_id(ids), min(k, len(points))
     if not wanted:
-        return Centres(np.zeros(0, dtype=np.int64), np.zeros(0), float("inf"))
+        return Centres(order=np.zeros(0, dtype=np.int64), distances=np.zeros(0), radius=np.inf)
     known = np.zeros((0, points.shape[1]), np.float32) if start is None else start
     reach = _Reach(points, order, known, wanted)
     chosen: list[int] = []
     distances: list[float] = []
-    if not len(known):
-        chosen.append(int(np.random.default_rng(seed).integers(len(points))))
-        distances.append(float("inf"))
-        reach.add(chosen[0])
-    while True:
-        furthest, distance = reach.furthest()
-        if len(chosen) == wanted or distance == 0:
-            break
-        chosen.append(furthest)
+    place, distance = int(np.random.default_rng(seed).integers(len(points))), np.inf
+    if len(known):
+        place, distance = reach.furthest()
+    while len(chosen) < wanted and distance > 0:
+        chosen.append(place)
         distances.append(distance)
-        reach.add(furthest)
+        reach.add(place)
+        place, distance = reach.furthest()
     centres = order[chosen]
     if values is not None:
         centres = _best_of_equal(points, centres, values, ids)
-    return Centres(centres, np.array(distances), distance)
+    return Centres(order=centres, distances=np.array(distances), radius=distance)
 
 
 def _best_of_equal(
@@ -143,11 +136,11 @@ def _best_of_equal(
 ) -> NDArray[np.int64]:
     """Return for each centre the best of the rows that have its vector."""
     points = points + np.float32(0)  # -0 lies on 0
-    best = {points[place].tobytes(): int(place) for place in chosen}
-    for place in range(len(points)):
-        other = best.get(points[place].tobytes())
+    best = {points[place].tobytes(): place for place in chosen.tolist()}
+    for place, point in enumerate(points):
+        other = best.get(point.tobytes())
         if other is not None and (-values[place], ids[place]) < (-values[other], ids[other]):
-            best[points[place].tobytes()] = place
+            best[point.tobytes()] = place
     return np.array(list(best.values()), dtype=np.int64)
 
 

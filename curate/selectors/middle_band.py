@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import UsageError
+from curate.selectors import at_least
 from curate.selectors.choice import Candidates, Choice
 from curate.selectors.cluster_rank import NO_CLUSTER
 
@@ -39,8 +40,7 @@ class MiddleBandParams:
 
     def __post_init__(self) -> None:
         """Refuse a band that is none."""
-        if self.per_cluster < 0:
-            raise UsageError(f"middle_band per_cluster={self.per_cluster}: allowed are 0 and more")
+        at_least(0, NAME, per_cluster=self.per_cluster)
         if not 0 <= self.low < self.high <= 100:
             raise UsageError(
                 f"middle_band {self.low:g} to {self.high:g}: allowed are percentiles from 0 to "
@@ -54,19 +54,15 @@ PARAMS = MiddleBandParams
 def select(candidates: Candidates, params: MiddleBandParams) -> Choice:
     """Return the choice of rows out of the middle of every cluster.
 
-    Args:
-        candidates: What is left to choose from, with values and clusters.
-        params: Rows of a cluster, and the band.
-
     Example:
         >>> candidates = Candidates(Choice(np.full(5, "", dtype=object)), np.array(list("abcde")),
         ...                         values=np.arange(5.0), clusters=np.zeros(5, dtype=int))
         >>> select(candidates, MiddleBandParams(2)).reason.tolist()
         ['outside_band', '', 'enough_of_cluster', '', 'outside_band']
     """
-    choice, ids = candidates.choice, candidates.ids
-    values, clusters = candidates.values, candidates.clusters
-    choice = choice.without(clusters < 0, NO_CLUSTER).without(np.isnan(values), NO_SCORE)
+    ids, values, clusters = candidates.ids, candidates.values, candidates.clusters
+    choice = candidates.choice.without(clusters < 0, NO_CLUSTER)
+    choice = choice.without(np.isnan(values), NO_SCORE)
     outside = np.zeros(len(values), dtype=bool)
     crowded = np.zeros(len(values), dtype=bool)
     for cluster in np.unique(clusters[choice.kept]):

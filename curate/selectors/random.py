@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.errors import UsageError
+from curate.selectors import at_least
 from curate.selectors.choice import Candidates, Choice
 
 NAME = "random"
@@ -28,6 +28,10 @@ class RandomParams:
     seed: int = 0
     reason: str = "not_drawn"
 
+    def __post_init__(self) -> None:
+        """Refuse fewer than none."""
+        at_least(0, NAME, k=self.k)
+
 
 PARAMS = RandomParams
 
@@ -35,13 +39,7 @@ PARAMS = RandomParams
 def select(candidates: Candidates, params: RandomParams) -> Choice:
     """Return the choice of k rows, each as likely as any other.
 
-    Args:
-        candidates: What is left to choose from, with values: a row without
-            one (NaN) could not be chosen by them and is not drawn.
-        params: How many, and the seed.
-
-    Raises:
-        UsageError: Fewer than none.
+    A row without a value (NaN) could not be chosen by values and is not drawn.
 
     Example:
         >>> both = Choice(np.array(["", ""], dtype=object))
@@ -49,15 +47,9 @@ def select(candidates: Candidates, params: RandomParams) -> Choice:
         >>> int(select(candidates, RandomParams(k=1)).kept.sum())
         1
     """
-    choice, ids = candidates.choice, candidates.ids
-    values = candidates.values
-    if params.k < 0:
-        raise UsageError(f"random k={params.k}: allowed are 0 and more")
-    possible = choice.kept & ~np.isnan(values)
-    drawn = draws(possible, ids, params.seed)
-    left_out = np.ones(len(values), dtype=bool)
-    left_out[drawn[: params.k]] = False
-    return choice.without(left_out, params.reason)
+    possible = candidates.choice.kept & ~np.isnan(candidates.values)
+    drawn = draws(possible, candidates.ids, params.seed)
+    return candidates.choice.only(drawn[: params.k], params.reason)
 
 
 def draws(possible: NDArray[np.bool_], ids: NDArray[np.object_], seed: int) -> NDArray[np.int64]:

@@ -25,25 +25,17 @@ class ThresholdParams:
     keep: str = "below"
     reason: str = "threshold"
 
+    def __post_init__(self) -> None:
+        """Refuse a side that is none."""
+        if self.keep not in ("below", "from"):
+            raise UsageError(f"threshold keep={self.keep!r}: allowed are 'below' and 'from'")
+
 
 PARAMS = ThresholdParams
 
 
 def select(candidates: Candidates, params: ThresholdParams) -> Choice:
-    """Return the choice without the rows on the wrong side of the bound.
-
-    Args:
-        candidates: What is left to choose from, with values; a NaN is on no side and left out.
-        params: Bound, side and reason.
-
-    Raises:
-        UsageError: No such side.
-    """
-    if params.keep not in ("below", "from"):
-        raise UsageError(f"threshold keep={params.keep!r}: allowed are 'below' and 'from'")
-    right = (
-        candidates.values < params.bound
-        if params.keep == "below"
-        else candidates.values >= params.bound
-    )
+    """Return the choice without the rows on the wrong side; a NaN is on no side and left out."""
+    values, bound = candidates.values, params.bound
+    right = values < bound if params.keep == "below" else values >= bound
     return candidates.choice.without(~right, params.reason)

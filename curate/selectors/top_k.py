@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from curate.errors import UsageError
+from curate.selectors import at_least
 from curate.selectors.choice import Candidates, Choice
 
 NAME = "top_k"
@@ -25,6 +23,10 @@ class TopKParams:
     k: int
     reason: str = "below_cut"
 
+    def __post_init__(self) -> None:
+        """Refuse fewer than none."""
+        at_least(0, NAME, k=self.k)
+
 
 PARAMS = TopKParams
 
@@ -32,25 +34,10 @@ PARAMS = TopKParams
 def select(candidates: Candidates, params: TopKParams) -> Choice:
     """Return the choice of the k highest; equal scores in the order of their ids.
 
-    Args:
-        candidates: What is left to choose from, with values.
-        params: How many.
-
-    Raises:
-        UsageError: Fewer than none.
-
     Example:
         >>> scored = Choice(np.array(["", "", ""], dtype=object))
         >>> ids, values = np.array(["a", "b", "c"]), np.array([1.0, 3.0, 2.0])
         >>> select(Candidates(scored, ids, values), TopKParams(2)).kept
         array([False,  True,  True])
     """
-    choice, ids = candidates.choice, candidates.ids
-    values = candidates.values
-    if params.k < 0:
-        raise UsageError(f"top_k k={params.k}: allowed are 0 and more")
-    places = np.flatnonzero(choice.kept & ~np.isnan(values))
-    order = np.lexsort((ids[places].astype(str), -values[places]))
-    left_out = np.ones(len(values), dtype=bool)
-    left_out[places[order[: params.k]]] = False
-    return choice.without(left_out, params.reason)
+    return candidates.choice.only(candidates.ranked()[: params.k], params.reason)

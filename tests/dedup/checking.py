@@ -1,6 +1,6 @@
 """What holds of every selection of dedup."""
 
-from curate.scorers.sketches import compared
+from curate.duplicates.sketches import compared
 from tests.dedup import naive
 
 

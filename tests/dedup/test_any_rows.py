@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import curate
+from curate.duplicates.sketches import compared
 from curate.recipes.dedup import closest
-from curate.scorers.sketches import compared
 from tests.dedup import naive
 from tests.dedup.checking import check, told
 from tests.dedup.conftest import pair

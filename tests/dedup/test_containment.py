@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.scorers import containment
-from curate.scorers.containment import held, questions
+from curate.duplicates import contained
+from curate.duplicates.contained import held, questions
 from tests.dedup.naive import grams
 
 QUESTION = "高血压患者能吃党参吗,每天可以吃多少克"
@@ -63,7 +63,7 @@ TEXT = st.text(alphabet="ab c", min_size=0, max_size=30)
 @given(st.lists(TEXT, max_size=8), st.lists(TEXT, max_size=5), st.sampled_from([0.3, 0.8, 1.0]))
 def test_as_the_naive_loop(asked, texts, near):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(containment, "LEAST_BYTES", 6)
+        patch.setattr(contained, "LEAST_BYTES", 6)
         which, share = held(questions(asked, 3, near), texts)
     for at, text in enumerate(texts):
         inside = [

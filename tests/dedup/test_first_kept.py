@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.selectors import near_duplicates
-from curate.selectors.near_duplicates import first_kept
+from curate.duplicates import first_kept as module
+from curate.duplicates.first_kept import first_kept
 
 
 def choose(likeness, near=0.8, order=None, fixed=0, barred=None):
@@ -84,7 +84,7 @@ def test_as_the_naive_loop_whatever_the_block(block, size, seed, fixed):
         elif not barred[row]:
             kept.append(row)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(near_duplicates, "BLOCK", block)
-        patch.setattr(near_duplicates, "_PAIRS", block)
+        patch.setattr(module, "BLOCK", block)
+        patch.setattr(module, "_PAIRS", block)
         found = choose(table, order=order, fixed=fixed, barred=barred)
     assert found.twin.tolist() == twins.tolist()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from datasketch import MinHash
 
-from curate.scorers.grams import gram_hashes
-from curate.scorers.minhash import (
+from curate.duplicates.grams import gram_hashes
+from curate.duplicates.minhash import (
     PERMUTATIONS,
     RECALL,
     Bands,

@@ -20,9 +20,10 @@ from curate.recipes import ranker
 from curate.scorers import complexity, embedding, ifd, instruction, necessity, quality, reward
 from curate.scorers.necessity import AnswerParams
 from curate.scorers.score_tokens import TokenParams
-from tests.conftest import ROOT, SAMPLE
+from tests.conftest import ROOT
+from tests.models import tiny
 
-LM = ModelRecipe(kind="causal_lm", name="smollm2")
+LM = ModelRecipe(kind="causal_lm", name="TINY", dtype="bfloat16")
 FLOAT = replace(LM, dtype="float32")
 REWARD = ModelRecipe(kind="reward", name="pairs")
 
@@ -49,15 +50,15 @@ def scored(rows, folder, name, model, engine):
     """Run one scorer over rows."""
     if name in ("complexity", "quality"):
         scorer = {"complexity": complexity, "quality": quality}[name]
-        scorer.score(rows, TokenParams(400), model, engine, folder)
+        scorer.score(rows, TokenParams(500), model, engine, folder)
     elif name == "ifd":
-        ifd.score(rows, ifd.IFDParams("chat", 400), model, engine, folder)
+        ifd.score(rows, ifd.IFDParams("alpaca", 500), model, engine, folder)
     elif name == "reward":
         reward.score(rows, reward.RewardParams(), model, engine)
     elif name == "embedding":
         embedding.embed(rows, embedding.EmbeddingParams(), model, engine, folder)
     elif name == "instruction":
-        instruction.read_instructions(rows, 100, model, 576, engine, folder)
+        instruction.read_instructions(rows, 100, model, 32, engine, folder)
     elif name == "necessity":
         necessity.answers(rows, np.arange(2), AnswerParams(5), model, engine)
     elif name == "ranker":
@@ -80,7 +81,7 @@ CASES = {
     "reward": REWARD,
     "embedding": ModelRecipe(kind="encoder", name="use"),
     "instruction": LM,
-    "necessity": ModelRecipe(kind="generator", name="smollm2"),
+    "necessity": ModelRecipe(kind="generator", name="TINY", dtype="float32"),
     "ranker": ModelRecipe(kind="features", name="use"),
 }
 
@@ -105,20 +106,31 @@ def elsewhere(sent: list[bytes], dtype: str) -> bytes:
 
 
 @pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    """Give the recipe of a case; its language model is a small one with random weights."""
+    folder = tiny.save(tiny.make("Llama"), tmp_path_factory.mktemp("tiny"))
+
+    def case(name):
+        recipe = CASES[name]
+        return replace(recipe, name=str(folder)) if recipe.name == "TINY" else recipe
+
+    return case
+
+
+@pytest.fixture(scope="module")
 def other_process():
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        yield lambda *job: pool.apply_async(elsewhere, job).get(250)
+        yield lambda *job: pool.apply_async(elsewhere, job).get(800)
 
 
-@pytest.mark.model
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", CASES)
-def test_a_worker_in_a_fresh_process_gives_the_same_bytes(name, tmp_path, other_process):
+def test_a_worker_in_a_fresh_process_gives_the_same_bytes(name, case, tmp_path, other_process):
     path = tmp_path / "rows.json"
-    path.write_text(json.dumps(json.loads(SAMPLE.read_text(encoding="utf-8"))[:6]))
+    rows = [{"instruction": f"{n} + 1?", "output": f"That is {n + 1}."} for n in range(9)]
+    path.write_text(json.dumps(rows), encoding="utf-8")
     engine = Recording(tmp_path / "journals")
     RECORDED.clear()
-    scored(read(path), tmp_path / "scratch", name, engine.load(CASES[name]), engine)
+    scored(read(path), tmp_path / "scratch", name, engine.load(case(name)), engine)
     ((sent, dtype, here),) = RECORDED
     assert len(sent[0]) < 2000, "a recipe holds no weights"
     assert len(sent[1]) < 1000
@@ -132,29 +144,29 @@ def test_another_model_than_the_drivers_is_refused():
         recipe.load()
 
 
-@pytest.mark.model
-def test_device_dtype_and_batch_size_are_the_workers(monkeypatch):
+def test_device_dtype_and_batch_size_are_the_workers(case, monkeypatch):
     """On a head node without a GPU; nobody there asks torch what there is."""
     import torch
 
-    here = FLOAT.load()
+    here, embedding = case("quality").load(), case("embedding").load()
     for asked in ("is_available", "get_device_properties", "is_bf16_supported"):
         monkeypatch.setattr(torch.cuda, asked, None)
-    model = replace(LM, device="cuda", dtype="bfloat16").load()
+    model = replace(case("quality"), device="cuda", dtype="bfloat16").load()
     assert (model.device, model.dtype) == ("cuda", "bfloat16")
     assert model.batch_tokens > here.batch_tokens
     assert model.fingerprint != here.fingerprint
     assert (model.recipe.device, model.recipe.dtype) == ("cuda", "bfloat16")
-    answering = replace(CASES["necessity"], device="cuda", dtype="bfloat16", batch_tokens=4000)
-    assert answering.load().batch_tokens == 4000
-    assert REWARD.load().recipe.device == "cpu", "NumPy computes there"
+    answering = replace(case("necessity"), device="cuda", batch_tokens=4000).load()
+    assert (answering.device, answering.batch_tokens) == ("cuda", 4000)
+    assert replace(REWARD, device="cuda").load().device == embedding.device, "NumPy knows one"
 
 
-@pytest.mark.model
-@pytest.mark.parametrize("name", ["ifd", "reward", "embedding", "necessity"])
-def test_a_model_pickles_without_weights_and_locks(name):
-    model = CASES[name].load()
+@pytest.mark.parametrize("name", ["ifd", "reward", "embedding", "necessity", "ranker"])
+def test_a_model_pickles_without_weights_and_locks(name, case):
+    model = case(name).load()
     model.prepare()
-    again = pickle.loads(pickle.dumps(model))  # noqa: S301 - our own
+    data = pickle.dumps(model)
+    assert len(data) < 1_000_000
+    again = pickle.loads(data)  # noqa: S301 - our own
     assert again.fingerprint == model.fingerprint
-    assert len(pickle.dumps(model)) < 20_000_000, "no weights"
+    again.prepare()

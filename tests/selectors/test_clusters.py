@@ -144,10 +144,10 @@ def test_a_row_without_vector_is_in_no_cluster():
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        (ClusterParams(k=0), "--clusters 0: allowed are auto, and whole numbers from 1"),
-        (ClusterParams(variance=1.5), "PCA variance 1.5: allowed is a share above 0 and up to 1"),
+        ({"k": 0}, "--clusters 0: allowed are auto, and whole numbers from 1"),
+        ({"variance": 1.5}, "PCA variance 1.5: allowed is a share above 0 and up to 1"),
     ],
 )
 def test_refused(params, said):
     with pytest.raises(UsageError, match=said):
-        clusters(np.ones((2, 2), np.float32), ids_of(2), params)
+        ClusterParams(**params)

@@ -85,10 +85,10 @@ def test_all_the_same_leave_the_best_one():
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        (DiverseParams(-1), "k=-1: allowed are 0"),
-        (DiverseParams(1, 1.5), "nearest=1.5: allowed is a cosine"),
+        ({"k": -1}, "k=-1: allowed are 0"),
+        ({"k": 1, "nearest": 1.5}, "nearest=1.5: allowed is a cosine"),
     ],
 )
 def test_refused(params, said):
     with pytest.raises(UsageError, match=said):
-        select(Candidates(all_of(4), IDS, values=np.ones(4), vectors=VECTORS), params)
+        DiverseParams(**params)

@@ -41,12 +41,7 @@ class Bands:
 def bands_for(near: float) -> Bands:
     """Return the widest bands, which bring the fewest other pairs together, of enough recall.
 
-    Args:
-        near: Jaccard similarity, above 0; of pairs that are just that similar 999 in 1,000 meet.
-
-    Example:
-        >>> bands_for(0.8)
-        Bands(count=25, width=5)
+    Of pairs that are just as similar as `near`, above 0, 999 in 1,000 meet.
     """
     ways = [Bands(PERMUTATIONS // width, width) for width in range(PERMUTATIONS, 0, -1)]
     return next((way for way in ways if way.recall(near) >= RECALL), ways[-1])
@@ -61,15 +56,10 @@ def permutations(seed: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
 def signatures(
     hashes: NDArray[np.uint64], starts: NDArray[np.int64], seed: int
 ) -> NDArray[np.uint32]:
-    """Return the signatures of sets, (sets, 128); all ones for an empty set.
+    """Return the signatures of sets, (sets, 128), given as gram_hashes() does.
 
     The share of equal numbers in two signatures estimates the Jaccard similarity of the sets
     without bias, with a standard deviation of at most 0.044.
-
-    Args:
-        hashes: Of the sets' members, set after set; a member may come twice.
-        starts: (sets + 1,) where each set begins.
-        seed: Of the permutations.
     """
     minima = np.full((PERMUTATIONS, len(starts) - 1), 0xFFFFFFFF, np.uint32)
     filled = np.flatnonzero(np.diff(starts))
@@ -90,12 +80,7 @@ def signatures(
 def buckets(signatures: NDArray[np.uint32], bands: Bands) -> NDArray[np.int32]:
     """Return the number of the bucket that each set falls into in each band, (sets, bands).
 
-    Args:
-        signatures: (sets, 128).
-        bands: How to cut them.
-
-    Returns:
-        Numbers that two bands never share; -1 where a set is alone in its bucket.
+    Two bands never share a number; -1 stands where a set is alone in its bucket.
     """
     numbers = np.full((len(signatures), bands.count), -1, np.int32)
     taken = 0
@@ -106,8 +91,7 @@ def buckets(signatures: NDArray[np.uint32], bands: Bands) -> NDArray[np.int32]:
             keys ^= keys >> np.uint64(29)
         _, key, counts = np.unique(keys, return_inverse=True, return_counts=True)
         several = counts > 1
-        number = np.where(several, taken + np.cumsum(several) - 1, -1)
-        numbers[:, band] = number[key]
+        numbers[:, band] = np.where(several, taken + np.cumsum(several) - 1, -1)[key]
         taken += int(several.sum())
     return numbers
 
@@ -118,12 +102,6 @@ def may_be(
     """Tell which pairs may be that similar: all whose estimate is within five deviations of it.
 
     Of pairs that are that similar, fewer than one in a million are told apart here.
-
-    Args:
-        signatures: (sets, 128).
-        left: (pairs,) numbers of sets.
-        right: (pairs,) numbers of sets.
-        near: Jaccard similarity.
     """
     least = near - _SIGMAS * float(np.sqrt(near * (1 - near) / PERMUTATIONS))
     equal = (signatures[left] == signatures[right]).mean(axis=1)

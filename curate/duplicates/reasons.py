@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.data.rows import Rows
+from curate.duplicates.first_kept import Twins
+from curate.duplicates.sketches import Groups
 from curate.scorers.contract import OK, Scores
-from curate.scorers.sketches import Groups
 from curate.selectors.choice import Choice
-from curate.selectors.near_duplicates import Twins
 
 REASONS = ("exact_duplicate", "near_duplicate", "in_against", "contains_against")
 EXACT, NEAR, IN, CONTAINS = REASONS
 
 
-@dataclass(frozen=True)
-class HeldQuestions:
+class HeldQuestions(NamedTuple):
     """Which question of another set a group holds.
 
     Attributes:
@@ -39,11 +38,8 @@ def leaders(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the row that stands for each group, and the groups, the one to be preferred first.
 
-    Args:
-        values: (n,) the highest is preferred, of equal ones the smaller id, NaN last; None
-            prefers the first row.
-        ids: (n,) of the rows.
-        groups: Of the rows.
+    Of values the highest is preferred, of equal ones the smaller id, NaN last; without values
+    the first row is.
     """
     size = len(groups.of_row)
     order = np.arange(size) if values is None else np.lexsort((ids.astype(str), -values))
@@ -65,21 +61,15 @@ def judge(
 ) -> tuple[Scores, Choice]:
     """Return the columns `twin`, `twin_source`, `similarity`, `novelty`, and why rows are left out.
 
-    Args:
-        rows: All rows.
-        groups: Theirs.
-        leader: (groups,) the row that stands for each.
-        twins: Of the groups of all sets.
-        against: The other sets and their groups.
-        holds: Which question each group holds.
+    `leader` is the row that stands for each group, `twins` are those of the groups of all sets,
+    `against` the other sets with their groups, `holds` which question each group holds.
     """
     reason = np.where(groups.status == OK, "", groups.status).astype(object)
     twin, source = np.full((2, len(rows)), None, object)
     similarity = np.full(len(rows), np.nan)
     compared = np.flatnonzero(groups.of_row >= 0)
-    group = groups.of_row[compared]
-    similarity[compared] = twins.similarity[group]
-    group -= groups.start
+    similarity[compared] = twins.similarity[groups.of_row[compared]]
+    group = groups.of_row[compared] - groups.start
     alone = (twins.twin[groups.start + group] < 0) & (holds.question[group] < 0)
     alone &= compared == leader[group]
     for row in compared[~alone].tolist():

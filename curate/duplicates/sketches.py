@@ -17,25 +17,24 @@ from numpy.typing import NDArray
 
 from curate.data.ids import beside
 from curate.data.rows import Row, Rows
-from curate.scorers import minhash
-from curate.scorers.grams import gram_hashes, jaccard, normalised
+from curate.duplicates import minhash
+from curate.duplicates.grams import gram_hashes, jaccard, normalised
 
 ON = ("both", "prompt", "response")
 _ASKS = {"prompt": ("user", "observation"), "response": ("assistant", "function")}
 _BATCH = 2000
 _AHEAD = 4  # batches that wait for a worker or for the disk
 _PAIRS = 500
+_SCHEMA = pa.schema([("text", pa.large_string())])
 T = TypeVar("T")
 R = TypeVar("R")
-_SCHEMA = pa.schema([("text", pa.large_string())])
 
 
 def compared(row: Row, on: str) -> str:
     """Return what is compared of a row: its turns, not its system prompt and not `rejected`.
 
-    Args:
-        row: Any; all its turns count, since many conversations end in the same words.
-        on: `both`, `prompt` (what was asked) or `response` (what was answered).
+    All its turns count, since many conversations end in the same words. `on` is `both`, `prompt`
+    (what was asked) or `response` (what was answered).
     """
     texts = [turn.content for turn in row.turns if on == "both" or turn.role in _ASKS[on]]
     if on != "prompt" and row.parsed.chosen is not None:
@@ -69,12 +68,8 @@ def grouped(
 ) -> Generator[str, None, Groups]:
     """Yield the normalised text of each group of a set, and return the groups.
 
-    Args:
-        rows: The set.
-        on: What is compared, one of ON.
-        start: Number of the first group.
-        flawed: Compare rows, too, that have a flaw and a text all the same.
-        tell: Called with the number of rows that were done since it was called last.
+    With `flawed`, rows are compared that have a flaw and a text all the same. `tell` is called
+    with the number of rows that were done since it was called last.
     """
     numbers: dict[tuple[int, int], int] = {}
     of_row, raw = np.full(len(rows), -1), np.zeros(len(rows), np.uint64)
@@ -95,18 +90,21 @@ def grouped(
             first.append(row.position)
             yield plain
         of_row[row.position] = numbers[key]
-    besides = np.array([key[0] for key in numbers], np.uint64)
-    return Groups(of_row, raw, status, np.array(first, np.int64), besides, start)
+    return Groups(
+        of_row=of_row,
+        raw=raw,
+        status=status,
+        first=np.array(first, np.int64),
+        beside=np.array([key[0] for key in numbers], np.uint64),
+        start=start,
+    )
 
 
 @dataclass(frozen=True)
 class Sketches:
-    """Texts and signatures of the groups of all sets, memory-mapped.
+    """Texts (groups,) and signatures (groups, 128) of the groups of all sets, memory-mapped.
 
-    Attributes:
-        texts: (groups,) normalised texts.
-        signatures: (groups, 128).
-        n: Characters of a gram.
+    A gram has `n` characters.
     """
 
     texts: pa.ChunkedArray
@@ -121,12 +119,9 @@ class Sketches:
     def similar(
         self, left: NDArray[np.int64], right: NDArray[np.int64], near: float
     ) -> NDArray[np.float64]:
-        """Return the Jaccard similarity of pairs of groups, 0 where it is far below `near`.
+        """Return the Jaccard similarity of pairs of groups.
 
-        Args:
-            left: (pairs,) groups.
-            right: (pairs,) groups.
-            near: Pairs whose signatures say that they are not nearly that similar are not compared.
+        Pairs whose signatures say that they are not nearly that similar are not compared: 0.
         """
         similarities = np.zeros(len(left))
         for start in range(0, len(left), 20 * _PAIRS):
@@ -143,14 +138,7 @@ class Sketches:
 
 
 def sketch(texts: Iterable[str], folder: Path, n: int, seed: int) -> Sketches:
-    """Write texts and their signatures to disk; workers compute while the next texts are read.
-
-    Args:
-        texts: Normalised, one of each group.
-        folder: Where they are kept, empty.
-        n: Characters of a gram.
-        seed: Of the signatures.
-    """
+    """Write texts and their signatures to an empty folder; the next texts are read meanwhile."""
     texts_at, signatures_at = folder / "texts.arrow", folder / "signatures.bin"
     coming = iter(texts)
 
@@ -162,17 +150,15 @@ def sketch(texts: Iterable[str], folder: Path, n: int, seed: int) -> Sketches:
     def signed(batch: list[str]) -> NDArray[np.uint32]:
         return minhash.signatures(*gram_hashes(batch, n), seed)
 
-    with (
-        signatures_at.open("wb") as out,
-        pa.ipc.new_file(str(texts_at), _SCHEMA) as writer,
-    ):
+    with signatures_at.open("wb") as out, pa.ipc.new_file(str(texts_at), _SCHEMA) as writer:
         for signatures in mapped(signed, written()):
             out.write(signatures.tobytes())
     table = pa.ipc.open_file(pa.memory_map(str(texts_at))).read_all()
     shape = len(table), minhash.PERMUTATIONS
     if not len(table):  # an empty file cannot be mapped
-        return Sketches(table.column("text"), np.zeros(shape, np.uint32), n)
-    return Sketches(table.column("text"), np.memmap(signatures_at, np.uint32, "r", shape=shape), n)
+        return Sketches(texts=table.column("text"), signatures=np.zeros(shape, np.uint32), n=n)
+    stored = np.memmap(signatures_at, np.uint32, "r", shape=shape)
+    return Sketches(texts=table.column("text"), signatures=stored, n=n)
 
 
 def mapped(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

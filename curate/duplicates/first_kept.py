@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,7 @@ BLOCK = 1000
 _PAIRS = 1_000_000
 
 
-@dataclass(frozen=True)
-class Twins:
+class Twins(NamedTuple):
     """One line for each row.
 
     Attributes:
@@ -52,68 +51,72 @@ def first_kept(
         barred: (n,) rows that are never kept, so that nobody's twin is one of them; their own
             can only be one of the fixed rows.
     """
-    twins = Twins(np.full(len(order), -1), np.zeros(len(order)))
-    twin = twins.twin
+    twin, similarity = np.full(len(order), -1), np.zeros(len(order))
     never = np.zeros(len(order), bool) if barred is None else barred
     # From here on a row is its rank, so that of several rows the smallest number comes first.
     meeting = np.flatnonzero((buckets[order] >= 0).any(axis=1))
-
-    def buckets_of(ranks: Iterable[int]) -> Iterator[tuple[int, list[int]]]:
-        for rank in ranks:
-            yield rank, [bucket for bucket in buckets[order[rank]].tolist() if bucket >= 0]
-
-    def compare(ranks: Sequence[int], members: dict[int, list[int]], enter: bool) -> None:
-        """Compare rows with the members of their buckets; with `enter` they become members."""
-        for left, right in _pairs(buckets_of(ranks), members, enter):
-            _decide(order[left], order[right], similar, near, twins)
-
     kept: dict[int, list[int]] = defaultdict(list)
-    _enter(buckets_of(meeting[meeting < fixed].tolist()), kept)
+    for rank in meeting[meeting < fixed].tolist():
+        _enter(rank, _buckets_of(buckets[order[rank]]), kept)
     rest = meeting[meeting >= fixed]
     for start in range(0, len(rest), BLOCK):
         block = rest[start : start + BLOCK]
-        compare(block.tolist(), kept, enter=False)
         # What is like nothing kept before can only be like others of its own block.
-        block = block[(twin[order[block]] < 0) & ~never[order[block]]]
-        compare(block.tolist(), defaultdict(list), enter=True)
-        _enter(buckets_of(block[twin[order[block]] < 0].tolist()), kept)
+        own: dict[int, list[int]] = defaultdict(list)
+        for among in (kept, own):
+            for left, right in _pairs(block, buckets[order[block]], among, among is own):
+                rows, others = order[left], order[right]
+                _decide(rows, others, similar(rows, others), near, twin, similarity)
+            block = block[(twin[order[block]] < 0) & ~never[order[block]]]
+        for rank in block.tolist():
+            _enter(rank, _buckets_of(buckets[order[rank]]), kept)
     unfixed = np.ones(len(order), bool)
     unfixed[order[:fixed]] = False
     twin[never & (twin >= 0) & unfixed[twin]] = -1
-    return twins
+    return Twins(twin=twin, similarity=similarity)
 
 
-def _enter(rows: Iterable[tuple[int, list[int]]], members: dict[int, list[int]]) -> None:
-    for rank, buckets in rows:
-        for bucket in buckets:
-            members[bucket].append(rank)
+def _buckets_of(line: NDArray[np.int32]) -> list[int]:
+    return [bucket for bucket in line.tolist() if bucket >= 0]
+
+
+def _enter(rank: int, buckets: list[int], members: dict[int, list[int]]) -> None:
+    for bucket in buckets:
+        members[bucket].append(rank)
 
 
 def _pairs(
-    rows: Iterable[tuple[int, list[int]]], members: dict[int, list[int]], enter: bool
+    ranks: Numbers, lines: NDArray[np.int32], members: dict[int, list[int]], enter: bool
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Yield every row with every member of its buckets, each pair once, members in their order.
 
-    All pairs of a row come together, and never so many that they fill memory.
+    All pairs of a row come together, and never so many that they fill memory. With `enter`, rows
+    become members once they have met those before them.
     """
     left: list[int] = []
     right: list[int] = []
-    for rank, buckets in rows:
+    for rank, line in zip(ranks.tolist(), lines, strict=True):
+        buckets = _buckets_of(line)
         met = {other for bucket in buckets for other in members.get(bucket, ())}
         left += [rank] * len(met)
         right += sorted(met)
         if enter:
-            _enter([(rank, buckets)], members)
+            _enter(rank, buckets, members)
         if len(left) >= _PAIRS:
             yield left, right
             left, right = [], []
     yield left, right
 
 
-def _decide(rows: Numbers, others: Numbers, similar: Similar, near: float, twins: Twins) -> None:
+def _decide(
+    rows: Numbers,
+    others: Numbers,
+    values: NDArray[np.float64],
+    near: float,
+    twin: Numbers,
+    similarity: NDArray[np.float64],
+) -> None:
     """Give every row its first twin among the others, each of which is decided before it."""
-    twin, similarity = twins.twin, twins.similarity
-    values = similar(rows, others)
     for row, other, value in zip(rows.tolist(), others.tolist(), values.tolist(), strict=True):
         if twin[row] < 0 and twin[other] < 0:
             if value >= near:

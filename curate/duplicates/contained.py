@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.scorers.grams import distinct, gram_hashes, ranges
+from curate.duplicates.grams import distinct, gram_hashes, ranges
 
 # About 14 Chinese characters or 40 letters: what is shorter stands in many texts by chance.
 LEAST_BYTES = 40
@@ -46,23 +46,17 @@ class Questions:
 
 
 def questions(texts: Sequence[str], n: int, near: float) -> Questions:
-    """Return questions, made ready to be found.
+    """Return questions, normalised texts, made ready to be found.
 
     N-grams that more than one in ten of at least 20 questions have do not count: they are the
     form of the questions ("choose the right answer"). Nor are questions looked for of which too
     little is left, LEAST_BYTES of UTF-8.
-
-    Args:
-        texts: As normalised() gives them.
-        n: Characters of an n-gram.
-        near: Share of a question's n-grams that a text has to have, above 0.
     """
     grams, starts = distinct(*gram_hashes(texts, n))
     owner = np.repeat(np.arange(len(texts)), np.diff(starts))
     _, which, having = np.unique(grams, return_inverse=True, return_counts=True)
     frequency = having[which]
-    most = len(texts) / TEMPLATE if len(texts) >= _FEW else len(texts)
-    counts = frequency <= most
+    counts = frequency <= (len(texts) / TEMPLATE if len(texts) >= _FEW else len(texts))
     width = np.array([len(each.encode("utf-8", "surrogatepass")) for each in texts], np.float64)
     width /= np.maximum(1, [len(each) for each in texts])
     left = np.bincount(owner[counts], minlength=len(texts))
@@ -77,7 +71,15 @@ def questions(texts: Sequence[str], n: int, near: float) -> Questions:
     place[np.lexsort((grams, frequency, owner))] = np.arange(len(grams))
     rare = place - starts[owner] < (sizes - needed + hits)[owner]
     order = np.argsort(grams[rare], kind="stable")
-    return Questions(near, n, grams, starts, grams[rare][order], owner[rare][order], hits)
+    return Questions(
+        near=near,
+        n=n,
+        grams=grams,
+        starts=starts,
+        rare=grams[rare][order],
+        owner=owner[rare][order],
+        hits=hits,
+    )
 
 
 def held(asked: Questions, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -86,38 +88,26 @@ def held(asked: Questions, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDA
     The share is |Q ∩ T| / |Q| over n-grams; of equal ones the first question is named. Nothing
     is left to chance: a question of which at least `near` is there is always found.
 
-    Args:
-        asked: From questions().
-        texts: As normalised() gives them.
-
     Example:
         >>> whole = questions(["a question that is long enough to be looked for"], 5, 0.8)
         >>> held(whole, ["so: a question that is long enough to be looked for!", "no"])
         (array([ 0, -1]), array([1., 0.]))
     """
-    which = np.full(len(texts), -1)
-    share = np.zeros(len(texts))
+    which, share = np.full(len(texts), -1), np.zeros(len(texts))
     grams, starts = distinct(*gram_hashes(texts, asked.n))
-    text, question = _candidates(asked, grams, np.repeat(np.arange(len(texts)), np.diff(starts)))
+    # The pairs of text and question that share enough rare n-grams, in rising order.
+    low = np.searchsorted(asked.rare, grams, "left")
+    common = np.searchsorted(asked.rare, grams, "right") - low
+    text = np.repeat(np.repeat(np.arange(len(texts)), np.diff(starts)), common)
+    pairs, shared = np.unique(
+        text * len(asked.hits) + asked.owner[ranges(low, common)], return_counts=True
+    )
+    text, question = np.divmod(pairs, max(1, len(asked.hits)))
+    enough = shared >= asked.hits[question]
     sizes = np.diff(asked.starts)
-    for row, other in zip(text.tolist(), question.tolist(), strict=True):
+    for row, other in zip(text[enough].tolist(), question[enough].tolist(), strict=True):
         whole = asked.grams[asked.starts[other] : asked.starts[other + 1]]
         inside = np.isin(whole, grams[starts[row] : starts[row + 1]]).sum() / sizes[other]
         if inside >= asked.near - 1e-12 and inside > share[row]:
             which[row], share[row] = other, inside
     return which, share
-
-
-def _candidates(
-    asked: Questions, grams: NDArray[np.uint64], owner: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the pairs of text and question that share enough rare n-grams, in rising order."""
-    low = np.searchsorted(asked.rare, grams, "left")
-    found = np.searchsorted(asked.rare, grams, "right") - low
-    question = asked.owner[ranges(low, found)]
-    pairs, shared = np.unique(
-        np.repeat(owner, found) * len(asked.hits) + question, return_counts=True
-    )
-    text, question = np.divmod(pairs, max(1, len(asked.hits)))
-    enough = shared >= asked.hits[question]
-    return text[enough], question[enough]

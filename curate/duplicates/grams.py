@@ -24,27 +24,19 @@ def normalised(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def gram_set(text: str, n: int) -> set[str]:
-    """Return the n-grams of a text: itself where it is shorter, none where it is empty."""
-    return {text[at : at + n] for at in range(max(1, len(text) - n + 1))} if text else set()
-
-
 def jaccard(
     texts: Sequence[str], left: NDArray[np.int64], right: NDArray[np.int64], n: int
 ) -> NDArray[np.float64]:
     """Return |A ∩ B| / |A ∪ B| of the n-gram sets of pairs of texts, (pairs,); 0 for empty ones.
 
-    Args:
-        texts: As normalised() gives them.
-        left: (pairs,) numbers of texts.
-        right: (pairs,) numbers of texts.
-        n: Characters of a gram.
-
     Example:
         >>> jaccard(["abcd", "bcde"], np.array([0]), np.array([1]), 2).tolist()
         [0.5]
     """
-    sets = [gram_set(text, n) for text in texts]
+    sets = [
+        {text[at : at + n] for at in range(max(1, len(text) - n + 1))} if text else set()
+        for text in texts
+    ]
     similarities = np.zeros(len(left))
     for at, (one, other) in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
         common = len(sets[one] & sets[other])
@@ -53,14 +45,9 @@ def jaccard(
 
 
 def gram_hashes(texts: Sequence[str], n: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Return a hash of every n-gram of every text, repeats within a text included.
+    """Return a hash of every n-gram of every text, and (texts + 1,) where each text's begin.
 
-    Args:
-        texts: As normalised() gives them.
-        n: Characters of a gram; a shorter text has one gram, itself, an empty one has none.
-
-    Returns:
-        Hashes of all texts one after the other, and (texts + 1,) where each text's begin.
+    Repeats within a text are there, too; a shorter text has one gram, itself, an empty one none.
 
     Example:
         >>> hashes, starts = gram_hashes(["abcabc", "ab", ""], 3)
@@ -99,12 +86,7 @@ def ranges(begins: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.i
 def distinct(
     hashes: NDArray[np.uint64], starts: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Return every gram of a text once, in rising order, and (texts + 1,) where each text begins.
-
-    Args:
-        hashes: From gram_hashes().
-        starts: From gram_hashes(), (texts + 1,).
-    """
+    """Return every gram of a text once, in rising order, and where each text's begin."""
     owner = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     order = np.lexsort((hashes, owner))
     hashes, owner = hashes[order], owner[order]

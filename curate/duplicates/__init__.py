@@ -1,0 +1,1 @@
+"""Near duplicates: which texts to compare, how alike they are, and who is kept."""
