@@ -43,10 +43,6 @@ TEXT_ONLY = (
 )
 
 
-def release(stage: str) -> str:
-    return PPO_VERSION if stage == "ppo" else VERSION
-
-
 def backend_of(stage: str) -> Backend:
     """Return the LLaMA-Factory that runs a stage: this environment's, or an older one for ppo."""
     if stage != "ppo":

@@ -14,7 +14,7 @@ import yaml
 from curate.system.hardware import Hardware
 from train.config.model import Model
 from train.config.plan import Dataset, Plan, make, to_yaml
-from train.config.presets import PRESETS, STAGES
+from train.config.presets import PRESETS, STAGES, preset_of
 from train.config.request import Request
 from train.config.schedule import Extent, held_out, intervals, steps_of
 
@@ -119,7 +119,7 @@ def test_nobody_is_held_out_whom_nobody_evaluates(stage: str, rows: int, preset:
     assert held == 0 or 1 <= count < rows
     assert ("eval_steps" in config) == bool(held)
     # The tutorial's own warm-up stays as it is, and a note tells of it.
-    if not PRESETS[preset][stage].timing:
+    if not preset_of(preset, stage).timing:
         assert config["warmup_steps"] <= max(1, plan(stage, rows=rows, preset=preset).steps)
     if config.get("load_best_model_at_end"):
         assert config["eval_steps"] == config["save_steps"]

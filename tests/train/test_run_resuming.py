@@ -69,7 +69,7 @@ def test_changed_settings_are_named(tmp_path):
     assert "learning_rate was 0.0001, is 0.0002; seed was not given, is 3" in told
     assert "give another --output" in told
     plan.config_file.write_text("- a list")
-    with pytest.raises(DataError, match="train.yaml is gone or was edited"):
+    with pytest.raises(DataError, match="train.yaml was edited"):
         decided(other)
 
 

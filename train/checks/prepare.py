@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from curate.errors import CuratrainError, DataError, ModelError, UsageError, did_you_mean
+from curate.errors import CuratrainError, ModelError, UsageError, did_you_mean
+from curate.llamafactory.backend import VERSION
 from curate.system.hardware import Hardware, detect
 from curate.system.run_record import RunRecord, read_run
 from train import setup
@@ -15,8 +16,8 @@ from train.checks import doctor_check, limits, precision
 from train.checks.doctor_check import Verdict
 from train.config import data_set, keys, templates
 from train.config.model import Model, find, newest_run, reward_model
-from train.config.plan import CONFIG, PRECISIONS, Dataset, Plan, make
-from train.config.presets import PRESETS, QUICK_CUTOFFS
+from train.config.plan import PRECISIONS, Dataset, Plan, make, read_config
+from train.config.presets import PRESETS, QUICK_CUTOFFS, preset_of
 from train.config.request import Request
 from train.config.schedule import steps_of
 
@@ -38,7 +39,8 @@ class Begun:
 def prepare(request: Request, say: Say) -> Plan:
     """Return the plan of what was typed, after everything that could stop it was looked at."""
     stage = request.stage
-    settings, notes = keys.settings(request.pairs or (), setup.release(stage))
+    release = setup.PPO_VERSION if stage == "ppo" else VERSION
+    settings, notes = keys.settings(request.pairs or (), release)
     _check_words(request)
     begun = begun_run(request.output, stage, SAVES) if request.resume else None
     if begun is not None:
@@ -103,8 +105,6 @@ def _check_words(request: Request) -> None:
 
 def begun_run(output: Path | None, stage: str, saves: Path) -> Begun:
     """Return the run that --resume goes on with."""
-    import yaml
-
     folder = output or newest_run(saves, lambda run: run.stage == stage and run.state != "done")
     if folder is None:
         raise UsageError(
@@ -122,13 +122,7 @@ def begun_run(output: Path | None, stage: str, saves: Path) -> Begun:
             f"--resume: {folder} is a run of stage {record.stage}; go on with it by "
             f"`train {record.stage} --resume --output {folder}`"
         )
-    try:
-        config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise DataError(f"--resume: {folder / CONFIG} cannot be read ({error})") from error
-    if not isinstance(config, dict):
-        raise DataError(f"--resume: {folder / CONFIG} was edited and is no list of keys any more")
-    return Begun(folder, record, config)
+    return Begun(folder, record, read_config(folder))
 
 
 def _as_begun(request: Request, begun: Begun) -> Request:
@@ -171,7 +165,7 @@ def _judged(
     request: Request, names: Sequence[str], model: Model, settings: Mapping[str, Any]
 ) -> tuple[Verdict, int | None]:
     """Return the doctor's verdict, and a cutoff where quick's own would cut half of the rows."""
-    config = {**PRESETS[request.preset][request.stage].keys, **settings}
+    config = {**preset_of(request.preset, request.stage).keys, **settings}
     packing, first = bool(config.get("packing")), int(config["cutoff_len"])
     longer = QUICK_CUTOFFS if request.preset == "quick" and "cutoff_len" not in settings else ()
     for cutoff in (first, *longer):

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from curate.errors import DataError
 from curate.system.hardware import Hardware
 from train.config.model import Model
-from train.config.presets import PRESETS, Preset
+from train.config.presets import Preset, preset_of
 from train.config.request import Request
 from train.config.schedule import Extent, held_out, intervals, steps_of
 
@@ -63,7 +64,7 @@ def make(
 
     Settings are LLaMA-Factory's keys, checked, that override all. Nothing is read or written.
     """
-    preset = PRESETS[request.preset][request.stage]
+    preset = preset_of(request.preset, request.stage)
     config = {**_keys(request, dataset, model, hardware, settings, reward), **settings}
     block = int(config["cutoff_len"]) if config.get("packing") else None
     extent = dataset.extent.limited(config.get("max_samples"))
@@ -128,7 +129,7 @@ def _keys(
         "report_to": "none",
         "save_total_limit": 3,
         "seed": request.seed,
-        **PRESETS[request.preset][stage].keys,
+        **preset_of(request.preset, stage).keys,
     }
     if method != "full" and model.adapter is None:
         keys["lora_target"] = _TARGETS.get(model.kind, "all")
@@ -153,7 +154,7 @@ def _notes(
     settings: Mapping[str, Any],
 ) -> tuple[str, ...]:
     """Return what the user should know of how it was decided."""
-    notes, is_tutorial = [], preset is PRESETS["tutorial"][config["stage"]]
+    notes, is_tutorial = [], preset == preset_of("tutorial", config["stage"])
     most = config.get("max_samples")
     used = extent.limited(most).rows
     if used < extent.rows:
@@ -197,3 +198,17 @@ def to_yaml(config: Mapping[str, Any]) -> str:
     import yaml
 
     return str(yaml.safe_dump(dict(config), allow_unicode=True, sort_keys=False, width=1000))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return what LLaMA-Factory was given for the run in a folder."""
+    import yaml
+
+    path = folder / CONFIG
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise DataError(f"{path} cannot be read ({error}); put it back as it was") from error
+    if not isinstance(config, dict):
+        raise DataError(f"{path} was edited and is no list of keys any more; put it back")
+    return config

@@ -30,23 +30,19 @@ _OWN = "as LLaMA-Factory takes it apart"
 
 def choose(model: Model, typed: str | None) -> tuple[str | None, str]:
     """Return the template to train a model with, None for the tokenizer's own, and why."""
-    name, why = _typed(typed) if typed is not None else _of_model(model)
+    known = recorded("templates")
+    if typed == "own":
+        return None, f"the tokenizer's own, {_OWN}"
+    if typed is not None and typed not in known:
+        raise UsageError(
+            f"--template {typed}: LLaMA-Factory 0.9.5 has none of this name."
+            f"{did_you_mean(typed, known)} Allowed are own (the tokenizer's), "
+            f"{', '.join(sorted(known))}"
+        )
+    name, why = (typed, "given") if typed is not None else _of_model(model)
     if name is not None and model.folder is not None:
         _check_words(name, model, model.folder)
     return name, why
-
-
-def _typed(name: str) -> tuple[str | None, str]:
-    if name == "own":
-        return None, f"the tokenizer's own, {_OWN}"
-    known = recorded("templates")
-    if name not in known:
-        raise UsageError(
-            f"--template {name}: LLaMA-Factory 0.9.5 has none of this name."
-            f"{did_you_mean(name, known)} Allowed are own (the tokenizer's), "
-            f"{', '.join(sorted(known))}"
-        )
-    return name, "given"
 
 
 def _of_model(model: Model) -> tuple[str | None, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from curate.errors import DataError, UsageError
 from curate.system.run_record import RUN, RunRecord, read_run
-from train.config.plan import CONFIG, Plan
+from train.config.plan import CONFIG, Plan, read_config
 from train.run.progress import STEPS
 from train.setup import readable_by_ppo
 
@@ -101,37 +101,25 @@ def run_before(plan: Plan, now: RunRecord) -> RunRecord:
         )
     other = "give another --output for a new run, or put it back as it was"
     if now.config_sha256 != before.config_sha256:
-        changed = _changed(plan.output / CONFIG, plan.config)
+        old, new = read_config(plan.output), plan.config
+        changes = [
+            f"{key} was {old.get(key, 'not given')}, is {new.get(key, 'not given')}"
+            for key in {**old, **new}
+            if old.get(key) != new.get(key)
+        ]
         raise DataError(
-            f"--resume: the settings are not those that {plan.output} was begun with: {changed}; "
-            f"{other}"
+            f"--resume: the settings are not those that {plan.output} was begun with: "
+            f"{'; '.join(changes[:5]) or f'{CONFIG} was edited'}; {other}"
         )
     data = "data_sha256"
-    for what, old, new in (
+    for what, was, is_now in (
         (f"the data '{now.dataset['name']}'", before.dataset.get(data), now.dataset[data]),
         ("the model's files", before.model_fingerprint, now.model_fingerprint),
         ("the adapter it is trained on", before.parents, now.parents),
     ):
-        if old != new:
+        if was != is_now:
             raise DataError(f"--resume: {what} changed since {plan.output} was begun; {other}")
     return before
-
-
-def _changed(file: Path, config: Mapping[str, Any]) -> str:
-    import yaml
-
-    try:
-        old = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
-        old = None
-    if not isinstance(old, dict):
-        return f"{file.name} is gone or was edited"
-    changes = [
-        f"{key} was {old.get(key, 'not given')}, is {config.get(key, 'not given')}"
-        for key in {**old, **config}
-        if old.get(key) != config.get(key)
-    ]
-    return "; ".join(changes[:5]) or f"{file.name} was edited"
 
 
 def attempt_config(plan: Plan, start: Start) -> tuple[Path, Mapping[str, Any]]:

@@ -15,6 +15,7 @@ from curate import console
 from curate.errors import CuratrainError, OutputError
 from curate.llamafactory.backend import Backend
 from curate.system import failure, process
+from curate.system.model_folder import ADAPTER_WEIGHTS
 from curate.system.run_record import RunRecord, State, write_run
 from train import setup
 from train.checks.limits import check_output
@@ -136,8 +137,12 @@ class _Attempt:
         weights = sha256_chain.weights(folder)
         if not weights:
             raise self._failed(0, "it ended without an error, and without weights")
-        record = self.record("done")
-        record = replace(record, weights=weights, adapter=sha256_chain.adapter(weights))
+        adapter = {"file": ADAPTER_WEIGHTS, "sha256": weights.get(ADAPTER_WEIGHTS, "")}
+        record = replace(
+            self.record("done"),
+            weights=weights,
+            adapter=adapter if ADAPTER_WEIGHTS in weights else None,
+        )
         write_run(folder, record)
         return record
 

@@ -53,12 +53,6 @@ def weights(folder: Path) -> dict[str, str]:
     return {path.name: sha256_of(path) for path in sorted(folder.glob("*.safetensors"))}
 
 
-def adapter(hashes: dict[str, str]) -> dict[str, str] | None:
-    if ADAPTER_WEIGHTS not in hashes:
-        return None
-    return {"file": ADAPTER_WEIGHTS, "sha256": hashes[ADAPTER_WEIGHTS]}
-
-
 def _content(path: Path) -> str:
     """Return the sha256 of a file, or over those of all files of a folder."""
     if path.is_file():
