@@ -1,9 +1,9 @@
-"""Options that several commands take, and how their results are shown."""
+"""Options that several commands take, and what they read."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,6 @@ from curate.errors import UsageError
 
 if TYPE_CHECKING:
     from curate.data.rows import Rows
-    from curate.selection import Selection
 
 Input = Annotated[
     list[Path] | None,
@@ -53,14 +52,49 @@ TrustRemoteCode = Annotated[
         help="Run the Python files that come with a model on this machine. Read them first.",
     ),
 ]
-
-
+SAVES = Path("saves")
+Saves = Annotated[Path, typer.Option(help="Folder of the trained model.")]
 WithControl = Annotated[
     bool,
     typer.Option(
         "--with-control", help="Write a random set of the same size, too, as NAME_random."
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is read, and how."""
+
+    input: Input = None
+    more: More = None
+    format: Format = None
+    fill: Fill = None
+
+    def paths(self) -> list[Path]:
+        """Join `--input a b`, `--input a --input b` and `a b`."""
+        return inputs(self.input, self.more)
+
+    def rows(self) -> Rows:
+        """Read, and say how each file was read and what was changed."""
+        from curate.data.placeholders import pairs
+        from curate.data.read import read
+
+        rows = read(self.paths(), self.format, pairs(self.fill or []))
+        say_what_was_read(rows)
+        return rows
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Where a choice goes, and how its result is shown."""
+
+    output: Output = Path("data")
+    name: Name = None
+    overwrite: Overwrite = False
+    show: Show = 5
+    as_json: AsJson = False
+    verbose: Verbose = False
 
 
 def inputs(input_: list[Path] | None, more: list[Path] | None) -> list[Path]:
@@ -74,32 +108,6 @@ def inputs(input_: list[Path] | None, more: list[Path] | None) -> list[Path]:
     if not paths:
         raise UsageError("no input: give --input FILE (a file, several, or a folder)")
     return paths
-
-
-def read_inputs(
-    input_: list[Path] | None,
-    more: list[Path] | None,
-    format_: str | None = None,
-    fill: list[str] | None = None,
-) -> Rows:
-    """Read what a command was given, and say how each file was read and what was changed.
-
-    Args:
-        input_: Given with --input.
-        more: Given without an option.
-        format_: Given with --format.
-        fill: Given with --fill.
-
-    Raises:
-        UsageError: Nothing was given, or something that does not fit.
-        DataError: A file cannot be read.
-    """
-    from curate.data.placeholders import pairs
-    from curate.data.read import read
-
-    rows = read(inputs(input_, more), format_, pairs(fill or []))
-    say_what_was_read(rows)
-    return rows
 
 
 def say_what_was_read(rows: Rows) -> None:
@@ -127,88 +135,3 @@ def plain(value: Any) -> dict[str, Any]:
     """
     pairs = dataclasses.asdict(value).items()
     return {key: str(each) if isinstance(each, Path) else each for key, each in pairs}
-
-
-def check_targets(
-    output: Path, name: str, recipe: str, overwrite: bool, with_control: bool
-) -> None:
-    """Refuse what could not be written, before hours are spent on it; the control's name, too.
-
-    Args:
-        output: Folder.
-        name: Of the data set.
-        recipe: That will make it.
-        overwrite: Replace another's data set of that name.
-        with_control: Whether a random set of the same size is written beside it.
-    """
-    from curate.emission.emit import check_target
-
-    check_target(output, name, recipe, overwrite)
-    if with_control:
-        from curate.recipes import control
-
-        check_target(output, name + control.ENDING, control.NAME, overwrite)
-
-
-def emit_and_show(
-    selection: Selection,
-    output: Path,
-    name: str,
-    overwrite: bool,
-    show: int,
-    as_json: bool,
-    control: bool | None = None,
-) -> None:
-    """Write a selection, then show what was kept and dropped, and where it lies.
-
-    Args:
-        selection: What a recipe gave.
-        output: Folder.
-        name: Of the data set.
-        overwrite: Replace another's data set of that name.
-        show: Kept rows to print.
-        as_json: End stdout with one JSON object; tables go to stderr then.
-        control: None for a choice that no random one compares with; else the mean score of a
-            random choice is shown, and with True that choice is written, too.
-    """
-    from curate.selection import emit
-
-    files = emit(selection, output, name, overwrite)
-    counts = dataclasses.asdict(selection.summary())
-    table_goes = console.stderr() if as_json else None
-    if show:
-        best = selection.top(show).drop(columns=["id", "source"])
-        console.show_table(list(best.itertuples(index=False)), list(best.columns), table_goes)
-    console.counts_table(counts, table_goes)
-    result = {"name": name, **counts, **selection.details, "files": [str(file) for file in files]}
-    if control is not None:
-        result |= _compare(selection, output, name, overwrite, control)
-    for note in selection.notes:
-        console.say(f"note: {note}")
-    console.say(f"'{name}' is registered for LLaMA-Factory in {output}: {files[0].name}")
-    console.say(f"scores of every row: {files[1]}; counts and parameters: {files[-1]}")
-    if as_json:
-        typer.echo(json.dumps(result, ensure_ascii=False))
-
-
-def _compare(
-    selection: Selection, output: Path, name: str, overwrite: bool, write: bool
-) -> dict[str, Any]:
-    """Say the mean score beside that of a random choice of the same size; write that, if asked."""
-    from curate.recipes import control
-    from curate.selection import emit
-
-    drawn = control.control(selection)
-    own, other = control.mean_score(selection), control.mean_score(drawn)
-    rows = drawn.params.keep
-    console.say(
-        f"scores of the {rows:,} kept rows: mean {selection.ranked_by} {own:.4f}; of {rows:,} "
-        f"random rows: {other:.4f}"
-    )
-    if not write:
-        return {}
-    called = name + control.ENDING
-    files = emit(drawn, output, called, overwrite)
-    console.say(f"'{called}', the random control, is registered too: {files[0].name}")
-    told = {"name": called, "score": selection.ranked_by, "mean": own, "random_mean": other}
-    return {"control": {**told, "files": [str(file) for file in files]}}

@@ -20,7 +20,6 @@ from curate.data.rows import Row, Rows
 from curate.duplicates import minhash
 from curate.duplicates.grams import gram_hashes, jaccard, normalised
 
-ON = ("both", "prompt", "response")
 _ASKS = {"prompt": ("user", "observation"), "response": ("assistant", "function")}
 _BATCH = 2000
 _AHEAD = 4  # batches that wait for a worker or for the disk

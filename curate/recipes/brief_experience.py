@@ -25,6 +25,7 @@ from curate.errors import DataError, UsageError
 from curate.models.adapter import base_of, files_of, fingerprint_of
 from curate.models.architecture import hidden_width
 from curate.models.resolve import ModelFiles
+from curate.parameters.ifd import PER_CLUSTER
 from curate.recipes import initial_model
 from curate.recipes.initial_model import Place, Trained
 from curate.recipes.scoring import language_model
@@ -43,7 +44,6 @@ from curate.system.run_record import RUN
 NAME = "experience"
 ENDING = f"_{NAME}"
 CLUSTERS = 100
-PER_CLUSTER = 10
 # Of a cluster of 50 rows, 25 lie in the middle band: enough to draw 10 that differ.
 _ROWS_A_CLUSTER = 50
 # What a manifest has besides what was chosen; it differs from run to run, or from release to
@@ -52,7 +52,7 @@ _PASSING = ("wall_seconds", "versions", "output", "columns_as_text")
 
 
 @dataclass(frozen=True)
-class Params:
+class ExperienceParams:
     """What is trained on which rows.
 
     Attributes:
@@ -75,12 +75,6 @@ class Params:
     settings: tuple[str, ...] = ()
     trust_remote_code: bool = False
 
-    def __post_init__(self) -> None:
-        """Refuse what no data could make right."""
-        for each in self.settings:
-            if "=" not in each.strip("="):
-                raise UsageError(f"--train-set {each}: allowed is KEY=VALUE, as train sft --set")
-
 
 @dataclass(frozen=True)
 class Experience:
@@ -97,29 +91,6 @@ class Experience:
     notes: tuple[str, ...]
 
 
-def parse_experience(text: str) -> tuple[int | None, int]:
-    """Return clusters and rows of each.
-
-    Args:
-        text: `auto`, or such as `100x10`.
-
-    Raises:
-        UsageError: Neither.
-
-    Example:
-        >>> parse_experience("100x10")
-        (100, 10)
-    """
-    if text == "auto":
-        return None, PER_CLUSTER
-    first, _, second = text.lower().partition("x")
-    if first.isdecimal() and second.isdecimal() and int(first) and int(second):
-        return int(first), int(second)
-    raise UsageError(
-        f"--experience {text}: allowed are auto, or clusters x rows of each such as 100x10"
-    )
-
-
 def default_clusters(rows: int) -> int:
     """Return the paper's 100, but one for 50 rows where there are fewer than 5,000.
 
@@ -133,7 +104,7 @@ def default_clusters(rows: int) -> int:
     return min(CLUSTERS, max(1, rows // _ROWS_A_CLUSTER))
 
 
-def check_experience(params: Params, place: Place) -> None:
+def check_experience(params: ExperienceParams, place: Place) -> None:
     """Refuse what could not be trained or written, before hours are spent on scores.
 
     Args:
@@ -160,7 +131,7 @@ def check_experience(params: Params, place: Place) -> None:
         initial_model.check_settings(params.model, params.settings)
 
 
-def gain_experience(rows: Rows, params: Params, place: Place) -> Experience:
+def gain_experience(rows: Rows, params: ExperienceParams, place: Place) -> Experience:
     """Choose rows, emit them, train on them; what an earlier run has done is found, not done.
 
     Args:
@@ -191,7 +162,7 @@ def gain_experience(rows: Rows, params: Params, place: Place) -> Experience:
     return Experience(trained, details, _notes(selection, trained, params))
 
 
-def choose(rows: Rows, params: Params) -> tuple[Selection, ModelFiles]:
+def choose(rows: Rows, params: ExperienceParams) -> tuple[Selection, ModelFiles]:
     """Return the rows to train on, and the files of the model that read them.
 
     Args:
@@ -216,7 +187,7 @@ def choose(rows: Rows, params: Params) -> tuple[Selection, ModelFiles]:
 
 
 def _drawn(
-    rows: Rows, params: Params, found: Instructions, model: dict[str, str], started: float
+    rows: Rows, params: ExperienceParams, found: Instructions, model: dict[str, str], started: float
 ) -> Selection:
     """Return the rows of the middle band of every cluster."""
     choice = scored(found.status).without(_silent(rows), "empty_response")
@@ -273,7 +244,7 @@ def _lasting(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in manifest.items() if key not in _PASSING}
 
 
-def _notes(selection: Selection, trained: Trained, params: Params) -> tuple[str, ...]:
+def _notes(selection: Selection, trained: Trained, params: ExperienceParams) -> tuple[str, ...]:
     counts, made = selection.summary(), selection.details["clusters"]
     notes = [
         f"brief experience: {counts.kept:,} of {counts.read:,} rows ({made['clusters']:,} x "

@@ -8,7 +8,7 @@ kept; and see `curate.selectors.clusters` and `cluster_rank` for what the publis
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from curate.data.rows import Rows
 from curate.data.verdicts import judged
 from curate.errors import UsageError
-from curate.models.ranking.load import DEFAULT_RANKER
+from curate.parameters.car import AUTO, CarParams
 from curate.recipes.scoring import called, embedded, refuse_pairs_and_texts, rewarded
 from curate.scorers.contract import OK, Scores
 from curate.selection import Selection
@@ -26,57 +26,10 @@ from curate.selectors.choice import Candidates, Choice, scored
 
 NAME = "car"
 QUALITY = "quality"
-AUTO = "auto"
 MOST = 1000
-OPTIONS = ("ranker", "encoder", "top", "per_cluster", "clusters", "seed", "good_only")
 
 
-@dataclass(frozen=True)
-class Params:
-    """How to score, and how many from where.
-
-    Attributes:
-        ranker: See load_reward(): `pairs`, a trained ranker, a reward model.
-        encoder: See load_encoder(): embeds rows for the clusters.
-        top: Best rows of all; None is 1,000, but 10 % of the rows where that is fewer.
-        per_cluster: Best rows of every cluster.
-        clusters: `auto` for floor(sqrt(n / 2)) of n rows with a score, or a number.
-        seed: Of the clusters.
-        good_only: Of rows with verdicts, leave out those with a bad one.
-    """
-
-    ranker: str = DEFAULT_RANKER
-    encoder: str = "use"
-    top: int | None = None
-    per_cluster: int = 1
-    clusters: str | int = AUTO
-    seed: int = 0
-    good_only: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse what no data could make right."""
-        for name, value in (("--top", self.top), ("--per-cluster", self.per_cluster)):
-            if value is not None and value < 0:
-                raise UsageError(f"{name} {value}: allowed are 0 and more")
-        if self.top == 0 == self.per_cluster:
-            raise UsageError("--top 0 and --per-cluster 0 keep no row; give one of them a number")
-        if self.seed < 0:
-            raise UsageError(f"--seed {self.seed}: allowed are 0 and above")
-        if self.k == 0:
-            raise UsageError(
-                f"--clusters {self.clusters}: allowed are {AUTO}, and whole numbers from 1"
-            )
-
-    @property
-    def k(self) -> int | None:
-        """The number of clusters, None for `auto`; 0 for what is neither."""
-        text = str(self.clusters)
-        if text == AUTO:
-            return None
-        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-
-
-def car(rows: Rows, params: Params) -> Selection:
+def car(rows: Rows, params: CarParams) -> Selection:
     """Score rows, cluster them, and choose the best of all and of each cluster.
 
     The columns of the scores file: `quality` (the ranker's), `cluster` (0 is the largest),
@@ -92,7 +45,7 @@ def car(rows: Rows, params: Params) -> Selection:
         ModelError: The ranker or the encoder is not to be had.
 
     Example:
-        >>> car(curate.read("huatuo.json"), Params(top=100))
+        >>> car(curate.read("huatuo.json"), CarParams(top=100))
     """
     rows = judged(rows, "CaR", params.good_only)
     refuse_pairs_and_texts(rows, "CaR")
@@ -132,7 +85,7 @@ def _top(top: int | None, rows: int) -> int:
     return top
 
 
-def _check(params: Params, usable: int) -> None:
+def _check(params: CarParams, usable: int) -> None:
     if params.k is not None and params.k > max(1, usable):
         raise UsageError(
             f"--clusters {params.k}: there are only {usable:,} rows with a score; give fewer, or "
@@ -163,7 +116,7 @@ def _columns(
 
 
 def _notes(
-    params: Params, groups: clusters.Clusters, why: NDArray[np.object_], top: int
+    params: CarParams, groups: clusters.Clusters, why: NDArray[np.object_], top: int
 ) -> list[str]:
     counted = {name: int((why == name).sum()) for name in (cluster_rank.TOP, cluster_rank.BEST)}
     both = int((why == cluster_rank.BOTH).sum())

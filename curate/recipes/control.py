@@ -19,7 +19,7 @@ ENDING = "_random"
 
 
 @dataclass(frozen=True)
-class Params:
+class ControlParams:
     """What a control is of.
 
     Attributes:
@@ -45,10 +45,10 @@ def control(selection: Selection) -> Selection:
         >>> curate.emit(control(cherry), "data", name="medical_cherry_random")
     """
     values = selection.scored.values(selection.ranked_by)
-    params = Params(
-        selection.recipe,
-        int(selection.choice.kept.sum()),
-        int(getattr(selection.params, "seed", 0)),
+    params = ControlParams(
+        of=selection.recipe,
+        keep=int(selection.choice.kept.sum()),
+        seed=int(getattr(selection.params, "seed", 0)),
     )
     candidates = Candidates(scored(selection.scored.status), selection.rows.ids, values=values)
     drawn = random.select(candidates, random.RandomParams(k=params.keep, seed=params.seed))

@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,77 +21,21 @@ from curate.duplicates.first_kept import Twins, first_kept
 from curate.duplicates.grams import normalised
 from curate.duplicates.minhash import bands_for, buckets
 from curate.duplicates.reasons import REASONS, HeldQuestions, judge, leaders
-from curate.duplicates.sketches import ON, Groups, Sketches, compared, grouped, mapped, sketch
+from curate.duplicates.sketches import Groups, Sketches, compared, grouped, mapped, sketch
 from curate.emission.score_files import column_of
-from curate.errors import DataError, UsageError, did_you_mean
+from curate.errors import DataError, UsageError
+from curate.parameters.dedup import FIRST, DedupParams
 from curate.selection import Selection
 from curate.system.cache import cache_dir
 from curate.system.files import sha256_of
 
 NAME = "dedup"
-FIRST = "first"
-OPTIONS = ("near", "by", "on", "ngram", "contained", "seed")
-LEAST_NEAR = 0.3
-_MOST_NGRAM = 50
 _SHOWN = 60  # characters
-
-
-@dataclass(frozen=True)
-class Params:
-    """What counts as a duplicate, and which of several is kept.
-
-    Attributes:
-        near: Jaccard similarity of n-gram sets from which on two rows are duplicates, 0.3 to 1.
-        by: `first`, or the column of a scores file whose highest value is kept.
-        on: `both` (all turns), `prompt` (what was asked) or `response` (what was answered).
-        ngram: Characters of an n-gram.
-        contained: Share of the n-grams of another set's question from which on a row that holds
-            them is left out; None is `near`, 0 looks for none.
-        seed: Of the signatures.
-        against: Names and sha256 of the other sets; filled in by dedup().
-        scores: Name and sha256 of the scores file; filled in by dedup().
-    """
-
-    near: float = 0.8
-    by: str = FIRST
-    on: str = "both"
-    ngram: int = 5
-    contained: float | None = None
-    seed: int = 0
-    against: tuple[str, ...] = ()
-    scores: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuse what no data could make right."""
-        if not LEAST_NEAR <= self.near <= 1:
-            raise UsageError(
-                f"--near {self.near:g}: allowed are {LEAST_NEAR} to 1, the share of n-grams that "
-                "two rows have in common; 0.8 is usual, 1 takes only rows with the same n-grams"
-            )
-        if not 0 <= self.held <= 1:
-            raise UsageError(
-                f"--contained {self.held:g}: allowed are 0 (do not look) to 1, the share of a "
-                "question's n-grams that stand in a row"
-            )
-        if not 1 <= self.ngram <= _MOST_NGRAM:
-            raise UsageError(
-                f"--ngram {self.ngram}: allowed are 1 to {_MOST_NGRAM} characters; 5 is usual"
-            )
-        if self.on not in ON:
-            hint = did_you_mean(self.on, ON)
-            raise UsageError(f"--on {self.on}: allowed are {', '.join(ON)}.{hint}")
-        if self.seed < 0:
-            raise UsageError(f"--seed {self.seed}: allowed are 0 and above")
-
-    @property
-    def held(self) -> float:
-        """The share of a question that a row may not hold; 0 where none is looked for."""
-        return self.near if self.contained is None else self.contained
 
 
 def dedup(
     rows: Rows,
-    params: Params,
+    params: DedupParams,
     against: Sequence[Rows] = (),
     scores: str | Path | None = None,
 ) -> Selection:
@@ -121,7 +65,7 @@ def dedup(
 
     Args:
         rows: To choose from.
-        params: See Params.
+        params: See DedupParams.
         against: Other sets, chosen already or to be tested on; none of their rows is written.
         scores: Parquet file of an earlier run, for `by`; joined by id.
 
@@ -131,7 +75,7 @@ def dedup(
             can be compared.
 
     Example:
-        >>> dedup(curate.read("toyhom.csv"), Params(near=0.8))
+        >>> dedup(curate.read("toyhom.csv"), DedupParams(near=0.8))
         dedup: 4,746 of 5,000 rows kept; dropped 235 exact_duplicate, 19 near_duplicate
     """
     _check(rows, params, scores)
@@ -164,7 +108,7 @@ def dedup(
 
 
 def _sketched(
-    rows: Rows, params: Params, against: Sequence[Rows], folder: Path
+    rows: Rows, params: DedupParams, against: Sequence[Rows], folder: Path
 ) -> tuple[Sketches, Groups, list[Groups], list[dict[str, Any]]]:
     """Return all texts, the groups of the rows and of the other sets, and what those hold."""
     groups: list[Groups] = []
@@ -199,7 +143,7 @@ def _compared(rows: Rows, groups: Groups, on: str) -> dict[str, Any]:
     return {"name": name, "rows": len(rows), "not_compared": len(left), "flaws": flaws}
 
 
-def _check(rows: Rows, params: Params, scores: str | Path | None) -> None:
+def _check(rows: Rows, params: DedupParams, scores: str | Path | None) -> None:
     if rows.shape.kind == "pretraining" and params.on == "response":
         raise UsageError(
             "--on response: these rows are texts for pre-training and have no response; "
@@ -222,7 +166,7 @@ def _twins(
     mine: Groups,
     order: NDArray[np.int64],
     barred: NDArray[np.bool_],
-    params: Params,
+    params: DedupParams,
 ) -> Twins:
     """Return the twin of every group; groups of other sets come first and are all kept."""
     start = mine.start
@@ -241,7 +185,7 @@ def _twins(
 
 
 def _held(
-    sketches: Sketches, mine: Groups, against: Sequence[Rows], params: Params
+    sketches: Sketches, mine: Groups, against: Sequence[Rows], params: DedupParams
 ) -> tuple[HeldQuestions, int]:
     """Return which group holds which question of the other sets, and how many were looked for."""
     places: dict[str, tuple[int, int]] = {}

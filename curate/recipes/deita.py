@@ -23,6 +23,9 @@ from curate.data.expression import parse_expression
 from curate.data.rows import Rows
 from curate.emission.score_files import Joined, ScoreFile
 from curate.models.ranking.load import DEFAULT_RANKER
+from curate.parameters.ifd import IFDParams
+from curate.parameters.score import ScoreParams
+from curate.parameters.select import SelectParams
 from curate.recipes import ifd
 from curate.recipes import score as scoring
 from curate.recipes.scoring import called, rewarded
@@ -37,23 +40,6 @@ PARTS = (complexity.NAME, quality.NAME)
 _LOWEST, _HIGHEST = 1.0, 6.0
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Params:
-    """Where complexity and quality come from.
-
-    Attributes:
-        complexity: A language model that says it; None for a scores file's, or IFD in its place.
-        quality: The same, or the bundled ranker in its place.
-        model: What computes IFD where it stands in.
-        trust_remote_code: Run Python files that come with a model.
-    """
-
-    complexity: str | None = None
-    quality: str | None = None
-    model: str = "smollm2"
-    trust_remote_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +71,7 @@ class _Part:
     in_place: str = ""
 
 
-def evol(rows: Rows, params: Params, paths: Sequence[Path]) -> Evol:
+def evol(rows: Rows, params: SelectParams, paths: Sequence[Path]) -> Evol:
     """Return DEITA's score of every row.
 
     Args:
@@ -139,10 +125,10 @@ def by_rank(values: Floats) -> Floats:
     return found
 
 
-def _part(name: str, rows: Rows, params: Params, joined: Joined | None) -> _Part:
+def _part(name: str, rows: Rows, params: SelectParams, joined: Joined | None) -> _Part:
     model: str | None = getattr(params, name)
     if model is not None:
-        how = scoring.Params((name,), model, trust_remote_code=params.trust_remote_code)
+        how = ScoreParams((name,), model, trust_remote_code=params.trust_remote_code)
         made = scoring.score(rows, how)
         scores = replace(made.scored, notes=made.notes)
         turns = scores.columns[f"turn_{name}"]
@@ -165,8 +151,8 @@ def _from_file(name: str, joined: Joined, file: ScoreFile) -> _Part:
     return _Part(file.path.name, Scores(status.astype(object), {}), values, turns)
 
 
-def _instead_of(rows: Rows, params: Params) -> _Part:
-    how = ifd.Params(params.model, trust_remote_code=params.trust_remote_code)
+def _instead_of(rows: Rows, params: SelectParams) -> _Part:
+    how = IFDParams(params.model, trust_remote_code=params.trust_remote_code)
     found = ifd.scored_by(rows, how)
     columns = {"ifd_loss": found.scores.columns["ifd_loss"]}
     scores = Scores(found.scores.status, columns, found.notes)

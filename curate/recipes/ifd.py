@@ -13,10 +13,9 @@ from curate.data.rows import Rows
 from curate.data.verdicts import judged
 from curate.emission.emit import default_name
 from curate.engine import open_engine
-from curate.errors import UsageError, did_you_mean
 from curate.models.resolve import ModelFiles
-from curate.recipes.brief_experience import Params as ExperienceParams
-from curate.recipes.brief_experience import gain_experience, parse_experience
+from curate.parameters.ifd import IFDParams, parse_experience
+from curate.recipes.brief_experience import ExperienceParams, gain_experience
 from curate.recipes.initial_model import Place
 from curate.recipes.scoring import about_language, called, language_model, refuse_pairs_and_texts
 from curate.scorers import ifd as scorer
@@ -24,77 +23,14 @@ from curate.scorers.contract import Scores
 from curate.scorers.likelihood import longest_scored
 from curate.selection import Selection
 from curate.selectors import threshold, top_k
-from curate.selectors.budget import DEFAULT, budget, parse_keep
+from curate.selectors.budget import DEFAULT, budget
 from curate.selectors.choice import Candidates, Choice, scored
 from curate.system.cache import cache_dir
 
 NAME = "ifd"
-FORMS = ("loss", "ppl")
 
 
-@dataclass(frozen=True)
-class Params:
-    """How to score and how much to keep.
-
-    Attributes:
-        model: See curate.models: a known name, a directory or a hub id.
-        keep: `10%` of all rows, or a number of rows; None is 10 %, but at least one row.
-        form: `loss` (Cherry_LLM) or `ppl` (Superfiltering).
-        template: `auto`, `chat`, `alpaca` or `none`.
-        max_length: Tokens of prompt and response together; None is 1,024, or what the model takes
-            if that is less.
-        dtype: `auto`, `float32` or `bfloat16`.
-        keep_above_one: Let rows be chosen whose instruction did not help.
-        seed: IFD draws nothing; kept so that every manifest has one.
-        trust_remote_code: Run Python files that come with the model.
-        brief_experience: Train the model on a few rows first (Cherry_LLM's first stage).
-        experience: `auto`, or clusters x rows of each, such as `100x10`.
-        train_set: `KEY=VALUE` for `train sft --set`.
-        good_only: Of rows with verdicts, leave out those with a bad one.
-    """
-
-    model: str = "smollm2"
-    keep: str | int | None = None
-    form: str = "loss"
-    template: str = "auto"
-    max_length: int | None = None
-    dtype: str = "auto"
-    keep_above_one: bool = False
-    seed: int = 0
-    trust_remote_code: bool = False
-    brief_experience: bool = False
-    experience: str = "auto"
-    train_set: tuple[str, ...] = ()
-    good_only: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse what no data could make right."""
-        if self.keep is not None:
-            parse_keep(self.keep)
-        if self.form not in FORMS:
-            hint = did_you_mean(self.form, FORMS)
-            raise UsageError(f"--form {self.form}: allowed are {', '.join(FORMS)}.{hint}")
-        self.gained()
-        if (self.train_set or self.experience != "auto") and not self.brief_experience:
-            given = "--train-set" if self.train_set else "--experience"
-            raise UsageError(f"{given} belongs to --brief-experience; give both, or neither")
-
-    def gained(self) -> ExperienceParams:
-        """Return what the brief experience is asked for."""
-        clusters, per_cluster = parse_experience(self.experience)
-        return ExperienceParams(
-            model=self.model,
-            dtype=self.dtype,
-            max_length=self.max_length or scorer.DEFAULT_LENGTH,
-            clusters=clusters,
-            per_cluster=per_cluster,
-            seed=self.seed,
-            settings=tuple(self.train_set),
-            trust_remote_code=self.trust_remote_code,
-        )
-
-
-def ifd(rows: Rows, params: Params, place: Place | None = None) -> Selection:
+def ifd(rows: Rows, params: IFDParams, place: Place | None = None) -> Selection:
     """Score rows by IFD and choose the highest below 1.
 
     IFD = mean NLL(response | prompt) / mean NLL(response), nats a token over the same response
@@ -112,7 +48,7 @@ def ifd(rows: Rows, params: Params, place: Place | None = None) -> Selection:
         OutputError: The training of the brief experience failed.
 
     Example:
-        >>> cherry = ifd(curate.read("huatuo.json"), Params(keep="10%"))
+        >>> cherry = ifd(curate.read("huatuo.json"), IFDParams(keep="10%"))
     """
     started = time.monotonic()
     wanted = budget(params.keep, len(rows))
@@ -120,7 +56,7 @@ def ifd(rows: Rows, params: Params, place: Place | None = None) -> Selection:
     refuse_pairs_and_texts(rows, "IFD")
     gained = None
     if params.brief_experience:
-        gained = gain_experience(rows, params.gained(), place or _place(rows))
+        gained = gain_experience(rows, experience_of(params), place or _place(rows))
     scorer_model = str(gained.trained.folder) if gained else params.model
     found = scored_by(rows, replace(params, model=scorer_model))
     scores, model = found.scores, found.model
@@ -133,6 +69,21 @@ def ifd(rows: Rows, params: Params, place: Place | None = None) -> Selection:
     used = replace(params, model=name, keep=params.keep or DEFAULT, max_length=found.max_length)
     details = gained.details if gained else {}
     return Selection(NAME, used, rows, scores, choice, column, model, notes, seconds, details)
+
+
+def experience_of(params: IFDParams) -> ExperienceParams:
+    """Return what the brief experience is asked for."""
+    clusters, per_cluster = parse_experience(params.experience)
+    return ExperienceParams(
+        model=params.model,
+        dtype=params.dtype,
+        max_length=params.max_length or scorer.DEFAULT_LENGTH,
+        clusters=clusters,
+        per_cluster=per_cluster,
+        seed=params.seed,
+        settings=params.train_set,
+        trust_remote_code=params.trust_remote_code,
+    )
 
 
 def _place(rows: Rows) -> Place:
@@ -158,7 +109,7 @@ class Found:
     max_length: int
 
 
-def scored_by(rows: Rows, params: Params) -> Found:
+def scored_by(rows: Rows, params: IFDParams) -> Found:
     """Score rows by IFD and choose nothing yet.
 
     Args:

@@ -31,15 +31,11 @@ from curate.models.adapter import base_of, files_of, fingerprint_of
 from curate.models.openai_server import is_address
 from curate.models.protocols import Generator
 from curate.models.recipe import ModelRecipe
+from curate.parameters.mods import BASE, NONE, TRAINED, ModsParams, parse_bound
 from curate.recipes import initial_model, scoring
 from curate.recipes.initial_model import Place
 from curate.recipes.mods_seeds import (
-    BASE,
-    NONE,
-    OPTIONS,
     QUALITY,
-    TRAINED,
-    Params,
     Seeds,
     find_seeds,
     quantiles,
@@ -53,8 +49,6 @@ from curate.selectors.choice import Choice
 from curate.selectors.k_center import COVERED, Centres, k_center
 from curate.system.model_folder import is_adapter
 
-__all__ = ["NAME", "OPTIONS", "Params", "Place", "check_responder", "mods", "seeds_name"]
-
 NAME = "mods"
 NECESSITY = "necessity"
 NOT_NECESSARY, NOT_AUGMENTED = "not_necessary", "not_augmented"
@@ -63,7 +57,7 @@ NOT_FINITE = "answer_not_scored"
 _EPOCHS = "num_train_epochs=3"
 
 
-def mods(rows: Rows, params: Params, place: Place | None = None) -> Selection:
+def mods(rows: Rows, params: ModsParams, place: Place | None = None) -> Selection:
     """Choose seeds and, with a responder, rows that a model answers badly.
 
     The columns of the scores file: `quality` (the reward), `seed_rank` (1 was chosen first) and
@@ -83,7 +77,7 @@ def mods(rows: Rows, params: Params, place: Place | None = None) -> Selection:
         OutputError: The training in between failed.
 
     Example:
-        >>> mods(curate.read("huatuo.json"), Params(min_quality="60%", responder="base"))
+        >>> mods(curate.read("huatuo.json"), ModsParams(min_quality="60%", responder="base"))
     """
     rows = judged(rows, "MoDS", params.good_only)
     refuse_pairs_and_texts(rows, "MoDS")
@@ -111,7 +105,7 @@ def mods(rows: Rows, params: Params, place: Place | None = None) -> Selection:
     )
 
 
-def _seeds_alone(rows: Rows, params: Params, seeds: Seeds, started: float) -> Selection:
+def _seeds_alone(rows: Rows, params: ModsParams, seeds: Seeds, started: float) -> Selection:
     used = replace(
         params,
         reward=called(params.reward),
@@ -134,11 +128,11 @@ def _seeds_alone(rows: Rows, params: Params, seeds: Seeds, started: float) -> Se
     )
 
 
-def _augment(params: Params, seeds: Seeds) -> int:
+def _augment(params: ModsParams, seeds: Seeds) -> int:
     return len(seeds.chosen) if params.augment is None else params.augment
 
 
-def check_responder(params: Params) -> None:
+def check_responder(params: ModsParams) -> None:
     """Refuse a responder that is not to be had, before hours are spent on scores."""
     if params.responder == NONE:
         return
@@ -172,7 +166,9 @@ def seeds_name(place: Place) -> str:
     return f"{place.name}_seeds"
 
 
-def responder(seeds: Selection, params: Params, place: Place) -> tuple[Generator, dict[str, Any]]:
+def responder(
+    seeds: Selection, params: ModsParams, place: Place
+) -> tuple[Generator, dict[str, Any]]:
     """Return the model that answers, and what a manifest says of its training."""
     if params.responder != TRAINED:
         return _generator(_answering(params)), {}
@@ -192,7 +188,7 @@ def responder(seeds: Selection, params: Params, place: Place) -> tuple[Generator
     return _generator(str(trained.folder)), {"initial_model": trained.as_dict()}
 
 
-def about_language(rows: Rows, params: Params) -> list[str]:
+def about_language(rows: Rows, params: ModsParams) -> list[str]:
     """Return a note if the model that answers does not read what most rows are written in."""
     name = params.model if params.responder in (BASE, TRAINED) else params.responder
     if is_address(name):
@@ -203,7 +199,7 @@ def about_language(rows: Rows, params: Params) -> list[str]:
     return scoring.about_language(rows, files, "necessity")
 
 
-def _answering(params: Params) -> str:
+def _answering(params: ModsParams) -> str:
     return params.model if params.responder == BASE else params.responder
 
 
@@ -263,7 +259,7 @@ class Added:
         ]
 
 
-def add_necessary(rows: Rows, seeds: Seeds, params: Params, model: Generator) -> Added:
+def add_necessary(rows: Rows, seeds: Seeds, params: ModsParams, model: Generator) -> Added:
     """Return the seeds, and rows that the model answers badly and that no seed is near to.
 
     Every good row's instruction is asked, the seeds' own too, as in the paper.
@@ -278,7 +274,7 @@ def add_necessary(rows: Rows, seeds: Seeds, params: Params, model: Generator) ->
     values = necessity(rows, replies, reward, engine)
     rewards = np.where(replies.failed, -np.inf, values)
     known = rewards[~np.isnan(rewards)]
-    bound = params.necessary(known) if len(known) else float("nan")
+    bound = necessary_below(params, known) if len(known) else float("nan")
     necessary = replies.failed | (rewards < bound)
     is_seed = np.isin(np.arange(len(rows)), seeds.chosen)
     pool = np.flatnonzero(necessary & ~is_seed)
@@ -301,7 +297,7 @@ def add_necessary(rows: Rows, seeds: Seeds, params: Params, model: Generator) ->
     return replace(added, notes=_notes(params, added, len(pool), wanted))
 
 
-def _notes(params: Params, added: Added, pool: int, wanted: int) -> tuple[str, ...]:
+def _notes(params: ModsParams, added: Added, pool: int, wanted: int) -> tuple[str, ...]:
     counts, chosen = added.answers.counts(), len(added.chosen)
     others = "".join(f", {rows:,} {name}" for name, rows in counts.items() if name != OK)
     rewards = added.necessity[np.isfinite(added.necessity)]
@@ -322,3 +318,18 @@ def _notes(params: Params, added: Added, pool: int, wanted: int) -> tuple[str, .
     elif pool < wanted and params.augment is not None:
         hint = (f"--augment {wanted}: only {pool:,} rows are necessary, and all are added",)
     return summary, *hint
+
+
+def necessary_below(params: ModsParams, rewards: NDArray[np.float64]) -> float:
+    """Return the reward below which an answer makes its row necessary.
+
+    Args:
+        params: With `max_necessity`.
+        rewards: (m,) of the answers, at least one; -inf for one that is none.
+    """
+    share, number = parse_bound(params.max_necessity)
+    if share is not None:
+        # Not between two rewards: one of them may be -inf.
+        return float(np.quantile(rewards, share, method="higher")) if share < 1 else np.inf
+    assert number is not None  # ModsParams refuses what is neither
+    return number

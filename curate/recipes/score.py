@@ -6,113 +6,30 @@ score() is one. What it needs is what it is handed.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import time
-from dataclasses import dataclass, fields, replace
-from functools import cache
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-import curate.scorers
 from curate.data.rows import Rows
 from curate.engine import open_engine
-from curate.errors import UsageError, did_you_mean
 from curate.models.packaged import DEFAULT_MODEL, PACKAGED
 from curate.models.ranking.load import DEFAULT_RANKER
 from curate.models.recipe import ModelRecipe
 from curate.models.resolve import ModelFiles
+from curate.parameters.score import ScoreParams, scorers, taken
 from curate.recipes.scoring import about_language, called, language_model, refuse_pairs_and_texts
-from curate.scorers.contract import LANGUAGE_MODEL, NOTHING, OK, REWARD, Scores
+from curate.scorers.contract import NOTHING, OK, REWARD, Scores
 from curate.selection import Selection
 from curate.selectors.choice import scored
 from curate.system.cache import cache_dir
 
 NAME = "score"
-OPTIONS = (
-    "scorer", "model", "dtype", "trust_remote_code", "reward", "encoder", "template", "max_length",
-)  # fmt: skip
-# Options of what a scorer is handed; the others are fields of its own parameters.
-_OF_MODELS = {
-    LANGUAGE_MODEL: ("model", "dtype", "trust_remote_code"),
-    REWARD: ("reward", "encoder"),
-    NOTHING: (),
-}
 
 
-@cache
-def scorers() -> dict[str, Any]:
-    """Return the modules of all scorers that give columns, by name."""
-    found = (
-        importlib.import_module(f"{curate.scorers.__name__}.{each.name}")
-        for each in pkgutil.iter_modules(curate.scorers.__path__)
-    )
-    return {each.NAME: each for each in found if hasattr(each, "NEEDS")}
-
-
-@dataclass(frozen=True)
-class Params:
-    """Which scorers, and with what models. None is the default of each.
-
-    Attributes:
-        scorer: Names, see scorers(); the first one's main column orders what is shown.
-        model: Of scorers that ask a language model: a known name, a directory or a hub id.
-        dtype: Of that model: `auto`, `float32` or `bfloat16`.
-        trust_remote_code: Run Python files that come with that model.
-        reward: Of `reward`: see load_reward().
-        encoder: Of `reward`: where a trained ranker's encoder lies, if not as its card says.
-        template: Of `ifd`: `auto`, `chat`, `alpaca` or `none`.
-        max_length: Tokens of a row that are read.
-        seed: Scorers draw nothing; kept so that every manifest has one.
-    """
-
-    scorer: tuple[str, ...]
-    model: str | None = None
-    dtype: str | None = None
-    trust_remote_code: bool = False
-    reward: str | None = None
-    encoder: str | None = None
-    template: str | None = None
-    max_length: int | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse unknown scorers, and options that none of the scorers takes."""
-        if not self.scorer:
-            told = "; ".join(f"{name}: {each.ABOUT}" for name, each in scorers().items())
-            raise UsageError(f"no scorer: give --scorer NAME. There are {told}")
-        for name in self.scorer:
-            if name not in scorers():
-                hint = did_you_mean(name, scorers())
-                raise UsageError(
-                    f"no scorer '{name}'.{hint} There are {', '.join(scorers())}; of several, each "
-                    "comes after a --scorer of its own"
-                )
-        if len(set(self.scorer)) < len(self.scorer):
-            raise UsageError(f"--scorer {' '.join(self.scorer)}: the same one twice")
-        for option in OPTIONS[1:]:
-            if getattr(self, option) and not any(option in taken(each) for each in self.scorer):
-                takers = [each for each in scorers() if option in taken(each)]
-                raise UsageError(
-                    f"--{option.replace('_', '-')} is an option of --scorer {' or '.join(takers)}, "
-                    f"not of {' and '.join(self.scorer)}; leave it out"
-                )
-
-
-def taken(scorer: str) -> tuple[str, ...]:
-    """Return the options that a scorer takes.
-
-    Args:
-        scorer: Name of one.
-    """
-    module = scorers()[scorer]
-    own = (each.name for each in fields(module.PARAMS) if each.name in OPTIONS)
-    return (*_OF_MODELS[module.NEEDS], *own)
-
-
-def score(rows: Rows, params: Params) -> Selection:
+def score(rows: Rows, params: ScoreParams) -> Selection:
     """Score rows; every row with a score counts as kept, since nothing is chosen.
 
     Args:
@@ -124,7 +41,7 @@ def score(rows: Rows, params: Params) -> Selection:
         ModelError: A model is not to be had.
 
     Example:
-        >>> score(curate.read("huatuo.json"), Params(("reward",))).scores["reward"]
+        >>> score(curate.read("huatuo.json"), ScoreParams(("reward",))).scores["reward"]
     """
     refuse_pairs_and_texts(rows, "a scorer")
     started = time.monotonic()
@@ -167,7 +84,7 @@ def side_by_side(found: dict[str, Scores]) -> Scores:
     return Scores(status.astype(object), columns, notes)
 
 
-def _scored(rows: Rows, name: str, params: Params) -> tuple[Scores, dict[str, str]]:
+def _scored(rows: Rows, name: str, params: ScoreParams) -> tuple[Scores, dict[str, str]]:
     """Return what one scorer says, and what computed it."""
     module = scorers()[name]
     given = {each: getattr(params, each) for each in taken(name)}

@@ -23,7 +23,7 @@ COVERED = "covered"
 
 
 @dataclass(frozen=True)
-class Params:
+class SuperfilterParams:
     """How many of how many.
 
     Attributes:
@@ -65,7 +65,7 @@ def choose(
     values: NDArray[np.float64],
     vectors: NDArray[np.float32],
     ids: NDArray[np.object_],
-    params: Params,
+    params: SuperfilterParams,
 ) -> Choice:
     """Return the rows of the pool that stand for the others best.
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from typing import Any, get_type_hints
 
-from curate.errors import UsageError
+from curate.errors import UsageError, did_you_mean
 
 
 def selectors() -> dict[str, Any]:
@@ -34,3 +36,58 @@ def at_least(least: int, selector: str, **numbers: int) -> None:
     for name, number in numbers.items():
         if number < least:
             raise UsageError(f"{selector} {name}={number}: allowed are {least} and more")
+
+
+def takes_number(name: str) -> bool:
+    """Tell whether a selector keeps a number of rows, that is, has a parameter `k`.
+
+    Args:
+        name: Of the selector.
+    """
+    return "k" in {field.name for field in fields(selectors()[name].PARAMS)}
+
+
+def params_from_text(name: str, settings: Sequence[str], k: int, seed: int) -> Any:
+    """Return the parameters of a selector.
+
+    Args:
+        name: Of the selector.
+        settings: `KEY=VALUE` of its parameters.
+        k: Rows to keep, where it has such a parameter.
+        seed: Of a draw, where it draws.
+
+    Raises:
+        UsageError: No such parameter, one that is missing, or a value of another type.
+
+    Example:
+        >>> params_from_text("facility_location", ["neighbours=10"], k=5, seed=0).neighbours
+        10
+    """
+    params = selectors()[name].PARAMS
+    names, types = [field.name for field in fields(params)], get_type_hints(params)
+    values: dict[str, Any] = {key: v for key, v in (("k", k), ("seed", seed)) if key in names}
+    allowed = [key for key in names if key not in values]
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or key not in allowed:
+            hint = did_you_mean(key, allowed)
+            raise UsageError(
+                f"--set {setting}: --recipe {name} takes KEY=VALUE of "
+                f"{', '.join(allowed) or 'none'}.{hint}"
+            )
+        try:
+            values[key] = types[key](text)
+        except ValueError as error:
+            raise UsageError(
+                f"--set {setting}: {key} is of type {types[key].__name__}; give such a value"
+            ) from error
+    missing = [
+        field.name
+        for field in fields(params)
+        if field.default is MISSING
+        and field.default_factory is MISSING
+        and field.name not in values
+    ]
+    if missing:
+        raise UsageError(f"--recipe {name}: give --set {missing[0]}=VALUE")
+    return params(**values)

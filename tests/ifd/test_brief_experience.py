@@ -14,8 +14,9 @@ import pytest
 from curate.data.read import read
 from curate.errors import DataError, UsageError
 from curate.llamafactory import backend as llamafactory
+from curate.parameters.ifd import parse_experience
 from curate.recipes import brief_experience
-from curate.recipes.brief_experience import Params, choose, default_clusters, parse_experience
+from curate.recipes.brief_experience import ExperienceParams, choose, default_clusters
 from curate.recipes.initial_model import Place
 from tests.calling import Caller, share_models
 from tests.conftest import ROOT
@@ -70,7 +71,7 @@ def test_rows_of_every_cluster_out_of_its_middle(tmp_path, shortest, monkeypatch
     monkeypatch.setenv("CURATRAIN_CACHE", str(share_models(tmp_path / "cache")))
     values = [*shortest[:60], {"instruction": "And this?", "output": ""}]
     rows = read(write_rows(tmp_path / "rows.json", values))
-    found, files = choose(rows, Params(clusters=3, per_cluster=4))
+    found, files = choose(rows, ExperienceParams(clusters=3, per_cluster=4))
     assert files.name == "smollm2"
     assert sum(found.summary().dropped.values()) + found.summary().kept == 61
     table = found.scores
@@ -87,9 +88,9 @@ def test_rows_of_every_cluster_out_of_its_middle(tmp_path, shortest, monkeypatch
     assert brief_experience._emit(found, place, "rows_experience") == "written"
     data = tmp_path / "data" / "rows_experience.jsonl"
     assert len(data.read_text().splitlines()) == 12
-    again, _ = choose(rows, Params(clusters=3, per_cluster=4))
+    again, _ = choose(rows, ExperienceParams(clusters=3, per_cluster=4))
     assert brief_experience._emit(again, place, "rows_experience") == "from an earlier run"
-    other, _ = choose(rows, Params(clusters=3, per_cluster=2))
+    other, _ = choose(rows, ExperienceParams(clusters=3, per_cluster=2))
     assert brief_experience._emit(other, place, "rows_experience") == "written"
     assert len(data.read_text().splitlines()) == 6
     data.write_text("cut off")
@@ -101,7 +102,7 @@ def test_rows_that_nobody_can_train_on(tmp_path, monkeypatch):
     monkeypatch.setenv("CURATRAIN_CACHE", str(share_models(tmp_path / "cache")))
     rows = read(write_rows(tmp_path / "rows.json", [{"instruction": "And this?", "output": ""}]))
     with pytest.raises(DataError, match="no row can be trained on: 1 "):
-        choose(rows, Params())
+        choose(rows, ExperienceParams())
 
 
 class Loop:

@@ -11,8 +11,9 @@ import curate
 from curate.data.read import read
 from curate.errors import ModelError, UsageError
 from curate.models.ranking.load import SHIPPED
+from curate.parameters.car import CarParams
 from curate.recipes import car as recipe
-from curate.recipes.car import Params, car
+from curate.recipes.car import car
 from tests.conftest import SAMPLE
 from tests.fake import put_in_place
 from tests.rankers.fake import FakeReward
@@ -54,7 +55,7 @@ def naive(rows, labels, top, per_cluster):
 @pytest.mark.parametrize(("top", "per_cluster", "k"), [(3, 1, "auto"), (0, 2, "5"), (4, 0, 2)])
 def test_against_a_naive_version(fake, sample, top, per_cluster, k):
     rows = read(sample)
-    found = car(rows, Params("fake", top=top, per_cluster=per_cluster, clusters=k))
+    found = car(rows, CarParams("fake", top=top, per_cluster=per_cluster, clusters=k))
     frame = found.scores
     labels = frame["cluster"].tolist()
     best, firsts, rank = naive(list(rows), labels, top, per_cluster)
@@ -78,14 +79,14 @@ def test_the_order_of_the_rows_does_not_matter(fake, sample, tmp_path):
     turned.write_text(json.dumps(json.loads(sample.read_text())[::-1]))
     chosen = []
     for path in (sample, turned):
-        found = car(read(path), Params("fake", top=3))
+        found = car(read(path), CarParams("fake", top=3))
         chosen.append(sorted(found.rows.ids[found.choice.kept]))
     assert chosen[0] == chosen[1]
 
 
 def test_rows_without_a_score_are_in_no_cluster_and_never_kept(fake, rows_file):
     odd = [{"instruction": "x" * 99, "output": each} for each in ("", "nan")]
-    found = car(read(rows_file(10, extra=odd)), Params("fake"))
+    found = car(read(rows_file(10, extra=odd)), CarParams("fake"))
     frame = found.scores
     assert frame["reason"].tolist()[10:] == ["empty_response", "non_finite"]
     for name in ("quality", "cluster", "rank", "rank_in_cluster"):
@@ -96,7 +97,7 @@ def test_rows_without_a_score_are_in_no_cluster_and_never_kept(fake, rows_file):
 def test_equal_rows_are_each_counted(fake, tmp_path):
     path = tmp_path / "same.json"
     path.write_text(json.dumps([{"instruction": "the same", "output": "again"}] * 6))
-    found = car(read(path), Params("fake", top=2, clusters=3))
+    found = car(read(path), CarParams("fake", top=2, clusters=3))
     # All embeddings are equal: one cluster, and of equal scores the smallest id.
     ids = sorted(found.rows.ids)
     assert sorted(found.rows.ids[found.choice.kept]) == ids[:2]
@@ -104,17 +105,17 @@ def test_equal_rows_are_each_counted(fake, tmp_path):
 
 
 def test_one_row(fake, rows_file):
-    found = car(read(rows_file(1)), Params("fake"))
+    found = car(read(rows_file(1)), CarParams("fake"))
     assert found.choice.kept.tolist() == [True]
     assert found.scores["cluster"].tolist() == [0]
 
 
 def test_of_few_rows_a_tenth_is_taken_for_its_rank(fake, rows_file):
-    found = car(read(rows_file(30)), Params("fake"))
+    found = car(read(rows_file(30)), CarParams("fake"))
     assert found.params.top == 3
     assert any("the best 3 of all are taken, 10 %" in note for note in found.notes)
     assert recipe._top(None, 52_002) == 1000
-    assert not any("10 %" in note for note in car(found.rows, Params("fake", top=3)).notes)
+    assert not any("10 %" in note for note in car(found.rows, CarParams("fake", top=3)).notes)
 
 
 def test_the_command_writes_the_same_bytes_twice(fake, call, sample, tmp_path):
@@ -171,7 +172,7 @@ def test_in_python(fake, sample):
 
 def test_a_ranker_that_is_not_there(scratch_cache, rows_file):
     with pytest.raises(ModelError, match=r"no ranker or reward model 'pears'.*Bundled is pairs"):
-        car(read(rows_file(3)), Params("pears"))
+        car(read(rows_file(3)), CarParams("pears"))
 
 
 def test_a_ranker_of_another_encoder_is_refused_before_anything_is_scored(

@@ -10,9 +10,10 @@ import pytest
 
 from curate.data.read import read
 from curate.models.resolve import resolve
+from curate.parameters.select import SelectParams
 from curate.recipes import ifd, score
 from curate.recipes.deita import by_rank
-from curate.recipes.select import Params, select
+from curate.recipes.select import select
 from curate.scorers import complexity, quality
 from tests.calling import share_models
 from tests.fake import FakeModel, put_in_place
@@ -69,7 +70,7 @@ def test_as_typed_on_a_fresh_machine_others_stand_in_and_that_is_said(
     assert manifest["model"]["quality"] == "rank of reward by pairs"
     assert manifest["model"]["quality_fingerprint"] == FakeReward.fingerprint
     assert manifest["notes"][0].startswith("this is not DEITA's own score")
-    found = select(read(path), Params("deita", keep=3))
+    found = select(read(path), SelectParams("deita", keep=3))
     columns = found.scores
     assert {"ifd_loss", "reward", "complexity", "quality", "score"} <= set(columns)
     good = columns[columns["status"] == "ok"]
@@ -87,7 +88,7 @@ def test_where_ifd_stands_in_rows_it_does_not_help_are_left_out(models, monkeypa
         return model
 
     monkeypatch.setattr(ifd, "language_model", longer_is_harder)
-    found = select(read(rows_file(3)), Params("deita", keep=2))
+    found = select(read(rows_file(3)), SelectParams("deita", keep=2))
     assert found.choice.counts() == {"ifd_ge_1": 3}
     assert np.isfinite(found.scored.values("score")).all()
 
@@ -101,7 +102,7 @@ def test_models_are_asked_and_turns_are_added_up(models, tmp_path):
 
     path = tmp_path / "talks.json"
     path.write_text(json.dumps([talk("one", "a b", "one two three", "c d"), talk("x y", "z z")]))
-    found = select(read(path), Params("deita", keep=1, complexity="c", quality="q"))
+    found = select(read(path), SelectParams("deita", keep=1, complexity="c", quality="q"))
     assert models == ["c", "q"]
     frame = found.scores
     turns = frame["turn_complexity"].tolist(), frame["turn_quality"].tolist()
@@ -123,19 +124,19 @@ def test_scores_files_of_both_are_joined_turn_by_turn(models, rows_file, scores_
         scores_file(path, "c", complexity=[6.0, 2.0, 3.0], turn_complexity=turns[0]),
         scores_file(path, "q", [2, 0, 1], quality=[6.0, 3.0, 1.0], turn_quality=turns[1]),
     ]
-    found = select(read(path), Params("deita", keep=3), files)
+    found = select(read(path), SelectParams("deita", keep=3), files)
     assert found.scored.values("score").tolist() == [14.0, 6.0, 3.0]
     assert models == []
     # Without the turns of one of them, the sums are multiplied.
     alone = scores_file(path, "plain", quality=[6.0, 3.0, 1.0])
-    found = select(read(path), Params("deita", keep=3), [files[0], alone])
+    found = select(read(path), SelectParams("deita", keep=3), [files[0], alone])
     assert found.scored.values("score").tolist() == [36.0, 6.0, 3.0]
 
 
 def test_one_from_a_file_and_the_other_stands_in(models, rows_file, scores_file):
     path = rows_file(4)
     file = scores_file(path, "c", [1, 2, 3], complexity=[1.0, 2.0, 3.0, 4.0], b=[1, 0, 1, 1])
-    found = select(read(path), Params("deita", keep=4, where="b > 0"), [file])
+    found = select(read(path), SelectParams("deita", keep=4, where="b > 0"), [file])
     assert models == ["pairs"]
     # The first row is in no line of the file, the second has b = 0.
     assert found.choice.reason.tolist()[:2] == ["no_score", "where"]

@@ -9,7 +9,9 @@ import pytest
 import curate
 from curate.data.read import read
 from curate.errors import DataError, UsageError
-from curate.recipes.mods import Params, mods
+from curate.parameters.mods import ModsParams
+from curate.recipes.mods import mods
+from curate.recipes.mods_seeds import lowest_good
 from curate.recipes.scoring import embedded
 from tests.conftest import SAMPLE
 from tests.fake import put_in_place
@@ -38,7 +40,7 @@ def test_against_naive_stages(fake, sample):
     rows = read(sample)
     rewards = np.array([reward_of(row) for row in rows])
     vectors = np.array(embedded(rows, "use", "instruction")[0].vectors, dtype=np.float64)
-    found = mods(rows, Params("fake", min_quality=200, seeds=6, seed=1))
+    found = mods(rows, ModsParams("fake", min_quality=200, seeds=6, seed=1))
     good = [each for each in range(30) if rewards[each] > 200]
     by_id = sorted(good, key=lambda each: rows.ids[each])
     order = [by_id[int(np.random.default_rng(1).integers(len(good)))]]
@@ -69,31 +71,31 @@ def test_against_naive_stages(fake, sample):
 )
 def test_what_is_good_enough(given, bound):
     values = np.array([1.0, 2.0, 3.0, 4.0])
-    assert Params(min_quality=given).bound(values) == pytest.approx(bound, abs=1e-9)
+    assert lowest_good(ModsParams(min_quality=given), values) == pytest.approx(bound, abs=1e-9)
 
 
 def test_a_number_has_to_be_exceeded_and_a_quantile_only_reached(fake, rows_file):
     rows = read(rows_file(9))  # all of them have the same reward
     reward = reward_of(rows[0])
-    assert mods(rows, Params("fake", min_quality="60%")).summary().kept == 1
+    assert mods(rows, ModsParams("fake", min_quality="60%")).summary().kept == 1
     with pytest.raises(DataError, match="none of 9 rows has a higher reward"):
-        mods(rows, Params("fake", min_quality=reward))
+        mods(rows, ModsParams("fake", min_quality=reward))
 
 
 def test_the_published_programs_type_error_is_none_here(fake, rows_file):
     """The threshold comes from the command line as text (style.md, fault 9)."""
-    assert mods(read(rows_file(9)), Params("fake", min_quality="0")).summary().kept == 1
+    assert mods(read(rows_file(9)), ModsParams("fake", min_quality="0")).summary().kept == 1
 
 
 def test_none_is_good_enough(fake, rows_file):
     with pytest.raises(DataError, match=r"quantiles are 10% .*90% .*--min-quality 50% for the bet"):
-        mods(read(rows_file(9)), Params("fake", min_quality=1e9))
+        mods(read(rows_file(9)), ModsParams("fake", min_quality=1e9))
 
 
 def test_duplicates_run_out(fake, tmp_path):
     path = tmp_path / "same.json"
     path.write_text(json.dumps([{"instruction": "the same", "output": "again"}] * 6))
-    found = mods(read(path), Params("fake", seeds=4))
+    found = mods(read(path), ModsParams("fake", seeds=4))
     assert found.choice.kept.sum() == 1
     assert found.choice.counts() == {"covered": 5}
     assert any("only 1 different instructions" in note for note in found.notes)
@@ -107,7 +109,7 @@ def test_of_answers_to_one_question_the_best_is_taken(fake, tmp_path, seed, seed
     values.append({"instruction": "other", "output": "x"})
     path = tmp_path / "answers.json"
     path.write_text(json.dumps(values))
-    found = mods(read(path), Params("fake", seeds=seeds, seed=seed))
+    found = mods(read(path), ModsParams("fake", seeds=seeds, seed=seed))
     kept = [found.rows[at].response for at in np.flatnonzero(found.choice.kept)]
     assert kept == ["x" * 20, "x"] if seeds == 2 else kept in (["x" * 20], ["x"])
     assert found.choice.counts() == {"covered": 21 - seeds}
@@ -115,7 +117,7 @@ def test_of_answers_to_one_question_the_best_is_taken(fake, tmp_path, seed, seed
 
 def test_rows_without_a_reward(fake, rows_file):
     odd = [{"instruction": "x", "output": each} for each in ("", "nan")]
-    found = mods(read(rows_file(10, extra=odd)), Params("fake"))
+    found = mods(read(rows_file(10, extra=odd)), ModsParams("fake"))
     assert found.choice.reason.tolist()[10:] == ["empty_response", "non_finite"]
     assert found.params.seeds == 1
     assert any("1 seeds are taken, 10 % of the good rows" in note for note in found.notes)
@@ -126,13 +128,13 @@ def test_the_order_of_the_rows_does_not_matter(fake, sample, tmp_path):
     turned.write_text(json.dumps(json.loads(sample.read_text())[::-1]))
     chosen = []
     for path in (sample, turned):
-        found = mods(read(path), Params("fake", seeds=5))
+        found = mods(read(path), ModsParams("fake", seeds=5))
         chosen.append(sorted(found.rows.ids[found.choice.kept]))
     assert chosen[0] == chosen[1]
 
 
 def test_one_row(fake, rows_file):
-    assert mods(read(rows_file(1)), Params("fake")).choice.kept.tolist() == [True]
+    assert mods(read(rows_file(1)), ModsParams("fake")).choice.kept.tolist() == [True]
 
 
 def test_wrong_use(fake, call, rows_file, tmp_path):

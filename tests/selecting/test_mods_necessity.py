@@ -7,7 +7,8 @@ import pytest
 
 from curate.data.read import read
 from curate.models.protocols import CUT, FILTERED, TOO_LONG, Reply
-from curate.recipes.mods import Params, mods
+from curate.parameters.mods import ModsParams
+from curate.recipes.mods import mods, necessary_below
 from curate.recipes.scoring import embedded
 from curate.scorers.necessity import conversation, repeats_itself
 from tests.conftest import SAMPLE
@@ -36,8 +37,8 @@ def test_against_naive_stages(fake_answers, sample):
     reward = np.array([10 * len(row.prompt) + len(by_length(row.prompt).text) for row in rows])
     bound = float(np.sort(reward)[20])
     fake_answers(by_length)
-    first = mods(rows, Params("fake", min_quality="20%", seeds=4))
-    params = Params(
+    first = mods(rows, ModsParams("fake", min_quality="20%", seeds=4))
+    params = ModsParams(
         "fake", min_quality="20%", seeds=4, responder="x", max_necessity=bound, augment=5
     )
     found = mods(rows, params)
@@ -93,7 +94,7 @@ def test_question_and_reward_see_the_same_text_in_both_stages(fake_answers, tmp_
         {"instruction": "And?", "input": "", "output": "So.", "history": [["One?", "1."]]},
     ]
     model = fake_answers(lambda text: Reply(f"<{text}>"))
-    found = mods(read(write(tmp_path, rows)), Params("fake", responder="x", seeds=1))
+    found = mods(read(write(tmp_path, rows)), ModsParams("fake", responder="x", seeds=1))
     asked = {tuple((each["role"], each["content"]) for each in talk) for talk in model.asked}
     assert asked == {
         (("system", "Be short."), ("user", "Why?\nthe sky")),
@@ -120,9 +121,9 @@ def test_every_way_an_answer_can_end(fake_answers, tmp_path):
     rows = read(write(tmp_path, [{"instruction": t, "output": "o"} for t in texts]))
     fake_answers(lambda text: said_by[text])
     seed = next(
-        at for at, kept in enumerate(mods(rows, Params("fake", seeds=1)).choice.kept) if kept
+        at for at, kept in enumerate(mods(rows, ModsParams("fake", seeds=1)).choice.kept) if kept
     )
-    found = mods(rows, Params("fake", responder="x", seeds=1, augment=0, max_necessity=100))
+    found = mods(rows, ModsParams("fake", responder="x", seeds=1, augment=0, max_necessity=100))
     told = dict(zip(texts, found.choice.reason.tolist(), strict=True))
     status = dict(zip(texts, found.scores["answer_status"].tolist(), strict=True))
     assert told.pop(texts[seed]) == ""
@@ -174,43 +175,43 @@ def test_loops():
 )
 def test_what_is_necessary(given, bound):
     values = np.array([1.0, 2.0, 3.0, 4.0])
-    found = Params(max_necessity=given).necessary(values)
+    found = necessary_below(ModsParams(max_necessity=given), values)
     assert found == bound
     with_failed = np.array([-np.inf, -np.inf, 3.0, 4.0])
-    assert not np.isnan(Params(max_necessity=given).necessary(with_failed))
+    assert not np.isnan(necessary_below(ModsParams(max_necessity=given), with_failed))
 
 
 def test_answers_that_are_none_are_bad_whatever_the_threshold(fake_answers, rows_file):
     rows = read(rows_file(8))
     fake_answers(lambda text: Reply("" if text[9] in "1346" else "word"))
     for bound in ("10%", -1e9):
-        found = mods(rows, Params("fake", responder="x", seeds=1, max_necessity=bound))
+        found = mods(rows, ModsParams("fake", responder="x", seeds=1, max_necessity=bound))
         assert np.flatnonzero(found.scores["necessary"]).tolist() == [1, 3, 4, 6]
 
 
 def test_how_many_are_added(fake_answers, rows_file):
     rows = read(rows_file(12))
     fake_answers()
-    usual = mods(rows, Params("fake", responder="x", seeds=3, max_necessity="100%"))
+    usual = mods(rows, ModsParams("fake", responder="x", seeds=3, max_necessity="100%"))
     assert usual.choice.counts() == {"not_augmented": 6}
     assert usual.params.augment == 3
-    none = mods(rows, Params("fake", responder="x", seeds=3, max_necessity="100%", augment=0))
+    none = mods(rows, ModsParams("fake", responder="x", seeds=3, max_necessity="100%", augment=0))
     assert none.choice.counts() == {"not_augmented": 9}
-    every = mods(rows, Params("fake", responder="x", seeds=3, max_necessity="100%", augment=40))
+    every = mods(rows, ModsParams("fake", responder="x", seeds=3, max_necessity="100%", augment=40))
     assert every.choice.kept.all()
     assert any("--augment 40: only 9 rows are necessary" in note for note in every.notes)
 
 
 def test_nothing_is_necessary(fake_answers, rows_file):
     fake_answers()
-    found = mods(read(rows_file(12)), Params("fake", responder="x", seeds=3))
+    found = mods(read(rows_file(12)), ModsParams("fake", responder="x", seeds=3))
     assert found.choice.counts() == {"not_necessary": 9}
     assert any("no row besides the seeds is necessary; quantiles" in note for note in found.notes)
 
 
 def test_one_row(fake_answers, rows_file):
     fake_answers()
-    found = mods(read(rows_file(1)), Params("fake", responder="x", max_necessity="100%"))
+    found = mods(read(rows_file(1)), ModsParams("fake", responder="x", max_necessity="100%"))
     assert found.choice.kept.tolist() == [True]
     assert found.scores["necessary"].tolist() == [True]
 
@@ -220,7 +221,7 @@ def test_equal_instructions_are_asked_once_and_not_added_twice(fake_answers, tmp
     values[8]["output"] += " And more."
     model = fake_answers()
     rows = read(write(tmp_path, values))
-    found = mods(rows, Params("fake", responder="x", seeds=1, augment=5, max_necessity="100%"))
+    found = mods(rows, ModsParams("fake", responder="x", seeds=1, augment=5, max_necessity="100%"))
     assert len(model.asked) == 3
     assert found.choice.kept.sum() == 3
     assert found.choice.counts() == {"covered": 6}
@@ -236,7 +237,7 @@ def test_the_order_of_the_rows_does_not_matter(fake_answers, sample, tmp_path):
     chosen = []
     for path, mark in ((sample, "a"), (turned, "b")):
         fake_answers(by_length, mark)
-        found = mods(read(path), Params("fake", seeds=3, responder="x", max_necessity="50%"))
+        found = mods(read(path), ModsParams("fake", seeds=3, responder="x", max_necessity="50%"))
         chosen.append(sorted(found.rows.ids[found.choice.kept]))
     assert chosen[0] == chosen[1]
     assert len(chosen[0]) == 6
@@ -246,12 +247,12 @@ def test_answers_are_kept_for_another_threshold_and_not_for_another_model(fake_a
     rows = read(rows_file(12))
     model = fake_answers()
     for bound in (0, "50%", "100%"):
-        mods(rows, Params("fake", responder="x", seeds=3, max_necessity=bound))
+        mods(rows, ModsParams("fake", responder="x", seeds=3, max_necessity=bound))
     assert len(model.asked) == 12
-    mods(rows, Params("fake", responder="x", seeds=3, max_new_tokens=7))
+    mods(rows, ModsParams("fake", responder="x", seeds=3, max_new_tokens=7))
     assert len(model.asked) == 24
     other = fake_answers(mark="b")
-    mods(rows, Params("fake", responder="x", seeds=3))
+    mods(rows, ModsParams("fake", responder="x", seeds=3))
     assert len(other.asked) == 12
 
 

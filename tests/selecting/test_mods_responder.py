@@ -14,8 +14,10 @@ import curate
 from curate.data.read import read
 from curate.errors import UsageError
 from curate.models.recipe import ModelRecipe
+from curate.parameters.mods import ModsParams
 from curate.recipes import initial_model
-from curate.recipes.mods import Params, Place, mods
+from curate.recipes.initial_model import Place
+from curate.recipes.mods import mods
 from tests.conftest import ROOT, SAMPLE
 from tests.fake import put_in_place
 from tests.fake_server import FakeServer, said
@@ -68,7 +70,7 @@ def test_the_model_is_trained_on_the_seeds(models, fake_answers, rows_file, tmp_
     model = ModelRecipe(kind="generator", name="x").load()
     put_in_place(monkeypatch, generator=lambda recipe: named.append(recipe.name) or model)
     place = Place(tmp_path / "o", "mine", tmp_path / "saves")
-    params = Params(
+    params = ModsParams(
         "fake", responder="trained", seeds=3, max_necessity="100%", train_set=("max_steps=2",)
     )
     found = mods(read(rows_file(12)), params, place)

@@ -10,9 +10,10 @@ import pytest
 
 from curate.data.read import read
 from curate.errors import UsageError
+from curate.parameters.select import SelectParams
 from curate.recipes import ifd, superfilter
 from curate.recipes.scoring import embedded
-from curate.recipes.select import Params, select
+from curate.recipes.select import select
 from curate.selectors.choice import Choice
 from tests.conftest import SAMPLE
 from tests.fake import FakeModel
@@ -36,7 +37,9 @@ def test_the_pool_is_by_score_and_the_choice_stands_for_the_pool():
     vectors = np.array([[1, 0], [1, 0.01], [1, -0.01], [0, 1], [-1, 0]], dtype=np.float32)
     values = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
     ids = np.array(list("abcde"), dtype=object)
-    found = superfilter.choose(everything(5), values, vectors, ids, superfilter.Params(2, 4))
+    found = superfilter.choose(
+        everything(5), values, vectors, ids, superfilter.SuperfilterParams(2, 4)
+    )
     assert found.reason.tolist() == ["covered", "", "covered", "", "below_cut"]
 
 
@@ -51,7 +54,7 @@ def test_the_choice_is_the_greedy_one_of_all_sets_of_two():
         key=lambda each: np.maximum(alike[first], alike[each]).sum(),
     )
     ids = np.array([f"{each}" for each in range(8)], dtype=object)
-    sizes = superfilter.Params(2, 8)
+    sizes = superfilter.SuperfilterParams(2, 8)
     found = superfilter.choose(everything(8), np.ones(8), vectors, ids, sizes)
     assert set(np.flatnonzero(found.kept)) == {first, second}
 
@@ -103,7 +106,7 @@ def test_superfilter_computes_ifd_where_there_is_none(monkeypatch, scratch_cache
 
     monkeypatch.setattr(ifd, "language_model", load)
     rows = read(rows_file(10, extra=[{"instruction": "no answer", "output": ""}]))
-    found = select(rows, Params("superfilter", keep=2, pool=5))
+    found = select(rows, SelectParams("superfilter", keep=2, pool=5))
     assert len(asked) == 1
     assert found.ranked_by == "ifd_ppl"
     values = found.scored.values("ifd_ppl")
@@ -128,7 +131,7 @@ def test_deita_against_a_naive_walk(sample, scores_file):
         (skipped if near else kept).append(int(row))
         if len(kept) == 6:
             break
-    found = select(rows, Params("deita", keep=6, nearest=0.3), [run])
+    found = select(rows, SelectParams("deita", keep=6, nearest=0.3), [run])
     assert set(np.flatnonzero(found.choice.kept)) == set(kept)
     assert skipped
     assert set(np.flatnonzero(found.choice.reason == "too_similar")) == set(skipped)
@@ -142,10 +145,10 @@ def test_all_embeddings_equal(tmp_path, scores_file):
     path = tmp_path / "same.json"
     path.write_text(json.dumps([{"instruction": "the same", "output": "again"}] * 6))
     run = scores_file(path, a=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
-    deita = select(read(path), Params("deita", by="a", keep=3), [run])
+    deita = select(read(path), SelectParams("deita", by="a", keep=3), [run])
     assert np.flatnonzero(deita.choice.kept).tolist() == [5]
     assert deita.notes == ("3 rows were asked for and only 1 can be chosen",)
-    super_ = select(read(path), Params("superfilter", by="a", keep=2, pool=4), [run])
+    super_ = select(read(path), SelectParams("superfilter", by="a", keep=2, pool=4), [run])
     assert super_.choice.kept.sum() == 2
 
 
@@ -153,8 +156,10 @@ def test_one_row(rows_file, scores_file):
     path = rows_file(1)
     run = scores_file(path, a=[0.5])
     for recipe in ("deita", "superfilter", None):
-        assert select(read(path), Params(recipe, by="a"), [run]).choice.kept.tolist() == [True]
-    assert select(read(path), Params("random")).choice.kept.tolist() == [True]
+        assert select(read(path), SelectParams(recipe, by="a"), [run]).choice.kept.tolist() == [
+            True
+        ]
+    assert select(read(path), SelectParams("random")).choice.kept.tolist() == [True]
 
 
 def test_wrong_use(call, rows_file, scores_file, tmp_path):

@@ -12,8 +12,9 @@ from curate.commands import score as command
 from curate.data.read import read
 from curate.emission.emit import check_target
 from curate.errors import OutputError, UsageError
+from curate.parameters.score import ScoreParams
 from curate.recipes import score as recipe
-from curate.recipes.score import Params, score
+from curate.recipes.score import score
 from curate.scorers.length import words
 from tests.fake import put_in_place
 from tests.rankers.fake import FakeReward
@@ -79,7 +80,7 @@ def test_rewards_of_answers_as_another_program_asks_for_them(fake, answers, call
 
 
 def test_several_scorers_stand_side_by_side_each_with_its_status(fake, answers, tmp_path):
-    found = score(read(answers), Params(("length", "reward")))
+    found = score(read(answers), ScoreParams(("length", "reward")))
     frame = found.scores
     assert frame["status"].tolist() == ["ok", "ok", "empty_response", "non_finite"]
     assert frame["status_length"].tolist() == ["ok", "ok", "empty_response", "ok"]
@@ -88,7 +89,7 @@ def test_several_scorers_stand_side_by_side_each_with_its_status(fake, answers, 
     assert frame["reward"].isna().tolist() == [False, False, True, True]
     assert found.ranked_by == "response_words"
     assert found.summary().scored == 2
-    turned = score(found.rows, Params(("reward", "length")))
+    turned = score(found.rows, ScoreParams(("reward", "length")))
     assert turned.scores["status"].tolist() == frame["status"].tolist()
     assert turned.ranked_by == "reward"
 
@@ -124,7 +125,7 @@ def test_lengths_of_a_dialogue(tmp_path):
     talk = {"system": "be kind", "conversations": [{"from": f, "value": v} for f, v in turns]}
     path = tmp_path / "talk.json"
     path.write_text(json.dumps([talk]))
-    line = score(read(path), Params(("length",))).scores.iloc[0]
+    line = score(read(path), ScoreParams(("length",))).scores.iloc[0]
     assert line[["prompt_words", "response_words", "turns"]].tolist() == [5, 4, 2]
     assert line[["prompt_characters", "response_characters"]].tolist() == [11, 6]
 

@@ -11,8 +11,9 @@ import curate
 import curate.selectors
 from curate.data.read import read
 from curate.errors import DataError, UsageError
+from curate.parameters.select import SelectParams
 from curate.recipes.control import control, mean_score
-from curate.recipes.select import Params, select
+from curate.recipes.select import select
 from curate.selectors import random
 from curate.selectors.choice import Candidates, Choice
 
@@ -28,7 +29,9 @@ def test_the_highest_of_those_allowed_by_hand(rows_file, scores_file):
     ifd = scores_file(path, "ifd", ifd_loss=[0.9, 0.8, 0.7, 0.6, NAN], status=[*["ok"] * 4, "long"])
     reward = scores_file(path, "rm", [4, 2, 1, 0], reward=[-1.0, 2.0, 3.0, 9.0, 4.0])
     found = select(
-        read(path), Params(by="ifd", where="reward > 0 and status == 'ok'", keep=1), [ifd, reward]
+        read(path),
+        SelectParams(by="ifd", where="reward > 0 and status == 'ok'", keep=1),
+        [ifd, reward],
     )
     # Row 0 has a reward below 0, row 3 none at all, row 4 no IFD; of 1 and 2 the first is higher.
     assert found.choice.reason.tolist() == ["where", "", "below_cut", "where", "long"]
@@ -41,7 +44,7 @@ def test_the_highest_of_those_allowed_by_hand(rows_file, scores_file):
 def test_a_score_that_is_worked_out(rows_file, scores_file):
     path = rows_file(3)
     file = scores_file(path, a=[1.0, 2.0, 0.0], b=[5.0, 1.0, 3.0])
-    found = select(read(path), Params(by="a * b / a", keep=2), [file])
+    found = select(read(path), SelectParams(by="a * b / a", keep=2), [file])
     assert kept(found) == [0, 1]
     assert found.choice.reason[2] == "non_finite"  # 0 / 0
     assert found.scored.values("score")[:2].tolist() == [5.0, 1.0]
@@ -52,7 +55,7 @@ def test_a_score_that_is_worked_out(rows_file, scores_file):
 def test_rows_that_are_not_in_the_file_have_no_score(rows_file, scores_file):
     path = rows_file(3)
     file = scores_file(path, take=[2, 0], a=[1.0, 2.0, 3.0])
-    found = select(read(path), Params(by="a", keep=3), [file])
+    found = select(read(path), SelectParams(by="a", keep=3), [file])
     assert found.choice.reason.tolist() == ["", "no_score", ""]
     assert found.notes == ("3 rows were asked for and only 2 can be chosen",)
 
@@ -62,13 +65,13 @@ def test_two_files_that_say_different_things_are_told_apart(rows_file, scores_fi
     files = [scores_file(path, "x", a=[1.0, 2.0]), scores_file(path, "y", a=[2.0, 1.0])]
     rows = read(path)
     with pytest.raises(UsageError, match=r"say different things in 'a'; write x\.a or y\.a"):
-        select(rows, Params(by="a", keep=1), files)
-    assert kept(select(rows, Params(by="y.a", keep=1), files)) == [0]
-    assert kept(select(rows, Params(by="x.a", keep=1), files)) == [1]
+        select(rows, SelectParams(by="a", keep=1), files)
+    assert kept(select(rows, SelectParams(by="y.a", keep=1), files)) == [0]
+    assert kept(select(rows, SelectParams(by="x.a", keep=1), files)) == [1]
     with pytest.raises(UsageError, match="no scores file is called 'z'"):
-        select(rows, Params(by="z.a", keep=1), files)
+        select(rows, SelectParams(by="z.a", keep=1), files)
     same = scores_file(path, "z", a=[1.0, 2.0])
-    assert kept(select(rows, Params(by="a", keep=1), [files[0], same])) == [1]
+    assert kept(select(rows, SelectParams(by="a", keep=1), [files[0], same])) == [1]
 
 
 def test_scores_files_that_are_none(rows_file, scores_file, tmp_path):
@@ -84,16 +87,16 @@ def test_scores_files_that_are_none(rows_file, scores_file, tmp_path):
         (other, "it is of other rows"),
     ):
         with pytest.raises(DataError, match=message):
-            select(rows, Params(by="a"), [file])
+            select(rows, SelectParams(by="a"), [file])
     with pytest.raises(UsageError, match=r"no column 'ifd' in run.*Did you mean 'ifd_ppl'\?"):
-        select(rows, Params(by="ifd"), [scores_file(path, ifd_ppl=[1.0, 2.0])])
+        select(rows, SelectParams(by="ifd"), [scores_file(path, ifd_ppl=[1.0, 2.0])])
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_random_is_the_selectors_draw_and_knows_no_order(rows_file, tmp_path, seed):
     path = rows_file(30, extra=[{"instruction": "no answer", "output": ""}])
     rows = read(path)
-    found = select(rows, Params("random", keep=6, seed=seed))
+    found = select(rows, SelectParams("random", keep=6, seed=seed))
     everything = Choice(np.array([row.flaw for row in rows], dtype=object))
     plain = random.select(
         Candidates(everything, rows.ids, values=np.zeros(31)), random.RandomParams(6, seed)
@@ -101,7 +104,7 @@ def test_random_is_the_selectors_draw_and_knows_no_order(rows_file, tmp_path, se
     assert found.choice.reason.tolist() == plain.reason.tolist()
     turned = tmp_path / "turned.json"
     turned.write_text(json.dumps(json.loads(path.read_text())[::-1]))
-    again = select(read(turned), Params("random", keep=6, seed=seed))
+    again = select(read(turned), SelectParams("random", keep=6, seed=seed))
     chosen = [sorted(one.rows.ids[one.choice.kept]) for one in (found, again)]
     assert chosen[0] == chosen[1]
     assert len(chosen[0]) == 6
@@ -111,12 +114,14 @@ def test_random_is_the_selectors_draw_and_knows_no_order(rows_file, tmp_path, se
 
 def test_seeds_draw_other_rows(rows_file):
     rows = read(rows_file(30))
-    drawn = [kept(select(rows, Params("random", keep=6, seed=seed))) for seed in range(3)]
+    drawn = [kept(select(rows, SelectParams("random", keep=6, seed=seed))) for seed in range(3)]
     assert drawn[0] != drawn[1] != drawn[2]
 
 
 def test_draws_fall_from_one(rows_file):
-    drawn = select(read(rows_file(3, extra=[{"instruction": "x", "output": ""}])), Params("random"))
+    drawn = select(
+        read(rows_file(3, extra=[{"instruction": "x", "output": ""}])), SelectParams("random")
+    )
     draw = drawn.scored.values("draw")
     assert np.isnan(draw).tolist() == [False, False, False, True]
     assert sorted(draw[:3].round(3)) == [0.333, 0.667, 1.0]
@@ -126,7 +131,7 @@ def test_draws_fall_from_one(rows_file):
 def test_the_control_has_the_size_and_comes_from_rows_with_a_score(rows_file, scores_file):
     path = rows_file(40)
     values = [*np.linspace(0, 1, 30), *[NAN] * 10]
-    chosen = select(read(path), Params(by="a", keep=9), [scores_file(path, a=values)])
+    chosen = select(read(path), SelectParams(by="a", keep=9), [scores_file(path, a=values)])
     drawn = control(chosen)
     assert drawn.choice.kept.sum() == 9
     assert max(kept(drawn)) < 30
@@ -217,7 +222,9 @@ def test_ifd_takes_a_control_too(call, rows_file, scores_file, tmp_path, monkeyp
 
     path = rows_file(10)
     run = scores_file(path, ifd_loss=np.arange(10) / 10)
-    monkeypatch.setattr(ifd, "ifd", lambda rows, *_: select(rows, Params(by="ifd", keep=3), [run]))
+    monkeypatch.setattr(
+        ifd, "ifd", lambda rows, *_: select(rows, SelectParams(by="ifd", keep=3), [run])
+    )
     given = ("ifd", path, "--output", tmp_path / "o", "--json")
     plain = json.loads(call(*given).out.splitlines()[-1])
     assert list(plain) == ["name", "read", "scored", "kept", "dropped", "files"]
@@ -302,10 +309,10 @@ def test_selectors_of_the_house_are_recipes(call, rows_file, scores_file, tmp_pa
 
 def test_selectors_over_embeddings_are_recipes(models, rows_file, scores_file):
     path = rows_file(20)
-    centres = select(read(path), Params("k_center", keep=4))
+    centres = select(read(path), SelectParams("k_center", keep=4))
     assert (centres.choice.kept.sum(), centres.choice.counts()) == (4, {"covered": 16})
     assert centres.model["encoder"] == "use"
-    how = Params("cluster_rank", by="a", set=("top=2", "per_cluster=1"))
+    how = SelectParams("cluster_rank", by="a", set=("top=2", "per_cluster=1"))
     best = select(read(path), how, [scores_file(path, a=np.arange(20.0))])
     clusters = len(set(best.scores["cluster"]))
     assert clusters <= best.choice.kept.sum() <= clusters + 2

@@ -1,0 +1,121 @@
+"""Made by `python -m tests.stub`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from curate.recipes.mix import Given
+from curate.data.read import read as read
+from curate.data.rows import Row as Row
+from curate.data.rows import Rows as Rows
+from curate.mixture.mixed import Mixed as Mixed
+from curate.recipes.control import control as control
+from curate.recipes.doctor import doctor as doctor
+from curate.selection import Selection as Selection
+from curate.selection import emit as emit
+def car(
+    rows: Rows,
+    *,
+    ranker: str = "pairs",
+    encoder: str = "use",
+    top: int | None = None,
+    per_cluster: int = 1,
+    clusters: str | int = "auto",
+    seed: int = 0,
+    good_only: bool = False,
+) -> Selection: ...
+def dedup(
+    rows: Rows,
+    against: Rows | Sequence[Rows] = (),
+    scores: str | Path | None = None,
+    *,
+    near: float = 0.8,
+    by: str = "first",
+    on: str = "both",
+    ngram: int = 5,
+    contained: float | None = None,
+    seed: int = 0,
+) -> Selection: ...
+def ifd(
+    rows: Rows,
+    output: str | Path = "data",
+    name: str | None = None,
+    saves: str | Path = "saves",
+    *,
+    model: str = "smollm2",
+    keep: str | int | None = None,
+    form: str = "loss",
+    template: str = "auto",
+    max_length: int | None = None,
+    dtype: str = "auto",
+    keep_above_one: bool = False,
+    seed: int = 0,
+    trust_remote_code: bool = False,
+    brief_experience: bool = False,
+    experience: str = "auto",
+    train_set: tuple[str, ...] = (),
+    good_only: bool = False,
+) -> Selection: ...
+def mix(
+    domain: Given | Sequence[Given] = (),
+    general: Given | Sequence[Given] = (),
+    ratio: str = "1:5",
+    *,
+    by: str = "rows",
+    model: str = "smollm2",
+    shortage: str = "error",
+    stage: str = "sft",
+    seed: int = 0,
+    name: str = "",
+    good_only: bool = False,
+) -> Mixed: ...
+def mods(
+    rows: Rows,
+    output: str | Path = "data",
+    name: str | None = None,
+    saves: str | Path = "saves",
+    *,
+    reward: str = "pairs",
+    encoder: str = "use",
+    min_quality: str | float = "0",
+    seeds: int | None = None,
+    seed: int = 0,
+    responder: str = "none",
+    model: str = "smollm2",
+    max_necessity: str | float = "0",
+    augment: int | None = None,
+    max_new_tokens: int = 256,
+    train_set: tuple[str, ...] = (),
+    good_only: bool = False,
+) -> Selection: ...
+def score(
+    rows: Rows,
+    scorer: tuple[str, ...],
+    *,
+    model: str | None = None,
+    dtype: str | None = None,
+    trust_remote_code: bool = False,
+    reward: str | None = None,
+    encoder: str | None = None,
+    template: str | None = None,
+    max_length: int | None = None,
+) -> Selection: ...
+def select(
+    rows: Rows,
+    scores: Sequence[str | Path] = (),
+    *,
+    recipe: str | None = None,
+    keep: str | int | None = None,
+    by: str | None = None,
+    where: str | None = None,
+    pool: str | int | None = None,
+    nearest: float = 0.9,
+    model: str = "smollm2",
+    encoder: str = "use",
+    complexity: str | None = None,
+    quality: str | None = None,
+    set: tuple[str, ...] = (),
+    seed: int = 0,
+    trust_remote_code: bool = False,
+    good_only: bool = False,
+    stage: str = "sft",
+) -> Selection: ...

@@ -1,0 +1,210 @@
+"""The recipes as functions of keywords, each with its parameters, their types and defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from curate.data.rows import Rows
+from curate.emission.emit import default_name
+from curate.mixture.mixed import Mixed
+from curate.parameters.car import CarParams
+from curate.parameters.dedup import DedupParams
+from curate.parameters.ifd import IFDParams
+from curate.parameters.mods import ModsParams
+from curate.parameters.option import keywords
+from curate.parameters.score import ScoreParams
+from curate.parameters.select import SelectParams
+from curate.recipes import car as _car
+from curate.recipes import dedup as _dedup
+from curate.recipes import ifd as _ifd
+from curate.recipes import mix as _mix
+from curate.recipes import mods as _mods
+from curate.recipes import score as _score
+from curate.recipes import select as _select
+from curate.recipes.initial_model import Place
+from curate.selection import Selection
+
+
+@keywords(CarParams)
+def car(rows: Rows, params: CarParams) -> Selection:
+    """Keep the best rows of all, and the best row of every cluster: CaR.
+
+    Args:
+        rows: From read().
+        params: See below.
+
+    Raises:
+        UsageError: An option that is unknown or does not fit.
+
+    Example:
+        >>> curate.car(curate.read("huatuo.json"), top=100)
+    """
+    return _car.car(rows, params)
+
+
+@keywords(DedupParams)
+def dedup(
+    rows: Rows,
+    against: Rows | Sequence[Rows] = (),
+    scores: str | Path | None = None,
+    *,
+    params: DedupParams,
+) -> Selection:
+    """Keep one of the rows that say the same, and none that another set says already.
+
+    Args:
+        rows: From read().
+        against: Other sets, chosen already or to be tested on.
+        scores: NAME.scores.parquet of an earlier run, for `by`.
+        params: See below.
+
+    Raises:
+        UsageError: An option that is unknown or does not fit.
+
+    Example:
+        >>> curate.dedup(curate.read("toyhom.csv"), against=curate.read("eval.json"), near=0.8)
+    """
+    others = [against] if isinstance(against, Rows) else against
+    return _dedup.dedup(rows, params, others, scores)
+
+
+@keywords(IFDParams)
+def ifd(
+    rows: Rows,
+    output: str | Path = "data",
+    name: str | None = None,
+    saves: str | Path = "saves",
+    *,
+    params: IFDParams,
+) -> Selection:
+    """Score rows by IFD and choose the highest below 1.
+
+    Args:
+        rows: From read().
+        output: With `brief_experience=True`: folder where its rows are emitted, as
+            NAME_experience.
+        name: Of the data set; the first source's stem and `ifd` if not given.
+        saves: With `brief_experience=True`: folder of the model that is trained on them.
+        params: See below.
+
+    Raises:
+        UsageError: An option that is unknown or does not fit.
+
+    Example:
+        >>> curate.ifd(curate.read("huatuo.json"), keep=500).nearest_misses(5)
+    """
+    return _ifd.ifd(rows, params, _place(rows, _ifd.NAME, output, name, saves))
+
+
+@keywords(ModsParams)
+def mods(
+    rows: Rows,
+    output: str | Path = "data",
+    name: str | None = None,
+    saves: str | Path = "saves",
+    *,
+    params: ModsParams,
+) -> Selection:
+    """Keep good rows that cover the others and, with a responder, what it answers badly: MoDS.
+
+    Args:
+        rows: From read().
+        output: With `responder="trained"`: folder where the seeds are emitted as NAME_seeds.
+        name: Of the data set; the first source's stem and `mods` if not given.
+        saves: With `responder="trained"`: folder of the model that is trained on the seeds.
+        params: See below.
+
+    Raises:
+        UsageError: An option that is unknown or does not fit.
+
+    Example:
+        >>> curate.mods(curate.read("huatuo.json"), min_quality="60%", responder="base")
+    """
+    return _mods.mods(rows, params, _place(rows, _mods.NAME, output, name, saves))
+
+
+@keywords(ScoreParams)
+def score(rows: Rows, params: ScoreParams) -> Selection:
+    """Score rows and choose none: every row with a score counts as kept.
+
+    Args:
+        rows: From read().
+        params: See below.
+
+    Raises:
+        UsageError: An option that is unknown or does not fit.
+
+    Example:
+        >>> curate.score(curate.read("huatuo.json"), "reward").scores
+    """
+    return _score.score(rows, params)
+
+
+@keywords(SelectParams)
+def select(rows: Rows, scores: Sequence[str | Path] = (), *, params: SelectParams) -> Selection:
+    """Choose rows at random, by a recipe, or by scores of earlier runs.
+
+    Args:
+        rows: From read().
+        scores: NAME.scores.parquet of earlier runs over these rows.
+        params: See below.
+
+    Raises:
+        UsageError: An option that is unknown or does not fit.
+
+    Example:
+        >>> curate.select(rows, ["data/huatuo_ifd.scores.parquet"], by="ifd", keep="10%")
+    """
+    return _select.select(rows, params, scores)
+
+
+def mix(
+    domain: _mix.Given | Sequence[_mix.Given] = (),
+    general: _mix.Given | Sequence[_mix.Given] = (),
+    ratio: str = "1:5",
+    *,
+    by: str = "rows",
+    model: str = "smollm2",
+    shortage: str = "error",
+    stage: str = "sft",
+    seed: int = 0,
+    name: str = "",
+    good_only: bool = False,
+) -> Mixed:
+    """Mix domain and general data at an exact ratio.
+
+    Args:
+        domain: Path, Rows or Selection, or several in a list; all of its rows are taken once.
+        general: The same; so many rows are drawn as the ratio asks for.
+        ratio: Domain to general.
+        by: What the ratio counts: `rows` or `tokens`.
+        model: Whose tokenizer counts tokens.
+        shortage: Of general rows: `error`, `shrink` the domain's, or `repeat` general ones.
+        stage: `sft` or `pt`.
+        seed: For what is drawn.
+        name: Of the data set.
+        good_only: Of rows with verdicts, leave out the bad ones.
+
+    Raises:
+        UsageError: An option that does not fit.
+        DataError: There are too few rows, or they cannot be mixed.
+
+    Example:
+        >>> mixed = curate.mix(domain=cherry, general="alpaca_zh.json", ratio="1:5")
+        >>> curate.emit(mixed, "data", name="medical_1to5")
+    """
+    mixture = _mix.mixture_of(
+        domain, general, ratio, by, model, shortage, stage, seed, name, good_only
+    )
+    return _mix.one(_mix.mix(mixture))
+
+
+def _place(
+    rows: Rows, recipe: str, output: str | Path, name: str | None, saves: str | Path
+) -> Place:
+    return Place(
+        output=Path(output),
+        name=name or default_name(Path(rows.sources[0].name), recipe),
+        saves=Path(saves),
+    )

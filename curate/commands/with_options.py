@@ -1,0 +1,84 @@
+"""From parameters to options: a command's dataclasses become options of the command line."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from functools import wraps
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
+
+from curate.parameters.option import options_of
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command whose parameters that are dataclasses are spread into options.
+
+    Their fields are declared by `curate.parameters.option`, or typed by an option of typer.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups = {name: _options(hint) for name, hint in hints.items() if is_dataclass(hint)}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        own = _keyword(name, parameter.default, hints[name])
+        parameters += groups[name].values() if name in groups else [own]
+
+    @wraps(command)
+    def call(**values: Any) -> None:
+        for group, options in groups.items():
+            typed = {name: values.pop(name) for name in options}
+            # Many values come as a list, or as None; what is kept as a tuple becomes one.
+            plain = {
+                name: tuple(value or ()) if _is_tuple(hints[group], name) else value
+                for name, value in typed.items()
+            }
+            values[group] = hints[group](**plain)
+        command(**values)
+
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {each.name: each.annotation for each in parameters}
+    del call.__wrapped__  # its signature has no options
+    return call
+
+
+def _options(group: Any) -> dict[str, inspect.Parameter]:
+    """Return the options of a dataclass by name."""
+    hints, declared = get_type_hints(group, include_extras=True), options_of(group)
+    options = {}
+    for field in fields(group):
+        name, hint, default = field.name, hints[field.name], field.default
+        if name in declared:
+            option = declared[name][2]
+            if not option.command:
+                continue
+            info = typer.Option(
+                f"--{name.replace('_', '-')}",
+                help=option.help,
+                metavar=option.metavar,
+                show_default=option.shown or True,
+            )
+            hint = Annotated[_on_command_line(hint), info]
+            default = option.typed if option.typed is not None else default
+        options[name] = _keyword(name, None if default == () else default, hint)
+    return options
+
+
+def _keyword(name: str, default: Any, hint: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+
+
+def _on_command_line(hint: Any) -> Any:
+    """Return the type that is read for a field: a list for a tuple, text for text or number."""
+    kinds = get_args(hint)
+    if get_origin(hint) is tuple:
+        return list[kinds[0]] | None  # type: ignore[valid-type]
+    if str in kinds:
+        return str | None if type(None) in kinds else str
+    return hint
+
+
+def _is_tuple(group: Any, name: str) -> bool:
+    declared = options_of(group)
+    return name in declared and get_origin(declared[name][0]) is tuple

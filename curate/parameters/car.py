@@ -1,0 +1,49 @@
+"""Parameters of CaR."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from curate.errors import UsageError
+from curate.parameters.option import good_only, option, refuse_negative, seed
+
+AUTO = "auto"
+RANKERS = (
+    "pairs (bundled), a folder of `curate ranker train`, LLaMA-Factory's output of stage rm, or a "
+    "reward model's directory or hub id."
+)
+ENCODERS = "use (bundled), a sentence-transformers directory or a hub id."
+
+
+@dataclass(frozen=True)
+class CarParams:
+    """How CaR scores, and how many it keeps from where."""
+
+    ranker: str = option("pairs", RANKERS)
+    encoder: str = option("use", ENCODERS)
+    top: int | None = option(None, "Best rows of all.", shown="1000, at most 10 % of the rows")
+    per_cluster: int = option(1, "Best rows of every cluster.")
+    clusters: str | int = option(AUTO, "auto: the root of half the rows.", metavar="auto|K")
+    seed: int = seed()
+    good_only: bool = good_only()
+
+    def __post_init__(self) -> None:
+        """Refuse what no data could make right."""
+        for name, value in (("--top", self.top), ("--per-cluster", self.per_cluster)):
+            if value is not None and value < 0:
+                raise UsageError(f"{name} {value}: allowed are 0 and more")
+        if self.top == 0 == self.per_cluster:
+            raise UsageError("--top 0 and --per-cluster 0 keep no row; give one of them a number")
+        refuse_negative(self.seed)
+        if self.k == 0:
+            raise UsageError(
+                f"--clusters {self.clusters}: allowed are {AUTO}, and whole numbers from 1"
+            )
+
+    @property
+    def k(self) -> int | None:
+        """The number of clusters, None for `auto`; 0 for what is neither."""
+        text = str(self.clusters)
+        if text == AUTO:
+            return None
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0

@@ -1,0 +1,77 @@
+"""Parameters of IFD, and of the brief experience before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from curate.errors import UsageError, did_you_mean
+from curate.parameters.option import good_only, keep, option, seed, train_set, trust_remote_code
+from curate.selectors.budget import parse_keep
+
+FORMS = ("loss", "ppl")
+PER_CLUSTER = 10  # rows of the brief experience
+
+
+@dataclass(frozen=True)
+class IFDParams:
+    """How IFD scores and how much it keeps."""
+
+    model: str = option("smollm2", "A name of `curate models`, a directory or a hub id.")
+    keep: str | int | None = keep()
+    form: str = option(
+        "loss",
+        "loss: ratio of mean losses (Cherry_LLM); ppl: of perplexities (Superfiltering).",
+        metavar="loss|ppl",
+    )
+    template: str = option("auto", "How a row becomes text.", metavar="auto|chat|alpaca|none")
+    max_length: int | None = option(
+        None,
+        "Tokens of prompt and response; longer rows are not scored.",
+        shown="1024, or what the model takes",
+    )
+    dtype: str = option("auto", "auto: bfloat16 where it is fast.", metavar="auto|float32|bfloat16")
+    keep_above_one: bool = option(False, "Keep rows whose IFD is 1 or more, too.")
+    seed: int = seed()
+    trust_remote_code: bool = trust_remote_code()
+    brief_experience: bool = option(
+        False, "Train the model on a few rows first, then score with it; needs `train setup`."
+    )
+    experience: str = option(
+        "auto",
+        "Rows of the brief experience: clusters x rows of each; auto: 100x10, fewer of few rows.",
+        metavar="auto|CxN",
+    )
+    train_set: tuple[str, ...] = train_set("of the brief experience")
+    good_only: bool = good_only()
+
+    def __post_init__(self) -> None:
+        """Refuse what no data could make right."""
+        if self.keep is not None:
+            parse_keep(self.keep)
+        if self.form not in FORMS:
+            hint = did_you_mean(self.form, FORMS)
+            raise UsageError(f"--form {self.form}: allowed are {', '.join(FORMS)}.{hint}")
+        refuse_settings(self.train_set)
+        parse_experience(self.experience)
+        if (self.train_set or self.experience != "auto") and not self.brief_experience:
+            alone = "--train-set" if self.train_set else "--experience"
+            raise UsageError(f"{alone} belongs to --brief-experience; give both, or neither")
+
+
+def parse_experience(text: str) -> tuple[int | None, int]:
+    """Return clusters and rows of each, from `auto` or such as `100x10`."""
+    if text == "auto":
+        return None, PER_CLUSTER
+    first, _, second = text.lower().partition("x")
+    if first.isdecimal() and second.isdecimal() and int(first) and int(second):
+        return int(first), int(second)
+    raise UsageError(
+        f"--experience {text}: allowed are auto, or clusters x rows of each such as 100x10"
+    )
+
+
+def refuse_settings(settings: tuple[str, ...]) -> None:
+    """Refuse what `train sft --set` would not take."""
+    for setting in settings:
+        if "=" not in setting.strip("="):
+            raise UsageError(f"--train-set {setting}: allowed is KEY=VALUE, as train sft --set")

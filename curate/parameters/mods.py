@@ -1,0 +1,90 @@
+"""Parameters of MoDS."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from curate.errors import UsageError
+from curate.parameters.car import ENCODERS, RANKERS
+from curate.parameters.ifd import refuse_settings
+from curate.parameters.option import good_only, option, refuse_negative, seed, train_set
+
+# What stands for a model behind --responder.
+NONE, BASE, TRAINED = "none", "base", "trained"
+
+
+@dataclass(frozen=True)
+class ModsParams:
+    """What is good enough, how many seeds, and which rows are added to them."""
+
+    reward: str = option("pairs", RANKERS)
+    encoder: str = option("use", ENCODERS)
+    min_quality: str | float = option(
+        "0",
+        "Reward that rows have to exceed; 60% leaves out the lowest 60 % of rows.",
+        metavar="X|60%",
+    )
+    seeds: int | None = option(
+        None, "Rows to keep of the good ones.", shown="1000, at most 10 % of them"
+    )
+    seed: int = seed()
+    responder: str = option(
+        NONE,
+        "Answers the good rows: --model trained on the seeds, or as it is; a model, an adapter's "
+        "folder, or http://HOST:PORT/v1#MODEL.",
+        metavar="trained|base|M|URL",
+        typed=TRAINED,
+    )
+    model: str = option("smollm2", "What `trained` and `base` stand for; see `curate models`.")
+    max_necessity: str | float = option(
+        "0",
+        "Rows whose answer has a lower reward are necessary; 30% takes the lowest 30 %.",
+        metavar="X|30%",
+    )
+    augment: int | None = option(None, "Necessary rows to add.", shown="as many as there are seeds")
+    max_new_tokens: int = option(256, "Where an answer is cut off.")
+    train_set: tuple[str, ...] = train_set("of the trained responder; 3 epochs else")
+    good_only: bool = good_only()
+
+    def __post_init__(self) -> None:
+        """Refuse what no data could make right."""
+        share, number = parse_bound(self.min_quality)
+        if number is None and (share is None or not 0 <= share < 1):
+            raise UsageError(
+                f"--min-quality {self.min_quality}: allowed are a number that the reward has to "
+                "exceed, such as 0, or a quantile from 0% to below 100%; 60% leaves out the 60 % "
+                "with the lowest rewards"
+            )
+        share, number = parse_bound(self.max_necessity)
+        if number is None and (share is None or not 0 < share <= 1):
+            raise UsageError(
+                f"--max-necessity {self.max_necessity}: allowed are a number that the reward of "
+                "the model's answer is below, such as 0, or a quantile from above 0% to 100%; 30% "
+                "takes the 30 % with the lowest rewards"
+            )
+        if self.seeds is not None and self.seeds < 1:
+            raise UsageError(f"--seeds {self.seeds}: allowed are 1 and more")
+        if self.augment is not None and self.augment < 0:
+            raise UsageError(f"--augment {self.augment}: allowed are 0 and more")
+        refuse_negative(self.seed)
+        if self.max_new_tokens < 1:
+            raise UsageError(f"--max-new-tokens {self.max_new_tokens}: allowed are 1 and more")
+        refuse_settings(self.train_set)
+        if not self.responder.strip():
+            raise UsageError(
+                f"--responder '': allowed are {TRAINED}, {BASE}, {NONE}, a model, an adapter's "
+                "directory, or http://HOST:PORT/v1#MODEL"
+            )
+
+
+def parse_bound(text: str | float) -> tuple[float | None, float | None]:
+    """Return the share of a quantile such as `60%`, or the number; None twice for neither."""
+    whole = str(text).strip()
+    try:
+        number = float(whole.removesuffix("%"))
+    except ValueError:
+        return None, None
+    if not math.isfinite(number):
+        return None, None
+    return (number / 100, None) if whole.endswith("%") else (None, number)

@@ -1,0 +1,105 @@
+"""Parameters of scoring: which scorers, and the models that they ask."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any
+
+from curate.errors import UsageError, did_you_mean
+from curate.parameters.car import RANKERS
+from curate.parameters.option import filled_in, option, trust_remote_code
+
+
+@dataclass(frozen=True)
+class ScoreParams:
+    """Which scorers, and with what models. None is the default of each."""
+
+    scorer: tuple[str, ...] = option(
+        (),
+        "complexity, ifd, length, quality or reward; may be given several times.",
+        metavar="NAME",
+        positional=True,
+    )
+    model: str | None = option(
+        None,
+        "ifd, complexity, quality: a name of `curate models`, a directory or a hub id.",
+        shown="smollm2",
+    )
+    dtype: str | None = option(
+        None,
+        "Of --model; auto: bfloat16 where it is fast.",
+        metavar="auto|float32|bfloat16",
+        shown="auto",
+    )
+    trust_remote_code: bool = trust_remote_code()
+    reward: str | None = option(None, f"reward: {RANKERS}", shown="pairs")
+    encoder: str | None = option(
+        None, "reward: where the ranker's encoder lies, if not as in its card."
+    )
+    template: str | None = option(
+        None,
+        "ifd: how a row becomes text.",
+        metavar="auto|chat|alpaca|none",
+        shown="auto",
+    )
+    max_length: int | None = option(
+        None,
+        "ifd, complexity, quality: tokens of a row; longer rows are not scored.",
+        shown="1024; complexity, quality: 2048",
+    )
+    seed: int = filled_in(0)  # scorers draw nothing; kept so that every manifest has one
+
+    def __post_init__(self) -> None:
+        """Refuse unknown scorers, and options that none of the scorers takes."""
+        known, typed = scorers(), self.scorer
+        typed = (typed,) if isinstance(typed, str) else typed
+        names = tuple(name for each in typed for name in each.split(","))
+        object.__setattr__(self, "scorer", names)
+        if not self.scorer:
+            about = "; ".join(f"{name}: {module.ABOUT}" for name, module in known.items())
+            raise UsageError(f"no scorer: give --scorer NAME. There are {about}")
+        for name in self.scorer:
+            if name not in known:
+                raise UsageError(
+                    f"no scorer '{name}'.{did_you_mean(name, known)} There are "
+                    f"{', '.join(known)}; of several, each comes after a --scorer of its own"
+                )
+        if len(set(self.scorer)) < len(self.scorer):
+            raise UsageError(f"--scorer {' '.join(self.scorer)}: the same one twice")
+        for field in fields(self)[1:]:
+            option_ = field.name
+            if getattr(self, option_) and not any(option_ in taken(each) for each in self.scorer):
+                takers = [name for name in known if option_ in taken(name)]
+                raise UsageError(
+                    f"--{option_.replace('_', '-')} is an option of --scorer "
+                    f"{' or '.join(takers)}, not of {' and '.join(self.scorer)}; leave it out"
+                )
+
+
+@cache
+def scorers() -> dict[str, Any]:
+    """Return the modules of all scorers that give columns, by name."""
+    import curate.scorers as package
+
+    modules = (
+        importlib.import_module(f"{package.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(package.__path__)
+    )
+    return {module.NAME: module for module in modules if hasattr(module, "NEEDS")}
+
+
+def taken(scorer: str) -> tuple[str, ...]:
+    """Return the options that a scorer takes: of what it is handed, and of its own parameters."""
+    from curate.scorers.contract import LANGUAGE_MODEL, REWARD
+
+    module = scorers()[scorer]
+    of_models = {
+        LANGUAGE_MODEL: ("model", "dtype", "trust_remote_code"),
+        REWARD: ("reward", "encoder"),
+    }
+    offered = {field.name for field in fields(ScoreParams)}
+    own = (field.name for field in fields(module.PARAMS) if field.name in offered)
+    return (*of_models.get(module.NEEDS, ()), *own)

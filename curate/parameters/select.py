@@ -1,0 +1,130 @@
+"""Parameters of choosing by scores that are there, by chance, or by a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from curate.errors import UsageError, did_you_mean
+from curate.parameters.option import (
+    filled_in,
+    good_only,
+    keep,
+    option,
+    refuse_negative,
+    seed,
+    trust_remote_code,
+)
+from curate.selectors.budget import parse_keep
+
+RANDOM, SUPERFILTER, DEITA = "random", "superfilter", "deita"
+METHODS = (RANDOM, SUPERFILTER, DEITA)
+SFT, KTO = "sft", "kto"
+
+
+@dataclass(frozen=True)
+class SelectParams:
+    """How rows are chosen."""
+
+    recipe: str | None = option(
+        None, "random, superfilter, deita or a selector; or give --by.", metavar="NAME"
+    )
+    keep: str | int | None = keep()
+    by: str | None = option(
+        None, "Keep the highest, such as ifd or 2*reward-ifd.", metavar="EXPRESSION"
+    )
+    where: str | None = option(
+        None, "Choose only among rows where it holds, such as reward > 0.", metavar="CONDITION"
+    )
+    pool: str | int | None = option(
+        None, "superfilter: so many by score, thinned out.", metavar="20%|N", shown="20%"
+    )
+    nearest: float = option(0.9, "deita: skip a row whose cosine to a kept one is above this.")
+    model: str = option(
+        "smollm2", "superfilter, deita without --by: what computes IFD; see `curate models`."
+    )
+    encoder: str = option(
+        "use", "superfilter, deita: use, a sentence-transformers directory or a hub id."
+    )
+    complexity: str | None = option(
+        None,
+        "deita: a language model trained to say how complex an instruction is.",
+        metavar="MODEL",
+        shown="of --scores, else IFD",
+    )
+    quality: str | None = option(
+        None,
+        "deita: one trained to say how good a response is.",
+        metavar="MODEL",
+        shown="of --scores, else the bundled ranker",
+    )
+    set: tuple[str, ...] = option(
+        (), "Parameter of a selector, such as neighbours=10.", metavar="KEY=VALUE"
+    )
+    seed: int = seed()
+    trust_remote_code: bool = trust_remote_code()
+    good_only: bool = good_only()
+    stage: str = option(SFT, "kto: choose among good and bad rows as they are.", metavar="sft|kto")
+    scores: tuple[str, ...] = filled_in()  # names and sha256 of the scores files
+
+    def __post_init__(self) -> None:
+        """Refuse what no data could make right."""
+        self._refuse_unknown_recipe()
+        if self.recipe == RANDOM and self.by is not None:
+            raise UsageError("--by: a random choice goes by nothing; leave --by or --recipe out")
+        if self.stage not in (SFT, KTO):
+            raise UsageError(f"--stage {self.stage}: allowed are {SFT}, {KTO}")
+        if self.good_only and self.stage == KTO:
+            raise UsageError(
+                "--good-only and --stage kto: kto learns from the bad rows, too; give one"
+            )
+        if self.set and not self.selector:
+            raise UsageError(
+                f"--set {self.set[0]}: only a recipe that is a selector takes it: "
+                f"{', '.join(recipes()[len(METHODS) :])}"
+            )
+        if self.keep is not None:
+            parse_keep(self.keep)
+        if self.pool is not None and self.recipe != SUPERFILTER:
+            raise UsageError(f"--pool {self.pool}: only --recipe {SUPERFILTER} has a pool")
+        if not -1 <= self.nearest <= 1:
+            raise UsageError(f"--nearest {self.nearest:g}: allowed is a cosine, -1 to 1")
+        refuse_negative(self.seed)
+
+    def _refuse_unknown_recipe(self) -> None:
+        from curate.selectors import params_from_text
+
+        if self.recipe is not None and self.recipe not in recipes():
+            hint = did_you_mean(self.recipe, recipes())
+            raise UsageError(f"--recipe {self.recipe}: allowed are {', '.join(recipes())}.{hint}")
+        if self.recipe is None and self.by is None:
+            raise UsageError(
+                f"nothing to choose by: give --recipe {'|'.join(METHODS)}, or --by COLUMN with "
+                "--scores FILE"
+            )
+        if not self.selector:
+            return
+        params_from_text(self.selector, self.set, 1, self.seed)
+        if self.keep is not None and not self.counted:
+            raise UsageError(
+                f"--keep {self.keep}: --recipe {self.recipe} keeps what its parameters say; "
+                "leave it out, and give --set KEY=VALUE"
+            )
+
+    @property
+    def selector(self) -> str:
+        """The recipe where it is a selector and no method with a file of its own, else ''."""
+        return "" if self.recipe in (None, *METHODS) else str(self.recipe)
+
+    @property
+    def counted(self) -> bool:
+        """Whether so many rows are kept as `keep` says."""
+        from curate.selectors import takes_number
+
+        return not self.selector or takes_number(self.selector)
+
+
+def recipes() -> tuple[str, ...]:
+    """Return what `recipe` may be: the published methods first, then every selector."""
+    from curate.selectors import selectors
+
+    return (*METHODS, *(name for name in sorted(selectors()) if name not in METHODS))
