@@ -7,9 +7,9 @@ from curate.recipes.mix import Given
 from curate.data.read import read as read
 from curate.data.rows import Row as Row
 from curate.data.rows import Rows as Rows
+from curate.llamafactory.doctor.api import doctor as doctor
 from curate.mixture.mixed import Mixed as Mixed
 from curate.recipes.control import control as control
-from curate.recipes.doctor import doctor as doctor
 from curate.selection import Selection as Selection
 from curate.selection import emit as emit
 def car(
