@@ -11,6 +11,7 @@ from curate.mixture.mixed import Mixed
 from curate.parameters.car import CarParams
 from curate.parameters.dedup import DedupParams
 from curate.parameters.ifd import IFDParams
+from curate.parameters.mix import MixParams
 from curate.parameters.mods import ModsParams
 from curate.parameters.option import keywords
 from curate.parameters.score import ScoreParams
@@ -159,18 +160,13 @@ def select(rows: Rows, scores: Sequence[str | Path] = (), *, params: SelectParam
     return _select.select(rows, params, scores)
 
 
+@keywords(MixParams)
 def mix(
     domain: _mix.Given | Sequence[_mix.Given] = (),
     general: _mix.Given | Sequence[_mix.Given] = (),
     ratio: str = "1:5",
     *,
-    by: str = "rows",
-    model: str = "smollm2",
-    shortage: str = "error",
-    stage: str = "sft",
-    seed: int = 0,
-    name: str = "",
-    good_only: bool = False,
+    params: MixParams,
 ) -> Mixed:
     """Mix domain and general data at an exact ratio.
 
@@ -178,26 +174,17 @@ def mix(
         domain: Path, Rows or Selection, or several in a list; all of its rows are taken once.
         general: The same; so many rows are drawn as the ratio asks for.
         ratio: Domain to general.
-        by: What the ratio counts: `rows` or `tokens`.
-        model: Whose tokenizer counts tokens.
-        shortage: Of general rows: `error`, `shrink` the domain's, or `repeat` general ones.
-        stage: `sft` or `pt`.
-        seed: For what is drawn.
-        name: Of the data set.
-        good_only: Of rows with verdicts, leave out the bad ones.
+        params: See below.
 
     Raises:
-        UsageError: An option that does not fit.
+        UsageError: An option that is unknown or does not fit.
         DataError: There are too few rows, or they cannot be mixed.
 
     Example:
         >>> mixed = curate.mix(domain=cherry, general="alpaca_zh.json", ratio="1:5")
         >>> curate.emit(mixed, "data", name="medical_1to5")
     """
-    mixture = _mix.mixture_of(
-        domain, general, ratio, by, model, shortage, stage, seed, name, good_only
-    )
-    return _mix.one(_mix.mix(mixture))
+    return _mix.one(_mix.mix(_mix.mixture_of(domain, general, ratio, params)))
 
 
 def _place(

@@ -105,6 +105,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "curate.emission",
         "curate.errors",
         "curate.html",
+        "curate.parameters",
         "curate.models.protocols",
         "curate.models.row_templates",
         "curate.selection",

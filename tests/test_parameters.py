@@ -15,6 +15,7 @@ from curate.errors import UsageError
 from curate.parameters.car import CarParams
 from curate.parameters.dedup import DedupParams
 from curate.parameters.ifd import IFDParams
+from curate.parameters.mix import MixParams
 from curate.parameters.mods import ModsParams
 from curate.parameters.option import filled_in, keywords, option, options_of
 from curate.parameters.score import ScoreParams
@@ -25,6 +26,7 @@ RECIPES = {
     "car": CarParams,
     "dedup": DedupParams,
     "ifd": IFDParams,
+    "mix": MixParams,
     "mods": ModsParams,
     "score": ScoreParams,
     "select": SelectParams,

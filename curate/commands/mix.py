@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from curate import console
-from curate.commands.options import AsJson, GoodOnly, Name, Output, Overwrite
+from curate.commands.options import AsJson, Name, Output, Overwrite
 from curate.commands.spread import spreading
+from curate.commands.with_options import is_typed, with_options
+from curate.parameters.mix import MixParams
 
 if TYPE_CHECKING:
     from curate.mixture.draw import Pool
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
 Command = spreading("--domain", "--general", apart=(".yaml", ".yml"))
 
 
+@with_options
 def mix(
+    *,
     mixture: Annotated[
         str | None,
         typer.Argument(
@@ -37,30 +41,10 @@ def mix(
         list[Path] | None, typer.Option("--general", metavar="F…", help="Files of general data.")
     ] = None,
     ratio: Annotated[
-        str | None,
+        str,
         typer.Option(help="Domain : general; several for a sweep.", metavar="1:5[,1:10…]"),
-    ] = None,
-    by: Annotated[
-        str | None,
-        typer.Option(help="What the ratio counts; default: rows.", metavar="rows|tokens"),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Whose tokenizer counts tokens; default: smollm2.")
-    ] = None,
-    shortage: Annotated[
-        str | None,
-        typer.Option(
-            help="Too little general data: stop; use less domain data; repeat general rows. "
-            "Default: error.",
-            metavar="error|shrink|repeat",
-        ),
-    ] = None,
-    stage: Annotated[
-        str | None,
-        typer.Option(help="pt: texts for pre-training. Default: sft.", metavar="sft|pt"),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="For what is drawn; default: 0.")] = None,
-    good_only: GoodOnly = False,
+    ] = "1:5",
+    params: MixParams,
     output: Output = Path("data"),
     name: Name = None,
     overwrite: Overwrite = False,
@@ -78,51 +62,48 @@ def mix(
     from curate.errors import UsageError
     from curate.recipes import mix as recipe
 
-    changes: dict[str, Any] = {
-        "ratio": ratio,
-        "by": by,
-        "model": model,
-        "shortage": shortage,
-        "stage": stage,
-    }
-    changes |= {"seed": seed, "good_only": good_only or None}
-    given = {key: value for key, value in changes.items() if value is not None}
-    wanted = _wanted(mixture, domain, general, given)
-    if model is not None and wanted.by == "rows":
+    if mixture is not None or not (domain or general):
+        wanted = _of_file(mixture, domain, general, ratio, params)
+    else:
+        wanted = recipe.mixture_of(domain or (), general or (), ratio, params)
+    if is_typed("model") and wanted.by == "rows":
         raise UsageError("--model says whose tokens are counted; give --by tokens, too")
     base = name or recipe.name_of(wanted)
     several = len(wanted.ratios) > 1
     names = [f"{base}_{each.as_name}" if several else base for each in wanted.ratios]
-    for called in names:
-        check_target(output, called, recipe.NAME, overwrite)
-    made = recipe.mix(wanted, _tell)
-    for note in made[0].notes:
+    for dataset in names:
+        check_target(output, dataset, recipe.NAME, overwrite)
+    mixtures = recipe.mix(wanted, _tell)
+    for note in mixtures[0].notes:
         console.say(f"note: {note}")
     results = [
-        _emit(each, output, called, overwrite, as_json)
-        for each, called in zip(made, names, strict=True)
+        _emit(each, output, dataset, overwrite, as_json)
+        for each, dataset in zip(mixtures, names, strict=True)
     ]
     if as_json:
         typer.echo(json.dumps({"mixtures": results} if several else results[0], ensure_ascii=False))
 
 
-def _wanted(
-    file: str | None, domain: list[Path] | None, general: list[Path] | None, given: dict[str, Any]
+def _of_file(
+    file: str | None,
+    domain: list[Path] | None,
+    general: list[Path] | None,
+    ratio: str,
+    params: MixParams,
 ) -> Mixture:
-    """Return the mixture of a file, or of files, with what was given besides."""
+    """Return the mixture of a file; what was typed besides takes the place of what it says."""
     from curate.mixture.plan import parse_ratios
     from curate.mixture.spec import DEFAULT, MixSource, find_mixture, read_mixture
-    from curate.recipes.mix import mixture_of
 
-    if file is not None or not (domain or general):
-        if "ratio" in given:
-            given["ratios"] = parse_ratios(given.pop("ratio"))
-        for side, paths in (("domain", domain), ("general", general)):
-            if paths:
-                given["name"] = ""  # the file's is that of its own sources
-                given[side] = tuple(MixSource(path) for path in paths)
-        return read_mixture(find_mixture(file or DEFAULT), given)
-    return mixture_of(domain or (), general or (), **given)
+    changes: dict[str, Any] = {k: v for k, v in asdict(params).items() if is_typed(k)}
+    changes.pop("name", None)  # of the data set that is written
+    if is_typed("ratio"):
+        changes["ratios"] = parse_ratios(ratio)
+    for side, paths in (("domain", domain), ("general", general)):
+        if paths:
+            changes["name"] = ""  # the file's is that of its own sources
+            changes[side] = tuple(MixSource(path) for path in paths)
+    return read_mixture(find_mixture(file or DEFAULT), changes)
 
 
 def _tell(pool: Pool) -> None:

@@ -8,7 +8,9 @@ from dataclasses import fields, is_dataclass
 from functools import wraps
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+import click
 import typer
+from click.core import ParameterSource
 
 from curate.parameters.option import options_of
 
@@ -41,6 +43,12 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     call.__annotations__ = {each.name: each.annotation for each in parameters}
     del call.__wrapped__  # its signature has no options
     return call
+
+
+def is_typed(name: str) -> bool:
+    """Return whether the user typed an option of the command that runs."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.COMMANDLINE
 
 
 def _options(group: Any) -> dict[str, inspect.Parameter]:

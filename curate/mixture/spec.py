@@ -19,6 +19,7 @@ import yaml
 from curate.data.inputs import bundled_folder, find_bundled
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.mixture.plan import Ratio, parse_ratio, parse_ratios
+from curate.parameters.mix import MixParams
 
 if TYPE_CHECKING:
     from curate.data.rows import Rows
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
 Side = Literal["domain", "general"]
 SIDES: tuple[Side, Side] = ("domain", "general")
 DEFAULT = "default"
-_ALLOWED = {
-    "by": ("rows", "tokens"),
-    "stage": ("sft", "pt"),
-    "shortage": ("error", "shrink", "repeat"),
-}
 _LARGEST = 1 << 20  # bytes of a mixture file
 
 
@@ -78,46 +74,23 @@ class MixSource:
         return {"source": self.label, **given}
 
 
-@dataclass(frozen=True)
-class Mixture:
+@dataclass(frozen=True, kw_only=True)
+class Mixture(MixParams):
     """Domain data and general data at a ratio.
 
     Attributes:
         domain: Sources of domain data.
         general: Sources of general data.
         ratios: One, or several for a sweep.
-        by: What the ratio counts: `rows`, or `tokens` of what is trained on.
-        model: Whose tokenizer counts the tokens.
-        stage: `sft`, or `pt`: texts for pre-training.
-        shortage: What to do when general data does not suffice: `error`, `shrink` (less domain
-            data), `repeat` (general rows more than once).
-        seed: For what is drawn, and for the order of the output.
-        name: Of the data set; '' makes one from the first domain file.
-        good_only: Of rows with verdicts, leave out those with a bad one.
     """
 
     domain: tuple[MixSource, ...]
     general: tuple[MixSource, ...]
     ratios: tuple[Ratio, ...] = (parse_ratio("1:5"),)
-    by: str = "rows"
-    model: str = "smollm2"
-    stage: str = "sft"
-    shortage: str = "error"
-    seed: int = 0
-    name: str = ""
-    good_only: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no data could make right."""
-        for option, allowed in _ALLOWED.items():
-            value = str(getattr(self, option))
-            if value not in allowed:
-                raise UsageError(
-                    f"--{option} {value}: allowed are {', '.join(allowed)}."
-                    f"{did_you_mean(value, allowed)}"
-                )
-        if self.seed < 0:
-            raise UsageError(f"--seed {self.seed}: allowed are whole numbers from 0")
+        super().__post_init__()
         for side in SIDES:
             asking = [ratio for ratio in self.ratios if getattr(ratio, side)]
             if asking and not self.sources(side):
@@ -132,7 +105,7 @@ class Mixture:
     def as_dict(self) -> dict[str, Any]:
         """Return the mixture as a manifest has it: files by their names alone."""
         whole: dict[str, Any] = {"ratios": [str(ratio) for ratio in self.ratios]}
-        whole |= {option: getattr(self, option) for option in (*_ALLOWED, "seed")}
+        whole |= {name: getattr(self, name) for name in ("by", "stage", "shortage", "seed")}
         if self.good_only:
             whole["good_only"] = True
         if self.by == "tokens":

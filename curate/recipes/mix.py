@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from curate.mixture.tokens import count_tokens, framing_note
 from curate.models.packaged import PACKAGED, is_ready
 from curate.models.resolve import fingerprint, resolve
 from curate.models.text_tokenizer import HFEncoder, load_tokenizer
+from curate.parameters.mix import MixParams
 from curate.selection import Selection
 
 __all__ = ["NAME", "mix", "mixture_of", "name_of", "one"]
@@ -38,7 +39,7 @@ def mixture_of(
     domain: Given | Sequence[Given] = (),
     general: Given | Sequence[Given] = (),
     ratio: str | Sequence[str] = "1:5",
-    **options: Any,
+    params: MixParams | None = None,
 ) -> Mixture:
     """Return a mixture of what was given.
 
@@ -46,7 +47,7 @@ def mixture_of(
         domain: Paths, rows, selections, or MixSource for one with a weight or a limit.
         general: The same.
         ratio: `1:5`; several for a sweep.
-        **options: Further fields of Mixture.
+        params: What the ratio counts, and what is done where rows are short.
 
     Raises:
         UsageError: A value that is not allowed.
@@ -58,6 +59,7 @@ def mixture_of(
         )
         for given in (domain, general)
     ]
+    options = asdict(params or MixParams())
     return Mixture(domain=sides[0], general=sides[1], ratios=parse_ratios(ratio), **options)
 
 

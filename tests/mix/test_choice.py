@@ -10,6 +10,7 @@ import pytest
 import curate
 from curate.errors import DataError, UsageError
 from curate.mixture.spec import MixSource
+from curate.parameters.mix import MixParams
 from curate.recipes import mix as recipe
 from tests.mix.mixing import rows, save
 
@@ -88,7 +89,9 @@ def test_a_weighted_sweep_is_nested(tmp_path, domain):
         MixSource(save(tmp_path / f"{at}.json", rows("g", 100, 100 * at)), weight)
         for at, weight in enumerate((7, 3, 1))
     ]
-    sweep = recipe.mix(recipe.mixture_of(domain, parts, "1:1,1:2,1:3,1:4,1:5", shortage="shrink"))
+    sweep = recipe.mix(
+        recipe.mixture_of(domain, parts, "1:1,1:2,1:3,1:4,1:5", MixParams(shortage="shrink"))
+    )
     ids = [set(taken(each)) for each in sweep]
     assert all(small < large for small, large in zip(ids, ids[1:], strict=False))
 

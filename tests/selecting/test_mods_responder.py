@@ -18,6 +18,7 @@ from curate.parameters.mods import ModsParams
 from curate.recipes import initial_model
 from curate.recipes.initial_model import Place
 from curate.recipes.mods import mods
+from curate.system.run_record import RunRecord
 from tests.conftest import ROOT, SAMPLE
 from tests.fake import put_in_place
 from tests.fake_server import FakeServer, said
@@ -59,7 +60,7 @@ def test_the_model_is_trained_on_the_seeds(models, fake_answers, rows_file, tmp_
 
     def train_on(request):
         seen.append(request)
-        told = {"state": "done", "model": "smollm2", "steps": 3, "dataset": {"data_sha256": "d"}}
+        told = RunRecord(model="smollm2", steps=3, dataset={"data_sha256": "d"})
         return initial_model.Trained(tmp_path / "saves" / "r", "9" * 64, told, found=False)
 
     monkeypatch.setattr(initial_model, "train_on", train_on)
