@@ -103,9 +103,10 @@ def test_in_python(fake_answers, rows_file):
 
 SCRIPT = """
 import sys
-from curate.recipes import scoring
+from curate.models.recipe import ModelRecipe
 from tests.rankers.fake import FakeReward
-scoring.load_reward = lambda name, encoder: FakeReward()
+real = ModelRecipe.load
+ModelRecipe.load = lambda self: FakeReward() if self.kind == "reward" else real(self)
 from curate.cli import main
 main()
 """
