@@ -44,24 +44,24 @@ class Adapter:
         return (self.run.template or None) if self.run else None
 
 
-def find_folder(given: Path, what: str) -> Path:
+def find_folder(given: Path) -> Path:
     """Return the folder that the user means: as typed, or of that name among the runs."""
     if given.is_dir():
         return given
     if given.exists():
-        raise UsageError(f"{given} is a file; give the folder that holds {what}: {given.parent}")
+        raise UsageError(f"{given} is a file; give the folder that holds it: {given.parent}")
     if (SAVES / given).is_dir() and not given.is_absolute():
         return SAVES / given
     known = sorted(path.parent.name for path in SAVES.glob(f"*/{RUN}"))
-    there = f"{SAVES} has {', '.join(known[:8])}" if known else f"there are no runs in {SAVES}"
+    runs = f"{SAVES} has {', '.join(known[:8])}" if known else f"there are no runs in {SAVES}"
     raise UsageError(
-        f"there is no folder {given}.{did_you_mean(given.name, known)} Give {what}; {there}"
+        f"there is no folder {given}.{did_you_mean(given.name, known)} Give a run; {runs}"
     )
 
 
 def read_adapter(given: Path, base: str | None = None) -> Adapter:
     """Return the adapter of a run, or of a folder that LLaMA-Factory or peft wrote."""
-    folder = find_folder(given, "a run of `train`")
+    folder = find_folder(given)
     run = read_run(folder)
     _check_run(folder, run)
     if not is_adapter(folder):
@@ -140,19 +140,15 @@ def _check_run(folder: Path, run: RunRecord | None) -> None:
             f"{folder} is a reward model: it judges answers and gives none, so there is nothing to "
             "merge. It is used as it is: curate mods --reward, deploy compare --judge"
         )
-    if run and run.method == "full":
+    full = run is not None and run.method == "full"
+    if full or (not is_adapter(folder) and (folder / CONFIG).is_file()):
         raise UsageError(
-            f"the run {folder} trained all weights and has no adapter: it needs no merge. It is a "
-            f"whole model already: deploy serve {folder}, deploy quantize {folder}"
+            f"{folder} {'trained all weights' if full else 'is a whole model'} and has no adapter: "
+            f"it needs no merge. It can be used: deploy serve {folder}, deploy quantize {folder}"
         )
 
 
 def _no_adapter(folder: Path) -> str:
-    if (folder / CONFIG).is_file():
-        return (
-            f"{folder} is a whole model and has no adapter: it needs no merge. deploy serve "
-            f"{folder}, deploy quantize {folder}"
-        )
     steps = sorted(folder.glob(f"checkpoint-*/{ADAPTER_CONFIG}"), key=lambda p: p.stat().st_mtime)
     if steps:
         return (

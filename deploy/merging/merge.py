@@ -33,13 +33,7 @@ _ROOM = 1.1
 
 @dataclass(frozen=True)
 class Merged:
-    """A merged model.
-
-    Attributes:
-        bytes: Of its files.
-        agreement: Its answers beside the adapter's.
-        repaired: Names that older readers would have refused.
-    """
+    """A merged model, its answers beside the adapter's, and names repaired for older readers."""
 
     folder: Path
     dtype: str

@@ -27,23 +27,8 @@ _HELD_OUT_SHARE = 0.25
 
 
 @dataclass(frozen=True)
-class CalibrationSet:
-    """An emitted data set: its name, of several separated by commas, and why it was chosen."""
-
-    name: str
-    folder: Path
-    files: list[Path]
-    why: str
-
-
-@dataclass(frozen=True)
 class Encoded:
-    """A row as token ids: prompt and response in the model's chat template.
-
-    Attributes:
-        start: Where the response begins.
-        asked: The last question; '' for a document.
-    """
+    """A row as token ids, where its response starts, and the last question, '' for a document."""
 
     id: str
     ids: tuple[int, ...]
@@ -58,12 +43,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Rows for quantising, and rows for measuring, none of which is in both.
-
-    Attributes:
-        rows: How many the data set has.
-        left_out: Reason to number of rows that serve for neither.
-    """
+    """Rows for quantising, and rows for measuring, none of which is in both; others by reason."""
 
     calibration: tuple[Encoded, ...]
     held_out: tuple[Encoded, ...]
@@ -76,8 +56,13 @@ class Drawn:
         return hashlib.sha256(json.dumps([row.id for row in self.calibration]).encode()).hexdigest()
 
 
-def calibration_set(model: Path, name: str | None, folder: Path | None) -> CalibrationSet:
-    """Return the data set to quantise with: as given, else what the model was trained on."""
+def calibration_set(
+    model: Path, name: str | None, folder: Path | None
+) -> tuple[str, list[Path], str]:
+    """Return name and files of the data set to quantise with, and why it was chosen.
+
+    It is the one that is given, of several with commas, else what the model was trained on.
+    """
     run = read_run(model)
     trained = noted(model).get("dataset") or (run.dataset if run else {})
     named = trained.get("dataset_dir")
@@ -96,7 +81,7 @@ def calibration_set(model: Path, name: str | None, folder: Path | None) -> Calib
     # Of several data sets, or a folder of files, no sha256 of one file can be noted.
     if digest and len(files) == 1 and files[0].is_file() and digest != sha256_of(files[0]):
         why += " (changed since then)"
-    return CalibrationSet(name, where, files, why)
+    return name, files, f"in {where}, {why}"
 
 
 def draw(rows: Rows, tokenizer: Any, name: str, count: int, seed: int) -> Drawn:

@@ -113,11 +113,7 @@ def quantise(
     log = part.with_name(f"{part.name[1:-5]}.gptq.log")
     # It writes to the folder that it is started in.
     with tempfile.TemporaryDirectory(prefix="gptq-", dir=part.parent) as scratch:
-        result, code = _run("quantise", job, Path(scratch).resolve(), log, say)
-    if result is None:
-        raise ModelError(
-            f"GPTQModel ended with {code}: {reason_in(log)}. Nothing was kept; all it said: {log}"
-        )
+        result = _run("quantise", job, Path(scratch).resolve(), log, say)
     log.unlink()
     repair(part, chat_template(model))
     _forget_the_run(part)
@@ -139,17 +135,14 @@ def answer(model: Path, question: str, tokens: int, scratch: Path) -> str:
         "ends": sorted(ends(encoder)),
         "max_new_tokens": tokens,
     }
-    log = scratch / "gptq.log"
-    ids, _ = _run("answer", job, scratch, log, lambda progress: None)
-    if ids is None:
-        raise ModelError(f"transformers cannot answer with {model.name}: {reason_in(log)}")
+    ids = _run("answer", job, scratch, scratch / "gptq.log", lambda progress: None)
     return str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
 
 def _run(
     verb: str, job: dict[str, Any], scratch: Path, log: Path, say: Callable[[str], None]
-) -> tuple[Any, int]:
-    """Return the result of a job, None if it failed, and the child's exit code."""
+) -> Any:
+    """Return the result of a job."""
     job_path, result_path = scratch / "job.json", scratch / "result.json"
     job_path.write_text(json.dumps(job), encoding="utf-8")
     log.unlink(missing_ok=True)
@@ -159,8 +152,10 @@ def _run(
     with process.stopping(child):
         code = _followed(child, log, say)
     if code or not result_path.is_file():
-        return None, code
-    return json.loads(result_path.read_text(encoding="utf-8")), code
+        raise ModelError(
+            f"GPTQModel ended with {code}: {reason_in(log)}. Nothing was kept; all it said: {log}"
+        )
+    return json.loads(result_path.read_text(encoding="utf-8"))
 
 
 def _followed(child: process.Child, log: Path, say: Callable[[str], None]) -> int:

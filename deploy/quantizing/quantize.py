@@ -33,14 +33,7 @@ _ROOM = {4: 0.6, 8: 0.9}
 
 @dataclass(frozen=True)
 class QuantiseParams:
-    """How a model is quantised.
-
-    Attributes:
-        bits: 4 or 8, for each weight.
-        group_size: Weights that share a scale; None for the largest that fits.
-        rows: To quantise with, at most.
-        seed: Of their draw.
-    """
+    """How a model is quantised: `group_size` None is the largest that fits."""
 
     bits: int = 4
     group_size: int | None = None
@@ -61,12 +54,8 @@ class QuantiseParams:
 class Quantised:
     """A quantised model.
 
-    Attributes:
-        question: That both were asked.
-        before: The model as it was: `perplexity` of the held-out responses' `tokens`, its greedy
-            `answer`, the `dtype` it was computed in, and the `bytes` of its weights.
-        after: The same, as transformers loads it now.
-        seconds: That quantising took.
+    `before` is of the model as it was, `after` as transformers loads it now: `perplexity` of the
+    held-out responses' `tokens`, a greedy `answer`, the `dtype` of that, `bytes` of the weights.
     """
 
     folder: Path
@@ -103,11 +92,11 @@ def quantise(
     target = output or default_output(beside, f"{params.bits}bit")
     check_output(target, weight_bytes(model) * _ROOM[params.bits])
     gptq.python()
-    chosen = calibration_set(model, dataset, dataset_dir)
-    say(f"calibration: data set '{chosen.name}' in {chosen.folder}, {chosen.why}")
+    chosen, files, why = calibration_set(model, dataset, dataset_dir)
+    say(f"calibration: data set '{chosen}' {why}")
     with quiet():
         tokenizer = load_tokenizer(ModelFiles(name, model))
-    drawn = draw(read(chosen.files), tokenizer, name, params.rows, params.seed)
+    drawn = draw(read(files), tokenizer, name, params.rows, params.seed)
     left_out = ", ".join(f"{reason} {number:,}" for reason, number in drawn.left_out.items())
     say(
         f"of {drawn.rows:,} rows: {len(drawn.calibration):,} to quantise with, "
@@ -124,7 +113,7 @@ def quantise(
         quantised = Quantised(
             folder=target,
             group_size=group,
-            dataset=chosen.name,
+            dataset=chosen,
             drawn=drawn,
             question=drawn.held_out[0].asked or tokenizer.decode(drawn.held_out[0].question),
             before=result["before"],

@@ -130,15 +130,14 @@ def _report(shape: ModelShape, job: Job, ways: list[tuple[str, Job]], cards: str
 
 
 def _show(shape: ModelShape, note: str, job: Job, report: dict[str, Any], on: Console) -> None:
-    def line(text: str) -> None:
-        on.print(text, markup=False, soft_wrap=True)
-
     ways, here, answering = report["methods"], report["here"], report["inference"]
     tokens, shared = job.batch * job.cutoff_len, f", ZeRO-{job.zero} over {job.gpus} GPUs"
-    line(
+    on.print(
         f"{shape.name}: {shape.parameters:,} parameters, {shape.layers} layers of width "
         f"{shape.hidden:,}, vocabulary {shape.vocabulary:,}{note}\ntraining: {job.stage}, "
-        f"{job.batch} x {job.cutoff_len:,} tokens{shared if job.zero else ''}; GiB on each GPU"
+        f"{job.batch} x {job.cutoff_len:,} tokens{shared if job.zero else ''}; GiB on each GPU",
+        markup=False,
+        soft_wrap=True,
     )
     parts = [part for part in ways[0]["bytes"] if any(way["bytes"][part] for way in ways)]
     table = [
@@ -146,7 +145,7 @@ def _show(shape: ModelShape, note: str, job: Job, report: dict[str, Any], on: Co
         for way in ways
     ]
     console.show_table(table, ("method", *parts, "total"), on)
-    line("which card holds it (2x: two of them with ZeRO-3)")
+    on.print("which card holds it (2x: two of them with ZeRO-3)", soft_wrap=True)
     kind = "CPU" if here["kind"] == "cpu" else "GPU"
     number = f"{here['count']} {kind}s" if here["count"] > 1 else kind
     cards = (*(f"{size} GB" for size in ways[0]["fits"]), f"{number} here ({_gib(here['memory'])})")
@@ -154,13 +153,15 @@ def _show(shape: ModelShape, note: str, job: Job, report: dict[str, Any], on: Co
         [way["name"], *way["fits"].values(), "yes" if way["fits_here"] else "-"] for way in ways
     ]
     console.show_table(fitting, ("method", *cards), on)
-    line(
+    on.print(
         f"answering in bf16: {_gib(answering['weights'])} GiB of weights and "
         f"{_gib(answering['kv_cache'])} GiB of KV cache for {tokens:,} tokens\n"
         f"lora trains {report['lora_parameters']:,} parameters (rank {job.rank}, --lora-target)\n"
         "full training takes 4 to 5 times inference where weights, gradients and AdamW's states "
         "have one precision: 16 B for 4 in fp32, 8 for 2 in pure_bf16; in mixed bf16, with fp32 "
-        "gradients, masters and states, it takes 18 B for 2, 9 times"
+        "gradients, masters and states, it takes 18 B for 2, 9 times",
+        markup=False,
+        soft_wrap=True,
     )
 
 

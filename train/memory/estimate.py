@@ -177,16 +177,11 @@ def bytes_a_parameter(job: Job) -> tuple[int, int, int]:
 
 def methods(job: Job, method: str | None, precision: str | None) -> list[tuple[str, Job]]:
     """Return the ways of training to compare, each under its name."""
-    kinds = {
-        "full": [precision] if precision else ["fp32", "bf16", "pure_bf16"],
-        "lora": [precision or "bf16"],
-    }
-    ways = [
-        (f"{name} {kind}", replace(job, method=name, precision=kind))
-        for name in kinds
-        if method in (None, name)
-        for kind in kinds[name]
-    ]
+    ways = []
+    for name, usual in (("full", ("fp32", "bf16", "pure_bf16")), ("lora", ("bf16",))):
+        for kind in (precision,) if precision else usual:
+            if method in (None, name):
+                ways.append((f"{name} {kind}", replace(job, method=name, precision=kind)))
     if method == "qlora" or (method is None and not job.zero):
         half = replace(job, method="qlora", precision="fp16" if precision == "fp16" else "bf16")
         bits = (job.bits,) if method else (8, 4)

@@ -14,13 +14,7 @@ _SMALL = "smollm2"
 
 @dataclass(frozen=True)
 class Need:
-    """What a run takes, beside the memory there is.
-
-    Attributes:
-        bytes: At its peak on one device.
-        trainable: Parameters that are trained.
-        ways_out: What would take less, the most effective first, each with the bytes it takes.
-    """
+    """What a run takes on one device; and what would take less, the most effective first."""
 
     job: Job
     bytes: float
