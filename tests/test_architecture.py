@@ -92,7 +92,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "curate/models": {
         "curate.llamafactory.older_readers",
         "curate.data.escapes",
-        "curate.data.prompts",
         "curate.data.rows",
         "curate.errors",
         "curate.system",

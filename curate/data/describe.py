@@ -29,29 +29,17 @@ _CONTAINERS = {
 
 @dataclass(frozen=True)
 class Description:
-    """Counts over all rows; turns, languages and lengths over those that could be understood.
+    """Counts over all rows; turns, languages and lengths over those that could be understood."""
 
-    Attributes:
-        sources: (name, rows, how it was read) of each file.
-        rows: How many.
-        turns: Responses in a row to the number of such rows.
-        languages: Two-letter code to rows, by the characters of prompt and response.
-        prompt_characters: Lengths at QUANTILES.
-        response_characters: Lengths at QUANTILES.
-        repeats: Rows that repeat an earlier one word for word.
-        flaws: Why a row cannot be trained on, to rows.
-        notes: What was changed to read the files, and what is still to be filled in.
-    """
-
-    sources: tuple[tuple[str, int, str], ...]
+    sources: tuple[tuple[str, int, str], ...]  # name, rows, how it was read
     rows: int
-    turns: dict[int, int]
-    languages: dict[str, int]
-    prompt_characters: tuple[int, ...]
+    turns: dict[int, int]  # responses in a row to the number of such rows
+    languages: dict[str, int]  # two-letter code to rows
+    prompt_characters: tuple[int, ...]  # lengths at QUANTILES
     response_characters: tuple[int, ...]
-    repeats: int
+    repeats: int  # rows that repeat an earlier one word for word
     flaws: dict[str, int]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # what was changed to read the files, what is still to be filled in
 
 
 def describe(

@@ -29,17 +29,13 @@ SHORT = {"ifd": "ifd_loss"}
 _Columns = Mapping[str, NDArray[Any]]
 _NUMBER, _TEXT, _TRUTH = "a number", "a text", "true or false"
 # An operator's function, what its operands have to be, and its name for errors ('' for itself).
+_ARITHMETIC = {ast.Add: np.add, ast.Sub: np.subtract, ast.Mult: np.multiply, ast.Div: np.divide}
+_SIGNS = {ast.USub: np.negative, ast.UAdd: np.positive}
+_ORDER = {ast.Lt: np.less, ast.LtE: np.less_equal, ast.Gt: np.greater, ast.GtE: np.greater_equal}
 _OPERATORS: dict[type, tuple[Callable[..., Any], str, str]] = {
-    ast.Add: (np.add, _NUMBER, ""),
-    ast.Sub: (np.subtract, _NUMBER, ""),
-    ast.Mult: (np.multiply, _NUMBER, ""),
-    ast.Div: (np.divide, _NUMBER, ""),
-    ast.USub: (np.negative, _NUMBER, "a sign"),
-    ast.UAdd: (np.positive, _NUMBER, "a sign"),
-    ast.Lt: (np.less, _NUMBER, "< or >"),
-    ast.LtE: (np.less_equal, _NUMBER, "< or >"),
-    ast.Gt: (np.greater, _NUMBER, "< or >"),
-    ast.GtE: (np.greater_equal, _NUMBER, "< or >"),
+    **{op: (function, _NUMBER, "") for op, function in _ARITHMETIC.items()},
+    **{op: (function, _NUMBER, "a sign") for op, function in _SIGNS.items()},
+    **{op: (function, _NUMBER, "< or >") for op, function in _ORDER.items()},
     ast.And: (np.logical_and, _TRUTH, "and"),
     ast.Or: (np.logical_or, _TRUTH, "or"),
     ast.Not: (np.logical_not, _TRUTH, "not"),
@@ -117,10 +113,8 @@ def parse_expression(text: str, option: str) -> Expression:
     for node in nodes:
         if not _is_listed(node):
             part = ast.unparse(node) if isinstance(node, ast.expr) else type(node).__name__
-            if isinstance(node, ast.BitAnd | ast.BitOr | ast.Invert):
-                part, hint = "& | ~", "; write and, or, not"
-            else:
-                hint = ""
+            logic = isinstance(node, ast.BitAnd | ast.BitOr | ast.Invert)
+            part, hint = ("& | ~", "; write and, or, not") if logic else (part, "")
             raise UsageError(f"{option} {text}: {part} is not allowed here{hint}; {_ALLOWED}")
     return Expression(text.strip(), option, tree)
 

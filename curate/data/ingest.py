@@ -44,19 +44,12 @@ class Reading:
 
 @dataclass
 class Tally:
-    """What is counted while rows pass by.
+    """What is counted while rows pass by."""
 
-    Attributes:
-        template: Whether the file is one that has to be filled in.
-        keys: That occur in rows as they are kept.
-        changes: What conversion did, to rows.
-        placeholders: Placeholder to the rows that had it.
-    """
-
-    template: bool = False
-    keys: set[str] = field(default_factory=set)
-    changes: Counter[str] = field(default_factory=Counter)
-    placeholders: Counter[str] = field(default_factory=Counter)
+    template: bool = False  # whether the file is one that has to be filled in
+    keys: set[str] = field(default_factory=set)  # of rows as they are kept
+    changes: Counter[str] = field(default_factory=Counter)  # what conversion did, to rows
+    placeholders: Counter[str] = field(default_factory=Counter)  # to the rows that had them
 
     def unfilled(self, fill: Mapping[str, str]) -> dict[str, int]:
         """Return the placeholders of a template that got no text, to rows."""

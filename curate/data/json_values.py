@@ -38,8 +38,7 @@ def json_array(
     """Yield the items of the one JSON array that a text, opened with newline="", holds."""
     window = _Window(stream, name, chunk, limit)
     window.peek()
-    window.at += 1
-    mark = window.peek()
+    mark = window.after_mark()
     while mark != "]":
         if not mark:
             raise DataError(
@@ -50,14 +49,12 @@ def json_array(
         yield Record(window.value(line), f"row {row} (line {line})")
         mark = window.peek()
         if mark == ",":
-            window.at += 1
-            mark = window.peek()
+            mark = window.after_mark()
             if mark == "]":
                 window.refuse(window.at, "a comma and then no value")
         elif mark and mark != "]":
             window.refuse(window.at, "expecting ',' or ']' after a row")
-    window.at += 1
-    if window.peek():
+    if window.after_mark():
         window.refuse(window.at, "more text after the end of the array")
 
 
@@ -138,6 +135,11 @@ class _Window:
             if self.at < len(self.text) or self.ended:
                 return self.text[self.at : self.at + 1]
             self.grow()
+
+    def after_mark(self) -> str:
+        """Go past a bracket or comma; return what follows, as `peek`."""
+        self.at += 1
+        return self.peek()
 
     def value(self, line: int) -> Any:
         """Read one value, growing until it is whole."""

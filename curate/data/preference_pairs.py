@@ -31,38 +31,24 @@ _HEAD = 200
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One comparison.
+    """One comparison."""
 
-    Attributes:
-        prompt: All that comes before the response.
-        better: The response that was preferred.
-        worse: The other one.
-        source: Name of its file.
-        where: Its place in that file, for people.
-        revised: Whether the better is an expert's revision of the worse.
-    """
-
-    prompt: str
+    prompt: str  # all that comes before the response
     better: str
     worse: str
-    source: str
-    where: str
-    revised: bool = False
+    source: str  # name of its file
+    where: str  # its place in that file, for people
+    revised: bool = False  # whether the better is an expert's revision of the worse
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The pairs of some files, escapes decoded.
-
-    Attributes:
-        pairs: In the files' order.
-        sha256: File name to the sha256 of its bytes.
-        dropped: Reason to the pairs left out: `equal` (no difference once escapes are decoded),
-            `repeated` (an earlier one, word for word) or `empty`.
-    """
+    """The pairs of some files, escapes decoded."""
 
     pairs: tuple[Pair, ...]
-    sha256: dict[str, str]
+    sha256: dict[str, str]  # of each file
+    # Reason to the pairs left out: `equal` (no difference once escapes are decoded), `repeated`
+    # (an earlier one, word for word) or `empty`.
     dropped: dict[str, int]
 
     def __len__(self) -> int:

@@ -17,37 +17,21 @@ _COMMANDS = {"sft": "ifd", "preference": "dedup", "kto": "dedup", "pretraining":
 
 @dataclass(frozen=True)
 class PublicSet:
-    """A public data set.
+    """A public data set."""
 
-    Attributes:
-        name: Word for the command line.
-        about: One line.
-        address: Page to look at.
-        input: What --input takes.
-        becomes: `sft`, `preference`, `kto` or `pretraining`.
-        format: Reader of its rows.
-        languages: Two-letter codes.
-        rows: How many, None where that is not known.
-        size: Of its files, for people.
-        licence: Short name.
-        fetch: What to do first, where it is not on the hub.
-        options: What the command needs beside --input.
-        hazards: What to watch for, a sentence each.
-    """
-
-    name: str
+    name: str  # word for the command line
     about: str
-    address: str
-    input: str
-    becomes: str
+    address: str  # page to look at
+    input: str  # what --input takes
+    becomes: str  # sft, preference, kto or pretraining
     format: str
     languages: tuple[str, ...]
     rows: int | None = None
     size: str = "unknown"
     licence: str = "unknown"
-    fetch: str = ""
-    options: str = ""
-    hazards: tuple[str, ...] = ()
+    fetch: str = ""  # what to do first, where it is not on the hub
+    options: str = ""  # what the command needs beside --input
+    hazards: tuple[str, ...] = ()  # what to watch for, a sentence each
 
     @property
     def command(self) -> str:

@@ -29,41 +29,24 @@ Kind = Literal["sft", "preference", "kto", "pretraining"]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message.
+    """One message."""
 
-    Attributes:
-        role: `user`, `assistant`, `observation` or `function`; in a row with the flaw
-            `bad_turn_order` also `system`.
-        content: Its text.
-    """
-
-    role: str
+    role: str  # user, assistant, observation or function; in a `bad_turn_order` also system
     content: str
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """The canonical view of one row, as a format's `parse` makes it.
-
-    Attributes:
-        system: The system prompt, '' without one.
-        turns: All messages but a leading system message.
-        input: Alpaca's input, which is also part of the last user turn.
-        chosen: The preferred response of a ranking row.
-        rejected: The other response of a ranking row.
-        tools: Descriptions of tools as text, '' without them.
-        verdict: KTO's: whether the response is a good one; None in other rows.
-        flaw: Why the row cannot be trained on, '' if it can.
-    """
+    """The canonical view of one row, as a format's `parse` makes it."""
 
     system: str = ""
-    turns: tuple[Turn, ...] = ()
-    input: str = ""
-    chosen: str | None = None
+    turns: tuple[Turn, ...] = ()  # all messages but a leading system message
+    input: str = ""  # Alpaca's, which is also part of the last user turn
+    chosen: str | None = None  # the preferred response of a ranking row
     rejected: str | None = None
-    tools: str = ""
-    verdict: bool | None = None
-    flaw: str = ""
+    tools: str = ""  # their descriptions as text
+    verdict: bool | None = None  # KTO's: whether the response is a good one
+    flaw: str = ""  # why the row cannot be trained on
 
     @property
     def prompt(self) -> str:
@@ -87,21 +70,14 @@ class Parsed:
 
 @dataclass(frozen=True)
 class Shape:
-    """The keys and role names of a file: all that its dataset_info.json entry has to say.
+    """The keys and role names of a file: all that its dataset_info.json entry has to say."""
 
-    Attributes:
-        format: The reader's name, of a module of `curate.data.formats`.
-        formatting: LLaMA-Factory's converter.
-        columns: LLaMA-Factory's column to the file's key, for every column that the file has.
-        tags: All seven of LLaMA-Factory's tags for sharegpt, none for alpaca.
-        ranking: Whether rows are preference pairs.
-    """
-
-    format: str
-    formatting: Literal["alpaca", "sharegpt"]
+    format: str  # name of a Format of `curate.data.formats`
+    formatting: Literal["alpaca", "sharegpt"]  # LLaMA-Factory's converter
+    # LLaMA-Factory's column to the file's key, for every column that the file has.
     columns: dict[str, str] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    ranking: bool = False
+    tags: dict[str, str] = field(default_factory=dict)  # all seven for sharegpt, none for alpaca
+    ranking: bool = False  # whether rows are preference pairs
 
     @property
     def kind(self) -> Kind:
@@ -131,44 +107,26 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A row made readable by its format.
-
-    Attributes:
-        row: The row that is kept and emitted.
-        changes: What was done to it, for people; empty where nothing was lost or moved.
-        flaw: Why it could not be converted; '' leaves it to parsing to find a flaw.
-    """
+    """A row made readable by its format: as it is kept and emitted."""
 
     row: dict[str, Any]
-    changes: tuple[str, ...] = ()
-    flaw: str = ""
+    changes: tuple[str, ...] = ()  # what was done to it, for people
+    flaw: str = ""  # why it could not be converted; '' leaves it to parsing to find a flaw
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file that rows came from.
+    """A file that rows came from."""
 
-    Attributes:
-        name: File name, without its folder.
-        sha256: Of its bytes.
-        format: Reader of its rows.
-        container: What held them: json, jsonl, csv, parquet …
-        encoding: Of its text.
-        rows: How many it has.
-        changes: What its format changed to make it readable, to the rows changed.
-        fill: Placeholder to the text that was put there.
-        unfilled: Placeholder to the rows in which it still stands.
-    """
-
-    name: str
+    name: str  # without its folder
     sha256: str
     format: str
-    container: str
+    container: str  # what held the rows: json, jsonl, csv, parquet …
     encoding: str
     rows: int
-    changes: dict[str, int] = field(default_factory=dict)
-    fill: dict[str, str] = field(default_factory=dict)
-    unfilled: dict[str, int] = field(default_factory=dict)
+    changes: dict[str, int] = field(default_factory=dict)  # what its format changed, to rows
+    fill: dict[str, str] = field(default_factory=dict)  # placeholder to the text put there
+    unfilled: dict[str, int] = field(default_factory=dict)  # to rows in which it still stands
 
 
 def text_of(value: Any) -> str | None:

@@ -32,17 +32,11 @@ _BLOCK = 16 << 20
 
 @dataclass(frozen=True)
 class Columns:
-    """What has to be done to rows so that they make one table.
+    """What has to be done to rows so that they make one table."""
 
-    Attributes:
-        keys: Every key of the rows, in the order in which they turn up.
-        rules: Place to `text`, `float` or `no_blank`; all other places stay as they are.
-        fills: Place of an object to the keys that get an empty text where it lacks them.
-    """
-
-    keys: tuple[str, ...]
-    rules: dict[Place, str]
-    fills: dict[Place, tuple[str, ...]]
+    keys: tuple[str, ...]  # every key of the rows, in the order in which they turn up
+    rules: dict[Place, str]  # to text, float or no_blank; all other places stay as they are
+    fills: dict[Place, tuple[str, ...]]  # to the keys of an object that get an empty text
 
     @property
     def change_nothing(self) -> bool:

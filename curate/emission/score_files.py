@@ -24,19 +24,12 @@ _GIVE = f"give a NAME{ENDING} that curate has written"
 
 @dataclass(frozen=True)
 class ScoreFile:
-    """One file, a place in it for every row.
-
-    Attributes:
-        path: Of the file.
-        name: Without its ending; before a column's name, it says which file's is meant.
-        columns: Those that hold a number, a text or a truth, to their Arrow type.
-        places: (n,) line of each row; -1 for a row that is not in it.
-    """
+    """One file, a place in it for every row."""
 
     path: Path
-    name: str
-    columns: dict[str, pa.DataType]
-    places: NDArray[np.int64]
+    name: str  # without its ending; before a column's name, it says which file's is meant
+    columns: dict[str, pa.DataType]  # those that hold a number, a text or a truth
+    places: NDArray[np.int64]  # (n,) line of each row; -1 for a row that is not in it
 
     def values(self, column: str) -> NDArray[Any]:
         """Return one of the columns, (n,); NaN, '' or False for rows that have nothing there."""

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from operator import add
 from os.path import commonprefix
 
-from curate.data.prompts import (
+from curate.data.rows import Row
+from curate.errors import ModelError, UsageError, did_you_mean
+from curate.models.alpaca_prompt import (
     ALPACA_HEADER,
     ALPACA_PREAMBLE,
     ALPACA_PREAMBLE_INPUT,
     alpaca_instruction,
 )
-from curate.data.rows import Row
-from curate.errors import ModelError, UsageError, did_you_mean
 from curate.models.protocols import TextEncoder
 
 _CHAT_ROLES = {"observation": "tool", "function": "assistant"}

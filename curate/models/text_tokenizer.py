@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from curate.data.prompts import ALPACA_HEADER, ALPACA_PREAMBLE, alpaca_instruction
 from curate.errors import ModelError
+from curate.models.alpaca_prompt import ALPACA_HEADER, ALPACA_PREAMBLE, alpaca_instruction
 from curate.models.protocols import Message
 from curate.models.resolve import ModelFiles
 from curate.models.weights import reason
