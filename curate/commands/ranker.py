@@ -67,11 +67,9 @@ def train(
     _show(card["nested"], card["dropped"], as_json)
     files = [str(output / name) for name in recipe.FILES]
     console.say("every pair judged by a head that had not seen its prompt")
-    if told := card["spoiled"]["nested"]:
-        kinds = ", ".join(
-            f"{name.removeprefix(SOURCE)} {share:.1%}" for name, share in told.items()
-        )
-        console.say(f"right about spoiled responses: {kinds}")
+    if caught := card["spoiled"]["nested"]:
+        kinds = [f"{name.removeprefix(SOURCE)} {share:.1%}" for name, share in caught.items()]
+        console.say(f"right about spoiled responses: {', '.join(kinds)}")
     console.say(f"the ranker, fitted on all pairs: {files[0]}")
     console.say(f"what it was made of: {files[1]}")
     if as_json:
@@ -105,16 +103,16 @@ def evaluate(
     from curate.recipes import ranker_eval as recipe
 
     set_verbose(verbose)
-    given = (*(pairs or ()), *(more or ()))
-    found = recipe.evaluate(recipe.EvalParams(ranker, given, encoder, seed))
-    _show(found["files"], found["dropped"], as_json)
-    if found["trained_on"]:
+    files = (*(pairs or ()), *(more or ()))
+    judged = recipe.evaluate(recipe.EvalParams(ranker, files, encoder, seed))
+    _show(judged["files"], judged["dropped"], as_json)
+    if judged["trained_on"]:
         console.say(
-            f"note: '{found['ranker']}' was trained on {', '.join(found['trained_on'])}, so its "
+            f"note: '{judged['ranker']}' was trained on {', '.join(judged['trained_on'])}, so its "
             "accuracy there says little; its card has the figures of held-out prompts"
         )
     if as_json:
-        _json({"ranker": found["ranker"], **found["files"]["all"], "by_file": found["files"]})
+        _json({"ranker": judged["ranker"], **judged["files"]["all"], "by_file": judged["files"]})
 
 
 def _show(judged: dict[str, dict[str, Any]], dropped: dict[str, int], as_json: bool) -> None:

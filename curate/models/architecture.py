@@ -8,6 +8,7 @@ from typing import Any
 
 from curate.errors import ModelError
 
+BYTES = {"float32": 4, "bfloat16": 2}
 _LENGTH_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 _WIDTH_NAMES = ("hidden_size", "n_embd", "n_embed", "d_model")
 
@@ -25,9 +26,12 @@ class LogitRule:
     cap: float | None = None
 
 
-def text_config(config: Any) -> Any:
-    """Return the part of a transformers config that describes the language model."""
-    return getattr(config, "text_config", None) or config
+def logit_rule(config: Any) -> LogitRule:
+    """Return what a model of that transformers config does to its logits."""
+    config = getattr(config, "text_config", None) or config
+    scale = float(getattr(config, "logit_scale", None) or 1.0)
+    scale /= float(getattr(config, "logits_scaling", None) or 1.0)
+    return LogitRule(scale, getattr(config, "final_logit_softcapping", None))
 
 
 def max_positions(config: Mapping[str, Any]) -> int | None:
@@ -38,7 +42,7 @@ def max_positions(config: Mapping[str, Any]) -> int | None:
     (Phi-3) are held to that length.
     """
     config = config.get("text_config") or config
-    longest = next((int(config[name]) for name in _LENGTH_NAMES if config.get(name)), None)
+    longest = _first(config, *_LENGTH_NAMES)
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if longest and "longrope" in (rope.get("rope_type"), rope.get("type")):
         name = "original_max_position_embeddings"
@@ -48,16 +52,27 @@ def max_positions(config: Mapping[str, Any]) -> int | None:
 
 def hidden_width(config: Mapping[str, Any]) -> int:
     """Return the numbers of a hidden state."""
-    config = config.get("text_config") or config
-    for name in _WIDTH_NAMES:
-        if config.get(name):
-            return int(config[name])
+    if width := _first(config.get("text_config") or config, *_WIDTH_NAMES):
+        return width
     raise ModelError(f"its config.json says none of {', '.join(_WIDTH_NAMES)}; copy it again.")
 
 
-def logit_rule(config: Any) -> LogitRule:
-    """Return what the model does to its logits."""
-    config = text_config(config)
-    scale = float(getattr(config, "logit_scale", None) or 1.0)
-    scale /= float(getattr(config, "logits_scaling", None) or 1.0)
-    return LogitRule(scale, getattr(config, "final_logit_softcapping", None))
+def cache_bytes(config: Mapping[str, Any], dtype: str) -> int:
+    """Return the bytes of keys and values that a token takes, all layers together.
+
+    Example:
+        >>> cache_bytes({"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 64},
+        ...             "float32")
+        1024
+    """
+    config = config.get("text_config") or config
+    layers = _first(config, "num_hidden_layers", "n_layer", "num_layers") or 0
+    heads = _first(config, "num_attention_heads", "n_head", "num_heads") or 1
+    width = _first(config, "head_dim") or (_first(config, *_WIDTH_NAMES) or 0) // heads
+    groups = _first(config, "num_key_value_heads") or heads
+    return max(1, 2 * layers * groups * width * BYTES[dtype])
+
+
+def _first(config: Mapping[str, Any], *names: str) -> int | None:
+    """Return the first of some numbers that the config says."""
+    return next((int(config[name]) for name in names if config.get(name)), None)

@@ -19,8 +19,7 @@ from curate.models.resolve import ModelFiles
 from curate.models.text_tokenizer import HFEncoder
 
 # Small batches stay in a core's cache; on a GPU launches cost more than padding.
-_CPU_BATCH_TOKENS = 1024
-_GPU_BATCH_TOKENS = 16384
+_BATCH_TOKENS = {"cpu": 1024, "cuda": 16384}
 
 
 class CausalLM:
@@ -29,14 +28,7 @@ class CausalLM:
     On a CPU, batches are computed side by side, each on one core: between the products there is
     nothing that two cores could share without waiting for each other.
 
-    Args:
-        load: Gives the transformers model, in evaluation mode; called by prepare().
-        encoder: The model's tokenizer.
-        name: What the user called it.
-        fingerprint: Of its files, dtype and device kind.
-        dtype: Name of the dtype it computes in.
-        device: `cpu` or `cuda`, where load() puts it.
-        max_positions: Longest sequence in tokens.
+    load() gives the transformers model, in evaluation mode and on the device.
     """
 
     recipe: ModelRecipe
@@ -54,14 +46,10 @@ class CausalLM:
         device: str,
         max_positions: int,
     ) -> None:
-        self.name = name
-        self.fingerprint = fingerprint
-        self.dtype = dtype
-        self.device = device
-        self.encoder = encoder
-        self.max_positions = max_positions
-        on_cpu = device == "cpu"
-        self.batch_tokens = _CPU_BATCH_TOKENS if on_cpu else _GPU_BATCH_TOKENS
+        self.name, self.fingerprint = name, fingerprint
+        self.dtype, self.device = dtype, device
+        self.encoder, self.max_positions = encoder, max_positions
+        self.batch_tokens = _BATCH_TOKENS[device]
         self._cores = torch.get_num_threads()
         self.workers = workers(device)
         self._route = LoadedOnce(partial(_route, load, name))
@@ -72,11 +60,9 @@ class CausalLM:
         return self._route.ready.name if self._route else None
 
     def prepare(self) -> None:
-        """Load the weights and choose how to compute; once, whoever calls and how often."""
         self._route.get()
 
     def span_nll(self, batch: Sequence[TokenSequence]) -> list[list[float]]:
-        """Return, for each sequence, the summed negative log-likelihood of each span in nats."""
         route, ids, places = self._laid_out(batch)
         if not len(places):
             return [[] for _ in batch]
@@ -130,7 +116,6 @@ class CausalLM:
         return route, ids, torch.tensor(wanted, dtype=torch.long)
 
     def worker(self) -> AbstractContextManager[None]:
-        """Return a context in which one worker thread computes, on a core of its own."""
         return one_core(self.device, self._cores)
 
 

@@ -40,9 +40,9 @@ def tokenizer_of(header: dict[str, Any]) -> Any:
     tokens: list[str] = header["tokenizer.ggml.tokens"]
     types = header["tokenizer.ggml.token_type"]
     for sort, special in ((_CONTROL, True), (_USER_DEFINED, False)):
-        found = [token for token, type_ in zip(tokens, types, strict=True) if type_ == sort]
-        added = [AddedToken(token, special=special, normalized=False) for token in found]
-        (core.add_special_tokens if special else core.add_tokens)(added)
+        added = [token for token, type_ in zip(tokens, types, strict=True) if type_ == sort]
+        add = core.add_special_tokens if special else core.add_tokens
+        add([AddedToken(token, special=special, normalized=False) for token in added])
     named = {"bos": "bos", "eos": "eos", "unknown": "unk", "padding": "pad"}
     ids = {short: header.get(f"tokenizer.ggml.{long}_token_id") for long, short in named.items()}
     if header.get("tokenizer.ggml.add_bos_token"):

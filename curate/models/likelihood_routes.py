@@ -23,13 +23,12 @@ if TYPE_CHECKING:
 
     Nll = Callable[[Tensor, Tensor, Tensor], Tensor]
     States = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-    Hidden = Callable[[Tensor], Tensor]
 
 _PROBE_LENGTH = 24
 _LEAST_SHARED = 0.4  # of the longest sequence
 _SHARED_STEP = 8  # tokens; a common start has a multiple of these
 # Nats. In bfloat16, which keeps 8 bits, rounding is off by tenths, and a wrong formula by nats.
-_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.25}
+_EXACT, _ROUGH = 1e-3, 0.25
 _MOST_LOGITS = 1 << 26  # that `whole` holds at once: 256 MB in float32
 
 
@@ -54,65 +53,66 @@ class Route:
 
 def choose_route(model: Any, name: str) -> Route:
     """Return the fastest way that agrees with the model's own logits on a probe."""
-    vocabulary = int(model.get_input_embeddings().weight.shape[0])
-    probe = _Probe(model, vocabulary)
-    probe.check_causal(model, name)
+    vocabulary = _vocabulary(model)
+    probe = _Probe(model)
+    probe.check_causal(name)
     for shared in (True, False):
-        if nll := probe.accepted(_selected, model, shared):
-            return Route("selected", nll, vocabulary, nll.states)
-    return Route("whole", _Whole(model), vocabulary)
+        if selected := probe.accepted(shared):
+            return Route("selected", selected, vocabulary, selected.states)
+    return Route("whole", partial(_whole, model), vocabulary)
+
+
+def _vocabulary(model: Any) -> int:
+    return int(model.get_input_embeddings().weight.shape[0])
 
 
 class _Probe:
     """Two short sequences with a common start, and what the model itself makes of them."""
 
-    def __init__(self, model: Any, vocabulary: int) -> None:
+    def __init__(self, model: Any) -> None:
         import torch
 
-        self.ids = (torch.arange(2 * _PROBE_LENGTH) * 37 % vocabulary).view(2, -1)
+        self.model = model
+        self.ids = (torch.arange(2 * _PROBE_LENGTH) * 37 % _vocabulary(model)).view(2, -1)
         self.ids[1, : 2 * _SHARED_STEP] = self.ids[0, : 2 * _SHARED_STEP]
-        self.places = torch.tensor(
-            [line * _PROBE_LENGTH + at for line in (0, 1) for at in range(_PROBE_LENGTH - 1)]
-        )
+        places = torch.arange(2 * _PROBE_LENGTH)
+        self.places = places[places % _PROBE_LENGTH < _PROBE_LENGTH - 1]
         self.targets = self.ids.view(-1)[self.places + 1]
-        self.dtype, self.tolerance = torch.float32, _TOLERANCE["float32"]
+        self.dtype, self.tolerance = torch.float32, _EXACT
         try:
-            self.expected = self._computed(model, _Whole(model))
+            self.expected = self._computed(partial(_whole, model), self.ids)
         except RuntimeError:  # it casts to the dtype of weights that another module has
-            self.dtype, self.tolerance = model.dtype, _TOLERANCE["bfloat16"]
-            self.expected = self._computed(model, _Whole(model))
+            self.dtype, self.tolerance = model.dtype, _ROUGH
+            self.expected = self._computed(partial(_whole, model), self.ids)
 
-    def _computed(self, model: Any, nll: Nll, ids: Tensor | None = None) -> Tensor:
-        with _computing_in(self.dtype, model):
-            return nll(self.ids if ids is None else ids, self.places, self.targets)
+    def _computed(self, nll: Nll, ids: Tensor) -> Tensor:
+        with _computing_in(self.dtype, self.model):
+            return nll(ids, self.places, self.targets)
 
-    def check_causal(self, model: Any, name: str) -> None:
+    def check_causal(self, name: str) -> None:
         """Raise if another last token changes the likelihood of those before it."""
         ids = self.ids.clone()
         ids[:, -1] = ids[:, 0]
         earlier = self.places % _PROBE_LENGTH < _PROBE_LENGTH - 2
-        seen = self._computed(model, _Whole(model), ids)[earlier]
-        if bool(((seen - self.expected[earlier]).abs() > self.tolerance).any()):
+        changed = self._computed(partial(_whole, self.model), ids) - self.expected
+        if bool((changed[earlier].abs() > self.tolerance).any()):
             raise ModelError(
                 f"model '{name}' is not causal: its tokens see what comes after them, so it gives "
                 "no likelihoods. Give a model made for text generation."
             )
 
-    def accepted(
-        self, build: Callable[[Any, bool, Any], _Selected | None], model: Any, shared: bool
-    ) -> _Selected | None:
-        """Return what build makes of the model if it computes what the model does."""
+    def accepted(self, shared: bool) -> _Selected | None:
+        """Return the selected way if it computes what the model does."""
         try:
-            judged, nll = (build(model, shared, dtype) for dtype in (self.dtype, model.dtype))
-            if judged is None or nll is None:
+            judged = _selected(self.model, shared, self.dtype)
+            selected = _selected(self.model, shared, self.model.dtype)
+            if judged is None or selected is None:
                 return None
-            given = self._computed(model, judged)
-            nll(self.ids, self.places, self.targets)  # which has to work in its own dtype, too
+            worst = (self._computed(judged, self.ids) - self.expected).abs().max()
+            selected(self.ids, self.places, self.targets)  # has to work in its own dtype, too
         except (RuntimeError, AttributeError, TypeError, ValueError, IndexError):
-            # An architecture this way was not made for.
-            return None
-        worst = (given - self.expected).abs().max()
-        return nll if bool(worst <= self.tolerance) else None
+            return None  # an architecture that it was not made for
+        return selected if bool(worst <= self.tolerance) else None
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def _computing_in(dtype: Any, model: Any) -> Iterator[None]:
     for module in model.modules():
         for weight in module.parameters(recurse=False):
             if weight.dtype in narrow:
-                cast, back = (partial(_cast, weight, each) for each in (dtype, weight.dtype))
+                cast, back = partial(_cast, weight, dtype), partial(_cast, weight, weight.dtype)
                 handles.append(module.register_forward_pre_hook(cast))
                 handles.append(module.register_forward_hook(back, always_call=True))
     try:
@@ -139,36 +139,31 @@ def _cast(weight: Tensor, dtype: Any, *_: Any) -> None:
     weight.data = weight.data.to(dtype)
 
 
-class _Whole:
-    """All logits, as the model gives them: slow, large, and right for every architecture."""
+def _whole(model: Any, ids: Tensor, places: Tensor, targets: Tensor) -> Tensor:
+    """Return nats from all logits, a few lines at a time."""
+    import torch
 
-    def __init__(self, model: Any) -> None:
-        self.model = model
-
-    def __call__(self, ids: Tensor, places: Tensor, targets: Tensor) -> Tensor:
-        import torch
-
-        batch, length = ids.shape
-        lines = max(1, _MOST_LOGITS // (length * self.model.get_input_embeddings().weight.shape[0]))
-        nll = torch.empty(len(places))
-        for start in range(0, batch, lines):
-            here = (places >= start * length) & (places < (start + lines) * length)
-            some = ids[start : start + lines].to(self.model.device)
-            logits = self.model(input_ids=some, use_cache=False).logits
-            picked = logits.flatten(0, 1)[(places[here] - start * length).to(logits.device)]
-            wanted = targets[here].to(logits.device)
-            some_nll = torch.nn.functional.cross_entropy(picked.float(), wanted, reduction="none")
-            nll[here] = some_nll.cpu()
-        return nll
+    batch, length = ids.shape
+    lines = max(1, _MOST_LOGITS // (length * _vocabulary(model)))
+    nll = torch.empty(len(places))
+    for start in range(0, batch, lines):
+        here = (places >= start * length) & (places < (start + lines) * length)
+        some = ids[start : start + lines].to(model.device)
+        logits = model(input_ids=some, use_cache=False).logits.flatten(0, 1)
+        picked = logits[(places[here] - start * length).to(logits.device)].float()
+        wanted = targets[here].to(logits.device)
+        nll[here] = torch.nn.functional.cross_entropy(picked, wanted, reduction="none").cpu()
+    return nll
 
 
+@dataclass(frozen=True)
 class _Selected:
     """Hidden states, then logits only where they are wanted."""
 
-    def __init__(self, hidden: Hidden, head: TiledHead, device: Any) -> None:
-        self.hidden = hidden
-        self.head = head
-        self.device = device
+    body: Any
+    head: TiledHead
+    device: Any
+    shared: bool
 
     def __call__(self, ids: Tensor, places: Tensor, targets: Tensor) -> Tensor:
         return self.states(ids, places, targets)[1]
@@ -178,26 +173,20 @@ class _Selected:
         nll = self.head(states[places.to(self.device)], targets.to(self.device))
         return states, nll.cpu()
 
-
-def _base_hidden(model: Any, shared: bool) -> Hidden:
-    body = model.base_model
-
-    def hidden(ids: Tensor) -> Tensor:
+    def hidden(self, ids: Tensor) -> Tensor:
+        """Return the final hidden states, (positions, width)."""
         import torch
 
-        batch = len(ids)
-        start = _common_start(ids) if shared else 0
+        start = _common_start(ids) if self.shared else 0
         if not start:
-            states: Tensor = body(input_ids=ids, use_cache=False).last_hidden_state
+            states: Tensor = self.body(input_ids=ids, use_cache=False).last_hidden_state
             return states.flatten(0, 1)
-        first = body(input_ids=ids[:1, :start], use_cache=True)
+        first = self.body(input_ids=ids[:1, :start], use_cache=True)
         cache = first.past_key_values
-        cache.batch_repeat_interleave(batch)
-        rest = body(input_ids=ids[:, start:], past_key_values=cache, use_cache=True)
-        first_states = first.last_hidden_state.expand(batch, -1, -1)
+        cache.batch_repeat_interleave(len(ids))
+        rest = self.body(input_ids=ids[:, start:], past_key_values=cache, use_cache=True)
+        first_states = first.last_hidden_state.expand(len(ids), -1, -1)
         return torch.cat((first_states, rest.last_hidden_state), 1).flatten(0, 1)
-
-    return hidden
 
 
 def _common_start(ids: Tensor) -> int:
@@ -215,4 +204,4 @@ def _selected(model: Any, shared: bool, dtype: Any) -> _Selected | None:
         return None
     bias = None if output.bias is None else output.bias.to(dtype)
     head = TiledHead(output.weight.to(dtype), bias, logit_rule(model.config))
-    return _Selected(_base_hidden(model, shared), head, model.device)
+    return _Selected(model.base_model, head, model.device, shared)

@@ -24,23 +24,10 @@ _NEAR_OVERFLOW = 80.0  # nats; exp(88) is the end of float32
 
 
 class TiledHead:
-    """Callable: hidden states and targets to nats per position.
+    """Hidden states and targets to nats, by a (vocabulary, width) output embedding."""
 
-    Args:
-        weight: (vocabulary, width) output embedding.
-        bias: (vocabulary,) or None.
-        rule: What the model does to its logits.
-    """
-
-    def __init__(
-        self,
-        weight: Tensor,
-        bias: Tensor | None,
-        rule: LogitRule = LogitRule(),  # noqa: B008 - frozen
-    ) -> None:
-        self.weight = weight
-        self.bias = bias
-        self.rule = rule
+    def __init__(self, weight: Tensor, bias: Tensor | None, rule: LogitRule | None = None) -> None:
+        self.weight, self.bias, self.rule = weight, bias, rule or LogitRule()
         starts = range(0, weight.shape[0], _VOCABULARY_TILE)
         self.tiles = [(s, weight[s : s + _VOCABULARY_TILE]) for s in starts]
 
@@ -52,11 +39,8 @@ class TiledHead:
             functional.pad(hidden, (0, 0, 0, more)),
             functional.pad(targets, (0, more)),
         )
-        pieces = [
-            self._positions(hidden[i : i + _POSITIONS], targets[i : i + _POSITIONS])
-            for i in range(0, len(targets), _POSITIONS)
-        ]
-        return torch.cat(pieces)[:count]
+        blocks = zip(hidden.split(_POSITIONS), targets.split(_POSITIONS), strict=True)
+        return torch.cat([self._positions(*block) for block in blocks])[:count]
 
     def _positions(self, hidden: Tensor, targets: Tensor) -> Tensor:
         # nll = log sum_v exp(logit_v - logit_target): with the target's own logit in float32 the

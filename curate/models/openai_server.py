@@ -29,6 +29,8 @@ _LOCAL = {"localhost", "127.0.0.1", "::1"}
 _HEADERS = {"accept", "accept-encoding", "connection", "content-length", "content-type", "host"}
 _FILTER = ("content_filter", "content_policy", "content management policy")
 _LONG_PROMPT = ("context_length", "context length", "maximum context", "too long", "max_model_len")
+# OpenAI's newer models take the second name, all others the first.
+_LIMIT, _NEWER_LIMIT = "max_tokens", "max_completion_tokens"
 
 
 def connect(base: str, key: str, retries: int = _RETRIES) -> Any:
@@ -89,10 +91,8 @@ def load_server(address: str, concurrency: int = 8) -> Server:
     base, _, model = address.partition("#")
     base = base.rstrip("/").removesuffix("/chat/completions")
     _check(base)
-    server = Server(base, model, key_for(base, os.environ), concurrency)
-    if not model:
-        server.take_only_model()
-    return server
+    key = key_for(base, os.environ)
+    return Server(base, model or _only_model(base, key), key, concurrency)
 
 
 def key_for(base: str, environment: Mapping[str, str]) -> str:
@@ -111,23 +111,23 @@ def key_for(base: str, environment: Mapping[str, str]) -> str:
 
 
 class Server:
-    """A server's model behind the Generator protocol.
-
-    Args:
-        base: The server's address.
-        model: What the server calls the model; '' until take_only_model().
-        key: Sent as bearer token, '' for none.
-        concurrency: Requests at once.
-    """
+    """A server's model behind the Generator protocol; the key is sent as bearer token."""
 
     device, threads = "", 1
     batch_tokens = 1  # every conversation is a batch of its own: the server makes batches itself
 
     def __init__(self, base: str, model: str, key: str, concurrency: int) -> None:
-        self.workers, self._base, self._key = concurrency, base, key
-        self._call(model)
-        self._client = connect(base, key)
-        self._limit = "max_tokens"
+        self.name, self.model, self.workers = f"{base}#{model}", model, concurrency
+        self._base, self._key, self._client = base, key, connect(base, key)
+        self._limit = _LIMIT
+        # The weights behind an address cannot be seen; who changes them gives them another name.
+        self.fingerprint = hashlib.sha256(f"{self.name}|{_COMPUTATION}".encode()).hexdigest()
+        self.recipe = ModelRecipe(
+            kind="generator",
+            name=self.name,
+            concurrency=concurrency,
+            fingerprint=self.fingerprint,
+        )
 
     def lengths(self, conversations: Sequence[Sequence[Message]]) -> list[int]:
         """Return the characters of each prompt: the server alone knows its tokens."""
@@ -137,25 +137,23 @@ class Server:
         """Do nothing: the server has loaded its model."""
 
     def worker(self) -> AbstractContextManager[Any]:
-        """Return a context in which one worker thread calls replies()."""
         return nullcontext()
 
     def answer(self, conversations: Sequence[Sequence[Message]], max_new_tokens: int) -> list[str]:
-        """Return the model's answer to each conversation."""
-        found = self.replies(conversations, max_new_tokens)
-        for number, each in enumerate(found, 1):
-            if each.end == FILTERED:
+        replies = self.replies(conversations, max_new_tokens)
+        for number, reply in enumerate(replies, 1):
+            if reply.end == FILTERED:
                 raise ModelError(
-                    f"prompt {number} of {len(found)}: the content filter of {self.name} lets no "
+                    f"prompt {number} of {len(replies)}: the content filter of {self.name} lets no "
                     "answer through; leave it out, or ask another server"
                 )
-            if each.end == TOO_LONG:
+            if reply.end == TOO_LONG:
                 raise ModelError(
-                    f"prompt {number} of {len(found)} is too long for {self.name} with an answer "
+                    f"prompt {number} of {len(replies)} is too long for {self.name} with an answer "
                     f"of {max_new_tokens:,} tokens; give a shorter prompt, or serve the model with "
                     "a longer context"
                 )
-        return [each.text for each in found]
+        return [reply.text for reply in replies]
 
     def replies(
         self, conversations: Sequence[Sequence[Message]], max_new_tokens: int
@@ -170,110 +168,96 @@ class Server:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def take_only_model(self) -> None:
-        """Take the model that the server has."""
-        client = self._client.with_options(max_retries=0, timeout=_SHORT)
-        try:
-            answer = self._answered(lambda: client.get("/models", cast_to=object), "models", 0)
-            names = [str(each["id"]) for each in answer["data"]]
-        except (KeyError, TypeError) as error:
-            raise ModelError(
-                f"{self._base}/models does not say which models there are; name one: "
-                f"{self._base}#MODEL"
-            ) from error
-        if len(names) != 1:
-            several = ", ".join(names[:10]) or "none"
-            raise ModelError(
-                f"{self._base} has {len(names)} models ({several}); name one: {self._base}#MODEL"
-            )
-        self._call(names[0])
-
-    def _call(self, model: str) -> None:
-        self.model, self.name = model, f"{self._base}#{model}"
-        # The weights behind an address cannot be seen; who changes them gives them another name.
-        self.fingerprint = hashlib.sha256(f"{self.name}|{_COMPUTATION}".encode()).hexdigest()
-        self.recipe = ModelRecipe(
-            kind="generator",
-            name=self.name,
-            concurrency=self.workers,
-            fingerprint=self.fingerprint,
-        )
-
     def _ask(self, messages: Sequence[Message], most: int) -> Reply:
         limit = self._limit
         # A lone surrogate is no character and could not be sent.
         sent = [
-            {name: text.encode("utf-8", "replace").decode() for name, text in each.items()}
-            for each in messages
+            {name: text.encode("utf-8", "replace").decode() for name, text in message.items()}
+            for message in messages
         ]
-
-        def create() -> Any:
-            body = {"model": self.model, "messages": sent, "temperature": 0, limit: most}
-            return self._client.post("/chat/completions", cast_to=object, body=body)
-
+        body = {"model": self.model, "messages": sent, "temperature": 0, limit: most}
+        path = "/chat/completions"
         try:
-            answer = self._answered(create, "chat/completions", _RETRIES)
-        except _Refused as error:
+            answer = _answered(
+                lambda: self._client.post(path, cast_to=object, body=body),
+                self._base + path,
+                self._key,
+                f" {_RETRIES + 1} times",
+            )
+        except _RefusedError as error:
             if any(word in error.words.lower() for word in _LONG_PROMPT):
                 return Reply("", TOO_LONG)
             if any(word in error.words.lower() for word in _FILTER):
                 return Reply("", FILTERED)
-            newer = "max_completion_tokens"
-            if limit == newer or newer not in error.words:
+            if limit == _NEWER_LIMIT or _NEWER_LIMIT not in error.words:
                 raise
-            self._limit = newer  # OpenAI's newer models take this name, all others the old one
+            self._limit = _NEWER_LIMIT
             return self._ask(messages, most)
         return _reply(answer, self.name)
 
-    def _answered(self, ask: Callable[[], Any], path: str, retries: int) -> Any:
-        """Return the JSON of an answer, all that can be wrong with it said in one line."""
-        import openai
 
-        try:
-            answer = ask()
-            # What does not call itself JSON comes as text.
-            return json.loads(answer) if isinstance(answer, str) else answer
-        except openai.APIStatusError as error:
-            words, code = server_words(error, self._key), error.status_code
-            if code < 500 and code not in (408, 409, 429):
-                raise self._refused(code, words) from None
-            failure = f"answered {code} ({words})"
-        except openai.APIConnectionError as error:
-            cause = root_cause(error)
-            why = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-            failure = f"cannot be reached ({_line(why)})"
-        except json.JSONDecodeError as error:
-            raise ModelError(
-                f"{self._base}/{path} sent something that is no JSON: {_line(error.doc)!r}; is "
-                "this an OpenAI-compatible server?"
-            ) from error
-        times = f" {retries + 1} times" if retries else ""
-        raise ModelError(
-            f"the server {self._base} {failure}{times}; see that it runs and that the address is "
-            "right, then give the same command again: what was answered is kept"
-        )
-
-    def _refused(self, code: int, words: str) -> _Refused:
-        if code in (401, 403):
-            given = "was not taken" if self._key else "is missing"
-            words_of_key = f"the key {given}; it is read from {KEY} (or {OPENAI_KEY} for OpenAI)"
-            return _Refused(f"{self._base} answered {code}: {words_of_key}", words)
-        if 300 <= code < 400:
-            return _Refused(f"{self._base} points elsewhere ({code}); give that address", words)
-        more = ""
-        if code == 404:
-            more = (
-                "; see that the address ends as in http://127.0.0.1:8000/v1, and the model's name"
-            )
-        return _Refused(f"{self._base} answered {code}: {words}{more}", words)
-
-
-class _Refused(ModelError):
+class _RefusedError(ModelError):
     """The server understood, and will not; `words` are what it says of why."""
 
     def __init__(self, message: str, words: str) -> None:
         super().__init__(message)
         self.words = words
+
+
+def _only_model(base: str, key: str) -> str:
+    client = connect(base, key, retries=0).with_options(timeout=_SHORT)
+    address = f"{base}/models"
+    try:
+        answer = _answered(lambda: client.get("/models", cast_to=object), address, key)
+        names = [str(model["id"]) for model in answer["data"]]
+    except (KeyError, TypeError) as error:
+        raise ModelError(
+            f"{address} does not say which models there are; name one: {base}#MODEL"
+        ) from error
+    if len(names) != 1:
+        several = ", ".join(names[:10]) or "none"
+        raise ModelError(f"{base} has {len(names)} models ({several}); name one: {base}#MODEL")
+    return names[0]
+
+
+def _answered(ask: Callable[[], Any], address: str, key: str, times: str = "") -> Any:
+    """Return the JSON of an answer, all that can be wrong with it said in one line."""
+    import openai
+
+    base = address.removesuffix("/models").removesuffix("/chat/completions")
+    try:
+        answer = ask()
+        # What does not call itself JSON comes as text.
+        return json.loads(answer) if isinstance(answer, str) else answer
+    except openai.APIStatusError as error:
+        words, code = server_words(error, key), error.status_code
+        if code < 500 and code not in (408, 409, 429):
+            raise _RefusedError(f"{base} {_refusal(code, words, bool(key))}", words) from None
+        failure = f"answered {code} ({words})"
+    except openai.APIConnectionError as error:
+        cause = root_cause(error)
+        why = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+        failure = f"cannot be reached ({_line(why)})"
+    except json.JSONDecodeError as error:
+        raise ModelError(
+            f"{address} sent something that is no JSON: {_line(error.doc)!r}; is this an "
+            "OpenAI-compatible server?"
+        ) from error
+    raise ModelError(
+        f"the server {base} {failure}{times}; see that it runs and that the address is right, then "
+        "give the same command again: what was answered is kept"
+    )
+
+
+def _refusal(code: int, words: str, has_key: bool) -> str:
+    if code in (401, 403):
+        state = "was not taken" if has_key else "is missing"
+        words = f"the key {state}; it is read from {KEY} (or {OPENAI_KEY} for OpenAI)"
+    if 300 <= code < 400:
+        return f"points elsewhere ({code}); give that address"
+    if code == 404:
+        words += "; see that the address ends as in http://127.0.0.1:8000/v1, and the model's name"
+    return f"answered {code}: {words}"
 
 
 def _reply(answer: Any, name: str) -> Reply:

@@ -38,26 +38,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Packaged:
-    """A model whose weights lie in Python packages, as GGUF.
-
-    Attributes:
-        name: Word for the command line.
-        parts: The packages' files; joined in this order they are the GGUF file.
-        sha256: Of the joined file; anything else is refused.
-        licence: Short name.
-        languages: What its scores can be trusted on.
-        parameters: Size.
-        opt_in: Fetched only after the user has agreed to its terms.
-        note: What a user should know before choosing it.
-    """
+    """A model whose weights lie in Python packages, as GGUF."""
 
     name: str
-    parts: tuple[Part, ...]
-    sha256: str
+    parts: tuple[Part, ...]  # joined in this order they are the GGUF file
+    sha256: str  # of the joined file; anything else is refused
     licence: str
-    languages: tuple[str, ...]
+    languages: tuple[str, ...]  # that its scores can be trusted on
     parameters: str
-    opt_in: bool
+    opt_in: bool  # fetched only after the user has agreed to its terms
     note: str
 
 

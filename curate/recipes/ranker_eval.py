@@ -13,74 +13,74 @@ from numpy.typing import NDArray
 from curate.data.preference_pairs import Pair, read_pairs
 from curate.engine import open_engine
 from curate.errors import ModelError, UsageError
-from curate.models.ranking.fit import interval, length_rule, right
-from curate.models.ranking.load import trained_on
+from curate.models.ranking.learn import right
+from curate.models.ranking.reward_models import trained_on
 from curate.models.recipe import ModelRecipe
 from curate.scorers.reward import score_texts
 
 _EVERY = "all"
+_RESAMPLES = 2000
 
 
-@dataclass(frozen=True)
-class Judged:
-    """How a judge did on pairs.
-
-    Attributes:
-        pairs: How many.
-        accuracy: Share of pairs whose better response scored higher; ties count half.
-        low: End of the accuracy's 95 % bootstrap interval.
-        high: Its other end.
-        longer_wins: Accuracy of "the longer response is the better".
-        shorter_wins: Accuracy of "the shorter response is the better".
-        length_baseline: The higher of the two.
-    """
-
-    pairs: int
-    accuracy: float
-    low: float
-    high: float
-    longer_wins: float
-    shorter_wins: float
-    length_baseline: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON takes it, four digits a share."""
-        return {key: round(value, 4) for key, value in vars(self).items()}
-
-
-def judge(pairs: Sequence[Pair], margin: NDArray[np.float64], seed: int) -> Judged:
-    """Return how well margins tell better from worse.
+def judge(pairs: Sequence[Pair], margin: NDArray[np.float64], seed: int) -> dict[str, Any]:
+    """Return how well margins tell better from worse, four digits a share.
 
     Args:
         pairs: At least one.
         margin: (pairs,) score of the better minus score of the worse.
         seed: Of the resampling.
+
+    Returns:
+        `pairs`; `accuracy`, the share of pairs whose better response scored higher, ties counting
+        half, with `low` and `high`, its 95 % bootstrap interval; `longer_wins` and `shorter_wins`,
+        the accuracy of going by length, and `length_baseline`, the higher of the two.
     """
     correct = right(margin)
     low, high = interval(correct, seed)
-    longer = length_rule([pair.better for pair in pairs], [pair.worse for pair in pairs])
-    return Judged(
-        len(pairs), float(correct.mean()), low, high, longer, 1 - longer, max(longer, 1 - longer)
-    )
+    longer = float(right(np.array([len(pair.better) - len(pair.worse) for pair in pairs])).mean())
+    shares = {
+        "accuracy": float(correct.mean()),
+        "low": low,
+        "high": high,
+        "longer_wins": longer,
+        "shorter_wins": 1 - longer,
+        "length_baseline": max(longer, 1 - longer),
+    }
+    return {"pairs": len(pairs)} | {name: round(share, 4) for name, share in shares.items()}
+
+
+def interval(outcomes: NDArray[np.float64], seed: int) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of the mean of (pairs,) outcomes, at least one.
+
+    By percentiles of resampled means; `scipy.stats.bootstrap` refuses a single pair.
+    """
+    draws, size = np.random.default_rng(seed), len(outcomes)
+    means = [outcomes[draws.integers(0, size, size)].mean() for _ in range(_RESAMPLES)]
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def by_source(
     pairs: Sequence[Pair], margin: NDArray[np.float64], seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Return judge() of all pairs and, where there are several files, of each.
-
-    Args:
-        pairs: At least one.
-        margin: (pairs,).
-        seed: Of the resampling.
-    """
-    found = {_EVERY: judge(pairs, margin, seed).as_dict()}
-    names = sorted({pair.source for pair in pairs})
+    """Return judge() of all pairs and, where there are several files, of each."""
+    judged = {_EVERY: judge(pairs, margin, seed)}
+    sources = np.array([pair.source for pair in pairs])
+    names = sorted(set(sources.tolist()))
     for name in names if len(names) > 1 else ():
-        mask = np.array([pair.source == name for pair in pairs])
-        own = [pair for pair in pairs if pair.source == name]
-        found[name] = judge(own, margin[mask], seed).as_dict()
-    return found
+        places = np.flatnonzero(sources == name)
+        judged[name] = judge([pairs[int(place)] for place in places], margin[places], seed)
+    return judged
+
+
+def refuse_broken(broken: NDArray[np.bool_], pairs: Sequence[Pair], who: str) -> None:
+    """Raise ModelError if any pair is broken, naming the first."""
+    if broken.any():
+        first = pairs[int(np.flatnonzero(broken)[0])]
+        raise ModelError(
+            f"{who} gives NaN or infinity for {int(broken.sum())} of the pairs, first for "
+            f"{first.source}, {first.where}; leave them out or take another"
+        )
 
 
 @dataclass(frozen=True)
@@ -116,26 +116,21 @@ def evaluate(params: EvalParams) -> dict[str, Any]:
         ModelError: The ranker is not to be had, or gives NaN.
 
     Returns:
-        `all` and each file as Judged.as_dict() has it; `dropped`; `trained_on`, the files that
-        the ranker was trained on, on which its accuracy says little.
+        `files`: `all` and each file as judge() has it; `dropped`; `trained_on`, the files that the
+        ranker was trained on, on which its accuracy says little.
     """
-    found = read_pairs(list(params.pairs))
+    files = read_pairs(list(params.pairs))
     engine = open_engine()
     recipe = ModelRecipe(kind="reward", name=params.ranker, encoder=params.encoder)
     model = engine.load(recipe)
-    texts = [(p.prompt, text) for p in found.pairs for text in (p.better, p.worse)]
+    texts = [(pair.prompt, text) for pair in files.pairs for text in (pair.better, pair.worse)]
     scores = score_texts(texts, model, engine).reshape(-1, 2)
-    broken = ~np.isfinite(scores).all(1)
-    if broken.any():
-        first = found.pairs[int(np.flatnonzero(broken)[0])]
-        raise ModelError(
-            f"'{model.name}' gives NaN or infinity for {int(broken.sum())} of the pairs, first for "
-            f"{first.source}, {first.where}"
-        )
+    broken = np.logical_or.reduce(~np.isfinite(scores), axis=1)
+    refuse_broken(broken, files.pairs, f"'{model.name}'")
     known = trained_on(params.ranker)
     return {
         "ranker": model.name,
-        "files": by_source(found.pairs, scores[:, 0] - scores[:, 1], params.seed),
-        "dropped": found.dropped,
-        "trained_on": [name for name, sha in found.sha256.items() if sha in known],
+        "files": by_source(files.pairs, scores[:, 0] - scores[:, 1], params.seed),
+        "dropped": files.dropped,
+        "trained_on": [name for name, sha in files.sha256.items() if sha in known],
     }

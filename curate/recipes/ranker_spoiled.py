@@ -10,7 +10,7 @@ themselves.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from curate.data.preference_pairs import Pair
 from curate.models.ranking.writing_style import is_chinese
 
 SOURCE = "spoiled: "
+_KINDS = ("no_answer", "loop", "echo", "other")
 _NOTHING = {
     False: (
         *("I don't know", "I do not know.", "No idea.", "I'm not sure.", "N/A", "Yes", "OK"),
@@ -41,44 +42,29 @@ def spoil(pairs: Sequence[Pair], seed: int) -> list[Pair]:
     by_language: dict[bool, list[Pair]] = {True: [], False: []}
     for pair in sorted(pairs, key=lambda pair: (pair.prompt, pair.better)):
         by_language[is_chinese(pair.prompt)].append(pair)
-    made = []
+    spoiled = []
     for pair in pairs:
         digest = hashlib.sha256(f"{seed}|{pair.prompt}\0{pair.better}\0{pair.worse}".encode())
         draws = np.random.default_rng(list(digest.digest()[:16]))
-        kind = tuple(_KINDS)[int(draws.integers(len(_KINDS)))]
-        others = by_language[is_chinese(pair.prompt)]
-        response = _KINDS[kind](pair, others, draws)
+        kind = _KINDS[int(draws.integers(len(_KINDS)))]
+        response = _response(kind, pair, by_language[is_chinese(pair.prompt)], draws)
         if response.strip() not in ("", pair.better.strip()):
-            made.append(replace(pair, worse=response, source=SOURCE + kind))
-    return made
+            spoiled.append(replace(pair, worse=response, source=SOURCE + kind))
+    return spoiled
 
 
-def _no_answer(pair: Pair, others: Sequence[Pair], draws: np.random.Generator) -> str:
-    texts = _NOTHING[is_chinese(pair.prompt)]
-    return texts[int(draws.integers(len(texts)))]
-
-
-def _loop(pair: Pair, others: Sequence[Pair], draws: np.random.Generator) -> str:
+def _response(kind: str, pair: Pair, others: Sequence[Pair], draws: np.random.Generator) -> str:
+    if kind == "no_answer":
+        texts = _NOTHING[is_chinese(pair.prompt)]
+        return texts[int(draws.integers(len(texts)))]
+    if kind == "echo":
+        return pair.prompt
+    if kind == "other":
+        other = others[int(draws.integers(len(others)))]
+        return "" if other.prompt == pair.prompt else other.better
     text = pair.better.strip()
     if is_chinese(text):
         start = text[: int(draws.integers(4, 40))]
     else:
         start = " ".join(text.split()[: int(draws.integers(1, 12))]) + " "
     return start * int(draws.integers(4, 20))
-
-
-def _echo(pair: Pair, others: Sequence[Pair], draws: np.random.Generator) -> str:
-    return pair.prompt
-
-
-def _other(pair: Pair, others: Sequence[Pair], draws: np.random.Generator) -> str:
-    one = others[int(draws.integers(len(others)))]
-    return "" if one.prompt == pair.prompt else one.better
-
-
-_KINDS: dict[str, Callable[[Pair, Sequence[Pair], np.random.Generator], str]] = {
-    "no_answer": _no_answer,
-    "loop": _loop,
-    "echo": _echo,
-    "other": _other,
-}

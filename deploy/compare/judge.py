@@ -106,7 +106,7 @@ class Judge:
 def load_judge(name: str, mark: str) -> Judge:
     if is_address(name):
         return model_judge(*load_model("--judge", name, mark))
-    from curate.models.ranking.load import load_reward
+    from curate.models.ranking.reward_models import load_reward
 
     try:
         return reward_judge(load_reward(name))

@@ -107,7 +107,7 @@ def cache_gigabytes(served: Served) -> int:
 
     No more than a quarter of what the machine, or the container, has.
     """
-    from curate.models.generate import cache_bytes
+    from curate.models.architecture import cache_bytes
 
     token = cache_bytes(dict(served.config), "float32") // 4 * _BYTES[served.dtype]
     wanted = math.ceil(token * served.context * _CONVERSATIONS / 2**30)

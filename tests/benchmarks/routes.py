@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -68,7 +69,7 @@ def main() -> None:
     for dtype in ("float32", "bfloat16"):
         model = load_weights(files, dtype, "cpu", False)
         ways = {
-            "whole": routes._Whole(model),
+            "whole": partial(routes._whole, model),
             "apart": routes._selected(model, False, model.dtype),
             "selected": routes._selected(model, True, model.dtype),
         }

@@ -110,7 +110,7 @@ def test_rewards_decide_and_equal_ones_tie():
 
 @pytest.mark.model
 def test_the_bundled_ranker_judges_by_its_scores_in_either_place():
-    from curate.models.ranking.load import load_reward
+    from curate.models.ranking.reward_models import load_reward
 
     answers = ("休息。", "请多休息，多喝水；如果头痛剧烈，请到医院就诊。")
     model = load_reward("pairs")

@@ -16,7 +16,7 @@ from sentence_transformers.sentence_transformer.modules.pooling import Pooling
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from curate.errors import ModelError
-from curate.models.load_encoder import load_encoder
+from curate.models.embedding import load_encoder
 from curate.models.ranking.features import EmbeddingFeatures
 
 TEXTS = [

@@ -9,8 +9,8 @@ from threadpoolctl import threadpool_info
 from curate.data.read import read
 from curate.engine.local import LocalEngine
 from curate.errors import ModelError
-from curate.models import universal_sentence_encoder as use
-from curate.models.load_encoder import load_encoder
+from curate.models import embedding as use
+from curate.models.embedding import load_encoder
 from curate.scorers.contract import OK
 from curate.scorers.embedding import EmbeddingParams, embed
 from curate.selectors.clusters import ClusterParams, clusters
@@ -89,7 +89,7 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
 
 
 def test_other_weights_are_refused(monkeypatch):
-    monkeypatch.setitem(use._SHA256, "sp.model", "0" * 64)
+    monkeypatch.setitem(use._USE_SHA256, "sp.model", "0" * 64)
     with pytest.raises(ModelError, match=r"sp\.model is not the expected file"):
         load_encoder()
 

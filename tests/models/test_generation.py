@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from curate.errors import ModelError, UsageError
-from curate.models.generate import LocalGenerator, cache_bytes, greedy, load_generator
+from curate.models.architecture import cache_bytes
+from curate.models.generate import LocalGenerator, greedy, load_generator
 from curate.models.protocols import CUT, STOPPED, TOO_LONG
 from curate.models.text_tokenizer import HFEncoder, alpaca, ends, prompt_ids
 from tests.models.tiny import byte_tokenizer, make, save
@@ -216,7 +217,7 @@ def test_a_directory_and_an_adapter(tmp_path):
     assert plain.fingerprint != learned.fingerprint
     texts = ask("abc", "d")
     assert plain.answer(texts, 8) != learned.answer(texts, 8)
-    expected = [naive(tuned, ids, 8, {257}) for ids in learned._ids(texts)]
+    expected = [naive(tuned, ids, 8, {257}) for ids in prompt_ids(learned.encoder, texts)]
     again = [learned._reply(ids).text for ids in expected]
     assert learned.answer(texts, 8) == again
     # The trainer's own records beside the weights are not what the model says.

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from curate.errors import ModelError
 from curate.models import inventory
 from curate.models.inventory import fetched
-from curate.models.ranking.load import SHIPPED
+from curate.models.ranking.reward_models import SHIPPED
 from tests.calling import Caller
 
 

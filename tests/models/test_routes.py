@@ -111,8 +111,8 @@ def test_rounding_turns_no_way_down() -> None:
     ids = torch.arange(48).view(2, -1) * 37 % VOCABULARY
     places = torch.arange(23)
     with torch.inference_mode():
-        exact = routes._Whole(made)(ids, places, ids[0, 1:])
-        rough = routes._Whole(made.bfloat16())(ids, places, ids[0, 1:])
+        exact = routes._whole(made, ids, places, ids[0, 1:])
+        rough = routes._whole(made.bfloat16(), ids, places, ids[0, 1:])
     assert float((rough - exact).abs().max()) > 0.5  # more than some wrong formulas are off by
     weights = {name: weight.clone() for name, weight in made.state_dict().items()}
     model = causal_lm(lambda: made)
@@ -136,11 +136,11 @@ def test_the_bundled_model_is_judged_in_float32(dtype: str) -> None:
     lm = load_causal_lm("smollm2", dtype)
     with torch.inference_mode():
         made = lm._load()
-        probe = routes._Probe(made, 49152)
+        probe = routes._Probe(made)
         whole = AutoModelForCausalLM.from_pretrained(resolve("smollm2").folder, dtype=made.dtype)
-        exact = routes._Whole(whole.float())(probe.ids, probe.places, probe.targets)
+        exact = routes._whole(whole.float(), probe.ids, probe.places, probe.targets)
         torch.testing.assert_close(probe.expected, exact, rtol=0, atol=1e-3)
-        assert probe.accepted(routes._selected, made, True)
+        assert probe.accepted(True)
         assert {weight.dtype for weight in made.parameters()} == {getattr(torch, dtype)}
 
 
@@ -154,7 +154,7 @@ def test_a_common_start_is_computed_once() -> None:
         lambda module, given, named: seen.append(tuple(named["input_ids"].shape)), with_kwargs=True
     )
     with torch.inference_mode():
-        hidden = routes._base_hidden(model, True)(ids)
+        hidden = routes._selected(model, True, torch.float32).hidden(ids)
         expected = model.model(input_ids=ids).last_hidden_state.flatten(0, 1)
     assert seen == [(1, 16), (3, 4), (3, 20)]
     torch.testing.assert_close(hidden, expected, rtol=1e-5, atol=1e-5)

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from curate.models.ranking.load import SHIPPED, load_reward
+from curate.models.ranking.reward_models import SHIPPED, load_reward
 from tests.calling import Caller, share_models
 from tests.rankers.test_spoiled import KINDS
 

