@@ -17,7 +17,7 @@ from curate.system.failure import explain_server
 from deploy.cli import app
 from deploy.engines.contract import Adapter
 from deploy.serving import first_answer
-from deploy.serving.ask import Question, curl, endpoint
+from deploy.serving.ask import curl, endpoint, request_body
 from deploy.serving.served_model import ServeCall, served
 from tests.calling import Caller, share_models
 from tests.train.making import model_in
@@ -58,7 +58,7 @@ def run(folder, **told):
         (["smollm2", "--engine", "tgi"], "--engine tgi: allowed are auto, vllm, hf"),
         (["smollm2", "--host", "0.0.0.0"], "there is no key: give --api-key-env"),
         (["smollm2", "--api-key-env", "NO_SUCH_NAME"], "no such environment variable"),
-        (["smollm2", "--stop-timeout", "-1"], "above 0"),
+        (["smollm2", "--stop-timeout", "-1"], "--max-tokens.*greater than or equal to 1"),
         (["smollm2", "--port", "70000", "--engine", "hf"], "0 .* to 65535"),
         (["smollm2", "--dtype", "int3"], "--dtype int3: allowed are auto"),
         (["smollm2", "--max-length", "999999"], "1 to 8192"),
@@ -194,13 +194,6 @@ class Canned(http.server.BaseHTTPRequestHandler):
 
     loads = 0
 
-    def do_GET(self):
-        loading = self.path == "/health" and Canned.loads > 0
-        Canned.loads -= 1
-        self.send_response(503 if loading else 404)
-        self.end_headers()
-        self.wfile.write(b'{"status": "loading"}')
-
     def do_POST(self):
         told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         answers = {
@@ -211,6 +204,12 @@ class Canned(http.server.BaseHTTPRequestHandler):
             "locked": (401, b'{"error": {"message": "the key is missing"}}'),
         }
         status, body = answers[told["model"]]
+        if Canned.loads > 0:
+            Canned.loads -= 1
+            status, body = (
+                503,
+                b'{"error": {"message": "the server is loading", "code": "loading"}}',
+            )
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -267,8 +266,8 @@ def test_ask_without_a_server(deploy, free):
     ("arguments", "why"),
     [
         ([" "], "the question is empty"),
-        (["Hi", "--max-tokens", "0"], "above 0"),
-        (["Hi", "--temperature", "3"], "from 0 to 2"),
+        (["Hi", "--max-tokens", "0"], "--max-tokens.*greater than or equal to 1"),
+        (["Hi", "--temperature", "3"], "--temperature.*less than or equal to 2"),
         (["Hi", "--url", "ftp://x"], "give an address"),
         (["Hi", "--url", "http://"], "give an address"),
         (["Hi", "--url", "http://x:99999"], "give an address"),
@@ -285,7 +284,7 @@ def test_ask_says_what_is_wrong(deploy, arguments, why):
      "http://localhost:8000/v1/chat/completions"],
 )  # fmt: skip
 def test_addresses_as_people_write_them(url):
-    assert endpoint(url) == "http://localhost:8000/v1/chat/completions"
+    assert endpoint(url) == "http://localhost:8000/v1"
 
 
 def test_the_line_for_curl_is_quoted_and_holds_no_key(deploy, monkeypatch):
@@ -295,7 +294,8 @@ def test_the_line_for_curl_is_quoted_and_holds_no_key(deploy, monkeypatch):
     assert '-H "Authorization: Bearer $CURATRAIN_API_KEY"' in line
     assert "中文" in line
     assert "'\"'\"'" in line
-    assert "Authorization" not in curl(Question("Hi"), None)
+    body = request_body("Hi", None, 8, 0.0, "")
+    assert "Authorization" not in curl("localhost:8000", body, None)
 
 
 def test_a_model_whose_config_names_no_length_has_one_all_the_same(tmp_path):
