@@ -97,6 +97,7 @@ WRONG = [
     ("sft --output .", "is where you are"),
     ("sft --resume", "no run of stage sft in saves is unfinished"),
     ("sft --resume --output data", "data holds no run"),
+    ("sft --resume --overwrite --output data", "give one of them"),
     ("ppo", "ppo needs a reward model"),
     ("ppo --reward data", "value_head"),
     ("sft --lr 1", "No such option: --lr"),

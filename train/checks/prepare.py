@@ -101,6 +101,10 @@ def _check_words(request: Request) -> None:
             raise UsageError(
                 f"{option} {word}: allowed are {', '.join(allowed)}.{did_you_mean(word, allowed)}"
             )
+    if request.resume and request.overwrite:
+        raise UsageError(
+            "--resume goes on with a run and --overwrite replaces it: give one of them"
+        )
 
 
 def begun_run(output: Path | None, stage: str, saves: Path) -> Begun:

@@ -101,7 +101,8 @@ def clear(output: Path) -> None:
     """Take away a run that --overwrite replaces; that it is one was looked at before."""
     if is_running(output):
         raise OutputError(f"{output} is being trained right now; wait for it, or end it first")
-    shutil.rmtree(output, ignore_errors=True)
+    if output.is_dir():
+        shutil.rmtree(output)
 
 
 @dataclass(frozen=True)
