@@ -68,7 +68,7 @@ def mix(
         wanted = recipe.mixture_of(domain or (), general or (), ratio, params)
     if is_typed("model") and wanted.by == "rows":
         raise UsageError("--model says whose tokens are counted; give --by tokens, too")
-    base = name or recipe.name_of(wanted)
+    base = name or wanted.output_name
     several = len(wanted.ratios) > 1
     names = [f"{base}_{each.as_name}" if several else base for each in wanted.ratios]
     for dataset in names:

@@ -27,14 +27,7 @@ _COMPUTES = ("llamafactory", "torch", "transformers", "peft", "trl", "accelerate
 
 @dataclass(frozen=True)
 class Backend:
-    """A LLaMA-Factory that can be run.
-
-    Attributes:
-        python: Interpreter of the environment that holds it.
-        version: Of LLaMA-Factory.
-        stub: Whether a stand-in for torchaudio is needed.
-        more: Further variables of its environment.
-    """
+    """A LLaMA-Factory that can be run."""
 
     python: str
     version: str

@@ -56,16 +56,7 @@ def read_registry(folder: Path) -> dict[str, Any]:
 
 
 def data_file(folder: Path, name: str, entries: dict[str, Any] | None = None) -> Path:
-    """Return the file, or the folder of files, that a registered data set's rows are in.
-
-    Args:
-        folder: Of dataset_info.json.
-        name: Of one data set.
-        entries: Of dataset_info.json, where the caller has read it.
-
-    Raises:
-        DataError: It is not registered, lies elsewhere, names no file, or its file is gone.
-    """
+    """Return the file, or the folder of files, that a registered data set's rows are in."""
     entries = read_registry(folder) if entries is None else entries
     if not entries:
         raise DataError(
@@ -107,15 +98,7 @@ def data_file(folder: Path, name: str, entries: dict[str, Any] | None = None) ->
 
 @dataclass(frozen=True)
 class Registered:
-    """A data set that LLaMA-Factory can find; '-' where curate did not make it.
-
-    Attributes:
-        name: In dataset_info.json.
-        recipe: That made it.
-        kept: Rows it has.
-        read: Rows it was chosen from.
-        sources: Names of the files it was made from, or of its own file.
-    """
+    """A data set that LLaMA-Factory can find; '-' where curate did not make it."""
 
     name: str
     recipe: str

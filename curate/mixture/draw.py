@@ -56,15 +56,7 @@ def drawn(
 
 @dataclass(frozen=True)
 class Part:
-    """The rows of one file.
-
-    Attributes:
-        side: `domain` or `general`.
-        number: Of the source among its side's.
-        rows: Of this file alone.
-        chosen: (rows,) what a recipe kept; None where all rows may be taken.
-        start: Place of the first row among all rows of the pool.
-    """
+    """The rows of one file."""
 
     side: Side
     number: int

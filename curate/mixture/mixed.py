@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.emission.emit import default_name, emitting_to, write_files, write_values
+from curate.emission.emit import emitting_to, write_files, write_values
 from curate.emission.even_columns import HEAD, ValueKinds, blocks, columns_ahead, kinds_of
 from curate.errors import DataError
 from curate.html import html_table
@@ -24,13 +24,12 @@ from curate.mixture.common_shape import CommonShape
 from curate.mixture.draw import REASONS, Cut, Part, Pool, drawn
 from curate.mixture.plan import Ratio
 from curate.mixture.shuffle import Shuffle
-from curate.mixture.spec import SIDES, Mixture
+from curate.mixture.spec import NAME, SIDES, Mixture
 from curate.system.manifest import versions
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NAME = "mix"
 _NOT_DRAWN = "not_drawn"
 # Rows of a row group of the table of scores.
 _GROUP = 65_000
@@ -99,7 +98,7 @@ class Mixed:
     @property
     def name(self) -> str:
         """The name of the output if none is given."""
-        return name_of(self.mixture)
+        return self.mixture.output_name
 
     def times(self, number: int, start: int = 0, stop: int | None = None) -> NDArray[np.int32]:
         """Return how often rows of a file are taken: of file `number`, from place to place."""
@@ -301,9 +300,3 @@ class Mixed:
         told = "".join(f"<p>{escape(note)}</p>" for note in notes)
         head = f"<h4>{NAME} {self.ratio}</h4><p>{self.realised()}</p>"
         return f"{head}{html_table(*self.table())}{told}"
-
-
-def name_of(mixture: Mixture) -> str:
-    """Return the name of the output if none is given."""
-    first = [*mixture.domain, *mixture.general][0]
-    return mixture.name or default_name(Path(first.label.split(", ")[0]), NAME)

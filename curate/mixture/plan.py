@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import math
 import re
@@ -134,13 +135,12 @@ def apportion(total: int, shares: Sequence[Fraction]) -> list[int]:
 
 def most(heaps: Sequence[Heap]) -> int:
     """Return how many rows a side can give without repetition, with its shares kept."""
-    low, high = 0, sum(heap.rows for heap in heaps)
-    while low < high:
-        middle = (low + high + 1) // 2
-        seats = apportion(middle, [heap.share for heap in heaps])
-        fits = all(rows <= heap.rows for rows, heap in zip(seats, heaps, strict=True))
-        low, high = (middle, high) if fits else (low, middle - 1)
-    return low
+
+    def too_many(total: int) -> bool:
+        seats = apportion(total, [heap.share for heap in heaps])
+        return any(rows > heap.rows for rows, heap in zip(seats, heaps, strict=True))
+
+    return bisect.bisect(range(1, sum(heap.rows for heap in heaps) + 1), False, key=too_many)
 
 
 def plan_rows(

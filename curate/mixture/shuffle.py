@@ -29,11 +29,6 @@ class Shuffle(AbstractContextManager["Shuffle"]):
 
     Keys are taken for evenly spread over all 64 bits: their upper end tells the bucket, and a
     bucket at a time is read back and put in order.
-
-    Args:
-        folder: For the file; it disappears with the shuffle, however the process ends.
-        expected: Bytes of all lines, as far as that is known; decides the number of buckets.
-        bucket: Bytes of lines to put in order at a time.
     """
 
     def __init__(self, folder: Path, expected: int, bucket: int = BUCKET) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from curate.data.inputs import bundled_folder, find_bundled
+from curate.emission.emit import default_name
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.mixture.plan import Ratio, parse_ratio, parse_ratios
 from curate.parameters.mix import MixParams
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 Side = Literal["domain", "general"]
 SIDES: tuple[Side, Side] = ("domain", "general")
+NAME = "mix"
 DEFAULT = "default"
 _LARGEST = 1 << 20  # bytes of a mixture file
 
@@ -97,6 +99,12 @@ class Mixture(MixParams):
                 raise UsageError(
                     f"ratio {asking[0]} needs {side} data and none is given: give --{side} FILE"
                 )
+
+    @property
+    def output_name(self) -> str:
+        """The name of the data set if none is given with the command."""
+        first = [*self.domain, *self.general][0]
+        return self.name or default_name(Path(first.label.split(", ")[0]), NAME)
 
     def sources(self, side: Side) -> tuple[MixSource, ...]:
         """Return the sources of a side."""

@@ -19,9 +19,9 @@ from curate.data.rows import Rows
 from curate.errors import DataError, UsageError
 from curate.mixture.common_shape import common_shape
 from curate.mixture.draw import Pool, cuts_of, heaps_of, pool_of
-from curate.mixture.mixed import NAME, Mixed, name_of
+from curate.mixture.mixed import Mixed
 from curate.mixture.plan import parse_ratios, plan_rows, plan_tokens
-from curate.mixture.spec import SIDES, MixSource, Mixture
+from curate.mixture.spec import NAME, SIDES, MixSource, Mixture
 from curate.mixture.tokens import count_tokens, framing_note
 from curate.models.packaged import PACKAGED, is_ready
 from curate.models.resolve import fingerprint, resolve
@@ -29,7 +29,7 @@ from curate.models.text_tokenizer import HFEncoder, load_tokenizer
 from curate.parameters.mix import MixParams
 from curate.selection import Selection
 
-__all__ = ["NAME", "mix", "mixture_of", "name_of", "one"]
+__all__ = ["NAME", "mix", "mixture_of", "one"]
 
 _ONE = (str, os.PathLike, Rows, Selection, MixSource)
 Given = str | os.PathLike[str] | Rows | Selection | MixSource

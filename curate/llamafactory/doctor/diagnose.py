@@ -45,14 +45,7 @@ class Found:
 
 @dataclass
 class Tally:
-    """What is counted while rows pass by.
-
-    Attributes:
-        rows: Seen.
-        usable: Neither dropped nor the end of the run.
-        ended: Rule that ends the run, '' if none does.
-        found: Rule to what was found, in order.
-    """
+    """What is counted while rows pass by."""
 
     rows: int = 0
     usable: int = 0
@@ -82,13 +75,7 @@ def check_stage(stage: str | None) -> None:
 def diagnose(
     data_set: DataSet, stage: str | None = None, measure: Cutoff | None = None
 ) -> Diagnosis:
-    """Return what LLaMA-Factory will do with a data set.
-
-    Args:
-        data_set: File and entry.
-        stage: pt, sft, rm, dpo or kto; None for the one that the entry is meant for.
-        measure: Looks at the tokens of usable rows.
-    """
+    """Return what LLaMA-Factory will do with a data set."""
     check_stage(stage)
     tally = Tally()
     try:

@@ -131,11 +131,6 @@ def _is_slice(split: Any) -> bool:
 def usual_entry(rows: Rows | None, first: dict[str, Any], file_name: str) -> dict[str, Any]:
     """Return the entry that most people would write: columns only where there is no default.
 
-    Args:
-        rows: As curate reads the file, None where it cannot.
-        first: The first row as LLaMA-Factory loads it, {} where it cannot.
-        file_name: Of the data file.
-
     Example:
         >>> usual_entry(read("dpo_zh.jsonl"), first_row, "dpo_zh.jsonl")
         {'file_name': 'dpo_zh.jsonl', 'formatting': 'sharegpt', 'ranking': True, 'columns': {…}}

@@ -30,14 +30,7 @@ _VERDICTS = {"true": True, "false": False, "1": True, "0": False}
 
 @dataclass(frozen=True)
 class Repaired:
-    """A data set that was written anew.
-
-    Attributes:
-        data_set: It, to be judged again.
-        files: Names of what was written.
-        written: Rows.
-        dropped: Reason to rows that could not be repaired.
-    """
+    """A data set that was written anew."""
 
     data_set: DataSet
     files: tuple[str, ...]
@@ -46,17 +39,7 @@ class Repaired:
 
 
 def repair(data_set: DataSet, folder: Path, overwrite: bool = False) -> Repaired:
-    """Write a data set and its entry as NAME_fixed; the old one stays as it is.
-
-    Args:
-        data_set: What is repaired.
-        folder: Where to write.
-        overwrite: Replace a data set of that name that something else made.
-
-    Raises:
-        DataError: Nobody can tell what the rows say, or no row is left.
-        OutputError: It cannot be written.
-    """
+    """Write a data set and its entry as NAME_fixed; the old one stays as it is."""
     stem = Path(data_set.name if data_set.assumed else f"{data_set.name}.")
     name = default_name(stem, "fixed")
     check_target(folder, name, RECIPE, overwrite)

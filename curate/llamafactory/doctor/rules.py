@@ -21,12 +21,7 @@ class Rule:
 
 
 class Ends(Exception):
-    """What ends LLaMA-Factory.
-
-    Attributes:
-        rule: Name of a rule.
-        said: What LLaMA-Factory says itself, or what is wrong in particular.
-    """
+    """What ends LLaMA-Factory."""
 
     def __init__(self, rule: str, said: str) -> None:
         super().__init__(rule, said)

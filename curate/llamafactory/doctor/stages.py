@@ -20,15 +20,7 @@ _THOUGHT = re.compile("<think>\n(.*?)\n</think>\n\n", re.DOTALL)
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of a row.
-
-    Attributes:
-        kind: `usable`, `dropped` or `raises`.
-        rule: Why it is not usable.
-        said: What LLaMA-Factory says itself.
-        made: What the row became; None where that failed.
-        losses: Rules of what is lost though the row is usable.
-    """
+    """What becomes of a row."""
 
     kind: Literal["usable", "dropped", "raises"]
     rule: str = ""
@@ -37,7 +29,7 @@ class Verdict:
     losses: tuple[str, ...] = ()
 
 
-def judge(value: dict[str, Any], attr: Attributes, stage: str) -> Verdict:
+def judge(row: dict[str, Any], attr: Attributes, stage: str) -> Verdict:
     """Return what becomes of one row.
 
     Example:
@@ -48,52 +40,19 @@ def judge(value: dict[str, Any], attr: Attributes, stage: str) -> Verdict:
     try:
         if str(attr.formatting) not in CONVERTERS:
             raise Ends("unknown_formatting", f"ValueError: converter {attr.formatting} not found")
-        made = CONVERTERS[attr.formatting](value, attr)
+        made = CONVERTERS[attr.formatting](row, attr)
     except Ends as end:
         return Verdict("raises", end.rule, end.said)
+    key = attr.columns["kto_tag"]
+    tag = row.get(key) if isinstance(key, str) else None
     try:
-        dropped = "" if stage == "pt" else _dropped(made, value, attr, stage)
-        if dropped:
+        if stage != "pt" and (dropped := _dropped(made, stage, tag, bool(key))):
             return Verdict("dropped", dropped, made=made)
         _check_texts(made, stage)
     except Ends as end:
         return Verdict("raises", end.rule, end.said, made)
-    losses = (*made.losses, *_lost(value, attr), *_losses(made, value, attr, stage))
+    losses = (*made.losses, *_lost_columns(row, attr), *_lost_texts(made, stage, tag))
     return Verdict("usable", made=made, losses=losses)
-
-
-def _dropped(made: Made, value: dict[str, Any], attr: Attributes, stage: str) -> str:
-    """Return why the processor of a stage leaves a row out, '' if it does not."""
-    answers = len(made.response)
-    if len(made.prompt) % 2 == 1 and (answers == 1 if stage == "sft" else answers >= 2):
-        return ""
-    if stage == "kto" and answers < 2 and made.rule in ("", "no_response"):
-        given = _given(value, attr.columns["kto_tag"])
-        return "no_verdict" if given is None else "string_kto_tag"
-    if stage == "sft" and answers > 1 and not made.rule:
-        return "verdict_in_sft" if attr.columns["kto_tag"] else "pair_in_sft"
-    return made.rule or "not_a_pair"
-
-
-def _given(value: dict[str, Any], key: Any) -> Any:
-    return value.get(key) if key else None
-
-
-def _check_texts(made: Made, stage: str) -> None:
-    """Raise what the template raises."""
-    if stage == "pt":
-        if not made.prompt:
-            why = f" ({made.rule})" if made.rule else ""
-            raise Ends("pt_without_text", f"IndexError: list index out of range{why}")
-        if not isinstance(made.prompt[0]["content"], str):
-            raise Ends("not_text", "TypeError: unsupported operand type(s) for +")
-        return
-    for each in [*made.prompt, *trained(made, stage)]:
-        _check_message(each)
-    if made.tools:
-        _check_tools(made.tools)
-    if made.system and not isinstance(made.system, str):
-        raise Ends("system_not_text", "TypeError: unsupported operand type(s) for +")
 
 
 def trained(made: Made, stage: str) -> list[Message]:
@@ -101,27 +60,6 @@ def trained(made: Made, stage: str) -> list[Message]:
     if stage == "kto":
         return [made.response[0] if made.response[0]["content"] else made.response[1]]
     return made.response[:2]
-
-
-def _check_message(each: Message) -> None:
-    if each["role"] == "function":
-        _check_call(each["content"])
-    elif each["role"] == "system":
-        raise Ends("unknown_role_stops", "NotImplementedError: Unexpected role: system")
-    elif not isinstance(each["content"], str):
-        raise Ends("not_text", f"RuntimeError: Expected a string, got {each['content']}"[:80])
-
-
-def _check_call(content: Any) -> None:
-    """Raise what reading a function call raises; thoughts may stand before it."""
-    if not isinstance(content, str):
-        raise Ends("not_text", "TypeError: expected string or bytes-like object")
-    try:
-        _, found = parts_of_call(content)
-        for each in found if isinstance(found, list) else [found]:
-            json.dumps([each["name"], each["arguments"]])
-    except (ValueError, KeyError, TypeError, IndexError) as problem:
-        raise Ends("call_not_json", f"{type(problem).__name__}: {problem}"[:80]) from None
 
 
 def parts_of_call(content: str) -> tuple[str, Any]:
@@ -135,66 +73,96 @@ def parts_of_call(content: str) -> tuple[str, Any]:
     return "", json.loads(content)
 
 
-def _check_tools(tools: Any) -> None:
-    if not isinstance(tools, str):
+def _dropped(made: Made, stage: str, tag: Any, has_tag: bool) -> str:
+    """Return why the processor of a stage leaves a row out, '' if it does not."""
+    answers = len(made.response)
+    if len(made.prompt) % 2 == 1 and (answers == 1 if stage == "sft" else answers >= 2):
+        return ""
+    if stage == "kto" and answers < 2 and made.rule in ("", "no_response"):
+        return "no_verdict" if tag is None else "string_kto_tag"
+    if stage == "sft" and answers > 1 and not made.rule:
+        return "verdict_in_sft" if has_tag else "pair_in_sft"
+    return made.rule or "not_a_pair"
+
+
+def _check_texts(made: Made, stage: str) -> None:
+    """Raise what the template raises."""
+    if stage == "pt":
+        if not made.prompt:
+            why = f" ({made.rule})" if made.rule else ""
+            raise Ends("pt_without_text", f"IndexError: list index out of range{why}")
+        if not isinstance(made.prompt[0]["content"], str):
+            raise Ends("not_text", "TypeError: unsupported operand type(s) for +")
+        return
+    for message in [*made.prompt, *trained(made, stage)]:
+        content = message["content"]
+        if message["role"] == "system":
+            raise Ends("unknown_role_stops", "NotImplementedError: Unexpected role: system")
+        if not isinstance(content, str):
+            raise Ends("not_text", f"RuntimeError: Expected a string, got {content}"[:80])
+        if message["role"] == "function":
+            _check_call(content)
+    if made.tools:
+        _check_tools(made.tools)
+    if made.system and not isinstance(made.system, str):
+        raise Ends("system_not_text", "TypeError: unsupported operand type(s) for +")
+
+
+def _check_call(content: str) -> None:
+    """Raise what reading a function call raises; thoughts may stand before it."""
+    try:
+        _, calls = parts_of_call(content)
+        for call in calls if isinstance(calls, list) else [calls]:
+            json.dumps([call["name"], call["arguments"]])
+    except (ValueError, KeyError, TypeError, IndexError) as problem:
+        raise Ends("call_not_json", f"{type(problem).__name__}: {problem}"[:80]) from None
+
+
+def _check_tools(text: Any) -> None:
+    """Touch everything that a description of tools has to have, so that what is missing raises."""
+    if not isinstance(text, str):
         raise Ends("tools_not_text", "TypeError: the JSON object must be str")
     try:
-        described = json.loads(tools)
-        if len(described):
-            _describe(described)
+        tools = json.loads(text)
+        names = []
+        for tool in tools if len(tools) else ():
+            inner = tool.get("function", "") if tool.get("type") == "function" else tool
+            parameters = inner["parameters"]
+            for name, about in parameters["properties"].items():
+                bool(name in parameters.get("required", []))
+                ", ".join(about.get("enum", None) or ())
+                if about.get("items", None):
+                    about["items"].get("type", "")
+                about.get("type", "")
+            names.append(inner["name"])
+            inner.get("description", "")
+        ", ".join(names)
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise Ends("tools_not_described", f"{type(problem).__name__}: {problem}"[:80]) from None
 
 
-def _describe(tools: Any) -> None:
-    """Touch everything that a description of tools has to have, so that what is missing raises."""
-    names = []
-    for tool in tools:
-        inner = tool.get("function", "") if tool.get("type") == "function" else tool
-        parameters = inner["parameters"]
-        for name, about in parameters["properties"].items():
-            bool(name in parameters.get("required", []))
-            ", ".join(about.get("enum", None) or ())
-            if about.get("items", None):
-                about["items"].get("type", "")
-            about.get("type", "")
-        names.append(inner["name"])
-        inner.get("description", "")
-    ", ".join(names)
-
-
-def _lost(value: dict[str, Any], attr: Attributes) -> list[str]:
+def _lost_columns(row: dict[str, Any], attr: Attributes) -> list[str]:
     """Return a rule for every column under its usual name that the entry does not read."""
-    columns = attr.columns
-    read = {key for column, key in columns.items() if column not in _UNUSED[attr.formatting]}
-    usual = {column: COLUMNS[column] or column for column in COLUMNS}
-    return [
-        f"lost_{column}"
-        for column, key in usual.items()
-        if column not in _UNUSED[attr.formatting]
-        and not columns[column]
-        and key not in read
-        and (value.get(key) or isinstance(value.get(key), bool))
-    ]
+    looked_at = [column for column in COLUMNS if column not in _UNUSED[attr.formatting]]
+    read = {attr.columns[column] for column in looked_at}
+    lost = []
+    for column in looked_at:
+        key = COLUMNS[column] or column
+        there = row.get(key) or isinstance(row.get(key), bool)
+        if there and not attr.columns[column] and key not in read:
+            lost.append(f"lost_{column}")
+    return lost
 
 
-def _losses(made: Made, value: dict[str, Any], attr: Attributes, stage: str) -> list[str]:
+def _lost_texts(made: Made, stage: str, tag: Any) -> list[str]:
+    losses = ["empty_prompt"] * (not made.prompt[0 if stage == "pt" else -1]["content"].strip())
     if stage == "pt":
         more = len(made.prompt) > 1 or any(each["content"] for each in made.response)
-        empty = not made.prompt[0]["content"].strip()
-        return ["empty_prompt"] * empty + ["pt_first_message_only"] * bool(more or made.system)
-    found = []
-    if not made.prompt[-1]["content"].strip():
-        found.append("empty_prompt")
-    if (
-        stage == "kto"
-        and _given(value, attr.columns["kto_tag"])
-        and not made.response[0]["content"]
-    ):
-        found.append("verdict_turned")
+        return losses + ["pt_first_message_only"] * bool(more or made.system)
+    if stage == "kto" and tag and not made.response[0]["content"]:
+        losses.append("verdict_turned")
     elif any(not each["content"].strip() for each in trained(made, stage)):
-        found.append("empty_response")
-    verdict = _given(value, attr.columns["kto_tag"])
-    if stage == "sft" and verdict is not None and not isinstance(verdict, bool):
-        found.append("string_kto_tag_sft")
-    return found
+        losses.append("empty_response")
+    if stage == "sft" and tag is not None and not isinstance(tag, bool):
+        losses.append("string_kto_tag_sft")
+    return losses

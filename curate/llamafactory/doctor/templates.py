@@ -62,17 +62,7 @@ _OTHERWISE = "name one with --template, such as default"
 
 
 class Tokens:
-    """A model's tokenizer: its tokenizer.json where there is one, so that no torch is loaded.
-
-    Args:
-        folder: Of the model.
-        words: Tokens that the template wants, the last of them ends a response; without any it is
-            the tokenizer's own end token.
-        trust_remote_code: Run Python files that come with the model.
-
-    Raises:
-        ModelError: It cannot be loaded, or has no such token.
-    """
+    """A model's tokenizer: its tokenizer.json where there is one, so that no torch is loaded."""
 
     def __init__(
         self, folder: Path, words: tuple[str, ...] = (), trust_remote_code: bool = False
@@ -124,11 +114,7 @@ def template_in(folder: Path, name: str = "auto", trust_remote_code: bool = Fals
 
 
 def own_template(tokenizer: Any) -> Template:
-    """Return the template that LLaMA-Factory parses out of a tokenizer's chat template.
-
-    Raises:
-        ModelError: It cannot be taken apart so, or turns then come out otherwise.
-    """
+    """Return the template that LLaMA-Factory parses out of a tokenizer's chat template."""
     talk = [("user", "u1"), ("assistant", "a1"), ("user", "u2"), ("assistant", "a2")]
 
     def shown(*messages: tuple[str, str], header: bool = False) -> str:
