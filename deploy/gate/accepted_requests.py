@@ -153,7 +153,7 @@ def check_body(
         wrong.append(Refused(404, f"no model '{shown(model)}' here.{near} {there}", "no_model"))
     if kind in fields:
         fields = schema.model_validate(fields).model_dump(exclude_unset=True)
-        texts = [each["content"] for each in fields[CHAT]] if kind == CHAT else [fields[TEXT]]
+        texts = [turn["content"] for turn in fields[CHAT]] if kind == CHAT else [fields[TEXT]]
         prompt = sum(map(count, texts)) + (room.around(len(texts)) if kind == CHAT else 1)
         left = max(1, min(_MOST_TOKENS, served.context - prompt))
         asked = fields.setdefault("max_tokens", left)
@@ -259,8 +259,8 @@ def _drop_invalid(fields: dict[str, Any], schema: type[Body]) -> list[Refused]:
                 reason = "is not understood"
             else:
                 message = re.sub(r"^\w+ should", "has to", error["msg"])
-                given = json.dumps(error["input"], ensure_ascii=False)
-                reason = f"{message.removeprefix('Value error, ')}, and is {shown(given)}"
+                value = json.dumps(error["input"], ensure_ascii=False)
+                reason = f"{message.removeprefix('Value error, ')}, and is {shown(value)}"
             reason = f"'{shown(place)}' {reason}"
             problems.setdefault(name, Refused(400, reason))
             fields.pop(name, None)

@@ -55,6 +55,14 @@ def test_nothing_is_left_to_the_engine(engine):
     assert taken.notes == ()
 
 
+def test_sampling_is_the_requests_then_the_models_then_openais():
+    raw, own = json.dumps({"messages": HI}).encode(), replace(SERVED, sampling={"top_p": 0.8})
+    fields, _ = check_body(raw, CHAT, HF, own, Room(), words)
+    assert (fields["temperature"], fields["top_p"]) == (1.0, 0.8)
+    raw = json.dumps({"messages": HI, "top_p": 0.5}).encode()
+    assert check_body(raw, CHAT, HF, own, Room(), words)[0]["top_p"] == 0.5
+
+
 @BOTH
 @pytest.mark.parametrize("name", ["max_new_tokens", "max_completion_tokens"])
 def test_other_names_of_the_length_are_understood(engine, name):

@@ -307,3 +307,9 @@ def test_a_model_whose_config_names_no_length_has_one_all_the_same(tmp_path):
     for length in (100_000_000, 0):
         with pytest.raises(UsageError, match="1 to 32768"):
             served(ServeCall(folder, max_length=length), notes.append)
+
+
+def test_what_a_models_authors_recommend_is_taken_where_a_request_says_nothing(tmp_path):
+    folder = model_in(tmp_path / "small")
+    (folder / "generation_config.json").write_text('{"temperature": 0.6, "top_p": 2, "top_k": 20}')
+    assert served(ServeCall(str(folder))).sampling == {"temperature": 0.6}
