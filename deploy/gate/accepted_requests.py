@@ -12,8 +12,6 @@ from typing import Annotated, Any, Literal, NoReturn
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from curate.errors import did_you_mean
-from curate.models.resolve import ModelFiles
-from curate.models.text_tokenizer import load_tokenizer
 from deploy.engines.contract import Engine, Served
 from deploy.gate.refusals import Refused, shown
 
@@ -128,6 +126,9 @@ def token_counter(folder: Path) -> Callable[[str], int]:
 
         fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
         return lambda text: len(fast.encode(text, add_special_tokens=False).ids)
+    from curate.models.resolve import ModelFiles
+    from curate.models.text_tokenizer import load_tokenizer
+
     slow = load_tokenizer(ModelFiles(folder.name, folder))
     return lambda text: len(slow.encode(text, add_special_tokens=False))
 
