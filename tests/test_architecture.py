@@ -88,6 +88,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "curate.errors",
         "curate.models.protocols",
         "curate.models.row_templates",
+        "curate.system.files",
     },
     "curate/models": {
         "curate.llamafactory.older_readers",

@@ -15,12 +15,9 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Plan:
-    """Items in the order in which they are computed, and where each batch ends.
+    """Positions of the items in the order in which they are computed, and where each batch ends.
 
-    Attributes:
-        order: (items,) positions of the items, longest first.
-        ends: (batches,) end of each batch in order.
-        lengths: (items,) tokens of each item, in the items' own order.
+    `lengths` are the tokens of each item, in the items' own order.
     """
 
     order: NDArray[np.int64]
@@ -33,8 +30,7 @@ class Plan:
 
     def batch(self, number: int) -> NDArray[np.int64]:
         """Return the items of one batch."""
-        start = self.ends[number - 1] if number else 0
-        return self.order[start : self.ends[number]]
+        return self.order[self.ends[number - 1] if number else 0 : self.ends[number]]
 
     def tokens(self, number: int) -> int:
         """Return the tokens of one batch, padding not counted."""
@@ -72,4 +68,4 @@ def plan_batches(
     batches.sort(key=lambda batch: -int(lengths[batch[0]]))
     ends = np.cumsum([len(batch) for batch in batches], dtype=np.int64)
     whole = np.concatenate(batches) if batches else order
-    return Plan(whole, ends, lengths.astype(np.int64))
+    return Plan(order=whole, ends=ends, lengths=lengths.astype(np.int64))

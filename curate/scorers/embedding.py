@@ -7,13 +7,11 @@ not have is left out here, name and all.
 
 from __future__ import annotations
 
-import os
+import hashlib
 import re
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +20,19 @@ from curate.data.rows import Row, Rows
 from curate.errors import OutputError, UsageError, did_you_mean
 from curate.models.protocols import EmbeddingModel
 from curate.scorers.contract import OK, Engine, Work, digest_of, in_batches
+from curate.system.files import whole_files, writing_to
 
 EMPTY = "empty_text"
 # A vector says less and less of a text that goes on; and a text as long as a book takes minutes.
 LONGEST = 20_000
-_AT_A_TIME = 256
 # Part of every key: a changed way of making texts never finds what an older one left.
-_FORM = "embedding 2"
+_FORM = "embedding 1"
 _SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def without_surrogates(text: str) -> str:
+    """Return a text without halves of surrogate pairs: neither tokenizers nor servers take them."""
+    return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def whole_text(row: Row) -> str:
@@ -109,18 +112,22 @@ def embed(
         OutputError: The cache cannot be written.
     """
     texts = _Texts(rows, params.text)
-    notes = _notes(texts)
     path = cache / f"{texts.key(model)}.npy"
     vectors = _cached(path, len(rows))
     if vectors is None:
         work = texts.work(model)
-        values = engine.run(work, int((texts.status == OK).sum()))
-        found = values.reshape(len(texts.first), model.dimensions)
-        _write(path, texts, found)
+        values = engine.run(work, len(texts.owners))
+        _write(path, texts, values.reshape(len(texts.first), model.dimensions))
         engine.forget(work)
         vectors = _cached(path, len(rows))
         if vectors is None:
             raise OutputError(f"{path.name} in the cache cannot be read again; is the disk whole?")
+    notes: tuple[str, ...] = ()
+    if texts.long:
+        notes = (
+            f"{texts.long:,} of the rows are longer than {LONGEST:,} characters and were embedded "
+            "by their beginning",
+        )
     return Embeddings(texts.status, vectors, notes)
 
 
@@ -138,7 +145,7 @@ class _Texts:
                 self.status[row.position] = row.flaw or EMPTY
                 continue
             self.long += len(text) == LONGEST
-            digests.append(digest_of(text)[:32])
+            digests.append(hashlib.sha256(text.encode()).hexdigest()[:32])
             owners.append(row.position)
         self.owners = np.array(owners, dtype=np.int64)
         self.digests, first, self.inverse = np.unique(
@@ -147,13 +154,16 @@ class _Texts:
         self.first = self.owners[first]
 
     def text(self, row: Row) -> str:
-        # Half a surrogate pair is no character, and no tokenizer takes it.
-        return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", TEXTS[self.form](row)[:LONGEST])
+        return without_surrogates(TEXTS[self.form](row)[:LONGEST])
 
     def key(self, model: EmbeddingModel) -> str:
         """Return the key of the finished vectors: 32 hex digits."""
-        places = (self.inverse.astype("<i8"), self.owners.astype("<i8"), len(self.rows))
-        return digest_of(_FORM, model.fingerprint, self.form, self.digests, *places)[:32]
+        digest = hashlib.sha256(f"{_FORM}|{model.fingerprint}|{self.form}".encode())
+        for part in (self.digests, self.inverse.astype("<i8"), self.owners.astype("<i8")):
+            digest.update(f"|{len(part)}|".encode())
+            digest.update(part.tobytes())
+        digest.update(str(len(self.rows)).encode())
+        return digest.hexdigest()[:32]
 
     def work(self, model: EmbeddingModel) -> Work:
         """Return the work for an engine: one item a different text."""
@@ -185,51 +195,29 @@ def vectors_of(model: EmbeddingModel, texts: list[str]) -> NDArray[np.float32]:
     return model.embed(texts)
 
 
-def _notes(texts: _Texts) -> tuple[str, ...]:
-    if not texts.long:
-        return ()
-    return (
-        f"{texts.long:,} of the rows are longer than {LONGEST:,} characters and were embedded by "
-        "their beginning",
-    )
-
-
 def _cached(path: Path, rows: int) -> NDArray[np.float32] | None:
     """Return the finished vectors, memory-mapped; None where there are none, or not whole."""
     try:
-        found: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+        stored: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return found if found.ndim == 2 and len(found) == rows and found.dtype == np.float32 else None
+    whole = stored.ndim == 2 and len(stored) == rows and stored.dtype == np.float32
+    return stored if whole else None
 
 
-def _write(path: Path, texts: _Texts, found: NDArray[np.float32]) -> None:
-    """Write one line a row under another name, then rename: what is there is whole."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as stream:
-            try:
-                _stream(stream, texts, found)
-            except OSError:
-                Path(stream.name).unlink(missing_ok=True)
-                raise
-        os.replace(stream.name, path)
-    except OSError as error:
-        raise OutputError(
-            f"embeddings cannot be written to {path.parent}: {error.strerror or error}. They stay "
-            "in the journal; make room, or set CURATRAIN_CACHE to another folder, and give the "
-            "command again"
-        ) from error
-
-
-def _stream(stream: IO[bytes], texts: _Texts, found: NDArray[np.float32]) -> None:
-    size, wide = len(texts.status), found.shape[1]
-    header = {"descr": "<f4", "fortran_order": False, "shape": (size, wide)}
-    np.lib.format.write_array_header_1_0(stream, header)
-    line = np.full(size, -1, dtype=np.int64)
+def _write(path: Path, texts: _Texts, vectors: NDArray[np.float32]) -> None:
+    """Write one line a row, a few hundred at a time."""
+    line = np.full(len(texts.status), -1, dtype=np.int64)
     line[texts.owners] = texts.inverse
-    for at in range(0, size, _AT_A_TIME):
-        part = line[at : at + _AT_A_TIME]
-        block = np.full((len(part), wide), np.nan, dtype="<f4")
-        block[part >= 0] = found[part[part >= 0]]
-        stream.write(block.tobytes())
+    shape = (len(line), vectors.shape[1])
+    kept = ". They stay in the journal; give the command again"
+    with writing_to(path.parent, "embeddings", "set CURATRAIN_CACHE to another folder", kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_files(path, shared=True) as (part,), part.open("wb") as stream:
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(stream, header)
+            for numbers in in_batches(line.tolist()):
+                there = np.array(numbers) >= 0
+                block = np.full((len(numbers), shape[1]), np.nan, dtype="<f4")
+                block[there] = vectors[np.array(numbers)[there]]
+                stream.write(block.tobytes())

@@ -11,7 +11,7 @@ compresses, as Whisper does (arXiv 2212.04356, section 4.5).
 
 from __future__ import annotations
 
-import re
+import hashlib
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ from curate.models.protocols import (
     RewardModel,
 )
 from curate.scorers.contract import OK, Engine, Work, digest_of, in_batches
+from curate.scorers.embedding import without_surrogates
 from curate.scorers.reward import score_texts, texts_of
 
 REFUSED, EMPTY, LOOP, NOT_ASKED = "template_refused", "empty_answer", "repeats_itself", ""
@@ -40,7 +41,6 @@ _STATUS = {STOPPED: OK, CUT: "cut_off", TOO_LONG: TOO_LONG, FILTERED: FILTERED}
 _ROLES = {"observation": "tool", "function": "assistant"}
 _LOOP_RATIO = 2.4  # Whisper's; ordinary text of this length stays below 2.2
 _TAIL = 500  # characters, about what Whisper looks at; longer texts compress better
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def conversation(row: Row) -> list[Message]:
     """
     system = [("system", row.system)] if row.system else []
     turns = [(_ROLES.get(turn.role, turn.role), turn.content) for turn in row.turns[:-1]]
-    return [{"role": role, "content": _clean(text)} for role, text in (*system, *turns)]
+    return [{"role": role, "content": without_surrogates(text)} for role, text in (*system, *turns)]
 
 
 def answers(
@@ -184,9 +184,10 @@ def necessity(
     """
     values = np.full(len(rows), np.nan)
     places = np.flatnonzero(given.given & (given.status != EMPTY))
-    pairs = [
-        (_clean(texts_of(rows[place])[0]), _clean(given.texts[place])) for place in places.tolist()
-    ]
+    pairs = []
+    for place in places.tolist():
+        prompt, _ = texts_of(rows[place])
+        pairs.append((without_surrogates(prompt), without_surrogates(given.texts[place])))
     values[places] = score_texts(pairs, model, engine)
     return values
 
@@ -201,7 +202,7 @@ class _Asked:
         for batch in in_batches(places.tolist()):
             talks = [conversation(rows[place]) for place in batch]
             lengths += _lengths(talks, model)
-            digests += [digest_of(talk)[:32] for talk in talks]
+            digests += [hashlib.sha256(repr(talk).encode()).hexdigest()[:32] for talk in talks]
         self.length = np.array(lengths, dtype=np.int64)
         fine = self.length >= 0
         self.owners = places[fine]
@@ -224,7 +225,7 @@ def replies(most: int, model: Generator, talks: list[list[Message]]) -> list[lis
         model: Loaded.
         talks: What it is asked.
     """
-    return [[_clean(reply.text), reply.end] for reply in model.replies(talks, most)]
+    return [[without_surrogates(reply.text), reply.end] for reply in model.replies(talks, most)]
 
 
 def _lengths(talks: Sequence[Sequence[Message]], model: Generator) -> list[int]:
@@ -233,8 +234,3 @@ def _lengths(talks: Sequence[Sequence[Message]], model: Generator) -> list[int]:
         return model.lengths(talks)
     except ModelError:
         return [-1] if len(talks) == 1 else [n for each in talks for n in _lengths([each], model)]
-
-
-def _clean(text: str) -> str:
-    # Half a surrogate pair is no character: neither tokenizers nor servers take it.
-    return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -2,11 +2,9 @@
 
 Sener and Savarese (arXiv 1708.00489), MoDS (arXiv 2311.15653): take, again and again, the row
 that is furthest from all rows taken so far. What differs from the published programs, on purpose:
-
-- the first row is drawn with a seed, and rows at equal distance are taken by id;
-- it ends when every row left lies on a chosen one, instead of choosing a row twice;
-- the choice is the exact one: distances are compared as 64-bit sums of squared differences,
-  though nearly all of them are only bounded, in 32 bits (see Bounds).
+the first row is drawn with a seed, and rows at equal distance are taken by id; it ends when every
+row left lies on a chosen one, instead of choosing a row twice; and the choice is the exact one, by
+64-bit sums of squared differences, though nearly all distances are only bounded, in 32 bits.
 """
 
 from __future__ import annotations
@@ -124,28 +122,18 @@ def k_center(
         place, distance = reach.furthest()
     centres = order[chosen]
     if values is not None:
-        centres = _best_of_equal(points, centres, values, ids)
+        points = points + np.float32(0)  # -0 lies on 0
+        best = {points[centre].tobytes(): centre for centre in centres.tolist()}
+        for row, point in enumerate(points):
+            other = best.get(point.tobytes())
+            if other is not None and (-values[row], ids[row]) < (-values[other], ids[other]):
+                best[point.tobytes()] = row
+        centres = np.array(list(best.values()), dtype=np.int64)
     return Centres(order=centres, distances=np.array(distances), radius=distance)
 
 
-def _best_of_equal(
-    points: NDArray[np.float32],
-    chosen: NDArray[np.int64],
-    values: NDArray[np.float64],
-    ids: NDArray[np.object_],
-) -> NDArray[np.int64]:
-    """Return for each centre the best of the rows that have its vector."""
-    points = points + np.float32(0)  # -0 lies on 0
-    best = {points[place].tobytes(): place for place in chosen.tolist()}
-    for place, point in enumerate(points):
-        other = best.get(point.tobytes())
-        if other is not None and (-values[place], ids[place]) < (-values[other], ids[other]):
-            best[point.tobytes()] = place
-    return np.array(list(best.values()), dtype=np.int64)
-
-
 class _Reach:
-    """Squared distance of every row to the nearest of the centres it was compared with.
+    """Squared distance of every row to the nearest of the centres that it was compared with.
 
     It only falls when centres are added, so what a row had earlier is a bound: only a front of
     the furthest rows is compared with every new centre, and others catch up with what they have
@@ -161,8 +149,7 @@ class _Reach:
         start: NDArray[np.float32],
         most: int,
     ) -> None:
-        self.points, self.order = points, order
-        self.count = len(start)
+        self.points, self.order, self.count = points, order, len(start)
         self.centres = np.concatenate([start, np.empty((most, points.shape[1]), np.float32)])
         self.squares = np.einsum("ij,ij->i", points, points)[order]
         largest = np.einsum("ij,ij->i", start, start).max(initial=float(self.squares.max()))

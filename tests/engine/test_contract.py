@@ -23,6 +23,7 @@ from curate.scorers.score_tokens import TokenParams
 from tests.conftest import ROOT
 from tests.models import tiny
 
+pytestmark = pytest.mark.timeout(900)
 LM = ModelRecipe(kind="causal_lm", name="TINY", dtype="bfloat16")
 FLOAT = replace(LM, dtype="float32")
 REWARD = ModelRecipe(kind="reward", name="pairs")
