@@ -39,10 +39,10 @@ def score(
         params: What is read.
         model: Trained to answer with a score, or any other causal language model.
         engine: Runs the model over the rows.
-        scratch: Not used.
+        scratch: Folder for the tokens while the model runs.
 
     Raises:
         UsageError: max_length is out of the model's range.
         ModelError: The model does not write each digit as one token.
     """
-    return judge(rows, NAME, question, params, model, engine)
+    return judge(rows, NAME, question, params, model, engine, scratch)

@@ -111,23 +111,14 @@ class Scores:
 
 
 def in_batches(items: Iterable[T], size: int = _AT_A_TIME) -> Iterator[list[T]]:
-    """Yield lists of so many items.
-
-    Args:
-        items: Any.
-        size: Of a list; the last one may be shorter.
-    """
+    """Yield lists of so many items."""
     coming = iter(items)
     while batch := list(islice(coming, size)):
         yield batch
 
 
 def digest_of(*parts: object) -> str:
-    """Return a sha256 over texts, numbers and arrays, none of which runs into the next.
-
-    Args:
-        parts: Arrays by their bytes, all else as it is printed.
-    """
+    """Return a sha256 over texts, numbers and arrays, none of which runs into the next."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.tobytes() if isinstance(part, np.ndarray) else str(part).encode()
@@ -136,11 +127,6 @@ def digest_of(*parts: object) -> str:
 
 
 def lists_of(sizes: NDArray[np.int64], values: pa.Array) -> pa.Array:
-    """Return one list a row; a row of size 0 has none.
-
-    Args:
-        sizes: (n,) values of each row.
-        values: Of all rows, one after the other.
-    """
+    """Return one list a row; a row of size 0 has none."""
     offsets = pa.array(np.concatenate(([0], np.cumsum(sizes))).astype(np.int32))
     return pa.ListArray.from_arrays(offsets, values, mask=pa.array(sizes == 0))

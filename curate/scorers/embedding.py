@@ -49,11 +49,7 @@ def whole_text(row: Row) -> str:
 
 
 def instruction_text(row: Row) -> str:
-    """Return what was asked, input and all, as MoDS has it; of a dialogue, all questions.
-
-    Args:
-        row: Any.
-    """
+    """Return what was asked, input and all, as MoDS has it; of a dialogue, all questions."""
     return "\n".join(turn.content for turn in row.turns if turn.role == "user")
 
 
@@ -175,7 +171,7 @@ class _Texts:
             lengths=np.array(lengths, dtype=np.int64),
             widths=model.dimensions,
             take=self.take,
-            answer=vectors_of,
+            answer=_vectors,
             digest=digest_of(_FORM, self.digests),
             dtype="float32",
         )
@@ -185,13 +181,7 @@ class _Texts:
         return [self.text(self.rows[place]) for place in self.first[items].tolist()]
 
 
-def vectors_of(model: EmbeddingModel, texts: list[str]) -> NDArray[np.float32]:
-    """Return the vectors of some texts, (texts, d).
-
-    Args:
-        model: Loaded.
-        texts: To embed.
-    """
+def _vectors(model: EmbeddingModel, texts: list[str]) -> NDArray[np.float32]:
     return model.embed(texts)
 
 

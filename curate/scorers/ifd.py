@@ -51,9 +51,7 @@ PARAMS = IFDParams
 def ifd_loss(prompted: NDArray[np.float64], alone: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return Cherry_LLM's IFD, the ratio of mean losses (arXiv 2308.12032, eq. 4).
 
-    Args:
-        prompted: (n,) mean NLL of the response given the prompt, nats a token.
-        alone: (n,) mean NLL of the same tokens without the prompt, nats a token.
+    Both are (n,) mean NLL of the same response tokens, nats a token: given the prompt, and alone.
 
     Example:
         >>> ifd_loss(np.array([1.0]), np.array([2.0]))
@@ -65,9 +63,7 @@ def ifd_loss(prompted: NDArray[np.float64], alone: NDArray[np.float64]) -> NDArr
 def ifd_ppl(prompted: NDArray[np.float64], alone: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return Superfiltering's IFD, the ratio of perplexities (arXiv 2402.00530).
 
-    Args:
-        prompted: (n,) mean NLL of the response given the prompt, nats a token.
-        alone: (n,) mean NLL of the same tokens without the prompt, nats a token.
+    Both are (n,) mean NLL of the same response tokens, nats a token: given the prompt, and alone.
 
     Example:
         >>> ifd_ppl(np.array([1.0]), np.array([2.0])).round(4)

@@ -34,9 +34,6 @@ PARAMS = LengthParams
 def words(text: str) -> int:
     """Return how many words a text has; a Chinese character is one.
 
-    Args:
-        text: Any.
-
     Example:
         >>> words("It's 42."), words("高血压患者能吃党参吗？")
         (2, 10)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.data.rows import Row, Rows
-from curate.errors import ModelError, OutputError, UsageError
+from curate.errors import ModelError, UsageError
 from curate.models.protocols import LikelihoodModel, TextEncoder, TokenSequence
 from curate.models.row_templates import Rendered, Template
 from curate.scorers.contract import OK, Engine, Work, digest_of, in_batches
@@ -119,14 +119,8 @@ def likelihoods(
     )
     with SequenceStore(scratch) as store:
         items = _Items(store, model.encoder, max_length, scored)
-        try:
-            items.tokenise(rows, template)
-            work = items.work(model)
-        except OSError as error:
-            raise OutputError(
-                f"tokens cannot be written to {scratch}: {error.strerror or error}; make room, or "
-                "set CURATRAIN_CACHE to another folder, and give the command again"
-            ) from error
+        items.tokenise(rows, template)
+        work = items.work(model)
         if scored.refusal and not len(store):
             raise scored.refusal
         values = engine.run(work, int((scored.turns > 0).sum()))

@@ -92,11 +92,7 @@ class Answers:
 
 
 def conversation(row: Row) -> list[Message]:
-    """Return what the model is asked: all that comes before the last response.
-
-    Args:
-        row: Any without a flaw.
-    """
+    """Return what the model is asked: all that comes before the last response."""
     system = [("system", row.system)] if row.system else []
     turns = [(_ROLES.get(turn.role, turn.role), turn.content) for turn in row.turns[:-1]]
     return [{"role": role, "content": without_surrogates(text)} for role, text in (*system, *turns)]
@@ -135,7 +131,7 @@ def answers(
         lengths=asked.tokens + params.max_new_tokens,
         widths=2,
         take=asked.take,
-        answer=partial(replies, params.max_new_tokens),
+        answer=partial(_replies, params.max_new_tokens),
         digest=digest_of("answers 2", params.max_new_tokens, asked.digests),
         dtype="object",
     )
@@ -217,14 +213,7 @@ class _Asked:
         return [conversation(self.rows[place]) for place in self.first[items].tolist()]
 
 
-def replies(most: int, model: Generator, talks: list[list[Message]]) -> list[list[str]]:
-    """Return the answer to each conversation, and how it ended.
-
-    Args:
-        most: Tokens after which an answer is cut off.
-        model: Loaded.
-        talks: What it is asked.
-    """
+def _replies(most: int, model: Generator, talks: list[list[Message]]) -> list[list[str]]:
     return [[without_surrogates(reply.text), reply.end] for reply in model.replies(talks, most)]
 
 

@@ -93,13 +93,7 @@ def score_texts(pairs: Sequence[Pair], model: RewardModel, engine: Engine) -> ND
     return rewards
 
 
-def rewards(model: RewardModel, pairs: list[Pair]) -> list[list[float]]:
-    """Return what the model says, a list an item.
-
-    Args:
-        model: Loaded.
-        pairs: Prompts and responses.
-    """
+def _rewards(model: RewardModel, pairs: list[Pair]) -> list[list[float]]:
     return [[number] for number in model.score(pairs)]
 
 
@@ -107,7 +101,7 @@ def pairs_work(
     texts: Iterable[Pair],
     pair: Callable[[int], Pair],
     model: Any,
-    answer: Callable[[Any, list[Pair]], Any] = rewards,
+    answer: Callable[[Any, list[Pair]], Any] = _rewards,
     **kept: Any,
 ) -> Work:
     """Return the work of a model that is asked about prompts and responses, an item a pair.

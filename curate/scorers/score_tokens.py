@@ -11,11 +11,10 @@ the turns are added up. What deviates from the published program, on purpose:
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +25,7 @@ from curate.errors import ModelError
 from curate.models.protocols import LikelihoodModel, TextEncoder, TokenSequence
 from curate.scorers.contract import OK, Engine, Scores, Work, digest_of, in_batches, lists_of
 from curate.scorers.likelihood import longest_scored
+from curate.scorers.sequences import SequenceStore
 
 DIGITS = ("1", "2", "3", "4", "5", "6")
 LONGEST = 2048  # tokens of a turn, as DEITA's scorers were trained
@@ -72,6 +72,7 @@ def judge(
     params: TokenParams,
     model: LikelihoodModel,
     engine: Engine,
+    scratch: Path,
 ) -> Scores:
     """Return the sum of the scores of every row's turns, and those of the turns.
 
@@ -82,26 +83,29 @@ def judge(
         params: What is read.
         model: LikelihoodModels.
         engine: Runs the model over the turns.
+        scratch: Folder for the tokens while the model runs.
 
     Raises:
         UsageError: max_length is out of the model's range.
         ModelError: The model's tokenizer does not write each digit as one token.
     """
     longest = longest_scored(params.max_length, LONGEST, model.name, model.max_positions)
-    turns = _Turns(rows, ask, longest, model.encoder)
     digits = _digits(model)
-    work = Work(
-        model=model,
-        lengths=turns.lengths,
-        widths=len(digits),
-        take=turns.take,
-        answer=partial(next_nll, digits),
-        digest=digest_of("score tokens 2", turns.digest.hexdigest(), digits),
-    )
-    nll = engine.run(work, len(np.unique(turns.owner))).reshape(-1, len(DIGITS))
+    status = np.full(len(rows), OK, dtype=object)
+    with SequenceStore(scratch) as store:
+        sizes = _tokenise(rows, ask, longest, model.encoder, store, status)
+        work = Work(
+            model=model,
+            digest=digest_of("score tokens 2", store.seal(), digits),
+            lengths=store.lengths(),
+            widths=len(digits),
+            take=lambda items: [store.get(item) for item in items.tolist()],
+            answer=partial(_next_nll, digits),
+        )
+        nll = engine.run(work, int((sizes > 0).sum())).reshape(-1, len(DIGITS))
     values = expectation(nll)
-    status, sizes = turns.status, np.bincount(turns.owner, minlength=len(rows))
-    sums = np.bincount(turns.owner, values, minlength=len(rows))
+    owners = np.repeat(np.arange(len(rows)), sizes)
+    sums = np.bincount(owners, values, minlength=len(rows))
     sums[sizes == 0] = np.nan
     status[(status == OK) & ~np.isfinite(sums)] = "non_finite"
     sums[status != OK] = np.nan
@@ -126,63 +130,41 @@ def exchanges(row: Row) -> list[tuple[str, str]]:
     return found
 
 
-class _Turns:
-    """Every turn that is judged; its text is made again when it is asked for."""
-
-    def __init__(self, rows: Rows, ask: Ask, longest: int, encoder: TextEncoder) -> None:
-        self.rows, self.ask, self.encoder = rows, ask, encoder
-        self.status = np.full(len(rows), OK, dtype=object)
-        owners, turns, lengths = [], [], []
-        self.digest = hashlib.sha256()
-        for row, sequences in self._tokenised():
+def _tokenise(
+    rows: Rows,
+    ask: Ask,
+    longest: int,
+    encoder: TextEncoder,
+    store: SequenceStore,
+    status: NDArray[np.object_],
+) -> NDArray[np.int64]:
+    """Store what is asked of every turn of rows that can be judged; return each row's turns."""
+    sizes = np.zeros(len(rows), dtype=np.int64)
+    opening = [] if encoder.bos is None else [encoder.bos]
+    for batch in in_batches(rows):
+        turns = []
+        for row in batch:
+            if row.flaw or not row.response.strip():
+                status[row.position] = row.flaw or "empty_response"
+            else:
+                turns += [(row.position, ask(*turn)) for turn in exchanges(row)]
+        encoded = encoder.encode([text for _, text in turns])
+        by_row: dict[int, list[list[int]]] = {}
+        for (position, _), ids in zip(turns, encoded, strict=True):
+            by_row.setdefault(position, []).append([*opening, *ids])
+        for position, sequences in by_row.items():
             if max(map(len, sequences)) > longest:
-                self.status[row] = "truncated"
+                status[position] = "truncated"
                 continue
-            for turn, ids in enumerate(sequences):
-                owners.append(row)
-                turns.append(turn)
-                lengths.append(len(ids))
-                self.digest.update(np.array([-1, *ids], dtype="<i4").tobytes())
-        self.owner = np.array(owners, dtype=np.int64)
-        self.turn = np.array(turns, dtype=np.int64)
-        self.lengths = np.array(lengths, dtype=np.int64)
-
-    def take(self, items: NDArray[np.int64]) -> list[TokenSequence]:
-        """Return what the model is asked for some turns."""
-        texts = []
-        for row, turn in zip(self.owner[items].tolist(), self.turn[items].tolist(), strict=True):
-            texts.append(self.ask(*exchanges(self.rows[row])[turn]))
-        return [TokenSequence(tuple(ids), ()) for ids in self._ids(texts)]
-
-    def _tokenised(self) -> Iterator[tuple[int, list[list[int]]]]:
-        for batch in in_batches(row for row in self.rows if self._can_be_judged(row)):
-            texts = [[self.ask(*each) for each in exchanges(row)] for row in batch]
-            ids = iter(self._ids([text for own in texts for text in own]))
-            for row, own in zip(batch, texts, strict=True):
-                yield row.position, list(islice(ids, len(own)))
-
-    def _can_be_judged(self, row: Row) -> bool:
-        if row.flaw or not row.response.strip():
-            self.status[row.position] = row.flaw or "empty_response"
-            return False
-        return True
-
-    def _ids(self, texts: list[str]) -> list[list[int]]:
-        first = self.encoder.bos
-        opening = [] if first is None else [first]
-        return [[*opening, *ids] for ids in self.encoder.encode(texts)]
+            sizes[position] = len(sequences)
+            for ids in sequences:
+                store.append(ids, [])
+    return sizes
 
 
-def next_nll(
+def _next_nll(
     tokens: Sequence[int], model: LikelihoodModel, sequences: list[TokenSequence]
 ) -> list[list[float]]:
-    """Return the NLL of each token as the next one of each sequence.
-
-    Args:
-        tokens: Of the digits.
-        model: Loaded.
-        sequences: What it is asked.
-    """
     return model.next_nll(sequences, tokens)
 
 

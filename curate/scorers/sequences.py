@@ -6,6 +6,7 @@ import hashlib
 import tempfile
 from array import array
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.models.protocols import TokenSequence
+from curate.system.files import writing_to
 
 _FLUSH = 1 << 18
 
@@ -25,8 +27,10 @@ class SequenceStore:
     """
 
     def __init__(self, scratch: Path) -> None:
-        scratch.mkdir(parents=True, exist_ok=True)
-        self._file = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 - __exit__ closes it
+        self._scratch = scratch
+        with self._writing():
+            scratch.mkdir(parents=True, exist_ok=True)
+            self._file = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 - __exit__ closes it
         self._digest = hashlib.sha256()
         self._tokens, self._spans = array("i"), array("i")
         # Where each sequence ends, in tokens and in spans; the first begins at 0.
@@ -91,9 +95,14 @@ class SequenceStore:
         ends = np.array(self._span_ends, dtype=np.int64)
         return flat[:, 0], flat[:, 1] - flat[:, 0], ends[1:] - ends[:-1]
 
+    def _writing(self) -> AbstractContextManager[None]:
+        instead = "set CURATRAIN_CACHE to another folder, and give the command again"
+        return writing_to(self._scratch, "tokens", instead)
+
     def _flush(self) -> None:
         block = self._tokens.tobytes()
         self._digest.update(block)
-        self._file.write(block)
-        self._file.flush()
+        with self._writing():
+            self._file.write(block)
+            self._file.flush()
         self._tokens = array("i")

@@ -26,13 +26,7 @@ def selectors() -> dict[str, Any]:
 
 
 def at_least(least: int, selector: str, **numbers: int) -> None:
-    """Raise a UsageError unless every number of a selector is allowed.
-
-    Args:
-        least: Number that is allowed.
-        selector: Its name.
-        numbers: By the names of their parameters.
-    """
+    """Raise a UsageError unless every number of a selector is allowed."""
     for name, number in numbers.items():
         if number < least:
             raise UsageError(f"{selector} {name}={number}: allowed are {least} and more")

@@ -53,13 +53,7 @@ def select(candidates: Candidates, params: RandomParams) -> Choice:
 
 
 def draws(possible: NDArray[np.bool_], ids: NDArray[np.object_], seed: int) -> NDArray[np.int64]:
-    """Return the positions of all possible rows in the order in which they are drawn.
-
-    Args:
-        possible: (n,) which rows may be drawn.
-        ids: (n,) of the rows: their order decides nothing.
-        seed: Of the draw.
-    """
+    """Return the positions of all possible rows in the order in which they are drawn."""
     places = np.flatnonzero(possible)
     ordered: NDArray[np.int64] = places[np.argsort(ids[places].astype(str), kind="stable")]
     return ordered[np.random.default_rng(seed).permutation(len(ordered))]
