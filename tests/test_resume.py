@@ -179,7 +179,7 @@ def call(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CURATRAIN_CACHE", str(share_models(tmp_path / "cache")))
     # So short that their scores need more room than their tokens.
-    values = [{"instruction": "a", "output": "b c"}] * 3000
+    values = [{"instruction": "a", "output": "b c"}] * 600
     Path("tiny.json").write_text(json.dumps(values))
     return Caller(capsys)
 
@@ -192,7 +192,7 @@ def test_a_full_disk_loses_no_score(call: Caller, tmp_path: Path) -> None:
     from curate.data.read import read
 
     read("tiny.json")
-    with room_for(60_000):
+    with room_for(30_000):
         call.refused(r"scores cannot be written .*disk.*What was scored stays", *command)
     first = journal_in(cache)
     assert call(*command).code == 0

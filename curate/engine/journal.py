@@ -95,7 +95,8 @@ def _connect(path: Path) -> sqlite3.Connection:
             "CREATE TABLE IF NOT EXISTS batches (machine TEXT, number INTEGER, data BLOB, "
             "PRIMARY KEY (machine, number)) WITHOUT ROWID"
         )
-        connection.execute("SELECT count(*) FROM batches").fetchone()  # is it whole?
+        if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError(f"{path.name} is damaged")
     except BaseException:
         connection.close()
         raise

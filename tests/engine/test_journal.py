@@ -149,3 +149,11 @@ def test_a_deleted_journal_leaves_nothing(tmp_path):
     delete_journal(tmp_path, NAME)
     assert list(tmp_path.iterdir()) == []
     delete_journal(tmp_path, NAME)  # again, it does nothing
+
+
+def test_a_page_that_a_disk_has_spoiled_is_not_believed(tmp_path):
+    write(tmp_path, {number: bytes(900) for number in range(200)})
+    whole = file_in(tmp_path).read_bytes()
+    file_in(tmp_path).write_bytes(whole[:12288] + b"\xff" * 4096 + whole[16384:])
+    assert write(tmp_path, {0: b"one"}) == {}
+    assert write(tmp_path, {}) == {0: b"one"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -265,9 +266,10 @@ def test_a_second_run_asks_the_model_nothing_and_gives_the_same(scored: Any) -> 
 def test_a_full_disk_while_tokens_are_written_names_the_folder(
     scored: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: object) -> str:
-        raise OSError(28, "No space left on device")
+    class Full(io.BytesIO):
+        def write(self, block: object) -> int:
+            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("curate.scorers.sequences.SequenceStore.seal", full)
+    monkeypatch.setattr("curate.scorers.sequences.tempfile.TemporaryFile", lambda dir: Full())
     with pytest.raises(OutputError, match="tokens.*scratch: No space left.*CURATRAIN_CACHE"):
         scored([row("q", "abc")])
