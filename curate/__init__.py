@@ -18,7 +18,7 @@ _HOME = {
     "Rows": "curate.data.rows",
     "Selection": "curate.selection",
     "car": "curate.api",
-    "control": "curate.recipes.control",
+    "control": "curate.recipes.random_control",
     "dedup": "curate.api",
     "doctor": "curate.llamafactory.doctor.api",
     "emit": "curate.selection",

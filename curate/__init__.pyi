@@ -9,7 +9,7 @@ from curate.data.rows import Row as Row
 from curate.data.rows import Rows as Rows
 from curate.llamafactory.doctor.api import doctor as doctor
 from curate.mixture.mixed import Mixed as Mixed
-from curate.recipes.control import control as control
+from curate.recipes.random_control import control as control
 from curate.selection import Selection as Selection
 from curate.selection import emit as emit
 def car(

@@ -23,7 +23,7 @@ from curate.recipes import mix as _mix
 from curate.recipes import mods as _mods
 from curate.recipes import score as _score
 from curate.recipes import select as _select
-from curate.recipes.initial_model import Place
+from curate.recipes.train_between import Place
 from curate.selection import Selection
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 import time
@@ -14,107 +15,17 @@ from types import FunctionType
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ENGINE = {
-    "curate.console",
-    "curate.engine",
-    "curate.errors",
-    "curate.models.protocols",
-    "curate.scorers.contract",
-    "curate.system",
-}
-BELOW_RECIPES = {
-    "curate.parameters",
-    "curate.data",
-    "curate.duplicates",
-    "curate.emission",
-    "curate.llamafactory",
-    "curate.mixture",
-    "curate.scorers",
-    "curate.selectors",
-    "curate.engine",
-    "curate.models",
-    "curate.selection",
-    "curate.console",
-    "curate.errors",
-    "curate.system",
-}
-LIGHT = {
-    "curate.console",
-    "curate.data",
-    "curate.errors",
-    "curate.llamafactory",
-    "curate.system",
-}
-# A part of the project, and what of the project it may import besides itself.
-MAY_IMPORT: dict[str, set[str]] = {
-    "curate/errors.py": set(),
-    "curate/html.py": set(),
-    "curate/system": {"curate.errors"},
-    # The doctor stands above reading and emitting, what emitting writes stands below both.
-    "curate/llamafactory": {
-        "curate.data",
-        "curate.emission",
-        "curate.errors",
-        "curate.html",
-        "curate.models.resolve",
-        "curate.system",
-    },
-    "curate/llamafactory/backend.py": {"curate.errors"},
-    "curate/llamafactory/dataset_info.py": {"curate.errors", "curate.system"},
-    "curate/llamafactory/older_readers.py": set(),
-    "curate/console.py": {"curate.errors"},
-    "curate/data": {
-        "curate.errors",
-        "curate.html",
-        "curate.llamafactory.dataset_info",
-        "curate.system",
-    },
-    "curate/emission": {
-        "curate.data",
-        "curate.errors",
-        "curate.llamafactory.dataset_info",
-        "curate.system",
-    },
-    "curate/duplicates": {
-        "curate.data",
-        "curate.errors",
-        "curate.models.protocols",
-        "curate.scorers.contract",
-        "curate.selectors.choice",
-    },
-    "curate/selectors": {"curate.data", "curate.errors"},
-    "curate/scorers": {
-        "curate.data",
-        "curate.errors",
-        "curate.models.protocols",
-        "curate.models.row_templates",
-        "curate.system.files",
-    },
-    "curate/models": {
-        "curate.llamafactory.older_readers",
-        "curate.data.escapes",
-        "curate.data.rows",
-        "curate.errors",
-        "curate.system",
-    },
-    # What a recipe can be set to, and what it refuses: selectors and scorers are asked by name.
-    "curate/parameters": {"curate.errors", "curate.scorers", "curate.selectors"},
-    "curate/engine": ENGINE,
-    "curate/mixture": {
-        "curate.data",
-        "curate.emission",
-        "curate.errors",
-        "curate.html",
-        "curate.parameters",
-        "curate.models.protocols",
-        "curate.models.row_templates",
-        "curate.selection",
-        "curate.system",
-    },
-    "curate/recipes": BELOW_RECIPES,
-    "train": LIGHT,
-    "deploy": LIGHT | {"curate.engine.plan", "curate.models"},
-}
+_ROW = re.compile(r"\| `([\w/.]+)` \| .+ \| (.+) \|")
+
+
+def _table() -> dict[str, set[str]]:
+    """Return what CONTRIBUTING.md says: a part, and what of the project it may import."""
+    lines = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
+    rows = filter(None, map(_ROW.fullmatch, lines))
+    return {row[1]: set(re.findall(r"`([\w.]+)`", row[2])) for row in rows}
+
+
+MAY_IMPORT = _table()
 # Between scorers and selectors there is no way, and contracts import no one method.
 ALONE = (
     "curate/scorers/contract.py",
@@ -206,7 +117,7 @@ def test_every_part_of_curate_has_a_rule():
         "curate/cli.py",
     }
     # What joins the layers for people: it may import all of them.
-    parts -= {"curate/selection.py", "curate/report", "curate/commands"}
+    parts -= {"curate/selection.py", "curate/figures.py", "curate/commands"}
     assert {part for part in parts if part.endswith(".py") or (ROOT / part).is_dir()} <= set(
         MAY_IMPORT
     )

@@ -31,7 +31,7 @@ def ifd(
     With the paper's first stage: curate ifd --input huatuo.json --brief-experience
     """
     from curate.recipes import ifd as recipe
-    from curate.recipes.initial_model import Place
+    from curate.recipes.train_between import Place
 
     def run(rows: Rows, name: str) -> Selection:
         return recipe.ifd(rows, params, Place(writing.output, name, saves, writing.overwrite))

@@ -40,7 +40,7 @@ def mods(
     """
     from curate.emission.emit import check_target
     from curate.recipes import mods as recipe
-    from curate.recipes.initial_model import Place
+    from curate.recipes.train_between import Place
 
     if seeds_only and params.responder != TRAINED:
         raise UsageError(

@@ -98,12 +98,7 @@ class Writing:
 
 
 def inputs(input_: list[Path] | None, more: list[Path] | None) -> list[Path]:
-    """Join `--input a b`, `--input a --input b` and `a b`: shells expand a pattern to the first.
-
-    Args:
-        input_: Given with the option.
-        more: Given without it.
-    """
+    """Join `--input a b`, `--input a --input b` and `a b`: shells expand a pattern to the first."""
     paths = [*(input_ or ()), *(more or ())]
     if not paths:
         raise UsageError("no input: give --input FILE (a file, several, or a folder)")
@@ -111,11 +106,7 @@ def inputs(input_: list[Path] | None, more: list[Path] | None) -> list[Path]:
 
 
 def say_what_was_read(rows: Rows) -> None:
-    """Say how every file was read, what the rows look like, and what was changed to read them.
-
-    Args:
-        rows: From read().
-    """
+    """Say how every file was read, what the rows look like, and what was changed to read them."""
     from curate.data.describe import counted, to_lines
 
     description = rows.description()
@@ -128,10 +119,6 @@ def say_what_was_read(rows: Rows) -> None:
 
 
 def plain(value: Any) -> dict[str, Any]:
-    """Return a dataclass as JSON takes it.
-
-    Args:
-        value: The dataclass.
-    """
+    """Return a dataclass as JSON takes it."""
     pairs = dataclasses.asdict(value).items()
     return {key: str(each) if isinstance(each, Path) else each for key, each in pairs}

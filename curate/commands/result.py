@@ -63,22 +63,14 @@ def choose(
 def check_targets(
     output: Path, name: str, recipe: str, overwrite: bool, with_control: bool
 ) -> None:
-    """Refuse what could not be written, before hours are spent on it; the control's name, too.
-
-    Args:
-        output: Folder.
-        name: Of the data set.
-        recipe: That will make it.
-        overwrite: Replace another's data set of that name.
-        with_control: Whether a random set of the same size is written beside it.
-    """
+    """Refuse what could not be written, before hours are spent on it; the control's name, too."""
     from curate.emission.emit import check_target
 
     check_target(output, name, recipe, overwrite)
     if with_control:
-        from curate.recipes import control
+        from curate.recipes import random_control
 
-        check_target(output, name + control.ENDING, control.NAME, overwrite)
+        check_target(output, name + random_control.ENDING, random_control.NAME, overwrite)
 
 
 def emit_and_show(
@@ -90,18 +82,7 @@ def emit_and_show(
     as_json: bool,
     control: bool | None = None,
 ) -> None:
-    """Write a selection, then show what was kept and dropped, and where it lies.
-
-    Args:
-        selection: What a recipe gave.
-        output: Folder.
-        name: Of the data set.
-        overwrite: Replace another's data set of that name.
-        show: Kept rows to print.
-        as_json: End stdout with one JSON object; tables go to stderr then.
-        control: None for a choice that no random one compares with; else the mean score of a
-            random choice is shown, and with True that choice is written, too.
-    """
+    """Write a selection, then show what was kept and dropped, and where it lies."""
     from curate.selection import emit
 
     files = emit(selection, output, name, overwrite)
@@ -126,11 +107,11 @@ def _compare(
     selection: Selection, output: Path, name: str, overwrite: bool, write: bool
 ) -> dict[str, Any]:
     """Say the mean score beside that of a random choice of the same size; write that, if asked."""
-    from curate.recipes import control
+    from curate.recipes import random_control
     from curate.selection import emit
 
-    drawn = control.control(selection)
-    own, other = control.mean_score(selection), control.mean_score(drawn)
+    drawn = random_control.control(selection)
+    own, other = random_control.mean_score(selection), random_control.mean_score(drawn)
     rows = drawn.params.keep
     console.say(
         f"scores of the {rows:,} kept rows: mean {selection.ranked_by} {own:.4f}; of {rows:,} "
@@ -138,7 +119,7 @@ def _compare(
     )
     if not write:
         return {}
-    called = name + control.ENDING
+    called = name + random_control.ENDING
     files = emit(drawn, output, called, overwrite)
     console.say(f"'{called}', the random control, is registered too: {files[0].name}")
     result = {"name": called, "score": selection.ranked_by, "mean": own, "random_mean": other}

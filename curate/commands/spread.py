@@ -16,11 +16,6 @@ def spread(
     An option of the command line takes one value; what follows would belong to no option, and
     with two such options nobody could tell to which.
 
-    Args:
-        arguments: As the shell gives them.
-        options: Those that take several.
-        apart: Endings of what stands alone, though it follows such a value.
-
     Example:
         >>> spread(["--input", "a", "b", "--against", "c", "--json"], ["--input", "--against"])
         ['--input', 'a', '--input', 'b', '--against', 'c', '--json']
@@ -45,12 +40,7 @@ def spread(
 
 
 def spreading(*options: str, apart: tuple[str, ...] = ()) -> type[TyperCommand]:
-    """Return the class of a command whose options take all values up to the next option.
-
-    Args:
-        *options: Those that take several.
-        apart: Endings of what stands alone, though it follows such a value.
-    """
+    """Return the class of a command whose options take all values up to the next option."""
 
     class Spreading(TyperCommand):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

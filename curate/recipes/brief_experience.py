@@ -26,9 +26,9 @@ from curate.models.adapter import base_of, files_of, fingerprint_of
 from curate.models.architecture import hidden_width
 from curate.models.resolve import ModelFiles
 from curate.parameters.ifd import PER_CLUSTER
-from curate.recipes import initial_model
-from curate.recipes.initial_model import Place, Trained
-from curate.recipes.scoring import language_model
+from curate.recipes import train_between
+from curate.recipes.model_scores import language_model
+from curate.recipes.train_between import Place, Trained
 from curate.scorers.contract import Scores
 from curate.scorers.instruction import Instructions, read_instructions
 from curate.selection import Selection, emit
@@ -94,9 +94,6 @@ class Experience:
 def default_clusters(rows: int) -> int:
     """Return the paper's 100, but one for 50 rows where there are fewer than 5,000.
 
-    Args:
-        rows: n.
-
     Example:
         >>> default_clusters(52_002), default_clusters(200), default_clusters(7)
         (100, 4, 1)
@@ -105,20 +102,9 @@ def default_clusters(rows: int) -> int:
 
 
 def check_experience(params: ExperienceParams, place: Place) -> None:
-    """Refuse what could not be trained or written, before hours are spent on scores.
-
-    Args:
-        params: Model and settings.
-        place: Where the data set NAME_experience goes.
-
-    Raises:
-        UsageError: LLaMA-Factory is not here, it does not take the settings, or the name cannot
-            be one.
-        ModelError: No such model.
-        OutputError: The folder cannot be written, or the name is another recipe's.
-    """
+    """Refuse what could not be trained or written, before hours are spent on scores."""
     try:
-        initial_model.check_trainer()
+        train_between.check_trainer()
     except UsageError as error:
         raise UsageError(
             f"--brief-experience trains a model: {error}. Without it rows are scored by the model "
@@ -128,35 +114,24 @@ def check_experience(params: ExperienceParams, place: Place) -> None:
     check_target(place.output, place.name + ENDING, NAME, place.overwrite)
     # Where a run is there, or was begun, the trainer took them before.
     if not any(place.saves.glob(f"{place.name}{ENDING}-*/{RUN}")):
-        initial_model.check_settings(params.model, params.settings)
+        train_between.check_settings(params.model, params.settings)
 
 
 def gain_experience(rows: Rows, params: ExperienceParams, place: Place) -> Experience:
-    """Choose rows, emit them, train on them; what an earlier run has done is found, not done.
-
-    Args:
-        rows: Instruction data.
-        params: Model, numbers, settings.
-        place: Where the data set NAME_experience and the model go.
-
-    Raises:
-        UsageError: LLaMA-Factory is not here.
-        DataError: No row can be trained on.
-        OutputError: The data set cannot be written, or the training failed.
-    """
+    """Choose rows, emit them, train on them; what an earlier run has done is found, not done."""
     check_experience(params, place)
     selection, files = choose(rows, params)
     name = place.name + ENDING
     counts = selection.summary()
     told = _emit(selection, place, name)
     say(f"experience: {counts.kept:,} of {counts.read:,} rows, data set '{name}' ({told})")
-    request = initial_model.Request(
+    request = train_between.Request(
         *(name, place.output, params.model, fingerprint_of(files)),
         settings=params.settings,
         saves=place.saves,
         seed=params.seed,
     )
-    trained = initial_model.train_on(request)
+    trained = train_between.train_on(request)
     chosen = {"dataset": name, **asdict(counts), **selection.details["clusters"]}
     details = {"experience": chosen, "initial_model": trained.as_dict()}
     return Experience(trained, details, _notes(selection, trained, params))

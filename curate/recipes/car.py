@@ -18,7 +18,7 @@ from curate.data.rows import Rows
 from curate.data.verdicts import judged
 from curate.errors import UsageError
 from curate.parameters.car import AUTO, CarParams
-from curate.recipes.scoring import called, embedded, refuse_pairs_and_texts, rewarded
+from curate.recipes.model_scores import called, embedded, refuse_pairs_and_texts, rewarded
 from curate.scorers.contract import OK, Scores
 from curate.selection import Selection
 from curate.selectors import cluster_rank, clusters

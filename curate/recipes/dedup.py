@@ -228,12 +228,7 @@ def _notes(
 
 
 def closest(selection: Selection, most: int) -> list[tuple[str, float, str, str]]:
-    """Return reason, similarity, text and twin's id of dropped rows, the least similar first.
-
-    Args:
-        selection: What dedup() gave.
-        most: How many rows; equal rows are not among them.
-    """
+    """Return reason, similarity, text and twin's id of dropped rows, the least similar first."""
     values, reason = selection.scored.values("similarity"), selection.choice.reason
     dropped = np.flatnonzero(np.isin(reason.astype(str), REASONS[1:]))
     order = np.lexsort((selection.rows.ids[dropped].astype(str), values[dropped]))

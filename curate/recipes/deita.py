@@ -26,9 +26,8 @@ from curate.models.ranking.reward_models import DEFAULT_RANKER
 from curate.parameters.ifd import IFDParams
 from curate.parameters.score import ScoreParams
 from curate.parameters.select import SelectParams
-from curate.recipes import ifd
-from curate.recipes import score as scoring
-from curate.recipes.scoring import called, rewarded
+from curate.recipes import ifd, score
+from curate.recipes.model_scores import called, rewarded
 from curate.scorers import complexity, quality
 from curate.scorers.contract import OK, Scores
 from curate.selectors import threshold
@@ -109,9 +108,6 @@ def evol(rows: Rows, params: SelectParams, paths: Sequence[Path]) -> Evol:
 def by_rank(values: Floats) -> Floats:
     """Return values between 1 and 6 in the same order; equal ones stay equal, NaN stays NaN.
 
-    Args:
-        values: (n,) of any scale.
-
     Example:
         >>> by_rank(np.array([-8.0, 90.0]))
         array([2.25, 4.75])
@@ -129,7 +125,7 @@ def _part(name: str, rows: Rows, params: SelectParams, joined: Joined | None) ->
     model: str | None = getattr(params, name)
     if model is not None:
         how = ScoreParams((name,), model, trust_remote_code=params.trust_remote_code)
-        made = scoring.score(rows, how)
+        made = score.score(rows, how)
         scores = replace(made.scored, notes=made.notes)
         turns = scores.columns[f"turn_{name}"]
         return _Part(called(model), scores, scores.values(name), turns, made.model)

@@ -16,8 +16,13 @@ from curate.engine import open_engine
 from curate.models.resolve import ModelFiles
 from curate.parameters.ifd import IFDParams, parse_experience
 from curate.recipes.brief_experience import ExperienceParams, gain_experience
-from curate.recipes.initial_model import Place
-from curate.recipes.scoring import about_language, called, language_model, refuse_pairs_and_texts
+from curate.recipes.model_scores import (
+    about_language,
+    called,
+    language_model,
+    refuse_pairs_and_texts,
+)
+from curate.recipes.train_between import Place
 from curate.scorers import ifd as scorer
 from curate.scorers.contract import Scores
 from curate.scorers.likelihood import longest_scored
@@ -110,16 +115,7 @@ class Found:
 
 
 def scored_by(rows: Rows, params: IFDParams) -> Found:
-    """Score rows by IFD and choose nothing yet.
-
-    Args:
-        rows: Instruction data; not preference pairs.
-        params: Model, template, length; what is to be kept does not matter.
-
-    Raises:
-        UsageError: A parameter that does not fit, or rows of another kind.
-        ModelError: The model is not to be had.
-    """
+    """Score rows by IFD and choose nothing yet."""
     refuse_pairs_and_texts(rows, "IFD")
     engine = open_engine()
     model = language_model(engine, params.model, params.dtype, params.trust_remote_code)

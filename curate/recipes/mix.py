@@ -41,17 +41,7 @@ def mixture_of(
     ratio: str | Sequence[str] = "1:5",
     params: MixParams | None = None,
 ) -> Mixture:
-    """Return a mixture of what was given.
-
-    Args:
-        domain: Paths, rows, selections, or MixSource for one with a weight or a limit.
-        general: The same.
-        ratio: `1:5`; several for a sweep.
-        params: What the ratio counts, and what is done where rows are short.
-
-    Raises:
-        UsageError: A value that is not allowed.
-    """
+    """Return a mixture of what was given."""
     sides = [
         tuple(
             source if isinstance(source, MixSource) else MixSource(source)

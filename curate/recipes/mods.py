@@ -32,8 +32,8 @@ from curate.models.openai_server import is_address
 from curate.models.protocols import Generator
 from curate.models.recipe import ModelRecipe
 from curate.parameters.mods import BASE, NONE, TRAINED, ModsParams, parse_bound
-from curate.recipes import initial_model, scoring
-from curate.recipes.initial_model import Place
+from curate.recipes import model_scores, train_between
+from curate.recipes.model_scores import called, refuse_pairs_and_texts
 from curate.recipes.mods_seeds import (
     QUALITY,
     Seeds,
@@ -41,7 +41,7 @@ from curate.recipes.mods_seeds import (
     quantiles,
     ranks,
 )
-from curate.recipes.scoring import called, refuse_pairs_and_texts
+from curate.recipes.train_between import Place
 from curate.scorers.contract import OK, Scores
 from curate.scorers.necessity import EMPTY, AnswerParams, Answers, answers, necessity
 from curate.selection import Selection, emit
@@ -145,7 +145,7 @@ def check_responder(params: ModsParams) -> None:
             "as it is: --responder base"
         )
     try:
-        initial_model.check_trainer()
+        train_between.check_trainer()
     except UsageError as error:
         raise UsageError(
             f"the model that MoDS trains on the seeds: {error}. Without it: --responder base asks "
@@ -153,7 +153,7 @@ def check_responder(params: ModsParams) -> None:
         ) from error
     files_of(params.model)
     if params.train_set:
-        initial_model.check_settings(params.model, params.train_set)
+        train_between.check_settings(params.model, params.train_set)
 
 
 def _generator(name: str) -> Generator:
@@ -176,7 +176,7 @@ def responder(
     emit(seeds, place.output, name, place.overwrite)
     say(f"the seeds are the data set '{name}' in {place.output}")
     settings = {each.partition("=")[0].strip(): each for each in (_EPOCHS, *params.train_set)}
-    request = initial_model.Request(
+    request = train_between.Request(
         dataset=name,
         dataset_dir=place.output,
         model=params.model,
@@ -184,7 +184,7 @@ def responder(
         settings=tuple(settings.values()),
         saves=place.saves,
     )
-    trained = initial_model.train_on(request)
+    trained = train_between.train_on(request)
     return _generator(str(trained.folder)), {"initial_model": trained.as_dict()}
 
 
@@ -196,7 +196,7 @@ def about_language(rows: Rows, params: ModsParams) -> list[str]:
     files = files_of(name)
     if is_adapter(files.folder):
         files = base_of(files)
-    return scoring.about_language(rows, files, "necessity")
+    return model_scores.about_language(rows, files, "necessity")
 
 
 def _answering(params: ModsParams) -> str:
@@ -321,12 +321,7 @@ def _notes(params: ModsParams, added: Added, pool: int, wanted: int) -> tuple[st
 
 
 def necessary_below(params: ModsParams, rewards: NDArray[np.float64]) -> float:
-    """Return the reward below which an answer makes its row necessary.
-
-    Args:
-        params: With `max_necessity`.
-        rewards: (m,) of the answers, at least one; -inf for one that is none.
-    """
+    """Return the reward below which an answer makes its row necessary."""
     share, number = parse_bound(params.max_necessity)
     if share is not None:
         # Not between two rewards: one of them may be -inf.

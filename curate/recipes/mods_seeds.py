@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from curate.data.rows import Rows
 from curate.errors import DataError, UsageError
 from curate.parameters.mods import ModsParams, parse_bound
-from curate.recipes.scoring import embedded, rewarded
+from curate.recipes.model_scores import embedded, rewarded
 from curate.scorers.contract import OK
 from curate.selectors import threshold
 from curate.selectors.choice import Candidates, Choice, scored
@@ -70,17 +70,7 @@ class Seeds:
 
 
 def find_seeds(rows: Rows, params: ModsParams) -> Seeds:
-    """Return rows with a high reward that leave no other such row far from them.
-
-    Args:
-        rows: Instruction data.
-        params: Models, threshold, number.
-
-    Raises:
-        UsageError: More seeds than there are good rows.
-        DataError: No row has a score, or none is good enough.
-        ModelError: The reward model or the encoder is not to be had.
-    """
+    """Return rows with a high reward that leave no other such row far from them."""
     found, model = rewarded(rows, params.reward, None, QUALITY)
     vectors, encoder = embedded(rows, params.encoder, "instruction")
     status = np.where(found.status == OK, vectors.status, found.status).astype(object)

@@ -34,10 +34,6 @@ def spoil(pairs: Sequence[Pair], seed: int) -> list[Pair]:
 
     Kinds are `no_answer`, `loop` (its beginning over and over), `echo` (the prompt) and `other`
     (the better response of another prompt in the same language).
-
-    Args:
-        pairs: In any order: what becomes of one does not depend on where it stands.
-        seed: Another gives other kinds and places.
     """
     by_language: dict[bool, list[Pair]] = {True: [], False: []}
     for pair in sorted(pairs, key=lambda pair: (pair.prompt, pair.better)):

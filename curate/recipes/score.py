@@ -20,7 +20,12 @@ from curate.models.ranking.reward_models import DEFAULT_RANKER
 from curate.models.recipe import ModelRecipe
 from curate.models.resolve import ModelFiles
 from curate.parameters.score import ScoreParams, scorers, taken
-from curate.recipes.scoring import about_language, called, language_model, refuse_pairs_and_texts
+from curate.recipes.model_scores import (
+    about_language,
+    called,
+    language_model,
+    refuse_pairs_and_texts,
+)
 from curate.scorers.contract import NOTHING, OK, REWARD, Scores
 from curate.selection import Selection
 from curate.selectors.choice import scored
@@ -68,9 +73,6 @@ def side_by_side(found: dict[str, Scores]) -> Scores:
 
     A row is `ok` where all scorers say so; the status of each is kept in a column `status_NAME`
     of its own, and a row that one of them could not score keeps the numbers of the others.
-
-    Args:
-        found: Scorer to what it gave.
     """
     if len(found) == 1:
         return next(iter(found.values()))
@@ -113,13 +115,7 @@ def _scored(rows: Rows, name: str, params: ScoreParams) -> tuple[Scores, dict[st
 
 
 def about_training(files: ModelFiles, scorer: str, trained: str) -> list[str]:
-    """Return a note if the model is one that was never taught to give scores.
-
-    Args:
-        files: Of the model.
-        scorer: Name of the scorer.
-        trained: The model that its authors trained for it.
-    """
+    """Return a note if the model is one that was never taught to give scores."""
     if files.name not in PACKAGED:
         return []
     return [
@@ -130,41 +126,25 @@ def about_training(files: ModelFiles, scorer: str, trained: str) -> list[str]:
 
 
 def lines(selection: Selection) -> pa.Table:
-    """Return what the scores file holds: a line for each row, and no word on a choice.
-
-    Args:
-        selection: From score().
-    """
+    """Return what the scores file holds: a line for each row, and no word on a choice."""
     return selection.table().drop_columns(["kept", "reason"])
 
 
 def manifest(selection: Selection) -> dict[str, Any]:
-    """Return what made the scores.
-
-    Args:
-        selection: From score().
-    """
+    """Return what made the scores."""
     made = selection.manifest()
     del made["threshold"], made["ranked_by"]
     return {**made, "counts": counts(selection), "columns": list(selection.scored.columns)}
 
 
 def counts(selection: Selection) -> dict[str, Any]:
-    """Return `read`, `scored`, and `unscored` {status: rows}; the first is the sum of the others.
-
-    Args:
-        selection: From score().
-    """
+    """Return `read`, `scored`, and `unscored` {status: rows}; the first is the others' sum."""
     found = selection.summary()
     return {"read": found.read, "scored": found.scored, "unscored": found.dropped}
 
 
 def spread(scores: Scores) -> dict[str, dict[str, float]]:
-    """Return rows, mean, lowest, median and highest of every column of numbers that has any.
-
-    Args:
-        scores: From a scorer.
-    """
+    """Return rows, mean, lowest, median and highest of every column of numbers that has any."""
     found = {}
     for name, column in scores.columns.items():
         if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):

@@ -11,8 +11,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from curate.data.expression import parse_expression
 from curate.data.rows import Rows
@@ -21,17 +23,17 @@ from curate.errors import UsageError
 from curate.parameters.ifd import IFDParams
 from curate.parameters.select import DEITA, RANDOM, SelectParams
 from curate.recipes import deita, ifd, superfilter
-from curate.recipes.by_selector import by_selector
-from curate.recipes.given import SCORE, WHERE, Given, read_scores
-from curate.recipes.scoring import called, embedded, refuse_pairs_and_texts
+from curate.recipes.earlier_scores import SCORE, WHERE, Given, read_scores
+from curate.recipes.model_scores import called, embedded, refuse_pairs_and_texts
 from curate.selection import Selection
-from curate.selectors import diverse, random, threshold, top_k
+from curate.selectors import diverse, params_from_text, random, selectors, threshold, top_k
 from curate.selectors.budget import DEFAULT, budget
 from curate.selectors.choice import Candidates, Choice, scored
+from curate.selectors.clusters import ClusterParams, clusters
 from curate.system.files import sha256_of
 
 NAME = "select"
-DRAW = "draw"
+DRAW, CHOSEN = "draw", "chosen"
 IFD_COLUMNS = ("ifd_loss", "ifd_ppl")
 
 
@@ -72,7 +74,7 @@ def select(rows: Rows, params: SelectParams, scores: Sequence[str | Path] = ()) 
     elif params.recipe == DEITA:
         found = _evolved(rows, params, given, paths, wanted)
     elif params.selector:
-        found = by_selector(rows, params, given, wanted)
+        found = _by_selector(rows, params, given, wanted)
     else:
         found = _highest(rows, params, given, wanted)
     signed = tuple(f"{path.name} {sha256_of(path)}" for path in paths)
@@ -154,6 +156,34 @@ def _evolved(
     )
     notes = (*notes, *vectors.notes)
     return Selection(DEITA, params, rows, made, choice, name, model | encoder, notes)
+
+
+def _by_selector(rows: Rows, params: SelectParams, given: Given, wanted: int) -> Selection:
+    """Return the choice of a selector; embeddings and clusters are made where it needs them."""
+    name = params.selector
+    module = selectors()[name]
+    if "values" in module.NEEDS and given.values is None:
+        raise UsageError(f"--recipe {name} goes by scores: give --by COLUMN and --scores FILE")
+    arrays: dict[str, Any] = {} if given.values is None else {"values": given.values}
+    columns: dict[str, Any] = {}
+    model: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+    if {"vectors", "clusters"} & set(module.NEEDS):
+        refuse_pairs_and_texts(rows, name)
+        vectors, model = embedded(rows, params.encoder, "row")
+        arrays["vectors"], notes = vectors.vectors, vectors.notes
+    if "clusters" in module.NEEDS:
+        grouped = clusters(arrays["vectors"], rows.ids, ClusterParams(seed=params.seed))
+        arrays["clusters"] = grouped.labels
+        columns["cluster"] = pa.array(grouped.labels, mask=grouped.labels < 0)
+        notes = (*notes, *filter(None, [grouped.note]))
+    own = params_from_text(name, params.set, wanted, params.seed)
+    choice = module.select(Candidates(given.choice(), rows.ids, **arrays), own)
+    ranked_by = given.name
+    if given.values is None:
+        ranked_by, columns[CHOSEN] = CHOSEN, choice.kept.astype(np.float64)
+    scores = given.scores(**columns)
+    return Selection(name, params, rows, scores, choice, ranked_by, model, notes)
 
 
 def _about_budget(choice: Choice, wanted: int) -> list[str]:

@@ -36,16 +36,7 @@ class SuperfilterParams:
 
 
 def pool_of(pool: str | int | None, wanted: int, rows: int) -> int:
-    """Return how many rows the budget is chosen from.
-
-    Args:
-        pool: `20%` of all rows, or a number; None for 20 %, or the budget if that is more.
-        wanted: Rows to keep.
-        rows: How many there are.
-
-    Raises:
-        UsageError: The pool is smaller than the budget, or no number of rows.
-    """
+    """Return how many rows the budget is chosen from."""
     if pool is None:
         return max(wanted, rows // 5)
     try:

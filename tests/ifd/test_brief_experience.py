@@ -17,7 +17,7 @@ from curate.llamafactory import backend as llamafactory
 from curate.parameters.ifd import parse_experience
 from curate.recipes import brief_experience
 from curate.recipes.brief_experience import ExperienceParams, choose, default_clusters
-from curate.recipes.initial_model import Place
+from curate.recipes.train_between import Place
 from tests.calling import Caller, share_models
 from tests.conftest import ROOT
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from curate.errors import OutputError, UsageError
-from curate.recipes import initial_model
-from curate.recipes.initial_model import Request, command, key, train_on
+from curate.recipes import train_between
+from curate.recipes.train_between import Request, command, key, train_on
 
 # What it is told to do stands in the last setting; every call is counted.
 PROGRAM = """
@@ -44,7 +44,7 @@ def request_of(tmp_path, monkeypatch, scratch_cache):
         return [sys.executable, str(program), what, str(folder), SHA]
 
     def make(what="done", **more):
-        monkeypatch.setattr(initial_model, "command", call)
+        monkeypatch.setattr(train_between, "command", call)
         saves = tmp_path / "saves"
         return Request("rows", tmp_path, "m", "f", (f"do={what}",), saves, **more)
 
@@ -120,7 +120,7 @@ def test_the_command():
 
 def test_settings_that_the_trainer_does_not_take_are_refused_at_once(scratch_cache):
     with pytest.raises(UsageError, match=r"in between: --train-set learning_rat: .*learning_rate"):
-        initial_model.check_settings("smollm2", ("learning_rat=1",))
+        train_between.check_settings("smollm2", ("learning_rat=1",))
 
 
 def test_a_manifest_has_no_folders(request_of, tmp_path):
@@ -129,6 +129,6 @@ def test_a_manifest_has_no_folders(request_of, tmp_path):
 
 
 def test_without_a_trainer_it_says_what_installs_it(monkeypatch):
-    monkeypatch.setattr(initial_model.llamafactory, "missing", lambda: ["llamafactory"])
+    monkeypatch.setattr(train_between.llamafactory, "missing", lambda: ["llamafactory"])
     with pytest.raises(UsageError, match="train setup"):
-        initial_model.check_trainer()
+        train_between.check_trainer()

@@ -8,8 +8,8 @@ import pytest
 from curate.data.read import read
 from curate.models.protocols import CUT, FILTERED, TOO_LONG, Reply
 from curate.parameters.mods import ModsParams
+from curate.recipes.model_scores import embedded
 from curate.recipes.mods import mods, necessary_below
-from curate.recipes.scoring import embedded
 from curate.scorers.necessity import conversation, repeats_itself
 from tests.conftest import SAMPLE
 

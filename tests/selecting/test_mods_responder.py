@@ -15,9 +15,9 @@ from curate.data.read import read
 from curate.errors import UsageError
 from curate.models.recipe import ModelRecipe
 from curate.parameters.mods import ModsParams
-from curate.recipes import initial_model
-from curate.recipes.initial_model import Place
+from curate.recipes import train_between
 from curate.recipes.mods import mods
+from curate.recipes.train_between import Place
 from curate.system.run_record import RunRecord
 from tests.conftest import ROOT, SAMPLE
 from tests.fake import put_in_place
@@ -45,7 +45,7 @@ def test_without_a_trainer(fake_answers, call, rows_file, tmp_path, monkeypatch)
     def absent():
         raise UsageError("LLaMA-Factory is not installed; `train setup` installs it")
 
-    monkeypatch.setattr(initial_model, "check_trainer", absent)
+    monkeypatch.setattr(train_between, "check_trainer", absent)
     path = rows_file(12)
     call.refused(
         "trains on the seeds: LLaMA-Factory is not installed.*--responder base asks smollm2 as it "
@@ -61,11 +61,11 @@ def test_the_model_is_trained_on_the_seeds(models, fake_answers, rows_file, tmp_
     def train_on(request):
         seen.append(request)
         told = RunRecord(model="smollm2", steps=3, dataset={"data_sha256": "d"})
-        return initial_model.Trained(tmp_path / "saves" / "r", "9" * 64, told, found=False)
+        return train_between.Trained(tmp_path / "saves" / "r", "9" * 64, told, found=False)
 
-    monkeypatch.setattr(initial_model, "train_on", train_on)
-    monkeypatch.setattr(initial_model, "check_trainer", lambda: None)
-    monkeypatch.setattr(initial_model, "check_settings", lambda model, settings: None)
+    monkeypatch.setattr(train_between, "train_on", train_on)
+    monkeypatch.setattr(train_between, "check_trainer", lambda: None)
+    monkeypatch.setattr(train_between, "check_settings", lambda model, settings: None)
     fake_answers()
     named = []
     model = ModelRecipe(kind="generator", name="x").load()

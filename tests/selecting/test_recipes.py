@@ -12,7 +12,7 @@ from curate.data.read import read
 from curate.errors import UsageError
 from curate.parameters.select import SelectParams
 from curate.recipes import ifd, superfilter
-from curate.recipes.scoring import embedded
+from curate.recipes.model_scores import embedded
 from curate.recipes.select import select
 from curate.selectors.choice import Choice
 from tests.conftest import SAMPLE

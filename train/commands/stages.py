@@ -43,11 +43,7 @@ _COLUMNS = {
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the six commands.
-
-    Args:
-        app: Of `train`.
-    """
+    """Add the six commands."""
     for stage in _ABOUT:
         app.command(stage)(_command(stage))
 

@@ -64,11 +64,7 @@ def control(selection: Selection) -> Selection:
 
 
 def mean_score(selection: Selection) -> float:
-    """Return the mean score of the kept rows that have one; NaN if none has.
-
-    Args:
-        selection: Any.
-    """
+    """Return the mean score of the kept rows that have one; NaN if none has."""
     kept = selection.scored.values(selection.ranked_by)[selection.choice.kept]
     kept = kept[np.isfinite(kept)]
     return float(kept.mean()) if len(kept) else float("nan")

@@ -22,7 +22,7 @@ from curate.llamafactory import backend as llamafactory
 from curate.llamafactory.dataset_info import FILE
 from curate.models.adapter import adapter_fingerprint
 from curate.models.resolve import fingerprint
-from curate.recipes.scoring import called
+from curate.recipes.model_scores import called
 from curate.system.cache import cache_dir
 from curate.system.manifest import read_manifest
 from curate.system.model_folder import ADAPTER_WEIGHTS, is_adapter
@@ -105,24 +105,12 @@ class Trained:
 
 
 def check_trainer() -> None:
-    """Refuse before hours are spent on scores, if there is nothing to train with.
-
-    Raises:
-        UsageError: LLaMA-Factory is not here; says `train setup`.
-    """
+    """Refuse before hours are spent on scores, if there is nothing to train with."""
     llamafactory.find()
 
 
 def check_settings(model: str, settings: Sequence[str]) -> None:
-    """Let `train sft --dry-run` look at model and settings before hours are spent on scores.
-
-    Args:
-        model: As the user typed it.
-        settings: `key=value`, for `train sft --set`.
-
-    Raises:
-        UsageError: It refuses them; says what it says.
-    """
+    """Let `train sft --dry-run` look at model and settings before hours are spent on scores."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "one.json").write_text(json.dumps(_ONE_ROW), encoding="utf-8")
@@ -138,12 +126,6 @@ def check_settings(model: str, settings: Sequence[str]) -> None:
 
 def train_on(request: Request) -> Trained:
     """Return a model after one epoch on a data set, trained now or found where it was kept.
-
-    Args:
-        request: Data set, model, settings.
-
-    Raises:
-        OutputError: The training failed or was stopped, or its folder holds something else.
 
     Example:
         >>> train_on(Request("alpaca_experience", Path("data"), "smollm2", "5f0c…")).folder
@@ -162,24 +144,14 @@ def train_on(request: Request) -> Trained:
 
 
 def key(request: Request, data_sha256: str) -> str:
-    """Return 8 hex digits of all that decides the model.
-
-    Args:
-        request: Model and settings; where things lie does not count.
-        data_sha256: Of the data set.
-    """
+    """Return 8 hex digits of all that decides the model."""
     parts = [data_sha256, request.model_fingerprint, *ONE_EPOCH, *request.settings]
     parts += [f"seed={request.seed}"] if request.seed else []
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
 
 
 def command(request: Request, folder: Path) -> list[str]:
-    """Return the command that trains, as a list of arguments.
-
-    Args:
-        request: Data set, model, settings.
-        folder: Of the run.
-    """
+    """Return the command that trains, as a list of arguments."""
     own = {each.partition("=")[0] for each in request.settings}
     usual = [each for each in ONE_EPOCH if each.partition("=")[0] not in own]
     arguments = ["--dataset", request.dataset, "--dataset-dir", str(request.dataset_dir)]

