@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import OutputError
-from curate.llamafactory.older_readers import for_older_readers
 from curate.system.manifest import read_manifest, to_json
 from curate.system.model_folder import CHAT_TEMPLATE, CONFIG, chat_template, read_json
+from curate.system.older_transformers import for_older_readers
 
 _MANIFEST = "deploy.manifest.json"
 

@@ -12,7 +12,7 @@ import typer
 
 from curate import console
 from curate.cli import app
-from curate.models.packaged import PACKAGED, ensure
+from curate.models.packaged_models import PACKAGED, ensure
 from curate.system.cache import cache_dir
 
 

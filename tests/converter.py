@@ -22,7 +22,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from curate.llamafactory.backend import STUB
+from curate.llamafactory.release import STUB
 
 STAGES = {"pt": "pt", "sft": "sft", "rm": "rm", "dpo": "rm", "kto": "kto"}
 NAME = "rows"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.models.packaged import PACKAGED, converted_folder
+from curate.models.packaged_models import PACKAGED, converted_folder
 from tests.calling import Caller, share_models
 
 GOOD = [

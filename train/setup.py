@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curate.errors import UsageError
-from curate.llamafactory import backend as llamafactory
-from curate.llamafactory import older_readers
-from curate.llamafactory.backend import VERSION, Backend
-from curate.system import environments
+from curate.llamafactory import release as llamafactory
+from curate.llamafactory.release import VERSION, Backend
+from curate.system import environments, older_transformers
 from curate.system.environments import Environment, install_step, pip_install
 from curate.system.hardware import Hardware
 
@@ -83,11 +82,11 @@ def readable_by_ppo(model: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for path in model.iterdir():
-        if path.name in older_readers.EDITED:
+        if path.name in older_transformers.EDITED:
             shutil.copyfile(path, folder / path.name)
         elif path.is_file():
             (folder / path.name).symlink_to(path.resolve())
-    if older_readers.for_older_readers(folder):
+    if older_transformers.for_older_readers(folder):
         return folder
     shutil.rmtree(folder)
     return model

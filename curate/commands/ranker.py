@@ -59,7 +59,7 @@ def train(
     """
     from curate.models.quiet import set_verbose
     from curate.recipes import ranker as recipe
-    from curate.recipes.ranker_spoiled import SOURCE
+    from curate.recipes.spoiled_pairs import SOURCE
 
     set_verbose(verbose)
     params = recipe.TrainParams((*(pairs or ()), *(more or ())), encoder, hold_out, seed, spoiled)

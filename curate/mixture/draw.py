@@ -19,10 +19,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curate.data.ids import id_of, occurrences
+from curate.data.kto_verdicts import judged
 from curate.data.read import read
 from curate.data.rows import Rows
 from curate.data.schema import Source
-from curate.data.verdicts import judged
 from curate.errors import UsageError
 from curate.mixture.plan import Draw, Heap
 from curate.mixture.spec import SIDES, MixSource, Mixture, Side

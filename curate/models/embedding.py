@@ -20,7 +20,7 @@ from curate.errors import ModelError
 from curate.models.architecture import max_positions
 from curate.models.computing import LoadedOnce, choose_device, one_core, workers
 from curate.models.load_causal_lm import load_pretrained
-from curate.models.packaged import PACKAGED
+from curate.models.packaged_models import PACKAGED
 from curate.models.protocols import EmbeddingModel
 from curate.models.quiet import quiet
 from curate.models.recipe import ModelRecipe, recipe_of

@@ -9,7 +9,7 @@ from typing import Any
 
 from curate.errors import ModelError, did_you_mean
 from curate.models.embedding import DEFAULT_ENCODER, REQUIREMENT, use_folder
-from curate.models.packaged import PACKAGED, Packaged, converted_folder, ensure, is_ready
+from curate.models.packaged_models import PACKAGED, Packaged, converted_folder, ensure, is_ready
 from curate.models.ranking.reward_models import DEFAULT_RANKER, SHIPPED, VALUE_HEAD
 from curate.models.ranking.trained_head import CARD, FORMAT, WEIGHTS
 from curate.models.resolve import HUB_ID, is_whole, resolve

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curate.errors import ModelError, did_you_mean
-from curate.models.packaged import PACKAGED, ensure
+from curate.models.packaged_models import PACKAGED, ensure
 from curate.system.cache import fingerprint as fingerprint
 from curate.system.hub import ask_hub, why_not
 from curate.system.model_folder import (

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curate.data.kto_verdicts import judged
 from curate.data.rows import Rows
-from curate.data.verdicts import judged
 from curate.errors import UsageError
 from curate.parameters.car import AUTO, CarParams
 from curate.recipes.model_scores import called, embedded, refuse_pairs_and_texts, rewarded

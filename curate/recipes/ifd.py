@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.data.kto_verdicts import judged
 from curate.data.rows import Rows
-from curate.data.verdicts import judged
 from curate.emission.emit import default_name
 from curate.engine import open_engine
 from curate.models.resolve import ModelFiles

@@ -23,7 +23,7 @@ from curate.mixture.mixed import Mixed
 from curate.mixture.plan import parse_ratios, plan_rows, plan_tokens
 from curate.mixture.spec import NAME, SIDES, MixSource, Mixture
 from curate.mixture.tokens import count_tokens, framing_note
-from curate.models.packaged import PACKAGED, is_ready
+from curate.models.packaged_models import PACKAGED, is_ready
 from curate.models.resolve import fingerprint, resolve
 from curate.models.text_tokenizer import HFEncoder, load_tokenizer
 from curate.parameters.mix import MixParams

@@ -10,7 +10,7 @@ from curate.data.language import language_of
 from curate.data.rows import Rows
 from curate.engine import open_engine
 from curate.errors import UsageError
-from curate.models.packaged import PACKAGED, is_ready
+from curate.models.packaged_models import PACKAGED, is_ready
 from curate.models.recipe import ModelRecipe
 from curate.models.resolve import ModelFiles
 from curate.scorers import reward

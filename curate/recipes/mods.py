@@ -23,8 +23,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.console import say
+from curate.data.kto_verdicts import judged
 from curate.data.rows import Rows
-from curate.data.verdicts import judged
 from curate.engine import open_engine
 from curate.errors import UsageError
 from curate.models.adapter import base_of, files_of, fingerprint_of

@@ -35,7 +35,7 @@ from curate.models.ranking.learn import (
 from curate.models.ranking.trained_head import CARD, FORMAT, GROUPS, WEIGHTS, look, save_head
 from curate.models.recipe import ModelRecipe
 from curate.recipes.ranker_eval import by_source, refuse_broken
-from curate.recipes.ranker_spoiled import spoil
+from curate.recipes.spoiled_pairs import spoil
 from curate.scorers.contract import Engine
 from curate.scorers.reward import pairs_work
 

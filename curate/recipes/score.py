@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from curate.data.rows import Rows
 from curate.engine import open_engine
-from curate.models.packaged import DEFAULT_MODEL, PACKAGED
+from curate.models.packaged_models import DEFAULT_MODEL, PACKAGED
 from curate.models.ranking.reward_models import DEFAULT_RANKER
 from curate.models.recipe import ModelRecipe
 from curate.models.resolve import ModelFiles

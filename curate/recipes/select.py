@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from curate.data.expression import parse_expression
+from curate.data.kto_verdicts import judged
 from curate.data.rows import Rows
-from curate.data.verdicts import judged
 from curate.errors import UsageError
 from curate.parameters.ifd import IFDParams
 from curate.parameters.select import DEITA, RANDOM, SelectParams

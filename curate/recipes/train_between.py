@@ -18,7 +18,7 @@ from pathlib import Path
 
 from curate.console import say
 from curate.errors import OutputError, UsageError
-from curate.llamafactory import backend as llamafactory
+from curate.llamafactory import release as llamafactory
 from curate.llamafactory.dataset_info import FILE
 from curate.models.adapter import adapter_fingerprint
 from curate.models.resolve import fingerprint

@@ -88,7 +88,7 @@ def serve(
         stop_timeout=stop_timeout,
     )
     if print_compose or print_systemd:
-        from deploy.serving.units import compose, systemd
+        from deploy.serving.systemd_and_compose import compose, systemd
 
         if print_compose and print_systemd:
             raise UsageError("--print-compose and --print-systemd: give one of them")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import UsageError
-from curate.llamafactory import backend as llamafactory
+from curate.llamafactory import release as llamafactory
 from deploy.engines.contract import Engine, Launch, Served
 from deploy.quantizing import gptq
 

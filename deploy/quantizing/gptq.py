@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError, UsageError
-from curate.llamafactory import backend as llamafactory
-from curate.llamafactory.backend import Backend
+from curate.llamafactory import release as llamafactory
+from curate.llamafactory.release import Backend
 from curate.system import environments, process
 from curate.system.environments import Environment
 from curate.system.failure import reason_in

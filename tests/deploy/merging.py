@@ -13,7 +13,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from curate.llamafactory.backend import Backend
+from curate.llamafactory.release import Backend
 from curate.models.quiet import quiet
 from curate.models.resolve import resolve
 from curate.system.files import sha256_of

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from curate.errors import UsageError
-from curate.llamafactory import backend as llamafactory
+from curate.llamafactory import release as llamafactory
 from curate.system import environments
 from curate.system.failure import explain_server
 from deploy.cli import app

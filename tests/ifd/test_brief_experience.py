@@ -13,7 +13,7 @@ import pytest
 
 from curate.data.read import read
 from curate.errors import DataError, UsageError
-from curate.llamafactory import backend as llamafactory
+from curate.llamafactory import release as llamafactory
 from curate.parameters.ifd import parse_experience
 from curate.recipes import brief_experience
 from curate.recipes.brief_experience import ExperienceParams, choose, default_clusters

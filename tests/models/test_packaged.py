@@ -14,8 +14,15 @@ from typing import Any
 import pytest
 
 from curate.errors import ModelError
-from curate.models import packaged
-from curate.models.packaged import PACKAGED, Packaged, Part, converted_folder, ensure, is_ready
+from curate.models import packaged_models as packaged
+from curate.models.packaged_models import (
+    PACKAGED,
+    Packaged,
+    Part,
+    converted_folder,
+    ensure,
+    is_ready,
+)
 
 CONTENTS = {"one": b"GGUF first ", "two": b"and second"}
 MODEL = Packaged(

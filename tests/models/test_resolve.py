@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from curate.errors import ModelError
-from curate.models import packaged
-from curate.models.packaged import GEMMA3
+from curate.models import packaged_models as packaged
+from curate.models.packaged_models import GEMMA3
 from curate.models.resolve import resolve
 
 pytestmark = pytest.mark.usefixtures("scratch_cache")

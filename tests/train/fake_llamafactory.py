@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.llamafactory.backend import Backend
+from curate.llamafactory.release import Backend
 from train import setup
 
 PROGRAM = """

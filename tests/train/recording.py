@@ -10,7 +10,7 @@ import subprocess
 import sys
 from typing import Any
 
-from curate.llamafactory.backend import STUB
+from curate.llamafactory.release import STUB
 from curate.system import environments
 from tests.conftest import ROOT
 from train.setup import PPO_VERSION, ppo_environment

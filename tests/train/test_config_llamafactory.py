@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from curate.llamafactory import backend as llamafactory
+from curate.llamafactory import release as llamafactory
 from curate.system.hardware import Hardware
 from tests.train import recording
 from train.config.model import Model

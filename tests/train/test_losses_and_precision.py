@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from curate.llamafactory.backend import Backend
+from curate.llamafactory.release import Backend
 from curate.models.inventory import fetched
 from curate.system.hardware import Hardware
 from tests.calling import Caller

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from curate.errors import OutputError, UsageError
-from curate.llamafactory import backend as llamafactory
+from curate.llamafactory import release as llamafactory
 from curate.system import environments
 from curate.system.hardware import Hardware
 from tests.calling import Caller

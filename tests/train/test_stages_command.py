@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from curate.llamafactory import backend as llamafactory
+from curate.llamafactory import release as llamafactory
 from curate.system import hardware
 from tests.calling import Caller
 from tests.train.making import CHATML, adapter_in, data_in, model_in

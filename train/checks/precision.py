@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from curate.llamafactory.backend import Backend
+from curate.llamafactory.release import Backend
 from curate.system import process
 from curate.system.cache import cache_dir, fingerprint
 from curate.system.files import write_text

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import CuratrainError, ModelError, UsageError, did_you_mean
-from curate.llamafactory.backend import VERSION
+from curate.llamafactory.release import VERSION
 from curate.system.hardware import Hardware, detect
 from curate.system.run_record import RunRecord, read_run
 from train import setup

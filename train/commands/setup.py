@@ -44,7 +44,7 @@ def setup(
 
 
 def _main(dry_run: bool) -> dict[str, Any]:
-    from curate.llamafactory.backend import VERSION
+    from curate.llamafactory.release import VERSION
     from curate.system.hardware import detect
     from train import setup as llamafactory
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import UsageError, did_you_mean
-from curate.llamafactory.backend import VERSION
+from curate.llamafactory.release import VERSION
 
 _HERE = Path(__file__).parent
 _ABOVE_0 = 1e-9

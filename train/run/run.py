@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from curate import console
 from curate.errors import CuratrainError, OutputError
-from curate.llamafactory.backend import Backend
+from curate.llamafactory.release import Backend
 from curate.system import failure, process
 from curate.system.model_folder import ADAPTER_WEIGHTS
 from curate.system.run_record import RunRecord, State, write_run

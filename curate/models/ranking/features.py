@@ -21,7 +21,7 @@ from curate.errors import ModelError, did_you_mean
 from curate.models.architecture import hidden_width
 from curate.models.embedding import BUNDLED, load_encoder
 from curate.models.load_causal_lm import load_causal_lm
-from curate.models.packaged import PACKAGED
+from curate.models.packaged_models import PACKAGED
 from curate.models.protocols import EmbeddingModel, Model, TokenSequence
 from curate.models.ranking.writing_style import FORM_NAMES, form_features
 from curate.models.recipe import ModelRecipe, recipe_of

@@ -37,7 +37,7 @@ Ridges = dict[str, float]  # by family; a family that is left out has no weights
 class Material:
     """Pairs as numbers, a line each; all but the families' widths in the features' order.
 
-    What is spoiled was made up (curate.recipes.ranker_spoiled), and says what it counts; people's
+    What is spoiled was made up (curate.recipes.spoiled_pairs), and says what it counts; people's
     own pairs have 0 there, count 1, and alone choose scales, groups and ridges.
     """
 

@@ -26,7 +26,7 @@ from curate.models.adapter import base_of
 from curate.models.architecture import max_positions
 from curate.models.computing import LoadedOnce, choose_device, one_core, workers
 from curate.models.load_causal_lm import load_pretrained, load_weights
-from curate.models.packaged import PACKAGED
+from curate.models.packaged_models import PACKAGED
 from curate.models.protocols import RewardModel
 from curate.models.quiet import quiet
 from curate.models.ranking.trained_head import CARD, load_ranker, read_card

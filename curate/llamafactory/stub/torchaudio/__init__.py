@@ -1,6 +1,6 @@
 """Stands in for torchaudio, which LLaMA-Factory imports even where there is no sound.
 
-The wheels of torchaudio do not go with torch built for CPU. `curate.llamafactory.backend` puts this
+The wheels of torchaudio do not go with torch built for CPU. `curate.llamafactory.release` puts this
 folder on the import path of its child, and only where the real one is not to be had.
 """
 
