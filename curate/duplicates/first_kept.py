@@ -41,15 +41,6 @@ def first_kept(
 
     There are no chains: A like B and B like C leave C in, where A and C are not alike, since
     B is not kept. What is left out is always like its twin, and its twin is always kept.
-
-    Args:
-        buckets: (n, bands) rows that may be alike share one; -1 is no bucket.
-        order: (n,) the rows, the one to be preferred first.
-        similar: Gives the true similarity of pairs.
-        near: Rows are alike from this similarity on.
-        fixed: So many rows at the head of the order are kept without being looked at.
-        barred: (n,) rows that are never kept, so that nobody's twin is one of them; their own
-            can only be one of the fixed rows.
     """
     twin, similarity = np.full(len(order), -1), np.zeros(len(order))
     never = np.zeros(len(order), bool) if barred is None else barred

@@ -17,12 +17,7 @@ TRAINED = "hkust-nlp/deita-complexity-scorer"
 
 
 def question(instruction: str, response: str) -> str:
-    """Return what the model is asked, as its authors trained it to be; the response is not shown.
-
-    Args:
-        instruction: Of one turn.
-        response: Not used.
-    """
+    """Return what the model is asked, as it was trained to be; the response is not shown."""
     return (
         "You are a helpful assistant. Please identify the complexity score of the following user "
         f"query. \n##Query: {instruction}  \n##Complexity: "

@@ -36,11 +36,7 @@ def without_surrogates(text: str) -> str:
 
 
 def whole_text(row: Row) -> str:
-    """Return instruction, input and response under their names, as CaR has it.
-
-    Args:
-        row: Of a dialogue, all that comes before the last response is the instruction.
-    """
+    """Return instruction, input and response under their names, as CaR has it."""
     asked = "\n".join(turn.content for turn in row.turns[:-1])
     if row.input:
         asked = asked.removesuffix(row.input).rstrip("\n")

@@ -55,11 +55,7 @@ class Likelihoods:
     note: str = ""
 
     def mean(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return nats a token of every row, over all its turns weighted by tokens; NaN without.
-
-        Args:
-            sums: turn_prompted or turn_alone.
-        """
+        """Return nats a token of every row, over all its turns weighted by tokens; NaN without."""
         means = np.full(len(self.turns), np.nan)
         having = self.turns > 0
         if having.any():
@@ -70,17 +66,7 @@ class Likelihoods:
 
 
 def longest_scored(asked: int | None, default: int, name: str, limit: int) -> int:
-    """Return how many tokens of a row are read: as asked, else the default or the model's limit.
-
-    Args:
-        asked: What the user gave.
-        default: In tokens.
-        name: Of the model that has to take them.
-        limit: Of the model.
-
-    Raises:
-        UsageError: What was asked for is out of the model's range.
-    """
+    """Return how many tokens of a row are read: as asked, else the default or the model's limit."""
     if asked is None:
         return min(default, limit)
     if not 2 <= asked <= limit:
@@ -96,20 +82,7 @@ def likelihoods(
     engine: Engine,
     scratch: Path,
 ) -> Likelihoods:
-    """Return the likelihood of every row's responses.
-
-    Args:
-        rows: What to score.
-        template: How rows become text.
-        max_length: Tokens of prompt and response together; a longer row is `truncated`.
-        model: Gives likelihoods.
-        engine: Runs the model over the rows.
-        scratch: Folder for the tokens while the model runs.
-
-    Raises:
-        ModelError: The model's chat template takes none of the rows.
-        OutputError: The scratch folder is full or cannot be written.
-    """
+    """Return the likelihood of every row's responses."""
     size = len(rows)
     scored = Likelihoods(
         status=np.full(size, OK, dtype=object),

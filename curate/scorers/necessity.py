@@ -146,9 +146,6 @@ def answers(
 def repeats_itself(text: str) -> bool:
     """Return whether the end of a text compresses too well to say anything.
 
-    Args:
-        text: That was cut off.
-
     Example:
         >>> repeats_itself("Vegan Bistro, " * 20), repeats_itself("A classic example of a sphere")
         (True, False)

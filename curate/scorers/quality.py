@@ -17,12 +17,7 @@ TRAINED = "hkust-nlp/deita-quality-scorer"
 
 
 def question(instruction: str, response: str) -> str:
-    """Return what the model is asked, as its authors trained it to be.
-
-    Args:
-        instruction: Of one turn.
-        response: To it.
-    """
+    """Return what the model is asked, as its authors trained it to be."""
     return (
         "You are a helpful assistant. Please identify the quality score of the Response "
         f"corresponding to the Question. \n #Question#:\n{instruction}\n#Response#:\n{response} \n"

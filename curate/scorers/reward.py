@@ -41,11 +41,7 @@ PARAMS = RewardParams
 
 
 def texts_of(row: Row) -> Pair:
-    """Return the prompt and the response of a row; of a dialogue, the last response.
-
-    Args:
-        row: Any without a flaw. The preferred response stands for a pair.
-    """
+    """Return the prompt and the response of a row; of a dialogue, the last response."""
     turns = row.turns if row.parsed.chosen is not None else row.turns[:-1]
     return joined(row.system, turns), row.response
 
@@ -80,13 +76,7 @@ def score(rows: Rows, params: RewardParams, model: RewardModel, engine: Engine) 
 
 
 def score_texts(pairs: Sequence[Pair], model: RewardModel, engine: Engine) -> NDArray[np.float64]:
-    """Return the reward of each prompt and response, (pairs,).
-
-    Args:
-        pairs: Without lone surrogates.
-        model: Gives the numbers.
-        engine: Runs the model.
-    """
+    """Return the reward of each prompt and response, (pairs,)."""
     rewards: NDArray[np.float64] = engine.run(
         pairs_work(pairs, pairs.__getitem__, model), len(pairs)
     )
@@ -104,15 +94,7 @@ def pairs_work(
     answer: Callable[[Any, list[Pair]], Any] = _rewards,
     **kept: Any,
 ) -> Work:
-    """Return the work of a model that is asked about prompts and responses, an item a pair.
-
-    Args:
-        texts: All pairs; they pass by once.
-        pair: Gives one of them once more.
-        model: Has lengths() of pairs.
-        answer: See Work.
-        kept: `widths` and `dtype` of Work where they are not one number in 64 bits.
-    """
+    """Return the work of a model that is asked about prompts and responses, an item a pair."""
     lengths: list[int] = []
     digests: list[str] = []
     for batch in in_batches(texts):

@@ -52,9 +52,6 @@ class TokenParams:
 def expectation(nll: Floats) -> Floats:
     """Return the mean of 1 to 6, each by its chance among the six (arXiv 2312.15685, 3.2).
 
-    Args:
-        nll: (n, 6) of the digits, nats; an infinite one has no chance.
-
     Example:
         >>> expectation(np.log([[2, 2, np.inf, np.inf, np.inf, np.inf]]))
         array([1.5])
@@ -74,21 +71,7 @@ def judge(
     engine: Engine,
     scratch: Path,
 ) -> Scores:
-    """Return the sum of the scores of every row's turns, and those of the turns.
-
-    Args:
-        rows: What to judge.
-        column: Name of the sum; the turns are in `turn_NAME`.
-        ask: From instruction and response to what the model is asked.
-        params: What is read.
-        model: LikelihoodModels.
-        engine: Runs the model over the turns.
-        scratch: Folder for the tokens while the model runs.
-
-    Raises:
-        UsageError: max_length is out of the model's range.
-        ModelError: The model's tokenizer does not write each digit as one token.
-    """
+    """Return the sum of the scores of every row's turns, and those of the turns."""
     longest = longest_scored(params.max_length, LONGEST, model.name, model.max_positions)
     digits = _digits(model)
     status = np.full(len(rows), OK, dtype=object)
@@ -114,11 +97,7 @@ def judge(
 
 
 def exchanges(row: Row) -> list[tuple[str, str]]:
-    """Return instruction and response of every turn; what is said before an answer is asked.
-
-    Args:
-        row: Any without a flaw.
-    """
+    """Return instruction and response of every turn; what is said before an answer is asked."""
     found: list[tuple[str, str]] = []
     asked: list[str] = []
     for turn in row.turns:

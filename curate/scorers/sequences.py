@@ -51,12 +51,7 @@ class SequenceStore:
         return len(self._ends) - 1
 
     def append(self, ids: Sequence[int], spans: Sequence[tuple[int, int]]) -> None:
-        """Add one sequence.
-
-        Args:
-            ids: Its tokens.
-            spans: Half-open ranges into ids whose likelihood is wanted.
-        """
+        """Add one sequence."""
         self._tokens.extend(ids)
         self._ends.append(self._ends[-1] + len(ids))
         for span in spans:
@@ -75,11 +70,7 @@ class SequenceStore:
         return self._digest.hexdigest()
 
     def get(self, number: int) -> TokenSequence:
-        """Return one sequence.
-
-        Args:
-            number: 0-based.
-        """
+        """Return one sequence."""
         ids = self._map[self._ends[number] : self._ends[number + 1]].tolist()
         flat = self._spans[2 * self._span_ends[number] : 2 * self._span_ends[number + 1]]
         return TokenSequence(tuple(ids), tuple(zip(flat[::2], flat[1::2], strict=True)))

@@ -33,25 +33,12 @@ def at_least(least: int, selector: str, **numbers: int) -> None:
 
 
 def takes_number(name: str) -> bool:
-    """Tell whether a selector keeps a number of rows, that is, has a parameter `k`.
-
-    Args:
-        name: Of the selector.
-    """
+    """Tell whether a selector keeps a number of rows, that is, has a parameter `k`."""
     return "k" in {field.name for field in fields(selectors()[name].PARAMS)}
 
 
 def params_from_text(name: str, settings: Sequence[str], k: int, seed: int) -> Any:
     """Return the parameters of a selector.
-
-    Args:
-        name: Of the selector.
-        settings: `KEY=VALUE` of its parameters.
-        k: Rows to keep, where it has such a parameter.
-        seed: Of a draw, where it draws.
-
-    Raises:
-        UsageError: No such parameter, one that is missing, or a value of another type.
 
     Example:
         >>> params_from_text("facility_location", ["neighbours=10"], k=5, seed=0).neighbours

@@ -34,13 +34,6 @@ def parse_keep(keep: str | int) -> Fraction | int:
 def budget(keep: str | int | None, rows: int) -> int:
     """Return how many of so many rows to keep; a share is of all rows read, rounded down.
 
-    Args:
-        keep: See parse_keep(); None for 10%, but at least one row.
-        rows: How many there are.
-
-    Raises:
-        UsageError: The number is below 1 or above what there is.
-
     Example:
         >>> budget("10%", 52002), budget(500, 1000), budget(None, 3)
         (5200, 500, 1)

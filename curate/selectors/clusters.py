@@ -140,14 +140,7 @@ def pca(points: NDArray[np.float32], variance: float) -> NDArray[np.float32]:
 def kmeans(
     points: NDArray[np.float32], k: int, iterations: int = 25, seed: int = 0
 ) -> NDArray[np.int64]:
-    """Return the cluster of each point, the same on any number of cores.
-
-    Args:
-        points: (n, d) finite, around the origin.
-        k: Clusters; fewer are made where there are fewer different points.
-        iterations: Steps of Lloyd's.
-        seed: Draws the samples and the first centres.
-    """
+    """Return the cluster of each point, the same on any number of cores."""
     import faiss
     from sklearn.cluster import kmeans_plusplus
     from threadpoolctl import threadpool_limits

@@ -80,10 +80,6 @@ def neighbour_graph(vectors: NDArray[np.float32], neighbours: int) -> Graph:
     """Return the most similar rows of every row, itself among them.
 
     Similarities are rounded to five digits: those that are equal are so in every shape of product.
-
-    Args:
-        vectors: (n, d) finite.
-        neighbours: Of each row; n or more for all.
     """
     import faiss
 
