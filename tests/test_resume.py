@@ -201,7 +201,7 @@ def test_a_full_disk_loses_no_score(call: Caller, tmp_path: Path) -> None:
     assert first.items() <= second.items()
     shutil.rmtree("data")
     Path("data").mkdir()
-    with room_for(9_000):
+    with room_for(20_000):
         call.refused(r"cannot write to data: File too large; make room, or give another", *command)
     assert [each.name for each in Path("data").iterdir() if each.suffix != ".lock"] == []
     assert journal_in(cache) == second

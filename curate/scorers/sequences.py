@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 from array import array
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -44,7 +44,8 @@ class SequenceStore:
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self._map = np.zeros(0, dtype=np.int32)
-        self._file.close()
+        with suppress(OSError):  # it tries once more to write what a full disk did not take
+            self._file.close()
 
     def __len__(self) -> int:
         """Return how many sequences there are."""
