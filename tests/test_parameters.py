@@ -92,7 +92,7 @@ def test_one_line_gives_the_keyword_and_the_option():
     assert brew("assam", cups=3, sorts=("a",)) == TeaParams(cups=3, sorts=("a",))
     assert "cups: How many." in inspect.getdoc(brew)
     with pytest.raises(
-        UsageError, match="brew has no option 'cup'.*'cups'.*Allowed are cups, sort"
+        UsageError, match="brew has no option 'cup'.*'cups'.*Allowed are leaves, cups, s"
     ):
         brew("assam", cup=3)
     with pytest.raises(UsageError, match="no option 'noted'"):

@@ -26,6 +26,7 @@ Command = spreading("--domain", "--general", apart=(".yaml", ".yml"))
 @with_options
 def mix(
     *,
+    context: typer.Context,
     mixture: Annotated[
         str | None,
         typer.Argument(
@@ -60,13 +61,18 @@ def mix(
     """
     from curate.emission.emit import check_target
     from curate.errors import UsageError
+    from curate.mixture.plan import parse_ratios
     from curate.recipes import mix as recipe
 
     if mixture is not None or not (domain or general):
-        wanted = _of_file(mixture, domain, general, ratio, params)
+        changes = {name: v for name, v in asdict(params).items() if is_typed(context, name)}
+        changes.pop("name", None)  # of the data set that is written
+        if is_typed(context, "ratio"):
+            changes["ratios"] = parse_ratios(ratio)
+        wanted = _of_file(mixture, domain, general, changes)
     else:
         wanted = recipe.mixture_of(domain or (), general or (), ratio, params)
-    if is_typed("model") and wanted.by == "rows":
+    if is_typed(context, "model") and wanted.by == "rows":
         raise UsageError("--model says whose tokens are counted; give --by tokens, too")
     base = name or wanted.output_name
     several = len(wanted.ratios) > 1
@@ -85,20 +91,11 @@ def mix(
 
 
 def _of_file(
-    file: str | None,
-    domain: list[Path] | None,
-    general: list[Path] | None,
-    ratio: str,
-    params: MixParams,
+    file: str | None, domain: list[Path] | None, general: list[Path] | None, changes: dict[str, Any]
 ) -> Mixture:
     """Return the mixture of a file; what was typed besides takes the place of what it says."""
-    from curate.mixture.plan import parse_ratios
     from curate.mixture.spec import DEFAULT, MixSource, find_mixture, read_mixture
 
-    changes: dict[str, Any] = {k: v for k, v in asdict(params).items() if is_typed(k)}
-    changes.pop("name", None)  # of the data set that is written
-    if is_typed("ratio"):
-        changes["ratios"] = parse_ratios(ratio)
     for side, paths in (("domain", domain), ("general", general)):
         if paths:
             changes["name"] = ""  # the file's is that of its own sources

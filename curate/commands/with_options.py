@@ -8,9 +8,7 @@ from dataclasses import fields, is_dataclass
 from functools import wraps
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-import click
 import typer
-from click.core import ParameterSource
 
 from curate.parameters.option import options_of
 
@@ -45,10 +43,10 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
-def is_typed(name: str) -> bool:
+def is_typed(context: typer.Context, name: str) -> bool:
     """Return whether the user typed an option of the command that runs."""
-    source = click.get_current_context().get_parameter_source(name)
-    return source is ParameterSource.COMMANDLINE
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _options(group: Any) -> dict[str, inspect.Parameter]:

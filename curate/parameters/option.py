@@ -126,7 +126,7 @@ def keywords(params: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
             for name, (_, default, option) in offered.items()
         ]
         signature = inspect.signature(recipe).replace(parameters=[*own, *added])
-        allowed = [name for name in signature.parameters][1:]
+        allowed = [name for name in signature.parameters if name != "rows"]
 
         @wraps(recipe)
         def call(*arguments: Any, **values: Any) -> T:

@@ -88,6 +88,15 @@ def test_a_mixture_file_and_what_replaces_it(call, files, tmp_path):
     assert (found["name"], found["written"]) == ("e_mix", 15)
 
 
+def test_what_is_typed_wins_over_the_file_though_it_is_the_default(call, files, tmp_path):
+    (tmp_path / "m.yaml").write_text("domain: d.json\ngeneral: g.json\nratio: 1:2\nseed: 7\n")
+    seeds = []
+    for name, typed in (("a", ()), ("b", ("--seed", "0"))):
+        call("mix", "m.yaml", *typed, "--name", name)
+        seeds.append(manifest(tmp_path / "data", name)["params"]["seed"])
+    assert seeds == [7, 0]
+
+
 def test_one_that_comes_with_curate_on_files_of_ones_own(call, files):
     found = result(call("mix", "chathome-sft-sweep", *files, "--json"))["mixtures"]
     assert [each["name"] for each in found] == [f"d_mix_1to{k}" for k in (0, 1, 2, 5, 10)]
