@@ -181,14 +181,15 @@ def _read_sources(training: TrainingSet) -> list[Rows]:
     A file lies here, beside the data set, or among the samples.
     """
     name, folder = training.name, training.folder
-    sources = (read_manifest(folder / f"{name}.manifest.json") or {}).get("sources") or []
-    if not sources:
+    sources = (read_manifest(folder / f"{name}.manifest.json") or {}).get("sources")
+    known = [s for s in sources if isinstance(s, dict)] if isinstance(sources, list) else []
+    if not known or not all(s.get("name") and s.get("sha256") for s in known):
         raise UsageError(
             f"--dataset {name}: its manifest does not say what its rows were chosen from, so no "
             "row can be proven to be held out; give prompts with --prompts F"
         )
     files = []
-    for source in sources:
+    for source in known:
         folders = (Path(), folder, folder.parent, bundled_folder() / "samples")
         paths = [place / source["name"] for place in folders]
         same = [p for p in paths if p.is_file() and sha256_of(p) == source["sha256"]]
