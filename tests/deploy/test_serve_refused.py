@@ -58,7 +58,7 @@ def run(folder, **told):
         (["smollm2", "--engine", "tgi"], "--engine tgi: allowed are auto, vllm, hf"),
         (["smollm2", "--host", "0.0.0.0"], "there is no key: give --api-key-env"),
         (["smollm2", "--api-key-env", "NO_SUCH_NAME"], "no such environment variable"),
-        (["smollm2", "--stop-timeout", "-1"], "--max-tokens.*greater than or equal to 1"),
+        (["smollm2", "--stop-timeout", "-1"], "--stop-timeout -1: give seconds above 0"),
         (["smollm2", "--port", "70000", "--engine", "hf"], "0 .* to 65535"),
         (["smollm2", "--dtype", "int3"], "--dtype int3: allowed are auto"),
         (["smollm2", "--max-length", "999999"], "1 to 8192"),

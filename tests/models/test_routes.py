@@ -135,7 +135,7 @@ def test_a_formula_that_rounding_would_hide_is_not_taken(monkeypatch: pytest.Mon
 def test_the_bundled_model_is_judged_in_float32(dtype: str) -> None:
     lm = load_causal_lm("smollm2", dtype)
     with torch.inference_mode():
-        made = lm._load()
+        made = lm._route._load.args[0]()
         probe = routes._Probe(made)
         whole = AutoModelForCausalLM.from_pretrained(resolve("smollm2").folder, dtype=made.dtype)
         exact = routes._whole(whole.float(), probe.ids, probe.places, probe.targets)
