@@ -22,6 +22,10 @@ _LENGTH_NAMES = ("max_tokens", "max_new_tokens", "max_completion_tokens")
 # What may be said where it changes nothing, to an engine that has no such thing.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
+    "best_of": (1,),
+    "echo": (False,),
+    "tools": ([],),
+    "tool_choice": ("none",),
     "stop": ([], ""),
     "presence_penalty": (0,),
     "frequency_penalty": (0,),

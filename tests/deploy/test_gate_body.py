@@ -93,6 +93,7 @@ def test_llama_factorys_do_sample_is_understood(engine):
         {"logprobs": False},
         {"user": "me"},
         {"response_format": {"type": "text"}},
+        {"best_of": 1, "echo": False, "tools": [], "tool_choice": "none"},
         {"temperature": None},
     ],
 )
