@@ -24,10 +24,6 @@ Format = Annotated[
     str | None,
     typer.Option("--format", metavar="NAME", help="Of the rows; default: told by content."),
 ]
-GoodOnly = Annotated[
-    bool,
-    typer.Option("--good-only", help="Of rows with verdicts (kto_tag), leave out the bad ones."),
-]
 Fill = Annotated[
     list[str] | None,
     typer.Option(

@@ -81,7 +81,7 @@ class ScoreParams:
 
 @cache
 def scorers() -> dict[str, Any]:
-    """Return the modules of all scorers that give columns, by name."""
+    """Return all scorers by name: modules of NAME, ABOUT, NEEDS, MAIN, PARAMS and score()."""
     import curate.scorers as package
 
     modules = (

@@ -1,4 +1,4 @@
-"""MoDS: its parameters, and its first two stages, what is good and what of it covers the rest."""
+"""MoDS: its first two stages, what is good and what of it covers the rest."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Score rows and choose nothing: one or more scorers, their columns side by side.
 
-Scorers are found by walking `curate.scorers`: a module with NAME, ABOUT, NEEDS, MAIN, PARAMS and
-score() is one. What it needs is what it is handed.
+What a scorer's NEEDS says is what it is handed; `curate.parameters.score` finds scorers by name.
 """
 
 from __future__ import annotations

@@ -18,7 +18,6 @@ from curate.selectors.budget import budget
 from curate.selectors.choice import Candidates, Choice
 
 NAME = "superfilter"
-POOL = "20%"
 COVERED = "covered"
 
 

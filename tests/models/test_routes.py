@@ -12,7 +12,7 @@ from curate.errors import ModelError
 from curate.models import likelihood_routes as routes
 from curate.models.architecture import LogitRule
 from curate.models.causal_lm import CausalLM
-from curate.models.load_causal_lm import load_causal_lm
+from curate.models.load_causal_lm import open_source
 from curate.models.protocols import TokenSequence
 from curate.models.resolve import resolve
 from tests.models.tiny import VOCABULARY, make, naive, sequences
@@ -133,9 +133,8 @@ def test_a_formula_that_rounding_would_hide_is_not_taken(monkeypatch: pytest.Mon
 @pytest.mark.model
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_bundled_model_is_judged_in_float32(dtype: str) -> None:
-    lm = load_causal_lm("smollm2", dtype)
     with torch.inference_mode():
-        made = lm._route._load.args[0]()
+        made = open_source("smollm2", dtype).load()
         probe = routes._Probe(made)
         whole = AutoModelForCausalLM.from_pretrained(resolve("smollm2").folder, dtype=made.dtype)
         exact = routes._whole(whole.float(), probe.ids, probe.places, probe.targets)
