@@ -9,6 +9,7 @@ from typing import Any
 
 from curate.errors import ModelError
 from curate.models.protocols import Model
+from curate.system.manifest import versions
 
 # Kind to the module and function that load it, and what these take besides the name.
 _LOADERS = {
@@ -21,6 +22,10 @@ _LOADERS = {
     "features": ("ranking.features", "load_features", ("device",)),
     "reward": ("ranking.reward_models", "load_reward", ("encoder", "device")),
 }
+
+
+# What decides a model's numbers besides its files, and what hands it the rows.
+_COMPARED = ("curatrain", "torch", "transformers")
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class ModelRecipe:
         concurrency: Requests that a server is sent at once.
         batch_tokens: Of a generator, what its device has room for; None where that is seen.
         fingerprint: That the model has to have; '' for any.
+        versions: `(package, version)` that a worker has to have; () for any.
     """
 
     kind: str
@@ -48,13 +54,16 @@ class ModelRecipe:
     concurrency: int = 8
     batch_tokens: int | None = None
     fingerprint: str = ""
+    versions: tuple[tuple[str, str], ...] = ()
 
     def load(self) -> Any:
         """Return the model, its weights not loaded.
 
         Raises:
-            ModelError: Not to be had here, or with another fingerprint than it has to have.
+            ModelError: Not to be had here, under other versions than it has to have, or with
+                another fingerprint.
         """
+        self._refuse_other_versions()
         module, function, options = _LOADERS[self.kind]
         loader = getattr(importlib.import_module(f"curate.models.{module}"), function)
         model = loader(self.name, **{option: getattr(self, option) for option in options})
@@ -65,6 +74,23 @@ class ModelRecipe:
                 "here, and see that both have the same version of curatrain"
             )
         return model
+
+    def _refuse_other_versions(self) -> None:
+        here = dict(compared_versions())
+        other = [(name, needed) for name, needed in self.versions if here[name] != needed]
+        if other:
+            raise ModelError(
+                f"model '{self.name}': this worker has "
+                f"{', '.join(f'{name} {here[name]}' for name, _ in other)}, and the run was "
+                f"started with {', '.join(map(' '.join, other))}, which computes other numbers; "
+                "install the same versions here, or start the run with this worker's"
+            )
+
+
+def compared_versions() -> tuple[tuple[str, str], ...]:
+    """Return the versions here of what decides a model's numbers; `none` for what is not here."""
+    here = versions()
+    return tuple((name, here.get(name, "none")) for name in _COMPARED)
 
 
 def whole_path(name: str) -> str:
@@ -80,5 +106,6 @@ def recipe_of(kind: str, name: str, model: Model, **more: Any) -> ModelRecipe:
         name=whole_path(name),
         device=model.device,
         fingerprint=model.fingerprint,
+        versions=compared_versions(),
         **more,
     )

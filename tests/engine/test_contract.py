@@ -145,6 +145,23 @@ def test_another_model_than_the_drivers_is_refused():
         recipe.load()
 
 
+def test_a_worker_with_other_versions_refuses_and_says_which(case, monkeypatch):
+    recipe = pickle.loads(pickle.dumps(case("quality").load().recipe))  # noqa: S301 - our own
+    assert [name for name, _ in recipe.versions] == ["curatrain", "torch", "transformers"]
+    recipe.load()
+    driver = dict(recipe.versions)
+    workers = {**driver, "torch": "0.1", "transformers": "none"}
+    monkeypatch.setattr("curate.models.recipe.versions", lambda: {**workers, "python": "3.99"})
+    with pytest.raises(ModelError) as refusal:
+        recipe.load()
+    told = str(refusal.value)
+    assert "this worker has torch 0.1, transformers none, and the run was started with" in told
+    assert f"with torch {driver['torch']}, transformers {driver['transformers']}, which" in told
+    assert "curatrain" not in told, "that is the same"
+    assert "install the same versions here" in told
+    replace(recipe, versions=()).load()
+
+
 def test_device_dtype_and_batch_size_are_the_workers(case, monkeypatch):
     """On a head node without a GPU; nobody there asks torch what there is."""
     import torch
