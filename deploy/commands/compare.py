@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Option
 
 from curate import console
 
@@ -23,15 +24,15 @@ _MODEL = "smollm2, a directory, a hub id, the folder of a run, or http://HOST:PO
 
 
 def compare(
-    base: Annotated[str, typer.Option(metavar="U|PATH", help=f"Before: {_MODEL}")],
-    tuned: Annotated[str, typer.Option(metavar="U|PATH", help=f"After: {_MODEL}")],
+    base: Annotated[str, Option(metavar="U|PATH", help=f"Before: {_MODEL}")],
+    tuned: Annotated[str, Option(metavar="U|PATH", help=f"After: {_MODEL}")],
     prompts: Annotated[
         Path | None,
-        typer.Option(metavar="F", help="Rows that curate reads, or a .txt, a prompt a line."),
+        Option(metavar="F", help="Rows that curate reads, or a .txt, a prompt a line."),
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="NAME",
             help="Ask only rows that are not in it: of --prompts, else of the files it was chosen "
             "from. Default without --prompts: the tuned run's.",
@@ -39,26 +40,24 @@ def compare(
     ] = None,
     dataset_dir: Annotated[
         Path | None,
-        typer.Option(help="Folder of dataset_info.json.", show_default="the run's, else data"),
+        Option(help="Folder of dataset_info.json.", show_default="the run's, else data"),
     ] = None,
-    limit: Annotated[int, typer.Option(help="The most prompts; drawn with --seed.", min=1)] = 100,
-    max_tokens: Annotated[int, typer.Option(help="Of an answer, in tokens.", min=1)] = 256,
+    limit: Annotated[int, Option(help="The most prompts; drawn with --seed.", min=1)] = 100,
+    max_tokens: Annotated[int, Option(help="Of an answer, in tokens.", min=1)] = 256,
     judge: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="RANKER|URL#MODEL",
             help="Who says which answer is better: pairs (bundled), a ranker or reward model, or "
             "a model behind OpenAI's interface, asked in both orders.",
         ),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("reports"),
+    output: Annotated[Path, Option(help="Folder of the page.")] = Path("reports"),
     name: Annotated[
-        str | None, typer.Option(help="Of the files.", show_default="TUNED_beside_BASE")
+        str | None, Option(help="Of the files.", show_default="TUNED_beside_BASE")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of intervals and of drawn prompts.", min=0)] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="End stdout with one JSON object.")
-    ] = False,
+    seed: Annotated[int, Option(help="Of intervals and of drawn prompts.", min=0)] = 0,
+    as_json: Annotated[bool, Option("--json", help="End stdout with one JSON object.")] = False,
 ) -> None:
     """See what fine-tuning changed: two models, the same prompts, on one page.
 

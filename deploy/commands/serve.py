@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from curate.errors import UsageError
 
@@ -15,48 +16,46 @@ from curate.errors import UsageError
 def serve(
     model: Annotated[
         str,
-        typer.Argument(
+        Argument(
             metavar="MODEL|RUN",
             help="smollm2, a model's folder or hub id, an adapter, or a run of `train`.",
         ),
     ],
-    engine: Annotated[
-        str, typer.Option(help="auto (vLLM where it is installed), vllm, hf.")
-    ] = "auto",
+    engine: Annotated[str, Option(help="auto (vLLM where it is installed), vllm, hf.")] = "auto",
     host: Annotated[
-        str, typer.Option(help="Address to listen on; any but this machine's own needs a key.")
+        str, Option(help="Address to listen on; any but this machine's own needs a key.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes any free one.")] = 8000,
+    port: Annotated[int, Option(help="0 takes any free one.")] = 8000,
     api_key_env: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Environment variable with the key to demand."),
+        Option(metavar="NAME", help="Environment variable with the key to demand."),
     ] = None,
     api_key_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File with the key to demand.")
+        Path | None, Option(metavar="FILE", help="File with the key to demand.")
     ] = None,
     adapter: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=PATH", help="Adapter that answers beside the model; again."),
+        Option(metavar="NAME=PATH", help="Adapter that answers beside the model; again."),
     ] = None,
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
+    dtype: Annotated[str, Option(help="auto, float32, bfloat16, float16.")] = "auto",
     max_length: Annotated[
         int | None,
-        typer.Option(
+        Option(
             help="Tokens of prompt and answer together.",
             show_default="the model's; on a CPU at most 8192",
         ),
     ] = None,
     stop_timeout: Annotated[
-        float, typer.Option(help="Seconds from Ctrl-C to the end of everything.")
+        float, Option(help="Seconds from Ctrl-C to the end of everything.")
     ] = 30.0,
     print_compose: Annotated[
-        bool, typer.Option("--print-compose", help="Print a Docker Compose file instead.")
+        bool, Option("--print-compose", help="Print a Docker Compose file instead.")
     ] = False,
     print_systemd: Annotated[
-        bool, typer.Option("--print-systemd", help="Print a systemd unit instead.")
+        bool, Option("--print-systemd", help="Print a systemd unit instead.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Say in JSON on stdout when it is ready.")
+        bool, Option("--json", help="Say in JSON on stdout when it is ready.")
     ] = False,
 ) -> None:
     """Answer questions over OpenAI's interface.
@@ -67,11 +66,10 @@ def serve(
     Example: deploy serve smollm2 --port 8000
     """
     from curate import console
-    from deploy.engines.choose import choose
     from deploy.gate.keys import check_host, read_key
     from deploy.serving.serve import Plan, Up
     from deploy.serving.serve import serve as run
-    from deploy.serving.served_model import ServeCall, served
+    from deploy.serving.served_model import ServeCall, choose, served
 
     if stop_timeout <= 0:
         raise UsageError(f"--stop-timeout {stop_timeout:g}: give seconds above 0")

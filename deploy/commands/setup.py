@@ -8,19 +8,16 @@ import time
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from curate import console
 from curate.errors import UsageError, did_you_mean
 
 
 def setup(
-    name: Annotated[str, typer.Argument(metavar="vllm|gptq", help="What to install.")],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the commands; run nothing.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="End stdout with one JSON object.")
-    ] = False,
+    name: Annotated[str, Argument(metavar="vllm|gptq", help="What to install.")],
+    dry_run: Annotated[bool, Option("--dry-run", help="Print the commands; run nothing.")] = False,
+    as_json: Annotated[bool, Option("--json", help="End stdout with one JSON object.")] = False,
 ) -> None:
     """Build the environment of vLLM, or of GPTQ, in the cache folder.
 

@@ -53,7 +53,7 @@ def check_reachable(name: str) -> None:
         return
     try:
         parts = urlsplit(name)
-        port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
+        port = parts.port or {"https": 443}.get(parts.scheme, 80)
         socket.create_connection((parts.hostname or "", port), _SECONDS).close()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
@@ -89,21 +89,21 @@ class KeptAnswers:
             ) from error
 
     def batch(
-        self, asked: Sequence[Conversation], max_tokens: int, answer: Callable[[], list[Answer]]
+        self, asked: Sequence[Conversation], max_tokens: int, compute: Callable[[], list[Answer]]
     ) -> list[Answer]:
-        """Return what was answered earlier to a batch, else what `answer` says now, and keep it.
+        """Return what was answered earlier to a batch, else what `compute` says now, and keep it.
 
         What failed is not kept but asked again by the next run: the reason may have gone.
         """
-        key = json.dumps([self._model, max_tokens, [list(one) for one in asked]], sort_keys=True)
+        key = json.dumps([self._model, max_tokens, list(map(list, asked))], sort_keys=True)
         digest = hashlib.sha256(key.encode()).hexdigest()
         with self._table() as database:
             row = database.execute("SELECT j FROM answers WHERE of = ?", (digest,)).fetchone()
         if row:
             return [Answer(**values) for values in json.loads(row[0])]
-        answers = answer()
-        if all(one.failure in ("", TOO_LONG) for one in answers):
-            record = json.dumps([asdict(one) for one in answers])
+        answers = compute()
+        if all(answer.failure in ("", TOO_LONG) for answer in answers):
+            record = json.dumps([asdict(answer) for answer in answers])
             with self._table() as database:
                 database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (digest, record))
         return answers

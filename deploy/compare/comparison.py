@@ -118,10 +118,7 @@ def compare(
         models[side] = {"name": model.name, "fingerprint": model.fingerprint}
         answers.append(ask(model, conversations, params.max_tokens, kept, partial(progress, side)))
         del model
-    pairs = [
-        Pair(prompt=prompt, base=base, tuned=tuned)
-        for prompt, base, tuned in zip(prompts.prompts, *answers, strict=True)
-    ]
+    pairs = [Pair(*both) for both in zip(prompts.prompts, *answers, strict=True)]
     wins = None
     if judge is not None:
         models["judge"] = {"name": judge.name, "fingerprint": judge.fingerprint}
@@ -144,27 +141,21 @@ def compare(
 def measures(pairs: Sequence[Pair], seed: int) -> list[Measure]:
     """Return all measures; those against references are of the prompts that have one."""
     answered = [pair for pair in pairs if pair.answered]
-    referenced = [pair for pair in answered if pair.prompt.reference]
-    of_both: dict[str, tuple[float, float, Interval]] = {}
-    for name in (name for name in _MEASURES if name != "bleu"):
+    texts = [(p.base.text, p.tuned.text, p.prompt.reference) for p in answered]
+    referenced = [three for three in texts if three[2]]
+    measured = []
+    for name, (title, better) in _MEASURES.items():
         numbers = [pair.numbers for pair in answered if name in pair.numbers[0]]
-        if numbers:
-            base, tuned = (np.array([both[side][name] for both in numbers]) for side in (0, 1))
-            of_both[name] = metrics.means_of_both(base, tuned, seed)
-    if referenced:
-        texts = [(p.base.text, p.tuned.text, p.prompt.reference) for p in referenced]
-        of_both["bleu"] = metrics.bleu_of_both(texts, seed)
-    return [
-        Measure(
-            name=name,
-            title=_MEASURES[name][0],
-            base=base,
-            tuned=tuned,
-            difference=difference,
-            better=_MEASURES[name][1],
-        )
-        for name, (base, tuned, difference) in of_both.items()
-    ]
+        if name == "bleu" and referenced:
+            base, tuned, difference = metrics.bleu_of_both(referenced, seed)
+        elif numbers:
+            sides = [np.array([both[side][name] for both in numbers]) for side in (0, 1)]
+            base, tuned = (float(values.mean()) for values in sides)
+            difference = metrics.mean(sides[1] - sides[0], seed)
+        else:
+            continue
+        measured.append(Measure(name, title, base, tuned, difference, better))
+    return measured
 
 
 def win_rate(judge: str, pairs: Sequence[Pair], seed: int) -> WinRate | None:
@@ -174,10 +165,7 @@ def win_rate(judge: str, pairs: Sequence[Pair], seed: int) -> WinRate | None:
     worth = [_WORTH[verdict.better] for _, verdict in verdicts if verdict.better in _WORTH]
     if not worth:
         return None
-    longer = 0
-    for pair, verdict in verdicts:
-        base, tuned = len(pair.base.text), len(pair.tuned.text)
-        longer += verdict.better == ("tuned" if tuned > base else "base") and tuned != base
+    by_length = [(len(p.tuned.text) - len(p.base.text), v.better) for p, v in verdicts]
     return WinRate(
         judge=judge,
         wins=count["tuned"],
@@ -186,7 +174,9 @@ def win_rate(judge: str, pairs: Sequence[Pair], seed: int) -> WinRate | None:
         unjudged=count["unjudged"],
         how=dict(sorted(Counter(verdict.how for _, verdict in verdicts).items())),
         rate=metrics.mean(np.array(worth), seed),
-        longer=longer,
+        longer=sum(
+            better == ("tuned" if more > 0 else "base") for more, better in by_length if more
+        ),
     )
 
 

@@ -78,7 +78,12 @@ def choose_prompts(
     base, tuned = models
     folder = Path(tuned).expanduser()
     run = read_run(folder)
-    earlier = _trained_before(run) if run else ""
+    # What the run went on from that was trained as well, '' if it was a model as it came.
+    earlier = ""
+    if run and run.parents.get("adapter"):
+        earlier = "an adapter that was trained before"
+    elif run and run.model and (Path(run.model).expanduser() / RUN).is_file():
+        earlier = f"the run {run.model}"
     notes = []
     if run and run.state != "done":
         notes.append(f"the run {tuned} is not done but '{run.state}': it may not be what you mean")
@@ -120,14 +125,6 @@ def choose_prompts(
             f"trained on it and on nothing else is not known here: there is no {RUN}"
         )
     return limited(asked, limit, seed), notes
-
-
-def _trained_before(run: RunRecord) -> str:
-    """Return what a run went on from that was trained as well, '' if it was a model as it came."""
-    if run.parents.get("adapter"):
-        return "an adapter that was trained before"
-    trained = run.model and (Path(run.model).expanduser() / RUN).is_file()
-    return f"the run {run.model}" if trained else ""
 
 
 def _training_set(dataset: str | None, folder: Path | None, run: RunRecord | None) -> TrainingSet:
@@ -176,10 +173,7 @@ def _sources_or_validation(
 
 
 def _read_sources(training: TrainingSet) -> list[Rows]:
-    """Read the files that a data set was chosen from, each known again by its sha256.
-
-    A file lies here, beside the data set, or among the samples.
-    """
+    """Read the files that a data set was chosen from, each known again by its sha256."""
     name, folder = training.name, training.folder
     sources = (read_manifest(folder / f"{name}.manifest.json") or {}).get("sources")
     known = [s for s in sources if isinstance(s, dict)] if isinstance(sources, list) else []
@@ -191,7 +185,7 @@ def _read_sources(training: TrainingSet) -> list[Rows]:
     files = []
     for source in known:
         folders = (Path(), folder, folder.parent, bundled_folder() / "samples")
-        paths = [place / source["name"] for place in folders]
+        paths = (place / source["name"] for place in folders)
         same = [p for p in paths if p.is_file() and sha256_of(p) == source["sha256"]]
         if not same:
             raise UsageError(

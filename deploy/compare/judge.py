@@ -39,6 +39,7 @@ _SYSTEM = (
     "A if answer A is better, B if answer B is better, C if neither is."
 )
 _LETTER = re.compile(r"\W*(?:(?:the )?(?:better )?(?:answer|verdict)(?: is)?\W*)?([abc])\W*", re.I)
+_KINDS = {"tuned": "better", "base": "worse", "tie": "tie"}
 _BETTER: dict[str, Better] = {"A": "base", "B": "tuned", "C": "tie"}
 _BETTER_SWAPPED: dict[str, Better] = {"A": "tuned", "B": "base", "C": "tie"}
 
@@ -81,8 +82,7 @@ class Pair:
         if self.base.text.strip() == self.tuned.text.strip():
             return "identical"
         if self.verdict is not None:
-            kinds = {"tuned": "better", "base": "worse", "tie": "tie"}
-            return kinds.get(self.verdict.better, "changed")
+            return _KINDS.get(self.verdict.better, "changed")
         base, tuned = (numbers.get(ROUGE_L) for numbers in self.numbers)
         if base is None or tuned is None:
             return "changed"
@@ -118,24 +118,17 @@ def load_judge(name: str, mark: str) -> Judge:
 
 def judged(judge: Judge, pairs: Sequence[Pair], done: Done = lambda count: None) -> list[Verdict]:
     """Return a verdict on each pair; two answers that do not differ or lack text are not asked."""
-    known = [_without_asking(pair) for pair in pairs]
+    known: list[Verdict | None] = []
+    for pair in pairs:
+        base, tuned = pair.base.text.strip(), pair.tuned.text.strip()
+        unlike = None if base and tuned else Verdict("tuned" if tuned else "base", EMPTY)
+        known.append(Verdict("tie", IDENTICAL) if base == tuned else unlike)
     open_pairs = [pair for pair, verdict in zip(pairs, known, strict=True) if verdict is None]
     verdicts = iter(judge.verdicts(open_pairs, done) if open_pairs else [])
     return [verdict or next(verdicts) for verdict in known]
 
 
-def _without_asking(pair: Pair) -> Verdict | None:
-    base, tuned = pair.base.text.strip(), pair.tuned.text.strip()
-    if base == tuned:
-        return Verdict("tie", IDENTICAL)
-    if not base or not tuned:
-        return Verdict("tuned" if tuned else "base", EMPTY)
-    return None
-
-
 def model_judge(model: Generator, kept: KeptAnswers) -> Judge:
-    """Return a model that answers as a judge."""
-
     def verdicts(pairs: Sequence[Pair], done: Done) -> list[Verdict]:
         questions = [question(pair, swapped) for pair in pairs for swapped in (False, True)]
         replies = ask(model, questions, _MAX_TOKENS, kept, lambda count: done(count // 2))
@@ -185,7 +178,7 @@ def reward_judge(model: RewardModel) -> Judge:
         model.prepare()
         plan = plan_batches(np.array(model.lengths(texts)), model.batch_tokens)
         with model.worker():
-            for places in (plan.batch(number) for number in range(len(plan))):
+            for places in map(plan.batch, range(len(plan))):
                 rewards[places] = model.score([texts[place] for place in places])
         done(len(pairs))
         return [reward_verdict(*both) for both in rewards.reshape(-1, 2).tolist()]

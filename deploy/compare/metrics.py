@@ -56,7 +56,6 @@ def numbers_of(answer: Answer, reference: str) -> Numbers:
 
 
 def pieces(text: str) -> list[str]:
-    """Return the pieces of a text, marks too, white space not."""
     return _PIECE.findall(text)
 
 
@@ -69,18 +68,14 @@ def _grams(tokens: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
     return Counter(zip(*(tokens[start:] for start in range(n)), strict=False))
 
 
-def _f1(common: int, answer: int, reference: int) -> float:
-    return 2 * common / (answer + reference) if answer + reference else 0.0
-
-
 def rouge_n(answer: Sequence[str], reference: Sequence[str], n: int) -> float:
     """Return the F1 of n-grams, 0 … 1; each counts as often as it stands in both."""
     ours, theirs = _grams(answer, n), _grams(reference, n)
-    return _f1((ours & theirs).total(), ours.total(), theirs.total())
+    return 2 * (ours & theirs).total() / ((ours.total() + theirs.total()) or 1)
 
 
 def rouge_l(answer: Sequence[str], reference: Sequence[str]) -> float:
-    return _f1(common_subsequence(answer, reference), len(answer), len(reference))
+    return 2 * common_subsequence(answer, reference) / ((len(answer) + len(reference)) or 1)
 
 
 def common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
@@ -149,7 +144,7 @@ class Interval:
         if not (self.low > against or self.high < against):
             return "none"
         side = "higher" if self.low > against else "lower"
-        return side if not better else "better" if side == better else "worse"
+        return {"": side, side: "better"}.get(better, "worse")
 
 
 def interval(rows: Floats, statistic: Callable[[Floats], Floats], seed: int) -> Interval:
@@ -176,11 +171,6 @@ def interval(rows: Floats, statistic: Callable[[Floats], Floats], seed: int) -> 
 
 def mean(values: Floats, seed: int) -> Interval:
     return interval(values[:, None], lambda sums: sums[:, 0] / len(values), seed)
-
-
-def means_of_both(base: Floats, tuned: Floats, seed: int) -> tuple[float, float, Interval]:
-    """Return the means of base and tuned, each (prompts,), and that of their difference."""
-    return float(base.mean()), float(tuned.mean()), mean(tuned - base, seed)
 
 
 def bleu_of_both(texts: Sequence[tuple[str, str, str]], seed: int) -> tuple[float, float, Interval]:

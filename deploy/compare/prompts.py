@@ -68,7 +68,6 @@ def prompts_of(
     """
     prompts: list[Prompt] = []
     reasons: Counter[str] = Counter()
-    sources = [source for rows in files for source in rows.sources]
     for rows in files:
         lines = all(source.container == "lines" for source in rows.sources)
         if rows.shape.kind == "pretraining" and not lines:
@@ -87,7 +86,7 @@ def prompts_of(
         prompts=tuple(prompts),
         read=sum(len(rows) for rows in files),
         left_out=dict(sorted(reasons.items())),
-        sources={source.name: source.sha256 for source in sources},
+        sources={source.name: source.sha256 for rows in files for source in rows.sources},
     )
     if held_out:
         check_asked(asked)
@@ -124,7 +123,6 @@ def writable(text: str) -> str:
 
 
 def check_asked(prompts: Prompts) -> None:
-    """Refuse rows of which none can be asked."""
     if not prompts.prompts:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in prompts.left_out.items())
         raise DataError(

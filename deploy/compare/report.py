@@ -28,7 +28,8 @@ from deploy.compare.comparison import Comparison, Measure, WinRate
 from deploy.compare.judge import EMPTY, FAILED, IDENTICAL, MALFORMED, POSITION, Pair
 from deploy.compare.metrics import HAN
 
-_SHARES = ("cut", "empty", "repeated", "loops")
+_SHARES, _LARGE = ("cut", "empty", "repeated", "loops"), ("characters", "pieces", "bleu")
+_VERDICTS = {"none": "not told apart", "too_few": "too few"}
 HOW = {
     IDENTICAL: "identical answers",
     EMPTY: "one answer empty",
@@ -50,23 +51,22 @@ _LANGUAGES = {"zh": Markup(' lang="zh-Hans"'), "en": Markup(' lang="en"')}
 
 def cells(measure: Measure) -> tuple[str, str, str, str, str]:
     """Return title, base, tuned, difference with its interval, and what that amounts to."""
-    name, difference = measure.name, measure.difference
-    shown = f"{'+' if difference.value >= 0 else '−'}{_number(abs(difference.value), name)}"
+
+    def number(value: float) -> str:
+        if measure.name in _SHARES:
+            return f"{100 * value:.0f} %"
+        return f"{value:.{1 if measure.name in _LARGE else 3}f}"
+
+    difference = measure.difference
+    with_ends = f"{'+' if difference.value >= 0 else '−'}{number(abs(difference.value))}"
     if difference.low is not None and difference.high is not None:
-        ends = (_number(end + 0.0, name) for end in (difference.low, difference.high))  # no −0.000
-        shown += f" [{', '.join(ends).replace('-', '−')}]"
-    words = {"none": "not told apart", "too_few": "too few"}.get(measure.verdict, measure.verdict)
-    return measure.title, _number(measure.base, name), _number(measure.tuned, name), shown, words
-
-
-def _number(value: float, name: str) -> str:
-    if name in _SHARES:
-        return f"{100 * value:.0f} %"
-    return f"{value:.1f}" if name in ("characters", "pieces", "bleu") else f"{value:.3f}"
+        ends = (number(end + 0.0) for end in (difference.low, difference.high))  # no −0.000
+        with_ends += f" [{', '.join(ends).replace('-', '−')}]"
+    verdict = _VERDICTS.get(measure.verdict, measure.verdict)
+    return measure.title, number(measure.base), number(measure.tuned), with_ends, verdict
 
 
 def untold_line(comparison: Comparison) -> str:
-    """Return for which measures no difference can be told, '' if there is none."""
     untold = [measure for measure in comparison.measures if measure.verdict == "none"]
     if not untold:
         return ""
@@ -100,10 +100,9 @@ def doubts(wins: WinRate) -> str:
 def asked_line(comparison: Comparison) -> str:
     asked = comparison.prompts
     known = [prompt.trained_on for prompt in asked.prompts]
-    parts = [
-        f"{len(known):,} prompts of {', '.join(asked.sources)}",
-        f"{sum(bool(prompt.reference) for prompt in asked.prompts):,} with a reference",
-    ]
+    referenced = sum(bool(prompt.reference) for prompt in asked.prompts)
+    parts = [f"{len(known):,} prompts of {', '.join(asked.sources)}"]
+    parts.append(f"{referenced:,} with a reference")
     if False in known:
         parts.append(f"{known.count(False):,} held out from the training")
     elif set(known) == {None}:
@@ -150,14 +149,12 @@ def write(comparison: Comparison, folder: Path, name: str, seconds: float) -> li
     with writing_to(folder, more=_KEPT):
         write_text(paths[0], page(comparison))
         write_text(paths[1], "".join(f"{line}\n" for line in lines))
+        sources = comparison.prompts.sources.items()
         manifest = {
             "recipe": "compare",
             "params": params,
             "models": comparison.models,
-            "sources": [
-                {"name": source, "sha256": sha256}
-                for source, sha256 in comparison.prompts.sources.items()
-            ],
+            "sources": [{"name": source, "sha256": sha256} for source, sha256 in sources],
             **counts(comparison),
             "files": {path.name: sha256_of(path) for path in paths[:2]},
             "versions": versions(),
@@ -171,27 +168,23 @@ def counts(comparison: Comparison) -> dict[str, Any]:
     """Return what manifest and --json say of a comparison."""
     prompts, pairs, wins = comparison.prompts, comparison.pairs, comparison.wins
     known = [prompt.trained_on for prompt in prompts.prompts]
+    measures = {}
+    for measure in comparison.measures:
+        both = {"base": measure.base, "tuned": measure.tuned}
+        measures[measure.name] = {**both, **asdict(measure.difference), "told": measure.verdict}
     return {
         "read": prompts.read,
         "left_out": prompts.left_out,
         "asked": len(prompts.prompts),
         "answered": sum(pair.answered for pair in pairs),
         "failed": {
-            side: sum(bool(getattr(pair, side).failure) for pair in pairs)
-            for side in ("base", "tuned")
+            "base": sum(bool(pair.base.failure) for pair in pairs),
+            "tuned": sum(bool(pair.tuned.failure) for pair in pairs),
         },
         "held_out": known.count(False),
         "trained_on": known.count(True),
         "kinds": dict(sorted(Counter(pair.kind for pair in pairs).items())),
-        "measures": {
-            measure.name: {
-                "base": measure.base,
-                "tuned": measure.tuned,
-                **asdict(measure.difference),
-                "told": measure.verdict,
-            }
-            for measure in comparison.measures
-        },
+        "measures": measures,
         "judge": {**asdict(wins), "told": wins.verdict} if wins is not None else None,
         "worse_by": comparison.worse,
         "notes": list(comparison.notes),
@@ -221,14 +214,11 @@ def page(comparison: Comparison) -> str:
     sentences = (asked_line, win_line, doubts, untold_line, cells)
     for function in (*sentences, shown, paragraph, differences, filters_of, sha256_in_base64):
         environment.filters[function.__name__] = function
-    style, script = (
-        (_PAGE / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
-    )
     return environment.get_template("page.html.jinja").render(
         comparison=comparison,
         how=HOW,
-        style=style,
-        script=script,
+        style=(_PAGE / "style.css").read_text(encoding="utf-8"),
+        script=(_PAGE / "script.js").read_text(encoding="utf-8"),
         counts=Counter(value for pair in comparison.pairs for value in filters_of(pair)),
     )
 

@@ -29,13 +29,11 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
 
     Its own defaults are 0.0.0.0, no key, and every request in the log.
     """
-    quantised = gptq.is_quantised(served.folder)
-    backend = gptq.backend() if quantised else llamafactory.find()
-    port = free_port()
+    backend = gptq.backend() if gptq.is_quantised(served.folder) else llamafactory.find()
+    port, template = free_port(), served.template
     arguments = ["--model_name_or_path", str(served.folder), "--infer_backend", "huggingface"]
     # Sampling as OpenAI's interface has it: among all tokens, not among the likeliest 50.
     arguments += ["--infer_dtype", served.dtype, "--top_k", "0"]
-    template = served.template
     for adapter in served.adapters:
         arguments += ["--adapter_name_or_path", str(adapter.folder), "--finetuning_type", "lora"]
         template = adapter.template or template
@@ -62,10 +60,8 @@ def translate(served: Served, fields: dict[str, Any]) -> dict[str, Any]:
 
 def free_port() -> int:
     """Return a port of 127.0.0.1 that nothing listens on just now."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 def engine() -> Engine:

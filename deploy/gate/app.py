@@ -15,12 +15,22 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from deploy.engines.contract import Engine, Served
-from deploy.gate.accepted_requests import CHAT, MOST_BYTES, TEXT, Room, check_body, token_counter
+from deploy.gate.accepted_requests import (
+    CHAT,
+    MOST_BYTES,
+    TEXT,
+    Refused,
+    Room,
+    check_body,
+    error_body,
+    shown,
+    token_counter,
+)
 from deploy.gate.connections import Connections
 from deploy.gate.keys import is_right
-from deploy.gate.refusals import Refused, error_body, shown
 
 LOADING, READY, STOPPING = "loading", "ready", "stopping"
+_FAILED = "engine_failed"
 _WAITING = 512  # requests that wait for the engine; more would wait for minutes
 _READ_SECONDS = 30.0  # for a client to send its body
 _HEALTH_SECONDS = 5.0
@@ -40,24 +50,21 @@ class Gate:
         key: str | None,
         connections: Connections,
     ) -> None:
-        self.state = LOADING
-        self.models = engine.names(served)
+        self.state, self.models, self.connections = LOADING, engine.names(served), connections
         self.room = Room()  # measured once the engine is ready
         self.count = token_counter(served.folder)
         self._served, self._engine, self._session, self._key = served, engine, session, key
-        self.connections = connections
         self._well, self._well_until, self._asking_health = False, 0.0, asyncio.Lock()
         self._slots = asyncio.Semaphore(engine.parallel)
 
     def app(self) -> web.Application:
-        """Return the application: its routes are all there is."""
         app = web.Application(middlewares=[self._guard], client_max_size=MOST_BYTES)
         app.router.add_get("/health", self._health, allow_head=False)
         app.router.add_get("/v1/models", self._models, allow_head=False)
         app.router.add_post("/v1/chat/completions", partial(self._answer, kind=CHAT))
         if self._engine.completions:
             app.router.add_post("/v1/completions", partial(self._answer, kind=TEXT))
-        app.on_response_prepare.append(_without_versions)
+        app.on_response_prepare.append(_without_versions)  # of Python and aiohttp
         return app
 
     @web.middleware
@@ -72,14 +79,14 @@ class Gate:
         except (web.RequestPayloadError, HttpProcessingError):
             return _error(400, "the body broke off, or is not encoded as its head says", "not_http")
         except web.HTTPException as error:
-            there = "GET /health, GET /v1/models, POST /v1/chat/completions"
-            there += ", POST /v1/completions" if self._engine.completions else ""
             what = f"nothing is at {shown(request.path)}"
             if error.status == 405:
                 what = f"{shown(request.method)} is not for {request.path}"
+            there = "GET /health, GET /v1/models, POST /v1/chat/completions"
+            there += ", POST /v1/completions" if self._engine.completions else ""
             return _error(error.status, f"{what}; there is {there}", "no")
         except aiohttp.ClientError:
-            return _error(502, "the engine broke off; the server's log says more", "engine_failed")
+            return _error(502, "the engine broke off; the server's log says more", _FAILED)
 
     def _check(self, request: web.Request) -> None:
         """Refuse who has no key; without one, web pages that reach us by a false name."""
@@ -142,32 +149,27 @@ class Gate:
                 if engine.status != 200:
                     return _error(*await _refusal_of(engine))
                 if fields["stream"]:
-                    return await self._stream(request, engine, fields["max_tokens"], headers)
-                answer = await engine.read()
-                return web.Response(body=answer, content_type="application/json", headers=headers)
+                    headers |= {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+                    answer = web.StreamResponse(headers=headers)
+                    await answer.prepare(request)
+                    await self._stream(engine, answer, fields["max_tokens"])
+                    return answer
+                whole = await engine.read()
+                return web.Response(body=whole, content_type="application/json", headers=headers)
 
     async def _stream(
-        self,
-        request: web.Request,
-        engine: aiohttp.ClientResponse,
-        max_tokens: int,
-        notes: dict[str, str],
-    ) -> web.StreamResponse:
+        self, engine: aiohttp.ClientResponse, answer: web.StreamResponse, max_tokens: int
+    ) -> None:
         """Pass on an answer piece by piece; who leaves, ends this, and the engine's work."""
-        headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", **notes}
-        answer = web.StreamResponse(headers=headers)
-        await answer.prepare(request)
         endings = StreamEndings(max_tokens, self.count)
         try:
             async for line in engine.content:
                 await answer.write(line if self._engine.tells_ends else endings.line(line))
         except (aiohttp.ClientError, ValueError):
             # The head has been sent: that it went wrong can only be said as one more event.
-            why = "the engine broke off in the middle of the answer"
-            event = json.dumps(error_body(502, why, "engine_failed"))
-            await answer.write(f"data: {event}\n\n".encode())
+            body = error_body(502, "the engine broke off in the middle of the answer", _FAILED)
+            await answer.write(f"data: {json.dumps(body)}\n\n".encode())
         await answer.write_eof()
-        return answer
 
 
 class StreamEndings:
@@ -199,9 +201,9 @@ async def _refusal_of(engine: aiohttp.ClientResponse) -> tuple[int, str, str]:
     """Return what an engine refused and why, whichever form it says that in."""
     text = await engine.text(errors="replace")
     if engine.status == 401:
-        return 502, "the engine does not know its own key; start the server anew", "engine_failed"
+        return 502, "the engine does not know its own key; start the server anew", _FAILED
     if engine.status >= 500:
-        return 502, "the engine failed; the server's log says more", "engine_failed"
+        return 502, "the engine failed; the server's log says more", _FAILED
     try:
         reason: Any = json.loads(text)
     except ValueError:

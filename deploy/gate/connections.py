@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from deploy.gate.refusals import error_body
+from deploy.gate.accepted_requests import error_body
 
 BACKLOG = 32  # accepted at once, before the first of them is looked at
 _IDLE_SECONDS = 20.0  # for a whole head, and between two requests
@@ -24,8 +24,7 @@ class Seldom:
     """Says the same line once a minute at most: strangers may not fill a disk."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self._until: dict[str, float] = {}
+        self._say, self._until = say, dict[str, float]()
 
     def __call__(self, line: str) -> None:
         now = time.monotonic()
@@ -44,7 +43,7 @@ class Connections:
 
     def __init__(self, most: int, seldom: Seldom) -> None:
         self._most, self.seldom = most, seldom
-        self._open: dict[object, None] = {}  # the oldest first
+        self._open: dict[web.RequestHandler, None] = {}  # the oldest first
         self._answered: set[object] = set()
 
     @property
@@ -56,12 +55,11 @@ class Connections:
         self._open[connection] = None
         if len(self._open) > self._most:
             self.seldom(f"note: {self._most} connections are open; silent ones are closed")
-            silent = next(each for each in self._open if each not in self._answered)
+            silent = next(client for client in self._open if client not in self._answered)
             self.closed(silent)
-            assert isinstance(silent, web.RequestHandler)
             silent.force_close()
 
-    def closed(self, connection: object) -> None:
+    def closed(self, connection: web.RequestHandler) -> None:
         self._open.pop(connection, None)
 
     @contextmanager
@@ -116,14 +114,12 @@ class Connection(web.RequestHandler):
             # What went wrong and where, without what it was about.
             trace = traceback.extract_tb(exc.__traceback__) if exc else ()
             place = f" in {trace[-1].name}, line {trace[-1].lineno}" if trace else ""
-            self._connections.seldom(
-                f"error: {type(exc).__name__}{place} while a request was answered"
-            )
+            line = f"error: {type(exc).__name__}{place} while a request was answered"
             why, code = "the server failed; its output says more", "failed"
         else:
-            self._connections.seldom("note: a request that is no HTTP was refused")
+            line, code = "note: a request that is no HTTP was refused", "not_http"
             why = "the request cannot be read as HTTP/1.1; see how `curl -v` sends one"
-            code = "not_http"
+        self._connections.seldom(line)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun")
         answer = _answer(status, why, code)

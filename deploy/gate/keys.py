@@ -17,24 +17,24 @@ _SHORT = 16
 
 def read_key(variable: str | None, file: Path | None) -> str | None:
     """Return the key that the user named, None if none was named."""
+    if variable is None and file is None:
+        return None
     if variable is not None and file is not None:
         raise UsageError("--api-key-env and --api-key-file: give one of them")
-    if variable is not None:
-        where, text = f"--api-key-env {variable}", os.environ.get(variable)
+    if file is None:
+        where, text = f"--api-key-env {variable}", os.environ.get(variable or "")
         if text is None:
             raise UsageError(
                 f"{where}: there is no such environment variable; give the name of one that holds "
                 f"the key. {_MAKE}"
             )
-    elif file is not None:
+    else:
         where = f"--api-key-file {file}"
         try:
             text = file.expanduser().read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is no text"
             raise UsageError(f"{where} cannot be read: {why}") from error
-    else:
-        return None
     key = text.strip()
     if not key:
         raise UsageError(f"{where}: the key is empty. {_MAKE}")

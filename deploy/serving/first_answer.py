@@ -42,29 +42,24 @@ async def expected(
     kept = cache_dir() / "answers" / f"{_key(served, folders)}.json"
     if not kept.is_file():
         say("asking transformers itself, to compare the engine with (once for this model) …")
-        answers = await _compute(served, folders, scratch)
+        task, answers = scratch / "task.json", scratch / "answers.json"
+        dtype = served.dtype if served.dtype == "bfloat16" else "float32"
+        job = {"dtype": dtype, "folders": {name: str(folder) for name, folder in folders.items()}}
+        task.write_text(json.dumps(job), encoding="utf-8")
+        command = [sys.executable, "-m", "deploy.serving.first_answer", str(task), str(answers)]
+        child = process.start(command, scratch / "first_answer.log")
+        try:
+            while (code := child.code()) is None:
+                await asyncio.sleep(0.1)
+        finally:
+            await asyncio.to_thread(child.stop, 5.0)
+        if code or not answers.is_file():
+            why = explain_server(child.log, code)
+            raise ModelError(f"transformers cannot answer with {served.name}: {why}")
         kept.parent.mkdir(parents=True, exist_ok=True)
-        write_text(kept, answers, shared=True)
+        write_text(kept, answers.read_text(encoding="utf-8"), shared=True)
     answer_of: dict[str, str] = json.loads(kept.read_text(encoding="utf-8"))
     return answer_of
-
-
-async def _compute(served: Served, folders: Mapping[str, Path], scratch: Path) -> str:
-    task, answers = scratch / "task.json", scratch / "answers.json"
-    dtype = served.dtype if served.dtype == "bfloat16" else "float32"
-    job = {"dtype": dtype, "folders": {name: str(folder) for name, folder in folders.items()}}
-    task.write_text(json.dumps(job), encoding="utf-8")
-    command = [sys.executable, "-m", "deploy.serving.first_answer", str(task), str(answers)]
-    child = process.start(command, scratch / "first_answer.log")
-    try:
-        while (code := child.code()) is None:
-            await asyncio.sleep(0.1)
-    finally:
-        await asyncio.to_thread(child.stop, 5.0)
-    if code or not answers.is_file():
-        why = explain_server(child.log, code)
-        raise ModelError(f"transformers cannot answer with {served.name}: {why}")
-    return answers.read_text(encoding="utf-8")
 
 
 def _key(served: Served, folders: Mapping[str, Path]) -> str:
@@ -158,10 +153,8 @@ class Probe:
             raise self._wrong(f"it does not answer ({error or 'in time'})") from error
 
     def _wrong(self, what: str) -> ModelError:
-        other = "hf" if self.engine.name == "vllm" else "vllm"
-        return ModelError(
-            f"engine {self.engine.name} is not let loose: {what}. Try --engine {other}"
-        )
+        name, other = self.engine.name, "hf" if self.engine.name == "vllm" else "vllm"
+        return ModelError(f"engine {name} is not let loose: {what}. Try --engine {other}")
 
 
 if __name__ == "__main__":

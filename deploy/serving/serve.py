@@ -62,17 +62,15 @@ def serve(plan: Plan, say: Callable[[str], None], up: Callable[[Up], None]) -> N
         asyncio.run(_Run(plan, Path(scratch), say, up).whole())
 
 
-def _cannot_listen(error: OSError, host: str, port: int) -> UsageError:
+def _cannot_listen(error: OSError, host: str, port: int) -> str:
     if isinstance(error, socket.gaierror):
-        return UsageError(f"--host {host}: {error.strerror}; 127.0.0.1 is this machine")
+        return f"--host {host}: {error.strerror}; 127.0.0.1 is this machine"
     if error.errno == errno.EADDRINUSE:
-        return UsageError(
-            f"port {port} of {host} is in use; end what listens there, or give another, such as "
-            f"--port {port + 1 if port < 65535 else 8000}"
-        )
+        other = f"give another, such as --port {port + 1 if port < 65535 else 8000}"
+        return f"port {port} of {host} is in use; end what listens there, or {other}"
     if error.errno == errno.EACCES:
-        return UsageError(f"port {port} is only for the administrator; give one from 1024 on")
-    return UsageError(f"cannot listen on {host} port {port}: {error.strerror}; give --host, --port")
+        return f"port {port} is only for the administrator; give one from 1024 on"
+    return f"cannot listen on {host} port {port}: {error.strerror}; give --host, --port"
 
 
 def _notify_systemd(state: str) -> None:
@@ -130,9 +128,8 @@ class _Run:
         if self._stop.is_set():
             self._hurry.set()
             return
-        self._say(
-            f"stopping, within {self._plan.call.stop_timeout:g} s (once more Ctrl-C: at once) …"
-        )
+        within = f"within {self._plan.call.stop_timeout:g} s"
+        self._say(f"stopping, {within} (once more Ctrl-C: at once) …")
         self._stop.set()
 
     async def _open_gate(
@@ -153,7 +150,7 @@ class _Run:
                 lambda: Connection(server, connections), host, port, backlog=BACKLOG
             )
         except OSError as error:
-            raise _cannot_listen(error, host, port) from error
+            raise UsageError(_cannot_listen(error, host, port)) from error
         for listener in door.sockets:
             with socket.socket(fileno=os.dup(listener.fileno())) as same:
                 same.listen(512)  # that many may wait; `backlog` also says how many it accepts
@@ -179,10 +176,8 @@ class _Run:
         while not await gate.is_well():
             self._check_alive(self._child, "while it loaded")
             if time.monotonic() > until:
-                raise ModelError(
-                    f"engine {engine.name} is not ready after {_START_SECONDS / 60:.0f} minutes; "
-                    f"its output: {self._log}"
-                )
+                late = f"is not ready after {_START_SECONDS / 60:.0f} minutes"
+                raise ModelError(f"engine {engine.name} {late}; its output: {self._log}")
             await asyncio.sleep(_PAUSE)
         probe = first_answer.Probe(engine, plan.served, session)
         await probe.check(wanted)
@@ -197,10 +192,8 @@ class _Run:
 
     def _check_alive(self, child: process.Child, when: str) -> None:
         if (code := child.code()) is not None:
-            raise ModelError(
-                f"engine {self._plan.engine.name} ended {when}: "
-                f"{explain_server(self._log, code)}. Its output: {self._log}"
-            )
+            why = f"{explain_server(self._log, code)}. Its output: {self._log}"
+            raise ModelError(f"engine {self._plan.engine.name} ended {when}: {why}")
 
     async def _end(self, gate: Gate, runner: web.AppRunner, door: asyncio.Server) -> None:
         """Let answers be finished, then end the engine, all within the time given."""
@@ -208,11 +201,9 @@ class _Run:
         _notify_systemd("STOPPING=1")
         until = time.monotonic() + self._plan.call.stop_timeout
         reserve = min(5.0, self._plan.call.stop_timeout / 3)
-        while (
-            gate.connections.answered
-            and time.monotonic() < until - reserve
-            and not self._hurry.is_set()
-        ):
+        while gate.connections.answered and not self._hurry.is_set():
+            if time.monotonic() >= until - reserve:
+                break
             await asyncio.sleep(_PAUSE)
         door.close()
         cleanup = asyncio.create_task(runner.cleanup())

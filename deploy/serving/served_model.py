@@ -1,4 +1,4 @@
-"""From MODEL, RUN and adapters, as typed, to what an engine is given."""
+"""From MODEL, RUN and adapters, as typed, to what is served, and by which engine."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError, UsageError
+from curate.system import environments
 from curate.system.hardware import has_gpu
 from curate.system.model_folder import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
     CONFIG,
+    TOKENIZER_CONFIG,
     chat_template,
     is_adapter,
     read_json,
 )
 from curate.system.run_record import RUN, RunRecord, read_run
-from deploy.engines.contract import Adapter, Served
+from deploy.engines import hf, vllm
+from deploy.engines.contract import Adapter, Engine, Served
 
+ENGINES = ("auto", "vllm", "hf")
 _SAVES = Path("saves")
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 # What curate and train take where a tokenizer has no chat template of its own.
@@ -28,6 +32,7 @@ _PLAIN, _PLAIN_FILE = "alpaca", Path(__file__).parent.parent / "engines" / "alpa
 _UNSERVED = ("modules_to_save", "use_dora", "alora_invocation_tokens")
 # A CPU has no memory for the keys and values of 128,000 tokens.
 _CPU_CONTEXT = 8192
+_MOST_SAMPLING = {"temperature": 2.0, "top_p": 1.0}
 # Of models whose config names none, such as those with ALiBi: as taken, and at most.
 _UNSAID_CONTEXT, _MOST_UNSAID = 2048, 32768
 
@@ -46,6 +51,17 @@ class ServeCall:
     dtype: str = "auto"
     max_length: int | None = None  # tokens of prompt and answer together
     stop_timeout: float = 30.0  # seconds from the signal to the end
+
+
+def choose(name: str, served: Served) -> Engine:
+    """Return an engine; `auto` is vLLM where it is installed and takes the model, else hf."""
+    if name not in ENGINES:
+        raise UsageError(f"--engine {name}: allowed are {', '.join(ENGINES)}")
+    refusal = vllm.refusal(served)
+    if name == "vllm" and refusal:
+        raise UsageError(f"engine vllm: {refusal}; --engine hf serves it")
+    there = bool(environments.python(vllm.environment())) and not refusal
+    return vllm.ENGINE if name == "vllm" or (name == "auto" and there) else hf.engine()
 
 
 def served(call: ServeCall, say: Callable[[str], None] = lambda line: None) -> Served:
@@ -123,19 +139,21 @@ def _adapter(name: str, folder: Path) -> Adapter:
             f"adapter '{name}' has {part}, which cannot be served side by side; `deploy merge` "
             "makes a model of it that can be served"
         )
-    template = _finished_run(folder).template
-    return Adapter(name, folder, rank, template, chat_template(folder), _stop(folder))
-
-
-def _stop(folder: Path) -> tuple[int, ...]:
-    """Return the id of the token that ends answers, by the tokenizer saved with an adapter."""
-    config, tokenizer = folder / "tokenizer_config.json", folder / "tokenizer.json"
-    if not (config.is_file() and tokenizer.is_file()):
-        return ()
-    end = read_json(config).get("eos_token")
-    end = end.get("content") if isinstance(end, dict) else end
-    added = read_json(tokenizer).get("added_tokens") or []
-    return tuple(int(token["id"]) for token in added if token.get("content") == end)
+    settings, tokenizer = folder / TOKENIZER_CONFIG, folder / "tokenizer.json"
+    stop: tuple[int, ...] = ()
+    if settings.is_file() and tokenizer.is_file():
+        end = read_json(settings).get("eos_token")
+        end = end.get("content") if isinstance(end, dict) else end
+        added = read_json(tokenizer).get("added_tokens") or []
+        stop = tuple(int(token["id"]) for token in added if token.get("content") == end)
+    return Adapter(
+        name=name,
+        folder=folder,
+        rank=rank,
+        template=_finished_run(folder).template,
+        chat_template=chat_template(folder),
+        stop=stop,
+    )
 
 
 def _context(
@@ -161,18 +179,16 @@ def _context(
 def _own_dtype(config: Mapping[str, Any], gpu: bool) -> str:
     """Return a model's own precision where the device is good at it."""
     declared = config.get("dtype") or config.get("torch_dtype")
-    if gpu:
-        return "float16" if declared == "float16" else "bfloat16"
-    return "bfloat16" if declared == "bfloat16" else "float32"
+    half, usual = ("float16", "bfloat16") if gpu else ("bfloat16", "float32")
+    return half if declared == half else usual
 
 
 def _recommended_sampling(path: Path) -> dict[str, float]:
     """Return the sampling that a model's authors recommend."""
     config = read_json(path) if path.is_file() else {}
-    values = {name: config.get(name) for name in ("temperature", "top_p")}
-    most = {"temperature": 2.0, "top_p": 1.0}
+    values = {name: (config.get(name), most) for name, most in _MOST_SAMPLING.items()}
     return {
         name: float(value)
-        for name, value in values.items()
-        if isinstance(value, int | float) and 0 < value <= most[name]
+        for name, (value, most) in values.items()
+        if isinstance(value, int | float) and 0 < value <= most
     }

@@ -20,9 +20,8 @@ from curate.system.cache import cache_dir
 from curate.system.hardware import has_gpu
 from curate.system.model_folder import adapter_base, is_adapter
 from curate.system.run_record import RUN
-from deploy.engines.choose import ENGINES
 from deploy.gate.keys import check_host
-from deploy.serving.served_model import ServeCall, named_folder
+from deploy.serving.served_model import ENGINES, ServeCall, named_folder
 
 _GRACE = 10  # seconds that a supervisor waits beyond --stop-timeout, when the group is killed
 _ROOT = Path(__file__).parent.parent.parent
@@ -133,8 +132,7 @@ def _base(folder: Path) -> Path | None:
 
 
 def _quoted(value: object) -> str:
-    # A $ would be a variable of Compose's own.
-    return json.dumps(value, ensure_ascii=False).replace("$", "$$")
+    return json.dumps(value, ensure_ascii=False).replace("$", "$$")  # no variable of Compose's
 
 
 def _escaped(text: str) -> str:

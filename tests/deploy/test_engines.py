@@ -6,8 +6,8 @@ import pytest
 
 from curate.errors import UsageError
 from curate.system import environments
-from deploy.engines.choose import choose
 from deploy.engines.contract import Served
+from deploy.serving.served_model import choose
 
 
 def served(bits=None, gpu=False):

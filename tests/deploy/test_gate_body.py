@@ -11,8 +11,7 @@ import pytest
 
 from deploy.engines import hf, vllm
 from deploy.engines.contract import Served
-from deploy.gate.accepted_requests import CHAT, TEXT, Room, check_body
-from deploy.gate.refusals import Refused
+from deploy.gate.accepted_requests import CHAT, TEXT, Refused, Room, check_body
 
 NAMES = ("tuned", "base")
 HF = replace(hf.engine(), names=lambda served: NAMES)

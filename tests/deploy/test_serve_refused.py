@@ -15,9 +15,9 @@ from curate.llamafactory import release as llamafactory
 from curate.system import environments
 from curate.system.failure import explain_server
 from deploy.cli import app
+from deploy.commands.ask import curl_line, endpoint, request_body
 from deploy.engines.contract import Adapter
 from deploy.serving import first_answer
-from deploy.serving.ask import curl, endpoint, request_body
 from deploy.serving.served_model import ServeCall, served
 from tests.calling import Caller, share_models
 from tests.train.making import model_in
@@ -295,7 +295,7 @@ def test_the_line_for_curl_is_quoted_and_holds_no_key(deploy, monkeypatch):
     assert "中文" in line
     assert "'\"'\"'" in line
     body = request_body("Hi", None, 8, 0.0, "")
-    assert "Authorization" not in curl("localhost:8000", body, None)
+    assert "Authorization" not in curl_line("localhost:8000", body, None)
 
 
 def test_a_model_whose_config_names_no_length_has_one_all_the_same(tmp_path):
