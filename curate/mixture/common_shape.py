@@ -11,67 +11,56 @@ from curate.data.rows import Rows
 from curate.data.schema import Shape
 from curate.data.to_sharegpt import canonical_row, canonical_shape
 from curate.errors import DataError
-from curate.mixture.tokens import text_of_row
 
 _MEDIA = frozenset({"images", "videos", "audios"})
+_WANTED = "a mixture is of instructions (--stage sft) or texts (--stage pt); leave it out"
+_REFUSED = {
+    "preference": f"holds preference pairs (chosen and rejected), and {_WANTED}",
+    "kto": "holds rows with verdicts on their responses (kto_tag), the bad ones among them, and "
+    f"{_WANTED}, or give --good-only, which leaves the bad ones out",
+}
+_NO_RESPONSE = (
+    "holds texts without a response, and --stage sft trains on responses; give instructions, or "
+    "--stage pt"
+)
 
 
 @dataclass(frozen=True)
 class CommonShape:
-    """How rows are written.
+    """How rows are written."""
 
-    Attributes:
-        shape: Of the output.
-        convert: From an original row and its shape to the row that is written; None where rows
-            are written whole, as they are.
-        note: What was done, for people; '' where rows are written as they are.
-    """
-
-    shape: Shape
+    shape: Shape  # of the output
+    # From an original row and its shape to the row that is written; None: as it is.
     convert: Callable[[dict[str, Any], Shape], dict[str, Any]] | None = None
-    note: str = ""
+    note: str = ""  # what was done, for people
 
 
 def common_shape(sources: Sequence[Rows], stage: str) -> CommonShape:
     """Return the shape in which rows of all sources can be written to one file."""
+    refused = _REFUSED | ({"pretraining": _NO_RESPONSE} if stage == "sft" else {})
     for rows in sources:
-        _check(rows.sources[0].name, rows.shape.kind, stage)
-    shapes = [rows.shape for rows in sources]
-    if stage == "pt" and any(shape.kind == "sft" for shape in shapes):
+        if why := refused.get(rows.shape.kind):
+            raise DataError(f"{rows.sources[0].name} {why}")
+    if stage == "pt" and any(rows.shape.kind == "sft" for rows in sources):
         names = dict.fromkeys(rows.sources[0].name for rows in sources if rows.shape.kind == "sft")
         return CommonShape(
-            canonical_shape("pretraining"),
-            _as_text,
-            f"{', '.join(names)}: instructions are written as text for pre-training, one row a "
-            "text: the questions and answers one below the other, without names of roles",
+            shape=canonical_shape("pretraining"),
+            convert=_as_text,
+            note=f"{', '.join(names)}: instructions are written as text for pre-training, one row "
+            "a text: the questions and answers one below the other, without names of roles",
         )
+    shapes = [rows.shape for rows in sources]
     if shape := _same(shapes):
         return CommonShape(shape)
-    media = frozenset(column for each in shapes for column in each.columns if column in _MEDIA)
+    media = frozenset(name for shape in shapes for name in shape.columns if name in _MEDIA)
     target = canonical_shape("pretraining" if stage == "pt" else "sft", media)
     formats = dict.fromkeys(f"{rows.sources[0].name}: {rows.shape.format}" for rows in sources)
     return CommonShape(
-        target,
-        lambda value, own: canonical_row(parse(value, own), value, target, own),
-        f"the sources differ in shape ({', '.join(formats)}): all "
-        f"rows are written as {target.format}; keys that hold no part of the dialogue are left out",
+        shape=target,
+        convert=lambda value, own: canonical_row(parse(value, own), value, target, own),
+        note=f"the sources differ in shape ({', '.join(formats)}): all rows are written as "
+        f"{target.format}; keys that hold no part of the dialogue are left out",
     )
-
-
-def _check(name: str, kind: str, stage: str) -> None:
-    wanted = "a mixture is of instructions (--stage sft) or texts (--stage pt); leave it out"
-    if kind == "preference":
-        raise DataError(f"{name} holds preference pairs (chosen and rejected), and {wanted}")
-    if kind == "kto":
-        raise DataError(
-            f"{name} holds rows with verdicts on their responses (kto_tag), the bad ones among "
-            f"them, and {wanted}, or give --good-only, which leaves the bad ones out"
-        )
-    if kind == "pretraining" and stage == "sft":
-        raise DataError(
-            f"{name} holds texts without a response, and --stage sft trains on responses; give "
-            "instructions, or --stage pt"
-        )
 
 
 def _same(shapes: Sequence[Shape]) -> Shape | None:
@@ -91,3 +80,13 @@ def _same(shapes: Sequence[Shape]) -> Shape | None:
 def _as_text(value: dict[str, Any], own: Shape) -> dict[str, Any]:
     row = parse(value, own)
     return {"text": text_of_row(row.system, [turn.content for turn in row.turns])}
+
+
+def text_of_row(system: str, turns: list[str]) -> str:
+    """Return an instruction as text for pre-training: what is said, one line after the other.
+
+    The system prompt and every exchange stand apart by an empty line. No names of roles are put
+    in: they would be words that the base model learns to write.
+    """
+    pairs = ["\n".join(turns[at : at + 2]) for at in range(0, len(turns), 2)]
+    return "\n\n".join([system, *pairs] if system else pairs)

@@ -1,4 +1,4 @@
-"""Which rows of all sources can be used, and which of them are drawn.
+"""Which rows of all sources can be used, and in which order they are drawn.
 
 Rows are drawn by a number made of their content and the seed, so that nothing depends on the
 order of rows, files or sources. What is held in memory is 9 bytes a row; 17 while equal rows are
@@ -8,7 +8,7 @@ looked for.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -24,8 +24,8 @@ from curate.data.read import read
 from curate.data.rows import Rows
 from curate.data.schema import Source
 from curate.errors import UsageError
-from curate.mixture.plan import Draw, Heap
-from curate.mixture.spec import SIDES, MixSource, Mixture, Side
+from curate.mixture.plan import Heap
+from curate.mixture.spec import SIDES, Mixture, Side
 from curate.selection import Selection
 
 # What a mixture leaves out by itself, as state of a row; flaws of rows follow.
@@ -56,57 +56,34 @@ def drawn(
 
 @dataclass(frozen=True)
 class Part:
-    """The rows of one file."""
+    """The rows of one file: of source `number` of a side, from `start` on among all rows."""
 
     side: Side
     number: int
     rows: Rows
-    chosen: NDArray[np.bool_] | None = None
+    chosen: NDArray[np.bool_] | None = None  # (n,) by the recipe whose kept rows are the source
     start: int = 0
 
     @property
     def source(self) -> Source:
-        """The file."""
         return self.rows.sources[0]
 
     @property
     def span(self) -> slice:
-        """The places of its rows among all rows of the pool."""
         return slice(self.start, self.start + len(self.rows))
 
 
 @dataclass(frozen=True)
-class Cut:
-    """Every row of a file `passes` times, and those up to `last` in the order of drawing once more.
-
-    None as `last`: no row once more.
-    """
-
-    passes: int
-    last: int | None
-
-
-@dataclass(frozen=True)
 class Pool:
-    """Rows of all sources, in an order that does not depend on the order they were given in.
+    """Rows of all sources, in an order that does not depend on the order they were given in."""
 
-    Attributes:
-        parts: The files, domain first, each side by sha256.
-        order: (n,) the place of a row in the order of drawing; equal rows have equal places.
-        state: (n,) why a row cannot be used, as an index into reasons; 0 if it can.
-        reasons: '' and whatever keeps rows out.
-        repeats: (m,) places of rows that equal an earlier one, ascending.
-        before: (m,) how many such rows stand before each of them.
-        order_key: Makes the order of the output from content hashes.
-    """
-
-    parts: tuple[Part, ...]
-    order: NDArray[np.uint64]
-    state: NDArray[np.uint8]
+    parts: tuple[Part, ...]  # domain first, each side by sha256
+    order: NDArray[np.uint64]  # (n,) place in the order of drawing; equal rows, equal places
+    state: NDArray[np.uint8]  # (n,) why a row cannot be used, an index into reasons; 0 if it can
     reasons: tuple[str, ...]
-    repeats: NDArray[np.int64]
-    before: NDArray[np.int64]
-    order_key: np.uint64
+    repeats: NDArray[np.int64]  # (m,) places of rows that equal an earlier one, ascending
+    before: NDArray[np.int64]  # (m,) how many such rows stand before each of them
+    order_key: np.uint64  # makes the order of the output from content hashes
 
     def usable(self, parts: Sequence[Part]) -> int:
         """Return how many rows of some files can be used."""
@@ -133,12 +110,7 @@ class Pool:
         return dict(sorted(pairs, key=lambda pair: (-pair[1], pair)))
 
     def left_out_lines(self) -> list[str]:
-        """Return a sentence for each file of which rows cannot be used.
-
-        Example:
-            >>> mixed.pool.left_out_lines()
-            ['alpaca_en.json: 2 of 299 rows never enter: 2 duplicate']
-        """
+        """Return a sentence for each file of which rows cannot be used."""
         lines = []
         for part in self.parts:
             if reasons := self.left_out(part):
@@ -157,8 +129,7 @@ def pool_of(mixture: Mixture) -> Pool:
     parts = _parts(mixture)
     size = sum(len(part.rows) for part in parts)
     draw_key, order_key = seed_keys(mixture.seed, 2)
-    order = np.empty(size, dtype=np.uint64)
-    state = np.zeros(size, dtype=np.uint8)
+    order, state = np.empty(size, dtype=np.uint64), np.zeros(size, dtype=np.uint8)
     codes = {reason: code for code, reason in enumerate(REASONS)}
     for part in parts:
         at = part.start
@@ -171,7 +142,7 @@ def pool_of(mixture: Mixture) -> Pool:
             at = end
         if part.chosen is not None:
             state[part.span][(state[part.span] == 0) & ~part.chosen] = _NOT_CHOSEN
-    # All but the first usable of equal rows.
+    # Only of rows that have an equal are the places counted: they are few.
     ordered = np.sort(order)
     twice = pa.array(ordered[1:][ordered[1:] == ordered[:-1]])
     del ordered
@@ -181,93 +152,96 @@ def pool_of(mixture: Mixture) -> Pool:
     state[sound[occurrences(order[sound]) > 0]] = _DUPLICATE
     before = occurrences(order[places])
     repeats = before > 0
-    pool = Pool(parts, order, state, tuple(codes), places[repeats], before[repeats], order_key)
+    pool = Pool(
+        parts=parts,
+        order=order,
+        state=state,
+        reasons=tuple(codes),
+        repeats=places[repeats],
+        before=before[repeats],
+        order_key=order_key,
+    )
     for side in SIDES:
         for number, source in enumerate(mixture.sources(side)):
             members = [part for part in parts if (part.side, part.number) == (side, number)]
-            if source.limit is None or pool.usable(members) <= source.limit:
-                continue
-            last = np.uint64(pool.nth(members, source.limit) or 0)
-            for part in members:
-                over = (state[part.span] == 0) & (order[part.span] > last)
-                state[part.span][over] = _OVER_LIMIT
+            if source.limit is not None and pool.usable(members) > source.limit:
+                last = np.uint64(pool.nth(members, source.limit) or 0)
+                for part in members:
+                    over = (state[part.span] == 0) & (order[part.span] > last)
+                    state[part.span][over] = _OVER_LIMIT
     return pool
 
 
 def heaps_of(
     pool: Pool, mixture: Mixture, side: Side, tokens: NDArray[np.int32] | None
-) -> list[tuple[Heap, list[Part]]]:
-    """Return what is drawn from together on a side, in numbers, and the files of each heap."""
+) -> list[Heap]:
+    """Return what is drawn from together on a side, in numbers."""
     sources = mixture.sources(side)
     weighted = any(source.weight is not None for source in sources)
-    groups: dict[int, list[Part]] = {}
-    for part in pool.parts:
+    groups: dict[int, list[int]] = {}
+    for at, part in enumerate(pool.parts):
         if part.side == side:
-            groups.setdefault(part.number if weighted else 0, []).append(part)
-    weights = {at: Fraction(sources[at].weight or 1) if weighted else Fraction(1) for at in groups}
+            groups.setdefault(part.number if weighted else 0, []).append(at)
+    weights = {group: Fraction(sources[group].weight or 1) for group in groups}
     heaps = []
-    for number, members in groups.items():
-        name = ", ".join(dict.fromkeys(part.source.name for part in members))
+    for group, numbers in groups.items():
+        members = [pool.parts[at] for at in numbers]
         counts = None
         if tokens is not None:
             sound = [np.flatnonzero(pool.state[part.span] == 0) + part.start for part in members]
             places = np.concatenate(sound)
             counts = tokens[places[np.argsort(pool.order[places])]].astype(np.int64)
-        share = weights[number] / sum(weights.values())
-        heaps.append((Heap(name, share, pool.usable(members), counts), members))
+        heaps.append(
+            Heap(
+                name=", ".join(dict.fromkeys(part.source.name for part in members)),
+                share=weights[group] / sum(weights.values()),
+                rows=pool.usable(members),
+                tokens=counts,
+                parts=tuple(numbers),
+            )
+        )
     return heaps
 
 
-def cuts_of(
-    pool: Pool, heaps: Sequence[tuple[Heap, list[Part]]], draws: Sequence[Draw]
-) -> tuple[Cut, ...]:
-    """Return for each file of the pool how often its rows are taken."""
-    cuts: dict[int, Cut] = {}
-    for (_, members), draw in zip(heaps, draws, strict=True):
-        cut = Cut(draw.passes, pool.nth(members, draw.more))
-        cuts |= {id(part): cut for part in members}
-    return tuple(cuts[id(part)] for part in pool.parts)
-
-
 def _parts(mixture: Mixture) -> tuple[Part, ...]:
-    parts = [
-        part
-        for side in SIDES
-        for number, source in enumerate(mixture.sources(side))
-        for part in _parts_of(source, side, number, mixture.good_only)
-    ]
-    seen: dict[tuple[str, str, str], Part] = {}
-    for part in parts:
-        file = part.source
-        first = seen.setdefault((file.sha256, file.format, str(sorted(file.fill.items()))), part)
-        if first is not part:
-            raise UsageError(_given_twice(first, part, mixture))
+    """Return all files, each with its rows alone; refuse one that is given twice."""
+    parts: list[Part] = []
+    first: dict[tuple[str, str, str], Part] = {}
+    for side in SIDES:
+        for number, source in enumerate(mixture.sources(side)):
+            kept: NDArray[np.bool_] | None = None
+            if isinstance(source.rows, Selection):
+                rows, kept = source.rows.rows, source.rows.choice.kept
+            elif isinstance(source.rows, Rows):
+                rows = source.rows
+            else:
+                rows = read(source.rows, source.format, source.fill)
+            if mixture.good_only and "kto_tag" in rows.shape.columns:
+                rows = judged(rows, "a mixture", mixture.good_only)
+            start = 0
+            for file in rows.sources:
+                end = start + file.rows
+                alone = Rows(rows.shape, (file,), rows.table.slice(start, file.rows))
+                part = Part(side, number, alone, None if kept is None else kept[start:end])
+                key = file.sha256, file.format, str(sorted(file.fill.items()))
+                if first.setdefault(key, part) is not part:
+                    raise UsageError(_given_twice(first[key], part, mixture))
+                parts.append(part)
+                start = end
     parts.sort(key=lambda part: (SIDES.index(part.side), part.source.sha256, str(part.source)))
     starts = np.cumsum([0, *(len(part.rows) for part in parts)]).tolist()
     return tuple(replace(part, start=at) for part, at in zip(parts, starts, strict=False))
 
 
-def _parts_of(source: MixSource, side: Side, number: int, good_only: bool) -> Iterator[Part]:
-    kept: NDArray[np.bool_] | None = None
-    if isinstance(source.rows, Selection):
-        rows, kept = source.rows.rows, source.rows.choice.kept
-    elif isinstance(source.rows, Rows):
-        rows = source.rows
-    else:
-        rows = read(source.rows, source.format, source.fill)
-    if good_only and "kto_tag" in rows.shape.columns:
-        rows = judged(rows, "a mixture", good_only)
-    start = 0
-    for file in rows.sources:
-        alone = Rows(rows.shape, (file,), rows.table.slice(start, file.rows))
-        chosen = None if kept is None else kept[start : start + file.rows]
-        yield Part(side, number, alone, chosen)
-        start += file.rows
-
-
 def _given_twice(first: Part, part: Part, mixture: Mixture) -> str:
-    rows = [mixture.sources(each.side)[each.number].rows for each in (first, part)]
-    files = {Path(i).resolve() if isinstance(i, str | os.PathLike) else id(i) for i in rows}
+    sources = [
+        mixture.sources(side)[at].rows
+        for side, at in ((first.side, first.number), (part.side, part.number))
+    ]
+    files = {
+        Path(rows).resolve() if isinstance(rows, str | os.PathLike) else id(rows)
+        for rows in sources
+    }
     what = f"'{first.source.name}' and '{part.source.name}' hold the same bytes"
     if len(files) == 1 or part.source.name == first.source.name:
         what = f"'{part.source.name}' is given twice"

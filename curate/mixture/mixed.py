@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -21,7 +22,7 @@ from curate.emission.even_columns import HEAD, ValueKinds, blocks, columns_ahead
 from curate.errors import DataError
 from curate.html import html_table
 from curate.mixture.common_shape import CommonShape
-from curate.mixture.draw import REASONS, Cut, Part, Pool, drawn
+from curate.mixture.draw import REASONS, Part, Pool, drawn
 from curate.mixture.plan import Ratio
 from curate.mixture.shuffle import Shuffle
 from curate.mixture.spec import NAME, SIDES, Mixture
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _NOT_DRAWN = "not_drawn"
-# Rows of a row group of the table of scores.
-_GROUP = 65_000
+_GROUP = 65_000  # rows of a row group of the table of scores
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,17 @@ class SourceCount:
     side: str
     name: str
     read: int
+    usable: int
     left_out: dict[str, int]
     kept: int
     written: int
     repeated: int
     tokens: int | None
 
-    @property
-    def usable(self) -> int:
-        """Rows that could be taken."""
-        return self.read - sum(self.left_out.values())
-
     def as_dict(self) -> dict[str, Any]:
         """Return what a manifest adds to what is known of the file."""
-        tokens = {} if self.tokens is None else {"tokens": self.tokens}
         counts = {"usable": self.usable, "kept": self.kept, "written": self.written}
+        tokens = {} if self.tokens is None else {"tokens": self.tokens}
         return {"side": self.side, **counts, "left_out": self.left_out, **tokens}
 
 
@@ -78,7 +74,8 @@ class Mixed:
         mixture: What was asked for.
         ratio: Which of its ratios this is.
         pool: All rows of all sources.
-        cuts: For each file of the pool, how often its rows are taken.
+        cuts: For each file of the pool how often all of its rows are taken, and the place in the
+            order of drawing up to which they are once more; None for none.
         common: How rows are written.
         tokens: (n,) tokens of each row; None by rows.
         notes: What a user should be told, a sentence each.
@@ -88,7 +85,7 @@ class Mixed:
     mixture: Mixture
     ratio: Ratio
     pool: Pool
-    cuts: tuple[Cut, ...]
+    cuts: tuple[tuple[int, int | None], ...]
     common: CommonShape
     tokens: NDArray[np.int32] | None = None
     notes: tuple[str, ...] = ()
@@ -102,12 +99,12 @@ class Mixed:
 
     def times(self, number: int, start: int = 0, stop: int | None = None) -> NDArray[np.int32]:
         """Return how often rows of a file are taken: of file `number`, from place to place."""
-        part, cut = self.pool.parts[number], self.cuts[number]
-        stop = len(part.rows) if stop is None else stop
-        span = slice(part.start + start, part.start + stop)
-        times = np.full(stop - start, cut.passes, dtype=np.int32)
-        if cut.last is not None:
-            times += self.pool.order[span] <= np.uint64(cut.last)
+        part, (passes, last) = self.pool.parts[number], self.cuts[number]
+        span = slice(part.start + start, part.start + (len(part.rows) if stop is None else stop))
+        order = self.pool.order[span]
+        times = np.full(len(order), passes, dtype=np.int32)
+        if last is not None:
+            times += order <= np.uint64(last)
         times[self.pool.state[span] != 0] = 0
         return times
 
@@ -124,6 +121,7 @@ class Mixed:
                     side=part.side,
                     name=part.source.name,
                     read=len(part.rows),
+                    usable=self.pool.usable([part]),
                     left_out=self.pool.left_out(part),
                     kept=int((times > 0).sum()),
                     written=int(times.sum()),
@@ -133,6 +131,9 @@ class Mixed:
             )
         return tuple(counts)
 
+    def _sum(self, counted: str, side: str = "") -> int:
+        return sum(getattr(src, counted) for src in self.sources if side in ("", src.side))
+
     def summary(self) -> Summary:
         """Return the counts over all sources."""
         dropped: Counter[str] = Counter()
@@ -140,22 +141,18 @@ class Mixed:
             dropped.update({**source.left_out, _NOT_DRAWN: source.usable - source.kept})
         ordered = sorted((-rows, reason) for reason, rows in dropped.items() if rows)
         return Summary(
-            read=sum(source.read for source in self.sources),
-            kept=sum(source.kept for source in self.sources),
-            written=sum(source.written for source in self.sources),
+            read=self._sum("read"),
+            kept=self._sum("kept"),
+            written=self._sum("written"),
             dropped={reason: -rows for rows, reason in ordered},
         )
 
     def realised(self) -> str:
         """Return the ratio that came out, in rows, and in tokens where they were counted."""
         sums = []
-        for unit, counted in (("rows", "written"), ("tokens", "tokens")):
-            if unit == "tokens" and self.tokens is None:
-                continue
-            domain, general = (
-                sum(getattr(source, counted) for source in self.sources if source.side == side)
-                for side in SIDES
-            )
+        units = (("rows", "written"), ("tokens", "tokens"))
+        for unit, counted in units if self.tokens is not None else units[:1]:
+            domain, general = (self._sum(counted, side) for side in SIDES)
             ratio = f"{int(domain > 0)}:{int(general > 0)}"
             if domain and general:
                 exact = Fraction(general, domain)
@@ -169,7 +166,7 @@ class Mixed:
         """Return a line for each file, for people, and the names of the columns."""
         tokens = () if self.tokens is None else ("tokens",)
         fields = ("side", "name", "read", "usable", "kept", "written", *tokens)
-        lines = [tuple(getattr(each, name) for name in fields) for each in self.sources]
+        lines = [tuple(getattr(source, name) for name in fields) for source in self.sources]
         return lines, ("side", "source", *fields[2:])
 
     def manifest(self) -> dict[str, Any]:
@@ -183,7 +180,7 @@ class Mixed:
             "counts": asdict(self.summary()),
             "realised": self.realised(),
             "ids": "the rows with kept = true in NAME.scores.parquet; times says how often",
-            "repeated": {"rows": sum(source.repeated for source in self.sources)},
+            "repeated": {"rows": self._sum("repeated")},
             "notes": list(self.notes),
             "versions": versions(),
             "wall_seconds": round(self.seconds, 1),
@@ -205,41 +202,43 @@ class Mixed:
         with emitting_to(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with Shuffle(folder, size) as shuffle:
-                seen = self._add_to(shuffle)
-                columns = columns_ahead(shuffle.values(HEAD), seen.kinds, {*shape.columns.values()})
-                if columns.change_nothing and seen.same_keys():
+                kinds = self._add_to(shuffle)
+                columns = columns_ahead(
+                    shuffle.values(HEAD), kinds.kinds, {*shape.columns.values()}
+                )
+                if columns.change_nothing and kinds.same_keys():
                     copy = shuffle.copy_to
                     return write_files(folder, name, copy, columns, shape, manifest, scores)
                 return write_values(folder, name, shuffle.values, shape, manifest, scores)
 
     def _add_to(self, shuffle: Shuffle) -> ValueKinds:
         """Add the rows that are taken as lines; return what is known of them, or of more."""
-        seen = ValueKinds()
+        kinds = ValueKinds()
         for number, part in enumerate(self.pool.parts):
             if not self.sources[number].written:
                 continue
             if self.common.convert is None:
-                seen.join(kinds_of(part.rows))
+                kinds.join(kinds_of(part.rows))
             at = 0
             for block in blocks(part.rows.table.select(["raw", "hash"])):
                 times = self.times(number, at, at + len(block))
+                at += len(block)
                 places = np.repeat(np.arange(len(times)), times)
                 copies = np.arange(len(places)) - np.repeat(np.cumsum(times) - times, times)
                 hashes = block.column("hash").to_numpy()[places]
                 raw = block.column("raw").take(pa.array(places))
                 keys = drawn(hashes, self.pool.order_key, copies)
-                shuffle.add(keys, self._lines(part, raw, seen))
-                at += len(block)
-        return seen
+                shuffle.add(keys, self._lines(part, raw, kinds))
+        return kinds
 
-    def _lines(self, part: Part, raw: pa.Array, seen: ValueKinds) -> pa.LargeBinaryArray:
+    def _lines(self, part: Part, raw: pa.Array, kinds: ValueKinds) -> pa.LargeBinaryArray:
         if self.common.convert is None:
             nothing, end = (pa.scalar(text, pa.large_string()) for text in ("", "\n"))
             return pc.binary_join_element_wise(raw, nothing, end).cast(pa.large_binary())
         lines = []
         for text in raw.to_pylist():
             row = self.common.convert(json.loads(text), part.rows.shape)
-            seen.add(row)
+            kinds.add(row)
             line = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
             lines.append(line.encode() + b"\n")
         return pa.array(lines, pa.large_binary())
@@ -247,44 +246,37 @@ class Mixed:
     def _reader(self) -> pa.RecordBatchReader:
         """Return one line for each row of all sources, batch by batch."""
         text = pa.string()
-        columns = [("id", text), ("row", pa.int64()), ("source", text), ("side", text)]
-        columns += [("status", text), ("kept", pa.bool_()), ("reason", text), ("times", pa.int32())]
-        columns += [] if self.tokens is None else [("tokens", pa.int32())]
+        columns = {"id": text, "row": pa.int64(), "source": text, "side": text, "status": text}
+        columns |= {"kept": pa.bool_(), "reason": text, "times": pa.int32()}
+        columns |= {} if self.tokens is None else {"tokens": pa.int32()}
         schema = pa.schema(columns)
         reasons = pa.array([*self.pool.reasons, _NOT_DRAWN])
         # What a mixture leaves out by itself is no flaw of the row.
         status = pa.array([*["ok"] * len(REASONS), *self.pool.reasons[len(REASONS) :], "ok"])
 
-        def batch(number: int, part: Part, start: int) -> pa.RecordBatch:
-            stop = min(start + _GROUP, len(part.rows))
-            span = slice(part.start + start, part.start + stop)
-            times = self.times(number, start, stop)
-            state = self.pool.state[span].astype(np.int32)
-            state[(times == 0) & (state == 0)] = len(reasons) - 1
-            hashes = part.rows.table.column("hash").slice(start, stop - start).to_numpy()
-            values = {
-                "id": self.pool.ids(part, start, hashes),
-                "row": np.arange(start, stop),
-                "source": pa.repeat(part.source.name, stop - start),
-                "side": pa.repeat(part.side, stop - start),
-                "status": status.take(pa.array(state)),
-                "kept": times > 0,
-                "reason": reasons.take(pa.array(state)),
-                "times": times,
-            }
-            if self.tokens is not None:
-                values["tokens"] = self.tokens[span]
-            return pa.record_batch(
-                [pa.array(values[column.name], type=column.type) for column in schema],
-                schema=schema,
-            )
+        def batches() -> Iterator[pa.RecordBatch]:
+            for number, part in enumerate(self.pool.parts):
+                for start in range(0, len(part.rows), _GROUP):
+                    times = self.times(number, start, min(start + _GROUP, len(part.rows)))
+                    size = len(times)
+                    span = slice(part.start + start, part.start + start + size)
+                    state = self.pool.state[span].astype(np.int32)
+                    state[(times == 0) & (state == 0)] = len(reasons) - 1
+                    hashes = part.rows.table.column("hash").slice(start, size).to_numpy()
+                    values = {
+                        "id": self.pool.ids(part, start, hashes),
+                        "row": np.arange(start, start + size),
+                        "source": pa.repeat(part.source.name, size),
+                        "side": pa.repeat(part.side, size),
+                        "status": status.take(pa.array(state)),
+                        "kept": times > 0,
+                        "reason": reasons.take(pa.array(state)),
+                        "times": times,
+                        **({} if self.tokens is None else {"tokens": self.tokens[span]}),
+                    }
+                    yield pa.RecordBatch.from_pydict(values, schema=schema)
 
-        batches = (
-            batch(number, part, start)
-            for number, part in enumerate(self.pool.parts)
-            for start in range(0, len(part.rows), _GROUP)
-        )
-        return pa.RecordBatchReader.from_batches(schema, batches)
+        return pa.RecordBatchReader.from_batches(schema, batches())
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -293,10 +285,11 @@ class Mixed:
         return frame
 
     def __repr__(self) -> str:
-        return f"{NAME} {self.ratio}: {self.summary().written:,} rows, {self.realised()}"
+        return f"{NAME} {self.ratio}: {self._sum('written'):,} rows, {self.realised()}"
 
     def _repr_html_(self) -> str:
-        notes = [*self.pool.left_out_lines(), *self.notes]
-        told = "".join(f"<p>{escape(note)}</p>" for note in notes)
+        notes = "".join(
+            f"<p>{escape(note)}</p>" for note in (*self.pool.left_out_lines(), *self.notes)
+        )
         head = f"<h4>{NAME} {self.ratio}</h4><p>{self.realised()}</p>"
-        return f"{head}{html_table(*self.table())}{told}"
+        return f"{head}{html_table(*self.table())}{notes}"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from curate.errors import DataError, UsageError
 
-_SIDE_OF_RATIO = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
+_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 _RATIOS = "give domain:general as two numbers such as 1:5, 2:3 or 1:2.5"
 
 
@@ -44,26 +44,20 @@ class Ratio:
 
 
 def parse_ratio(typed: str) -> Ratio:
-    """Return the ratio that was typed; UsageError says what is none.
-
-    Example:
-        >>> str(parse_ratio("2:3.50"))
-        '2:3.5'
-    """
-    text = str(typed).strip().replace("：", ":")  # noqa: RUF001 - what a Chinese keyboard types
+    """Return the ratio that was typed, `2:3.50`; UsageError says what is none."""
+    text = str(typed).replace("：", ":")  # noqa: RUF001 - what a Chinese keyboard types
     sides = [side.strip() for side in text.split(":")]
-    if len(sides) != 2:
-        raise UsageError(f"--ratio {typed}: {len(sides)} numbers; {_RATIOS}")
+    wrong = "" if len(sides) == 2 else f"{len(sides)} numbers"
     for side in sides:
-        if not _SIDE_OF_RATIO.fullmatch(side):
+        if not wrong and not _NUMBER.fullmatch(side):
             wrong = f"{side!r} is no number" if side else "a side is empty"
-            if side.startswith("-") and _SIDE_OF_RATIO.fullmatch(side[1:]):
+            if _NUMBER.fullmatch(side.removeprefix("-")):
                 wrong = f"{side} is negative"
-            raise UsageError(f"--ratio {typed}: {wrong}; {_RATIOS}")
-    domain, general = (Fraction(side) for side in sides)
-    if not domain and not general:
-        raise UsageError(f"--ratio {typed}: a mixture of nothing; {_RATIOS}")
-    return Ratio(domain, general)
+    if not wrong and not any(map(Fraction, sides)):
+        wrong = "a mixture of nothing"
+    if wrong:
+        raise UsageError(f"--ratio {typed}: {wrong}; {_RATIOS}")
+    return Ratio(domain=Fraction(sides[0]), general=Fraction(sides[1]))
 
 
 def parse_ratios(typed: str | Iterable[str]) -> tuple[Ratio, ...]:
@@ -82,19 +76,13 @@ def parse_ratios(typed: str | Iterable[str]) -> tuple[Ratio, ...]:
 
 @dataclass(frozen=True)
 class Heap:
-    """Rows that are drawn from together: a whole side, or one weighted source of it.
-
-    Attributes:
-        name: For people.
-        share: Its part of the side; the shares of a side add up to 1.
-        rows: That can be used.
-        tokens: (rows,) tokens of each in the order in which rows are drawn; None by rows.
-    """
+    """Rows that are drawn from together: a whole side, or one weighted source of it."""
 
     name: str
-    share: Fraction
-    rows: int
-    tokens: NDArray[np.int64] | None = None
+    share: Fraction  # of the side; the shares of a side add up to 1
+    rows: int  # that can be used
+    tokens: NDArray[np.int64] | None = None  # (rows,) in the order of drawing; None by rows
+    parts: tuple[int, ...] = ()  # numbers of its files
 
 
 @dataclass(frozen=True)
@@ -111,25 +99,20 @@ class Plan:
 
     domain: tuple[Draw, ...]
     general: tuple[Draw, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
 
 
 def apportion(total: int, shares: Sequence[Fraction]) -> list[int]:
-    """Split rows among shares by Webster's method: a larger total never gives anybody less.
-
-    Example:
-        >>> apportion(10, [Fraction(2, 3), Fraction(1, 3)])
-        [7, 3]
-    """
+    """Split rows among shares by Webster's method: a larger total never gives anybody less."""
     # Nobody ends further below the exact share than this, so only the last seats are dealt out.
     short = Fraction(len(shares) + 1, 2)
     seats = [max(0, math.floor(total * share - short)) for share in shares]
     queue = [(-share / (2 * seats[at] + 1), at) for at, share in enumerate(shares)]
     heapq.heapify(queue)
-    for _ in range(total - sum(seats)):
-        _, at = heapq.heappop(queue)
+    for _ in range(total - sum(seats) if queue else 0):
+        at = queue[0][1]
         seats[at] += 1
-        heapq.heappush(queue, (-shares[at] / (2 * seats[at] + 1), at))
+        heapq.heapreplace(queue, (-shares[at] / (2 * seats[at] + 1), at))
     return seats
 
 
@@ -154,7 +137,7 @@ def plan_rows(
     mixed = [ratio for ratio in ratios if ratio.domain]
     asked = ", ".join(map(str, mixed))
     step = math.lcm(*(ratio.times.denominator for ratio in mixed))
-    usable, have = most(domain), most(general)
+    usable, available = most(domain), most(general)
     used = usable // step * step
     if mixed and not usable:
         raise DataError("no domain row is left to use; give other data")
@@ -166,39 +149,40 @@ def plan_rows(
             + " or ".join(f"{parts.denominator}:{parts.numerator}" for parts in near)
         )
     notes = []
-    whole = sum(heap.rows for heap in domain)
-    if mixed and usable < whole:
-        scarce = min(domain, key=lambda heap: heap.rows / heap.share)
+    if mixed and usable < (whole := sum(heap.rows for heap in domain)):
         notes.append(
             f"the weights of domain data hold for {usable:,} of its {whole:,} rows, as "
-            f"{scarce.name} has {scarce.rows:,}"
+            f"{_scarce(domain)}"
         )
     if used < usable:
         notes.append(
             f"{used:,} of {usable:,} domain rows are used: {asked} comes out exactly only for "
             f"multiples of {step:,} domain rows"
         )
-    why = ""
-    if len(general) > 1:
-        scarce = min(general, key=lambda heap: heap.rows / heap.share)
-        why = f" with their weights kept, as {scarce.name} has {scarce.rows:,}"
+    why = f" with their weights kept, as {_scarce(general)}" if len(general) > 1 else ""
     used, scaled = _afford(
-        used, have, general, mixed, shortage, "rows", lambda up_to: int(up_to) // step * step, why
+        used, available, general, mixed, shortage, f"rows{why}", lambda n: int(n) // step * step
     )
+
     plans = []
     for ratio in ratios:
-        wanted = (used, int(used * ratio.times)) if ratio.domain else (0, have)
-        if not sum(wanted):
+        mine, theirs = (used, int(used * ratio.times)) if ratio.domain else (0, available)
+        if not mine + theirs:
             raise DataError(f"ratio {ratio}: no general row is left to use; give other data")
-        mine, theirs = _row_draws(domain, wanted[0]), _row_draws(general, wanted[1])
-        plans.append(Plan(mine, theirs, (*notes, *scaled)))
+        draws = _row_draws(domain, mine), _row_draws(general, theirs)
+        plans.append(Plan(domain=draws[0], general=draws[1], notes=(*notes, *scaled)))
     return plans
 
 
 def _row_draws(heaps: Sequence[Heap], total: int) -> tuple[Draw, ...]:
-    seats = apportion(total, [heap.share for heap in heaps]) if heaps else []
-    pairs = zip(seats, heaps, strict=True)
-    return tuple(Draw(*divmod(rows, heap.rows or 1)) for rows, heap in pairs)
+    seats = zip(heaps, apportion(total, [heap.share for heap in heaps]), strict=True)
+    return tuple(Draw(rows // (heap.rows or 1), rows % (heap.rows or 1)) for heap, rows in seats)
+
+
+def _scarce(heaps: Sequence[Heap]) -> str:
+    """Say which heap is the smallest for its share."""
+    heap = min(heaps, key=lambda heap: heap.rows / heap.share)
+    return f"{heap.name} has {heap.rows:,}"
 
 
 def plan_tokens(
@@ -209,8 +193,12 @@ def plan_tokens(
     All domain rows once; general rows are drawn until their tokens reach what the ratio asks
     for. The last row, with which they go past it, is taken if that comes nearer.
     """
-    mine = [(heap.share, _sums(heap)) for heap in domain]
-    theirs = [(heap.share, _sums(heap)) for heap in general]
+    mine, theirs = ([(heap.share, _sums(heap)) for heap in side] for side in (domain, general))
+    # The tokens that a side can give without repetition, with its shares kept.
+    usable, available = (
+        min((int(sums[-1]) / share for share, sums in side), default=Fraction(0))
+        for side in (mine, theirs)
+    )
     mixed = [ratio for ratio in ratios if ratio.domain]
     rows: list[int] = []
 
@@ -219,31 +207,30 @@ def plan_tokens(
         rows[:] = [int(np.searchsorted(sums, int(up_to * s), side="right")) - 1 for s, sums in mine]
         return sum(int(sums[count]) for count, (_, sums) in zip(rows, mine, strict=True))
 
-    used, have = fit(_most_tokens(mine)), _most_tokens(theirs)
+    used = fit(usable)
     if mixed and not used:
         raise DataError("no domain row is left to use; give other data, or other weights")
     notes: tuple[str, ...] = ()
     if len(domain) > 1:
         notes = (f"with the weights of domain data, {used:,} of its tokens are used",)
-    used, scaled = _afford(used, have, general, mixed, shortage, "tokens", fit)
+    used, scaled = _afford(used, available, general, mixed, shortage, "tokens", fit)
     plans = []
     for ratio in ratios:
-        ours = tuple(Draw(0, count if ratio.domain else 0) for count in rows)
-        target = used * ratio.times if ratio.domain else have
-        nearest = tuple(_nearest(sums, target * share) for share, sums in theirs)
-        plans.append(Plan(ours, nearest, (*notes, *scaled)))
+        target = used * ratio.times if ratio.domain else available
+        plans.append(
+            Plan(
+                domain=tuple(Draw(0, count if ratio.domain else 0) for count in rows),
+                general=tuple(_nearest(sums, target * share) for share, sums in theirs),
+                notes=(*notes, *scaled),
+            )
+        )
     return plans
 
 
 def _sums(heap: Heap) -> NDArray[np.int64]:
     """Return (rows + 1,) tokens of no row, the first, the first two and so on."""
-    tokens = heap.tokens if heap.tokens is not None else np.zeros(0, dtype=np.int64)
+    tokens = np.zeros(0, np.int64) if heap.tokens is None else heap.tokens
     return np.concatenate(([0], np.cumsum(tokens, dtype=np.int64)))
-
-
-def _most_tokens(heaps: Sequence[tuple[Fraction, NDArray[np.int64]]]) -> Fraction:
-    """Return the tokens that a side can give without repetition, with its shares kept."""
-    return min((int(sums[-1]) / share for share, sums in heaps), default=Fraction(0))
 
 
 def _nearest(sums: NDArray[np.int64], target: Fraction) -> Draw:
@@ -258,43 +245,44 @@ def _nearest(sums: NDArray[np.int64], target: Fraction) -> Draw:
 
 def _afford(
     used: int,
-    have: int | Fraction,
+    available: int | Fraction,
     general: Sequence[Heap],
     ratios: Sequence[Ratio],
     shortage: str,
-    unit: str,
+    counted: str,
     fit: Callable[[Fraction], int],
-    why: str = "",
 ) -> tuple[int, tuple[str, ...]]:
     """Return how many domain rows or tokens general data suffices for, and a note if not for all.
 
-    `fit` tells how many domain rows or tokens come nearest to a number without going past it.
+    `counted` is the unit, and why no more is available; `fit` tells how many domain rows or tokens
+    come nearest to a number without going past it.
     """
     largest = max(ratios, key=lambda ratio: ratio.times, default=None)
     if not largest or not largest.general:
         return used, ()
-    enough = used * largest.times <= have or shortage == "repeat"
+    unit, _, why = counted.partition(" ")
+    have = int(available)
     if all(heap.rows for heap in general):
-        if enough:
+        if used * largest.times <= available or shortage == "repeat":
             return used, ()
-        fits = fit(Fraction(have) / largest.times) if shortage == "shrink" else 0
+        fits = fit(Fraction(available) / largest.times) if shortage == "shrink" else 0
         if fits:
             return fits, (
-                f"general data has {int(have):,} {unit}, too few for {used:,} domain {unit}: "
+                f"general data has {have:,} {unit}, too few for {used:,} domain {unit}: "
                 f"scaled down to {fits:,} domain {unit} (--shortage shrink)",
             )
-    need, there = int(used * largest.times), int(have)
+    need = int(used * largest.times)
     ways = "Give more general data"
-    if there:
-        possible = Fraction(there, used)
+    if have:
+        possible = Fraction(have, used)
         whole = f"1:{math.floor(possible)}" if possible >= 1 else f"{math.ceil(1 / possible)}:1"
-        shrunk = math.floor(there / largest.times)
+        shrunk = math.floor(have / largest.times)
         shrink = f", --shortage shrink (about {shrunk:,} domain)" if shrunk else ""
         ways += (
             f", or --ratio {whole} (1:{float(possible):.2f} is the most there is for all domain "
             f"data){shrink}, or --shortage repeat"
         )
     raise DataError(
-        f"general data has {there:,} {unit} that can be used{why}; {largest} with {used:,} "
-        f"domain {unit} needs {need:,}: {need - there:,} are missing. {ways}"
+        f"general data has {have:,} {unit} that can be used{' ' * bool(why)}{why}; {largest} with "
+        f"{used:,} domain {unit} needs {need:,}: {need - have:,} are missing. {ways}"
     )

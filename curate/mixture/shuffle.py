@@ -11,7 +11,6 @@ import json
 import math
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-# Bytes of lines that are brought into order at a time.
-BUCKET = 32 << 20
+BUCKET = 32 << 20  # bytes of lines that are brought into order at a time
 _SCHEMA = pa.schema([("key", pa.uint64()), ("line", pa.large_binary())])
 
 
-class Shuffle(AbstractContextManager["Shuffle"]):
+class Shuffle:
     """Lines that are added in any order and come out in the order of their keys.
 
     Keys are taken for evenly spread over all 64 bits: their upper end tells the bucket, and a
@@ -34,37 +32,37 @@ class Shuffle(AbstractContextManager["Shuffle"]):
     def __init__(self, folder: Path, expected: int, bucket: int = BUCKET) -> None:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - __exit__ closes it
         self._bits = max(0, (expected // bucket).bit_length())
-        # Where the pieces of each bucket lie, and their bytes.
-        self._pieces: list[list[tuple[int, int]]] = [[] for _ in range(1 << self._bits)]
+        # Where the pieces of each bucket begin.
+        self._pieces: list[list[int]] = [[] for _ in range(1 << self._bits)]
         self._lines = 0
 
+    def __enter__(self) -> Shuffle:
+        return self
+
     def __exit__(self, *raised: object) -> None:
-        """Close the file."""
         self._file.close()
 
     def add(self, keys: NDArray[np.uint64], lines: pa.LargeBinaryArray) -> None:
         """Add (n,) lines, each with its line end, and the keys that decide their order."""
-        order = np.argsort(keys, kind="stable")
-        keys = keys[order]
-        batch = pa.record_batch([keys, lines.take(pa.array(order))], schema=_SCHEMA)
+        batch = pa.record_batch([keys, lines], schema=_SCHEMA).sort_by("key")
         firsts = np.arange(len(self._pieces), dtype=np.uint64) << np.uint64(64 - self._bits)
-        starts = [*np.searchsorted(keys, firsts).tolist(), len(keys)]
+        starts = [*np.searchsorted(batch.column("key").to_numpy(), firsts).tolist(), len(keys)]
         for pieces, start, end in zip(self._pieces, starts, starts[1:], strict=False):
             if start < end:
-                piece = batch.slice(start, end - start).serialize()
-                pieces.append((self._file.tell(), piece.size))
-                self._file.write(piece)
+                pieces.append(self._file.tell())
+                self._file.write(batch.slice(start, end - start).serialize())
         self._lines += len(keys)
 
     def blocks(self) -> Iterator[memoryview]:
         """Yield all lines in the order of their keys, many whole lines at a time."""
-        for pieces in self._pieces:
-            if pieces:
-                batch = pa.concat_batches([self._read(at, size) for at, size in pieces])
-                order = np.argsort(batch.column("key").to_numpy(), kind="stable")
-                lines = batch.column("line").take(pa.array(order))
-                _, ends, text = lines.buffers()
-                yield memoryview(text)[: np.frombuffer(ends, dtype=np.int64)[len(lines)]]
+        for pieces in filter(None, self._pieces):
+            batches = []
+            for begin in pieces:
+                self._file.seek(begin)
+                batches.append(pa.ipc.read_record_batch(pa.ipc.read_message(self._file), _SCHEMA))
+            batch = pa.concat_batches(batches).sort_by("key")
+            _, ends, text = batch.column("line").buffers()
+            yield memoryview(text)[: np.frombuffer(ends, dtype=np.int64)[len(batch)]]
 
     def values(self, characters: float = math.inf) -> Iterator[dict[str, Any]]:
         """Yield the rows in order, parsed: all, or as many as make up so many characters."""
@@ -82,7 +80,3 @@ class Shuffle(AbstractContextManager["Shuffle"]):
         with path.open("wb") as out:
             out.writelines(self.blocks())
         return self._lines
-
-    def _read(self, at: int, size: int) -> pa.RecordBatch:
-        self._file.seek(at)
-        return pa.ipc.read_record_batch(pa.py_buffer(self._file.read(size)), _SCHEMA)

@@ -39,8 +39,7 @@ class MixSource:
 
     Attributes:
         rows: A file, a folder, rows that were read, or what a recipe chose: its kept rows.
-        weight: Its part of the side among the side's sources; without weights all rows of a side
-            are one heap.
+        weight: Its part of the side; without weights all rows of a side are one heap.
         limit: Rows to take at most, drawn by the seed.
         format: Of the file; told from its content if not given.
         fill: Placeholder to text.
@@ -53,7 +52,6 @@ class MixSource:
     fill: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what takes no rows."""
         if self.weight is not None and not 0 < self.weight < math.inf:
             raise UsageError(f"weight {self.weight}: allowed are numbers above 0")
         if self.limit is not None and self.limit < 1:
@@ -72,26 +70,18 @@ class MixSource:
         weight = None if self.weight is None else str(self.weight)
         fill = dict(self.fill) or None
         options = {"weight": weight, "limit": self.limit, "format": self.format, "fill": fill}
-        given = {key: value for key, value in options.items() if value is not None}
-        return {"source": self.label, **given}
+        return {"source": self.label} | {k: v for k, v in options.items() if v is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture(MixParams):
-    """Domain data and general data at a ratio.
-
-    Attributes:
-        domain: Sources of domain data.
-        general: Sources of general data.
-        ratios: One, or several for a sweep.
-    """
+    """Sources of domain and of general data, and one ratio, or several for a sweep."""
 
     domain: tuple[MixSource, ...]
     general: tuple[MixSource, ...]
     ratios: tuple[Ratio, ...] = (parse_ratio("1:5"),)
 
     def __post_init__(self) -> None:
-        """Refuse what no data could make right."""
         super().__post_init__()
         for side in SIDES:
             asking = [ratio for ratio in self.ratios if getattr(ratio, side)]
@@ -119,7 +109,7 @@ class Mixture(MixParams):
         if self.by == "tokens":
             model = Path(self.model)
             whole["model"] = model.resolve().name if model.exists() else self.model
-        return whole | {side: [each.as_dict() for each in self.sources(side)] for side in SIDES}
+        return whole | {side: [src.as_dict() for src in self.sources(side)] for side in SIDES}
 
 
 def find_mixture(name: str | Path) -> Path:
@@ -127,7 +117,7 @@ def find_mixture(name: str | Path) -> Path:
     path = Path(name).expanduser()
     if path.is_file():
         return path
-    known = {each.stem: each for each in bundled_folder().glob("*.yaml")}
+    known = {file.stem: file for file in bundled_folder().glob("*.yaml")}
     bundled = find_bundled(path) or known.get(str(name))
     if bundled is None:
         raise DataError(
@@ -139,15 +129,28 @@ def find_mixture(name: str | Path) -> Path:
 
 def read_mixture(path: Path, changes: Mapping[str, Any] | None = None) -> Mixture:
     """Return what a mixture file says; paths in it are relative to its own folder."""
-    where = path.name
     values = _parsed(path)
     sides: dict[str, Any] = {}
-    for side in SIDES:
-        listed = values.pop(side, None) or []
-        items = listed if isinstance(listed, list) else [listed]
-        sides[side] = tuple(_source(item, path.parent, f"{where}, {side}") for item in items)
+    where = path.name
     try:
-        return Mixture(**sides | _checked(values, _KEYS, where, SIDES) | dict(changes or {}))
+        for side in SIDES:
+            listed = values.pop(side, None) or []
+            sides[side] = []
+            for item in listed if isinstance(listed, list) else [listed]:
+                where = f"{path.name}, {side}"
+                source = _checked(
+                    item if isinstance(item, dict) else {"path": item}, _SOURCE, where
+                )
+                if "path" not in source:
+                    raise DataError(f"{where}: a source without path; give it one")
+                rows = path.parent / Path(source.pop("path")).expanduser()
+                sides[side].append(MixSource(rows, **source))
+            sides[side] = tuple(sides[side])
+        where = path.name
+        options = _checked(values, _OPTIONS, where, SIDES)
+        if "ratio" in options:
+            options["ratios"] = options.pop("ratio")
+        return Mixture(**{**sides, **options, **(changes or {})})
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
 
@@ -165,7 +168,7 @@ class _Texts(yaml.BaseLoader):  # type: ignore[misc]
         return super().construct_mapping(node, deep=True)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
+        if self.check_event(yaml.AliasEvent):  # a few of them in each other would fill memory
             problem = "aliases (*name) are not read; write it out"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=self.peek_event().start_mark)
         return super().compose_node(parent, index)
@@ -185,37 +188,22 @@ def _parsed(path: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{name} is no mixture file ({error}); save it as UTF-8 YAML") from error
     if not isinstance(values or {}, dict):
-        raise DataError(f"{name} has no keys; allowed are {', '.join((*SIDES, *_KEYS))}")
+        raise DataError(f"{name} has no keys; allowed are {', '.join((*SIDES, *_OPTIONS))}")
     return values or {}
 
 
-def _source(item: Any, folder: Path, where: str) -> MixSource:
-    """Return a source: a path alone, or a path and what belongs to it."""
-    values = _checked(item if isinstance(item, dict) else {"path": item}, _SOURCE_KEYS, where)
-    if "path" not in values:
-        raise DataError(f"{where}: a source without path; give it one")
-    try:
-        return MixSource(folder / Path(values.pop("path")).expanduser(), **values)
-    except UsageError as error:
-        raise UsageError(f"{where}: {error}") from error
+_Reader = Callable[[Any, str], Any]
 
 
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise DataError(f"{where}: {value!r} is no text; give one word or path")
-    return value
+def _reader(pattern: str, convert: Callable[[str], Any], wanted: str) -> _Reader:
+    """Return what reads a value that is written so, or says what it should have been."""
 
+    def read(value: Any, where: str) -> Any:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value, re.DOTALL):
+            raise DataError(f"{where}: {value!r} is no {wanted}")
+        return convert(value)
 
-def _whole(value: Any, where: str) -> int:
-    if not isinstance(value, str) or not re.fullmatch("[0-9]{1,15}", value):
-        raise DataError(f"{where}: {value!r} is no whole number; give one")
-    return int(value)
-
-
-def _weight(value: Any, where: str) -> Fraction:
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", value):
-        raise DataError(f"{where}: {value!r} is no number above 0; give one such as 2 or 0.5")
-    return Fraction(value)
+    return read
 
 
 def _fill(value: Any, where: str) -> dict[str, str]:
@@ -224,24 +212,20 @@ def _fill(value: Any, where: str) -> dict[str, str]:
     return {name: _text(text, where) for name, text in (value or {}).items()}
 
 
-def _flag(value: Any, where: str) -> bool:
-    if value not in ("true", "false"):
-        raise DataError(f"{where}: allowed are true and false")
-    return bool(value == "true")
-
-
-_Reader = Callable[[Any, str], Any]
-_KEYS: dict[str, _Reader] = {
+_text = _reader(".+", str, "text; give one word or path")
+_whole = _reader("[0-9]{1,15}", int, "whole number; give one")
+_weight = _reader(
+    r"[0-9]{1,9}(\.[0-9]{1,6})?", Fraction, "number above 0; give one such as 2 or 0.5"
+)
+_flag = _reader("true|false", lambda text: text == "true", "answer; allowed are true and false")
+_OPTIONS: dict[str, _Reader] = {
     "ratio": lambda value, where: parse_ratios(value),
-    "by": _text,
-    "model": _text,
-    "stage": _text,
-    "shortage": _text,
+    **dict.fromkeys(("by", "model", "stage", "shortage"), _text),
     "seed": _whole,
     "name": _text,
     "good_only": _flag,
 }
-_SOURCE_KEYS: dict[str, _Reader] = {
+_SOURCE: dict[str, _Reader] = {
     "path": _text,
     "weight": _weight,
     "limit": _whole,
@@ -261,5 +245,4 @@ def _checked(
                 f"{where}: unknown key {key!r}.{did_you_mean(key, allowed)} "
                 f"Allowed are {', '.join(allowed)}"
             )
-    read = {key: known[key](value, f"{where}, {key}") for key, value in values.items()}
-    return {("ratios" if key == "ratio" else key): value for key, value in read.items()}
+    return {key: known[key](value, f"{where}, {key}") for key, value in values.items()}

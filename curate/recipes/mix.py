@@ -6,6 +6,7 @@ Source: arXiv 2307.15290, tables 3 and 4. Their figures come from single runs an
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -15,24 +16,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.console import say
-from curate.data.rows import Rows
+from curate.data.row_cache import READER
+from curate.data.rows import Row, Rows
 from curate.errors import DataError, UsageError
-from curate.mixture.common_shape import common_shape
-from curate.mixture.draw import Pool, cuts_of, heaps_of, pool_of
+from curate.mixture.common_shape import common_shape, text_of_row
+from curate.mixture.draw import Pool, heaps_of, pool_of
 from curate.mixture.mixed import Mixed
 from curate.mixture.plan import parse_ratios, plan_rows, plan_tokens
 from curate.mixture.spec import NAME, SIDES, MixSource, Mixture
-from curate.mixture.tokens import count_tokens, framing_note
 from curate.models.packaged_models import PACKAGED, is_ready
+from curate.models.protocols import TextEncoder
 from curate.models.resolve import fingerprint, resolve
+from curate.models.row_templates import TEMPLATES
 from curate.models.text_tokenizer import HFEncoder, load_tokenizer
 from curate.parameters.mix import MixParams
 from curate.selection import Selection
+from curate.system.cache import kept_bytes
 
 __all__ = ["NAME", "mix", "mixture_of", "one"]
 
 _ONE = (str, os.PathLike, Rows, Selection, MixSource)
 Given = str | os.PathLike[str] | Rows | Selection | MixSource
+_AT_A_TIME = 512  # rows
+# Part of the key: a changed way of counting never takes older counts.
+_COUNTING = "2"
 
 
 def mixture_of(
@@ -45,9 +52,9 @@ def mixture_of(
     sides = [
         tuple(
             source if isinstance(source, MixSource) else MixSource(source)
-            for source in ([given] if isinstance(given, _ONE) else given)
+            for source in ([side] if isinstance(side, _ONE) else side)
         )
-        for given in (domain, general)
+        for side in (domain, general)
     ]
     options = asdict(params or MixParams())
     return Mixture(domain=sides[0], general=sides[1], ratios=parse_ratios(ratio), **options)
@@ -80,28 +87,39 @@ def mix(mixture: Mixture, read: Callable[[Pool], None] | None = None) -> list[Mi
     common = common_shape([part.rows for part in pool.parts], mixture.stage)
     tokens, framing = _tokens(pool, mixture) if mixture.by == "tokens" else (None, "")
     domain, general = (heaps_of(pool, mixture, side, tokens) for side in SIDES)
-    plan = plan_rows if tokens is None else plan_tokens
+    plan_by = plan_rows if tokens is None else plan_tokens
     try:
-        mine, theirs = ([heap for heap, _ in heaps] for heaps in (domain, general))
-        plans = plan(mine, theirs, mixture.ratios, mixture.shortage)
+        plans = plan_by(domain, general, mixture.ratios, mixture.shortage)
     except DataError as error:
         why = "; ".join(pool.left_out_lines())
         raise DataError(f"{error}{'. ' * bool(why)}{why}") from error
-    cuts = [cuts_of(pool, [*domain, *general], [*plan.domain, *plan.general]) for plan in plans]
-    seconds = time.monotonic() - started
-    return [
-        Mixed(
-            mixture=mixture,
-            ratio=ratio,
-            pool=pool,
-            cuts=cut,
-            common=common,
-            tokens=tokens,
-            notes=(*filter(None, (common.note, framing)), *plan.notes),
-            seconds=seconds,
+    mixtures = []
+    for ratio, plan in zip(mixture.ratios, plans, strict=True):
+        cuts: dict[int, tuple[int, int | None]] = {}
+        for heap, draw in zip((*domain, *general), (*plan.domain, *plan.general), strict=True):
+            last = pool.nth([pool.parts[at] for at in heap.parts], draw.more)
+            cuts |= {at: (draw.passes, last) for at in heap.parts}
+        mixtures.append(
+            Mixed(
+                mixture=mixture,
+                ratio=ratio,
+                pool=pool,
+                cuts=tuple(cuts[at] for at in range(len(pool.parts))),
+                common=common,
+                tokens=tokens,
+                notes=(*filter(None, (common.note, framing)), *plan.notes),
+                seconds=time.monotonic() - started,
+            )
         )
-        for ratio, plan, cut in zip(mixture.ratios, plans, cuts, strict=True)
-    ]
+    return mixtures
+
+
+def one(mixed: list[Mixed]) -> Mixed:
+    """Return the only mixture; UsageError if there are several."""
+    if len(mixed) != 1:
+        asked = ", ".join(str(mixture.ratio) for mixture in mixed)
+        raise UsageError(f"ratio {asked}: give one ratio here, and call it again for the next")
+    return mixed[0]
 
 
 def _tokens(pool: Pool, mixture: Mixture) -> tuple[NDArray[np.int32], str]:
@@ -116,15 +134,43 @@ def _tokens(pool: Pool, mixture: Mixture) -> tuple[NDArray[np.int32], str]:
     counts = np.zeros(len(pool.order), dtype=np.int32)
     as_text, note = mixture.stage == "pt", ""
     for part in pool.parts:
-        if not as_text:
-            note = note or framing_note(part.rows, encoder, template)
+        if not as_text and not note:
+            sound = (row for row in part.rows if not row.flaw)
+            notes = (TEMPLATES[template](row, encoder).note for row in itertools.islice(sound, 16))
+            note = next(filter(None, notes), "")
         counts[part.span] = count_tokens(part.rows, as_text, encoder, template, mark)
     return counts, note
 
 
-def one(mixed: list[Mixed]) -> Mixed:
-    """Return the only mixture; UsageError if there are several."""
-    if len(mixed) != 1:
-        asked = ", ".join(str(each.ratio) for each in mixed)
-        raise UsageError(f"ratio {asked}: give one ratio here, and call it again for the next")
-    return mixed[0]
+def count_tokens(
+    rows: Rows, as_text: bool, encoder: TextEncoder, template: str, model: str
+) -> NDArray[np.int32]:
+    """Return the tokens of every row, (n,): prompt and response, and one for the end of a text.
+
+    They are counted once for each file and tokenizer; `model` is its fingerprint.
+    """
+
+    def trained_on(row: Row) -> list[str]:
+        """Return what is trained on, in pieces."""
+        if as_text:
+            return [text_of_row(row.system, [turn.content for turn in row.turns])]
+        rendered = TEMPLATES[template](row, encoder)
+        if rendered.joined:
+            return [*rendered.leads, *rendered.responses]
+        # Each lead is all that comes before its response.
+        return [*rendered.leads[-1:], *rendered.responses[-1:]]
+
+    def count() -> bytes:
+        counts = np.zeros(len(rows), dtype="<i4")
+        sound = (row for row in rows if not row.flaw)
+        while batch := list(itertools.islice(sound, _AT_A_TIME)):
+            texts = [trained_on(row) for row in batch]
+            lengths = iter(encoder.encode([text for pieces in texts for text in pieces]))
+            for row, pieces in zip(batch, texts, strict=True):
+                counts[row.position] = 1 + sum(map(len, itertools.islice(lengths, len(pieces))))
+        return counts.tobytes()
+
+    source = rows.sources[0]
+    read = [READER, source.sha256, source.format, source.fill, rows.shape.as_dict()]
+    key = [_COUNTING, *read, as_text, template, model]
+    return np.frombuffer(kept_bytes("tokens", "token counts", key, count), dtype="<i4")

@@ -6,7 +6,8 @@ import pytest
 
 from curate.data.read import read
 from curate.errors import OutputError
-from curate.mixture.tokens import count_tokens, text_of_row
+from curate.mixture.common_shape import text_of_row
+from curate.recipes.mix import count_tokens
 from tests.mix.mixing import save
 
 pytestmark = pytest.mark.usefixtures("scratch_cache")
