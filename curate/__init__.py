@@ -20,7 +20,7 @@ _HOME = {
     "car": "curate.api",
     "control": "curate.recipes.random_control",
     "dedup": "curate.api",
-    "doctor": "curate.llamafactory.doctor.api",
+    "doctor": "curate.api",
     "emit": "curate.selection",
     "ifd": "curate.api",
     "mix": "curate.api",

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from curate.llamafactory.doctor.findings import Diagnosis
 from curate.recipes.mix import Given
 from curate.data.read import read as read
 from curate.data.rows import Row as Row
 from curate.data.rows import Rows as Rows
-from curate.llamafactory.doctor.api import doctor as doctor
 from curate.mixture.mixed import Mixed as Mixed
 from curate.recipes.random_control import control as control
 from curate.selection import Selection as Selection
@@ -35,6 +35,20 @@ def dedup(
     contained: float | None = None,
     seed: int = 0,
 ) -> Selection: ...
+def doctor(
+    given: str | Path | Rows | None = None,
+    *,
+    dataset: str | None = None,
+    dataset_dir: str | Path | None = None,
+    stage: str | None = None,
+    model: str | None = None,
+    cutoff_len: int | None = None,
+    template: str = "auto",
+    no_packing: bool = False,
+    fix: bool = False,
+    output: str | Path | None = None,
+    trust_remote_code: bool = False,
+) -> Diagnosis: ...
 def ifd(
     rows: Rows,
     output: str | Path = "data",

@@ -7,9 +7,16 @@ from pathlib import Path
 
 from curate.data.rows import Rows
 from curate.emission.emit import default_name
+from curate.errors import UsageError
+from curate.llamafactory.doctor.data_set import data_sets
+from curate.llamafactory.doctor.diagnose import diagnose, diagnose_rows
+from curate.llamafactory.doctor.findings import Diagnosis
+from curate.llamafactory.doctor.repair import repair
+from curate.llamafactory.doctor.truncation import cutoff_of
 from curate.mixture.mixed import Mixed
 from curate.parameters.car import CarParams
 from curate.parameters.dedup import DedupParams
+from curate.parameters.doctor import DoctorParams
 from curate.parameters.ifd import IFDParams
 from curate.parameters.mix import MixParams
 from curate.parameters.mods import ModsParams
@@ -68,6 +75,41 @@ def dedup(
     """
     others = [against] if isinstance(against, Rows) else against
     return _dedup.dedup(rows, params, others, scores)
+
+
+@keywords(DoctorParams)
+def doctor(
+    given: str | Path | Rows | None = None, *, dataset: str | None = None, params: DoctorParams
+) -> Diagnosis:
+    """Return what LLaMA-Factory will do with a file, with rows, or with a registered data set.
+
+    Args:
+        given: A file, or rows, which are judged as they would be emitted.
+        dataset: Name in dataset_info.json, instead.
+        params: See below.
+
+    Raises:
+        UsageError: An option that is unknown or does not fit.
+        DataError: Something is not there, or cannot be repaired.
+        ModelError: There is no such model.
+
+    Example:
+        >>> curate.doctor("dpo_zh.jsonl").findings[["rule", "count"]]
+                     rule  count
+        0  bare_responses    350
+    """
+    measure = cutoff_of(params)
+    if isinstance(given, Rows):
+        if params.fix:
+            raise UsageError(
+                "rows are written by curate.emit(); fix=True takes a file or a data set"
+            )
+        return diagnose_rows(given, params.stage, measure)
+    paths = None if given is None else [Path(given)]
+    data_set = data_sets(paths, params.dataset_dir, [dataset] if dataset else None)[0]
+    if params.fix:
+        data_set = repair(data_set, params.output).data_set
+    return diagnose(data_set, params.stage, measure)
 
 
 @keywords(IFDParams)

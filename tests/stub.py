@@ -16,6 +16,7 @@ HEAD = '''"""Made by `python -m tests.stub`."""
 from collections.abc import Sequence
 from pathlib import Path
 
+from curate.llamafactory.doctor.findings import Diagnosis
 from curate.recipes.mix import Given
 '''
 

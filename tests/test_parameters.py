@@ -14,6 +14,7 @@ from curate.commands.with_options import with_options
 from curate.errors import UsageError
 from curate.parameters.car import CarParams
 from curate.parameters.dedup import DedupParams
+from curate.parameters.doctor import DoctorParams
 from curate.parameters.ifd import IFDParams
 from curate.parameters.mix import MixParams
 from curate.parameters.mods import ModsParams
@@ -25,6 +26,7 @@ from tests import stub
 RECIPES = {
     "car": CarParams,
     "dedup": DedupParams,
+    "doctor": DoctorParams,
     "ifd": IFDParams,
     "mix": MixParams,
     "mods": ModsParams,

@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from curate.llamafactory.doctor.data_set import attributes
 from curate.llamafactory.doctor.diagnose import examine
-from curate.llamafactory.doctor.entry import attributes
+from curate.llamafactory.doctor.findings import Ends
 from curate.llamafactory.doctor.loading import files_of, loaded
-from curate.llamafactory.doctor.rules import Ends
 from curate.llamafactory.doctor.stages import judge
 from tests.converter import Became, train_on
 

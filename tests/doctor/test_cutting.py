@@ -8,14 +8,14 @@ import random
 import pytest
 
 from curate.errors import ModelError, UsageError
-from curate.llamafactory.doctor.api import cutoff_of
 from curate.llamafactory.doctor.converting import Made, message
-from curate.llamafactory.doctor.entry import attributes
+from curate.llamafactory.doctor.data_set import attributes
 from curate.llamafactory.doctor.stages import judge
 from curate.llamafactory.doctor.templates import TEMPLATES, Tokens
-from curate.llamafactory.doctor.truncation import Cutoff, room
+from curate.llamafactory.doctor.truncation import Cutoff, cutoff_of, room
 from curate.models.resolve import resolve
 from curate.models.text_tokenizer import load_tokenizer
+from curate.parameters.doctor import DoctorParams
 from tests.converter import factory
 
 WORDS = ["pain", "头痛", "{{idx}}", "'", "{{content}}", "the end.", "a" * 30, "<|im_end|>", "\n"]
@@ -48,7 +48,7 @@ def lf_parts(template):
 
 @functools.cache
 def parts(template):
-    whole = cutoff_of("smollm2", 1, template)
+    whole = cutoff_of(DoctorParams(model="smollm2", cutoff_len=1, template=template))
     return whole.template, whole.tokenizer
 
 
@@ -188,20 +188,22 @@ def test_rows_with_tools_are_not_measured():
 
 @pytest.mark.model
 def test_what_is_refused():
-    assert cutoff_of(None, None) is None
-    for arguments in (("smollm2", None), (None, 512), (None, None, "chatml")):
+    assert cutoff_of(DoctorParams()) is None
+    for alone in ({"model": "smollm2"}, {"cutoff_len": 512}, {"template": "chatml"}):
         with pytest.raises(UsageError, match="go together"):
-            cutoff_of(*arguments)
+            DoctorParams(**alone)
     with pytest.raises(UsageError, match="--cutoff-len 0"):
-        cutoff_of("smollm2", 0)
+        DoctorParams(model="smollm2", cutoff_len=0)
+    with pytest.raises(UsageError, match="--stage spo.*dpo.*Did you mean"):
+        DoctorParams(stage="spo")
     with pytest.raises(UsageError, match="--template qwen.*chatml"):
-        cutoff_of("smollm2", 5, "qwen")
+        cutoff_of(DoctorParams(model="smollm2", cutoff_len=5, template="qwen"))
     with pytest.raises(ModelError, match="smolm2"):
-        cutoff_of("smolm2", 5)
+        cutoff_of(DoctorParams(model="smolm2", cutoff_len=5))
 
 
 @pytest.mark.model
 def test_template_of_the_bundled_model():
-    cutoff = cutoff_of("smollm2", 512)
+    cutoff = cutoff_of(DoctorParams(model="smollm2", cutoff_len=512))
     assert cutoff.about == "template chatml, cutoff 512 tokens"
     assert isinstance(cutoff.tokenizer, Tokens)

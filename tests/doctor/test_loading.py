@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from curate.llamafactory.doctor import loading
+from curate.llamafactory.doctor.findings import Ends
 from curate.llamafactory.doctor.loading import files_of, loaded
-from curate.llamafactory.doctor.rules import Ends
 
 BIG = "休" * 1000
 

@@ -25,8 +25,8 @@ def _own_cache(scratch_cache):
     """Rows that these tests read are kept nowhere else."""
 
 
-def fixed(subject, folder):
-    made = repair(subject, folder)
+def fixed(subject, folder, fill=None):
+    made = repair(subject, folder, fill=fill)
     after = diagnose(made.data_set)
     real = train_in(folder, after.name, after.stage)
     assert real.error == ""
@@ -41,7 +41,7 @@ def test_every_public_file(public, name, tmp_path):
     path = public(name)
     before = hashlib.sha256(path.read_bytes()).hexdigest()
     fill = {"name": "小医", "author": "医院"} if name == "identity.json" else {}
-    made, real = fixed(of_file(path, fill), tmp_path)
+    made, real = fixed(of_file(path), tmp_path, fill)
     rows = read(path, fill=fill)
     assert made.written + sum(made.dropped.values()) == len(rows)
     usable = [row for row in rows if not row.flaw]

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from curate.llamafactory.doctor.entry import attributes, stage_of
-from curate.llamafactory.doctor.rules import rule_named, rules
+from curate.llamafactory.doctor.data_set import attributes, stage_of
+from curate.llamafactory.doctor.findings import rule_named, rules
 from curate.llamafactory.doctor.stages import judge
 from curate.llamafactory.doctor.truncation import room
 from tests.doctor.mutating import OPENAI_TAGS, PAIR, TAGS, WHOLE, said

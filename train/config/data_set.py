@@ -88,8 +88,8 @@ def _newest(folder: Path, stage: str, entries: Mapping[str, Any]) -> tuple[tuple
 
 def _meant_for(entry: Any) -> str:
     """Return the stage that an entry's rows are for, '' where LLaMA-Factory cannot take it."""
-    from curate.llamafactory.doctor.entry import attributes, stage_of
-    from curate.llamafactory.doctor.rules import Ends
+    from curate.llamafactory.doctor.data_set import attributes, stage_of
+    from curate.llamafactory.doctor.findings import Ends
 
     try:
         return stage_of(attributes(entry))

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from curate.llamafactory.doctor.entry import Attributes
-from curate.llamafactory.doctor.rules import Ends
+from curate.llamafactory.doctor.data_set import Attributes
+from curate.llamafactory.doctor.findings import Ends
 
 Message = dict[str, Any]
 # Roles by the place of a message: those who ask at even places, those who answer at odd ones.

@@ -1,24 +1,35 @@
-"""What is looked at: a data file and the entry that LLaMA-Factory reads it by."""
+"""What is judged: a data file, and its entry of dataset_info.json as LLaMA-Factory takes it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from curate.data.hub_files import is_hub
 from curate.data.inputs import find_bundled
 from curate.data.read import read
 from curate.data.rows import Rows
-from curate.errors import DataError, UsageError
+from curate.data.schema import CANONICAL_TAGS as TAGS
+from curate.errors import DataError, UsageError, did_you_mean
 from curate.llamafactory.dataset_info import FILE, data_file, entry_for, read_registry
-from curate.llamafactory.doctor.entry import usual_entry
+from curate.llamafactory.doctor.findings import Ends
 from curate.llamafactory.doctor.loading import files_of, loaded
-from curate.llamafactory.doctor.rules import Ends
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
+# LLaMA-Factory's column to the key it reads where the entry has no `columns`.
+COLUMNS: dict[str, str | None] = {
+    **{"prompt": "instruction", "query": "input", "response": "output", "history": None},
+    **{"messages": "conversations", "system": None, "tools": None},
+    **dict.fromkeys(("images", "videos", "audios", "chosen", "rejected", "kto_tag")),
+}
+_KEYS = (
+    *("file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name"),
+    *("formatting", "ranking", "subset", "split", "folder", "num_samples", "columns", "tags"),
+)
+# What LLaMA-Factory's own README names for rows of role and content.
+_NAMED_TAGS = ("role_tag", "content_tag", "user_tag", "assistant_tag", "system_tag")
+_DATA = Path("data")
 
 
 @dataclass(frozen=True)
@@ -32,9 +43,8 @@ class DataSet:
         assumed: Whether the entry is the one that a user would most likely write.
         rows: As curate reads them, None where it cannot.
         why: Why it cannot.
-        better: The entry that curate registers.
         notes: (rule, what in particular) of dataset_info.json itself.
-        fill: Placeholder to text, for what is written anew.
+        folder: Where it is registered, and where it is written anew.
     """
 
     name: str
@@ -43,12 +53,31 @@ class DataSet:
     assumed: bool
     rows: Rows | None
     why: str = ""
-    better: Mapping[str, Any] | None = None
     notes: tuple[tuple[str, str], ...] = ()
-    fill: Mapping[str, str] = field(default_factory=dict)
+    folder: Path = _DATA
+
+    @property
+    def better(self) -> dict[str, Any] | None:
+        """The entry that curate registers."""
+        return entry_for(self.rows.shape, self.entry["file_name"]) if self.rows else None
 
 
-def of_file(path: Path, fill: Mapping[str, str] = _NOTHING) -> DataSet:
+def data_sets(
+    paths: list[Path] | None, dataset_dir: str | Path | None, names: list[str] | None
+) -> list[DataSet]:
+    """Return what is to be judged: files, or registered data sets."""
+    if paths and (dataset_dir is not None or names):
+        raise UsageError("give --input FILE, or --dataset-dir FOLDER and --dataset NAME, not both")
+    if paths:
+        return [of_file(path) for path in paths]
+    if not names:
+        raise UsageError(
+            "nothing to judge: give --input FILE, or --dataset-dir FOLDER --dataset NAME"
+        )
+    return [of_entry(Path(dataset_dir or _DATA), name) for name in names]
+
+
+def of_file(path: Path) -> DataSet:
     """Return a file under the entry that a user would most likely write for it."""
     if is_hub(path):
         raise UsageError(
@@ -64,23 +93,14 @@ def of_file(path: Path, fill: Mapping[str, str] = _NOTHING) -> DataSet:
         first = next(loaded(files_of(real)), {})
     except Ends:
         first = {}
-    return DataSet(
-        name=path.name,
-        path=real,
-        entry=usual_entry(rows, first, real.name),
-        assumed=True,
-        rows=rows,
-        why=why,
-        better=entry_for(rows.shape, real.name) if rows else None,
-        fill=fill,
-    )
+    entry = usual_entry(rows, first, real.name)
+    return DataSet(name=path.name, path=real, entry=entry, assumed=True, rows=rows, why=why)
 
 
-def of_entry(folder: Path, name: str, fill: Mapping[str, str] = _NOTHING) -> DataSet:
+def of_entry(folder: Path, name: str) -> DataSet:
     """Return a data set as it is registered."""
     entries = read_registry(folder)
     path = data_file(folder, name, entries)
-    entry = entries[name]
     rows, why = _read(path)
     text = (folder / FILE).read_bytes()
     notes = []
@@ -91,13 +111,12 @@ def of_entry(folder: Path, name: str, fill: Mapping[str, str] = _NOTHING) -> Dat
     return DataSet(
         name=name,
         path=path,
-        entry=entry,
+        entry=entries[name],
         assumed=False,
         rows=rows,
         why=why,
-        better=entry_for(rows.shape, entry["file_name"]) if rows else None,
-        notes=tuple(notes),
-        fill=fill,
+        notes=(*notes, *entry_notes(entries[name])),
+        folder=folder,
     )
 
 
@@ -106,3 +125,125 @@ def _read(path: Path) -> tuple[Rows | None, str]:
         return read(path), ""
     except (DataError, UsageError) as error:
         return None, str(error)
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """An entry as LLaMA-Factory holds it; columns and tags that it resets are None.
+
+    Attributes:
+        formatting: Name of the converter.
+        ranking: As the entry has it; anything that is true makes rows pairs.
+        split: Of the data; a file has only `train`.
+        num_samples: Rows to draw, with repeats where there are too few.
+        columns: Column to key.
+        tags: Tag to word.
+    """
+
+    formatting: Any = "alpaca"
+    ranking: Any = False
+    split: Any = "train"
+    num_samples: Any = None
+    columns: Mapping[str, Any] = field(default_factory=lambda: dict(COLUMNS))
+    tags: Mapping[str, Any] = field(default_factory=lambda: dict(TAGS))
+
+
+def attributes(entry: Any) -> Attributes:
+    """Return what LLaMA-Factory makes of an entry.
+
+    One column, or one tag, that is given sets all that are not given to None.
+
+    Example:
+        >>> attributes({"columns": {"prompt": "text"}}).columns["query"] is None
+        True
+    """
+    if not isinstance(entry, dict):
+        raise Ends("entry_broken", "the entry is no JSON object")
+    values = {key.name: entry[key.name] for key in fields(Attributes) if key.name in entry}
+    for part, names in (("columns", COLUMNS), ("tags", TAGS)):
+        if part in entry:
+            if not isinstance(entry[part], dict):
+                raise Ends("entry_broken", f"`{part}` is no JSON object")
+            values[part] = {name: entry[part].get(name) for name in names}
+    return Attributes(**values)
+
+
+def stage_of(attr: Attributes) -> str:
+    """Return the stage that an entry is most likely meant for."""
+    if attr.ranking:
+        return "dpo"
+    if attr.columns["kto_tag"]:
+        return "kto"
+    return "sft" if attr.formatting != "alpaca" or attr.columns["response"] else "pt"
+
+
+def loader_stage(stage: str) -> str:
+    """Return the stage under the name that LLaMA-Factory's loader has for it."""
+    return "rm" if stage == "dpo" else stage
+
+
+def entry_ends(attr: Attributes, stage: str) -> Iterator[tuple[str, str]]:
+    """Yield what of an entry ends LLaMA-Factory whatever the rows say."""
+    pairs = loader_stage(stage) == "rm"
+    if (pairs and attr.ranking is False) or (not pairs and attr.ranking is True):
+        yield (
+            "wrong_stage",
+            f"stage {stage} with `ranking`: {str(attr.ranking).lower()}: ValueError: The dataset "
+            "is not applicable in the current training stage.",
+        )
+    if attr.split != "train" and not _is_slice(attr.split):
+        yield "unknown_split", f"ValueError: Unknown split {attr.split!r}"
+
+
+def entry_notes(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what may be a mistake in an entry, or changes what it means."""
+    for key in entry:
+        if key not in _KEYS:
+            yield "unknown_key", f"`{key}`.{did_you_mean(key, _KEYS)}"
+    for part, names in (("columns", COLUMNS), ("tags", TAGS)):
+        for key in entry[part] if isinstance(entry.get(part), dict) else ():
+            if key not in names:
+                yield "unknown_key", f"`{key}` in `{part}`.{did_you_mean(key, names)}"
+    # Columns that the file lacks need not be named; the rows tell which are missed.
+    tags = entry.get("tags")
+    missing = [tag for tag in TAGS if tag not in tags] if isinstance(tags, dict) else []
+    if missing and entry.get("formatting", "alpaca") != "alpaca":
+        yield "partial_tags", f"without {', '.join(missing)}"
+    if _is_slice(entry.get("split")):
+        yield "split_slice", str(entry["split"])
+    if entry.get("num_samples") is not None:
+        yield "num_samples", str(entry["num_samples"])
+
+
+def _is_slice(split: Any) -> bool:
+    return isinstance(split, str) and split.startswith("train[")
+
+
+def usual_entry(rows: Rows | None, first: dict[str, Any], file_name: str) -> dict[str, Any]:
+    """Return the entry that most people would write: columns only where there is no default."""
+    entry: dict[str, Any] = {"file_name": file_name}
+    shape = rows.shape if rows else None
+    if shape is None or any(key not in first for key in shape.columns.values()):
+        # Rows that LLaMA-Factory does not load as curate reads them.
+        if any(isinstance(first.get(key), list) for key in ("conversations", "messages")):
+            entry["formatting"] = "sharegpt"
+        if list(first) == ["text"]:
+            entry["columns"] = {"prompt": "text"}
+        return entry
+    of_messages = shape.formatting == "sharegpt"
+    if of_messages:
+        entry["formatting"] = "sharegpt"
+    if shape.ranking:
+        entry["ranking"] = True
+    columns = dict(shape.columns)
+    if isinstance(first.get("kto_tag"), str | bool | int):
+        columns["kto_tag"] = "kto_tag"
+    # `input` is a default, too: an entry without columns wants it to be there.
+    needed = {"messages"} if of_messages else {"prompt", "response"} | ({"query"} & set(columns))
+    has_answers = {"chosen", "rejected", "kto_tag"} & set(columns)
+    if has_answers or any(columns.get(column) != COLUMNS[column] for column in needed):
+        entry["columns"] = {column: columns[column] for column in COLUMNS if column in columns}
+    tags = shape.tags
+    if of_messages and any(tags[tag] != TAGS[tag] for tag in ("role_tag", "content_tag")):
+        entry["tags"] = {tag: tags[tag] for tag in _NAMED_TAGS}
+    return entry

@@ -10,20 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from curate.data.rows import CHUNK, Rows
-from curate.errors import UsageError, did_you_mean
 from curate.llamafactory.dataset_info import entry_for
-from curate.llamafactory.doctor.data_set import DataSet
-from curate.llamafactory.doctor.diagnosis import EFFECTS, Diagnosis, Finding
-from curate.llamafactory.doctor.entry import (
-    STAGES,
+from curate.llamafactory.doctor.data_set import (
     Attributes,
+    DataSet,
     attributes,
     entry_ends,
-    entry_notes,
+    loader_stage,
     stage_of,
 )
+from curate.llamafactory.doctor.findings import EFFECTS, Diagnosis, Ends, Finding, rule_named
 from curate.llamafactory.doctor.loading import BATCH, files_of, loaded
-from curate.llamafactory.doctor.rules import Ends, rule_named
 from curate.llamafactory.doctor.stages import Verdict, judge
 from curate.llamafactory.doctor.truncation import Cutoff
 
@@ -34,12 +31,11 @@ _SHIFTED = "__index_level_"
 
 
 @dataclass
-class Found:
-    """A finding while it is counted: rows, and the places of the first of them."""
+class Count:
+    """A finding while rows pass by: how many fall under it, and the places of the first."""
 
-    rule: str
-    said: str = ""
-    count: int = 0
+    said: str
+    rows: int = 0
     positions: list[int] = field(default_factory=list)
 
 
@@ -50,44 +46,32 @@ class Tally:
     rows: int = 0
     usable: int = 0
     ended: str = ""
-    found: dict[str, Found] = field(default_factory=dict)
+    counts: dict[str, Count] = field(default_factory=dict)
 
     def note(self, rule: str, position: int | None, said: str = "") -> None:
         """Count a finding; without a position it is about the whole file."""
         if rule_named(rule).effect == "stops":
             self.ended = self.ended or rule
-        finding = self.found.setdefault(rule, Found(rule, said))
+        count = self.counts.setdefault(rule, Count(said))
         if position is not None:
-            finding.count += 1
-            if len(finding.positions) < _SHOWN:
-                finding.positions.append(position)
-
-
-def check_stage(stage: str | None) -> None:
-    """Refuse a stage that there is not."""
-    if stage is not None and stage not in STAGES:
-        raise UsageError(
-            f"--stage {stage}: allowed are {', '.join(STAGES)}.{did_you_mean(stage, STAGES)} "
-            "Without --stage it is told from the entry"
-        )
+            count.rows += 1
+            if len(count.positions) < _SHOWN:
+                count.positions.append(position)
 
 
 def diagnose(
     data_set: DataSet, stage: str | None = None, measure: Cutoff | None = None
 ) -> Diagnosis:
     """Return what LLaMA-Factory will do with a data set."""
-    check_stage(stage)
     tally = Tally()
     try:
         attr = attributes(data_set.entry)
-    except Ends as end:
-        attr = Attributes()
-        tally.note(end.rule, None, end.said)
-    stage = stage or stage_of(attr)
-    if not tally.ended:
+        stage = stage or stage_of(attr)
         tally = examine(data_set.path, attr, stage, measure)
-    notes = [] if data_set.assumed else [*data_set.notes, *entry_notes(data_set.entry)]
-    for rule, said in notes:
+    except Ends as end:
+        tally.note(end.rule, None, end.said)
+        stage = stage or stage_of(Attributes())
+    for rule, said in data_set.notes:
         tally.note(rule, None, said)
     rows = data_set.rows
     if rows is not None and any(source.unfilled for source in rows.sources):
@@ -95,7 +79,7 @@ def diagnose(
             if flaw == "unfilled_placeholder":
                 tally.note(flaw, position)
     known = len(rows) if rows is not None else 0
-    findings = [_finding(found, rows, tally.rows) for found in tally.found.values()]
+    findings = [_finding(rule, count, rows, tally.rows) for rule, count in tally.counts.items()]
     order = list(EFFECTS)
     return Diagnosis(
         name=data_set.name,
@@ -106,7 +90,7 @@ def diagnose(
         rows=max(tally.rows, known) if tally.ended else tally.rows,
         usable=0 if tally.ended else tally.usable,
         otherwise=tally.usable,
-        found=tuple(sorted(findings, key=lambda each: (order.index(each.effect), -each.count))),
+        found=tuple(sorted(findings, key=lambda found: (order.index(found.effect), -found.count))),
         template=measure.about if measure else "",
     )
 
@@ -120,7 +104,8 @@ def diagnose_rows(rows: Rows, stage: str | None = None, measure: Cutoff | None =
             for start in range(0, len(rows), CHUNK):
                 out.writelines(f"{line}\n" for line in raw.slice(start, CHUNK).to_pylist())
         entry = entry_for(rows.shape, path.name)
-        data_set = DataSet(rows.sources[0].name, path, entry, assumed=False, rows=rows)
+        name = rows.sources[0].name
+        data_set = DataSet(name=name, path=path, entry=entry, assumed=False, rows=rows)
         return diagnose(data_set, stage, measure)
 
 
@@ -135,40 +120,30 @@ def examine(path: Path, attr: Attributes, stage: str, measure: Cutoff | None = N
         files = files_of(path)
         rows = loaded(files)
         while batch := list(itertools.islice(rows, BATCH)):
-            _count(tally, batch, attr, stage, files[0].suffix, measure)
+            verdicts = [judge(row, attr, stage) for row in batch]
+            for position, row in enumerate(batch, tally.rows):
+                for rule in _loaded_wrong(row, files[0].suffix):
+                    tally.note(rule, position)
+            for place, verdict in enumerate(verdicts):
+                position = tally.rows + place
+                if verdict.kind != "usable":
+                    tally.note(verdict.rule, position, verdict.said)
+                    continue
+                if loader_stage(stage) == "kto" and _unpaired(verdicts[place - 1]):
+                    tally.note("kto_neighbour", position, "IndexError: list index out of range")
+                tally.usable += 1
+                for rule in dict.fromkeys(verdict.losses):
+                    tally.note(rule, position)
+                for rule in measure.row(stage, verdict) if measure else ():
+                    tally.note(rule, position)
+            tally.rows += len(batch)
+            if measure:
+                measure.batch_ends()
         for rule, said in measure.whole() if measure else ():
             tally.note(rule, None, said)
     except Ends as end:
         tally.note(end.rule, None, end.said)
     return tally
-
-
-def _count(
-    tally: Tally,
-    batch: list[dict[str, Any]],
-    attr: Attributes,
-    stage: str,
-    ending: str,
-    measure: Cutoff | None,
-) -> None:
-    verdicts = [judge(row, attr, stage) for row in batch]
-    for position, row in enumerate(batch, tally.rows):
-        for rule in _loaded_wrong(row, ending):
-            tally.note(rule, position)
-    for place, (position, verdict) in enumerate(enumerate(verdicts, tally.rows)):
-        if verdict.kind != "usable":
-            tally.note(verdict.rule, position, verdict.said)
-            continue
-        if STAGES[stage] == "kto" and _unpaired(verdicts[place - 1]):
-            tally.note("kto_neighbour", position, "IndexError: list index out of range")
-        tally.usable += 1
-        for rule in dict.fromkeys(verdict.losses):
-            tally.note(rule, position)
-        for rule in measure.row(stage, verdict) if measure else ():
-            tally.note(rule, position)
-    tally.rows += len(batch)
-    if measure:
-        measure.batch_ends()
 
 
 def _loaded_wrong(row: dict[str, Any], ending: str) -> Iterator[str]:
@@ -190,19 +165,19 @@ def _unpaired(before: Verdict) -> bool:
     return not answers or (not answers[0]["content"] and len(answers) < 2)
 
 
-def _finding(found: Found, rows: Rows | None, seen: int) -> Finding:
-    rule = rule_named(found.rule)
+def _finding(name: str, count: Count, rows: Rows | None, seen: int) -> Finding:
+    rule = rule_named(name)
     # Both count the same rows, or nobody can tell which is which.
     same = rows is not None and len(rows) == seen
-    shown = [rows[position] for position in found.positions] if rows is not None and same else []
+    shown = [rows[position] for position in count.positions] if rows is not None and same else []
     places = [f"{row.source}, {row.where}" for row in shown]
     return Finding(
-        rule=found.rule,
-        count=found.count,
+        rule=name,
+        count=count.rows,
         ids=tuple(row.id for row in shown),
         effect=rule.effect,
-        places=tuple(places or [f"row {position + 1}" for position in found.positions]),
+        places=tuple(places or [f"row {position + 1}" for position in count.positions]),
         says=rule.says,
         do=rule.do,
-        said=found.said,
+        said=count.said,
     )

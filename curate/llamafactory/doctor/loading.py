@@ -19,33 +19,25 @@ import pyarrow.parquet as pq
 
 from curate.data.json_values import json_array
 from curate.errors import DataError
-from curate.llamafactory.doctor.rules import Ends
+from curate.llamafactory.doctor.findings import Ends
 
 CHUNK = 10 << 20
 BATCH = 1000
 _CSV_ROWS = 10_000
-# A JSON array beyond this is read by the thousand rows; up to it by pandas as `datasets` does,
-# which needs many times its size of memory.
+# A JSON array beyond this is read by the thousand rows, twice; up to it by pandas as `datasets`
+# does, which needs many times its size of memory.
 _WHOLE = 64 << 20
-_ENDINGS = {
-    "arrow": "arrow",
-    "csv": "csv",
-    "json": "json",
-    "jsonl": "json",
-    "parquet": "parquet",
-    "txt": "text",
-}
 
 
 def files_of(path: Path) -> list[Path]:
     """Return the files that an entry's `file_name` stands for, as LLaMA-Factory takes them."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
-    kinds = [_ENDINGS.get(file.suffix[1:]) for file in files]
-    if not kinds or kinds[0] is None:
+    readers = [_READERS.get(file.suffix[1:]) for file in files]
+    if not readers or readers[0] is None:
         name = files[0].name if files else path.name
-        raise Ends("file_type", f"{name}: ValueError: Allowed file types: {', '.join(_ENDINGS)}")
-    for kind, file in zip(kinds, files, strict=True):
-        if kind != kinds[0]:
+        raise Ends("file_type", f"{name}: ValueError: Allowed file types: {', '.join(_READERS)}")
+    for reader, file in zip(readers, files, strict=True):
+        if reader is not readers[0]:
             raise Ends("mixed_file_types", f"{files[0].name} and {file.name}")
     return files
 
@@ -71,14 +63,14 @@ def loaded(files: Iterable[Path]) -> Iterator[dict[str, Any]]:
 def _tables(path: Path) -> Iterator[pa.Table]:
     """Yield a file's tables; what cannot be parsed is told in our words."""
     try:
-        yield from _READERS[_ENDINGS[path.suffix[1:]]](path)
+        yield from _READERS[path.suffix[1:]](path)
     except UnicodeDecodeError as error:
         raise Ends("not_utf8", f"{path.name}: byte {error.start}: {error.reason}") from None
     except (pa.ArrowException, ValueError, OverflowError, TypeError, DataError) as error:
-        told = f"{path.name}: {' '.join(str(error).split())[:160]}"
+        reason = f"{path.name}: {' '.join(str(error).split())[:160]}"
         signs = (" changed from ", "Could not convert", "Expected bytes", "incompatible types")
-        mixed = any(sign in told for sign in signs)
-        raise Ends("mixed_types" if mixed else "broken_file", told) from None
+        mixed = any(sign in reason for sign in signs)
+        raise Ends("mixed_types" if mixed else "broken_file", reason) from None
 
 
 def _json(path: Path) -> Iterator[pa.Table]:
@@ -86,7 +78,7 @@ def _json(path: Path) -> Iterator[pa.Table]:
     with path.open("rb") as stream:
         is_array = stream.read(1 << 10).lstrip()[:1] == b"["
         if is_array:
-            yield _by_pandas(path) if small else _by_thousands(path)
+            yield from [_by_pandas(path)] if small else _by_thousands(path)
             return
         stream.seek(0)
         while piece := stream.read(CHUNK):
@@ -131,14 +123,20 @@ def _by_pandas(path: Path) -> pa.Table:
     return pa.Table.from_pandas(frame, preserve_index=False)
 
 
-def _by_thousands(path: Path) -> pa.Table:
-    """Return a long array as one table, under types that all its rows fit."""
-    tables = []
+def _by_thousands(path: Path) -> Iterator[pa.Table]:
+    """Yield a long array by the thousand, under the types that all its rows fit: read before."""
+    schema = pa.schema([])
+    for table in _thousands(path):
+        schema = pa.unify_schemas([schema, table.schema], promote_options="permissive")
+    for table in _thousands(path):
+        yield pa.concat_tables([schema.empty_table(), table], promote_options="permissive")
+
+
+def _thousands(path: Path) -> Iterator[pa.Table]:
     with path.open(encoding="utf-8", newline="") as text:
         values = (record.value for record in json_array(text, path.name))
         while rows := list(itertools.islice(values, BATCH)):
-            tables.append(pa.Table.from_struct_array(pa.array([_object(row) for row in rows])))
-    return pa.concat_tables(tables, promote_options="permissive")
+            yield pa.Table.from_struct_array(pa.array([_object(row) for row in rows]))
 
 
 def _object(row: Any) -> dict[str, Any]:
@@ -181,11 +179,12 @@ def _arrow(path: Path) -> Iterator[pa.Table]:
 
 
 _READERS: dict[str, Callable[[Path], Iterator[pa.Table]]] = {
-    "json": _json,
-    "csv": _csv,
-    "text": _text,
-    "parquet": _parquet,
     "arrow": _arrow,
+    "csv": _csv,
+    "json": _json,
+    "jsonl": _json,
+    "parquet": _parquet,
+    "txt": _text,
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ from curate.data.encoding import sniff
 from curate.data.file_kinds import container_of, records
 from curate.data.formats import format_named, parse
 from curate.data.read import read
+from curate.data.schema import CANONICAL_TAGS as TAGS
 from curate.data.schema import Parsed, Shape
 from curate.data.to_sharegpt import canonical_row, canonical_shape
 from curate.emission.emit import check_target, default_name, write_values
 from curate.errors import DataError
-from curate.llamafactory.doctor.data_set import DataSet, of_entry
-from curate.llamafactory.doctor.entry import COLUMNS, FORMATTINGS, TAGS, attributes
-from curate.llamafactory.doctor.rules import Ends
+from curate.llamafactory.doctor.converting import CONVERTERS
+from curate.llamafactory.doctor.data_set import COLUMNS, DataSet, attributes, of_entry
+from curate.llamafactory.doctor.findings import Ends
 from curate.system.manifest import versions
 
 RECIPE = "doctor"
@@ -38,14 +39,20 @@ class Repaired:
     dropped: dict[str, int]
 
 
-def repair(data_set: DataSet, folder: Path, overwrite: bool = False) -> Repaired:
-    """Write a data set and its entry as NAME_fixed; the old one stays as it is."""
+def repair(
+    data_set: DataSet,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    fill: Mapping[str, str] | None = None,
+) -> Repaired:
+    """Write a data set and its entry as NAME_fixed, beside the old one, which stays as it is."""
+    folder = Path(output or data_set.folder)
     stem = Path(data_set.name if data_set.assumed else f"{data_set.name}.")
     name = default_name(stem, "fixed")
     check_target(folder, name, RECIPE, overwrite)
-    meant = _meant_shape(data_set)
-    if data_set.fill:
-        meant, data_set = None, replace(data_set, rows=read(data_set.path, fill=data_set.fill))
+    meant = None if fill else _meant_shape(data_set)
+    if fill:
+        data_set = replace(data_set, rows=read(data_set.path, fill=fill))
     shape = meant or (data_set.rows.shape if data_set.rows is not None else None)
     if shape is None:
         raise DataError(f"{data_set.name} cannot be repaired: {data_set.why}")
@@ -150,7 +157,7 @@ def _meant_shape(data_set: DataSet) -> Shape | None:
     except (DataError, Ends):
         return None
     formattings = [entry.get("formatting"), entry.get("format")]
-    formatting = next((each for each in formattings if each in FORMATTINGS), "alpaca")
+    formatting = next((each for each in formattings if each in CONVERTERS), "alpaca")
     ranking = bool(attr.ranking) and all(column in keys for column in _PAIR)
     tags: dict[str, str] = {}
     if "messages" in keys:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from curate.llamafactory.doctor.converting import CONVERTERS, Made, Message
-from curate.llamafactory.doctor.entry import COLUMNS, STAGES, Attributes
-from curate.llamafactory.doctor.rules import Ends
+from curate.llamafactory.doctor.data_set import COLUMNS, Attributes, loader_stage
+from curate.llamafactory.doctor.findings import Ends
 
 _OF_ALPACA = {"prompt", "query", "response", "history"}
 # Columns that a converter does not look at.
@@ -36,7 +36,7 @@ def judge(row: dict[str, Any], attr: Attributes, stage: str) -> Verdict:
         >>> judge({"instruction": "a", "input": "", "output": None}, attributes({}), "sft").rule
         'response_not_text'
     """
-    stage = STAGES[stage]
+    stage = loader_stage(stage)
     try:
         if str(attr.formatting) not in CONVERTERS:
             raise Ends("unknown_formatting", f"ValueError: converter {attr.formatting} not found")

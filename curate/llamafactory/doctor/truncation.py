@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from curate.errors import UsageError
 from curate.llamafactory.doctor.converting import Made, Message
-from curate.llamafactory.doctor.entry import STAGES
+from curate.llamafactory.doctor.data_set import loader_stage
 from curate.llamafactory.doctor.stages import Verdict, parts_of_call, trained
 from curate.llamafactory.doctor.templates import CONTENT, Slots, Template, Tokens, template_in
+from curate.parameters.doctor import DoctorParams
 
 _PLACE = "{{idx}}"
 _CHATML = ("<|im_start|>", "<|im_end|>")
@@ -24,33 +24,25 @@ _CHATML = ("<|im_start|>", "<|im_end|>")
 _CUT = {"cut_text", "cut_prompt", "cut_response", "no_end_token", "no_response_left", "lost_turns"}
 
 
+def cutoff_of(params: DoctorParams) -> Cutoff | None:
+    """Return what looks at the tokens of rows, None where no model was given."""
+    if params.model is None or params.cutoff_len is None:
+        return None
+    from curate.models.resolve import resolve
+
+    trusted = params.trust_remote_code
+    folder = resolve(params.model, trusted).folder
+    template = template_in(folder, params.template, trusted)
+    return cutoff_in(folder, params.cutoff_len, template, params.no_packing, trusted)
+
+
 def cutoff_in(
-    folder: Path,
-    cutoff_len: int,
-    template: str | Template = "auto",
-    unpacked: bool = False,
-    trust_remote_code: bool = False,
+    folder: Path, cutoff_len: int, template: Template, unpacked: bool, trusted: bool = False
 ) -> Cutoff:
-    """Return what looks at the tokens of rows, with the tokenizer of a model's folder.
-
-    Args:
-        folder: Of the model.
-        cutoff_len: Tokens of a row, LLaMA-Factory's `cutoff_len`.
-        template: A name as template_in() takes it, or a template.
-        unpacked: In stage pt, cut rows instead of packing them.
-        trust_remote_code: Run Python files that come with the model.
-
-    Raises:
-        UsageError: A value is not allowed.
-        ModelError: The tokenizer does not go with the template.
-    """
-    if cutoff_len < 1:
-        raise UsageError(f"--cutoff-len {cutoff_len}: allowed are whole numbers from 1")
-    if isinstance(template, str):
-        template = template_in(folder, template, trust_remote_code)
+    """Return what looks at the tokens of rows, with the tokenizer of a model's folder."""
     is_chatml = template.user[0] is not None and template.user[0].startswith(_CHATML[0])
     words = _CHATML if is_chatml and template.name != "own" else ()
-    return Cutoff(template, Tokens(folder, words, trust_remote_code), cutoff_len, unpacked)
+    return Cutoff(template, Tokens(folder, words, trusted), cutoff_len, unpacked)
 
 
 def room(source: int, target: int, cutoff: int) -> tuple[int, int]:
@@ -111,7 +103,7 @@ class Cutoff:
     def row(self, stage: str, verdict: Verdict) -> Iterable[str]:
         """Return the rules that a usable row falls under."""
         assert verdict.made
-        stage = STAGES[stage]
+        stage = loader_stage(stage)
         if stage == "pt":
             rules = self._text(verdict.made)
         elif verdict.made.tools:
@@ -136,23 +128,19 @@ class Cutoff:
         elif self._rest:
             yield "packing_rest", f"{self._rest:,} of {self._texts:,} tokens"
 
-    def _count(self, tokens: int, longest: int) -> None:
-        self.tokens += tokens
-        self.longest = max(self.longest, longest)
-
     def _text(self, made: Made) -> list[str]:
         length = len(self.tokenizer.encode(made.prompt[0]["content"])) + 1
-        self._count(length, length)
+        self.tokens += length
+        self.longest = max(self.longest, length)
         self._texts += length
         self._batch += length
         return ["cut_text"] if self.unpacked and length > self.cutoff else []
 
     def _rules(self, made: Made, stage: str) -> Iterator[str]:
         pairs = list(self.kept(made, stage))
-        self._count(
-            sum(len(ids) for _, pair in pairs for ids in pair),
-            sum(len(source) + max(map(len, answers)) for _, (source, *answers) in pairs),
-        )
+        self.tokens += sum(len(ids) for _, pair in pairs for ids in pair)
+        length = sum(len(source) + max(map(len, answers)) for _, (source, *answers) in pairs)
+        self.longest = max(self.longest, length)
         for kept, (source, *answers) in pairs:
             if kept is None:
                 yield "lost_turns"
@@ -166,11 +154,11 @@ class Cutoff:
         self, made: Made, stage: str
     ) -> Iterator[tuple[tuple[int, int] | None, list[list[int]]]]:
         """Yield, for every prompt and its response (two to compare), what is kept of them."""
-        prompt = [self._message(each, place) for place, each in enumerate(made.prompt)]
+        prompt = [self._message(turn, place) for place, turn in enumerate(made.prompt)]
         system = made.system or self.template.default_system
         head = self._slots((self.template.prefix,), "")
         prompt[0] = head + (self._slots(self.template.system, system) if system else []) + prompt[0]
-        answers = [self._message(each, len(made.prompt)) for each in trained(made, stage)]
+        answers = [self._message(turn, len(made.prompt)) for turn in trained(made, stage)]
         if stage != "sft":
             whole = [one for ids in prompt for one in ids]
             yield room(len(whole), max(map(len, answers)), self.cutoff), [whole, *answers]
@@ -184,14 +172,13 @@ class Cutoff:
             used += sum(kept)
             yield kept, [source, target]
 
-    def _message(self, each: Message, place: int) -> list[int]:
-        text = each["content"]
-        if each["role"] == "user":
+    def _message(self, turn: Message, place: int) -> list[int]:
+        role, text = turn["role"], turn["content"]
+        if role == "user":
             return self._slots(self.template.user, text, str(place // 2))
-        if each["role"] == "observation":
+        if role == "observation":
             return self._slots(self.template.observation or self.template.user, text)
-        text = _call(text) if each["role"] == "function" else text
-        return self._slots(self.template.assistant, text)
+        return self._slots(self.template.assistant, _call(text) if role == "function" else text)
 
     def _slots(self, slots: Slots, text: str, place: str = "") -> list[int]:
         ids: list[int] = []
@@ -207,7 +194,7 @@ class Cutoff:
 
 def _ends(ids: Sequence[int], kept: int, end: int) -> Iterator[str]:
     """Yield what a response that is cut to so many tokens has lost."""
-    last = max((place for place, each in enumerate(ids) if each == end), default=len(ids))
+    last = max((place for place, token in enumerate(ids) if token == end), default=len(ids))
     if not kept and ids:
         yield "no_response_left"
     elif kept < last:
@@ -218,10 +205,9 @@ def _ends(ids: Sequence[int], kept: int, end: int) -> Iterator[str]:
 
 def _call(text: Any) -> str:
     """Return function calls as LLaMA-Factory's default tool format writes them."""
-    before, found = parts_of_call(text)
-    calls = found if isinstance(found, list) else [found]
-    written = (
-        f"Action: {each['name']}\nAction Input: {json.dumps(each['arguments'], ensure_ascii=False)}"
-        for each in calls
-    )
-    return before + "\n".join(written)
+    before, calls = parts_of_call(text)
+    lines = []
+    for call in calls if isinstance(calls, list) else [calls]:
+        arguments = json.dumps(call["arguments"], ensure_ascii=False)
+        lines.append(f"Action: {call['name']}\nAction Input: {arguments}")
+    return before + "\n".join(lines)

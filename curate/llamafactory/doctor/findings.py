@@ -1,19 +1,20 @@
-"""What the doctor found, for people, programs and notebooks."""
+"""What the doctor can find, rule by rule, and what it found: for people, programs, notebooks."""
 
 from __future__ import annotations
 
-import json
+import functools
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from curate.html import html_table
-from curate.llamafactory.doctor.rules import Effect
 
 if TYPE_CHECKING:
     import pandas as pd
 
-HEADER = ("rule", "what it does", "rows", "first rows")
+Effect = Literal["stops", "dropped", "lost", "note"]
 # In the order in which findings are told.
 EFFECTS: Mapping[str, str] = {
     "stops": "ends the run",
@@ -21,8 +22,48 @@ EFFECTS: Mapping[str, str] = {
     "lost": "loss in silence",
     "note": "note",
 }
+HEADER = ("rule", "what it does", "rows", "first rows")
 _IN_TABLE = 3
 _MERGED_IDS = 5
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a finding means: its effect, what happens in one sentence, what to do about it."""
+
+    effect: Effect
+    says: str
+    do: str
+
+
+class Ends(Exception):
+    """What ends LLaMA-Factory, by rule and in its own words."""
+
+    def __init__(self, rule: str, said: str) -> None:
+        super().__init__(rule, said)
+        self.rule, self.said = rule, said
+
+
+@functools.cache
+def rules() -> dict[str, Rule]:
+    by_effect = tomllib.loads(Path(__file__).with_name("rules.toml").read_text(encoding="utf-8"))
+    return {
+        name: Rule(effect, says, do)  # type: ignore[arg-type]
+        for effect, named in by_effect.items()
+        for name, (says, do) in named.items()
+    }
+
+
+def rule_named(name: str) -> Rule:
+    """Return a rule; those of lost columns are made for the column."""
+    if name in rules():
+        return rules()[name]
+    column = name.removeprefix("lost_")
+    return Rule(
+        "lost",
+        f"the file has something for `{column}`, and the entry does not name it: it is not read.",
+        f"name it under `columns` as {column}",
+    )
 
 
 @dataclass(frozen=True)
@@ -86,7 +127,7 @@ class Diagnosis:
     @property
     def well(self) -> bool:
         """Whether nothing is lost."""
-        return all(each.effect == "note" for each in self.found) and self.usable == self.rows
+        return self.usable == self.rows and all(found.effect == "note" for found in self.found)
 
     @property
     def findings(self) -> pd.DataFrame:
@@ -99,11 +140,7 @@ class Diagnosis:
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         return {
-            "name": self.name,
-            "stage": self.stage,
-            "rows": self.rows,
-            "usable": self.usable,
-            "ended": self.ended,
+            **{name: getattr(self, name) for name in ("name", "stage", "rows", "usable", "ended")},
             "entry": dict(self.entry),
             "findings": [asdict(finding) for finding in self.found],
         }
@@ -119,21 +156,18 @@ class Diagnosis:
 
     def lines(self) -> list[Sequence[object]]:
         """Return a line a finding, as HEADER names the columns."""
+        firsts = [" ".join((found.ids or found.places)[:_IN_TABLE]) for found in self.found]
         return [
-            (
-                finding.rule,
-                EFFECTS[finding.effect],
-                finding.count or "all",
-                " ".join((finding.ids or finding.places)[:_IN_TABLE]),
-            )
-            for finding in self.found
+            (finding.rule, EFFECTS[finding.effect], finding.count or "all", first)
+            for finding, first in zip(self.found, firsts, strict=True)
         ]
 
     def explained(self) -> list[str]:
         """Return a sentence or two on each finding."""
+        own_words = [f" [{finding.said}]" if finding.said else "" for finding in self.found]
         return [
-            f"{each.rule}: {each.says}{f' [{each.said}]' if each.said else ''} To do: {each.do}"
-            for each in self.found
+            f"{finding.rule}: {finding.says}{said} To do: {finding.do}"
+            for finding, said in zip(self.found, own_words, strict=True)
         ]
 
     def __repr__(self) -> str:
@@ -151,11 +185,10 @@ def as_json(diagnoses: list[Diagnosis]) -> dict[str, Any]:
     if len(diagnoses) == 1:
         return diagnoses[0].as_dict()
     merged: dict[str, dict[str, Any]] = {}
-    for diagnosis in diagnoses:
-        for finding in diagnosis.found:
-            known = merged.setdefault(finding.rule, {**asdict(finding), "count": 0, "ids": ()})
-            known["count"] += finding.count
-            known["ids"] = (*known["ids"], *finding.ids)[:_MERGED_IDS]
+    for finding in (finding for diagnosis in diagnoses for finding in diagnosis.found):
+        known = merged.setdefault(finding.rule, {**asdict(finding), "count": 0, "ids": ()})
+        known["count"] += finding.count
+        known["ids"] = (*known["ids"], *finding.ids)[:_MERGED_IDS]
     return {
         "rows": sum(diagnosis.rows for diagnosis in diagnoses),
         "usable": sum(diagnosis.usable for diagnosis in diagnoses),
@@ -163,8 +196,3 @@ def as_json(diagnoses: list[Diagnosis]) -> dict[str, Any]:
         "findings": list(merged.values()),
         "files": [diagnosis.as_dict() for diagnosis in diagnoses],
     }
-
-
-def one_line(entry: Mapping[str, Any]) -> str:
-    """Return an entry as it is typed."""
-    return json.dumps(entry, ensure_ascii=False)
