@@ -9,22 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.data.encoding import BINARY
+from curate.data.file_kinds import CONTAINERS
 from curate.data.formats import formats
 from curate.data.schema import STRUCTURAL, Source
 from curate.html import html_table
 
 # Shares of the rows that are no longer than the length that is told.
 QUANTILES = (0.05, 0.5, 0.95, 0.99, 1.0)
-_CONTAINERS = {
-    "json": "JSON",
-    "jsonl": "JSON Lines",
-    "json-values": "JSON values in a row",
-    "csv": "CSV",
-    "arrow": "Arrow",
-    "dialogue-text": "text",
-    "qa-text": "text",
-    "lines": "lines of text",
-}
 
 
 @dataclass(frozen=True)
@@ -76,10 +68,10 @@ def how_read(source: Source) -> str:
     """Return how a file was read, for people: 'alpaca, JSON Lines, UTF-8'."""
     known = formats().get(source.format)
     title = (known.title if known else "") or source.format
-    parts = [title, _CONTAINERS.get(source.container, source.container)]
+    parts = [title, CONTAINERS[source.container].title]
     if source.encoding == "utf-8-sig":
         parts.append("UTF-8 with a mark")
-    elif source.encoding != "binary":
+    elif source.encoding != BINARY:
         parts.append(source.encoding.upper())
     return ", ".join(parts)
 

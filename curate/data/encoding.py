@@ -33,6 +33,7 @@ _HIGH = re.compile(rb"[\x80-\xff]")
 _LONG = re.compile("[\u0800-\U0010ffff]")
 _NO_ASCII = re.compile("[^\x00-\x7f]")
 _TWO_BYTES = re.compile("[\x80-\u07ff]")
+BINARY = "binary"  # in place of an encoding: parquet and arrow
 _COLUMNAR = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")
 _UNPACK = "is packed ({}); unpack it and give what is in it"
 _EXPORT = "is {}, no data file; save what it holds as CSV, JSON or text and give that"
@@ -52,7 +53,7 @@ _WIDE = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 @dataclass(frozen=True)
 class Sniffed:
-    """What a file's bytes tell: `encoding` is Python's name, `binary` for parquet and arrow."""
+    """What a file's bytes tell: `encoding` is Python's name, or BINARY."""
 
     sha256: str
     encoding: str
@@ -71,7 +72,7 @@ def sniff(path: Path) -> Sniffed:
 
 def _encoding(path: Path, head: bytes) -> str:
     if head.startswith(_COLUMNAR):
-        return "binary"
+        return BINARY
     for magic, problem in _NOT_TEXT.items():
         if head.startswith(magic):
             raise DataError(f"{path.name} {problem}")

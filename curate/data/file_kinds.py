@@ -1,12 +1,12 @@
-"""What holds the rows of a file - JSON, CSV, text, parquet, arrow - found by content."""
+"""What holds the rows of a file - JSON, CSV, text, parquet, arrow - told by content, and read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
-from curate.data.encoding import Sniffed
+from curate.data.encoding import BINARY, Sniffed
 from curate.data.json_values import LIMIT, Record, is_whole, json_array, json_lines, json_values
 from curate.data.tables import arrow_rows, csv_rows, names_column, parquet_rows
 from curate.data.text_blocks import HEAD, blocks_of, dialogue_blocks, qa_blocks, text_lines
@@ -18,24 +18,48 @@ START = 1 << 10
 _BLANK = " \t\r\n\v\f\u3000\ufeff"
 _WEB = ("<!doctype html", "<html")
 _POINTER = "version https://git-lfs.github.com/"
-Container = Literal[
-    "json", "jsonl", "json-values", "csv", "dialogue-text", "qa-text", "lines", "parquet", "arrow"
-]
-_BINARY = {"parquet": parquet_rows, "arrow": arrow_rows}
-_TEXT = {
-    "json": json_array,
-    "jsonl": json_lines,
-    "json-values": json_values,
-    "csv": csv_rows,
-    "dialogue-text": dialogue_blocks,
-    "qa-text": qa_blocks,
-    "lines": text_lines,
+
+
+class Container(NamedTuple):
+    """What holds rows: its name for people, and what reads it from a text or, binary, a path."""
+
+    title: str
+    read: Callable[..., Iterator[Record]]
+    newline: str = ""  # as `open` takes it
+
+
+CONTAINERS = {
+    "json": Container("JSON", json_array),
+    "jsonl": Container("JSON Lines", json_lines, newline="\n"),
+    "json-values": Container("JSON values in a row", json_values),
+    "csv": Container("CSV", csv_rows),
+    "dialogue-text": Container("text", dialogue_blocks),
+    "qa-text": Container("text", qa_blocks),
+    "lines": Container("lines of text", text_lines),
+    "parquet": Container("parquet", parquet_rows),
+    "arrow": Container("Arrow", arrow_rows),
 }
 
 
-def container_of(path: Path, sniffed: Sniffed, plain: bool = False) -> Container:
-    """Tell what holds the rows of a file, from its first characters; `plain` text, a row a line."""
-    if sniffed.encoding == "binary":
+def raw_rows(path: Path, sniffed: Sniffed, plain: bool = False) -> tuple[str, Iterator[Record]]:
+    """Return the container of a file's rows, and the rows one after the other.
+
+    Memory does not depend on the size of the file. `plain` text is read as a row a line.
+    """
+    container = _container_of(path, sniffed, plain)
+    return container, _records(path, sniffed, CONTAINERS[container])
+
+
+def _records(path: Path, sniffed: Sniffed, container: Container) -> Iterator[Record]:
+    if sniffed.encoding == BINARY:
+        yield from container.read(path)
+        return
+    with path.open(encoding=sniffed.encoding, newline=container.newline) as text:
+        yield from container.read(text, path.name)
+
+
+def _container_of(path: Path, sniffed: Sniffed, plain: bool) -> str:
+    if sniffed.encoding == BINARY:
         with path.open("rb") as file:
             return "parquet" if file.read(4) == b"PAR1" else "arrow"
     start, line = _first_line(path, sniffed)
@@ -69,13 +93,3 @@ def _first_line(path: Path, sniffed: Sniffed) -> tuple[str, str]:
                     line += text.readline(LIMIT)
                 return start, line.lstrip(_BLANK)
     return "", ""
-
-
-def records(path: Path, sniffed: Sniffed, container: Container) -> Iterator[Record]:
-    """Yield the rows of a file one after the other; memory does not depend on its size."""
-    if container in _BINARY:
-        yield from _BINARY[container](path)
-        return
-    newline = "\n" if container == "jsonl" else ""
-    with path.open(encoding=sniffed.encoding, newline=newline) as text:
-        yield from _TEXT[container](text, path.name)

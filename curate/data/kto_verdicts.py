@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from curate.data.canonical import verdict_of
 from curate.data.rows import CHUNK, Rows
-from curate.data.schema import verdict_of
 from curate.errors import UsageError
 
 SFT, KTO = "sft", "kto"

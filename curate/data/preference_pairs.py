@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from curate.data.canonical import parse
 from curate.data.encoding import sniff
 from curate.data.escapes import decode_escapes
-from curate.data.file_kinds import container_of, records
-from curate.data.formats import parse
-from curate.data.ingest import Reading, detected
+from curate.data.file_kinds import raw_rows
+from curate.data.formats import detected
 from curate.data.json_values import Record
 from curate.data.schema import Parsed, Shape, Turn
 from curate.errors import DataError
@@ -95,8 +95,7 @@ def _pairs_of(path: Path, sha256: dict[str, str]) -> Iterator[Pair]:
         raise DataError(f"no file '{path}'; give a file of pairs of a better and a worse response")
     try:
         sniffed = sniff(path)
-        container = container_of(path, sniffed)
-        stream = records(path, sniffed, container)
+        container, stream = raw_rows(path, sniffed)
         head = list(itertools.islice(stream, _HEAD))
     except OSError as error:
         raise DataError(f"'{path.name}' cannot be read: {error.strerror or error}") from error
@@ -107,7 +106,7 @@ def _pairs_of(path: Path, sha256: dict[str, str]) -> Iterator[Pair]:
         if any(keys[1] in value or keys[2] in value for value in objects):
             yield from (_named(record, keys, path.name) for record in every)
             return
-    _, shape = detected(path.name, container, head, Reading())
+    _, shape = detected(path.name, container, [record.value for record in head])
     if not shape.ranking:
         raise DataError(
             f"{path.name} was read as {shape}: its rows have one response each, not a better and a "

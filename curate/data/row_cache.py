@@ -13,9 +13,9 @@ import pyarrow as pa
 from filelock import FileLock
 
 from curate.data.encoding import Sniffed, sniff
-from curate.data.file_kinds import container_of, records
-from curate.data.formats import pretraining
-from curate.data.ingest import Line, Reading, Tally, detected, is_template, lines
+from curate.data.file_kinds import raw_rows
+from curate.data.formats import ONE_TEXT, detected, format_named
+from curate.data.ingest import Line, Reading, Tally, is_template, lines
 from curate.data.schema import Shape, Source
 from curate.errors import DataError
 from curate.system.cache import cache_dir
@@ -80,10 +80,10 @@ def _open(card: Path, name: str) -> Stored | None:
 
 def _ingest(path: Path, name: str, sniffed: Sniffed, card: Path, reading: Reading) -> Stored:
     """Parse a file into KEY.arrow, then write KEY.json: its being there means all is done."""
-    container = container_of(path, sniffed, plain=reading.format == pretraining.NAME)
-    stream = records(path, sniffed, container)
+    plain = bool(reading.format) and format_named(reading.format).rank == ONE_TEXT
+    container, stream = raw_rows(path, sniffed, plain)
     head = list(itertools.islice(stream, SAMPLES))
-    form, shape = detected(name, container, head, reading)
+    form, shape = detected(name, container, [record.value for record in head], reading.format)
     # A column may turn up late in the file: rows are parsed as if it were there from the first.
     whole_shape = shape.with_columns(form.optional, form.optional.values())
     tally = Tally(is_template(head))

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curate.data.canonical import parse
 from curate.data.describe import Description, describe, to_html, to_text
-from curate.data.formats import parse
 from curate.data.ids import id_of, occurrences
 from curate.data.schema import STRUCTURAL, Parsed, Shape, Source, Turn
 

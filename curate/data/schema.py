@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -23,6 +22,7 @@ CANONICAL_TAGS = {
     "system_tag": "system",
 }
 MEDIA = ("images", "videos", "audios")
+ROLES = ("user", "assistant", "observation", "function", "system")
 
 Kind = Literal["sft", "preference", "kto", "pretraining"]
 
@@ -127,41 +127,3 @@ class Source:
     changes: dict[str, int] = field(default_factory=dict)  # what its format changed, to rows
     fill: dict[str, str] = field(default_factory=dict)  # placeholder to the text put there
     unfilled: dict[str, int] = field(default_factory=dict)  # to rows in which it still stands
-
-
-def text_of(value: Any) -> str | None:
-    """Return a field as text: '' for a missing one, None for one that is no text."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else None
-
-
-def tools_of(value: Any) -> str:
-    """Return descriptions of tools as text, whether the file has them as text or as JSON."""
-    if not value:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def mostly(samples: list[dict[str, Any]], *keys: str) -> bool:
-    """Tell whether at least half of the rows have all of the keys."""
-    having = sum(all(key in row for key in keys) for row in samples)
-    return having > 0 and 2 * having >= len(samples)
-
-
-def kto_column(samples: list[dict[str, Any]]) -> dict[str, str]:
-    """Return the column of KTO's verdict, if rows have one: true, false, here and there nothing.
-
-    A `label` that is a word is something else.
-    """
-    for key in ("kto_tag", "label"):
-        kinds = {type(row.get(key)) for row in samples}
-        if mostly(samples, key) and bool in kinds and kinds <= {bool, type(None)}:
-            return {"kto_tag": key}
-    return {}
-
-
-def verdict_of(value: dict[str, Any], shape: Shape) -> bool | None:
-    """Return KTO's verdict on a row, None for a row without one."""
-    verdict = value.get(shape.columns.get("kto_tag", ""))
-    return verdict if isinstance(verdict, bool) else None

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from curate.data.formats import parse
+from curate.data.canonical import canonical_row, canonical_shape, parse
 from curate.data.rows import Rows
 from curate.data.schema import Shape
-from curate.data.to_sharegpt import canonical_row, canonical_shape
 from curate.errors import DataError
 
 _MEDIA = frozenset({"images", "videos", "audios"})

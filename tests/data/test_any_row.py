@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from curate.data.formats import formats, parse
+from curate.data.canonical import parse
+from curate.data.formats import formats
 from curate.data.ingest import Reading, Tally, lines
 from curate.data.json_values import Record
 from curate.data.read import read

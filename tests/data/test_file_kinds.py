@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from curate.data.encoding import sniff
-from curate.data.file_kinds import START, container_of, records
+from curate.data.file_kinds import START, raw_rows
 from curate.errors import DataError
 
 ROWS = [
@@ -23,8 +23,8 @@ ROWS = [
 
 def read(path):
     sniffed = sniff(path)
-    container = container_of(path, sniffed)
-    return container, [each.value for each in records(path, sniffed, container)]
+    container, records = raw_rows(path, sniffed)
+    return container, [record.value for record in records]
 
 
 def told(path):
@@ -122,7 +122,7 @@ def test_any_rows_come_back(tmp_path_factory, rows, make):
 )
 def test_what_the_first_characters_tell(write, text, container):
     path = write(text)
-    assert container_of(path, sniff(path)) == container
+    assert raw_rows(path, sniff(path))[0] == container
     assert len(read(path)[1]) >= (container != "csv")
 
 
@@ -174,7 +174,7 @@ def test_an_array_on_one_line_is_not_read_whole_to_know_it(write):
     path = write(json.dumps([{"a": "x" * 1000}] * 3000))
     sniffed = sniff(path)
     tracemalloc.start()
-    assert container_of(path, sniffed) == "json"
+    assert raw_rows(path, sniffed)[0] == "json"
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 300_000

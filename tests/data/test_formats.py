@@ -3,8 +3,11 @@ from dataclasses import replace
 
 import pytest
 
-from curate.data.formats import alpaca, formats, parse, sharegpt
-from curate.data.schema import Converted, Parsed, Shape, Turn, kto_column, mostly, text_of, tools_of
+from curate.data.canonical import parse, text_of, tools_of
+from curate.data.formats import formats, kto_column, mostly
+from curate.data.schema import Converted, Parsed, Shape, Turn
+
+ALPACA, SHAREGPT = formats()["alpaca"], formats()["sharegpt"]
 
 
 def user(text):
@@ -33,11 +36,11 @@ def test_every_format_is_found_and_keeps_the_contract():
 
 def test_alpaca_shape_names_the_columns_that_the_file_has():
     row = {"instruction": "a", "input": "", "output": "b", "_id": 1}
-    assert alpaca.detect([row]) == Shape(
+    assert ALPACA.detect([row]) == Shape(
         "alpaca", "alpaca", {"prompt": "instruction", "query": "input", "response": "output"}
     )
     late = [{"instruction": "a", "output": "b"}, {**row, "system": "s", "history": []}]
-    assert alpaca.detect(late).columns == {
+    assert ALPACA.detect(late).columns == {
         "prompt": "instruction",
         "query": "input",
         "response": "output",
@@ -48,26 +51,26 @@ def test_alpaca_shape_names_the_columns_that_the_file_has():
 
 def test_alpaca_preferences_and_verdicts():
     pair = {"instruction": "a", "chosen": "b", "rejected": "c"}
-    assert alpaca.detect([pair]) == Shape(
+    assert ALPACA.detect([pair]) == Shape(
         "alpaca",
         "alpaca",
         {"prompt": "instruction", "chosen": "chosen", "rejected": "rejected"},
         ranking=True,
     )
     verdict = {"instruction": "a", "output": "b", "kto_tag": True}
-    assert alpaca.detect([verdict]).columns["kto_tag"] == "kto_tag"
-    assert not alpaca.detect([verdict]).ranking
+    assert ALPACA.detect([verdict]).columns["kto_tag"] == "kto_tag"
+    assert not ALPACA.detect([verdict]).ranking
 
 
 @pytest.mark.parametrize("known", [1, 2, 3, 4])
 def test_half_of_the_rows_decide(known):
     samples = [{"instruction": "a", "output": "b"}] * known + [{"x": 1}] * (4 - known)
-    assert (alpaca.detect(samples) is not None) == (known >= 2)
+    assert (ALPACA.detect(samples) is not None) == (known >= 2)
     samples = [{"messages": says(("human", "a"))}] * known + [{"x": 1}] * (4 - known)
-    assert (sharegpt.detect(samples) is not None) == (known >= 2)
+    assert (SHAREGPT.detect(samples) is not None) == (known >= 2)
 
 
-ALL = {"prompt": "instruction", **alpaca.OPTIONAL}
+ALL = {"prompt": "instruction", **ALPACA.optional}
 SFT = Shape("alpaca", "alpaca", ALL)
 PAIRS = Shape(
     "alpaca", "alpaca", {**ALL, "chosen": "chosen", "rejected": "rejected"}, {}, ranking=True
@@ -88,7 +91,7 @@ PAIRS = Shape(
     ],
 )
 def test_alpaca_turns(row, turns):
-    found = alpaca.parse(row, SFT)
+    found = parse(row, SFT)
     assert found.turns == turns
     assert found.flaw == ""
     assert found.input == (row.get("input") or "")
@@ -120,16 +123,16 @@ def test_alpaca_turns(row, turns):
     ],
 )
 def test_alpaca_flaws(row, flaw):
-    assert alpaca.parse(row, SFT).flaw == flaw
+    assert parse(row, SFT).flaw == flaw
 
 
 def test_alpaca_preference():
     row = {"instruction": "a", "chosen": "b", "rejected": "c", "output": "unused"}
-    found = alpaca.parse(row, PAIRS)
+    found = parse(row, PAIRS)
     assert found == Parsed(turns=(user("a"),), chosen="b", rejected="c")
-    assert alpaca.parse({**row, "rejected": ""}, PAIRS).flaw == "empty_response"
-    assert alpaca.parse({**row, "chosen": ["b", "c"]}, PAIRS).flaw == "not_text"
-    assert alpaca.parse({"instruction": "a"}, PAIRS).flaw == "empty_response"
+    assert parse({**row, "rejected": ""}, PAIRS).flaw == "empty_response"
+    assert parse({**row, "chosen": ["b", "c"]}, PAIRS).flaw == "not_text"
+    assert parse({"instruction": "a"}, PAIRS).flaw == "empty_response"
 
 
 # What formats share
@@ -184,10 +187,10 @@ def test_real_files(real, name, kind, flawed):
 
 def test_bare_texts_to_compare_become_messages():
     row = {"conversations": says(("human", "a")), "chosen": "b", "rejected": "c"}
-    shape = sharegpt.detect([row])
-    made = sharegpt.convert(row, shape).row
+    shape = SHAREGPT.detect([row])
+    made = SHAREGPT.convert(row, shape).row
     assert made["chosen"] == {"from": "gpt", "value": "b"}
     assert made["rejected"] == {"from": "gpt", "value": "c"}
     assert parse(made, shape) == parse(row, shape)
-    assert sharegpt.convert(made, shape) == Converted(made)
-    assert sharegpt.convert({"chosen": 3}, shape) == Converted({"chosen": 3})
+    assert SHAREGPT.convert(made, shape) == Converted(made)
+    assert SHAREGPT.convert({"chosen": 3}, shape) == Converted({"chosen": 3})

@@ -4,10 +4,18 @@ import json
 
 import pytest
 
-from curate.data import ingest
-from curate.data.formats import ITEMS, KEYS_ALONE, LISTS, ONE_TEXT, OWN_KEYS, formats, named, parse
-from curate.data.ingest import Reading, detected
-from curate.data.json_values import Record
+from curate.data import formats as all_formats
+from curate.data.canonical import parse
+from curate.data.formats import (
+    ITEMS,
+    KEYS_ALONE,
+    LISTS,
+    ONE_TEXT,
+    OWN_KEYS,
+    detected,
+    formats,
+    named,
+)
 from curate.data.read import read
 from curate.data.schema import Shape, Turn
 from curate.errors import DataError, UsageError
@@ -19,8 +27,7 @@ def cache(scratch_cache):
 
 
 def found(*rows, format=""):
-    head = [Record(row, f"row {place}") for place, row in enumerate(rows, 1)]
-    return detected("x.json", "json", head, Reading(format))
+    return detected("x.json", "json", rows, format)
 
 
 # One row as it is published, the format it is told to be, and what it says.
@@ -91,7 +98,7 @@ def test_a_row_of_each_format_is_told_and_read_as_it_is(row, name, prompt, respo
 
 
 def test_every_named_format_has_a_sample():
-    told = {name for _, name, *_ in SAMPLES} | {"reward", "preference"}
+    told = {name for _, name, *_ in SAMPLES} | {"alpaca", "pretraining", "reward", "preference"}
     assert {form.name for form in named.FORMATS} <= told
 
 
@@ -188,7 +195,7 @@ def test_the_order_of_names_plays_no_part(monkeypatch):
     row = {key: "x" for key in ("text", "question", "answer", "instruction", "input", "output")}
     assert found(row)[0].name == "alpaca"
     turned = dict(reversed(formats().items()))
-    monkeypatch.setattr(ingest, "formats", lambda: turned)
+    monkeypatch.setattr(all_formats, "formats", lambda: turned)
     assert found(row)[0].name == "alpaca"
 
 
@@ -198,7 +205,7 @@ def test_ranks_are_what_they_say():
     assert ranks["openai"] == ITEMS
     assert {ranks[name] for name in ("sharegpt", "huatuogpt", "meddialog")} == {LISTS}
     assert {ranks[name] for name in ("alpaca", "toyhom")} == {OWN_KEYS}
-    assert {ranks[form.name] for form in named.FORMATS} == {KEYS_ALONE}
+    assert {line.name for line in named.LAYOUTS if line.rank > KEYS_ALONE} == {"alpaca"}
 
 
 # --format

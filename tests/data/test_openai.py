@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from curate.data.formats import parse, sharegpt
-from curate.data.openai_calls import TAGS, are_openai, flat
+from curate.data.canonical import parse
+from curate.data.formats import formats
+from curate.data.formats import messages as listed
+from curate.data.formats.messages import TAGS, are_openai, flat
 from curate.data.read import read
 from curate.data.schema import Turn
 from curate.llamafactory.dataset_info import entry_for
@@ -94,7 +96,7 @@ def test_a_row_with_calls_results_parts_and_a_developer(write):
 
 
 def test_it_is_never_emitted_as_openai():
-    shape = sharegpt.detect_openai([ROW])
+    shape = listed.detect_openai([ROW])
     entry = entry_for(shape, "x.jsonl")
     assert entry["formatting"] == "sharegpt"
     assert entry["tags"] == TAGS
@@ -108,8 +110,8 @@ def test_functions_of_the_first_interface():
         {"role": "function", "name": "f", "content": "1"},
         {"role": "assistant", "content": "b"},
     ]
-    shape = sharegpt.detect_openai([{"messages": messages}])
-    view = parse(sharegpt.convert({"messages": messages}, shape).row, shape)
+    shape = listed.detect_openai([{"messages": messages}])
+    view = parse(listed.convert({"messages": messages}, shape).row, shape)
     assert [turn.role for turn in view.turns] == ["user", "function", "observation", "assistant"]
     assert view.flaw == ""
 
@@ -148,8 +150,8 @@ def test_calls_that_turn_up_late_are_seen(write):
 )
 def test_what_cannot_be_understood_is_a_flaw(message):
     row = {"messages": [{"role": "user", "content": "a"}, message]}
-    shape = sharegpt.detect_openai([ROW])
-    made = sharegpt.convert(row, shape).row
+    shape = listed.detect_openai([ROW])
+    made = listed.convert(row, shape).row
     assert parse(made, shape).flaw
 
 
@@ -185,8 +187,8 @@ def test_a_developer_alone_is_enough():
     messages = [{"role": "developer", "content": "s"}, {"role": "user", "content": "a"}]
     assert are_openai(messages)
     row = {"messages": [*messages, {"role": "assistant", "content": "b"}]}
-    shape = sharegpt.detect_openai([row])
-    view = parse(sharegpt.convert(row, shape).row, shape)
+    shape = listed.detect_openai([row])
+    view = parse(listed.convert(row, shape).row, shape)
     assert (view.system, view.flaw) == ("s", "")
 
 
@@ -197,9 +199,8 @@ def test_tools_as_json_become_text_everywhere():
     alpaca_row = {"instruction": "a", "output": "b", "tools": TOOLS}
     says = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]
     sharegpt_row = {"conversations": says, "tools": TOOLS}
-    from curate.data.formats import alpaca
-
-    for form, row in ((alpaca, alpaca_row), (sharegpt, sharegpt_row)):
+    for name, row in (("alpaca", alpaca_row), ("sharegpt", sharegpt_row)):
+        form = formats()[name]
         made = form.convert(row, form.detect([row]))
         assert json.loads(made.row["tools"]) == TOOLS
         assert "查剂量" in made.row["tools"]
@@ -211,7 +212,7 @@ def test_tools_as_json_become_text_everywhere():
 def test_a_response_to_compare_must_be_one_by_its_role():
     says = [{"from": "human", "value": "a"}]
     good, wrong = {"from": "gpt", "value": "b"}, {"from": "human", "value": "c"}
-    shape = sharegpt.detect([{"conversations": says, "chosen": good, "rejected": good}])
+    shape = listed.detect([{"conversations": says, "chosen": good, "rejected": good}])
     assert parse({"conversations": says, "chosen": good, "rejected": good}, shape).flaw == ""
     for pair in ((good, wrong), (wrong, good), (good, {"value": "c"})):
         row = {"conversations": says, "chosen": pair[0], "rejected": pair[1]}
@@ -222,13 +223,13 @@ def test_responses_to_compare_as_lists_of_messages():
     asked = [{"role": "user", "content": "a"}]
     good, bad = ({"role": "assistant", "content": text} for text in "bc")
     want = {"messages": asked, "chosen": good, "rejected": bad}
-    shape = sharegpt.detect([want])
+    shape = listed.detect([want])
     for pair in (([good], [bad]), ([*asked, good], [*asked, bad]), (good, [bad])):
         row = {"messages": asked, "chosen": pair[0], "rejected": pair[1]}
-        made = sharegpt.convert(row, shape)
+        made = listed.convert(row, shape)
         assert made.row == want
         assert made.changes == ("responses to compare made messages",)
         assert parse(made.row, shape).flaw == ""
     other = {"messages": asked, "chosen": [good, bad], "rejected": []}
-    assert sharegpt.convert(other, shape).row == other
+    assert listed.convert(other, shape).row == other
     assert parse(other, shape).flaw == "not_text"

@@ -1,6 +1,7 @@
 import pytest
 
-from curate.data.formats import sharegpt
+from curate.data import canonical
+from curate.data.formats import messages
 from curate.data.schema import Parsed, Shape, Turn
 
 TAGS = {
@@ -37,18 +38,18 @@ def says(*pairs):
 
 @pytest.mark.parametrize("key", ["conversations", "conversation", "messages", "dialog"])
 def test_sharegpt_shape_has_every_tag(key):
-    assert sharegpt.detect([{key: says(("human", "a"), ("gpt", "b")), "x": 1}]) == Shape(
+    assert messages.detect([{key: says(("human", "a"), ("gpt", "b")), "x": 1}]) == Shape(
         "sharegpt", "sharegpt", {"messages": key}, TAGS
     )
     said = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    assert sharegpt.detect([{key: said, "tools": "[]"}]) == Shape(
+    assert messages.detect([{key: said, "tools": "[]"}]) == Shape(
         "sharegpt", "sharegpt", {"messages": key, "tools": "tools"}, OPENAI_TAGS
     )
 
 
 def test_sharegpt_tags_are_the_words_that_are_seen_most():
     said = says(("user", "a"), ("bot", "b"), ("tool", "c"), ("function", "d"))
-    tags = sharegpt.detect([{"messages": said}] * 2 + [{"messages": says(("human", "a"))}]).tags
+    tags = messages.detect([{"messages": said}] * 2 + [{"messages": says(("human", "a"))}]).tags
     found = {role: tags[f"{role}_tag"] for role in ("user", "assistant", "observation", "function")}
     assert found == {
         "user": "user",
@@ -72,34 +73,37 @@ def test_sharegpt_tags_are_the_words_that_are_seen_most():
     ],
 )
 def test_what_is_no_sharegpt(value):
-    assert sharegpt.detect([value]) is None
+    assert messages.detect([value]) is None
 
 
 def test_sharegpt_with_rows_that_are_odd_among_good_ones():
     good = {"messages": says(("human", "a"), ("gpt", "b"))}
     odd = [{"messages": 3}, {"messages": None}, {"messages": [3]}, {"messages": [{"from": 3}]}]
-    assert sharegpt.detect([good] * 4 + odd).columns == {"messages": "messages"}
+    assert messages.detect([good] * 4 + odd).columns == {"messages": "messages"}
 
 
 def test_sharegpt_preferences_and_verdicts():
     row = {"conversations": says(("human", "a")), "chosen": "b", "rejected": "c"}
-    shape = sharegpt.detect([row])
+    shape = messages.detect([row])
     assert shape.ranking
     assert shape.columns == {
         "messages": "conversations",
         "chosen": "chosen",
         "rejected": "rejected",
     }
-    assert sharegpt.detect([{**row, "label": True}]).columns["kto_tag"] == "label"
-    assert "kto_tag" not in sharegpt.detect([{**row, "label": "内科"}]).columns
+    assert messages.detect([{**row, "label": True}]).columns["kto_tag"] == "label"
+    assert "kto_tag" not in messages.detect([{**row, "label": "内科"}]).columns
 
 
-TALK = Shape("sharegpt", "sharegpt", {"messages": "conversations"}, TAGS)
-TALK_PAIRS = Shape("sharegpt", "sharegpt", {"messages": "conversations"}, TAGS, ranking=True)
+COLUMNS = {"messages": "conversations", "system": "system", "tools": "tools"}
+TALK = Shape("sharegpt", "sharegpt", COLUMNS, TAGS)
+TALK_PAIRS = Shape(
+    "sharegpt", "sharegpt", {**COLUMNS, "chosen": "chosen", "rejected": "rejected"}, TAGS, True
+)
 
 
 def parse(*pairs, shape=TALK, **more):
-    return sharegpt.parse({"conversations": says(*pairs), **more}, shape)
+    return canonical.parse({"conversations": says(*pairs), **more}, shape)
 
 
 def test_sharegpt_turns_and_system():
@@ -138,12 +142,12 @@ def test_sharegpt_flaws(pairs, flaw):
 
 @pytest.mark.parametrize("value", ["human: a", {"from": "human"}, 3, ["a"], [["human", "a"]]])
 def test_sharegpt_without_a_list_of_messages(value):
-    assert sharegpt.parse({"conversations": value}, TALK).flaw == "not_text"
+    assert canonical.parse({"conversations": value}, TALK).flaw == "not_text"
 
 
 def test_sharegpt_missing_or_null_messages():
     for row in ({}, {"conversations": None}, {"conversations": []}):
-        assert sharegpt.parse(row, TALK) == Parsed(flaw="empty_response")
+        assert canonical.parse(row, TALK) == Parsed(flaw="empty_response")
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from curate.data.canonical import message
 from curate.data.formats import LISTS, Format
 from curate.data.schema import CANONICAL_TAGS, Converted, Shape
-from curate.data.to_sharegpt import message
 
 ASKS = ("问", "提问", "患者", "病人", "用户", "patient", "user", "human", "q")
 ANSWERS = ("答", "回答", "医生", "大夫", "助手", "doctor", "assistant", "gpt", "a")

@@ -1,55 +1,34 @@
-"""Rows that need no converting: what LLaMA-Factory calls columns stands under other keys.
+"""Rows whose layout is a table: which of their keys is which of LLaMA-Factory's columns.
 
-One line a format. A row is read and emitted as it is; the entry in dataset_info.json says which key
+One line a layout. A row is read and emitted as it is; the entry in dataset_info.json says which key
 is which. Keys that are not named here stay in the row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from curate.data.formats import KEYS_ALONE, Format, alpaca
-from curate.data.schema import Converted, Shape, kto_column, mostly
+from curate.data.canonical import tools_of
+from curate.data.formats import KEYS_ALONE, ONE_TEXT, OWN_KEYS, Format, kto_column, mostly
+from curate.data.schema import MEDIA, Converted, Shape
 
-# Name, title, LLaMA-Factory's column to the key.
-_TABLE: tuple[tuple[str, str, dict[str, str]], ...] = (
-    ("qa", "question and answer", {"prompt": "question", "response": "answer"}),
-    ("qas", "questions and answers", {"prompt": "questions", "response": "answers"}),
-    ("wenda", "问 and 答", {"prompt": "问", "response": "答"}),
-    ("query", "query and response", {"prompt": "query", "response": "response"}),
-    ("prompt", "prompt and response", {"prompt": "prompt", "response": "response"}),
-    ("completion", "prompt and completion", {"prompt": "prompt", "response": "completion"}),
-    ("dolly", "instruction and response", {"prompt": "instruction", "response": "response"}),
-    ("io", "input and output", {"prompt": "input", "response": "output"}),
-    ("firefly", "firefly", {"prompt": "input", "response": "target"}),
-    (
-        "reward",
-        "question and two responses",
-        {"prompt": "question", "chosen": "response_chosen", "rejected": "response_rejected"},
-    ),
-    (
-        "preference",
-        "prompt and two responses",
-        {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"},
-    ),
-)
-# What goes with an instruction under the one format here that has instructions.
-_CONTEXTS = ("context", "input")
+# What may stand beside prompt and response, under LLaMA-Factory's own names.
+_BESIDE = {column: column for column in ("system", "history", "tools", *MEDIA)}
 
 
-def _detect(name: str, columns: Mapping[str, str], samples: list[dict[str, Any]]) -> Shape | None:
-    if not mostly(samples, *columns.values()):
-        return None
-    keys = {key for row in samples for key in row}
-    context = next((key for key in _CONTEXTS if key in keys), None)
-    query = {"query": context} if name == "dolly" and context else {}
-    shape = Shape(name, "alpaca", {**columns, **query}, {}, "chosen" in columns)
-    return shape.with_columns({**alpaca.BESIDE, **kto_column(samples)}, keys)
+def tools_as_text(value: dict[str, Any], shape: Shape) -> Converted:
+    """Return the row with its descriptions of tools as text, the one way LLaMA-Factory has them."""
+    key = shape.columns.get("tools", "")
+    if not key or not value.get(key) or isinstance(value[key], str):
+        return Converted(value)
+    return Converted(
+        value | {key: tools_of(value[key])}, ("descriptions of tools written as text",)
+    )
 
 
-def _convert(value: dict[str, Any], shape: Shape) -> Converted:
+def _first_texts(value: dict[str, Any], shape: Shape) -> Converted:
     """Return the row with texts for lists of texts: the first wording, the first answer."""
     changes: list[str] = []
     texts: dict[str, str] = {}
@@ -60,8 +39,8 @@ def _convert(value: dict[str, Any], shape: Shape) -> Converted:
             texts[key] = leaves[0]
             if len(leaves) > 1:
                 changes.append(f"the first of several texts of '{key}' taken")
-    converted = alpaca.convert(value | texts, shape)
-    return Converted(converted.row, (*changes, *converted.changes))
+    with_tools = tools_as_text(value | texts, shape)
+    return Converted(with_tools.row, (*changes, *with_tools.changes))
 
 
 def _leaves(value: Any) -> list[Any]:
@@ -70,15 +49,79 @@ def _leaves(value: Any) -> list[Any]:
     return [leaf for item in value for leaf in _leaves(item)]
 
 
+class Layout(NamedTuple):
+    """A line of the table; columns are LLaMA-Factory's, each with the key of the rows."""
+
+    name: str
+    title: str
+    columns: Mapping[str, str]  # what a row has
+    optional: Mapping[str, str] = _BESIDE  # what a row may lack
+    needs: tuple[str, ...] = ()  # optional columns that most rows have all the same
+    pair: tuple[str, ...] = ()  # keys of two responses to compare, which may stand for `needs`
+    context: tuple[str, ...] = ()  # keys that may go with the prompt; the first that occurs does
+    rank: int = KEYS_ALONE
+    convert: Callable[[dict[str, Any], Shape], Converted] = _first_texts
+    keys: str = ""  # for people; '' for those of `columns`
+
+
+LAYOUTS = (
+    Layout(
+        "alpaca", "", {"prompt": "instruction"},
+        optional={"query": "input", "response": "output", **_BESIDE},
+        needs=("response",), pair=("chosen", "rejected"), rank=OWN_KEYS, convert=tools_as_text,
+        keys="instruction, output and perhaps input, system, history",
+    ),
+    Layout(
+        "pretraining", "", {"prompt": "text"}, optional={}, rank=ONE_TEXT, convert=tools_as_text
+    ),
+    Layout("qa", "question and answer", {"prompt": "question", "response": "answer"}),
+    Layout("qas", "questions and answers", {"prompt": "questions", "response": "answers"}),
+    Layout("wenda", "问 and 答", {"prompt": "问", "response": "答"}),
+    Layout("query", "query and response", {"prompt": "query", "response": "response"}),
+    Layout("prompt", "prompt and response", {"prompt": "prompt", "response": "response"}),
+    Layout("completion", "prompt and completion", {"prompt": "prompt", "response": "completion"}),
+    Layout(
+        "dolly", "instruction and response", {"prompt": "instruction", "response": "response"},
+        context=("context", "input"),
+    ),
+    Layout("io", "input and output", {"prompt": "input", "response": "output"}),
+    Layout("firefly", "firefly", {"prompt": "input", "response": "target"}),
+    Layout(
+        "reward", "question and two responses",
+        {"prompt": "question", "chosen": "response_chosen", "rejected": "response_rejected"},
+    ),
+    Layout(
+        "preference", "prompt and two responses",
+        {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"},
+    ),
+)  # fmt: skip
+
+
+def _detect(layout: Layout, samples: list[dict[str, Any]]) -> Shape | None:
+    prompt = layout.columns.values()
+    pair = dict(zip(layout.pair, layout.pair, strict=True))
+    if not pair or not mostly(samples, *prompt, *pair):
+        pair = {}
+        if not mostly(samples, *prompt, *(layout.optional[column] for column in layout.needs)):
+            return None
+    keys = {key for row in samples for key in row}
+    context = next(({"query": key} for key in layout.context if key in keys), {})
+    columns = {**layout.columns, **context}
+    # A bare text has no response that a verdict could be on.
+    verdict = {} if layout.rank == ONE_TEXT else kto_column(samples)
+    shape = Shape(layout.name, "alpaca", columns, {}, ranking=bool(pair) or "chosen" in columns)
+    return shape.with_columns({**pair, **verdict, **layout.optional}, keys)
+
+
 FORMATS = tuple(
     Format(
-        name=name,
-        keys=", ".join(columns.values()),
-        rank=KEYS_ALONE,
-        detect=partial(_detect, name, columns),
-        convert=_convert,
-        optional=alpaca.BESIDE,
-        title=title,
+        name=layout.name,
+        keys=layout.keys or ", ".join(layout.columns.values()),
+        rank=layout.rank,
+        detect=partial(_detect, layout),
+        convert=layout.convert,
+        optional=layout.optional,
+        title=layout.title,
     )
-    for name, title, columns in _TABLE
+    for layout in LAYOUTS
 )

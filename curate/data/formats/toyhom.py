@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from curate.data.formats import OWN_KEYS, Format
-from curate.data.schema import Converted, Shape, mostly
+from curate.data.formats import OWN_KEYS, Format, mostly
+from curate.data.schema import Converted, Shape
 
 # What stands where a patient wrote nothing below the title.
 _NOTHING = ("", "无")

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from curate.data import openai_calls
+from curate.data.canonical import canonical_row, canonical_shape, parse
 from curate.data.encoding import sniff
-from curate.data.file_kinds import container_of, records
-from curate.data.formats import format_named, parse
+from curate.data.file_kinds import raw_rows
+from curate.data.formats import format_named
+from curate.data.formats.messages import TAGS as OPENAI_TAGS
 from curate.data.read import read
 from curate.data.schema import CANONICAL_TAGS as TAGS
 from curate.data.schema import Parsed, Shape
-from curate.data.to_sharegpt import canonical_row, canonical_shape
 from curate.emission.emit import check_target, default_name, write_values
 from curate.errors import DataError
 from curate.llamafactory.doctor.converting import CONVERTERS
@@ -121,9 +121,8 @@ def _views(
 
 def _values(path: Path) -> Iterator[Any]:
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        sniffed = sniff(file)
-        for record in records(file, sniffed, container_of(file, sniffed)):
-            yield record.value
+        _, records = raw_rows(file, sniff(file))
+        yield from (record.value for record in records)
 
 
 def _keys(data_set: DataSet) -> dict[str, str]:
@@ -163,7 +162,7 @@ def _meant_shape(data_set: DataSet) -> Shape | None:
     if "messages" in keys:
         answers = ["kto_tag"]
         columns = ["messages", "system", "tools", *_MEDIA]
-        usual = openai_calls.TAGS if attr.tags.get("role_tag") == "role" else TAGS
+        usual = OPENAI_TAGS if attr.tags.get("role_tag") == "role" else TAGS
         tags = {tag: attr.tags.get(tag) or usual[tag] for tag in TAGS}
     elif formatting == "alpaca":
         answers = ["response", "kto_tag"] if attr.columns["response"] is not None else []

@@ -1,0 +1,213 @@
+"""From a row to what it says, with the first flaw that it has, and back to a row.
+
+`parse` goes by the shape of a file: LLaMA-Factory's two converters, and `text` for pre-training.
+Rows are emitted as they were read. Only what joins files of several shapes, or repairs a file,
+writes rows anew, in the one shape that can say everything: LLaMA-Factory's sharegpt.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from curate.data.schema import CANONICAL_TAGS, MEDIA, ROLES, Kind, Parsed, Shape, Turn
+
+_ASKS = ("user", "observation")
+_ANSWERS = ("assistant", "function")
+_COLUMNS = {"messages": "conversations", "system": "system", "tools": "tools"}
+_MORE: dict[Kind, dict[str, str]] = {
+    "sft": {},
+    "preference": {"chosen": "chosen", "rejected": "rejected"},
+    "kto": {"kto_tag": "kto_tag"},
+}
+
+
+def text_of(value: Any) -> str | None:
+    """Return a field as text: '' for a missing one, None for one that is no text."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else None
+
+
+def tools_of(value: Any) -> str:
+    """Return descriptions of tools as text, whether the file has them as text or as JSON."""
+    if not value:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def verdict_of(value: dict[str, Any], shape: Shape) -> bool | None:
+    """Return KTO's verdict on a row, None for a row without one."""
+    verdict = value.get(shape.columns.get("kto_tag", ""))
+    return verdict if isinstance(verdict, bool) else None
+
+
+def parse(value: dict[str, Any], shape: Shape) -> Parsed:
+    """Return the canonical view of a row; a flawed row is told by its flaw, never raised."""
+    if shape.formatting == "sharegpt":
+        return _of_messages(value, shape)
+    return _of_text(value, shape) if shape.kind == "pretraining" else _of_fields(value, shape)
+
+
+def _fields(value: dict[str, Any], shape: Shape) -> dict[str, Any]:
+    return {column: value.get(key) for column, key in shape.columns.items()}
+
+
+def _of_text(value: dict[str, Any], shape: Shape) -> Parsed:
+    """Return the text as the one turn of a user, which is where LLaMA-Factory wants it."""
+    text = text_of(value.get(shape.columns["prompt"]))
+    if text is None:
+        return Parsed(flaw="not_text")
+    return Parsed(turns=(Turn("user", text),), flaw="" if text.strip() else "empty_text")
+
+
+def _of_fields(value: dict[str, Any], shape: Shape) -> Parsed:
+    """Return what alpaca's fields say; prompt and query are joined as LLaMA-Factory joins them."""
+    fields = _fields(value, shape)
+    answers = ("chosen", "rejected") if shape.ranking else ("response",)
+    texts: dict[str, str] = {}
+    for column in ("prompt", "query", "system", *answers):
+        text = text_of(fields.get(column))
+        if text is None:
+            return Parsed(flaw="not_text")
+        texts[column] = text
+    turns = _history(fields.get("history"))
+    if turns is None:
+        return Parsed(flaw="bad_history")
+    prompt = "\n".join(part for part in (texts["prompt"], texts["query"]) if part)
+    turns.append(Turn("user", prompt))
+    if not shape.ranking:
+        turns.append(Turn("assistant", texts["response"]))
+    answered = all(texts[column].strip() for column in answers)
+    return Parsed(
+        system=texts["system"],
+        turns=tuple(turns),
+        input=texts["query"],
+        chosen=texts.get("chosen"),
+        rejected=texts.get("rejected"),
+        tools=tools_of(fields.get("tools")),
+        verdict=verdict_of(value, shape),
+        flaw="empty_response" if not answered else "" if prompt.strip() else "empty_prompt",
+    )
+
+
+def _history(value: Any) -> list[Turn] | None:
+    """Return earlier exchanges as turns, None if they are not pairs of texts."""
+    turns: list[Turn] = []
+    if value is None or value == "":  # what an empty cell of a CSV is
+        return turns
+    if not isinstance(value, list):
+        return None
+    for pair in value:
+        if not isinstance(pair, list) or [type(text) for text in pair] != [str, str]:
+            return None
+        turns += [Turn("user", pair[0]), Turn("assistant", pair[1])]
+    return turns
+
+
+def _of_messages(value: dict[str, Any], shape: Shape) -> Parsed:
+    tags, fields = shape.tags, _fields(value, shape)
+    messages, outer = fields["messages"], text_of(fields.get("system"))
+    if not isinstance(messages, list | None) or outer is None:
+        return Parsed(flaw="not_text")
+    turns, flaw, has_null = _turns(messages or [], tags)
+    if flaw:
+        return Parsed(flaw=flaw)
+    # As in LLaMA-Factory, a system message wins over a system column.
+    system = turns.pop(0).content if turns and turns[0].role == "system" else outer
+    chosen = rejected = None
+    if shape.ranking:
+        responses = [fields.get("chosen"), fields.get("rejected")]
+        chosen, rejected = (
+            text_of(response.get(tags["content_tag"]) if isinstance(response, dict) else response)
+            for response in responses
+        )
+        if chosen is None or rejected is None:
+            return Parsed(flaw="not_text")
+        # By its role a response has to be one: LLaMA-Factory ends with a KeyError.
+        answers = [tags[f"{role}_tag"] for role in _ANSWERS]
+        named = [response for response in responses if isinstance(response, dict)]
+        if not all(response.get(tags["role_tag"]) in answers for response in named):
+            return Parsed(flaw="unknown_role")
+    view = Parsed(
+        system=system,
+        turns=tuple(turns),
+        chosen=chosen,
+        rejected=rejected,
+        tools=tools_of(fields.get("tools")),
+        verdict=verdict_of(value, shape),
+    )
+    return replace(view, flaw=_flaw_of_turns(view) or ("not_text" if has_null else ""))
+
+
+def _turns(messages: list[Any], tags: Mapping[str, str]) -> tuple[list[Turn], str, bool]:
+    """Return the messages, the flaw that makes them unreadable, and whether a text is null."""
+    role_tag, content_tag = tags["role_tag"], tags["content_tag"]
+    roles = {tags[f"{role}_tag"]: role for role in ROLES}
+    turns, has_null = [], False
+    for message in messages:
+        word = message.get(role_tag) if isinstance(message, dict) else None
+        content = message.get(content_tag) if isinstance(word, str) else 0
+        if not isinstance(word, str) or not isinstance(content, str | None):
+            return [], "not_text", has_null
+        if word not in roles:
+            return [], "unknown_role", has_null
+        has_null = has_null or content is None
+        turns.append(Turn(roles[word], content or ""))
+    return turns, "", has_null
+
+
+def _flaw_of_turns(view: Parsed) -> str:
+    answers: Sequence[str | None] = [view.chosen, view.rejected]
+    if view.chosen is None:
+        answers = [turn.content for turn in view.turns if turn.role == "assistant"][-1:]
+    if not answers and view.turns and view.turns[-1].role == "function":
+        answers = [view.turns[-1].content]
+    if not answers or not all(answer and answer.strip() for answer in answers):
+        return "empty_response"
+    if not any(turn.content.strip() for turn in view.turns if turn.role in _ASKS):
+        return "empty_prompt"
+    odd = len(view.turns) % 2
+    in_turn = all(
+        turn.role in (_ANSWERS if place % 2 else _ASKS) for place, turn in enumerate(view.turns)
+    )
+    return "" if in_turn and odd == (view.chosen is not None) else "bad_turn_order"
+
+
+def canonical_shape(kind: Kind, media: frozenset[str] = frozenset()) -> Shape:
+    """Return the shape of the rows that canonical_row makes."""
+    if kind == "pretraining":
+        return Shape("pretraining", "alpaca", {"prompt": "text"})
+    beside = {column: column for column in MEDIA if column in media}
+    columns = {**_COLUMNS, **_MORE[kind], **beside}
+    return Shape("sharegpt", "sharegpt", columns, dict(CANONICAL_TAGS), kind == "preference")
+
+
+def canonical_row(
+    parsed: Parsed, value: dict[str, Any], shape: Shape, own: Shape
+) -> dict[str, Any]:
+    """Return a row of `shape` that says what the canonical view of a row of shape `own` says."""
+    if shape.kind == "pretraining":
+        return {"text": parsed.turns[0].content}
+    row: dict[str, Any] = {
+        "conversations": [message(turn.role, turn.content) for turn in parsed.turns],
+        "system": parsed.system,
+        "tools": parsed.tools,
+    }
+    if shape.kind == "preference":
+        row["chosen"] = message("assistant", parsed.chosen or "")
+        row["rejected"] = message("assistant", parsed.rejected or "")
+    if shape.kind == "kto":
+        row["kto_tag"] = parsed.verdict
+    for column in MEDIA:
+        if column in shape.columns:
+            row[column] = value.get(own.columns.get(column, "")) or []
+    return row
+
+
+def message(role: str, text: str) -> dict[str, str]:
+    """Return a message in LLaMA-Factory's own words."""
+    tags = CANONICAL_TAGS
+    return {tags["role_tag"]: tags[f"{role}_tag"], tags["content_tag"]: text}
