@@ -1,4 +1,4 @@
-"""Models that are made whole or not at all, and what is noted in their folders."""
+"""Where models are: runs by name, folders made whole or not at all, and what is noted in them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,23 @@ from typing import Any
 
 from curate.errors import OutputError
 from curate.system.manifest import read_manifest, to_json
-from curate.system.model_folder import CHAT_TEMPLATE, CONFIG, chat_template, read_json
+from curate.system.model_folder import (
+    CHAT_TEMPLATE,
+    CONFIG,
+    TOKENIZER_CONFIG,
+    chat_template,
+    read_json,
+)
 from curate.system.older_transformers import for_older_readers
 
+SAVES = Path("saves")
 _MANIFEST = "deploy.manifest.json"
+
+
+def run_or_folder(typed: Path) -> Path:
+    """Return the folder that the user means: as typed, or of that name among the runs."""
+    named = SAVES / typed
+    return named if not typed.exists() and not typed.is_absolute() and named.is_dir() else typed
 
 
 def default_output(folder: Path, suffix: str) -> Path:
@@ -67,20 +80,16 @@ def repair(folder: Path, template: str) -> list[str]:
     """Say names as older readers do, set the chat template; return what was changed."""
     changed = for_older_readers(folder)
     if template != chat_template(folder):
-        _set_chat_template(folder, template)
+        settings, path = folder / TOKENIZER_CONFIG, folder / CHAT_TEMPLATE
+        values = read_json(settings)
+        if values.pop("chat_template", None) is not None:
+            settings.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        if template:
+            path.write_text(template, encoding="utf-8")
+        else:
+            path.unlink(missing_ok=True)
         changed.append("chat template: the adapter's own" if template else "chat template: none")
     # Safetensors are written for their owner alone; who may read the config may read them.
     for path in folder.glob("*.safetensors"):
         path.chmod((folder / CONFIG).stat().st_mode)
     return changed
-
-
-def _set_chat_template(folder: Path, template: str) -> None:
-    settings, path = folder / "tokenizer_config.json", folder / CHAT_TEMPLATE
-    values = read_json(settings)
-    if values.pop("chat_template", None) is not None:
-        settings.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    if template:
-        path.write_text(template, encoding="utf-8")
-    else:
-        path.unlink(missing_ok=True)

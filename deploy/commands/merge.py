@@ -42,8 +42,8 @@ def merge(
     Example: deploy merge saves/huatuo_ifd
     """
     from deploy.merging import merge as merging
+    from deploy.merging.merge import read_adapter
     from deploy.output import check_output, default_output
-    from deploy.runs import read_adapter
 
     adapter = read_adapter(run, base)
     target = output or default_output(adapter.folder, "merged")

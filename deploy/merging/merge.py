@@ -1,4 +1,4 @@
-"""An adapter and its base become one model, through LLaMA-Factory's export, and prove it."""
+"""A run's adapter and its base become one model, through LLaMA-Factory's export, and prove it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.errors import ModelError, UsageError
+from curate.errors import DataError, ModelError, UsageError, did_you_mean
 from curate.llamafactory import release as llamafactory
 from curate.system import process
 from curate.system.failure import reason_in
+from curate.system.files import sha256_of
 from curate.system.manifest import versions
 from curate.system.model_folder import (
     ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    CONFIG,
+    adapter_base,
     chat_template,
+    is_adapter,
     read_json,
     stored_dtype,
     weight_bytes,
 )
-from deploy.output import check_output, note, repair, unfinished
-from deploy.runs import Adapter, resolve_base
+from curate.system.run_record import RUN, RunRecord, read_run
+from deploy.output import SAVES, check_output, note, repair, run_or_folder, unfinished
 
 if TYPE_CHECKING:
     from curate.models.protocols import Message
@@ -29,6 +34,139 @@ if TYPE_CHECKING:
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _SHARD_GB = 5
 _ROOM = 1.1
+_VALUE_HEADS = ("value_head.safetensors", "value_head.bin")
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A trained adapter that can be merged.
+
+    Attributes:
+        base: The model that it is added to, as a name, a folder or a hub id.
+        base_name: The same as the user typed it; of a folder that nobody typed, the last part.
+        sha256: Of its weights.
+        run: Its record; None for a folder without one.
+    """
+
+    folder: Path
+    base: str
+    base_name: str
+    sha256: str
+    run: RunRecord | None
+
+    @property
+    def template(self) -> str | None:
+        """LLaMA-Factory's template that it was trained with, None where nothing says it."""
+        return (self.run.template or None) if self.run else None
+
+
+def read_adapter(typed: Path, base: str | None = None) -> Adapter:
+    """Return the adapter of a run, or of a folder that LLaMA-Factory or peft wrote."""
+    folder = run_or_folder(typed)
+    if not folder.exists():
+        known = sorted(path.parent.name for path in SAVES.glob(f"*/{RUN}"))
+        near = did_you_mean(typed.name, known)
+        runs = f"{SAVES} has {', '.join(known[:8])}" if known else f"there are no runs in {SAVES}"
+        raise UsageError(f"there is no folder {typed}.{near} Give a run; {runs}")
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is a file; give the folder that holds it: {folder.parent}")
+    run = read_run(folder)
+    _check_run(folder, run)
+    if not is_adapter(folder):
+        raise UsageError(_no_adapter(folder))
+    weights = folder / ADAPTER_WEIGHTS
+    if not weights.is_file():
+        raise DataError(
+            f"{folder} has no {ADAPTER_WEIGHTS}, only what describes it; copy the file there, or "
+            "train again (.bin files are not loaded: they can run code)"
+        )
+    config = read_json(folder / ADAPTER_CONFIG)
+    if (task := config.get("task_type")) not in (None, "CAUSAL_LM"):
+        raise UsageError(
+            f"{folder} is an adapter for {task}, and merged are those that answer (CAUSAL_LM)"
+        )
+    if (kind := config.get("peft_type")) not in ("LORA", "OFT"):
+        raise UsageError(
+            f"{folder} is an adapter of type {kind}, which cannot be added to weights; allowed "
+            "are LORA and OFT"
+        )
+    sha256 = sha256_of(weights)
+    noted = (run.adapter or {}).get("sha256") if run else None
+    if noted and noted != sha256:
+        raise DataError(
+            f"{weights} is not what its run wrote ({RUN} has sha256 {noted[:12]}…, the file "
+            f"{sha256[:12]}…); train again, or remove {RUN} to merge it as it is"
+        )
+    name = base or (run.typed_base if run else "")
+    base = base or adapter_base(folder)
+    name = name or (Path(base).name if Path(base).is_dir() else base)
+    return Adapter(folder=folder, base=base, base_name=name, sha256=sha256, run=run)
+
+
+def resolve_base(adapter: Adapter) -> tuple[Path, str]:
+    """Return the folder and the fingerprint of the model that an adapter is added to."""
+    from curate.models.resolve import fingerprint, resolve
+
+    try:
+        files = resolve(adapter.base)
+    except ModelError as error:
+        raise ModelError(
+            f"the model that {adapter.folder} was trained on is not to be had: {error} Where it "
+            "has been moved, name it with --base MODEL"
+        ) from error
+    if read_json(files.folder / CONFIG).get("quantization_config"):
+        raise ModelError(
+            f"the base {adapter.base} is quantised, and adapters cannot be added to quantised "
+            "weights; give the model it was made from with --base MODEL"
+        )
+    actual = fingerprint(files.folder)
+    noted = adapter.run.model_fingerprint if adapter.run else None
+    if noted and noted != actual:
+        raise ModelError(
+            f"the base {adapter.base} is not the model that {adapter.folder} was trained on "
+            f"(fingerprint {actual[:12]}…, {RUN} has {noted[:12]}…); give that one with --base "
+            "MODEL"
+        )
+    return files.folder, actual
+
+
+def _check_run(folder: Path, run: RunRecord | None) -> None:
+    if run and run.state == "running":
+        raise UsageError(
+            f"the run {folder} has not ended ({RUN}: running); wait for it, or if it was killed, "
+            "`train … --resume` goes on"
+        )
+    if run and run.state != "done":
+        raise UsageError(
+            f"the run {folder} {'was stopped' if run.state == 'stopped' else 'failed'} before its "
+            f"end ({RUN}: {run.state}); give the same `train` command with --resume first"
+        )
+    if (run and run.stage == "rm") or any((folder / head).is_file() for head in _VALUE_HEADS):
+        raise UsageError(
+            f"{folder} is a reward model: it judges answers and gives none, so there is nothing to "
+            "merge. It is used as it is: curate mods --reward, deploy compare --judge"
+        )
+    full = run is not None and run.method == "full"
+    if full or (not is_adapter(folder) and (folder / CONFIG).is_file()):
+        raise UsageError(
+            f"{folder} {'trained all weights' if full else 'is a whole model'} and has no adapter: "
+            f"it needs no merge. It can be used: deploy serve {folder}, deploy quantize {folder}"
+        )
+
+
+def _no_adapter(folder: Path) -> str:
+    steps = sorted(folder.glob(f"checkpoint-*/{ADAPTER_CONFIG}"), key=lambda p: p.stat().st_mtime)
+    if steps:
+        return (
+            f"{folder} has no adapter of its own ({ADAPTER_CONFIG}), only of steps on the way; to "
+            f"merge the newest: deploy merge {steps[-1].parent}"
+        )
+    inside = sorted(path.parent.name for path in folder.glob(f"*/{ADAPTER_CONFIG}"))
+    more = f"; it has these inside: {', '.join(inside[:8])}" if inside else ""
+    return (
+        f"{folder} is no run: it has neither {RUN} nor {ADAPTER_CONFIG}{more}. Give a folder that "
+        "`train` wrote"
+    )
 
 
 @dataclass(frozen=True)
@@ -66,15 +204,17 @@ def merge(
         repaired = repair(part, template_of(adapter, base, part))
         say(f"comparing {len(asked)} greedy answers of the merged model and of the adapter")
         agreement = compare(base, adapter.folder, part, asked, chosen)
-        _check(agreement, adapter, output)
-        note(
-            part,
-            {
-                **manifest(adapter, fingerprint, chosen, agreement),
-                "repaired": repaired,
-                "versions": {**versions(), "llamafactory": backend.version},
-            },
-        )
+        if wrong := agreement.wrong:
+            raise ModelError(
+                f"the merged model does not answer like the adapter: {len(wrong)} of "
+                f"{len(agreement.answers)} greedy answers differ. To {wrong[0].prompt!r} the "
+                f"adapter says {wrong[0].adapter!r}, the merged model {wrong[0].merged!r}. Nothing "
+                f"was written to {output}. See that {adapter.folder} was trained on "
+                f"{adapter.base_name} (--base MODEL), or keep more digits with --dtype float32"
+            )
+        tools = {**versions(), "llamafactory": backend.version}
+        noted = manifest(adapter, fingerprint, chosen, agreement)
+        note(part, {**noted, "repaired": repaired, "versions": tools})
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     return Merged(folder=output, dtype=chosen, bytes=size, agreement=agreement, repaired=repaired)
 
@@ -115,18 +255,6 @@ def _export(
             f"{reason_in(log)}. Nothing was kept; all it said: {log}"
         )
     log.unlink()
-
-
-def _check(agreement: Agreement, adapter: Adapter, output: Path) -> None:
-    """Refuse a merged model that does not answer like the adapter."""
-    if wrong := agreement.wrong:
-        raise ModelError(
-            f"the merged model does not answer like the adapter: {len(wrong)} of "
-            f"{len(agreement.answers)} greedy answers differ. To {wrong[0].prompt!r} the adapter "
-            f"says {wrong[0].adapter!r}, the merged model {wrong[0].merged!r}. Nothing was written "
-            f"to {output}. See that {adapter.folder} was trained on {adapter.base_name} "
-            "(--base MODEL), or keep more digits with --dtype float32"
-        )
 
 
 def manifest(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from curate.data.rows import Rows
 
 LEAST = 8
-_LONGEST = 1024
-_BEGINNING = 32
-_HELD_OUT = 64
-_HELD_OUT_SHARE = 0.25
+_LONGEST, _BEGINNING = 1024, 32  # tokens, of rows and of what is asked of documents
+_HELD_OUT, _HELD_OUT_SHARE = 64, 0.25  # rows at most, of the usable ones
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ def _conversations(
 def _documents(rows: Rows, tokenizer: Any, name: str, reasons: Counter[str]) -> Iterator[Encoded]:
     """Yield the beginnings of documents: all but the first token is what has to be foretold."""
     for row in rows:
-        ids: Sequence[int] = [] if row.flaw else tokenizer(row.turns[0].content)["input_ids"]
+        ids = [] if row.flaw else tokenizer(row.turns[0].content)["input_ids"]
         if len(ids) < 2:
             reasons[row.flaw or "too_short"] += 1
         else:

@@ -64,7 +64,6 @@ def environment() -> Environment:
 
 
 def python() -> Path:
-    """Return the environment's interpreter."""
     interpreter = environments.python(environment())
     if interpreter is None:
         raise UsageError(
@@ -80,10 +79,8 @@ def backend() -> Backend:
 
 
 def is_quantised(folder: Path) -> bool:
-    """Return whether a model is a GPTQ one."""
-    if not (folder / CONFIG).is_file():
-        return False
-    how = read_json(folder / CONFIG).get("quantization_config")
+    path = folder / CONFIG
+    how = read_json(path).get("quantization_config") if path.is_file() else None
     return isinstance(how, dict) and how.get("quant_method") == "gptq"
 
 
@@ -116,7 +113,13 @@ def quantise(
         result = _run("quantise", job, Path(scratch).resolve(), log, say)
     log.unlink()
     repair(part, chat_template(model))
-    _forget_the_run(part)
+    # What GPTQModel notes of the one run that made the model is taken away.
+    (part / "quant_log.csv").unlink(missing_ok=True)
+    for path in filter(Path.is_file, (part / CONFIG, part / "quantize_config.json")):
+        config = read_json(path)
+        for holder in (config, config.get("quantization_config") or {}):
+            (holder.get("meta") or {}).pop("offload_to_disk_path", None)
+        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return dict(result)
 
 
@@ -142,7 +145,6 @@ def answer(model: Path, question: str, tokens: int, scratch: Path) -> str:
 def _run(
     verb: str, job: dict[str, Any], scratch: Path, log: Path, say: Callable[[str], None]
 ) -> Any:
-    """Return the result of a job."""
     job_path, result_path = scratch / "job.json", scratch / "result.json"
     job_path.write_text(json.dumps(job), encoding="utf-8")
     log.unlink(missing_ok=True)
@@ -173,14 +175,3 @@ def _followed(child: process.Child, log: Path, say: Callable[[str], None]) -> in
             say(f"layer {layer} of {layers[-1][1]}")
         if code is not None:
             return code
-
-
-def _forget_the_run(part: Path) -> None:
-    """Take away what GPTQModel notes of the one run that made the model."""
-    (part / "quant_log.csv").unlink(missing_ok=True)
-    for path in (part / CONFIG, part / "quantize_config.json"):
-        if path.is_file():
-            config = read_json(path)
-            for holder in (config, config.get("quantization_config") or {}):
-                (holder.get("meta") or {}).pop("offload_to_disk_path", None)
-            path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

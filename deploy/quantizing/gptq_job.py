@@ -18,7 +18,6 @@ from typing import Any
 
 
 def main() -> None:
-    """Do what the job says, and write the result last."""
     verb, job_path, result_path = sys.argv[1:]
     job = json.loads(Path(job_path).read_text(encoding="utf-8"))
     torch, transformers = map(importlib.import_module, ("torch", "transformers"))

@@ -11,17 +11,15 @@ from typing import Any
 from curate.errors import ModelError, UsageError
 from curate.system.manifest import versions
 from curate.system.model_folder import CONFIG, is_adapter, read_json, tensors, weight_bytes
-from deploy.output import check_output, default_output, note, noted, unfinished
+from deploy.output import check_output, default_output, note, noted, run_or_folder, unfinished
 from deploy.quantizing import gptq
 from deploy.quantizing.calibration import LEAST, Drawn, calibration_set, draw
-from deploy.runs import SAVES
 
 # Sizes of a group of weights that share a scale, from the coarsest on: fewer scales are smaller
 # and faster, finer ones lose less. GPTQ's group has to divide the width of every layer.
 GROUPS = (128, 64, 32, 16)
 _BITS = (4, 8)
-# Weights are packed into words of 32 bits.
-_PACKED = 32
+_PACKED = 32  # weights are packed into words of so many bits
 _IN_BLOCK = re.compile(r"\.\d+\..*\.weight$")
 # Its layers keep their weights the other way round: (in, out).
 _TRANSPOSED = ("gpt2",)
@@ -105,11 +103,11 @@ def quantise(
     )
     with unfinished(target) as part:
         result = gptq.quantise(model, part, tokenizer, drawn, params.bits, group, say)
-        for when, folder in (("before", model), ("after", part)):
-            answer = tokenizer.decode(result[when]["answer"], skip_special_tokens=True).strip()
+        for measured, folder in ((result["before"], model), (result["after"], part)):
+            answer = tokenizer.decode(measured["answer"], skip_special_tokens=True).strip()
             # It may be cut off in the middle of a character.
-            result[when]["answer"] = answer.rstrip("\N{REPLACEMENT CHARACTER}")
-            result[when]["bytes"] = weight_bytes(folder)
+            measured["answer"] = answer.rstrip("\N{REPLACEMENT CHARACTER}")
+            measured["bytes"] = weight_bytes(folder)
         quantised = Quantised(
             folder=target,
             group_size=group,
@@ -131,9 +129,7 @@ def find_model(name: str) -> tuple[Path, Path]:
     """
     from curate.models.resolve import resolve
 
-    typed = Path(name).expanduser()
-    if not typed.is_dir() and not typed.is_absolute() and (SAVES / typed).is_dir():
-        typed = SAVES / typed
+    typed = run_or_folder(Path(name).expanduser())
     if is_adapter(typed):
         raise UsageError(
             f"{typed} is an adapter, and quantised are whole models; first: deploy merge {typed}"
@@ -151,12 +147,12 @@ def check_model(folder: Path, name: str) -> set[int]:
         method = how.get("quant_method", "some way") if isinstance(how, dict) else "some way"
         raise ModelError(f"{name} is quantised already ({method}); give the model it was made from")
     kinds = [str(kind) for kind in config.get("architectures") or []]
-    if kinds and not any("CausalLM" in kind or "LMHead" in kind for kind in kinds):
+    reward = (folder / "value_head.safetensors").is_file()
+    if reward or (kinds and not any("CausalLM" in kind or "LMHead" in kind for kind in kinds)):
+        kind = "reward model" if reward else kinds[0]
         raise ModelError(
-            f"{name} is a {kinds[0]}, which gives no answers; quantised are causal language models"
+            f"{name} is a {kind}, which gives no answers; quantised are models that do"
         )
-    if (folder / "value_head.safetensors").is_file():
-        raise ModelError(f"{name} is a reward model; quantised are models that answer")
     shapes = {
         tensor.shape
         for tensor in tensors(folder)

@@ -19,12 +19,12 @@ from curate.system.model_folder import (
     is_adapter,
     read_json,
 )
-from curate.system.run_record import RUN, RunRecord, read_run
+from curate.system.run_record import RunRecord, read_run
 from deploy.engines import hf, vllm
 from deploy.engines.contract import Adapter, Engine, Served
+from deploy.output import run_or_folder
 
 ENGINES = ("auto", "vllm", "hf")
-_SAVES = Path("saves")
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 # What curate and train take where a tokenizer has no chat template of its own.
 _PLAIN, _PLAIN_FILE = "alpaca", Path(__file__).parent.parent / "engines" / "alpaca.jinja"
@@ -71,9 +71,7 @@ def served(call: ServeCall, say: Callable[[str], None] = lambda line: None) -> S
 
     if call.dtype not in _DTYPES:
         raise UsageError(f"--dtype {call.dtype}: allowed are {', '.join(_DTYPES)}")
-    folder = Path(call.model).expanduser()
-    if not folder.exists() and (_SAVES / folder / RUN).is_file():
-        folder = _SAVES / folder
+    folder = run_or_folder(Path(call.model).expanduser())
     run = _finished_run(folder)
     named = [named_folder(text) for text in call.adapters]
     if is_adapter(folder):

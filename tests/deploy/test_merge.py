@@ -239,7 +239,7 @@ def test_names_that_older_readers_refuse(tmp_path):
 @pytest.mark.model
 def test_the_manifest_says_what_and_not_when(small):
     from deploy.merging.agreement import Agreement
-    from deploy.runs import read_adapter
+    from deploy.merging.merge import read_adapter
 
     told = merging.manifest(read_adapter(small / "run"), "f", "float32", Agreement((), 0.1))
     assert told["adapter"]["sha256"]
@@ -248,7 +248,7 @@ def test_the_manifest_says_what_and_not_when(small):
 
 
 def test_several_chat_templates_in_the_base_s_config_are_not_taken_away(small, tmp_path):
-    from deploy.runs import read_adapter
+    from deploy.merging.merge import read_adapter
 
     base = Path(shutil.copytree(small / "base", tmp_path / "base"))
     run = Path(shutil.copytree(small / "run", tmp_path / "run"))
