@@ -11,14 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import OutputError
+from curate.system import model_folder
 from curate.system.manifest import read_manifest, to_json
-from curate.system.model_folder import (
-    CHAT_TEMPLATE,
-    CONFIG,
-    TOKENIZER_CONFIG,
-    chat_template,
-    read_json,
-)
+from curate.system.model_folder import CHAT_TEMPLATE, CONFIG, TOKENIZER_CONFIG, read_json
 from curate.system.older_transformers import for_older_readers
 
 SAVES = Path("saves")
@@ -40,9 +35,7 @@ def default_output(folder: Path, suffix: str) -> Path:
 def check_output(output: Path, needed: float) -> None:
     """Raise if a folder of so many bytes cannot be made there, before anything is computed."""
     if output.exists() or output.is_symlink():
-        raise OutputError(
-            f"{output} is there already and is not replaced; give another --output, or remove it"
-        )
+        raise OutputError(f"{output} is there already; give another --output, or remove it")
     output.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(output.parent).free
     if free < needed:
@@ -79,7 +72,7 @@ def noted(folder: Path) -> dict[str, Any]:
 def repair(folder: Path, template: str) -> list[str]:
     """Say names as older readers do, set the chat template; return what was changed."""
     changed = for_older_readers(folder)
-    if template != chat_template(folder):
+    if template != model_folder.chat_template(folder):
         settings, path = folder / TOKENIZER_CONFIG, folder / CHAT_TEMPLATE
         values = read_json(settings)
         if values.pop("chat_template", None) is not None:

@@ -103,9 +103,8 @@ def choose_prompts(
         asked = prompts_of(rows, trained_on=training.has) if training else prompts_of(rows)
     elif dataset is None and earlier:
         raise UsageError(
-            f"the run {tuned} went on from {earlier}, and rows that its own data set left out may "
-            "have been trained on there: none can be proven to be held out; give --prompts FILE, "
-            "or --dataset NAME to leave out the rows of that data set alone"
+            f"the run {tuned} went on from {earlier}, so no row can be proven to be held out; give "
+            "--prompts FILE, or --dataset NAME to leave out the rows of that data set alone"
         )
     else:
         training = _training_set(dataset, dataset_dir, run)
@@ -133,23 +132,19 @@ def _training_set(dataset: str | None, folder: Path | None, run: RunRecord | Non
     trained = of_run.get("name")
     name = dataset or trained
     if not name:
-        raise UsageError(
-            f"no {RUN} says what the tuned model was trained on; give --prompts FILE, or --dataset "
-            "NAME for the rows of its source that are not in it"
-        )
+        other = "--dataset NAME for the rows of its source that are not in it"
+        raise UsageError(f"no {RUN} says what it was trained on; give --prompts FILE, or {other}")
     if trained not in (None, name):
-        raise UsageError(
-            f"--dataset {name}: the tuned model was trained on '{trained}'; rows that {name} left "
-            f"out may be in it. Give --dataset {trained}, or leave it away"
-        )
+        other = f"trained on '{trained}'; rows that {name} left out may be in it"
+        give = f"Give --dataset {trained}, or leave it away"
+        raise UsageError(f"--dataset {name}: the tuned model was {other}. {give}")
     folder = folder or Path(str(of_run.get("dataset_dir") or "data"))
     path = data_file(folder, name)
     sha256 = of_run.get("data_sha256")
     if sha256 and (path.is_dir() or sha256_of(path) != sha256):
-        raise DataError(
-            f"data set '{name}': {path.name} is not what the model was trained on, it has changed "
-            "since then; what was held out cannot be proven. Give prompts with --prompts"
-        )
+        changed = f"{path.name} is not what the model was trained on, it has changed since then"
+        unproven = "what was held out cannot be proven. Give prompts with --prompts"
+        raise DataError(f"data set '{name}': {changed}; {unproven}")
     return TrainingSet(name=name, folder=folder, digests=_digests(read(path)))
 
 
@@ -178,9 +173,9 @@ def _read_sources(training: TrainingSet) -> list[Rows]:
     sources = (read_manifest(folder / f"{name}.manifest.json") or {}).get("sources")
     known = [s for s in sources if isinstance(s, dict)] if isinstance(sources, list) else []
     if not known or not all(s.get("name") and s.get("sha256") for s in known):
+        unsaid = "its manifest does not say what its rows were chosen from, so no row can be proven"
         raise UsageError(
-            f"--dataset {name}: its manifest does not say what its rows were chosen from, so no "
-            "row can be proven to be held out; give prompts with --prompts F"
+            f"--dataset {name}: {unsaid} to be held out; give prompts with --prompts F"
         )
     files = []
     for source in known:
@@ -190,8 +185,7 @@ def _read_sources(training: TrainingSet) -> list[Rows]:
         if not same:
             raise UsageError(
                 f"--dataset {name}: its rows were chosen from {source['name']} (sha256 "
-                f"{source['sha256'][:12]}…), which is neither here nor in {folder}; give it with "
-                "--prompts, and the rows of it that are not in the data set are asked"
+                f"{source['sha256'][:12]}…), neither here nor in {folder}; give it with --prompts"
             )
         files.append(read(same[0], source.get("format") or None, source.get("fill") or {}))
     return files

@@ -149,10 +149,10 @@ def question(pair: Pair, swapped: bool) -> list[dict[str, str]]:
     return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": text}]
 
 
-def letter(text: str) -> str | None:
-    """Return A, B or C from what a judge said; a sentence that holds an A is no verdict: None."""
+def letter(text: str) -> str:
+    """Return A, B or C from what a judge said, '' of a sentence that only holds an A."""
     match = _LETTER.fullmatch(text.strip())
-    return match[1].upper() if match else None
+    return match[1].upper() if match else ""
 
 
 def settled(plain: Answer, swapped: Answer) -> Verdict:
@@ -160,11 +160,10 @@ def settled(plain: Answer, swapped: Answer) -> Verdict:
     if plain.failure or swapped.failure:
         return Verdict("unjudged", FAILED)
     first, second = letter(plain.text), letter(swapped.text)
-    if first is None or second is None:
+    if not (first and second):
         return Verdict("tie", MALFORMED)
-    if _BETTER[first] != _BETTER_SWAPPED[second]:
-        return Verdict("tie", POSITION)
-    return Verdict(_BETTER[first], AGREED)
+    same = _BETTER[first] == _BETTER_SWAPPED[second]
+    return Verdict(_BETTER[first], AGREED) if same else Verdict("tie", POSITION)
 
 
 def reward_judge(model: RewardModel) -> Judge:
@@ -187,7 +186,7 @@ def reward_judge(model: RewardModel) -> Judge:
 
 
 def reward_verdict(base: float, tuned: float) -> Verdict:
-    if base != base or tuned != tuned:
+    if np.isnan([base, tuned]).any():
         return Verdict("unjudged", FAILED)
     if base == tuned:
         return Verdict("tie", ALIKE, (base, tuned))

@@ -174,7 +174,6 @@ def mean(values: Floats, seed: int) -> Interval:
 
 
 def bleu_of_both(texts: Sequence[tuple[str, str, str]], seed: int) -> tuple[float, float, Interval]:
-    """Return BLEU of base, of tuned and their difference, from (base, tuned, reference) texts."""
     rows = np.array(
         [[*bleu_statistics(base, ref), *bleu_statistics(tuned, ref)] for base, tuned, ref in texts],
         dtype=float,

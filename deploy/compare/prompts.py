@@ -30,7 +30,6 @@ class Prompt:
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        """The conversation as chat templates take it."""
         system = [{"role": "system", "content": self.system}] if self.system else []
         return system + [{"role": turn.role, "content": turn.content} for turn in self.turns]
 
@@ -133,7 +132,6 @@ def check_asked(prompts: Prompts) -> None:
 
 
 def limited(prompts: Prompts, limit: int, seed: int) -> Prompts:
-    """Return as many prompts as allowed, drawn at random, in their order."""
     over = len(prompts.prompts) - limit
     if over <= 0:
         return prompts

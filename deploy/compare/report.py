@@ -114,14 +114,14 @@ def asked_line(comparison: Comparison) -> str:
 
 
 def default_name(base: str, tuned: str) -> str:
-    return f"{_stem(tuned)}_beside_{_stem(base)}"[:_LONGEST_NAME]
-
-
-def _stem(name: str) -> str:
-    server, _, model = name.partition("#")
-    last = model or server.removeprefix("http://").removeprefix("https://").removesuffix("/v1")
-    parts = [part for part in re.split(r"[/\\]", last) if part not in ("", ".", "..")]
-    return re.sub(r"[^\w.-]+", "_", parts[-1] if parts else "model").strip("._") or "model"
+    stems = []
+    for name in (tuned, base):
+        server, _, model = name.partition("#")
+        last = model or re.sub(r"^https?://|/v1$", "", server)
+        parts = [part for part in re.split(r"[/\\]", last) if part not in ("", ".", "..")]
+        stem = re.sub(r"[^\w.-]+", "_", parts[-1] if parts else "model").strip("._")
+        stems.append(stem or "model")
+    return "_beside_".join(stems)[:_LONGEST_NAME]
 
 
 def check_target(folder: Path, name: str) -> None:
@@ -141,7 +141,21 @@ def write(comparison: Comparison, folder: Path, name: str, seconds: float) -> li
     The page and the lines have the same bytes for the same models, prompts and parameters.
     """
     paths = [folder / f"{name}{ending}" for ending in (".html", ".jsonl", ".manifest.json")]
-    lines = [json.dumps(_line(pair), ensure_ascii=False) for pair in comparison.pairs]
+    lines = []
+    for pair in comparison.pairs:
+        numbers = pair.numbers if pair.answered else (None, None)
+        line = {
+            "id": pair.prompt.id,
+            "source": pair.prompt.source,
+            "messages": pair.prompt.messages,
+            "reference": pair.prompt.reference,
+            "trained_on": pair.prompt.trained_on,
+            "base": {**asdict(pair.base), "numbers": numbers[0]},
+            "tuned": {**asdict(pair.tuned), "numbers": numbers[1]},
+            "kind": pair.kind,
+            "verdict": asdict(pair.verdict) if pair.verdict is not None else None,
+        }
+        lines.append(json.dumps(line, ensure_ascii=False))
     params = asdict(comparison.params)
     for side in ("base", "tuned", "judge"):
         if os.path.isabs(params[side] or ""):
@@ -165,7 +179,6 @@ def write(comparison: Comparison, folder: Path, name: str, seconds: float) -> li
 
 
 def counts(comparison: Comparison) -> dict[str, Any]:
-    """Return what manifest and --json say of a comparison."""
     prompts, pairs, wins = comparison.prompts, comparison.pairs, comparison.wins
     known = [prompt.trained_on for prompt in prompts.prompts]
     measures = {}
@@ -191,21 +204,6 @@ def counts(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _line(pair: Pair) -> dict[str, Any]:
-    base, tuned = pair.numbers if pair.answered else (None, None)
-    return {
-        "id": pair.prompt.id,
-        "source": pair.prompt.source,
-        "messages": pair.prompt.messages,
-        "reference": pair.prompt.reference,
-        "trained_on": pair.prompt.trained_on,
-        "base": {**asdict(pair.base), "numbers": base},
-        "tuned": {**asdict(pair.tuned), "numbers": tuned},
-        "kind": pair.kind,
-        "verdict": asdict(pair.verdict) if pair.verdict is not None else None,
-    }
-
-
 def page(comparison: Comparison) -> str:
     """Return the whole page; the same comparison gives the same bytes."""
     from jinja2 import Environment, FileSystemLoader
@@ -228,7 +226,6 @@ def sha256_in_base64(text: str) -> str:
 
 
 def filters_of(pair: Pair) -> list[str]:
-    """Return the buttons of the page that show a prompt."""
     changed = ["changed"] if pair.kind in ("better", "worse", "tie") else []
     return ["all", pair.kind, *changed, *(["empty"] if pair.empty else [])]
 

@@ -17,9 +17,9 @@ def names(served: Served) -> tuple[str, ...]:
     """Return the one name there is: the adapter's, since it is merged into the model."""
     adapters = [adapter.name for adapter in served.adapters]
     if len(adapters) > 1:
+        several = f"{len(adapters)} are given ({', '.join(adapters)})"
         raise UsageError(
-            f"engine hf serves one adapter, and {len(adapters)} are given ({', '.join(adapters)}); "
-            "--engine vllm serves several side by side"
+            f"engine hf serves one adapter, and {several}; --engine vllm serves several"
         )
     return (adapters[0] if adapters else served.name,)
 

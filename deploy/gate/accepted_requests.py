@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -32,7 +31,6 @@ _REASONS = {"missing": "is missing", "extra_forbidden": "is not understood"}
 _MOST_REASONS = 8
 _MOST_TOKENS = 1024  # of an answer, for a request that says nothing
 _SHOWN = 100  # characters of what somebody sent
-MOST_BYTES = 1 << 20  # of a request
 
 
 class Refused(Exception):
@@ -134,20 +132,6 @@ class Room:
     def around(self, texts: int) -> int:
         system = 0 if texts % 2 else max(0, self.system)
         return self.question + system + (texts - 1) // 2 * max(0, self.pair) + 2 * (texts - 1)
-
-
-def token_counter(folder: Path) -> Callable[[str], int]:
-    """Return a function that counts a text's tokens, without the model."""
-    if (folder / "tokenizer.json").is_file():
-        from tokenizers import Tokenizer  # at once, where transformers takes seconds
-
-        fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        return lambda text: len(fast.encode(text, add_special_tokens=False).ids)
-    from curate.models.resolve import ModelFiles
-    from curate.models.text_tokenizer import load_tokenizer
-
-    slow = load_tokenizer(ModelFiles(folder.name, folder))
-    return lambda text: len(slow.encode(text, add_special_tokens=False))
 
 
 def check_body(

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,22 +16,13 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from deploy.engines.contract import Engine, Served
-from deploy.gate.accepted_requests import (
-    CHAT,
-    MOST_BYTES,
-    TEXT,
-    Refused,
-    Room,
-    check_body,
-    error_body,
-    shown,
-    token_counter,
-)
+from deploy.gate.accepted_requests import CHAT, TEXT, Refused, Room, check_body, error_body, shown
 from deploy.gate.connections import Connections
 from deploy.gate.keys import is_right
 
 LOADING, READY, STOPPING = "loading", "ready", "stopping"
 _FAILED = "engine_failed"
+_MOST_BYTES = 1 << 20  # of a request
 _WAITING = 512  # requests that wait for the engine; more would wait for minutes
 _READ_SECONDS = 30.0  # for a client to send its body
 _HEALTH_SECONDS = 5.0
@@ -52,13 +44,13 @@ class Gate:
     ) -> None:
         self.state, self.models, self.connections = LOADING, engine.names(served), connections
         self.room = Room()  # measured once the engine is ready
-        self.count = token_counter(served.folder)
+        self.count = _token_counter(served.folder)
         self._served, self._engine, self._session, self._key = served, engine, session, key
         self._well, self._well_until, self._asking_health = False, 0.0, asyncio.Lock()
         self._slots = asyncio.Semaphore(engine.parallel)
 
     def app(self) -> web.Application:
-        app = web.Application(middlewares=[self._guard], client_max_size=MOST_BYTES)
+        app = web.Application(middlewares=[self._guard], client_max_size=_MOST_BYTES)
         app.router.add_get("/health", self._health, allow_head=False)
         app.router.add_get("/v1/models", self._models, allow_head=False)
         app.router.add_post("/v1/chat/completions", partial(self._answer, kind=CHAT))
@@ -75,7 +67,7 @@ class Gate:
         except Refused as refusal:
             return _error(refusal.status, refusal.message, refusal.code)
         except web.HTTPRequestEntityTooLarge:
-            return _error(413, f"a body may have {MOST_BYTES:,} bytes", "too_large")
+            return _error(413, f"a body may have {_MOST_BYTES:,} bytes", "too_large")
         except (web.RequestPayloadError, HttpProcessingError):
             return _error(400, "the body broke off, or is not encoded as its head says", "not_http")
         except web.HTTPException as error:
@@ -128,8 +120,8 @@ class Gate:
     async def _answer(self, request: web.Request, kind: str) -> web.StreamResponse:
         if "Content-Encoding" in request.headers:
             raise Refused(415, "send the body as it is, without 'Content-Encoding'", "encoded")
-        if (request.content_length or 0) > MOST_BYTES:
-            raise web.HTTPRequestEntityTooLarge(MOST_BYTES)
+        if (request.content_length or 0) > _MOST_BYTES:
+            raise web.HTTPRequestEntityTooLarge(_MOST_BYTES)
         if request.content_type != "application/json":
             # Also what a web page of anybody could send unasked.
             raise Refused(415, "send the header 'Content-Type: application/json'", "not_json")
@@ -172,6 +164,20 @@ class Gate:
         await answer.write_eof()
 
 
+def _token_counter(folder: Path) -> Callable[[str], int]:
+    """Return a function that counts a text's tokens, without the model."""
+    if (folder / "tokenizer.json").is_file():
+        from tokenizers import Tokenizer  # at once, where transformers takes seconds
+
+        fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        return lambda text: len(fast.encode(text, add_special_tokens=False).ids)
+    from curate.models.resolve import ModelFiles
+    from curate.models.text_tokenizer import load_tokenizer
+
+    slow = load_tokenizer(ModelFiles(folder.name, folder))
+    return lambda text: len(slow.encode(text, add_special_tokens=False))
+
+
 class StreamEndings:
     """Puts right the last event of a stream: LLaMA-Factory says `stop` of answers cut off, too.
 
@@ -184,7 +190,6 @@ class StreamEndings:
         self._text = ""
 
     def line(self, line: bytes) -> bytes:
-        """Return a line of the stream as it should be."""
         if not line.startswith(b"data: {"):
             return line
         event = json.loads(line[6:])

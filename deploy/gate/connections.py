@@ -127,7 +127,6 @@ class Connection(web.RequestHandler):
         return answer
 
     def log_exception(self, *arguments: Any, **named: Any) -> None:
-        """Say that a connection broke, without the traceback."""
         self._connections.seldom("note: a connection broke")
 
     async def finish_response(

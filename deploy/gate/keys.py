@@ -16,7 +16,6 @@ _SHORT = 16
 
 
 def read_key(variable: str | None, file: Path | None) -> str | None:
-    """Return the key that the user named, None if none was named."""
     if variable is None and file is None:
         return None
     if variable is not None and file is not None:
@@ -24,10 +23,8 @@ def read_key(variable: str | None, file: Path | None) -> str | None:
     if file is None:
         where, text = f"--api-key-env {variable}", os.environ.get(variable or "")
         if text is None:
-            raise UsageError(
-                f"{where}: there is no such environment variable; give the name of one that holds "
-                f"the key. {_MAKE}"
-            )
+            unset = "there is no such environment variable; give the name of one with the key"
+            raise UsageError(f"{where}: {unset}. {_MAKE}")
     else:
         where = f"--api-key-file {file}"
         try:
@@ -48,23 +45,18 @@ def check_host(host: str, key: str | None, say: Callable[[str], None]) -> None:
     if is_loopback(host):
         return
     if key is None:
-        raise UsageError(
-            f"--host {host} lets other machines ask, and there is no key: give --api-key-env NAME "
-            f"or --api-key-file F, or keep --host 127.0.0.1. {_MAKE}"
-        )
+        give = "give --api-key-env NAME or --api-key-file F, or keep --host 127.0.0.1"
+        raise UsageError(f"--host {host} lets others ask, and there is no key: {give}. {_MAKE}")
     if len(key) < _SHORT:
         say(f"note: a key of {len(key)} characters can be guessed. {_MAKE}")
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches an address."""
     try:
         addresses = socket.getaddrinfo(host or None, None, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        raise UsageError(
-            f"--host {host}: no address of this machine; 127.0.0.1 is this machine alone, "
-            "0.0.0.0 all of its addresses"
-        ) from error
+        own = "127.0.0.1 is this machine alone, 0.0.0.0 all of its addresses"
+        raise UsageError(f"--host {host}: no address of this machine; {own}") from error
     return all(ipaddress.ip_address(address[4][0]).is_loopback for address in addresses)
 
 

@@ -34,32 +34,22 @@ BUILT_IN: list[list[Message]] = [[{"role": "user", "content": text}] for text in
 
 @dataclass(frozen=True)
 class Answers:
-    """What base with adapter, the merged model and the base alone answer to one prompt.
-
-    Attributes:
-        gap: Nats by which the merged model prefers its own token where it leaves the adapter's.
-    """
+    """What base with adapter, the merged model and the base alone answer to one prompt."""
 
     prompt: str
     adapter: str
     merged: str
     base: str
+    # Nats by which the merged model prefers its own token where it leaves the adapter's.
     gap: float | None = None
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What the comparison showed.
-
-    Attributes:
-        most: Nats up to which a gap is rounding: a tie of two tokens.
-        lost: Nats by which the tokens of the adapter's answers are more or less likely to the
-            merged model than to the adapter, on average.
-        learned: The same between the base and the adapter.
-    """
-
     answers: tuple[Answers, ...]
-    most: float
+    most: float  # nats up to which a gap is rounding: a tie of two tokens
+    # Nats by which the tokens of the adapter's answers are more or less likely to the merged model
+    # than to the adapter, on average; the same between the base and the adapter.
     lost: float = 0.0
     learned: float = 0.0
 
@@ -109,9 +99,15 @@ def compare(
     model's tokenizer, as any server will.
     """
     files = ModelFiles(merged.name, merged)
-    device, dtype = _computing(files)
     with quiet():
+        import torch
+
         tokenizer = load_tokenizer(files)
+    device, dtype = "cuda" if torch.cuda.is_available() else "cpu", "float32"
+    try:
+        check_memory(files.folder, files.name, dtype, device)
+    except ModelError:
+        dtype = "bfloat16"
     encoder = HFEncoder(tokenizer, files.name)
     prompts, stops = prompt_ids(encoder, asked), ends(encoder)
 
@@ -146,19 +142,8 @@ def compare(
         )
         for place, messages in enumerate(asked)
     )
-    return Agreement(answers, max(_TIES[stored], _TIES[dtype]), lost, learned)
-
-
-def _computing(files: ModelFiles) -> tuple[str, str]:
-    """Return where to compute, and in what: in float32 unless it does not fit."""
-    with quiet():
-        import torch
-    device, dtype = "cuda" if torch.cuda.is_available() else "cpu", "float32"
-    try:
-        check_memory(files.folder, files.name, dtype, device)
-    except ModelError:
-        dtype = "bfloat16"
-    return device, dtype
+    most = max(_TIES[stored], _TIES[dtype])
+    return Agreement(answers=answers, most=most, lost=lost, learned=learned)
 
 
 def _log_probabilities(model: Any, prompt: list[int], answer: list[int]) -> Any:
@@ -170,10 +155,7 @@ def _log_probabilities(model: Any, prompt: list[int], answer: list[int]) -> Any:
         return model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float().log_softmax(-1)
 
 
-def _likelihoods(
-    model: Any, prompts: Sequence[list[int]], answers: Sequence[list[int]]
-) -> list[float]:
-    """Return the log-likelihood of every token of the answers."""
+def _likelihoods(model: Any, prompts: list[list[int]], answers: list[list[int]]) -> list[float]:
     return [
         float(row[token])
         for prompt, answer in zip(prompts, answers, strict=True)
@@ -181,7 +163,7 @@ def _likelihoods(
     ]
 
 
-def _apart(one: Sequence[float], other: Sequence[float]) -> float:
+def _apart(one: list[float], other: list[float]) -> float:
     return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / len(one)
 
 

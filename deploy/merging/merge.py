@@ -9,21 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from curate.errors import DataError, ModelError, UsageError, did_you_mean
 from curate.llamafactory import release as llamafactory
-from curate.system import process
+from curate.system import model_folder, process
 from curate.system.failure import reason_in
 from curate.system.files import sha256_of
 from curate.system.manifest import versions
-from curate.system.model_folder import (
-    ADAPTER_CONFIG,
-    ADAPTER_WEIGHTS,
-    CONFIG,
-    adapter_base,
-    chat_template,
-    is_adapter,
-    read_json,
-    stored_dtype,
-    weight_bytes,
-)
+from curate.system.model_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG, read_json
 from curate.system.run_record import RUN, RunRecord, read_run
 from deploy.output import SAVES, check_output, note, repair, run_or_folder, unfinished
 
@@ -39,19 +29,12 @@ _VALUE_HEADS = ("value_head.safetensors", "value_head.bin")
 
 @dataclass(frozen=True)
 class Adapter:
-    """A trained adapter that can be merged.
-
-    Attributes:
-        base: The model that it is added to, as a name, a folder or a hub id.
-        base_name: The same as the user typed it; of a folder that nobody typed, the last part.
-        sha256: Of its weights.
-        run: Its record; None for a folder without one.
-    """
+    """A trained adapter that can be merged."""
 
     folder: Path
-    base: str
-    base_name: str
-    sha256: str
+    base: str  # the model that it is added to, as a name, a folder or a hub id
+    base_name: str  # the same as the user typed it; of a folder that nobody typed, the last part
+    sha256: str  # of its weights
     run: RunRecord | None
 
     @property
@@ -72,13 +55,13 @@ def read_adapter(typed: Path, base: str | None = None) -> Adapter:
         raise UsageError(f"{folder} is a file; give the folder that holds it: {folder.parent}")
     run = read_run(folder)
     _check_run(folder, run)
-    if not is_adapter(folder):
+    if not model_folder.is_adapter(folder):
         raise UsageError(_no_adapter(folder))
     weights = folder / ADAPTER_WEIGHTS
     if not weights.is_file():
         raise DataError(
-            f"{folder} has no {ADAPTER_WEIGHTS}, only what describes it; copy the file there, or "
-            "train again (.bin files are not loaded: they can run code)"
+            f"{folder} has no {ADAPTER_WEIGHTS}; copy it there, or train again (.bin files are not "
+            "loaded: they can run code)"
         )
     config = read_json(folder / ADAPTER_CONFIG)
     if (task := config.get("task_type")) not in (None, "CAUSAL_LM"):
@@ -86,19 +69,16 @@ def read_adapter(typed: Path, base: str | None = None) -> Adapter:
             f"{folder} is an adapter for {task}, and merged are those that answer (CAUSAL_LM)"
         )
     if (kind := config.get("peft_type")) not in ("LORA", "OFT"):
-        raise UsageError(
-            f"{folder} is an adapter of type {kind}, which cannot be added to weights; allowed "
-            "are LORA and OFT"
-        )
+        what = f"an adapter of type {kind}, which cannot be added to weights"
+        raise UsageError(f"{folder} is {what}; allowed are LORA and OFT")
     sha256 = sha256_of(weights)
     noted = (run.adapter or {}).get("sha256") if run else None
     if noted and noted != sha256:
-        raise DataError(
-            f"{weights} is not what its run wrote ({RUN} has sha256 {noted[:12]}…, the file "
-            f"{sha256[:12]}…); train again, or remove {RUN} to merge it as it is"
-        )
+        both = f"{RUN} has sha256 {noted[:12]}…, the file {sha256[:12]}…"
+        again = f"train again, or remove {RUN} to merge it as it is"
+        raise DataError(f"{weights} is not what its run wrote ({both}); {again}")
     name = base or (run.typed_base if run else "")
-    base = base or adapter_base(folder)
+    base = base or model_folder.adapter_base(folder)
     name = name or (Path(base).name if Path(base).is_dir() else base)
     return Adapter(folder=folder, base=base, base_name=name, sha256=sha256, run=run)
 
@@ -110,36 +90,29 @@ def resolve_base(adapter: Adapter) -> tuple[Path, str]:
     try:
         files = resolve(adapter.base)
     except ModelError as error:
-        raise ModelError(
-            f"the model that {adapter.folder} was trained on is not to be had: {error} Where it "
-            "has been moved, name it with --base MODEL"
-        ) from error
+        gone = f"the model that {adapter.folder} was trained on is not to be had: {error}"
+        raise ModelError(f"{gone} Where it has been moved, name it with --base MODEL") from error
     if read_json(files.folder / CONFIG).get("quantization_config"):
-        raise ModelError(
-            f"the base {adapter.base} is quantised, and adapters cannot be added to quantised "
-            "weights; give the model it was made from with --base MODEL"
-        )
+        quantised = f"the base {adapter.base} is quantised, and adapters cannot be added to that"
+        raise ModelError(f"{quantised}; give the model it was made from with --base MODEL")
     actual = fingerprint(files.folder)
     noted = adapter.run.model_fingerprint if adapter.run else None
     if noted and noted != actual:
-        raise ModelError(
-            f"the base {adapter.base} is not the model that {adapter.folder} was trained on "
-            f"(fingerprint {actual[:12]}…, {RUN} has {noted[:12]}…); give that one with --base "
-            "MODEL"
-        )
+        both = f"fingerprint {actual[:12]}…, {RUN} has {noted[:12]}…"
+        other = f"is not the model that {adapter.folder} was trained on ({both})"
+        raise ModelError(f"the base {adapter.base} {other}; give that one with --base MODEL")
     return files.folder, actual
 
 
 def _check_run(folder: Path, run: RunRecord | None) -> None:
     if run and run.state == "running":
-        raise UsageError(
-            f"the run {folder} has not ended ({RUN}: running); wait for it, or if it was killed, "
-            "`train … --resume` goes on"
-        )
+        killed = "wait for it, or if it was killed, `train … --resume` goes on"
+        raise UsageError(f"the run {folder} has not ended ({RUN}: running); {killed}")
     if run and run.state != "done":
+        how = "was stopped" if run.state == "stopped" else "failed"
         raise UsageError(
-            f"the run {folder} {'was stopped' if run.state == 'stopped' else 'failed'} before its "
-            f"end ({RUN}: {run.state}); give the same `train` command with --resume first"
+            f"the run {folder} {how} before its end ({RUN}: {run.state}); give the same `train` "
+            "command with --resume first"
         )
     if (run and run.stage == "rm") or any((folder / head).is_file() for head in _VALUE_HEADS):
         raise UsageError(
@@ -147,7 +120,7 @@ def _check_run(folder: Path, run: RunRecord | None) -> None:
             "merge. It is used as it is: curate mods --reward, deploy compare --judge"
         )
     full = run is not None and run.method == "full"
-    if full or (not is_adapter(folder) and (folder / CONFIG).is_file()):
+    if full or (not model_folder.is_adapter(folder) and (folder / CONFIG).is_file()):
         raise UsageError(
             f"{folder} {'trained all weights' if full else 'is a whole model'} and has no adapter: "
             f"it needs no merge. It can be used: deploy serve {folder}, deploy quantize {folder}"
@@ -155,18 +128,14 @@ def _check_run(folder: Path, run: RunRecord | None) -> None:
 
 
 def _no_adapter(folder: Path) -> str:
-    steps = sorted(folder.glob(f"checkpoint-*/{ADAPTER_CONFIG}"), key=lambda p: p.stat().st_mtime)
-    if steps:
-        return (
-            f"{folder} has no adapter of its own ({ADAPTER_CONFIG}), only of steps on the way; to "
-            f"merge the newest: deploy merge {steps[-1].parent}"
-        )
+    by_age = sorted(folder.glob(f"checkpoint-*/{ADAPTER_CONFIG}"), key=lambda p: p.stat().st_mtime)
+    if by_age:
+        newest = f"to merge the newest: deploy merge {by_age[-1].parent}"
+        return f"{folder} has no adapter of its own, only of steps on the way; {newest}"
     inside = sorted(path.parent.name for path in folder.glob(f"*/{ADAPTER_CONFIG}"))
     more = f"; it has these inside: {', '.join(inside[:8])}" if inside else ""
-    return (
-        f"{folder} is no run: it has neither {RUN} nor {ADAPTER_CONFIG}{more}. Give a folder that "
-        "`train` wrote"
-    )
+    neither = f"it has neither {RUN} nor {ADAPTER_CONFIG}{more}"
+    return f"{folder} is no run: {neither}. Give a folder that `train` wrote"
 
 
 @dataclass(frozen=True)
@@ -194,8 +163,8 @@ def merge(
         raise UsageError(f"--dtype {dtype}: allowed are {', '.join(DTYPES)}")
     backend = llamafactory.find()
     base, fingerprint = resolve_base(adapter)
-    chosen = stored_dtype(base) if dtype == "auto" else dtype
-    check_output(output, _ROOM * weight_bytes(base))
+    chosen = model_folder.stored_dtype(base) if dtype == "auto" else dtype
+    check_output(output, _ROOM * model_folder.weight_bytes(base))
     with unfinished(output) as part:
         say(f"merging {adapter.folder} into {adapter.base_name} ({chosen}), LLaMA-Factory's export")
         _export(backend, adapter, base, part, chosen)
@@ -221,7 +190,9 @@ def merge(
 
 def template_of(adapter: Adapter, base: Path, part: Path) -> str:
     """Return the chat template it was trained with: its own; the base's may say something else."""
-    return chat_template(adapter.folder) or chat_template(part if adapter.template else base)
+    return model_folder.chat_template(adapter.folder) or model_folder.chat_template(
+        part if adapter.template else base
+    )
 
 
 def _export(

@@ -50,7 +50,6 @@ class Drawn:
 
     @property
     def sha256(self) -> str:
-        """Of the calibration rows' ids, in their order."""
         return hashlib.sha256(json.dumps([row.id for row in self.calibration]).encode()).hexdigest()
 
 
@@ -72,8 +71,8 @@ def calibration_set(
     if not name:
         known = ", ".join(list(read_registry(where))[:8]) or "none yet; `curate` makes them"
         raise UsageError(
-            "nothing says what this model was trained on; name rows like those it will be asked: "
-            f"--dataset NAME ({where} has {known})"
+            "nothing says what this model was trained on; give --dataset NAME "
+            f"({where} has {known})"
         )
     files = [data_file(where, part.strip()) for part in name.split(",")]
     # Of several data sets, or a folder of files, no sha256 of one file can be noted.

@@ -66,10 +66,8 @@ def environment() -> Environment:
 def python() -> Path:
     interpreter = environments.python(environment())
     if interpreter is None:
-        raise UsageError(
-            f"GPTQ needs an environment of its own, about {environment().gigabytes:.0f} GB; "
-            "`deploy setup gptq` builds it"
-        )
+        size = f"about {environment().gigabytes:.0f} GB"
+        raise UsageError(f"GPTQ needs its own environment, {size}; `deploy setup gptq` builds it")
     return interpreter
 
 

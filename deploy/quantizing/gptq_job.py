@@ -86,7 +86,6 @@ def _measured(torch: Any, model: Any, job: dict[str, Any], when: str) -> dict[st
 
 
 def _answer(torch: Any, model: Any, job: dict[str, Any]) -> Any:
-    """Return the ids of the greedy answer to the ids of the job's question."""
     question = torch.tensor([job["question"]], device=model.device)
     answer = model.generate(
         input_ids=question,

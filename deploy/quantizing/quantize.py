@@ -40,10 +40,7 @@ class QuantiseParams:
 
     def __post_init__(self) -> None:
         if self.bits not in _BITS:
-            raise UsageError(
-                f"--bits {self.bits}: allowed are 4 and 8; 2 and 3 lose too much to answer "
-                "sensibly, others are in no format that is served"
-            )
+            raise UsageError(f"--bits {self.bits}: allowed are 4 and 8; fewer lose too much")
         if self.rows < LEAST:
             raise UsageError(f"--rows {self.rows}: allowed are {LEAST} and more; usual are 128")
 
@@ -161,10 +158,8 @@ def check_model(folder: Path, name: str) -> set[int]:
     if not shapes:
         raise ModelError(f"{name} has no layers of weights that GPTQ could quantise")
     if odd := sorted({size for shape in shapes for size in shape if size % _PACKED}):
-        raise ModelError(
-            f"{name} has layers of size {', '.join(map(str, odd))}, and GPTQ packs sizes "
-            f"that {_PACKED} divides; it cannot be quantised this way"
-        )
+        sizes = f"{', '.join(map(str, odd))}, and GPTQ packs sizes that {_PACKED} divides"
+        raise ModelError(f"{name} has layers of size {sizes}; it cannot be quantised this way")
     place = 0 if config.get("model_type") in _TRANSPOSED else 1
     return {shape[place] for shape in shapes}
 
@@ -176,10 +171,9 @@ def group_size(given: int | None, widths: Iterable[int]) -> int:
     if given is None:
         return fitting[0]  # 32 divides all: check_model() has seen to it
     if given not in fitting:
-        raise UsageError(
-            f"--group-size {given}: allowed are {', '.join(map(str, fitting))}, which divide the "
-            f"widths of its layers ({', '.join(map(str, every))})"
-        )
+        divide = f"which divide the widths of its layers ({', '.join(map(str, every))})"
+        allowed = ", ".join(map(str, fitting))
+        raise UsageError(f"--group-size {given}: allowed are {allowed}, {divide}")
     return given
 
 

@@ -37,9 +37,17 @@ async def expected(
     served: Served, names: Sequence[str], scratch: Path, say: Callable[[str], None]
 ) -> dict[str, str]:
     """Return transformers' own greedy answers, computed once for given weights."""
+    from curate.models.adapter import adapter_fingerprint
+    from curate.models.resolve import fingerprint
+
     folders = {served.name: served.folder, **{a.name: a.folder for a in served.adapters}}
     folders = {name: folders[name] for name in names}
-    kept = cache_dir() / "answers" / f"{_key(served, folders)}.json"
+    adapters = [(adapter.name, adapter_fingerprint(adapter.folder)) for adapter in served.adapters]
+    versions = [importlib.metadata.version(name) for name in ("torch", "transformers")]
+    asked = [QUESTION, _TOKENS, served.dtype, served.gpu, sorted(folders)]
+    parts = ["first answer 1", fingerprint(served.folder), adapters, asked, versions]
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    kept = cache_dir() / "answers" / f"{digest[:32]}.json"
     if not kept.is_file():
         say("asking transformers itself, to compare the engine with (once for this model) …")
         task, answers = scratch / "task.json", scratch / "answers.json"
@@ -62,29 +70,20 @@ async def expected(
     return answer_of
 
 
-def _key(served: Served, folders: Mapping[str, Path]) -> str:
-    from curate.models.adapter import adapter_fingerprint
-    from curate.models.resolve import fingerprint
-
-    adapters = [(adapter.name, adapter_fingerprint(adapter.folder)) for adapter in served.adapters]
-    versions = [importlib.metadata.version(name) for name in ("torch", "transformers")]
-    asked = [QUESTION, _TOKENS, served.dtype, served.gpu, sorted(folders)]
-    parts = ["first answer 1", fingerprint(served.folder), adapters, asked, versions]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-
-
 def main(task: Path, answers: Path) -> None:
     """Answer the question with several models; of GPTQ in its own environment."""
     from curate.models.generate import load_generator
     from deploy.quantizing import gptq
 
-    job = json.loads(task.read_text(encoding="utf-8"))
+    job, asked = (
+        json.loads(task.read_text(encoding="utf-8")),
+        [{"role": "user", "content": QUESTION}],
+    )
     answer_of = {}
     for name, folder in job["folders"].items():
         if gptq.is_quantised(Path(folder)):
             answer_of[name] = gptq.answer(Path(folder), QUESTION, _TOKENS, task.parent)
         else:
-            asked = [{"role": "user", "content": QUESTION}]
             answer_of[name] = load_generator(folder, job["dtype"]).answer([asked], _TOKENS)[0]
     answers.write_text(json.dumps(answer_of), encoding="utf-8")
 
@@ -112,7 +111,6 @@ class Probe:
     session: aiohttp.ClientSession
 
     async def check(self, wanted: Mapping[str, str]) -> None:
-        """Compare the engine's answers with transformers'."""
         for name, answer in wanted.items():
             body = await self._ask(name, ["user"], _TOKENS)
             try:

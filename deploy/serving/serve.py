@@ -164,7 +164,6 @@ class _Run:
         return gate, runner, door
 
     async def _serve(self, session: aiohttp.ClientSession, gate: Gate) -> None:
-        """Start the engine, try it, and let requests through until it ends or this is cancelled."""
         plan, engine = self._plan, self._plan.engine
         wanted = await first_answer.expected(plan.served, gate.models, self._scratch, self._say)
         self._say(f"engine {engine.name} loads {', '.join(wanted)} (its output: {self._log}) …")

@@ -8,17 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError, UsageError
-from curate.system import environments
+from curate.system import environments, model_folder
 from curate.system.hardware import has_gpu
-from curate.system.model_folder import (
-    ADAPTER_CONFIG,
-    ADAPTER_WEIGHTS,
-    CONFIG,
-    TOKENIZER_CONFIG,
-    chat_template,
-    is_adapter,
-    read_json,
-)
+from curate.system.model_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, chat_template, read_json
 from curate.system.run_record import RunRecord, read_run
 from deploy.engines import hf, vllm
 from deploy.engines.contract import Adapter, Engine, Served
@@ -65,7 +57,6 @@ def choose(name: str, served: Served) -> Engine:
 
 
 def served(call: ServeCall, say: Callable[[str], None] = lambda line: None) -> Served:
-    """Find what is to be served."""
     from curate.models.adapter import base_of
     from curate.models.resolve import ModelFiles, resolve
 
@@ -74,7 +65,7 @@ def served(call: ServeCall, say: Callable[[str], None] = lambda line: None) -> S
     folder = run_or_folder(Path(call.model).expanduser())
     run = _finished_run(folder)
     named = [named_folder(text) for text in call.adapters]
-    if is_adapter(folder):
+    if model_folder.is_adapter(folder):
         named.insert(0, (folder.resolve().name, folder.resolve()))
         base = base_of(ModelFiles(*named[0]))
     else:
@@ -85,7 +76,11 @@ def served(call: ServeCall, say: Callable[[str], None] = lambda line: None) -> S
     names = [typed or base.name, *(adapter.name for adapter in adapters)]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(f"two of what is to be served are named '{twice}'; rename an adapter")
-    jinja, config, gpu = chat_template(base.folder), read_json(base.folder / CONFIG), has_gpu()
+    jinja, config, gpu = (
+        chat_template(base.folder),
+        read_json(base.folder / model_folder.CONFIG),
+        has_gpu(),
+    )
     return Served(
         name=names[0],
         folder=base.folder,
@@ -101,7 +96,6 @@ def served(call: ServeCall, say: Callable[[str], None] = lambda line: None) -> S
 
 
 def named_folder(text: str) -> tuple[str, Path]:
-    """Return name and folder of an adapter as typed, NAME=PATH."""
     name, _, path = text.partition("=")
     if not (name and path):
         raise UsageError(f"--adapter {text}: give NAME=PATH, such as medical=saves/medical")
@@ -115,29 +109,23 @@ def _finished_run(folder: Path) -> RunRecord:
     """Return what a folder's run.json says, an empty record if it has none."""
     run = read_run(folder) or RunRecord()
     if run.state != "done":
-        raise ModelError(
-            f"run '{folder.resolve().name}' is not finished (its state is '{run.state}'); go on "
-            "with `train … --resume`, or name another run"
-        )
+        unfinished = f"run '{folder.resolve().name}' is not finished (its state is '{run.state}')"
+        raise ModelError(f"{unfinished}; go on with `train … --resume`, or name another run")
     return run
 
 
 def _adapter(name: str, folder: Path) -> Adapter:
-    if not (is_adapter(folder) and (folder / ADAPTER_WEIGHTS).is_file()):
-        raise ModelError(
-            f"'{name}' is no adapter: {folder.name} needs {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}; "
-            "give the folder of a run of `train`"
-        )
+    if not (model_folder.is_adapter(folder) and (folder / ADAPTER_WEIGHTS).is_file()):
+        needs = f"{folder.name} needs {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}"
+        raise ModelError(f"'{name}' is no adapter: {needs}; give the folder of a run of `train`")
     config = read_json(folder / ADAPTER_CONFIG)
     rank = int(config.get("r") or 0)
     if not rank or config.get("peft_type") != "LORA":
         raise ModelError(f"'{name}' is no LoRA adapter ({config.get('peft_type')}); merge it first")
     if part := next((part for part in _UNSERVED if config.get(part)), None):
-        raise ModelError(
-            f"adapter '{name}' has {part}, which cannot be served side by side; `deploy merge` "
-            "makes a model of it that can be served"
-        )
-    settings, tokenizer = folder / TOKENIZER_CONFIG, folder / "tokenizer.json"
+        alone = f"adapter '{name}' has {part}, which cannot be served side by side"
+        raise ModelError(f"{alone}; `deploy merge` makes a model of it that can be served")
+    settings, tokenizer = folder / model_folder.TOKENIZER_CONFIG, folder / "tokenizer.json"
     stop: tuple[int, ...] = ()
     if settings.is_file() and tokenizer.is_file():
         end = read_json(settings).get("eos_token")
@@ -161,15 +149,13 @@ def _context(
 
     longest = max_positions(config)
     most = longest or _MOST_UNSAID
+    if asked is not None and not 1 <= asked <= most:
+        raise UsageError(f"--max-length {asked}: the model takes 1 to {most} tokens")
     if asked is not None:
-        if not 1 <= asked <= most:
-            raise UsageError(f"--max-length {asked}: the model takes 1 to {most} tokens")
         return asked
     if longest is None:
-        say(
-            f"note: the model's config names no length; {_UNSAID_CONTEXT:,} tokens of prompt and "
-            "answer are taken, --max-length allows more"
-        )
+        tokens = f"{_UNSAID_CONTEXT:,} tokens of prompt and answer are taken"
+        say(f"note: the model's config names no length; {tokens}, --max-length allows more")
         return _UNSAID_CONTEXT
     return longest if gpu else min(longest, _CPU_CONTEXT)
 
@@ -182,7 +168,6 @@ def _own_dtype(config: Mapping[str, Any], gpu: bool) -> str:
 
 
 def _recommended_sampling(path: Path) -> dict[str, float]:
-    """Return the sampling that a model's authors recommend."""
     config = read_json(path) if path.is_file() else {}
     values = {name: (config.get(name), most) for name, most in _MOST_SAMPLING.items()}
     return {

@@ -69,13 +69,10 @@ def systemd(call: ServeCall) -> str:
 
 
 def compose(call: ServeCall) -> str:
-    """Return a Docker Compose file."""
     adapters = _checked(call)
     if not (call.api_key_env or call.api_key_file):
-        raise UsageError(
-            "--print-compose: inside its container the server has to listen on all addresses, and "
-            "that needs a key: give --api-key-env NAME or --api-key-file F"
-        )
+        give = "give --api-key-env NAME or --api-key-file F"
+        raise UsageError(f"--print-compose: a container's server needs a key: {give}")
     inside = {name: f"/adapters/{name}" for name in adapters}
     mounts = {path: inside[name] for name, path in adapters.items()}
     model, folder = call.model, Path(call.model).expanduser().resolve()
