@@ -78,21 +78,13 @@ def _show(merged: Merged, as_json: bool) -> None:
             f"{agreement.learned:.3f}"
         )
     if not agreement.changed:
-        console.say(
-            "note: the adapter changes none of these answers, so they prove little; compare on "
-            "prompts of your own with --prompts F"
-        )
-    console.say(
-        f"{merged.folder}: {merged.bytes / 1e6:,.0f} MB, {merged.dtype}; {agreement.same} of "
-        f"{len(agreement.answers)} answers are the adapter's"
-    )
+        own = "compare on prompts of your own with --prompts F"
+        console.say(f"note: the adapter changes none of these answers; {own}")
+    same = f"{agreement.same} of {len(agreement.answers)} answers are the adapter's"
+    size = f"{merged.bytes / 1e6:,.0f} MB, {merged.dtype}"
+    console.say(f"{merged.folder}: {size}; {same}")
     console.say(f"next: deploy serve {merged.folder}, or smaller: deploy quantize {merged.folder}")
     if as_json:
-        report = {
-            "folder": str(merged.folder),
-            "dtype": merged.dtype,
-            "bytes": merged.bytes,
-            **agreement.as_dict(),
-            "repaired": merged.repaired,
-        }
+        report = {"folder": str(merged.folder), "dtype": merged.dtype, "bytes": merged.bytes}
+        report |= {**agreement.as_dict(), "repaired": merged.repaired}
         typer.echo(json.dumps(report, ensure_ascii=False))

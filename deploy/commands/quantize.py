@@ -47,21 +47,15 @@ def quantize(
     quantised = quantise(model, params, output, dataset, dataset_dir, console.say)
     _show(quantised, params, as_json)
     if as_json:
-        drawn = quantised.drawn
+        names = ("group_size", "dataset", "question", "before", "after", "worse", "seconds")
         report = {
             "folder": str(quantised.folder),
             "bits": bits,
-            "group_size": quantised.group_size,
-            "dataset": quantised.dataset,
-            "calibration_rows": len(drawn.calibration),
-            "held_out_rows": len(drawn.held_out),
-            "left_out": drawn.left_out,
-            "question": quantised.question,
-            "before": quantised.before,
-            "after": quantised.after,
-            "worse": quantised.worse,
+            **{name: getattr(quantised, name) for name in names},
+            "calibration_rows": len(quantised.drawn.calibration),
+            "held_out_rows": len(quantised.drawn.held_out),
+            "left_out": quantised.drawn.left_out,
             "warning": quantised.worse > WORSE,
-            "seconds": quantised.seconds,
         }
         typer.echo(json.dumps(report, ensure_ascii=False))
 

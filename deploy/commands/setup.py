@@ -32,10 +32,9 @@ def setup(
 
     known = {"vllm": vllm.environment, "gptq": gptq.environment}
     if name not in known:
-        raise UsageError(
-            f"deploy setup {name}: no such environment.{did_you_mean(name, known)} Allowed are "
-            f"{', '.join(known)}"
-        )
+        near = did_you_mean(name, known)
+        allowed = f"Allowed are {', '.join(known)}"
+        raise UsageError(f"deploy setup {name}: no such environment.{near} {allowed}")
     wanted = known[name]()
     place = environments.folder(wanted)
     there = environments.python(wanted) is not None
@@ -44,8 +43,8 @@ def setup(
         typer.echo(f"# {wanted.purpose}: {place}, about {wanted.gigabytes:g} GB", err=as_json)
         for key, value in wanted.variables.items():
             typer.echo(f"export {key}={shlex.quote(value)}", err=as_json)
-        for each in environments.commands(wanted):
-            typer.echo(shlex.join(each), err=as_json)
+        for command in environments.commands(wanted):
+            typer.echo(shlex.join(command), err=as_json)
     elif there:
         console.say(f"{name} is built already: {place}. To build it anew, remove that folder")
     else:
@@ -54,5 +53,5 @@ def setup(
         console.say(f"{name} is ready after {time.monotonic() - began:,.0f} s: {place}")
     if as_json:
         built = environments.python(wanted) is not None
-        told = {"name": name, "folder": str(place), "built": built, "new": built and not there}
-        typer.echo(json.dumps(told))
+        state = {"name": name, "folder": str(place), "built": built, "new": built and not there}
+        typer.echo(json.dumps(state))

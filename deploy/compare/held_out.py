@@ -78,12 +78,7 @@ def choose_prompts(
     base, tuned = models
     folder = Path(tuned).expanduser()
     run = read_run(folder)
-    # What the run went on from that was trained as well, '' if it was a model as it came.
-    earlier = ""
-    if run and run.parents.get("adapter"):
-        earlier = "an adapter that was trained before"
-    elif run and run.model and (Path(run.model).expanduser() / RUN).is_file():
-        earlier = f"the run {run.model}"
+    earlier = _trained_before(run) if run else ""
     notes = []
     if run and run.state != "done":
         notes.append(f"the run {tuned} is not done but '{run.state}': it may not be what you mean")
@@ -97,9 +92,8 @@ def choose_prompts(
         try:
             training = _training_set(None, dataset_dir, run) if run else None
         except CuratrainError as error:
-            notes.append(
-                f"whether the tuned model was trained on these prompts cannot be told: {error}"
-            )
+            unknown = "whether the tuned model was trained on these prompts cannot be told"
+            notes.append(f"{unknown}: {error}")
         asked = prompts_of(rows, trained_on=training.has) if training else prompts_of(rows)
     elif dataset is None and earlier:
         raise UsageError(
@@ -108,11 +102,20 @@ def choose_prompts(
         )
     else:
         training = _training_set(dataset, dataset_dir, run)
-        if prompts is not None:
-            asked = prompts_of(read_rows(prompts), trained_on=training.has, held_out=True)
-        else:
-            asked, validation_notes = _sources_or_validation(training, folder, run)
-            notes += validation_notes
+        try:
+            files = _read_sources(training) if prompts is None else [read_rows(prompts)]
+            asked = prompts_of(*files, trained_on=training.has, held_out=True)
+        except CuratrainError as error:
+            if prompts is not None or run is None or not run.dataset.get("name"):
+                raise
+            try:
+                asked = _validation_part(folder, run, training)
+            except CuratrainError as other:
+                raise type(error)(f"{error}. Nor is there a validation part: {other}") from other
+            notes.append(
+                f"these are rows of the validation part of {folder}, which were not trained on, "
+                "but by whose loss a checkpoint may have been chosen"
+            )
     if earlier or (dataset and not run):
         # Nothing is proven then of what is not in the data set: only what is in it is known.
         doubted = (replace(one, trained_on=one.trained_on or None) for one in asked.prompts)
@@ -124,6 +127,14 @@ def choose_prompts(
             f"trained on it and on nothing else is not known here: there is no {RUN}"
         )
     return limited(asked, limit, seed), notes
+
+
+def _trained_before(run: RunRecord) -> str:
+    """Return what a run went on from that was trained as well, '' if it was a model as it came."""
+    if run.parents.get("adapter"):
+        return "an adapter that was trained before"
+    trained = run.model and (Path(run.model).expanduser() / RUN).is_file()
+    return f"the run {run.model}" if trained else ""
 
 
 def _training_set(dataset: str | None, folder: Path | None, run: RunRecord | None) -> TrainingSet:
@@ -148,35 +159,15 @@ def _training_set(dataset: str | None, folder: Path | None, run: RunRecord | Non
     return TrainingSet(name=name, folder=folder, digests=_digests(read(path)))
 
 
-def _sources_or_validation(
-    training: TrainingSet, folder: Path, run: RunRecord | None
-) -> tuple[Prompts, list[str]]:
-    try:
-        files = _read_sources(training)
-        return prompts_of(*files, trained_on=training.has, held_out=True), []
-    except CuratrainError as error:
-        if run is None or not run.dataset.get("name"):
-            raise
-        try:
-            validation = _validation_part(folder, run, training)
-        except CuratrainError as other:
-            raise type(error)(f"{error}. Nor is there a validation part: {other}") from other
-    return validation, [
-        f"these are rows of the validation part of {folder}, which were not trained on, but by "
-        "whose loss a checkpoint may have been chosen"
-    ]
-
-
 def _read_sources(training: TrainingSet) -> list[Rows]:
     """Read the files that a data set was chosen from, each known again by its sha256."""
     name, folder = training.name, training.folder
     sources = (read_manifest(folder / f"{name}.manifest.json") or {}).get("sources")
     known = [s for s in sources if isinstance(s, dict)] if isinstance(sources, list) else []
     if not known or not all(s.get("name") and s.get("sha256") for s in known):
-        unsaid = "its manifest does not say what its rows were chosen from, so no row can be proven"
-        raise UsageError(
-            f"--dataset {name}: {unsaid} to be held out; give prompts with --prompts F"
-        )
+        unsaid = "its manifest does not say what its rows were chosen from"
+        unproven = "no row can be proven to be held out; give prompts with --prompts F"
+        raise UsageError(f"--dataset {name}: {unsaid}, so {unproven}")
     files = []
     for source in known:
         folders = (Path(), folder, folder.parent, bundled_folder() / "samples")

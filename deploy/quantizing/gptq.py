@@ -27,8 +27,7 @@ from deploy.quantizing.calibration import Drawn
 _TORCH = "torch==2.13.0"
 _JOB = Path(__file__).parent / "gptq_job.py"
 _ANSWER = 40  # tokens
-_LOOK_EVERY = 1.0
-_TELL_EVERY = 30.0
+_LOOK_EVERY, _TELL_EVERY = 1.0, 30.0  # seconds
 _LAYER = re.compile(r"Quantizing layer (\d+) of (\d+)")
 _PROGRESS = re.compile(r"^curatrain: (.*)$", re.MULTILINE)
 

@@ -35,8 +35,6 @@ _PAUSE = 0.1
 
 @dataclass(frozen=True)
 class Plan:
-    """How a model is served."""
-
     call: ServeCall
     served: Served
     engine: Engine
@@ -45,8 +43,6 @@ class Plan:
 
 @dataclass(frozen=True)
 class Up:
-    """A server that is ready."""
-
     url: str
     models: tuple[str, ...]  # names that answer
     engine: str
@@ -155,8 +151,8 @@ class _Run:
             with socket.socket(fileno=os.dup(listener.fileno())) as same:
                 same.listen(512)  # that many may wait; `backlog` also says how many it accepts
         host, port = door.sockets[0].getsockname()[:2]
-        shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        self._url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        self._url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self._log = cache_dir() / "logs" / f"serve-{plan.engine.name}-{port}.log"
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._log.unlink(missing_ok=True)
