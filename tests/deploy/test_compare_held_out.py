@@ -156,7 +156,7 @@ def test_what_a_run_went_on_from_may_have_been_trained_on_anything(before):
     write("saves/first/run.json", {"format": 1, "model": "smollm2"})
     more = {"parents": {"adapter": "0" * 64}} if before == "adapter" else {"model": "saves/first"}
     run(**more)
-    with pytest.raises(UsageError, match=r"saves/r went on from .* no row can be proven to be held"):
+    with pytest.raises(UsageError, match=r"saves/r went on from .* no row can be proven"):
         ask()
     for arguments in ({"dataset": "chosen"}, {"prompts": "source.json"}):
         found, notes = ask(**arguments, base=more.get("model", "smollm2"))
