@@ -9,7 +9,7 @@ import typer
 from curate import console
 from train.commands import ls, stages
 from train.commands.estimate import estimate
-from train.commands.setup import setup
+from train.setup import setup
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -1,10 +1,11 @@
-"""LLaMA-Factory for training: which one runs a stage, what of it is missing, how it gets here."""
+"""`train setup`, and LLaMA-Factory for training: which one runs a stage, how it gets here."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import shlex
 import shutil
@@ -13,16 +14,21 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
-from curate.errors import UsageError
+import typer
+
+from curate import console
+from curate.errors import UsageError, did_you_mean
 from curate.llamafactory import release as llamafactory
 from curate.llamafactory.release import VERSION, Backend
 from curate.system import environments, older_transformers
 from curate.system.environments import Environment, install_step, pip_install
-from curate.system.hardware import Hardware
+from curate.system.hardware import Hardware, detect
 
 # The last release whose PPO runs: 0.9.5 asks for trl <= 0.9.6 there and cannot be run with it.
 PPO_VERSION = "0.9.3"
+_PARTS = ("main", "ppo")
 # What its text stages import, in the ranges that LLaMA-Factory 0.9.5 states. It asks for sound,
 # pictures and a web page, too, which bring gigabytes and, beside a torch for CPUs, break.
 TEXT_ONLY = (
@@ -40,6 +46,68 @@ TEXT_ONLY = (
     "trl>=0.18.0,<=0.24.0",
     "uvicorn",
 )
+
+
+def setup(
+    part: Annotated[
+        str,
+        typer.Argument(metavar="[ppo]", help="ppo: its environment, apart.", show_default=False),
+    ] = "main",
+    dry_run: Annotated[bool, typer.Option(help="Show the commands and run none.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The answer as one JSON line.")] = False,
+) -> None:
+    """Install LLaMA-Factory, which trains, into this environment.
+
+    What is missing is said first. On a CPU torch stays as it is, and only
+    what texts need comes with it; for GPUs all of it comes.
+
+    `train setup ppo` builds an environment of its own in the cache folder:
+    ppo runs in an older LLaMA-Factory that excludes all else.
+
+    Example: train setup --dry-run
+    """
+    if part not in _PARTS:
+        raise UsageError(
+            f"train setup {part}: allowed are nothing, or ppo.{did_you_mean(part, _PARTS)}"
+        )
+    answer = _ppo(dry_run) if part == "ppo" else _main(dry_run)
+    for command in answer["commands"] if dry_run else ():
+        typer.echo(shlex.join(command))
+    if as_json:
+        typer.echo(json.dumps({"part": part, **answer}, ensure_ascii=False))
+
+
+def _main(dry_run: bool) -> dict[str, Any]:
+    lacking = needed(detect())
+    for line in lacking.lines:
+        console.say(line)
+    answer = {"version": VERSION, "missing": lacking.missing, "commands": lacking.commands}
+    if dry_run:
+        return {**answer, "ready": not lacking.commands}
+    if lacking.commands:
+        check_place()
+    install(lacking.commands, console.say)
+    console.say(f"LLaMA-Factory {VERSION} is ready; `train sft` trains")
+    return {**answer, "ready": True}
+
+
+def _ppo(dry_run: bool) -> dict[str, Any]:
+    environment = ppo_environment()
+    ready = environments.python(environment) is not None
+    commands = [] if ready else environments.commands(environment)
+    answer = {"version": PPO_VERSION, "commands": commands}
+    if dry_run and ready:
+        console.say("the environment of ppo is there already")
+    if dry_run:
+        return {**answer, "ready": ready}
+    if not ready:
+        console.say(
+            f"building the environment of {environment.purpose}: about "
+            f"{environment.gigabytes:.0f} GB, some minutes"
+        )
+    environments.build(environment, console.say)
+    console.say(f"ppo is ready: LLaMA-Factory {PPO_VERSION}; `train ppo` trains")
+    return {**answer, "ready": True}
 
 
 def backend_of(stage: str) -> Backend:

@@ -30,7 +30,7 @@ def seconds(folder: Path, variables: dict[str, str]) -> dict[str, float]:
     environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
     with tempfile.TemporaryDirectory() as scratch:
         result = Path(scratch, "seconds.json")
-        command = [sys.executable, str(precision.TWO_STEPS), str(folder), "256", "lora"]
+        command = [sys.executable, str(precision.__file__), str(folder), "256", "lora"]
         subprocess.run(
             [*command, str(result)],
             check=True,

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from curate.system.run_record import RunRecord, write_run
 from train.config.model import Model
 from train.config.plan import Dataset, Plan, to_yaml
-from train.config.schedule import Extent
+from train.config.presets import Extent
 from train.run.progress import STEPS
 
 ROWS = '{"instruction": "Say hello.", "input": "", "output": "Hello."}\n'
@@ -69,10 +69,10 @@ def stood(plan: Plan, **changes: Any) -> RunRecord:
     """Write the folder of a run that has stopped, and return its record."""
     from dataclasses import replace
 
-    from train.run import sha256_chain
+    from train.run.run import begun_record
 
     plan.output.mkdir(parents=True, exist_ok=True)
-    made = replace(sha256_chain.begun(plan), **{"state": "stopped", **changes})
+    made = replace(begun_record(plan), **{"state": "stopped", **changes})
     write_run(plan.output, made)
     plan.config_file.write_text(to_yaml(plan.config))
     return made

@@ -15,10 +15,8 @@ from curate.llamafactory import release as llamafactory
 from curate.system.hardware import Hardware
 from tests.train import recording
 from train.config.model import Model
-from train.config.plan import Dataset, make, to_yaml
-from train.config.presets import PRESETS, STAGES
-from train.config.request import Request
-from train.config.schedule import Extent
+from train.config.plan import Dataset, Request, make, to_yaml
+from train.config.presets import PRESETS, STAGES, Extent
 
 pytestmark = pytest.mark.skipif(bool(llamafactory.missing()), reason="no LLaMA-Factory here")
 BF16 = Hardware("cpu", 1, 16 << 30, True)

@@ -10,10 +10,9 @@ import pytest
 
 from curate.errors import DataError, ModelError, UsageError
 from tests.train.making import CHATML, OWN, adapter_in, data_in, model_in
-from train.checks.doctor_check import judge, measuring
-from train.config import data_set
-from train.config.model import Model, find, reward_model
-from train.config.templates import choose
+from train.checks import data_set
+from train.checks.data_set import judge, measuring
+from train.config.model import Model, find, reward_model, template_of
 
 
 def test_layers_stand_in_the_headers(tmp_path: Path) -> None:
@@ -95,23 +94,23 @@ def test_template(
     tmp_path: Path, name: str, kind: str, chat: str, given: str | None, wanted: str | None
 ) -> None:
     folder = model_in(tmp_path / "m", kind, chat)
-    assert choose(Model(name=name, path="", folder=folder, kind=kind), given)[0] == wanted
+    assert template_of(Model(name=name, path="", folder=folder, kind=kind), given)[0] == wanted
 
 
 def test_templates_that_would_teach_nonsense(tmp_path: Path) -> None:
     model = Model(name="mine", path="", folder=model_in(tmp_path / "m", words=()), kind="llama")
     with pytest.raises(ModelError, match=r"wants the tokens <\|im_end\|> and .*im_start"):
-        choose(model, "chatml")
+        template_of(model, "chatml")
     with pytest.raises(UsageError, match="Did you mean 'chatml'"):
-        choose(model, "chatm")
+        template_of(model, "chatm")
     with pytest.raises(UsageError, match="Give --template NAME"):
-        choose(Model(name="nobody/nothing", path=""), None)
+        template_of(Model(name="nobody/nothing", path=""), None)
 
 
 def test_the_tokenizers_own_template_is_compared_with_what_becomes_of_it(tmp_path: Path) -> None:
     folder = model_in(tmp_path / "m", chat=OWN)
     model = find(str(folder))
-    assert choose(model, None)[0] is None
+    assert template_of(model, None)[0] is None
     counting, _ = measuring(model, 512, False)
     assert counting is not None
     assert "template own" in counting.about

@@ -13,10 +13,8 @@ import yaml
 
 from curate.system.hardware import Hardware
 from train.config.model import Model
-from train.config.plan import Dataset, Plan, make, to_yaml
-from train.config.presets import PRESETS, STAGES, preset_of
-from train.config.request import Request
-from train.config.schedule import Extent, held_out, intervals, steps_of
+from train.config.plan import Dataset, Plan, Request, make, to_yaml
+from train.config.presets import PRESETS, STAGES, Extent, held_out, intervals, preset_of, steps_of
 
 GPU = Hardware("cuda", 1, 80 << 30, True)
 CPU = Hardware("cpu", 1, 16 << 30, True)

@@ -4,6 +4,7 @@ import pytest
 
 from curate.errors import UsageError
 from curate.system.hardware import Hardware
+from train.checks.limits import need
 from train.memory import estimate as memory
 from train.memory.estimate import (
     GIB,
@@ -19,7 +20,6 @@ from train.memory.estimate import (
     trainable,
 )
 from train.memory.model_shape import known_shape, typical
-from train.memory.preflight import need
 
 GPU = Hardware("cuda", 1, 24 * GIB, True)
 CPU = Hardware("cpu", 1, 16 * GIB, True)

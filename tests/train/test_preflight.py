@@ -16,9 +16,8 @@ from tests.train.making import adapter_in, model_in
 from train.checks import limits
 from train.checks.prepare import begun_run
 from train.config.model import find
-from train.config.plan import Dataset, Plan, make, to_yaml
-from train.config.request import Request
-from train.config.schedule import Extent
+from train.config.plan import Dataset, Plan, Request, make, to_yaml
+from train.config.presets import Extent
 from train.run import run
 
 CPU = Hardware("cpu", 1, 16 << 30, True)

@@ -11,7 +11,7 @@ from curate.errors import DataError
 from curate.system.model_folder import ADAPTER_WEIGHTS
 from curate.system.run_record import read_run, write_run
 from tests.train.plans import plan_in, stood
-from train.run import sha256_chain as chain
+from train.run.run import begun_record, weights_of
 
 
 def sha256(path):
@@ -27,21 +27,21 @@ def test_what_is_written_is_read(tmp_path):
 def test_it_chains_data_manifest_config_and_weights(tmp_path):
     plan = plan_in(tmp_path)
     stood(plan)
-    made = chain.begun(plan)
+    made = begun_record(plan)
     assert made.dataset["data_sha256"] == sha256(tmp_path / "data" / "rows.jsonl")
     assert made.dataset["manifest_sha256"] == sha256(tmp_path / "data" / "rows.manifest.json")
     assert made.config_sha256 == sha256(plan.config_file)
     (plan.output / ADAPTER_WEIGHTS).write_bytes(b"weights")
-    found = chain.weights(plan.output)
+    found = weights_of(plan.output)
     assert found == {ADAPTER_WEIGHTS: hashlib.sha256(b"weights").hexdigest()}
 
 
 def test_a_data_set_without_manifest_has_none_and_several_have_one_sha256(tmp_path):
     plan = plan_in(tmp_path)
     (tmp_path / "data" / "rows.manifest.json").unlink()
-    one = chain.begun(plan).dataset
+    one = begun_record(plan).dataset
     assert one["manifest_sha256"] is None
-    two = chain.begun(replace(plan, dataset=replace(plan.dataset, name="rows, rows"))).dataset
+    two = begun_record(replace(plan, dataset=replace(plan.dataset, name="rows, rows"))).dataset
     assert two["data_sha256"] not in (None, one["data_sha256"])
 
 
@@ -51,7 +51,7 @@ def test_the_adapter_that_is_trained_on_and_the_reward_model_are_in_the_chain(tm
     (earlier / ADAPTER_WEIGHTS).write_bytes(b"earlier")
     plan = plan_in(tmp_path, "ppo", adapter_name_or_path=str(earlier), reward_model=str(earlier))
     digest = hashlib.sha256(b"earlier").hexdigest()
-    assert chain.begun(plan).parents == {"adapter": digest, "reward_model": digest}
+    assert begun_record(plan).parents == {"adapter": digest, "reward_model": digest}
 
 
 def test_a_full_disk_leaves_the_record_as_it_was(tmp_path, monkeypatch):

@@ -9,12 +9,13 @@ from curate.errors import DataError, UsageError
 from curate.system.model_folder import ADAPTER_WEIGHTS
 from curate.system.run_record import write_run
 from tests.train.plans import checkpoint, plan_in, stood, tell
-from train.run import resume, sha256_chain
+from train.run import resume
 from train.run.resume import Start, decide, run_before
+from train.run.run import begun_record
 
 
 def decided(plan) -> Start:
-    return decide(plan, run_before(plan, sha256_chain.begun(plan)))
+    return decide(plan, run_before(plan, begun_record(plan)))
 
 
 def test_nothing_to_resume(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from curate.system.hardware import Hardware
 from curate.system.run_record import RUN
 from train.config.model import Model
 from train.config.plan import CONFIG, Plan
-from train.memory.preflight import Need
+from train.memory.estimate import GIB, Job, total, trainable
+from train.memory.model_shape import ModelShape, config_of, known_shape, shape_of
 
 _OF_RUNS = (RUN, CONFIG, "trainer_state.json", "trainer_log.jsonl")
 _LOCK = ".lock"
 _GB = 1e9
+_SMALL = "smollm2"
 # Tokenizer, logs and figures that lie beside the weights of each checkpoint.
 _BESIDE = 20e6
 _OF_ADAPTERS = ("lora_rank", "lora_alpha", "lora_target", "lora_dropout")
@@ -72,12 +75,34 @@ def check_targets(config: Mapping[str, Any], model: Model) -> None:
             )
 
 
+@dataclass(frozen=True)
+class Need:
+    """What a run takes on one device; and what would take less, the most effective first."""
+
+    job: Job
+    bytes: float
+    trainable: int
+    hardware: Hardware
+    ways_out: tuple[tuple[str, float], ...]
+
+    @property
+    def fits(self) -> bool:
+        return self.bytes <= self.hardware.memory
+
+    @property
+    def sentence(self) -> str:
+        """One line with the numbers, and three ways out if it does not fit."""
+        where = "this machine" if self.hardware.kind == "cpu" else "a GPU of this machine"
+        has = _gib(self.hardware.memory)
+        needed = f"about {_gib(self.bytes)} are needed and {where} has {has}"
+        if self.fits or not self.ways_out:
+            return needed
+        ways = "; ".join(f"{way} ({_gib(takes)})" for way, takes in self.ways_out[:3])
+        return f"{needed}. It would take less with: {ways}"
+
+
 def memory_need(plan: Plan, hardware: Hardware, longest: int | None) -> Need:
     """Return what a plan takes beside what this machine has."""
-    from train.memory.estimate import Job
-    from train.memory.model_shape import config_of, shape_of
-    from train.memory.preflight import need
-
     config, model = plan.config, plan.model
     cutoff = int(config["cutoff_len"])
     if longest and not config.get("packing"):
@@ -101,6 +126,33 @@ def memory_need(plan: Plan, hardware: Hardware, longest: int | None) -> Need:
         gpus=hardware.count,
     )
     return need(shape, job, hardware)
+
+
+def need(shape: ModelShape, job: Job, hardware: Hardware) -> Need:
+    """Estimate a run for a machine."""
+    job = replace(job, device="cpu" if hardware.kind == "cpu" else "gpu")
+    takes = total(shape, job)
+    ways = [(way, total(shape, other)) for way, other in _smaller(job)]
+    ways.append((f"--model {_SMALL}", total(known_shape(_SMALL), replace(job, target="auto"))))
+    better = sorted((way for way in ways if way[1] < takes), key=lambda way: way[1])
+    return Need(job, takes, trainable(shape, job), hardware, tuple(better))
+
+
+def _smaller(job: Job) -> list[tuple[str, Job]]:
+    """Return jobs that do the same with less, as a user would type them."""
+    full, gpu, half = job.method == "full", job.device == "gpu", job.cutoff_len // 2
+    ways: list[tuple[bool, str, dict[str, Any]]] = [
+        (full, "finetuning_type=lora", {"method": "lora"}),
+        (not full and gpu, "quantization_bit=4", {"method": "qlora", "bits": 4, "zero": 0}),
+        (job.batch > 1, "per_device_train_batch_size=1", {"batch": 1}),
+        (job.cutoff_len >= 256, f"cutoff_len={half}", {"cutoff_len": half}),
+        (job.precision == "fp32", "bf16=true", {"precision": "bf16"}),
+    ]
+    return [(f"--set {way}", replace(job, **less)) for possible, way, less in ways if possible]
+
+
+def _gib(number: float) -> str:
+    return f"{number / GIB:,.1f} GiB"
 
 
 def check_memory(need: Need, force: bool) -> None:

@@ -12,14 +12,12 @@ from curate.llamafactory.release import VERSION
 from curate.system.hardware import Hardware, detect
 from curate.system.run_record import RunRecord, read_run
 from train import setup
-from train.checks import doctor_check, limits, precision
-from train.checks.doctor_check import Verdict
-from train.config import data_set, keys, templates
-from train.config.model import Model, find, newest_run, reward_model
-from train.config.plan import PRECISIONS, Dataset, Plan, make, read_config
-from train.config.presets import PRESETS, QUICK_CUTOFFS, preset_of
-from train.config.request import Request
-from train.config.schedule import steps_of
+from train.checks import data_set, limits, precision
+from train.checks.data_set import Verdict
+from train.config import keys
+from train.config.model import Model, find, newest_run, reward_model, template_of
+from train.config.plan import PRECISIONS, Dataset, Plan, Request, make, read_config
+from train.config.presets import PRESETS, QUICK_CUTOFFS, preset_of, steps_of
 
 DEFAULT_MODEL = "smollm2"
 SAVES = Path("saves")
@@ -73,7 +71,7 @@ def prepare(request: Request, say: Say) -> Plan:
     for usable in verdict.sets:
         say(f"doctor: {usable.name}: {usable.line}")
     if begun is None and not request.yes:
-        _or_say(request, say, lambda: doctor_check.check_losses(verdict, typed_cutoff))
+        _or_say(request, say, lambda: data_set.check_losses(verdict, typed_cutoff))
     seconds: Mapping[str, float] = begun.record.precision if begun is not None else {}
     if hardware.kind == "cpu" and not PRECISIONS & set(settings):
         bf16, seconds = _precision(request, model, hardware, begun, say)
@@ -157,7 +155,7 @@ def _model(request: Request, template: str | None, say: Say) -> Model:
     """Return the model, with the template it is trained with; going on with another undoes that."""
     model = find(request.model or DEFAULT_MODEL)
     record = read_run(model.adapter) if model.adapter is not None and not template else None
-    name, why = templates.choose(model, template or (record.template if record else None))
+    name, why = template_of(model, template or (record.template if record else None))
     if record is not None and record.template:
         why = "that of the run"
     bundled = "" if request.model else ", the bundled one"
@@ -173,9 +171,7 @@ def _judged(
     packing, first = bool(config.get("packing")), int(config["cutoff_len"])
     longer = QUICK_CUTOFFS if request.preset == "quick" and "cutoff_len" not in settings else ()
     for cutoff in (first, *longer):
-        verdict = doctor_check.judge(
-            request.dataset_dir, names, request.stage, model, cutoff, packing
-        )
+        verdict = data_set.judge(request.dataset_dir, names, request.stage, model, cutoff, packing)
         if not verdict.half_cut:
             break
     return verdict, cutoff if cutoff != first else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from curate import console
-from train.config.request import Request
+from train.config.plan import Request
 
 if TYPE_CHECKING:
     from curate.system.run_record import RunRecord

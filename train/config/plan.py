@@ -1,18 +1,18 @@
-"""From what the user wants to what LLaMA-Factory is given: one pure function, and its YAML."""
+"""From what is typed for a training to what LLaMA-Factory is given, and its YAML."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from typer import Option
 
 from curate.errors import DataError
 from curate.system.hardware import Hardware
 from train.config.model import Model
-from train.config.presets import Preset, preset_of
-from train.config.request import Request
-from train.config.schedule import Extent, held_out, intervals, steps_of
+from train.config.presets import Extent, Preset, held_out, intervals, preset_of, steps_of
 
 CONFIG = "train.yaml"
 # Architectures whose adapters the recipe puts on one projection; all linear layers elsewhere.
@@ -22,6 +22,45 @@ _COMPARING = ("dpo", "kto", "ppo")
 _TUTORIAL = ("pt", "sft", "dpo")
 # Keys by which the user chooses the precision himself.
 PRECISIONS = {"bf16", "fp16", "pure_bf16", "fp8"}
+_DATASET = "Registered data set; several: A,B; else the newest that fits."
+_MODEL = "A name of `curate models`, a directory, a run to go on from, or a hub id; else smollm2."
+_PRESET = "The medical recipe, or one of minutes on a CPU; auto: by what trains."
+_METHOD = "An adapter, one on 4 bits, or all weights."
+_TEMPLATE = "LLaMA-Factory's; own: the tokenizer's; else the model's."
+_YES = "Train though half of the rows lose their prompt or are cut."
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was typed; a field is an option, but the stage, which is the command."""
+
+    stage: str
+    dataset: Annotated[str | None, Option(metavar="NAME", help=_DATASET)] = None
+    dataset_dir: Annotated[Path, Option(help="Folder of dataset_info.json.")] = Path("data")
+    model: Annotated[str | None, Option(metavar="M", help=_MODEL)] = None
+    reward: Annotated[
+        Path | None, Option(metavar="DIR", help="Run of `train rm`; else the newest in saves.")
+    ] = None
+    output: Annotated[
+        Path | None, Option(metavar="DIR", help="Folder of the run; else saves/DATASET_STAGE.")
+    ] = None
+    pairs: Annotated[
+        list[str] | None,
+        Option("--set", metavar="KEY=VALUE", help="Any key of LLaMA-Factory 0.9.5; wins."),
+    ] = None
+    preset: Annotated[str, Option(metavar="auto|tutorial|quick", help=_PRESET)] = "auto"
+    method: Annotated[str, Option(metavar="lora|qlora|full", help=_METHOD)] = "lora"
+    template: Annotated[str | None, Option(metavar="NAME", help=_TEMPLATE)] = None
+    seed: Annotated[int, Option(help="For everything that is drawn.")] = 0
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="Show the YAML and the command, start nothing.")
+    ] = False
+    resume: Annotated[bool, Option("--resume", help="Go on from the last checkpoint.")] = False
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace the run in the folder.")] = False
+    force: Annotated[
+        bool, Option("--force", help="Try it though the memory seems to be too little.")
+    ] = False
+    yes: Annotated[bool, Option("--yes", help=_YES)] = False
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,14 +14,17 @@ from filelock import FileLock, Timeout
 
 from curate import console
 from curate.errors import CuratrainError, OutputError
+from curate.llamafactory.dataset_info import data_file, read_registry
 from curate.llamafactory.release import Backend
 from curate.system import failure, process
+from curate.system.cache import fingerprint
+from curate.system.files import sha256_of
 from curate.system.model_folder import ADAPTER_WEIGHTS
 from curate.system.run_record import RunRecord, State, write_run
 from train import setup
 from train.checks.limits import check_output
 from train.config.plan import Plan, to_yaml
-from train.run import progress, resume, sha256_chain
+from train.run import progress, resume
 from train.run.resume import LOG, Start
 
 _LOCK = ".lock"
@@ -51,7 +55,7 @@ def run(
 ) -> RunRecord:
     """Train, anew or from the last whole checkpoint; return the record of the finished run."""
     backend = setup.backend_of(plan.stage)
-    begun = replace(sha256_chain.begun(plan), versions=backend.versions())
+    begun = replace(begun_record(plan), versions=backend.versions())
     plan.output.mkdir(parents=True, exist_ok=True)
     with _alone(plan.output):
         if not resuming:
@@ -135,7 +139,7 @@ class _Attempt:
             shown.stop()
         if code:
             raise self._failed(code, end_of(log, from_byte))
-        weights = sha256_chain.weights(folder)
+        weights = weights_of(folder)
         if not weights:
             raise self._failed(0, "it ended without an error, and without weights")
         adapter = {"file": ADAPTER_WEIGHTS, "sha256": weights.get(ADAPTER_WEIGHTS, "")}
@@ -182,3 +186,59 @@ def end_of(log: Path, first: int) -> str:
     with log.open("rb") as stream:
         stream.seek(max(first, log.stat().st_size - _END_OF_LOG))
         return stream.read().decode("utf-8", errors="replace")
+
+
+def begun_record(plan: Plan) -> RunRecord:
+    """Return the record of a run that begins, with the sha256 of all that it is made from."""
+    folder, names = plan.dataset.folder, [name.strip() for name in plan.dataset.name.split(",")]
+    entries = read_registry(folder)
+    files = [data_file(folder, name, entries) for name in names]
+    manifests = [folder / f"{name}.manifest.json" for name in names]
+    model = plan.model.folder
+    # The adapter that is trained further, and that of the reward model.
+    parents = {
+        "adapter": plan.config.get("adapter_name_or_path"),
+        "reward_model": plan.config.get("reward_model"),
+    }
+    adapters = {what: Path(str(path)) / ADAPTER_WEIGHTS for what, path in parents.items() if path}
+    has_weights = model is not None and any(model.glob("*.safetensors"))
+    return RunRecord(
+        name=plan.output.name,
+        stage=plan.stage,
+        method=plan.method,
+        state="running",
+        model=plan.model.name,
+        template=plan.config.get("template"),
+        dataset={
+            "name": plan.dataset.name,
+            "dataset_dir": str(folder),
+            "data_sha256": _of_all(files, _content),
+            "manifest_sha256": _of_all(manifests, sha256_of),
+        },
+        config_sha256=hashlib.sha256(to_yaml(plan.config).encode()).hexdigest(),
+        model_fingerprint=fingerprint(model) if model is not None and has_weights else None,
+        parents={what: sha256_of(path) for what, path in adapters.items() if path.is_file()},
+        precision=plan.step_seconds,
+    )
+
+
+def weights_of(folder: Path) -> dict[str, str]:
+    """Return the sha256 of every file of weights that a finished run left."""
+    return {path.name: sha256_of(path) for path in sorted(folder.glob("*.safetensors"))}
+
+
+def _content(path: Path) -> str:
+    """Return the sha256 of a file, or over those of all files of a folder."""
+    if path.is_file():
+        return sha256_of(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    lines = "".join(f"{file.relative_to(path)} {sha256_of(file)}\n" for file in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _of_all(paths: Sequence[Path], sha256: Callable[[Path], str]) -> str | None:
+    """Return the sha256 of one file; over those of several; None if one is not here."""
+    if not all(path.exists() for path in paths):
+        return None
+    hashes = [sha256(path) for path in paths]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()

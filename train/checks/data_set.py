@@ -1,28 +1,120 @@
-"""What LLaMA-Factory will do with the rows: the doctor's verdict for this stage and cutoff."""
+"""Which data set a stage is trained on, and what LLaMA-Factory will do with its rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from curate.errors import DataError, UsageError
 from train.config.model import Model
-from train.config.schedule import Extent
+from train.config.presets import Extent
 
 if TYPE_CHECKING:
     from curate.llamafactory.doctor.truncation import Cutoff
 
+# Stages that read the same rows as another.
+_READS = {"rm": "dpo", "ppo": "sft"}
+_MEANT = {
+    "pt": "texts to continue",
+    "sft": "instructions and their responses",
+    "dpo": "pairs of a chosen and a rejected response",
+    "kto": "responses with a verdict (kto_tag)",
+    "": "something that LLaMA-Factory cannot read",
+}
+_FROM = {
+    "pt": "`curate mix --stage pt`",
+    "sft": "`curate ifd --input FILE`",
+    "dpo": "`curate dedup --input FILE` (of pairs)",
+    "kto": "`curate dedup --input FILE` (with verdicts)",
+}
+# What recipes emit beside their result: a control to compare with, rows for a model in between.
+_BESIDE = ("_random", "_experience", "_seeds")
+_BETWEEN = "experience"
+_SHOWN = 12
 _LOST_PROMPT = {"lost_prompt", "empty_prompt"}
-# LLaMA-Factory reads the prompts of ordinary rows for PPO.
-_JUDGED_AS = {"ppo": "sft"}
 # Templates that differ from chatml in their system prompt alone, as far as lengths go.
 _LIKE_CHATML = {
     "qwen": "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
     "qwen3_nothink": "",
     "smollm2": "You are a helpful AI assistant named SmolLM, trained by Hugging Face.",
 }
+
+
+def choose(folder: Path, stage: str, typed: str | None) -> tuple[tuple[str, ...], str]:
+    """Return the data sets to train on, and for people why; '' where the user named them."""
+    from curate.llamafactory.dataset_info import data_file, read_registry
+
+    entries, kind = read_registry(folder), _READS.get(stage, stage)
+    if not entries:
+        raise DataError(
+            f"no data set is registered in '{folder}'; {_FROM[kind]} writes one into `data`, or "
+            "give --dataset-dir FOLDER"
+        )
+    meant_for = {name: _meant_for(entry) for name, entry in entries.items()}
+    fitting = [name for name, meant in meant_for.items() if meant == kind]
+    if typed is None:
+        return _newest(folder, stage, meant_for, fitting)
+    names = tuple(dict.fromkeys(name.strip() for name in typed.split(",") if name.strip()))
+    for name in names or (typed,):
+        data_file(folder, name, entries)
+        meant = meant_for[name]
+        if meant != kind:
+            here = f"Here are for it: {_listed(fitting)}" if fitting else "None here is for it"
+            fits = f"`train {meant} --dataset {name}`" if meant else "`curate doctor` says why"
+            raise DataError(
+                f"stage {stage} wants {_MEANT[kind]}, and '{name}' has {_MEANT[meant]}: {fits}. "
+                f"{here}"
+            )
+    return names, ""
+
+
+def _newest(
+    folder: Path, stage: str, meant_for: Mapping[str, str], fitting: Sequence[str]
+) -> tuple[tuple[str, ...], str]:
+    """Return the data set whose manifest was written last; those of others have none."""
+    from curate.system.manifest import read_manifest
+
+    beside = {name + ending for name in meant_for for ending in _BESIDE}
+    dated = []
+    for name in fitting:
+        path = folder / f"{name}.manifest.json"
+        manifest = read_manifest(path) if name not in beside else None
+        if manifest is not None and manifest.get("recipe") != _BETWEEN:
+            dated.append((path.stat().st_mtime_ns, name, manifest.get("recipe", "curate")))
+    if dated:
+        _, name, recipe = max(dated)
+        return (name,), f"the newest in {folder} for stage {stage}, made by {recipe}"
+    if len(fitting) == 1:
+        return (fitting[0],), f"the only one in {folder} for stage {stage}"
+    if fitting:
+        raise DataError(
+            f"which data set? None of those in '{folder}' was made by curate; give --dataset, one "
+            f"of {_listed(fitting)}"
+        )
+    kind = _READS.get(stage, stage)
+    kinds = (f"{name} is for {meant or 'no stage'}" for name, meant in meant_for.items())
+    raise DataError(
+        f"no data set in '{folder}' is for stage {stage}, which wants {_MEANT[kind]}: "
+        f"{_listed(kinds)}. {_FROM[kind]} writes one"
+    )
+
+
+def _meant_for(entry: Any) -> str:
+    """Return the stage that an entry's rows are for, '' where LLaMA-Factory cannot take it."""
+    from curate.llamafactory.doctor.data_set import attributes, stage_of
+    from curate.llamafactory.doctor.findings import Ends
+
+    try:
+        return stage_of(attributes(entry))
+    except Ends:
+        return ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown = list(names)
+    return ", ".join(shown[:_SHOWN]) + (", …" if len(shown) > _SHOWN else "")
 
 
 @dataclass(frozen=True)
@@ -85,8 +177,9 @@ def judge(
         name = model.name if model.adapter is None else model.path
         command += f" --model {name} --cutoff-len {cutoff}"
     sets = tuple(_usable(folder, name, stage, measure, why_not, command) for name in names)
-    counted = (measure.tokens, measure.longest) if measure is not None else (None, None)
-    return Verdict(sets, *counted)
+    if measure is None:
+        return Verdict(sets, tokens=None, longest=None)
+    return Verdict(sets, tokens=measure.tokens, longest=measure.longest)
 
 
 def _usable(
@@ -95,19 +188,21 @@ def _usable(
     from curate.llamafactory.doctor.data_set import of_entry
     from curate.llamafactory.doctor.diagnose import diagnose
 
-    diagnosis = diagnose(of_entry(folder, name), _JUDGED_AS.get(stage, stage), measure)
-    rules, command = diagnosis.found, f"`{command} --dataset {name}`"
+    # LLaMA-Factory reads the prompts of ordinary rows for PPO.
+    judged_as = "sft" if stage == "ppo" else stage
+    diagnosis = diagnose(of_entry(folder, name), judged_as, measure)
+    findings, command = diagnosis.found, f"`{command} --dataset {name}`"
     if not diagnosis.usable:
-        fatal = [rule for rule in rules if rule.effect in ("stops", "dropped")]
+        fatal = [finding for finding in findings if finding.effect in ("stops", "dropped")]
         why = f" {fatal[0].rule}: {fatal[0].says} To do: {fatal[0].do}" if fatal else ""
         raise DataError(
             f"nothing of '{name}' ({diagnosis.rows:,} rows) can be used for stage {stage}.{why} "
             f"{command} tells more, --fix writes what can be used"
         )
     line = f"{diagnosis.usable:,} of {diagnosis.rows:,} rows usable"
-    worse = [rule for rule in rules if rule.effect != "note"]
+    worse = [finding for finding in findings if finding.effect != "note"]
     if worse:
-        counts = (f"{rule.rule} {rule.count:,}" if rule.count else rule.rule for rule in worse)
+        counts = (f"{found.rule} {found.count:,}" if found.count else found.rule for found in worse)
         line += f" ({', '.join(counts)}; {command} explains)"
     if measure is None:
         line += f"; what the cutoff leaves was not measured: {why_not}"
@@ -116,7 +211,7 @@ def _usable(
     return Usable(
         name=name,
         rows=diagnosis.usable,
-        without_prompt=max((r.count for r in rules if r.rule in _LOST_PROMPT), default=0),
+        without_prompt=max((f.count for f in findings if f.rule in _LOST_PROMPT), default=0),
         cut=measure.cut if measure is not None else 0,
         command=command,
         line=line,
