@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curate.data import row_cache
-from curate.data.language import language_of
+from curate.data.describe import language_of
 from curate.data.read import read
 from curate.errors import DataError, UsageError
 

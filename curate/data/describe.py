@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,10 @@ from curate.html import html_table
 
 # Shares of the rows that are no longer than the length that is told.
 QUANTILES = (0.05, 0.5, 0.95, 0.99, 1.0)
+# Runs of characters: there are far fewer of them than characters.
+_HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]+")
+_KANA = re.compile(r"[\u3040-\u30ff]")
+_LATIN = re.compile(r"[A-Za-z]+")
 
 
 @dataclass(frozen=True)
@@ -128,3 +133,12 @@ def counted(count: int) -> str:
 
 def _pairs(counts: Mapping[int, int] | Mapping[str, int]) -> str:
     return ", ".join(f"{name}: {count:,}" for name, count in counts.items()) or "none"
+
+
+def language_of(text: str) -> str:
+    """Return `zh`, `en` or `other`; a Latin word counts as much as a Chinese character."""
+    head = text[:2000]
+    han, words = sum(map(len, _HAN.findall(head))), len(_LATIN.findall(head))
+    if (not han and not words) or len(_KANA.findall(head)) * 4 > han + words:
+        return "other"
+    return "zh" if han >= words else "en"

@@ -92,12 +92,7 @@ class Expression:
 
 
 def parse_expression(text: str, option: str) -> Expression:
-    """Return an expression of columns, or say what is wrong with it.
-
-    Example:
-        >>> parse_expression("reward > 0 and status == 'ok'", "--where").columns()
-        ['reward', 'status']
-    """
+    """Return an expression of columns, or say what is wrong with it."""
     if len(text) > LONGEST:
         raise UsageError(f"{option}: {len(text):,} characters; allowed are {LONGEST:,}")
     try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from curate.data.encoding import BINARY, Sniffed
-from curate.data.json_values import LIMIT, Record, is_whole, json_array, json_lines, json_values
+from curate.data.json_values import LIMIT, Record, json_array, json_lines, json_values
 from curate.data.tables import arrow_rows, csv_rows, names_column, parquet_rows
 from curate.data.text_blocks import HEAD, blocks_of, dialogue_blocks, qa_blocks, text_lines
 from curate.errors import DataError
@@ -75,7 +76,7 @@ def _container_of(path: Path, sniffed: Sniffed, plain: bool) -> str:
     if start[0] == "[":
         return "json"
     if start[0] == "{":
-        return "jsonl" if is_whole(line) else "json-values"
+        return "jsonl" if _is_whole(line) else "json-values"
     with path.open(encoding=sniffed.encoding) as text:
         head = text.read(HEAD).lstrip(_BLANK)
     if plain and not names_column(head.partition("\n")[0], "text"):
@@ -93,3 +94,12 @@ def _first_line(path: Path, sniffed: Sniffed) -> tuple[str, str]:
                     line += text.readline(LIMIT)
                 return start, line.lstrip(_BLANK)
     return "", ""
+
+
+def _is_whole(line: str) -> bool:
+    """Tell whether a text is exactly one JSON value."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -57,12 +57,7 @@ def _tools(text: str) -> Any:
 
 
 def occurrences(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Count, for every row, the equal rows before it.
-
-    Example:
-        >>> occurrences(np.array([7, 9, 7, 7], dtype=np.uint64)).tolist()
-        [0, 0, 1, 2]
-    """
+    """Count, for every row, the equal rows before it."""
     counts = np.zeros(len(hashes), dtype=np.int64)
     if len(hashes):
         order = np.argsort(hashes, kind="stable")
@@ -74,10 +69,5 @@ def occurrences(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 
 def id_of(content: int, occurrence: int) -> str:
-    """Return the id of a row: 16 hex digits, and from the second equal row on its number.
-
-    Example:
-        >>> id_of(255, 0), id_of(255, 1)
-        ('00000000000000ff', '00000000000000ff-2')
-    """
+    """Return the id of a row: 16 hex digits, and from the second equal row on its number."""
     return f"{content:016x}-{occurrence + 1}" if occurrence else f"{content:016x}"

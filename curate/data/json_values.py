@@ -23,6 +23,12 @@ _SPACE = re.compile("[ \t\n\r\ufeff]*")
 _LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
 _CUT_PART = re.compile(r"\s*|\.|[eE][+-]?|u[0-9a-fA-F]{0,3}")
 _decode = json.JSONDecoder().raw_decode
+_BROKEN = "{}, line {} column {}: {}; put the JSON right there, or fetch the file again"
+_CUT = "{} ends inside {}, whole rows before it: {}; the file looks cut off - fetch it again"
+_LONG = (
+    "{}: one value is longer than {:,} characters, the most that is read; "
+    "take that row out, or, if one object wraps the whole file, save the list in it alone"
+)
 
 
 class Record(NamedTuple):
@@ -38,7 +44,7 @@ def json_array(
     """Yield the items of the one JSON array that a text, opened with newline="", holds."""
     window = _Window(stream, name, chunk, limit)
     window.peek()
-    mark = window.after_mark()
+    mark = window.peek(skip=1)
     while mark != "]":
         if not mark:
             raise DataError(
@@ -49,13 +55,13 @@ def json_array(
         yield Record(window.value(line), f"row {row} (line {line})")
         mark = window.peek()
         if mark == ",":
-            mark = window.after_mark()
+            mark = window.peek(skip=1)
             if mark == "]":
-                window.refuse(window.at, "a comma and then no value")
+                window.refuse("a comma and then no value")
         elif mark and mark != "]":
-            window.refuse(window.at, "expecting ',' or ']' after a row")
-    if window.after_mark():
-        window.refuse(window.at, "more text after the end of the array")
+            window.refuse("expecting ',' or ']' after a row")
+    if window.peek(skip=1):
+        window.refuse("more text after the end of the array")
 
 
 def json_values(
@@ -65,7 +71,7 @@ def json_values(
     window = _Window(stream, name, chunk, limit)
     while mark := window.peek():
         if window.rows and mark in ",]":
-            window.refuse(window.at, f"{mark!r} after a row, but no '[' before the first row")
+            window.refuse(f"{mark!r} after a row, but no '[' before the first row")
         line = window.place(window.at)[0]
         yield Record(window.value(line), f"line {line}")
 
@@ -75,9 +81,8 @@ def json_lines(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Rec
     number = rows = 0
     while line := stream.readline(limit + 1):
         number += 1
-        where = f"{name}, line {number}"
         if len(line) > limit:
-            raise _too_long(where, limit)
+            raise DataError(_LONG.format(f"{name}, line {number}", limit))
         text = line.lstrip("\ufeff").rstrip("\r\n")
         if not text or text.isspace():
             continue
@@ -86,21 +91,12 @@ def json_lines(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Rec
             _check_depth(value, text, 0, len(text))
         except json.JSONDecodeError as error:
             if not line.endswith("\n") and _is_cut(error, text):
-                raise _cut(name, f"line {number}", rows) from None
-            raise _broken(name, number, error.colno, error.msg) from None
+                raise DataError(_CUT.format(name, f"line {number}", rows)) from None
+            raise DataError(_BROKEN.format(name, number, error.colno, error.msg)) from None
         except (ValueError, RecursionError) as error:
-            raise _unreadable(where, error) from None
+            raise _unreadable(f"{name}, line {number}", error) from None
         yield Record(value, f"line {number}")
         rows += 1
-
-
-def is_whole(line: str) -> bool:
-    """Tell whether a text is exactly one JSON value."""
-    try:
-        json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 class _Window:
@@ -127,19 +123,15 @@ class _Window:
         self.counted = at
         return self.line, self.column
 
-    def peek(self) -> str:
-        """Return the next character that is no white space, or '' at the end."""
+    def peek(self, skip: int = 0) -> str:
+        """Go past a bracket or comma and white space; return what follows, '' at the end."""
+        self.at += skip
         while True:
             space = _SPACE.match(self.text, self.at)
             self.at = space.end() if space else self.at
             if self.at < len(self.text) or self.ended:
                 return self.text[self.at : self.at + 1]
             self.grow()
-
-    def after_mark(self) -> str:
-        """Go past a bracket or comma; return what follows, as `peek`."""
-        self.at += 1
-        return self.peek()
 
     def value(self, line: int) -> Any:
         """Read one value, growing until it is whole."""
@@ -154,9 +146,9 @@ class _Window:
                 unfinished = error.msg.startswith("Unterminated string")
                 mended = unfinished or error.pos >= len(self.text) - NEAR_END
                 if not (_is_cut(error, self.text) if self.ended else mended):
-                    self.refuse(error.pos, error.msg)
+                    self.refuse(error.msg, error.pos)
                 if self.ended:
-                    raise _cut(self.name, row, self.rows) from None
+                    raise DataError(_CUT.format(self.name, row, self.rows)) from None
             except (ValueError, RecursionError) as error:
                 raise _unreadable(f"{self.name}, {row}", error) from None
             # A number at the window's end may go on: 1 may be 12, 1.5 or 1e+3.
@@ -166,15 +158,16 @@ class _Window:
                 or len(self.text) - end > NEAR_END
             )
             if (end if sure else len(self.text)) - self.at > self.limit:
-                raise _too_long(f"{self.name}, {row}", self.limit)
+                raise DataError(_LONG.format(f"{self.name}, {row}", self.limit))
             if sure:
                 self.at = end
                 self.rows += 1
                 return value
             self.grow()
 
-    def refuse(self, at: int, reason: str) -> NoReturn:
-        raise _broken(self.name, *self.place(at), reason)
+    def refuse(self, reason: str, at: int | None = None) -> NoReturn:
+        line, column = self.place(self.at if at is None else at)
+        raise DataError(_BROKEN.format(self.name, line, column, reason))
 
 
 def _is_cut(error: json.JSONDecodeError, text: str) -> bool:
@@ -197,27 +190,6 @@ def _check_depth(value: Any, text: str, start: int, end: int) -> None:
         level = [v for o in holders for v in (o.values() if isinstance(o, dict) else o)]
     if level:
         raise RecursionError
-
-
-def _broken(name: str, line: int, column: int, reason: str) -> DataError:
-    return DataError(
-        f"{name}, line {line} column {column}: {reason}; "
-        "put the JSON right there, or fetch the file again"
-    )
-
-
-def _cut(name: str, where: str, rows: int) -> DataError:
-    return DataError(
-        f"{name} ends inside {where}, whole rows before it: {rows}; "
-        "the file looks cut off - fetch it again"
-    )
-
-
-def _too_long(where: str, limit: int) -> DataError:
-    return DataError(
-        f"{where}: one value is longer than {limit:,} characters, the most that is read; "
-        "take that row out, or, if one object wraps the whole file, save the list in it alone"
-    )
 
 
 def _unreadable(where: str, error: Exception) -> DataError:

@@ -16,12 +16,7 @@ BAD, NONE = "bad_verdict", "no_verdict"
 
 
 def judged(rows: Rows, what: str, good_only: bool, stage: str = SFT) -> Rows:
-    """Return the rows that a recipe may choose among; the others have a flaw that says why.
-
-    Example:
-        >>> judged(curate.read("kto.json"), "IFD", good_only=True).flaws()
-        {'bad_verdict': 120}
-    """
+    """Return the rows that a recipe may choose among; the others have a flaw that says why."""
     column = rows.shape.columns.get("kto_tag")
     if column is None:
         if good_only or stage == KTO:

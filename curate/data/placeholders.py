@@ -13,12 +13,7 @@ _KEY = re.compile(r"[A-Za-z_]\w*")
 
 
 def placeholders(value: Any) -> set[str]:
-    """Return the names between double braces that stand in any text of a value.
-
-    Example:
-        >>> placeholders({"output": "I am {{name}}."})
-        {'name'}
-    """
+    """Return the names between double braces that stand in any text of a value."""
     if isinstance(value, str):
         return set(_PLACEHOLDER.findall(value)) if "{{" in value else set()
     if not isinstance(value, dict | list):
@@ -38,23 +33,12 @@ def filled(value: Any, fill: Mapping[str, str]) -> Any:
     return [filled(item, fill) for item in value] if isinstance(value, list) else value
 
 
-def is_pair(text: str) -> bool:
-    """Tell whether a text has the form name=value, with a name that a placeholder may have."""
-    key, equals, _ = text.partition("=")
-    return bool(equals) and _KEY.fullmatch(key) is not None
-
-
 def pairs(texts: list[str]) -> dict[str, str]:
-    """Return `name=value` texts as a mapping.
-
-    Example:
-        >>> pairs(["name=小医", "author=a=b"])
-        {'name': '小医', 'author': 'a=b'}
-    """
+    """Return `name=value` texts as a mapping."""
     fill: dict[str, str] = {}
     for text in texts:
-        key, _, value = text.partition("=")
-        if not is_pair(text):
+        key, equals, value = text.partition("=")
+        if not equals or not _KEY.fullmatch(key):
             raise UsageError(
                 f"--fill {text!r}: allowed is NAME=TEXT with the NAME that stands between double "
                 "braces in the rows; give for example --fill name=小医 author=我们"

@@ -5,11 +5,15 @@ Three kinds of file are read: CoachLM's expert revisions (arXiv 2311.13246; `Raw
 objects with `prompt`, `better` and `worse`. An expert may have revised the instruction as well:
 both responses are then put under the raw one, which is what the worse was written for, so that
 nothing about the prompt tells them apart, and the figure errs on the low side.
+
+Escapes that stand in a text as letters are decoded. Texts that were put through JSON twice have
+them, and it is nearly always the worse one: a ranker would learn the damage, not the quality.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +21,6 @@ from pathlib import Path
 
 from curate.data.canonical import parse
 from curate.data.encoding import sniff
-from curate.data.escapes import decode_escapes
 from curate.data.file_kinds import raw_rows
 from curate.data.formats import detected
 from curate.data.json_values import Record
@@ -27,6 +30,8 @@ from curate.errors import DataError
 EXPERT = ("Raw Instruction", "Raw Response", "Revised Response")
 TRIPLE = ("prompt", "better", "worse")
 _HEAD = 200
+# A backslash with r or t also begins words of TeX: `\\right`, `\\text`.
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|(?:\\r)?\\n|\\([rt])(?![a-zA-Z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +65,25 @@ def joined(system: str, turns: tuple[Turn, ...] | list[Turn]) -> str:
     return "\n".join(text for text in (system, *(turn.content for turn in turns)) if text)
 
 
-def read_pairs(paths: list[Path]) -> Pairs:
-    """Read pairs from files.
+def decode_escapes(text: str) -> str:
+    r"""Return a text with literal `\n`, `\r\n`, `\r`, `\t` and `\uXXXX` decoded.
 
-    Example:
-        >>> len(read_pairs([Path("dpo_zh_demo.json")]))
-        198
+    Halves of a surrogate pair that stand together are joined, any other becomes U+FFFD. A
+    word of TeX, `\text` or `\right`, is left as it is.
     """
+    if "\\" in text:
+        text = _ESCAPE.sub(_decoded, text)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _decoded(match: re.Match[str]) -> str:
+    if match[1]:
+        return chr(int(match[1], 16))
+    return "\t" if match[2] == "t" else "\n"
+
+
+def read_pairs(paths: list[Path]) -> Pairs:
+    """Read pairs from files."""
     dropped: Counter[str] = Counter()
     pairs: dict[tuple[str, str, str], Pair] = {}
     sha256: dict[str, str] = {}
@@ -91,6 +108,7 @@ def read_pairs(paths: list[Path]) -> Pairs:
 
 
 def _pairs_of(path: Path, sha256: dict[str, str]) -> Iterator[Pair]:
+    name = path.name
     if not path.is_file():
         raise DataError(f"no file '{path}'; give a file of pairs of a better and a worse response")
     try:
@@ -98,53 +116,47 @@ def _pairs_of(path: Path, sha256: dict[str, str]) -> Iterator[Pair]:
         container, stream = raw_rows(path, sniffed)
         head = list(itertools.islice(stream, _HEAD))
     except OSError as error:
-        raise DataError(f"'{path.name}' cannot be read: {error.strerror or error}") from error
-    sha256[path.name] = sniffed.sha256
-    objects = [record.value for record in head if isinstance(record.value, dict)]
-    every = itertools.chain(head, stream)
-    for keys in (EXPERT, TRIPLE):
-        if any(keys[1] in value or keys[2] in value for value in objects):
-            yield from (_named(record, keys, path.name) for record in every)
-            return
-    _, shape = detected(path.name, container, [record.value for record in head])
-    if not shape.ranking:
+        raise DataError(f"'{name}' cannot be read: {error.strerror or error}") from error
+    sha256[name] = sniffed.sha256
+    values = [record.value for record in head]
+    objects = [value for value in values if isinstance(value, dict)]
+    keys = next(
+        (keys for keys in (EXPERT, TRIPLE) if any(keys[1] in v or keys[2] in v for v in objects)),
+        None,
+    )
+    shape = None if keys else detected(name, container, values)[1]
+    if shape and not shape.ranking:
         raise DataError(
-            f"{path.name} was read as {shape}: its rows have one response each, not a better and a "
+            f"{name} was read as {shape}: its rows have one response each, not a better and a "
             "worse one. Give preference rows (chosen and rejected), objects with "
             f"{', '.join(TRIPLE)}, or CoachLM's expert revisions"
         )
-    yield from (_preferred(record, shape, path.name) for record in every)
+    for record in itertools.chain(head, stream):
+        place = f"{name}, {record.where}"
+        texts = _preferred(record, shape, place) if shape else _named(record, keys or (), place)
+        prompt, better, worse = map(decode_escapes, texts)
+        yield Pair(prompt, better, worse, name, record.where, revised=keys == EXPERT)
 
 
-def _preferred(record: Record, shape: Shape, file: str) -> Pair:
+def _preferred(record: Record, shape: Shape, place: str) -> tuple[str, str, str]:
     parsed = parse(record.value, shape) if isinstance(record.value, dict) else Parsed()
     if parsed.flaw or parsed.chosen is None or parsed.rejected is None:
         why = parsed.flaw.replace("_", " ") or "chosen or rejected is missing"
-        raise DataError(f"{file}, {record.where}: {why}; mend the row or leave it out")
-    prompt = joined(parsed.system, parsed.turns)
-    return _pair(prompt, parsed.chosen, parsed.rejected, file, record.where)
+        raise DataError(f"{place}: {why}; mend the row or leave it out")
+    return joined(parsed.system, parsed.turns), parsed.chosen, parsed.rejected
 
 
-def _named(record: Record, keys: tuple[str, ...], file: str) -> Pair:
-    """Return the pair of a row whose keys are EXPERT or TRIPLE."""
+def _named(record: Record, keys: tuple[str, ...], place: str) -> tuple[str, str, str]:
+    """Return prompt, better and worse of a row whose keys are EXPERT or TRIPLE."""
     row = record.value
     if not isinstance(row, dict):
-        raise DataError(f"{file}, {record.where}: not an object; it needs {', '.join(keys)}")
+        raise DataError(f"{place}: not an object; it needs {', '.join(keys)}")
     for key in keys:
         if not isinstance(row.get(key), str):
             has = "is no text" if key in row else "is missing"
-            raise DataError(
-                f"{file}, {record.where}: {key!r} {has}; every row needs {', '.join(keys)}"
-            )
+            raise DataError(f"{place}: {key!r} {has}; every row needs {', '.join(keys)}")
     if keys == TRIPLE:
-        return _pair(row["prompt"], row["better"], row["worse"], file, record.where)
+        return row["prompt"], row["better"], row["worse"]
     more = row.get("Raw Input")
     asked = [row["Raw Instruction"], *([more] if isinstance(more, str) and more.strip() else [])]
-    return _pair("\n".join(asked), row[EXPERT[2]], row[EXPERT[1]], file, record.where, True)
-
-
-def _pair(
-    prompt: str, better: str, worse: str, file: str, where: str, revised: bool = False
-) -> Pair:
-    texts = decode_escapes(prompt), decode_escapes(better), decode_escapes(worse)
-    return Pair(*texts, file, where, revised)
+    return "\n".join(asked), row[EXPERT[2]], row[EXPERT[1]]

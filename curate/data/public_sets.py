@@ -53,12 +53,7 @@ def public_sets() -> dict[str, PublicSet]:
 
 
 def public_set(name: str) -> PublicSet:
-    """Return one set; its hub id or the end of it will do as well.
-
-    Example:
-        >>> public_set("Flmc/DISC-Med-SFT").name
-        'disc-med-sft'
-    """
+    """Return one set; its hub id or the end of it will do as well."""
     wanted = name.lower().replace("_", "-").removeprefix("hf://")
     for public in public_sets().values():
         if wanted == public.name or f"/{public.where}".lower().replace("_", "-").endswith(

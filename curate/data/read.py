@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from curate.data.formats import format_named
-from curate.data.ingest import Reading
 from curate.data.inputs import input_files, is_table
 from curate.data.placeholders import checked
-from curate.data.row_cache import Stored, stored
+from curate.data.row_cache import Reading, Stored, stored
 from curate.data.rows import Rows
 from curate.data.schema import Shape
 from curate.errors import DataError, UsageError, did_you_mean

@@ -43,13 +43,7 @@ def csv_rows(stream: TextIO, name: str) -> Iterator[Record]:
                 break
             if not header:
                 header = fields
-                for column in header:
-                    if header.count(column) > 1:
-                        raise DataError(
-                            f"{name}: its first line names the column {column!r} twice; rename "
-                            "one of them, or, if that line is a row already, put a line with the "
-                            "columns' names above it"
-                        )
+                _check_header(header, name)
             elif fields:
                 row: dict[str, Any] = dict(zip(header, fields, strict=False))
                 if len(header) != len(fields):
@@ -65,6 +59,15 @@ def csv_rows(stream: TextIO, name: str) -> Iterator[Record]:
         f'{name}: a quote (") that opens in the row starting on line {line} is never closed; '
         "close it (a quote inside a field is written twice), or fetch the file again"
     )
+
+
+def _check_header(header: list[str], name: str) -> None:
+    for column in header:
+        if header.count(column) > 1:
+            raise DataError(
+                f"{name}: its first line names the column {column!r} twice; rename one of them, "
+                "or, if that line is a row already, put a line with the columns' names above it"
+            )
 
 
 def _delimiter(header: str) -> str:

@@ -31,11 +31,7 @@ def blocks_of(head: str) -> Blocks | None:
 
 
 def dialogue_blocks(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Record]:
-    """Yield MedDialog's consultations: `id`, `url`, and the text under each heading.
-
-    A block begins with `id=1` after an empty line. Lines before the first heading that are no
-    address are kept under `head`.
-    """
+    """Yield MedDialog's consultations, each from `id=1` after an empty line on."""
     block: list[str] = []
     start, blank = 1, True
     for number, line in _lines(stream, name, limit):
@@ -52,6 +48,7 @@ def dialogue_blocks(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterato
 
 
 def _dialogue(block: list[str]) -> dict[str, Any]:
+    """Return `id`, `url`, the text under each heading, and what else stands above as `head`."""
     parts: dict[str, list[str]] = {"head": []}
     heading = "head"
     row: dict[str, Any] = {}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.console import say
-from curate.data.language import language_of
+from curate.data.describe import language_of
 from curate.data.rows import Rows
 from curate.engine import open_engine
 from curate.errors import UsageError

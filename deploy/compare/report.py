@@ -20,7 +20,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from curate.data.language import language_of
+from curate.data.describe import language_of
 from curate.errors import UsageError
 from curate.system.files import sha256_of, write_text, writing_to
 from curate.system.manifest import to_json, versions

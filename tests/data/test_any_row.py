@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from curate.data.canonical import parse
 from curate.data.formats import formats
-from curate.data.ingest import Reading, Tally, lines
 from curate.data.json_values import Record
 from curate.data.read import read
+from curate.data.row_cache import Reading, Tally, lines
 from curate.data.schema import STRUCTURAL
 
 KEYS = sorted(

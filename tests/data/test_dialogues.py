@@ -5,7 +5,7 @@ import json
 import pytest
 
 from curate.data.formats import dialogues
-from curate.data.formats.dialogues import MERGED, OPENED, TRIMMED, Said, said
+from curate.data.formats.dialogues import MERGED, OPENED, TRIMMED, Utterance, utterance_of
 from curate.data.read import read
 
 
@@ -19,23 +19,23 @@ def turns(row):
 
 
 def made(*texts, opening=""):
-    return dialogues.converted(list(texts), "given", {"given": True}, opening)
+    return dialogues._converted(list(texts), "given", {"given": True}, opening)
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("问：头痛三天怎么办？", Said(True, "头痛三天怎么办？")),
-        ("问:头痛", Said(True, "头痛")),
-        ("答： 休息", Said(False, "休息")),
-        (" 病人：头痛", Said(True, "头痛")),
-        ("患者:头痛", Said(True, "头痛")),
-        ("医生：多久了：三天？", Said(False, "多久了：三天？")),
-        ("Patient: I cough", Said(True, "I cough")),
-        ("doctor : how long?", Said(False, "how long?")),
-        ("\ufeff问：a", Said(True, "a")),
-        ("医生：\n多久了？", Said(False, "多久了？")),
-        ("答：", Said(False, "")),
+        ("问：头痛三天怎么办？", Utterance(True, "头痛三天怎么办？")),
+        ("问:头痛", Utterance(True, "头痛")),
+        ("答： 休息", Utterance(False, "休息")),
+        (" 病人：头痛", Utterance(True, "头痛")),
+        ("患者:头痛", Utterance(True, "头痛")),
+        ("医生：多久了：三天？", Utterance(False, "多久了：三天？")),
+        ("Patient: I cough", Utterance(True, "I cough")),
+        ("doctor : how long?", Utterance(False, "how long?")),
+        ("\ufeff问：a", Utterance(True, "a")),
+        ("医生：\n多久了？", Utterance(False, "多久了？")),
+        ("答：", Utterance(False, "")),
         ("头痛", None),
         ("问题：头痛", None),
         ("é—®ï¼š头痛", None),
@@ -46,7 +46,7 @@ def made(*texts, opening=""):
     ],
 )
 def test_who_speaks(text, expected):
-    assert said(text) == expected
+    assert utterance_of(text) == expected
 
 
 def test_turns_in_turn_are_kept_as_they_are():
@@ -95,7 +95,7 @@ def test_a_doctor_who_speaks_first():
 )
 def test_what_cannot_be_understood_is_kept_whole(texts, flaw):
     given = {"data": texts, "id": 1}
-    row = dialogues.convert_huatuogpt(given, dialogues.detect_huatuogpt([{"data": ["问：a"]}]))
+    row = dialogues._convert_huatuogpt(given, dialogues._detect_huatuogpt([{"data": ["问：a"]}]))
     assert (row.row, row.flaw) == (given, flaw)
 
 
@@ -185,7 +185,7 @@ def test_turns_of_the_hubs_older_copy(write, given):
 def test_turns_that_are_none(value):
     given = {"dialogue_turns": value}
     good = {"dialogue_turns": {"speaker": [0, 1], "utterance": ["a", "b"]}}
-    made = dialogues.convert_meddialog(given, dialogues.detect_meddialog([good]))
+    made = dialogues._convert_meddialog(given, dialogues._detect_meddialog([good]))
     assert (made.row, made.flaw) == (given, made.flaw)
     assert made.flaw in ("not_text", "unknown_role")
 
@@ -285,9 +285,9 @@ def test_raw_meddialog_in_english(write):
 
 
 def test_speakers_on_the_line_of_their_words():
-    assert dialogues.utterances("病人：a\nb\n医生:c") == ["病人：a\nb", "医生:c"]
-    assert dialogues.utterances("病人：\n医生：a\n医生：\nb") == ["病人：\n医生：a", "医生：\nb"]
-    assert dialogues.utterances("") == [""]
+    assert dialogues.in_block("病人：a\nb\n医生:c") == ["病人：a\nb", "医生:c"]
+    assert dialogues.in_block("病人：\n医生：a\n医生：\nb") == ["病人：\n医生：a", "医生：\nb"]
+    assert dialogues.in_block("") == [""]
 
 
 def test_the_complaint_of_a_description():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.data.placeholders import checked, filled, is_pair, pairs, placeholders
+from curate.data.placeholders import checked, filled, pairs, placeholders
 from curate.data.read import read
 from curate.errors import UsageError
 
@@ -115,8 +115,6 @@ def test_what_is_no_pair(given, told):
     with pytest.raises(UsageError, match=told):
         pairs(given)
     assert pairs(["name=a", "name=a", "b=c=d"]) == {"name": "a", "b": "c=d"}
-    assert is_pair("a=")
-    assert not is_pair("data/a=b.json")
 
 
 @given(

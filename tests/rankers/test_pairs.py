@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.data.escapes import decode_escapes
-from curate.data.preference_pairs import read_pairs
+from curate.data.preference_pairs import decode_escapes, read_pairs
 from curate.errors import DataError
 
 Write = Callable[..., Path]

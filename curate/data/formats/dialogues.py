@@ -34,31 +34,24 @@ _HEADING = re.compile(r"^([^\n:：]{1,40})[:：][ \t]*$", re.MULTILINE)
 _IN_BLOCK = re.compile(r"[ \t]*(?:病人|患者|医生|Patient|Doctor)[ \t]*[:：]")
 
 
-class Said(NamedTuple):
+class Utterance(NamedTuple):
     """What somebody said, without the name of who speaks; `asks`: it is the one who asks."""
 
     asks: bool
     text: str
 
 
-def said(text: Any) -> Said | None:
-    """Return who says what, None for a text that does not begin with a speaker.
-
-    Example:
-        >>> said("病人：头痛三天怎么办？")
-        Said(asks=True, text='头痛三天怎么办？')
-    """
+def utterance_of(text: Any) -> Utterance | None:
+    """Return who says what, None for a text that does not begin with a speaker."""
     match = _SPEAKER.match(text) if isinstance(text, str) else None
-    if match is None:
-        return None
-    return Said(match[1].lower() in ASKS, text[match.end() :].strip())
+    return Utterance(match[1].lower() in ASKS, text[match.end() :].strip()) if match else None
 
 
-def _are_said(value: Any) -> bool:
+def _are_spoken(value: Any) -> bool:
     """Tell whether a value is a list of texts most of which begin with a speaker."""
     if not isinstance(value, list) or not value:
         return False
-    return 2 * sum(said(text) is not None for text in value) >= len(value)
+    return 2 * sum(utterance_of(text) is not None for text in value) >= len(value)
 
 
 def _shape(name: str, fitting: int, samples: list[dict[str, Any]]) -> Shape | None:
@@ -68,7 +61,7 @@ def _shape(name: str, fitting: int, samples: list[dict[str, Any]]) -> Shape | No
     return Shape(name, "sharegpt", {"messages": KEY}, dict(CANONICAL_TAGS))
 
 
-def converted(texts: Any, key: str, value: dict[str, Any], opening: str = "") -> Converted:
+def _converted(texts: Any, key: str, value: dict[str, Any], opening: str = "") -> Converted:
     """Return a dialogue as messages in turn; what the row has beside `key` stays.
 
     Messages of one speaker in a row are joined by a line break, a question at the end that nobody
@@ -76,21 +69,21 @@ def converted(texts: Any, key: str, value: dict[str, Any], opening: str = "") ->
     """
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         return Converted(value, flaw="not_text")
-    parts = [part for text in texts if (part := said(text))]
-    if len(parts) < len(texts):
+    spoken = [utterance for text in texts if (utterance := utterance_of(text))]
+    if len(spoken) < len(texts):
         return Converted(value, flaw="unknown_role")
     changes: list[str] = []
-    if parts and not parts[0].asks and opening.strip():
-        parts.insert(0, Said(True, opening.strip()))
+    if spoken and not spoken[0].asks and opening.strip():
+        spoken.insert(0, Utterance(True, opening.strip()))
         changes.append(OPENED)
-    turns: list[Said] = []
-    for part in parts:
-        if turns and turns[-1].asks == part.asks:
-            both = "\n".join(text for text in (turns[-1].text, part.text) if text)
-            turns[-1] = Said(part.asks, both)
+    turns: list[Utterance] = []
+    for utterance in spoken:
+        if turns and turns[-1].asks == utterance.asks:
+            both = "\n".join(text for text in (turns[-1].text, utterance.text) if text)
+            turns[-1] = Utterance(utterance.asks, both)
         else:
-            turns.append(part)
-    if len(turns) < len(parts):
+            turns.append(utterance)
+    if len(turns) < len(spoken):
         changes.append(MERGED)
     if len(turns) > 1 and turns[-1].asks:
         turns.pop()
@@ -100,43 +93,41 @@ def converted(texts: Any, key: str, value: dict[str, Any], opening: str = "") ->
     return Converted({KEY: messages, **beside}, tuple(changes))
 
 
-def detect_huatuogpt(samples: list[dict[str, Any]]) -> Shape | None:
-    """Return the shape if most rows have a list of texts that begin with a speaker."""
-    return _shape("huatuogpt", sum(_are_said(row.get(_HUATUO)) for row in samples), samples)
+def _detect_huatuogpt(samples: list[dict[str, Any]]) -> Shape | None:
+    return _shape("huatuogpt", sum(_are_spoken(row.get(_HUATUO)) for row in samples), samples)
 
 
-def convert_huatuogpt(value: dict[str, Any], shape: Shape) -> Converted:
-    """Return the row with messages instead of texts that begin with a speaker."""
-    return converted(value.get(_HUATUO), _HUATUO, value)
+def _convert_huatuogpt(value: dict[str, Any], shape: Shape) -> Converted:
+    return _converted(value.get(_HUATUO), _HUATUO, value)
 
 
-def detect_meddialog(samples: list[dict[str, Any]]) -> Shape | None:
+def _detect_meddialog(samples: list[dict[str, Any]]) -> Shape | None:
     """Return the shape if most rows are blocks, or lists of texts that begin with a speaker."""
     fitting = sum(
         isinstance(row.get(_BLOCK), str)
-        or any(_are_said(row.get(key)) for key in _LISTS)
-        or bool(_spoken(row.get(_TURNS)))
+        or any(_are_spoken(row.get(key)) for key in _LISTS)
+        or bool(_texts_of(row.get(_TURNS)))
         for row in samples
     )
     return _shape("meddialog", fitting, samples)
 
 
-def convert_meddialog(value: dict[str, Any], shape: Shape) -> Converted:
+def _convert_meddialog(value: dict[str, Any], shape: Shape) -> Converted:
     """Return the row with messages; the rest of a block stays beside them."""
     key = next((key for key in _LISTS if isinstance(value.get(key), list)), _BLOCK)
     if key not in value and _TURNS in value:
         key = _TURNS
     texts = value.get(key, [])
     if key == _TURNS:
-        texts = _spoken(texts)
+        texts = _texts_of(texts)
     elif isinstance(texts, str):
-        texts = utterances(texts)
+        texts = in_block(texts)
     described = next((value[k] for k in ("Description", "description") if value.get(k)), "")
     opening = complaint(described) if isinstance(described, str) else ""
-    return converted(texts, key, value, opening)
+    return _converted(texts, key, value, opening)
 
 
-def _spoken(turns: Any) -> list[str] | None:
+def _texts_of(turns: Any) -> list[str] | None:
     """Return turns as texts that begin with who speaks, None if they are no such turns."""
     if isinstance(turns, dict):  # a list of each, as `datasets` has a list of records
         whos, texts = turns.get("speaker"), turns.get("utterance")
@@ -152,13 +143,8 @@ def _spoken(turns: Any) -> list[str] | None:
     return [f"{name}：{text}" for name, text in zip(names, texts, strict=True)]
 
 
-def utterances(text: str) -> list[str]:
-    r"""Return what was said, each with its speaker; in a block the text is on the next lines.
-
-    Example:
-        >>> utterances("医生：\n多久了？\n病人：\n三天。")
-        ['医生：\n多久了？', '病人：\n三天。']
-    """
+def in_block(text: str) -> list[str]:
+    """Return what was said, each with its speaker; in a block the text is on the next lines."""
     lines = text.strip().split("\n")
     # Where speakers stand alone on their lines, 医生：您好 is how a patient begins.
     alone = any(_IN_BLOCK.fullmatch(line.strip()) for line in lines)
@@ -173,12 +159,7 @@ def utterances(text: str) -> list[str]:
 
 
 def complaint(described: str) -> str:
-    r"""Return what the patient complains of, or the whole description if no part of it says so.
-
-    Example:
-        >>> complaint("疾病：\n感冒\n病情描述：\n发烧两天。")
-        '发烧两天。'
-    """
+    """Return what the patient complains of, or the whole description if no part of it says so."""
     parts = _HEADING.split(described)
     for heading, text in zip(parts[1::2], parts[2::2], strict=True):
         if heading.startswith("病情描述") and text.strip():
@@ -191,16 +172,16 @@ FORMATS = (
         name="huatuogpt",
         keys="data: a list of 问：… and 答：…",
         rank=LISTS,
-        detect=detect_huatuogpt,
-        convert=convert_huatuogpt,
+        detect=_detect_huatuogpt,
+        convert=_convert_huatuogpt,
         title="HuatuoGPT",
     ),
     Format(
         name="meddialog",
         keys="blocks of text that begin with id=1, or lists of 病人：… and 医生：…",
         rank=LISTS,
-        detect=detect_meddialog,
-        convert=convert_meddialog,
+        detect=_detect_meddialog,
+        convert=_convert_meddialog,
         title="MedDialog",
         listed=LISTED,
     ),

@@ -149,10 +149,6 @@ def flat(
 
     A call becomes a text of its own role, `{"name": …, "arguments": {…}}`, several at once a list
     of them; results become observations. What cannot be understood stays as it is.
-
-    Example:
-        >>> flat([{"role": "developer", "content": [{"type": "text", "text": "Be brief."}]}])
-        ([{'role': 'system', 'content': 'Be brief.'}], [])
     """
     role_tag, content_tag = tags["role_tag"], tags["content_tag"]
     texts: list[dict[str, Any]] = []

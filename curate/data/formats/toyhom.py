@@ -17,10 +17,8 @@ _PUNCTUATION = "？?。.！!，, \t\r\n\u3000"
 
 
 def detect(samples: list[dict[str, Any]]) -> Shape | None:
-    """Return the shape if most rows have a title, a question and an answer."""
-    if not mostly(samples, "title", "ask", "answer") and not mostly(
-        samples, "department", "title", "question", "answer"
-    ):
+    keys = (("title", "ask", "answer"), ("department", "title", "question", "answer"))
+    if not any(mostly(samples, *wanted) for wanted in keys):
         return None
     columns = {"prompt": "instruction", "query": "input", "response": "output"}
     return Shape("toyhom", "alpaca", columns)
@@ -33,26 +31,23 @@ def convert(value: dict[str, Any], shape: Shape) -> Converted:
     question that says nothing.
     """
     asked = "question" if "question" in value and "ask" not in value else "ask"
-    title, ask, answer = (value.get(key) for key in ("title", asked, "answer"))
-    if not all(isinstance(text, str | None) for text in (title, ask, answer)):
+    texts = [value.get(key) for key in ("title", asked, "answer")]
+    if not all(isinstance(text, str | None) for text in texts):
         return Converted(value, flaw="not_text")
-    instruction, change = _question((title or "").strip(), (ask or "").strip())
-    changes = [change] if change else []
-    if any(_TAG.search(text or "") for text in (title, ask, answer)):
+    title, question, answer = ((text or "") for text in texts)
+    title, question, changes = title.strip(), question.strip(), []
+    bare = title.strip(_PUNCTUATION)
+    if question in _NOTHING:
+        question = title
+        changes = ["no question, the title taken for it"] if title else []
+    elif bare and bare not in question:
+        question = f"{title}\n{question}"
+        changes = ["title put before the question"]
+    if any(_TAG.search(text or "") for text in texts):
         changes.append("HTML tags in the text left as they are")
     beside = {key: inner for key, inner in value.items() if key not in (asked, "answer")}
-    row = {"instruction": instruction, "input": "", "output": answer or "", **beside}
+    row = {"instruction": question, "input": "", "output": answer, **beside}
     return Converted(row, tuple(changes))
-
-
-def _question(title: str, ask: str) -> tuple[str, str]:
-    """Return the whole question, and what was done to get it."""
-    if ask in _NOTHING:
-        return title, "no question, the title taken for it" if title else ""
-    bare = title.strip(_PUNCTUATION)
-    if not bare or bare in ask:
-        return ask, ""
-    return f"{title}\n{ask}", "title put before the question"
 
 
 FORMATS = (

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.data.escapes import decode_escapes
+from curate.data.preference_pairs import decode_escapes
 from curate.errors import ModelError
 from curate.models.ranking.features import Featuriser, load_features
 from curate.models.ranking.writing_style import FORM_NAMES, form_features, is_chinese
