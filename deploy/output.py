@@ -13,8 +13,13 @@ from typing import Any
 from curate.errors import OutputError
 from curate.system import model_folder
 from curate.system.manifest import read_manifest, to_json
-from curate.system.model_folder import CHAT_TEMPLATE, CONFIG, TOKENIZER_CONFIG, read_json
-from curate.system.older_transformers import for_older_readers
+from curate.system.model_folder import (
+    CHAT_TEMPLATE,
+    CONFIG,
+    TOKENIZER_CONFIG,
+    for_older_readers,
+    read_json,
+)
 
 SAVES = Path("saves")
 _MANIFEST = "deploy.manifest.json"

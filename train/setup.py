@@ -22,9 +22,10 @@ from curate import console
 from curate.errors import UsageError, did_you_mean
 from curate.llamafactory import release as llamafactory
 from curate.llamafactory.release import VERSION, Backend
-from curate.system import environments, older_transformers
+from curate.system import environments
 from curate.system.environments import Environment, install_step, pip_install
 from curate.system.hardware import Hardware, detect
+from curate.system.model_folder import CONFIG, TOKENIZER_CONFIG, for_older_readers
 
 # The last release whose PPO runs: 0.9.5 asks for trl <= 0.9.6 there and cannot be run with it.
 PPO_VERSION = "0.9.3"
@@ -150,11 +151,11 @@ def readable_by_ppo(model: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for path in model.iterdir():
-        if path.name in older_transformers.EDITED:
+        if path.name in (CONFIG, TOKENIZER_CONFIG):
             shutil.copyfile(path, folder / path.name)
         elif path.is_file():
             (folder / path.name).symlink_to(path.resolve())
-    if older_transformers.for_older_readers(folder):
+    if for_older_readers(folder):
         return folder
     shutil.rmtree(folder)
     return model

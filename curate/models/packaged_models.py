@@ -21,7 +21,7 @@ from curate.errors import ModelError
 from curate.models.gguf_tokenizer import read_header, tokenizer_of
 from curate.models.quiet import quiet
 from curate.system.cache import cache_dir
-from curate.system.older_transformers import for_older_readers
+from curate.system.model_folder import for_older_readers
 
 # Part of the folder's name: a changed conversion never reuses what an older one wrote.
 CONVERSION = "3"

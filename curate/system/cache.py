@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from curate.system.files import whole_files, write_text, writing_to
+from curate.system.files import sha256_of, whole_files, writing_to
 
 _DECIDING = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py", "*.tiktoken")
 
@@ -32,21 +32,18 @@ def fingerprint(folder: Path) -> str:
     Reading gigabytes takes a while, so the answer is kept for as long as names, sizes and
     times of the files stay the same.
     """
+
+    def read() -> bytes:
+        digest = hashlib.sha256()
+        for path in files:
+            digest.update(path.name.encode())
+            digest.update(bytes.fromhex(sha256_of(path)))
+        return digest.hexdigest().encode()
+
     files = sorted(p for pattern in _DECIDING for p in folder.glob(pattern) if p.is_file())
     stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-    key = hashlib.sha256(json.dumps([str(folder.resolve()), stats]).encode()).hexdigest()
-    kept = cache_dir() / "fingerprints" / key[:32]
-    with suppress(OSError):
-        if len(known := kept.read_text(encoding="ascii")) == hashlib.sha256().digest_size * 2:
-            return known
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.name.encode())
-        with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    write_text(kept, digest.hexdigest(), shared=True)
-    return digest.hexdigest()
+    key = [str(folder.resolve()), stats]
+    return kept_bytes("fingerprints", "a model's sha256", key, read).decode()
 
 
 def kept_bytes(folder: str, what: str, key: object, make: Callable[[], bytes]) -> bytes:
@@ -57,9 +54,9 @@ def kept_bytes(folder: str, what: str, key: object, make: Callable[[], bytes]) -
         known = path.read_bytes()
         if known[:32] == hashlib.sha256(known[32:]).digest():
             return known[32:]
-    made = make()
+    content = make()
     with writing_to(path.parent, what, "set CURATRAIN_CACHE to another folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_files(path, shared=True) as (part,):
-            part.write_bytes(hashlib.sha256(made).digest() + made)
-    return made
+            part.write_bytes(hashlib.sha256(content).digest() + content)
+    return content

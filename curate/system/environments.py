@@ -30,25 +30,15 @@ _GB = 1e9
 
 @dataclass(frozen=True)
 class Environment:
-    """How an environment is built.
+    """How an environment is built."""
 
-    Attributes:
-        name: Its folder.
-        purpose: What it is for, as a user would say it.
-        steps: What `pip install` is given, one call after the other.
-        imports: Modules that have to be importable in the end.
-        variables: Set while pip runs.
-        gigabytes: What it takes on the disk.
-        remove: What pip takes out again in the end: packages asked for that do not work here.
-    """
-
-    name: str
-    purpose: str
-    steps: tuple[tuple[str, ...], ...]
-    imports: tuple[str, ...]
-    variables: Mapping[str, str] = field(default_factory=dict)
-    gigabytes: float = 4.0
-    remove: tuple[str, ...] = ()
+    name: str  # of its folder
+    purpose: str  # as a user would say it
+    steps: tuple[tuple[str, ...], ...]  # what `pip install` is given, one call after the other
+    imports: tuple[str, ...]  # modules that have to be importable in the end
+    variables: Mapping[str, str] = field(default_factory=dict)  # set while pip runs
+    gigabytes: float = 4.0  # on the disk
+    remove: tuple[str, ...] = ()  # what pip takes out again: asked for, and does not work here
 
 
 def folder(environment: Environment) -> Path:
@@ -73,32 +63,33 @@ def build(environment: Environment, say: Callable[[str], None]) -> Path:
     place = folder(environment)
     place.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(place.parent / f".{environment.name}.lock"):
-        if (found := python(environment)) is not None:
-            return found
+        if (known := python(environment)) is not None:
+            return known
         shutil.rmtree(place, ignore_errors=True)
         _check_room(environment, place.parent)
         log = place.parent / f"{environment.name}.{_LOG}"
         log.unlink(missing_ok=True)
+        what = f"the environment '{environment.name}' could not be built: "
         say(f"what pip says goes to {log}")
-        for arguments in commands(environment):
-            say(shlex.join(without_flags(arguments)))
-            _run(arguments, log, environment)
+        for command in commands(environment):
+            say(shlex.join(without_flags(command)))
+            install_step(command, log, environment.variables, what)
         say(f"checking that {', '.join(environment.imports)} can be imported")
-        _run(_import(environment), log, environment)
+        imports = "; ".join(f"import {module}" for module in environment.imports)
+        interpreter = place / "bin" / "python"
+        install_step([str(interpreter), "-c", imports], log, environment.variables, what)
         (place / _READY).write_text(_fingerprint(environment), encoding="ascii")
-    return place / "bin" / "python"
+    return interpreter
 
 
 def commands(environment: Environment) -> list[list[str]]:
     """Return what build() runs, in order."""
     place = folder(environment)
     own = str(place / "bin" / "python")
-    pip = [own, "-m", "pip"]
-    found = [[sys.executable, "-m", "venv", str(place)]]
-    found += [list(pip_install(own, *step)) for step in environment.steps]
-    if environment.remove:
-        found.append([*pip, "uninstall", *_QUIET, "--yes", *environment.remove])
-    return found
+    install = [list(pip_install(own, *step)) for step in environment.steps]
+    uninstall = [own, "-m", "pip", "uninstall", *_QUIET, "--yes", *environment.remove]
+    making = [sys.executable, "-m", "venv", str(place)]
+    return [making, *install, *([uninstall] if environment.remove else [])]
 
 
 def pip_install(python: str, *requirements: str) -> tuple[str, ...]:
@@ -124,20 +115,6 @@ def install_step(
         )
 
 
-def _import(environment: Environment) -> list[str]:
-    own = str(folder(environment) / "bin" / "python")
-    return [own, "-c", "; ".join(f"import {each}" for each in environment.imports)]
-
-
-def _run(arguments: list[str], log: Path, environment: Environment) -> None:
-    install_step(
-        arguments,
-        log,
-        environment.variables,
-        f"the environment '{environment.name}' could not be built: ",
-    )
-
-
 def _check_room(environment: Environment, parent: Path) -> None:
     free = shutil.disk_usage(parent).free / _GB
     if free < environment.gigabytes:
@@ -150,5 +127,5 @@ def _check_room(environment: Environment, parent: Path) -> None:
 
 def _fingerprint(environment: Environment) -> str:
     steps = [*environment.steps, *([["-", *environment.remove]] if environment.remove else [])]
-    told = json.dumps([steps, dict(environment.variables), sys.version_info[:2]])
-    return hashlib.sha256(told.encode()).hexdigest()
+    deciding = json.dumps([steps, dict(environment.variables), sys.version_info[:2]])
+    return hashlib.sha256(deciding.encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import signal
 from collections.abc import Sequence
@@ -20,14 +21,21 @@ _WRAPPERS = (
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|Warning|Traceback)\b")
 _TRACEBACK = "Traceback (most recent call last)"
 # Where another message begins, of LLaMA-Factory or of torch's own log.
-_NEXT = re.compile(r"\[|[EWIF]\d{4} |The above|During|={4}|-{4}")
+_NEXT = re.compile(r"\s*$|\[|[EWIF]\d{4} |The above|During|={4}|-{4}")
 # torchrun puts "[rank0]: " before each line of a traceback.
 _RANK = re.compile(r"^\[rank\d+\]:\s?")
 _KILLED_CHILD = re.compile(r"exitcode\s*:\s*-(\d+)")
 _FULL = ("No space left on device", "os error 28", "Disk quota exceeded")
 # What torch says when the disk is full under a checkpoint.
 _CUT = ("PytorchStreamWriter failed", "unexpected pos ")
-_GPU_FULL = ("CUDA out of memory", "OutOfMemoryError")
+_MEMORY = re.compile(
+    r"out of memory|OutOfMemory|can't allocate memory|Cannot allocate memory|bad_alloc"
+    r"|\bMemoryError\b|No available memory|less than desired GPU memory|KV cache is needed",
+    re.IGNORECASE,
+)
+_ERROR = re.compile(r"\b([A-Za-z_.]*(Error|Exception|Refused)|error): *(?=\S)")
+_NO_CAUSE = re.compile(r"root cause|Engine core init|Application startup failed")
+_SIGNALS = {int(number): f" ({number.name})" for number in signal.Signals}
 _LONGEST = 500
 _NO_ROOM = 10_000_000  # bytes
 
@@ -41,13 +49,12 @@ def explain(code: int, log: str, free: int, more: Sequence[str] = ()) -> str:
     """
     less = f": {', '.join(more)}" if more else ""
     line = reason(log)
-    if any(each in log for each in _FULL) or (
-        free < _NO_ROOM and (code > 0 or any(each in log for each in _CUT))
-    ):
+    is_cut = code > 0 or any(sign in log for sign in _CUT)
+    if any(sign in log for sign in _FULL) or (free < _NO_ROOM and is_cut):
         # The log itself is cut off then, mostly in the middle of a traceback.
-        told = f": {line}" if any(each in line for each in (*_FULL, *_CUT)) else ""
+        why = f": {line}" if any(sign in line for sign in (*_FULL, *_CUT)) else ""
         return (
-            f"the disk is full ({free / 1e9:.2f} GB free){told}. Make room, then the same command "
+            f"the disk is full ({free / 1e9:.2f} GB free){why}. Make room, then the same command "
             "with --resume goes on from the last whole checkpoint"
         )
     killed = _KILLED_CHILD.search(log)
@@ -58,8 +65,9 @@ def explain(code: int, log: str, free: int, more: Sequence[str] = ()) -> str:
             f"memory{less}; --resume goes on from the last whole checkpoint"
         )
     if number:
-        return f"ended by {_name(number)}{f'; its last line: {line}' if line else ''}"
-    if any(each in line for each in _GPU_FULL):
+        last = f"; its last line: {line}" if line else ""
+        return f"ended by signal {number}{_SIGNALS.get(number, '')}{last}"
+    if _MEMORY.search(line):
         return f"{line.split('. ')[0]}. Take less memory{less}"
     return line or f"it ended with exit code {code} and said nothing"
 
@@ -71,12 +79,12 @@ def reason(log: str) -> str:
     the last line with an error in it; failing that the last line.
     """
     lines = [_RANK.sub("", part) for line in log.splitlines() for part in line.split("\r")]
-    raised = [each for each in _exceptions(lines) if not each.startswith(_WRAPPERS)]
+    raised = [line for line in _exceptions(lines) if not line.startswith(_WRAPPERS)]
     if raised:
         return _short(raised[-1])
-    said = [line.strip() for line in lines if line.strip()]
-    wrong = [line for line in said if re.search(r"\b(error|fatal|cannot)\b", line, re.IGNORECASE)]
-    return _short((wrong or said or [""])[-1])
+    filled = [line.strip() for line in lines if line.strip()]
+    wrong = [line for line in filled if re.search(r"\b(error|fatal|cannot)\b", line, re.IGNORECASE)]
+    return _short((wrong or filled or [""])[-1])
 
 
 def reason_in(log: Path) -> str:
@@ -86,45 +94,24 @@ def reason_in(log: Path) -> str:
 
 def _exceptions(lines: Sequence[str]) -> list[str]:
     """Return what each traceback ends with: the exception and the lines of its message."""
-    found = []
-    inside = False
+    exceptions, inside = [], False
     for place, line in enumerate(lines):
         if _TRACEBACK in line:
             inside = True
-        elif inside and line.strip() and not line[0].isspace() and _EXCEPTION.match(line):
-            found.append(" ".join([line.strip(), *_message(lines[place + 1 :])]))
+        elif inside and line[:1].strip() and _EXCEPTION.match(line):
+            following = lines[place + 1 : place + 6]
+            message = itertools.takewhile(lambda more: not _is_next(more), following)
+            exceptions.append(" ".join(part.strip() for part in (line, *message)))
             inside = False
-    return found
+    return exceptions
 
 
-def _message(lines: Sequence[str]) -> list[str]:
-    """Return the further lines of an exception whose message has several."""
-    found: list[str] = []
-    for line in lines[:5]:
-        if not line.strip() or _TRACEBACK in line or _NEXT.match(line):
-            break
-        found.append(line.strip())
-    return found
+def _is_next(line: str) -> bool:
+    return _TRACEBACK in line or _NEXT.match(line) is not None
 
 
 def _short(line: str) -> str:
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
-
-
-def _name(number: int) -> str:
-    try:
-        return f"signal {number} ({signal.Signals(number).name})"
-    except ValueError:
-        return f"signal {number}"
-
-
-_MEMORY = re.compile(
-    r"out of memory|OutOfMemory|can't allocate memory|Cannot allocate memory|bad_alloc"
-    r"|\bMemoryError\b|No available memory|less than desired GPU memory|KV cache is needed",
-    re.IGNORECASE,
-)
-_ERROR = re.compile(r"\b([A-Za-z_.]*(Error|Exception|Refused)|error): *(?=\S)")
-_NO_CAUSE = re.compile(r"root cause|Engine core init|Application startup failed")
 
 
 def explain_server(log: Path, code: int | None) -> str:

@@ -24,35 +24,33 @@ def free_memory(root: Path = Path("/")) -> int | None:
     The limits of the process's control groups (version 1 or 2) count where they are lower. Files
     that lie in memory as a cache are not counted as used, neither by the kernel nor here.
     """
-    free = _from_kernel(root, "MemAvailable:")
-    for folder, limit, usage, prefix in _groups(root):
-        with suppress(OSError, ValueError):  # no such file, or "max": no limit
-            most = int((folder / limit).read_text(encoding="ascii"))
-            used = int((folder / usage).read_text(encoding="ascii"))
-            stat = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
-            counts = {key: int(count) for key, count in (line.split() for line in stat)}
-            free.append(most - used + sum(counts.get(prefix + key, 0) for key in _CACHED))
-    return max(0, min(free)) if free else None
+    return _memory(root, "MemAvailable:", less_used=True)
 
 
 def total_memory(root: Path = Path("/")) -> int | None:
     """Return the bytes of main memory that programs can have in all; None where it is not known."""
-    total = _from_kernel(root, "MemTotal:")
-    for folder, limit, _, _ in _groups(root):
-        with suppress(OSError, ValueError):  # no such file, or "max": no limit
-            total.append(int((folder / limit).read_text(encoding="ascii")))
-    return min(total) if total else None
+    return _memory(root, "MemTotal:", less_used=False)
 
 
-def _from_kernel(root: Path, name: str) -> list[int]:
-    """Return the bytes that a line of meminfo says, else the machine's memory; [] for neither."""
+def _memory(root: Path, name: str, less_used: bool) -> int | None:
+    """Return the least of what a line of meminfo, or the machine, and every control group says."""
+    sizes = []
+    with suppress(OSError, ValueError, AttributeError):
+        sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     with suppress(OSError, ValueError, StopIteration):
         lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
         line = next(line for line in lines if line.startswith(name))
-        return [int(line.split()[1]) * 1024]
-    with suppress(OSError, ValueError, AttributeError):
-        return [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    return []
+        sizes = [int(line.split()[1]) * 1024]
+    for folder, limit, usage, prefix in _groups(root):
+        with suppress(OSError, ValueError):  # no such file, or "max": no limit
+            size = int((folder / limit).read_text(encoding="ascii"))
+            if less_used:
+                stat = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+                counts = {key: int(count) for key, count in (line.split() for line in stat)}
+                size += sum(counts.get(prefix + key, 0) for key in _CACHED)
+                size -= int((folder / usage).read_text(encoding="ascii"))
+            sizes.append(size)
+    return max(0, min(sizes)) if sizes else None
 
 
 def _groups(root: Path) -> Iterator[tuple[Path, str, str, str]]:

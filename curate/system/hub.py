@@ -40,13 +40,7 @@ def ask_hub(ask: Callable[[Any, float], _Answer]) -> _Answer:
 
 
 def why_not(error: BaseException, what: str, without: str) -> str:
-    """Return in one line why the hub gave nothing.
-
-    Args:
-        error: That asking or fetching raised.
-        what: That was asked for, such as "model".
-        without: What to do where the hub cannot be reached.
-    """
+    """Return in one line why the hub gave no model, say; `without` is what to do without a hub."""
     from huggingface_hub import errors
 
     if isinstance(error, errors.GatedRepoError):

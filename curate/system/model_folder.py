@@ -1,4 +1,4 @@
-"""What lies in a model's folder, read without loading anything."""
+"""What lies in a model's folder, read without loading anything, and said for older readers, too."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+_OLDER_CLASS, _NEWER_CLASS = "PreTrainedTokenizerFast", "TokenizersBackend"
 _DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 
@@ -159,3 +161,59 @@ def vocabulary(folder: Path) -> frozenset[str] | None:
     inner = content.get("model", {}).get("vocab", {})
     # Unigram models have pairs of a token and its score.
     return frozenset(words | set(inner if isinstance(inner, dict) else (pair[0] for pair in inner)))
+
+
+def for_older_readers(folder: Path) -> list[str]:
+    """Say what transformers 5 wrote in transformers 4's words, too; return a line for each change.
+
+    Older releases train and serve the same folders. They refuse the tokenizer class that 5 writes,
+    and, worse, take the default where it has renamed the rotary embedding's base.
+
+    Example:
+        >>> for_older_readers(Path("saves/merged"))
+        ['tokenizer_class: TokenizersBackend is PreTrainedTokenizerFast', 'rope_theta: 100000.0']
+    """
+    changed: list[str] = []
+    tokenizer = folder / TOKENIZER_CONFIG
+    if tokenizer.is_file():
+        with _edited(tokenizer) as settings:
+            if settings.get("tokenizer_class") == _NEWER_CLASS:
+                settings["tokenizer_class"] = _OLDER_CLASS
+                changed.append(f"tokenizer_class: {_NEWER_CLASS} is {_OLDER_CLASS}")
+            # Older ones expect a mapping under this name; newer ones know both.
+            if isinstance(settings.get("extra_special_tokens"), list):
+                extra = settings.pop("extra_special_tokens")
+                settings.setdefault("additional_special_tokens", extra)
+                changed.append("extra_special_tokens is additional_special_tokens")
+    if (folder / CONFIG).is_file():
+        with _edited(folder / CONFIG) as config:
+            # Where the weights lay when they were read: a path of one machine.
+            config.pop("_name_or_path", None)
+            config.pop("_model_name_or_path", None)
+            changed += _rotary(config)
+    return changed
+
+
+def _rotary(config: dict[str, Any]) -> list[str]:
+    rope = config.get("rope_parameters")
+    if not isinstance(rope, dict):
+        return []
+    full, local = rope.get("full_attention", rope), rope.get("sliding_attention")
+    wanted: dict[str, Any] = {}
+    if "rope_theta" in full:
+        wanted["rope_theta"] = full["rope_theta"]
+    # Those with a rope for each kind of layer say their scaling in a way of their own.
+    if full is rope and full.get("rope_type", "default") != "default":
+        wanted["rope_scaling"] = {key: full[key] for key in full if key != "rope_theta"}
+    if local and "rope_theta" in local:
+        wanted["rope_local_base_freq"] = local["rope_theta"]
+    changed = {key: value for key, value in wanted.items() if config.get(key) != value}
+    config.update(changed)
+    return [f"{key}: {value}" for key, value in changed.items()]
+
+
+@contextmanager
+def _edited(path: Path) -> Iterator[dict[str, Any]]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    yield content
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

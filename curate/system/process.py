@@ -116,8 +116,8 @@ def stopping(child: Child, deadline: float = 30.0) -> Iterator[Child]:
     finally:
         during = _handle(_ignore)
         child.stop(deadline)
-        _restore(during)
-        _restore(before)
+        for number, handler in {**during, **before}.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
 
 
 def new_lines(path: Path, offset: int = 0) -> tuple[list[str], int]:
@@ -131,7 +131,6 @@ def new_lines(path: Path, offset: int = 0) -> tuple[list[str], int]:
     return whole.decode("utf-8", errors="replace").splitlines(), offset + len(whole)
 
 
-_Handlers = dict[int, object]
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -143,19 +142,14 @@ def _ignore(number: int, frame: FrameType | None) -> None:
     pass
 
 
-def _handle(how: object) -> _Handlers:
+def _handle(how: object) -> dict[int, object]:
     """Set the handlers and return those that were set; only the main thread may."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     ending = (*_ENDING, signal.SIGINT) if how is _ignore else _ENDING
     # What is ignored stays so: it was started with nohup.
-    heard = [each for each in ending if signal.getsignal(each) is not signal.SIG_IGN]
-    return {each: signal.signal(each, how) for each in heard}  # type: ignore[arg-type]
-
-
-def _restore(handlers: _Handlers) -> None:
-    for number, how in handlers.items():
-        signal.signal(number, how)  # type: ignore[arg-type]
+    heard = [number for number in ending if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, how) for number in heard}  # type: ignore[arg-type]
 
 
 def _group_runs(group: int) -> bool:
@@ -167,13 +161,12 @@ def _group_runs(group: int) -> bool:
         except (ProcessLookupError, PermissionError):
             return False
         return True
-    for each in processes.iterdir():
-        if each.name.isdigit():
-            with suppress(OSError):
-                # The name in parentheses may hold anything; what follows it is state, ppid, pgrp.
-                told = (each / "stat").read_text(errors="replace").rpartition(")")[2].split()
-                if int(told[2]) == group and told[0] not in "ZX":
-                    return True
+    for path in processes.glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # The name in parentheses may hold anything; what follows it is state, ppid, pgrp.
+            state, _, its_group = path.read_text(errors="replace").rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state not in "ZX":
+                return True
     return False
 
 
@@ -182,8 +175,4 @@ def _dying_with_parent() -> Callable[[], None] | None:
     if not sys.platform.startswith("linux"):
         return None
     set_option = ctypes.CDLL(None, use_errno=True).prctl
-
-    def ask() -> None:
-        set_option(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
-
-    return ask
+    return lambda: set_option(_PR_SET_PDEATHSIG, int(signal.SIGTERM))

@@ -22,50 +22,31 @@ State = Literal["running", "done", "failed", "stopped"]
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run of training.
+    """A run of training."""
 
-    Attributes:
-        name: Of its folder.
-        stage: pt, sft, rm, ppo, dpo or kto.
-        method: `lora`, `qlora` or `full`.
-        state: `running`, `done`, `failed` or `stopped`.
-        model: As the user typed it.
-        model_fingerprint: sha256 over the files of the model; None where they are not here.
-        parents: sha256 of the `adapter` that was trained further and of the `reward_model`.
-        template: LLaMA-Factory's; None for the tokenizer's own.
-        dataset: `name`, `dataset_dir` as typed, `data_sha256`, `manifest_sha256` or None.
-        config_sha256: Of the YAML that LLaMA-Factory was given.
-        adapter: `file` and `sha256`; None where a whole model was trained, or nothing yet.
-        weights: sha256 of every file of weights that the run left.
-        steps: Of the optimizer, as far as the run came.
-        loss: `first`, `last` and `eval`, each None if it was never told.
-        versions: Of what trained.
-        precision: Seconds of a step in `float32` and `bfloat16` by which a CPU chose between
-            them; empty where nothing was measured.
-        seconds: From start to end, all attempts together.
-        error: Why it failed.
-        format: Of this file.
-    """
-
-    name: str = ""
-    stage: str = ""
-    method: str = ""
+    name: str = ""  # of its folder
+    stage: str = ""  # pt, sft, rm, ppo, dpo or kto
+    method: str = ""  # lora, qlora or full
     state: State = "done"
-    model: str = ""
-    template: str | None = None
+    model: str = ""  # as the user typed it
+    template: str | None = None  # LLaMA-Factory's; None for the tokenizer's own
+    # `name`, `dataset_dir` as typed, `data_sha256`, `manifest_sha256` or None
     dataset: Mapping[str, Any] = field(default_factory=dict)
-    config_sha256: str = ""
-    model_fingerprint: str | None = None
+    config_sha256: str = ""  # of the YAML that LLaMA-Factory was given
+    model_fingerprint: str | None = None  # sha256 over the model's files; None if not here
+    # sha256 of the `adapter` that was trained further and of the `reward_model`
     parents: Mapping[str, str] = field(default_factory=dict)
-    adapter: Mapping[str, str] | None = None
-    weights: Mapping[str, str] = field(default_factory=dict)
-    steps: int = 0
+    adapter: Mapping[str, str] | None = None  # `file` and `sha256`; None for a whole model
+    weights: Mapping[str, str] = field(default_factory=dict)  # sha256 of every file that it left
+    steps: int = 0  # of the optimizer, as far as the run came
+    # `first`, `last`, `eval_first` and `eval`, each None if it was never told
     loss: Mapping[str, float | None] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)  # of what trained
+    # Seconds of a step in `float32` and `bfloat16`, where a CPU chose between them by these
     precision: Mapping[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    error: str | None = None
-    format: int = FORMAT
+    seconds: float = 0.0  # from start to end, all attempts together
+    error: str | None = None  # why it failed
+    format: int = FORMAT  # of this file
 
     def as_json(self) -> dict[str, Any]:
         """Return it as run.json holds it."""
@@ -88,9 +69,9 @@ def read_run(folder: Path) -> RunRecord | None:
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}); move the folder away") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        format_ = values.get("format") if isinstance(values, dict) else None
+        other = values.get("format") if isinstance(values, dict) else None
         raise DataError(
-            f"{path} is of format {format_}, and {FORMAT} is read here; it was written by another "
+            f"{path} is of format {other}, and {FORMAT} is read here; it was written by another "
             "release of curatrain: use that one, or another folder"
         )
     known = {field.name: str(field.type) for field in fields(RunRecord)}

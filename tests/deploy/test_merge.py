@@ -12,8 +12,7 @@ from safetensors.torch import load_file
 
 from curate.llamafactory import release as llamafactory
 from curate.models.resolve import resolve
-from curate.system.model_folder import chat_template
-from curate.system.older_transformers import for_older_readers
+from curate.system.model_folder import chat_template, for_older_readers
 from deploy.cli import app
 from deploy.merging import merge as merging
 from deploy.merging.agreement import BUILT_IN, compare
