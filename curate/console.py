@@ -7,8 +7,8 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from curate.errors import CuratrainError
@@ -92,18 +92,14 @@ class Bar:
         )
 
     def start(self, rows: int, total: int, done: int) -> None:
-        """Show the bar."""
-        if total == done:
-            return
-        self._progress.start()
-        self._task = self._progress.add_task("", total=total, completed=done, rows=rows)
+        if total > done:
+            self._progress.start()
+            self._task = self._progress.add_task("", total=total, completed=done, rows=rows)
 
     def advance(self, tokens: int) -> None:
-        """Move the bar."""
         self._progress.advance(self._task, tokens)
 
     def stop(self) -> None:
-        """Leave the bar as it is."""
         self._progress.stop()
 
 
@@ -128,13 +124,11 @@ class Lines:
         self._every, self._doing = every, doing
 
     def start(self, rows: int, total: int, done: int) -> None:
-        """Remember what is to be done."""
         self._rows, self._total, self._done = rows, max(1, total), done
-        self._began, self._first = time.monotonic(), done
+        self._first, self._began = done, time.monotonic()
         self._last = self._began
 
     def advance(self, tokens: int) -> None:
-        """Count, and write a line if it is time."""
         self._done += tokens
         now = time.monotonic()
         if now - self._last >= self._every:
@@ -171,21 +165,15 @@ def show_version_or_help(context: typer.Context, version: bool) -> None:
 
 def run(main: Callable[[], object]) -> None:
     """Run a command and end the process: 0, its own exit code, 2 for what a user can put right."""
-    with _told():
+    from typer import Abort
+    from typer.exceptions import TyperException
+
+    try:
         code = main()
         if code == _INTERRUPTED:  # typer has caught Ctrl-C itself
             raise KeyboardInterrupt
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    from typer import Abort
-    from typer.exceptions import TyperException
-
-    try:
-        yield
     except CuratrainError as error:
         if error.exit_code == _INTERRUPTED:  # what was stopped on purpose is no error
             say(str(error))
@@ -201,7 +189,7 @@ def _told() -> Iterator[None]:
     except (BrokenPipeError, SystemExit) as error:
         # Who reads our output has left: `curate models | head` is no error. Click and rich make
         # an exit of it before we hear of it.
-        if not any(isinstance(each, BrokenPipeError) for each in (error, error.__context__)):
+        if not any(isinstance(e, BrokenPipeError) for e in (error, error.__context__)):
             raise
         _drop_stdout()
         sys.exit(0)

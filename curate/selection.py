@@ -121,7 +121,7 @@ class Selection:
 
     def plot(self) -> Figure:
         """Return a figure of the scores: kept, dropped, and the cut between them."""
-        from curate.figures import distribution
+        from curate.notebook import distribution
 
         return distribution(
             self.scored.values(self.ranked_by), self.choice.kept, self.threshold(), self.ranked_by
@@ -163,7 +163,7 @@ class Selection:
         return f"{self.recipe}: {counts.kept:,} of {counts.read:,} rows kept; dropped {dropped}"
 
     def _repr_html_(self) -> str:
-        from curate.html import selection_html
+        from curate.notebook import selection_html
 
         return selection_html(self)
 

@@ -30,43 +30,46 @@ def datasets(
 
     goes_to = console.stderr() if as_json else console.stdout()
     if name:
-        one = public_set(name)
-        console.show_table(_whole(one), on=goes_to)
+        known = public_set(name)
+        console.show_table(_whole(known), on=goes_to)
         # Not in the table: a command is there to be copied, in one line.
-        goes_to.print(one.command, markup=False, soft_wrap=True)
-        found: dict[str, Any] = _as_json(one)
+        goes_to.print(known.command, markup=False, soft_wrap=True)
+        answer: dict[str, Any] = _as_json(known)
     else:
-        known = list(public_sets().values())
-        console.show_table([_line(each) for each in known], _HEADER, goes_to)
-        for each in known:
-            goes_to.print(f"{each.name}: {each.where}", markup=False, soft_wrap=True)
+        every = list(public_sets().values())
+        console.show_table([_line(known) for known in every], _HEADER, goes_to)
+        for known in every:
+            goes_to.print(f"{known.name}: {known.where}", markup=False, soft_wrap=True)
         console.say("`curate datasets NAME` shows what to watch for and the command that reads it")
-        found = {"datasets": [_as_json(each) for each in known]}
+        answer = {"datasets": [_as_json(known) for known in every]}
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps(answer, ensure_ascii=False))
 
 
-def _line(one: PublicSet) -> tuple[object, ...]:
-    rows = "unknown" if one.rows is None else f"{one.rows:,}"
-    licence = one.licence.partition(" (")[0]
-    return one.name, rows, one.size, licence, ", ".join(one.languages), one.becomes
+def _line(known: PublicSet) -> tuple[object, ...]:
+    licence, languages = known.licence.partition(" (")[0], ", ".join(known.languages)
+    return known.name, _rows(known), known.size, licence, languages, known.becomes
 
 
-def _whole(one: PublicSet) -> list[tuple[str, str]]:
+def _rows(known: PublicSet) -> str:
+    return "unknown" if known.rows is None else f"{known.rows:,}"
+
+
+def _whole(known: PublicSet) -> list[tuple[str, str]]:
     return [
-        ("name", one.name),
-        ("about", one.about),
-        ("address", f"https://{one.address}"),
-        ("rows", "unknown" if one.rows is None else f"{one.rows:,}"),
-        ("size", one.size),
-        ("licence", one.licence),
-        ("languages", ", ".join(one.languages)),
-        ("becomes", one.becomes),
-        ("read as", one.format),
-        *((("fetch", one.fetch),) if one.fetch else ()),
-        *(("" if at else "watch for", each) for at, each in enumerate(one.hazards)),
+        ("name", known.name),
+        ("about", known.about),
+        ("address", f"https://{known.address}"),
+        ("rows", _rows(known)),
+        ("size", known.size),
+        ("licence", known.licence),
+        ("languages", ", ".join(known.languages)),
+        ("becomes", known.becomes),
+        ("read as", known.format),
+        *((("fetch", known.fetch),) if known.fetch else ()),
+        *(("" if at else "watch for", hazard) for at, hazard in enumerate(known.hazards)),
     ]
 
 
-def _as_json(one: PublicSet) -> dict[str, Any]:
-    return {**plain(one), "command": one.command}
+def _as_json(known: PublicSet) -> dict[str, Any]:
+    return {**plain(known), "command": known.command}

@@ -22,12 +22,12 @@ def list_(
     """
     from curate.llamafactory.dataset_info import registered
 
-    found = registered(dataset_dir)
-    if not found:
-        console.say(f"no data set is registered in {dataset_dir}; `curate ifd` makes one")
-    lines = [(each.name, each.recipe, each.kept, each.read, each.sources) for each in found]
-    header = ("name", "recipe", "kept", "read", "from")
-    if lines:
+    entries = registered(dataset_dir)
+    if entries:
+        lines = [(each.name, each.recipe, each.kept, each.read, each.sources) for each in entries]
+        header = ("name", "recipe", "kept", "read", "from")
         console.show_table(lines, header, console.stderr() if as_json else None)
+    else:
+        console.say(f"no data set is registered in {dataset_dir}; `curate ifd` makes one")
     if as_json:
-        typer.echo(json.dumps({"datasets": [plain(each) for each in found]}, ensure_ascii=False))
+        typer.echo(json.dumps({"datasets": list(map(plain, entries))}, ensure_ascii=False))

@@ -14,7 +14,7 @@ from curate.data.encoding import BINARY
 from curate.data.file_kinds import CONTAINERS
 from curate.data.formats import formats
 from curate.data.schema import STRUCTURAL, Source
-from curate.html import html_table
+from curate.notebook import html_table
 
 # Shares of the rows that are no longer than the length that is told.
 QUANTILES = (0.05, 0.5, 0.95, 0.99, 1.0)

@@ -6,8 +6,8 @@ import codecs
 import hashlib
 import re
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from curate.errors import DataError
 
@@ -51,8 +51,7 @@ _NOT_TEXT = {
 _WIDE = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
-@dataclass(frozen=True)
-class Sniffed:
+class Sniffed(NamedTuple):
     """What a file's bytes tell: `encoding` is Python's name, or BINARY."""
 
     sha256: str
@@ -94,8 +93,7 @@ def _encoding(path: Path, head: bytes) -> str:
     return _detected(path, fault)
 
 
-@dataclass(frozen=True)
-class _Fault:
+class _Fault(NamedTuple):
     """The first byte that does not fit an encoding; `before` it, how much spoke for UTF-8."""
 
     offset: int
@@ -118,18 +116,18 @@ def _first_fault(path: Path, codec: str) -> _Fault | None:
             chunk = stream.read(CHUNK)
             begun = fed - len(decoder.getstate()[0])
             fed += len(chunk)
-            error = None
+            fault = None
             try:
                 text = decoder.decode(chunk, not chunk)
-            except UnicodeDecodeError as wrong:
-                error, text = wrong, wrong.object[: wrong.start].decode(codec)
+            except UnicodeDecodeError as error:
+                fault, text = error, error.object[: error.start].decode(codec)
             line += text.count("\n")
             if len(two_bytes) + 3 * longer < SURELY_UTF8 and not text.isascii():
                 two_bytes.update(_TWO_BYTES.findall(text))
                 longer += len(_LONG.findall(text))
-            if error:
-                byte, before = error.object[error.start], len(two_bytes) + 3 * longer
-                return _Fault(begun + error.start, line, byte, not chunk, before)
+            if fault:
+                byte, before = fault.object[fault.start], len(two_bytes) + 3 * longer
+                return _Fault(begun + fault.start, line, byte, not chunk, before)
             if not chunk:
                 return None
 

@@ -62,12 +62,8 @@ class Expression:
         """Return the columns that it names, as `column` or `FILE.column`, each once."""
         nodes = list(ast.walk(self.tree))
         owners = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
-        named = [
-            ast.unparse(node)
-            for node in nodes
-            if isinstance(node, ast.Name | ast.Attribute) and id(node) not in owners
-        ]
-        return list(dict.fromkeys(named))
+        names = [node for node in nodes if isinstance(node, ast.Name | ast.Attribute)]
+        return list(dict.fromkeys(ast.unparse(node) for node in names if id(node) not in owners))
 
     def numbers(self, columns: _Columns, rows: int) -> NDArray[np.float64]:
         """Return a number for every row, (rows,); NaN where a column has none."""
@@ -143,8 +139,10 @@ def _value(node: ast.expr, columns: _Columns) -> Any:
     match node:
         case ast.Name() | ast.Attribute():
             return columns[ast.unparse(node)]
-        case ast.Constant(value=value):
-            return value if isinstance(value, str | bool) else float(value)  # type: ignore[arg-type]
+        case ast.Constant(value=str() | bool() as value):
+            return value
+        case ast.Constant(value=int() | float() as number):
+            return float(number)
         case ast.UnaryOp(op=op, operand=operand):
             return _applied(op, node, [operand], columns)
         case ast.BinOp(left=left, op=op, right=right):

@@ -55,9 +55,9 @@ def input_files(given: Given, tables: ExitStack) -> list[tuple[str, Path]]:
     """
     if is_table(given):
         cache_dir().mkdir(parents=True, exist_ok=True)
-        name = table_name(given)
+        name = _table_name(given)
         file = Path(tables.enter_context(TemporaryDirectory(dir=cache_dir()))) / name
-        save_table(given, file)
+        _save_table(given, file)
         return [(name, file)]
     if not isinstance(given, str | os.PathLike):
         raise UsageError(
@@ -68,12 +68,7 @@ def input_files(given: Given, tables: ExitStack) -> list[tuple[str, Path]]:
     if is_hub(path):
         return hub_files(path)
     if path.is_dir():
-        inside = sorted(file for file in path.rglob("*") if file.is_file())
-        files = [(_name(file.relative_to(path)), file) for file in inside]
-        files = [(name, file) for name, file in files if _may_hold_rows(Path(name))]
-        if not files:
-            raise DataError(f"folder '{path}' holds no data files; give a file, or another folder")
-        return files
+        return _in_folder(path)
     real = path if path.exists() else find_bundled(path)
     if real is None:
         beside, hint = "", ""
@@ -86,15 +81,22 @@ def input_files(given: Given, tables: ExitStack) -> list[tuple[str, Path]]:
     return [(_name(Path(path.name)), real)]
 
 
+def _in_folder(folder: Path) -> list[tuple[str, Path]]:
+    files = []
+    for path in sorted(file for file in folder.rglob("*") if file.is_file()):
+        name = Path(_name(path.relative_to(folder)))
+        hidden = any(part.startswith(".") for part in name.parts)
+        about = name.name.upper().startswith(("README", "LICENSE"))
+        if not (hidden or about or name.name.endswith(_NOT_ROWS)):
+            files.append((str(name), path))
+    if not files:
+        raise DataError(f"folder '{folder}' holds no data files; give a file, or another folder")
+    return files
+
+
 def _name(path: Path) -> str:
     """Return a name that can be written: archives from Windows leave names that are no UTF-8."""
     return os.fsencode(path).decode("utf-8", errors="replace")
-
-
-def _may_hold_rows(name: Path) -> bool:
-    hidden = any(part.startswith(".") for part in name.parts)
-    about = name.name.upper().startswith(("README", "LICENSE"))
-    return not (hidden or about or name.name.endswith(_NOT_ROWS))
 
 
 def is_table(given: Any) -> TypeGuard[pandas.DataFrame | Dataset]:
@@ -118,13 +120,13 @@ def _is(given: Any, package: str, *classes: str) -> bool:
     return module is not None and isinstance(given, tuple(getattr(module, c) for c in classes))
 
 
-def table_name(table: pandas.DataFrame | Dataset) -> str:
+def _table_name(table: pandas.DataFrame | Dataset) -> str:
     """Return what to call a table: a Dataset may have a name of its own."""
     info = getattr(table, "info", None)
     return Path(getattr(info, "dataset_name", None) or type(table).__name__.lower()).name
 
 
-def save_table(table: pandas.DataFrame | Dataset, path: Path) -> None:
+def _save_table(table: pandas.DataFrame | Dataset, path: Path) -> None:
     """Write a table's rows as JSON Lines; memory does not depend on their number."""
     with path.open("w", encoding="utf-8") as out:
         for number, row in enumerate(_dicts(table)):
@@ -136,7 +138,7 @@ def save_table(table: pandas.DataFrame | Dataset, path: Path) -> None:
                     row[column] = plain(cell)
                 except TypeError as error:
                     raise DataError(
-                        f"{table_name(table)}, row {number}: column {column!r} holds a value that "
+                        f"{_table_name(table)}, row {number}: column {column!r} holds a value that "
                         f"is no text and no JSON ({error}); give the rows without that column"
                     ) from None
             out.write(json.dumps(row) + "\n")

@@ -48,18 +48,18 @@ class PublicSet:
 def public_sets() -> dict[str, PublicSet]:
     """Return the sets by name, in the order of the table."""
     entries: list[dict[str, Any]] = tomllib.loads(_FILE.read_text(encoding="utf-8"))["dataset"]
-    lists = [{key: tuple(e.get(key, ())) for key in ("languages", "hazards")} for e in entries]
-    return {e["name"]: PublicSet(**{**e, **more}) for e, more in zip(entries, lists, strict=True)}
+    for entry in entries:
+        entry |= {key: tuple(entry.get(key, ())) for key in ("languages", "hazards")}
+    return {entry["name"]: PublicSet(**entry) for entry in entries}
 
 
 def public_set(name: str) -> PublicSet:
     """Return one set; its hub id or the end of it will do as well."""
     wanted = name.lower().replace("_", "-").removeprefix("hf://")
-    for public in public_sets().values():
-        if wanted == public.name or f"/{public.where}".lower().replace("_", "-").endswith(
-            f"/{wanted}"
-        ):
-            return public
+    for known in public_sets().values():
+        address = f"/{known.where}".lower().replace("_", "-")
+        if wanted == known.name or address.endswith(f"/{wanted}"):
+            return known
     raise UsageError(
         f"no data set '{name}' in the list.{did_you_mean(wanted, public_sets())} `curate datasets` "
         "shows all of it; any other file in a known format is read all the same"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, TextIO
 
 from curate.data.json_values import LIMIT, Record
@@ -19,7 +19,7 @@ Blocks = Literal["dialogue-text", "qa-text"]
 
 def blocks_of(head: str) -> Blocks | None:
     """Tell which blocks a text is made of, None if it is made of none."""
-    if _ID.fullmatch(head.partition("\n")[0].strip()):
+    if _is_id(head.partition("\n")[0]):
         return "dialogue-text"
     parts = [part.strip().split("\n") for part in _FAR.split(head) if part.strip()]
     if len(head) >= HEAD and len(parts) > 1:
@@ -32,19 +32,12 @@ def blocks_of(head: str) -> Blocks | None:
 
 def dialogue_blocks(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Record]:
     """Yield MedDialog's consultations, each from `id=1` after an empty line on."""
-    block: list[str] = []
-    start, blank = 1, True
-    for number, line in _lines(stream, name, limit):
-        if blank and _ID.fullmatch(line.strip()):
-            if block:
-                yield Record(_dialogue(block), f"line {start}")
-            block, start = [], number
-        blank = not line.strip()
-        if block or not blank:
-            block.append(line)
-        _check(block, name, start, limit)
-    if block:
-        yield Record(_dialogue(block), f"line {start}")
+    blocks = _blocks(stream, name, limit, lambda line, empty: empty > 0 and _is_id(line))
+    return (Record(_dialogue(block), f"line {start}") for start, block in blocks)
+
+
+def _is_id(line: str) -> bool:
+    return _ID.fullmatch(line.strip()) is not None
 
 
 def _dialogue(block: list[str]) -> dict[str, Any]:
@@ -69,30 +62,11 @@ def _dialogue(block: list[str]) -> dict[str, Any]:
 
 def qa_blocks(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Record]:
     """Yield Toyhom's text: `title,ask` on a line, the answer below, then empty lines."""
-    block: list[str] = []
-    start, empty = 1, 0
-    for number, line in _lines(stream, name, limit):
-        if not line.strip():
-            empty += 1
-            continue
-        if empty > 1 and block:
-            yield Record(_qa(block), f"line {start}")
-            block = []
-        if block:
-            block += [""] * empty
-        else:
-            start = number
-        block.append(line)
-        empty = 0
-        _check(block, name, start, limit)
-    if block:
-        yield Record(_qa(block), f"line {start}")
-
-
-def _qa(block: list[str]) -> dict[str, Any]:
-    # A title has no comma; a question may have many.
-    title, _, ask = block[0].strip().partition(",")
-    return {"title": title, "ask": ask, "answer": "\n".join(block[1:]).strip()}
+    for start, block in _blocks(stream, name, limit, lambda line, empty: empty > 1):
+        # A title has no comma; a question may have many.
+        title, _, ask = block[0].strip().partition(",")
+        answer = "\n".join(line if line.strip() else "" for line in block[1:]).strip()
+        yield Record({"title": title, "ask": ask, "answer": answer}, f"line {start}")
 
 
 def text_lines(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Record]:
@@ -100,6 +74,32 @@ def text_lines(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Rec
     for number, line in _lines(stream, name, limit):
         if line.strip():
             yield Record({"text": line}, f"line {number}")
+
+
+def _blocks(
+    stream: TextIO, name: str, limit: int, begins: Callable[[str, int], bool]
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield blocks, each with the number of its first line.
+
+    `begins` tells of a line, and of the number of empty ones before it, whether a block begins.
+    """
+    block: list[str] = []
+    start = empty = 1
+    for number, line in _lines(stream, name, limit):
+        if not line.strip():
+            empty += 1
+            if not block:
+                continue
+        else:
+            if block and begins(line, empty):
+                yield start, block
+                block = []
+            start = start if block else number
+            empty = 0
+        block.append(line)
+        _check(block, name, start, limit)
+    if block:
+        yield start, block
 
 
 def _lines(stream: TextIO, name: str, limit: int) -> Iterator[tuple[int, str]]:

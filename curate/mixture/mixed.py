@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from curate.emission.emit import emitting_to, write_files, write_values
 from curate.emission.even_columns import HEAD, ValueKinds, blocks, columns_ahead, kinds_of
 from curate.errors import DataError
-from curate.html import html_table
 from curate.mixture.common_shape import CommonShape
 from curate.mixture.draw import REASONS, Part, Pool, drawn
 from curate.mixture.plan import Ratio
 from curate.mixture.shuffle import Shuffle
 from curate.mixture.spec import NAME, SIDES, Mixture
+from curate.notebook import html_table
 from curate.system.manifest import versions
 
 if TYPE_CHECKING:

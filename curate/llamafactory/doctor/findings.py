@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from curate.html import html_table
+from curate.notebook import html_table
 
 if TYPE_CHECKING:
     import pandas as pd
