@@ -35,11 +35,7 @@ def ask(
     system: Annotated[str, Option(help="Said before the question.")] = "",
     api_key_env: Annotated[
         str | None,
-        Option(
-            metavar="NAME",
-            help="Environment variable with the server's key.",
-            show_default=f"{_KEY}, where it is set",
-        ),
+        Option(help="Variable with the server's key.", show_default=f"{_KEY}, where it is set"),
     ] = None,
     curl: Annotated[
         bool, Option("--curl", help="Print the request for curl; ask nothing.")

@@ -20,6 +20,14 @@ _PAIRS_DOUBT = (
     "the ranker pairs learned from revised answers: it knows how answers are written and no facts, "
     "and a longer answer can please it more than a right one. Read some pairs before you believe it"
 )
+_DATASET = (
+    "Ask only rows that are not in it: of --prompts, else of the files it was chosen from. "
+    "Default without --prompts: the tuned run's."
+)
+_JUDGE = (
+    "Who says which answer is better: pairs (bundled), a ranker or reward model, or a model "
+    "behind OpenAI's interface, asked in both orders."
+)
 _MODEL = "smollm2, a directory, a hub id, the folder of a run, or http://HOST:PORT/v1#MODEL."
 
 
@@ -27,35 +35,17 @@ def compare(
     base: Annotated[str, Option(metavar="U|PATH", help=f"Before: {_MODEL}")],
     tuned: Annotated[str, Option(metavar="U|PATH", help=f"After: {_MODEL}")],
     prompts: Annotated[
-        Path | None,
-        Option(metavar="F", help="Rows that curate reads, or a .txt, a prompt a line."),
+        Path | None, Option(metavar="F", help="Rows that curate reads, or a .txt, a prompt a line.")
     ] = None,
-    dataset: Annotated[
-        str | None,
-        Option(
-            metavar="NAME",
-            help="Ask only rows that are not in it: of --prompts, else of the files it was chosen "
-            "from. Default without --prompts: the tuned run's.",
-        ),
-    ] = None,
+    dataset: Annotated[str | None, Option(metavar="NAME", help=_DATASET)] = None,
     dataset_dir: Annotated[
-        Path | None,
-        Option(help="Folder of dataset_info.json.", show_default="the run's, else data"),
+        Path | None, Option(help="Of dataset_info.json.", show_default="the run's, else data")
     ] = None,
     limit: Annotated[int, Option(help="The most prompts; drawn with --seed.", min=1)] = 100,
     max_tokens: Annotated[int, Option(help="Of an answer, in tokens.", min=1)] = 256,
-    judge: Annotated[
-        str | None,
-        Option(
-            metavar="RANKER|URL#MODEL",
-            help="Who says which answer is better: pairs (bundled), a ranker or reward model, or "
-            "a model behind OpenAI's interface, asked in both orders.",
-        ),
-    ] = None,
+    judge: Annotated[str | None, Option(metavar="RANKER|URL#MODEL", help=_JUDGE)] = None,
     output: Annotated[Path, Option(help="Folder of the page.")] = Path("reports"),
-    name: Annotated[
-        str | None, Option(help="Of the files.", show_default="TUNED_beside_BASE")
-    ] = None,
+    name: Annotated[str | None, Option(help="Of files.", show_default="TUNED_beside_BASE")] = None,
     seed: Annotated[int, Option(help="Of intervals and of drawn prompts.", min=0)] = 0,
     as_json: Annotated[bool, Option("--json", help="End stdout with one JSON object.")] = False,
 ) -> None:

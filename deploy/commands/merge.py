@@ -20,15 +20,11 @@ _ASKED = 5
 
 def merge(
     run: Annotated[Path, Argument(metavar="RUN", help="Folder of a run, or of an adapter.")],
-    output: Annotated[
-        Path | None, Option(help="Folder to make.", show_default="RUN-merged")
-    ] = None,
+    output: Annotated[Path | None, Option(help="New folder.", show_default="RUN-merged")] = None,
     base: Annotated[
         str | None, Option(metavar="MODEL", help="What it was trained on, where that has moved.")
     ] = None,
-    dtype: Annotated[
-        str, Option(metavar="auto|float32|bfloat16|float16", help="Of the weights.")
-    ] = "auto",
+    dtype: Annotated[str, Option(help="auto, float32, bfloat16, float16.")] = "auto",
     prompts: Annotated[
         Path | None, Option(metavar="F", help="Compare on 5 prompts of this file, not our own.")
     ] = None,

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 def quantize(
     model: Annotated[str, Argument(metavar="MODEL", help="A merged model, name, folder, hub id.")],
     bits: Annotated[int, Option(metavar="4|8", help="For each weight.")] = 4,
-    output: Annotated[
-        Path | None, Option(help="Folder to make.", show_default="MODEL-4bit")
-    ] = None,
+    output: Annotated[Path | None, Option(help="New folder.", show_default="MODEL-4bit")] = None,
     dataset: Annotated[
         str | None, Option(help="Its rows are looked at.", show_default="what it was trained on")
     ] = None,

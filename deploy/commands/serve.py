@@ -22,41 +22,24 @@ def serve(
         ),
     ],
     engine: Annotated[str, Option(help="auto (vLLM where it is installed), vllm, hf.")] = "auto",
-    host: Annotated[
-        str, Option(help="Address to listen on; any but this machine's own needs a key.")
-    ] = "127.0.0.1",
+    host: Annotated[str, Option(help="Any but this machine's own needs a key.")] = "127.0.0.1",
     port: Annotated[int, Option(help="0 takes any free one.")] = 8000,
     api_key_env: Annotated[
-        str | None,
-        Option(metavar="NAME", help="Environment variable with the key to demand."),
+        str | None, Option(metavar="NAME", help="Environment variable with the key to demand.")
     ] = None,
-    api_key_file: Annotated[
-        Path | None, Option(metavar="FILE", help="File with the key to demand.")
-    ] = None,
+    api_key_file: Annotated[Path | None, Option(help="File with the key to demand.")] = None,
     adapter: Annotated[
-        list[str] | None,
-        Option(metavar="NAME=PATH", help="Adapter that answers beside the model; again."),
+        list[str] | None, Option(metavar="NAME=PATH", help="Answers beside the model; again.")
     ] = None,
     dtype: Annotated[str, Option(help="auto, float32, bfloat16, float16.")] = "auto",
     max_length: Annotated[
         int | None,
-        Option(
-            help="Tokens of prompt and answer together.",
-            show_default="the model's; on a CPU at most 8192",
-        ),
+        Option(help="Tokens, answer included.", show_default="the model's; on a CPU at most 8192"),
     ] = None,
-    stop_timeout: Annotated[
-        float, Option(help="Seconds from Ctrl-C to the end of everything.")
-    ] = 30.0,
-    print_compose: Annotated[
-        bool, Option("--print-compose", help="Print a Docker Compose file instead.")
-    ] = False,
-    print_systemd: Annotated[
-        bool, Option("--print-systemd", help="Print a systemd unit instead.")
-    ] = False,
-    as_json: Annotated[
-        bool, Option("--json", help="Say in JSON on stdout when it is ready.")
-    ] = False,
+    stop_timeout: Annotated[float, Option(help="Seconds from Ctrl-C to the end of all.")] = 30.0,
+    print_compose: Annotated[bool, Option("--print-compose", help="Print a Compose file.")] = False,
+    print_systemd: Annotated[bool, Option("--print-systemd", help="Print a systemd unit.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Say in JSON when it is ready.")] = False,
 ) -> None:
     """Answer questions over OpenAI's interface.
 

@@ -57,9 +57,9 @@ def check_reachable(name: str) -> None:
         socket.create_connection((parts.hostname or "", port), _SECONDS).close()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
+        start = "start it (`deploy serve RUN`), or give another address: http://HOST:PORT/v1#MODEL"
         raise ModelError(
-            f"no server answers at {name.partition('#')[0]} ({why}); start it (`deploy serve "
-            "RUN`), or give another address: http://HOST:PORT/v1#MODEL"
+            f"no server answers at {name.partition('#')[0]} ({why}); {start}"
         ) from error
 
 
@@ -82,19 +82,16 @@ class KeptAnswers:
                 database.execute("CREATE TABLE IF NOT EXISTS answers (of TEXT PRIMARY KEY, j TEXT)")
                 yield database
         except (OSError, sqlite3.Error) as error:
+            why = getattr(error, "strerror", None) or error
             raise OutputError(
-                f"answers cannot be kept in {self.path.parent}: "
-                f"{getattr(error, 'strerror', None) or error}; make room, or set CURATRAIN_CACHE "
-                "to another folder, and give the command again"
+                f"answers cannot be kept in {self.path.parent}: {why}; make room, or set "
+                "CURATRAIN_CACHE to another folder, and give the command again"
             ) from error
 
     def batch(
         self, asked: Sequence[Conversation], max_tokens: int, compute: Callable[[], list[Answer]]
     ) -> list[Answer]:
-        """Return what was answered earlier to a batch, else what `compute` says now, and keep it.
-
-        What failed is not kept but asked again by the next run: the reason may have gone.
-        """
+        """Return what was answered earlier to a batch, else compute it, and keep it."""
         key = json.dumps([self._model, max_tokens, list(map(list, asked))], sort_keys=True)
         digest = hashlib.sha256(key.encode()).hexdigest()
         with self._table() as database:
@@ -102,6 +99,7 @@ class KeptAnswers:
         if row:
             return [Answer(**values) for values in json.loads(row[0])]
         answers = compute()
+        # What failed is asked again by the next run: the reason may have gone.
         if all(answer.failure in ("", TOO_LONG) for answer in answers):
             record = json.dumps([asdict(answer) for answer in answers])
             with self._table() as database:

@@ -181,30 +181,21 @@ def win_rate(judge: str, pairs: Sequence[Pair], seed: int) -> WinRate | None:
 
 
 def _notes(models: dict[str, dict[str, str]], pairs: list[Pair]) -> list[str]:
-    notes = []
     answered = sum(pair.answered for pair in pairs)
-    if models["base"]["fingerprint"] == models["tuned"]["fingerprint"]:
-        notes.append("--base and --tuned are the same model: there is nothing to compare")
-    elif all(pair.kind == "identical" for pair in pairs):
-        notes.append("the two models gave the same answer to every prompt")
-    if answered < len(pairs):
-        notes.append(
-            f"{len(pairs) - answered:,} of {len(pairs):,} prompts have no answer of one model or "
-            "of both, and count in no number; the page says why"
-        )
-    if seen := sum(pair.prompt.trained_on is True for pair in pairs):
-        notes.append(
-            f"the tuned model was trained on {seen:,} of these {len(pairs):,} prompts: on them it "
-            "may only remember. --dataset NAME leaves them out"
-        )
-    if 0 < answered < FEWEST:
-        notes.append(
-            f"{answered:,} prompts are too few to tell a difference from luck: {FEWEST} at least"
-        )
+    seen = sum(pair.prompt.trained_on is True for pair in pairs)
     cut = sum(pair.base.cut or pair.tuned.cut for pair in pairs)
-    if 2 * cut > len(pairs):
-        notes.append(
-            f"on {cut:,} of {len(pairs):,} prompts an answer was cut off: give a higher "
-            "--max-tokens before numbers against whole references are believed"
-        )
-    return notes
+    one_model = models["base"]["fingerprint"] == models["tuned"]["fingerprint"]
+    few = 0 < answered < FEWEST
+    alike = not one_model and all(pair.kind == "identical" for pair in pairs)
+    notes = {
+        "--base and --tuned are the same model: there is nothing to compare": one_model,
+        "the two models gave the same answer to every prompt": alike,
+        f"{len(pairs) - answered:,} of {len(pairs):,} prompts have no answer of one model or of "
+        "both, and count in no number; the page says why": answered < len(pairs),
+        f"the tuned model was trained on {seen:,} of these {len(pairs):,} prompts: on them it may "
+        "only remember. --dataset NAME leaves them out": bool(seen),
+        f"{answered:,} prompts are too few to tell a difference from luck: {FEWEST} at least": few,
+        f"on {cut:,} of {len(pairs):,} prompts an answer was cut off: give a higher --max-tokens "
+        "before numbers against whole references are believed": 2 * cut > len(pairs),
+    }
+    return [note for note, holds in notes.items() if holds]

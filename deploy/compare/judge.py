@@ -73,10 +73,7 @@ class Pair:
 
     @property
     def kind(self) -> str:
-        """`failed`, `identical`, or by the judge, else by ROUGE-L: `better`, `worse`, `tie`.
-
-        `changed` where neither says which of the two is better.
-        """
+        """`failed`, `identical`, by judge or ROUGE-L `better`, `worse`, `tie`, else `changed`."""
         if not self.answered:
             return "failed"
         if self.base.text.strip() == self.tuned.text.strip():
@@ -111,9 +108,8 @@ def load_judge(name: str, mark: str) -> Judge:
     try:
         return reward_judge(load_reward(name))
     except ModelError as error:
-        raise ModelError(
-            f"--judge: {error}. A model that answers can judge, too: http://HOST:PORT/v1#MODEL"
-        ) from error
+        other = "A model that answers can judge, too: http://HOST:PORT/v1#MODEL"
+        raise ModelError(f"--judge: {error}. {other}") from error
 
 
 def judged(judge: Judge, pairs: Sequence[Pair], done: Done = lambda count: None) -> list[Verdict]:

@@ -79,11 +79,9 @@ def rouge_l(answer: Sequence[str], reference: Sequence[str]) -> float:
 
 
 def common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    """Return the length of the longest common subsequence.
-
-    A row of the usual table is one whole number, a bit a place (Hyyrö, "Bit-parallel LCS-length
-    computation revisited", 2004): some hundred times quicker.
-    """
+    """Return the length of the longest common subsequence."""
+    # A row of the usual table is one whole number, a bit a place (Hyyrö, "Bit-parallel LCS-length
+    # computation revisited", 2004): some hundred times quicker.
     places: dict[str, int] = {}
     for place, piece in enumerate(first):
         places[piece] = places.get(piece, 0) | 1 << place
@@ -113,10 +111,7 @@ def repeated_share(answer: Sequence[str]) -> float:
 
 
 def loops(answer: Sequence[str]) -> bool:
-    """Tell whether an answer ends in a loop: its end is one stretch, three times and more.
-
-    The loop has to be 12 pieces long: three marks or a short list are none.
-    """
+    """Tell whether an answer ends in one stretch, three times and more, of 12 pieces at least."""
     for stretch in range(1, len(answer) // _LOOP_TIMES + 1):
         length = max(_LOOP_TIMES * stretch, -(-_SHORTEST_LOOP // stretch) * stretch)
         end = answer[len(answer) - length :]
@@ -135,10 +130,7 @@ class Interval:
     prompts: int
 
     def verdict(self, against: float = 0.0, better: str = "") -> str:
-        """Return `too_few`, `none` (no difference can be told), or `higher` or `lower`.
-
-        Where one of the last two is `better`, `better` or `worse` is returned for them.
-        """
+        """Return `too_few`, `none` (not told apart), `higher`, `lower`, or `better`, `worse`."""
         if self.low is None or self.high is None:
             return "too_few"
         if not (self.low > against or self.high < against):
@@ -150,9 +142,8 @@ class Interval:
 def interval(rows: Floats, statistic: Callable[[Floats], Floats], seed: int) -> Interval:
     """Return a statistic of sums over prompts, with its bootstrap interval (Efron, 1979).
 
-    Prompts are drawn in pairs, with replacement: both models' numbers on a prompt stay together.
-    One prompt's luck is what the interval covers; it says nothing of other kinds of prompts, nor
-    of other seeds of the training.
+    Prompts are drawn with replacement, both models' numbers on one together. The interval covers
+    the luck of prompts, not other kinds of prompts, nor other seeds of the training.
     """
     count = len(rows)
     value = float(statistic(rows.sum(axis=0, keepdims=True))[0])

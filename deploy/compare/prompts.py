@@ -50,9 +50,8 @@ def read_rows(path: Path) -> Rows:
         return read(path)
     except DataError as error:
         if path.suffix.lower() != ".txt" or not path.is_file() or not path.stat().st_size:
-            raise DataError(
-                f"{error}. Prompts without answers can be given as a .txt, a prompt a line"
-            ) from error
+            other = "Prompts without answers can be given as a .txt, a prompt a line"
+            raise DataError(f"{error}. {other}") from error
     return read(path, "pretraining")
 
 
@@ -70,10 +69,9 @@ def prompts_of(
     for rows in files:
         lines = all(source.container == "lines" for source in rows.sources)
         if rows.shape.kind == "pretraining" and not lines:
-            raise DataError(
-                f"{', '.join(source.name for source in rows.sources)} holds documents, which ask "
-                "nothing; give rows with prompts, or a .txt with a prompt a line"
-            )
+            names = ", ".join(source.name for source in rows.sources)
+            give = "give rows with prompts, or a .txt with a prompt a line"
+            raise DataError(f"{names} holds documents, which ask nothing; {give}")
         for row in rows:
             seen = trained_on(row)
             prompt = "trained_on" if held_out and seen else _prompt(row)

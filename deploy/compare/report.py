@@ -127,19 +127,15 @@ def default_name(base: str, tuned: str) -> str:
 def check_target(folder: Path, name: str) -> None:
     """Make the folder and refuse what could not be written, before models are loaded."""
     if not _NAME.fullmatch(name) or name.startswith(".") or len(os.fsencode(name)) > _LONGEST_NAME:
-        raise UsageError(
-            f"--name {name}: allowed are up to {_LONGEST_NAME} bytes of letters, digits, _, - and ."
-        )
+        allowed = f"up to {_LONGEST_NAME} bytes of letters, digits, _, - and ."
+        raise UsageError(f"--name {name}: allowed are {allowed}")
     with writing_to(folder, more=_KEPT):
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
 
 
 def write(comparison: Comparison, folder: Path, name: str, seconds: float) -> list[Path]:
-    """Write page, lines and manifest, the manifest last; return their paths in this order.
-
-    The page and the lines have the same bytes for the same models, prompts and parameters.
-    """
+    """Write page, lines and manifest, the manifest last; return their paths in this order."""
     paths = [folder / f"{name}{ending}" for ending in (".html", ".jsonl", ".manifest.json")]
     lines = []
     for pair in comparison.pairs:

@@ -20,10 +20,7 @@ _MEMORY_SHARE = 0.25  # of what the machine, or the container, has
 
 
 def environment() -> Environment:
-    """Return vLLM's environment: the CUDA build on a machine with a GPU, else the CPU build.
-
-    Both exclude LLaMA-Factory's versions of transformers.
-    """
+    """Return vLLM's environment: the CUDA build on a machine with a GPU, else the CPU build."""
     gpu = has_gpu()
     return Environment(
         name="vllm",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from deploy.merging.agreement import Agreement
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+_NOTED = ("name", "stage", "method", "config_sha256")  # of the run
 _SHARD_GB = 5
 _ROOM = 1.1
 _VALUE_HEADS = ("value_head.safetensors", "value_head.bin")
@@ -35,12 +36,11 @@ class Adapter:
     base: str  # the model that it is added to, as a name, a folder or a hub id
     base_name: str  # the same as the user typed it; of a folder that nobody typed, the last part
     sha256: str  # of its weights
-    run: RunRecord | None
+    run: RunRecord  # an empty one of a folder that has none
 
     @property
-    def template(self) -> str | None:
-        """LLaMA-Factory's template that it was trained with, None where nothing says it."""
-        return (self.run.template or None) if self.run else None
+    def template(self) -> str | None:  # None where nothing says it
+        return self.run.template or None
 
 
 def read_adapter(typed: Path, base: str | None = None) -> Adapter:
@@ -53,7 +53,7 @@ def read_adapter(typed: Path, base: str | None = None) -> Adapter:
         raise UsageError(f"there is no folder {typed}.{near} Give a run; {runs}")
     if not folder.is_dir():
         raise UsageError(f"{folder} is a file; give the folder that holds it: {folder.parent}")
-    run = read_run(folder)
+    run = read_run(folder) or RunRecord()
     _check_run(folder, run)
     if not model_folder.is_adapter(folder):
         raise UsageError(_no_adapter(folder))
@@ -72,12 +72,12 @@ def read_adapter(typed: Path, base: str | None = None) -> Adapter:
         what = f"an adapter of type {kind}, which cannot be added to weights"
         raise UsageError(f"{folder} is {what}; allowed are LORA and OFT")
     sha256 = sha256_of(weights)
-    noted = (run.adapter or {}).get("sha256") if run else None
+    noted = (run.adapter or {}).get("sha256")
     if noted and noted != sha256:
         both = f"{RUN} has sha256 {noted[:12]}…, the file {sha256[:12]}…"
         again = f"train again, or remove {RUN} to merge it as it is"
         raise DataError(f"{weights} is not what its run wrote ({both}); {again}")
-    name = base or (run.typed_base if run else "")
+    name = base or run.typed_base
     base = base or model_folder.adapter_base(folder)
     name = name or (Path(base).name if Path(base).is_dir() else base)
     return Adapter(folder=folder, base=base, base_name=name, sha256=sha256, run=run)
@@ -96,7 +96,7 @@ def resolve_base(adapter: Adapter) -> tuple[Path, str]:
         quantised = f"the base {adapter.base} is quantised, and adapters cannot be added to that"
         raise ModelError(f"{quantised}; give the model it was made from with --base MODEL")
     actual = fingerprint(files.folder)
-    noted = adapter.run.model_fingerprint if adapter.run else None
+    noted = adapter.run.model_fingerprint
     if noted and noted != actual:
         both = f"fingerprint {actual[:12]}…, {RUN} has {noted[:12]}…"
         other = f"is not the model that {adapter.folder} was trained on ({both})"
@@ -104,27 +104,24 @@ def resolve_base(adapter: Adapter) -> tuple[Path, str]:
     return files.folder, actual
 
 
-def _check_run(folder: Path, run: RunRecord | None) -> None:
-    if run and run.state == "running":
+def _check_run(folder: Path, run: RunRecord) -> None:
+    if run.state == "running":
         killed = "wait for it, or if it was killed, `train … --resume` goes on"
         raise UsageError(f"the run {folder} has not ended ({RUN}: running); {killed}")
-    if run and run.state != "done":
+    if run.state != "done":
         how = "was stopped" if run.state == "stopped" else "failed"
         raise UsageError(
             f"the run {folder} {how} before its end ({RUN}: {run.state}); give the same `train` "
             "command with --resume first"
         )
-    if (run and run.stage == "rm") or any((folder / head).is_file() for head in _VALUE_HEADS):
-        raise UsageError(
-            f"{folder} is a reward model: it judges answers and gives none, so there is nothing to "
-            "merge. It is used as it is: curate mods --reward, deploy compare --judge"
-        )
-    full = run is not None and run.method == "full"
+    if run.stage == "rm" or any((folder / head).is_file() for head in _VALUE_HEADS):
+        use = "it is used as it is: curate mods --reward, deploy compare --judge"
+        raise UsageError(f"{folder} is a reward model, there is nothing to merge; {use}")
+    full = run.method == "full"
     if full or (not model_folder.is_adapter(folder) and (folder / CONFIG).is_file()):
-        raise UsageError(
-            f"{folder} {'trained all weights' if full else 'is a whole model'} and has no adapter: "
-            f"it needs no merge. It can be used: deploy serve {folder}, deploy quantize {folder}"
-        )
+        what = "trained all weights" if full else "is a whole model"
+        use = f"it can be used: deploy serve {folder}, deploy quantize {folder}"
+        raise UsageError(f"{folder} {what} and has no adapter: it needs no merge; {use}")
 
 
 def _no_adapter(folder: Path) -> str:
@@ -239,10 +236,8 @@ def manifest(
         "adapter": {"name": adapter.folder.resolve().name, "sha256": adapter.sha256},
         "base": {"name": adapter.base_name, "fingerprint": fingerprint},
         "template": adapter.template,
-        "dataset": dict(run.dataset) if run else None,
-        "run": {
-            key: getattr(run, key, None) for key in ("name", "stage", "method", "config_sha256")
-        },
+        "dataset": dict(run.dataset) or None,
+        "run": {key: getattr(run, key) or None for key in _NOTED},
         "dtype": dtype,
         "check": agreement.as_dict(),
     }

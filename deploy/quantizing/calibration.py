@@ -56,10 +56,7 @@ class Drawn:
 def calibration_set(
     model: Path, name: str | None, folder: Path | None
 ) -> tuple[str, list[Path], str]:
-    """Return name and files of the data set to quantise with, and why it was chosen.
-
-    It is the one that is given, of several with commas, else what the model was trained on.
-    """
+    """Return name and files of the set to quantise with, and why that: given, or trained on."""
     run = read_run(model)
     trained = noted(model).get("dataset") or (run.dataset if run else {})
     named = trained.get("dataset_dir")

@@ -10,7 +10,7 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,18 +91,12 @@ def quantise(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Write the quantised model to a folder; return what gptq_job.py measured."""
-    from curate.models.text_tokenizer import HFEncoder, ends
-
-    job = {
-        "model": str(model.resolve()),
+    job = _question(model, tokenizer, drawn.held_out[0].question, _ANSWER) | {
         "output": str(part.resolve()),
         "bits": bits,
         "group_size": group,
         "calibration": [row.ids for row in drawn.calibration],
         "held_out": [{"ids": row.ids, "start": row.start} for row in drawn.held_out],
-        "question": drawn.held_out[0].question,
-        "ends": sorted(ends(HFEncoder(tokenizer, model.name))),
-        "max_new_tokens": _ANSWER,
     }
     log = part.with_name(f"{part.name[1:-5]}.gptq.log")
     # It writes to the folder that it is started in.
@@ -124,19 +118,23 @@ def answer(model: Path, question: str, tokens: int, scratch: Path) -> str:
     """Return the greedy answer of a GPTQ model, which only GPTQ's environment can load."""
     from curate.models.quiet import quiet
     from curate.models.resolve import ModelFiles
-    from curate.models.text_tokenizer import HFEncoder, ends, load_tokenizer, prompt_ids
+    from curate.models.text_tokenizer import HFEncoder, load_tokenizer, prompt_ids
 
     with quiet():
         tokenizer = load_tokenizer(ModelFiles(model.name, model))
-    encoder = HFEncoder(tokenizer, model.name)
-    job = {
-        "model": str(model.resolve()),
-        "question": prompt_ids(encoder, [[{"role": "user", "content": question}]])[0],
-        "ends": sorted(ends(encoder)),
-        "max_new_tokens": tokens,
-    }
+    conversation = [{"role": "user", "content": question}]
+    [ids] = prompt_ids(HFEncoder(tokenizer, model.name), [conversation])
+    job = _question(model, tokenizer, ids, tokens)
     ids = _run("answer", job, scratch, scratch / "gptq.log", lambda progress: None)
     return str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+
+def _question(model: Path, tokenizer: Any, ids: Sequence[int], tokens: int) -> dict[str, Any]:
+    from curate.models.text_tokenizer import HFEncoder, ends
+
+    stops = sorted(ends(HFEncoder(tokenizer, model.name)))
+    path = str(model.resolve())
+    return {"model": path, "question": ids, "ends": stops, "max_new_tokens": tokens}
 
 
 def _run(

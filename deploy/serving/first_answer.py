@@ -91,9 +91,8 @@ def main(task: Path, answers: Path) -> None:
 def agree(wanted: str, got: str, dtype: str) -> bool:
     """Return whether two greedy answers of the same model are as alike as they have to be.
 
-    In float32 they are the same; in half precision sums are rounded in another order, and a close
-    race between two words may end otherwise in the second half of an answer. White space does not
-    count: LLaMA-Factory tidies it.
+    In half precision sums are rounded in another order, and a close race between two words may end
+    otherwise in the second half of an answer. LLaMA-Factory tidies white space: it does not count.
     """
     first, second = "".join(wanted.split()), "".join(got.split())
     same = len(os.path.commonprefix([first, second]))
@@ -118,10 +117,8 @@ class Probe:
             except (ValueError, KeyError, TypeError, IndexError) as error:
                 raise self._wrong(f"it says {body[:200]}") from error
             if not agree(answer, got, self.served.dtype):
-                raise self._wrong(
-                    f"'{QUESTION}' is answered otherwise by {name}: transformers itself says "
-                    f"'{answer}', the engine says '{got}'"
-                )
+                both = f"transformers itself says '{answer}', the engine says '{got}'"
+                raise self._wrong(f"'{QUESTION}' is answered otherwise by {name}: {both}")
 
     async def measure(self, names: Sequence[str], count: Callable[[str], int]) -> Room:
         """Return how many tokens the chat template writes around texts, by the engine's count."""

@@ -1,7 +1,4 @@
-"""How a server is run for good: a unit for systemd, a file for Docker Compose.
-
-Both repeat one call of `deploy serve`; their text stands in `unit_templates`.
-"""
+"""A server that is run for good: a unit for systemd, a file for Docker Compose, by templates."""
 
 from __future__ import annotations
 
@@ -119,11 +116,9 @@ def _rendered(template: str, call: ServeCall, **values: Any) -> str:
 
 
 def _base(folder: Path) -> Path | None:
-    """Return the folder of the model that an adapter is added to, if it is to be mounted.
-
-    What lies in the cache, the container makes again from the name in run.json.
-    """
+    """Return the folder of the model that an adapter is added to, if it is to be mounted."""
     base = Path(adapter_base(folder)) if is_adapter(folder) else Path()
+    # What lies in the cache, the container makes again from the name in run.json.
     cached = base.is_relative_to(cache_dir().resolve()) and (folder / RUN).is_file()
     return base if base.is_absolute() and base.is_dir() and not cached else None
 
