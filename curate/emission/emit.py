@@ -33,12 +33,7 @@ Scores: TypeAlias = "pa.Table | pa.RecordBatchReader"
 
 
 def default_name(path: Path, recipe: str) -> str:
-    """Return the name of an output: the first input's stem and the recipe.
-
-    Example:
-        >>> default_name(Path("raw/huatuo v1.json"), "ifd")
-        'huatuo_v1_ifd'
-    """
+    """Return the name of an output, the first input's stem and the recipe: `huatuo_v1_ifd`."""
     stem = path.resolve().name if path.is_dir() else path.stem
     plain = re.sub(r"[^\w.-]+", "_", stem).strip("_.")
     return f"{plain or 'rows'}_{recipe}"
@@ -71,11 +66,9 @@ def check_target(folder: Path, name: str, recipe: str, overwrite: bool) -> None:
         )
 
 
-def _paths(folder: Path, name: str) -> tuple[Path, Path, Path]:
+def _paths(folder: Path, name: str) -> list[Path]:
     """Return the paths of data, scores and manifest."""
-    ends = ("jsonl", "scores.parquet", "manifest.json")
-    data, table, manifest = (folder / f"{name}.{end}" for end in ends)
-    return data, table, manifest
+    return [folder / f"{name}.{end}" for end in ("jsonl", "scores.parquet", "manifest.json")]
 
 
 def _part(path: Path) -> Path:
@@ -91,10 +84,10 @@ def _made_by(folder: Path, name: str) -> str | None:
     *outputs, manifest = _paths(folder, name)
     unfinished = read_manifest(_part(manifest)) or {}
     output = unfinished.get("output")
-    output = output if isinstance(output, dict) else {}
-    path = folder / str(output.get("file"))
-    if path in outputs and path.is_file() and output.get("sha256") == sha256_of(path):
-        return str(unfinished.get("recipe"))
+    if isinstance(output, dict):
+        path = folder / str(output.get("file"))
+        if path in outputs and path.is_file() and output.get("sha256") == sha256_of(path):
+            return str(unfinished.get("recipe"))
     recipe = (read_manifest(manifest) or {}).get("recipe")
     return recipe if isinstance(recipe, str) else None
 
@@ -168,22 +161,19 @@ def write_files(
     # An entry that names a column which the file lacks ends LLaMA-Factory with a KeyError.
     named = {role: key for role, key in shape.columns.items() if key in columns.keys}
     entry = entry_for(replace(shape, columns=named), data.name)
-    with emitting_to(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder), _unfinished(data, table, last):
-            rows = put(_part(data))
-            output = {"file": data.name, "sha256": sha256_of(_part(data)), "rows": rows}
-            whole = {**manifest, "output": output, "columns_as_text": columns.as_text()}
-            if scores is not None:
-                _put_scores(_part(table), scores)
-            _part(last).write_text(to_json(whole), encoding="utf-8")
-            os.replace(_part(data), data)
-            if scores is not None:
-                os.replace(_part(table), table)
-            else:
-                table.unlink(missing_ok=True)  # of an earlier data set of this name
-            register(folder, name, entry)
-            os.replace(_part(last), last)
+    with _writing(folder, data, table, last):
+        rows = put(_part(data))
+        if scores is not None:
+            _put_scores(_part(table), scores)
+        as_text = {"columns_as_text": columns.as_text()}
+        _put_manifest(last, {**manifest, "output": _output(data, rows), **as_text})
+        os.replace(_part(data), data)
+        if scores is not None:
+            os.replace(_part(table), table)
+        else:
+            table.unlink(missing_ok=True)  # of an earlier data set of this name
+        register(folder, name, entry)
+        os.replace(_part(last), last)
     return [data.name, *([table.name] if scores is not None else []), FILE, last.name]
 
 
@@ -195,17 +185,13 @@ def write_scores(
     Without a manifest they are those of a choice that kept no row.
     """
     _, table, last = _paths(folder, name)
-    with emitting_to(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder), _unfinished(table, table, last):
-            _put_scores(_part(table), scores)
-            if manifest is not None:
-                sha256 = sha256_of(_part(table))
-                output = {"file": table.name, "sha256": sha256, "rows": len(scores)}
-                _part(last).write_text(to_json({**manifest, "output": output}), encoding="utf-8")
-            os.replace(_part(table), table)
-            if manifest is not None:
-                os.replace(_part(last), last)
+    with _writing(folder, table, table, last):
+        _put_scores(_part(table), scores)
+        if manifest is not None:
+            _put_manifest(last, {**manifest, "output": _output(table, len(scores))})
+        os.replace(_part(table), table)
+        if manifest is not None:
+            os.replace(_part(last), last)
     return [table.name] if manifest is None else [table.name, last.name]
 
 
@@ -218,16 +204,27 @@ def _put_scores(path: Path, scores: Scores) -> None:
             writer.write_batch(batch)
 
 
+def _put_manifest(path: Path, manifest: dict[str, Any]) -> None:
+    _part(path).write_text(to_json(manifest), encoding="utf-8")
+
+
+def _output(path: Path, rows: int) -> dict[str, Any]:
+    return {"file": path.name, "sha256": sha256_of(_part(path)), "rows": rows}
+
+
 @contextmanager
-def _unfinished(data: Path, table: Path, last: Path) -> Iterator[None]:
+def _writing(folder: Path, data: Path, table: Path, last: Path) -> Iterator[None]:
     """Take back what was not finished; once the data is in place, its manifest says whose it is."""
-    try:
-        yield
-    except BaseException:
-        before = _part(data).exists() or not _part(last).exists()
-        for path in (data, table, last) if before else (table,):
-            _part(path).unlink(missing_ok=True)
-        raise
+    with emitting_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            try:
+                yield
+            except BaseException:
+                before = _part(data).exists() or not _part(last).exists()
+                for path in (data, table, last) if before else (table,):
+                    _part(path).unlink(missing_ok=True)
+                raise
 
 
 def emitting_to(folder: Path) -> AbstractContextManager[None]:

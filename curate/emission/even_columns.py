@@ -88,13 +88,11 @@ def columns_of(
         if written < head:
             collect(row, early)
             written += len(_dumps(row))
-    return _decided(kinds, early, registered)
+    return _columns(kinds, early, registered)
 
 
 def columns_ahead(
-    beginning: Iterable[dict[str, Any]],
-    kinds: Mapping[Place, set[str]],
-    registered: Collection[str] = (),
+    beginning: Iterable[dict[str, Any]], kinds: Kinds, registered: Collection[str] = ()
 ) -> Columns:
     """Return what has to be done to rows of which only the first are looked at."""
     early: Kinds = {}
@@ -102,14 +100,21 @@ def columns_ahead(
         collect(row, early)
     # What holds a value comes before the value.
     places = (*early, *sorted(kinds, key=len))
-    nothing: set[str] = set()
-    both = {place: early.get(place, nothing) | kinds.get(place, nothing) for place in places}
-    return _decided(both, early, registered)
+    every = {place: early.get(place, set()) | kinds.get(place, set()) for place in places}
+    return _columns(every, early, registered)
 
 
 def collect(value: Any, kinds: Kinds, place: Place = ()) -> None:
     """Add the kinds of all values in a row."""
-    kind = _kind(value)
+    if value is None:
+        kind = "null"
+    elif isinstance(value, float):
+        # JSON has no word for NaN and Infinity; Python's own reader takes them all the same.
+        kind = "float" if math.isfinite(value) else "odd"
+    elif isinstance(value, str):
+        kind = "str" if value else "blank"
+    else:
+        kind = type(value).__name__
     if place in kinds:
         kinds[place].add(kind)
     else:
@@ -123,31 +128,21 @@ def collect(value: Any, kinds: Kinds, place: Place = ()) -> None:
             collect(inner, kinds, (*place, key))
 
 
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, float):
-        # JSON has no word for NaN and Infinity; Python's own reader takes them all the same.
-        return "float" if math.isfinite(value) else "odd"
-    if isinstance(value, str):
-        return "str" if value else "blank"
-    return type(value).__name__
-
-
-def _decided(kinds: Kinds, early: Kinds, registered: Collection[str]) -> Columns:
-    columns = Columns(tuple(str(place[0]) for place in kinds if len(place) == 1), {}, {})
+def _columns(kinds: Kinds, early: Kinds, registered: Collection[str]) -> Columns:
+    """Return the rules, from the kinds in the whole file and near its beginning."""
+    keys = tuple(str(place[0]) for place in kinds if len(place) == 1)
+    columns = Columns(keys=keys, rules={}, fills={})
     for place in kinds:
         above = (place[:end] for end in range(1, len(place)))
         if place and not any(columns.rules.get(outer) == "text" for outer in above):
-            near = early.get(place, set())
-            _decide(place, kinds[place] - {"null"}, near - {"null"}, registered, columns)
+            near = early.get(place, set()) - {"null"}
+            _decide(place, kinds[place] - {"null"}, near, registered, columns)
     return columns
 
 
 def _decide(
     place: Place, kinds: set[str], early: set[str], registered: Collection[str], columns: Columns
 ) -> None:
-    """Add the rule of one place, from its kinds in the whole file and near its beginning."""
     rules, fills = columns.rules, columns.fills
     groups = {_GROUPS.get(kind, kind) for kind in kinds}
     if len(groups) == 2 and groups & {"list", "dict"} and "blank" in kinds and "str" not in kinds:
@@ -164,12 +159,10 @@ def _decide(
         if parent[0] not in registered:  # a list that was empty so far has no type either
             rules.pop(place, None)
             rules[parent] = "text"
-        return
-    if groups != {"text"}:
-        if len(place) == 1 and key in registered:
-            return
-        rules[place] = "text"
-    fills[parent] = (*fills.get(parent, ()), key)
+    elif groups == {"text"} or len(place) > 1 or key not in registered:
+        if groups != {"text"}:
+            rules[place] = "text"
+        fills[parent] = (*fills.get(parent, ()), key)
 
 
 def _dumps(value: Any) -> str:
@@ -178,13 +171,10 @@ def _dumps(value: Any) -> str:
 
 @dataclass
 class ValueKinds:
-    """What is known of some rows: how many, key to the rows that have it, kinds at every place.
-
-    With it, rows can be copied as text: that no value has to be changed is known beforehand.
-    """
+    """What is known of some rows. With it, rows can be copied as text: no value has to change."""
 
     rows: int = 0
-    keys: Counter[str] = field(default_factory=Counter)
+    keys: Counter[str] = field(default_factory=Counter)  # to the rows that have them
     kinds: Kinds = field(default_factory=dict)
 
     def add(self, row: Mapping[str, Any]) -> None:

@@ -33,16 +33,14 @@ class ScoreFile:
 
     def values(self, column: str) -> NDArray[Any]:
         """Return one of the columns, (n,); NaN, '' or False for rows that have nothing there."""
-        stored = pq.read_table(self.path, columns=[column]).column(0).combine_chunks()
-        taken = pc.take(stored, pa.array(self.places, mask=self.places < 0))
-        values: NDArray[Any]
-        if pa.types.is_boolean(taken.type):
-            values = pc.fill_null(taken, False).to_numpy(zero_copy_only=False).astype(bool)
-        elif _is_number(taken.type):
-            values = taken.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        else:
-            values = np.array([text or "" for text in taken.to_pylist()], dtype=object)
-        return values
+        lines = pa.array(self.places, mask=self.places < 0)
+        values = pq.read_table(self.path, columns=[column]).column(0).take(lines)
+        if _is_number(values.type):
+            numbers: NDArray[Any] = values.cast(pa.float64(), safe=False).to_numpy()
+            return numbers
+        nothing = False if pa.types.is_boolean(values.type) else ""
+        kind = bool if nothing is False else object
+        return np.array([nothing if value is None else value for value in values.to_pylist()], kind)
 
 
 class Joined:
@@ -117,16 +115,16 @@ def _opened(path: Path, ids: NDArray[np.object_]) -> ScoreFile:
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"'{path}' is no parquet file that can be read; {_GIVE}") from error
     lines = pc.index_in(pa.array(ids, pa.string()), known.cast(pa.string()))
-    if lines.null_count == len(ids):
+    places = pc.fill_null(lines, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    if not (places >= 0).any():
         raise DataError(
             f"none of the rows has a score in {path.name}: it is of other rows. Give the scores "
             "file of a run over these rows"
         )
-    places = pc.fill_null(lines, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     columns = {
         column.name: column.type
         for column in schema
-        if column.name not in ("id", "row") and _is_scalar(column.type)
+        if column.name not in ("id", "row") and (_is_number(column.type) or _is_plain(column.type))
     }
     return ScoreFile(path, path.name.removesuffix(ENDING), columns, places)
 
@@ -135,6 +133,5 @@ def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
 
-def _is_scalar(kind: pa.DataType) -> bool:
-    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    return bool(text or pa.types.is_boolean(kind)) or _is_number(kind)
+def _is_plain(kind: pa.DataType) -> bool:
+    return kind in (pa.string(), pa.large_string(), pa.bool_())
