@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.duplicates.grams import distinct, gram_hashes, ranges
+from curate.duplicates.ngrams import distinct, gram_hashes, ranges
 
 # About 14 Chinese characters or 40 letters: what is shorter stands in many texts by chance.
 LEAST_BYTES = 40
@@ -21,23 +21,15 @@ _HITS = 4
 
 @dataclass(frozen=True)
 class Questions:
-    """What is looked for: `near` of the n-grams, of n characters, of one of the questions.
-
-    Attributes:
-        grams: N-grams of all questions, question after question.
-        starts: (questions + 1,) where each question's begin; one that is too short has none.
-        rare: Sorted hashes of each question's rarest n-grams.
-        owner: For each of `rare` the question.
-        hits: (questions,) how many of them a text has to share.
-    """
+    """What is looked for: `near` of the n-grams, of n characters, of one of the questions."""
 
     near: float
     n: int
-    grams: NDArray[np.uint64]
-    starts: NDArray[np.int64]
-    rare: NDArray[np.uint64]
-    owner: NDArray[np.int64]
-    hits: NDArray[np.int64]
+    grams: NDArray[np.uint64]  # n-grams of all questions, question after question
+    starts: NDArray[np.int64]  # (questions + 1,) where each one's begin; none if it is too short
+    rare: NDArray[np.uint64]  # sorted hashes of each question's rarest n-grams
+    owner: NDArray[np.int64]  # for each of `rare` the question
+    hits: NDArray[np.int64]  # (questions,) how many of them a text has to share
 
     @property
     def sought(self) -> int:
@@ -57,8 +49,8 @@ def questions(texts: Sequence[str], n: int, near: float) -> Questions:
     _, which, having = np.unique(grams, return_inverse=True, return_counts=True)
     frequency = having[which]
     counts = frequency <= (len(texts) / TEMPLATE if len(texts) >= _FEW else len(texts))
-    width = np.array([len(each.encode("utf-8", "surrogatepass")) for each in texts], np.float64)
-    width /= np.maximum(1, [len(each) for each in texts])
+    width = np.array([len(text.encode("utf-8", "surrogatepass")) for text in texts], np.float64)
+    width /= np.maximum(1, [len(text) for text in texts])
     left = np.bincount(owner[counts], minlength=len(texts))
     counts &= ((left + n - 1) * width >= LEAST_BYTES)[owner]
     grams, owner, frequency = grams[counts], owner[counts], frequency[counts]
@@ -87,11 +79,6 @@ def held(asked: Questions, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDA
 
     The share is |Q ∩ T| / |Q| over n-grams; of equal ones the first question is named. Nothing
     is left to chance: a question of which at least `near` is there is always found.
-
-    Example:
-        >>> whole = questions(["a question that is long enough to be looked for"], 5, 0.8)
-        >>> held(whole, ["so: a question that is long enough to be looked for!", "no"])
-        (array([ 0, -1]), array([1., 0.]))
     """
     which, share = np.full(len(texts), -1), np.zeros(len(texts))
     grams, starts = distinct(*gram_hashes(texts, asked.n))

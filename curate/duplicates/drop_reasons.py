@@ -20,17 +20,11 @@ EXACT, NEAR, IN, CONTAINS = REASONS
 
 
 class HeldQuestions(NamedTuple):
-    """Which question of another set a group holds.
+    """Which question of another set a group holds."""
 
-    Attributes:
-        question: (groups,) number of the question, -1 for none.
-        share: (groups,) of its n-grams.
-        places: For each question the number of its set, and its row there.
-    """
-
-    question: NDArray[np.int64]
-    share: NDArray[np.float64]
-    places: list[tuple[int, int]]
+    question: NDArray[np.int64]  # (groups,) number of the question, -1 for none
+    share: NDArray[np.float64]  # (groups,) of its n-grams
+    places: list[tuple[int, int]]  # for each question the number of its set, and its row there
 
 
 def leaders(

@@ -17,8 +17,14 @@ from numpy.typing import NDArray
 
 from curate.data.ids import beside
 from curate.data.rows import Row, Rows
-from curate.duplicates import minhash
-from curate.duplicates.grams import gram_hashes, jaccard, normalised
+from curate.duplicates.ngrams import (
+    PERMUTATIONS,
+    gram_hashes,
+    jaccard,
+    may_be,
+    normalised,
+    signatures,
+)
 
 _ASKS = {"prompt": ("user", "observation"), "response": ("assistant", "function")}
 _BATCH = 2000
@@ -43,31 +49,22 @@ def compared(row: Row, on: str) -> str:
 
 @dataclass(frozen=True)
 class Groups:
-    """Rows of one set, those that say the same in one group.
+    """Rows of one set, those that say the same in one group."""
 
-    Attributes:
-        of_row: (n,) number of each row's group; -1 for a row that is not compared.
-        raw: (n,) hash of each row's text before it was normalised.
-        status: (n,) `ok`, or the flaw.
-        first: (groups,) the first row of each.
-        beside: (groups,) hash of what stands beside the text, pictures and verdicts; 0 is nothing.
-        start: Number of the first group among those of all sets.
-    """
-
-    of_row: NDArray[np.int64]
-    raw: NDArray[np.uint64]
-    status: NDArray[np.object_]
-    first: NDArray[np.int64]
-    beside: NDArray[np.uint64]
-    start: int
+    of_row: NDArray[np.int64]  # (n,) number of each row's group; -1 for one that is not compared
+    raw: NDArray[np.uint64]  # (n,) hash of each row's text before it was normalised
+    status: NDArray[np.object_]  # (n,) `ok`, or the flaw
+    first: NDArray[np.int64]  # (groups,) the first row of each
+    beside: NDArray[np.uint64]  # (groups,) hash of pictures and verdicts beside the text, or 0
+    start: int  # number of the first group among those of all sets
 
 
 def grouped(
-    rows: Rows, on: str, start: int, flawed: bool = False, tell: Callable[[int], object] = int
+    rows: Rows, on: str, start: int, flawed: bool = False, advance: Callable[[int], object] = int
 ) -> Generator[str, None, Groups]:
     """Yield the normalised text of each group of a set, and return the groups.
 
-    With `flawed`, rows are compared that have a flaw and a text all the same. `tell` is called
+    With `flawed`, rows are compared that have a flaw and a text all the same. `advance` is called
     with the number of rows that were done since it was called last.
     """
     numbers: dict[tuple[int, int], int] = {}
@@ -76,7 +73,7 @@ def grouped(
     first: list[int] = []
     for row in rows:
         if row.position % _BATCH == _BATCH - 1:
-            tell(_BATCH)
+            advance(_BATCH)
         text = compared(row, on) if flawed or not row.flaw else ""
         plain = normalised(text)
         status[row.position] = row.flaw or ("ok" if plain else "no_text")
@@ -101,14 +98,11 @@ def grouped(
 
 @dataclass(frozen=True)
 class Sketches:
-    """Texts (groups,) and signatures (groups, 128) of the groups of all sets, memory-mapped.
+    """What is compared of the groups of all sets, memory-mapped."""
 
-    A gram has `n` characters.
-    """
-
-    texts: pa.ChunkedArray
-    signatures: NDArray[np.uint32]
-    n: int
+    texts: pa.ChunkedArray  # (groups,)
+    signatures: NDArray[np.uint32]  # (groups, 128)
+    n: int  # characters of a gram
 
     def batches(self, start: int) -> Iterator[list[str]]:
         """Yield the texts from one group on, some thousand at a time."""
@@ -125,7 +119,7 @@ class Sketches:
         similarities = np.zeros(len(left))
         for start in range(0, len(left), 20 * _PAIRS):
             part = slice(start, start + 20 * _PAIRS)
-            maybe = minhash.may_be(self.signatures, left[part], right[part], near)
+            maybe = may_be(self.signatures, left[part], right[part], near)
             pairs = start + np.flatnonzero(maybe)
             for at in range(0, len(pairs), _PAIRS):
                 few = pairs[at : at + _PAIRS]
@@ -138,7 +132,7 @@ class Sketches:
 
 def sketch(texts: Iterable[str], folder: Path, n: int, seed: int) -> Sketches:
     """Write texts and their signatures to an empty folder; the next texts are read meanwhile."""
-    texts_at, signatures_at = folder / "texts.arrow", folder / "signatures.bin"
+    texts_file, signatures_file = folder / "texts.arrow", folder / "signatures.bin"
     coming = iter(texts)
 
     def written() -> Iterator[list[str]]:
@@ -147,16 +141,15 @@ def sketch(texts: Iterable[str], folder: Path, n: int, seed: int) -> Sketches:
             yield batch
 
     def signed(batch: list[str]) -> NDArray[np.uint32]:
-        return minhash.signatures(*gram_hashes(batch, n), seed)
+        return signatures(*gram_hashes(batch, n), seed)
 
-    with signatures_at.open("wb") as out, pa.ipc.new_file(str(texts_at), _SCHEMA) as writer:
-        for signatures in mapped(signed, written()):
-            out.write(signatures.tobytes())
-    table = pa.ipc.open_file(pa.memory_map(str(texts_at))).read_all()
-    shape = len(table), minhash.PERMUTATIONS
-    if not len(table):  # an empty file cannot be mapped
-        return Sketches(texts=table.column("text"), signatures=np.zeros(shape, np.uint32), n=n)
-    stored = np.memmap(signatures_at, np.uint32, "r", shape=shape)
+    with signatures_file.open("wb") as out, pa.ipc.new_file(str(texts_file), _SCHEMA) as writer:
+        for signed_batch in mapped(signed, written()):
+            out.write(signed_batch.tobytes())
+    table = pa.ipc.open_file(pa.memory_map(str(texts_file))).read_all()
+    stored = np.zeros((0, PERMUTATIONS), np.uint32)  # an empty file cannot be mapped
+    if len(table):
+        stored = np.memmap(signatures_file, np.uint32, "r", shape=(len(table), PERMUTATIONS))
     return Sketches(texts=table.column("text"), signatures=stored, n=n)
 
 

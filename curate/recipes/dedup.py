@@ -19,8 +19,7 @@ from curate.data.rows import Rows
 from curate.duplicates import contained
 from curate.duplicates.drop_reasons import REASONS, HeldQuestions, judge, leaders
 from curate.duplicates.first_kept import Twins, first_kept
-from curate.duplicates.grams import normalised
-from curate.duplicates.minhash import bands_for, buckets
+from curate.duplicates.ngrams import bands_for, buckets, normalised
 from curate.duplicates.sketches import Groups, Sketches, compared, grouped, mapped, sketch
 from curate.emission.score_files import column_of
 from curate.errors import DataError, UsageError
@@ -88,16 +87,17 @@ def dedup(
         leader, order = leaders(values, rows.ids, mine)
         holds, sought = _held(sketches, mine, against, params)
         twins = _twins(sketches, mine, order, holds.question >= 0, params)
-    found, choice = judge(rows, mine, leader, twins, list(zip(against, others, strict=True)), holds)
+    other_sets = list(zip(against, others, strict=True))
+    scored, choice = judge(rows, mine, leader, twins, other_sets, holds)
     sources = tuple(
-        f"{source.name} sha256:{source.sha256}" for each in against for source in each.sources
+        f"{source.name} sha256:{source.sha256}" for other in against for source in other.sources
     )
     signed = "" if scores is None else f"{Path(scores).name} sha256:{sha256_of(Path(scores))}"
     return Selection(
         recipe=NAME,
         params=replace(params, against=sources, scores=signed),
         rows=rows,
-        scored=found,
+        scored=scored,
         choice=choice,
         ranked_by="novelty",
         model={},
@@ -122,7 +122,7 @@ def _sketched(
             start += len(groups[-1].first)
         bar = progress()
         bar.start(len(rows), len(rows), 0)
-        groups.append((yield from grouped(rows, params.on, start, tell=bar.advance)))
+        groups.append((yield from grouped(rows, params.on, start, advance=bar.advance)))
         bar.stop()
 
     sketches = sketch(texts(), folder, params.ngram, params.seed)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.duplicates.grams import distinct, gram_hashes, jaccard, normalised, ranges
+from curate.duplicates.ngrams import distinct, gram_hashes, jaccard, normalised, ranges
 from tests.dedup import naive
 
 TEXTS = st.lists(

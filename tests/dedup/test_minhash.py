@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from datasketch import MinHash
 
-from curate.duplicates.grams import gram_hashes
-from curate.duplicates.minhash import (
+from curate.duplicates.ngrams import (
     PERMUTATIONS,
     RECALL,
     Bands,
     bands_for,
     buckets,
+    gram_hashes,
     may_be,
     permutations,
     signatures,
