@@ -45,14 +45,14 @@ def read_registry(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        entries = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise OutputError(
             f"{path} is broken (no JSON: {error}); put it right or move it away, and try again"
         ) from error
-    if not isinstance(found, dict):
+    if not isinstance(entries, dict):
         raise OutputError(f"{path} is no JSON object; move it away and give the command again")
-    return found
+    return entries
 
 
 def data_file(folder: Path, name: str, entries: dict[str, Any] | None = None) -> Path:

@@ -41,26 +41,32 @@ class Backend:
     @property
     def variables(self) -> dict[str, str]:
         """What its environment needs besides ours."""
-        found = dict(self.more)
+        variables = dict(self.more)
         # On several GPUs it starts `torchrun`, by that name.
         programs = str(Path(self.python).parent)
         before = os.environ.get("PATH", os.defpath)
         if programs not in before.split(os.pathsep):
-            found["PATH"] = os.pathsep.join((programs, before))
+            variables["PATH"] = os.pathsep.join((programs, before))
         if self.stub:
             paths = [os.environ.get("PYTHONPATH", ""), str(STUB)]
-            found["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-        return found
+            variables["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+        return variables
 
     def versions(self) -> dict[str, str]:
         """Return the versions of Python and of what computes, as its environment has them."""
-        found = {"python": platform.python_version(), **_versions_in(_packages(self.python))}
-        return {**found, **_versions_in(sys.path, ("curatrain",))}
+        below = Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
+        ours = self.python == sys.executable
+        paths = sys.path if ours else [str(Path(self.python).parent.parent / below)]
+        versions = {"python": platform.python_version()}
+        for name, where in [*((name, paths) for name in _COMPUTES), ("curatrain", sys.path)]:
+            for distribution in importlib.metadata.distributions(name=name, path=where):
+                versions.setdefault(name, distribution.version)
+        return versions
 
 
 def missing() -> list[str]:
     """Return the modules that LLaMA-Factory's text stages need and that are not here."""
-    return [each for each in ("llamafactory", *NEEDED) if importlib.util.find_spec(each) is None]
+    return [name for name in ("llamafactory", *NEEDED) if importlib.util.find_spec(name) is None]
 
 
 def find() -> Backend:
@@ -74,26 +80,7 @@ def find() -> Backend:
             f"LLaMA-Factory {version} is installed, and its flags and data format differ from "
             f"release to release; this needs {VERSION}, which `train setup` installs"
         )
-    return Backend(sys.executable, version, _needs_stub())
-
-
-def _needs_stub() -> bool:
-    """Return whether torchaudio is missing; our own stand-in may be in this process already."""
-    found = importlib.util.find_spec("torchaudio")
-    return found is None or (found.origin or "").startswith(str(STUB))
-
-
-def _packages(python: str) -> list[str]:
-    """Return where the packages of an interpreter lie: one of ours, or of an environment."""
-    if python == sys.executable:
-        return sys.path
-    below = Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
-    return [str(Path(python).parent.parent / below)]
-
-
-def _versions_in(paths: list[str], names: tuple[str, ...] = _COMPUTES) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name in names:
-        for each in importlib.metadata.distributions(name=name, path=paths):
-            found.setdefault(name, each.version)
-    return found
+    # Our own stand-in for torchaudio may be in this process already.
+    sound = importlib.util.find_spec("torchaudio")
+    needs_stub = sound is None or (sound.origin or "").startswith(str(STUB))
+    return Backend(sys.executable, version, needs_stub)

@@ -53,13 +53,9 @@ def write_text(path: Path, text: str, *, shared: bool = False) -> None:
 def writing_to(
     folder: Path, what: str = "", instead: str = "give another --output", more: str = ""
 ) -> Iterator[None]:
-    """Tell of a full disk or a closed folder in one line.
+    """Tell in one line of a full disk or a closed folder, under which `what` was to be written.
 
-    Args:
-        folder: Where something is written.
-        what: Is written, as the sentence's start: "rows".
-        instead: What else the user can do.
-        more: A sentence of what is kept.
+    `instead` is what else the user can do, `more` a sentence of what is kept.
     """
     try:
         yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,11 @@ _NAMED = ("curatrain", "numpy", "pyarrow", "torch", "transformers", "tokenizers"
 
 def versions() -> dict[str, str]:
     """Return the versions of what computes, and of Python."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in _NAMED:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def to_json(manifest: dict[str, Any]) -> str:
@@ -30,7 +29,7 @@ def to_json(manifest: dict[str, Any]) -> str:
 def read_manifest(path: Path) -> dict[str, Any] | None:
     """Return a manifest, None if there is none that can be read."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return manifest if isinstance(manifest, dict) else None

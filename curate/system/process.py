@@ -24,17 +24,10 @@ _NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 class Child:
-    """A program that runs; stop() ends it with everything it has started.
-
-    Attributes:
-        pid: Of the program, and of its process group.
-        log: Where its output goes.
-    """
+    """A program that runs, in a process group of its pid, and the log that its output goes to."""
 
     def __init__(self, running: subprocess.Popen[bytes], log: Path) -> None:
-        self._running = running
-        self.pid = running.pid
-        self.log = log
+        self._running, self.pid, self.log = running, running.pid, log
 
     def code(self) -> int | None:
         """Return its exit code, negative for a signal; None while it runs."""
@@ -47,24 +40,19 @@ class Child:
         return None
 
     def stop(self, deadline: float = 30.0) -> None:
-        """End the whole process group: politely, and by force when the time is up."""
-        self._signal(signal.SIGTERM)
-        until = time.monotonic() + deadline
-        while self.alive() and time.monotonic() < until:
-            time.sleep(_PAUSE)
-        if self.alive():
-            self._signal(signal.SIGKILL)
-            until = time.monotonic() + _AFTER_KILL
+        """End it with everything that it has started: politely, and by force when time is up."""
+        for number, seconds in ((signal.SIGTERM, deadline), (signal.SIGKILL, _AFTER_KILL)):
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+            until = time.monotonic() + seconds
             while self.alive() and time.monotonic() < until:
                 time.sleep(_PAUSE)
+            if not self.alive():
+                return
 
     def alive(self) -> bool:
         """Return whether the program, or anything in its group, still runs."""
         return self.code() is None or _group_runs(self.pid)
-
-    def _signal(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, number)
 
 
 def start(

@@ -206,12 +206,12 @@ def test_zero_divides_in_its_order():
 
 
 def test_lora_targets():
-    assert trainable(BLOOM, Job(target="all")) > trainable(BLOOM, Job())
+    assert trainable(BLOOM, Job(lora_target="all")) > trainable(BLOOM, Job())
     llama = known_shape("llama-2-7b")
-    assert trainable(llama, Job(target="q_proj,v_proj")) == 32 * 2 * 8 * 8192
-    assert trainable(llama, Job()) == trainable(llama, Job(target="all"))
+    assert trainable(llama, Job(lora_target="q_proj,v_proj")) == 32 * 2 * 8 * 8192
+    assert trainable(llama, Job()) == trainable(llama, Job(lora_target="all"))
     with pytest.raises(UsageError, match="no such module.*Did you mean 'q_proj'"):
-        trainable(llama, Job(target="q_prj"))
+        trainable(llama, Job(lora_target="q_prj"))
 
 
 def test_fits():

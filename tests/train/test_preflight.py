@@ -84,7 +84,8 @@ def test_memory_is_for_rows_as_long_as_they_are(tmp_path: Path) -> None:
     plan = plan_for(tmp_path)
     whole, short = (limits.memory_need(plan, CPU, longest) for longest in (None, 100))
     assert (whole.job.cutoff_len, short.job.cutoff_len) == (1024, 100)
-    assert (whole.job.rank, whole.job.target, whole.job.precision) == (8, "query_key_value", "bf16")
+    assert (whole.job.lora_rank, whole.job.lora_target) == (8, "query_key_value")
+    assert whole.job.precision == "bf16"
     packed = replace(plan, config={**plan.config, "packing": True})
     assert limits.memory_need(packed, CPU, 100).job.cutoff_len == 1024
 

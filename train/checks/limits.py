@@ -119,8 +119,8 @@ def memory_need(plan: Plan, hardware: Hardware, longest: int | None) -> Need:
         cutoff_len=cutoff,
         batch=int(config["per_device_train_batch_size"]),
         bits=int(config.get("quantization_bit") or 4),
-        rank=int(config.get("lora_rank", 8)),
-        target=target if set(target.split(",")) <= set(shape.modules) else "all",
+        lora_rank=int(config.get("lora_rank", 8)),
+        lora_target=target if set(target.split(",")) <= set(shape.modules) else "all",
         optimizer="adamw_8bit" if "8bit" in optimizer else _OPTIMIZERS.get(optimizer, "adamw"),
         checkpointing=not config.get("disable_gradient_checkpointing", False),
         gpus=hardware.count,
@@ -133,7 +133,7 @@ def need(shape: ModelShape, job: Job, hardware: Hardware) -> Need:
     job = replace(job, device="cpu" if hardware.kind == "cpu" else "gpu")
     takes = total(shape, job)
     ways = [(way, total(shape, other)) for way, other in _smaller(job)]
-    ways.append((f"--model {_SMALL}", total(known_shape(_SMALL), replace(job, target="auto"))))
+    ways.append((f"--model {_SMALL}", total(known_shape(_SMALL), replace(job, lora_target="auto"))))
     better = sorted((way for way in ways if way[1] < takes), key=lambda way: way[1])
     return Need(job, takes, trainable(shape, job), hardware, tuple(better))
 

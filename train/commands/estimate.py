@@ -11,62 +11,41 @@ import typer
 from typer import Option
 
 from curate import console
+from curate.commands.with_options import with_options
 from curate.errors import UsageError
+from curate.system.hardware import detect
+from train.memory import estimate as memory
+from train.memory.estimate import Job
+from train.memory.model_shape import ModelShape, config_of, shape_of, typical
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from train.memory.estimate import Job
-    from train.memory.model_shape import ModelShape
-
 _SIZE = re.compile(r"\s*\d+(\.\d+)?\s*")
 
 
+@with_options
 def estimate(
+    *,
     model: Annotated[str | None, Option(help="Folder, config.json, hub id or known name.")] = None,
     params: Annotated[str | None, Option(help="Its parameters instead: 7.1B, 135M.")] = None,
-    stage: Annotated[str, Option(help="pt, sft, rm, dpo, kto or ppo.")] = "sft",
     method: Annotated[str, Option(help="full, lora, qlora or all.")] = "all",
     precision: Annotated[str | None, Option(help="bf16, fp16, fp32 or pure_bf16.")] = None,
-    cutoff_len: Annotated[int, Option(help="Tokens of the longest sequence.")] = 1024,
-    batch: Annotated[int, Option(help="Samples a GPU takes at once.")] = 1,
-    bits: Annotated[int, Option(help="Of qlora's weights: 8, 4 or 2.")] = 4,
-    lora_rank: Annotated[int, Option(help="r of LoRA.")] = 8,
-    lora_target: Annotated[str, Option(help="Modules by commas, all, or auto.")] = "auto",
-    optimizer: Annotated[str, Option(help="adamw, adamw_8bit, adafactor or sgd.")] = "adamw",
-    checkpointing: Annotated[bool, Option(help="Compute activations again going back.")] = True,
-    flash: Annotated[bool, Option(help="Attention that keeps no scores.")] = True,
+    job: Job,
     cards: Annotated[str, Option(help="GPU sizes in GB, by commas.")] = "8,12,16,24,40,48,80",
-    zero: Annotated[int, Option(help="ZeRO stage of DeepSpeed, 0 to 3.")] = 0,
-    gpus: Annotated[int, Option(help="GPUs that share the work.")] = 1,
     as_json: Annotated[bool, Option("--json", help="End stdout with one JSON object.")] = False,
 ) -> None:
     """Estimate the memory of training and running a model; nothing is loaded or fetched.
 
     Example: train estimate --model bloomz-7b1 --method full --cutoff-len 1024
     """
-    from train.memory.estimate import METHODS, Job, methods, one_of
-
-    one_of("--method", method, (*METHODS, "all"))
-    if gpus > 1 and not zero:
+    memory.one_of("--method", method, (*memory.METHODS, "all"))
+    if job.gpus > 1 and not job.zero:
         console.say("note: without --zero every GPU holds all of it; --zero 3 divides it")
-    job = Job(
-        stage=stage,
-        method=method if method != "all" else "lora",
-        precision=precision or "bf16",
-        cutoff_len=cutoff_len,
-        batch=batch,
-        bits=bits,
-        rank=lora_rank,
-        target=lora_target,
-        optimizer=optimizer,
-        checkpointing=checkpointing,
-        flash=flash,
-        zero=zero,
-        gpus=gpus,
-    )
+    chosen = method if method != "all" else "lora"
+    job = replace(job, method=chosen, precision=precision or job.precision)
     shape, note = _shape(model, params)
-    ways = methods(job, None if method == "all" else method, precision)
+    ways = memory.methods(job, None if method == "all" else method, precision)
     report = _report(shape, job, ways, cards)
     _show(shape, note, job, report, console.stderr() if as_json else console.stdout())
     if as_json:
@@ -74,8 +53,6 @@ def estimate(
 
 
 def _shape(model: str | None, params: str | None) -> tuple[ModelShape, str]:
-    from train.memory.model_shape import config_of, shape_of, typical
-
     if (model is None) == (params is None):
         raise UsageError(
             "give either --model (a directory, a hub id, a name such as bloomz-7b1) or --params "
@@ -92,9 +69,6 @@ def _shape(model: str | None, params: str | None) -> tuple[ModelShape, str]:
 
 def _report(shape: ModelShape, job: Job, ways: list[tuple[str, Job]], cards: str) -> dict[str, Any]:
     """Return the object that --json prints; the tables show the same."""
-    from curate.system.hardware import detect
-    from train.memory import estimate as memory
-
     sizes = [float(size) if _SIZE.fullmatch(size) else 0.0 for size in cards.split(",")]
     if not min(sizes):
         raise UsageError(f"--cards {cards}: allowed are sizes in GB by commas, such as 24,80")
@@ -131,11 +105,15 @@ def _report(shape: ModelShape, job: Job, ways: list[tuple[str, Job]], cards: str
 
 def _show(shape: ModelShape, note: str, job: Job, report: dict[str, Any], on: Console) -> None:
     ways, here, answering = report["methods"], report["here"], report["inference"]
-    tokens, shared = job.batch * job.cutoff_len, f", ZeRO-{job.zero} over {job.gpus} GPUs"
+    tokens, shared, rank = (
+        job.batch * job.cutoff_len,
+        f", ZeRO-{job.zero} over {job.gpus} GPUs",
+        job.lora_rank,
+    )
     on.print(
         f"{shape.name}: {shape.parameters:,} parameters, {shape.layers} layers of width "
         f"{shape.hidden:,}, vocabulary {shape.vocabulary:,}{note}\ntraining: {job.stage}, "
-        f"{job.batch} x {job.cutoff_len:,} tokens{shared if job.zero else ''}; GiB on each GPU",
+        f"{job.batch} x {job.cutoff_len:,} tokens{shared}; GiB on each GPU",
         markup=False,
         soft_wrap=True,
     )
@@ -156,7 +134,7 @@ def _show(shape: ModelShape, note: str, job: Job, report: dict[str, Any], on: Co
     on.print(
         f"answering in bf16: {_gib(answering['weights'])} GiB of weights and "
         f"{_gib(answering['kv_cache'])} GiB of KV cache for {tokens:,} tokens\n"
-        f"lora trains {report['lora_parameters']:,} parameters (rank {job.rank}, --lora-target)\n"
+        f"lora trains {report['lora_parameters']:,} parameters (rank {rank}, --lora-target)\n"
         "full training takes 4 to 5 times inference where weights, gradients and AdamW's states "
         "have one precision: 16 B for 4 in fp32, 8 for 2 in pure_bf16; in mixed bf16, with fp32 "
         "gradients, masters and states, it takes 18 B for 2, 9 times",

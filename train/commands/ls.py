@@ -56,27 +56,24 @@ class _Listed:
 
 def _runs(folder: Path) -> list[_Listed]:
     """Return the runs below a folder, the newest first."""
-    from curate.system.run_record import RUN
-
-    patterns = ["*/" * depth + RUN for depth in range(_DEEPEST + 1)]
-    folders = [path.parent for pattern in patterns for path in folder.glob(pattern)]
-    return sorted(map(_listed, folders), key=lambda run: run.age)
-
-
-def _listed(folder: Path) -> _Listed:
     from curate.errors import DataError
     from curate.system.run_record import RUN, read_run
     from train.run.run import is_running
 
-    age = max(0.0, time.time() - (folder / RUN).stat().st_mtime)
-    try:
-        record = read_run(folder)
-    except DataError as error:
-        return _Listed(folder, age, None, "unreadable", str(error))
-    assert record is not None
-    # Whoever is killed outright cannot say so any more.
-    stopped = record.state == "running" and not is_running(folder)
-    return _Listed(folder, age, record, "stopped" if stopped else record.state)
+    runs = []
+    patterns = ["*/" * depth + RUN for depth in range(_DEEPEST + 1)]
+    for path in (path for pattern in patterns for path in folder.glob(pattern)):
+        age = max(0.0, time.time() - path.stat().st_mtime)
+        try:
+            record = read_run(path.parent)
+        except DataError as error:
+            runs.append(_Listed(path.parent, age, None, "unreadable", str(error)))
+            continue
+        assert record is not None
+        # Whoever is killed outright cannot say so any more.
+        stopped = record.state == "running" and not is_running(path.parent)
+        runs.append(_Listed(path.parent, age, record, "stopped" if stopped else record.state))
+    return sorted(runs, key=lambda run: run.age)
 
 
 def _line(run: _Listed, saves: Path) -> list[Any]:

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Annotated
+
+from typer import Option
 
 from curate.errors import UsageError, did_you_mean
+from curate.parameters.option import filled_in
 from curate.system.hardware import Hardware
 from train.memory.model_shape import ModelShape
 
@@ -34,29 +38,24 @@ _CONSTANTS = 1 / 64 + 4 / (64 * 256)
 
 @dataclass(frozen=True)
 class Job:
-    """One way to train a model.
+    """One way to train a model; most fields are options of `train estimate`."""
 
-    Attributes:
-        precision: `bf16` or `fp16` (mixed, fp32 masters), `fp32`, or `pure_bf16` (all in bf16).
-        target: Modules that get an adapter, by commas; `all`; or `auto`: query_key_value for BLOOM,
-            else all.
-        device: `gpu` or `cpu`: what a process costs before any model is in it.
-    """
-
-    stage: str = "sft"
-    method: str = "lora"
-    precision: str = "bf16"
-    cutoff_len: int = 1024
-    batch: int = 1
-    bits: int = 4
-    rank: int = 8
-    target: str = "auto"
-    optimizer: str = "adamw"
-    checkpointing: bool = True
-    flash: bool = True
-    zero: int = 0
-    gpus: int = 1
-    device: str = "gpu"
+    method: str = filled_in("lora")  # of METHODS
+    # bf16 or fp16 (mixed, fp32 masters), fp32, or pure_bf16 (all in bf16)
+    precision: str = filled_in("bf16")
+    device: str = filled_in("gpu")  # or cpu: what a process costs before any model is in it
+    stage: Annotated[str, Option(help="pt, sft, rm, dpo, kto or ppo.")] = "sft"
+    cutoff_len: Annotated[int, Option(help="Tokens of the longest sequence.")] = 1024
+    batch: Annotated[int, Option(help="Samples a GPU takes at once.")] = 1
+    bits: Annotated[int, Option(help="Of qlora's weights: 8, 4 or 2.")] = 4
+    lora_rank: Annotated[int, Option(help="r of LoRA.")] = 8
+    # auto: query_key_value for BLOOM, else all
+    lora_target: Annotated[str, Option(help="Modules by commas, all, or auto.")] = "auto"
+    optimizer: Annotated[str, Option(help="adamw, adamw_8bit, adafactor or sgd.")] = "adamw"
+    checkpointing: Annotated[bool, Option(help="Compute activations again going back.")] = True
+    flash: Annotated[bool, Option(help="Attention that keeps no scores.")] = True
+    zero: Annotated[int, Option(help="ZeRO stage of DeepSpeed, 0 to 3.")] = 0
+    gpus: Annotated[int, Option(help="GPUs that share the work.")] = 1
 
     def __post_init__(self) -> None:
         """Refuse what there is no formula for."""
@@ -66,10 +65,10 @@ class Job:
         one_of("--optimizer", self.optimizer, OPTIMIZERS)
         one_of("--bits", self.bits, (2, 4, 8))
         one_of("--zero", self.zero, (0, 1, 2, 3))
-        for name in ("cutoff-len", "batch", "lora-rank", "gpus"):
-            value = getattr(self, name.replace("lora-", "").replace("-", "_"))
+        for name in ("cutoff_len", "batch", "lora_rank", "gpus"):
+            value = getattr(self, name)
             if value < 1:
-                raise UsageError(f"--{name} {value}: allowed are 1 and more")
+                raise UsageError(f"--{name.replace('_', '-')} {value}: allowed are 1 and more")
         if self.zero and self.method == "qlora":
             raise UsageError("--zero and qlora: quantised weights are not divided; --method lora")
 
@@ -148,7 +147,7 @@ def trainable(shape: ModelShape, job: Job) -> int:
     """All parameters, or Σ r·(d_in + d_out), those of LoRA on the target's modules."""
     if job.method == "full":
         return shape.parameters
-    target = job.target
+    target = job.lora_target
     if target == "auto":
         target = "query_key_value" if shape.kind == "bloom" else "all"
     names = set(shape.modules)
@@ -158,7 +157,7 @@ def trainable(shape: ModelShape, job: Job) -> int:
             f"--lora-target {name}: {shape.name} has no such module; it has "
             f"{', '.join(sorted(names))}, or say all.{did_you_mean(name, names)}"
         )
-    return job.rank * sum(shape.modules[name] for name in wanted)
+    return job.lora_rank * sum(shape.modules[name] for name in wanted)
 
 
 def bytes_a_parameter(job: Job) -> tuple[int, int, int]:

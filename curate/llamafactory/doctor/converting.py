@@ -20,23 +20,14 @@ _BETWEEN_RESULTS = "\n</tool_response>\n<tool_response>\n"
 
 @dataclass
 class Made:
-    """What a row becomes before the stage is looked at.
+    """What a row becomes before the stage is looked at."""
 
-    Attributes:
-        prompt: Messages before the response.
-        response: None, one, or two to compare.
-        system: System prompt.
-        tools: Descriptions of tools.
-        rule: Why the row has no response, or no pair, '' if it has.
-        losses: Rules of what was lost or added on the way.
-    """
-
-    prompt: list[Message]
-    response: list[Message]
+    prompt: list[Message]  # before the response
+    response: list[Message]  # none, one, or two to compare
     system: Any = ""
     tools: Any = ""
-    rule: str = ""
-    losses: list[str] = field(default_factory=list)
+    rule: str = ""  # why the row has no response, or no pair
+    losses: list[str] = field(default_factory=list)  # rules of what was lost or added on the way
 
 
 def message(role: Any, content: Any) -> Message:

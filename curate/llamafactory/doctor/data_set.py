@@ -34,27 +34,16 @@ _DATA = Path("data")
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set to be judged.
+    """A data set to be judged."""
 
-    Attributes:
-        name: Of the data set, or of the file.
-        path: The data file or folder.
-        entry: Of dataset_info.json.
-        assumed: Whether the entry is the one that a user would most likely write.
-        rows: As curate reads them, None where it cannot.
-        why: Why it cannot.
-        notes: (rule, what in particular) of dataset_info.json itself.
-        folder: Where it is registered, and where it is written anew.
-    """
-
-    name: str
-    path: Path
-    entry: Any
-    assumed: bool
-    rows: Rows | None
-    why: str = ""
-    notes: tuple[tuple[str, str], ...] = ()
-    folder: Path = _DATA
+    name: str  # of the data set, or of the file
+    path: Path  # the data file or folder
+    entry: Any  # of dataset_info.json
+    assumed: bool  # whether the entry is the one that a user would most likely write
+    rows: Rows | None  # as curate reads them, None where it cannot
+    why: str = ""  # it cannot
+    notes: tuple[tuple[str, str], ...] = ()  # (rule, what in particular) of dataset_info.json
+    folder: Path = _DATA  # where it is registered, and where it is written anew
 
     @property
     def better(self) -> dict[str, Any] | None:
@@ -129,23 +118,14 @@ def _read(path: Path) -> tuple[Rows | None, str]:
 
 @dataclass(frozen=True)
 class Attributes:
-    """An entry as LLaMA-Factory holds it; columns and tags that it resets are None.
+    """An entry as LLaMA-Factory holds it; columns and tags that it resets are None."""
 
-    Attributes:
-        formatting: Name of the converter.
-        ranking: As the entry has it; anything that is true makes rows pairs.
-        split: Of the data; a file has only `train`.
-        num_samples: Rows to draw, with repeats where there are too few.
-        columns: Column to key.
-        tags: Tag to word.
-    """
-
-    formatting: Any = "alpaca"
-    ranking: Any = False
-    split: Any = "train"
-    num_samples: Any = None
-    columns: Mapping[str, Any] = field(default_factory=lambda: dict(COLUMNS))
-    tags: Mapping[str, Any] = field(default_factory=lambda: dict(TAGS))
+    formatting: Any = "alpaca"  # name of the converter
+    ranking: Any = False  # anything that is true makes rows pairs
+    split: Any = "train"  # of the data; a file has only this one
+    num_samples: Any = None  # rows to draw, with repeats where there are too few
+    columns: Mapping[str, Any] = field(default_factory=lambda: dict(COLUMNS))  # column to key
+    tags: Mapping[str, Any] = field(default_factory=lambda: dict(TAGS))  # tag to word
 
 
 def attributes(entry: Any) -> Attributes:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError, UsageError, did_you_mean
-from curate.system.model_folder import chat_template
+from curate.system.model_folder import TOKENIZER_CONFIG, chat_template, read_json
 
 CONTENT = "{{content}}"
 # In a template: where the tokenizer's end token goes.
@@ -83,22 +82,15 @@ class Tokens:
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, nothing added."""
-        found = self._tokenizer.encode(text, add_special_tokens=False)
-        return list(found.ids if self._plain else found)
+        encoded = self._tokenizer.encode(text, add_special_tokens=False)
+        return list(encoded.ids if self._plain else encoded)
 
 
 def template_in(folder: Path, name: str = "auto", trust_remote_code: bool = False) -> Template:
     """Return a template for the model of a folder.
 
-    Args:
-        folder: Of the model.
-        name: One of TEMPLATES; `own` for what LLaMA-Factory takes out of the tokenizer's chat
-            template; `auto` for chatml, `own` or default, by what the tokenizer brings.
-        trust_remote_code: Run Python files that come with the model.
-
-    Raises:
-        UsageError: There is no such template.
-        ModelError: The tokenizer does not go with it.
+    `own` is what LLaMA-Factory takes out of the tokenizer's chat template; `auto` is chatml, `own`
+    or default, by what the tokenizer brings.
     """
     if name not in OFFERED:
         raise UsageError(
@@ -187,11 +179,8 @@ def _loaded(folder: Path, plain: bool, trust_remote_code: bool) -> Any:
 
 
 def _end_token(folder: Path) -> str:
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        path = folder / name
-        token = (
-            json.loads(path.read_text(encoding="utf-8")).get("eos_token") if path.is_file() else ""
-        )
+    for path in (folder / TOKENIZER_CONFIG, folder / "special_tokens_map.json"):
+        token = read_json(path).get("eos_token") if path.is_file() else ""
         token = token.get("content") if isinstance(token, dict) else token
         if token and isinstance(token, str):
             return token

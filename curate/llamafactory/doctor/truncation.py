@@ -66,25 +66,15 @@ def room(source: int, target: int, cutoff: int) -> tuple[int, int]:
 
 @dataclass
 class Cutoff:
-    """Looks at the tokens of every usable row, and counts them.
-
-    Attributes:
-        template: How rows become text.
-        tokenizer: Of the model.
-        cutoff: Tokens of a row, or of a packed block.
-        unpacked: In stage pt, cut every row instead of packing them, as `packing: false` does.
-        tokens: Of all rows so far, of all files.
-        longest: Tokens of the longest of them.
-        cut: Rows of this file that are shortened.
-    """
+    """Looks at the tokens of every usable row, and counts them."""
 
     template: Template
     tokenizer: Tokens
-    cutoff: int
-    unpacked: bool = False
-    tokens: int = field(default=0, init=False)
-    longest: int = field(default=0, init=False)
-    cut: int = field(default=0, init=False)
+    cutoff: int  # tokens of a row, or of a packed block
+    unpacked: bool = False  # in stage pt, cut every row, as `packing: false` does
+    tokens: int = field(default=0, init=False)  # of all rows so far, of all files
+    longest: int = field(default=0, init=False)  # tokens of the longest of them
+    cut: int = field(default=0, init=False)  # rows of this file that are shortened
     # Of this file's texts in stage pt: tokens, those of the batch, whole blocks, what is left over.
     _texts: int = field(default=0, init=False)
     _batch: int = field(default=0, init=False)
