@@ -105,11 +105,8 @@ def _report(shape: ModelShape, job: Job, ways: list[tuple[str, Job]], cards: str
 
 def _show(shape: ModelShape, note: str, job: Job, report: dict[str, Any], on: Console) -> None:
     ways, here, answering = report["methods"], report["here"], report["inference"]
-    tokens, shared, rank = (
-        job.batch * job.cutoff_len,
-        f", ZeRO-{job.zero} over {job.gpus} GPUs",
-        job.lora_rank,
-    )
+    tokens, rank = job.batch * job.cutoff_len, job.lora_rank
+    shared = f", ZeRO-{job.zero} over {job.gpus} GPUs" if job.zero else ""
     on.print(
         f"{shape.name}: {shape.parameters:,} parameters, {shape.layers} layers of width "
         f"{shape.hidden:,}, vocabulary {shape.vocabulary:,}{note}\ntraining: {job.stage}, "
