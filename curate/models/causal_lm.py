@@ -1,34 +1,170 @@
-"""Likelihoods from a Hugging Face causal language model."""
+"""Likelihoods from a Hugging Face causal language model, and what such a model is opened from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from curate.errors import ModelError
-from curate.models.computing import LoadedOnce, one_core, workers
-from curate.models.likelihood_routes import Route, choose_route
+from curate.errors import ModelError, UsageError
 from curate.models.protocols import TokenSequence
-from curate.models.recipe import ModelRecipe
-from curate.models.resolve import ModelFiles
-from curate.models.text_tokenizer import HFEncoder
+from curate.models.quiet import quiet
+from curate.models.recipe import (
+    LoadedOnce,
+    ModelRecipe,
+    choose_device,
+    one_core,
+    recipe_of,
+    workers,
+)
+from curate.models.resolve import (
+    ModelFiles,
+    adapter_fingerprint,
+    base_of,
+    files_of,
+    fingerprint,
+    signed,
+)
+from curate.models.text_tokenizer import HFEncoder, load_tokenizer
+from curate.models.weights import check_whole, load_weights, loading, max_positions
+from curate.system.model_folder import CONFIG, TOKENIZER_CONFIG, is_adapter, read_json
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from curate.models.likelihood_routes import Route
+
+DTYPES = ("auto", "float32", "bfloat16")
+# Part of every fingerprint: a changed way of computing never continues an older journal.
+_COMPUTATION = "10"
+_UNLIMITED = 1 << 20  # relative or no positions: as long as memory lasts
 # Small batches stay in a core's cache; on a GPU launches cost more than padding.
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 16384}
+
+
+def load_causal_lm(
+    name: str, dtype: str = "auto", trust_remote_code: bool = False, device: str = "auto"
+) -> CausalLM:
+    """Return the model, or the adapter added to its base; prepare() loads the weights.
+
+    dtype `auto` is bfloat16 where the CPU or GPU computes in it, else float32.
+    """
+    source = open_source(name, dtype, trust_remote_code, device)
+    with quiet():
+        model = CausalLM(
+            source.load,
+            HFEncoder(source.tokenizer, source.name),
+            name=source.name,
+            fingerprint=source.fingerprint(_COMPUTATION),
+            dtype=source.dtype,
+            device=source.device,
+            max_positions=source.max_positions(),
+        )
+    model.files = source.adapter or source.base
+    model.recipe = recipe_of(
+        "causal_lm", name, model, dtype=model.dtype, trust_remote_code=trust_remote_code
+    )
+    return model
+
+
+def check_dtype(dtype: str) -> None:
+    """Raise if it is none of DTYPES."""
+    if dtype not in DTYPES:
+        raise UsageError(f"--dtype {dtype}: allowed are {', '.join(DTYPES)}.")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A causal language model's files and tokenizer, its weights not loaded.
+
+    If it is an adapter, base is the model that it is added to. Python files that come with the
+    model run only if they are trusted.
+    """
+
+    base: ModelFiles
+    adapter: ModelFiles | None
+    tokenizer: Any
+    device: str
+    dtype: str
+    trusted: bool
+
+    @property
+    def name(self) -> str:
+        return (self.adapter or self.base).name
+
+    @property
+    def load(self) -> partial[Any]:
+        """Gives the transformers model; it pickles."""
+        return partial(load_weights, self.base, self.dtype, self.device, self.trusted, self.adapter)
+
+    def fingerprint(self, computation: str) -> str:
+        """Return the sha256 of all that decides what it computes, the way of computing included."""
+        learned = [adapter_fingerprint(self.adapter.folder)] if self.adapter else []
+        return signed(fingerprint(self.base.folder), *learned, self.dtype, self.device, computation)
+
+    def config(self) -> dict[str, Any]:
+        return read_json(self.base.folder / CONFIG, f"model '{self.base.name}'")
+
+    def max_positions(self) -> int:
+        """Return the longest sequence in tokens, from config.json if it is spelled out there.
+
+        Making transformers' config object imports what only forward passes need, for seconds.
+        """
+        from transformers import AutoConfig
+        from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+        config = self.config()
+        if config.get("model_type") in CONFIG_MAPPING_NAMES and (longest := max_positions(config)):
+            return longest
+        folder = self.base.folder
+        with loading(f"model '{self.base.name}'", folder):
+            whole = AutoConfig.from_pretrained(folder, trust_remote_code=self.trusted)
+            return max_positions(whole.to_dict()) or _UNLIMITED
+
+
+def open_source(
+    name: str,
+    dtype: str,
+    trust_remote_code: bool = False,
+    device: str = "auto",
+    exact: bool = False,
+) -> Source:
+    """Return a model's files, found to be whole; if it is to be exact, float32 on every CPU."""
+    check_dtype(dtype)
+    files = files_of(name, trust_remote_code)
+    adapter = files if is_adapter(files.folder) else None
+    base = base_of(files, trust_remote_code) if adapter else files
+    for part in (base, files):
+        check_whole(part)
+    with quiet():
+        # A trained model's own tokenizer has the chat template that it was trained with.
+        own = (files.folder / TOKENIZER_CONFIG).is_file()
+        tokenizer = load_tokenizer(files if own else base, trust_remote_code)
+        device = choose_device(device)
+        if dtype == "auto":
+            dtype = "float32" if device == "cpu" and exact else _best_dtype(device)
+    return Source(base, adapter, tokenizer, device, dtype, trust_remote_code)
+
+
+def _best_dtype(device: str) -> str:
+    import torch
+
+    if device == "cuda":
+        fast = torch.cuda.is_bf16_supported()
+    else:
+        # Without these instructions bfloat16 on a CPU is emulated, and slower than float32.
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bfloat16" if fast else "float32"
 
 
 class CausalLM:
     """A causal language model behind the LikelihoodModel protocol.
 
     On a CPU, batches are computed side by side, each on one core: between the products there is
-    nothing that two cores could share without waiting for each other.
-
-    load() gives the transformers model, in evaluation mode and on the device.
+    nothing that two cores could share without waiting for each other. load() gives the transformers
+    model, in evaluation mode and on the device.
     """
 
     recipe: ModelRecipe
@@ -46,13 +182,14 @@ class CausalLM:
         device: str,
         max_positions: int,
     ) -> None:
+        import torch
+
         self.name, self.fingerprint = name, fingerprint
         self.dtype, self.device = dtype, device
         self.encoder, self.max_positions = encoder, max_positions
-        self.batch_tokens = _BATCH_TOKENS[device]
+        self.batch_tokens, self.workers = _BATCH_TOKENS[device], workers(device)
         self._cores = torch.get_num_threads()
-        self.workers = workers(device)
-        self._route = LoadedOnce(partial(_route, load, name))
+        self._route = LoadedOnce(partial(_load_route, load, name))
 
     @property
     def route(self) -> str | None:
@@ -62,27 +199,35 @@ class CausalLM:
     def prepare(self) -> None:
         self._route.get()
 
+    def worker(self) -> AbstractContextManager[None]:
+        return one_core(self.device, self._cores)
+
     def span_nll(self, batch: Sequence[TokenSequence]) -> list[list[float]]:
-        route, ids, places = self._laid_out(batch)
+        import torch
+
+        ids, places = self._laid_out(batch)
         if not len(places):
             return [[] for _ in batch]
         with torch.inference_mode():
-            targets = ids.view(-1)[places]
-            nll = route.nll(ids, places - 1, targets).double().cpu()
-        return _sums(batch, nll)
+            nll = self._route.ready.nll(ids, places - 1, ids.view(-1)[places]).double().cpu()
+        sizes = [end - start for sequence in batch for start, end in sequence.spans]
+        sums = (float(part.sum()) for part in nll.split(sizes))
+        return [[next(sums) for _ in sequence.spans] for sequence in batch]
 
     def span_states(self, batch: Sequence[TokenSequence]) -> list[tuple[Tensor, Tensor]]:
         """Return, for each sequence, the final hidden states and the NLL of its spans' tokens."""
-        route, ids, places = self._laid_out(batch)
-        if route.states is None:
+        import torch
+
+        ids, places = self._laid_out(batch)
+        if self._route.ready.states is None:
             raise ModelError(
                 f"model '{self.name}' gives likelihoods only, not the hidden states that a ranker "
                 "is made of; give another one"
             )
         with torch.inference_mode():
-            states, nll = route.states(ids, places - 1, ids.view(-1)[places])
+            states, nll = self._route.ready.states(ids, places - 1, ids.view(-1)[places])
             picked = states[places.to(states.device)].float().cpu()
-        sizes = [sum(end - start for start, end in each.spans) for each in batch]
+        sizes = [sum(end - start for start, end in sequence.spans) for sequence in batch]
         return list(zip(picked.split(sizes), nll.float().cpu().split(sizes), strict=True))
 
     def next_nll(self, batch: Sequence[TokenSequence], tokens: Sequence[int]) -> list[list[float]]:
@@ -90,47 +235,41 @@ class CausalLM:
 
         All of the vocabulary counts: no token is missing because others are likelier.
         """
-        ends = [TokenSequence(each.ids, ((len(each.ids) - 1, len(each.ids)),)) for each in batch]
-        route, ids, places = self._laid_out(ends)
-        with torch.inference_mode():
-            targets = torch.tensor(list(tokens), dtype=torch.long).repeat(len(ends))
-            nll = route.nll(ids, places.repeat_interleave(len(tokens)), targets).double().cpu()
-        found: list[list[float]] = nll.view(len(ends), len(tokens)).tolist()
-        return found
+        import torch
 
-    def _laid_out(self, batch: Sequence[TokenSequence]) -> tuple[Route, Tensor, Tensor]:
-        """Return the way to compute, padded ids, and where the spans' tokens stand in them."""
-        route = self._route.ready
+        ends = [TokenSequence(s.ids, ((len(s.ids) - 1, len(s.ids)),)) for s in batch]
+        ids, places = self._laid_out(ends)
+        with torch.inference_mode():
+            targets = torch.tensor(list(tokens), dtype=torch.long).repeat(len(batch))
+            places = places.repeat_interleave(len(tokens))
+            nll = self._route.ready.nll(ids, places, targets).double().cpu()
+        by_token: list[list[float]] = nll.view(len(batch), len(tokens)).tolist()
+        return by_token
+
+    def _laid_out(self, batch: Sequence[TokenSequence]) -> tuple[Tensor, Tensor]:
+        """Return padded ids, and where the spans' tokens stand in them."""
+        import torch
+
         longest = max((len(sequence.ids) for sequence in batch), default=0)
         ids = torch.zeros(len(batch), longest, dtype=torch.long)
-        wanted: list[int] = []
+        places: list[int] = []
         for line, sequence in enumerate(batch):
             ids[line, : len(sequence.ids)] = torch.tensor(sequence.ids)
             for start, end in sequence.spans:
-                wanted.extend(range(line * longest + start, line * longest + end))
-        if wanted and (highest := int(ids.max())) >= route.vocabulary:
+                places.extend(range(line * longest + start, line * longest + end))
+        vocabulary = self._route.ready.vocabulary
+        if places and (highest := int(ids.max())) >= vocabulary:
             raise ModelError(
                 f"the tokenizer of {self.name} gives id {highest}, its weights end at "
-                f"{route.vocabulary - 1}; they do not belong together."
+                f"{vocabulary - 1}; they do not belong together."
             )
-        return route, ids, torch.tensor(wanted, dtype=torch.long)
-
-    def worker(self) -> AbstractContextManager[None]:
-        return one_core(self.device, self._cores)
+        return ids, torch.tensor(places, dtype=torch.long)
 
 
-def _route(load: Callable[[], Any], name: str) -> Route:
+def _load_route(load: Callable[[], Any], name: str) -> Route:
+    import torch
+
+    from curate.models.likelihood_routes import choose_route
+
     with torch.inference_mode():
         return choose_route(load(), name)
-
-
-def _sums(batch: Sequence[TokenSequence], nll: Tensor) -> list[list[float]]:
-    sums: list[list[float]] = []
-    at = 0
-    for sequence in batch:
-        line = []
-        for start, end in sequence.spans:
-            line.append(float(nll[at : at + end - start].sum()))
-            at += end - start
-        sums.append(line)
-    return sums

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -17,16 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import ModelError
-from curate.models.architecture import max_positions
-from curate.models.computing import LoadedOnce, choose_device, one_core, workers
-from curate.models.load_causal_lm import load_pretrained
 from curate.models.packaged_models import PACKAGED
 from curate.models.protocols import EmbeddingModel
 from curate.models.quiet import quiet
-from curate.models.recipe import ModelRecipe, recipe_of
-from curate.models.resolve import ModelFiles, fingerprint, resolve
+from curate.models.recipe import (
+    LoadedOnce,
+    ModelRecipe,
+    choose_device,
+    one_core,
+    recipe_of,
+    workers,
+)
+from curate.models.resolve import ModelFiles, fingerprint, resolve, signed
 from curate.models.text_tokenizer import load_tokenizer
-from curate.models.weights import check_whole, loading
+from curate.models.weights import check_whole, load_pretrained, loading, max_positions
 from curate.system.files import sha256_of
 from curate.system.model_folder import CONFIG, TOKENIZER_CONFIG
 
@@ -48,21 +51,7 @@ _ENCODER_ONLY = ("T5EncoderModel", "MT5EncoderModel")  # AutoModel would look fo
 
 
 def load_encoder(name: str = DEFAULT_ENCODER, device: str = "auto") -> EmbeddingModel:
-    """Return the encoder of that name; its weights are loaded by prepare() and not before.
-
-    Args:
-        name: `use` (bundled, 512 numbers, 16 languages), a sentence-transformers directory, or a
-            hub id such as `BAAI/bge-small-zh-v1.5`. Only safetensors are loaded, and code that
-            comes with a model is never run.
-        device: `cpu` or `cuda`; `auto` is what this machine has.
-
-    Raises:
-        ModelError: Unknown, incomplete, not to be had, or of a kind that is not known here.
-
-    Example:
-        >>> load_encoder("use").dimensions
-        512
-    """
+    """Return `use`, or what a sentence-transformers directory or hub id has; prepare() loads it."""
     model: EmbeddingModel
     if name == DEFAULT_ENCODER:
         model = UniversalSentenceEncoder()
@@ -73,8 +62,7 @@ def load_encoder(name: str = DEFAULT_ENCODER, device: str = "auto") -> Embedding
         )
     else:
         others = "a sentence-transformers directory"
-        files = resolve(name, what="encoder", known=BUNDLED, others=others)
-        model = SentenceEncoder(files, device)
+        model = SentenceEncoder(resolve(name, False, "encoder", BUNDLED, others), device)
     model.recipe = recipe_of("encoder", name, model)
     return model
 
@@ -88,13 +76,12 @@ class UniversalSentenceEncoder:
     batch_tokens = _USE_BATCH_CHARACTERS
 
     def __init__(self) -> None:
-        self.fingerprint = _signed(_USE_COMPUTATION, REQUIREMENT, *_use_checked().values())
+        self.fingerprint = signed(_USE_COMPUTATION, REQUIREMENT, *_use_checked().values())
         self.origin = self.fingerprint  # NumPy knows one device
         self.workers = min(os.cpu_count() or 1, _MOST_USE_WORKERS)
         self._model = LoadedOnce(_load_use)
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
-        """Return the characters of each text."""
         return [max(1, len(text)) for text in texts]
 
     def prepare(self) -> None:
@@ -168,9 +155,6 @@ class SentenceEncoder:
     """A sentence-transformers directory, or a transformer, computed in float32.
 
     Only safetensors are loaded, and no code that comes with the model is run.
-
-    Raises:
-        ModelError: Incomplete, or with modules that are not that library's own.
     """
 
     recipe: ModelRecipe
@@ -178,7 +162,7 @@ class SentenceEncoder:
 
     def __init__(self, files: ModelFiles, device: str = "auto") -> None:
         folders = _module_folders(files)
-        check_whole(files.folder, files.name)
+        check_whole(files)
         with quiet():
             import torch
 
@@ -186,7 +170,7 @@ class SentenceEncoder:
         self.name, self._files, self.device = files.name, files, choose_device(device)
         marks = [fingerprint(files.folder), *map(fingerprint, folders), _COMPUTATION]
         # Devices round differently: what one has begun, another does not go on with.
-        self.fingerprint, self.origin = _signed(*marks, self.device), _signed(*marks)
+        self.fingerprint, self.origin = signed(*marks, self.device), signed(*marks)
         self.batch_tokens, self.workers = _BATCH_TOKENS[self.device], workers(self.device)
         self._cores = torch.get_num_threads()
         self._longest = _longest(files)
@@ -200,7 +184,6 @@ class SentenceEncoder:
         return int(model.get_embedding_dimension())
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
-        """Return the tokens of each text that are read."""
         ids = self._tokenizer(
             list(texts), truncation=True, max_length=self._longest, return_attention_mask=False
         )["input_ids"]
@@ -275,10 +258,6 @@ def _longest(files: ModelFiles) -> int:
     own = _json(files, "sentence_bert_config.json").get("max_seq_length")
     wanted = own or _json(files, TOKENIZER_CONFIG).get("model_max_length") or positions
     return max(8, min(int(wanted), positions))
-
-
-def _signed(*marks: str) -> str:
-    return hashlib.sha256("|".join(marks).encode()).hexdigest()
 
 
 def _json(files: ModelFiles, name: str) -> Any:

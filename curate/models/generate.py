@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from curate.errors import ModelError
-from curate.models.architecture import cache_bytes
-from curate.models.computing import LoadedOnce
-from curate.models.load_causal_lm import check_dtype, open_source
+from curate.models.causal_lm import check_dtype, open_source
 from curate.models.openai_server import is_address, load_server
 from curate.models.protocols import CUT, STOPPED, TOO_LONG, Generator, Message, Reply
-from curate.models.recipe import ModelRecipe, recipe_of
+from curate.models.recipe import LoadedOnce, ModelRecipe, recipe_of
 from curate.models.text_tokenizer import HFEncoder, ends, prompt_ids
+from curate.models.weights import cache_bytes
 
 # Part of every fingerprint: a changed way of answering never continues an older journal.
 _COMPUTATION = "answers 2"
@@ -34,23 +32,14 @@ def load_generator(
     """Return the model of that name; its weights are loaded when it is first asked.
 
     Args:
-        name: As resolve() has it (`smollm2`, a directory, a hub id), an adapter's directory, or
-            `http(s)://HOST:PORT/v1#MODEL`, a server with OpenAI's interface (`#MODEL` may be left
-            out where it serves only one).
+        name: As resolve() has it, an adapter's directory, or `http(s)://HOST:PORT/v1#MODEL`, a
+            server with OpenAI's interface (`#MODEL` may be left out where it serves only one).
         dtype: `auto` is float32 on a CPU, where answers then do not depend on what else is in
             the batch, and bfloat16 on a GPU that has it.
         trust_remote_code: Run Python files that come with the model.
         concurrency: Requests that a server is sent at once.
         device: `cpu` or `cuda`; `auto` is what this machine has.
         batch_tokens: Padded tokens that one batch may hold; None for what the device has room for.
-
-    Raises:
-        ModelError: Unknown, incomplete, not to be had, or a server that does not answer.
-        UsageError: dtype is none of DTYPES.
-
-    Example:
-        >>> load_generator("smollm2").answer([[{"role": "user", "content": "Hello!"}]], 20)
-        ['Hello! How can I help you today?']
     """
     if is_address(name):
         check_dtype(dtype)
@@ -87,11 +76,7 @@ def _batch_tokens(config: dict[str, Any], dtype: str, device: str) -> int:
 
 
 class LocalGenerator:
-    """A causal language model behind the Generator protocol.
-
-    load() gives the transformers model, in evaluation mode and on the device. A prompt and its
-    answer together are no longer than max_positions.
-    """
+    """A causal language model that answers; load() gives transformers' model, on the device."""
 
     recipe: ModelRecipe
     workers = 1  # the products of one step take all cores
@@ -124,32 +109,11 @@ class LocalGenerator:
             self._ends = ends(self.encoder, model.config, model.generation_config)
 
     def lengths(self, conversations: Sequence[Sequence[Message]]) -> list[int]:
-        """Return the tokens of each prompt; the last message is not the assistant's."""
         return [len(ids) for ids in prompt_ids(self.encoder, conversations)]
-
-    def answer(self, conversations: Sequence[Sequence[Message]], max_new_tokens: int) -> list[str]:
-        """Return the model's most likely answers; ModelError says which prompt does not fit.
-
-        Example:
-            >>> model = load_generator("smollm2")
-            >>> model.answer([[{"role": "user", "content": "What is 1 + 1?"}]], 16)
-            ['1 + 1 = 2']
-        """
-        lengths = self.lengths(conversations)
-        room = self.max_positions - max_new_tokens
-        for number, length in enumerate(lengths, 1):
-            if length > room:
-                raise ModelError(
-                    f"prompt {number} of {len(lengths)} has {length:,} tokens; '{self.name}' takes "
-                    f"{self.max_positions:,} with an answer of {max_new_tokens:,}: give a shorter "
-                    "prompt, or a model that takes more"
-                )
-        return [reply.text for reply in self.replies(conversations, max_new_tokens)]
 
     def replies(
         self, conversations: Sequence[Sequence[Message]], max_new_tokens: int
     ) -> list[Reply]:
-        """Return a reply to each conversation; those that do not fit say so."""
         self.prepare()
         prompts = prompt_ids(self.encoder, conversations)
         replies = [Reply("", TOO_LONG)] * len(prompts)

@@ -8,21 +8,21 @@ rounding decides nothing, and machines with the same fingerprint compute in the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
 
 from curate.errors import ModelError
-from curate.models.architecture import logit_rule
-from curate.models.lm_head import TiledHead
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    Nll = Callable[[Tensor, Tensor, Tensor], Tensor]
-    States = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+Nll = Callable[[Tensor, Tensor, Tensor], Tensor]
+States = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 _PROBE_LENGTH = 24
 _LEAST_SHARED = 0.4  # of the longest sequence
@@ -30,24 +30,25 @@ _SHARED_STEP = 8  # tokens; a common start has a multiple of these
 # Nats. In bfloat16, which keeps 8 bits, rounding is off by tenths, and a wrong formula by nats.
 _EXACT, _ROUGH = 1e-3, 0.25
 _MOST_LOGITS = 1 << 26  # that `whole` holds at once: 256 MB in float32
+_VOCABULARY_TILE = 2048
+_POSITIONS = 256
+# oneDNN keeps a program for every number of rows that it meets: in steps there are few of them.
+_POSITION_STEP = 16
+_BITS = 1 / math.log(2)  # in a nat
+_NEAR_OVERFLOW = 80.0  # nats; exp(88) is the end of float32
 
 
 @dataclass(frozen=True)
 class Route:
-    """A way to compute.
+    """A way to compute."""
 
-    Attributes:
-        name: `selected` or `whole`.
-        nll: From ids (batch, length), places and targets (n,) to nats (n,). A place counts
-            through the flattened ids; the target is the token that should follow it.
-        vocabulary: Ids below this have an embedding.
-        states: As nll, and before it the final hidden states, one line a position; None where
-            only likelihoods can be had.
-    """
-
-    name: str
+    name: str  # `selected` or `whole`
+    # From ids (batch, length), places and targets (n,) to nats (n,). A place counts through the
+    # flattened ids; the target is the token that should follow it.
     nll: Nll
-    vocabulary: int
+    vocabulary: int  # ids below this have an embedding
+    # As nll, and before it the final hidden states, one line a position; None where only
+    # likelihoods can be had.
     states: States | None = None
 
 
@@ -70,8 +71,6 @@ class _Probe:
     """Two short sequences with a common start, and what the model itself makes of them."""
 
     def __init__(self, model: Any) -> None:
-        import torch
-
         self.model = model
         self.ids = (torch.arange(2 * _PROBE_LENGTH) * 37 % _vocabulary(model)).view(2, -1)
         self.ids[1, : 2 * _SHARED_STEP] = self.ids[0, : 2 * _SHARED_STEP]
@@ -118,8 +117,6 @@ class _Probe:
 @contextmanager
 def _computing_in(dtype: Any, model: Any) -> Iterator[None]:
     """Compute in float32 if dtype is that; a module's weights are cast, exactly, while it runs."""
-    import torch
-
     handles = []
     narrow = (torch.bfloat16, torch.float16) if dtype == torch.float32 else ()
     for module in model.modules():
@@ -141,8 +138,6 @@ def _cast(weight: Tensor, dtype: Any, *_: Any) -> None:
 
 def _whole(model: Any, ids: Tensor, places: Tensor, targets: Tensor) -> Tensor:
     """Return nats from all logits, a few lines at a time."""
-    import torch
-
     batch, length = ids.shape
     lines = max(1, _MOST_LOGITS // (length * _vocabulary(model)))
     nll = torch.empty(len(places))
@@ -152,7 +147,7 @@ def _whole(model: Any, ids: Tensor, places: Tensor, targets: Tensor) -> Tensor:
         logits = model(input_ids=some, use_cache=False).logits.flatten(0, 1)
         picked = logits[(places[here] - start * length).to(logits.device)].float()
         wanted = targets[here].to(logits.device)
-        nll[here] = torch.nn.functional.cross_entropy(picked, wanted, reduction="none").cpu()
+        nll[here] = functional.cross_entropy(picked, wanted, reduction="none").cpu()
     return nll
 
 
@@ -175,8 +170,6 @@ class _Selected:
 
     def hidden(self, ids: Tensor) -> Tensor:
         """Return the final hidden states, (positions, width)."""
-        import torch
-
         start = _common_start(ids) if self.shared else 0
         if not start:
             states: Tensor = self.body(input_ids=ids, use_cache=False).last_hidden_state
@@ -205,3 +198,88 @@ def _selected(model: Any, shared: bool, dtype: Any) -> _Selected | None:
     bias = None if output.bias is None else output.bias.to(dtype)
     head = TiledHead(output.weight.to(dtype), bias, logit_rule(model.config))
     return _Selected(model.base_model, head, model.device, shared)
+
+
+@dataclass(frozen=True)
+class LogitRule:
+    """What a model does to its output embedding's products before the softmax."""
+
+    scale: float = 1.0  # of every logit (Cohere's logit_scale, Granite's 1 / logits_scaling)
+    cap: float | None = None  # logits x become cap * tanh(x / cap) (Gemma 2, arXiv 2408.00118)
+
+
+def logit_rule(config: Any) -> LogitRule:
+    config = getattr(config, "text_config", None) or config
+    scale = float(getattr(config, "logit_scale", None) or 1.0)
+    scale /= float(getattr(config, "logits_scaling", None) or 1.0)
+    return LogitRule(scale, getattr(config, "final_logit_softcapping", None))
+
+
+class TiledHead:
+    """Hidden states and targets to nats, by a (vocabulary, width) output embedding.
+
+    A batch of 1,000 positions times a vocabulary of 250,880 (BLOOM) is 1 GB in float32. Only the
+    positions that are scored are multiplied out, a tile of the vocabulary at a time, so that a tile
+    stays in cache and memory depends on neither the rows nor the vocabulary.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, rule: LogitRule | None = None) -> None:
+        self.weight, self.bias, self.rule = weight, bias, rule or LogitRule()
+        starts = range(0, weight.shape[0], _VOCABULARY_TILE)
+        self.tiles = [(start, weight[start : start + _VOCABULARY_TILE]) for start in starts]
+
+    def __call__(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Return -log p(target) in nats, float32, one a position."""
+        count = len(targets)
+        more = -count % _POSITION_STEP
+        blocks = zip(
+            functional.pad(hidden, (0, 0, 0, more)).split(_POSITIONS),
+            functional.pad(targets, (0, more)).split(_POSITIONS),
+            strict=True,
+        )
+        return torch.cat([self._positions(*block) for block in blocks])[:count]
+
+    def _positions(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        # nll = log sum_v exp(logit_v - logit_target): with the target's own logit in float32 the
+        # sum cannot fall below 1, and no pass for the maximum is needed unless nll nears 88.
+        own = (hidden.float() * self.weight[targets].float()).sum(-1, keepdim=True)
+        if self.bias is not None:
+            own += self.bias[targets].float()[:, None]
+        own = self._ruled(own)
+        total = torch.zeros_like(own)
+        for start, tile in self.tiles:
+            bits = self._bits(hidden, start, tile, targets, own)
+            total += bits.exp2_().sum(-1, keepdim=True)
+        nll = total.log_()[:, 0]
+        high = ~(nll < _NEAR_OVERFLOW)
+        if bool(high.any()):
+            nll[high] = self._slowly(hidden[high], targets[high], own[high])
+        return nll
+
+    def _slowly(self, hidden: Tensor, targets: Tensor, own: Tensor) -> Tensor:
+        bits = (self._bits(hidden, start, tile, targets, own) for start, tile in self.tiles)
+        return torch.logsumexp(torch.stack([torch.logsumexp(b / _BITS, -1) for b in bits]), 0)
+
+    def _bits(
+        self, hidden: Tensor, start: int, tile: Tensor, targets: Tensor, own: Tensor
+    ) -> Tensor:
+        """Return one tile's logits minus the target's, in float32 and in bits.
+
+        torch's exp2 takes a third of the time of its exp. The target's own entry is exactly 0.
+        """
+        logits = functional.linear(hidden, tile).float()
+        if self.bias is not None:
+            logits += self.bias[start : start + logits.shape[1]].float()
+        logits = self._ruled(logits)
+        torch.add(own * -_BITS, logits, alpha=_BITS, out=logits)
+        inside = (targets >= start) & (targets < start + logits.shape[1])
+        rows = inside.nonzero()[:, 0]
+        logits[rows, targets[rows] - start] = 0.0
+        return logits
+
+    def _ruled(self, logits: Tensor) -> Tensor:
+        if self.rule.scale != 1.0:
+            logits.mul_(self.rule.scale)
+        if self.rule.cap is not None:
+            logits.div_(self.rule.cap).tanh_().mul_(self.rule.cap)
+        return logits

@@ -139,22 +139,6 @@ class Server:
     def worker(self) -> AbstractContextManager[Any]:
         return nullcontext()
 
-    def answer(self, conversations: Sequence[Sequence[Message]], max_new_tokens: int) -> list[str]:
-        replies = self.replies(conversations, max_new_tokens)
-        for number, reply in enumerate(replies, 1):
-            if reply.end == FILTERED:
-                raise ModelError(
-                    f"prompt {number} of {len(replies)}: the content filter of {self.name} lets no "
-                    "answer through; leave it out, or ask another server"
-                )
-            if reply.end == TOO_LONG:
-                raise ModelError(
-                    f"prompt {number} of {len(replies)} is too long for {self.name} with an answer "
-                    f"of {max_new_tokens:,} tokens; give a shorter prompt, or serve the model with "
-                    "a longer context"
-                )
-        return [reply.text for reply in replies]
-
     def replies(
         self, conversations: Sequence[Sequence[Message]], max_new_tokens: int
     ) -> list[Reply]:

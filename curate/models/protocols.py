@@ -179,6 +179,3 @@ class Generator(Model, Protocol):
         self, conversations: Sequence[Sequence[Message]], max_new_tokens: int
     ) -> list[Reply]:
         """Return a reply to each conversation, in their order."""
-
-    def answer(self, conversations: Sequence[Sequence[Message]], max_new_tokens: int) -> list[str]:
-        """Return the text of each reply; ModelError where there is none."""

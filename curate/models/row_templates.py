@@ -8,20 +8,24 @@ has the same tokens whatever stands before it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import add
 from os.path import commonprefix
 
 from curate.data.rows import Row
 from curate.errors import ModelError, UsageError, did_you_mean
-from curate.models.alpaca_prompt import (
-    ALPACA_HEADER,
-    ALPACA_PREAMBLE,
-    ALPACA_PREAMBLE_INPUT,
-    alpaca_instruction,
+from curate.models.protocols import Message, TextEncoder
+
+_PREAMBLE = (
+    "Below is an instruction that describes a task. "
+    "Write a response that appropriately completes the request.\n\n"
 )
-from curate.models.protocols import TextEncoder
+_PREAMBLE_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further "
+    "context. Write a response that appropriately completes the request.\n\n"
+)
+_HEADER = "### Response:"
 
 _CHAT_ROLES = {"observation": "tool", "function": "assistant"}
 _ANSWERING = ("assistant", "function")
@@ -38,22 +42,15 @@ _EMPTY_THOUGHT = "<think>\n\n</think>\n\n"
 
 @dataclass(frozen=True)
 class Rendered:
-    """A row as text.
+    """A row as text."""
 
-    Attributes:
-        leads: For each assistant turn, the text between the previous response and this one.
-        responses: The assistant turns.
-        headers: What stands before each response when it is scored alone.
-        joined: Whether leads and responses strung together are the dialogue; if not, each lead
-            is the whole context of its turn (templates that rewrite earlier turns).
-        note: What people should know of how rows are framed, '' for nothing.
-    """
-
-    leads: tuple[str, ...]
-    responses: tuple[str, ...]
-    headers: tuple[str, ...]
+    leads: tuple[str, ...]  # for each assistant turn, the text since the previous response
+    responses: tuple[str, ...]  # the assistant turns
+    headers: tuple[str, ...]  # what stands before each response when it is scored alone
+    # Whether leads and responses strung together are the dialogue; if not, each lead is the whole
+    # context of its turn (templates that rewrite earlier turns).
     joined: bool = True
-    note: str = ""
+    note: str = ""  # what people should know of how rows are framed
 
 
 Template = Callable[[Row, TextEncoder], Rendered]
@@ -80,19 +77,31 @@ def render_alpaca(row: Row, encoder: TextEncoder) -> Rendered:
     """
     last = len(row.turns) - 2
     leads, responses = [], []
-    preamble = ALPACA_PREAMBLE_INPUT if row.input and last == 0 else ALPACA_PREAMBLE
+    preamble = _PREAMBLE_INPUT if row.input and last == 0 else _PREAMBLE
     lead = f"{row.system}\n\n" if row.system else preamble
     for place, turn in enumerate(row.turns):
         if turn.role in _ANSWERING:
-            leads.append(lead + ALPACA_HEADER)
+            leads.append(lead + _HEADER)
             responses.append(turn.content)
             lead = "\n\n"
         elif row.input and place == last:
             instruction = turn.content.removesuffix(row.input).rstrip("\n")
-            lead += alpaca_instruction(instruction, row.input)
+            lead += f"### Instruction:\n{instruction}\n\n### Input:\n{row.input}\n\n"
         else:
-            lead += alpaca_instruction(turn.content)
-    return Rendered(tuple(leads), tuple(responses), (ALPACA_HEADER,) * len(leads))
+            lead += f"### Instruction:\n{turn.content}\n\n"
+    return Rendered(tuple(leads), tuple(responses), (_HEADER,) * len(leads))
+
+
+def alpaca_prompt(messages: Sequence[Message]) -> str:
+    """Return Stanford Alpaca's prompt of a conversation, for models without a chat template."""
+    system = [message["content"] for message in messages if message["role"] == "system"]
+    parts = [f"{system[0]}\n\n" if system else _PREAMBLE]
+    for message in messages:
+        if message["role"] == "assistant":
+            parts.append(f"{_HEADER}\n{message['content']}\n\n")
+        elif message["role"] != "system":
+            parts.append(f"### Instruction:\n{message['content']}\n\n")
+    return "".join(parts) + f"{_HEADER}\n"
 
 
 def render_chat(row: Row, encoder: TextEncoder) -> Rendered:
@@ -105,8 +114,7 @@ def render_chat(row: Row, encoder: TextEncoder) -> Rendered:
     contexts: list[str] = []
     headers: list[str] = []
     responses: list[str] = []
-    thought: _Thought | None = None
-    note = ""
+    thought, note = None, ""
     for turn in row.turns:
         content = turn.content
         if turn.role in _ANSWERING:
@@ -139,11 +147,7 @@ def render_chat(row: Row, encoder: TextEncoder) -> Rendered:
     return Rendered(tuple(leads), tuple(responses), tuple(headers), joined, note)
 
 
-TEMPLATES: dict[str, Template] = {
-    "chat": render_chat,
-    "alpaca": render_alpaca,
-    "none": render_none,
-}
+TEMPLATES: dict[str, Template] = dict(chat=render_chat, alpaca=render_alpaca, none=render_none)
 
 
 def choose_template(name: str, encoder: TextEncoder) -> str:
@@ -175,9 +179,9 @@ class _Thought:
 class _Surroundings:
     """What a template writes around the answer to some messages: its header, and a thought.
 
-    Both are looked for behind a mark in what the row's own messages become, never by subtracting
-    one whole text from another: a template may end a closed conversation with eos, trim what it is
-    given, decide by the system prompt, or write the header whether it is asked for or not.
+    Both are looked for behind a mark in what the row's own messages become. Subtracting one whole
+    text from another would not do: a template may end a closed conversation with eos, trim what it
+    is given, decide by the system prompt, or write the header unasked.
     """
 
     def __init__(self, messages: list[dict[str, str]], context: str, encoder: TextEncoder) -> None:
@@ -227,10 +231,7 @@ class _Surroundings:
         return _Thought("<think>", "", _unknown(header)) if _OTHERWISE.search(header) else None
 
     def note(self) -> str:
-        """Return what cannot be known where answers do not follow the generation prompt at once.
-
-        Some templates write a channel or another word between the two; '' where none does.
-        """
+        """Return what cannot be known where a template writes a channel before the answer."""
         shown = self._before_answer().rstrip()
         return _unknown(self.header()) if shown and shown != self._context.rstrip() else ""
 
@@ -257,7 +258,7 @@ def _usual(empty: str) -> _Thought:
 
 
 def _shared(one: str, other: str) -> int:
-    """Return how many characters two texts have in common at their beginning, markup whole."""
+    """Return how many characters two texts begin with alike, markup whole."""
     return len("".join(commonprefix([_PIECE.findall(one), _PIECE.findall(other)])))
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError
-from curate.models.alpaca_prompt import ALPACA_HEADER, ALPACA_PREAMBLE, alpaca_instruction
 from curate.models.protocols import Message
 from curate.models.resolve import ModelFiles
+from curate.models.row_templates import alpaca_prompt
 from curate.models.weights import reason
 from curate.system.model_folder import TOKENIZER_CONFIG, read_json
 
@@ -26,7 +26,6 @@ class HFEncoder:
         self.tokenizer, self._name = tokenizer, name
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of each text, without special tokens around it."""
         if not texts:
             return []
         ids: list[list[int]] = self.tokenizer(
@@ -36,11 +35,9 @@ class HFEncoder:
 
     @property
     def has_chat_template(self) -> bool:
-        """Whether the tokenizer brings a chat template."""
         return bool(getattr(self.tokenizer, "chat_template", None))
 
     def render(self, messages: list[dict[str, str]], generation_prompt: bool) -> str:
-        """Return the chat template's text for the messages."""
         if not self.has_chat_template:
             raise ModelError(
                 f"{self._name} has no chat template; give --template alpaca or --template none"
@@ -61,13 +58,11 @@ class HFEncoder:
 
     @property
     def bos(self) -> int | None:
-        """Id that the tokenizer declares as its BOS, or None if it declares none."""
         token: int | None = self.tokenizer.bos_token_id
         return token
 
     @property
     def first_token(self) -> int | None:
-        """Id that opens every sequence: BOS, or EOS where the model has no BOS."""
         token: int | None = self.tokenizer.eos_token_id
         return token if self.bos is None else self.bos
 
@@ -89,28 +84,10 @@ def load_tokenizer(files: ModelFiles, trust_remote_code: bool = False) -> Any:
 
 
 def _is_plain(folder: Path) -> bool:
-    settings = folder / TOKENIZER_CONFIG
-    if not settings.is_file() or not (folder / "tokenizer.json").is_file():
+    if not all((folder / name).is_file() for name in (TOKENIZER_CONFIG, "tokenizer.json")):
         return False
-    values = read_json(settings)
-    return values.get("tokenizer_class") in _PLAIN_CLASSES and "auto_map" not in values
-
-
-def alpaca(messages: Sequence[Message]) -> str:
-    r"""Return Stanford Alpaca's prompt; a system message takes the place of its preamble.
-
-    Example:
-        >>> alpaca([{"role": "user", "content": "Hi"}])[-32:]
-        'Instruction:\nHi\n\n### Response:\n'
-    """
-    system = [message["content"] for message in messages if message["role"] == "system"]
-    parts = [f"{system[0]}\n\n" if system else ALPACA_PREAMBLE]
-    for message in messages:
-        if message["role"] == "assistant":
-            parts.append(f"{ALPACA_HEADER}\n{message['content']}\n\n")
-        elif message["role"] != "system":
-            parts.append(alpaca_instruction(message["content"]))
-    return "".join(parts) + f"{ALPACA_HEADER}\n"
+    settings = read_json(folder / TOKENIZER_CONFIG)
+    return settings.get("tokenizer_class") in _PLAIN_CLASSES and "auto_map" not in settings
 
 
 def prompt_ids(encoder: HFEncoder, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
@@ -118,7 +95,7 @@ def prompt_ids(encoder: HFEncoder, conversations: Sequence[Sequence[Message]]) -
     texts = [
         encoder.render([dict(message) for message in messages], True)
         if encoder.has_chat_template
-        else alpaca(messages)
+        else alpaca_prompt(messages)
         for messages in conversations
     ]
     prompts = zip(texts, encoder.encode(texts), strict=True)
@@ -137,8 +114,8 @@ def _first_token(encoder: HFEncoder, text: str) -> list[int]:
 def ends(encoder: HFEncoder, *configs: Any) -> frozenset[int]:
     """Return the ids that end an answer.
 
-    A chat model may end its turns with another token than the one that its tokenizer or config
-    declares; what the chat template writes behind an answer tells.
+    A chat model may end its turns with another token than its tokenizer or config declares; what
+    the chat template writes behind an answer tells.
     """
     ids: set[int] = set()
     for declaring in (encoder.tokenizer, *configs):

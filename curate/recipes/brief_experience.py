@@ -22,9 +22,8 @@ from curate.data.rows import Rows
 from curate.emission.emit import check_target
 from curate.engine import open_engine
 from curate.errors import DataError, UsageError
-from curate.models.adapter import base_of, files_of, fingerprint_of
-from curate.models.architecture import hidden_width
-from curate.models.resolve import ModelFiles
+from curate.models.resolve import ModelFiles, base_of, files_of, fingerprint_of
+from curate.models.weights import hidden_width
 from curate.parameters.ifd import PER_CLUSTER
 from curate.recipes import train_between
 from curate.recipes.model_scores import language_model

@@ -27,10 +27,10 @@ from curate.data.kto_verdicts import judged
 from curate.data.rows import Rows
 from curate.engine import open_engine
 from curate.errors import UsageError
-from curate.models.adapter import base_of, files_of, fingerprint_of
 from curate.models.openai_server import is_address
 from curate.models.protocols import Generator
 from curate.models.recipe import ModelRecipe
+from curate.models.resolve import base_of, files_of, fingerprint_of
 from curate.parameters.mods import BASE, NONE, TRAINED, ModsParams, parse_bound
 from curate.recipes import model_scores, train_between
 from curate.recipes.model_scores import called, refuse_pairs_and_texts

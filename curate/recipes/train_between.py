@@ -20,8 +20,7 @@ from curate.console import say
 from curate.errors import OutputError, UsageError
 from curate.llamafactory import release as llamafactory
 from curate.llamafactory.dataset_info import FILE
-from curate.models.adapter import adapter_fingerprint
-from curate.models.resolve import fingerprint
+from curate.models.resolve import adapter_fingerprint, fingerprint
 from curate.recipes.model_scores import called
 from curate.system.cache import cache_dir
 from curate.system.manifest import read_manifest

@@ -99,7 +99,7 @@ def translate(served: Served, fields: dict[str, Any]) -> dict[str, Any]:
 
 def _cache_gigabytes(served: Served) -> int:
     """Return the memory for keys and values on a CPU, in whole GiB as vLLM wants it."""
-    from curate.models.architecture import cache_bytes
+    from curate.models.weights import cache_bytes
 
     token = cache_bytes(served.config, "float32" if served.dtype == "float32" else "bfloat16")
     wanted = math.ceil(token * served.context * _CONVERSATIONS / 2**30)

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError
-from curate.models.adapter import with_adapter
 from curate.models.generate import greedy
-from curate.models.load_causal_lm import load_weights
 from curate.models.protocols import Message
 from curate.models.quiet import quiet
 from curate.models.resolve import ModelFiles
 from curate.models.text_tokenizer import HFEncoder, ends, load_tokenizer, prompt_ids
-from curate.models.weights import check_memory, loading
+from curate.models.weights import check_memory, load_weights, loading, with_adapter
 
 # Nats. Two next tokens that are as near as this to each other are told apart by rounding alone:
 # weights stored with 8 bits of precision move logits by some hundredths.

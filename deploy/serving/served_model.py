@@ -145,7 +145,7 @@ def _adapter(name: str, folder: Path) -> Adapter:
 def _context(
     config: Mapping[str, Any], asked: int | None, gpu: bool, say: Callable[[str], None]
 ) -> int:
-    from curate.models.architecture import max_positions
+    from curate.models.weights import max_positions
 
     longest = max_positions(config)
     most = longest or _MOST_UNSAID

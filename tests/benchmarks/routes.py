@@ -18,9 +18,9 @@ import torch
 
 from curate.data.read import read
 from curate.models import likelihood_routes as routes
-from curate.models.load_causal_lm import load_weights
 from curate.models.resolve import resolve
 from curate.models.text_tokenizer import HFEncoder, load_tokenizer
+from curate.models.weights import load_weights
 from tests.conftest import ROOT, SHARED
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]

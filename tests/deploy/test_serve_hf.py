@@ -219,6 +219,7 @@ def run(tmp_path_factory):
 
 def test_a_run_answers_as_its_adapter_does(run, tmp_path):
     from curate.models.generate import load_generator
+    from tests.models.tiny import answers
 
     arguments = ["serve", run, "--engine", "hf", "--port", 0, "--json"]
     with serving(DEPLOY, *arguments, folder=tmp_path, **VARIABLES) as found:
@@ -226,5 +227,5 @@ def test_a_run_answers_as_its_adapter_does(run, tmp_path):
         question = "Give three tips for staying healthy."
         said = found.chat(question, max_tokens=12).said
     asked = [{"role": "user", "content": question}]
-    assert said.strip() == load_generator(str(run)).answer([asked], 12)[0]
-    assert said.strip() != load_generator("smollm2").answer([asked], 12)[0]
+    assert said.strip() == answers(load_generator(str(run)), [asked], 12)[0]
+    assert said.strip() != answers(load_generator("smollm2"), [asked], 12)[0]

@@ -124,7 +124,7 @@ def test_a_model_without_a_chat_template_gets_alpacas_everywhere(tmp_path):
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     from curate.models.resolve import resolve
-    from curate.models.text_tokenizer import alpaca
+    from curate.models.row_templates import alpaca_prompt
 
     folder = shutil.copytree(resolve("smollm2").folder, tmp_path / "plain")
     (folder / "chat_template.jinja").unlink()
@@ -139,7 +139,7 @@ def test_a_model_without_a_chat_template_gets_alpacas_everywhere(tmp_path):
     ]
     for messages in (asked, asked[1:], asked[1:2]):
         text = template.render(messages=messages, add_generation_prompt=True)
-        assert text == alpaca(messages)
+        assert text == alpaca_prompt(messages)
 
 
 @pytest.mark.model

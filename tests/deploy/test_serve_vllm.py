@@ -14,6 +14,7 @@ from curate.system.cache import cache_dir
 from tests.deploy.odd_requests import check
 from tests.deploy.runs import make_run
 from tests.deploy.serving import DEPLOY, JSON, alive, serving
+from tests.models.tiny import answers
 
 pytestmark = [pytest.mark.vllm, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(1200)]
 KEY = "a-key-that-is-long-enough-for-tests"
@@ -46,7 +47,7 @@ def test_model_and_adapter_answer_side_by_side_as_transformers_does(server, run)
     said = {}
     for name, model in (("smollm2", "smollm2"), ("tuned", str(run))):
         said[name] = server.chat(QUESTION, model=name, max_tokens=16).said.strip()
-        assert said[name] == load_generator(model).answer(asked, 16)[0]
+        assert said[name] == answers(load_generator(model), asked, 16)[0]
     assert said["smollm2"] != said["tuned"]
 
 

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from curate.errors import ModelError, UsageError
-from curate.models.architecture import cache_bytes
 from curate.models.generate import LocalGenerator, greedy, load_generator
 from curate.models.protocols import CUT, STOPPED, TOO_LONG
-from curate.models.text_tokenizer import HFEncoder, alpaca, ends, prompt_ids
-from tests.models.tiny import byte_tokenizer, make, save
+from curate.models.row_templates import alpaca_prompt
+from curate.models.text_tokenizer import HFEncoder, ends, prompt_ids
+from curate.models.weights import cache_bytes
+from tests.models.tiny import answers, byte_tokenizer, make, save
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 KINDS = ("Llama", "Qwen2", "Gemma2", "GPT2", "Bloom", "Mistral")
@@ -129,7 +130,7 @@ def test_the_whole_answer_and_nothing_of_the_end(text):
 def test_special_tokens_in_the_middle_are_no_text():
     model = Says("ab")
     model.ids.insert(1, 256)
-    assert generator(model).answer(ask("?"), 40) == ["ab"]
+    assert answers(generator(model), ask("?"), 40) == ["ab"]
 
 
 def test_an_end_that_is_no_special_token_is_no_text_either():
@@ -142,7 +143,7 @@ def test_an_end_that_is_no_special_token_is_no_text_either():
 def test_an_answer_that_is_cut_says_so_and_ends_with_a_whole_character():
     model = generator(Says("病情"))
     assert [(each.text, each.end) for each in model.replies(ask("?"), 4)] == [("病", CUT)]
-    assert model.answer(ask("?"), 7) == ["病情"]
+    assert answers(model, ask("?"), 7) == ["病情"]
     assert model.replies(ask("?"), 6)[0].end == CUT
 
 
@@ -164,11 +165,13 @@ def test_prompts_without_a_chat_template_are_alpacas():
         {"role": "user", "content": "C?"},
     ]
     # The byte tokenizer puts no BOS before texts.
-    assert prompt_ids(encoder, [talk]) == encoder.encode([alpaca(talk)])
-    assert alpaca(talk).endswith(
+    assert prompt_ids(encoder, [talk]) == encoder.encode([alpaca_prompt(talk)])
+    assert alpaca_prompt(talk).endswith(
         "\n\n### Instruction:\nA?\n\n### Response:\nB.\n\n### Instruction:\nC?\n\n### Response:\n"
     )
-    assert alpaca([{"role": "system", "content": "Be kind."}, *talk]).startswith("Be kind.\n\n###")
+    assert alpaca_prompt([{"role": "system", "content": "Be kind."}, *talk]).startswith(
+        "Be kind.\n\n###"
+    )
 
 
 def test_too_long_a_prompt_is_told_and_never_cut():
@@ -178,21 +181,19 @@ def test_too_long_a_prompt_is_told_and_never_cut():
     texts = ask("a" * 100, "b" * 200, "c")
     assert [each.end for each in model.replies(texts, 200 - whole)] == [STOPPED, TOO_LONG, STOPPED]
     assert [each.end for each in model.replies(texts, 201 - whole)] == [TOO_LONG, TOO_LONG, STOPPED]
-    with pytest.raises(ModelError, match=r"prompt 2 of 3 has 218 tokens; 'tiny' takes 200 with an"):
-        model.answer(texts, 5)
 
 
 def test_batches_hold_what_the_budget_allows_and_answers_keep_their_order():
     said = Says("ok")
     model = generator(said, chatting(), batch_tokens=2 * (60 + 10))
     texts = ask(*("x" * size for size in (5, 42, 3, 40, 41)))
-    assert model.answer(texts, 10) == ["ok"] * 5
+    assert answers(model, texts, 10) == ["ok"] * 5
     # The last batch has one row, which is where the published program ends (fault 13).
     assert [tuple(each) for each in said.asked] == [(2, 60), (2, 58), (1, 21)]
     assert all(rows * (length + 10) <= 140 or rows == 1 for rows, length in said.asked)
     tiny = generator(make("Llama"), chatting(), batch_tokens=140)
-    assert tiny.answer(texts, 10) == [tiny.answer([each], 10)[0] for each in texts]
-    assert len(set(tiny.answer(texts, 10))) > 3
+    assert answers(tiny, texts, 10) == [answers(tiny, [each], 10)[0] for each in texts]
+    assert len(set(answers(tiny, texts, 10))) > 3
 
 
 def test_keys_and_values_are_counted():
@@ -216,10 +217,10 @@ def test_a_directory_and_an_adapter(tmp_path):
     assert (plain.name, learned.name) == ("base", "run")
     assert plain.fingerprint != learned.fingerprint
     texts = ask("abc", "d")
-    assert plain.answer(texts, 8) != learned.answer(texts, 8)
+    assert answers(plain, texts, 8) != answers(learned, texts, 8)
     expected = [naive(tuned, ids, 8, {257}) for ids in prompt_ids(learned.encoder, texts)]
     again = [learned._reply(ids).text for ids in expected]
-    assert learned.answer(texts, 8) == again
+    assert answers(learned, texts, 8) == again
     # The trainer's own records beside the weights are not what the model says.
     (tmp_path / "run" / "all_results.json").write_text('{"seconds": 1}')
     assert load_generator(str(tmp_path / "run")).fingerprint == learned.fingerprint
@@ -236,7 +237,7 @@ def test_an_adapter_finds_its_base_by_what_was_typed_once_the_old_place_is_gone(
     with pytest.raises(ModelError, match=r"base model of adapter 'run' is not to be had.*base_mod"):
         load_generator(str(run))
     (run / "run.json").write_text(f'{{"format": 1, "state": "done", "model": "{base}"}}')
-    assert load_generator(str(run)).answer(ask("a"), 3)
+    assert answers(load_generator(str(run)), ask("a"), 3)
     (run / "adapter_model.safetensors").unlink()
     with pytest.raises(ModelError, match="'run' has no adapter_model.safetensors"):
         load_generator(str(run))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from curate.models.causal_lm import CausalLM
-from curate.models.load_causal_lm import load_causal_lm
+from curate.models.causal_lm import CausalLM, load_causal_lm
 from curate.models.protocols import TokenSequence
 from curate.models.resolve import resolve
 from tests.models.tiny import naive

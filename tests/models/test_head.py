@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from curate.models.architecture import LogitRule
-from curate.models.lm_head import TiledHead
+from curate.models.likelihood_routes import LogitRule, TiledHead
 
 TILES = 4096 * 2 + 100
 

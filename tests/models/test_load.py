@@ -11,7 +11,7 @@ import pytest
 
 from curate.errors import ModelError, UsageError
 from curate.models import weights
-from curate.models.load_causal_lm import load_causal_lm
+from curate.models.causal_lm import load_causal_lm
 from curate.models.protocols import TokenSequence
 from tests.models.tiny import make, naive, save
 
@@ -175,7 +175,7 @@ def test_the_fingerprint_knows_weights_tokenizer_and_dtype_but_not_the_folder(
 
 
 def test_max_positions_of_nested_and_of_longrope_configs(folder: Path) -> None:
-    from curate.models.architecture import max_positions
+    from curate.models.weights import max_positions
 
     assert max_positions({"text_config": {"max_position_embeddings": 7}}) == 7
     assert max_positions({"n_positions": 5}) == 5

@@ -14,7 +14,7 @@ from tests.models.tiny import make, save
 
 LOAD = """
 import sys
-from curate.models.load_causal_lm import load_causal_lm
+from curate.models.causal_lm import load_causal_lm
 from curate.models.quiet import set_verbose
 set_verbose(sys.argv[2] == "aloud")
 load_causal_lm(sys.argv[1], "float32").prepare()

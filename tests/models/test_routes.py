@@ -10,9 +10,8 @@ from transformers import AutoModelForCausalLM
 
 from curate.errors import ModelError
 from curate.models import likelihood_routes as routes
-from curate.models.architecture import LogitRule
-from curate.models.causal_lm import CausalLM
-from curate.models.load_causal_lm import open_source
+from curate.models.causal_lm import CausalLM, open_source
+from curate.models.likelihood_routes import LogitRule
 from curate.models.protocols import TokenSequence
 from curate.models.resolve import resolve
 from tests.models.tiny import VOCABULARY, make, naive, sequences

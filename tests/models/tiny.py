@@ -84,3 +84,8 @@ def naive(model: Any, sequence: TokenSequence) -> list[float]:
         -sum(float(logs[at - 1, sequence.ids[at]]) for at in range(start, end))
         for start, end in sequence.spans
     ]
+
+
+def answers(model: Any, conversations: Any, most: int) -> list[str]:
+    """Return the text of every reply."""
+    return [reply.text for reply in model.replies(conversations, most)]

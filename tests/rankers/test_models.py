@@ -12,7 +12,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from curate.errors import ModelError
-from curate.models.load_causal_lm import load_causal_lm
+from curate.models.causal_lm import load_causal_lm
 from curate.models.ranking.reward_models import fitted, load_reward
 from tests.models import tiny
 

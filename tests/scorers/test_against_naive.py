@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from curate.data.read import read
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
-from curate.models.load_causal_lm import load_causal_lm
+from curate.models.causal_lm import load_causal_lm
 from curate.models.resolve import resolve
 from curate.scorers.contract import Scores
 from curate.scorers.ifd import IFDParams, score

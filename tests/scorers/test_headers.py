@@ -14,8 +14,7 @@ import pytest
 from curate.data.read import read
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
-from curate.models.causal_lm import CausalLM
-from curate.models.load_causal_lm import load_causal_lm
+from curate.models.causal_lm import CausalLM, load_causal_lm
 from curate.models.protocols import TokenSequence
 from curate.models.resolve import resolve
 from curate.models.row_templates import Rendered, render_chat

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from curate.data.read import read
 from curate.engine.local import LocalEngine
-from curate.models.load_causal_lm import load_causal_lm
+from curate.models.causal_lm import load_causal_lm
 from curate.models.resolve import resolve
 from curate.scorers.instruction import read_instructions
 from tests.fake import FakeModel

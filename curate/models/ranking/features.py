@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import ModelError, did_you_mean
-from curate.models.architecture import hidden_width
+from curate.models.causal_lm import load_causal_lm
 from curate.models.embedding import BUNDLED, load_encoder
-from curate.models.load_causal_lm import load_causal_lm
 from curate.models.packaged_models import PACKAGED
 from curate.models.protocols import EmbeddingModel, Model, TokenSequence
 from curate.models.ranking.writing_style import FORM_NAMES, form_features
 from curate.models.recipe import ModelRecipe, recipe_of
 from curate.models.resolve import fingerprint
+from curate.models.weights import hidden_width
 from curate.system.model_folder import CONFIG, read_json
 
 # A vector says less and less of a text that goes on, and takes ever longer.

@@ -22,18 +22,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import ModelError
-from curate.models.adapter import base_of
-from curate.models.architecture import max_positions
-from curate.models.computing import LoadedOnce, choose_device, one_core, workers
-from curate.models.load_causal_lm import load_pretrained, load_weights
 from curate.models.packaged_models import PACKAGED
 from curate.models.protocols import RewardModel
 from curate.models.quiet import quiet
 from curate.models.ranking.trained_head import CARD, load_ranker, read_card
-from curate.models.recipe import ModelRecipe, recipe_of, whole_path
-from curate.models.resolve import ModelFiles, fingerprint, resolve
+from curate.models.recipe import (
+    LoadedOnce,
+    ModelRecipe,
+    choose_device,
+    one_core,
+    recipe_of,
+    whole_path,
+    workers,
+)
+from curate.models.resolve import ModelFiles, base_of, fingerprint, resolve
 from curate.models.text_tokenizer import load_tokenizer
-from curate.models.weights import check_whole, loading, refuse_missing
+from curate.models.weights import (
+    check_whole,
+    load_pretrained,
+    load_weights,
+    loading,
+    max_positions,
+    refuse_missing,
+)
 from curate.system.model_folder import CONFIG, TOKENIZER_CONFIG, is_adapter, read_json
 
 if TYPE_CHECKING:
@@ -216,7 +227,7 @@ def _encode_texts(tokenizer: Any, longest: int, pairs: Pairs) -> list[Encoded]:
 
 
 def _load_classifier(files: ModelFiles, device: str) -> TransformerReward:
-    check_whole(files.folder, files.name)
+    check_whole(files)
     with quiet():
         device = choose_device(device)
         tokenizer = load_tokenizer(files)
@@ -275,7 +286,7 @@ def _load_value_head(files: ModelFiles, device: str) -> TransformerReward:
             "code"
         )
     base = base_of(files) if is_adapter(files.folder) else resolve(str(files.folder))
-    check_whole(files.folder, files.name)
+    check_whole(files)
     with quiet():
         device = choose_device(device)
         has_own = (files.folder / TOKENIZER_CONFIG).is_file()
