@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from curate import console
-from curate.commands.options import AsJson, Seed, Verbose
+from curate.commands.options import AsJson, Verbose
+from curate.commands.with_options import with_options
+from curate.parameters.ranker import JudgeParams, RankerParams
 
 app = typer.Typer(
     help="Train a small ranker on pairs of a better and a worse response, or judge one.",
@@ -27,29 +30,21 @@ _PairFiles = Annotated[
 _More = Annotated[list[Path] | None, typer.Argument(metavar="[F…]", help="More files of pairs.")]
 
 
+@dataclass(frozen=True)
+class _Pairs:
+    pairs: _PairFiles = None
+    more: _More = None
+
+    def paths(self) -> list[Path]:
+        return [*(self.pairs or ()), *(self.more or ())]
+
+
 @app.command()
+@with_options
 def train(
-    pairs: _PairFiles = None,
-    more: _More = None,
-    encoder: Annotated[
-        str,
-        typer.Option(
-            help="use, a sentence-transformers directory or hub id; or a language model: smollm2, "
-            "a directory."
-        ),
-    ] = "use",
+    pairs: _Pairs,
+    params: RankerParams,
     output: Annotated[Path, typer.Option(help="Folder for the ranker.")] = Path("ranker"),
-    hold_out: Annotated[
-        float, typer.Option(help="Share of the prompts that only judge, at most 0.5.")
-    ] = 0.2,
-    spoiled: Annotated[
-        float,
-        typer.Option(
-            help="What a pair counts whose worse response is spoiled on purpose: no answer, a "
-            "loop, an echo, a response to another prompt. 0 for none."
-        ),
-    ] = 0.15,
-    seed: Seed = 0,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -62,8 +57,7 @@ def train(
     from curate.recipes.spoiled_pairs import SOURCE
 
     set_verbose(verbose)
-    params = recipe.TrainParams((*(pairs or ()), *(more or ())), encoder, hold_out, seed, spoiled)
-    card = recipe.train(params, output)
+    card = recipe.train(pairs.paths(), params, output)
     _show(card["nested"], card["dropped"], as_json)
     files = [str(output / name) for name in recipe.FILES]
     console.say("every pair judged by a head that had not seen its prompt")
@@ -78,33 +72,19 @@ def train(
 
 
 @app.command("eval")
+@with_options
 def evaluate(
-    pairs: _PairFiles = None,
-    more: _More = None,
-    ranker: Annotated[
-        str,
-        typer.Option(
-            help="pairs (bundled), a folder of `curate ranker train`, LLaMA-Factory's output of "
-            "stage rm, or a reward model's directory or hub id."
-        ),
-    ] = "pairs",
-    encoder: Annotated[
-        str | None, typer.Option(help="Where the ranker's encoder lies, if not as in its card.")
-    ] = None,
-    seed: Seed = 0,
-    as_json: AsJson = False,
-    verbose: Verbose = False,
+    pairs: _Pairs, params: JudgeParams, as_json: AsJson = False, verbose: Verbose = False
 ) -> None:
     """Tell how often a ranker scores the better response of a pair higher.
 
     Example: curate ranker eval --ranker pairs --pairs dpo_zh_demo.json
     """
     from curate.models.quiet import set_verbose
-    from curate.recipes import ranker_eval as recipe
+    from curate.recipes import ranker as recipe
 
     set_verbose(verbose)
-    files = (*(pairs or ()), *(more or ()))
-    judged = recipe.evaluate(recipe.EvalParams(ranker, files, encoder, seed))
+    judged = recipe.evaluate(pairs.paths(), params)
     _show(judged["files"], judged["dropped"], as_json)
     if judged["trained_on"]:
         console.say(
@@ -118,7 +98,7 @@ def evaluate(
 def _show(judged: dict[str, dict[str, Any]], dropped: dict[str, int], as_json: bool) -> None:
     header = ("pairs of", "pairs", "accuracy", "95 % from", "to", "longer wins", "shorter wins")
     keys = ("pairs", "accuracy", "low", "high", "longer_wins", "shorter_wins")
-    lines = [(name, *(each[key] for key in keys)) for name, each in judged.items()]
+    lines = [(name, *(figures[key] for key in keys)) for name, figures in judged.items()]
     console.show_table(lines, header, console.stderr() if as_json else None)
     if dropped:
         left = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())

@@ -1,4 +1,4 @@
-"""Train a head on pairs of a better and a worse response.
+"""Train a head on pairs of a better and a worse response, and judge any ranker on such pairs.
 
 CaR (arXiv 2402.18191) trains a model of 550 million parameters on expert revisions. Here the
 encoder stays as it is and a linear head is learned over its features, which takes minutes on a
@@ -9,38 +9,30 @@ cross-validation over the prompts of the others.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.data.preference_pairs import Pair, read_pairs
+from curate.data.preference_pairs import Pair, Pairs, read_pairs
 from curate.engine import open_engine
-from curate.errors import DataError, UsageError
+from curate.errors import DataError, ModelError, UsageError
+from curate.models.ranking import learn
 from curate.models.ranking.features import Featuriser
-from curate.models.ranking.learn import (
-    FOLDS,
-    Material,
-    ablation,
-    by_file,
-    choose,
-    draw_of,
-    fit_head,
-    margins,
-    nested,
-    right,
-)
+from curate.models.ranking.learn import FOLDS, Material, by_file, fit_head, margins, right
+from curate.models.ranking.reward_models import trained_on
 from curate.models.ranking.trained_head import CARD, FORMAT, GROUPS, WEIGHTS, look, save_head
 from curate.models.recipe import ModelRecipe
-from curate.recipes.ranker_eval import by_source, refuse_broken
+from curate.parameters.ranker import JudgeParams, RankerParams
 from curate.recipes.spoiled_pairs import spoil
 from curate.scorers.contract import Engine
-from curate.scorers.reward import pairs_work
+from curate.scorers.reward import pairs_work, score_texts
 
 FILES = (WEIGHTS, CARD)
 _FEWEST = 20
+_EVERY = "all"
+_RESAMPLES = 2000
 _NOTES = [
     "held_out: prompts that the ridge was not chosen on, judged by a head that was fitted without "
     "them; the head in the file has the same ridge and was then fitted on all pairs",
@@ -63,43 +55,16 @@ _NOTES = [
 ]
 
 
-@dataclass(frozen=True)
-class TrainParams:
-    """What a head is made of.
-
-    Attributes:
-        pairs: Files of pairs.
-        encoder: See load_features().
-        hold_out: Share of the prompts that only judge.
-        seed: Decides which prompts, the folds, the resampling and what is spoiled how.
-        spoiled: What a pair with a spoiled response counts beside one of the files; 0 for none.
-    """
-
-    pairs: tuple[Path, ...]
-    encoder: str = "use"
-    hold_out: float = 0.2
-    seed: int = 0
-    spoiled: float = 0.15
-
-    def __post_init__(self) -> None:
-        """Refuse what no data could make right."""
-        if not self.pairs:
-            raise UsageError("no pairs: give --pairs FILE (one or several)")
-        if not 0 <= self.spoiled <= 1:
-            raise UsageError(f"--spoiled {self.spoiled}: allowed is 0 (none) to 1 (as a file's)")
-        if not 0 < self.hold_out <= 0.5:
-            raise UsageError(f"--hold-out {self.hold_out}: allowed is above 0, and 0.5 at most")
-
-
-def train(params: TrainParams, output: Path) -> dict[str, Any]:
+def train(paths: Sequence[Path], params: RankerParams, output: Path) -> dict[str, Any]:
     """Train a head, judge it on held-out prompts, fit it once more on all pairs and write it.
 
     Args:
-        params: Pairs and encoder.
+        paths: Files of pairs.
+        params: What the head is made of.
         output: Folder for the head and its card.
 
     Raises:
-        UsageError: A parameter is out of range.
+        UsageError: No pairs.
         DataError: The pairs cannot be read, or are too few.
         ModelError: The encoder is not to be had, or gives NaN.
         OutputError: The folder cannot be written.
@@ -108,12 +73,12 @@ def train(params: TrainParams, output: Path) -> dict[str, Any]:
         The card.
 
     Example:
-        >>> train(TrainParams((Path("dpo_zh_demo.json"),)), Path("ranker"))["held_out"]["all"]
+        >>> train([Path("dpo_zh_demo.json")], RankerParams(), Path("ranker"))["held_out"]["all"]
     """
-    seed, files = params.seed, read_pairs(list(params.pairs))
+    seed, files = params.seed, _read(paths)
     spoiled = spoil(files.pairs, seed) if params.spoiled else []
     pairs = [*files.pairs, *spoiled]
-    draws = draw_of([pair.prompt for pair in pairs], seed)
+    draws = learn.draw_of([pair.prompt for pair in pairs], seed)
     # Of few prompts none may lie below the share; one is held out all the same.
     held = draws <= max(params.hold_out, float(draws.min(initial=1.0)))
     if len(files) < _FEWEST or held.all():
@@ -125,15 +90,16 @@ def train(params: TrainParams, output: Path) -> dict[str, Any]:
     features = engine.load(ModelRecipe(kind="features", name=params.encoder))
     material = _material(pairs, len(spoiled) * [params.spoiled], features, engine)
     own, rest = material.own, material.part(~held)
-    ridges = choose(rest, seed)
+    ridges = learn.choose(rest, seed)
     judges = [pair for pair, out in zip(pairs, held & own, strict=True) if out]
     judged = margins(fit_head(rest, ridges), material.part(held & own))
-    margin = nested(material, seed)
+    margin = learn.nested(material, seed)
     caught = by_file(right(margin[~own]), material.sources[~own])
     sizes = {name: sum(pair.source == name for pair in files.pairs) for name in files.sha256}
+    ablation = learn.ablation(rest, ridges, seed)
     card = {
         "format": FORMAT,
-        "encoder": {"name": features.encoder, "fingerprint": features.origin},
+        "encoder": {"name": features.name, "fingerprint": features.origin},
         "families": {
             name: {"numbers": width, "is_format": name == "form"}
             for name, width in features.families.items()
@@ -144,51 +110,137 @@ def train(params: TrainParams, output: Path) -> dict[str, Any]:
         "seed": seed,
         "hold_out": params.hold_out,
         "ridge": ridges,
-        "held_out": by_source(judges, judged, seed),
-        "nested": by_source(files.pairs, margin[own], seed),
-        "spoiled": {
-            "counts": params.spoiled,
-            "pairs": len(spoiled),
-            "nested": _rounded(caught),
-        },
-        "ablation": {
-            names: _rounded(accuracy) for names, accuracy in ablation(rest, ridges, seed).items()
-        },
+        "held_out": _by_source(judges, judged, seed),
+        "nested": _by_source(files.pairs, margin[own], seed),
+        "spoiled": {"counts": params.spoiled, "pairs": len(spoiled), "nested": _rounded(caught)},
+        "ablation": {names: _rounded(accuracy) for names, accuracy in ablation.items()},
         "notes": _NOTES,
     }
     save_head(output, fit_head(material, ridges), card)
     return card
 
 
+def evaluate(paths: Sequence[Path], params: JudgeParams) -> dict[str, Any]:
+    """Return how often a ranker or reward model scores the better response higher.
+
+    Args:
+        paths: Files of pairs.
+        params: The ranker.
+
+    Raises:
+        UsageError: No pairs.
+        DataError: The pairs cannot be read.
+        ModelError: The ranker is not to be had, or gives NaN.
+
+    Returns:
+        `files`: `all` and each file as judge() has it; `dropped`; `trained_on`, the files that the
+        ranker was trained on, on which its accuracy says little.
+    """
+    files = _read(paths)
+    engine = open_engine()
+    model = engine.load(ModelRecipe(kind="reward", name=params.ranker, encoder=params.encoder))
+    texts = [(pair.prompt, text) for pair in files.pairs for text in (pair.better, pair.worse)]
+    scores = score_texts(texts, model, engine).reshape(-1, 2)
+    _refuse_broken(~np.isfinite(scores).all(1), files.pairs, f"'{model.name}'")
+    known = trained_on(params.ranker)
+    return {
+        "ranker": model.name,
+        "files": _by_source(files.pairs, scores[:, 0] - scores[:, 1], params.seed),
+        "dropped": files.dropped,
+        "trained_on": [name for name, sha in files.sha256.items() if sha in known],
+    }
+
+
+def judge(pairs: Sequence[Pair], margin: NDArray[np.float64], seed: int) -> dict[str, Any]:
+    """Return how well margins tell better from worse, four digits a share.
+
+    Args:
+        pairs: At least one.
+        margin: (pairs,) score of the better minus score of the worse.
+        seed: Of the resampling.
+
+    Returns:
+        `pairs`; `accuracy`, the share of pairs whose better response scored higher, ties counting
+        half, with `low` and `high`, its 95 % bootstrap interval; `longer_wins` and `shorter_wins`,
+        the accuracy of going by length, and `length_baseline`, the higher of the two.
+    """
+    correct = right(margin)
+    low, high = interval(correct, seed)
+    longer = float(right(np.array([len(pair.better) - len(pair.worse) for pair in pairs])).mean())
+    shares = {
+        "accuracy": float(correct.mean()),
+        "low": low,
+        "high": high,
+        "longer_wins": longer,
+        "shorter_wins": 1 - longer,
+        "length_baseline": max(longer, 1 - longer),
+    }
+    return {"pairs": len(pairs), **_rounded(shares)}
+
+
+def interval(outcomes: NDArray[np.float64], seed: int) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of the mean of (pairs,) outcomes, at least one.
+
+    By percentiles of resampled means; `scipy.stats.bootstrap` refuses a single pair.
+    """
+    draws, size = np.random.default_rng(seed), len(outcomes)
+    means = [outcomes[draws.integers(0, size, size)].mean() for _ in range(_RESAMPLES)]
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _by_source(
+    pairs: Sequence[Pair], margin: NDArray[np.float64], seed: int
+) -> dict[str, dict[str, Any]]:
+    """Return judge() of all pairs and, where there are several files, of each."""
+    judged = {_EVERY: judge(pairs, margin, seed)}
+    sources = np.array([pair.source for pair in pairs])
+    names = sorted(set(sources.tolist()))
+    for name in names if len(names) > 1 else ():
+        places = np.flatnonzero(sources == name)
+        judged[name] = judge([pairs[int(place)] for place in places], margin[places], seed)
+    return judged
+
+
+def _read(paths: Sequence[Path]) -> Pairs:
+    if not paths:
+        raise UsageError("no pairs: give --pairs FILE (one or several)")
+    return read_pairs(list(paths))
+
+
 def _rounded(values: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in values.items()}
+
+
+def _refuse_broken(broken: NDArray[np.bool_], pairs: Sequence[Pair], who: str) -> None:
+    if broken.any():
+        first = pairs[int(np.flatnonzero(broken)[0])]
+        raise ModelError(
+            f"{who} gives NaN or infinity for {int(broken.sum())} of the pairs, first for "
+            f"{first.source}, {first.where}; leave them out or take another"
+        )
 
 
 def _material(
     pairs: Sequence[Pair], spoiled: Sequence[float], features: Featuriser, engine: Engine
 ) -> Material:
-    """Return the pairs as features, each text computed once, through the engine's journal.
+    """Return the pairs as features, each text computed once; the last are spoiled, count so much.
 
-    The last pairs are spoiled ones, which count so much.
+    They come through the engine's journal.
     """
     places: dict[tuple[str, str], int] = {}
     rows = [
         [places.setdefault((p.prompt, text), len(places)) for text in (p.better, p.worse)]
         for p in pairs
     ]
-    texts = list(places)
+    texts, width = list(places), sum(features.families.values())
     work = pairs_work(
-        texts,
-        texts.__getitem__,
-        features,
-        answer=_features,
-        widths=sum(features.families.values()),
-        dtype="float32",
+        texts, texts.__getitem__, features, answer=_features, widths=width, dtype="float32"
     )
     values = engine.run(work, len(texts)).reshape(len(texts), -1).astype(np.float64)
     better, worse = np.array(rows).T
-    finite = np.logical_and.reduce(np.isfinite(values), axis=1)
-    refuse_broken(~(finite[better] & finite[worse]), pairs, f"encoder '{features.encoder}'")
+    finite = np.isfinite(values).all(1)
+    _refuse_broken(~(finite[better] & finite[worse]), pairs, f"encoder '{features.name}'")
     prompts = [pair.prompt for pair in pairs]
     return Material(
         families=features.families,

@@ -9,7 +9,7 @@ import pytest
 
 from curate.data.preference_pairs import Pair
 from curate.models.ranking.learn import draw_of, fit_pairwise, right
-from curate.recipes.ranker_eval import interval, judge
+from curate.recipes.ranker import interval, judge
 
 
 def test_one_pair_by_hand():

@@ -12,8 +12,8 @@ from curate.errors import DataError, ModelError, UsageError
 from curate.models.ranking.learn import Material, draw_of, fit_head, margins, right
 from curate.models.ranking.reward_models import SHIPPED
 from curate.models.ranking.trained_head import look
-from curate.recipes.ranker import TrainParams, train
-from curate.recipes.ranker_eval import EvalParams, evaluate, judge
+from curate.parameters.ranker import JudgeParams, RankerParams
+from curate.recipes.ranker import evaluate, judge, train
 from tests.fake import put_in_place
 from tests.rankers.fake import FakeFeatures, FakeReward
 from tests.rankers.test_trained_head import pairs_of
@@ -30,7 +30,7 @@ def made(scratch_cache, write_json, monkeypatch):
 
 def test_the_card_holds_what_can_be_computed_again(made, tmp_path):
     path, features = made
-    card = train(TrainParams((path,), "fake", spoiled=0), tmp_path / "out")
+    card = train([path], RankerParams(encoder="fake", spoiled=0), tmp_path / "out")
     assert card | {"weights_sha256": 0} == json.loads(
         (tmp_path / "out" / "card.json").read_text()
     ) | {"weights_sha256": 0}
@@ -70,7 +70,7 @@ def test_the_card_holds_what_can_be_computed_again(made, tmp_path):
 
 
 def test_spoiled_pairs_are_judged_by_themselves(made, tmp_path):
-    card = train(TrainParams((made[0],), "fake", spoiled=0.5), tmp_path / "out")
+    card = train([made[0]], RankerParams(encoder="fake", spoiled=0.5), tmp_path / "out")
     assert card["spoiled"]["counts"] == 0.5
     assert 0 < card["spoiled"]["pairs"] <= 60
     assert card["nested"]["all"]["pairs"] == 60
@@ -82,10 +82,10 @@ def test_spoiled_pairs_are_judged_by_themselves(made, tmp_path):
 
 def test_features_are_journalled(made, tmp_path):
     path, features = made
-    train(TrainParams((path,), "fake"), tmp_path / "one")
+    train([path], RankerParams(encoder="fake"), tmp_path / "one")
     asked = features.asked
     assert asked > 60
-    train(TrainParams((path,), "fake", hold_out=0.4), tmp_path / "two")
+    train([path], RankerParams(encoder="fake", hold_out=0.4), tmp_path / "two")
     assert features.asked == asked
 
 
@@ -100,7 +100,7 @@ def test_nan_names_the_pair(made, tmp_path, monkeypatch):
 
     monkeypatch.setattr(features, "features", broken)
     with pytest.raises(ModelError, match=r"NaN or infinity for 1 of the pairs.*made\.json, .*8"):
-        train(TrainParams((path,), "fake", spoiled=0), tmp_path / "out")
+        train([path], RankerParams(encoder="fake", spoiled=0), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -112,24 +112,24 @@ def test_a_judge_by_hand(scratch_cache, write_json, monkeypatch):
         {"prompt": "r", "better": "no", "worse": "never"},
         {"prompt": "s", "better": "yes!", "worse": "no"},
     ]
-    found = evaluate(EvalParams("fake", (write_json(rows),)))["files"]["all"]
+    found = evaluate([write_json(rows)], JudgeParams(ranker="fake"))["files"]["all"]
     assert (found["pairs"], found["accuracy"]) == (4, 2.5 / 4)
     assert (found["longer_wins"], found["shorter_wins"]) == (2.5 / 4, 1.5 / 4)
     assert found["length_baseline"] == 2.5 / 4
     assert 0 <= found["low"] <= 2.5 / 4 <= found["high"] <= 1
     rows.append({"prompt": "t", "better": "nan", "worse": "no"})
     with pytest.raises(ModelError, match=r"NaN or infinity for 1 of the pairs.*more\.json, .*5"):
-        evaluate(EvalParams("fake", (write_json(rows, "more.json"),)))
+        evaluate([write_json(rows, "more.json")], JudgeParams(ranker="fake"))
 
 
 def test_one_prompt_cannot_be_held_out(made, write_json, tmp_path):
     rows = [{"prompt": "p", "better": f"good {n}", "worse": "bad"} for n in range(30)]
     with pytest.raises(DataError, match="more than a few different prompts"):
-        train(TrainParams((write_json(rows, "one.json"),), "fake"), tmp_path / "out")
-    tiny = train(TrainParams((made[0],), "fake", hold_out=1e-9), tmp_path / "out")
+        train([write_json(rows, "one.json")], RankerParams(encoder="fake"), tmp_path / "out")
+    tiny = train([made[0]], RankerParams(encoder="fake", hold_out=1e-9), tmp_path / "out")
     assert tiny["held_out"]["all"]["pairs"] == 1
     with pytest.raises(UsageError, match="--hold-out 0"):
-        TrainParams((tmp_path,), hold_out=0)
+        RankerParams(hold_out=0)
 
 
 def test_the_shipped_card_is_of_the_public_files(real):

@@ -8,7 +8,6 @@ and `states`, its last hidden state averaged over the response.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -24,7 +23,7 @@ from curate.models.packaged_models import PACKAGED
 from curate.models.protocols import EmbeddingModel, Model, TokenSequence
 from curate.models.ranking.writing_style import FORM_NAMES, form_features
 from curate.models.recipe import ModelRecipe, recipe_of
-from curate.models.resolve import fingerprint
+from curate.models.resolve import fingerprint, signed
 from curate.models.weights import hidden_width
 from curate.system.model_folder import CONFIG, read_json
 
@@ -44,17 +43,10 @@ Floats = NDArray[np.float32]
 
 
 class Featuriser(Model, Protocol):
-    """What turns pairs into numbers.
+    """What turns pairs into numbers; `name` is that of its encoder."""
 
-    Attributes:
-        encoder: Name of the encoder.
-        origin: Fingerprint without the device: a head goes with the features of this origin.
-        families: Family to how many numbers it has, in their order.
-    """
-
-    encoder: str
-    origin: str
-    families: dict[str, int]
+    origin: str  # fingerprint without the device: a head goes with the features of this origin
+    families: dict[str, int]  # to how many numbers each has, in their order
 
     def lengths(self, pairs: Sequence[Pair]) -> list[int]:
         """Return how long each pair is, in a unit that computing time grows with."""
@@ -85,8 +77,8 @@ def load_features(encoder: str, device: str = "auto") -> Featuriser:
 
 
 def _is_causal(config: Path) -> bool:
-    architectures = config.is_file() and read_json(config, "model").get("architectures")
-    return "ForCausalLM" in str((architectures or [""])[0])
+    named = config.is_file() and read_json(config, "model").get("architectures")
+    return "ForCausalLM" in str((named or [""])[0])
 
 
 class _Features:
@@ -95,8 +87,12 @@ class _Features:
     recipe: ModelRecipe
 
     def __init__(self, model: Any, origin: str, families: dict[str, int]) -> None:
-        self.encoder = self.name = model.name
-        self.fingerprint, self.origin = _signed(model.fingerprint), _signed(origin)
+        made_of = (_COMPUTATION, ",".join(FORM_NAMES))
+        self.name = model.name
+        self.fingerprint, self.origin = (
+            signed(*made_of, model.fingerprint),
+            signed(*made_of, origin),
+        )
         self.families = {"form": len(FORM_NAMES), **families}
         self.device, self.threads = model.device, model.threads
         self.batch_tokens, self.workers = model.batch_tokens, model.workers
@@ -110,11 +106,6 @@ class _Features:
         return context
 
 
-def _signed(fingerprint: str) -> str:
-    parts = (_COMPUTATION, ",".join(FORM_NAMES), fingerprint)
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()
-
-
 class EmbeddingFeatures(_Features):
     """Form, relation, and the response's vector, by an encoder of sentences."""
 
@@ -123,13 +114,11 @@ class EmbeddingFeatures(_Features):
         super().__init__(model, model.origin, families)
 
     def lengths(self, pairs: Sequence[Pair]) -> list[int]:
-        """Return the encoder's lengths of prompts and responses, added up."""
         sides = zip(*pairs, strict=True)
         both = [self._model.lengths([text[:_CHARACTERS] for text in side]) for side in sides]
         return [sum(lengths) for lengths in zip(*both, strict=True)]
 
     def features(self, pairs: Sequence[Pair]) -> Floats:
-        """Return form, relation and vectors, side by side."""
         starts = [text[:_CHARACTERS] for pair in pairs for text in pair]
         places = {text: place for place, text in enumerate(dict.fromkeys(starts))}
         vectors = self._model.embed(list(places))[[places[text] for text in starts]]
@@ -151,11 +140,9 @@ class CausalFeatures(_Features):
         super().__init__(model, fingerprint(folder), families)
 
     def lengths(self, pairs: Sequence[Pair]) -> list[int]:
-        """Return the tokens of each pair."""
         return [len(sequence.ids) for sequence in self._sequences(pairs)]
 
     def features(self, pairs: Sequence[Pair]) -> Floats:
-        """Return form, statistics of the likelihood and mean hidden states, side by side."""
         rows = []
         for states, nll in self._model.span_states(self._sequences(pairs)):
             values = nll.double().numpy()

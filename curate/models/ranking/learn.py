@@ -68,12 +68,7 @@ def fit_pairwise(
     pair_weights: Floats | None = None,
     start: Floats | None = None,
 ) -> Floats:
-    """Return the weights w that minimise sum p·log(1 + exp(-d·w)) + sum ridge·w²/2.
-
-    Example:
-        >>> fit_pairwise(np.array([[1.0]]), np.array([1.0])).round(4)
-        array([0.4011])
-    """
+    """Return the weights w that minimise sum p·log(1 + exp(-d·w)) + sum ridge·w²/2."""
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
@@ -130,8 +125,11 @@ class _Fitting:
         groups = learn_groups(material.looks[own], material.preferred[own])
         nothing = np.zeros((len(GROUPS), len(scaler.mean_)))
         self._blank = Head(mean=scaler.mean_, scale=scaler.scale_, weight=nothing, groups=groups)
-        standard = self._blank.standard
-        difference = standard(material.better) - standard(material.worse)
+        better, worse = (
+            standardised(features, scaler.mean_, scaler.scale_)
+            for features in (material.better, material.worse)
+        )
+        difference = better - worse
         # Group, feature and family of every weight that is learned.
         weights: list[tuple[int, int, str]] = []
         start = 0
@@ -142,8 +140,8 @@ class _Fitting:
                 places = range(start, start + width)
                 weights += [(group, place, name) for group in open_to for place in places]
             start += width
-        group_, place_, self._owners = zip(*weights, strict=True)
-        self._groups, self._places = np.array(group_), np.array(place_)
+        self._owners = [name for _, _, name in weights]
+        self._groups, self._places = np.array([weight[:2] for weight in weights]).T
         # The last column is open to every prompt.
         shares = np.hstack([groups.shares(material.looks), np.ones((len(difference), 1))])
         self._columns = difference[:, self._places] * shares[:, self._groups]

@@ -14,7 +14,6 @@ Besides trained heads there are two kinds of transformers:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -35,7 +34,7 @@ from curate.models.recipe import (
     whole_path,
     workers,
 )
-from curate.models.resolve import ModelFiles, base_of, fingerprint, resolve
+from curate.models.resolve import ModelFiles, base_of, fingerprint, resolve, signed
 from curate.models.text_tokenizer import load_tokenizer
 from curate.models.weights import (
     check_whole,
@@ -69,19 +68,9 @@ def load_reward(
 ) -> RewardModel:
     """Return the reward model of that name; its weights are loaded by prepare() and not before.
 
-    Args:
-        name: `pairs` (the bundled head), a folder that `curate ranker train` wrote, the output of
-            LLaMA-Factory's stage rm, or a model for sequence classification with one output: a
-            directory or a hub id.
-        encoder: For a trained head, where its encoder lies now, if not where its card says.
-        device: `cpu` or `cuda`; `auto` is what this machine has.
-
-    Raises:
-        ModelError: Unknown, incomplete, not to be had, or no reward model.
-
-    Example:
-        >>> load_reward("pairs").name
-        'pairs'
+    A name is `pairs` (the bundled head), a folder that `curate ranker train` wrote, the output of
+    LLaMA-Factory's stage rm, or a directory or hub id with a model for sequence classification
+    with one output. The encoder says where a trained head's lies, if not where its card says.
     """
     model = _named(name, encoder, device)
     model.recipe = recipe_of("reward", name, model, encoder=encoder and whole_path(encoder))
@@ -121,13 +110,8 @@ def trained_on(name: str) -> set[str]:
 class TransformerReward:
     """A transformer behind the RewardModel protocol, computed in float32.
 
-    Args:
-        name: What the user called it.
-        encode: From pairs to `input_ids` and what else the model has, no longer than it reads.
-        load: Gives the function from such inputs, padded, to one number a line.
-        marks: All that decides the numbers, but the device.
-        device: `cpu` or `cuda`.
-        padding: Id to pad with; None if lines of unlike length cannot share a batch.
+    `encode` gives `input_ids` and what else the model reads, `load` the function from these, padded
+    with `padding`, to one number a line; without it, lines of unlike length share no batch.
     """
 
     recipe: ModelRecipe
@@ -139,52 +123,44 @@ class TransformerReward:
         encode: Callable[[Pairs], list[Encoded]],
         load: Callable[[], Forward],
         *,
-        marks: tuple[str, ...],
+        fingerprint: str,
         device: str,
         padding: int | None,
     ) -> None:
         import torch
 
-        self.name, self.device = name, device
-        *files, computation = marks
-        signed = "|".join((*files, device, computation))
-        self.fingerprint = hashlib.sha256(signed.encode()).hexdigest()
+        self.name, self.fingerprint, self.device = name, fingerprint, device
         self.batch_tokens, self.workers = _BATCH_TOKENS[device], workers(device)
         self._cores = torch.get_num_threads()
         self._encode, self._padding = encode, padding
         self._forward = LoadedOnce(load)
 
     def lengths(self, pairs: Pairs) -> list[int]:
-        """Return the tokens of each pair."""
         return [max(1, len(line["input_ids"])) for line in self._encode(pairs)]
 
     def prepare(self) -> None:
         self._forward.get()
 
-    def score(self, pairs: Pairs) -> list[float]:
-        lines = self._encode(pairs)
-        if self._padding is None:
-            return [number for line in lines for number in self._numbers([line], 0)]
-        return self._numbers(lines, self._padding)
-
     def worker(self) -> AbstractContextManager[None]:
         return one_core(self.device, self._cores)
 
-    def _numbers(self, lines: list[Encoded], padding: int) -> list[float]:
-        forward = self._forward.ready
-        if not lines:
-            return []
+    def score(self, pairs: Pairs) -> list[float]:
+        lines = self._encode(pairs)
+        batches = [[line] for line in lines] if self._padding is None else [lines] if lines else []
+        return [number for batch in batches for number in self._numbers(batch)]
+
+    def _numbers(self, lines: list[Encoded]) -> list[float]:
         import torch
 
         longest = max(len(line["input_ids"]) for line in lines)
         lines = [{**line, "attention_mask": [1] * len(line["input_ids"])} for line in lines]
         inputs = {}
         for key in lines[0]:
-            fill = padding if key == "input_ids" else 0
+            fill = (self._padding or 0) if key == "input_ids" else 0
             padded = [line[key] + [fill] * (longest - len(line[key])) for line in lines]
             inputs[key] = torch.tensor(padded, device=self.device)
         with torch.inference_mode():
-            numbers: list[float] = forward(inputs).double().cpu().tolist()
+            numbers: list[float] = self._forward.ready(inputs).double().cpu().tolist()
         return numbers
 
 
@@ -231,24 +207,9 @@ def _load_classifier(files: ModelFiles, device: str) -> TransformerReward:
     with quiet():
         device = choose_device(device)
         tokenizer = load_tokenizer(files)
-        config = _classifier_config(files)
-    longest = min(max_positions(config.to_dict()) or _MOST_TOKENS, _MOST_TOKENS)
-    encode = _encode_chat if getattr(tokenizer, "chat_template", None) else _encode_texts
-    return TransformerReward(
-        files.name,
-        partial(encode, tokenizer, longest),
-        partial(_classifier_forward, files, device),
-        marks=(fingerprint(files.folder), _CLASSIFIER),
-        device=device,
-        # A causal classifier reads its score before the first padding, which it knows by this id.
-        padding=config.pad_token_id,
-    )
-
-
-def _classifier_config(files: ModelFiles) -> Any:
-    from transformers import AutoConfig
-
     with loading(f"model '{files.name}'", files.folder):
+        from transformers import AutoConfig
+
         config = AutoConfig.from_pretrained(files.folder)
     architecture = ", ".join(config.architectures or ()) or "an unknown architecture"
     if "ForSequenceClassification" not in architecture:
@@ -262,14 +223,22 @@ def _classifier_config(files: ModelFiles) -> Any:
             f"model '{files.name}' tells {config.num_labels} classes apart; a reward model has one "
             "output. Give another model"
         )
-    return config
+    longest = min(max_positions(config.to_dict()) or _MOST_TOKENS, _MOST_TOKENS)
+    encode = _encode_chat if getattr(tokenizer, "chat_template", None) else _encode_texts
+    return TransformerReward(
+        files.name,
+        partial(encode, tokenizer, longest),
+        partial(_classifier_forward, files, device),
+        fingerprint=signed(fingerprint(files.folder), device, _CLASSIFIER),
+        device=device,
+        # A causal classifier reads its score before the first padding, which it knows by this id.
+        padding=config.pad_token_id,
+    )
 
 
 def _classifier_forward(files: ModelFiles, device: str) -> Forward:
-    called = f"model '{files.name}'"
-    model = load_pretrained(
-        "AutoModelForSequenceClassification", files, device, called, "reward model"
-    )
+    kind, called = "AutoModelForSequenceClassification", f"model '{files.name}'"
+    model = load_pretrained(kind, files, device, called, "reward model")
 
     def forward(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         logits: torch.Tensor = model(**inputs).logits
@@ -298,11 +267,12 @@ def _load_value_head(files: ModelFiles, device: str) -> TransformerReward:
         )
     config = read_json(base.folder / CONFIG, f"model '{base.name}'")
     longest = min(max_positions(config) or _MOST_TOKENS, _MOST_TOKENS)
+    marks = fingerprint(files.folder), fingerprint(base.folder)
     return TransformerReward(
         files.name,
         partial(_encode_chat, tokenizer, longest),
         partial(_value_forward, files, base, device),
-        marks=(fingerprint(files.folder), fingerprint(base.folder), _VALUE_HEAD),
+        fingerprint=signed(*marks, device, _VALUE_HEAD),
         device=device,
         padding=0,  # causality alone keeps it out
     )

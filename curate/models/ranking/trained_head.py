@@ -1,8 +1,7 @@
 """A trained head: a linear score over features, with a card that says what it was made of.
 
-score = sum over groups g of share_g(prompt) * weight_g · clip((x - mean) / scale). The shares hang
-on the prompt alone, so between two responses to one prompt the higher score is always the better
-one.
+score = sum over groups g of share_g(prompt) * weight_g · clip((x - mean) / scale), where the shares
+hang on the prompt alone.
 
 Experts who revise answers to short tasks like other things than those who prefer one of two long
 answers, and what is long in English is not in Chinese. So there is a set of weights for Chinese
@@ -84,17 +83,13 @@ class Head:
     def score(self, features: NDArray[np.floating[Any]], looks: Floats) -> Floats:
         """Return one score a response."""
         weights = self.groups.shares(looks) @ self.weight
-        scores: Floats = (weights * self.standard(features)).sum(1)
+        scores: Floats = (weights * standardised(features, self.mean, self.scale)).sum(1)
         return scores
 
     def parts(self) -> dict[str, Floats]:
         """Return all numbers by the names that they have in a file."""
-        own = {"mean": self.mean, "scale": self.scale, "weight": self.weight}
-        return {**own, **{f"gate_{name}": part for name, part in vars(self.groups).items()}}
-
-    def standard(self, features: NDArray[np.floating[Any]]) -> Floats:
-        """Return (n, d) features as the weights take them."""
-        return standardised(features, self.mean, self.scale)
+        gates = {f"gate_{name}": part for name, part in vars(self.groups).items()}
+        return {"mean": self.mean, "scale": self.scale, "weight": self.weight, **gates}
 
 
 class HeadRanker:
@@ -156,18 +151,18 @@ def read_card(folder: Path) -> dict[str, Any]:
             "`curate ranker train` wrote"
         )
     card = read_json(folder / CARD, f"'{folder.name}'")
-    try:
-        str(card["encoder"]["fingerprint"]), str(card["encoder"]["name"]), card["weights_sha256"]
-        if card["format"] == FORMAT:
-            return card
-    except (KeyError, TypeError) as error:
+    encoder = card.get("encoder")
+    named = isinstance(encoder, dict) and {"fingerprint", "name"} <= encoder.keys()
+    if not named or not {"weights_sha256", "format"} <= card.keys():
         raise ModelError(
             f"'{folder.name}': {CARD} cannot be read as a ranker's; copy the folder again"
-        ) from error
-    raise ModelError(
-        f"'{folder.name}': {CARD} says format {card['format']!r}, read is {FORMAT!r}; train it "
-        "again"
-    )
+        )
+    if card["format"] != FORMAT:
+        raise ModelError(
+            f"'{folder.name}': {CARD} says format {card['format']!r}, read is {FORMAT!r}; train it "
+            "again"
+        )
+    return card
 
 
 def load_ranker(
@@ -187,10 +182,10 @@ def load_ranker(
         ) from error
     if features.origin != fingerprint:
         raise ModelError(
-            f"ranker '{name}' was trained with another encoder than this '{features.encoder}' "
+            f"ranker '{name}' was trained with another encoder than this '{features.name}' "
             f"(fingerprint {fingerprint[:12]}, here {features.origin[:12]}): its weights mean "
             "nothing here. Train it again: curate ranker train --pairs F --encoder "
-            f"{features.encoder} --output DIR"
+            f"{features.name} --output DIR"
         )
     return HeadRanker(name, features, _read_head(folder / WEIGHTS, name, card, features.families))
 
@@ -201,7 +196,7 @@ def _read_head(file: Path, name: str, card: dict[str, Any], families: dict[str, 
 
     blank = np.zeros(sum(families.values()))
     form, sets = np.zeros(len(FORM_NAMES)), len(GROUPS)
-    groups = PromptGroups(form, form, np.zeros(len(FORM_NAMES) + 1), np.zeros((sets, sets)))
+    groups = PromptGroups(form, form, np.append(form, 0), np.zeros((sets, sets)))
     expected = Head(blank, blank, np.zeros((sets, len(blank))), groups).parts()
     try:
         data = file.read_bytes()
