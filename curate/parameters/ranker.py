@@ -21,8 +21,8 @@ class RankerParams:
     hold_out: float = option(0.2, "Share of the prompts that only judge, at most 0.5.")
     spoiled: float = option(
         0.15,
-        "What a pair counts whose worse response is spoiled on purpose: no answer, a loop, an echo, "
-        "a response to another prompt. 0 for none.",
+        "What a pair counts whose worse response is spoiled on purpose: no answer, a loop, an "
+        "echo, a response to another prompt. 0 for none.",
     )
     seed: int = seed()
 

@@ -141,7 +141,8 @@ def evaluate(paths: Sequence[Path], params: JudgeParams) -> dict[str, Any]:
     model = engine.load(ModelRecipe(kind="reward", name=params.ranker, encoder=params.encoder))
     texts = [(pair.prompt, text) for pair in files.pairs for text in (pair.better, pair.worse)]
     scores = score_texts(texts, model, engine).reshape(-1, 2)
-    _refuse_broken(~np.isfinite(scores).all(1), files.pairs, f"'{model.name}'")
+    broken = np.logical_or.reduce(~np.isfinite(scores), axis=1)
+    _refuse_broken(broken, files.pairs, f"'{model.name}'")
     known = trained_on(params.ranker)
     return {
         "ranker": model.name,
@@ -239,7 +240,7 @@ def _material(
     )
     values = engine.run(work, len(texts)).reshape(len(texts), -1).astype(np.float64)
     better, worse = np.array(rows).T
-    finite = np.isfinite(values).all(1)
+    finite = np.logical_and.reduce(np.isfinite(values), axis=1)
     _refuse_broken(~(finite[better] & finite[worse]), pairs, f"encoder '{features.name}'")
     prompts = [pair.prompt for pair in pairs]
     return Material(
