@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -51,21 +51,9 @@ def load_causal_lm(
 
     dtype `auto` is bfloat16 where the CPU or GPU computes in it, else float32.
     """
-    source = open_source(name, dtype, trust_remote_code, device)
-    with quiet():
-        model = CausalLM(
-            source.load,
-            HFEncoder(source.tokenizer, source.name),
-            name=source.name,
-            fingerprint=source.fingerprint(_COMPUTATION),
-            dtype=source.dtype,
-            device=source.device,
-            max_positions=source.max_positions(),
-        )
-    model.files = source.adapter or source.base
-    model.recipe = recipe_of(
-        "causal_lm", name, model, dtype=model.dtype, trust_remote_code=trust_remote_code
-    )
+    model = CausalLM(open_lm(name, dtype, trust_remote_code, device, computation=_COMPUTATION))
+    more = {"dtype": model.dtype, "trust_remote_code": trust_remote_code}
+    model.recipe = recipe_of("causal_lm", name, model, **more)
     return model
 
 
@@ -76,76 +64,76 @@ def check_dtype(dtype: str) -> None:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A causal language model's files and tokenizer, its weights not loaded.
+class OpenedLM:
+    """A causal language model whose files are found to be whole, its weights not loaded."""
 
-    If it is an adapter, base is the model that it is added to. Python files that come with the
-    model run only if they are trusted.
-    """
-
-    base: ModelFiles
-    adapter: ModelFiles | None
+    name: str
+    files: ModelFiles  # the adapter's, if it is one
+    load: Callable[[], Any]  # gives transformers' model on the device; it pickles
     tokenizer: Any
-    device: str
+    fingerprint: str
     dtype: str
-    trusted: bool
-
-    @property
-    def name(self) -> str:
-        return (self.adapter or self.base).name
-
-    @property
-    def load(self) -> partial[Any]:
-        """Gives the transformers model; it pickles."""
-        return partial(load_weights, self.base, self.dtype, self.device, self.trusted, self.adapter)
-
-    def fingerprint(self, computation: str) -> str:
-        """Return the sha256 of all that decides what it computes, the way of computing included."""
-        learned = [adapter_fingerprint(self.adapter.folder)] if self.adapter else []
-        return signed(fingerprint(self.base.folder), *learned, self.dtype, self.device, computation)
-
-    def config(self) -> dict[str, Any]:
-        return read_json(self.base.folder / CONFIG, f"model '{self.base.name}'")
-
-    def max_positions(self) -> int:
-        """Return the longest sequence in tokens, from config.json if it is spelled out there.
-
-        Making transformers' config object imports what only forward passes need, for seconds.
-        """
-        from transformers import AutoConfig
-        from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-        config = self.config()
-        if config.get("model_type") in CONFIG_MAPPING_NAMES and (longest := max_positions(config)):
-            return longest
-        folder = self.base.folder
-        with loading(f"model '{self.base.name}'", folder):
-            whole = AutoConfig.from_pretrained(folder, trust_remote_code=self.trusted)
-            return max_positions(whole.to_dict()) or _UNLIMITED
+    device: str
+    max_positions: int
+    config: Mapping[str, Any]  # config.json
 
 
-def open_source(
+def open_lm(
     name: str,
     dtype: str,
-    trust_remote_code: bool = False,
+    trusted: bool = False,
     device: str = "auto",
+    *,
+    computation: str = "",
     exact: bool = False,
-) -> Source:
-    """Return a model's files, found to be whole; if it is to be exact, float32 on every CPU."""
+) -> OpenedLM:
+    """Return a model, or an adapter on its base; if it is to be exact, float32 on every CPU.
+
+    Python files that come with it run only if they are trusted; `computation`, the way of
+    computing, is a part of the fingerprint.
+    """
     check_dtype(dtype)
-    files = files_of(name, trust_remote_code)
+    files = files_of(name, trusted)
     adapter = files if is_adapter(files.folder) else None
-    base = base_of(files, trust_remote_code) if adapter else files
+    base = base_of(files, trusted) if adapter else files
     for part in (base, files):
         check_whole(part)
+    config = read_json(base.folder / CONFIG, f"model '{base.name}'")
     with quiet():
         # A trained model's own tokenizer has the chat template that it was trained with.
         own = (files.folder / TOKENIZER_CONFIG).is_file()
-        tokenizer = load_tokenizer(files if own else base, trust_remote_code)
+        tokenizer = load_tokenizer(files if own else base, trusted)
         device = choose_device(device)
         if dtype == "auto":
             dtype = "float32" if device == "cpu" and exact else _best_dtype(device)
-    return Source(base, adapter, tokenizer, device, dtype, trust_remote_code)
+        longest = _longest(config, base, trusted)
+    learned = [adapter_fingerprint(adapter.folder)] if adapter else []
+    return OpenedLM(
+        name=files.name,
+        files=files,
+        load=partial(load_weights, base, dtype, device, trusted, adapter),
+        tokenizer=tokenizer,
+        fingerprint=signed(fingerprint(base.folder), *learned, dtype, device, computation),
+        dtype=dtype,
+        device=device,
+        max_positions=longest,
+        config=config,
+    )
+
+
+def _longest(config: Mapping[str, Any], base: ModelFiles, trusted: bool) -> int:
+    """Return the longest sequence in tokens, from config.json if it is spelled out there.
+
+    Making transformers' config object imports what only forward passes need, for seconds.
+    """
+    from transformers import AutoConfig
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    if config.get("model_type") in CONFIG_MAPPING_NAMES and (longest := max_positions(config)):
+        return longest
+    with loading(f"model '{base.name}'", base.folder):
+        whole = AutoConfig.from_pretrained(base.folder, trust_remote_code=trusted)
+        return max_positions(whole.to_dict()) or _UNLIMITED
 
 
 def _best_dtype(device: str) -> str:
@@ -163,33 +151,22 @@ class CausalLM:
     """A causal language model behind the LikelihoodModel protocol.
 
     On a CPU, batches are computed side by side, each on one core: between the products there is
-    nothing that two cores could share without waiting for each other. load() gives the transformers
-    model, in evaluation mode and on the device.
+    nothing that two cores could share without waiting for each other.
     """
 
     recipe: ModelRecipe
-    files: ModelFiles
     threads = 1
 
-    def __init__(
-        self,
-        load: Callable[[], Any],
-        encoder: HFEncoder,
-        *,
-        name: str,
-        fingerprint: str,
-        dtype: str,
-        device: str,
-        max_positions: int,
-    ) -> None:
+    def __init__(self, opened: OpenedLM) -> None:
         import torch
 
-        self.name, self.fingerprint = name, fingerprint
-        self.dtype, self.device = dtype, device
-        self.encoder, self.max_positions = encoder, max_positions
-        self.batch_tokens, self.workers = _BATCH_TOKENS[device], workers(device)
+        self.name, self.files, self.fingerprint = opened.name, opened.files, opened.fingerprint
+        self.dtype, self.device = opened.dtype, opened.device
+        self.encoder = HFEncoder(opened.tokenizer, opened.name)
+        self.max_positions = opened.max_positions
+        self.batch_tokens, self.workers = _BATCH_TOKENS[self.device], workers(self.device)
         self._cores = torch.get_num_threads()
-        self._route = LoadedOnce(partial(_load_route, load, name))
+        self._route = LoadedOnce(partial(_load_route, opened.load, opened.name))
 
     @property
     def route(self) -> str | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from curate.models.causal_lm import check_dtype, open_source
+from curate.models.causal_lm import OpenedLM, check_dtype, open_lm
 from curate.models.openai_server import is_address, load_server
 from curate.models.protocols import CUT, STOPPED, TOO_LONG, Generator, Message, Reply
 from curate.models.recipe import LoadedOnce, ModelRecipe, recipe_of
@@ -31,36 +31,22 @@ def load_generator(
 ) -> Generator:
     """Return the model of that name; its weights are loaded when it is first asked.
 
-    Args:
-        name: As resolve() has it, an adapter's directory, or `http(s)://HOST:PORT/v1#MODEL`, a
-            server with OpenAI's interface (`#MODEL` may be left out where it serves only one).
-        dtype: `auto` is float32 on a CPU, where answers then do not depend on what else is in
-            the batch, and bfloat16 on a GPU that has it.
-        trust_remote_code: Run Python files that come with the model.
-        concurrency: Requests that a server is sent at once.
-        device: `cpu` or `cuda`; `auto` is what this machine has.
-        batch_tokens: Padded tokens that one batch may hold; None for what the device has room for.
+    A name is one that load_causal_lm() takes, or `http(s)://HOST:PORT/v1#MODEL`, a server with
+    OpenAI's interface that is sent so many requests at once (`#MODEL` may be left out where it
+    serves only one). dtype `auto` is float32 on a CPU, where answers then do not depend on what
+    else is in the batch. batch_tokens are None for what the device has room for.
     """
     if is_address(name):
         check_dtype(dtype)
         return load_server(name, concurrency)
-    source = open_source(name, dtype, trust_remote_code, device, exact=True)
-    model = LocalGenerator(
-        source.load,
-        source.tokenizer,
-        name=source.name,
-        fingerprint=source.fingerprint(_COMPUTATION),
-        dtype=source.dtype,
-        device=source.device,
-        max_positions=source.max_positions(),
-        batch_tokens=batch_tokens or _batch_tokens(source.config(), source.dtype, source.device),
-    )
+    opened = open_lm(name, dtype, trust_remote_code, device, computation=_COMPUTATION, exact=True)
+    model = LocalGenerator(opened, batch_tokens or _batch_tokens(opened))
     more = {"dtype": model.dtype, "batch_tokens": model.batch_tokens}
     model.recipe = recipe_of("generator", name, model, trust_remote_code=trust_remote_code, **more)
     return model
 
 
-def _batch_tokens(config: dict[str, Any], dtype: str, device: str) -> int:
+def _batch_tokens(opened: OpenedLM) -> int:
     """Return how many tokens a batch may hold: as many as its keys and values have room for.
 
     It hangs on the machine, not on what is free just now: a run that is continued has to make
@@ -69,38 +55,27 @@ def _batch_tokens(config: dict[str, Any], dtype: str, device: str) -> int:
     import torch
 
     most, room = _CPU_BATCH_TOKENS, float(_CACHE_BYTES)
-    if device == "cuda":
+    if opened.device == "cuda":
         most = _GPU_BATCH_TOKENS
         room = _GPU_CACHE_SHARE * torch.cuda.get_device_properties(0).total_memory
-    return max(1, min(most, int(room / cache_bytes(config, dtype))))
+    return max(1, min(most, int(room / cache_bytes(opened.config, opened.dtype))))
 
 
 class LocalGenerator:
-    """A causal language model that answers; load() gives transformers' model, on the device."""
+    """A causal language model behind the Generator protocol."""
 
     recipe: ModelRecipe
     workers = 1  # the products of one step take all cores
 
-    def __init__(
-        self,
-        load: Callable[[], Any],
-        tokenizer: Any,
-        *,
-        name: str,
-        fingerprint: str,
-        dtype: str,
-        device: str,
-        max_positions: int,
-        batch_tokens: int,
-    ) -> None:
+    def __init__(self, opened: OpenedLM, batch_tokens: int) -> None:
         import torch
 
-        self.name, self.fingerprint, self.dtype = name, fingerprint, dtype
-        self.device, self.threads = device, torch.get_num_threads() if device == "cpu" else 1
-        self.max_positions, self.batch_tokens = max_positions, batch_tokens
-        self.tokenizer = tokenizer
-        self.encoder = HFEncoder(tokenizer, name)
-        self._model = LoadedOnce(load)
+        self.name, self.fingerprint, self.dtype = opened.name, opened.fingerprint, opened.dtype
+        self.device = opened.device
+        self.threads = torch.get_num_threads() if self.device == "cpu" else 1
+        self.max_positions, self.batch_tokens = opened.max_positions, batch_tokens
+        self.encoder = HFEncoder(opened.tokenizer, opened.name)
+        self._model = LoadedOnce(opened.load)
         self._ends: frozenset[int] = frozenset()
 
     def prepare(self) -> None:
@@ -120,7 +95,7 @@ class LocalGenerator:
         room = self.max_positions - max_new_tokens
         fit = [at for at, ids in enumerate(prompts) if len(ids) <= room]
         fit.sort(key=lambda at: -len(prompts[at]))  # what does not fit into memory fails at once
-        padding = int(self.tokenizer.pad_token_id or 0)
+        padding = int(self.encoder.tokenizer.pad_token_id or 0)
         while fit:
             rows = max(1, self.batch_tokens // (len(prompts[fit[0]]) + max_new_tokens))
             batch, fit = fit[:rows], fit[rows:]
@@ -135,7 +110,7 @@ class LocalGenerator:
 
     def _reply(self, ids: list[int]) -> Reply:
         ended = bool(ids) and ids[-1] in self._ends
-        text: str = self.tokenizer.decode(
+        text: str = self.encoder.tokenizer.decode(
             ids[:-1] if ended else ids,
             skip_special_tokens=True,
             clean_up_tokenization_spaces=False,

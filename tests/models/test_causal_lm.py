@@ -9,19 +9,7 @@ import torch
 from curate.errors import ModelError
 from curate.models.causal_lm import CausalLM
 from curate.models.protocols import TokenSequence
-from tests.models.tiny import VOCABULARY, make, naive, sequences
-
-
-def causal_lm(load: Any = lambda: make("Llama")) -> CausalLM:
-    return CausalLM(
-        load,
-        None,  # type: ignore[arg-type]
-        name="tiny",
-        fingerprint="f",
-        dtype="float32",
-        device="cpu",
-        max_positions=512,
-    )
+from tests.models.tiny import VOCABULARY, causal_lm, make, naive, sequences
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from curate.models.protocols import CUT, STOPPED, TOO_LONG
 from curate.models.row_templates import alpaca_prompt
 from curate.models.text_tokenizer import HFEncoder, ends, prompt_ids
 from curate.models.weights import cache_bytes
-from tests.models.tiny import answers, byte_tokenizer, make, save
+from tests.models.tiny import answers, byte_tokenizer, make, opened, save
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 KINDS = ("Llama", "Qwen2", "Gemma2", "GPT2", "Bloom", "Mistral")
@@ -74,16 +74,11 @@ def test_padding_is_an_end_and_still_no_answer_ends_early():
     assert greedy(model, PROMPTS, 12, frozenset({257}), 257) == expected
 
 
-def generator(model, tokenizer=None, **more):
-    given = {
-        "name": "tiny",
-        "fingerprint": "f" * 64,
-        "dtype": "float32",
-        "device": "cpu",
-        "max_positions": 200,
-        "batch_tokens": 400,
-    }
-    return LocalGenerator(lambda: model, tokenizer or byte_tokenizer(), **{**given, **more})
+def generator(model, tokenizer=None, batch_tokens=400, max_positions=200):
+    return LocalGenerator(
+        opened(lambda: model, tokenizer or byte_tokenizer(), max_positions=max_positions),
+        batch_tokens,
+    )
 
 
 def ask(*texts):

@@ -10,11 +10,11 @@ from transformers import AutoModelForCausalLM
 
 from curate.errors import ModelError
 from curate.models import likelihood_routes as routes
-from curate.models.causal_lm import CausalLM, open_source
+from curate.models.causal_lm import open_lm
 from curate.models.likelihood_routes import LogitRule
 from curate.models.protocols import TokenSequence
 from curate.models.resolve import resolve
-from tests.models.tiny import VOCABULARY, make, naive, sequences
+from tests.models.tiny import VOCABULARY, causal_lm, make, naive, sequences
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("Llama", {}),
@@ -33,18 +33,6 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
         {"rope_parameters": {"rope_theta": 1e4, "rope_type": "dynamic", "factor": 2.0}},
     ),
 }
-
-
-def causal_lm(make_model: Any) -> CausalLM:
-    return CausalLM(
-        make_model,
-        None,  # type: ignore[arg-type]
-        name="tiny",
-        fingerprint="f",
-        dtype="float32",
-        device="cpu",
-        max_positions=512,
-    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -133,7 +121,7 @@ def test_a_formula_that_rounding_would_hide_is_not_taken(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_bundled_model_is_judged_in_float32(dtype: str) -> None:
     with torch.inference_mode():
-        made = open_source("smollm2", dtype).load()
+        made = open_lm("smollm2", dtype).load()
         probe = routes._Probe(made)
         whole = AutoModelForCausalLM.from_pretrained(resolve("smollm2").folder, dtype=made.dtype)
         exact = routes._whole(whole.float(), probe.ids, probe.places, probe.targets)

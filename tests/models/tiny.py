@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from curate.models.causal_lm import CausalLM, OpenedLM
 from curate.models.protocols import TokenSequence
+from curate.models.resolve import ModelFiles
 
 VOCABULARY = 300
 SHAPE = {
@@ -84,6 +87,25 @@ def naive(model: Any, sequence: TokenSequence) -> list[float]:
         -sum(float(logs[at - 1, sequence.ids[at]]) for at in range(start, end))
         for start, end in sequence.spans
     ]
+
+
+def opened(load: Callable[[], Any], tokenizer: Any = None, **more: Any) -> OpenedLM:
+    """Return what load() gives as if it had been found in files."""
+    values = {"max_positions": 512, "fingerprint": "f" * 64, **more}
+    return OpenedLM(
+        name="tiny",
+        files=ModelFiles("tiny", Path()),
+        load=load,
+        tokenizer=tokenizer,
+        dtype="float32",
+        device="cpu",
+        config={},
+        **values,
+    )
+
+
+def causal_lm(load: Callable[[], Any] = lambda: make("Llama")) -> CausalLM:
+    return CausalLM(opened(load))
 
 
 def answers(model: Any, conversations: Any, most: int) -> list[str]:
