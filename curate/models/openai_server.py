@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 from curate.errors import ModelError, UsageError
 from curate.models.protocols import CUT, FILTERED, STOPPED, TOO_LONG, Message, Reply
 from curate.models.recipe import ModelRecipe
+from curate.models.resolve import signed
 
 # Where keys are looked for. OpenAI's own is sent to OpenAI, or to the server that the user has
 # named for it, and to nobody else.
@@ -29,6 +29,7 @@ _LOCAL = {"localhost", "127.0.0.1", "::1"}
 _HEADERS = {"accept", "accept-encoding", "connection", "content-length", "content-type", "host"}
 _FILTER = ("content_filter", "content_policy", "content management policy")
 _LONG_PROMPT = ("context_length", "context length", "maximum context", "too long", "max_model_len")
+_CHAT = "/chat/completions"
 # OpenAI's newer models take the second name, all others the first.
 _LIMIT, _NEWER_LIMIT = "max_tokens", "max_completion_tokens"
 
@@ -36,7 +37,7 @@ _LIMIT, _NEWER_LIMIT = "max_tokens", "max_completion_tokens"
 def connect(base: str, key: str, retries: int = _RETRIES) -> Any:
     """Return openai's client of a server, which waits as long as a Retry-After header says.
 
-    It follows no redirect, since the key is for the server that was named, and asks servers on this
+    It follows no redirect (the key is for the server that was named), and asks servers on this
     machine without a proxy.
     """
     import openai
@@ -53,13 +54,8 @@ def connect(base: str, key: str, retries: int = _RETRIES) -> Any:
         trust_env=urlsplit(base).hostname not in _LOCAL,
         event_hooks={"request": [headers]},
     )
-    return openai.OpenAI(
-        api_key="none",  # headers() puts in the real one
-        base_url=base,
-        timeout=_SECONDS,
-        max_retries=retries,
-        http_client=http_client,
-    )
+    own = {"api_key": "none", "http_client": http_client}  # headers() puts in the real key
+    return openai.OpenAI(base_url=base, timeout=_SECONDS, max_retries=retries, **own)
 
 
 def server_words(error: Any, key: str) -> str:
@@ -89,19 +85,14 @@ def load_server(address: str, concurrency: int = 8) -> Server:
     if concurrency < 1:
         raise UsageError(f"concurrency {concurrency}: allowed are 1 and more")
     base, _, model = address.partition("#")
-    base = base.rstrip("/").removesuffix("/chat/completions")
+    base = base.rstrip("/").removesuffix(_CHAT)
     _check(base)
     key = key_for(base, os.environ)
     return Server(base, model or _only_model(base, key), key, concurrency)
 
 
 def key_for(base: str, environment: Mapping[str, str]) -> str:
-    """Return the key to send to a server, '' for none.
-
-    Example:
-        >>> key_for("http://127.0.0.1:8000/v1", {"OPENAI_API_KEY": "secret"})
-        ''
-    """
+    """Return the key to send to a server, '' for none."""
     if own := environment.get(KEY, "").strip():
         return own
     named = environment.get(OPENAI_URL, "").strip().rstrip("/")
@@ -121,17 +112,13 @@ class Server:
         self._base, self._key, self._client = base, key, connect(base, key)
         self._limit = _LIMIT
         # The weights behind an address cannot be seen; who changes them gives them another name.
-        self.fingerprint = hashlib.sha256(f"{self.name}|{_COMPUTATION}".encode()).hexdigest()
-        self.recipe = ModelRecipe(
-            kind="generator",
-            name=self.name,
-            concurrency=concurrency,
-            fingerprint=self.fingerprint,
-        )
+        self.fingerprint = signed(self.name, _COMPUTATION)
+        own = {"concurrency": concurrency, "fingerprint": self.fingerprint}
+        self.recipe = ModelRecipe(kind="generator", name=self.name, **own)
 
     def lengths(self, conversations: Sequence[Sequence[Message]]) -> list[int]:
         """Return the characters of each prompt: the server alone knows its tokens."""
-        return [sum(len(each["content"]) for each in messages) for messages in conversations]
+        return [sum(len(m["content"]) for m in messages) for messages in conversations]
 
     def prepare(self) -> None:
         """Do nothing: the server has loaded its model."""
@@ -142,13 +129,10 @@ class Server:
     def replies(
         self, conversations: Sequence[Sequence[Message]], max_new_tokens: int
     ) -> list[Reply]:
-        """Return a reply to each conversation, several asked at once."""
-        if len(conversations) == 1:
-            return [self._ask(conversations[0], max_new_tokens)]
         pool = ThreadPoolExecutor(self.workers)
         try:
-            waiting = [pool.submit(self._ask, each, max_new_tokens) for each in conversations]
-            return [each.result() for each in waiting]
+            waiting = [pool.submit(self._ask, asked, max_new_tokens) for asked in conversations]
+            return [reply.result() for reply in waiting]
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -160,14 +144,12 @@ class Server:
             for message in messages
         ]
         body = {"model": self.model, "messages": sent, "temperature": 0, limit: most}
-        path = "/chat/completions"
+
+        def ask() -> Any:
+            return self._client.post(_CHAT, cast_to=object, body=body)
+
         try:
-            answer = _answered(
-                lambda: self._client.post(path, cast_to=object, body=body),
-                self._base + path,
-                self._key,
-                f" {_RETRIES + 1} times",
-            )
+            answer = _answered(ask, self._base, _CHAT, self._key, f" {_RETRIES + 1} times")
         except _RefusedError as error:
             if any(word in error.words.lower() for word in _LONG_PROMPT):
                 return Reply("", TOO_LONG)
@@ -190,13 +172,12 @@ class _RefusedError(ModelError):
 
 def _only_model(base: str, key: str) -> str:
     client = connect(base, key, retries=0).with_options(timeout=_SHORT)
-    address = f"{base}/models"
     try:
-        answer = _answered(lambda: client.get("/models", cast_to=object), address, key)
+        answer = _answered(lambda: client.get("/models", cast_to=object), base, "/models", key)
         names = [str(model["id"]) for model in answer["data"]]
     except (KeyError, TypeError) as error:
         raise ModelError(
-            f"{address} does not say which models there are; name one: {base}#MODEL"
+            f"{base}/models does not say which models there are; name one: {base}#MODEL"
         ) from error
     if len(names) != 1:
         several = ", ".join(names[:10]) or "none"
@@ -204,11 +185,10 @@ def _only_model(base: str, key: str) -> str:
     return names[0]
 
 
-def _answered(ask: Callable[[], Any], address: str, key: str, times: str = "") -> Any:
+def _answered(ask: Callable[[], Any], base: str, path: str, key: str, times: str = "") -> Any:
     """Return the JSON of an answer, all that can be wrong with it said in one line."""
     import openai
 
-    base = address.removesuffix("/models").removesuffix("/chat/completions")
     try:
         answer = ask()
         # What does not call itself JSON comes as text.
@@ -224,7 +204,7 @@ def _answered(ask: Callable[[], Any], address: str, key: str, times: str = "") -
         failure = f"cannot be reached ({_line(why)})"
     except json.JSONDecodeError as error:
         raise ModelError(
-            f"{address} sent something that is no JSON: {_line(error.doc)!r}; is this an "
+            f"{base}{path} sent something that is no JSON: {_line(error.doc)!r}; is this an "
             "OpenAI-compatible server?"
         ) from error
     raise ModelError(
@@ -234,11 +214,11 @@ def _answered(ask: Callable[[], Any], address: str, key: str, times: str = "") -
 
 
 def _refusal(code: int, words: str, has_key: bool) -> str:
+    if 300 <= code < 400:
+        return f"points elsewhere ({code}); give that address"
     if code in (401, 403):
         state = "was not taken" if has_key else "is missing"
         words = f"the key {state}; it is read from {KEY} (or {OPENAI_KEY} for OpenAI)"
-    if 300 <= code < 400:
-        return f"points elsewhere ({code}); give that address"
     if code == 404:
         words += "; see that the address ends as in http://127.0.0.1:8000/v1, and the model's name"
     return f"answered {code}: {words}"
