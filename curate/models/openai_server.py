@@ -113,8 +113,9 @@ class Server:
         self._limit = _LIMIT
         # The weights behind an address cannot be seen; who changes them gives them another name.
         self.fingerprint = signed(self.name, _COMPUTATION)
-        own = {"concurrency": concurrency, "fingerprint": self.fingerprint}
-        self.recipe = ModelRecipe(kind="generator", name=self.name, **own)
+        self.recipe = ModelRecipe(
+            "generator", self.name, concurrency=concurrency, fingerprint=self.fingerprint
+        )
 
     def lengths(self, conversations: Sequence[Sequence[Message]]) -> list[int]:
         """Return the characters of each prompt: the server alone knows its tokens."""
