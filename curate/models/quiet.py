@@ -26,9 +26,8 @@ def set_verbose(verbose: bool) -> None:
 def quiet() -> Iterator[None]:
     """Silence what transformers and friends print while they are imported and load.
 
-    It replaces sys.stdout and sys.stderr for the whole process, so it belongs around loading,
-    not around computing. Threads may be inside together: the first in silences, and the last
-    out puts everything back.
+    It replaces sys.stdout and sys.stderr for the whole process, so it belongs around loading, not
+    around computing. Of several threads the first silences, the last puts everything back.
     """
     global _inside
     if _verbose:
@@ -61,9 +60,6 @@ def _silence() -> None:
 
 class _Nowhere(io.TextIOBase):
     """Takes text and keeps none: log handlers made meanwhile write to it for ever after."""
-
-    def writable(self) -> bool:
-        return True
 
     def write(self, text: str) -> int:
         return len(text)
