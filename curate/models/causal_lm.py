@@ -69,7 +69,7 @@ class OpenedLM:
 
     name: str
     files: ModelFiles  # the adapter's, if it is one
-    load: Callable[[], Any]  # gives transformers' model on the device; it pickles
+    load: Callable[[], Any]  # gives transformers' model, on the device
     tokenizer: Any
     fingerprint: str
     dtype: str

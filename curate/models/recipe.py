@@ -131,10 +131,7 @@ def one_core(device: str, threads: int) -> Iterator[None]:
 
 
 class LoadedOnce(Generic[T]):
-    """What load() gives, made by whoever asks first; a pickled copy loads its own.
-
-    load is a function of a module, or a functools.partial of one, if it is to be pickled.
-    """
+    """What load() gives, made by whoever asks first."""
 
     def __init__(self, load: Callable[[], T]) -> None:
         self._load, self._lock = load, threading.Lock()
@@ -155,7 +152,3 @@ class LoadedOnce(Generic[T]):
 
     def __bool__(self) -> bool:
         return self._loaded is not None
-
-    def __reduce__(self) -> tuple[type[LoadedOnce[T]], tuple[Callable[[], T]]]:
-        """Pickle what loads it, not what was loaded, nor the lock."""
-        return type(self), (self._load,)

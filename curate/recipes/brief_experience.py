@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -37,7 +36,7 @@ from curate.selectors.clusters import ClusterParams, clusters
 from curate.system.cache import cache_dir
 from curate.system.files import sha256_of
 from curate.system.manifest import read_manifest
-from curate.system.model_folder import is_adapter
+from curate.system.model_folder import CONFIG, is_adapter, read_json
 from curate.system.run_record import RUN
 
 NAME = "experience"
@@ -47,47 +46,30 @@ CLUSTERS = 100
 _ROWS_A_CLUSTER = 50
 # What a manifest has besides what was chosen; it differs from run to run, or from release to
 # release, and the rows are the same.
-_PASSING = ("wall_seconds", "versions", "output", "columns_as_text")
+_PASSING = {"wall_seconds", "versions", "output", "columns_as_text"}
 
 
 @dataclass(frozen=True)
 class ExperienceParams:
-    """What is trained on which rows.
+    """What is trained on which rows."""
 
-    Attributes:
-        model: That gains the experience, and scores afterwards.
-        dtype: It reads instructions in.
-        max_length: Tokens of an instruction that are read.
-        clusters: k; None is 100, but one for 50 rows where there are fewer than 5,000.
-        per_cluster: Rows of each.
-        seed: Of k-means.
-        settings: `key=value` for `train sft --set`.
-        trust_remote_code: Run Python files that come with the model.
-    """
-
-    model: str = "smollm2"
-    dtype: str = "auto"
-    max_length: int = 1024
-    clusters: int | None = None
+    model: str = "smollm2"  # that gains the experience, and scores afterwards
+    dtype: str = "auto"  # it reads instructions in
+    max_length: int = 1024  # tokens of an instruction that are read
+    clusters: int | None = None  # None is default_clusters()
     per_cluster: int = PER_CLUSTER
     seed: int = 0
-    settings: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()  # `key=value` for `train sft --set`
     trust_remote_code: bool = False
 
 
 @dataclass(frozen=True)
 class Experience:
-    """A model that has had it.
+    """A model that has had it."""
 
-    Attributes:
-        trained: The run; its folder is what scores.
-        details: What the manifest says of the stages.
-        notes: What a user should be told, a sentence each.
-    """
-
-    trained: Trained
-    details: dict[str, Any]
-    notes: tuple[str, ...]
+    trained: Trained  # the run; its folder is what scores
+    details: dict[str, Any]  # what the manifest says of the stages
+    notes: tuple[str, ...]  # what a user should be told, a sentence each
 
 
 def default_clusters(rows: int) -> int:
@@ -122,10 +104,13 @@ def gain_experience(rows: Rows, params: ExperienceParams, place: Place) -> Exper
     selection, files = choose(rows, params)
     name = place.name + ENDING
     counts = selection.summary()
-    told = _emit(selection, place, name)
-    say(f"experience: {counts.kept:,} of {counts.read:,} rows, data set '{name}' ({told})")
+    how = _emit(selection, place, name)
+    say(f"experience: {counts.kept:,} of {counts.read:,} rows, data set '{name}' ({how})")
     request = train_between.Request(
-        *(name, place.output, params.model, fingerprint_of(files)),
+        dataset=name,
+        dataset_dir=place.output,
+        model=params.model,
+        model_fingerprint=fingerprint_of(files),
         settings=params.settings,
         saves=place.saves,
         seed=params.seed,
@@ -151,29 +136,30 @@ def choose(rows: Rows, params: ExperienceParams) -> tuple[Selection, ModelFiles]
     model = language_model(engine, params.model, params.dtype, params.trust_remote_code)
     files = model.files
     base = base_of(files) if is_adapter(files.folder) else files
-    config = json.loads((base.folder / "config.json").read_text(encoding="utf-8"))
+    width = hidden_width(read_json(base.folder / CONFIG))
     say(f"reading {len(rows):,} instructions with {files.name}")
     longest = min(params.max_length, model.max_positions)
-    width, scratch = hidden_width(config), cache_dir() / "scratch"
-    found = read_instructions(rows, longest, model, width, engine, scratch)
-    made = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
-    return _drawn(rows, params, found, made, started), files
+    scratch = cache_dir() / "scratch"
+    instructions = read_instructions(rows, longest, model, width, engine, scratch)
+    asked = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
+    return _drawn(rows, params, instructions, asked, started), files
 
 
 def _drawn(
-    rows: Rows, params: ExperienceParams, found: Instructions, model: dict[str, str], started: float
+    rows: Rows, params: ExperienceParams, read: Instructions, model: dict[str, str], started: float
 ) -> Selection:
     """Return the rows of the middle band of every cluster."""
-    choice = scored(found.status).without(_silent(rows), "empty_response")
+    silent = rows.table.column("response_characters").to_numpy() == 0
+    choice = scored(read.status).without(silent, "empty_response")
     usable = int(choice.kept.sum())
     if not usable:
         counts = ", ".join(f"{n:,} {reason}" for reason, n in choice.counts().items())
         raise DataError(f"no row can be trained on: {counts}. Give rows with prompt and response")
     wanted = default_clusters(usable) if params.clusters is None else params.clusters
-    vectors = np.where(choice.kept[:, None], found.states, np.nan).astype(np.float32)
+    vectors = np.where(choice.kept[:, None], read.states, np.nan).astype(np.float32)
     grouped = clusters(vectors, rows.ids, ClusterParams(k=wanted, variance=1.0, seed=params.seed))
     with np.errstate(over="ignore"):
-        perplexity = np.exp(found.nll)
+        perplexity = np.exp(read.nll)
     candidates = Candidates(choice, rows.ids, values=perplexity, clusters=grouped.labels)
     band = middle_band.MiddleBandParams(per_cluster=params.per_cluster)
     choice = middle_band.select(candidates, band)
@@ -183,29 +169,24 @@ def _drawn(
     }
     used = {"asked_for": params.clusters, "clusters": len(grouped.sizes)}
     return Selection(
-        NAME,
-        params,
-        rows,
-        Scores(found.status, columns),
-        choice,
-        "instruction_ppl",
-        model,
-        tuple(filter(None, [grouped.note])),
-        time.monotonic() - started,
-        {"clusters": {**used, "per_cluster": params.per_cluster}},
+        recipe=NAME,
+        params=params,
+        rows=rows,
+        scored=Scores(read.status, columns),
+        choice=choice,
+        ranked_by="instruction_ppl",
+        model=model,
+        notes=tuple(filter(None, [grouped.note])),
+        seconds=time.monotonic() - started,
+        details={"clusters": {**used, "per_cluster": params.per_cluster}},
     )
-
-
-def _silent(rows: Rows) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    characters = rows.table.column("response_characters").to_numpy()
-    silent: np.ndarray[Any, np.dtype[np.bool_]] = characters == 0
-    return silent
 
 
 def _emit(selection: Selection, place: Place, name: str) -> str:
     """Write the rows to train on, unless they lie there as an earlier run has written them."""
     there = read_manifest(place.output / f"{name}.manifest.json") or {}
-    same = _lasting(there) == _lasting(json.loads(json.dumps(selection.manifest())))
+    here = json.loads(json.dumps(selection.manifest()))
+    same = all(there.get(key) == here.get(key) for key in {*there, *here} - _PASSING)
     if same and isinstance(output := there.get("output"), dict):
         data = place.output / str(output.get("file"))
         if data.is_file() and sha256_of(data) == output.get("sha256"):
@@ -214,18 +195,14 @@ def _emit(selection: Selection, place: Place, name: str) -> str:
     return "written"
 
 
-def _lasting(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in manifest.items() if key not in _PASSING}
-
-
 def _notes(selection: Selection, trained: Trained, params: ExperienceParams) -> tuple[str, ...]:
-    counts, made = selection.summary(), selection.details["clusters"]
+    counts, clusters = selection.summary(), selection.details["clusters"]["clusters"]
     notes = [
-        f"brief experience: {counts.kept:,} of {counts.read:,} rows ({made['clusters']:,} x "
+        f"brief experience: {counts.kept:,} of {counts.read:,} rows ({clusters:,} x "
         f"{params.per_cluster:,} from the middle of their clusters), one model trained in "
         f"{trained.run.steps} steps: {trained.folder.name}"
     ]
-    if params.clusters is None and made["clusters"] < CLUSTERS:
+    if params.clusters is None and clusters < CLUSTERS:
         notes.append(
             f"the published numbers are {CLUSTERS} x {PER_CLUSTER} of 52,002 rows; few rows make "
             f"fewer clusters (one for {_ROWS_A_CLUSTER} rows), --experience {CLUSTERS}x"

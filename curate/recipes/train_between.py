@@ -38,59 +38,35 @@ _ONE_ROW = [{"instruction": "What is 1 + 1?", "input": "", "output": "1 + 1 = 2.
 
 @dataclass(frozen=True)
 class Place:
-    """Where what is made on the way goes, and under which name.
+    """Where what is made on the way goes, and under which name."""
 
-    Attributes:
-        output: Folder of data sets.
-        name: Of the data set that the recipe makes; what it trains on is named after it.
-        saves: Folder of trained models.
-        overwrite: Replace a data set to train on that another recipe made.
-    """
-
-    output: Path = Path("data")
-    name: str = "rows"
-    saves: Path = Path("saves")
-    overwrite: bool = False
+    output: Path = Path("data")  # of data sets
+    name: str = "rows"  # of the data set that the recipe makes; what it trains on is named after it
+    saves: Path = Path("saves")  # of trained models
+    overwrite: bool = False  # a data set to train on that another recipe made
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be trained.
+    """What is to be trained."""
 
-    Attributes:
-        dataset: Name of an emitted data set.
-        dataset_dir: Folder that holds it.
-        model: As the user typed it, for `train sft --model`.
-        model_fingerprint: Of its files: another model is another run.
-        settings: `key=value`, for `train sft --set`; they win over one epoch.
-        saves: Folder of the runs.
-        seed: Of the training.
-    """
-
-    dataset: str
+    dataset: str  # that was emitted
     dataset_dir: Path
-    model: str
-    model_fingerprint: str
-    settings: tuple[str, ...] = ()
+    model: str  # as the user typed it, for `train sft --model`
+    model_fingerprint: str  # of its files: another model is another run
+    settings: tuple[str, ...] = ()  # `key=value`, for `train sft --set`; they win over one epoch
     saves: Path = Path("saves")
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run.
+    """A finished run."""
 
-    Attributes:
-        folder: Holds the adapter, or the whole model.
-        fingerprint: sha256 of what was learned.
-        run: What its run.json says.
-        found: Whether it was there before and nothing was trained.
-    """
-
-    folder: Path
-    fingerprint: str
+    folder: Path  # of the adapter, or the whole model
+    fingerprint: str  # sha256 of what was learned
     run: RunRecord
-    found: bool
+    found: bool  # it was there before, and nothing was trained
 
     def as_dict(self) -> dict[str, str]:
         """Return what a manifest says of it, next to the model that scored."""
@@ -116,9 +92,9 @@ def check_settings(model: str, settings: Sequence[str]) -> None:
         (folder / FILE).write_text(json.dumps({"one": {"file_name": "one.json"}}), encoding="utf-8")
         request = Request("one", folder, model, "", tuple(settings))
         arguments = [*command(request, folder / "run"), "--dry-run"]
-        told = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    if told.returncode:
-        last = (told.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        tried = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    if tried.returncode:
+        last = (tried.stderr.strip().splitlines() or ["it said nothing"])[-1]
         why = last.removeprefix("error:").strip().replace("--set ", "--train-set ")
         raise UsageError(f"what is trained in between: {why}")
 
@@ -151,12 +127,11 @@ def key(request: Request, data_sha256: str) -> str:
 
 def command(request: Request, folder: Path) -> list[str]:
     """Return the command that trains, as a list of arguments."""
-    own = {each.partition("=")[0] for each in request.settings}
-    usual = [each for each in ONE_EPOCH if each.partition("=")[0] not in own]
+    chosen = dict(setting.split("=", 1) for setting in (*ONE_EPOCH, *request.settings))
     arguments = ["--dataset", request.dataset, "--dataset-dir", str(request.dataset_dir)]
     arguments += ["--model", request.model, "--output", str(folder), "--seed", str(request.seed)]
-    for each in (*usual, *request.settings):
-        arguments += ["--set", each]
+    for name, value in chosen.items():
+        arguments += ["--set", f"{name}={value}"]
     return [sys.executable, "-m", "train", "sft", *arguments]
 
 
@@ -165,19 +140,16 @@ def _run(arguments: Sequence[str], folder: Path) -> None:
     log = cache_dir() / "logs" / f"{folder.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_bytes(b"")
-    last, offset = "", 0
+    last, offset, code = "it said nothing", 0, None
     child = start(arguments, log)
     with stopping(child, _DEADLINE):
-        while True:
+        while code is None:
             code = child.wait(_EVERY)
             lines, offset = new_lines(log, offset)
-            for line in filter(str.strip, lines):
-                last = line
-                say(f"  {line}")
-            if code is not None:
-                break
+            for last in filter(str.strip, lines):
+                say(f"  {last}")
     if code != 0:
-        why = last.removeprefix("error:").strip() or "it said nothing"
+        why = last.removeprefix("error:").strip()
         raise OutputError(
             f"the training in between ended with exit code {code}: {why}; all it said is in {log}. "
             "Scores so far are kept: put that right and give the same command again"
@@ -208,6 +180,5 @@ def _finished(folder: Path, run: RunRecord | None, data_sha256: str, found: bool
             f"{folder} has lost its {ADAPTER_WEIGHTS}; move the folder away and give the same "
             "command again"
         )
-    return Trained(
-        folder, adapter_fingerprint(folder) if adapter else fingerprint(folder), run, found
-    )
+    learned = adapter_fingerprint(folder) if adapter else fingerprint(folder)
+    return Trained(folder, learned, run, found)

@@ -222,21 +222,9 @@ def test_what_is_not_whole_is_refused(written):
         load_ranker(written, "r")
 
 
-def test_weights_that_are_nan_or_others_are_refused(written):
-    import hashlib
-
+def test_weights_that_are_others_are_refused(written):
     path = written / "head.safetensors"
     parts = load_file(path)
-    parts["weight"] = parts["weight"] * np.float32("nan")
-    save_file(parts, path)
+    save_file({**parts, "weight": parts["weight"] + 1}, path)
     with pytest.raises(ModelError, match="is not the file of its card"):
-        load_ranker(written, "r")
-    now = hashlib.sha256(path.read_bytes()).hexdigest()
-    edit(written, lambda card: card.update(weights_sha256=now))
-    with pytest.raises(ModelError, match="holds NaN"):
-        load_ranker(written, "r")
-    save_file({key: each[..., 1:].copy() for key, each in parts.items()}, path)
-    now = hashlib.sha256(path.read_bytes()).hexdigest()
-    edit(written, lambda card: card.update(weights_sha256=now))
-    with pytest.raises(ModelError, match="other shapes"):
         load_ranker(written, "r")

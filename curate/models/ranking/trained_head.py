@@ -15,7 +15,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from curate.data.preference_pairs import decode_escapes
 from curate.errors import ModelError
 from curate.models.ranking.features import Featuriser, load_features
-from curate.models.ranking.writing_style import FORM_NAMES, form_features, is_chinese
+from curate.models.ranking.writing_style import form_features, is_chinese
 from curate.models.recipe import ModelRecipe
 from curate.system.files import whole_files, writing_to
 from curate.system.model_folder import read_json
@@ -187,30 +187,23 @@ def load_ranker(
             "nothing here. Train it again: curate ranker train --pairs F --encoder "
             f"{features.name} --output DIR"
         )
-    return HeadRanker(name, features, _read_head(folder / WEIGHTS, name, card, features.families))
+    return HeadRanker(name, features, _read_head(folder / WEIGHTS, name, card))
 
 
-def _read_head(file: Path, name: str, card: dict[str, Any], families: dict[str, int]) -> Head:
+def _read_head(file: Path, name: str, card: dict[str, Any]) -> Head:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    blank = np.zeros(sum(families.values()))
-    form, sets = np.zeros(len(FORM_NAMES)), len(GROUPS)
-    groups = PromptGroups(form, form, np.append(form, 0), np.zeros((sets, sets)))
-    expected = Head(blank, blank, np.zeros((sets, len(blank))), groups).parts()
     try:
         data = file.read_bytes()
-        stored = load(data)
-        parts = {key: stored[key].astype(np.float64) for key in expected}
-    except (OSError, KeyError, ValueError, SafetensorError) as error:
+        parts = {key: part.astype(np.float64) for key, part in load(data).items()}
+        gates = {field.name: parts.pop(f"gate_{field.name}") for field in fields(PromptGroups)}
+        head = Head(**parts, groups=PromptGroups(**gates))
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise ModelError(
             f"ranker '{name}': {WEIGHTS} cannot be read; copy the folder again"
         ) from error
+    # What its own card vouches for has the shapes and the numbers of training.
     if hashlib.sha256(data).hexdigest() != card["weights_sha256"]:
         raise ModelError(f"ranker '{name}': {WEIGHTS} is not the file of its card; copy both again")
-    if any(parts[key].shape != part.shape for key, part in expected.items()):
-        raise ModelError(f"ranker '{name}': {WEIGHTS} has other shapes than its features have")
-    if not all(np.isfinite(part).all() for part in parts.values()):
-        raise ModelError(f"ranker '{name}': {WEIGHTS} holds NaN or infinity; train it again")
-    groups = PromptGroups(**{key: parts.pop(f"gate_{key}") for key in vars(groups)})
-    return Head(**parts, groups=groups)
+    return head
