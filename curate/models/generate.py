@@ -110,11 +110,8 @@ class LocalGenerator:
 
     def _reply(self, ids: list[int]) -> Reply:
         ended = bool(ids) and ids[-1] in self._ends
-        text: str = self.encoder.tokenizer.decode(
-            ids[:-1] if ended else ids,
-            skip_special_tokens=True,
-            clean_up_tokenization_spaces=False,
-        )
+        shown = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+        text: str = self.encoder.tokenizer.decode(ids[:-1] if ended else ids, **shown)
         if ended:
             return Reply(text.strip(), STOPPED)
         return Reply(text.rstrip("\N{REPLACEMENT CHARACTER}").strip(), CUT)  # half a character
@@ -134,17 +131,12 @@ def greedy(
     mask = torch.tensor([[0] * (longest - len(line)) + [1] * len(line) for line in prompts])
     # What the model's own file asks for (penalties, a temperature) would make other answers of it.
     own = model.generation_config
-    model.generation_config = GenerationConfig(
-        do_sample=False,
-        max_new_tokens=most,
-        eos_token_id=sorted(ends) or None,
-        pad_token_id=padding,
-    )
+    special = {"eos_token_id": sorted(ends) or None, "pad_token_id": padding}
+    model.generation_config = GenerationConfig(do_sample=False, max_new_tokens=most, **special)
+    asked = {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
     try:
         with torch.inference_mode():
-            whole = model.generate(
-                input_ids=ids.to(model.device), attention_mask=mask.to(model.device)
-            )
+            whole = model.generate(**asked)
     finally:
         model.generation_config = own
     answers: list[list[int]] = whole[:, longest:].tolist()

@@ -16,17 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TokenSequence:
-    """One sequence of token ids and the stretches of it whose likelihood is wanted.
+    """One sequence of token ids and the stretches of it whose likelihood is wanted."""
 
-    Attributes:
-        ids: Token ids, beginning with whatever the model needs first (BOS).
-        spans: Half-open ranges (start, end) into ids, 1 <= start < end <= len(ids), in order.
-
-    Raises:
-        ValueError: A span lies outside; nothing stands before the first token to predict it.
-    """
-
-    ids: tuple[int, ...]
+    ids: tuple[int, ...]  # beginning with whatever the model needs first (BOS)
+    # Half-open ranges into ids, in order; nothing stands before the first token to predict it.
     spans: tuple[tuple[int, int], ...]
 
     def __post_init__(self) -> None:
@@ -61,24 +54,15 @@ class Model(Protocol):
     """What every model has; all of it is there before the weights are.
 
     A scorer that finds all its numbers in a journal never calls prepare(), and never waits for it.
-
-    Attributes:
-        name: What the user called it.
-        fingerprint: sha256 over all that decides its numbers, dtype and device kind included.
-        recipe: Loads it elsewhere; it pickles.
-        device: `cpu` or `cuda`; '' for a model that a server has.
-        threads: Cores that one batch is computed on: bfloat16 sums depend on it.
-        batch_tokens: Padded length that one batch may hold, in the unit of the items' lengths.
-        workers: How many batches are computed side by side.
     """
 
-    name: str
-    fingerprint: str
-    recipe: ModelRecipe
-    device: str
-    threads: int
-    batch_tokens: int
-    workers: int
+    name: str  # what the user called it
+    fingerprint: str  # sha256 over all that decides its numbers, dtype and device kind included
+    recipe: ModelRecipe  # loads it elsewhere; it pickles
+    device: str  # `cpu` or `cuda`; '' for a model that a server has
+    threads: int  # cores that one batch is computed on: bfloat16 sums depend on it
+    batch_tokens: int  # padded length that one batch may hold, in the unit of the items' lengths
+    workers: int  # how many batches are computed side by side
 
     def prepare(self) -> None:
         """Load the weights, before the first batch; again, from any thread, it does nothing.
@@ -92,13 +76,9 @@ class Model(Protocol):
 
 
 class LikelihoodModel(Model, Protocol):
-    """A causal language model that gives the likelihood of tokens.
+    """A causal language model that gives the likelihood of tokens."""
 
-    Attributes:
-        max_positions: Longest sequence in tokens.
-    """
-
-    max_positions: int
+    max_positions: int  # longest sequence in tokens
 
     @property
     def encoder(self) -> TextEncoder:
@@ -115,13 +95,10 @@ class LikelihoodModel(Model, Protocol):
 
 
 class EmbeddingModel(Model, Protocol):
-    """A model that gives one vector for a text (`--encoder`).
+    """A model that gives one vector for a text (`--encoder`)."""
 
-    Attributes:
-        origin: Fingerprint without the device: what was learned from vectors of one device may be
-            used with those of another.
-    """
-
+    # Fingerprint without the device: what was learned from vectors of one device may be used with
+    # those of another.
     origin: str
 
     @property
@@ -151,16 +128,12 @@ STOPPED, CUT, TOO_LONG, FILTERED = "stop", "length", "prompt_too_long", "content
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model answered, and why it ended there.
+    """What a model answered, and why it ended there."""
 
-    Attributes:
-        text: The answer, without special tokens and surrounding white space; '' is an answer, too.
-        end: `stop` (the model ended it), `length` (it was cut off after max_new_tokens),
-            `prompt_too_long` (nothing was asked: prompt and answer do not fit into the model), or
-            `content_filter` (a server would not let the model be asked, or answer).
-    """
-
-    text: str
+    text: str  # without special tokens and surrounding white space; '' is an answer, too
+    # `stop` (the model ended it), `length` (it was cut off after max_new_tokens), `prompt_too_long`
+    # (nothing was asked: prompt and answer do not fit into the model), or `content_filter` (a
+    # server would not let the model be asked, or answer).
     end: str = STOPPED
 
     @property
