@@ -103,7 +103,7 @@ def compare(
         tokenizer = load_tokenizer(files)
     device, dtype = "cuda" if torch.cuda.is_available() else "cpu", "float32"
     try:
-        check_memory(files.folder, files.name, dtype, device)
+        check_memory(files, dtype, device)
     except ModelError:
         dtype = "bfloat16"
     encoder = HFEncoder(tokenizer, files.name)

@@ -37,8 +37,7 @@ async def expected(
     served: Served, names: Sequence[str], scratch: Path, say: Callable[[str], None]
 ) -> dict[str, str]:
     """Return transformers' own greedy answers, computed once for given weights."""
-    from curate.models.adapter import adapter_fingerprint
-    from curate.models.resolve import fingerprint
+    from curate.models.resolve import adapter_fingerprint, fingerprint
 
     folders = {served.name: served.folder, **{a.name: a.folder for a in served.adapters}}
     folders = {name: folders[name] for name in names}
@@ -84,7 +83,7 @@ def main(task: Path, answers: Path) -> None:
         if gptq.is_quantised(Path(folder)):
             answer_of[name] = gptq.answer(Path(folder), QUESTION, _TOKENS, task.parent)
         else:
-            answer_of[name] = load_generator(folder, job["dtype"]).answer([asked], _TOKENS)[0]
+            answer_of[name] = load_generator(folder, job["dtype"]).replies([asked], _TOKENS)[0].text
     answers.write_text(json.dumps(answer_of), encoding="utf-8")
 
 

@@ -57,8 +57,7 @@ def choose(name: str, served: Served) -> Engine:
 
 
 def served(call: ServeCall, say: Callable[[str], None] = lambda line: None) -> Served:
-    from curate.models.adapter import base_of
-    from curate.models.resolve import ModelFiles, resolve
+    from curate.models.resolve import ModelFiles, base_of, resolve
 
     if call.dtype not in _DTYPES:
         raise UsageError(f"--dtype {call.dtype}: allowed are {', '.join(_DTYPES)}")
