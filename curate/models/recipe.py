@@ -152,3 +152,7 @@ class LoadedOnce(Generic[T]):
 
     def __bool__(self) -> bool:
         return self._loaded is not None
+
+    def __reduce__(self) -> tuple[type[LoadedOnce[T]], tuple[Callable[[], T]]]:
+        """Pickle what loads it, not what was loaded, nor the lock."""
+        return type(self), (self._load,)
