@@ -41,3 +41,11 @@ def did_you_mean(given: str, allowed: Iterable[str]) -> str:
     """
     near = difflib.get_close_matches(given, list(allowed), n=1)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def check_one_of(option: str, value: object, allowed: Iterable[object]) -> None:
+    """Refuse an option's value that is none of the words that are allowed."""
+    words = [str(word) for word in allowed]
+    if str(value) not in words:
+        hint = did_you_mean(str(value), words)
+        raise UsageError(f"{option} {value}: allowed are {', '.join(words)}.{hint}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate.errors import UsageError, did_you_mean
+from curate.errors import UsageError, check_one_of
 from curate.parameters.option import option, trust_remote_code
 
 STAGES = ("pt", "sft", "rm", "dpo", "kto")
@@ -35,11 +35,8 @@ class DoctorParams:
 
     def __post_init__(self) -> None:
         """Refuse what goes with no data set."""
-        if self.stage not in (None, *STAGES):
-            raise UsageError(
-                f"--stage {self.stage}: allowed are {', '.join(STAGES)}."
-                f"{did_you_mean(str(self.stage), STAGES)} Without --stage it is told from the entry"
-            )
+        if self.stage is not None:
+            check_one_of("--stage", self.stage, STAGES)
         alone = self.model is None and self.template != "auto"
         if alone or (self.model is None) != (self.cutoff_len is None):
             raise UsageError(

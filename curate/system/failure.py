@@ -41,12 +41,7 @@ _NO_ROOM = 10_000_000  # bytes
 
 
 def explain(code: int, log: str, free: int, more: Sequence[str] = ()) -> str:
-    r"""Return why a training failed, in one line.
-
-    Example:
-        >>> explain(1, "Traceback (most recent call last):\n  File …\nValueError: no", 10**12)
-        'ValueError: no'
-    """
+    """Return why a training failed, in one line."""
     less = f": {', '.join(more)}" if more else ""
     line = reason(log)
     is_cut = code > 0 or any(sign in log for sign in _CUT)

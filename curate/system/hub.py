@@ -14,9 +14,6 @@ def ask_hub(ask: Callable[[Any, float], _Answer]) -> _Answer:
     """Return what asking gives; TimeoutError after five seconds, whatever its own limits add up to.
 
     A hub behind a silent firewall is tried at each of its dozen addresses in turn.
-
-    Example:
-        >>> ask_hub(lambda api, seconds: api.model_info("owner/name", timeout=seconds).sha)
     """
     answers: list[_Answer] = []
     raised: list[BaseException] = []

@@ -168,10 +168,6 @@ def for_older_readers(folder: Path) -> list[str]:
 
     Older releases train and serve the same folders. They refuse the tokenizer class that 5 writes,
     and, worse, take the default where it has renamed the rotary embedding's base.
-
-    Example:
-        >>> for_older_readers(Path("saves/merged"))
-        ['tokenizer_class: TokenizersBackend is PreTrainedTokenizerFast', 'rope_theta: 100000.0']
     """
     changed: list[str] = []
     tokenizer = folder / TOKENIZER_CONFIG

@@ -66,10 +66,6 @@ def start(
     Should this process be killed outright, the program is told to end, too (on Linux). It is told
     so when the thread that started it ends, so start it in a thread that stays. Its OpenMP threads
     wait without spinning, unless OMP_WAIT_POLICY says otherwise.
-
-    Example:
-        >>> start([sys.executable, "-c", "print(1)"], Path("log.txt")).wait()
-        0
     """
     with log.open("ab") as stream:
         try:

@@ -139,3 +139,16 @@ def test_a_long_array_is_read_as_a_short_one(name, tmp_path, monkeypatch):
     short = by_us(path)
     monkeypatch.setattr(loading, "_WHOLE", 0)
     assert by_us(path) == short
+
+
+def test_windows_of_a_long_array_have_the_types_of_all_its_rows(tmp_path, monkeypatch):
+    early = {"a": "x", "n": 1, "turns": [{"from": "human"}], "none": None}
+    late = {"a": "y", "n": 2.5, "turns": [{"from": "gpt", "value": "z"}], "none": "m", "more": "k"}
+    path = tmp_path / "rows.json"
+    path.write_text(array(*[early] * 1500, late))
+    short = by_us(path)
+    monkeypatch.setattr(loading, "_WHOLE", 0)
+    assert [len(table) for table in loading._json(path)] == [1000, 501]
+    assert by_us(path) == short
+    assert short is not None
+    assert (short[0]["more"], short[0]["turns"]) == (None, [{"from": "human", "value": None}])

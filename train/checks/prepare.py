@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from curate.errors import CuratrainError, ModelError, UsageError, did_you_mean
+from curate.errors import CuratrainError, ModelError, UsageError, check_one_of
 from curate.llamafactory.release import VERSION
 from curate.system.hardware import Hardware, detect
 from curate.system.run_record import RunRecord, read_run
@@ -18,10 +18,10 @@ from train.config import keys
 from train.config.model import Model, find, newest_run, reward_model, template_of
 from train.config.plan import PRECISIONS, Dataset, Plan, Request, make, read_config
 from train.config.presets import PRESETS, QUICK_CUTOFFS, preset_of, steps_of
+from train.memory.estimate import METHODS
 
 DEFAULT_MODEL = "smollm2"
 SAVES = Path("saves")
-_METHODS = ("lora", "qlora", "full")
 Say = Callable[[str], None]
 
 
@@ -91,14 +91,8 @@ def prepare(request: Request, say: Say) -> Plan:
 
 
 def _check_words(request: Request) -> None:
-    for option, word, allowed in (
-        ("--preset", request.preset, ("auto", *PRESETS)),
-        ("--method", request.method, _METHODS),
-    ):
-        if word not in allowed:
-            raise UsageError(
-                f"{option} {word}: allowed are {', '.join(allowed)}.{did_you_mean(word, allowed)}"
-            )
+    check_one_of("--preset", request.preset, ("auto", *PRESETS))
+    check_one_of("--method", request.method, METHODS)
     if request.resume and request.overwrite:
         raise UsageError(
             "--resume goes on with a run and --overwrite replaces it: give one of them"

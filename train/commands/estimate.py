@@ -12,7 +12,7 @@ from typer import Option
 
 from curate import console
 from curate.commands.with_options import with_options
-from curate.errors import UsageError
+from curate.errors import UsageError, check_one_of
 from curate.system.hardware import detect
 from train.memory import estimate as memory
 from train.memory.estimate import Job
@@ -39,7 +39,7 @@ def estimate(
 
     Example: train estimate --model bloomz-7b1 --method full --cutoff-len 1024
     """
-    memory.one_of("--method", method, (*memory.METHODS, "all"))
+    check_one_of("--method", method, (*memory.METHODS, "all"))
     if job.gpus > 1 and not job.zero:
         console.say("note: without --zero every GPU holds all of it; --zero 3 divides it")
     chosen = method if method != "all" else "lora"

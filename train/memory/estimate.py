@@ -6,13 +6,12 @@ activations, LoRA (arXiv 2106.09685), QLoRA (arXiv 2305.14314).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Annotated
 
 from typer import Option
 
-from curate.errors import UsageError, did_you_mean
+from curate.errors import UsageError, check_one_of, did_you_mean
 from curate.parameters.option import filled_in
 from curate.system.hardware import Hardware
 from train.memory.model_shape import ModelShape
@@ -59,12 +58,12 @@ class Job:
 
     def __post_init__(self) -> None:
         """Refuse what there is no formula for."""
-        one_of("--stage", self.stage, STAGES)
-        one_of("--method", self.method, METHODS)
-        one_of("--precision", self.precision, ("bf16", "fp16", "fp32", "pure_bf16"))
-        one_of("--optimizer", self.optimizer, OPTIMIZERS)
-        one_of("--bits", self.bits, (2, 4, 8))
-        one_of("--zero", self.zero, (0, 1, 2, 3))
+        check_one_of("--stage", self.stage, STAGES)
+        check_one_of("--method", self.method, METHODS)
+        check_one_of("--precision", self.precision, ("bf16", "fp16", "fp32", "pure_bf16"))
+        check_one_of("--optimizer", self.optimizer, OPTIMIZERS)
+        check_one_of("--bits", self.bits, (2, 4, 8))
+        check_one_of("--zero", self.zero, (0, 1, 2, 3))
         for name in ("cutoff_len", "batch", "lora_rank", "gpus"):
             value = getattr(self, name)
             if value < 1:
@@ -81,13 +80,6 @@ class Job:
     def wide(self) -> int:
         """Bytes of a number in activations and frozen weights."""
         return 4 if self.precision == "fp32" else 2
-
-
-def one_of(option: str, value: object, allowed: Iterable[object]) -> None:
-    words = [str(word) for word in allowed]
-    if str(value) not in words:
-        hint = did_you_mean(str(value), words)
-        raise UsageError(f"{option} {value}: allowed are {', '.join(words)}.{hint}")
 
 
 def estimate(shape: ModelShape, job: Job) -> dict[str, float]:
