@@ -88,7 +88,7 @@ WRONG = [
     ("sft --set lora_target=k_proj", "mine has no layer of this name.* It has down_proj, q_proj"),
     ("sft --set pure_bf16=true", "on GPUs alone"),
     ("sft --method qlora", "needs a GPU"),
-    ("sft --method lorra", "lora, qlora, full. Did you mean 'lora'"),
+    ("sft --method lorra", "full, lora, qlora. Did you mean 'lora'"),
     ("sft --preset tutorail", "Did you mean 'tutorial'"),
     ("sft --template chatm", "Did you mean 'chatml'"),
     ("sft --template llama3", "wants the tokens"),

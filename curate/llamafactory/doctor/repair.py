@@ -156,7 +156,7 @@ def _meant_shape(data_set: DataSet) -> Shape | None:
     except (DataError, Ends):
         return None
     formattings = [entry.get("formatting"), entry.get("format")]
-    formatting = next((each for each in formattings if each in CONVERTERS), "alpaca")
+    formatting = next((name for name in map(str, formattings) if name in CONVERTERS), "alpaca")
     ranking = bool(attr.ranking) and all(column in keys for column in _PAIR)
     tags: dict[str, str] = {}
     if "messages" in keys:
@@ -172,7 +172,7 @@ def _meant_shape(data_set: DataSet) -> Shape | None:
     else:
         return None
     columns += _PAIR if ranking else answers
-    named = {each: COLUMNS[each] or each for each in columns if each in keys}
+    named = {column: COLUMNS[column] or column for column in columns if column in keys}
     if tags:
         return Shape("sharegpt", "sharegpt", named, tags, ranking)
     return Shape("alpaca", "alpaca", named, ranking=ranking)
