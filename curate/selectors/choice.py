@@ -1,4 +1,4 @@
-"""Which rows are kept, and for every other row why it is not."""
+"""Which rows are kept, for every other row why it is not, and what selectors choose from."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+NO_VECTOR = "no_vector"
 
 
 @dataclass(frozen=True)
@@ -86,3 +88,24 @@ def scored(status: NDArray[np.object_]) -> Choice:
         ['', 'truncated']
     """
     return Choice(np.where(status == "ok", "", status).astype(object))
+
+
+def finite(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which rows of (n, d) have a vector without NaN and infinity, shape (n,)."""
+    # The sum of a row is finite only if every number is; huge numbers are no embedding.
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums: NDArray[np.bool_] = np.isfinite(np.einsum("ij,ij->i", vectors, vectors))
+    return sums
+
+
+def by_id(ids: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Return the positions in the order of the ids."""
+    return np.argsort(ids.astype(str), kind="stable")
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return vectors (n, d) of length 1; a vector of length 0 stays as it is."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    lengths[lengths == 0] = 1
+    scaled: NDArray[np.float32] = (vectors / lengths[:, None]).astype(np.float32)
+    return scaled

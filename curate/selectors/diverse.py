@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from curate.errors import UsageError
 from curate.selectors import at_least
-from curate.selectors.choice import Candidates, Choice
-from curate.selectors.vectors import NO_VECTOR, finite, unit
+from curate.selectors.choice import NO_VECTOR, Candidates, Choice, finite, unit
 
 NAME = "diverse"
 NEEDS = ("values", "vectors")

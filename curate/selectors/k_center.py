@@ -15,15 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.selectors import at_least
-from curate.selectors.choice import Candidates, Choice
-from curate.selectors.vectors import NO_VECTOR, by_id, finite, squared_distances
+from curate.selectors.choice import NO_VECTOR, Candidates, Choice, by_id, finite
 
 NAME = "k_center"
 NEEDS = ("vectors",)
 COVERED = "covered"
-# Rows whose distances are kept up to date after every centre; all others wait until they are
-# among the furthest. More of them make a step slower and rounds fewer.
-_FRONT = 2048
+# Rows that are compared with every new centre: the furthest. All others wait until they are.
+_FRONT = 1024
 _CHUNK = 256
 
 
@@ -42,7 +40,6 @@ class KCenterParams:
     reason: str = COVERED
 
     def __post_init__(self) -> None:
-        """Refuse fewer than none."""
         at_least(0, NAME, k=self.k)
 
 
@@ -90,6 +87,9 @@ def k_center(
 ) -> Centres:
     """Return the k-centre greedy sequence (arXiv 1708.00489, algorithm 1).
 
+    A row's distance to the nearest centre only falls, so what it was earlier is a bound: a row is
+    compared with the centres that it has missed only when its bound is the largest.
+
     Args:
         points: (n, d) finite vectors.
         ids: (n,) decide between rows at equal distance, the smaller first.
@@ -105,104 +105,77 @@ def k_center(
         >>> k_center(points, np.array(["a", "b", "c"]), 2, start=points[:1]).order
         array([2, 1])
     """
-    order, wanted = by_id(ids), min(k, len(points))
+    order, wanted, chosen = by_id(ids), min(k, len(points)), list[int]()
+    known = np.zeros((0, points.shape[1]), np.float32) if start is None else start
     if not wanted:
         return Centres(order=np.zeros(0, dtype=np.int64), distances=np.zeros(0), radius=np.inf)
-    known = np.zeros((0, points.shape[1]), np.float32) if start is None else start
-    reach = _Reach(points, order, known, wanted)
-    chosen: list[int] = []
+    centres = np.concatenate([known, np.empty((wanted, points.shape[1]), np.float32)])
+    squares = np.einsum("ij,ij->i", points, points)[order]
+    largest = np.einsum("ij,ij->i", known, known).max(initial=float(squares.max()))
+    # Of a sum of d products, each rounded to 24 bits (Higham, 2002, eq. 3.5), thrice over.
+    slack = (points.shape[1] + 8) * 2.0**-24 * 4 * float(largest)
+    # Rows are places in the order of the ids: argmax() takes the smallest of equals.
+    nearest = np.full(len(points), np.inf)
+    seen = np.zeros(len(points), np.int64)
+
+    def compare(places: NDArray[np.int64], count: int) -> None:
+        """Lower the squared distances of some rows to those from centres that they have missed."""
+        places = places[np.argsort(seen[places], kind="stable")]
+        for part in (places[at : at + _CHUNK] for at in range(0, len(places), _CHUNK)):
+            rows, missed = points[order[part]], centres[seen[part[0]] : count]
+            bounds = rows @ missed.T
+            bounds *= -2
+            bounds += np.einsum("ij,ij->i", missed, missed)
+            bounds += squares[part, None]
+            least = np.minimum(bounds.min(axis=1) + slack, nearest[part])
+            lines, columns = np.nonzero(bounds <= least[:, None] + slack)
+            for at in range(0, len(lines), _CHUNK):
+                line, column = lines[at : at + _CHUNK], columns[at : at + _CHUNK]
+                difference = rows[line].astype(np.float64) - missed[column]
+                difference *= difference
+                np.minimum.at(nearest, part[line], difference.sum(axis=1))
+        seen[places] = count
+
+    front = np.arange(0)
+
+    def furthest(count: int) -> int:
+        """Return the first of the rows that are furthest from so many centres."""
+        nonlocal front
+        size, late = min(_FRONT, len(nearest)), order
+        compare(front, count)
+        if seen[nearest.argmax()] < count:  # it was not in front: renew that
+            while len(late):
+                front = np.flatnonzero(nearest >= np.partition(nearest, -size)[-size])
+                late = front[seen[front] < count]
+                compare(late, count)
+        return int(nearest.argmax())
+
+    first = int(np.random.default_rng(seed).integers(len(points)))
+    place = furthest(len(known)) if len(known) else first
     distances: list[float] = []
-    place, distance = int(np.random.default_rng(seed).integers(len(points))), np.inf
-    if len(known):
-        place, distance = reach.furthest()
-    while len(chosen) < wanted and distance > 0:
+    while len(chosen) < wanted and nearest[place] > 0:
         chosen.append(place)
-        distances.append(distance)
-        reach.add(place)
-        place, distance = reach.furthest()
-    centres = order[chosen]
+        distances.append(float(nearest[place] ** 0.5))
+        count = len(known) + len(chosen)
+        centres[count - 1] = points[order[place]]
+        place = furthest(count)
+    places = order[chosen]
     if values is not None:
-        points = points + np.float32(0)  # -0 lies on 0
-        best = {points[centre].tobytes(): centre for centre in centres.tolist()}
-        for row, point in enumerate(points):
-            other = best.get(point.tobytes())
-            if other is not None and (-values[row], ids[row]) < (-values[other], ids[other]):
-                best[point.tobytes()] = row
-        centres = np.array(list(best.values()), dtype=np.int64)
-    return Centres(order=centres, distances=np.array(distances), radius=distance)
+        places = _best_of_equals(points, ids, values, places)
+    return Centres(places, np.array(distances), radius=float(nearest[place] ** 0.5))
 
 
-class _Reach:
-    """Squared distance of every row to the nearest of the centres that it was compared with.
-
-    It only falls when centres are added, so what a row had earlier is a bound: only a front of
-    the furthest rows is compared with every new centre, and others catch up with what they have
-    missed once no row of the front is further than they were. Rows and centres meet in products
-    of 32 bits, off by no more than `slack`; where that could matter the sum of squared
-    differences in 64 bits decides. Rows are places in the order of the ids.
-    """
-
-    def __init__(
-        self,
-        points: NDArray[np.float32],
-        order: NDArray[np.int64],
-        start: NDArray[np.float32],
-        most: int,
-    ) -> None:
-        self.points, self.order, self.count = points, order, len(start)
-        self.centres = np.concatenate([start, np.empty((most, points.shape[1]), np.float32)])
-        self.squares = np.einsum("ij,ij->i", points, points)[order]
-        largest = np.einsum("ij,ij->i", start, start).max(initial=float(self.squares.max()))
-        # Of a sum of d products, each rounded to 24 bits (Higham, 2002, eq. 3.5), thrice over.
-        self.slack = (points.shape[1] + 8) * 2.0**-24 * 4 * float(largest)
-        self.nearest = np.full(len(points), np.inf)
-        self.seen = np.zeros(len(points), np.int64)
-        self.front, self.rows, self.outside = np.arange(0), points[:0], np.inf
-
-    def add(self, place: int) -> None:
-        """Make a row a centre."""
-        self.centres[self.count] = self.points[self.order[place]]
-        self.count += 1
-
-    def furthest(self) -> tuple[int, float]:
-        """Return the first of the rows furthest from all centres, and its distance."""
-        while True:
-            self._compare(self.front, self.rows)
-            if len(self.front):
-                best = int(self.front[self.nearest[self.front].argmax()])
-                if self.nearest[best] > self.outside:
-                    return best, float(self.nearest[best] ** 0.5)
-            self._renew()
-
-    def _renew(self) -> None:
-        """Take the furthest rows for the front, all of those that are equally far."""
-        size = min(_FRONT, len(self.nearest))
-        while True:
-            far = self.nearest >= np.partition(self.nearest, -size)[-size]
-            late = np.flatnonzero(far & (self.seen < self.count))
-            if not len(late):
-                break
-            late = late[np.argsort(self.seen[late], kind="stable")]
-            for at in range(0, len(late), _CHUNK):
-                part = late[at : at + _CHUNK]
-                self._compare(part, self.points[self.order[part]])
-        self.front = np.flatnonzero(far)
-        self.rows = self.points[self.order[self.front]]
-        self.outside = float(self.nearest[~far].max(initial=-np.inf))
-
-    def _compare(self, places: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
-        """Compare rows with the centres that they have missed; the first has missed the most."""
-        if not len(places) or self.seen[places[0]] == self.count:
-            return
-        centres = self.centres[self.seen[places[0]] : self.count]
-        near = rows @ centres.T
-        near *= -2
-        near += np.einsum("ij,ij->i", centres, centres)
-        near += self.squares[places, None]
-        least = np.minimum(near.min(axis=1) + self.slack, self.nearest[places])
-        lines, columns = np.nonzero(near <= least[:, None] + self.slack)
-        for at in range(0, len(lines), _CHUNK):
-            part = slice(at, at + _CHUNK)
-            exact = squared_distances(rows[lines[part]], centres[columns[part]])
-            np.minimum.at(self.nearest, places[lines[part]], exact)
-        self.seen[places] = self.count
+def _best_of_equals(
+    points: NDArray[np.float32],
+    ids: NDArray[np.object_],
+    values: NDArray[np.float64],
+    centres: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Return for each centre the row of the same vector with the highest value."""
+    points = points + np.float32(0)  # -0 lies on 0
+    best = {points[centre].tobytes(): centre for centre in centres.tolist()}
+    for row, point in enumerate(points):
+        other = best.get(point.tobytes())
+        if other is not None and (-values[row], ids[row]) < (-values[other], ids[other]):
+            best[point.tobytes()] = row
+    return np.array(list(best.values()), dtype=np.int64)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.selectors.facility_location import lazy_greedy, neighbour_graph
-from curate.selectors.vectors import unit
+from curate.selectors.choice import unit
 from tests.benchmarks.clouds import points_of
 
 
