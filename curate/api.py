@@ -33,22 +33,9 @@ from curate.recipes import select as _select
 from curate.recipes.train_between import Place
 from curate.selection import Selection
 
-
-@keywords(CarParams)
-def car(rows: Rows, params: CarParams) -> Selection:
-    """Keep the best rows of all, and the best row of every cluster: CaR.
-
-    Args:
-        rows: From read().
-        params: See below.
-
-    Raises:
-        UsageError: An option that is unknown or does not fit.
-
-    Example:
-        >>> curate.car(curate.read("huatuo.json"), top=100)
-    """
-    return _car.car(rows, params)
+car = keywords(CarParams)(_car.car)
+score = keywords(ScoreParams)(_score.score)
+select = keywords(SelectParams)(_select.select)
 
 
 @keywords(DedupParams)
@@ -165,41 +152,6 @@ def mods(
         >>> curate.mods(curate.read("huatuo.json"), min_quality="60%", responder="base")
     """
     return _mods.mods(rows, params, _place(rows, _mods.NAME, output, name, saves))
-
-
-@keywords(ScoreParams)
-def score(rows: Rows, params: ScoreParams) -> Selection:
-    """Score rows and choose none: every row with a score counts as kept.
-
-    Args:
-        rows: From read().
-        params: See below.
-
-    Raises:
-        UsageError: An option that is unknown or does not fit.
-
-    Example:
-        >>> curate.score(curate.read("huatuo.json"), "reward").scores
-    """
-    return _score.score(rows, params)
-
-
-@keywords(SelectParams)
-def select(rows: Rows, scores: Sequence[str | Path] = (), *, params: SelectParams) -> Selection:
-    """Choose rows at random, by a recipe, or by scores of earlier runs.
-
-    Args:
-        rows: From read().
-        scores: NAME.scores.parquet of earlier runs over these rows.
-        params: See below.
-
-    Raises:
-        UsageError: An option that is unknown or does not fit.
-
-    Example:
-        >>> curate.select(rows, ["data/huatuo_ifd.scores.parquet"], by="ifd", keep="10%")
-    """
-    return _select.select(rows, params, scores)
 
 
 @keywords(MixParams)

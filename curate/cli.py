@@ -21,7 +21,7 @@ from curate.commands import (
     score,
     select,
 )
-from curate.commands.spread import spreading
+from curate.commands.with_options import spreading
 
 app = typer.Typer(
     add_completion=False,

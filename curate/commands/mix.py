@@ -11,8 +11,7 @@ import typer
 
 from curate import console
 from curate.commands.options import AsJson, Name, Output, Overwrite
-from curate.commands.spread import spreading
-from curate.commands.with_options import is_typed, with_options
+from curate.commands.with_options import is_typed, spreading, with_options
 from curate.parameters.mix import MixParams
 
 if TYPE_CHECKING:

@@ -47,22 +47,23 @@ def mods(
             f"--seeds-only and --responder {params.responder}: with seeds only no model answers; "
             "give one"
         )
-    asked = replace(params, responder=NONE) if seeds_only else params
+    if seeds_only:
+        params = replace(params, responder=NONE)
 
     def place(name: str) -> Place:
         return Place(writing.output, name, saves, writing.overwrite)
 
     def check(name: str) -> None:
-        if asked.responder == TRAINED:
+        if params.responder == TRAINED:
             seeds = recipe.seeds_name(place(name))
             check_target(writing.output, seeds, recipe.NAME, writing.overwrite)
-        recipe.check_responder(asked)
+        recipe.check_responder(params)
 
     choose(
         reading,
         writing,
         recipe.NAME,
-        lambda rows, name: recipe.mods(rows, asked, place(name)),
+        lambda rows, name: recipe.mods(rows, params, place(name)),
         with_control,
         check=check,
         tell=lambda selection: _show_stages(selection, writing.show, writing.as_json),
@@ -73,21 +74,20 @@ def _show_stages(selection: Selection, show: int, as_json: bool) -> None:
     """Print what came of each stage and the first added rows, with the model's answers."""
     from curate.selection import short
 
-    goes = console.stderr() if as_json else None
+    goes_to = console.stderr() if as_json else None
     lines = []
     for stage in selection.details["stages"]:
-        counts = {name: value for name, value in stage.items() if name not in ("stage", "rows")}
-        told = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in counts.items())
-        lines.append((stage["stage"], stage["rows"], told))
-    console.show_table(lines, ("stage", "rows", "of which"), goes)
-    if "augment_rank" not in selection.scored.columns or not show:
-        return
+        counts = [(name, rows) for name, rows in stage.items() if name not in ("stage", "rows")]
+        of_which = ", ".join(f"{rows:,} {name.replace('_', ' ')}" for name, rows in counts)
+        lines.append((stage["stage"], stage["rows"], of_which))
+    console.show_table(lines, ("stage", "rows", "of which"), goes_to)
     frame = selection.scores
+    if not show or "augment_rank" not in frame:
+        return
     added = frame[frame["augment_rank"].notna()].sort_values("augment_rank").head(show)
     answers = [
         (float(score), short(selection.rows[int(row)].prompt), short(answer))
         for score, row, answer in zip(added.necessity, added.row, added.answer, strict=True)
     ]
     if answers:
-        header = ("necessity", "added: prompt", "the model's answer")
-        console.show_table(answers, header, goes)
+        console.show_table(answers, ("necessity", "added: prompt", "the model's answer"), goes_to)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -35,77 +34,57 @@ def choose(
         writing: Where it goes.
         recipe: Its name, which a data set without one ends in.
         run: Takes the rows and the name of the data set.
-        with_control: As emit_and_show() has it.
+        with_control: Write a random choice of the same size, too; None does not even compare.
         check: Refuses what would fail later, by the name of the data set.
         tell: Shows what the recipe has besides.
         show: Kept rows to print; None for as many as asked for.
     """
     from curate.emission.emit import default_name
     from curate.models.quiet import set_verbose
+    from curate.selection import emit
 
     set_verbose(writing.verbose)
     name = writing.name or default_name(reading.paths()[0], recipe)
-    check_targets(writing.output, name, recipe, writing.overwrite, bool(with_control))
+    check_targets(writing, name, recipe, bool(with_control))
     check(name)
     selection = run(reading.rows(), name)
     tell(selection)
-    emit_and_show(
-        selection,
-        writing.output,
-        name,
-        writing.overwrite,
-        writing.show if show is None else show,
-        writing.as_json,
-        with_control,
-    )
-
-
-def check_targets(
-    output: Path, name: str, recipe: str, overwrite: bool, with_control: bool
-) -> None:
-    """Refuse what could not be written, before hours are spent on it; the control's name, too."""
-    from curate.emission.emit import check_target
-
-    check_target(output, name, recipe, overwrite)
-    if with_control:
-        from curate.recipes import random_control
-
-        check_target(output, name + random_control.ENDING, random_control.NAME, overwrite)
-
-
-def emit_and_show(
-    selection: Selection,
-    output: Path,
-    name: str,
-    overwrite: bool,
-    show: int,
-    as_json: bool,
-    control: bool | None = None,
-) -> None:
-    """Write a selection, then show what was kept and dropped, and where it lies."""
-    from curate.selection import emit
-
-    files = emit(selection, output, name, overwrite)
+    files = emit(selection, writing.output, name, writing.overwrite)
+    show_best(selection, writing.show if show is None else show, writing.as_json)
     counts = dataclasses.asdict(selection.summary())
-    table_goes = console.stderr() if as_json else None
-    if show:
-        best = selection.top(show).drop(columns=["id", "source"])
-        console.show_table(list(best.itertuples(index=False)), list(best.columns), table_goes)
-    console.counts_table(counts, table_goes)
+    console.counts_table(counts, console.stderr() if writing.as_json else None)
     result = {"name": name, **counts, **selection.details, "files": [str(file) for file in files]}
-    if control is not None:
-        result |= _compare(selection, output, name, overwrite, control)
+    if with_control is not None:
+        result |= _compare(selection, writing, name, with_control)
     for note in selection.notes:
         console.say(f"note: {note}")
-    console.say(f"'{name}' is registered for LLaMA-Factory in {output}: {files[0].name}")
+    console.say(f"'{name}' is registered for LLaMA-Factory in {writing.output}: {files[0].name}")
     console.say(f"scores of every row: {files[1]}; counts and parameters: {files[-1]}")
-    if as_json:
+    if writing.as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
 
 
-def _compare(
-    selection: Selection, output: Path, name: str, overwrite: bool, write: bool
-) -> dict[str, Any]:
+def check_targets(writing: Writing, name: str, recipe: str, with_control: bool = False) -> None:
+    """Refuse what could not be written, before hours are spent on it; the control's name, too."""
+    from curate.emission.emit import check_target
+
+    check_target(writing.output, name, recipe, writing.overwrite)
+    if with_control:
+        from curate.recipes import random_control
+
+        control = name + random_control.ENDING
+        check_target(writing.output, control, random_control.NAME, writing.overwrite)
+
+
+def show_best(selection: Selection, rows: int, as_json: bool) -> None:
+    """Print so many kept rows, the highest first."""
+    if rows and selection.choice.kept.any():
+        best = selection.top(rows).drop(columns=["id", "source"])
+        goes_to = console.stderr() if as_json else None
+        console.show_table(list(best.itertuples(index=False)), list(best.columns), goes_to)
+
+
+def _compare(selection: Selection, writing: Writing, name: str, write: bool) -> dict[str, Any]:
     """Say the mean score beside that of a random choice of the same size; write that, if asked."""
     from curate.recipes import random_control
     from curate.selection import emit
@@ -119,8 +98,8 @@ def _compare(
     )
     if not write:
         return {}
-    called = name + random_control.ENDING
-    files = emit(drawn, output, called, overwrite)
-    console.say(f"'{called}', the random control, is registered too: {files[0].name}")
-    result = {"name": called, "score": selection.ranked_by, "mean": own, "random_mean": other}
+    control = name + random_control.ENDING
+    files = emit(drawn, writing.output, control, writing.overwrite)
+    console.say(f"'{control}', the random control, is registered too: {files[0].name}")
+    result = {"name": control, "score": selection.ranked_by, "mean": own, "random_mean": other}
     return {"control": {**result, "files": [str(file) for file in files]}}

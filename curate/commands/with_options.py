@@ -1,14 +1,15 @@
-"""From parameters to options: a command's dataclasses become options of the command line."""
+"""From parameters to options, of which some take several values: `--input a b --against c d`."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
 from curate.parameters.option import options_of
 
@@ -88,3 +89,48 @@ def _on_command_line(hint: Any) -> Any:
 def _is_tuple(group: Any, name: str) -> bool:
     declared = options_of(group)
     return name in declared and get_origin(declared[name][0]) is tuple
+
+
+def spread(
+    arguments: Sequence[str], options: Sequence[str], apart: tuple[str, ...] = ()
+) -> list[str]:
+    """Return arguments with the option before each of its values.
+
+    An option of the command line takes one value; what follows would belong to no option, and
+    with two such options nobody could tell to which.
+
+    Example:
+        >>> spread(["--input", "a", "b", "--against", "c", "--json"], ["--input", "--against"])
+        ['--input', 'a', '--input', 'b', '--against', 'c', '--json']
+    """
+    spread_out: list[str] = []
+    current, first = "", False
+    for place, each in enumerate(arguments):
+        if each == "--":
+            return [*spread_out, *arguments[place:]]
+        if each.startswith("-") and each != "-":
+            name, equals, _ = each.partition("=")
+            current, first = (name if name in options else ""), not equals
+        elif current and not first:
+            if apart and each.endswith(apart):
+                current = ""
+            else:
+                spread_out.append(current)
+        else:
+            first = False
+        spread_out.append(each)
+    return spread_out
+
+
+def spreading(*options: str, apart: tuple[str, ...] = ()) -> type[TyperCommand]:
+    """Return the class of a command whose options take all values up to the next option."""
+
+    class Spreading(TyperCommand):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            return super().parse_args(ctx, spread(args, options, apart))
+
+        def collect_usage_pieces(self, ctx: Any) -> list[str]:
+            # The argument that takes files without --input is hidden, but for this trace of it.
+            return [each for each in super().collect_usage_pieces(ctx) if each != "[]..."]
+
+    return Spreading

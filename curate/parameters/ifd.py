@@ -5,8 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from curate.errors import UsageError, did_you_mean
-from curate.parameters.option import good_only, keep, option, seed, train_set, trust_remote_code
-from curate.selectors.budget import parse_keep
+from curate.parameters.option import (
+    good_only,
+    keep,
+    option,
+    parse_keep,
+    seed,
+    train_set,
+    trust_remote_code,
+)
 
 FORMS = ("loss", "ppl")
 PER_CLUSTER = 10  # rows of the brief experience

@@ -10,11 +10,11 @@ from curate.parameters.option import (
     good_only,
     keep,
     option,
+    parse_keep,
     refuse_negative,
     seed,
     trust_remote_code,
 )
-from curate.selectors.budget import parse_keep
 
 RANDOM, SUPERFILTER, DEITA = "random", "superfilter", "deita"
 METHODS = (RANDOM, SUPERFILTER, DEITA)

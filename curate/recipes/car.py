@@ -45,7 +45,7 @@ def car(rows: Rows, params: CarParams) -> Selection:
         ModelError: The ranker or the encoder is not to be had.
 
     Example:
-        >>> car(curate.read("huatuo.json"), CarParams(top=100))
+        >>> curate.car(curate.read("huatuo.json"), top=100)
     """
     rows = judged(rows, "CaR", params.good_only)
     refuse_pairs_and_texts(rows, "CaR")

@@ -1,10 +1,11 @@
-"""DEITA's score of a row: complexity times quality, added up over its turns (arXiv 2312.15685).
+"""DEITA: from the highest score down, without rows near a kept one (arXiv 2312.15685).
 
-Both come from scores files of earlier runs, or from language models that were trained to say
-them. The authors' have 7 to 13 billion parameters; where they are not to be had, other scores
-stand in: IFD for the complexity of the instruction, the bundled ranker for the quality of the
-response, each by its rank among the rows, since their scales are others. That is no longer
-DEITA's score, and every output says so.
+A row's score is its complexity times its quality, added up over its turns. Both come from scores
+files of earlier runs, or from language models that were trained to say them. The authors' have 7
+to 13 billion parameters; where they are not to be had, other scores stand in: IFD for the
+complexity of the instruction, the bundled ranker for the quality of the response, each by its rank
+among the rows, since their scales are others. That is no longer DEITA's score, and every output
+says so.
 """
 
 from __future__ import annotations
@@ -27,35 +28,20 @@ from curate.parameters.ifd import IFDParams
 from curate.parameters.score import ScoreParams
 from curate.parameters.select import SelectParams
 from curate.recipes import ifd, score
-from curate.recipes.model_scores import called, rewarded
+from curate.recipes.earlier_scores import WHERE, EarlierScores
+from curate.recipes.model_scores import called, embedded, refuse_pairs_and_texts, rewarded
 from curate.scorers import complexity, quality
 from curate.scorers.contract import OK, Scores
-from curate.selectors import threshold
-from curate.selectors.choice import Candidates, Choice, scored
+from curate.selection import Selection
+from curate.selectors import diverse
+from curate.selectors.choice import Candidates, scored
 
-NAME, SCORE = "deita", "score"
+NAME, SCORE, IFD = "deita", "score", "ifd_loss"
 EVOL = "complexity * quality"
 PARTS = (complexity.NAME, quality.NAME)
 _LOWEST, _HIGHEST = 1.0, 6.0
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Evol:
-    """The score of every row, and what it was made of.
-
-    Attributes:
-        scores: Status and columns; `score` is what rows are chosen by.
-        choice: Rows that may be chosen.
-        model: What each part came from, and the fingerprints of what computed it.
-        notes: What a user should be told, a sentence each.
-    """
-
-    scores: Scores
-    choice: Choice
-    model: dict[str, str]
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -70,18 +56,49 @@ class _Part:
     in_place: str = ""
 
 
-def evol(rows: Rows, params: SelectParams, paths: Sequence[Path]) -> Evol:
-    """Return DEITA's score of every row.
+def deita(
+    rows: Rows,
+    params: SelectParams,
+    earlier: EarlierScores,
+    paths: Sequence[Path],
+    wanted: int,
+) -> Selection:
+    """Keep the rows with the highest scores that are near no kept one.
 
     Args:
         rows: Instruction data.
-        params: Where complexity and quality come from.
+        params: Where complexity and quality come from, encoder, what is too near.
+        earlier: Scores to go by; without values DEITA's own score is made.
         paths: Scores files of earlier runs over these rows.
+        wanted: Rows to keep.
 
     Raises:
+        UsageError: Rows of another kind.
         DataError: A scores file is none, or of other rows.
         ModelError: A model is not to be had.
     """
+    refuse_pairs_and_texts(rows, NAME)
+    name, scores, choice = earlier.name, earlier.scores(), earlier.choice()
+    model: dict[str, str] = {}
+    if earlier.values is None:
+        name, params = SCORE, replace(params, by=EVOL)
+        own, model = _evol(rows, params, paths)
+        choice = scored(own.status)
+        if IFD in own.columns:
+            choice = ifd.below_one(choice, own.values(IFD), rows.ids)
+        choice = choice.without(~earlier.allowed, WHERE)
+        scores = replace(own, columns={**scores.columns, **own.columns})
+    vectors, encoder = embedded(rows, params.encoder, "row")
+    choice = diverse.select(
+        Candidates(choice, rows.ids, scores.values(name), vectors.vectors),
+        diverse.DiverseParams(k=wanted, nearest=params.nearest),
+    )
+    notes = (*scores.notes, *vectors.notes)
+    return Selection(NAME, params, rows, scores, choice, name, model | encoder, notes)
+
+
+def _evol(rows: Rows, params: SelectParams, paths: Sequence[Path]) -> tuple[Scores, dict[str, str]]:
+    """Return DEITA's score of every row, what each part came from, and what computed it."""
     joined = Joined(paths, rows.ids) if paths else None
     parts = {name: _part(name, rows, params, joined) for name in PARTS}
     first, second = parts.values()
@@ -91,18 +108,12 @@ def evol(rows: Rows, params: SelectParams, paths: Sequence[Path]) -> Evol:
     values[status != OK] = np.nan
     columns = {**first.scores.columns, **second.scores.columns}
     columns |= {name: pa.array(part.values) for name, part in parts.items()}
-    scores = Scores(status.astype(object), {**columns, SCORE: pa.array(values)})
-    choice = scored(scores.status)
-    if "ifd_loss" in columns:
-        below = threshold.ThresholdParams(bound=1.0, keep="below", reason="ifd_ge_1")
-        choice = threshold.select(
-            Candidates(choice, rows.ids, values=scores.values("ifd_loss")), below
-        )
     model = {name: part.by for name, part in parts.items()}
     for name, part in parts.items():
-        model |= {f"{name}_{key}": said for key, said in part.model.items()}
+        model |= {f"{name}_{key}": value for key, value in part.model.items()}
     notes = (*_about_stand_ins(parts), *first.scores.notes, *second.scores.notes)
-    return Evol(scores, choice, model, tuple(dict.fromkeys(notes)))
+    columns[SCORE] = pa.array(values)
+    return Scores(status.astype(object), columns, tuple(dict.fromkeys(notes))), model
 
 
 def by_rank(values: Floats) -> Floats:
@@ -112,34 +123,36 @@ def by_rank(values: Floats) -> Floats:
         >>> by_rank(np.array([-8.0, 90.0]))
         array([2.25, 4.75])
     """
-    found = np.full(len(values), np.nan)
+    ranked = np.full(len(values), np.nan)
     known = np.isfinite(values)
     _, place, counts = np.unique(values[known], return_inverse=True, return_counts=True)
     if len(counts):
         middle = (np.cumsum(counts) - counts / 2) / counts.sum()
-        found[known] = _LOWEST + (_HIGHEST - _LOWEST) * middle[place]
-    return found
+        ranked[known] = _LOWEST + (_HIGHEST - _LOWEST) * middle[place]
+    return ranked
 
 
 def _part(name: str, rows: Rows, params: SelectParams, joined: Joined | None) -> _Part:
     model: str | None = getattr(params, name)
     if model is not None:
         how = ScoreParams((name,), model, trust_remote_code=params.trust_remote_code)
-        made = score.score(rows, how)
-        scores = replace(made.scored, notes=made.notes)
+        selection = score.score(rows, how)
+        scores = replace(selection.scored, notes=selection.notes)
         turns = scores.columns[f"turn_{name}"]
-        return _Part(called(model), scores, scores.values(name), turns, made.model)
+        return _Part(called(model), scores, scores.values(name), turns, selection.model)
     if joined is not None:
         for file in joined.files:
             if name in file.columns:
                 return _from_file(name, joined, file)
-    return _instead_of_quality(rows) if name == quality.NAME else _instead_of(rows, params)
+    if name == quality.NAME:
+        return _instead_of_quality(rows)
+    return _instead_of_complexity(rows, params)
 
 
 def _from_file(name: str, joined: Joined, file: ScoreFile) -> _Part:
     values = joined.columns(parse_expression(name, "--scores"))[name].astype(np.float64)
-    said = joined.status()
-    status = np.where(np.isfinite(values), OK, np.where(said == OK, "non_finite", said))
+    why_not = np.where(joined.status() == OK, "non_finite", joined.status())
+    status = np.where(np.isfinite(values), OK, why_not)
     turns = None
     if f"turn_{name}" in pq.read_schema(file.path).names:
         column = pq.read_table(file.path, columns=[f"turn_{name}"]).column(0).combine_chunks()
@@ -147,14 +160,14 @@ def _from_file(name: str, joined: Joined, file: ScoreFile) -> _Part:
     return _Part(file.path.name, Scores(status.astype(object), {}), values, turns)
 
 
-def _instead_of(rows: Rows, params: SelectParams) -> _Part:
-    how = IFDParams(params.model, trust_remote_code=params.trust_remote_code)
-    found = ifd.scored_by(rows, how)
-    columns = {"ifd_loss": found.scores.columns["ifd_loss"]}
-    scores = Scores(found.scores.status, columns, found.notes)
-    values = by_rank(scores.values("ifd_loss"))
-    text = f"IFD by {found.files.name}"
-    return _Part(f"rank of {text}", scores, values, None, found.model, text)
+def _instead_of_complexity(rows: Rows, params: SelectParams) -> _Part:
+    by_model = ifd.scored_by(
+        rows, IFDParams(params.model, trust_remote_code=params.trust_remote_code)
+    )
+    scores = by_model.scores
+    scores = Scores(scores.status, {IFD: scores.columns[IFD]}, by_model.notes)
+    text = f"IFD by {by_model.files.name}"
+    return _Part(f"rank of {text}", scores, by_rank(scores.values(IFD)), None, by_model.model, text)
 
 
 def _instead_of_quality(rows: Rows) -> _Part:
@@ -166,17 +179,17 @@ def _instead_of_quality(rows: Rows) -> _Part:
 
 def _times(first: _Part, second: _Part) -> Floats:
     """Return the product of two parts: turn by turn where both say something of every turn."""
-    found = first.values * second.values
+    product = first.values * second.values
     if first.turns is None or second.turns is None:
-        return found
+        return product
     sizes = [pc.fill_null(pc.list_value_length(each.turns), 0) for each in (first, second)]
     one, other = (each.to_numpy(zero_copy_only=False).astype(np.int64) for each in sizes)
     if (one != other).any():
-        return found
+        return product
     products = _flat(first.turns) * _flat(second.turns)
     owners = np.repeat(np.arange(len(one)), one)
     added = np.bincount(owners, products, minlength=len(one)).astype(np.float64)
-    return np.where((one > 0) & np.isfinite(found), added, found).astype(np.float64)
+    return np.where((one > 0) & np.isfinite(product), added, product).astype(np.float64)
 
 
 def _flat(turns: pa.ListArray) -> Floats:

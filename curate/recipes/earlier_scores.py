@@ -25,7 +25,7 @@ OWN = ("source", "status", "kept", "reason")
 
 
 @dataclass(frozen=True)
-class Given:
+class EarlierScores:
     """What the scores files say about the rows.
 
     Attributes:
@@ -46,7 +46,8 @@ class Given:
         """Return status and columns for the new scores file."""
         own = {} if self.values is None else {self.name: self.values}
         columns = {**self.columns, **own, **more}
-        return Scores(self.status, {name: pa.array(each) for name, each in columns.items()})
+        arrays = {name: pa.array(values) for name, values in columns.items()}
+        return Scores(self.status, arrays)
 
     def choice(self) -> Choice:
         """Return the choice of all rows that have a score and that `where` lets through."""
@@ -55,7 +56,7 @@ class Given:
 
 def read_scores(
     rows: Rows, paths: Sequence[Path], by: Expression | None, where: Expression | None
-) -> Given:
+) -> EarlierScores:
     """Return what the scores files say of the rows."""
     flawed = np.array([row.flaw or OK for row in rows], dtype=object)
     expressions = [each for each in (by, where) if each is not None]
@@ -67,20 +68,22 @@ def read_scores(
         )
     everything = np.ones(len(rows), dtype=bool)
     if not expressions:
-        return Given(flawed, None, everything, {})
+        return EarlierScores(flawed, None, everything, {})
     joined = Joined(paths, rows.ids)
-    found = {each.option: joined.columns(each) for each in expressions}
-    allowed = where.truths(found[where.option], len(rows)) if where else everything
-    named = {name: each for columns in found.values() for name, each in columns.items()}
-    columns = {SHORT.get(name, name): each for name, each in named.items() if name not in OWN}
+    read = {each.option: joined.columns(each) for each in expressions}
+    allowed = where.truths(read[where.option], len(rows)) if where else everything
+    columns = {
+        SHORT.get(name, name): values
+        for named in read.values()
+        for name, values in named.items()
+        if name not in OWN
+    }
     if by is None:
-        return Given(flawed, None, allowed, columns)
-    values = by.numbers(found[by.option], len(rows))
-    said = joined.status()
+        return EarlierScores(flawed, None, allowed, columns)
+    values = by.numbers(read[by.option], len(rows))
     # A status says why there is no score; where there is one, another file's status is --where's.
-    status = np.where(np.isfinite(values), OK, np.where(said == OK, "non_finite", said))
+    why_not = np.where(joined.status() == OK, "non_finite", joined.status())
+    status = np.where(np.isfinite(values), OK, why_not).astype(object)
     values = np.where(status == OK, values, np.nan)
     name = SHORT.get(by.text, by.text)
-    return Given(
-        status.astype(object), values, allowed, columns, name if name in columns else SCORE
-    )
+    return EarlierScores(status, values, allowed, columns, name if name in columns else SCORE)

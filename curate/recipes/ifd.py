@@ -1,4 +1,9 @@
-"""Cherry_LLM and Superfiltering: keep the rows whose instruction helps least, below 1."""
+"""Cherry_LLM and Superfiltering: keep the rows whose instruction helps least, below 1.
+
+Superfiltering.D (arXiv 2402.00530) thins them out: of the 20 % with the highest IFD (ratio of
+perplexities, below 1), 2 % of all rows that stand for the others best. Deviations: the encoder is
+multilingual, and see `curate.selectors.facility_location` for the similarity.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +18,17 @@ from curate.data.kto_verdicts import judged
 from curate.data.rows import Rows
 from curate.emission.emit import default_name
 from curate.engine import open_engine
+from curate.errors import UsageError
 from curate.models.resolve import ModelFiles
 from curate.parameters.ifd import IFDParams, parse_experience
+from curate.parameters.option import DEFAULT_KEEP, budget
+from curate.parameters.select import SelectParams
 from curate.recipes.brief_experience import ExperienceParams, gain_experience
+from curate.recipes.earlier_scores import WHERE, EarlierScores
 from curate.recipes.model_scores import (
     about_language,
     called,
+    embedded,
     language_model,
     refuse_pairs_and_texts,
 )
@@ -27,12 +37,12 @@ from curate.scorers import ifd as scorer
 from curate.scorers.contract import Scores
 from curate.scorers.likelihood import longest_scored
 from curate.selection import Selection
-from curate.selectors import threshold, top_k
-from curate.selectors.budget import DEFAULT, budget
+from curate.selectors import facility_location, threshold, top_k
 from curate.selectors.choice import Candidates, Choice, scored
 from curate.system.cache import cache_dir
 
-NAME = "ifd"
+NAME, SUPERFILTER = "ifd", "superfilter"
+COLUMNS = ("ifd_loss", "ifd_ppl")
 
 
 def ifd(rows: Rows, params: IFDParams, place: Place | None = None) -> Selection:
@@ -59,21 +69,38 @@ def ifd(rows: Rows, params: IFDParams, place: Place | None = None) -> Selection:
     wanted = budget(params.keep, len(rows))
     rows = judged(rows, "IFD", params.good_only)
     refuse_pairs_and_texts(rows, "IFD")
-    gained = None
+    gained, asked = None, params
     if params.brief_experience:
-        gained = gain_experience(rows, experience_of(params), place or _place(rows))
-    scorer_model = str(gained.trained.folder) if gained else params.model
-    found = scored_by(rows, replace(params, model=scorer_model))
-    scores, model = found.scores, found.model
-    column = f"ifd_{params.form}"
-    choice = choose(scores.status, scores.values(column), rows.ids, wanted, params.keep_above_one)
-    notes = (*(gained.notes if gained else ()), *found.notes, *_about_rows(rows, choice, wanted))
-    seconds = time.monotonic() - started
+        place = place or Place(name=default_name(Path(rows.sources[0].name), NAME))
+        gained = gain_experience(rows, experience_of(params), place)
+        asked = replace(params, model=str(gained.trained.folder))
+    by_model = scored_by(rows, asked)
+    scores, column = by_model.scores, f"ifd_{params.form}"
+    choice, values = scored(scores.status), scores.values(column)
+    if not params.keep_above_one:
+        choice = below_one(choice, values, rows.ids)
+    best = Candidates(choice, rows.ids, values=values)
+    choice = top_k.select(best, top_k.TopKParams(k=wanted))
+    notes = (*(gained.notes if gained else ()), *by_model.notes, *_about_rows(rows, choice, wanted))
     # The directory of a model is this machine's business; its fingerprint says what it is.
-    name = called(params.model) if gained else found.files.name
-    used = replace(params, model=name, keep=params.keep or DEFAULT, max_length=found.max_length)
-    details = gained.details if gained else {}
-    return Selection(NAME, used, rows, scores, choice, column, model, notes, seconds, details)
+    name = called(params.model) if gained else by_model.files.name
+    return Selection(
+        recipe=NAME,
+        params=replace(
+            params,
+            model=name,
+            keep=params.keep or DEFAULT_KEEP,
+            max_length=by_model.max_length,
+        ),
+        rows=rows,
+        scored=scores,
+        choice=choice,
+        ranked_by=column,
+        model=by_model.model,
+        notes=notes,
+        seconds=time.monotonic() - started,
+        details=gained.details if gained else {},
+    )
 
 
 def experience_of(params: IFDParams) -> ExperienceParams:
@@ -91,21 +118,9 @@ def experience_of(params: IFDParams) -> ExperienceParams:
     )
 
 
-def _place(rows: Rows) -> Place:
-    return Place(name=default_name(Path(rows.sources[0].name), NAME))
-
-
 @dataclass(frozen=True)
-class Found:
-    """The scores of rows, and what gave them.
-
-    Attributes:
-        scores: Status and columns, a line a row.
-        model: Name, fingerprint and dtype.
-        files: Of the model.
-        notes: What a user should be told, a sentence each.
-        max_length: Tokens of a row that were read.
-    """
+class ScoredBy:
+    """The IFD of rows and the model that gave it; `max_length` tokens of a row were read."""
 
     scores: Scores
     model: dict[str, str]
@@ -114,42 +129,25 @@ class Found:
     max_length: int
 
 
-def scored_by(rows: Rows, params: IFDParams) -> Found:
+def scored_by(rows: Rows, params: IFDParams) -> ScoredBy:
     """Score rows by IFD and choose nothing yet."""
     refuse_pairs_and_texts(rows, "IFD")
     engine = open_engine()
     model = language_model(engine, params.model, params.dtype, params.trust_remote_code)
     scoring = scorer.IFDParams(template=params.template, max_length=params.max_length)
     scores = scorer.score(rows, scoring, model, engine, cache_dir() / "scratch")
-    made = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
+    said = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
     longest = longest_scored(
         params.max_length, scorer.DEFAULT_LENGTH, model.name, model.max_positions
     )
     notes = (*about_language(rows, model.files, "IFD"), *scores.notes)
-    return Found(scores, made, model.files, notes, longest)
+    return ScoredBy(scores, said, model.files, notes, longest)
 
 
-def choose(
-    status: NDArray[np.object_],
-    values: NDArray[np.float64],
-    ids: NDArray[np.object_],
-    wanted: int,
-    keep_above_one: bool,
-) -> Choice:
-    """Return the rows with the highest IFD below 1.
-
-    Args:
-        status: (n,) of the scorer.
-        values: (n,) IFD in one of its forms.
-        ids: (n,) of the rows.
-        wanted: Rows to keep.
-        keep_above_one: Do not leave out rows at or above 1.
-    """
-    choice = scored(status)
-    if not keep_above_one:
-        below = threshold.ThresholdParams(bound=1.0, keep="below", reason="ifd_ge_1")
-        choice = threshold.select(Candidates(choice, ids, values=values), below)
-    return top_k.select(Candidates(choice, ids, values=values), top_k.TopKParams(k=wanted))
+def below_one(choice: Choice, values: NDArray[np.float64], ids: NDArray[np.object_]) -> Choice:
+    """Return the choice without the rows whose IFD is 1 or more, by values (n,) of one form."""
+    below = threshold.ThresholdParams(bound=1.0, keep="below", reason="ifd_ge_1")
+    return threshold.select(Candidates(choice, ids, values=values), below)
 
 
 def _about_rows(rows: Rows, choice: Choice, wanted: int) -> list[str]:
@@ -165,3 +163,61 @@ def _about_rows(rows: Rows, choice: Choice, wanted: int) -> list[str]:
     if kept < wanted:
         notes.append(f"{wanted:,} rows were asked for and only {kept:,} can be chosen")
     return notes
+
+
+# Superfiltering.D
+
+
+def superfilter(rows: Rows, params: SelectParams, earlier: EarlierScores, wanted: int) -> Selection:
+    """Keep, of the rows with the highest IFD, those that stand for the others best.
+
+    Args:
+        rows: Instruction data.
+        params: Pool, encoder, and the model of IFD.
+        earlier: Scores to go by; without values IFD is computed.
+        wanted: Rows to keep.
+
+    Raises:
+        UsageError: The pool does not fit, or rows of another kind.
+        ModelError: A model is not to be had.
+    """
+    refuse_pairs_and_texts(rows, SUPERFILTER)
+    pool = pool_of(params.pool, wanted, len(rows))
+    name, scores, choice = earlier.name, earlier.scores(), earlier.choice()
+    model: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+    if earlier.values is None:
+        trusted = params.trust_remote_code
+        by_model = scored_by(rows, IFDParams(params.model, form="ppl", trust_remote_code=trusted))
+        name, model, notes = "ifd_ppl", by_model.model, by_model.notes
+        columns = {**scores.columns, **by_model.scores.columns}
+        scores = replace(by_model.scores, columns=columns)
+        choice = scored(scores.status).without(~earlier.allowed, WHERE)
+    values = scores.values(name)
+    if name in COLUMNS:
+        choice = below_one(choice, values, rows.ids)
+    vectors, encoder = embedded(rows, params.encoder, "row")
+    choice = thinned_out(Candidates(choice, rows.ids, values, vectors.vectors), pool, wanted)
+    notes = (*notes, *vectors.notes)
+    return Selection(SUPERFILTER, params, rows, scores, choice, name, model | encoder, notes)
+
+
+def pool_of(pool: str | int | None, wanted: int, rows: int) -> int:
+    """Return how many rows the budget is chosen from."""
+    if pool is None:
+        return max(wanted, rows // 5)
+    size = budget(pool, rows, "--pool")
+    if size < wanted:
+        raise UsageError(
+            f"--pool {pool}: that is {size:,} rows, and --keep asks for {wanted:,} of them; give a "
+            "larger pool"
+        )
+    return size
+
+
+def thinned_out(candidates: Candidates, pool: int, wanted: int) -> Choice:
+    """Return the rows of the pool, those with the highest values, that stand for it best."""
+    highest = top_k.select(candidates, top_k.TopKParams(k=pool))
+    return facility_location.select(
+        replace(candidates, choice=highest), facility_location.FacilityLocationParams(k=wanted)
+    )

@@ -26,35 +26,33 @@ from curate.console import say
 from curate.data.kto_verdicts import judged
 from curate.data.rows import Rows
 from curate.engine import open_engine
-from curate.errors import UsageError
+from curate.errors import DataError, UsageError
 from curate.models.openai_server import is_address
 from curate.models.protocols import Generator
 from curate.models.recipe import ModelRecipe
 from curate.models.resolve import base_of, files_of, fingerprint_of
 from curate.parameters.mods import BASE, NONE, TRAINED, ModsParams, parse_bound
 from curate.recipes import model_scores, train_between
-from curate.recipes.model_scores import called, refuse_pairs_and_texts
-from curate.recipes.mods_seeds import (
-    QUALITY,
-    Seeds,
-    find_seeds,
-    quantiles,
-    ranks,
-)
+from curate.recipes.model_scores import called, embedded, refuse_pairs_and_texts, rewarded
 from curate.recipes.train_between import Place
 from curate.scorers.contract import OK, Scores
-from curate.scorers.necessity import EMPTY, AnswerParams, Answers, answers, necessity
+from curate.scorers.necessity import EMPTY, AnswerParams, answers, necessity
 from curate.selection import Selection, emit
-from curate.selectors.choice import Choice
+from curate.selectors import threshold
+from curate.selectors.choice import Candidates, Choice, scored
 from curate.selectors.k_center import COVERED, Centres, k_center
 from curate.system.model_folder import is_adapter
 
 NAME = "mods"
-NECESSITY = "necessity"
-NOT_NECESSARY, NOT_AUGMENTED = "not_necessary", "not_augmented"
+QUALITY, NECESSITY = "quality", "necessity"
+LOW, NOT_NECESSARY, NOT_AUGMENTED = "low_quality", "not_necessary", "not_augmented"
 NOT_FINITE = "answer_not_scored"
+MOST = 1000
+_SHOWN = (10, 25, 50, 75, 90)
 # Stanford Alpaca's epochs: one pass over a thousand rows hardly changes a model.
 _EPOCHS = "num_train_epochs=3"
+
+Floats = NDArray[np.float64]
 
 
 def mods(rows: Rows, params: ModsParams, place: Place | None = None) -> Selection:
@@ -83,29 +81,7 @@ def mods(rows: Rows, params: ModsParams, place: Place | None = None) -> Selectio
     refuse_pairs_and_texts(rows, "MoDS")
     started = time.monotonic()
     check_responder(params)
-    seeds = find_seeds(rows, params)
-    alone = _seeds_alone(rows, params, seeds, started)
-    if params.responder == NONE:
-        return alone
-    notes = about_language(rows, params)
-    model, trained = responder(alone, params, place or Place(name=NAME))
-    added = add_necessary(rows, seeds, params, model)
-    how = {"responder": called(model.name), "responder_fingerprint": model.fingerprint}
-    return replace(
-        alone,
-        params=replace(
-            alone.params, responder=called(params.responder), augment=_augment(params, seeds)
-        ),
-        scored=Scores(seeds.status, seeds.columns() | added.columns(seeds)),
-        choice=added.choice,
-        model=alone.model | how,
-        notes=(*alone.notes, *notes, *added.notes),
-        seconds=time.monotonic() - started,
-        details={"stages": [*seeds.stages(), *added.stages(seeds)], **trained},
-    )
-
-
-def _seeds_alone(rows: Rows, params: ModsParams, seeds: Seeds, started: float) -> Selection:
+    seeds = _find_seeds(rows, params)
     used = replace(
         params,
         reward=called(params.reward),
@@ -114,22 +90,163 @@ def _seeds_alone(rows: Rows, params: ModsParams, seeds: Seeds, started: float) -
         responder=NONE,
         seeds=seeds.wanted,
     )
-    return Selection(
+    alone = Selection(
         recipe=NAME,
         params=used,
         rows=rows,
-        scored=Scores(seeds.status, seeds.columns()),
-        choice=seeds.choice(),
+        scored=Scores(seeds.status, seeds.stage.columns),
+        choice=seeds.stage.choice,
         ranked_by=QUALITY,
         model=seeds.model,
-        notes=seeds.notes,
+        notes=seeds.stage.notes,
         seconds=time.monotonic() - started,
-        details={"stages": seeds.stages()},
+        details={"stages": seeds.stage.counts},
+    )
+    if params.responder == NONE:
+        return alone
+    notes = about_language(rows, params)
+    model, trained = _responder(alone, params, place or Place(name=NAME))
+    wanted = len(seeds.chosen) if params.augment is None else params.augment
+    added = _add_necessary(rows, seeds, params, wanted, model)
+    how = {"responder": called(model.name), "responder_fingerprint": model.fingerprint}
+    return replace(
+        alone,
+        params=replace(used, responder=called(params.responder), augment=wanted),
+        scored=Scores(seeds.status, seeds.stage.columns | added.columns),
+        choice=added.choice,
+        model=alone.model | how,
+        notes=(*alone.notes, *notes, *added.notes),
+        seconds=time.monotonic() - started,
+        details={"stages": [*seeds.stage.counts, *added.counts], **trained},
     )
 
 
-def _augment(params: ModsParams, seeds: Seeds) -> int:
-    return len(seeds.chosen) if params.augment is None else params.augment
+@dataclass(frozen=True)
+class _Stage:
+    """What two stages add to a selection: their choice, columns, counts and notes."""
+
+    choice: Choice
+    columns: dict[str, pa.Array]
+    counts: list[dict[str, Any]]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Seeds:
+    """The first two stages: `chosen` (s,) are the seeds' positions, `good` what they cover."""
+
+    status: NDArray[np.object_]
+    quality: Floats
+    vectors: NDArray[np.float32]
+    good: Choice
+    chosen: NDArray[np.int64]
+    wanted: int
+    model: dict[str, str]
+    stage: _Stage
+
+
+# Quality and coverage
+
+
+def _find_seeds(rows: Rows, params: ModsParams) -> _Seeds:
+    """Return rows with a high reward that leave no other such row far from them."""
+    rewards, model = rewarded(rows, params.reward, None, QUALITY)
+    vectors, encoder = embedded(rows, params.encoder, "instruction")
+    status = np.where(rewards.status == OK, vectors.status, rewards.status).astype(object)
+    quality = np.where(status == OK, rewards.values(QUALITY), np.nan)
+    good = _good(params, scored(status), quality, rows.ids)
+    places = np.flatnonzero(good.kept)
+    passed, low = len(places), good.counts().get(LOW, 0)
+    wanted = min(MOST, max(1, passed // 10)) if params.seeds is None else params.seeds
+    if wanted > passed:
+        raise UsageError(
+            f"--seeds {wanted}: only {passed:,} rows are good enough; give fewer, or a lower "
+            f"--min-quality than {params.min_quality}"
+        )
+    points = np.array(vectors.vectors[places], dtype=np.float32)
+    # Answers to one question lie at distance zero: the best of them covers the others.
+    centres = k_center(points, rows.ids[places], wanted, params.seed, values=quality[places])
+    chosen = places[centres.order]
+    notes = [
+        f"quality: {passed:,} of {passed + low:,} rows are good enough (--min-quality "
+        f"{params.min_quality}); coverage: {len(chosen):,} seeds, and no good row is further than "
+        f"{centres.radius:.3f} from one"
+    ]
+    if params.seeds is None and wanted < MOST:
+        notes.append(
+            f"{wanted:,} seeds are taken, 10 % of the good rows; --seeds says how many, "
+            f"{MOST:,} is usual for large sets"
+        )
+    if len(chosen) < wanted:
+        notes.append(
+            f"{wanted:,} seeds were sought and there are only {len(chosen):,} different "
+            "instructions"
+        )
+    stage = _Stage(
+        choice=good.only(chosen, COVERED),
+        columns={QUALITY: pa.array(quality), **_ranks("seed", len(rows), chosen, centres)},
+        counts=[
+            {"stage": "quality", "rows": passed + low, "good": passed, LOW: low},
+            {"stage": "coverage", "rows": passed, "seeds": len(chosen)},
+        ],
+        notes=(*rewards.notes, *vectors.notes, *notes),
+    )
+    return _Seeds(
+        status=status,
+        quality=quality,
+        vectors=vectors.vectors,
+        good=good,
+        chosen=chosen,
+        wanted=wanted,
+        model=model | encoder,
+        stage=stage,
+    )
+
+
+def _good(params: ModsParams, choice: Choice, values: Floats, ids: NDArray[np.object_]) -> Choice:
+    """Return the choice of the rows with a reward from the bound on."""
+    rewards = values[choice.kept]
+    if not len(rewards):
+        counts = ", ".join(f"{rows:,} {reason}" for reason, rows in choice.counts().items())
+        raise DataError(f"no row has a reward: {counts}. Give rows with a prompt and a response")
+    bound = threshold.ThresholdParams(bound=lowest_good(params, rewards), keep="from", reason=LOW)
+    good = threshold.select(Candidates(choice, ids, values=values), bound)
+    if not good.kept.any():
+        raise DataError(
+            f"--min-quality {params.min_quality}: none of {len(rewards):,} rows has a higher "
+            f"reward. Their quantiles are {_quantiles(rewards)}; give a lower number, or "
+            "--min-quality 50% for the better half"
+        )
+    return good
+
+
+def lowest_good(params: ModsParams, rewards: Floats) -> float:
+    """Return the lowest of the rewards (m,) that is good enough."""
+    share, number = parse_bound(params.min_quality)
+    if share is not None:
+        return float(np.quantile(rewards, share))
+    assert number is not None  # ModsParams refuses what is neither
+    return float(np.nextafter(number, np.inf))
+
+
+def _quantiles(values: Floats) -> str:
+    numbers = np.quantile(values, [percent / 100 for percent in _SHOWN])
+    return ", ".join(f"{at}% {number:.3g}" for at, number in zip(_SHOWN, numbers, strict=True))
+
+
+def _ranks(
+    name: str, size: int, chosen: NDArray[np.int64], centres: Centres
+) -> dict[str, pa.Array]:
+    """Return each chosen row's rank (1 was first), and how far it was from those before it."""
+    order = np.zeros(size, dtype=np.int64)
+    order[chosen] = np.arange(1, len(chosen) + 1)
+    distance = np.full(size, np.nan)
+    distance[chosen] = np.where(np.isfinite(centres.distances), centres.distances, np.nan)
+    rank = pa.array(order, mask=order == 0)
+    return {f"{name}_rank": rank, f"{name}_distance": pa.array(distance)}
+
+
+# The model that answers
 
 
 def check_responder(params: ModsParams) -> None:
@@ -166,7 +283,7 @@ def seeds_name(place: Place) -> str:
     return f"{place.name}_seeds"
 
 
-def responder(
+def _responder(
     seeds: Selection, params: ModsParams, place: Place
 ) -> tuple[Generator, dict[str, Any]]:
     """Return the model that answers, and what a manifest says of its training."""
@@ -175,7 +292,7 @@ def responder(
     name = seeds_name(place)
     emit(seeds, place.output, name, place.overwrite)
     say(f"the seeds are the data set '{name}' in {place.output}")
-    settings = {each.partition("=")[0].strip(): each for each in (_EPOCHS, *params.train_set)}
+    settings = {text.partition("=")[0].strip(): text for text in (_EPOCHS, *params.train_set)}
     request = train_between.Request(
         dataset=name,
         dataset_dir=place.output,
@@ -190,85 +307,33 @@ def responder(
 
 def about_language(rows: Rows, params: ModsParams) -> list[str]:
     """Return a note if the model that answers does not read what most rows are written in."""
-    name = params.model if params.responder in (BASE, TRAINED) else params.responder
+    name = params.model if params.responder == TRAINED else _answering(params)
     if is_address(name):
         return []
     files = files_of(name)
     if is_adapter(files.folder):
         files = base_of(files)
-    return model_scores.about_language(rows, files, "necessity")
+    return model_scores.about_language(rows, files, NECESSITY)
 
 
 def _answering(params: ModsParams) -> str:
     return params.model if params.responder == BASE else params.responder
 
 
-@dataclass(frozen=True)
-class Added:
-    """What the last stages found; everything a line for each row.
-
-    Attributes:
-        answers: The model's.
-        necessity: (n,) rewards of the answers; NaN where there is none.
-        necessary: (n,) whether a row is answered badly.
-        chosen: (m,) positions of the rows that are added, the first chosen first.
-        centres: What k-centre greedy says of them.
-        choice: The choice of seeds and added rows.
-        notes: What a user should be told, a sentence each.
-    """
-
-    answers: Answers
-    necessity: NDArray[np.float64]
-    necessary: NDArray[np.bool_]
-    chosen: NDArray[np.int64]
-    centres: Centres
-    choice: Choice
-    notes: tuple[str, ...] = ()
-
-    def columns(self, seeds: Seeds) -> dict[str, pa.Array]:
-        """Return the columns that these stages add to a scores file."""
-        size = len(self.necessity)
-        rank, distance = ranks(size, self.chosen, self.centres)
-        by = np.full(size, None, dtype=object)
-        by[seeds.chosen], by[self.chosen] = "seed", "augmented"
-        status = self.answers.status
-        return {
-            NECESSITY: pa.array(self.necessity),
-            "necessary": pa.array(self.necessary, mask=status == ""),
-            "augment_rank": rank,
-            "augment_distance": distance,
-            "chosen_by": pa.array(by, pa.string()),
-            "answer_status": pa.array(status, pa.string(), mask=status == ""),
-            "answer": pa.array(self.answers.texts, pa.large_string()),
-        }
-
-    def stages(self, seeds: Seeds) -> list[dict[str, Any]]:
-        """Return the counts of these stages."""
-        asked = int((self.answers.status != "").sum())
-        others = self.necessary.copy()
-        others[seeds.chosen] = False
-        return [
-            {"stage": "answers", "rows": asked, **self.answers.counts()},
-            {
-                "stage": NECESSITY,
-                "rows": int(np.isfinite(self.necessity).sum()),
-                "necessary": int(self.necessary.sum()),
-                "necessary_seeds": int(self.necessary.sum() - others.sum()),
-            },
-            {"stage": "augment", "rows": int(others.sum()), "added": len(self.chosen)},
-        ]
+# Necessity
 
 
-def add_necessary(rows: Rows, seeds: Seeds, params: ModsParams, model: Generator) -> Added:
+def _add_necessary(
+    rows: Rows, seeds: _Seeds, params: ModsParams, wanted: int, model: Generator
+) -> _Stage:
     """Return the seeds, and rows that the model answers badly and that no seed is near to.
 
     Every good row's instruction is asked, the seeds' own too, as in the paper.
     """
     good = np.flatnonzero(seeds.good.kept)
     say(f"{called(model.name)} answers the instructions of {len(good):,} good rows")
-    replies = answers(
-        rows, good, AnswerParams(params.max_new_tokens), model, open_engine("answering")
-    )
+    asking = AnswerParams(params.max_new_tokens)
+    replies = answers(rows, good, asking, model, open_engine("answering"))
     engine = open_engine()
     reward = engine.load(ModelRecipe(kind="reward", name=params.reward))
     values = necessity(rows, replies, reward, engine)
@@ -278,7 +343,6 @@ def add_necessary(rows: Rows, seeds: Seeds, params: ModsParams, model: Generator
     necessary = replies.failed | (rewards < bound)
     is_seed = np.isin(np.arange(len(rows)), seeds.chosen)
     pool = np.flatnonzero(necessary & ~is_seed)
-    wanted = _augment(params, seeds)
     points = np.array(seeds.vectors[pool], dtype=np.float32)
     start = np.array(seeds.vectors[seeds.chosen], dtype=np.float32)
     centres = k_center(points, rows.ids[pool], wanted, params.seed, start, seeds.quality[pool])
@@ -293,34 +357,50 @@ def add_necessary(rows: Rows, seeds: Seeds, params: ModsParams, model: Generator
     choice = choice.without(unscored & ~kept, NOT_FINITE)
     choice = choice.without(~necessary & ~kept, NOT_NECESSARY)
     choice = choice.without(~kept, COVERED if exhausted else NOT_AUGMENTED)
-    added = Added(replies, values, necessary, chosen, centres, choice)
-    return replace(added, notes=_notes(params, added, len(pool), wanted))
-
-
-def _notes(params: ModsParams, added: Added, pool: int, wanted: int) -> tuple[str, ...]:
-    counts, chosen = added.answers.counts(), len(added.chosen)
-    others = "".join(f", {rows:,} {name}" for name, rows in counts.items() if name != OK)
-    rewards = added.necessity[np.isfinite(added.necessity)]
-    summary = (
-        f"answers: {sum(counts.values()):,} instructions were asked{others}; necessity: "
-        f"{int(added.necessary.sum()):,} of them are answered badly (--max-necessity "
-        f"{params.max_necessity}), {pool:,} besides the seeds; augment: {chosen:,} of these are "
-        "added to the seeds"
-    )
-    hint: tuple[str, ...] = ()
-    if not pool and len(rewards):
-        hint = (
+    chosen_by = np.full(len(rows), None, dtype=object)
+    chosen_by[seeds.chosen], chosen_by[chosen] = "seed", "augmented"
+    not_asked = replies.status == ""
+    columns = {
+        NECESSITY: pa.array(values),
+        "necessary": pa.array(necessary, mask=not_asked),
+        **_ranks("augment", len(rows), chosen, centres),
+        "chosen_by": pa.array(chosen_by, pa.string()),
+        "answer_status": pa.array(replies.status, pa.string(), mask=not_asked),
+        "answer": pa.array(replies.texts, pa.large_string()),
+    }
+    all_necessary, by_status = int(necessary.sum()), replies.counts()
+    counts: list[dict[str, Any]] = [
+        {"stage": "answers", "rows": int((~not_asked).sum()), **by_status},
+        {
+            "stage": NECESSITY,
+            "rows": int(np.isfinite(values).sum()),
+            "necessary": all_necessary,
+            "necessary_seeds": all_necessary - len(pool),
+        },
+        {"stage": "augment", "rows": len(pool), "added": len(chosen)},
+    ]
+    others = "".join(f", {count:,} {name}" for name, count in by_status.items() if name != OK)
+    notes = [
+        f"answers: {sum(by_status.values()):,} instructions were asked{others}; necessity: "
+        f"{all_necessary:,} of them are answered badly (--max-necessity {params.max_necessity}), "
+        f"{len(pool):,} besides the seeds; augment: {len(chosen):,} of these are added to the seeds"
+    ]
+    finite = values[np.isfinite(values)]
+    if not len(pool) and len(finite):
+        notes.append(
             "no row besides the seeds is necessary; quantiles of the answers' rewards are "
-            f"{quantiles(rewards)}: --max-necessity 30% takes the 30 % with the lowest",
+            f"{_quantiles(finite)}: --max-necessity 30% takes the 30 % with the lowest"
         )
-    elif chosen < min(wanted, pool):
-        hint = ("all other necessary rows have the instruction of a row that is kept",)
-    elif pool < wanted and params.augment is not None:
-        hint = (f"--augment {wanted}: only {pool:,} rows are necessary, and all are added",)
-    return summary, *hint
+    elif exhausted:
+        notes.append("all other necessary rows have the instruction of a row that is kept")
+    elif len(pool) < wanted and params.augment is not None:
+        notes.append(
+            f"--augment {wanted}: only {len(pool):,} rows are necessary, and all are added"
+        )
+    return _Stage(choice, columns, counts, tuple(notes))
 
 
-def necessary_below(params: ModsParams, rewards: NDArray[np.float64]) -> float:
+def necessary_below(params: ModsParams, rewards: Floats) -> float:
     """Return the reward below which an answer makes its row necessary."""
     share, number = parse_bound(params.max_necessity)
     if share is not None:

@@ -45,7 +45,7 @@ def score(rows: Rows, params: ScoreParams) -> Selection:
         ModelError: A model is not to be had.
 
     Example:
-        >>> score(curate.read("huatuo.json"), ScoreParams(("reward",))).scores["reward"]
+        >>> curate.score(curate.read("huatuo.json"), "reward").scores["reward"]
     """
     refuse_pairs_and_texts(rows, "a scorer")
     started = time.monotonic()

@@ -57,7 +57,7 @@ def read_instructions(
             widths=1 + width,
             digest=digest_of("instruction 2", store.seal()),
             lengths=store.lengths(),
-            take=lambda items: [store.get(item) for item in items.tolist()],
+            take=store.take,
             answer=_states,
             dtype="float32",
         )

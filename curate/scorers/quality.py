@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
-from curate.data.rows import Rows
-from curate.models.protocols import LikelihoodModel
-from curate.scorers.contract import LANGUAGE_MODEL, Engine, Scores
+from curate.scorers.contract import LANGUAGE_MODEL
 from curate.scorers.score_tokens import TokenParams, judge
 
 NAME, NEEDS, MAIN = "quality", LANGUAGE_MODEL, "quality"
@@ -25,20 +23,4 @@ def question(instruction: str, response: str) -> str:
     )
 
 
-def score(
-    rows: Rows, params: TokenParams, model: LikelihoodModel, engine: Engine, scratch: Path
-) -> Scores:
-    """Return the quality of every row: the sum over its turns.
-
-    Args:
-        rows: What to score.
-        params: What is read.
-        model: Trained to answer with a score, or any other causal language model.
-        engine: Runs the model over the rows.
-        scratch: Folder for the tokens while the model runs.
-
-    Raises:
-        UsageError: max_length is out of the model's range.
-        ModelError: The model does not write each digit as one token.
-    """
-    return judge(rows, NAME, question, params, model, engine, scratch)
+score = partial(judge, NAME, question)

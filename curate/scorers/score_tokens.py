@@ -63,15 +63,29 @@ def expectation(nll: Floats) -> Floats:
 
 
 def judge(
-    rows: Rows,
     column: str,
     ask: Ask,
+    rows: Rows,
     params: TokenParams,
     model: LikelihoodModel,
     engine: Engine,
     scratch: Path,
 ) -> Scores:
-    """Return the sum of the scores of every row's turns, and those of the turns."""
+    """Return the score of every row, which is the sum over its turns, and those of the turns.
+
+    Args:
+        column: Name of the score.
+        ask: From an instruction and a response to what the model is asked.
+        rows: What to score.
+        params: What is read.
+        model: Trained to answer with a score, or any other causal language model.
+        engine: Runs the model over the rows.
+        scratch: Folder for the tokens while the model runs.
+
+    Raises:
+        UsageError: max_length is out of the model's range.
+        ModelError: The model does not write each digit as one token.
+    """
     longest = longest_scored(params.max_length, LONGEST, model.name, model.max_positions)
     digits = _digits(model)
     status = np.full(len(rows), OK, dtype=object)
@@ -82,7 +96,7 @@ def judge(
             digest=digest_of("score tokens 2", store.seal(), digits),
             lengths=store.lengths(),
             widths=len(digits),
-            take=lambda items: [store.get(item) for item in items.tolist()],
+            take=store.take,
             answer=partial(_next_nll, digits),
         )
         nll = engine.run(work, int((sizes > 0).sum())).reshape(-1, len(DIGITS))
@@ -98,15 +112,15 @@ def judge(
 
 def exchanges(row: Row) -> list[tuple[str, str]]:
     """Return instruction and response of every turn; what is said before an answer is asked."""
-    found: list[tuple[str, str]] = []
+    turns: list[tuple[str, str]] = []
     asked: list[str] = []
     for turn in row.turns:
         if turn.role in _ANSWERS:
-            found.append(("\n".join(asked), turn.content))
+            turns.append(("\n".join(asked), turn.content))
             asked = []
         else:
             asked.append(turn.content)
-    return found
+    return turns
 
 
 def _tokenise(

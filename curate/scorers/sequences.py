@@ -76,6 +76,10 @@ class SequenceStore:
         flat = self._spans[2 * self._span_ends[number] : 2 * self._span_ends[number + 1]]
         return TokenSequence(tuple(ids), tuple(zip(flat[::2], flat[1::2], strict=True)))
 
+    def take(self, numbers: NDArray[np.int64]) -> list[TokenSequence]:
+        """Return some sequences."""
+        return [self.get(number) for number in numbers.tolist()]
+
     def lengths(self) -> NDArray[np.int64]:
         """Return the tokens of each sequence."""
         ends = np.array(self._ends, dtype=np.int64)

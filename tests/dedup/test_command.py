@@ -5,7 +5,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from curate.commands.spread import spread
+from curate.commands.with_options import spread
 from curate.data.read import read
 from tests.calling import Caller
 from tests.conftest import SAMPLE

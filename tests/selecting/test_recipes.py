@@ -11,10 +11,10 @@ import pytest
 from curate.data.read import read
 from curate.errors import UsageError
 from curate.parameters.select import SelectParams
-from curate.recipes import ifd, superfilter
+from curate.recipes import ifd
 from curate.recipes.model_scores import embedded
 from curate.recipes.select import select
-from curate.selectors.choice import Choice
+from curate.selectors.choice import Candidates, Choice
 from tests.conftest import SAMPLE
 from tests.fake import FakeModel
 
@@ -37,9 +37,7 @@ def test_the_pool_is_by_score_and_the_choice_stands_for_the_pool():
     vectors = np.array([[1, 0], [1, 0.01], [1, -0.01], [0, 1], [-1, 0]], dtype=np.float32)
     values = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
     ids = np.array(list("abcde"), dtype=object)
-    found = superfilter.choose(
-        everything(5), values, vectors, ids, superfilter.SuperfilterParams(2, 4)
-    )
+    found = ifd.thinned_out(Candidates(everything(5), ids, values, vectors), pool=4, wanted=2)
     assert found.reason.tolist() == ["covered", "", "covered", "", "below_cut"]
 
 
@@ -54,8 +52,8 @@ def test_the_choice_is_the_greedy_one_of_all_sets_of_two():
         key=lambda each: np.maximum(alike[first], alike[each]).sum(),
     )
     ids = np.array([f"{each}" for each in range(8)], dtype=object)
-    sizes = superfilter.SuperfilterParams(2, 8)
-    found = superfilter.choose(everything(8), np.ones(8), vectors, ids, sizes)
+    candidates = Candidates(everything(8), ids, np.ones(8), vectors)
+    found = ifd.thinned_out(candidates, pool=8, wanted=2)
     assert set(np.flatnonzero(found.kept)) == {first, second}
 
 
@@ -64,16 +62,16 @@ def test_the_choice_is_the_greedy_one_of_all_sets_of_two():
     [(None, 2, 100, 20), (None, 30, 100, 30), (None, 1, 3, 1), ("50%", 2, 100, 50), (9, 9, 10, 9)],
 )
 def test_pool(pool, wanted, rows, size):
-    assert superfilter.pool_of(pool, wanted, rows) == size
+    assert ifd.pool_of(pool, wanted, rows) == size
 
 
 def test_pools_that_do_not_fit():
     with pytest.raises(UsageError, match="--pool 5: that is 5 rows, and --keep asks for 6"):
-        superfilter.pool_of(5, 6, 10)
+        ifd.pool_of(5, 6, 10)
     with pytest.raises(UsageError, match="--pool 11: there are only 10 rows"):
-        superfilter.pool_of(11, 6, 10)
+        ifd.pool_of(11, 6, 10)
     with pytest.raises(UsageError, match="--pool x: allowed are a share"):
-        superfilter.pool_of("x", 6, 10)
+        ifd.pool_of("x", 6, 10)
 
 
 def test_superfilter_by_the_ifd_of_an_earlier_run(sample, scores_file, call, tmp_path):

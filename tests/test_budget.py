@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import UsageError
-from curate.selectors.budget import budget, parse_keep
+from curate.parameters.option import budget, parse_keep
 
 
 @pytest.mark.parametrize(
