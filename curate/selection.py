@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate.data.read import sources_as_dicts
-from curate.data.rows import Row, Rows
+from curate.data.rows import Rows
 from curate.emission.emit import check_target, default_name, write, write_scores
 from curate.errors import DataError
 from curate.scorers.contract import OK, Scores
@@ -78,10 +78,8 @@ class Selection:
 
     def table(self) -> pa.Table:
         """Return one line for each row: id, row, source, status, kept, reason, then the scores."""
-        names = np.repeat(
-            [source.name for source in self.rows.sources],
-            [source.rows for source in self.rows.sources],
-        )
+        sources = self.rows.sources
+        names = np.repeat([each.name for each in sources], [each.rows for each in sources])
         first = {
             "id": pa.array(self.rows.ids, pa.string()),
             "row": pa.array(np.arange(len(self.rows))),
@@ -99,19 +97,11 @@ class Selection:
         return frame
 
     def top(self, n: int = 5) -> pd.DataFrame:
-        """Return the n kept rows with the highest scores, highest first.
-
-        Args:
-            n: How many.
-        """
+        """Return the n kept rows with the highest scores, highest first."""
         return self._excerpts(self.choice.kept, n)
 
     def nearest_misses(self, n: int = 5) -> pd.DataFrame:
-        """Return the n rows that missed the budget by least, nearest first.
-
-        Args:
-            n: How many.
-        """
+        """Return the n rows that missed the budget by least, nearest first."""
         return self._excerpts(self.choice.reason == "below_cut", n)
 
     def threshold(self) -> float:
@@ -152,10 +142,12 @@ class Selection:
         places = np.flatnonzero(among)
         order = np.lexsort((self.rows.ids[places].astype(str), -values[places]))
         rows = [self.rows[position] for position in places[order[: max(0, n)]].tolist()]
-        return pd.DataFrame(
-            [_excerpt(row, self.ranked_by, float(values[row.position])) for row in rows],
-            columns=["id", "source", self.ranked_by, "prompt", "response"],
-        )
+        lines = [
+            (row.id, row.source, values[row.position], short(row.prompt), short(row.response))
+            for row in rows
+        ]
+        columns = ["id", "source", self.ranked_by, "prompt", "response"]
+        return pd.DataFrame(lines, columns=columns)
 
     def __repr__(self) -> str:
         counts = self.summary()
@@ -182,22 +174,8 @@ _LOOK_AT = {
 }
 
 
-def _excerpt(row: Row, column: str, value: float) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "source": row.source,
-        column: value,
-        "prompt": short(row.prompt),
-        "response": short(row.response),
-    }
-
-
 def short(text: str) -> str:
-    """Return the beginning of a text, as much as stands in EXCERPT columns of a terminal.
-
-    Args:
-        text: Of any length.
-    """
+    """Return the beginning of a text, as much as stands in EXCERPT columns of a terminal."""
     from rich.cells import cell_len, chop_cells
 
     line = " ".join(text[: 4 * EXCERPT].split())
@@ -218,12 +196,7 @@ class Emits(Protocol):
         """The name of the data set if none is given."""
 
     def emit_to(self, folder: Path, name: str) -> list[str]:
-        """Write it; return the names of the files.
-
-        Args:
-            folder: Where to write.
-            name: Of the data set.
-        """
+        """Write the data set of that name to a folder; return the names of the files."""
 
 
 def emit(
@@ -250,27 +223,22 @@ def emit(
     """
     folder = Path(output)
     if isinstance(selection, Emits):
-        called = name or selection.name
-        check_target(folder, called, selection.recipe, overwrite)
-        return [folder / file for file in selection.emit_to(folder, called)]
-    called = name or default_name(Path(selection.rows.sources[0].name), selection.recipe)
-    check_target(folder, called, selection.recipe, overwrite)
-    counts = selection.summary()
+        name = name or selection.name
+    else:
+        name = name or default_name(Path(selection.rows.sources[0].name), selection.recipe)
+    check_target(folder, name, selection.recipe, overwrite)
+    if isinstance(selection, Emits):
+        return [folder / file for file in selection.emit_to(folder, name)]
+    table, counts = selection.table(), selection.summary()
     if not counts.kept:
         reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in counts.dropped.items())
         advice = [_LOOK_AT[reason] for reason in counts.dropped if reason in _LOOK_AT]
-        (scores,) = write_scores(folder, f"{called}_none_kept", selection.table())
+        (scores,) = write_scores(folder, f"{name}_none_kept", table)
         raise DataError(
             f"no row is left to write: of {counts.read:,} rows read, {reasons}. "
             f"{'; '.join(advice) or 'Give other rows, or other values for what the reasons name'}. "
             f"No data set was written; what every row got is in {folder / scores}"
         )
-    files = write(
-        folder,
-        called,
-        selection.rows,
-        selection.choice.kept,
-        selection.table(),
-        selection.manifest(),
-    )
+    kept = selection.choice.kept
+    files = write(folder, name, selection.rows, kept, table, selection.manifest())
     return [folder / file for file in files]

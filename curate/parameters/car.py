@@ -28,7 +28,6 @@ class CarParams:
     good_only: bool = good_only()
 
     def __post_init__(self) -> None:
-        """Refuse what no data could make right."""
         for name, value in (("--top", self.top), ("--per-cluster", self.per_cluster)):
             if value is not None and value < 0:
                 raise UsageError(f"{name} {value}: allowed are 0 and more")

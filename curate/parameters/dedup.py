@@ -36,7 +36,6 @@ class DedupParams:
     scores: str = filled_in("")
 
     def __post_init__(self) -> None:
-        """Refuse what no data could make right."""
         if not LEAST_NEAR <= self.near <= 1:
             raise UsageError(
                 f"--near {self.near:g}: allowed are {LEAST_NEAR} to 1, the share of n-grams that "

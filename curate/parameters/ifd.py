@@ -52,7 +52,6 @@ class IFDParams:
     good_only: bool = good_only()
 
     def __post_init__(self) -> None:
-        """Refuse what no data could make right."""
         if self.keep is not None:
             parse_keep(self.keep)
         if self.form not in FORMS:

@@ -31,7 +31,6 @@ class MixParams:
     good_only: bool = good_only()
 
     def __post_init__(self) -> None:
-        """Refuse what no data could make right."""
         for name, allowed in _ALLOWED.items():
             value = str(getattr(self, name))
             if value not in allowed:

@@ -48,7 +48,6 @@ class ModsParams:
     good_only: bool = good_only()
 
     def __post_init__(self) -> None:
-        """Refuse what no data could make right."""
         share, number = parse_bound(self.min_quality)
         if number is None and (share is None or not 0 <= share < 1):
             raise UsageError(

@@ -53,7 +53,6 @@ class ScoreParams:
     seed: int = filled_in(0)  # scorers draw nothing; kept so that every manifest has one
 
     def __post_init__(self) -> None:
-        """Refuse unknown scorers, and options that none of the scorers takes."""
         known, typed = scorers(), self.scorer
         typed = (typed,) if isinstance(typed, str) else typed
         names = tuple(name for each in typed for name in each.split(","))

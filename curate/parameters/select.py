@@ -67,7 +67,6 @@ class SelectParams:
     scores: tuple[str, ...] = filled_in()  # names and sha256 of the scores files
 
     def __post_init__(self) -> None:
-        """Refuse what no data could make right."""
         self._refuse_unknown_recipe()
         if self.recipe == RANDOM and self.by is not None:
             raise UsageError("--by: a random choice goes by nothing; leave --by or --recipe out")

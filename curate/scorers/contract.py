@@ -64,26 +64,13 @@ class Engine(Protocol):
     """Runs a scorer's work: here or on many machines, resumable, the same bytes either way."""
 
     def load(self, recipe: ModelRecipe) -> Any:
-        """Return the model with the device, dtype and batch size of this engine's workers.
-
-        Args:
-            recipe: What the user asked for.
-        """
+        """Return the model with the device, dtype and batch size of this engine's workers."""
 
     def run(self, work: Work, rows: int) -> NDArray[Any]:
-        """Return the numbers of all items, one after the other, in the items' order.
-
-        Args:
-            work: What to compute.
-            rows: How many rows the work is for, for the progress bar.
-        """
+        """Return the numbers of all items, in their order; progress is told in rows."""
 
     def forget(self, work: Work) -> None:
-        """Delete the journal of a work whose numbers are kept elsewhere by now.
-
-        Args:
-            work: As it was run.
-        """
+        """Delete the journal of a work whose numbers are kept elsewhere by now."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +88,7 @@ class Scores:
     notes: tuple[str, ...] = field(default=())
 
     def values(self, name: str) -> NDArray[np.float64]:
-        """Return a numeric column, shape (n,).
-
-        Args:
-            name: Of the column.
-        """
+        """Return a numeric column, shape (n,)."""
         column: NDArray[np.float64] = self.columns[name].to_numpy(zero_copy_only=False)
         return column.astype(np.float64)
 

@@ -63,7 +63,6 @@ class EmbeddingParams:
     text: str = "row"
 
     def __post_init__(self) -> None:
-        """Refuse a text that is none."""
         if self.text not in TEXTS:
             hint = did_you_mean(self.text, TEXTS)
             raise UsageError(f"embedded text '{self.text}': allowed are {', '.join(TEXTS)}.{hint}")
@@ -103,78 +102,63 @@ def embed(
     Raises:
         OutputError: The cache cannot be written.
     """
-    texts = _Texts(rows, params.text)
-    path = cache / f"{texts.key(model)}.npy"
+
+    def text_of(row: Row) -> str:
+        return without_surrogates(TEXTS[params.text](row)[:LONGEST])
+
+    status = np.full(len(rows), OK, dtype=object)
+    long, digests, positions = 0, [], []
+    for row in rows:
+        text = "" if row.flaw else text_of(row)
+        if not text.strip():
+            status[row.position] = row.flaw or EMPTY
+            continue
+        long += len(text) == LONGEST
+        digests.append(hashlib.sha256(text.encode()).hexdigest()[:32])
+        positions.append(row.position)
+    owners = np.array(positions, dtype=np.int64)
+    different, first, inverse = np.unique(
+        np.array(digests, dtype="S32"), return_index=True, return_inverse=True
+    )
+    key = hashlib.sha256(f"{_FORM}|{model.fingerprint}|{params.text}".encode())
+    for part in (different, inverse.astype("<i8"), owners.astype("<i8")):
+        key.update(f"|{len(part)}|".encode() + part.tobytes())
+    key.update(str(len(rows)).encode())
+    path = cache / f"{key.hexdigest()[:32]}.npy"
     vectors = _cached(path, len(rows))
     if vectors is None:
-        work = texts.work(model)
-        values = engine.run(work, len(texts.owners))
-        _write(path, texts, values.reshape(len(texts.first), model.dimensions))
+        # One item a different text; the texts themselves are not held.
+        places = owners[first]
+
+        def take(items: NDArray[np.int64]) -> list[str]:
+            return [text_of(rows[place]) for place in places[items].tolist()]
+
+        batches = in_batches(range(len(places)))
+        lengths = [size for batch in batches for size in model.lengths(take(np.array(batch)))]
+        work = Work(
+            model=model,
+            lengths=np.array(lengths, dtype=np.int64),
+            widths=model.dimensions,
+            take=take,
+            answer=_vectors,
+            digest=digest_of(_FORM, different),
+            dtype="float32",
+        )
+        values = engine.run(work, len(owners)).reshape(len(places), model.dimensions)
+        line_of = np.full(len(rows), -1, dtype=np.int64)
+        line_of[owners] = inverse
+        _write(path, line_of, values)
         engine.forget(work)
         vectors = _cached(path, len(rows))
         if vectors is None:
             raise OutputError(f"{path.name} in the cache cannot be read again; is the disk whole?")
     notes: tuple[str, ...] = ()
-    if texts.long:
+    if long:
         notes = (
-            f"{texts.long:,} of the rows are longer than {LONGEST:,} characters and were embedded "
+            f"{long:,} of the rows are longer than {LONGEST:,} characters and were embedded "
             "by their beginning",
         )
-    return Embeddings(texts.status, vectors, notes)
-
-
-class _Texts:
-    """The different texts of all rows, by digest; the texts themselves are not held."""
-
-    def __init__(self, rows: Rows, form: str) -> None:
-        self.rows, self.form = rows, form
-        self.status = np.full(len(rows), OK, dtype=object)
-        self.long = 0
-        digests, owners = [], []
-        for row in rows:
-            text = "" if row.flaw else self.text(row)
-            if not text.strip():
-                self.status[row.position] = row.flaw or EMPTY
-                continue
-            self.long += len(text) == LONGEST
-            digests.append(hashlib.sha256(text.encode()).hexdigest()[:32])
-            owners.append(row.position)
-        self.owners = np.array(owners, dtype=np.int64)
-        self.digests, first, self.inverse = np.unique(
-            np.array(digests, dtype="S32"), return_index=True, return_inverse=True
-        )
-        self.first = self.owners[first]
-
-    def text(self, row: Row) -> str:
-        return without_surrogates(TEXTS[self.form](row)[:LONGEST])
-
-    def key(self, model: EmbeddingModel) -> str:
-        """Return the key of the finished vectors: 32 hex digits."""
-        digest = hashlib.sha256(f"{_FORM}|{model.fingerprint}|{self.form}".encode())
-        for part in (self.digests, self.inverse.astype("<i8"), self.owners.astype("<i8")):
-            digest.update(f"|{len(part)}|".encode())
-            digest.update(part.tobytes())
-        digest.update(str(len(self.rows)).encode())
-        return digest.hexdigest()[:32]
-
-    def work(self, model: EmbeddingModel) -> Work:
-        """Return the work for an engine: one item a different text."""
-        lengths: list[int] = []
-        for batch in in_batches(range(len(self.first))):
-            lengths += model.lengths(self.take(np.array(batch)))
-        return Work(
-            model=model,
-            lengths=np.array(lengths, dtype=np.int64),
-            widths=model.dimensions,
-            take=self.take,
-            answer=_vectors,
-            digest=digest_of(_FORM, self.digests),
-            dtype="float32",
-        )
-
-    def take(self, items: NDArray[np.int64]) -> list[str]:
-        """Return some of the texts."""
-        return [self.text(self.rows[place]) for place in self.first[items].tolist()]
+    return Embeddings(status, vectors, notes)
 
 
 def _vectors(model: EmbeddingModel, texts: list[str]) -> NDArray[np.float32]:
@@ -191,19 +175,17 @@ def _cached(path: Path, rows: int) -> NDArray[np.float32] | None:
     return stored if whole else None
 
 
-def _write(path: Path, texts: _Texts, vectors: NDArray[np.float32]) -> None:
-    """Write one line a row, a few hundred at a time."""
-    line = np.full(len(texts.status), -1, dtype=np.int64)
-    line[texts.owners] = texts.inverse
-    shape = (len(line), vectors.shape[1])
+def _write(path: Path, line_of: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+    """Write each row's line of the vectors, NaN for a row of line -1, a few hundred at a time."""
+    shape = (len(line_of), vectors.shape[1])
     kept = ". They stay in the journal; give the command again"
     with writing_to(path.parent, "embeddings", "set CURATRAIN_CACHE to another folder", kept):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_files(path, shared=True) as (part,), part.open("wb") as stream:
             header = {"descr": "<f4", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(stream, header)
-            for numbers in in_batches(line.tolist()):
-                there = np.array(numbers) >= 0
-                block = np.full((len(numbers), shape[1]), np.nan, dtype="<f4")
-                block[there] = vectors[np.array(numbers)[there]]
+            for batch in in_batches(line_of.tolist()):
+                lines = np.array(batch)
+                block = np.full((len(lines), shape[1]), np.nan, dtype="<f4")
+                block[lines >= 0] = vectors[lines[lines >= 0]]
                 stream.write(block.tobytes())

@@ -54,7 +54,6 @@ class AnswerParams:
     max_new_tokens: int = 256
 
     def __post_init__(self) -> None:
-        """Refuse answers of no token."""
         if self.max_new_tokens < 1:
             raise UsageError(f"--max-new-tokens {self.max_new_tokens}: allowed are 1 and more")
 
@@ -124,20 +123,31 @@ def answers(
     """
     status = np.full(len(rows), NOT_ASKED, dtype=object)
     texts = np.full(len(rows), None, dtype=object)
-    asked = _Asked(rows, places, model)
-    status[places[asked.length < 0]] = REFUSED
+    tokens, digests = [], []
+    for batch in in_batches(places.tolist()):
+        talks = [conversation(rows[place]) for place in batch]
+        tokens += _lengths(talks, model)
+        digests += [hashlib.sha256(repr(talk).encode()).hexdigest()[:32] for talk in talks]
+    lengths = np.array(tokens, dtype=np.int64)
+    taken = lengths >= 0
+    status[places[~taken]] = REFUSED
+    owners = places[taken]
+    different, first, inverse = np.unique(
+        np.array(digests, dtype="S32")[taken], return_index=True, return_inverse=True
+    )
+    asked = owners[first]
     work = Work(
         model=model,
-        lengths=asked.tokens + params.max_new_tokens,
+        lengths=lengths[taken][first] + params.max_new_tokens,
         widths=2,
-        take=asked.take,
+        take=lambda items: [conversation(rows[place]) for place in asked[items].tolist()],
         answer=partial(_replies, params.max_new_tokens),
-        digest=digest_of("answers 2", params.max_new_tokens, asked.digests),
+        digest=digest_of("answers 2", params.max_new_tokens, different),
         dtype="object",
     )
-    found = engine.run(work, len(asked.owners)).reshape(-1, 2)
-    for place, item in zip(asked.owners.tolist(), asked.inverse.tolist(), strict=True):
-        reply = Reply(*found[item])
+    replies = engine.run(work, len(owners)).reshape(-1, 2)
+    for place, item in zip(owners.tolist(), inverse.tolist(), strict=True):
+        reply = Reply(*replies[item])
         status[place] = _status(reply)
         texts[place] = reply.text if reply.given else None
     return Answers(status, texts)
@@ -183,31 +193,6 @@ def necessity(
         pairs.append((without_surrogates(prompt), without_surrogates(given.texts[place])))
     values[places] = score_texts(pairs, model, engine)
     return values
-
-
-class _Asked:
-    """The different conversations of some rows, by digest; they themselves are not held."""
-
-    def __init__(self, rows: Rows, places: NDArray[np.int64], model: Generator) -> None:
-        self.rows = rows
-        lengths: list[int] = []
-        digests: list[str] = []
-        for batch in in_batches(places.tolist()):
-            talks = [conversation(rows[place]) for place in batch]
-            lengths += _lengths(talks, model)
-            digests += [hashlib.sha256(repr(talk).encode()).hexdigest()[:32] for talk in talks]
-        self.length = np.array(lengths, dtype=np.int64)
-        fine = self.length >= 0
-        self.owners = places[fine]
-        self.digests, first, self.inverse = np.unique(
-            np.array(digests, dtype="S32")[fine], return_index=True, return_inverse=True
-        )
-        self.first = self.owners[first]
-        self.tokens = self.length[fine][first]
-
-    def take(self, items: NDArray[np.int64]) -> list[list[Message]]:
-        """Return some of the conversations."""
-        return [conversation(self.rows[place]) for place in self.first[items].tolist()]
 
 
 def _replies(most: int, model: Generator, talks: list[list[Message]]) -> list[list[str]]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -135,18 +136,16 @@ def _tokenise(
     sizes = np.zeros(len(rows), dtype=np.int64)
     opening = [] if encoder.bos is None else [encoder.bos]
     for batch in in_batches(rows):
-        turns = []
+        questions: dict[int, list[str]] = {}
         for row in batch:
             if row.flaw or not row.response.strip():
                 status[row.position] = row.flaw or "empty_response"
             else:
-                turns += [(row.position, ask(*turn)) for turn in exchanges(row)]
-        encoded = encoder.encode([text for _, text in turns])
-        by_row: dict[int, list[list[int]]] = {}
-        for (position, _), ids in zip(turns, encoded, strict=True):
-            by_row.setdefault(position, []).append([*opening, *ids])
-        for position, sequences in by_row.items():
-            if max(map(len, sequences)) > longest:
+                questions[row.position] = [ask(*turn) for turn in exchanges(row)]
+        encoded = iter(encoder.encode(list(chain.from_iterable(questions.values()))))
+        for position, texts in questions.items():
+            sequences = [[*opening, *ids] for ids in islice(encoded, len(texts))]
+            if max(map(len, sequences), default=0) > longest:
                 status[position] = "truncated"
                 continue
             sizes[position] = len(sequences)

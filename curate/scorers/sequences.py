@@ -38,17 +38,14 @@ class SequenceStore:
         self._map: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
 
     def __enter__(self) -> Self:
-        """Use as a context: the file is given back at the end."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the file."""
         self._map = np.zeros(0, dtype=np.int32)
         with suppress(OSError):  # it tries once more to write what a full disk did not take
             self._file.close()
 
     def __len__(self) -> int:
-        """Return how many sequences there are."""
         return len(self._ends) - 1
 
     def append(self, ids: Sequence[int], spans: Sequence[tuple[int, int]]) -> None:

@@ -27,21 +27,11 @@ class Choice:
         return kept
 
     def without(self, rows: NDArray[np.bool_], reason: str) -> Choice:
-        """Return the choice without those rows; rows left out before keep their first reason.
-
-        Args:
-            rows: (n,) which to leave out.
-            reason: Why.
-        """
+        """Return the choice without rows (n,); rows left out before keep their first reason."""
         return Choice(np.where(rows & self.kept, reason, self.reason).astype(object))
 
     def only(self, places: NDArray[np.int64], reason: str) -> Choice:
-        """Return the choice of rows at those positions alone.
-
-        Args:
-            places: (m,) of rows that are kept so far.
-            reason: Of the others.
-        """
+        """Return the choice of rows at some positions (m,) alone, with a reason for the others."""
         left_out = np.ones(len(self.reason), dtype=bool)
         left_out[places] = False
         return self.without(left_out, reason)

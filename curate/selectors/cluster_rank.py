@@ -37,7 +37,6 @@ class ClusterRankParams:
     reason: str = "below_cut"
 
     def __post_init__(self) -> None:
-        """Refuse fewer than none."""
         at_least(0, NAME, top=self.top, per_cluster=self.per_cluster)
 
 

@@ -39,7 +39,6 @@ class ClusterParams:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse no clusters, and a share of the variance that is none."""
         if self.k is not None and self.k < 1:
             raise UsageError(f"--clusters {self.k}: allowed are auto, and whole numbers from 1")
         if not 0 < self.variance <= 1:
@@ -82,17 +81,20 @@ def clusters(
     places = places[by_id(ids[places])]
     points = pca(np.ascontiguousarray(vectors[places], dtype=np.float32), params.variance)
     wanted = default_k(len(places)) if params.k is None else params.k
+    assigned = kmeans(points, wanted, params.iterations, params.seed)
     _, first, inverse, sizes = np.unique(
-        kmeans(points, wanted, params.iterations, params.seed),
-        return_index=True,
-        return_inverse=True,
-        return_counts=True,
+        assigned, return_index=True, return_inverse=True, return_counts=True
     )
     order = np.lexsort((first, -sizes))
-    number = np.empty(len(order), dtype=np.int64)
-    number[order] = np.arange(len(order))
-    labels[places] = number[inverse]
-    note = _note(wanted, len(order), len(places), params.k is None)
+    labels[places] = np.argsort(order)[inverse]
+    note, made = "", len(order)
+    if made < wanted:
+        note = f"{wanted:,} clusters were {'sought' if params.k is None else 'asked for'}"
+        few = f" and there are {len(places):,} rows"
+        note += few if len(places) < wanted else "; many embeddings are equal"
+        note += (
+            f"{';' if len(places) < wanted else ', and'} the number of clusters made is {made:,}"
+        )
     return Clusters(labels=labels, sizes=sizes[order], dimensions=points.shape[1], note=note)
 
 
@@ -104,15 +106,6 @@ def default_k(rows: int) -> int:
         (161, 1)
     """
     return max(1, math.isqrt(rows // 2))
-
-
-def _note(wanted: int, made: int, rows: int, automatic: bool) -> str:
-    if made == wanted:
-        return ""
-    asked = f"{wanted:,} clusters were {'sought' if automatic else 'asked for'}"
-    if rows < wanted:
-        return f"{asked} and there are {rows:,} rows; the number of clusters made is {made:,}"
-    return f"{asked}; many embeddings are equal, and the number of clusters made is {made:,}"
 
 
 def pca(points: NDArray[np.float32], variance: float) -> NDArray[np.float32]:
@@ -159,5 +152,5 @@ def kmeans(
         )
         model.train(points, init_centroids=centres)
         _, labels = model.assign(points)
-    found: NDArray[np.int64] = labels.astype(np.int64)
-    return found
+    assigned: NDArray[np.int64] = labels.astype(np.int64)
+    return assigned

@@ -33,7 +33,6 @@ class DiverseParams:
     too_near: str = "too_similar"
 
     def __post_init__(self) -> None:
-        """Refuse fewer than none, and a bound that is no cosine."""
         at_least(0, NAME, k=self.k)
         if not -1 <= self.nearest <= 1:
             raise UsageError(f"diverse nearest={self.nearest}: allowed is a cosine, -1 to 1")

@@ -41,7 +41,6 @@ class FacilityLocationParams:
     reason: str = "covered"
 
     def __post_init__(self) -> None:
-        """Refuse fewer than none, and no neighbours."""
         at_least(0, NAME, k=self.k)
         at_least(1, NAME, neighbours=self.neighbours)
 

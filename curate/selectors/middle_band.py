@@ -39,7 +39,6 @@ class MiddleBandParams:
     high: float = 75.0
 
     def __post_init__(self) -> None:
-        """Refuse a band that is none."""
         at_least(0, NAME, per_cluster=self.per_cluster)
         if not 0 <= self.low < self.high <= 100:
             raise UsageError(

@@ -29,7 +29,6 @@ class RandomParams:
     reason: str = "not_drawn"
 
     def __post_init__(self) -> None:
-        """Refuse fewer than none."""
         at_least(0, NAME, k=self.k)
 
 

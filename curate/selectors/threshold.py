@@ -26,7 +26,6 @@ class ThresholdParams:
     reason: str = "threshold"
 
     def __post_init__(self) -> None:
-        """Refuse a side that is none."""
         if self.keep not in ("below", "from"):
             raise UsageError(f"threshold keep={self.keep!r}: allowed are 'below' and 'from'")
 

@@ -24,7 +24,6 @@ class TopKParams:
     reason: str = "below_cut"
 
     def __post_init__(self) -> None:
-        """Refuse fewer than none."""
         at_least(0, NAME, k=self.k)
 
 
