@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,8 @@ from curate.system.manifest import versions
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+    from curate.mixture.mixed import Mixed
 
 EXCERPT = 120  # columns; a Chinese character takes two
 
@@ -183,24 +185,8 @@ def short(text: str) -> str:
     return line if whole else "".join(chop_cells(line, EXCERPT - 1)[:1]) + "…"
 
 
-@runtime_checkable
-class Emits(Protocol):
-    """A result that writes itself: it may have more rows than a table of scores can hold."""
-
-    @property
-    def recipe(self) -> str:
-        """What made it."""
-
-    @property
-    def name(self) -> str:
-        """The name of the data set if none is given."""
-
-    def emit_to(self, folder: Path, name: str) -> list[str]:
-        """Write the data set of that name to a folder; return the names of the files."""
-
-
 def emit(
-    selection: Selection | Emits,
+    selection: Selection | Mixed,
     output: str | Path = "data",
     name: str | None = None,
     overwrite: bool = False,
@@ -222,13 +208,12 @@ def emit(
         [PosixPath('data/medical_cherry.jsonl'), ...]
     """
     folder = Path(output)
-    if isinstance(selection, Emits):
+    if not isinstance(selection, Selection):
         name = name or selection.name
-    else:
-        name = name or default_name(Path(selection.rows.sources[0].name), selection.recipe)
-    check_target(folder, name, selection.recipe, overwrite)
-    if isinstance(selection, Emits):
+        check_target(folder, name, selection.recipe, overwrite)
         return [folder / file for file in selection.emit_to(folder, name)]
+    name = name or default_name(Path(selection.rows.sources[0].name), selection.recipe)
+    check_target(folder, name, selection.recipe, overwrite)
     table, counts = selection.table(), selection.summary()
     if not counts.kept:
         reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in counts.dropped.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from curate.errors import UsageError
-from curate.parameters.option import good_only, option, refuse_negative, seed
+from curate.parameters.option import good_only, option, refuse_below, seed
 
 AUTO = "auto"
 RANKERS = (
@@ -28,12 +28,9 @@ class CarParams:
     good_only: bool = good_only()
 
     def __post_init__(self) -> None:
-        for name, value in (("--top", self.top), ("--per-cluster", self.per_cluster)):
-            if value is not None and value < 0:
-                raise UsageError(f"{name} {value}: allowed are 0 and more")
+        refuse_below(0, top=self.top, per_cluster=self.per_cluster, seed=self.seed)
         if self.top == 0 == self.per_cluster:
             raise UsageError("--top 0 and --per-cluster 0 keep no row; give one of them a number")
-        refuse_negative(self.seed)
         if self.k == 0:
             raise UsageError(
                 f"--clusters {self.clusters}: allowed are {AUTO}, and whole numbers from 1"

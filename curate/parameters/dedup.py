@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from curate.errors import UsageError, did_you_mean
-from curate.parameters.option import filled_in, option, refuse_negative, seed
+from curate.errors import UsageError
+from curate.parameters.option import filled_in, option, refuse_below, refuse_unknown, seed
 
 FIRST = "first"
 ON = ("both", "prompt", "response")
@@ -50,10 +50,8 @@ class DedupParams:
             raise UsageError(
                 f"--ngram {self.ngram}: allowed are 1 to {_MOST_NGRAM} characters; 5 is usual"
             )
-        if self.on not in ON:
-            hint = did_you_mean(self.on, ON)
-            raise UsageError(f"--on {self.on}: allowed are {', '.join(ON)}.{hint}")
-        refuse_negative(self.seed)
+        refuse_unknown("on", self.on, ON)
+        refuse_below(0, seed=self.seed)
 
     @property
     def held(self) -> float:

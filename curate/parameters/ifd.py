@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from curate.errors import UsageError, did_you_mean
+from curate.errors import UsageError
 from curate.parameters.option import (
     good_only,
     keep,
     option,
     parse_keep,
+    refuse_unknown,
     seed,
     train_set,
     trust_remote_code,
@@ -54,9 +55,7 @@ class IFDParams:
     def __post_init__(self) -> None:
         if self.keep is not None:
             parse_keep(self.keep)
-        if self.form not in FORMS:
-            hint = did_you_mean(self.form, FORMS)
-            raise UsageError(f"--form {self.form}: allowed are {', '.join(FORMS)}.{hint}")
+        refuse_unknown("form", self.form, FORMS)
         refuse_settings(self.train_set)
         parse_experience(self.experience)
         if (self.train_set or self.experience != "auto") and not self.brief_experience:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from curate.errors import UsageError, did_you_mean
-from curate.parameters.option import good_only, option, seed
+from curate.errors import UsageError
+from curate.parameters.option import good_only, option, refuse_unknown, seed
 
 _ALLOWED = {
     "by": ("rows", "tokens"),
@@ -32,11 +32,6 @@ class MixParams:
 
     def __post_init__(self) -> None:
         for name, allowed in _ALLOWED.items():
-            value = str(getattr(self, name))
-            if value not in allowed:
-                raise UsageError(
-                    f"--{name} {value}: allowed are {', '.join(allowed)}."
-                    f"{did_you_mean(value, allowed)}"
-                )
+            refuse_unknown(name, str(getattr(self, name)), allowed)
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: allowed are whole numbers from 0")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from curate.errors import UsageError
 from curate.parameters.car import ENCODERS, RANKERS
 from curate.parameters.ifd import refuse_settings
-from curate.parameters.option import good_only, option, refuse_negative, seed, train_set
+from curate.parameters.option import good_only, option, refuse_below, seed, train_set
 
 # What stands for a model behind --responder.
 NONE, BASE, TRAINED = "none", "base", "trained"
@@ -62,13 +62,8 @@ class ModsParams:
                 "the model's answer is below, such as 0, or a quantile from above 0% to 100%; 30% "
                 "takes the 30 % with the lowest rewards"
             )
-        if self.seeds is not None and self.seeds < 1:
-            raise UsageError(f"--seeds {self.seeds}: allowed are 1 and more")
-        if self.augment is not None and self.augment < 0:
-            raise UsageError(f"--augment {self.augment}: allowed are 0 and more")
-        refuse_negative(self.seed)
-        if self.max_new_tokens < 1:
-            raise UsageError(f"--max-new-tokens {self.max_new_tokens}: allowed are 1 and more")
+        refuse_below(1, seeds=self.seeds, max_new_tokens=self.max_new_tokens)
+        refuse_below(0, augment=self.augment, seed=self.seed)
         refuse_settings(self.train_set)
         if not self.responder.strip():
             raise UsageError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import wraps
@@ -97,10 +97,19 @@ def options_of(params: type) -> dict[str, tuple[Any, Any, Option]]:
     }
 
 
-def refuse_negative(seed: int) -> None:
-    """Refuse a seed that no generator takes."""
-    if seed < 0:
-        raise UsageError(f"--seed {seed}: allowed are 0 and above")
+def refuse_below(least: int, **options: int | None) -> None:
+    """Refuse numbers below the least one; None is no number."""
+    for name, number in options.items():
+        if number is not None and number < least:
+            name = name.replace("_", "-")
+            raise UsageError(f"--{name} {number}: allowed are {least} and more")
+
+
+def refuse_unknown(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Refuse a value that is none of those allowed, and say what was meant."""
+    if value not in allowed:
+        hint = did_you_mean(value, allowed)
+        raise UsageError(f"--{name} {value}: allowed are {', '.join(allowed)}.{hint}")
 
 
 def keywords(params: type) -> Callable[[Callable[..., T]], Callable[..., T]]:

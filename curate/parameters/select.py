@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from curate.errors import UsageError, did_you_mean
+from curate.errors import UsageError
 from curate.parameters.option import (
     filled_in,
     good_only,
     keep,
     option,
     parse_keep,
-    refuse_negative,
+    refuse_below,
+    refuse_unknown,
     seed,
     trust_remote_code,
 )
@@ -70,8 +71,7 @@ class SelectParams:
         self._refuse_unknown_recipe()
         if self.recipe == RANDOM and self.by is not None:
             raise UsageError("--by: a random choice goes by nothing; leave --by or --recipe out")
-        if self.stage not in (SFT, KTO):
-            raise UsageError(f"--stage {self.stage}: allowed are {SFT}, {KTO}")
+        refuse_unknown("stage", self.stage, (SFT, KTO))
         if self.good_only and self.stage == KTO:
             raise UsageError(
                 "--good-only and --stage kto: kto learns from the bad rows, too; give one"
@@ -87,15 +87,14 @@ class SelectParams:
             raise UsageError(f"--pool {self.pool}: only --recipe {SUPERFILTER} has a pool")
         if not -1 <= self.nearest <= 1:
             raise UsageError(f"--nearest {self.nearest:g}: allowed is a cosine, -1 to 1")
-        refuse_negative(self.seed)
+        refuse_below(0, seed=self.seed)
 
     def _refuse_unknown_recipe(self) -> None:
         from curate.selectors import params_from_text
 
-        if self.recipe is not None and self.recipe not in recipes():
-            hint = did_you_mean(self.recipe, recipes())
-            raise UsageError(f"--recipe {self.recipe}: allowed are {', '.join(recipes())}.{hint}")
-        if self.recipe is None and self.by is None:
+        if self.recipe is not None:
+            refuse_unknown("recipe", self.recipe, recipes())
+        elif self.by is None:
             raise UsageError(
                 f"nothing to choose by: give --recipe {'|'.join(METHODS)}, or --by COLUMN with "
                 "--scores FILE"

@@ -50,8 +50,8 @@ def embedded(rows: Rows, encoder: str, text: str) -> tuple[Embeddings, dict[str,
     """
     engine = open_engine()
     model = engine.load(ModelRecipe(kind="encoder", name=encoder))
-    found = embed(rows, EmbeddingParams(text), model, engine, cache_dir() / "embeddings")
-    return found, {"encoder": called(encoder), "encoder_fingerprint": model.fingerprint}
+    embeddings = embed(rows, EmbeddingParams(text), model, engine, cache_dir() / "embeddings")
+    return embeddings, {"encoder": called(encoder), "encoder_fingerprint": model.fingerprint}
 
 
 def rewarded(
@@ -60,8 +60,8 @@ def rewarded(
     """Return the reward of every row, and the model's name and fingerprint."""
     engine = open_engine()
     model = engine.load(ModelRecipe(kind="reward", name=ranker, encoder=encoder))
-    found = reward.score(rows, reward.RewardParams(column), model, engine)
-    return found, {"name": called(ranker), "fingerprint": model.fingerprint}
+    scores = reward.score(rows, reward.RewardParams(column), model, engine)
+    return scores, {"name": called(ranker), "fingerprint": model.fingerprint}
 
 
 def language_model(

@@ -49,68 +49,71 @@ def score(rows: Rows, params: ScoreParams) -> Selection:
     """
     refuse_pairs_and_texts(rows, "a scorer")
     started = time.monotonic()
-    found: dict[str, Scores] = {}
+    by_scorer: dict[str, Scores] = {}
     models: dict[str, str] = {}
     for name in params.scorer:
-        found[name], model = _scored(rows, name, params)
+        by_scorer[name], model = _scored(rows, name, params)
         models |= model
-    joined = side_by_side(found)
-    used = replace(
-        params,
-        model=called(params.model) if params.model else None,
-        reward=called(params.reward) if params.reward else None,
-        encoder=called(params.encoder) if params.encoder else None,
+    joined = side_by_side(by_scorer)
+    named: dict[str, Any] = {
+        option: called(getattr(params, option))
+        for option in ("model", "reward", "encoder")
+        if getattr(params, option)
+    }
+    return Selection(
+        recipe=NAME,
+        params=replace(params, **named),
+        rows=rows,
+        scored=joined,
+        choice=scored(joined.status),
+        ranked_by=scorers()[params.scorer[0]].MAIN,
+        model=models,
+        notes=joined.notes,
+        seconds=time.monotonic() - started,
     )
-    main = scorers()[params.scorer[0]].MAIN
-    choice = scored(joined.status)
-    seconds = time.monotonic() - started
-    return Selection(NAME, used, rows, joined, choice, main, models, joined.notes, seconds)
 
 
-def side_by_side(found: dict[str, Scores]) -> Scores:
+def side_by_side(by_scorer: dict[str, Scores]) -> Scores:
     """Return the columns of several scorers as one table.
 
     A row is `ok` where all scorers say so; the status of each is kept in a column `status_NAME`
     of its own, and a row that one of them could not score keeps the numbers of the others.
     """
-    if len(found) == 1:
-        return next(iter(found.values()))
-    status = next(iter(found.values())).status
-    columns: dict[str, pa.Array] = {}
-    for name, each in found.items():
-        status = np.where(status == OK, each.status, status)
-        columns |= each.columns
-        columns[f"status_{name}"] = pa.array(each.status, pa.string())
-    notes = tuple(note for each in found.values() for note in each.notes)
+    first = next(iter(by_scorer.values()))
+    if len(by_scorer) == 1:
+        return first
+    status, columns = first.status, dict[str, pa.Array]()
+    for name, scores in by_scorer.items():
+        status = np.where(status == OK, scores.status, status)
+        columns |= scores.columns | {f"status_{name}": pa.array(scores.status, pa.string())}
+    notes = tuple(note for scores in by_scorer.values() for note in scores.notes)
     return Scores(status.astype(object), columns, notes)
 
 
 def _scored(rows: Rows, name: str, params: ScoreParams) -> tuple[Scores, dict[str, str]]:
     """Return what one scorer says, and what computed it."""
     module = scorers()[name]
-    given = {each: getattr(params, each) for each in taken(name)}
-    own = {each.name for each in fields(module.PARAMS)}
-    with_own = module.PARAMS(**{each: v for each, v in given.items() if each in own and v})
-    engine = open_engine()
+    own = {field.name for field in fields(module.PARAMS)} & set(taken(name))
+    values = {option: getattr(params, option) for option in own}
+    settings = module.PARAMS(**{option: value for option, value in values.items() if value})
     if module.NEEDS == NOTHING:
-        return module.score(rows, with_own), {}
+        return module.score(rows, settings), {}
+    engine = open_engine()
     if module.NEEDS == REWARD:
         ranker = params.reward or DEFAULT_RANKER
         reward = engine.load(ModelRecipe(kind="reward", name=ranker, encoder=params.encoder))
-        said = {"reward": called(ranker), "reward_fingerprint": reward.fingerprint}
-        return module.score(rows, with_own, reward, engine), said
+        by_reward = {"reward": called(ranker), "reward_fingerprint": reward.fingerprint}
+        return module.score(rows, settings, reward, engine), by_reward
     model = language_model(
         engine, params.model or DEFAULT_MODEL, params.dtype or "auto", params.trust_remote_code
     )
-    scores: Scores = module.score(rows, with_own, model, engine, cache_dir() / "scratch")
-    said = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
-    trained = getattr(module, "TRAINED", None)
-    notes = (
-        about_training(model.files, name, trained)
-        if trained
-        else about_language(rows, model.files, name)
-    )
-    return replace(scores, notes=(*notes, *scores.notes)), said
+    scores: Scores = module.score(rows, settings, model, engine, cache_dir() / "scratch")
+    if trained := getattr(module, "TRAINED", None):
+        notes = about_training(model.files, name, trained)
+    else:
+        notes = about_language(rows, model.files, name)
+    by_model = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
+    return replace(scores, notes=(*notes, *scores.notes)), by_model
 
 
 def about_training(files: ModelFiles, scorer: str, trained: str) -> list[str]:
@@ -131,31 +134,31 @@ def lines(selection: Selection) -> pa.Table:
 
 def manifest(selection: Selection) -> dict[str, Any]:
     """Return what made the scores."""
-    made = selection.manifest()
-    del made["threshold"], made["ranked_by"]
-    return {**made, "counts": counts(selection), "columns": list(selection.scored.columns)}
+    entries = selection.manifest()
+    del entries["threshold"], entries["ranked_by"]
+    return {**entries, "counts": counts(selection), "columns": list(selection.scored.columns)}
 
 
 def counts(selection: Selection) -> dict[str, Any]:
     """Return `read`, `scored`, and `unscored` {status: rows}; the first is the others' sum."""
-    found = selection.summary()
-    return {"read": found.read, "scored": found.scored, "unscored": found.dropped}
+    summary = selection.summary()
+    return {"read": summary.read, "scored": summary.scored, "unscored": summary.dropped}
 
 
 def spread(scores: Scores) -> dict[str, dict[str, float]]:
     """Return rows, mean, lowest, median and highest of every column of numbers that has any."""
-    found = {}
+    numbers = {}
     for name, column in scores.columns.items():
         if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
             continue
         values = scores.values(name)
         values = values[np.isfinite(values)]
         if len(values):
-            found[name] = {
+            numbers[name] = {
                 "rows": len(values),
                 "mean": float(values.mean()),
                 "lowest": float(values.min()),
                 "median": float(np.median(values)),
                 "highest": float(values.max()),
             }
-    return found
+    return numbers

@@ -91,31 +91,34 @@ def score(
     """
     longest = longest_scored(params.max_length, DEFAULT_LENGTH, model.name, model.max_positions)
     name = choose_template(params.template, model.encoder)
-    found = likelihoods(rows, TEMPLATES[name], longest, model, engine, scratch)
-    prompted, alone = found.mean(found.turn_prompted), found.mean(found.turn_alone)
-    wrong = (found.turns > 0) & ~(np.isfinite(prompted) & np.isfinite(alone) & (alone > 0))
-    found.status[wrong] = "non_finite"
+    of_turns = likelihoods(rows, TEMPLATES[name], longest, model, engine, scratch)
+    prompted, alone = of_turns.mean(of_turns.turn_prompted), of_turns.mean(of_turns.turn_alone)
+    wrong = (of_turns.turns > 0) & ~(np.isfinite(prompted) & np.isfinite(alone) & (alone > 0))
+    of_turns.status[wrong] = "non_finite"
     prompted[wrong] = alone[wrong] = np.nan
-    notes = _notes(found, longest)
+    notes = _notes(of_turns, longest)
     if params.max_length is None and longest < DEFAULT_LENGTH:
         notes = (f"{model.name} takes {longest:,} tokens, so that is --max-length here", *notes)
-    return Scores(found.status, _columns(found, prompted, alone), notes)
+    return Scores(of_turns.status, _columns(of_turns, prompted, alone), notes)
 
 
 def _columns(
-    found: Likelihoods, prompted: NDArray[np.float64], alone: NDArray[np.float64]
+    of_turns: Likelihoods, prompted: NDArray[np.float64], alone: NDArray[np.float64]
 ) -> dict[str, pa.Array]:
-    per_turn = found.turn_prompted / found.turn_tokens, found.turn_alone / found.turn_tokens
+    per_turn = (
+        of_turns.turn_prompted / of_turns.turn_tokens,
+        of_turns.turn_alone / of_turns.turn_tokens,
+    )
     return {
-        "prompt_tokens": _counts(found.prompt_tokens),
-        "response_tokens": _counts(found.response_tokens),
+        "prompt_tokens": _counts(of_turns.prompt_tokens),
+        "response_tokens": _counts(of_turns.response_tokens),
         "nll_prompted": pa.array(prompted),
         "nll_alone": pa.array(alone),
         "ifd_loss": pa.array(ifd_loss(prompted, alone)),
         "ifd_ppl": pa.array(ifd_ppl(prompted, alone)),
-        "turn_tokens": lists_of(found.turns, pa.array(found.turn_tokens.astype(np.int32))),
-        "turn_nll_prompted": lists_of(found.turns, pa.array(per_turn[0])),
-        "turn_nll_alone": lists_of(found.turns, pa.array(per_turn[1])),
+        "turn_tokens": lists_of(of_turns.turns, pa.array(of_turns.turn_tokens.astype(np.int32))),
+        "turn_nll_prompted": lists_of(of_turns.turns, pa.array(per_turn[0])),
+        "turn_nll_alone": lists_of(of_turns.turns, pa.array(per_turn[1])),
     }
 
 
@@ -123,16 +126,16 @@ def _counts(tokens: NDArray[np.int64]) -> pa.Array:
     return pa.array(tokens.astype(np.int32), mask=tokens < 0)
 
 
-def _notes(found: Likelihoods, longest: int) -> tuple[str, ...]:
-    notes = [found.note] if found.note else []
-    long = found.status == "truncated"
+def _notes(of_turns: Likelihoods, longest: int) -> tuple[str, ...]:
+    notes = [of_turns.note] if of_turns.note else []
+    long = of_turns.status == "truncated"
     if long.any():
-        needed = int((found.prompt_tokens + found.response_tokens)[long].max())
+        needed = int((of_turns.prompt_tokens + of_turns.response_tokens)[long].max())
         notes.append(
             f"{int(long.sum()):,} of the rows are longer than --max-length {longest:,} tokens and "
             f"have no score; the longest has {needed:,}"
         )
-    if found.refusal:
-        refused = int((found.status == "template_refused").sum())
-        notes.append(f"{refused:,} of the rows were not scored: {found.refusal}")
+    if of_turns.refusal:
+        refused = int((of_turns.status == "template_refused").sum())
+        notes.append(f"{refused:,} of the rows were not scored: {of_turns.refusal}")
     return tuple(notes)

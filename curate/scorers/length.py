@@ -52,13 +52,13 @@ def score(rows: Rows, params: LengthParams = PARAMS()) -> Scores:  # noqa: B008 
         >>> score(rows).values("response_words")
     """
     status = np.full(len(rows), OK, dtype=object)
-    found = np.full((len(rows), len(COLUMNS)), np.nan)
+    measured = np.full((len(rows), len(COLUMNS)), np.nan)
     for row in rows:
         if row.flaw or not row.response.strip():
             status[row.position] = row.flaw or "empty_response"
         else:
-            found[row.position] = _measured(row)
-    columns = {name: pa.array(found[:, place]) for place, name in enumerate(COLUMNS)}
+            measured[row.position] = _measured(row)
+    columns = {name: pa.array(measured[:, place]) for place, name in enumerate(COLUMNS)}
     return Scores(status, columns)
 
 

@@ -172,13 +172,13 @@ def _status(reply: Reply) -> str:
 
 
 def necessity(
-    rows: Rows, given: Answers, model: RewardModel, engine: Engine
+    rows: Rows, replies: Answers, model: RewardModel, engine: Engine
 ) -> NDArray[np.float64]:
     """Return the reward of each answer, (n,); NaN where none was given, or it is empty.
 
     Args:
         rows: All rows.
-        given: Their answers.
+        replies: Their answers.
         model: Gives rewards.
         engine: Runs it.
 
@@ -186,11 +186,11 @@ def necessity(
         ModelError: The model cannot be loaded.
     """
     values = np.full(len(rows), np.nan)
-    places = np.flatnonzero(given.given & (given.status != EMPTY))
+    places = np.flatnonzero(replies.given & (replies.status != EMPTY))
     pairs = []
     for place in places.tolist():
         prompt, _ = texts_of(rows[place])
-        pairs.append((without_surrogates(prompt), without_surrogates(given.texts[place])))
+        pairs.append((without_surrogates(prompt), without_surrogates(replies.texts[place])))
     values[places] = score_texts(pairs, model, engine)
     return values
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NO_VECTOR = "no_vector"
+BELOW_CUT = "below_cut"
 
 
 @dataclass(frozen=True)

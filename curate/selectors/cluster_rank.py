@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.selectors import at_least
-from curate.selectors.choice import Candidates, Choice
+from curate.selectors.choice import BELOW_CUT, Candidates, Choice
 
 NAME = "cluster_rank"
 NEEDS = ("values", "clusters")
 TOP = "top_overall"
 BEST = "best_of_cluster"
 BOTH = f"{TOP}+{BEST}"
+REASONS = (TOP, BEST, BOTH)
 NO_CLUSTER = "no_cluster"
 
 
@@ -29,12 +30,10 @@ class ClusterRankParams:
     Attributes:
         top: n1, rows with the highest scores of all; all rows if there are fewer.
         per_cluster: n2, rows with the highest scores of every cluster.
-        reason: Of the rows that are left out.
     """
 
     top: int = 1000
     per_cluster: int = 1
-    reason: str = "below_cut"
 
     def __post_init__(self) -> None:
         at_least(0, NAME, top=self.top, per_cluster=self.per_cluster)
@@ -56,7 +55,7 @@ def select(candidates: Candidates, params: ClusterRankParams) -> Choice:
     """
     left_out = chosen_by(candidates, params) == ""
     without = candidates.choice.without(candidates.clusters < 0, NO_CLUSTER)
-    return without.without(left_out, params.reason)
+    return without.without(left_out, BELOW_CUT)
 
 
 def chosen_by(candidates: Candidates, params: ClusterRankParams) -> NDArray[np.object_]:

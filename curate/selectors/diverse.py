@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from curate.errors import UsageError
 from curate.selectors import at_least
-from curate.selectors.choice import NO_VECTOR, Candidates, Choice, finite, unit
+from curate.selectors.choice import BELOW_CUT, NO_VECTOR, Candidates, Choice, finite, unit
 
 NAME = "diverse"
 NEEDS = ("values", "vectors")
@@ -23,14 +23,10 @@ class DiverseParams:
     Attributes:
         k: Rows to keep; fewer where not as many are apart from each other.
         nearest: A row is skipped if its cosine to a kept one is above this.
-        reason: Of the rows that come after the budget is spent.
-        too_near: Reason of the rows that are skipped.
     """
 
     k: int
     nearest: float = 0.9
-    reason: str = "below_cut"
-    too_near: str = "too_similar"
 
     def __post_init__(self) -> None:
         at_least(0, NAME, k=self.k)
@@ -55,8 +51,8 @@ def select(candidates: Candidates, params: DiverseParams) -> Choice:
     kept, skipped = _walk(vectors, ranked[finite(vectors)[ranked]], params)
     near = np.zeros(len(vectors), dtype=bool)
     near[skipped] = True
-    choice = candidates.choice.without(~finite(vectors), NO_VECTOR).without(near, params.too_near)
-    return choice.only(np.array(kept, dtype=np.int64), params.reason)
+    choice = candidates.choice.without(~finite(vectors), NO_VECTOR).without(near, "too_similar")
+    return choice.only(np.array(kept, dtype=np.int64), BELOW_CUT)
 
 
 def _walk(

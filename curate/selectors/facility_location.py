@@ -22,6 +22,7 @@ from curate.selectors.choice import NO_VECTOR, Candidates, Choice, by_id, finite
 
 NAME = "facility_location"
 NEEDS = ("vectors",)
+COVERED = "covered"
 _BLOCK = 1024
 
 
@@ -33,12 +34,10 @@ class FacilityLocationParams:
         k: Rows to keep; all that are left if there are fewer.
         neighbours: Most similar rows of each row that count; others count as not similar at
             all. From the number of rows on, nothing is left out and the greedy choice is exact.
-        reason: Of the rows that are left out.
     """
 
     k: int
     neighbours: int = 256
-    reason: str = "covered"
 
     def __post_init__(self) -> None:
         at_least(0, NAME, k=self.k)
@@ -71,7 +70,7 @@ def select(candidates: Candidates, params: FacilityLocationParams) -> Choice:
     if not len(ordered):
         return choice
     graph = neighbour_graph(vectors[ordered], params.neighbours)
-    return choice.only(ordered[lazy_greedy(graph, params.k)], params.reason)
+    return choice.only(ordered[lazy_greedy(graph, params.k)], COVERED)
 
 
 def neighbour_graph(vectors: NDArray[np.float32], neighbours: int) -> Graph:

@@ -32,12 +32,10 @@ class KCenterParams:
     Attributes:
         k: Rows to keep; fewer where there are not as many different vectors.
         seed: Draws the first centre where none is given.
-        reason: Of the rows that are left out.
     """
 
     k: int
     seed: int = 0
-    reason: str = COVERED
 
     def __post_init__(self) -> None:
         at_least(0, NAME, k=self.k)
@@ -74,7 +72,7 @@ def select(candidates: Candidates, params: KCenterParams) -> Choice:
     centres = k_center(
         candidates.vectors[places], candidates.ids[places], params.k, params.seed, values=values
     )
-    return choice.only(places[centres.order], params.reason)
+    return choice.only(places[centres.order], COVERED)
 
 
 def k_center(

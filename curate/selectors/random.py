@@ -21,12 +21,10 @@ class RandomParams:
     Attributes:
         k: Rows to keep; all that are left if there are fewer.
         seed: Of the draw.
-        reason: Of the rows that were not drawn.
     """
 
     k: int
     seed: int = 0
-    reason: str = "not_drawn"
 
     def __post_init__(self) -> None:
         at_least(0, NAME, k=self.k)
@@ -48,7 +46,7 @@ def select(candidates: Candidates, params: RandomParams) -> Choice:
     """
     possible = candidates.choice.kept & ~np.isnan(candidates.values)
     drawn = draws(possible, candidates.ids, params.seed)
-    return candidates.choice.only(drawn[: params.k], params.reason)
+    return candidates.choice.only(drawn[: params.k], "not_drawn")
 
 
 def draws(possible: NDArray[np.bool_], ids: NDArray[np.object_], seed: int) -> NDArray[np.int64]:

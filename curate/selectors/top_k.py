@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from curate.selectors import at_least
-from curate.selectors.choice import Candidates, Choice
+from curate.selectors.choice import BELOW_CUT, Candidates, Choice
 
 NAME = "top_k"
 NEEDS = ("values",)
@@ -13,15 +13,13 @@ NEEDS = ("values",)
 
 @dataclass(frozen=True)
 class TopKParams:
-    """How many are kept, and what the reason of the others is called.
+    """How many are kept.
 
     Attributes:
         k: Rows to keep; all that are left if there are fewer.
-        reason: Of the rows below.
     """
 
     k: int
-    reason: str = "below_cut"
 
     def __post_init__(self) -> None:
         at_least(0, NAME, k=self.k)
@@ -39,4 +37,4 @@ def select(candidates: Candidates, params: TopKParams) -> Choice:
         >>> select(Candidates(scored, ids, values), TopKParams(2)).kept
         array([False,  True,  True])
     """
-    return candidates.choice.only(candidates.ranked()[: params.k], params.reason)
+    return candidates.choice.only(candidates.ranked()[: params.k], BELOW_CUT)
