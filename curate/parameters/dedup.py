@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from curate.errors import UsageError
-from curate.parameters.option import filled_in, option, refuse_below, refuse_unknown, seed
+from curate.errors import UsageError, check_one_of
+from curate.parameters.option import filled_in, option, refuse_below, seed
 
 FIRST = "first"
 ON = ("both", "prompt", "response")
@@ -50,7 +50,7 @@ class DedupParams:
             raise UsageError(
                 f"--ngram {self.ngram}: allowed are 1 to {_MOST_NGRAM} characters; 5 is usual"
             )
-        refuse_unknown("on", self.on, ON)
+        check_one_of("--on", self.on, ON)
         refuse_below(0, seed=self.seed)
 
     @property

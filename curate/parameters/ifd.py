@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from curate.errors import UsageError
+from curate.errors import UsageError, check_one_of
 from curate.parameters.option import (
     good_only,
     keep,
     option,
     parse_keep,
-    refuse_unknown,
     seed,
     train_set,
     trust_remote_code,
@@ -55,7 +54,7 @@ class IFDParams:
     def __post_init__(self) -> None:
         if self.keep is not None:
             parse_keep(self.keep)
-        refuse_unknown("form", self.form, FORMS)
+        check_one_of("--form", self.form, FORMS)
         refuse_settings(self.train_set)
         parse_experience(self.experience)
         if (self.train_set or self.experience != "auto") and not self.brief_experience:

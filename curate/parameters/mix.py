@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from curate.errors import UsageError
-from curate.parameters.option import good_only, option, refuse_unknown, seed
+from curate.errors import UsageError, check_one_of
+from curate.parameters.option import good_only, option, seed
 
 _ALLOWED = {
     "by": ("rows", "tokens"),
@@ -32,6 +32,6 @@ class MixParams:
 
     def __post_init__(self) -> None:
         for name, allowed in _ALLOWED.items():
-            refuse_unknown(name, str(getattr(self, name)), allowed)
+            check_one_of(f"--{name}", getattr(self, name), allowed)
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: allowed are whole numbers from 0")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import wraps
@@ -103,13 +103,6 @@ def refuse_below(least: int, **options: int | None) -> None:
         if number is not None and number < least:
             name = name.replace("_", "-")
             raise UsageError(f"--{name} {number}: allowed are {least} and more")
-
-
-def refuse_unknown(name: str, value: str, allowed: Sequence[str]) -> None:
-    """Refuse a value that is none of those allowed, and say what was meant."""
-    if value not in allowed:
-        hint = did_you_mean(value, allowed)
-        raise UsageError(f"--{name} {value}: allowed are {', '.join(allowed)}.{hint}")
 
 
 def keywords(params: type) -> Callable[[Callable[..., T]], Callable[..., T]]:

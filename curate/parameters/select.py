@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from curate.errors import UsageError
+from curate.errors import UsageError, check_one_of
 from curate.parameters.option import (
     filled_in,
     good_only,
@@ -12,7 +12,6 @@ from curate.parameters.option import (
     option,
     parse_keep,
     refuse_below,
-    refuse_unknown,
     seed,
     trust_remote_code,
 )
@@ -71,7 +70,7 @@ class SelectParams:
         self._refuse_unknown_recipe()
         if self.recipe == RANDOM and self.by is not None:
             raise UsageError("--by: a random choice goes by nothing; leave --by or --recipe out")
-        refuse_unknown("stage", self.stage, (SFT, KTO))
+        check_one_of("--stage", self.stage, (SFT, KTO))
         if self.good_only and self.stage == KTO:
             raise UsageError(
                 "--good-only and --stage kto: kto learns from the bad rows, too; give one"
@@ -93,7 +92,7 @@ class SelectParams:
         from curate.selectors import params_from_text
 
         if self.recipe is not None:
-            refuse_unknown("recipe", self.recipe, recipes())
+            check_one_of("--recipe", self.recipe, recipes())
         elif self.by is None:
             raise UsageError(
                 f"nothing to choose by: give --recipe {'|'.join(METHODS)}, or --by COLUMN with "
