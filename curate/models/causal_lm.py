@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING, Any
 from curate.errors import ModelError, UsageError
 from curate.models.protocols import TokenSequence
 from curate.models.quiet import quiet
-from curate.models.recipe import (
-    LoadedOnce,
-    ModelRecipe,
-    choose_device,
-    one_core,
-    recipe_of,
-    workers,
-)
+from curate.models.recipe import ModelRecipe, TorchOnce, choose_device, recipe_of
 from curate.models.resolve import (
     ModelFiles,
     adapter_fingerprint,
@@ -158,15 +151,13 @@ class CausalLM:
     threads = 1
 
     def __init__(self, opened: OpenedLM) -> None:
-        import torch
-
         self.name, self.files, self.fingerprint = opened.name, opened.files, opened.fingerprint
         self.dtype, self.device = opened.dtype, opened.device
         self.encoder = HFEncoder(opened.tokenizer, opened.name)
         self.max_positions = opened.max_positions
-        self.batch_tokens, self.workers = _BATCH_TOKENS[self.device], workers(self.device)
-        self._cores = torch.get_num_threads()
-        self._route = LoadedOnce(partial(_load_route, opened.load, opened.name))
+        load = partial(_load_route, opened.load, opened.name)
+        self._route = TorchOnce(load, self.device)
+        self.batch_tokens, self.workers = _BATCH_TOKENS[self.device], self._route.workers
 
     @property
     def route(self) -> str | None:
@@ -177,7 +168,7 @@ class CausalLM:
         self._route.get()
 
     def worker(self) -> AbstractContextManager[None]:
-        return one_core(self.device, self._cores)
+        return self._route.worker()
 
     def span_nll(self, batch: Sequence[TokenSequence]) -> list[list[float]]:
         import torch

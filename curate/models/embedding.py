@@ -19,14 +19,7 @@ from curate.errors import ModelError
 from curate.models.packaged_models import PACKAGED
 from curate.models.protocols import EmbeddingModel
 from curate.models.quiet import quiet
-from curate.models.recipe import (
-    LoadedOnce,
-    ModelRecipe,
-    choose_device,
-    one_core,
-    recipe_of,
-    workers,
-)
+from curate.models.recipe import LoadedOnce, ModelRecipe, TorchOnce, choose_device, recipe_of
 from curate.models.resolve import ModelFiles, fingerprint, resolve, signed
 from curate.models.text_tokenizer import load_tokenizer
 from curate.models.weights import check_whole, load_pretrained, loading, max_positions
@@ -163,17 +156,14 @@ class SentenceEncoder:
         folders = _module_folders(files)
         check_whole(files)
         with quiet():
-            import torch
-
             self._tokenizer = load_tokenizer(files)
-        self.name, self._files, self.device = files.name, files, choose_device(device)
+            self.name, self._files, self.device = files.name, files, choose_device(device)
         marks = [fingerprint(files.folder), *map(fingerprint, folders), _COMPUTATION]
         # Devices round differently: what one has begun, another does not go on with.
         self.fingerprint, self.origin = signed(*marks, self.device), signed(*marks)
-        self.batch_tokens, self.workers = _BATCH_TOKENS[self.device], workers(self.device)
-        self._cores = torch.get_num_threads()
         self._longest = _longest(files)
-        self._model = LoadedOnce(partial(_load_transformer, files, self.device))
+        self._model = TorchOnce(partial(_load_transformer, files, self.device), self.device)
+        self.batch_tokens, self.workers = _BATCH_TOKENS[self.device], self._model.workers
 
     @cached_property
     def dimensions(self) -> int:
@@ -196,7 +186,7 @@ class SentenceEncoder:
         return vectors
 
     def worker(self) -> AbstractContextManager[None]:
-        return one_core(self.device, self._cores)
+        return self._model.worker()
 
 
 def _load_transformer(files: ModelFiles, device: str) -> Any:

@@ -104,32 +104,6 @@ def choose_device(device: str = "auto") -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def workers(device: str) -> int:
-    """Return how many batches are computed side by side."""
-    import torch
-
-    return min(torch.get_num_threads(), _MOST_WORKERS) if device == "cpu" else 1
-
-
-@contextmanager
-def one_core(device: str, threads: int) -> Iterator[None]:
-    """Let the calling thread compute on one core, and leave the setting as it was.
-
-    Never on more: sums of bfloat16 are others on two cores than on one, by up to 0.5 nats of a
-    sentence's likelihood.
-    """
-    import torch
-
-    if device == "cpu":
-        torch.get_num_threads()  # a thread's first call takes over whatever was set last
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        if device == "cpu":
-            torch.set_num_threads(threads)
-
-
 class LoadedOnce(Generic[T]):
     """What load() gives, made by whoever asks first."""
 
@@ -153,6 +127,38 @@ class LoadedOnce(Generic[T]):
     def __bool__(self) -> bool:
         return self._loaded is not None
 
-    def __reduce__(self) -> tuple[type[LoadedOnce[T]], tuple[Callable[[], T]]]:
+    def __reduce__(self) -> tuple[type[Any], tuple[Any, ...]]:
         """Pickle what loads it, not what was loaded, nor the lock."""
         return type(self), (self._load,)
+
+
+class TorchOnce(LoadedOnce[T]):
+    """What torch loads once, and how many threads compute with it side by side, on a core each."""
+
+    def __init__(self, load: Callable[[], T], device: str) -> None:
+        import torch
+
+        super().__init__(load)
+        self._device, self._cores = device, torch.get_num_threads()
+        self.workers = min(self._cores, _MOST_WORKERS) if device == "cpu" else 1
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """Let the calling thread compute on one core, and leave the setting as it was.
+
+        Never on more: sums of bfloat16 are others on two cores than on one, by up to 0.5 nats of a
+        sentence's likelihood.
+        """
+        import torch
+
+        if self._device == "cpu":
+            torch.get_num_threads()  # a thread's first call takes over whatever was set last
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            if self._device == "cpu":
+                torch.set_num_threads(self._cores)
+
+    def __reduce__(self) -> tuple[type[Any], tuple[Any, ...]]:
+        return type(self), (self._load, self._device)

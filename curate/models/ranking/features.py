@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from curate.errors import ModelError, did_you_mean
 from curate.models.causal_lm import load_causal_lm
 from curate.models.embedding import BUNDLED, load_encoder
 from curate.models.packaged_models import PACKAGED
-from curate.models.protocols import EmbeddingModel, Model, TokenSequence
+from curate.models.protocols import EmbeddingModel, TokenSequence
 from curate.models.ranking.writing_style import FORM_NAMES, form_features
 from curate.models.recipe import ModelRecipe, recipe_of
 from curate.models.resolve import fingerprint, signed
@@ -40,19 +40,6 @@ _COMPUTATION = "features 2"
 
 Pair = tuple[str, str]
 Floats = NDArray[np.float32]
-
-
-class Featuriser(Model, Protocol):
-    """What turns pairs into numbers; `name` is that of its encoder."""
-
-    origin: str  # fingerprint without the device: a head goes with the features of this origin
-    families: dict[str, int]  # to how many numbers each has, in their order
-
-    def lengths(self, pairs: Sequence[Pair]) -> list[int]:
-        """Return how long each pair is, in a unit that computing time grows with."""
-
-    def features(self, pairs: Sequence[Pair]) -> Floats:
-        """Return (pairs, sum of the families' widths)."""
 
 
 def load_features(encoder: str, device: str = "auto") -> Featuriser:
@@ -82,7 +69,11 @@ def _is_causal(config: Path) -> bool:
 
 
 class _Features:
-    """What a model of features has from the model that it stands on."""
+    """What a model of features has from the model that it stands on, its encoder.
+
+    A head goes with the features of one `origin`, the fingerprint without the device; families
+    have so many numbers each, in this order.
+    """
 
     recipe: ModelRecipe
 
@@ -166,3 +157,6 @@ class CausalFeatures(_Features):
             ids = [*start, *rest[:_RESPONSE_TOKENS]]
             sequences.append(TokenSequence(tuple(ids), ((len(start), len(ids)),)))
         return sequences
+
+
+Featuriser = EmbeddingFeatures | CausalFeatures

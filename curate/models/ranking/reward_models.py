@@ -21,29 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import ModelError
+from curate.models import weights
 from curate.models.packaged_models import PACKAGED
 from curate.models.protocols import RewardModel
 from curate.models.quiet import quiet
 from curate.models.ranking.trained_head import CARD, load_ranker, read_card
-from curate.models.recipe import (
-    LoadedOnce,
-    ModelRecipe,
-    choose_device,
-    one_core,
-    recipe_of,
-    whole_path,
-    workers,
-)
+from curate.models.recipe import ModelRecipe, TorchOnce, choose_device, recipe_of, whole_path
 from curate.models.resolve import ModelFiles, base_of, fingerprint, resolve, signed
 from curate.models.text_tokenizer import load_tokenizer
-from curate.models.weights import (
-    check_whole,
-    load_pretrained,
-    load_weights,
-    loading,
-    max_positions,
-    refuse_missing,
-)
 from curate.system.model_folder import CONFIG, TOKENIZER_CONFIG, is_adapter, read_json
 
 if TYPE_CHECKING:
@@ -127,13 +112,10 @@ class TransformerReward:
         device: str,
         padding: int | None,
     ) -> None:
-        import torch
-
         self.name, self.fingerprint, self.device = name, fingerprint, device
-        self.batch_tokens, self.workers = _BATCH_TOKENS[device], workers(device)
-        self._cores = torch.get_num_threads()
         self._encode, self._padding = encode, padding
-        self._forward = LoadedOnce(load)
+        self._forward = TorchOnce(load, device)
+        self.batch_tokens, self.workers = _BATCH_TOKENS[device], self._forward.workers
 
     def lengths(self, pairs: Pairs) -> list[int]:
         return [max(1, len(line["input_ids"])) for line in self._encode(pairs)]
@@ -142,7 +124,7 @@ class TransformerReward:
         self._forward.get()
 
     def worker(self) -> AbstractContextManager[None]:
-        return one_core(self.device, self._cores)
+        return self._forward.worker()
 
     def score(self, pairs: Pairs) -> list[float]:
         lines = self._encode(pairs)
@@ -203,11 +185,11 @@ def _encode_texts(tokenizer: Any, longest: int, pairs: Pairs) -> list[Encoded]:
 
 
 def _load_classifier(files: ModelFiles, device: str) -> TransformerReward:
-    check_whole(files)
+    weights.check_whole(files)
     with quiet():
         device = choose_device(device)
         tokenizer = load_tokenizer(files)
-    with loading(f"model '{files.name}'", files.folder):
+    with weights.loading(f"model '{files.name}'", files.folder):
         from transformers import AutoConfig
 
         config = AutoConfig.from_pretrained(files.folder)
@@ -223,7 +205,7 @@ def _load_classifier(files: ModelFiles, device: str) -> TransformerReward:
             f"model '{files.name}' tells {config.num_labels} classes apart; a reward model has one "
             "output. Give another model"
         )
-    longest = min(max_positions(config.to_dict()) or _MOST_TOKENS, _MOST_TOKENS)
+    longest = min(weights.max_positions(config.to_dict()) or _MOST_TOKENS, _MOST_TOKENS)
     encode = _encode_chat if getattr(tokenizer, "chat_template", None) else _encode_texts
     return TransformerReward(
         files.name,
@@ -238,7 +220,7 @@ def _load_classifier(files: ModelFiles, device: str) -> TransformerReward:
 
 def _classifier_forward(files: ModelFiles, device: str) -> Forward:
     kind, called = "AutoModelForSequenceClassification", f"model '{files.name}'"
-    model = load_pretrained(kind, files, device, called, "reward model")
+    model = weights.load_pretrained(kind, files, device, called, "reward model")
 
     def forward(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         logits: torch.Tensor = model(**inputs).logits
@@ -255,7 +237,7 @@ def _load_value_head(files: ModelFiles, device: str) -> TransformerReward:
             "code"
         )
     base = base_of(files) if is_adapter(files.folder) else resolve(str(files.folder))
-    check_whole(files)
+    weights.check_whole(files)
     with quiet():
         device = choose_device(device)
         has_own = (files.folder / TOKENIZER_CONFIG).is_file()
@@ -266,7 +248,7 @@ def _load_value_head(files: ModelFiles, device: str) -> TransformerReward:
             "put together in training is not known; copy the template to tokenizer_config.json"
         )
     config = read_json(base.folder / CONFIG, f"model '{base.name}'")
-    longest = min(max_positions(config) or _MOST_TOKENS, _MOST_TOKENS)
+    longest = min(weights.max_positions(config) or _MOST_TOKENS, _MOST_TOKENS)
     marks = fingerprint(files.folder), fingerprint(base.folder)
     return TransformerReward(
         files.name,
@@ -279,14 +261,16 @@ def _load_value_head(files: ModelFiles, device: str) -> TransformerReward:
 
 
 def _value_forward(files: ModelFiles, base: ModelFiles, device: str) -> Forward:
-    with loading(f"model '{files.name}'", files.folder):
+    with weights.loading(f"model '{files.name}'", files.folder):
         from safetensors.torch import load_file
 
         head = load_file(files.folder / VALUE_HEAD, device=device)
-    refuse_missing(f"'{files.name}': {VALUE_HEAD} is not whole", {_WEIGHT, _BIAS} - head.keys())
+    weights.refuse_missing(
+        f"'{files.name}': {VALUE_HEAD} is not whole", {_WEIGHT, _BIAS} - head.keys()
+    )
     weight, bias = head[_WEIGHT].float(), head[_BIAS].float()
     adapter = files if is_adapter(files.folder) else None
-    model = load_weights(base, "float32", device, adapter=adapter)
+    model = weights.load_weights(base, "float32", device, adapter=adapter)
     width = model.get_input_embeddings().weight.shape[1]
     if weight.shape != (1, width):
         raise ModelError(
