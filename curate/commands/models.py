@@ -13,10 +13,7 @@ from curate.commands.options import AsJson
 if TYPE_CHECKING:
     from curate.models.inventory import ModelInfo
 
-_KEYS = (
-    *("name", "kind", "option", "parameters", "licence", "languages", "ready", "where", "folder"),
-    *("bytes_on_disk", "note"),
-)
+_KEYS = "name kind option parameters licence languages ready where folder bytes_on_disk note"
 
 
 def models(
@@ -84,5 +81,5 @@ def _state(model: ModelInfo) -> str:
 
 
 def _as_json(model: ModelInfo) -> dict[str, Any]:
-    values = {key: getattr(model, key) for key in _KEYS}
+    values = {key: getattr(model, key) for key in _KEYS.split()}
     return {**values, "folder": model.folder and str(model.folder)}

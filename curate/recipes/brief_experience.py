@@ -73,12 +73,7 @@ class Experience:
 
 
 def default_clusters(rows: int) -> int:
-    """Return the paper's 100, but one for 50 rows where there are fewer than 5,000.
-
-    Example:
-        >>> default_clusters(52_002), default_clusters(200), default_clusters(7)
-        (100, 4, 1)
-    """
+    """Return the paper's 100, but one for 50 rows where there are fewer than 5,000."""
     return min(CLUSTERS, max(1, rows // _ROWS_A_CLUSTER))
 
 
@@ -122,15 +117,7 @@ def gain_experience(rows: Rows, params: ExperienceParams, place: Place) -> Exper
 
 
 def choose(rows: Rows, params: ExperienceParams) -> tuple[Selection, ModelFiles]:
-    """Return the rows to train on, and the files of the model that read them.
-
-    Args:
-        rows: Instruction data.
-        params: Model and numbers.
-
-    Raises:
-        ModelError: The model is not to be had.
-    """
+    """Return the rows to train on, and the files of the model that read them."""
     started = time.monotonic()
     engine = open_engine()
     model = language_model(engine, params.model, params.dtype, params.trust_remote_code)

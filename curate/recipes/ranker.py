@@ -153,17 +153,11 @@ def evaluate(paths: Sequence[Path], params: JudgeParams) -> dict[str, Any]:
 
 
 def judge(pairs: Sequence[Pair], margin: NDArray[np.float64], seed: int) -> dict[str, Any]:
-    """Return how well margins tell better from worse, four digits a share.
+    """Return how well (pairs,) margins, better minus worse, tell them apart; four digits a share.
 
-    Args:
-        pairs: At least one.
-        margin: (pairs,) score of the better minus score of the worse.
-        seed: Of the resampling.
-
-    Returns:
-        `pairs`; `accuracy`, the share of pairs whose better response scored higher, ties counting
-        half, with `low` and `high`, its 95 % bootstrap interval; `longer_wins` and `shorter_wins`,
-        the accuracy of going by length, and `length_baseline`, the higher of the two.
+    `accuracy` is the share of pairs whose better response scored higher, ties counting half, with
+    `low` and `high`, its 95 % bootstrap interval; `longer_wins` and `shorter_wins` are the accuracy
+    of going by length, and `length_baseline` the higher of the two.
     """
     correct = right(margin)
     low, high = interval(correct, seed)
@@ -225,10 +219,7 @@ def _refuse_broken(broken: NDArray[np.bool_], pairs: Sequence[Pair], who: str) -
 def _material(
     pairs: Sequence[Pair], spoiled: Sequence[float], features: Featuriser, engine: Engine
 ) -> Material:
-    """Return the pairs as features, each text computed once; the last are spoiled, count so much.
-
-    They come through the engine's journal.
-    """
+    """Return the pairs as features, each text computed once; the last are spoiled, count so much."""
     places: dict[tuple[str, str], int] = {}
     rows = [
         [places.setdefault((p.prompt, text), len(places)) for text in (p.better, p.worse)]

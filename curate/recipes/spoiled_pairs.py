@@ -1,10 +1,8 @@
 """Responses spoiled on purpose, for the mistakes that no pair of people's hands shows.
 
 Nobody revises "I don't know" or a sentence that is said twenty times, so a head that learns from
-revisions and preferences alone may take either for a good response: it looks at a handful of
-numbers, and a short text has few marks of a bad one. Each pair's better response is therefore
-also put beside a worse one that is made here. These pairs count little, and judge nothing but
-themselves.
+revisions and preferences alone may take either for a good response. Pairs of a better response and
+one that is made here count little, and judge nothing but themselves.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Train a model in the middle of a recipe: one epoch on a few rows, through the command `train`.
 
-IFD's brief experience and MoDS's initial model both need it. The folder of the run is named after
-all that decides the model, so a run that is there is the one that is wanted: a finished one is
-taken as it is, one that was cut short is continued. Its `run.json` says which it is.
+The folder of the run is named after all that decides the model, so a run that is there is the one
+that is wanted: a finished one is taken as it is, one that was cut short is continued.
 """
 
 from __future__ import annotations

@@ -1,15 +1,10 @@
 """From what stands behind --reward or --ranker to a model that scores responses.
 
-Besides trained heads there are two kinds of transformers:
-
-- sequence classification with one output, as MoDS (arXiv 2311.15653) uses with
-  `OpenAssistant/reward-model-deberta-v3-large-v2`. Where such a model brings a chat template,
-  prompt and response are put into it; else they are a pair of texts, as that model was trained on,
-  cut to what the model reads, the longer text first (the program published with MoDS does not cut);
-- what LLaMA-Factory's stage rm writes: beside a LoRA adapter (or whole weights) lies
-  value_head.safetensors with `v_head.summary.weight` (1, width) and `v_head.summary.bias` (1,). The
-  score is what this head makes of the last hidden state over the last token of prompt and response
-  in the model's chat template.
+Besides trained heads there are two kinds of transformers: sequence classification with one output,
+as MoDS (arXiv 2311.15653) uses with `OpenAssistant/reward-model-deberta-v3-large-v2`, on prompt and
+response in its chat template, else on both as a pair of texts, cut to what the model reads, the
+longer one first (the program published with MoDS does not cut); and what LLaMA-Factory's stage rm
+writes, a linear head over the last hidden state of the last token, beside an adapter or weights.
 """
 
 from __future__ import annotations
