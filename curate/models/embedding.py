@@ -213,26 +213,23 @@ def _load_transformer(files: ModelFiles, device: str) -> Any:
 
 def _module_folders(files: ModelFiles) -> list[Path]:
     """Return the folders of an encoder's modules beside the transformer's own."""
-    root = files.folder.resolve()
+    root, encoder = files.folder.resolve(), f"encoder '{files.name}'"
     folders = []
     for module in _json(files, "modules.json") or []:
         kind, inner = str(module.get("type", "")), files.folder / str(module.get("path", ""))
         if not kind.startswith(_MODULES):
             raise ModelError(
-                f"encoder '{files.name}' has a module that is not of sentence-transformers "
-                f"({kind}), and code that comes with a model is not run. Take another encoder"
+                f"{encoder} has a module that is not of sentence-transformers ({kind}), and code "
+                "that comes with a model is not run. Take another encoder"
             )
         if inner.resolve() == root:
             continue
         if inner.resolve().parent != root:
-            raise ModelError(
-                f"encoder '{files.name}' names a module outside its folder ({module['path']})"
-            )
+            raise ModelError(f"{encoder} names a module outside its folder ({module['path']})")
         if any(inner.rglob("*.bin")) and not any(inner.rglob("*.safetensors")):
             raise ModelError(
-                f"encoder '{files.name}': {inner.name} has no model.safetensors; .bin files are "
-                "not loaded, since they can run code. Save it again with a newer "
-                "sentence-transformers"
+                f"{encoder}: {inner.name} has no model.safetensors; .bin files are not loaded, "
+                "since they can run code. Save it again with a newer sentence-transformers"
             )
         _json(files, f"{inner.name}/config.json")
         folders.append(inner)

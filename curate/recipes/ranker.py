@@ -219,7 +219,7 @@ def _refuse_broken(broken: NDArray[np.bool_], pairs: Sequence[Pair], who: str) -
 def _material(
     pairs: Sequence[Pair], spoiled: Sequence[float], features: Featuriser, engine: Engine
 ) -> Material:
-    """Return the pairs as features, each text computed once; the last are spoiled, count so much."""
+    """Return the pairs as features, each text computed once; the last are spoiled ones."""
     places: dict[tuple[str, str], int] = {}
     rows = [
         [places.setdefault((p.prompt, text), len(places)) for text in (p.better, p.worse)]
