@@ -44,10 +44,8 @@ def check_output(output: Path, needed: float) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(output.parent).free
     if free < needed:
-        raise OutputError(
-            f"{output} takes about {needed / 1e9:.2f} GB, and {output.parent} has "
-            f"{free / 1e9:.2f} GB free; make room, or name a place that has it with --output"
-        )
+        room = f"about {needed / 1e9:.2f} GB, and {output.parent} has {free / 1e9:.2f} GB free"
+        raise OutputError(f"{output} takes {room}; make room, or give another --output")
 
 
 @contextmanager

@@ -122,10 +122,9 @@ def streamed(
         words = server_words(error, key)
         if error.status_code != 401:
             raise UsageError(f"{url} refuses (HTTP {error.status_code}): {words}") from error
-        raise UsageError(
-            f"{url} wants {'another key' if key else 'its key'} (401: {words}): put it into an "
-            "environment variable and give --api-key-env NAME"
-        ) from error
+        wants = f"wants {'another key' if key else 'its key'} (401: {words})"
+        give = "put it into an environment variable and give --api-key-env NAME"
+        raise UsageError(f"{url} {wants}: {give}") from error
     except (openai.APIConnectionError, ValueError) as error:
         cause = error if isinstance(error, ValueError) else root_cause(error)
         raise ModelError(_why_silent(url, cause)) from error

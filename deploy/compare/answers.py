@@ -64,11 +64,9 @@ def check_reachable(name: str) -> None:
 
 
 class KeptAnswers:
-    """Answers of the model with a fingerprint, on disk, by digest of the batch that was asked.
+    """Answers of the model with a fingerprint, on disk, by digest of the batch that was asked."""
 
-    With a `mark` they are of one comparison alone: a server's weights may change behind it.
-    """
-
+    # With a `mark` they are of one comparison alone: a server's weights may change behind it.
     def __init__(self, fingerprint: str, mark: str = "") -> None:
         self._model, self._passing = f"{fingerprint}|{mark}", bool(mark)
         name = hashlib.sha256(self._model.encode()).hexdigest()[:32]

@@ -45,10 +45,7 @@ class TrainingSet:
 
 
 def _prompt_digests(row: Row) -> Iterator[bytes]:
-    """Yield one digest for each point at which a conversation waits for an answer.
-
-    White space does not count: a prompt that was only set otherwise is the same prompt.
-    """
+    """Yield a digest for each point at which a conversation waits for an answer, without spaces."""
     digest = hashlib.sha256()
     for turn in row.turns:
         text = f"{turn.role}\0{' '.join(turn.content.split())}\0"
@@ -71,9 +68,8 @@ def choose_prompts(
 ) -> tuple[Prompts, list[str]]:
     """Return what is asked, and what the user should know of it.
 
-    With a data set only rows that are not in it are asked: of the prompts' file, else of the files
-    that it was chosen from. Without one, all prompts are, and each is marked as trained on or not
-    where the run of the tuned model says so.
+    With a data set only rows that are not in it: of the prompts' file, else of the files that it
+    was chosen from. Without one all prompts, marked as trained on or not where the run says so.
     """
     base, tuned = models
     folder = Path(tuned).expanduser()
@@ -183,11 +179,9 @@ def _read_sources(training: TrainingSet) -> list[Rows]:
 
 
 def validation_places(rows: int, share: float, seed: int) -> NDArray[np.int64]:
-    """Return where the rows of a run's validation part stand, in the order of the file.
-
-    LLaMA-Factory draws it with `train_test_split` of the library datasets, which takes the first
-    places of a permutation that NumPy draws from the run's seed.
-    """
+    """Return where the rows of a run's validation part stand, in the order of the file."""
+    # LLaMA-Factory draws it with `train_test_split` of the library datasets, which takes the first
+    # places of a permutation that NumPy draws from the run's seed.
     count = int(share) if share > 1 else math.ceil(share * rows)
     drawn: NDArray[np.int64] = np.random.default_rng(seed).permutation(rows)[:count]
     return np.sort(drawn)

@@ -25,10 +25,7 @@ def names(served: Served) -> tuple[str, ...]:
 
 
 def launch(served: Served, folder: Path, key: str) -> Launch:
-    """Return how `llamafactory-cli api` is started, on 127.0.0.1 and nowhere else.
-
-    Its own defaults are 0.0.0.0, no key, and every request in the log.
-    """
+    """Return how `llamafactory-cli api` is started: on 127.0.0.1, with a key, without a log."""
     backend = gptq.backend() if gptq.is_quantised(served.folder) else llamafactory.find()
     port, template = free_port(), served.template
     arguments = ["--model_name_or_path", str(served.folder), "--infer_backend", "huggingface"]

@@ -46,11 +46,8 @@ def refusal(served: Served) -> str:
 
 
 def launch(served: Served, folder: Path, key: str) -> Launch:
-    """Return how `vllm serve` is started: on a unix socket in a private folder.
-
-    Most of its endpoints answer without a key, so nobody else may reach it. On CPUs its compiled
-    mode has answered nonsense while it said that it was healthy: eager there.
-    """
+    """Return how `vllm serve` is started: on a unix socket in a private folder."""
+    # Most of its endpoints answer without a key, so nobody else may reach it.
     python = environments.python(environment())
     if python is None:
         raise UsageError("engine vllm is not installed; `deploy setup vllm` installs it")
@@ -79,7 +76,7 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
         "HF_HUB_OFFLINE": "1",
     }
     if not served.gpu:
-        arguments += ["--enforce-eager"]
+        arguments += ["--enforce-eager"]  # compiled, it has answered nonsense there and said 200
         if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
             variables["VLLM_CPU_KVCACHE_SPACE"] = str(_cache_gigabytes(served))
     return Launch(tuple(arguments), variables, "http://engine", socket)

@@ -137,10 +137,7 @@ class Room:
 def check_body(
     raw: bytes, kind: str, engine: Engine, served: Served, room: Room, count: Callable[[str], int]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return a request's fields, nothing left to an engine's defaults, and notes for people.
-
-    What is wrong is told once, all together.
-    """
+    """Return fields, nothing left to an engine's defaults, and notes; or all that is wrong."""
     models = engine.names(served)
     fields = {name: value for name, value in _json_object(raw).items() if value is not None}
     wrong: list[Refused] = []

@@ -181,8 +181,7 @@ def _token_counter(folder: Path) -> Callable[[str], int]:
 class StreamEndings:
     """Puts right the last event of a stream: LLaMA-Factory says `stop` of answers cut off, too.
 
-    An answer that the model ended itself has fewer tokens than it was allowed (counted again by
-    the tokenizer, which is right unless the model has spelled a word in an odd way).
+    By the tokenizer, which is right unless the model has spelled a word in an odd way.
     """
 
     def __init__(self, max_tokens: int, count: Callable[[str], int]) -> None:

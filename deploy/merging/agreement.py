@@ -166,10 +166,8 @@ def _apart(one: list[float], other: list[float]) -> float:
 
 
 def _gap(model: Any, prompt: list[int], expected: list[int], own: list[int]) -> float | None:
-    """Return by how many nats a model prefers its own token where two answers part, if they do.
-
-    An end is a token, too: of two answers that differ, none is the beginning of the other.
-    """
+    """Return by how many nats a model prefers its own token where two answers part, if they do."""
+    # An end is a token, too: of two answers that differ, none is the beginning of the other.
     for place, (token, other) in enumerate(zip(expected, own, strict=False)):
         if token != other:
             row = _log_probabilities(model, prompt, own[: place + 1])[-1]

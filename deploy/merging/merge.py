@@ -59,10 +59,8 @@ def read_adapter(typed: Path, base: str | None = None) -> Adapter:
         raise UsageError(_no_adapter(folder))
     weights = folder / ADAPTER_WEIGHTS
     if not weights.is_file():
-        raise DataError(
-            f"{folder} has no {ADAPTER_WEIGHTS}; copy it there, or train again (.bin files are not "
-            "loaded: they can run code)"
-        )
+        copy = "copy it there, or train again (.bin files are not loaded: they can run code)"
+        raise DataError(f"{folder} has no {ADAPTER_WEIGHTS}; {copy}")
     config = read_json(folder / ADAPTER_CONFIG)
     if (task := config.get("task_type")) not in (None, "CAUSAL_LM"):
         raise UsageError(
@@ -110,10 +108,8 @@ def _check_run(folder: Path, run: RunRecord) -> None:
         raise UsageError(f"the run {folder} has not ended ({RUN}: running); {killed}")
     if run.state != "done":
         how = "was stopped" if run.state == "stopped" else "failed"
-        raise UsageError(
-            f"the run {folder} {how} before its end ({RUN}: {run.state}); give the same `train` "
-            "command with --resume first"
-        )
+        again = "give the same `train` command with --resume first"
+        raise UsageError(f"the run {folder} {how} before its end ({RUN}: {run.state}); {again}")
     if run.stage == "rm" or any((folder / head).is_file() for head in _VALUE_HEADS):
         use = "it is used as it is: curate mods --reward, deploy compare --judge"
         raise UsageError(f"{folder} is a reward model, there is nothing to merge; {use}")
@@ -218,10 +214,8 @@ def _export(
         code = child.wait()
     config.unlink()
     if code or not any(part.glob("*.safetensors")):
-        raise ModelError(
-            f"LLaMA-Factory's export into {adapter.base_name} ended with {code}: "
-            f"{reason_in(log)}. Nothing was kept; all it said: {log}"
-        )
+        why = f"ended with {code}: {reason_in(log)}. Nothing was kept; all it said: {log}"
+        raise ModelError(f"LLaMA-Factory's export into {adapter.base_name} {why}")
     log.unlink()
 
 

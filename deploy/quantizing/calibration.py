@@ -67,10 +67,8 @@ def calibration_set(
         why = "which it was trained on"
     if not name:
         known = ", ".join(list(read_registry(where))[:8]) or "none yet; `curate` makes them"
-        raise UsageError(
-            "nothing says what this model was trained on; give --dataset NAME "
-            f"({where} has {known})"
-        )
+        unsaid = "nothing says what this model was trained on"
+        raise UsageError(f"{unsaid}; give --dataset NAME ({where} has {known})")
     files = [data_file(where, part.strip()) for part in name.split(",")]
     # Of several data sets, or a folder of files, no sha256 of one file can be noted.
     if digest and len(files) == 1 and files[0].is_file() and digest != sha256_of(files[0]):
@@ -79,10 +77,7 @@ def calibration_set(
 
 
 def draw(rows: Rows, tokenizer: Any, name: str, count: int, seed: int) -> Drawn:
-    """Return at most `count` rows for quantising and others for measuring.
-
-    A quarter of the usable rows, at most 64, is held out; equal rows count once.
-    """
+    """Return at most `count` rows for quantising and others for measuring; equal ones are one."""
     import numpy as np
 
     reasons: Counter[str] = Counter()
@@ -98,10 +93,8 @@ def draw(rows: Rows, tokenizer: Any, name: str, count: int, seed: int) -> Drawn:
     usable = list(distinct.values())
     if len(usable) < 2 * LEAST:
         why = ", ".join(f"{reason} {number:,}" for reason, number in sorted(reasons.items()))
-        raise DataError(
-            f"{len(usable)} of {len(rows):,} rows are good for calibration ({why or 'all'}), and "
-            f"at least {2 * LEAST} are needed; give a larger --dataset"
-        )
+        good = f"{len(usable)} of {len(rows):,} rows are good for calibration ({why or 'all'})"
+        raise DataError(f"{good}, and at least {2 * LEAST} are needed; give a larger --dataset")
     order = np.random.default_rng(seed).permutation(len(usable)).tolist()
     held = min(_HELD_OUT, int(_HELD_OUT_SHARE * len(usable)))
     reasons["not_drawn"] += max(0, len(usable) - held - count)

@@ -1,7 +1,6 @@
 """GPTQModel in an environment of its own, which runs gptq_job.py and serves what that writes.
 
-GPTQModel is AutoGPTQ's successor and writes the same format. It and its companions ask for other
-versions of NumPy, kernels and torchao than training does, so they live apart.
+It is AutoGPTQ's successor, of the same format, and wants other versions than training does.
 """
 
 from __future__ import annotations
@@ -149,9 +148,8 @@ def _run(
     with process.stopping(child):
         code = _followed(child, log, say)
     if code or not result_path.is_file():
-        raise ModelError(
-            f"GPTQModel ended with {code}: {reason_in(log)}. Nothing was kept; all it said: {log}"
-        )
+        why = f"ended with {code}: {reason_in(log)}"
+        raise ModelError(f"GPTQModel {why}. Nothing was kept; all it said: {log}")
     return json.loads(result_path.read_text(encoding="utf-8"))
 
 

@@ -47,17 +47,13 @@ class QuantiseParams:
 
 @dataclass(frozen=True)
 class Quantised:
-    """A quantised model.
-
-    `before` is of the model as it was, `after` as transformers loads it now: `perplexity` of the
-    held-out responses' `tokens`, a greedy `answer`, the `dtype` of that, `bytes` of the weights.
-    """
-
     folder: Path
     group_size: int
     dataset: str
     drawn: Drawn
     question: str
+    # Of the model as it was, and as transformers loads it now: `perplexity` of the held-out
+    # responses' `tokens`, a greedy `answer`, the `dtype` of that, `bytes` of the weights.
     before: dict[str, Any]
     after: dict[str, Any]
     seconds: float
@@ -120,10 +116,7 @@ def quantise(
 
 
 def find_model(name: str) -> tuple[Path, Path]:
-    """Return the folder of a whole model: a folder, a run's name, a known name, or a hub id.
-
-    The second is the path that what is made of it goes beside: for names and ids, one here.
-    """
+    """Return the folder of a whole model, and the path that what is made of it goes beside."""
     from curate.models.resolve import resolve
 
     typed = run_or_folder(Path(name).expanduser())

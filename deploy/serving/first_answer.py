@@ -1,8 +1,7 @@
 """An engine's first answer: it is let loose if it answers as transformers itself does.
 
-An engine that says it is healthy can compute nonsense: vLLM's compiled mode on a CPU has. What
-transformers answers is computed in a process of its own, whose memory is free again afterwards:
-python -m deploy.serving.first_answer TASK.json ANSWERS.json
+An engine that says it is healthy can compute nonsense. What transformers answers is computed in a
+process whose memory is free afterwards: python -m deploy.serving.first_answer TASK ANSWERS
 """
 
 from __future__ import annotations
@@ -88,11 +87,9 @@ def main(task: Path, answers: Path) -> None:
 
 
 def agree(wanted: str, got: str, dtype: str) -> bool:
-    """Return whether two greedy answers of the same model are as alike as they have to be.
-
-    In half precision sums are rounded in another order, and a close race between two words may end
-    otherwise in the second half of an answer. LLaMA-Factory tidies white space: it does not count.
-    """
+    """Return whether two greedy answers of the same model are as alike as they have to be."""
+    # In half precision a close race between two words may end otherwise in the second half of an
+    # answer. LLaMA-Factory tidies white space: it does not count.
     first, second = "".join(wanted.split()), "".join(got.split())
     same = len(os.path.commonprefix([first, second]))
     return first == second or (
