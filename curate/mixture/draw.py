@@ -1,8 +1,8 @@
 """Which rows of all sources can be used, and in which order they are drawn.
 
 Rows are drawn by a number made of their content and the seed, so that nothing depends on the
-order of rows, files or sources. What is held in memory is 9 bytes a row; 17 while equal rows are
-looked for.
+order of rows, files or sources. What is held in memory is 9 bytes a row and one for each ratio; 17
+while equal rows are looked for.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +25,7 @@ from curate.data.read import read
 from curate.data.rows import Rows
 from curate.data.schema import Source
 from curate.errors import UsageError
-from curate.mixture.plan import Heap
+from curate.mixture.plan import Draw, Heap
 from curate.mixture.spec import SIDES, Mixture, Side
 from curate.selection import Selection
 
@@ -93,6 +94,18 @@ class Pool:
         """Return the place in the order of drawing of the last of so many usable rows."""
         sound = [self.order[part.span][self.state[part.span] == 0] for part in parts]
         return int(np.partition(np.concatenate(sound), count - 1)[count - 1]) if count else None
+
+    def times(self, heaps: Sequence[Heap], draws: Sequence[Draw]) -> NDArray[np.integer[Any]]:
+        """Return how often each row is taken, (n,)."""
+        largest = max(draw.passes for draw in draws) + 1
+        times = np.zeros(len(self.order), np.min_scalar_type(largest))
+        for heap, draw in zip(heaps, draws, strict=True):
+            members = [self.parts[at] for at in heap.parts]
+            last = self.nth(members, draw.more)
+            for part in members:
+                more = False if last is None else self.order[part.span] <= np.uint64(last)
+                times[part.span] = (self.state[part.span] == 0) * (draw.passes + more)
+        return times
 
     def ids(self, part: Part, start: int, hashes: NDArray[np.uint64]) -> list[str]:
         """Return the ids of rows of a file that follow each other from `start` on."""

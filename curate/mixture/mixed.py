@@ -74,8 +74,7 @@ class Mixed:
         mixture: What was asked for.
         ratio: Which of its ratios this is.
         pool: All rows of all sources.
-        cuts: For each file of the pool how often all of its rows are taken, and the place in the
-            order of drawing up to which they are once more; None for none.
+        times: (n,) how often each row of the pool is taken.
         common: How rows are written.
         tokens: (n,) tokens of each row; None by rows.
         notes: What a user should be told, a sentence each.
@@ -85,7 +84,7 @@ class Mixed:
     mixture: Mixture
     ratio: Ratio
     pool: Pool
-    cuts: tuple[tuple[int, int | None], ...]
+    times: NDArray[np.integer[Any]]
     common: CommonShape
     tokens: NDArray[np.int32] | None = None
     notes: tuple[str, ...] = ()
@@ -97,23 +96,12 @@ class Mixed:
         """The name of the output if none is given."""
         return self.mixture.output_name
 
-    def times(self, number: int, start: int = 0, stop: int | None = None) -> NDArray[np.int32]:
-        """Return how often rows of a file are taken: of file `number`, from place to place."""
-        part, (passes, last) = self.pool.parts[number], self.cuts[number]
-        span = slice(part.start + start, part.start + (len(part.rows) if stop is None else stop))
-        order = self.pool.order[span]
-        times = np.full(len(order), passes, dtype=np.int32)
-        if last is not None:
-            times += order <= np.uint64(last)
-        times[self.pool.state[span] != 0] = 0
-        return times
-
     @cached_property
     def sources(self) -> tuple[SourceCount, ...]:
         """Counts of every file, domain first."""
         counts = []
-        for number, part in enumerate(self.pool.parts):
-            times, tokens = self.times(number), None
+        for part in self.pool.parts:
+            times, tokens = self.times[part.span], None
             if self.tokens is not None:
                 tokens = int(np.dot(self.tokens[part.span].astype(np.int64), times))
             counts.append(
@@ -214,14 +202,14 @@ class Mixed:
     def _add_to(self, shuffle: Shuffle) -> ValueKinds:
         """Add the rows that are taken as lines; return what is known of them, or of more."""
         kinds = ValueKinds()
-        for number, part in enumerate(self.pool.parts):
-            if not self.sources[number].written:
+        for part in self.pool.parts:
+            if not self.times[part.span].any():
                 continue
             if self.common.convert is None:
                 kinds.join(kinds_of(part.rows))
-            at = 0
+            at = part.start
             for block in blocks(part.rows.table.select(["raw", "hash"])):
-                times = self.times(number, at, at + len(block))
+                times = self.times[at : at + len(block)].astype(np.int64)
                 at += len(block)
                 places = np.repeat(np.arange(len(times)), times)
                 copies = np.arange(len(places)) - np.repeat(np.cumsum(times) - times, times)
@@ -255,11 +243,11 @@ class Mixed:
         status = pa.array([*["ok"] * len(REASONS), *self.pool.reasons[len(REASONS) :], "ok"])
 
         def batches() -> Iterator[pa.RecordBatch]:
-            for number, part in enumerate(self.pool.parts):
+            for part in self.pool.parts:
                 for start in range(0, len(part.rows), _GROUP):
-                    times = self.times(number, start, min(start + _GROUP, len(part.rows)))
-                    size = len(times)
+                    size = min(_GROUP, len(part.rows) - start)
                     span = slice(part.start + start, part.start + start + size)
+                    times = self.times[span].astype(np.int32)
                     state = self.pool.state[span].astype(np.int32)
                     state[(times == 0) & (state == 0)] = len(reasons) - 1
                     hashes = part.rows.table.column("hash").slice(start, size).to_numpy()

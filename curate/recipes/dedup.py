@@ -83,19 +83,25 @@ def dedup(
     scratch = cache_dir() / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        sketches, mine, others, sets = _sketched(rows, params, against, Path(folder))
+        groups: list[Groups] = []  # of the other sets, and at the end of the rows
+        texts = _texts(rows, against, params.on, groups)
+        sketches = sketch(texts, Path(folder), params.ngram, params.seed)
+        *others, mine = groups
         leader, order = leaders(values, rows.ids, mine)
         holds, sought = _held(sketches, mine, against, params)
         twins = _twins(sketches, mine, order, holds.question >= 0, params)
     other_sets = list(zip(against, others, strict=True))
     scored, choice = judge(rows, mine, leader, twins, other_sets, holds)
-    sources = tuple(
-        f"{source.name} sha256:{source.sha256}" for other in against for source in other.sources
-    )
+    sets = [_compared(other, theirs, params.on) for other, theirs in other_sets]
+    sources = [source for other in against for source in other.sources]
     signed = "" if scores is None else f"{Path(scores).name} sha256:{sha256_of(Path(scores))}"
     return Selection(
         recipe=NAME,
-        params=replace(params, against=sources, scores=signed),
+        params=replace(
+            params,
+            against=tuple(f"{source.name} sha256:{source.sha256}" for source in sources),
+            scores=signed,
+        ),
         rows=rows,
         scored=scored,
         choice=choice,
@@ -107,26 +113,17 @@ def dedup(
     )
 
 
-def _sketched(
-    rows: Rows, params: DedupParams, against: Sequence[Rows], folder: Path
-) -> tuple[Sketches, Groups, list[Groups], list[dict[str, Any]]]:
-    """Return all texts, the groups of the rows and of the other sets, and what those hold."""
-    groups: list[Groups] = []
-    sets: list[dict[str, Any]] = []
-
-    def texts() -> Iterator[str]:
-        start = 0
-        for other in against:
-            groups.append((yield from grouped(other, params.on, start, flawed=True)))
-            sets.append(_compared(other, groups[-1], params.on))
-            start += len(groups[-1].first)
-        bar = progress()
-        bar.start(len(rows), len(rows), 0)
-        groups.append((yield from grouped(rows, params.on, start, advance=bar.advance)))
-        bar.stop()
-
-    sketches = sketch(texts(), folder, params.ngram, params.seed)
-    return sketches, groups.pop(), groups, sets
+def _texts(rows: Rows, against: Sequence[Rows], on: str, groups: list[Groups]) -> Iterator[str]:
+    """Yield the text of every group, those of the other sets first; add each set's groups."""
+    start = 0
+    for other in against:
+        groups.append((yield from grouped(other, on, start, flawed=True)))
+        _compared(other, groups[-1], on)
+        start += len(groups[-1].first)
+    bar = progress()
+    bar.start(len(rows), len(rows), 0)
+    groups.append((yield from grouped(rows, on, start, advance=bar.advance)))
+    bar.stop()
 
 
 def _compared(rows: Rows, groups: Groups, on: str) -> dict[str, Any]:
@@ -144,21 +141,24 @@ def _compared(rows: Rows, groups: Groups, on: str) -> dict[str, Any]:
 
 
 def _check(rows: Rows, params: DedupParams, scores: str | Path | None) -> None:
+    wrong = ""
     if rows.shape.kind == "pretraining" and params.on == "response":
-        raise UsageError(
+        wrong = (
             "--on response: these rows are texts for pre-training and have no response; "
             "leave --on out"
         )
-    if params.by != FIRST and scores is None:
-        raise UsageError(
+    elif params.by != FIRST and scores is None:
+        wrong = (
             f"--by {params.by}: give --scores FILE too, the NAME.scores.parquet of an earlier run "
             f"that has this column, or --by {FIRST}"
         )
-    if params.by == FIRST and scores is not None:
-        raise UsageError(
+    elif params.by == FIRST and scores is not None:
+        wrong = (
             f"--scores {Path(scores).name}: say with --by COLUMN which of its columns is to "
             "decide; the highest is kept"
         )
+    if wrong:
+        raise UsageError(wrong)
 
 
 def _twins(
@@ -193,16 +193,12 @@ def _held(
         for row in other:
             if question := normalised(compared(row, "prompt")):
                 places.setdefault(question, (number, row.position))
-    size, at = len(mine.first), 0
-    holds = HeldQuestions(
-        question=np.full(size, -1), share=np.zeros(size), places=list(places.values())
-    )
     asked = contained.questions(list(places), params.ngram, params.held)
-    look = partial(contained.held, asked)
-    for numbers, share in mapped(look, sketches.batches(mine.start)) if asked.sought else ():
-        holds.question[at : at + len(share)] = numbers
-        holds.share[at : at + len(share)] = share
-        at += len(share)
+    numbers, share = np.full(len(mine.first), -1), np.zeros(len(mine.first))
+    if asked.sought and len(mine.first):
+        by_batch = mapped(partial(contained.held, asked), sketches.batches(mine.start))
+        numbers, share = map(np.concatenate, zip(*by_batch, strict=True))
+    holds = HeldQuestions(question=numbers, share=share, places=list(places.values()))
     return holds, asked.sought
 
 

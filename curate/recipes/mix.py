@@ -93,25 +93,19 @@ def mix(mixture: Mixture, read: Callable[[Pool], None] | None = None) -> list[Mi
     except DataError as error:
         why = "; ".join(pool.left_out_lines())
         raise DataError(f"{error}{'. ' * bool(why)}{why}") from error
-    mixtures = []
-    for ratio, plan in zip(mixture.ratios, plans, strict=True):
-        cuts: dict[int, tuple[int, int | None]] = {}
-        for heap, draw in zip((*domain, *general), (*plan.domain, *plan.general), strict=True):
-            last = pool.nth([pool.parts[at] for at in heap.parts], draw.more)
-            cuts |= {at: (draw.passes, last) for at in heap.parts}
-        mixtures.append(
-            Mixed(
-                mixture=mixture,
-                ratio=ratio,
-                pool=pool,
-                cuts=tuple(cuts[at] for at in range(len(pool.parts))),
-                common=common,
-                tokens=tokens,
-                notes=(*filter(None, (common.note, framing)), *plan.notes),
-                seconds=time.monotonic() - started,
-            )
+    return [
+        Mixed(
+            mixture=mixture,
+            ratio=ratio,
+            pool=pool,
+            times=pool.times([*domain, *general], [*plan.domain, *plan.general]),
+            common=common,
+            tokens=tokens,
+            notes=(*filter(None, (common.note, framing)), *plan.notes),
+            seconds=time.monotonic() - started,
         )
-    return mixtures
+        for ratio, plan in zip(mixture.ratios, plans, strict=True)
+    ]
 
 
 def one(mixed: list[Mixed]) -> Mixed:
