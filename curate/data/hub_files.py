@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import unquote
 
 from curate.errors import DataError, UsageError, did_you_mean
@@ -71,16 +70,16 @@ def address(given: object) -> Address:
 
 def chosen(wanted: Address, names: Sequence[str]) -> list[str]:
     """Return the files that an address means, of all that a data set has."""
+    files = _rows(names)
     if wanted.path:
         path = wanted.path.rstrip("/")
-        inside = [path] if path in names else _rows(n for n in names if n.startswith(f"{path}/"))
+        inside = [path] if path in names else [n for n in files if n.startswith(f"{path}/")]
         if not inside:
             raise DataError(
                 f"{wanted}: no such file.{did_you_mean(path, names)} "
-                f"It has {_some(_rows(names)) or 'no files of rows'}"
+                f"It has {_some(files) or 'no files of rows'}"
             )
         return inside
-    files = _rows(names)
     if not files:
         script = " but a script, and what comes from the hub is not run"
         has = script if any(name.endswith(".py") for name in names) else ""
@@ -92,7 +91,16 @@ def chosen(wanted: Address, names: Sequence[str]) -> list[str]:
     for name in files:
         splits.setdefault(split_of(name), []).append(name)
     if wanted.split:
-        return _of_split(wanted, files, splits)
+        split = _WORDS.get(wanted.split, wanted.split)
+        # `datasets` calls files whose names say nothing train; other splits are a word of the name.
+        named = splits.get(split) or (splits.get("") if split == "train" else None)
+        named = named or [n for n in files if wanted.split in re.split(r"[^0-9A-Za-z]+", n)]
+        if not named:
+            raise UsageError(
+                f"{wanted}: no split '{wanted.split}'.{did_you_mean(wanted.split, splits)} "
+                f"It has {', '.join(split or 'train' for split in splits)} ({_some(files)})"
+            )
+        return named
     if len(splits) > 1:
         first = next(split for split in splits if split)
         raise UsageError(
@@ -100,19 +108,6 @@ def chosen(wanted: Address, names: Sequence[str]) -> list[str]:
             f"hf://{wanted.repo}:{first}, or name a file, hf://{wanted.repo}/{files[0]}"
         )
     return files
-
-
-def _of_split(wanted: Address, files: list[str], splits: dict[str, list[str]]) -> list[str]:
-    split = _WORDS.get(wanted.split, wanted.split)
-    # `datasets` calls files whose names say nothing train; other splits are a word of the name.
-    named = splits.get(split) or (splits.get("") if split == "train" else None)
-    named = named or [n for n in files if wanted.split in re.split(r"[^0-9A-Za-z]+", n)]
-    if not named:
-        raise UsageError(
-            f"{wanted}: no split '{wanted.split}'.{did_you_mean(wanted.split, splits)} "
-            f"It has {', '.join(split or 'train' for split in splits)} ({_some(files)})"
-        )
-    return named
 
 
 def split_of(name: str) -> str:
@@ -149,23 +144,23 @@ def hub_files(given: object) -> list[tuple[str, Path]]:
     from huggingface_hub.errors import EntryNotFoundError
 
     wanted = address(given)
-    asked: dict[str, Any] = {"revision": wanted.revision or None}
+    revision = wanted.revision or None
     try:
-        info = ask_hub(lambda api, s: api.dataset_info(wanted.repo, timeout=s, **asked))
+        info = ask_hub(lambda api, s: api.dataset_info(wanted.repo, revision=revision, timeout=s))
     except Exception as error:  # noqa: BLE001 - httpx, requests or hub errors, by hub version
         return _cached(wanted, error)
     files = []
     for name in chosen(wanted, [file.rfilename for file in info.siblings or ()]):
         try:
             # By its name and not by its commit: so that it is found by that name without a network.
-            local = hf_hub_download(wanted.repo, name, repo_type="dataset", **asked)
+            path = hf_hub_download(wanted.repo, name, repo_type="dataset", revision=revision)
         except EntryNotFoundError as error:
             raise DataError(f"{wanted}: the hub lists '{name}' and does not have it") from error
         except Exception as error:  # noqa: BLE001 - as above
             raise DataError(
                 f"{wanted}: '{name}' could not be fetched: {_why(wanted, error)}"
             ) from error
-        files.append((f"{wanted.repo}/{name}", Path(local)))
+        files.append((f"{wanted.repo}/{name}", Path(path)))
     return files
 
 
@@ -173,9 +168,13 @@ def _cached(wanted: Address, error: Exception) -> list[tuple[str, Path]]:
     """Return what lies in the hub's cache; say why there is nothing better."""
     from huggingface_hub import snapshot_download
 
-    asked: dict[str, Any] = {"revision": wanted.revision or None, "local_files_only": True}
+    revision = wanted.revision or None
     try:
-        folder = Path(snapshot_download(wanted.repo, repo_type="dataset", **asked))
+        folder = Path(
+            snapshot_download(
+                wanted.repo, repo_type="dataset", revision=revision, local_files_only=True
+            )
+        )
     except Exception as missing:  # noqa: BLE001 - hub errors or ValueError, by hub version
         raise DataError(f"{wanted} could not be fetched: {_why(wanted, error)}") from missing
     inside = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]

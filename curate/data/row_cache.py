@@ -60,7 +60,6 @@ class Reading:
     fill: Mapping[str, str] = field(default_factory=dict)
 
     def key(self) -> str:
-        """Return it as a part of a cache key."""
         return json.dumps([self.format, sorted(self.fill.items())])
 
 
@@ -138,11 +137,19 @@ def _ingest(path: Path, name: str, sniffed: Sniffed, card: Path, reading: Readin
     form, shape = detected(name, container, [record.value for record in head], reading.format)
     # A column may turn up late in the file: rows are parsed as if it were there from the first.
     whole_shape = shape.with_columns(form.optional, form.optional.values())
-    tally = Tally(is_template(head))
-    rows = card.with_suffix(".arrow")
-    with whole_files(rows) as (part,):
-        everything = itertools.chain(head, stream)
-        total = _write(part, lines(everything, form, whole_shape, reading, tally))
+    templates = sum(bool(placeholders(record.value)) for record in head)
+    tally = Tally(template=templates * TEMPLATE >= len(head) and templates > 0)
+    rows, total = card.with_suffix(".arrow"), 0
+    kept = lines(itertools.chain(head, stream), form, whole_shape, reading, tally)
+    with (
+        whole_files(rows) as (part,),
+        part.open("wb") as out,
+        pa.ipc.new_file(out, _SCHEMA) as writer,
+    ):
+        while batch := list(itertools.islice(kept, BATCH)):
+            columns = [list(column) for column in zip(*batch, strict=True)]
+            writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
+            total += len(batch)
     shape = shape.with_columns(form.optional, tally.keys)
     source = Source(
         name=name,
@@ -158,23 +165,6 @@ def _ingest(path: Path, name: str, sniffed: Sniffed, card: Path, reading: Readin
     known = {"source": asdict(source), "shape": shape.as_dict()}
     write_text(card, json.dumps(known, ensure_ascii=False))
     return Stored(source, shape, pa.ipc.open_file(pa.memory_map(str(rows))).read_all())
-
-
-def _write(path: Path, rows: Iterator[Line]) -> int:
-    """Write rows to an Arrow file; return how many."""
-    total = 0
-    with path.open("wb") as out, pa.ipc.new_file(out, _SCHEMA) as writer:
-        while batch := list(itertools.islice(rows, BATCH)):
-            columns = [list(column) for column in zip(*batch, strict=True)]
-            writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
-            total += len(batch)
-    return total
-
-
-def is_template(head: list[Record]) -> bool:
-    """Tell whether rows have to be filled in before they can be used."""
-    having = sum(bool(placeholders(record.value)) for record in head)
-    return having > 0 and having * TEMPLATE >= len(head)
 
 
 def lines(

@@ -26,23 +26,14 @@ CHUNK = 1000
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: where it stands, what it says, and the value it was read from.
+    """One row: where it stands, what it says, and the value it was read from."""
 
-    Attributes:
-        id: 16 hex digits of its content, and a number from the second equal row on.
-        position: Place among all rows, from 0.
-        source: Name of its file.
-        where: Its place in that file, for people.
-        value: The original row.
-        parsed: The canonical view.
-    """
-
-    id: str
-    position: int
-    source: str
-    where: str
-    value: Any
-    parsed: Parsed
+    id: str  # 16 hex digits of its content, and a number from the second equal row on
+    position: int  # place among all rows, from 0
+    source: str  # name of its file
+    where: str  # its place in that file, for people
+    value: Any  # the row as it is emitted
+    parsed: Parsed  # what it says
 
     @property
     def system(self) -> str:
@@ -77,18 +68,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one shape, memory-mapped: what is held in memory is 8 bytes a row.
+    """Rows of one shape, memory-mapped: what is held in memory is 8 bytes a row."""
 
-    Attributes:
-        shape: Keys and role names, for dataset_info.json.
-        sources: The files, in the order in which their rows follow each other.
-        table: Columns `raw` (the row as JSON), `hash`, `flaw`, `where`, and for description():
-            `responses`, `language`, `prompt_characters` and `response_characters`.
-    """
-
-    shape: Shape
-    sources: tuple[Source, ...]
-    table: pa.Table
+    shape: Shape  # keys and role names, for dataset_info.json
+    sources: tuple[Source, ...]  # the files, in the order in which their rows follow each other
+    table: pa.Table  # a row as JSON in `raw`, its hash, flaw and place, and counts to describe it
 
     def __len__(self) -> int:
         """Return how many rows there are."""

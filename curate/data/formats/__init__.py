@@ -31,29 +31,21 @@ _LONGEST_KEY = 30
 
 @dataclass(frozen=True)
 class Format:
-    """How rows of one kind of file are known and read.
+    """How rows of one kind of file are known and read."""
 
-    Attributes:
-        name: For --format.
-        keys: The keys that its rows have, for people.
-        rank: How much of a row it looks at, from ONE_TEXT to ITEMS.
-        detect: From a file's first rows to their shape, None if they are another format's.
-        convert: From a row to the row that is kept and emitted, and what was changed: for what
-            no entry in dataset_info.json could say. A row that does not fit is returned as it
-            is, and its flaw is told there or by parsing.
-        optional: LLaMA-Factory's column to the key, for the columns that a row may lack.
-        title: Its name for people.
-        listed: The key under which a row is put that is a bare list; '' where none is.
-    """
-
-    name: str
-    keys: str
-    rank: int
+    name: str  # for --format
+    keys: str  # that its rows have, for people
+    rank: int  # how much of a row it looks at, from ONE_TEXT to ITEMS
+    # From a file's first rows to their shape, None if they are another format's.
     detect: Callable[[list[Row]], Shape | None]
+    # From a row to the row that is kept and emitted: for what no entry in dataset_info.json could
+    # say. A row that does not fit is returned as it is; its flaw is told there or by parsing.
     convert: Callable[[Row, Shape], Converted]
-    optional: Mapping[str, str] = field(default_factory=dict)
-    title: str = ""
-    listed: str = ""
+    optional: Mapping[str, str] = field(
+        default_factory=dict
+    )  # column to key, where a row may lack it
+    title: str = ""  # its name for people
+    listed: str = ""  # the key under which a row is put that is a bare list
 
     def keyed(self, value: Any) -> Any:
         """Return a bare list under its key, where the format has such rows."""
