@@ -54,16 +54,16 @@ class Address:
         return f"hf://{self.repo}" + "".join(mark + part for mark, part in parts if part)
 
 
-def is_hub(given: object) -> bool:
+def is_hub(typed: object) -> bool:
     """Tell whether a path is an address of the hub; a Path has lost one of the two slashes."""
-    return str(given).startswith("hf:/")
+    return str(typed).startswith("hf:/")
 
 
-def address(given: object) -> Address:
+def address(typed: object) -> Address:
     """Return an address in its parts; UsageError if it is none."""
-    match = _ADDRESS.fullmatch(str(given))
-    if not match or ".." in str(given):
-        raise UsageError(f"{str(given).replace('hf:/', 'hf://', 1)}: allowed is {SYNTAX}")
+    match = _ADDRESS.fullmatch(str(typed))
+    if not match or ".." in str(typed):
+        raise UsageError(f"{str(typed).replace('hf:/', 'hf://', 1)}: allowed is {SYNTAX}")
     parts = match.groupdict(default="")
     return Address(**{**parts, "revision": unquote(parts["revision"])})
 
@@ -133,7 +133,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def hub_files(given: object) -> list[tuple[str, Path]]:
+def hub_files(typed: object) -> list[tuple[str, Path]]:
     """Return the files of an address, fetched, each with the name to call it by.
 
     The hub is asked for the newest revision first; where it cannot be reached, what an earlier
@@ -143,7 +143,7 @@ def hub_files(given: object) -> list[tuple[str, Path]]:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
-    wanted = address(given)
+    wanted = address(typed)
     revision = wanted.revision or None
     try:
         info = ask_hub(lambda api, s: api.dataset_info(wanted.repo, revision=revision, timeout=s))

@@ -48,23 +48,23 @@ def find_bundled(path: Path) -> Path | None:
     return bundled if bundled.is_file() else None
 
 
-def input_files(given: Given, tables: ExitStack) -> list[tuple[str, Path]]:
-    """Return the files that something given stands for, each with the name to call it by.
+def input_files(item: Given, tables: ExitStack) -> list[tuple[str, Path]]:
+    """Return the files that a path or a table stands for, each with the name to call it by.
 
     A table is written to a file that is there as long as `tables` is open.
     """
-    if is_table(given):
+    if is_table(item):
         cache_dir().mkdir(parents=True, exist_ok=True)
-        name = _table_name(given)
+        name = _table_name(item)
         file = Path(tables.enter_context(TemporaryDirectory(dir=cache_dir()))) / name
-        _save_table(given, file)
+        _save_table(item, file)
         return [(name, file)]
-    if not isinstance(given, str | os.PathLike):
+    if not isinstance(item, str | os.PathLike):
         raise UsageError(
-            f"{type(given).__name__} is nothing that holds rows; give a path, a DataFrame or a "
+            f"{type(item).__name__} is nothing that holds rows; give a path, a DataFrame or a "
             "datasets.Dataset, or several of them in a list"
         )
-    path = Path(given).expanduser()
+    path = Path(item).expanduser()
     if is_hub(path):
         return hub_files(path)
     if path.is_dir():
@@ -99,25 +99,25 @@ def _name(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", errors="replace")
 
 
-def is_table(given: Any) -> TypeGuard[pandas.DataFrame | Dataset]:
+def is_table(item: Any) -> TypeGuard[pandas.DataFrame | Dataset]:
     """Tell whether something is a DataFrame or a Dataset."""
-    if _is(given, "datasets", "DatasetDict", "IterableDatasetDict"):
-        splits = ", ".join(map(str, given))
+    if _is(item, "datasets", "DatasetDict", "IterableDatasetDict"):
+        splits = ", ".join(map(str, item))
         raise UsageError(
-            f"{type(given).__name__} holds the splits {splits}; give one of them, "
-            f"for example curate.read(data[{next(iter(given), '...')!r}])"
+            f"{type(item).__name__} holds the splits {splits}; give one of them, "
+            f"for example curate.read(data[{next(iter(item), '...')!r}])"
         )
-    if _is(given, "datasets", "IterableDataset"):
+    if _is(item, "datasets", "IterableDataset"):
         raise UsageError(
             "IterableDataset is a stream of rows; load the data set without streaming=True, "
             "or save the rows to a file and give that"
         )
-    return _is(given, "pandas", "DataFrame") or _is(given, "datasets", "Dataset")
+    return _is(item, "pandas", "DataFrame") or _is(item, "datasets", "Dataset")
 
 
-def _is(given: Any, package: str, *classes: str) -> bool:
+def _is(item: Any, package: str, *classes: str) -> bool:
     module = sys.modules.get(package)
-    return module is not None and isinstance(given, tuple(getattr(module, c) for c in classes))
+    return module is not None and isinstance(item, tuple(getattr(module, c) for c in classes))
 
 
 def _table_name(table: pandas.DataFrame | Dataset) -> str:
