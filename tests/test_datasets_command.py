@@ -8,10 +8,10 @@ import shlex
 import pytest
 
 from curate.data.formats import formats
-from curate.data.hub_files import address, is_hub
 from curate.data.public_sets import public_set, public_sets
 from curate.data.read import read
 from curate.errors import UsageError
+from curate.system.hub import address, is_hub
 from tests.calling import Caller
 
 

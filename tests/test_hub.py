@@ -1,4 +1,4 @@
-"""hf:// addresses, against a hub on 127.0.0.1 and against the cache that it leaves."""
+"""Addresses of both hubs, against a hub on 127.0.0.1 and against the cache that it leaves."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -13,11 +14,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 
-from curate.data.hub_files import Address, address, chosen, is_hub, split_of
+from curate.data.hub_files import chosen, split_of
 from curate.errors import DataError, UsageError
+from curate.system.hub import Address, address, is_hub, model_address
 
 COMMIT = "c0ffee" + "0" * 34
 OLD = "01d" + "0" * 37
@@ -29,6 +32,18 @@ FILES = {
     "train.json": json.dumps(TRAIN),
     "test.json": json.dumps(OTHER),
     "books/book_zh.json": '{"text": "一本书"}\n{"text": "又一本书"}\n',
+}
+MODEL = {
+    "README.md": "",
+    "config.json": "{}",
+    "configuration_tiny.py": "raise SystemExit('this must never run')",
+    "model.safetensors": "weights",
+    "tokenizer.json": "{}",
+}
+REPOS: dict[str, dict[str, dict[str, str]]] = {
+    "datasets/owner/set": {"main": FILES, "old": {"train.json": json.dumps(OTHER)}},
+    "models/owner/tiny": {"main": MODEL},
+    "models/owner/pickled": {"main": {"config.json": "{}", "pytorch_model.bin": "no"}},
 }
 
 
@@ -47,6 +62,9 @@ FILES = {
         ("hf://a/b/pretrain/x y.json", Address("a/b", path="pretrain/x y.json")),
         ("hf://a/b@main/x:y.json", Address("a/b", "main", "x:y.json")),
         ("hf://a/b/", Address("a/b")),
+        ("ms://a/b", Address("a/b", hub="ms")),
+        ("ms://datasets/a/b@v1:train", Address("a/b", "v1", split="train", hub="ms")),
+        ("ms:/a/b/x.json", Address("a/b", path="x.json", hub="ms")),
     ],
 )
 def test_addresses(given, wanted):
@@ -57,11 +75,27 @@ def test_addresses(given, wanted):
 
 
 @pytest.mark.parametrize(
-    "given", ["hf://", "hf://a", "hf://a/b:", "hf://a/b@", "hf://a/../b", "hf:/a b/c"]
+    "given",
+    ["hf://", "hf://a", "hf://a/b:", "hf://a/b@", "hf://a/../b", "hf:/a b/c", "hf://a/b@%2E%2E"],
 )
-def test_what_is_no_address(given):
-    with pytest.raises(UsageError, match="allowed is hf://OWNER/NAME"):
-        address(given)
+@pytest.mark.parametrize("hub", ["hf", "ms"])
+def test_what_is_no_address(given, hub):
+    with pytest.raises(UsageError, match=f"^{hub}://.*: allowed is {hub}://OWNER/NAME.* {hub}://O"):
+        address(given.replace("hf", hub))
+
+
+def test_models_are_named_by_address_too(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("USE_MODELSCOPE_HUB", raising=False)
+    assert model_address("a/b") == model_address("hf://a/b") == Address("a/b")
+    assert model_address("ms://a/b@v1") == Address("a/b", "v1", hub="ms")
+    assert model_address("smollm2") is model_address("./a/b") is model_address("a/b/c") is None
+    with pytest.raises(UsageError, match="all of a repository; give ms://a/b"):
+        model_address("ms://a/b:train")
+    monkeypatch.setenv("USE_MODELSCOPE_HUB", "1")  # as LLaMA-Factory takes it
+    assert model_address("a/b") == Address("a/b", hub="ms")
+    (tmp_path / "a").mkdir()
+    assert model_address("a/b") is None  # a folder that was mistyped
 
 
 def test_files_whose_names_begin_like_one():
@@ -149,29 +183,54 @@ class _Answers(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _found(self) -> tuple[int, dict[str, str], bytes]:
-        parts = self.path.split("?")[0].strip("/").split("/")
-        if parts[:4] == ["api", "datasets", "owner", "gated"]:
+        url = urlsplit(self.path)
+        parts = [unquote(part) for part in url.path.strip("/").split("/")]
+        if parts[:2] == ["api", "v1"]:
+            return self._modelscope(parts[2:], dict(parse_qsl(url.query)))
+        if parts[0] == "api":
+            return self._hugging_face("/".join(parts[1:4]), parts[5] if len(parts) > 5 else "main")
+        kind, owner, name, _, revision, *path = parts if "datasets" in parts else ["models", *parts]
+        revision = {COMMIT: "main", OLD: "old"}.get(revision, revision)
+        text = REPOS[f"{kind}/{owner}/{name}"][revision]["/".join(path)]
+        etag = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - git's own
+        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": {"main": COMMIT}.get(revision, OLD)}
+        return 200, headers, text.encode()
+
+    def _hugging_face(self, repo: str, revision: str) -> tuple[int, dict[str, str], bytes]:
+        if repo.endswith("/gated"):
             return 403, {"X-Error-Code": "GatedRepo"}, b"{}"
-        if parts[:2] == ["api", "datasets"] and parts[2:4] != ["owner", "set"]:
+        if repo not in REPOS:
             return 404, {"X-Error-Code": "RepoNotFound"}, b"{}"
-        if parts[:2] == ["api", "datasets"]:
-            revision = parts[5] if len(parts) > 5 else "main"
-            if revision not in ("main", "old"):
-                return 404, {"X-Error-Code": "RevisionNotFound"}, b"{}"
-            files = ["train.json"] if revision == "old" else list(FILES)
-            told = {
-                "id": "owner/set",
-                "sha": OLD if revision == "old" else COMMIT,
-                "siblings": [{"rfilename": name} for name in files],
-            }
-            return 200, {"Content-Type": "application/json"}, json.dumps(told).encode()
-        if parts[:4] == ["datasets", "owner", "set", "resolve"]:
-            commit = {"main": COMMIT, "old": OLD}.get(parts[4], parts[4])
-            name = "/".join(parts[5:])
-            text = json.dumps(OTHER) if commit == OLD else FILES[name]
-            etag = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - git's own
-            return 200, {"ETag": f'"{etag}"', "X-Repo-Commit": commit}, text.encode()
-        return 404, {}, b""
+        if revision not in REPOS[repo]:
+            return 404, {"X-Error-Code": "RevisionNotFound"}, b"{}"
+        answer = {
+            "id": repo.partition("/")[2],
+            "sha": {"main": COMMIT}.get(revision, OLD),
+            "siblings": [{"rfilename": name} for name in REPOS[repo][revision]],
+        }
+        return 200, {"Content-Type": "application/json"}, json.dumps(answer).encode()
+
+    def _modelscope(
+        self, parts: list[str], asked: dict[str, str]
+    ) -> tuple[int, dict[str, str], bytes]:
+        repo = "/".join(parts[:3])
+        if repo.endswith("/gated"):
+            return 403, {}, json.dumps({"Code": 10010205, "Message": "no access"}).encode()
+        revision = asked.get("Revision", "").replace("master", "main")
+        files = REPOS.get(repo, {}).get(revision)
+        if files is None:
+            return 404, {}, json.dumps({"Code": 404, "Message": "not found"}).encode()
+        if parts[3:] == ["repo"]:
+            return 200, {}, files[asked["FilePath"]].encode()
+        assert parts[3:] == ["repo", "tree" if parts[0] == "datasets" else "files"]
+        entries = [{"Path": "books", "Type": "tree"}, {"Path": "../out.json", "Type": "blob"}]
+        for name, text in files.items():
+            sha256 = hashlib.sha256(text.encode()).hexdigest()
+            size = len(text.encode())
+            entries.append({"Path": name, "Type": "blob", "Size": size, "Sha256": sha256})
+        if asked["Recursive"] == "False":
+            entries = [entry for entry in entries if "/" not in entry["Path"]]
+        return 200, {}, json.dumps({"Code": 200, "Data": {"Files": entries}}).encode()
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -179,10 +238,10 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
-    """A hub with one data set, owner/set, that serves as long as the test runs."""
+    """Both hubs with a data set, owner/set, and a model, owner/tiny, as long as the test runs."""
     answers = type("Answers", (_Answers,), {})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), answers) as server:
-        answers.hub = Hub(f"http://127.0.0.1:{server.server_address[1]}", tmp_path / "hf")
+        answers.hub = Hub(f"http://127.0.0.1:{server.server_address[1]}", tmp_path / "hub")
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield answers.hub
@@ -194,11 +253,16 @@ READS = """
 import json, sys
 import curate
 from curate.errors import CuratrainError
+from curate.models.resolve import resolve
 told = []
 for given in sys.argv[1:]:
     try:
-        rows = curate.read(given)
-        told.append([len(rows), [source.name for source in rows.sources]])
+        if "owner/tiny" in given or "owner/pickled" in given:
+            model = resolve(given)
+            told.append([model.name, sorted(path.name for path in model.folder.iterdir())])
+        else:
+            rows = curate.read(given)
+            told.append([len(rows), [source.name for source in rows.sources]])
     except CuratrainError as error:
         told.append(str(error))
 print(json.dumps(told))
@@ -214,6 +278,9 @@ def child(hub: Hub, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess
             "HF_ENDPOINT": hub.endpoint,
             "HF_HOME": str(hub.home),
             "HF_HUB_OFFLINE": "0",
+            "MODELSCOPE_ENDPOINT": hub.endpoint,
+            "MODELSCOPE_CACHE": str(hub.home),
+            "MODELSCOPE_HOME": str(hub.home / "login"),
             "CURATRAIN_CACHE": str(tmp_path / "cache"),
             **settings,
         }
@@ -243,43 +310,118 @@ def reads(child: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..
     return reads
 
 
-def test_a_split_a_file_a_folder_and_a_revision(hub, reads):
+both = pytest.mark.parametrize("at", ["hf", "ms"])
+AWAY = {
+    "HF_HUB_OFFLINE": "1",
+    "MODELSCOPE_ENDPOINT": "http://127.0.0.1:9",
+    "MODELSCOPE_REPO_TREE_PAGE_MAX_ATTEMPTS": "1",
+}
+
+
+@both
+def test_a_split_a_file_a_folder_and_a_revision(hub, reads, at):
     train, book = "owner/set/train.json", "owner/set/books/book_zh.json"
     assert reads(
-        "hf://owner/set:train",
-        "hf://owner/set/books/book_zh.json",
-        "hf://owner/set/books",
-        "hf://owner/set@old:train",
-        "hf://owner/set@old/train.json",
+        f"{at}://owner/set:train",
+        f"{at}://owner/set/books/book_zh.json",
+        f"{at}://owner/set/books",
+        f"{at}://owner/set@old:train",
+        f"{at}://owner/set@old/train.json",
     ) == [[3, [train]], [2, [book]], [2, [book]], [1, [train]], [1, [train]]]
     # Rows and nothing else: the script is not even fetched.
     assert not any(path.name in ("medical.py", "README.md") for path in hub.home.rglob("*"))
+    assert not any(path.name == "out.json" for path in hub.home.parent.rglob("*"))
 
 
-def test_what_the_hub_does_not_give(reads):
-    several, missing, gated, nothing, revision = reads(
-        "hf://owner/set",
-        "hf://owner/none:train",
-        "hf://owner/gated:train",
-        "hf://owner/set/nothing.json",
-        "hf://owner/set@new:train",
+@both
+def test_what_the_hub_does_not_give(reads, at):
+    several, missing, gated, nothing, revision, out = reads(
+        f"{at}://owner/set",
+        f"{at}://owner/none:train",
+        f"{at}://owner/gated:train",
+        f"{at}://owner/set/nothing.json",
+        f"{at}://owner/set@new:train",
+        f"{at}://owner/set/out.json",
     )
     assert "of several splits" in several
+    assert f"say which, {at}://owner/set:test, or name a file, {at}://owner/set/books" in several
     assert "the hub has no such data set" in missing
     assert "terms accepted" in gated
     assert "no such file" in nothing
-    assert "no such revision" in revision
+    assert "no such revision" in revision or "with a revision 'new'" in revision
+    assert "no such file" in out
 
 
-def test_without_a_network_what_was_fetched_before_is_read(hub, reads):
-    (before,) = reads("hf://owner/set:train", HF_HUB_OFFLINE="1")
-    assert "could not be fetched: the hub cannot be reached" in before
-    fetched = reads("hf://owner/set:train")
+@both
+def test_without_a_network_what_was_fetched_before_is_read(hub, reads, at):
+    assert reads(f"{at}://owner/set@old:train") == [[1, ["owner/set/train.json"]]]
+    # An older revision is not taken for the newest.
+    old, newest = reads(f"{at}://owner/set@old", f"{at}://owner/set:train", **AWAY)
+    assert old == [1, ["owner/set/train.json"]]
+    assert "could not be fetched: the hub cannot be reached" in newest
+    fetched = reads(f"{at}://owner/set:train")
     asked = len(hub.asked)
-    again, books = reads("hf://owner/set:train", "hf://owner/set/books", HF_HUB_OFFLINE="1")
+    again, books = reads(f"{at}://owner/set:train", f"{at}://owner/set/books", **AWAY)
     assert len(hub.asked) == asked
     assert [again] == fetched == [[3, ["owner/set/train.json"]]]
     assert "no such file" in books
+
+
+@both
+def test_a_file_that_the_hub_has_changed_is_fetched_anew(reads, at, monkeypatch):
+    assert reads(f"{at}://owner/set/train.json")[0][0] == 3
+    monkeypatch.setitem(FILES, "train.json", json.dumps([*TRAIN, *OTHER]))
+    monkeypatch.setattr(sys.modules[__name__], "COMMIT", "beef" + "0" * 36)
+    assert reads(f"{at}://owner/set/train.json")[0][0] == 4
+
+
+@both
+def test_a_model(hub, reads, at):
+    whole = ["config.json", "model.safetensors", "tokenizer.json"]
+    (before,) = reads(f"{at}://owner/tiny", **AWAY)
+    assert before.startswith(f"hub model '{at}://owner/tiny' could not be fetched: the hub cannot")
+    assert reads(f"{at}://owner/tiny") == [[f"{at}://owner/tiny", whole]]
+    asked = len(hub.asked)
+    again, split, revision = reads(
+        f"{at}://owner/tiny", f"{at}://owner/tiny:train", f"{at}://owner/tiny@v1", **AWAY
+    )
+    assert again == [f"{at}://owner/tiny", whole]
+    assert len(hub.asked) == asked
+    assert f"a model is all of a repository; give {at}://owner/tiny" in split
+    assert "the hub cannot be reached" in revision
+    (pickled,) = reads(f"{at}://owner/pickled")
+    assert "has no *.safetensors" in pickled
+    assert not list(hub.home.rglob("pytorch_model.bin"))
+
+
+def test_a_model_in_the_other_hubs_cache_is_listed_and_given_to_llama_factory(child):
+    fetched = child("-m", "curate", "models", "--get", "ms://owner/tiny", "--json")
+    assert fetched.returncode == 0, fetched.stderr
+    folder = json.loads(fetched.stdout.splitlines()[-1])["folder"]
+    code = "from train.config.model import _packaged; print(_packaged('ms://owner/tiny'))"
+    found = child("-c", code, **AWAY)
+    assert found.stdout.strip() == folder, found.stderr
+    listed = json.loads(child("-m", "curate", "models", "--json").stdout.splitlines()[-1])
+    assert folder in [model["folder"] for model in listed["models"] if "ms://" in model["name"]]
+
+
+@pytest.mark.parametrize("case", ["hf silent", "ms silent", "ms refuses"])
+def test_a_hub_that_does_not_answer_is_given_up_in_seconds(child, case):
+    at, how = case.split()
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if how == "silent":  # takes connections and never answers
+            server.listen(50)
+        endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
+        endpoints = {"HF_ENDPOINT": endpoint, "MODELSCOPE_ENDPOINT": endpoint}
+        run = child("-c", READS, f"{at}://owner/set:train", f"{at}://owner/tiny", **endpoints)
+    data, model = json.loads(run.stdout)
+    assert not run.stderr
+    for line in (data, model):
+        assert "could not be fetched: the hub cannot be reached; set " in line
+        assert "\n" not in line
+        assert "HF_ENDPOINT" in line
+        assert ("ms://OWNER/NAME" if at == "hf" else "MODELSCOPE_ENDPOINT") in line
 
 
 def test_missing_shards_are_not_passed_over(hub, reads):
@@ -295,8 +437,9 @@ def test_missing_shards_are_not_passed_over(hub, reads):
     assert reads("hf://owner/set:train", HF_HUB_OFFLINE="1")[0][0] == 2
 
 
-def test_as_it_is_typed(child, tmp_path):
-    typed = "-m curate dedup --json --input hf://owner/set:train --against hf://owner/set:test"
+@both
+def test_as_it_is_typed(child, tmp_path, at):
+    typed = f"-m curate dedup --json --input {at}://owner/set:train --against {at}://owner/set:test"
     run = child(*typed.split(), "--output", str(tmp_path / "data"))
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout.splitlines()[-1])["name"] == "set_train_dedup"
@@ -313,4 +456,5 @@ def test_a_hub_that_cannot_be_reached(child):
     assert run.returncode == 2
     (line,) = run.stderr.splitlines()
     assert line.startswith("error: hf://owner/set:train could not be fetched: the hub cannot be")
-    assert "huggingface.co/datasets/owner/set, and give them, or set HF_ENDPOINT" in line
+    assert "huggingface.co/datasets/owner/set, and give them" in line
+    assert "set HF_ENDPOINT to a mirror, give ms://OWNER/NAME if ModelScope has it" in line

@@ -1,31 +1,23 @@
-"""Data sets of the Hugging Face hub as files of this machine: what an address means, and fetching.
+"""Data sets of the hubs as files of this machine: which files an address means, and fetching.
 
     hf://OWNER/NAME               all data files; refused where they are of several splits
     hf://OWNER/NAME:train         those of one split
     hf://OWNER/NAME/PATH          one file, or all below a folder, of a split or of none
     hf://OWNER/NAME@REVISION…     of a branch, a tag or a commit (`/` in its name as %2F)
 
-Only files of rows are fetched. A data set that needs its Python script to be read is refused:
-nothing that comes from the hub is run.
+ms:// in the place of hf:// is ModelScope. Only files of rows are fetched. A data set that needs its
+Python script to be read is refused: nothing that comes from a hub is run.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote
 
 from curate.errors import DataError, UsageError, did_you_mean
-from curate.system.hub import ask_hub, why_not
+from curate.system.hub import DATASET, HUBS, Address, address
 
-SYNTAX = "hf://OWNER/NAME[@REVISION][:SPLIT] or hf://OWNER/NAME[@REVISION]/PATH"
-# A path of the file system has one slash where the address had two.
-_ADDRESS = re.compile(
-    r"hf:/+(?:datasets/)?(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^/:]+))?"
-    r"(?:/(?P<path>.+)|:(?P<split>[\w.-]+))?/?"
-)
 _ROWS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
 _NOT_ROWS = (
     "dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json",
@@ -38,34 +30,6 @@ _WORDS = {
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
 _SHARD = re.compile(r"(.*)-\d{5}-of-(\d{5})(\..*)")
-
-
-@dataclass(frozen=True)
-class Address:
-    """What a user typed; '' is the newest revision, the whole of it, all splits."""
-
-    repo: str
-    revision: str = ""
-    path: str = ""
-    split: str = ""
-
-    def __str__(self) -> str:
-        parts = (("@", self.revision), ("/", self.path), (":", self.split))
-        return f"hf://{self.repo}" + "".join(mark + part for mark, part in parts if part)
-
-
-def is_hub(typed: object) -> bool:
-    """Tell whether a path is an address of the hub; a Path has lost one of the two slashes."""
-    return str(typed).startswith("hf:/")
-
-
-def address(typed: object) -> Address:
-    """Return an address in its parts; UsageError if it is none."""
-    match = _ADDRESS.fullmatch(str(typed))
-    if not match or ".." in str(typed):
-        raise UsageError(f"{str(typed).replace('hf:/', 'hf://', 1)}: allowed is {SYNTAX}")
-    parts = match.groupdict(default="")
-    return Address(**{**parts, "revision": unquote(parts["revision"])})
 
 
 def chosen(wanted: Address, names: Sequence[str]) -> list[str]:
@@ -105,7 +69,8 @@ def chosen(wanted: Address, names: Sequence[str]) -> list[str]:
         first = next(split for split in splits if split)
         raise UsageError(
             f"{wanted} has files of several splits ({_some(files)}); say which, "
-            f"hf://{wanted.repo}:{first}, or name a file, hf://{wanted.repo}/{files[0]}"
+            f"{wanted.hub}://{wanted.repo}:{first}, or name a file, "
+            f"{wanted.hub}://{wanted.repo}/{files[0]}"
         )
     return files
 
@@ -140,43 +105,29 @@ def hub_files(typed: object) -> list[tuple[str, Path]]:
     run or another program has left in the hub's cache is taken. Files go there unchanged, so
     memory does not grow with their size.
     """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
-
     wanted = address(typed)
-    revision = wanted.revision or None
+    hub = HUBS[wanted.hub]
     try:
-        info = ask_hub(lambda api, s: api.dataset_info(wanted.repo, revision=revision, timeout=s))
-    except Exception as error:  # noqa: BLE001 - httpx, requests or hub errors, by hub version
-        return _cached(wanted, error)
-    files = []
-    for name in chosen(wanted, [file.rfilename for file in info.siblings or ()]):
+        listed = hub.files(DATASET, wanted)
+    except Exception as error:  # noqa: BLE001 - httpx, requests or hub errors, by hub and version
+        folder = hub.cached(DATASET, wanted)
+        if folder is None:
+            raise DataError(f"{wanted} could not be fetched: {_why(wanted, error)}") from error
+        names = _cached(wanted, folder)
+    else:
+        names = chosen(wanted, list(listed))
         try:
-            # By its name and not by its commit: so that it is found by that name without a network.
-            path = hf_hub_download(wanted.repo, name, repo_type="dataset", revision=revision)
-        except EntryNotFoundError as error:
-            raise DataError(f"{wanted}: the hub lists '{name}' and does not have it") from error
+            folder = hub.fetch(DATASET, wanted, {name: listed[name] for name in names})
         except Exception as error:  # noqa: BLE001 - as above
-            raise DataError(
-                f"{wanted}: '{name}' could not be fetched: {_why(wanted, error)}"
-            ) from error
-        files.append((f"{wanted.repo}/{name}", Path(path)))
-    return files
+            raise DataError(f"{wanted} could not be fetched: {_why(wanted, error)}") from error
+        for name in names:
+            if not (folder / name).is_file():
+                raise DataError(f"{wanted}: the hub lists '{name}' and does not have it")
+    return [(f"{wanted.repo}/{name}", folder / name) for name in names]
 
 
-def _cached(wanted: Address, error: Exception) -> list[tuple[str, Path]]:
-    """Return what lies in the hub's cache; say why there is nothing better."""
-    from huggingface_hub import snapshot_download
-
-    revision = wanted.revision or None
-    try:
-        folder = Path(
-            snapshot_download(
-                wanted.repo, repo_type="dataset", revision=revision, local_files_only=True
-            )
-        )
-    except Exception as missing:  # noqa: BLE001 - hub errors or ValueError, by hub version
-        raise DataError(f"{wanted} could not be fetched: {_why(wanted, error)}") from missing
+def _cached(wanted: Address, folder: Path) -> list[str]:
+    """Return the files of an address that lie in the hub's cache."""
     inside = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     names = chosen(wanted, sorted(path.as_posix() for path in inside))
     # A set of which some shards were never fetched would miss rows unseen.
@@ -188,12 +139,13 @@ def _cached(wanted: Address, error: Exception) -> list[tuple[str, Path]]:
                 f"{shards.count((start, count, end))} of {int(count)} are in its cache; give the "
                 "command again with a network"
             )
-    return [(f"{wanted.repo}/{name}", folder / name) for name in names]
+    return names
 
 
 def _why(wanted: Address, error: BaseException) -> str:
-    unreachable = (
-        "fetch the files on a machine that reaches it, from "
-        f"huggingface.co/datasets/{wanted.repo}, and give them, or set HF_ENDPOINT to a mirror"
+    site = {"hf": "huggingface.co", "ms": "modelscope.cn"}[wanted.hub]
+    elsewhere = (
+        "or fetch the files on a machine that reaches it, from "
+        f"{site}/datasets/{wanted.repo}, and give them"
     )
-    return why_not(error, "data set", unreachable)
+    return HUBS[wanted.hub].why_not(error, DATASET, wanted, elsewhere)

@@ -15,10 +15,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
-from curate.data.hub_files import hub_files, is_hub
+from curate.data.hub_files import hub_files
 from curate.data.json_values import plain
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.system.cache import cache_dir
+from curate.system.hub import is_hub
 
 if TYPE_CHECKING:
     import pandas

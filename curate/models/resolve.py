@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from curate.errors import ModelError, did_you_mean
 from curate.models.packaged_models import PACKAGED, ensure
 from curate.system.cache import fingerprint as fingerprint
 from curate.system.files import sha256_of
-from curate.system.hub import ask_hub, why_not
+from curate.system.hub import HUBS, MODEL, Address, model_address
 from curate.system.model_folder import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -26,7 +26,6 @@ from curate.system.model_folder import (
     read_json,
 )
 
-HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
 _OF_ADAPTER = (ADAPTER_WEIGHTS, "tokenizer.json", TOKENIZER_CONFIG, CHAT_TEMPLATE)
@@ -51,8 +50,9 @@ def resolve(
 ) -> ModelFiles:
     """Return the local files of a model, fetching them the first time.
 
-    A model has a bundled name, a directory, or a hub id such as `Qwen/Qwen2.5-0.5B`. Messages say
-    what it has to be, which names could have been meant, and what else will do.
+    A model has a bundled name, a directory, or a hub id such as `Qwen/Qwen2.5-0.5B`, which
+    ModelScope has as `ms://Qwen/Qwen2.5-0.5B`. Messages say what it has to be, which names could
+    have been meant, and what else will do.
     """
     if packaged := PACKAGED.get(name):
         return ModelFiles(name, ensure(packaged), packaged.licence, packaged.languages)
@@ -63,13 +63,13 @@ def resolve(
         return ModelFiles(called, path)
     if path.is_file():
         raise ModelError(f"'{name}' is a file; give the directory with config.json and weights.")
-    if HUB_ID.fullmatch(name) and not path.parent.is_dir():
-        folder = _hub_folder(name, with_code=trust_remote_code)
+    if wanted := model_address(name):
+        folder = _hub_folder(name, wanted, with_code=trust_remote_code)
         _check(folder, trust_remote_code, f"hub model '{name}'")
         return ModelFiles(name, folder)
     raise ModelError(
         f"no {what} '{name}'.{did_you_mean(name, known)} Known are {', '.join(known)}; {others}, "
-        "or a hub id (owner/name), will do too."
+        "or a hub id (owner/name or ms://owner/name), will do too."
     )
 
 
@@ -110,32 +110,36 @@ def is_whole(folder: Path) -> bool:
     return shards_there and (folder / CONFIG).is_file()
 
 
-def _hub_folder(name: str, with_code: bool) -> Path:
+def _hub_folder(name: str, wanted: Address, with_code: bool) -> Path:
     """Return the folder of a hub model, downloading it if it is not in the hub's cache.
 
     What lies there whole is used as it is, without asking the hub for a newer revision: a run
     that is continued next week should not find other weights.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    patterns = [*_HUB_FILES, "*.py"] if with_code else list(_HUB_FILES)
-    try:
-        cached = Path(snapshot_download(name, local_files_only=True))
-    except (LocalEntryNotFoundError, ValueError):
+    hub = HUBS[wanted.hub]
+    cached = hub.cached(MODEL, wanted)
+    tokenizer_there = cached and any((cached / file).is_file() for file in _TOKENIZER_FILES)
+    if cached and not (tokenizer_there and is_whole(cached)):
         cached = None
-    if cached and is_whole(cached) and not with_code:
+    if cached and not with_code:
         return cached
+    patterns = [*_HUB_FILES, "*.py"] if with_code else _HUB_FILES
     try:
-        ask_hub(lambda hub, seconds: hub.model_info(name, timeout=seconds))
-        return Path(snapshot_download(name, allow_patterns=patterns))
-    except Exception as error:  # noqa: BLE001 - httpx, requests or hub errors, by hub version
-        if cached and is_whole(cached):
+        files = {
+            file: more
+            for file, more in hub.files(MODEL, wanted).items()
+            if any(fnmatch(file, pattern) for pattern in patterns)
+        }
+        if files:
+            return hub.fetch(MODEL, wanted, files)
+    except Exception as error:  # noqa: BLE001 - httpx, requests or hub errors, by hub and version
+        if cached:
             return cached
-        without = f"without it use {', '.join(PACKAGED)} or a directory"
+        without = f"or use {', '.join(PACKAGED)} or a directory"
         raise ModelError(
-            f"hub model '{name}' could not be fetched: {why_not(error, 'model', without)}"
+            f"hub model '{name}' could not be fetched: {hub.why_not(error, MODEL, wanted, without)}"
         ) from error
+    raise ModelError(f"hub model '{name}' has no files of a model; look on its page what it is")
 
 
 def files_of(name: str, trust_remote_code: bool = False) -> ModelFiles:

@@ -1,16 +1,265 @@
-"""The Hugging Face hub: asked for no longer than some seconds, and why it gives nothing."""
+"""The hubs that files come from, Hugging Face's and ModelScope: addresses, and fetching.
+
+    hf://OWNER/NAME   ms://OWNER/NAME    a data set or a model, its newest revision
+    ms://OWNER/NAME@REVISION             of a branch, a tag or a commit (`/` in its name as %2F)
+
+What a data set's address may name besides, curate.data.hub_files tells. Nothing that comes from a
+hub is run.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
+import re
+import sys
 import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext, redirect_stderr
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol, TypeVar
+from urllib.parse import unquote
 
-_SECONDS = 5.0  # to find out whether the hub can be reached at all
+from curate.errors import UsageError
+
+DATASET, MODEL = "dataset", "model"  # the kinds of repositories
+# A path of the file system has one slash where the address had two.
+_ADDRESS = re.compile(
+    r"(?P<hub>hf|ms):/+(?:datasets/)?(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^/:]+))?"
+    r"(?:/(?P<path>.+)|:(?P<split>[\w.-]+))?/?"
+)
+_MODEL_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_SECONDS = 5.0  # to find out whether a hub can be reached at all
 _Answer = TypeVar("_Answer")
+Files = Mapping[str, Mapping[str, Any]]  # by name, with what its hub wants to be told on fetching
 
 
-def ask_hub(ask: Callable[[Any, float], _Answer]) -> _Answer:
+@dataclass(frozen=True)
+class Address:
+    """What a user typed; '' is the newest revision, the whole of it, all splits."""
+
+    repo: str
+    revision: str = ""
+    path: str = ""
+    split: str = ""
+    hub: str = "hf"
+
+    def __str__(self) -> str:
+        parts = (("@", self.revision), ("/", self.path), (":", self.split))
+        return f"{self.hub}://{self.repo}" + "".join(mark + part for mark, part in parts if part)
+
+
+def is_hub(given: object) -> bool:
+    """Tell whether a path is an address of a hub; a Path has lost one of the two slashes."""
+    return str(given).startswith(("hf:/", "ms:/"))
+
+
+def address(given: object) -> Address:
+    """Return an address in its parts; UsageError if it is none."""
+    typed = str(given)
+    match = _ADDRESS.fullmatch(typed)
+    if not match or ".." in unquote(typed):
+        hub, _, rest = typed.partition(":")
+        whole = f"{hub}://OWNER/NAME[@REVISION]"
+        raise UsageError(f"{hub}://{rest.lstrip('/')}: allowed is {whole}[:SPLIT] or {whole}/PATH")
+    parts = match.groupdict(default="")
+    return Address(**{**parts, "revision": unquote(parts["revision"])})
+
+
+def model_address(name: str) -> Address | None:
+    """Return the address of a model of a hub, None for any other name.
+
+    A bare OWNER/NAME is Hugging Face's, or ModelScope's where USE_MODELSCOPE_HUB says so, as it
+    does to LLaMA-Factory.
+    """
+    if is_hub(name):
+        model = address(name)
+        if model.path or model.split:
+            raise UsageError(
+                f"{name}: a model is all of a repository; give {model.hub}://{model.repo}"
+            )
+        return model
+    if not _MODEL_ID.fullmatch(name) or Path(name).expanduser().parent.is_dir():
+        return None
+    other = os.environ.get("USE_MODELSCOPE_HUB", "").lower() in ("1", "true", "y")
+    return Address(name, hub="ms" if other else "hf")
+
+
+class Hub(Protocol):
+    """One hub: its files by name, those on this machine, and why it gives nothing."""
+
+    def files(self, kind: str, wanted: Address) -> Files:
+        """Return all files of a repository; whatever it raises, why_not() puts in words."""
+
+    def fetch(self, kind: str, wanted: Address, files: Files) -> Path:
+        """Return the folder of the files in the hub's own cache, fetched if they are not there."""
+
+    def cached(self, kind: str, wanted: Address) -> Path | None:
+        """Return the folder of what an earlier run left in the cache, without a network."""
+
+    def models(self) -> Iterator[tuple[str, Path]]:
+        """Return name and folder of each model in the cache."""
+
+    def why_not(self, error: BaseException, kind: str, wanted: Address, without: str) -> str:
+        """Return in one line why there is nothing, and what to do; `without` a network, too."""
+
+
+class _HuggingFace:
+    def files(self, kind: str, wanted: Address) -> Files:
+        from huggingface_hub import HfApi
+
+        asked = {"repo_type": kind, "revision": wanted.revision or None, "timeout": _SECONDS / 2}
+        info = _in_seconds(lambda: HfApi().repo_info(wanted.repo, **asked))
+        return {file.rfilename: {} for file in info.siblings or ()}
+
+    def fetch(self, kind: str, wanted: Address, files: Files) -> Path:
+        from huggingface_hub import hf_hub_download
+
+        # By the revision's name and not its commit: it is found by that name without a network.
+        asked: dict[str, Any] = {"repo_type": kind, "revision": wanted.revision or None}
+        local = {name: Path(hf_hub_download(wanted.repo, name, **asked)) for name in files}
+        folders = {path.parents[name.count("/")] for name, path in local.items()}
+        # One that was changed meanwhile has a folder for each commit.
+        return folders.pop() if len(folders) == 1 else self.fetch(kind, wanted, files)
+
+    def cached(self, kind: str, wanted: Address) -> Path | None:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        asked: dict[str, Any] = {"repo_type": kind, "revision": wanted.revision or None}
+        try:
+            return Path(snapshot_download(wanted.repo, local_files_only=True, **asked))
+        except (LocalEntryNotFoundError, ValueError) as error:
+            # Of a repository that was never fetched whole, newer releases give it this way.
+            folder = getattr(error, "snapshot_path", None)
+            return Path(folder) if folder else None
+
+    def models(self) -> Iterator[tuple[str, Path]]:
+        from huggingface_hub import scan_cache_dir
+        from huggingface_hub.errors import CacheNotFound
+
+        try:
+            repos = scan_cache_dir().repos
+        except CacheNotFound:
+            return
+        for repo in repos:
+            newest = max(repo.revisions, key=lambda r: r.last_modified, default=None)
+            if repo.repo_type == MODEL and newest is not None:
+                yield repo.repo_id, Path(newest.snapshot_path)
+
+    def why_not(self, error: BaseException, kind: str, wanted: Address, without: str) -> str:
+        from huggingface_hub import errors
+
+        what = _WORDS[kind]
+        if isinstance(error, errors.GatedRepoError):
+            return "its owner wants terms accepted on its page first; then `hf auth login`"
+        if isinstance(error, errors.RevisionNotFoundError):
+            return "it has no such revision; leave @… out for the newest"
+        if isinstance(error, errors.RepositoryNotFoundError):
+            return f"the hub has no such {what}, or it is private (`hf auth login`)"
+        if isinstance(error, errors.HFValidationError):
+            return "that is no valid hub id (owner/name)"
+        local = isinstance(error, errors.LocalEntryNotFoundError)
+        if isinstance(error, errors.EntryNotFoundError) and not local:
+            return "the hub does not have a file that it lists; try again later"
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if isinstance(error, errors.HfHubHTTPError) and status:
+            return f"the hub answered {status}; try again later"
+        if isinstance(error, OSError) and error.errno == 28:
+            return "the disk is full (HF_HOME names the folder it goes to)"
+        return (
+            "the hub cannot be reached; set HF_ENDPOINT to a mirror, give ms://OWNER/NAME if "
+            f"ModelScope has it, {without}"
+        )
+
+
+class _ModelScope:
+    def files(self, kind: str, wanted: Address) -> Files:
+        api, asked = self._api(), {"revision": wanted.revision or None}
+        # One page tells whether it can be reached; all pages of a large set may take their time.
+        _in_seconds(lambda: api.list_repo_files(wanted.repo, kind, recursive=False, **asked))
+        return {
+            file.path: {"Path": file.path, "Sha256": file.sha256, "Size": file.size or None}
+            for file in api.list_repo_files(wanted.repo, kind, **asked)
+            if not file.is_dir and _stays_inside(file.path)
+        }
+
+    def fetch(self, kind: str, wanted: Address, files: Files) -> Path:
+        asked = {"revision": wanted.revision or None, "file_list": list(files.values())}
+        # Its bars are for people who look on.
+        with nullcontext() if sys.stderr.isatty() else redirect_stderr(StringIO()):
+            return Path(self._api().download_repo(wanted.repo, kind, **asked))
+
+    def cached(self, kind: str, wanted: Address) -> Path | None:
+        from modelscope_hub import CacheNotFound
+
+        asked = {"revision": wanted.revision or None, "local_files_only": True}
+        try:
+            folder = Path(self._api().download_repo(wanted.repo, kind, **asked))
+        except CacheNotFound:
+            return None
+        # It takes any revision for the newest, and what its older releases left for any revision.
+        if "snapshots" in folder.parts:
+            right = folder.as_posix().endswith(f"/snapshots/{wanted.revision or 'master'}")
+        else:
+            right = not wanted.revision
+        return folder if right else None
+
+    def models(self) -> Iterator[tuple[str, Path]]:
+        for folder in self._cache().glob("models/*--*/snapshots/master"):
+            yield f"ms://{folder.parts[-3].replace('--', '/', 1)}", folder
+
+    def why_not(self, error: BaseException, kind: str, wanted: Address, without: str) -> str:
+        from modelscope_hub import errors
+
+        if isinstance(error, errors.FileDownloadError):
+            error = next(iter(error.failed_files.values()), error)
+        what = _WORDS[kind]
+        if isinstance(error, errors.NotExistError):
+            revision = f" with a revision '{wanted.revision}'" if wanted.revision else ""
+            return f"the hub has no such {what}{revision}, or it is private ({_TOKEN})"
+        if isinstance(error, errors.PermissionDeniedError | errors.AuthenticationError):
+            return f"it is private, or its owner wants terms accepted on its page first ({_TOKEN})"
+        if isinstance(error, errors.FileIntegrityError):
+            return "what came is not what the hub lists; try again later"
+        if isinstance(error, errors.APIError):
+            return f"the hub answered {error.status_code}; try again later"
+        if isinstance(error, OSError) and error.errno == 28:
+            return "the disk is full (MODELSCOPE_CACHE names the folder it goes to)"
+        return (
+            "the hub cannot be reached; set MODELSCOPE_ENDPOINT to one that can, give "
+            f"hf://OWNER/NAME if Hugging Face has it (HF_ENDPOINT names a mirror), {without}"
+        )
+
+    @staticmethod
+    def _cache() -> Path:
+        return Path(os.environ.get("MODELSCOPE_CACHE") or "~/.cache/modelscope").expanduser()
+
+    @staticmethod
+    def _api() -> Any:
+        from modelscope_hub import HubApi, HubConfig
+
+        logging.getLogger("modelscope_hub").setLevel(logging.CRITICAL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that MODELSCOPE_DOMAIN has a newer name
+            # Without a token it would look for one in a pickle, and none is opened here.
+            return HubApi(HubConfig(token=os.environ.get("MODELSCOPE_API_TOKEN", "")))
+
+
+HUBS: Mapping[str, Hub] = {"hf": _HuggingFace(), "ms": _ModelScope()}
+_WORDS = {DATASET: "data set", MODEL: "model"}
+_TOKEN = "MODELSCOPE_API_TOKEN shows who you are"  # noqa: S105 - its name
+
+
+def _stays_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def _in_seconds(ask: Callable[[], _Answer]) -> _Answer:
     """Return what asking gives; TimeoutError after five seconds, whatever its own limits add up to.
 
     A hub behind a silent firewall is tried at each of its dozen addresses in turn.
@@ -20,9 +269,7 @@ def ask_hub(ask: Callable[[Any, float], _Answer]) -> _Answer:
 
     def run() -> None:
         try:
-            from huggingface_hub import HfApi
-
-            answers.append(ask(HfApi(), _SECONDS / 2))
+            answers.append(ask())
         except BaseException as error:  # noqa: BLE001 - raised again below
             raised.append(error)
 
@@ -34,23 +281,3 @@ def ask_hub(ask: Callable[[Any, float], _Answer]) -> _Answer:
     if not answers:
         raise TimeoutError
     return answers[0]
-
-
-def why_not(error: BaseException, what: str, without: str) -> str:
-    """Return in one line why the hub gave no model, say; `without` is what to do without a hub."""
-    from huggingface_hub import errors
-
-    if isinstance(error, errors.GatedRepoError):
-        return "its owner wants terms accepted on its page first; then `hf auth login`"
-    if isinstance(error, errors.RevisionNotFoundError):
-        return "it has no such revision; leave @… out for the newest"
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return f"the hub has no such {what}, or it is private (`hf auth login`)"
-    if isinstance(error, errors.HFValidationError):
-        return "that is no valid hub id (owner/name)"
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if isinstance(error, errors.HfHubHTTPError) and status:
-        return f"the hub answered {status}; try again later"
-    if isinstance(error, OSError) and error.errno == 28:
-        return "the disk is full (HF_HOME names the folder it goes to)"
-    return f"the hub cannot be reached; {without}"

@@ -148,6 +148,7 @@ def _method(request: Request, settings: Mapping[str, Any]) -> str:
 def _model(request: Request, template: str | None, say: Say) -> Model:
     """Return the model, with the template it is trained with; going on with another undoes that."""
     model = find(request.model or DEFAULT_MODEL)
+    _or_say(request, say, lambda: _check_fetched(model))
     record = read_run(model.adapter) if model.adapter is not None and not template else None
     name, why = template_of(model, template or (record.template if record else None))
     if record is not None and record.template:
@@ -195,6 +196,11 @@ def _check_room(
     say(f"memory: {need.sentence}")
     _or_say(request, say, lambda: limits.check_memory(need, request.force))
     _or_say(request, say, lambda: limits.check_disk(plan, need))
+
+
+def _check_fetched(model: Model) -> None:
+    if model.missing:
+        raise ModelError(f"hub model '{model.name}' could not be fetched: {model.missing}")
 
 
 def _or_say(request: Request, say: Say, check: Callable[[], None]) -> None:

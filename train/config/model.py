@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,20 +10,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from curate.errors import ModelError, UsageError, did_you_mean
-from curate.system.hub import ask_hub
+from curate.system.hub import HUBS, MODEL, Address, model_address
 from curate.system.model_folder import (
     CONFIG,
     adapter_base,
     chat_template,
     is_adapter,
     matrices,
+    missing_shards,
     model_type,
     vocabulary,
 )
 from curate.system.run_record import RUN, RunRecord, read_run
 from train.config.keys import recorded
 
-_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin*")
 # Small files that tell how a model is trained; its weights are LLaMA-Factory's to fetch.
 _TELLING = ("config.json", "tokenizer_config.json", "tokenizer.json", "chat_template.jinja")
@@ -55,6 +54,7 @@ class Model:
     modules: frozenset[str] | None = None  # its layers as LoRA looks them up, where known
     adapter: Path | None = None  # that is trained further
     base: str = ""  # of the adapter, as its user typed it
+    missing: str = ""  # why a hub's weights are not here and cannot be fetched
 
 
 def find(name: str) -> Model:
@@ -64,9 +64,11 @@ def find(name: str) -> Model:
         return _directory(name, path)
     if path.is_file():
         raise ModelError(f"'{name}' is a file; give the directory with config.json and weights")
-    if _HUB_ID.fullmatch(name) and not path.parent.is_dir():
-        return _described(Model(name=name, path=name, folder=_hub_folder(name)))
-    folder = _packaged(name)
+    wanted = model_address(name)
+    # LLaMA-Factory fetches from the one hub, and its newest revision.
+    if wanted and wanted.hub == "hf" and not wanted.revision:
+        return _described(_of_the_hub(name, wanted))
+    folder = _packaged(str(wanted) if wanted else name)
     return _described(Model(name=name, path=str(folder), folder=folder))
 
 
@@ -108,18 +110,26 @@ def _packaged(name: str) -> Path:
     return Path(json.loads(answer.stdout.strip().splitlines()[-1])["folder"])
 
 
-def _hub_folder(name: str) -> Path | None:
-    """Return the folder of a hub id's small files, fetched if they can be, else None."""
-    from huggingface_hub import snapshot_download, try_to_load_from_cache
+def _of_the_hub(name: str, wanted: Address) -> Model:
+    """Return a model of Hugging Face's hub with its small files, fetched if they can be."""
+    hub = HUBS[wanted.hub]
+    folder, missing = hub.cached(MODEL, wanted), ""
+    if not folder or not (folder / CONFIG).is_file() or not _has_weights(folder):
+        try:
+            listed = hub.files(MODEL, wanted)
+            small = {file: listed[file] for file in _TELLING if file in listed}
+            folder = hub.fetch(MODEL, wanted, small) if small else None
+        except Exception as error:  # noqa: BLE001 - httpx, requests or hub errors, by hub version
+            without = "or give a name of `curate models` or a directory"
+            missing = hub.why_not(error, MODEL, wanted, without)
+    if folder and not (folder / CONFIG).is_file():
+        folder = None
+    return Model(name=name, path=wanted.repo, folder=folder, missing=missing)
 
-    cached = try_to_load_from_cache(name, CONFIG)
-    if isinstance(cached, str):
-        return Path(cached).parent
-    try:
-        ask_hub(lambda api, seconds: api.model_info(name, timeout=seconds))
-    except Exception:  # noqa: BLE001 - httpx, requests or hub errors, by hub version
-        return None
-    return Path(snapshot_download(name, allow_patterns=list(_TELLING)))
+
+def _has_weights(folder: Path) -> bool:
+    there = any(any(folder.glob(pattern)) for pattern in _WEIGHTS)
+    return there and not missing_shards(folder)
 
 
 def newest_run(saves: Path, wanted: Callable[[RunRecord], bool]) -> Path | None:

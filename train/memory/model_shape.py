@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError, UsageError, did_you_mean
+from curate.system.hub import HUBS, MODEL, model_address
 from curate.system.model_folder import CONFIG, adapter_base, is_adapter, read_json
 
-_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _SUFFIXES = re.compile(r"[-_](instruct|chat|hf|base|it|v\d+(\.\d+)?|mt|sft|meta)$")
 _COUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kmbt]?)", re.IGNORECASE)
 _INNER = ("moe_intermediate_size", "intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner")
@@ -130,11 +130,9 @@ def config_of(model: str) -> dict[str, Any]:
         path /= CONFIG
         if not path.is_file():
             raise ModelError(f"{path.parent} has no {CONFIG}; give a model's own folder")
-    elif _HUB_ID.fullmatch(model):
-        from huggingface_hub import try_to_load_from_cache
-
-        cached = try_to_load_from_cache(model, CONFIG)
-        path = Path(cached) if isinstance(cached, str) else path
+    elif wanted := model_address(model):
+        cached = HUBS[wanted.hub].cached(MODEL, wanted)
+        path = cached / CONFIG if cached else path
     if path.is_file():
         return read_json(path)
     if known := known_name(model):

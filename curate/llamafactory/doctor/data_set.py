@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from curate.data.hub_files import is_hub
 from curate.data.inputs import find_bundled
 from curate.data.read import read
 from curate.data.rows import Rows
@@ -16,6 +15,7 @@ from curate.errors import DataError, UsageError, did_you_mean
 from curate.llamafactory.dataset_info import FILE, data_file, entry_for, read_registry
 from curate.llamafactory.doctor.findings import Ends
 from curate.llamafactory.doctor.loading import files_of, loaded
+from curate.system.hub import address, is_hub
 
 # LLaMA-Factory's column to the key it reads where the entry has no `columns`.
 COLUMNS: dict[str, str | None] = {
@@ -70,8 +70,8 @@ def of_file(path: Path) -> DataSet:
     """Return a file under the entry that a user would most likely write for it."""
     if is_hub(path):
         raise UsageError(
-            f"{path} is on the hub, and only files on this machine are judged; fetch it and give "
-            "--input FILE, or in Python curate.doctor(curate.read('hf://…'))"
+            f"{address(path)} is on a hub, and only files on this machine are judged; fetch it and "
+            f"give --input FILE, or in Python curate.doctor(curate.read('{address(path)}'))"
         )
     real = path if path.exists() else find_bundled(path)
     if real is None:
