@@ -20,7 +20,8 @@ def models(
     get: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Fetch a model of the list, or a hub id, to this machine."
+            metavar="NAME",
+            help="Fetch a model of the list, a hub id or ms://OWNER/NAME, to this machine.",
         ),
     ] = None,
     accept_terms: Annotated[

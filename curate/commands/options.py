@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 Input = Annotated[
     list[Path] | None,
-    typer.Option("--input", metavar="F…", help="Files, folders, hf://OWNER/NAME; told by content."),
+    typer.Option(
+        "--input", metavar="F…", help="Files, folders, hf://OWNER/NAME, ms://…; told by content."
+    ),
 ]
 More = Annotated[list[Path] | None, typer.Argument(hidden=True, metavar="")]
 Format = Annotated[

@@ -37,7 +37,8 @@ def read(
 
     Args:
         paths: Files and folders; a folder stands for all files in and below it, and
-            `hf://OWNER/NAME[:SPLIT]` for those of a data set of the hub (curate.data.hub_files).
+            `hf://OWNER/NAME[:SPLIT]`, or `ms://…` for ModelScope, for those of a data set of a hub
+            (curate.data.hub_files).
             Instead of a path, a pandas DataFrame or a `datasets.Dataset`: a row has the same id
             as in a file of the same rows.
         format: Name of a format of `curate.data.formats`, where the rows fit more than one.

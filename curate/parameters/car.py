@@ -10,9 +10,9 @@ from curate.parameters.option import good_only, option, refuse_below, seed
 AUTO = "auto"
 RANKERS = (
     "pairs (bundled), a folder of `curate ranker train`, LLaMA-Factory's output of stage rm, or a "
-    "reward model's directory or hub id."
+    "reward model's directory, hub id or ms://OWNER/NAME."
 )
-ENCODERS = "use (bundled), a sentence-transformers directory or a hub id."
+ENCODERS = "use (bundled), a sentence-transformers directory, a hub id or ms://OWNER/NAME."
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ PER_CLUSTER = 10  # rows of the brief experience
 class IFDParams:
     """How IFD scores and how much it keeps."""
 
-    model: str = option("smollm2", "A name of `curate models`, a directory or a hub id.")
+    model: str = option("smollm2", "A name of `curate models`, directory, hub id, ms://OWNER/NAME.")
     keep: str | int | None = keep()
     form: str = option(
         "loss",

@@ -25,7 +25,7 @@ class ScoreParams:
     )
     model: str | None = option(
         None,
-        "ifd, complexity, quality: a name of `curate models`, a directory or a hub id.",
+        "ifd, complexity, quality: a name of `curate models`, a directory, a hub id or ms://OWNER/NAME.",
         shown="smollm2",
     )
     dtype: str | None = option(

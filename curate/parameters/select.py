@@ -43,7 +43,8 @@ class SelectParams:
         "smollm2", "superfilter, deita without --by: what computes IFD; see `curate models`."
     )
     encoder: str = option(
-        "use", "superfilter, deita: use, a sentence-transformers directory or a hub id."
+        "use",
+        "superfilter, deita: use, a sentence-transformers directory, a hub id or ms://OWNER/NAME.",
     )
     complexity: str | None = option(
         None,

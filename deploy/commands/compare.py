@@ -28,7 +28,7 @@ _JUDGE = (
     "Who says which answer is better: pairs (bundled), a ranker or reward model, or a model "
     "behind OpenAI's interface, asked in both orders."
 )
-_MODEL = "smollm2, a directory, a hub id, the folder of a run, or http://HOST:PORT/v1#MODEL."
+_MODEL = "smollm2, a folder, hub id or ms://OWNER/NAME, a run, or http://HOST:PORT/v1#MODEL."
 
 
 def compare(

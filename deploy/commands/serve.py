@@ -18,7 +18,7 @@ def serve(
         str,
         Argument(
             metavar="MODEL|RUN",
-            help="smollm2, a model's folder or hub id, an adapter, or a run of `train`.",
+            help="smollm2, a folder, hub id or ms://OWNER/NAME, an adapter, or a run of `train`.",
         ),
     ],
     engine: Annotated[str, Option(help="auto (vLLM where it is installed), vllm, hf.")] = "auto",

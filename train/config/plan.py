@@ -23,7 +23,7 @@ _TUTORIAL = ("pt", "sft", "dpo")
 # Keys by which the user chooses the precision himself.
 PRECISIONS = {"bf16", "fp16", "pure_bf16", "fp8"}
 _DATASET = "Registered data set; several: A,B; else the newest that fits."
-_MODEL = "A name of `curate models`, a directory, a run to go on from, or a hub id; else smollm2."
+_MODEL = "A name of `curate models`, a directory, a run, a hub id, ms://OWNER/NAME; else smollm2."
 _PRESET = "The medical recipe, or one of minutes on a CPU; auto: by what trains."
 _METHOD = "An adapter, one on 4 bits, or all weights."
 _TEMPLATE = "LLaMA-Factory's; own: the tokenizer's; else the model's."
