@@ -32,7 +32,7 @@ _ADDRESS = re.compile(
     r"(?:/(?P<path>.+)|:(?P<split>[\w.-]+))?/?"
 )
 _MODEL_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
-_SECONDS = 5.0  # to find out whether a hub can be reached at all
+_SECONDS = 4.0  # to find out whether a hub can be reached at all
 _Answer = TypeVar("_Answer")
 Files = Mapping[str, Mapping[str, Any]]  # by name, with what its hub wants to be told on fetching
 
@@ -111,7 +111,7 @@ class _HuggingFace:
     def files(self, kind: str, wanted: Address) -> Files:
         from huggingface_hub import HfApi
 
-        asked = {"repo_type": kind, "revision": wanted.revision or None, "timeout": _SECONDS / 2}
+        asked = {"repo_type": kind, "revision": wanted.revision or None, "timeout": _SECONDS}
         info = _in_seconds(lambda: HfApi().repo_info(wanted.repo, **asked))
         return {file.rfilename: {} for file in info.siblings or ()}
 
@@ -260,7 +260,7 @@ def _stays_inside(name: str) -> bool:
 
 
 def _in_seconds(ask: Callable[[], _Answer]) -> _Answer:
-    """Return what asking gives; TimeoutError after five seconds, whatever its own limits add up to.
+    """Return what asking gives; TimeoutError after four seconds, whatever its own limits add up to.
 
     A hub behind a silent firewall is tried at each of its dozen addresses in turn.
     """
