@@ -35,9 +35,9 @@ FILES = {
 }
 MODEL = {
     "README.md": "",
-    "config.json": "{}",
+    "config.json": '{"model_type": "llama"}',
     "configuration_tiny.py": "raise SystemExit('this must never run')",
-    "model.safetensors": "weights",
+    "model.safetensors": "\x02\0\0\0\0\0\0\0{}",  # a header, and no tensors
     "tokenizer.json": "{}",
 }
 REPOS: dict[str, dict[str, dict[str, str]]] = {
@@ -354,17 +354,20 @@ def test_what_the_hub_does_not_give(reads, at):
 
 @both
 def test_without_a_network_what_was_fetched_before_is_read(hub, reads, at):
-    assert reads(f"{at}://owner/set@old:train") == [[1, ["owner/set/train.json"]]]
-    # An older revision is not taken for the newest.
-    old, newest = reads(f"{at}://owner/set@old", f"{at}://owner/set:train", **AWAY)
-    assert old == [1, ["owner/set/train.json"]]
-    assert "could not be fetched: the hub cannot be reached" in newest
     fetched = reads(f"{at}://owner/set:train")
     asked = len(hub.asked)
     again, books = reads(f"{at}://owner/set:train", f"{at}://owner/set/books", **AWAY)
     assert len(hub.asked) == asked
     assert [again] == fetched == [[3, ["owner/set/train.json"]]]
     assert "no such file" in books
+
+
+@both
+def test_an_older_revision_is_not_taken_for_the_newest(reads, at):
+    assert reads(f"{at}://owner/set@old:train") == [[1, ["owner/set/train.json"]]]
+    old, newest = reads(f"{at}://owner/set@old", f"{at}://owner/set:train", **AWAY)
+    assert old == [1, ["owner/set/train.json"]]
+    assert "could not be fetched: the hub cannot be reached" in newest
 
 
 @both
@@ -378,31 +381,30 @@ def test_a_file_that_the_hub_has_changed_is_fetched_anew(reads, at, monkeypatch)
 @both
 def test_a_model(hub, reads, at):
     whole = ["config.json", "model.safetensors", "tokenizer.json"]
-    (before,) = reads(f"{at}://owner/tiny", **AWAY)
-    assert before.startswith(f"hub model '{at}://owner/tiny' could not be fetched: the hub cannot")
-    assert reads(f"{at}://owner/tiny") == [[f"{at}://owner/tiny", whole]]
+    fetched, pickled = reads(f"{at}://owner/tiny", f"{at}://owner/pickled")
+    assert fetched == [f"{at}://owner/tiny", whole]
+    assert "has no *.safetensors" in pickled
+    assert not list(hub.home.rglob("pytorch_model.bin"))
     asked = len(hub.asked)
     again, split, revision = reads(
         f"{at}://owner/tiny", f"{at}://owner/tiny:train", f"{at}://owner/tiny@v1", **AWAY
     )
-    assert again == [f"{at}://owner/tiny", whole]
+    assert again == fetched
     assert len(hub.asked) == asked
     assert f"a model is all of a repository; give {at}://owner/tiny" in split
-    assert "the hub cannot be reached" in revision
-    (pickled,) = reads(f"{at}://owner/pickled")
-    assert "has no *.safetensors" in pickled
-    assert not list(hub.home.rglob("pytorch_model.bin"))
+    assert revision.startswith(f"hub model '{at}://owner/tiny@v1' could not be fetched: the hub c")
 
 
-def test_a_model_in_the_other_hubs_cache_is_listed_and_given_to_llama_factory(child):
-    fetched = child("-m", "curate", "models", "--get", "ms://owner/tiny", "--json")
-    assert fetched.returncode == 0, fetched.stderr
-    folder = json.loads(fetched.stdout.splitlines()[-1])["folder"]
-    code = "from train.config.model import _packaged; print(_packaged('ms://owner/tiny'))"
-    found = child("-c", code, **AWAY)
-    assert found.stdout.strip() == folder, found.stderr
-    listed = json.loads(child("-m", "curate", "models", "--json").stdout.splitlines()[-1])
-    assert folder in [model["folder"] for model in listed["models"] if "ms://" in model["name"]]
+def test_llama_factory_is_given_the_folder_of_a_model_of_the_other_hub(child):
+    code = (
+        "from train.config.model import find\n"
+        "from curate.models.inventory import at_hand\n"
+        "model = find('ms://owner/tiny')\n"
+        "print(model.path == str(model.folder), model.name, model.kind)\n"
+        "print([m.name for m in at_hand() if m.folder and str(m.folder) == model.path])"
+    )
+    run = child("-c", code)
+    assert run.stdout.splitlines() == ["True ms://owner/tiny llama", "['ms://owner/tiny']"], run
 
 
 @pytest.mark.parametrize("case", ["hf silent", "ms silent", "ms refuses"])

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from curate.errors import DataError, UsageError, did_you_mean
-from curate.system.hub import DATASET, HUBS, Address, address
+from curate.system.hub import DATASET, HUBS, Address, address, why_not
 
 _ROWS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
 _NOT_ROWS = (
@@ -143,9 +143,8 @@ def _cached(wanted: Address, folder: Path) -> list[str]:
 
 
 def _why(wanted: Address, error: BaseException) -> str:
-    site = {"hf": "huggingface.co", "ms": "modelscope.cn"}[wanted.hub]
     elsewhere = (
         "or fetch the files on a machine that reaches it, from "
-        f"{site}/datasets/{wanted.repo}, and give them"
+        f"{HUBS[wanted.hub].site}/datasets/{wanted.repo}, and give them"
     )
-    return HUBS[wanted.hub].why_not(error, DATASET, wanted, elsewhere)
+    return why_not(error, DATASET, wanted, elsewhere)

@@ -13,7 +13,7 @@ from curate.errors import ModelError, did_you_mean
 from curate.models.packaged_models import PACKAGED, ensure
 from curate.system.cache import fingerprint as fingerprint
 from curate.system.files import sha256_of
-from curate.system.hub import HUBS, MODEL, Address, model_address
+from curate.system.hub import HUBS, MODEL, Address, model_address, why_not
 from curate.system.model_folder import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -137,7 +137,7 @@ def _hub_folder(name: str, wanted: Address, with_code: bool) -> Path:
             return cached
         without = f"or use {', '.join(PACKAGED)} or a directory"
         raise ModelError(
-            f"hub model '{name}' could not be fetched: {hub.why_not(error, MODEL, wanted, without)}"
+            f"hub model '{name}' could not be fetched: {why_not(error, MODEL, wanted, without)}"
         ) from error
     raise ModelError(f"hub model '{name}' has no files of a model; look on its page what it is")
 

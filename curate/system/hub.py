@@ -20,7 +20,7 @@ from contextlib import nullcontext, redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from curate.errors import UsageError
@@ -88,27 +88,14 @@ def model_address(name: str) -> Address | None:
     return Address(name, hub="ms" if other else "hf")
 
 
-class Hub(Protocol):
-    """One hub: its files by name, those on this machine, and why it gives nothing."""
-
-    def files(self, kind: str, wanted: Address) -> Files:
-        """Return all files of a repository; whatever it raises, why_not() puts in words."""
-
-    def fetch(self, kind: str, wanted: Address, files: Files) -> Path:
-        """Return the folder of the files in the hub's own cache, fetched if they are not there."""
-
-    def cached(self, kind: str, wanted: Address) -> Path | None:
-        """Return the folder of what an earlier run left in the cache, without a network."""
-
-    def models(self) -> Iterator[tuple[str, Path]]:
-        """Return name and folder of each model in the cache."""
-
-    def why_not(self, error: BaseException, kind: str, wanted: Address, without: str) -> str:
-        """Return in one line why there is nothing, and what to do; `without` a network, too."""
-
-
 class _HuggingFace:
+    """Hugging Face's hub; what its files() and fetch() raise, why_not() puts in words."""
+
+    site, home = "huggingface.co", "HF_HOME"
+    away = "set HF_ENDPOINT to a mirror, give ms://OWNER/NAME if ModelScope has it"
+
     def files(self, kind: str, wanted: Address) -> Files:
+        """Return all files of a repository."""
         from huggingface_hub import HfApi
 
         asked = {"repo_type": kind, "revision": wanted.revision or None, "timeout": _SECONDS}
@@ -116,6 +103,7 @@ class _HuggingFace:
         return {file.rfilename: {} for file in info.siblings or ()}
 
     def fetch(self, kind: str, wanted: Address, files: Files) -> Path:
+        """Return the folder of the files in the hub's own cache, fetched if they are not there."""
         from huggingface_hub import hf_hub_download
 
         # By the revision's name and not its commit: it is found by that name without a network.
@@ -126,6 +114,7 @@ class _HuggingFace:
         return folders.pop() if len(folders) == 1 else self.fetch(kind, wanted, files)
 
     def cached(self, kind: str, wanted: Address) -> Path | None:
+        """Return the folder of what an earlier run left in the cache, without a network."""
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -138,6 +127,7 @@ class _HuggingFace:
             return Path(folder) if folder else None
 
     def models(self) -> Iterator[tuple[str, Path]]:
+        """Return name and folder of each model in the cache."""
         from huggingface_hub import scan_cache_dir
         from huggingface_hub.errors import CacheNotFound
 
@@ -150,10 +140,10 @@ class _HuggingFace:
             if repo.repo_type == MODEL and newest is not None:
                 yield repo.repo_id, Path(newest.snapshot_path)
 
-    def why_not(self, error: BaseException, kind: str, wanted: Address, without: str) -> str:
+    def refused(self, error: BaseException, wanted: Address, what: str) -> str:
+        """Return what the hub answered instead, '' if it did not answer."""
         from huggingface_hub import errors
 
-        what = _WORDS[kind]
         if isinstance(error, errors.GatedRepoError):
             return "its owner wants terms accepted on its page first; then `hf auth login`"
         if isinstance(error, errors.RevisionNotFoundError):
@@ -162,21 +152,20 @@ class _HuggingFace:
             return f"the hub has no such {what}, or it is private (`hf auth login`)"
         if isinstance(error, errors.HFValidationError):
             return "that is no valid hub id (owner/name)"
-        local = isinstance(error, errors.LocalEntryNotFoundError)
-        if isinstance(error, errors.EntryNotFoundError) and not local:
-            return "the hub does not have a file that it lists; try again later"
         status = getattr(getattr(error, "response", None), "status_code", None)
-        if isinstance(error, errors.HfHubHTTPError) and status:
-            return f"the hub answered {status}; try again later"
-        if isinstance(error, OSError) and error.errno == 28:
-            return "the disk is full (HF_HOME names the folder it goes to)"
-        return (
-            "the hub cannot be reached; set HF_ENDPOINT to a mirror, give ms://OWNER/NAME if "
-            f"ModelScope has it, {without}"
-        )
+        answered = isinstance(error, errors.HfHubHTTPError) and status
+        return f"the hub answered {status}; try again later" if answered else ""
 
 
 class _ModelScope:
+    """The same of ModelScope."""
+
+    site, home = "modelscope.cn", "MODELSCOPE_CACHE"
+    away = (
+        "set MODELSCOPE_ENDPOINT to one that can, give hf://OWNER/NAME if Hugging Face has it "
+        "(HF_ENDPOINT names a mirror)"
+    )
+
     def files(self, kind: str, wanted: Address) -> Files:
         api, asked = self._api(), {"revision": wanted.revision or None}
         # One page tells whether it can be reached; all pages of a large set may take their time.
@@ -212,27 +201,19 @@ class _ModelScope:
         for folder in self._cache().glob("models/*--*/snapshots/master"):
             yield f"ms://{folder.parts[-3].replace('--', '/', 1)}", folder
 
-    def why_not(self, error: BaseException, kind: str, wanted: Address, without: str) -> str:
+    def refused(self, error: BaseException, wanted: Address, what: str) -> str:
         from modelscope_hub import errors
 
-        if isinstance(error, errors.FileDownloadError):
-            error = next(iter(error.failed_files.values()), error)
-        what = _WORDS[kind]
+        who = "MODELSCOPE_API_TOKEN says who you are"
         if isinstance(error, errors.NotExistError):
             revision = f" with a revision '{wanted.revision}'" if wanted.revision else ""
-            return f"the hub has no such {what}{revision}, or it is private ({_TOKEN})"
+            return f"the hub has no such {what}{revision}, or it is private ({who})"
         if isinstance(error, errors.PermissionDeniedError | errors.AuthenticationError):
-            return f"it is private, or its owner wants terms accepted on its page first ({_TOKEN})"
+            return f"it is private, or its owner wants terms accepted on its page first ({who})"
         if isinstance(error, errors.FileIntegrityError):
             return "what came is not what the hub lists; try again later"
-        if isinstance(error, errors.APIError):
-            return f"the hub answered {error.status_code}; try again later"
-        if isinstance(error, OSError) and error.errno == 28:
-            return "the disk is full (MODELSCOPE_CACHE names the folder it goes to)"
-        return (
-            "the hub cannot be reached; set MODELSCOPE_ENDPOINT to one that can, give "
-            f"hf://OWNER/NAME if Hugging Face has it (HF_ENDPOINT names a mirror), {without}"
-        )
+        status = getattr(error, "status_code", None)
+        return f"the hub answered {status}; try again later" if status else ""
 
     @staticmethod
     def _cache() -> Path:
@@ -249,9 +230,17 @@ class _ModelScope:
             return HubApi(HubConfig(token=os.environ.get("MODELSCOPE_API_TOKEN", "")))
 
 
-HUBS: Mapping[str, Hub] = {"hf": _HuggingFace(), "ms": _ModelScope()}
-_WORDS = {DATASET: "data set", MODEL: "model"}
-_TOKEN = "MODELSCOPE_API_TOKEN shows who you are"  # noqa: S105 - its name
+HUBS: Mapping[str, _HuggingFace | _ModelScope] = {"hf": _HuggingFace(), "ms": _ModelScope()}
+
+
+def why_not(error: BaseException, kind: str, wanted: Address, without: str) -> str:
+    """Return in one line why a hub gave nothing; `without` is what to do out of its reach."""
+    hub = HUBS[wanted.hub]
+    error = next(iter(getattr(error, "failed_files", {}).values()), error)  # of several, the first
+    if isinstance(error, OSError) and error.errno == 28:
+        return f"the disk is full ({hub.home} names the folder it goes to)"
+    refused = hub.refused(error, wanted, "data set" if kind == DATASET else kind)
+    return refused or f"the hub cannot be reached; {hub.away}, {without}"
 
 
 def _stays_inside(name: str) -> bool:

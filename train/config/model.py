@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from curate.errors import ModelError, UsageError, did_you_mean
-from curate.system.hub import HUBS, MODEL, Address, model_address
+from curate.system.hub import HUBS, MODEL, Address, model_address, why_not
 from curate.system.model_folder import (
     CONFIG,
     adapter_base,
@@ -121,7 +121,7 @@ def _of_the_hub(name: str, wanted: Address) -> Model:
             folder = hub.fetch(MODEL, wanted, small) if small else None
         except Exception as error:  # noqa: BLE001 - httpx, requests or hub errors, by hub version
             without = "or give a name of `curate models` or a directory"
-            missing = hub.why_not(error, MODEL, wanted, without)
+            missing = why_not(error, MODEL, wanted, without)
     if folder and not (folder / CONFIG).is_file():
         folder = None
     return Model(name=name, path=wanted.repo, folder=folder, missing=missing)
