@@ -8,6 +8,7 @@ import typer
 
 from curate import console
 from curate.commands import (
+    cache,
     car,
     datasets,
     dedup,
@@ -18,8 +19,10 @@ from curate.commands import (
     models,
     mods,
     ranker,
+    rm,
     score,
     select,
+    show,
 )
 from curate.commands.with_options import spreading
 
@@ -41,6 +44,7 @@ def _start(
     console.show_version_or_help(context, version)
 
 
+app.command("cache")(cache.cache)
 app.command("car", cls=spreading("--input", "--fill"))(car.car)
 app.command("datasets")(datasets.datasets)
 app.command("dedup", cls=spreading("--input", "--against", "--fill"))(dedup.dedup)
@@ -52,6 +56,8 @@ app.command("mods", cls=spreading("--input", "--fill"))(mods.mods)
 app.command("ls")(ls.list_)
 app.command("score", cls=spreading("--input", "--fill"))(score.score)
 app.command("select", cls=spreading("--input", "--scores", "--fill"))(select.select)
+app.command("show", cls=spreading("--input", "--fill", "--id", "--scores"))(show.show)
+app.command("rm")(rm.rm)
 app.add_typer(ranker.app, name="ranker")
 
 

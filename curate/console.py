@@ -67,6 +67,14 @@ def _shown(cell: object) -> str:
     return f"{cell:,}" if isinstance(cell, int) else str(cell)
 
 
+def size(number: int) -> str:
+    """Return a number of bytes for people: 0, 4 kB, 1.2 MB, 3.4 GB."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= unit:
+            return f"{number / unit:.1f} {name}"
+    return f"{number} B" if number else "0"
+
+
 def counts_table(counts: Mapping[str, Any], on: Console | None = None) -> None:
     """Print how many rows went where."""
     lines: list[tuple[str, int]] = [("read", counts["read"]), ("scored", counts["scored"])]

@@ -56,7 +56,7 @@ def check_target(folder: Path, name: str, recipe: str, overwrite: bool) -> None:
         with tempfile.TemporaryFile(dir=folder) as trial:
             trial.write(b" ")
         registered = name in read_registry(folder)
-        exists = registered or any(path.exists() for path in _paths(folder, name))
+        exists = registered or any(path.exists() for path in paths(folder, name))
         made_by = _made_by(folder, name)
     if exists and not overwrite and made_by != recipe:
         by = f"the recipe {made_by}" if made_by else "something other than curate"
@@ -66,7 +66,7 @@ def check_target(folder: Path, name: str, recipe: str, overwrite: bool) -> None:
         )
 
 
-def _paths(folder: Path, name: str) -> list[Path]:
+def paths(folder: Path, name: str) -> list[Path]:
     """Return the paths of data, scores and manifest."""
     return [folder / f"{name}.{end}" for end in ("jsonl", "scores.parquet", "manifest.json")]
 
@@ -81,7 +81,7 @@ def _made_by(folder: Path, name: str) -> str | None:
     A run that was killed after its output was in place has left its manifest under the other
     name; the output's sha256 tells that it is of this output.
     """
-    *outputs, manifest = _paths(folder, name)
+    *outputs, manifest = paths(folder, name)
     unfinished = read_manifest(_part(manifest)) or {}
     output = unfinished.get("output")
     if isinstance(output, dict):
@@ -157,7 +157,7 @@ def write_files(
     `put` writes the rows to a file and returns how many. The manifest gets the sha256 and the
     number of the output's rows.
     """
-    data, table, last = _paths(folder, name)
+    data, table, last = paths(folder, name)
     # An entry that names a column which the file lacks ends LLaMA-Factory with a KeyError.
     named = {role: key for role, key in shape.columns.items() if key in columns.keys}
     entry = entry_for(replace(shape, columns=named), data.name)
@@ -184,7 +184,7 @@ def write_scores(
 
     Without a manifest they are those of a choice that kept no row.
     """
-    _, table, last = _paths(folder, name)
+    _, table, last = paths(folder, name)
     with _writing(folder, table, table, last):
         _put_scores(_part(table), scores)
         if manifest is not None:

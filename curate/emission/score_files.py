@@ -53,7 +53,7 @@ class Joined:
 
     def columns(self, expression: Expression) -> dict[str, NDArray[Any]]:
         """Return what an expression names, by the name that it uses."""
-        return {name: self._column(name, expression.option) for name in expression.columns()}
+        return {name: self.column(name, expression.option) for name in expression.columns()}
 
     def status(self) -> NDArray[np.object_]:
         """Return `ok` for a row that all files call so, else what the first other one says."""
@@ -63,7 +63,22 @@ class Joined:
             status = np.where(status == OK, np.where(file.places < 0, NO_SCORE, in_file), status)
         return status.astype(object)
 
-    def _column(self, name: str, option: str) -> NDArray[Any]:
+    def names(self) -> list[str]:
+        """Return the columns of all files, each once."""
+        return list(dict.fromkeys(column for file in self.files for column in file.columns))
+
+    def lines(self, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
+        """Return what the files say of some rows, a dictionary each."""
+        lines: list[dict[str, Any]] = [{} for _ in rows]
+        for file in self.files:
+            table = pq.read_table(file.path, columns=list(file.columns))
+            for line, place in zip(lines, file.places[rows].tolist(), strict=True):
+                if place >= 0:
+                    line.update(table.slice(place, 1).to_pylist()[0])
+        return lines
+
+    def column(self, name: str, option: str) -> NDArray[Any]:
+        """Return a column, named `column` or `FILE.column`, for every row, (n,)."""
         owner, dot, column = name.rpartition(".")
         files = [file for file in self.files if not dot or file.name == owner]
         if not files:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from curate.errors import OutputError
@@ -38,8 +38,8 @@ class Journal:
 
 
 @contextmanager
-def open_journal(folder: Path, name: str, machine: str) -> Iterator[Journal]:
-    """Open the journal of that name, made if need be."""
+def open_journal(folder: Path, name: str, machine: str, batches: int) -> Iterator[Journal]:
+    """Open the journal of that name, made if need be; `batches` are planned in all."""
     path = _path(folder, name)
     with _failing(path):
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,18 @@ def open_journal(folder: Path, name: str, machine: str) -> Iterator[Journal]:
             delete_journal(folder, name)
             connection = _connect(path)
     with closing(connection):
+        connection.execute(f"PRAGMA user_version = {batches:d}")
         yield Journal(connection, path, machine)
+
+
+def is_finished(path: Path) -> bool:
+    """Tell whether a journal has all of its batches; one that cannot be told from here has not."""
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    with suppress(sqlite3.Error), closing(sqlite3.connect(address, uri=True, timeout=0)) as journal:
+        planned = journal.execute("PRAGMA user_version").fetchone()[0]
+        done = journal.execute("SELECT count(DISTINCT number) FROM batches").fetchone()[0]
+        return bool(0 < planned <= done)
+    return False
 
 
 def delete_journal(folder: Path, name: str) -> None:

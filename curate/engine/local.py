@@ -68,7 +68,8 @@ class LocalEngine:
         """Return the numbers of all items, computing those that no earlier run has journalled."""
         plan = plan_batches(work.lengths, work.model.batch_tokens, work.kinds)
         results = _Results(plan, work)
-        with open_journal(self.journals, _name(work, plan), machine(work.model)) as journal:
+        name, here = _name(work, plan), machine(work.model)
+        with open_journal(self.journals, name, here, len(plan)) as journal:
             for number, data in journal.batches():
                 results.put(number, data)
             waiting = np.flatnonzero(~results.done).tolist()

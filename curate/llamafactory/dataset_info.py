@@ -136,8 +136,17 @@ def locked(folder: Path) -> Iterator[None]:
 
 def register(folder: Path, name: str, entry: dict[str, Any]) -> None:
     """Put one entry in; the others stay as they were. The caller holds the lock."""
+    _write(folder, {**read_registry(folder), name: entry})
+
+
+def unregister(folder: Path, name: str) -> None:
+    """Take one entry out; the others stay as they were. The caller holds the lock."""
     entries = read_registry(folder)
-    entries[name] = entry
+    if entries.pop(name, None) is not None:
+        _write(folder, entries)
+
+
+def _write(folder: Path, entries: dict[str, Any]) -> None:
     # A link stays a link: the file it leads to may be LLaMA-Factory's own.
     path = (folder / FILE).resolve()
     with whole_files(path) as (part,):

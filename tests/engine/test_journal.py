@@ -15,7 +15,7 @@ HERE = "this CPU"
 
 def write(folder, batches, machine=HERE):
     """Append batches; return what was there before."""
-    with open_journal(folder, NAME, machine) as journal:
+    with open_journal(folder, NAME, machine, 3) as journal:
         before = dict(journal.batches())
         for number, data in batches.items():
             journal.append(number, data)
@@ -37,12 +37,12 @@ def test_what_was_written_is_read(tmp_path):
 def test_machines_do_not_see_each_others_batches(tmp_path):
     write(tmp_path, {0: b"one", 1: b"two"})
     assert write(tmp_path, {0: b"eins"}, "a GPU") == {}
-    with open_journal(tmp_path, NAME, "a GPU") as journal:
+    with open_journal(tmp_path, NAME, "a GPU", 3) as journal:
         assert (dict(journal.batches()), journal.of_others()) == ({0: b"eins"}, {HERE: 2})
 
 
 def killed(folder, sent):
-    with open_journal(folder, NAME, HERE) as journal:
+    with open_journal(folder, NAME, HERE, 3) as journal:
         for number in range(1000):
             journal.append(number, b"x" * number)
             sent.send(number)
@@ -73,7 +73,7 @@ def test_a_kill_loses_no_batch_that_was_written(tmp_path, after):
 
 def test_a_log_cut_at_any_byte_gives_a_prefix_of_the_batches(tmp_path):
     batches = {number: bytes([number]) * 900 for number in range(4)}
-    with open_journal(tmp_path, NAME, HERE) as journal:
+    with open_journal(tmp_path, NAME, HERE, 3) as journal:
         for number, data in batches.items():
             journal.append(number, data)
         main = file_in(tmp_path).read_bytes()
@@ -97,7 +97,7 @@ def test_rubbish_is_begun_anew(tmp_path, rubbish):
 
 
 def hold(folder, held, release):
-    with open_journal(folder, NAME, HERE):
+    with open_journal(folder, NAME, HERE, 3):
         held.set()
         release.wait(60)
 
@@ -118,19 +118,19 @@ def test_a_second_run_is_told_that_the_first_is_at_it(tmp_path):
 
 
 def test_the_journal_is_free_again_after_an_error(tmp_path):
-    with pytest.raises(ZeroDivisionError), open_journal(tmp_path, NAME, HERE):
+    with pytest.raises(ZeroDivisionError), open_journal(tmp_path, NAME, HERE, 3):
         raise ZeroDivisionError
     assert write(tmp_path, {}) == {}
 
 
 def test_an_error_of_what_is_computed_is_no_error_of_the_journal(tmp_path):
-    with pytest.raises(OSError, match="the model"), open_journal(tmp_path, NAME, HERE):
+    with pytest.raises(OSError, match="the model"), open_journal(tmp_path, NAME, HERE, 3):
         raise OSError("the model")
 
 
 def test_a_full_disk_is_told_with_what_to_do(tmp_path):
     message = "scores cannot be written .*full.*CURATRAIN_CACHE"
-    with open_journal(tmp_path, NAME, HERE) as journal:
+    with open_journal(tmp_path, NAME, HERE, 3) as journal:
         journal.append(0, b"one")
         journal._connection.execute("PRAGMA max_page_count = 5")
         with pytest.raises(OutputError, match=message):
