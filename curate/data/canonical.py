@@ -2,13 +2,13 @@
 
 `parse` goes by the shape of a file: LLaMA-Factory's two converters, and `text` for pre-training.
 Rows are emitted as they were read. Only what joins files of several shapes, or repairs a file,
-writes rows anew, in the one shape that can say everything: LLaMA-Factory's sharegpt.
+writes rows anew, mostly in the shape that can say everything: LLaMA-Factory's sharegpt.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,15 @@ from curate.data.schema import CANONICAL_TAGS, MEDIA, ROLES, Kind, Parsed, Shape
 _ASKS = ("user", "observation")
 _ANSWERS = ("assistant", "function")
 _COLUMNS = {"messages": "conversations", "system": "system", "tools": "tools"}
+# What a user calls a column that a layout lacks.
+_NAMES = {
+    "history": "earlier turns",
+    "response": "a response",
+    "chosen": "two responses to compare",
+    "rejected": "two responses to compare",
+    "kto_tag": "a verdict",
+    "system": "a system prompt",
+}
 _MORE: dict[Kind, dict[str, str]] = {
     "sft": {},
     "preference": {"chosen": "chosen", "rejected": "rejected"},
@@ -176,38 +185,71 @@ def _flaw_of_turns(view: Parsed) -> str:
     return "" if in_turn and odd == (view.chosen is not None) else "bad_turn_order"
 
 
-def canonical_shape(kind: Kind, media: frozenset[str] = frozenset()) -> Shape:
-    """Return the shape of the rows that canonical_row makes."""
+def canonical_shape(kind: Kind, media: Collection[str] = ()) -> Shape:
+    """Return the shape that can say everything: LLaMA-Factory's sharegpt, `text` for texts."""
     if kind == "pretraining":
         return Shape("pretraining", "alpaca", {"prompt": "text"})
-    beside = {column: column for column in MEDIA if column in media}
-    columns = {**_COLUMNS, **_MORE[kind], **beside}
+    columns = {**_COLUMNS, **_MORE[kind], **{name: name for name in MEDIA if name in media}}
     return Shape("sharegpt", "sharegpt", columns, dict(CANONICAL_TAGS), kind == "preference")
 
 
 def canonical_row(
     parsed: Parsed, value: dict[str, Any], shape: Shape, own: Shape
 ) -> dict[str, Any]:
-    """Return a row of `shape` that says what the canonical view of a row of shape `own` says."""
-    if shape.kind == "pretraining":
-        return {"text": parsed.turns[0].content}
-    row: dict[str, Any] = {
-        "conversations": [message(turn.role, turn.content) for turn in parsed.turns],
-        "system": parsed.system,
-        "tools": parsed.tools,
-    }
-    if shape.kind == "preference":
-        row["chosen"] = message("assistant", parsed.chosen or "")
-        row["rejected"] = message("assistant", parsed.rejected or "")
-    if shape.kind == "kto":
-        row["kto_tag"] = parsed.verdict
-    for column in MEDIA:
+    """Return a row of `shape` that says what the canonical view of a row of shape `own` says.
+
+    Raises:
+        ValueError: The shape has no place for something that the row says; names it.
+    """
+    row: dict[str, Any] = {}
+    write = _as_messages if shape.formatting == "sharegpt" else _as_fields
+    said = {"system": parsed.system, "tools": parsed.tools, **write(row, parsed, shape)}
+    if parsed.verdict is not None or shape.kind == "kto":
+        said["kto_tag"] = parsed.verdict
+    said |= {name: value.get(own.columns.get(name, "")) or [] for name in MEDIA}
+    for column, part in said.items():
         if column in shape.columns:
-            row[column] = value.get(own.columns.get(column, "")) or []
+            row[shape.columns[column]] = part
+        elif part not in (None, "", []):
+            raise ValueError(_NAMES.get(column, column))
     return row
 
 
-def message(role: str, text: str) -> dict[str, str]:
-    """Return a message in LLaMA-Factory's own words."""
-    tags = CANONICAL_TAGS
+def _as_messages(row: dict[str, Any], parsed: Parsed, shape: Shape) -> dict[str, Any]:
+    """Put the turns into a row; return what else has to be said, by LLaMA-Factory's column."""
+    turns = [message(turn.role, turn.content, shape.tags) for turn in parsed.turns]
+    more: dict[str, Any] = {}
+    if "system" not in shape.columns:
+        more["system"] = ""
+        turns[:0] = [message("system", parsed.system, shape.tags)] if parsed.system else []
+    row[shape.columns["messages"]] = turns
+    if parsed.chosen is not None:
+        more["chosen"] = message("assistant", parsed.chosen, shape.tags)
+        more["rejected"] = message("assistant", parsed.rejected or "", shape.tags)
+    return more
+
+
+def _as_fields(row: dict[str, Any], parsed: Parsed, shape: Shape) -> dict[str, Any]:
+    turns = list(parsed.turns)
+    if shape.kind == "pretraining":
+        row[shape.columns["prompt"]] = turns[0].content
+        return {"response": "\n\n".join(turn.content for turn in turns[1:])}
+    more: dict[str, Any] = {"chosen": parsed.chosen, "rejected": parsed.rejected}
+    if parsed.chosen is None:
+        more["response"] = turns.pop().content
+    prompt = turns.pop().content
+    if any(turn.role not in ("user", "assistant") for turn in parsed.turns):
+        raise ValueError("calls of tools")
+    # The other way round from joining prompt and query.
+    if parsed.input and "query" in shape.columns and prompt.endswith(f"\n{parsed.input}"):
+        prompt = prompt.removesuffix(f"\n{parsed.input}")
+        more["query"] = parsed.input
+    row[shape.columns["prompt"]] = prompt
+    texts = [turn.content for turn in turns]
+    more["history"] = [list(pair) for pair in zip(texts[::2], texts[1::2], strict=True)]
+    return more
+
+
+def message(role: str, text: str, tags: Mapping[str, str] = CANONICAL_TAGS) -> dict[str, str]:
+    """Return a message; without tags, in LLaMA-Factory's own words."""
     return {tags["role_tag"]: tags[f"{role}_tag"], tags["content_tag"]: text}

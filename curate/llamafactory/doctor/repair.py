@@ -70,7 +70,7 @@ def repair(
             f"{data_set.name}: no row can be repaired ({reasons}); nothing was written"
             + ("; fill them in with --fill" if "unfilled_placeholder" in dropped else "")
         )
-    target = canonical_shape(shape.kind, frozenset(media))
+    target = canonical_shape(shape.kind, media)
 
     def values() -> Iterator[dict[str, Any]]:
         for view, value, row_shape in _views(data_set, meant):
