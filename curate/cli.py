@@ -10,6 +10,7 @@ from curate import console
 from curate.commands import (
     cache,
     car,
+    convert,
     datasets,
     dedup,
     doctor,
@@ -46,6 +47,7 @@ def _start(
 
 app.command("cache")(cache.cache)
 app.command("car", cls=spreading("--input", "--fill"))(car.car)
+app.command("convert", cls=spreading("--input", "--fill"))(convert.convert)
 app.command("datasets")(datasets.datasets)
 app.command("dedup", cls=spreading("--input", "--against", "--fill"))(dedup.dedup)
 app.command("doctor", cls=spreading("--input", "--fill"))(doctor.doctor)

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.json
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -28,6 +29,9 @@ from curate.system.manifest import read_manifest, to_json
 _NAME = re.compile(r"[\w.-]+")
 # Names of files may have 255 bytes; the longest adds ".", "_none_kept", ".scores.parquet", ".part".
 _LONGEST_NAME = 220
+_BLOCK = 16 << 20
+# Kinds of files that LLaMA-Factory reads by their ending.
+CONTAINERS = ("jsonl", "json", "parquet")
 # A line for every row; batch by batch where there are too many to hold.
 Scores: TypeAlias = "pa.Table | pa.RecordBatchReader"
 
@@ -56,7 +60,8 @@ def check_target(folder: Path, name: str, recipe: str, overwrite: bool) -> None:
         with tempfile.TemporaryFile(dir=folder) as trial:
             trial.write(b" ")
         registered = name in read_registry(folder)
-        exists = registered or any(path.exists() for path in paths(folder, name))
+        files = {path for kind in CONTAINERS for path in paths(folder, name, kind)}
+        exists = registered or any(path.exists() for path in files)
         made_by = _made_by(folder, name)
     if exists and not overwrite and made_by != recipe:
         by = f"the recipe {made_by}" if made_by else "something other than curate"
@@ -66,13 +71,19 @@ def check_target(folder: Path, name: str, recipe: str, overwrite: bool) -> None:
         )
 
 
-def paths(folder: Path, name: str) -> list[Path]:
+def paths(folder: Path, name: str, container: str = "jsonl") -> list[Path]:
     """Return the paths of data, scores and manifest."""
-    return [folder / f"{name}.{end}" for end in ("jsonl", "scores.parquet", "manifest.json")]
+    return [folder / f"{name}.{end}" for end in (container, "scores.parquet", "manifest.json")]
 
 
 def _part(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
+
+
+def made_file(manifest: Path) -> str:
+    """Return the name of the file that a manifest is of, '' if none."""
+    output = (read_manifest(manifest) or {}).get("output")
+    return str(output.get("file", "")) if isinstance(output, dict) else ""
 
 
 def _made_by(folder: Path, name: str) -> str | None:
@@ -81,7 +92,8 @@ def _made_by(folder: Path, name: str) -> str | None:
     A run that was killed after its output was in place has left its manifest under the other
     name; the output's sha256 tells that it is of this output.
     """
-    *outputs, manifest = paths(folder, name)
+    outputs = [path for kind in CONTAINERS for path in paths(folder, name, kind)[:2]]
+    manifest = paths(folder, name)[2]
     unfinished = read_manifest(_part(manifest)) or {}
     output = unfinished.get("output")
     if isinstance(output, dict):
@@ -126,6 +138,7 @@ def write_values(
     shape: Shape,
     manifest: dict[str, Any],
     scores: Scores | None = None,
+    container: str = "jsonl",
 ) -> list[str]:
     """Write any rows and all that belongs to them; return the names of the files.
 
@@ -134,13 +147,32 @@ def write_values(
     columns = columns_of(values(), set(shape.columns.values()))
 
     def put(path: Path) -> int:
+        lines = path.with_name(f"{path.name}.lines") if container == "parquet" else path
+        start, between, end = ("[\n", ",\n", "\n]\n") if container == "json" else ("", "\n", "\n")
         count = 0
-        with path.open("w", encoding="utf-8", newline="\n") as out:
+        with lines.open("w", encoding="utf-8", newline="\n") as out:
             for count, value in enumerate(values(), 1):  # noqa: B007 - counted
-                out.write(json.dumps(columns.even(value), ensure_ascii=False) + "\n")
+                out.write(between if count > 1 else start)
+                out.write(json.dumps(columns.even(value), ensure_ascii=False))
+            out.write(end)
+        if container == "parquet":
+            _as_parquet(lines, path)
         return count
 
-    return write_files(folder, name, put, columns, shape, manifest, scores)
+    return write_files(folder, name, put, columns, shape, manifest, scores, container)
+
+
+def _as_parquet(lines: Path, path: Path) -> None:
+    """Write JSON Lines of even columns as parquet, and delete them; memory does not grow."""
+    try:
+        # The first block shows every column's type: see `curate.emission.even_columns`.
+        options = pyarrow.json.ReadOptions(block_size=_BLOCK)
+        coming = pyarrow.json.open_json(lines, options)
+        with coming, pq.ParquetWriter(path, coming.schema) as writer:
+            for batch in coming:
+                writer.write_batch(batch)
+    finally:
+        lines.unlink()
 
 
 def write_files(
@@ -151,13 +183,14 @@ def write_files(
     shape: Shape,
     manifest: dict[str, Any],
     scores: Scores | None,
+    container: str = "jsonl",
 ) -> list[str]:
     """Write all files under other names and rename them, the manifest last; return their names.
 
     `put` writes the rows to a file and returns how many. The manifest gets the sha256 and the
     number of the output's rows.
     """
-    data, table, last = paths(folder, name)
+    data, table, last = paths(folder, name, container)
     # An entry that names a column which the file lacks ends LLaMA-Factory with a KeyError.
     named = {role: key for role, key in shape.columns.items() if key in columns.keys}
     entry = entry_for(replace(shape, columns=named), data.name)
@@ -167,11 +200,14 @@ def write_files(
             _put_scores(_part(table), scores)
         as_text = {"columns_as_text": columns.as_text()}
         _put_manifest(last, {**manifest, "output": _output(data, rows), **as_text})
+        for other in (folder / f"{name}.{kind}" for kind in CONTAINERS if kind != container):
+            if made_file(last) == other.name:  # of an earlier data set of this name
+                other.unlink(missing_ok=True)
         os.replace(_part(data), data)
         if scores is not None:
             os.replace(_part(table), table)
         else:
-            table.unlink(missing_ok=True)  # of an earlier data set of this name
+            table.unlink(missing_ok=True)
         register(folder, name, entry)
         os.replace(_part(last), last)
     return [data.name, *([table.name] if scores is not None else []), FILE, last.name]

@@ -6,7 +6,7 @@ import glob
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate.emission.emit import emitting_to, paths
+from curate.emission.emit import CONTAINERS, emitting_to, made_file, paths
 from curate.errors import DataError, did_you_mean
 from curate.llamafactory.dataset_info import FILE, locked, read_registry, unregister
 from curate.system.files import sha256_of
@@ -30,7 +30,7 @@ def remove(folder: Path, name: str) -> Removed:
     Raises:
         DataError: Nothing of that name is there.
     """
-    data, scores, last = paths(folder, name)
+    _, scores, last = paths(folder, name)
     entries = read_registry(folder)
     # A name that leads elsewhere, as an entry by hand may have, has no files of ours.
     manifest = read_manifest(last) if Path(name).name == name else None
@@ -40,13 +40,14 @@ def remove(folder: Path, name: str) -> Removed:
             f"has its name.{did_you_mean(name, entries)} `curate ls --dataset-dir {folder}` lists "
             "what is there"
         )
-    output = (manifest or {}).get("output") or {}
     # Scores belong to the data of the same manifest: a run writes both, or takes the old away.
-    written = [folder / str(output.get("file")), scores, last] if manifest is not None else []
-    written = [file for file in (data, scores, last) if file in written]
+    written = [scores, last] if manifest is not None else []
     stays: dict[str, str] = {}
-    if data in written and data.is_file() and sha256_of(data) != output.get("sha256"):
-        stays[data.name] = "it was changed after curate wrote it"
+    data = folder / made_file(last)
+    if written and data.name in {f"{name}.{kind}" for kind in CONTAINERS}:
+        written.insert(0, data)
+        if data.is_file() and sha256_of(data) != (manifest or {})["output"].get("sha256"):
+            stays[data.name] = "it was changed after curate wrote it"
     removed = [file for file in written if file.is_file() and file.name not in stays]
     with emitting_to(folder), locked(folder):
         unregister(folder, name)

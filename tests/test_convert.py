@@ -1,0 +1,109 @@
+"""`curate convert`: every layout and kind of file is read again as the same rows."""
+
+import json
+
+import pytest
+
+from curate.data.read import read
+from tests.calling import Caller
+from tests.conftest import SAMPLE
+from tests.converter import train_in
+
+CALLS = [
+    {
+        "messages": [
+            {"role": "user", "content": "查血压"},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {"id": "1", "type": "function", "function": {"name": "bp", "arguments": "{}"}}
+                ],
+            },
+            {"role": "tool", "content": "150/95"},
+            {"role": "assistant", "content": "偏高。"},
+        ],
+        "tools": [{"type": "function", "function": {"name": "bp", "parameters": {}}}],
+    },
+    {"messages": [{"role": "user", "content": "你好"}, {"role": "assistant", "content": "您好。"}]},
+]
+
+
+@pytest.fixture
+def call(capsys):
+    return Caller(capsys)
+
+
+@pytest.mark.parametrize("container", ["jsonl", "json", "parquet"])
+@pytest.mark.parametrize("layout", ["alpaca", "sharegpt", "messages"])
+def test_rows_are_the_same_in_every_layout(call, tmp_path, layout, container):
+    answer = call(
+        "convert", SAMPLE, "--to", layout, "--as", container, "--output", tmp_path, "--json"
+    )
+    result = json.loads(answer.out)
+    assert (result["read"], result["kept"], result["dropped"]) == (120, 120, {})
+    data = tmp_path / result["files"][0].rpartition("/")[2]
+    assert data.name == f"huatuo_{layout}.{container}"
+    assert read(data).ids.tolist() == read(SAMPLE).ids.tolist()
+    assert train_in(str(tmp_path), f"huatuo_{layout}", "sft").usable == 120
+
+
+def test_pairs_and_verdicts_are_carried(call, tmp_path, write_json):
+    pairs = write_json(
+        [{"instruction": "a", "input": "b", "chosen": "c", "rejected": "d"}], "pairs.json"
+    )
+    verdicts = write_json([{"instruction": "a", "output": "c", "kto_tag": False}], "verdicts.json")
+    for file, stage in ((pairs, "dpo"), (verdicts, "kto")):
+        for layout in ("sharegpt", "messages", "alpaca"):
+            name = f"{file.stem}_{layout}"
+            assert call("convert", file, "--to", layout, "--output", tmp_path).code == 0
+            assert read(tmp_path / f"{name}.jsonl").ids.tolist() == read(file).ids.tolist()
+            assert train_in(str(tmp_path), name, stage).usable == 1
+
+
+def test_what_has_no_place_is_counted_and_other_keys_go_along(call, tmp_path, write_json):
+    rows = [
+        CALLS[0],
+        {**CALLS[1], "source": "clinic 7"},
+        {"messages": [{"role": "user", "content": "?"}]},
+    ]
+    answer = call("convert", write_json(rows), "--to", "alpaca", "--output", tmp_path, "--json")
+    result = json.loads(answer.out)
+    assert result["dropped"] == {"calls_of_tools": 1, "empty_response": 1}
+    written = [
+        json.loads(line)
+        for line in (tmp_path / "rows_alpaca.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    assert written == [
+        {"instruction": "你好", "input": "", "output": "您好。", "source": "clinic 7"}
+    ]
+    answer = call("convert", write_json(rows), "--to", "messages", "--output", tmp_path, "--json")
+    assert json.loads(answer.out)["dropped"] == {"empty_response": 1}
+
+
+def test_another_kind_of_file_replaces_the_first(call, tmp_path):
+    for container in ("json", "parquet"):
+        call("convert", SAMPLE, "--to", "alpaca", "--as", container, "--output", tmp_path)
+    left = {file.name for file in tmp_path.glob("huatuo_alpaca*")}
+    assert left == {
+        f"huatuo_alpaca.{end}" for end in ("parquet", "scores.parquet", "manifest.json")
+    }
+    call("rm", "huatuo_alpaca", "--dataset-dir", tmp_path)
+    assert not list(tmp_path.glob("huatuo*"))
+
+
+def test_wrong_words_are_refused(call, tmp_path, write_json):
+    call.refused(
+        "--to alpac: allowed are .* Did you mean 'alpaca'", "convert", SAMPLE, "--to", "alpac"
+    )
+    call.refused(
+        "--as csv: allowed are jsonl, json, parquet",
+        "convert",
+        SAMPLE,
+        "--to",
+        "alpaca",
+        "--as",
+        "csv",
+    )
+    texts = write_json([{"text": "once upon a time"}])
+    call.refused("texts for pre-training", "convert", texts, "--to", "alpaca", "--output", tmp_path)
