@@ -12,6 +12,7 @@ from curate.commands import (
     car,
     convert,
     datasets,
+    decontaminate,
     dedup,
     doctor,
     ifd,
@@ -24,6 +25,7 @@ from curate.commands import (
     score,
     select,
     show,
+    split,
 )
 from curate.commands.with_options import spreading
 
@@ -49,6 +51,9 @@ app.command("cache")(cache.cache)
 app.command("car", cls=spreading("--input", "--fill"))(car.car)
 app.command("convert", cls=spreading("--input", "--fill"))(convert.convert)
 app.command("datasets")(datasets.datasets)
+app.command("decontaminate", cls=spreading("--input", "--against", "--fill"))(
+    decontaminate.decontaminate
+)
 app.command("dedup", cls=spreading("--input", "--against", "--fill"))(dedup.dedup)
 app.command("doctor", cls=spreading("--input", "--fill"))(doctor.doctor)
 app.command("ifd", cls=spreading("--input", "--fill"))(ifd.ifd)
@@ -60,6 +65,7 @@ app.command("score", cls=spreading("--input", "--fill"))(score.score)
 app.command("select", cls=spreading("--input", "--scores", "--fill"))(select.select)
 app.command("show", cls=spreading("--input", "--fill", "--id", "--scores"))(show.show)
 app.command("rm")(rm.rm)
+app.command("split", cls=spreading("--input", "--fill"))(split.split)
 app.add_typer(ranker.app, name="ranker")
 
 

@@ -51,13 +51,13 @@ def dedup(
         reading,
         writing,
         recipe.NAME,
-        lambda rows, _: recipe.dedup(rows, params, _others(against), scores),
+        lambda rows, _: recipe.dedup(rows, params, others(against), scores),
         tell=tell,
         show=0,
     )
 
 
-def _others(against: list[Path] | None) -> list[Rows]:
+def others(against: list[Path] | None) -> list[Rows]:
     """Read the other sets, each by itself: they may have other shapes than the rows."""
     from curate.data.read import read
 

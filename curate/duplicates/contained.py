@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,7 @@ class Questions:
 
 
 def questions(texts: Sequence[str], n: int, near: float) -> Questions:
-    """Return questions, normalised texts, made ready to be found.
+    """Return questions, folded texts, made ready to be found.
 
     N-grams that more than one in ten of at least 20 questions have do not count: they are the
     form of the questions ("choose the right answer"). Nor are questions looked for of which too
@@ -77,10 +77,21 @@ def questions(texts: Sequence[str], n: int, near: float) -> Questions:
 def held(asked: Questions, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return for each text the question of which it holds most, -1 without one, and the share.
 
-    The share is |Q ∩ T| / |Q| over n-grams; of equal ones the first question is named. Nothing
-    is left to chance: a question of which at least `near` is there is always found.
+    Of equal shares the first question is named.
     """
     which, share = np.full(len(texts), -1), np.zeros(len(texts))
+    for text, question, inside in all_held(asked, texts):
+        if inside > share[text]:
+            which[text], share[text] = question, inside
+    return which, share
+
+
+def all_held(asked: Questions, texts: Sequence[str]) -> Iterator[tuple[int, int, float]]:
+    """Yield every text with every question that it holds, in rising order, and the share of it.
+
+    The share is |Q ∩ T| / |Q| over n-grams. Nothing is left to chance: a question of which at
+    least `near` is there is always found.
+    """
     grams, starts = distinct(*gram_hashes(texts, asked.n))
     # The pairs of text and question that share enough rare n-grams, in rising order.
     low = np.searchsorted(asked.rare, grams, "left")
@@ -95,6 +106,5 @@ def held(asked: Questions, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDA
     for row, other in zip(text[enough].tolist(), question[enough].tolist(), strict=True):
         whole = asked.grams[asked.starts[other] : asked.starts[other + 1]]
         inside = np.isin(whole, grams[starts[row] : starts[row + 1]]).sum() / sizes[other]
-        if inside >= asked.near - 1e-12 and inside > share[row]:
-            which[row], share[row] = other, inside
-    return which, share
+        if inside >= asked.near - 1e-12:
+            yield row, other, float(inside)

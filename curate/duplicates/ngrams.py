@@ -9,7 +9,6 @@ for thousands of texts at once and kept on disk: that takes an eighth of dataske
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,11 +23,6 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)
 _SPLITMIX = ((30, np.uint64(0xBF58476D1CE4E5B9)), (27, np.uint64(0x94D049BB133111EB)))
 _FMIX = ((16, np.uint32(0x85EBCA6B)), (13, np.uint32(0xC2B2AE35)))
 _SIGMAS = 5.0
-
-
-def normalised(text: str) -> str:
-    """Return a text as it is compared: NFKC, no case, every run of white space one space."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def jaccard(

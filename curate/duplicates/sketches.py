@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from curate.data.ids import beside
 from curate.data.rows import Row, Rows
+from curate.duplicates.folding import fold
 from curate.duplicates.ngrams import (
     PERMUTATIONS,
     gram_hashes,
     jaccard,
     may_be,
-    normalised,
     signatures,
 )
 
@@ -52,7 +52,7 @@ class Groups:
     """Rows of one set, those that say the same in one group."""
 
     of_row: NDArray[np.int64]  # (n,) number of each row's group; -1 for one that is not compared
-    raw: NDArray[np.uint64]  # (n,) hash of each row's text before it was normalised
+    raw: NDArray[np.uint64]  # (n,) hash of each row's text before it was folded
     status: NDArray[np.object_]  # (n,) `ok`, or the flaw
     first: NDArray[np.int64]  # (groups,) the first row of each
     beside: NDArray[np.uint64]  # (groups,) hash of pictures and verdicts beside the text, or 0
@@ -62,7 +62,7 @@ class Groups:
 def grouped(
     rows: Rows, on: str, start: int, flawed: bool = False, advance: Callable[[int], object] = int
 ) -> Generator[str, None, Groups]:
-    """Yield the normalised text of each group of a set, and return the groups.
+    """Yield the folded text of each group of a set, and return the groups.
 
     With `flawed`, rows are compared that have a flaw and a text all the same. `advance` is called
     with the number of rows that were done since it was called last.
@@ -75,7 +75,7 @@ def grouped(
         if row.position % _BATCH == _BATCH - 1:
             advance(_BATCH)
         text = compared(row, on) if flawed or not row.flaw else ""
-        plain = normalised(text)
+        plain = fold(text)
         status[row.position] = row.flaw or ("ok" if plain else "no_text")
         if not plain:
             continue

@@ -19,13 +19,14 @@ from curate.data.rows import Rows
 from curate.duplicates import contained
 from curate.duplicates.drop_reasons import REASONS, HeldQuestions, judge, leaders
 from curate.duplicates.first_kept import Twins, first_kept
-from curate.duplicates.ngrams import bands_for, buckets, normalised
+from curate.duplicates.folding import fold
+from curate.duplicates.ngrams import bands_for, buckets
 from curate.duplicates.sketches import Groups, Sketches, compared, grouped, mapped, sketch
 from curate.emission.score_files import column_of
 from curate.errors import DataError, UsageError
 from curate.parameters.dedup import FIRST, DedupParams
 from curate.selection import Selection
-from curate.system.cache import cache_dir
+from curate.system.cache import scratch_dir
 from curate.system.files import sha256_of
 
 NAME = "dedup"
@@ -41,9 +42,10 @@ def dedup(
     """Keep one of the rows that say the same, and none that another set says already.
 
     Compared are the turns of a row, all of them and not only the last, without its system prompt
-    and without `rejected`; in NFKC, without case, every run of white space one space. Two rows
-    are alike when |A ∩ B| / |A ∪ B| of their sets of character n-grams is at least `near`; a text
-    shorter than an n-gram is like its equals. Rows with other pictures or another KTO verdict
+    and without `rejected`, folded (`curate.duplicates.folding`): without marks, capitals, tags and
+    white space next to Chinese, in simplified characters. Two rows are alike when |A ∩ B| /
+    |A ∪ B| of their sets of character n-grams is at least `near`; a text shorter than an n-gram
+    is like its equals. Rows with other pictures or another KTO verdict
     are never alike.
 
     Which pairs to compare is found by MinHash with 128 permutations, in bands that bring together
@@ -80,19 +82,15 @@ def dedup(
     _check(rows, params, scores)
     started = time.monotonic()
     values = None if scores is None else column_of(Path(scores), params.by, rows.ids)
-    scratch = cache_dir() / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        groups: list[Groups] = []  # of the other sets, and at the end of the rows
-        texts = _texts(rows, against, params.on, groups)
-        sketches = sketch(texts, Path(folder), params.ngram, params.seed)
-        *others, mine = groups
+    with tempfile.TemporaryDirectory(dir=scratch_dir()) as folder:
+        sketches, mine, others, sets = sketched(
+            rows, params.on, params.ngram, params.seed, against, folder
+        )
         leader, order = leaders(values, rows.ids, mine)
         holds, sought = _held(sketches, mine, against, params)
         twins = _twins(sketches, mine, order, holds.question >= 0, params)
     other_sets = list(zip(against, others, strict=True))
     scored, choice = judge(rows, mine, leader, twins, other_sets, holds)
-    sets = [_compared(other, theirs, params.on) for other, theirs in other_sets]
     sources = [source for other in against for source in other.sources]
     signed = "" if scores is None else f"{Path(scores).name} sha256:{sha256_of(Path(scores))}"
     return Selection(
@@ -113,17 +111,26 @@ def dedup(
     )
 
 
-def _texts(rows: Rows, against: Sequence[Rows], on: str, groups: list[Groups]) -> Iterator[str]:
-    """Yield the text of every group, those of the other sets first; add each set's groups."""
-    start = 0
-    for other in against:
-        groups.append((yield from grouped(other, on, start, flawed=True)))
-        _compared(other, groups[-1], on)
-        start += len(groups[-1].first)
-    bar = progress()
-    bar.start(len(rows), len(rows), 0)
-    groups.append((yield from grouped(rows, on, start, advance=bar.advance)))
-    bar.stop()
+def sketched(
+    rows: Rows, on: str, ngram: int, seed: int, against: Sequence[Rows], folder: str
+) -> tuple[Sketches, Groups, list[Groups], list[dict[str, Any]]]:
+    """Return all texts, the groups of the rows and of the other sets, and what those hold."""
+    groups: list[Groups] = []
+    sets: list[dict[str, Any]] = []
+
+    def texts() -> Iterator[str]:
+        start = 0
+        for other in against:
+            groups.append((yield from grouped(other, on, start, flawed=True)))
+            sets.append(_compared(other, groups[-1], on))
+            start += len(groups[-1].first)
+        bar = progress()
+        bar.start(len(rows), len(rows), 0)
+        groups.append((yield from grouped(rows, on, start, advance=bar.advance)))
+        bar.stop()
+
+    sketches = sketch(texts(), Path(folder), ngram, seed)
+    return sketches, groups.pop(), groups, sets
 
 
 def _compared(rows: Rows, groups: Groups, on: str) -> dict[str, Any]:
@@ -191,7 +198,7 @@ def _held(
     places: dict[str, tuple[int, int]] = {}
     for number, other in enumerate(against if params.held else ()):
         for row in other:
-            if question := normalised(compared(row, "prompt")):
+            if question := fold(compared(row, "prompt")):
                 places.setdefault(question, (number, row.position))
     asked = contained.questions(list(places), params.ngram, params.held)
     numbers, share = np.full(len(mine.first), -1), np.zeros(len(mine.first))

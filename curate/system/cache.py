@@ -26,6 +26,13 @@ def cache_dir() -> Path:
     return (Path(base).expanduser() if base else Path.home() / ".cache") / "curatrain"
 
 
+def scratch_dir() -> Path:
+    """Return the folder of what a command needs while it runs, made if need be."""
+    folder = cache_dir() / "scratch"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def fingerprint(folder: Path) -> str:
     """Return the sha256 over everything that decides a model's numbers.
 

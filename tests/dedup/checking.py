@@ -1,5 +1,6 @@
 """What holds of every selection of dedup."""
 
+from curate.duplicates.folding import fold
 from curate.duplicates.sketches import compared
 from tests.dedup import naive
 
@@ -13,7 +14,7 @@ def told(found):
 def check(found, near=0.8, n=5):
     """What holds of every selection, by naive means: twins are kept and alike, as is said."""
     rows = found.rows
-    texts = {row.id: naive.plain(compared(row, found.params.on)) for row in rows}
+    texts = {row.id: fold(compared(row, found.params.on)) for row in rows}
     kept = {row.id for row in rows if found.choice.kept[row.position]}
     for row, (reason, twin, value) in zip(rows, told(found), strict=True):
         if reason in ("exact_duplicate", "near_duplicate"):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from fractions import Fraction
 
-
-def plain(text):
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+from curate.duplicates.folding import fold
 
 
 def grams(text, n):
@@ -15,13 +12,13 @@ def grams(text, n):
 
 
 def jaccard(one, other, n):
-    a, b = grams(plain(one), n), grams(plain(other), n)
+    a, b = grams(fold(one), n), grams(fold(other), n)
     return Fraction(len(a & b), len(a | b)) if a | b else Fraction(0)
 
 
 def first_kept(texts, near, n):
     """Return for each text the first kept text that it is like, None for one that is kept."""
-    sets = [grams(plain(text), n) for text in texts]
+    sets = [grams(fold(text), n) for text in texts]
     kept, twins = [], []
     for at, mine in enumerate(sets):
         like = (o for o in kept if len(mine & sets[o]) >= near * len(mine | sets[o]))

@@ -52,6 +52,21 @@ def test_what_changes_the_question_stays(one, other):
     assert fold(one) != fold(other)
 
 
+@pytest.mark.parametrize(
+    ("text", "folded"),
+    [
+        ("ＡＢＣ，高血压", "abc高血压"),
+        ("  a\t\n b \u3000c ", "a b c"),
+        ("Straße", "strasse"),
+        ("", ""),
+        (" \n", ""),
+        ("①㎏", "1kg"),
+    ],
+)
+def test_width_and_case(text, folded):
+    assert fold(text) == folded
+
+
 def test_english_keeps_its_words_apart():
     assert fold("Hello,world!  It’s\tme.") == fold("hello world its me")
 

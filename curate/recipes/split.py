@@ -1,0 +1,140 @@
+"""Rows in two sets of which neither holds a twin of the other's rows."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.data.rows import Rows
+from curate.duplicates.alike import together
+from curate.duplicates.ngrams import bands_for, buckets
+from curate.errors import UsageError
+from curate.parameters.option import budget
+from curate.parameters.split import SplitParams
+from curate.recipes.dedup import sketched
+from curate.scorers.contract import OK, Scores
+from curate.selection import Selection
+from curate.selectors.choice import Choice
+from curate.system.cache import scratch_dir
+
+NAME = "split"
+SIDES = ("train", "test")
+# What is compared: the same question with another answer is a twin, too.
+_COMPARED = ("both", "prompt")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Both sides of the same rows.
+
+    Attributes:
+        train: All rows that are left.
+        test: The rows set aside.
+        twins: Rows that belong with at least one other.
+    """
+
+    train: Selection
+    test: Selection
+    twins: int
+
+
+def split(rows: Rows, params: SplitParams) -> Split:
+    """Set rows aside so that no row has a twin, or a twin's twin, on the other side.
+
+    Rows belong together where their turns, or what is asked in them, are equal after folding or
+    alike as in `curate dedup`. What belongs together is drawn as one, by its ids: the order of the
+    rows and their files do not matter. What is too large for the place that is left is passed
+    over, so that as many rows are set aside as were asked for where that can be.
+
+    Reasons: `in_test`, `in_train`, and the flaws of rows that are on neither side.
+
+    Raises:
+        UsageError: More rows asked for than there are without a flaw, or all of them.
+
+    Example:
+        >>> split(curate.read("huatuo.json"), SplitParams(test="10%")).test
+        split: 500 of 5,000 rows kept; dropped 4,500 in_train
+    """
+    started = time.monotonic()
+    flaws = np.array(rows.table.column("flaw").to_pylist(), dtype=object)
+    usable = np.flatnonzero(flaws == "")
+    wanted = budget(params.test, len(usable), "--test")
+    if wanted >= len(usable):
+        raise UsageError(
+            f"--test {params.test}: of {len(rows):,} rows {len(usable):,} have no flaw, and some "
+            "have to be left to train on; give a smaller number"
+        )
+    cluster = _clusters(rows, params)
+    sizes = np.bincount(cluster[usable], minlength=int(cluster.max(initial=0)) + 1)
+    aside = _drawn(rows.ids[usable], cluster[usable], sizes, wanted, params.seed)
+    in_test = np.isin(cluster, aside)
+    status = np.where(flaws == "", OK, flaws).astype(object)
+    twins = np.where(flaws == "", sizes[cluster] - 1.0, np.nan)
+    columns = {"cluster": pa.array(cluster), "twins": pa.array(twins)}
+    sides = {
+        "train": np.where(flaws != "", flaws, np.where(in_test, "in_test", "")),
+        "test": np.where(flaws != "", flaws, np.where(in_test, "", "in_train")),
+    }
+    train, test = (
+        Selection(
+            recipe=NAME,
+            params=params,
+            rows=rows,
+            scored=Scores(status, columns),
+            choice=Choice(sides[side].astype(object)),
+            ranked_by="twins",
+            model={},
+            seconds=time.monotonic() - started,
+            details={"side": side},
+        )
+        for side in SIDES
+    )
+    return Split(train=train, test=test, twins=int((twins > 0).sum()))
+
+
+def _clusters(rows: Rows, params: SplitParams) -> NDArray[np.int64]:
+    """Return (n,) the number of the cluster of rows that each belongs to."""
+    edges = []
+    for on in _COMPARED if rows.shape.kind != "pretraining" else _COMPARED[:1]:
+        with tempfile.TemporaryDirectory(dir=scratch_dir()) as folder:
+            sketches, groups, _, _ = sketched(rows, on, params.ngram, params.seed, (), folder)
+            met = buckets(sketches.signatures, bands_for(params.near))
+            similar = partial(sketches.similar, near=params.near)
+            first = together(met, similar, params.near)
+        compared = np.flatnonzero(groups.of_row >= 0)
+        edges.append((compared, groups.first[first[groups.of_row[compared]]]))
+    cluster, before = np.arange(len(rows)), None
+    while before is None or (cluster != before).any():
+        before = cluster.copy()
+        for left, right in edges:
+            low = np.minimum(cluster[left], cluster[right])
+            np.minimum.at(cluster, left, low)
+            np.minimum.at(cluster, right, low)
+    return cluster
+
+
+def _drawn(
+    ids: NDArray[np.object_],
+    cluster: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    wanted: int,
+    seed: int,
+) -> list[int]:
+    """Return the clusters that are set aside: drawn one by one, as long as they fit."""
+    order = np.argsort(ids.astype(str))
+    _, firsts = np.unique(cluster[order], return_index=True)
+    clusters = cluster[order][np.sort(firsts)]  # by their smallest id
+    aside: list[int] = []
+    for number in np.random.default_rng(seed).permutation(clusters).tolist():
+        if sizes[number] <= wanted:
+            aside.append(number)
+            wanted -= int(sizes[number])
+        if not wanted:
+            break
+    return aside
