@@ -31,14 +31,15 @@ def convert(
 
     Example: curate convert huatuo.json --to alpaca --as parquet
     """
+    from curate.emission.emit import check_target
     from curate.recipes import convert as recipe
-    from curate.selection import emit
 
     params = recipe.ConvertParams(to, container)
     conversion = recipe.convert(reading.rows(), params)
     called = name or conversion.name
-    files = emit(conversion, output, called, overwrite)
+    check_target(output, called, recipe.NAME, overwrite)
     counts = conversion.counts()
+    files = [output / file for file in conversion.emit_to(output, called)]
     console.counts_table(counts, console.stderr() if as_json else None)
     console.say(f"'{called}' is registered for LLaMA-Factory in {output}: {files[0].name}")
     if as_json:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from curate import console
@@ -15,6 +14,7 @@ from curate.commands.with_options import with_options
 from curate.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from curate.data.rows import Rows
@@ -47,6 +47,8 @@ def show(
 
     Example: curate show huatuo.json --where "response_characters < 20" -n 5
     """
+    import numpy as np
+
     from curate.data.cards import as_json as card_as_json
     from curate.data.cards import card_lines
     from curate.emission.score_files import Joined
@@ -107,6 +109,8 @@ def _holds(where: str, rows: Rows, joined: Joined) -> NDArray[np.bool_]:
 
 def _named(ids: list[str], rows: Rows) -> NDArray[np.bool_]:
     """Return which rows have one of the ids, (n,); the start of an id names all that begin so."""
+    import numpy as np
+
     mask = np.zeros(len(rows), dtype=bool)
     for wanted in ids:
         exact = rows.ids == wanted

@@ -17,7 +17,7 @@ from curate.data.read import sources_as_dicts
 from curate.data.rows import Row, Rows
 from curate.data.schema import MEDIA, Shape
 from curate.emission.emit import CONTAINERS, write_values
-from curate.errors import UsageError, did_you_mean
+from curate.errors import DataError, UsageError, did_you_mean
 from curate.system.manifest import versions
 
 NAME = "convert"
@@ -115,6 +115,13 @@ class Conversion:
 
     def emit_to(self, folder: Path, name: str) -> list[str]:
         """Write the rows and all that belongs to them; return the names of the files."""
+        counts = self.counts()
+        if not counts["kept"]:
+            reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in counts["dropped"].items())
+            raise DataError(
+                f"no row can be written as {self.params.to} ({reasons}); give another --to, or "
+                "other rows"
+            )
         ids, reasons = pa.array(self.rows.ids, pa.string()), pa.array(self.reasons, pa.string())
         table = pa.table(
             {
@@ -130,7 +137,7 @@ class Conversion:
             "params": asdict(self.params),
             "sources": sources_as_dicts(self.rows),
             "shape": self.shape.as_dict(),
-            "counts": self.counts(),
+            "counts": counts,
             "versions": versions(),
         }
         container = self.params.container
