@@ -15,7 +15,7 @@ from curate.data.rows import Rows
 from curate.emission.emit import check_target, default_name, write, write_scores
 from curate.errors import DataError
 from curate.scorers.contract import OK, Scores
-from curate.selectors.choice import Choice
+from curate.selectors.kept_and_dropped import Choice
 from curate.system.manifest import versions
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ MAY_IMPORT = _table()
 # Between scorers and selectors there is no way, and contracts import no one method.
 ALONE = (
     "curate/scorers/contract.py",
-    "curate/selectors/choice.py",
+    "curate/selectors/kept_and_dropped.py",
     "curate/models/protocols.py",
 )
 

@@ -22,7 +22,7 @@ from curate.scorers import complexity, ifd, length, quality, reward
 from curate.scorers.contract import OK, Scores
 from curate.scorers.score_tokens import TokenParams
 from curate.selectors import selectors
-from curate.selectors.choice import Candidates, Choice
+from curate.selectors.kept_and_dropped import Candidates, Choice
 from tests.fake import FakeModel
 from tests.rankers.fake import FakeReward
 from tests.scorers.test_deita import FakeJudge

@@ -16,7 +16,7 @@ from curate.data.read import read
 from curate.errors import DataError, OutputError
 from curate.scorers.contract import Scores
 from curate.selection import EXCERPT, Selection
-from curate.selectors.choice import Choice
+from curate.selectors.kept_and_dropped import Choice
 
 NAN = float("nan")
 FIRST = ["id", "row", "source", "status", "kept", "reason"]

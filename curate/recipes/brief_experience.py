@@ -31,8 +31,8 @@ from curate.scorers.contract import Scores
 from curate.scorers.instruction import Instructions, read_instructions
 from curate.selection import Selection, emit
 from curate.selectors import middle_band
-from curate.selectors.choice import Candidates, scored
 from curate.selectors.clusters import ClusterParams, clusters
+from curate.selectors.kept_and_dropped import Candidates, scored
 from curate.system.cache import cache_dir
 from curate.system.files import sha256_of
 from curate.system.manifest import read_manifest

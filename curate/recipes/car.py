@@ -22,8 +22,8 @@ from curate.recipes.model_scores import called, embedded, refuse_pairs_and_texts
 from curate.scorers.contract import OK, Scores
 from curate.selection import Selection
 from curate.selectors import cluster_rank
-from curate.selectors.choice import Candidates, scored
 from curate.selectors.clusters import ClusterParams, clusters
+from curate.selectors.kept_and_dropped import Candidates, scored
 
 NAME = "car"
 QUALITY = "quality"

@@ -16,16 +16,16 @@ import pyarrow as pa
 from curate.data.rows import Rows
 from curate.duplicates import contained
 from curate.duplicates.alike import pairs_between
-from curate.duplicates.drop_reasons import CONTAINS, IN
 from curate.duplicates.folding import fold
 from curate.duplicates.ngrams import bands_for, buckets
 from curate.duplicates.sketches import compared
+from curate.duplicates.twins import CONTAINS, IN
 from curate.errors import UsageError
 from curate.parameters.split import DecontaminateParams
 from curate.recipes.dedup import sketched
 from curate.scorers.contract import OK, Scores, in_batches
 from curate.selection import Selection
-from curate.selectors.choice import Choice
+from curate.selectors.kept_and_dropped import Choice
 from curate.system.cache import scratch_dir
 
 NAME = "decontaminate"

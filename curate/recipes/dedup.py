@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from curate.console import progress
 from curate.data.rows import Rows
 from curate.duplicates import contained
-from curate.duplicates.drop_reasons import REASONS, HeldQuestions, judge, leaders
 from curate.duplicates.first_kept import Twins, first_kept
 from curate.duplicates.folding import fold
 from curate.duplicates.ngrams import bands_for, buckets
 from curate.duplicates.sketches import Groups, Sketches, compared, grouped, mapped, sketch
+from curate.duplicates.twins import REASONS, HeldQuestions, judge, leaders
 from curate.emission.score_files import column_of
 from curate.errors import DataError, UsageError
 from curate.parameters.dedup import FIRST, DedupParams

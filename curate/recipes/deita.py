@@ -34,7 +34,7 @@ from curate.scorers import complexity, quality
 from curate.scorers.contract import OK, Scores
 from curate.selection import Selection
 from curate.selectors import diverse
-from curate.selectors.choice import Candidates, scored
+from curate.selectors.kept_and_dropped import Candidates, scored
 
 NAME, SCORE, IFD = "deita", "score", "ifd_loss"
 EVOL = "complexity * quality"

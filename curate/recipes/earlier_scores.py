@@ -16,7 +16,7 @@ from curate.data.rows import Rows
 from curate.emission.score_files import Joined
 from curate.errors import UsageError
 from curate.scorers.contract import OK, Scores
-from curate.selectors.choice import Choice, scored
+from curate.selectors.kept_and_dropped import Choice, scored
 
 SCORE = "score"
 WHERE = "where"

@@ -38,7 +38,7 @@ from curate.scorers.contract import Scores
 from curate.scorers.likelihood import longest_scored
 from curate.selection import Selection
 from curate.selectors import facility_location, threshold, top_k
-from curate.selectors.choice import Candidates, Choice, scored
+from curate.selectors.kept_and_dropped import Candidates, Choice, scored
 from curate.system.cache import cache_dir
 
 NAME, SUPERFILTER = "ifd", "superfilter"

@@ -39,8 +39,8 @@ from curate.scorers.contract import OK, Scores
 from curate.scorers.necessity import EMPTY, AnswerParams, answers, necessity
 from curate.selection import Selection, emit
 from curate.selectors import threshold
-from curate.selectors.choice import Candidates, Choice, scored
 from curate.selectors.k_center import COVERED, Centres, k_center
+from curate.selectors.kept_and_dropped import Candidates, Choice, scored
 from curate.system.model_folder import is_adapter
 
 NAME = "mods"

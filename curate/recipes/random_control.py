@@ -12,7 +12,7 @@ import numpy as np
 
 from curate.selection import Selection
 from curate.selectors import random
-from curate.selectors.choice import Candidates, scored
+from curate.selectors.kept_and_dropped import Candidates, scored
 
 NAME = "random"
 ENDING = "_random"

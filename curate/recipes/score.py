@@ -27,7 +27,7 @@ from curate.recipes.model_scores import (
 )
 from curate.scorers.contract import NOTHING, OK, REWARD, Scores
 from curate.selection import Selection
-from curate.selectors.choice import scored
+from curate.selectors.kept_and_dropped import scored
 from curate.system.cache import cache_dir
 
 NAME = "score"

@@ -27,8 +27,8 @@ from curate.recipes.earlier_scores import EarlierScores, read_scores
 from curate.recipes.model_scores import called, embedded, refuse_pairs_and_texts
 from curate.selection import Selection
 from curate.selectors import params_from_text, random, selectors, top_k
-from curate.selectors.choice import Candidates
 from curate.selectors.clusters import ClusterParams, clusters
+from curate.selectors.kept_and_dropped import Candidates
 from curate.system.files import sha256_of
 
 NAME = "select"

@@ -20,7 +20,7 @@ from curate.parameters.split import SplitParams
 from curate.recipes.dedup import sketched
 from curate.scorers.contract import OK, Scores
 from curate.selection import Selection
-from curate.selectors.choice import Choice
+from curate.selectors.kept_and_dropped import Choice
 from curate.system.cache import scratch_dir
 
 NAME = "split"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.selectors import at_least
-from curate.selectors.choice import BELOW_CUT, Candidates, Choice
+from curate.selectors.kept_and_dropped import BELOW_CUT, Candidates, Choice
 
 NAME = "cluster_rank"
 NEEDS = ("values", "clusters")

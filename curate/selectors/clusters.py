@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import UsageError
-from curate.selectors.choice import by_id, finite
+from curate.selectors.kept_and_dropped import by_id, finite
 
 NONE = -1
 _FIRST_PER_CLUSTER = 64

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from curate.errors import UsageError
 from curate.selectors import at_least
-from curate.selectors.choice import BELOW_CUT, NO_VECTOR, Candidates, Choice, finite, unit
+from curate.selectors.kept_and_dropped import BELOW_CUT, NO_VECTOR, Candidates, Choice, finite, unit
 
 NAME = "diverse"
 NEEDS = ("values", "vectors")

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.selectors import at_least
-from curate.selectors.choice import NO_VECTOR, Candidates, Choice, by_id, finite, unit
+from curate.selectors.kept_and_dropped import NO_VECTOR, Candidates, Choice, by_id, finite, unit
 
 NAME = "facility_location"
 NEEDS = ("vectors",)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.selectors import at_least
-from curate.selectors.choice import NO_VECTOR, Candidates, Choice, by_id, finite
+from curate.selectors.kept_and_dropped import NO_VECTOR, Candidates, Choice, by_id, finite
 
 NAME = "k_center"
 NEEDS = ("vectors",)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from curate.errors import UsageError
 from curate.selectors import at_least
-from curate.selectors.choice import Candidates, Choice
 from curate.selectors.cluster_rank import NO_CLUSTER
+from curate.selectors.kept_and_dropped import Candidates, Choice
 
 NAME = "middle_band"
 NEEDS = ("values", "clusters")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.selectors import at_least
-from curate.selectors.choice import Candidates, Choice
+from curate.selectors.kept_and_dropped import Candidates, Choice
 
 NAME = "random"
 NEEDS = ("values",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from curate.errors import UsageError
-from curate.selectors.choice import Candidates, Choice
+from curate.selectors.kept_and_dropped import Candidates, Choice
 
 NAME = "threshold"
 NEEDS = ("values",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from curate.selectors import at_least
-from curate.selectors.choice import BELOW_CUT, Candidates, Choice
+from curate.selectors.kept_and_dropped import BELOW_CUT, Candidates, Choice
 
 NAME = "top_k"
 NEEDS = ("values",)

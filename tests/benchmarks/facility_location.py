@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.selectors.choice import unit
 from curate.selectors.facility_location import lazy_greedy, neighbour_graph
+from curate.selectors.kept_and_dropped import unit
 from tests.benchmarks.clouds import points_of
 
 

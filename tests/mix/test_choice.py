@@ -184,7 +184,7 @@ def test_rows_and_selections_are_sources(domain, general):
 def selection(found, keep):
     from curate.scorers.contract import Scores
     from curate.selection import Selection
-    from curate.selectors.choice import Choice
+    from curate.selectors.kept_and_dropped import Choice
 
     reason = np.array([""] * keep + ["below_cut"] * (len(found) - keep), dtype=object)
     scored = Scores(np.full(len(found), "ok", dtype=object), {})

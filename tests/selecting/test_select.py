@@ -15,7 +15,7 @@ from curate.parameters.select import SelectParams
 from curate.recipes.random_control import control, mean_score
 from curate.recipes.select import select
 from curate.selectors import random
-from curate.selectors.choice import Candidates, Choice
+from curate.selectors.kept_and_dropped import Candidates, Choice
 
 NAN = float("nan")
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from curate.selectors.choice import Choice
+from curate.selectors.kept_and_dropped import Choice
 
 
 def all_of(size):

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import UsageError
-from curate.selectors.choice import Candidates
 from curate.selectors.cluster_rank import ClusterRankParams, chosen_by, rank_in_group, select
+from curate.selectors.kept_and_dropped import Candidates
 from tests.selectors.clouds import all_of, ids_of
 
 IDS = np.array(list("abcdef"), dtype=object)

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from curate.errors import UsageError
 from curate.selectors import diverse
-from curate.selectors.choice import Candidates
 from curate.selectors.diverse import DiverseParams, select
+from curate.selectors.kept_and_dropped import Candidates
 from tests.selectors.clouds import all_of, clouds, cosine, ids_of
 
 IDS = np.array(list("abcd"), dtype=object)

@@ -4,13 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import UsageError
-from curate.selectors.choice import Candidates
 from curate.selectors.facility_location import (
     FacilityLocationParams,
     lazy_greedy,
     neighbour_graph,
     select,
 )
+from curate.selectors.kept_and_dropped import Candidates
 from tests.selectors.clouds import all_of, clouds, cosine, ids_of
 
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from curate.errors import UsageError
 from curate.selectors import k_center
-from curate.selectors.choice import Candidates, Choice
 from curate.selectors.k_center import KCenterParams, select
+from curate.selectors.kept_and_dropped import Candidates, Choice
 from tests.selectors.clouds import all_of, clouds, ids_of, naive_k_center
 
 LINE = np.array([[0], [1], [2], [10], [4]], dtype=np.float32)

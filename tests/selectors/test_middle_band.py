@@ -5,7 +5,7 @@ import pytest
 
 from curate.errors import UsageError
 from curate.selectors import middle_band
-from curate.selectors.choice import Candidates, Choice
+from curate.selectors.kept_and_dropped import Candidates, Choice
 from curate.selectors.middle_band import NOT_DRAWN, OUTSIDE, MiddleBandParams, select
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from curate.errors import UsageError
-from curate.selectors.choice import Candidates
+from curate.selectors.kept_and_dropped import Candidates
 from curate.selectors.random import RandomParams, select
 from tests.selectors.clouds import all_of, ids_of
 

@@ -13,7 +13,7 @@ from curate.data.rows import Rows
 from curate.duplicates.first_kept import Twins
 from curate.duplicates.sketches import Groups
 from curate.scorers.contract import OK, Scores
-from curate.selectors.choice import Choice
+from curate.selectors.kept_and_dropped import Choice
 
 REASONS = ("exact_duplicate", "near_duplicate", "in_against", "contains_against")
 EXACT, NEAR, IN, CONTAINS = REASONS

@@ -3,7 +3,7 @@ import pytest
 
 from curate.errors import UsageError
 from curate.selectors import threshold, top_k
-from curate.selectors.choice import Candidates, Choice, scored
+from curate.selectors.kept_and_dropped import Candidates, Choice, scored
 
 
 def choice_of(*reasons):
