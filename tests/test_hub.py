@@ -199,6 +199,8 @@ class _Answers(http.server.BaseHTTPRequestHandler):
     def _hugging_face(self, repo: str, revision: str) -> tuple[int, dict[str, str], bytes]:
         if repo.endswith("/gated"):
             return 403, {"X-Error-Code": "GatedRepo"}, b"{}"
+        if repo.endswith("/busy"):
+            return 418, {}, b"{}"
         if repo not in REPOS:
             return 404, {"X-Error-Code": "RepoNotFound"}, b"{}"
         if revision not in REPOS[repo]:
@@ -214,6 +216,8 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         self, parts: list[str], asked: dict[str, str]
     ) -> tuple[int, dict[str, str], bytes]:
         repo = "/".join(parts[:3])
+        if repo.endswith("/busy"):
+            return 503, {"Retry-After": "60"}, b"{}"
         if repo.endswith("/gated"):
             return 403, {}, json.dumps({"Code": 10010205, "Message": "no access"}).encode()
         revision = asked.get("Revision", "").replace("master", "main")
@@ -314,7 +318,6 @@ both = pytest.mark.parametrize("at", ["hf", "ms"])
 AWAY = {
     "HF_HUB_OFFLINE": "1",
     "MODELSCOPE_ENDPOINT": "http://127.0.0.1:9",
-    "MODELSCOPE_REPO_TREE_PAGE_MAX_ATTEMPTS": "1",
 }
 
 
@@ -334,18 +337,21 @@ def test_a_split_a_file_a_folder_and_a_revision(hub, reads, at):
 
 @both
 def test_what_the_hub_does_not_give(reads, at):
-    several, missing, gated, nothing, revision = reads(
+    several, missing, gated, nothing, revision, busy = reads(
         f"{at}://owner/set",
         f"{at}://owner/none:train",
         f"{at}://owner/gated:train",
         f"{at}://owner/set/nothing.json",
         f"{at}://owner/set@new:train",
+        f"{at}://owner/busy:train",
     )
     assert "of several splits" in several
     assert f"say which, {at}://owner/set:test, or name a file, {at}://owner/set/books" in several
     assert "the hub has no such data set" in missing
     assert "terms accepted" in gated
     assert "no such file" in nothing
+    assert f"the hub {'answered 418; try' if at == 'hf' else 'cannot be'}" in busy
+    assert "HF_ENDPOINT" in busy
     assert "no such revision" in revision or "with a revision 'new'" in revision
 
 

@@ -141,7 +141,7 @@ class _HuggingFace:
                 yield repo.repo_id, Path(newest.snapshot_path)
 
     def refused(self, error: BaseException, wanted: Address, what: str) -> str:
-        """Return what the hub answered instead, '' if it did not answer."""
+        """Return what the hub has against it, '' if it said nothing that is known here."""
         from huggingface_hub import errors
 
         if isinstance(error, errors.GatedRepoError):
@@ -152,9 +152,7 @@ class _HuggingFace:
             return f"the hub has no such {what}, or it is private (`hf auth login`)"
         if isinstance(error, errors.HFValidationError):
             return "that is no valid hub id (owner/name)"
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        answered = isinstance(error, errors.HfHubHTTPError) and status
-        return f"the hub answered {status}; try again later" if answered else ""
+        return ""
 
 
 class _ModelScope:
@@ -167,8 +165,12 @@ class _ModelScope:
     )
 
     def files(self, kind: str, wanted: Address) -> Files:
+        import requests
+
         api, asked = self._api(), {"revision": wanted.revision or None}
-        # One page tells whether it can be reached; all pages of a large set may take their time.
+        # Its client tries again for seconds what is refused at once.
+        _in_seconds(lambda: requests.head(f"{api.legacy.endpoint}/api/v1", timeout=_SECONDS))
+        # One page tells whether it answers; all pages of a large set may take their time.
         _in_seconds(lambda: api.list_repo_files(wanted.repo, kind, recursive=False, **asked))
         return {
             file.path: {"Path": file.path, "Sha256": file.sha256, "Size": file.size or None}
@@ -212,8 +214,7 @@ class _ModelScope:
             return f"it is private, or its owner wants terms accepted on its page first ({who})"
         if isinstance(error, errors.FileIntegrityError):
             return "what came is not what the hub lists; try again later"
-        status = getattr(error, "status_code", None)
-        return f"the hub answered {status}; try again later" if status else ""
+        return ""
 
     @staticmethod
     def _cache() -> Path:
@@ -240,7 +241,9 @@ def why_not(error: BaseException, kind: str, wanted: Address, without: str) -> s
     if isinstance(error, OSError) and error.errno == 28:
         return f"the disk is full ({hub.home} names the folder it goes to)"
     refused = hub.refused(error, wanted, "data set" if kind == DATASET else kind)
-    return refused or f"the hub cannot be reached; {hub.away}, {without}"
+    status = getattr(getattr(error, "response", error), "status_code", None)
+    answer = f"answered {status}; try again later" if status else "cannot be reached"
+    return refused or f"the hub {answer}; {hub.away}, {without}"
 
 
 def _stays_inside(name: str) -> bool:
