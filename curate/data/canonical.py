@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from curate.data.ends_training import flaw_of
 from curate.data.schema import CANONICAL_TAGS, MEDIA, ROLES, Kind, Parsed, Shape, Turn
 
 _ASKS = ("user", "observation")
@@ -90,7 +91,7 @@ def _of_fields(value: dict[str, Any], shape: Shape) -> Parsed:
     if not shape.ranking:
         turns.append(Turn("assistant", texts["response"]))
     answered = all(texts[column].strip() for column in answers)
-    return Parsed(
+    view = Parsed(
         system=texts["system"],
         turns=tuple(turns),
         input=texts["query"],
@@ -100,6 +101,8 @@ def _of_fields(value: dict[str, Any], shape: Shape) -> Parsed:
         verdict=verdict_of(value, shape),
         flaw="empty_response" if not answered else "" if prompt.strip() else "empty_prompt",
     )
+    flaw = view.flaw or flaw_of(view, fields)
+    return replace(view, flaw=flaw) if flaw else view
 
 
 def _history(value: Any) -> list[Turn] | None:
@@ -127,6 +130,7 @@ def _of_messages(value: dict[str, Any], shape: Shape) -> Parsed:
     # As in LLaMA-Factory, a system message wins over a system column.
     system = turns.pop(0).content if turns and turns[0].role == "system" else outer
     chosen = rejected = None
+    calls: list[str] = []
     if shape.ranking:
         responses = [fields.get("chosen"), fields.get("rejected")]
         chosen, rejected = (
@@ -140,6 +144,10 @@ def _of_messages(value: dict[str, Any], shape: Shape) -> Parsed:
         named = [response for response in responses if isinstance(response, dict)]
         if not all(response.get(tags["role_tag"]) in answers for response in named):
             return Parsed(flaw="unknown_role")
+        function = tags["function_tag"]
+        calls = [
+            each[tags["content_tag"]] or "" for each in named if each[tags["role_tag"]] == function
+        ]
     view = Parsed(
         system=system,
         turns=tuple(turns),
@@ -148,7 +156,8 @@ def _of_messages(value: dict[str, Any], shape: Shape) -> Parsed:
         tools=tools_of(fields.get("tools")),
         verdict=verdict_of(value, shape),
     )
-    return replace(view, flaw=_flaw_of_turns(view) or ("not_text" if has_null else ""))
+    flaw = _flaw_of_turns(view) or ("not_text" if has_null else "") or flaw_of(view, fields, calls)
+    return replace(view, flaw=flaw)
 
 
 def _turns(messages: list[Any], tags: Mapping[str, str]) -> tuple[list[Turn], str, bool]:

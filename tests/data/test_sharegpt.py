@@ -110,10 +110,11 @@ def test_sharegpt_turns_and_system():
     assert parse(("human", "a"), ("gpt", "b")) == Parsed(turns=(user("a"), bot("b")))
     assert parse(("system", "s"), ("human", "a"), ("gpt", "b"), system="outer").system == "s"
     assert parse(("human", "a"), ("gpt", "b"), system="outer").system == "outer"
-    called = parse(("human", "a"), ("function_call", "f"), ("observation", "o"), ("gpt", "b"))
+    call = '{"name": "f", "arguments": {}}'
+    called = parse(("human", "a"), ("function_call", call), ("observation", "o"), ("gpt", "b"))
     assert [turn.role for turn in called.turns] == ["user", "function", "observation", "assistant"]
     assert called.flaw == ""
-    assert parse(("human", "a"), ("function_call", "f")).flaw == ""
+    assert parse(("human", "a"), ("function_call", call)).flaw == ""
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from curate.data.ends_training import wrong_call, wrong_tools
 from curate.llamafactory.doctor.converting import CONVERTERS, Made, Message
 from curate.llamafactory.doctor.data_set import COLUMNS, Attributes, loader_stage
 from curate.llamafactory.doctor.findings import Ends
@@ -14,8 +13,6 @@ from curate.llamafactory.doctor.findings import Ends
 _OF_ALPACA = {"prompt", "query", "response", "history"}
 # Columns that a converter does not look at.
 _UNUSED = {"alpaca": {"messages"}, "sharegpt": _OF_ALPACA, "openai": _OF_ALPACA}
-_CALL = re.compile("<tool_call>(.*?)</tool_call>", re.DOTALL)
-_THOUGHT = re.compile("<think>\n(.*?)\n</think>\n\n", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -62,17 +59,6 @@ def trained(made: Made, stage: str) -> list[Message]:
     return made.response[:2]
 
 
-def parts_of_call(content: str) -> tuple[str, Any]:
-    """Return what stands beside a function call, and the call."""
-    call = _CALL.search(content)
-    if call:
-        return content.replace(call[0], ""), json.loads(call[1])
-    thought = _THOUGHT.search(content)
-    if thought:
-        return thought[0], json.loads(content.replace(thought[0], ""))
-    return "", json.loads(content)
-
-
 def _dropped(made: Made, stage: str, tag: Any, has_tag: bool) -> str:
     """Return why the processor of a stage leaves a row out, '' if it does not."""
     answers = len(made.response)
@@ -101,44 +87,18 @@ def _check_texts(made: Made, stage: str) -> None:
         if not isinstance(content, str):
             raise Ends("not_text", f"RuntimeError: Expected a string, got {content}"[:80])
         if message["role"] == "function":
-            _check_call(content)
+            _end_if(wrong_call(content), "call_not_json")
     if made.tools:
-        _check_tools(made.tools)
+        if not isinstance(made.tools, str):
+            raise Ends("tools_not_text", "TypeError: the JSON object must be str")
+        _end_if(wrong_tools(made.tools), "tools_not_described")
     if made.system and not isinstance(made.system, str):
         raise Ends("system_not_text", "TypeError: unsupported operand type(s) for +")
 
 
-def _check_call(content: str) -> None:
-    """Raise what reading a function call raises; thoughts may stand before it."""
-    try:
-        _, calls = parts_of_call(content)
-        for call in calls if isinstance(calls, list) else [calls]:
-            json.dumps([call["name"], call["arguments"]])
-    except (ValueError, KeyError, TypeError, IndexError) as problem:
-        raise Ends("call_not_json", f"{type(problem).__name__}: {problem}"[:80]) from None
-
-
-def _check_tools(text: Any) -> None:
-    """Touch everything that a description of tools has to have, so that what is missing raises."""
-    if not isinstance(text, str):
-        raise Ends("tools_not_text", "TypeError: the JSON object must be str")
-    try:
-        tools = json.loads(text)
-        names = []
-        for tool in tools if len(tools) else ():
-            inner = tool.get("function", "") if tool.get("type") == "function" else tool
-            parameters = inner["parameters"]
-            for name, about in parameters["properties"].items():
-                bool(name in parameters.get("required", []))
-                ", ".join(about.get("enum", None) or ())
-                if about.get("items", None):
-                    about["items"].get("type", "")
-                about.get("type", "")
-            names.append(inner["name"])
-            inner.get("description", "")
-        ", ".join(names)
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise Ends("tools_not_described", f"{type(problem).__name__}: {problem}"[:80]) from None
+def _end_if(problem: str, rule: str) -> None:
+    if problem:
+        raise Ends(rule, problem)
 
 
 def _lost_columns(row: dict[str, Any], attr: Attributes) -> list[str]:

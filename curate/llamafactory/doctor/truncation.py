@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from curate.data.ends_training import parts_of_call
 from curate.llamafactory.doctor.converting import Made, Message
 from curate.llamafactory.doctor.data_set import loader_stage
-from curate.llamafactory.doctor.stages import Verdict, parts_of_call, trained
+from curate.llamafactory.doctor.stages import Verdict, trained
 from curate.llamafactory.doctor.templates import CONTENT, Slots, Template, Tokens, template_in
 from curate.parameters.doctor import DoctorParams
 
