@@ -31,11 +31,13 @@ def convert(
 
     Example: curate convert huatuo.json --to alpaca --as parquet
     """
+    from curate.data.describe import not_used
     from curate.emission.emit import check_target
     from curate.recipes import convert as recipe
 
     params = recipe.ConvertParams(to, container)
-    conversion = recipe.convert(reading.rows(), params)
+    rows = reading.rows()
+    conversion = recipe.convert(rows, params)
     called = name or conversion.name
     check_target(output, called, recipe.NAME, overwrite)
     counts = conversion.counts()
@@ -44,4 +46,5 @@ def convert(
     console.say(f"'{called}' is registered for LLaMA-Factory in {output}: {files[0].name}")
     if as_json:
         result = {"name": called, **counts, "files": [str(file) for file in files]}
+        result["not_used"] = not_used(rows.sources)
         typer.echo(json.dumps(result, ensure_ascii=False))

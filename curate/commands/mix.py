@@ -123,6 +123,7 @@ def _tell(pool: Pool) -> None:
 
 def _emit(mixed: Mixed, output: Path, name: str, overwrite: bool, as_json: bool) -> dict[str, Any]:
     """Write a mixture, show what it is made of, and return it as JSON has it."""
+    from curate.data.describe import not_used
     from curate.selection import emit
 
     files = emit(mixed, output, name, overwrite)
@@ -143,4 +144,5 @@ def _emit(mixed: Mixed, output: Path, name: str, overwrite: bool, as_json: bool)
         "realised": mixed.realised(),
         "sources": [{"name": each.name, **each.as_dict()} for each in mixed.sources],
         "files": [str(file) for file in files],
+        "not_used": not_used(part.source for part in mixed.pool.parts),
     }

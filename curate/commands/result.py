@@ -39,6 +39,7 @@ def choose(
         tell: Shows what the recipe has besides.
         show: Kept rows to print; None for as many as asked for.
     """
+    from curate.data.describe import not_used
     from curate.emission.emit import default_name
     from curate.models.quiet import set_verbose
     from curate.selection import emit
@@ -56,6 +57,7 @@ def choose(
     result = {"name": name, **counts, **selection.details, "files": [str(file) for file in files]}
     if with_control is not None:
         result |= _compare(selection, writing, name, with_control)
+    result["not_used"] = not_used(selection.rows.sources)
     for note in selection.notes:
         console.say(f"note: {note}")
     console.say(f"'{name}' is registered for LLaMA-Factory in {writing.output}: {files[0].name}")

@@ -22,6 +22,7 @@ def score(reading: Reading, params: ScoreParams, writing: Writing) -> None:
 
     Example: curate score --input huatuo.json --scorer reward --scorer length
     """
+    from curate.data.describe import not_used
     from curate.emission.emit import default_name, write_scores
     from curate.models.quiet import set_verbose
     from curate.recipes import score as recipe
@@ -50,4 +51,5 @@ def score(reading: Reading, params: ScoreParams, writing: Writing) -> None:
     if writing.as_json:
         columns = list(selection.scored.columns)
         result = {"name": name, **counts, "scores": files[0], "columns": columns, "spread": spread}
-        typer.echo(json.dumps({**result, "files": files}, ensure_ascii=False))
+        result |= {"files": files, "not_used": not_used(selection.rows.sources)}
+        typer.echo(json.dumps(result, ensure_ascii=False))

@@ -29,6 +29,7 @@ def split(
 
     Example: curate split huatuo.json --test 10%
     """
+    from curate.data.describe import not_used
     from curate.emission.emit import check_target, default_name
     from curate.recipes import split as recipe
     from curate.selection import emit
@@ -50,6 +51,7 @@ def split(
     console.say(f"{halves.twins:,} rows have twins, which are on the same side")
     flaws = {k: n for k, n in halves.test.summary().dropped.items() if k != "in_train"}
     result |= {"read": len(halves.test.rows), "dropped": flaws}
+    result["not_used"] = not_used(halves.test.rows.sources)
     if flaws:
         text = ", ".join(f"{count:,} {flaw}" for flaw, count in flaws.items())
         console.say(f"on neither side: {text}")

@@ -27,6 +27,12 @@ _NAMES = {
     "kto_tag": "a verdict",
     "system": "a system prompt",
 }
+_VERDICTS = {
+    **dict.fromkeys(("true", "1", "1.0", "yes", "good", "desirable", "accepted", "是", "好"), True),
+    **dict.fromkeys(
+        ("false", "0", "0.0", "no", "bad", "undesirable", "rejected", "否", "差"), False
+    ),
+}
 _MORE: dict[Kind, dict[str, str]] = {
     "sft": {},
     "preference": {"chosen": "chosen", "rejected": "rejected"},
@@ -48,6 +54,13 @@ def tools_of(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def read_verdict(value: Any) -> bool | None:
+    """Return what a verdict plainly says, None for one that says nothing."""
+    if isinstance(value, int | float | str):
+        return _VERDICTS.get(str(value).strip().lower())
+    return None
+
+
 def verdict_of(value: dict[str, Any], shape: Shape) -> bool | None:
     """Return KTO's verdict on a row, None for a row without one."""
     verdict = value.get(shape.columns.get("kto_tag", ""))
@@ -57,8 +70,14 @@ def verdict_of(value: dict[str, Any], shape: Shape) -> bool | None:
 def parse(value: dict[str, Any], shape: Shape) -> Parsed:
     """Return the canonical view of a row; a flawed row is told by its flaw, never raised."""
     if shape.formatting == "sharegpt":
-        return _of_messages(value, shape)
-    return _of_text(value, shape) if shape.kind == "pretraining" else _of_fields(value, shape)
+        parsed = _of_messages(value, shape)
+    elif shape.kind == "pretraining":
+        return _of_text(value, shape)
+    else:
+        parsed = _of_fields(value, shape)
+    if "kto_tag" in shape.columns and parsed.verdict is None and not parsed.flaw:
+        return replace(parsed, flaw="no_verdict")
+    return parsed
 
 
 def _fields(value: dict[str, Any], shape: Shape) -> dict[str, Any]:
@@ -157,7 +176,7 @@ def _of_messages(value: dict[str, Any], shape: Shape) -> Parsed:
         verdict=verdict_of(value, shape),
     )
     flaw = _flaw_of_turns(view) or ("not_text" if has_null else "") or flaw_of(view, fields, calls)
-    return replace(view, flaw=flaw)
+    return replace(view, flaw=flaw) if flaw else view
 
 
 def _turns(messages: list[Any], tags: Mapping[str, str]) -> tuple[list[Turn], str, bool]:

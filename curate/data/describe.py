@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,8 @@ QUANTILES = (0.05, 0.5, 0.95, 0.99, 1.0)
 _HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]+")
 _KANA = re.compile(r"[\u3040-\u30ff]")
 _LATIN = re.compile(r"[A-Za-z]+")
+
+_NAMED = 12  # keys that are told of a file
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,10 @@ def how_read(source: Source) -> str:
 def notes_on(source: Source) -> list[str]:
     """Return what a reader of a file should know: what was changed, what is to be filled in."""
     notes = [f"{source.name}: {what}: {counted(rows)}" for what, rows in source.changes.items()]
+    if source.unused:
+        keys = [f"{key} ({counted(rows)})" for key, rows in source.unused.items()]
+        more = f" and {len(keys) - _NAMED} more keys" if len(keys) > _NAMED else ""
+        notes.append(f"{source.name}: not used: {', '.join(keys[:_NAMED])}{more}")
     if source.unfilled:
         holes = ", ".join(f"{{{{{name}}}}} in {counted(n)}" for name, n in source.unfilled.items())
         give = " ".join(f"{name}=…" for name in source.unfilled)
@@ -92,6 +98,11 @@ def notes_on(source: Source) -> list[str]:
             f"flaw unfilled_placeholder; fill them in with --fill {give}"
         )
     return notes
+
+
+def not_used(sources: Iterable[Source]) -> dict[str, dict[str, int]]:
+    """Return the keys whose text is not used, with their rows, by name of the file."""
+    return {source.name: source.unused for source in sources if source.unused}
 
 
 def to_lines(description: Description) -> list[tuple[str, str]]:

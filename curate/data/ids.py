@@ -19,7 +19,7 @@ def content_hash(parsed: Parsed, value: Any) -> int:
     if parsed.flaw in STRUCTURAL:
         content = _without_nulls(value)
     else:
-        content = beside(value) | {
+        content = beside(value, parsed.verdict) | {
             "system": parsed.system,
             "turns": [[turn.role, turn.content] for turn in parsed.turns],
             "tools": _tools(parsed.tools),
@@ -37,13 +37,12 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
-def beside(value: Any) -> dict[str, Any]:
+def beside(value: Any, verdict: bool | None) -> dict[str, Any]:
     """Return what a row has beside its text: the same words on another picture are another row."""
     if not isinstance(value, dict):
         return {}
     media = {key: value[key] for key in MEDIA if value.get(key)}
-    verdict = value.get("kto_tag", value.get("label"))
-    return media | ({"verdict": verdict} if isinstance(verdict, bool) else {})
+    return media if verdict is None else media | {"verdict": verdict}
 
 
 def _tools(text: str) -> Any:

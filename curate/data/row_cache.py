@@ -15,22 +15,24 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from filelock import FileLock
 
-from curate.data.canonical import parse
 from curate.data.describe import language_of
 from curate.data.encoding import Sniffed, sniff
 from curate.data.file_kinds import raw_rows
-from curate.data.formats import ONE_TEXT, Format, detected, format_named
+from curate.data.formats import ONE_TEXT, detected, format_named
 from curate.data.ids import content_hash
 from curate.data.json_values import Record
 from curate.data.placeholders import filled, placeholders
-from curate.data.schema import STRUCTURAL, Converted, Parsed, Shape, Source
+from curate.data.row_keys import unused_keys
+from curate.data.row_reading import Layout, read_row, verdict_type_of
+from curate.data.schema import STRUCTURAL, Parsed, Shape, Source
 from curate.data.tables import SURPLUS
+from curate.data.wrapped import laid_out
 from curate.errors import DataError
 from curate.system.cache import cache_dir
 from curate.system.files import whole_files, write_text, writing_to
 
 # Part of the key: a changed reader never takes what an older one wrote.
-READER = "9"
+READER = "10"
 SAMPLES = 200
 BATCH = 1000
 _SCHEMA = pa.schema(
@@ -70,6 +72,7 @@ class Tally:
     template: bool = False  # whether the file is one that has to be filled in
     keys: set[str] = field(default_factory=set)  # of rows as they are kept
     changes: Counter[str] = field(default_factory=Counter)  # what conversion did, to rows
+    unused: Counter[str] = field(default_factory=Counter)  # keys whose text is not used, to rows
     placeholders: Counter[str] = field(default_factory=Counter)  # to the rows that had them
 
     def unfilled(self, fill: Mapping[str, str]) -> dict[str, int]:
@@ -133,14 +136,16 @@ def _ingest(path: Path, name: str, sniffed: Sniffed, card: Path, reading: Readin
     """Parse a file into KEY.arrow, then write KEY.json: its being there means all is done."""
     plain = bool(reading.format) and format_named(reading.format).rank == ONE_TEXT
     container, stream = raw_rows(path, sniffed, plain)
-    head = list(itertools.islice(stream, SAMPLES))
+    head, stream, changes = laid_out(list(itertools.islice(stream, SAMPLES)), stream)
     form, shape = detected(name, container, [record.value for record in head], reading.format)
     # A column may turn up late in the file: rows are parsed as if it were there from the first.
     whole_shape = shape.with_columns(form.optional, form.optional.values())
     templates = sum(bool(placeholders(record.value)) for record in head)
-    tally = Tally(template=templates * TEMPLATE >= len(head) and templates > 0)
+    template = templates * TEMPLATE >= len(head) and templates > 0
+    tally = Tally(template, changes=Counter(changes))
+    layout = Layout(form, whole_shape, verdict_type_of(head, shape))
     rows, total = card.with_suffix(".arrow"), 0
-    kept = lines(itertools.chain(head, stream), form, whole_shape, reading, tally)
+    kept = lines(itertools.chain(head, stream), layout, reading, tally)
     with (
         whole_files(rows) as (part,),
         part.open("wb") as out,
@@ -159,6 +164,7 @@ def _ingest(path: Path, name: str, sniffed: Sniffed, card: Path, reading: Readin
         encoding=sniffed.encoding,
         rows=total,
         changes=dict(sorted(tally.changes.items())),
+        unused=dict(tally.unused.most_common()),
         fill={key: text for key, text in reading.fill.items() if tally.placeholders[key]},
         unfilled=tally.unfilled(reading.fill),
     )
@@ -168,30 +174,24 @@ def _ingest(path: Path, name: str, sniffed: Sniffed, card: Path, reading: Readin
 
 
 def lines(
-    stream: Iterator[Record], form: Format, shape: Shape, reading: Reading, tally: Tally
+    stream: Iterator[Record], layout: Layout, reading: Reading, tally: Tally
 ) -> Iterator[Line]:
     """Yield every row as it is kept."""
+    used = frozenset(layout.shape.columns.values())
     for value, where in stream:
         names = placeholders(value) if tally.template or reading.fill else set()
         tally.placeholders.update(names)
-        converted = _converted(filled(value, reading.fill) if names else value, form, shape)
+        value = filled(value, reading.fill) if names else value
+        converted, parsed = read_row(value, layout)
         tally.changes.update(converted.changes)
-        if isinstance(converted.row, dict):
-            tally.keys.update(key for key in converted.row if key != SURPLUS)
-        flaw = converted.flaw
-        parsed = Parsed(flaw=flaw) if flaw else parse(converted.row, shape)
+        row = converted.row
+        if isinstance(row, dict):
+            tally.keys.update(key for key in row if key != SURPLUS)
+            if parsed.flaw not in STRUCTURAL:
+                tally.unused.update((*converted.unused, *unused_keys(row, used, parsed)))
         if tally.template and names - reading.fill.keys() and not parsed.flaw:
             parsed = replace(parsed, flaw="unfilled_placeholder")
-        yield _line(converted.row, parsed, where)
-
-
-def _converted(value: Any, form: Format, shape: Shape) -> Converted:
-    value = form.keyed(value)
-    if not isinstance(value, dict):
-        return Converted(value, flaw="not_an_object")
-    if isinstance(value.get(SURPLUS), list):
-        return Converted(value, flaw="wrong_field_count")
-    return form.convert(value, shape)
+        yield _line(row, parsed, where)
 
 
 def _line(value: Any, parsed: Parsed, where: str) -> Line:

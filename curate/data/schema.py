@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 # Flaws that leave no canonical view: such a row is known by its raw JSON alone.
 STRUCTURAL = frozenset(
-    {"not_an_object", "wrong_field_count", "not_text", "unknown_role", "bad_history"}
+    {"not_an_object", "wrong_field_count", "not_text", "unknown_role", "bad_history", "other_keys"}
 )
 
 # LLaMA-Factory's own words, for rows that are written anew.
@@ -112,6 +112,7 @@ class Converted:
     row: dict[str, Any]
     changes: tuple[str, ...] = ()  # what was done to it, for people
     flaw: str = ""  # why it could not be converted; '' leaves it to parsing to find a flaw
+    unused: tuple[str, ...] = ()  # keys that held text and are gone with it
 
 
 @dataclass(frozen=True)
@@ -125,5 +126,6 @@ class Source:
     encoding: str
     rows: int
     changes: dict[str, int] = field(default_factory=dict)  # what its format changed, to rows
+    unused: dict[str, int] = field(default_factory=dict)  # keys whose text is not used, to rows
     fill: dict[str, str] = field(default_factory=dict)  # placeholder to the text put there
     unfilled: dict[str, int] = field(default_factory=dict)  # to rows in which it still stands

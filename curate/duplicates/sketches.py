@@ -6,7 +6,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from curate.data.ids import beside
 from curate.data.rows import Row, Rows
+from curate.data.schema import Turn
 from curate.duplicates.folding import fold
 from curate.duplicates.ngrams import (
     PERMUTATIONS,
@@ -47,6 +48,17 @@ def compared(row: Row, on: str) -> str:
     return "\n".join(texts)
 
 
+def other_side(rows: Rows) -> Iterator[Row]:
+    """Yield the rows of a set that others are held against: of an exam, the question alone."""
+    for row in rows:
+        options = f"\n{row.input}"
+        if rows.shape.format != "exam" or not row.prompt.endswith(options):
+            yield row
+            continue
+        question = Turn("user", row.prompt.removesuffix(options))
+        yield replace(row, parsed=replace(row.parsed, turns=(question,), input=""))
+
+
 @dataclass(frozen=True)
 class Groups:
     """Rows of one set, those that say the same in one group."""
@@ -71,7 +83,7 @@ def grouped(
     of_row, raw = np.full(len(rows), -1), np.zeros(len(rows), np.uint64)
     status = np.full(len(rows), "ok", object)
     first: list[int] = []
-    for row in rows:
+    for row in other_side(rows) if flawed else rows:
         if row.position % _BATCH == _BATCH - 1:
             advance(_BATCH)
         text = compared(row, on) if flawed or not row.flaw else ""
@@ -79,7 +91,7 @@ def grouped(
         status[row.position] = row.flaw or ("ok" if plain else "no_text")
         if not plain:
             continue
-        key = _hash(beside(row.value)), _hash(plain)
+        key = _hash(beside(row.value, row.parsed.verdict)), _hash(plain)
         raw[row.position] = _hash(text)
         if key not in numbers:
             numbers[key] = start + len(first)

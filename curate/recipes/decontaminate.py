@@ -18,7 +18,7 @@ from curate.duplicates import contained
 from curate.duplicates.alike import pairs_between
 from curate.duplicates.folding import fold
 from curate.duplicates.ngrams import bands_for, buckets
-from curate.duplicates.sketches import compared
+from curate.duplicates.sketches import compared, other_side
 from curate.duplicates.twins import CONTAINS, IN
 from curate.errors import UsageError
 from curate.parameters.split import DecontaminateParams
@@ -137,7 +137,7 @@ def _containing(rows: Rows, params: DecontaminateParams, against: Sequence[Rows]
     """Return the matches of questions that stand somewhere in a row's turns."""
     places: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for number, other in enumerate(against if params.contained else ()):
-        for benchmark_row in other:
+        for benchmark_row in other_side(other):
             if question := fold(compared(benchmark_row, "prompt")):
                 places[question].append((number, benchmark_row.position))
     asked = contained.questions(list(places), params.ngram, params.contained)

@@ -20,7 +20,15 @@ from curate.duplicates import contained
 from curate.duplicates.first_kept import Twins, first_kept
 from curate.duplicates.folding import fold
 from curate.duplicates.ngrams import bands_for, buckets
-from curate.duplicates.sketches import Groups, Sketches, compared, grouped, mapped, sketch
+from curate.duplicates.sketches import (
+    Groups,
+    Sketches,
+    compared,
+    grouped,
+    mapped,
+    other_side,
+    sketch,
+)
 from curate.duplicates.twins import REASONS, HeldQuestions, judge, leaders
 from curate.emission.score_files import column_of
 from curate.errors import DataError, UsageError
@@ -197,7 +205,7 @@ def _held(
     """Return which group holds which question of the other sets, and how many were looked for."""
     places: dict[str, tuple[int, int]] = {}
     for number, other in enumerate(against if params.held else ()):
-        for row in other:
+        for row in other_side(other):
             if question := fold(compared(row, "prompt")):
                 places.setdefault(question, (number, row.position))
     asked = contained.questions(list(places), params.ngram, params.held)

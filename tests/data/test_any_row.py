@@ -11,6 +11,7 @@ from curate.data.formats import formats
 from curate.data.json_values import Record
 from curate.data.read import read
 from curate.data.row_cache import Reading, Tally, lines
+from curate.data.row_reading import Layout
 from curate.data.schema import STRUCTURAL
 
 KEYS = sorted(
@@ -114,7 +115,7 @@ def kept(form, good, value):
     shape = form.detect([good])
     shape = shape.with_columns(form.optional, form.optional.values())
     tally = Tally(template=True)
-    (line,) = lines(iter([Record(value, "row 1")]), form, shape, Reading(), tally)
+    (line,) = lines(iter([Record(value, "row 1")]), Layout(form, shape), Reading(), tally)
     return line, shape
 
 

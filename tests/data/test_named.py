@@ -83,6 +83,16 @@ SAMPLES = [
     ),
     ({"instruction": "头痛怎么办", "input": "", "output": "休息"}, "alpaca", "头痛怎么办", "休息"),
     ({"instruction": "头痛怎么办", "output": "休息"}, "alpaca", "头痛怎么办", "休息"),  # QiZhen
+    (
+        {"Context": "I sleep badly.", "Response": "Since when?"},
+        "context",
+        "I sleep badly.",
+        "Since when?",
+    ),
+    ({"Patient": "咳嗽", "Doctor": "多久了"}, "speakers", "咳嗽", "多久了"),
+    ({"Question": "咳嗽怎么办", "Response": "喝水"}, "qa", "咳嗽怎么办", "喝水"),
+    ({"inputs": "1 + 1", "targets": "2"}, "firefly", "1 + 1", "2"),
+    ({"问题": "几点了", "回答": "三点"}, "qa", "几点了", "三点"),
 ]
 
 
@@ -99,6 +109,7 @@ def test_a_row_of_each_format_is_told_and_read_as_it_is(row, name, prompt, respo
 
 def test_every_named_format_has_a_sample():
     told = {name for _, name, *_ in SAMPLES} | {"alpaca", "pretraining", "reward", "preference"}
+    told |= {"responses", "stack"}  # in test_layouts
     assert {form.name for form in named.FORMATS} <= told
 
 
@@ -220,9 +231,9 @@ def test_a_format_that_the_rows_do_not_have_is_told_with_its_keys():
 
 def test_unknown_rows_are_told_with_the_nearest_formats():
     with pytest.raises(DataError) as error:
-        found({"Question": "a", "Response": "b", "\ud800": "c"})
+        found({"Quesion": "a", "Respose": "b", "\ud800": "c"})
     told = str(error.value)
-    assert "rows with the keys ?, Question, Response: no format that is read" in told
+    assert "rows with the keys ?, Quesion, Respose: no format that is read" in told
     assert "question, answer" in told or "query, response" in told
     assert all(name in told for name in formats())
     assert len(told) < 600

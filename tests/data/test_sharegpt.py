@@ -91,8 +91,10 @@ def test_sharegpt_preferences_and_verdicts():
         "chosen": "chosen",
         "rejected": "rejected",
     }
-    assert messages.detect([{**row, "label": True}]).columns["kto_tag"] == "label"
-    assert "kto_tag" not in messages.detect([{**row, "label": "内科"}]).columns
+    assert "kto_tag" not in messages.detect([{**row, "label": True}]).columns
+    said = {"conversations": says(("human", "a"), ("gpt", "b"))}
+    assert messages.detect([{**said, "label": True}]).columns["kto_tag"] == "label"
+    assert "kto_tag" not in messages.detect([{**said, "label": "内科"}]).columns
 
 
 COLUMNS = {"messages": "conversations", "system": "system", "tools": "tools"}

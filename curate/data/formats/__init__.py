@@ -1,7 +1,7 @@
 """The formats of rows that are read: each module has some in `FORMATS`, and is found by itself.
 
 Where several formats take a file, the one wins that looks deeper into its rows (`rank`), and of
-those the one that gives a meaning to more of their keys. Where even that is equal, the user is
+those the one that gives a meaning to more of their text. Where even that is equal, the user is
 asked. The order of names plays no part.
 """
 
@@ -11,11 +11,14 @@ import difflib
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from curate.data.canonical import parse, read_verdict
+from curate.data.row_keys import are_messages, folded, unpacked
 from curate.data.schema import Converted, Shape
 from curate.errors import DataError, UsageError, did_you_mean
 
@@ -27,6 +30,10 @@ ONE_TEXT, KEYS_ALONE, OWN_KEYS, LISTS, ITEMS = range(5)
 # Formats that an error names with their keys, and keys of the file that it names.
 _NEAREST, _KEYS = 3, 12
 _LONGEST_KEY = 30
+# Rows by which formats are compared that look equally deep.
+_MEASURED = 20
+# Keys of verdicts beside `kto_tag`; a label may be something else.
+_VERDICTS = ("label", "verdict", "is_good", "desirable")
 
 
 @dataclass(frozen=True)
@@ -76,15 +83,31 @@ def mostly(samples: list[Row], *keys: str) -> bool:
     return having > 0 and 2 * having >= len(samples)
 
 
-def kto_column(samples: list[Row]) -> dict[str, str]:
-    """Return the column of KTO's verdict, if rows have one: true, false, here and there nothing.
+def keys_of(samples: list[Row]) -> dict[str, str]:
+    """Return the keys of rows, each under its name in small letters; the most frequent first."""
+    counts = Counter(key for row in samples for key in row)
+    keys: dict[str, str] = {}
+    for key, _ in counts.most_common():
+        keys.setdefault(folded(key), key)
+    return keys
 
-    A `label` that is a word is something else.
+
+def kto_column(samples: list[Row]) -> dict[str, str]:
+    """Return the column of KTO's verdict, if rows have one, whatever a few of them hold there.
+
+    A `label` that is mostly a word is something else.
     """
-    for key in ("kto_tag", "label"):
-        kinds = {type(row.get(key)) for row in samples}
-        if mostly(samples, key) and bool in kinds and kinds <= {bool, type(None)}:
-            return {"kto_tag": key}
+    keys = keys_of(samples)
+    if key := keys.get("kto_tag"):
+        return {"kto_tag": key}
+    for name in _VERDICTS:
+        key = keys.get(name, "")
+        verdicts = [row[key] for row in samples if row.get(key) not in (None, "")]
+        plain = [type(verdict) for verdict in verdicts if read_verdict(verdict) is not None]
+        # Others of the same type are classes; of another type they are slips.
+        alike = sum(type(verdict) in plain for verdict in verdicts)
+        if 2 * len(plain) > len(verdicts) and 10 * len(plain) >= 9 * alike:
+            return {"kto_tag": key} if mostly(samples, key) else {}
     return {}
 
 
@@ -98,21 +121,53 @@ def detected(
     if not head:
         raise DataError(f"{name} holds no rows; fetch it again or leave it out")
     tried = [format_named(format_name)] if format_name else list(formats().values())
-    # How much of a row a format explains: the larger, the better it knows what it reads.
-    fits: dict[tuple[int, int], list[tuple[Format, Shape]]] = {}
-    for form in tried:
-        if shape := form.detect([row for row in map(form.keyed, head) if isinstance(row, dict)]):
-            fits.setdefault((form.rank, len(shape.columns)), []).append((form, shape))
-    if not fits:
-        raise DataError(f"{name} ({container}) {_unknown(container, head, tried)}")
-    best, *others = fits[max(fits)]
-    if others:
-        names = " and as ".join(form.name for form, _ in (best, *others))
+    values = [unpacked(value)[0] for value in head]
+    best = best_fits(values, tried) or _most_frequent(values, tried)
+    if not best:
+        raise DataError(f"{name} ({container}) {_unknown(container, values, tried)}")
+    if len(best) > 1:
+        names = " and as ".join(form.name for form, _ in best)
         raise DataError(
             f"{name} ({container}) has rows that can be read as {names}; say which with --format, "
-            f"for example --format {best[0].name}"
+            f"for example --format {best[0][0].name}"
         )
-    return best
+    return best[0]
+
+
+def best_fits(values: list[Any], tried: Iterable[Format] = ()) -> list[tuple[Format, Shape]]:
+    """Return the formats that explain most of rows, mostly one: with it, the shape of the rows."""
+    fits: list[tuple[Format, Shape]] = []
+    for form in tried or formats().values():
+        rows = [row for row in map(form.keyed, values) if isinstance(row, dict)]
+        if shape := form.detect(rows):
+            fits.append((form, shape))
+    deepest = max((form.rank for form, _ in fits), default=0)
+    fits = [fit for fit in fits if fit[0].rank == deepest]
+    if len(fits) < 2:
+        return fits
+    explained = [_explained(values[:_MEASURED], *fit) for fit in fits]
+    return [fit for fit, size in zip(fits, explained, strict=True) if size == max(explained)]
+
+
+def _explained(values: list[Any], form: Format, shape: Shape) -> int:
+    """Return how many characters of rows a format gives a meaning to."""
+    size = 0
+    for value in map(form.keyed, values):
+        if isinstance(value, dict):
+            parsed = parse(form.convert(value, shape).row, shape)
+            parts = [parsed.system, parsed.tools, parsed.chosen or "", parsed.rejected or ""]
+            size += sum(map(len, parts)) + sum(len(turn.content) for turn in parsed.turns)
+    return size
+
+
+def _most_frequent(values: list[Any], tried: list[Format]) -> list[tuple[Format, Shape]]:
+    """Return the format of most rows, where several share a file and none has half of them."""
+    alone = [(best_fits([value], tried), value) for value in values]
+    names = Counter(fits[0][0].name for fits, _ in alone if fits)
+    if not names or 2 * names.total() < len(values):
+        return []
+    name = names.most_common(1)[0][0]
+    return best_fits([value for fits, value in alone if fits and fits[0][0].name == name], tried)
 
 
 def _unknown(container: str, head: Sequence[Any], tried: list[Format]) -> str:
@@ -128,7 +183,19 @@ def _unknown(container: str, head: Sequence[Any], tried: list[Format]) -> str:
         problem = f"no format that is read. Nearest are {known}; others are {others}"
     else:
         problem = f"no format that is read. Formats are {others}"
-    return f"{has}: {problem}. {_way_out(container, head)}"
+    return f"{has}: {problem}. {_roles(head) or _way_out(container, head)}"
+
+
+def _roles(head: Sequence[Any]) -> str:
+    """Return the roles of messages, where they are what is not known."""
+    for key, value in ((k, v) for row in head if isinstance(row, dict) for k, v in row.items()):
+        if are_messages(value):
+            roles = sorted({str(m.get("role", m.get("from")))[:_LONGEST_KEY] for m in value})
+            return (
+                f"The messages of {_shortened(key)!r} have the roles {', '.join(roles)}; write "
+                "them as user and assistant, or human and gpt"
+            )
+    return ""
 
 
 def _likeness(keys: list[str], form: Format) -> float:

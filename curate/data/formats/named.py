@@ -1,17 +1,27 @@
 """Rows whose layout is a table: which of their keys is which of LLaMA-Factory's columns.
 
 One line a layout. A row is read and emitted as it is; the entry in dataset_info.json says which key
-is which. Keys that are not named here stay in the row.
+is which. Keys that are not named here stay in the row. Only a thought before the answer, which no
+entry could name, is put into the answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 from curate.data.canonical import tools_of
-from curate.data.formats import KEYS_ALONE, ONE_TEXT, OWN_KEYS, Format, kto_column, mostly
+from curate.data.formats import KEYS_ALONE, ONE_TEXT, OWN_KEYS, Format, keys_of, kto_column, mostly
+from curate.data.row_keys import (
+    CONTEXTS,
+    SYSTEMS,
+    TOOLS_AS_TEXT,
+    is_thought,
+    leaves,
+    with_thought,
+)
 from curate.data.schema import MEDIA, Converted, Shape
 
 # What may stand beside prompt and response, under LLaMA-Factory's own names.
@@ -23,100 +33,196 @@ def tools_as_text(value: dict[str, Any], shape: Shape) -> Converted:
     key = shape.columns.get("tools", "")
     if not key or not value.get(key) or isinstance(value[key], str):
         return Converted(value)
-    return Converted(
-        value | {key: tools_of(value[key])}, ("descriptions of tools written as text",)
-    )
+    return Converted(value | {key: tools_of(value[key])}, (TOOLS_AS_TEXT,))
 
 
-def _first_texts(value: dict[str, Any], shape: Shape) -> Converted:
-    """Return the row with texts for lists of texts: the first wording, the first answer."""
+def as_texts(value: dict[str, Any], shape: Shape) -> Converted:
+    """Return the row with texts for lists of texts, its thought before its answer.
+
+    Of several wordings and of several answers the first is taken, of a context all parts.
+    """
     changes: list[str] = []
-    texts: dict[str, str] = {}
-    for column in ("prompt", "response"):
+    texts: dict[str, Any] = {}
+    for column in ("prompt", "query", "response"):
         key = shape.columns.get(column, "")
-        leaves = _leaves(value.get(key)) if isinstance(value.get(key), list) else []
-        if leaves and all(isinstance(leaf, str) for leaf in leaves):
-            texts[key] = leaves[0]
-            if len(leaves) > 1:
+        inner = value.get(key)
+        if inner and isinstance(inner, list | dict):
+            parts = list(_parts(inner))
+            if not parts or not all(isinstance(part, str) for part in parts):
+                continue
+            texts[key] = "\n".join(parts) if column == "query" else parts[0]
+            if len(parts) > 1 and column != "query":
                 changes.append(f"the first of several texts of '{key}' taken")
-    with_tools = tools_as_text(value | texts, shape)
-    return Converted(with_tools.row, (*changes, *with_tools.changes))
+    kept = kept_texts(value | texts if texts else value, shape)
+    return replace(kept, changes=(*changes, *kept.changes)) if changes else kept
 
 
-def _leaves(value: Any) -> list[Any]:
+def kept_texts(value: dict[str, Any], shape: Shape) -> Converted:
+    """Return the row with its tools as text and its thought before its answer."""
+    with_tools = tools_as_text(value, shape)
+    thoughtful = thought_first(with_tools.row, shape)
+    return Converted(thoughtful.row, (*with_tools.changes, *thoughtful.changes))
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """Yield what a list holds; of SQuAD's and PubMedQA's objects, the texts."""
+    if isinstance(value, dict):
+        value = value.get("text", value.get("contexts", value))
     if not isinstance(value, list):
-        return [value]
-    return [leaf for item in value for leaf in _leaves(item)]
+        yield value
+        return
+    for item in value:
+        yield from _parts(item)
+
+
+def thought_first(value: dict[str, Any], shape: Shape) -> Converted:
+    """Return the row with what was thought before its answer, as LLaMA-Factory's templates do."""
+    key = shape.columns.get("response", "")
+    answer = value.get(key)
+    if not isinstance(answer, str) or not answer.strip():
+        return Converted(value)
+    for name, thought in value.items():
+        if is_thought(name) and name not in shape.columns.values() and isinstance(thought, str):
+            joined = with_thought(thought, answer)
+            if joined == answer:
+                continue
+            row = {k: joined if k == key else v for k, v in value.items() if k != name}
+            return Converted(row, (f"'{name}' put before '{key}' as a thought",))
+    return Converted(value)
 
 
 class Layout(NamedTuple):
-    """A line of the table; columns are LLaMA-Factory's, each with the key of the rows."""
+    """A line of the table; columns are LLaMA-Factory's, each with the names a key may have."""
 
     name: str
     title: str
-    columns: Mapping[str, str]  # what a row has
+    columns: Mapping[str, str]  # what a row has: names in small letters, a space between them
     optional: Mapping[str, str] = _BESIDE  # what a row may lack
     needs: tuple[str, ...] = ()  # optional columns that most rows have all the same
     pair: tuple[str, ...] = ()  # keys of two responses to compare, which may stand for `needs`
-    context: tuple[str, ...] = ()  # keys that may go with the prompt; the first that occurs does
     rank: int = KEYS_ALONE
-    convert: Callable[[dict[str, Any], Shape], Converted] = _first_texts
+    convert: Callable[[dict[str, Any], Shape], Converted] = as_texts
     keys: str = ""  # for people; '' for those of `columns`
 
+
+_ANSWERS = (
+    "answer response output completion solution target answers long_answer final_answer "
+    "回答 答案 答复 回复 输出"
+)
+_ASKS = "prompt question query input problem instruction"
 
 LAYOUTS = (
     Layout(
         "alpaca", "", {"prompt": "instruction"},
         optional={"query": "input", "response": "output", **_BESIDE},
-        needs=("response",), pair=("chosen", "rejected"), rank=OWN_KEYS, convert=tools_as_text,
+        needs=("response",), pair=("chosen", "rejected"), rank=OWN_KEYS,
+        convert=kept_texts,
         keys="instruction, output and perhaps input, system, history",
     ),
     Layout(
         "pretraining", "", {"prompt": "text"}, optional={}, rank=ONE_TEXT, convert=tools_as_text
     ),
-    Layout("qa", "question and answer", {"prompt": "question", "response": "answer"}),
+    Layout(
+        "qa", "question and answer",
+        {"prompt": "question problem ask 问题 提问 q", "response": f"{_ANSWERS} a"},
+    ),
     Layout("qas", "questions and answers", {"prompt": "questions", "response": "answers"}),
     Layout("wenda", "问 and 答", {"prompt": "问", "response": "答"}),
-    Layout("query", "query and response", {"prompt": "query", "response": "response"}),
-    Layout("prompt", "prompt and response", {"prompt": "prompt", "response": "response"}),
+    Layout(
+        "query", "query and response",
+        {"prompt": "query user_query", "response": "response answer output completion"},
+    ),
+    Layout(
+        "prompt", "prompt and response",
+        {"prompt": "prompt 提示", "response": "response answer output target 回答"},
+    ),
     Layout("completion", "prompt and completion", {"prompt": "prompt", "response": "completion"}),
     Layout(
-        "dolly", "instruction and response", {"prompt": "instruction", "response": "response"},
-        context=("context", "input"),
+        "dolly", "instruction and response",
+        {"prompt": "instruction 指令", "response": "response answer completion target 回答 输出"},
     ),
-    Layout("io", "input and output", {"prompt": "input", "response": "output"}),
-    Layout("firefly", "firefly", {"prompt": "input", "response": "target"}),
+    Layout(
+        "io", "input and output",
+        {"prompt": "input inputs 输入", "response": "output response answer content outputs 输出"},
+    ),
+    Layout(
+        "firefly", "firefly", {"prompt": "input inputs", "response": "target targets"}
+    ),
+    Layout(
+        "speakers", "one key a speaker",
+        {
+            "prompt": "human user patient 患者 病人 用户",
+            "response": "assistant gpt bot doctor 医生 助手 answer",
+        },
+    ),
+    Layout("context", "context and response", {"prompt": "context", "response": "response"}),
     Layout(
         "reward", "question and two responses",
-        {"prompt": "question", "chosen": "response_chosen", "rejected": "response_rejected"},
+        {"prompt": _ASKS, "chosen": "response_chosen", "rejected": "response_rejected"},
     ),
     Layout(
         "preference", "prompt and two responses",
-        {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"},
+        {"prompt": _ASKS, "chosen": "chosen", "rejected": "rejected"},
+    ),
+    Layout(
+        "responses", "a chosen and a rejected response",
+        {"prompt": _ASKS, "chosen": "chosen_response", "rejected": "rejected_response"},
+    ),
+    Layout(
+        "stack", "responses j and k",
+        {"prompt": _ASKS, "chosen": "response_j", "rejected": "response_k"},
     ),
 )  # fmt: skip
 
 
+def key_of(names: str, keys: Mapping[str, str], samples: list[dict[str, Any]]) -> str:
+    """Return the key of most rows that has one of some names; of several that with most text."""
+    there = [keys[name] for name in names.split() if name in keys]
+    there = [key for key in there if mostly(samples, key)]
+    if len(there) < 2:
+        return there[0] if there else ""
+    sizes = [sum(len(leaf) for row in samples for leaf in leaves(row.get(key))) for key in there]
+    return there[sizes.index(max(sizes))]
+
+
+def beside(columns: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, str]:
+    """Return the optional columns that rows have, whatever their names for a system prompt."""
+    names = {column: (column,) for column in columns} | {"system": SYSTEMS}
+    return {
+        column: next(keys[name] for name in names[column] if name in keys)
+        for column in columns
+        if any(name in keys for name in names[column])
+    }
+
+
 def _detect(layout: Layout, samples: list[dict[str, Any]]) -> Shape | None:
-    prompt = layout.columns.values()
-    pair = dict(zip(layout.pair, layout.pair, strict=True))
-    if not pair or not mostly(samples, *prompt, *pair):
+    keys = keys_of(samples)
+    columns = {column: key_of(names, keys, samples) for column, names in layout.columns.items()}
+    if not all(columns.values()) or not mostly(samples, *columns.values()):
+        return None
+    optional = {
+        column: keys[name] for column, name in layout.optional.items() if name in keys
+    } | beside({column: "" for column in _BESIDE if column in layout.optional}, keys)
+    pair = {name: keys[name] for name in layout.pair if name in keys}
+    if not pair or len(pair) < len(layout.pair) or not mostly(samples, *pair.values()):
         pair = {}
-        if not mostly(samples, *prompt, *(layout.optional[column] for column in layout.needs)):
+        needed = [optional.get(column, "") for column in layout.needs]
+        if not all(needed) or not mostly(samples, *needed):
             return None
-    keys = {key for row in samples for key in row}
-    context = next(({"query": key} for key in layout.context if key in keys), {})
-    columns = {**layout.columns, **context}
-    # A bare text has no response that a verdict could be on.
-    verdict = {} if layout.rank == ONE_TEXT else kto_column(samples)
-    shape = Shape(layout.name, "alpaca", columns, {}, ranking=bool(pair) or "chosen" in columns)
-    return shape.with_columns({**pair, **verdict, **layout.optional}, keys)
+    if "query" not in layout.optional and layout.optional:
+        context = key_of(" ".join(CONTEXTS), keys, samples)
+        if context and context not in columns.values():
+            columns["query"] = context
+    ranking = bool(pair) or "chosen" in columns
+    # A bare text has no response that a verdict could be on, nor has a pair of them.
+    verdict = {} if layout.rank == ONE_TEXT or ranking else kto_column(samples)
+    return Shape(layout.name, "alpaca", {**optional, **verdict, **pair, **columns}, ranking=ranking)
 
 
 FORMATS = tuple(
     Format(
         name=layout.name,
-        keys=layout.keys or ", ".join(layout.columns.values()),
+        keys=layout.keys or ", ".join(names.split()[0] for names in layout.columns.values()),
         rank=layout.rank,
         detect=partial(_detect, layout),
         convert=layout.convert,

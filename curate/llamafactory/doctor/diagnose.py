@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +93,16 @@ def diagnose(
         otherwise=tally.usable,
         found=tuple(sorted(findings, key=lambda found: (order.index(found.effect), -found.count))),
         template=measure.about if measure else "",
+        not_used=_not_used(rows),
     )
+
+
+def _not_used(rows: Rows | None) -> dict[str, int]:
+    """Return the keys whose text is not used, to rows of all files."""
+    keys: Counter[str] = Counter()
+    for source in rows.sources if rows is not None else ():
+        keys.update(source.unused)
+    return dict(keys.most_common())
 
 
 def diagnose_rows(rows: Rows, stage: str | None = None, measure: Cutoff | None = None) -> Diagnosis:

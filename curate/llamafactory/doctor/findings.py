@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -106,6 +106,7 @@ class Diagnosis:
         otherwise: How many it would train on if nothing ended it.
         found: What was found.
         template: And cutoff, where a model was given.
+        not_used: Keys whose text no reading uses, to rows.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Diagnosis:
     otherwise: int
     found: tuple[Finding, ...]
     template: str = ""
+    not_used: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -134,7 +136,7 @@ class Diagnosis:
         """One line a finding, its fields as columns."""
         import pandas as pd
 
-        names = [field.name for field in fields(Finding)]
+        names = [of_finding.name for of_finding in fields(Finding)]
         return pd.DataFrame([asdict(finding) for finding in self.found], columns=names)
 
     def as_dict(self) -> dict[str, Any]:
@@ -143,6 +145,7 @@ class Diagnosis:
             **{name: getattr(self, name) for name in ("name", "stage", "rows", "usable", "ended")},
             "entry": dict(self.entry),
             "findings": [asdict(finding) for finding in self.found],
+            "not_used": dict(self.not_used),
         }
 
     def summary(self) -> str:
@@ -165,10 +168,14 @@ class Diagnosis:
     def explained(self) -> list[str]:
         """Return a sentence or two on each finding."""
         own_words = [f" [{finding.said}]" if finding.said else "" for finding in self.found]
-        return [
+        sentences = [
             f"{finding.rule}: {finding.says}{said} To do: {finding.do}"
             for finding, said in zip(self.found, own_words, strict=True)
         ]
+        if self.not_used:
+            keys = ", ".join(f"{key} ({rows:,})" for key, rows in self.not_used.items())
+            sentences.append(f"not used: {keys}: texts beside the dialogue, which nothing reads")
+        return sentences
 
     def __repr__(self) -> str:
         lines = [" | ".join(map(str, line)) for line in self.lines()]

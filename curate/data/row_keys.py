@@ -1,0 +1,160 @@
+"""Keys of rows by name: which belong to the answer or the prompt, which hold text not used."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Collection, Iterator
+from functools import lru_cache
+from typing import Any
+
+from curate.data.schema import MEDIA, Parsed
+
+# What a model thought before its answer.
+_THOUGHT_NAMES = (
+    "reasoning_content reasoning complex_cot complexcot thinking thinking_content think thought "
+    "thoughts cot chain_of_thought reasoning_process"
+)
+_THOUGHTS = frozenset(_THOUGHT_NAMES.split())
+SYSTEMS = (
+    *("system", "system_prompt", "systemprompt", "sys", "meta_instruction", "system_message"),
+    *("system_instruction", "系统提示"),
+)
+# What a question is about.
+CONTEXTS = (
+    *("context", "contexts", "passage", "input", "document", "article", "paragraph"),
+    *("background", "材料", "上下文", "背景"),
+)
+# Words of keys that tell about a row and are no part of what it says: the last word counts.
+_ABOUT_NAMES = (
+    "id ids uuid guid idx index no num number hash md5 sha sha256 count counts length len size "
+    "tokens score scores rating ratings rank ranking level difficulty grade quality ppl loss ifd "
+    "reward weight prob probability confidence source sources src dataset origin from url urls "
+    "link links href path file filename page license licence author annotator labeler model "
+    "generator engine version date time datetime timestamp at year month lang language languages "
+    "locale task tasks type types kind class category categories cate cat cat1 cat2 subcategory "
+    "label labels tag tags topic topics subject subjects domain domains field area department "
+    "dept section specialty split subset set status state flag format name gender sex age country "
+    "region meta metadata info redacted recipient idxs 科室 来源 类别 类型 分类 标签 "
+    "编号 序号 日期 时间 链接 难度 年份 性别 年龄"
+)
+_ABOUT = frozenset(_ABOUT_NAMES.split())
+_NUMBERED = re.compile(r"\d+$")
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+\d*|\d+")
+_LETTER = re.compile(r"[^\W\d_]")
+_BRACKETS = re.compile(r"\s*(?:\[.*\]|\{.*\})\s*\Z", re.DOTALL)
+_THINK = re.compile(r"\A\s*<think>|</think>\s*\Z")
+# Lists that tables have as text, and columns under names that LLaMA-Factory does not know.
+_LIST_NAMES = (
+    "conversations conversation messages dialog dialogue chat history option options choices data "
+    "chosen rejected prompt completion images videos audios"
+)
+_LISTED = frozenset(_LIST_NAMES.split())
+_RENAMED = {"functions": "tools", "image": "images", "video": "videos", "audio": "audios"}
+_TOUCHED = _LISTED | _RENAMED.keys()
+TOOLS_AS_TEXT = "descriptions of tools written as text"
+
+
+@lru_cache(maxsize=4096)
+def folded(key: str) -> str:
+    """Return a key in small letters, for which it is looked up."""
+    return key.strip().lower().replace(" ", "_")
+
+
+@lru_cache(maxsize=4096)
+def is_thought(key: str) -> bool:
+    """Tell whether a key holds what was thought before an answer."""
+    return folded(key) in _THOUGHTS
+
+
+@lru_cache(maxsize=4096)
+def is_about(key: str) -> bool:
+    """Tell whether a key plainly tells about a row: ids, sources, categories, numbers."""
+    words = [word.lower() for word in _WORDS.findall(key)] or [""]
+    last = _NUMBERED.sub("", words[-1]) or (words[-2] if len(words) > 1 else "")
+    return last in _ABOUT or words[0] in ("score", "num", "is", "has") or not key.strip()
+
+
+def leaves(value: Any) -> Iterator[str]:
+    """Yield every text in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from leaves(inner)
+
+
+def holds_text(value: Any) -> bool:
+    """Tell whether a value holds a text with at least one letter."""
+    if isinstance(value, str):
+        return _LETTER.search(value) is not None
+    return isinstance(value, dict | list) and any(_LETTER.search(leaf) for leaf in leaves(value))
+
+
+def unused_keys(row: dict[str, Any], used: Collection[str], parsed: Parsed) -> list[str]:
+    """Return the keys that hold text which is no part of what the row says."""
+    keys = [
+        key
+        for key, value in row.items()
+        if key not in used and value and not is_about(key) and holds_text(value)
+    ]
+    if not keys:
+        return keys
+    parts = [parsed.system, parsed.tools, parsed.chosen or "", parsed.rejected or ""]
+    whole = "\n".join((*parts, *(turn.content for turn in parsed.turns)))
+    return [key for key in keys if not all(leaf.strip() in whole for leaf in leaves(row[key]))]
+
+
+def with_thought(thought: str, answer: str) -> str:
+    """Return an answer behind the thought, framed as LLaMA-Factory's templates frame it."""
+    if "<think>" in answer or not thought.strip():
+        return answer
+    return f"<think>\n{_THINK.sub('', thought).strip()}\n</think>\n\n{answer.lstrip()}"
+
+
+def unpacked(row: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return a row with lists for texts that hold lists, and what was changed."""
+    if not isinstance(row, dict) or _TOUCHED.isdisjoint(row):
+        return row, ()
+    made: dict[str, Any] = {}
+    changes: list[str] = []
+    for key in _TOUCHED & row.keys():
+        value = row[key]
+        if key in _LISTED and isinstance(value, str) and _BRACKETS.match(value):
+            inner = _as_list(value)
+            messages = key in ("chosen", "rejected", "prompt", "completion")
+            if inner is not None and (not messages or are_messages(inner)):
+                made[key] = inner
+                changes.append(f"the list in the text of '{key}' read")
+        elif (name := _RENAMED.get(key)) and value and not row.get(name):
+            texts = [value] if isinstance(value, str) else value
+            if name not in MEDIA or (
+                isinstance(texts, list) and all(isinstance(text, str) for text in texts)
+            ):
+                made |= {key: None, name: texts}
+                changes.append(f"'{key}' read as '{name}'")
+    if not made:
+        return row, ()
+    whole = {key: value for key, value in (row | made).items() if made.get(key, 0) is not None}
+    return whole, tuple(sorted(changes))
+
+
+def _as_list(text: str) -> Any:
+    """Return a list or an object written as text, as JSON or as Python writes it, else None."""
+    for load in (json.loads, ast.literal_eval):
+        try:
+            value = load(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        return value if isinstance(value, list | dict) else None
+    return None
+
+
+def are_messages(value: Any) -> bool:
+    """Tell whether a value is a list of messages: objects with a role, and a text or a call."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(item, dict) and ("role" in item or "from" in item) for item in value)
+    )
