@@ -31,7 +31,9 @@ ASKED = ("user", "腰疼吗")
 SAID = ("assistant", "有一点")
 MORE = [("user", "多久了"), ("assistant", "两周")]
 CALL = {"name": "dose", "arguments": {"drug": "头孢"}}
-TOOLS = [{"name": "dose", "description": "查剂量", "parameters": {"type": "object"}}]
+TOOLS = [
+    {"name": "dose", "description": "查剂量", "parameters": {"type": "object", "properties": {}}}
+]
 
 # Format, row, its turns.
 DIALOGUES = [
