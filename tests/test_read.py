@@ -9,6 +9,7 @@ import os
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset, DatasetDict
 
 from curate.data import row_cache
 from curate.data.describe import language_of
@@ -73,7 +74,7 @@ def test_what_was_emitted_beside_data_is_no_data(tmp_path):
 
 def test_a_folder_without_data_is_told(tmp_path):
     put(tmp_path / "empty" / "README.md", "nothing")
-    with pytest.raises(DataError, match="holds no data files; give a file"):
+    with pytest.raises(DataError, match=r"holds no data files \(beside README.md\); give a"):
         read(tmp_path / "empty")
 
 
@@ -242,3 +243,99 @@ def test_rows_show_themselves_and_escape_what_they_say(tmp_path):
 )
 def test_language(text, language):
     assert language_of(text) == language
+
+
+def saved(folder, count=ALPACA, shards=1):
+    Dataset.from_list(count).save_to_disk(str(folder), num_shards=shards)
+    return folder
+
+
+def test_a_folder_of_save_to_disk_is_read_in_the_order_of_its_state(tmp_path):
+    rows = read(saved(tmp_path / "saved", shards=3))
+    assert [row.value for row in rows] == ALPACA
+    assert [source.container for source in rows.sources] == ["arrow"] * 3
+    state = json.loads((tmp_path / "saved" / "state.json").read_text())
+    state["_data_files"].reverse()
+    (tmp_path / "saved" / "state.json").write_text(json.dumps(state))
+    assert [row.value for row in read(tmp_path / "saved")][:2] == ALPACA[4:]
+    next((tmp_path / "saved").glob("data-00001*")).unlink()
+    with pytest.raises(DataError, match=r"lacks data-00001-of-00003.arrow, which its state.json"):
+        read(tmp_path / "saved")
+
+
+def test_a_folder_of_splits_is_refused_with_their_names_or_read_by_one(tmp_path):
+    both = DatasetDict(train=Dataset.from_list(ALPACA[:4]), test=Dataset.from_list(ALPACA[4:]))
+    both.save_to_disk(str(tmp_path / "both"))
+    with pytest.raises(UsageError, match=r"splits test, train; give one .* example .*both/test"):
+        read(tmp_path / "both")
+    assert [row.value for row in read(tmp_path / "both" / "train")] == ALPACA[:4]
+    DatasetDict(train=both["train"]).save_to_disk(str(tmp_path / "one"))
+    assert [row.value for row in read(tmp_path / "one")] == ALPACA[:4]
+
+
+def test_what_lies_beside_rows_is_left_aside_and_named_once(tmp_path):
+    folder = tmp_path / "snapshot"
+    put(folder / "data" / "a.jsonl", lines_of(ALPACA[:3]))
+    put(folder / "data" / "b.json", text_of(ALPACA[3:]))
+    put(folder / "README.md", "# a set")
+    put(folder / "load_set.py", "raise SystemExit")
+    put(folder / "dataset_infos.json", json.dumps({"default": {"features": {}}}))
+    put(folder / "settings.json", json.dumps({"lr": 1, "layers": [1, 2]}, indent=1))
+    for name in range(20):
+        put(folder / "pictures" / f"{name:02}.png", "x")
+    rows = read(folder)
+    assert [row.value for row in rows] == ALPACA
+    (note,) = rows.description().notes
+    assert note.startswith("data/a.jsonl: left aside: README.md, dataset_infos.json, load_set.py,")
+    assert "pictures/00.png" in note
+    assert note.endswith(" and 16 more")
+    assert rows.sources[1].changes == {}
+
+
+def test_a_lone_object_in_a_folder_is_a_row_where_a_format_takes_it(tmp_path):
+    for name, row in enumerate(ALPACA):
+        put(tmp_path / "rows" / f"{name}.json", json.dumps(row))
+    assert [row.value for row in read(tmp_path / "rows")] == ALPACA
+    put(tmp_path / "rows" / "broken.json", '{"instruction": "a", "outp')
+    with pytest.raises(DataError, match=r"broken.json.* cut off"):
+        read(tmp_path / "rows")
+    put(tmp_path / "rows" / "broken.json", json.dumps({"data": ALPACA}))
+    with pytest.raises(DataError, match=r"broken.json"):
+        read(tmp_path / "rows")
+
+
+@pytest.mark.parametrize("make", [list, iter, tuple, lambda rows: (row for row in rows)])
+def test_rows_in_memory(tmp_path, make):
+    rows = read(make(ALPACA))
+    assert [row.value for row in rows] == ALPACA
+    assert list(rows.ids) == list(read(put(tmp_path / "a.json", text_of(ALPACA))).ids)
+    assert rows.sources[0].name == "rows"
+
+
+def test_nulls_of_json_stay_and_those_of_arrow_go(tmp_path):
+    tools = [{"name": "a", "of": {"day": 1, "drug": None}}, {"name": "b", "of": {"drug": "x"}}]
+    rows = [{"instruction": "a", "output": "b", "tools": tools, "input": None}]
+    assert read(rows)[0].value == rows[0]
+    bare = [{"name": "a", "of": {"day": 1}}, {"name": "b", "of": {"drug": "x"}}]
+    table = pa.Table.from_pylist(rows)
+    pq.write_table(table, tmp_path / "a.parquet")
+    for given in (tmp_path / "a.parquet", Dataset(table), table.to_pandas()):
+        assert read(given)[0].value["tools"] == bare
+        assert read(given)[0].value["input"] is None
+
+
+@pytest.mark.parametrize(
+    "given", [None, 3, b"rows.json", {"instruction": "a"}, [3], [ALPACA[0], 3]]
+)
+def test_what_holds_no_rows_is_named_in_one_line(given):
+    with pytest.raises(UsageError) as error:
+        read(given)
+    assert "\n" not in str(error.value)
+    assert "list of dicts" in str(error.value) or "is no row" in str(error.value)
+
+
+def test_what_is_read_already_is_named(tmp_path):
+    rows = read(ALPACA)
+    for given in (rows, rows[0], [rows]):
+        with pytest.raises(UsageError, match="Rows? is read already; give it to a recipe"):
+            read(given)

@@ -85,7 +85,10 @@ def how_read(source: Source) -> str:
 
 def notes_on(source: Source) -> list[str]:
     """Return what a reader of a file should know: what was changed, what is to be filled in."""
-    notes = [f"{source.name}: {what}: {counted(rows)}" for what, rows in source.changes.items()]
+    notes = [
+        f"{source.name}: {what}" + (f": {counted(rows)}" if rows else "")
+        for what, rows in source.changes.items()
+    ]
     if source.unused:
         keys = [f"{key} ({counted(rows)})" for key, rows in source.unused.items()]
         more = f" and {len(keys) - _NAMED} more keys" if len(keys) > _NAMED else ""

@@ -34,17 +34,21 @@ _LONG = re.compile("[\u0800-\U0010ffff]")
 _NO_ASCII = re.compile("[^\x00-\x7f]")
 _TWO_BYTES = re.compile("[\x80-\u07ff]")
 BINARY = "binary"  # in place of an encoding: parquet and arrow
+# In place of an encoding, too: what curate.data.packed unpacks, spreadsheets among it.
+PACKED = {
+    b"PK\x03\x04": "zip",
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\xd0\xcf\x11\xe0": "an old Office document",
+}
 _COLUMNAR = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")
 _UNPACK = "is packed ({}); unpack it and give what is in it"
 _EXPORT = "is {}, no data file; save what it holds as CSV, JSON or text and give that"
 _NOT_TEXT = {
-    b"PK\x03\x04": _UNPACK.format("zip, or a spreadsheet: save that as CSV"),
-    b"\x1f\x8b": _UNPACK.format("gzip"),
-    b"BZh": _UNPACK.format("bzip2"),
-    b"\xfd7zXZ": _UNPACK.format("xz"),
+    b"Rar!": _UNPACK.format("rar"),
     b"7z\xbc\xaf\x27\x1c": _UNPACK.format("7z"),
-    b"\x28\xb5\x2f\xfd": _UNPACK.format("zstd"),
-    b"\xd0\xcf\x11\xe0": _EXPORT.format("an old Office document"),
     b"%PDF": _EXPORT.format("a PDF"),
     b"\xff\xfe\0\0": _EXPORT.format("UTF-32 text"),
 }
@@ -62,7 +66,7 @@ class Sniffed(NamedTuple):
 def sniff(path: Path) -> Sniffed:
     """Hash a file and find its encoding; memory does not depend on its size."""
     with path.open("rb") as stream:
-        head = stream.read(8)
+        head = stream.read(512)
         stream.seek(0)
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         size = stream.tell()
@@ -75,6 +79,13 @@ def _encoding(path: Path, head: bytes) -> str:
     for magic, problem in _NOT_TEXT.items():
         if head.startswith(magic):
             raise DataError(f"{path.name} {problem}")
+    if packed := [kind for magic, kind in PACKED.items() if head.startswith(magic)]:
+        return packed[0]
+    if head[257:262] == b"ustar":
+        raise DataError(
+            f"{path.name} is a tar archive of several files; unpack it (tar -xf) and give the "
+            "folder, or the files of rows in it"
+        )
     wide = _WIDE.get(head[:2])
     if b"\0" in head[:4] and not wide:
         raise DataError(

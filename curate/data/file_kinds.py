@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from curate.data.encoding import BINARY, Sniffed
-from curate.data.json_values import LIMIT, Record, json_array, json_lines, json_values
-from curate.data.tables import arrow_rows, csv_rows, names_column, parquet_rows
+from curate.data.json_values import LIMIT, Record, is_json, json_array, json_lines, json_values
+from curate.data.tables import (
+    arrow_rows,
+    csv_rows,
+    looks_like_table,
+    names_column,
+    parquet_rows,
+    typed,
+)
 from curate.data.text_blocks import HEAD, blocks_of, dialogue_blocks, qa_blocks, text_lines
 from curate.errors import DataError
 
 # Characters that tell what a file is.
 START = 1 << 10
+# Characters of a first line that may be a list alone: a longer one is the beginning of an array.
+_LIST = 1 << 16
+# What the first item of a JSON array begins with: `[注]` begins a text.
+_ARRAY = re.compile(r"""\[\s*(?:$|[\[\]{"'\-/\d,]|true|false|null|NaN)""")
+# Lines before the rows that are none: Markdown's fence and comments.
+_BEFORE = re.compile(r"```\w*\s*$|//|/\*.*\*/\s*$")
 # What may stand before the first row: white space, and marks of files that were put together.
 _BLANK = " \t\r\n\v\f\u3000\ufeff"
 _WEB = ("<!doctype html", "<html")
@@ -37,6 +50,7 @@ CONTAINERS = {
     "dialogue-text": Container("text", dialogue_blocks),
     "qa-text": Container("text", qa_blocks),
     "lines": Container("lines of text", text_lines),
+    "sheet": Container("spreadsheet", json_lines, newline="\n"),  # as curate.data.packed gives it
     "parquet": Container("parquet", parquet_rows),
     "arrow": Container("Arrow", arrow_rows),
 }
@@ -48,7 +62,7 @@ def raw_rows(path: Path, sniffed: Sniffed, plain: bool = False) -> tuple[str, It
     Memory does not depend on the size of the file. `plain` text is read as a row a line.
     """
     container = _container_of(path, sniffed, plain)
-    return container, _records(path, sniffed, CONTAINERS[container])
+    return container, typed(_records(path, sniffed, CONTAINERS[container]))
 
 
 def _records(path: Path, sniffed: Sniffed, container: Container) -> Iterator[Record]:
@@ -73,33 +87,47 @@ def _container_of(path: Path, sniffed: Sniffed, plain: bool) -> str:
             f"{path.name} is a pointer to a file in Git LFS, not the file; run `git lfs pull`, "
             "or fetch it from the web page of the repository"
         )
-    if start[0] == "[":
-        return "json"
+    if start[0] == "[" and _ARRAY.match(start):
+        lines = line.split("\n", 1)
+        more = lines[1].lstrip(_BLANK) if len(lines) > 1 else ""
+        return "jsonl" if more.startswith("[") and is_json(lines[0]) else "json"
     if start[0] == "{":
-        return "jsonl" if _is_whole(line) else "json-values"
+        return "jsonl" if is_json(line) else "json-values"
     with path.open(encoding=sniffed.encoding) as text:
         head = text.read(HEAD).lstrip(_BLANK)
     if plain and not names_column(head.partition("\n")[0], "text"):
         return "lines"
-    return blocks_of(head) or "csv"
+    whole = len(head) < HEAD
+    # Empty lines inside the quotes of a cell part no blocks.
+    if (blocks := blocks_of(head)) and not looks_like_table(head, whole, of_cells=True):
+        return blocks
+    if not looks_like_table(head, whole):
+        raise DataError(
+            f"{path.name} is plain text, no table: its first line names no columns that the lines "
+            "below it fill. Plain text is read with --format pretraining, a row a line; a table "
+            "needs a line with the columns' names above it"
+        )
+    return "csv"
 
 
 def _first_line(path: Path, sniffed: Sniffed) -> tuple[str, str]:
-    """Return the first characters that are no white space, and their line if it is an object."""
+    """Return the first characters of rows, and their line: an object's, a list's and the next."""
+    before = ""
     with path.open(encoding=sniffed.encoding, newline="\n") as text:
         while line := text.readline(START):
-            if start := line.lstrip(_BLANK):
+            start = line.lstrip(_BLANK)
+            if start and _BEFORE.match(start):
+                before = before or start
+            elif start and before and start[0] not in "[{":
+                return before, before  # no JSON: what looked like a comment is text
+            elif start:
                 # A whole array may stand on one line, which nobody needs in memory.
-                if start[0] == "{" and not line.endswith("\n"):
-                    line += text.readline(LIMIT)
+                if not line.endswith("\n"):
+                    line += text.readline(LIMIT if start[0] == "{" else _LIST)
+                if start[0] == "[" and line.endswith("\n"):
+                    line += next(
+                        (more for more in iter(lambda: text.readline(START), "") if more.strip()),
+                        "",
+                    )
                 return start, line.lstrip(_BLANK)
-    return "", ""
-
-
-def _is_whole(line: str) -> bool:
-    """Tell whether a text is exactly one JSON value."""
-    try:
-        json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
+    return before, before

@@ -15,14 +15,20 @@ CHUNK = 1 << 20
 LIMIT = 64 << 20  # characters that one row may have
 # The longest beginning of a literal that can be cut: "-Infinity", and room for an escape.
 NEAR_END = 16
+_FIRST_TRY = 1 << 12  # characters in which a value with comments is looked for, then twice as many
 # Levels of lists and objects in one row. What is deeper than Python's own stack allows fails in
 # some callers and not in others, so the limit is one that holds for all.
 DEPTH = 100
-# A byte order mark stands between rows where files were put together.
-_SPACE = re.compile("[ \t\n\r\ufeff]*")
+LONGEST_KEY = 40  # of a key that is named
+# A byte order mark stands between rows where files were put together; a fence is Markdown's.
+_BETWEEN = re.compile(r"(?:[ \t\n\r\ufeff]+|//[^\n]*\n|/\*(?s:.*?)\*/|```[^\n]*\n)*")
+_OPENED = ("/", "`")  # what such a part begins with
+# No JSON, and no content: comments, and a comma after the last item. Texts are passed over whole.
+_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*+"?|//[^\n]*|/\*(?:.*?\*/|.*\Z)', re.DOTALL)
+_SPARE_COMMA = re.compile(r'"(?:[^"\\]|\\.)*+"?|,(?=\s*[}\]])', re.DOTALL)
+_NOT_A_BREAK = re.compile(r"[^\n]")
 _LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
 _CUT_PART = re.compile(r"\s*|\.|[eE][+-]?|u[0-9a-fA-F]{0,3}")
-_decode = json.JSONDecoder().raw_decode
 _BROKEN = "{}, line {} column {}: {}; put the JSON right there, or fetch the file again"
 _CUT = "{} ends inside {}, whole rows before it: {}; the file looks cut off - fetch it again"
 _LONG = (
@@ -32,10 +38,61 @@ _LONG = (
 
 
 class Record(NamedTuple):
-    """One value of a file, and its place for people: "line 12" or "row 12"."""
+    """One value of a file, its place for people ("line 12"), and what was done to read it."""
 
     value: Any
     where: str
+    changes: tuple[str, ...] = ()
+
+
+class _Decoder:
+    """JSON with raw line breaks in texts, and NaN for nothing; keys that stand twice are noted."""
+
+    def __init__(self) -> None:
+        self.repeated: dict[str, None] = {}
+        decoder = json.JSONDecoder(
+            strict=False,
+            object_pairs_hook=self._object,
+            parse_constant=lambda word: None if word == "NaN" else float(word),
+        )
+        self.decode, self.raw_decode = decoder.decode, decoder.raw_decode
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        row = dict(pairs)
+        if len(row) < len(pairs):
+            keys = [key for key, _ in pairs]
+            self.repeated.update((key, None) for key in row if keys.count(key) > 1)
+        return row
+
+    def record(self, value: Any, where: str) -> Record:
+        """Return a value with the keys that stood in it twice."""
+        if not self.repeated:
+            return Record(value, where)
+        keys = [
+            key if len(key) <= LONGEST_KEY else f"{key[:LONGEST_KEY]}…" for key in self.repeated
+        ]
+        self.repeated.clear()
+        return Record(
+            value, where, tuple(f"the key {key!r} twice, the last is read" for key in keys)
+        )
+
+
+def without_comments(text: str) -> str:
+    """Return a text of JSON with spaces for comments and for commas after the last item."""
+
+    def blank(part: re.Match[str]) -> str:
+        return part[0] if part[0][0] == '"' else _NOT_A_BREAK.sub(" ", part[0])
+
+    return _SPARE_COMMA.sub(blank, _COMMENT.sub(blank, text))
+
+
+def is_json(text: str) -> bool:
+    """Tell whether a text is exactly one JSON value, with or without comments."""
+    try:
+        json.loads(without_comments(text))
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def json_array(
@@ -52,16 +109,17 @@ def json_array(
                 "off - fetch it again"
             )
         row, line = window.rows + 1, window.place(window.at)[0]
-        yield Record(window.value(line), f"row {row} (line {line})")
+        yield window.json.record(window.value(line), f"row {row} (line {line})")
         mark = window.peek()
         if mark == ",":
             mark = window.peek(skip=1)
-            if mark == "]":
-                window.refuse("a comma and then no value")
         elif mark and mark != "]":
             window.refuse("expecting ',' or ']' after a row")
     if window.peek(skip=1):
-        window.refuse("more text after the end of the array")
+        window.refuse(
+            "more text after the end of the array; one array holds all rows, or every list stands "
+            "on a line of its own"
+        )
 
 
 def json_values(
@@ -73,21 +131,29 @@ def json_values(
         if window.rows and mark in ",]":
             window.refuse(f"{mark!r} after a row, but no '[' before the first row")
         line = window.place(window.at)[0]
-        yield Record(window.value(line), f"line {line}")
+        yield window.json.record(window.value(line), f"line {line}")
 
 
 def json_lines(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Record]:
     r"""Yield the value of every line that is not blank; newline="\n": values may hold others."""
     number = rows = 0
+    decoder = _Decoder()
     while line := stream.readline(limit + 1):
         number += 1
         if len(line) > limit:
             raise DataError(_LONG.format(f"{name}, line {number}", limit))
         text = line.lstrip("\ufeff").rstrip("\r\n")
-        if not text or text.isspace():
+        if not text or text.isspace() or text.startswith("```"):
             continue
         try:
-            value = json.loads(text)
+            try:
+                value = decoder.decode(text)
+            except json.JSONDecodeError:
+                if (bare := without_comments(text)) == text:
+                    raise
+                if bare.isspace():
+                    continue
+                value = decoder.decode(bare)
             _check_depth(value, text, 0, len(text))
         except json.JSONDecodeError as error:
             if not line.endswith("\n") and _is_cut(error, text):
@@ -95,7 +161,7 @@ def json_lines(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Rec
             raise DataError(_BROKEN.format(name, number, error.colno, error.msg)) from None
         except (ValueError, RecursionError) as error:
             raise _unreadable(f"{name}, line {number}", error) from None
-        yield Record(value, f"line {number}")
+        yield decoder.record(value, f"line {number}")
         rows += 1
 
 
@@ -106,6 +172,7 @@ class _Window:
         self.stream, self.name, self.chunk, self.limit = stream, name, chunk, limit
         self.text, self.at, self.ended, self.rows = "", 0, False, 0
         self.line, self.column, self.counted = 1, 1, 0  # line and column of text[counted]
+        self.json = _Decoder()
 
     def grow(self) -> None:
         """Forget what was read and read on, at least as much as is left: no quadratic rescans."""
@@ -124,14 +191,44 @@ class _Window:
         return self.line, self.column
 
     def peek(self, skip: int = 0) -> str:
-        """Go past a bracket or comma and white space; return what follows, '' at the end."""
+        """Go past a bracket or comma, white space, comments; return what follows, '' at the end."""
         self.at += skip
         while True:
-            space = _SPACE.match(self.text, self.at)
-            self.at = space.end() if space else self.at
-            if self.at < len(self.text) or self.ended:
-                return self.text[self.at : self.at + 1]
-            self.grow()
+            between = _BETWEEN.match(self.text, self.at)
+            self.at = between.end() if between else self.at
+            mark = self.text[self.at : self.at + 1]
+            if self.ended and self.text.startswith(("//", "```"), self.at):
+                self.at = len(self.text)
+            elif self.ended or (mark and mark not in _OPENED):
+                return mark
+            else:
+                self.grow()
+
+    def decoded(self) -> tuple[Any, int]:
+        """Return the next value and its end; where it is no JSON, without what is no content."""
+        try:
+            return self.json.raw_decode(self.text, self.at)
+        except json.JSONDecodeError as error:
+            if self.may_go_on(error):
+                raise
+            problem, size = error, _FIRST_TRY
+        while True:
+            part = self.text[self.at : self.at + size]
+            bare = without_comments(part)
+            try:
+                value, end = self.json.raw_decode(bare)
+                return value, self.at + end
+            except json.JSONDecodeError as error:
+                if size >= len(self.text) - self.at:
+                    if bare == part:
+                        raise problem from None
+                    raise json.JSONDecodeError(error.msg, self.text, self.at + error.pos) from None
+            size *= 2
+
+    def may_go_on(self, error: json.JSONDecodeError) -> bool:
+        """Tell whether more text may mend an error: near the end, not well before it."""
+        unfinished = error.msg.startswith("Unterminated string")
+        return not self.ended and (unfinished or error.pos >= len(self.text) - NEAR_END)
 
     def value(self, line: int) -> Any:
         """Read one value, growing until it is whole."""
@@ -139,13 +236,10 @@ class _Window:
         while True:
             end = self.at
             try:
-                value, end = _decode(self.text, self.at)
+                value, end = self.decoded()
                 _check_depth(value, self.text, self.at, end)
             except json.JSONDecodeError as error:
-                # More text may mend an error near the end; one well before it stays one.
-                unfinished = error.msg.startswith("Unterminated string")
-                mended = unfinished or error.pos >= len(self.text) - NEAR_END
-                if not (_is_cut(error, self.text) if self.ended else mended):
+                if not (_is_cut(error, self.text) if self.ended else self.may_go_on(error)):
                     self.refuse(error.msg, error.pos)
                 if self.ended:
                     raise DataError(_CUT.format(self.name, row, self.rows)) from None

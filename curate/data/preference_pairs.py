@@ -16,6 +16,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from curate.data.encoding import sniff
 from curate.data.file_kinds import raw_rows
 from curate.data.formats import detected
 from curate.data.json_values import Record
+from curate.data.packed import unpacked
 from curate.data.schema import Parsed, Shape, Turn
 from curate.errors import DataError
 
@@ -87,33 +89,35 @@ def read_pairs(paths: list[Path]) -> Pairs:
     dropped: Counter[str] = Counter()
     pairs: dict[tuple[str, str, str], Pair] = {}
     sha256: dict[str, str] = {}
-    for path in paths:
-        before = len(pairs)
-        for pair in _pairs_of(path, sha256):
-            key = (pair.prompt, pair.better, pair.worse)
-            if not pair.better.strip() and not pair.worse.strip():
-                dropped["empty"] += 1
-            elif pair.better.strip() == pair.worse.strip():
-                dropped["equal"] += 1
-            elif key in pairs:
-                dropped["repeated"] += 1
-            else:
-                pairs[key] = pair
-        if len(pairs) == before:
-            raise DataError(
-                f"{path.name} holds no pair whose responses differ; give pairs of a better and a "
-                "worse response"
-            )
+    with ExitStack() as stack:
+        for path in paths:
+            before = len(pairs)
+            for pair in _pairs_of(path, sha256, stack):
+                key = (pair.prompt, pair.better, pair.worse)
+                if not pair.better.strip() and not pair.worse.strip():
+                    dropped["empty"] += 1
+                elif pair.better.strip() == pair.worse.strip():
+                    dropped["equal"] += 1
+                elif key in pairs:
+                    dropped["repeated"] += 1
+                else:
+                    pairs[key] = pair
+            if len(pairs) == before:
+                raise DataError(
+                    f"{path.name} holds no pair whose responses differ; give pairs of a better "
+                    "and a worse response"
+                )
     return Pairs(tuple(pairs.values()), sha256, dict(sorted(dropped.items())))
 
 
-def _pairs_of(path: Path, sha256: dict[str, str]) -> Iterator[Pair]:
+def _pairs_of(path: Path, sha256: dict[str, str], stack: ExitStack) -> Iterator[Pair]:
     name = path.name
     if not path.is_file():
         raise DataError(f"no file '{path}'; give a file of pairs of a better and a worse response")
     try:
         sniffed = sniff(path)
-        container, stream = raw_rows(path, sniffed)
+        whole = stack.enter_context(unpacked(path, sniffed))
+        container, stream = raw_rows(whole.path, whole.sniffed)
         head = list(itertools.islice(stream, _HEAD))
     except OSError as error:
         raise DataError(f"'{name}' cannot be read: {error.strerror or error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from curate.data.formats import format_named
-from curate.data.inputs import input_files, is_table
+from curate.data.inputs import input_files, inputs_of
 from curate.data.placeholders import checked
 from curate.data.row_cache import Reading, Stored, stored
 from curate.data.rows import Rows
@@ -20,13 +19,13 @@ from curate.data.schema import Shape
 from curate.errors import DataError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from curate.data.inputs import Given
+    from curate.data.inputs import Given, Row
 
 _AGREE = ("format", "formatting", "ranking", "tags")
 
 
 def read(
-    paths: Given | Iterable[Given],
+    paths: Given | Iterable[Given] | Iterable[Row],
     format: str | None = None,  # noqa: A002 - the option's name
     fill: Mapping[str, str] | None = None,
 ) -> Rows:
@@ -39,8 +38,10 @@ def read(
         paths: Files and folders; a folder stands for all files in and below it, and
             `hf://OWNER/NAME[:SPLIT]`, or `ms://…` for ModelScope, for those of a data set of a hub
             (curate.data.hub_files).
-            Instead of a path, a pandas DataFrame or a `datasets.Dataset`: a row has the same id
-            as in a file of the same rows.
+            What is packed (.gz, .zst, .bz2, .xz, .zip) and spreadsheets (.xlsx, .xls, .ods) are
+            read too: `FILE.zip#MEMBER`, `FILE.xlsx#SHEET`, or the only member, the first sheet.
+            Instead of a path, a pandas DataFrame, a `datasets.Dataset`, or rows as a list or a
+            generator of dicts: a row has the same id as in a file of the same rows.
         format: Name of a format of `curate.data.formats`, where the rows fit more than one.
         fill: Placeholder to text: {"name": "小医"} puts 小医 where rows say {{name}}.
 
@@ -55,25 +56,31 @@ def read(
     """
     if format is not None:
         format_named(format)
-    inputs = [paths] if isinstance(paths, str | os.PathLike) or is_table(paths) else list(paths)
-    if not inputs:
-        raise UsageError("no input: give at least one file or folder")
+    inputs = inputs_of(paths)
     reading = Reading(format or "", checked(fill or {}))
-    with ExitStack() as tables:
-        files = [file for item in inputs for file in input_files(item, tables)]
-        seen: set[Path] = set()
-        for name, path in files:
-            if path.resolve() in seen:
+    with ExitStack() as opened:
+        files = [file for item in inputs for file in input_files(item, opened)]
+        seen: set[tuple[Path, str]] = set()
+        for file in files:
+            if (file.path.resolve(), file.part) in seen:
                 raise UsageError(
-                    f"'{name}' is given twice; give it once (`curate mix --shortage repeat` is "
-                    "what repeats rows on purpose)"
+                    f"'{file.name}' is given twice; give it once (`curate mix --shortage repeat` "
+                    "is what repeats rows on purpose)"
                 )
-            seen.add(path.resolve())
-        parts = [stored(path, name, reading) for name, path in files]
+            seen.add((file.path.resolve(), file.part))
+        parts = [_beside(stored(f.path, f.name, reading, f.part), f.aside) for f in files]
     _check_filled(parts, reading.fill)
     shape = _common(parts)
     table = pa.concat_tables([part.table for part in parts])
     return Rows(shape, tuple(part.source for part in parts), table)
+
+
+def _beside(part: Stored, aside: str) -> Stored:
+    """Note what was left aside in the folder of a file."""
+    if not aside:
+        return part
+    changes = {f"left aside: {aside}": 0, **part.source.changes}
+    return replace(part, source=replace(part.source, changes=changes))
 
 
 def _check_filled(parts: list[Stored], fill: Mapping[str, str]) -> None:

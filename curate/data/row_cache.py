@@ -16,11 +16,12 @@ import pyarrow as pa
 from filelock import FileLock
 
 from curate.data.describe import language_of
-from curate.data.encoding import Sniffed, sniff
+from curate.data.encoding import BINARY, sniff
 from curate.data.file_kinds import raw_rows
 from curate.data.formats import ONE_TEXT, detected, format_named
 from curate.data.ids import content_hash
 from curate.data.json_values import Record
+from curate.data.packed import Unpacked, unpacked
 from curate.data.placeholders import filled, placeholders
 from curate.data.row_keys import unused_keys
 from curate.data.row_reading import Layout, read_row, verdict_type_of
@@ -32,7 +33,7 @@ from curate.system.cache import cache_dir
 from curate.system.files import whole_files, write_text, writing_to
 
 # Part of the key: a changed reader never takes what an older one wrote.
-READER = "10"
+READER = "11"
 SAMPLES = 200
 BATCH = 1000
 _SCHEMA = pa.schema(
@@ -74,6 +75,12 @@ class Tally:
     changes: Counter[str] = field(default_factory=Counter)  # what conversion did, to rows
     unused: Counter[str] = field(default_factory=Counter)  # keys whose text is not used, to rows
     placeholders: Counter[str] = field(default_factory=Counter)  # to the rows that had them
+    first: dict[str, str] = field(default_factory=dict)  # what reading did, and to which row first
+
+    def read(self, record: Record) -> None:
+        """Count what was done to read a row."""
+        for change in record.changes:
+            self.changes[self.first.setdefault(change, f"{change} (first {record.where})")] += 1
 
     def unfilled(self, fill: Mapping[str, str]) -> dict[str, int]:
         """Return the placeholders of a template that got no text, to rows."""
@@ -103,13 +110,14 @@ class Stored:
     table: pa.Table
 
 
-def stored(path: Path, name: str, reading: Reading) -> Stored:
-    """Return the rows of a file, parsing it if no earlier run has."""
+def stored(path: Path, name: str, reading: Reading, part: str = "") -> Stored:
+    """Return the rows of a file, or of a part of it, parsing it if no earlier run has."""
     try:
         sniffed = sniff(path)
     except OSError as error:
         raise DataError(f"'{name}' cannot be read: {error.strerror or error}") from error
-    key = hashlib.sha256(f"{READER}|{sniffed.sha256}|{reading.key()}".encode()).hexdigest()[:32]
+    key_of = f"{READER}|{sniffed.sha256}|{part}|{reading.key()}"
+    key = hashlib.sha256(key_of.encode()).hexdigest()[:32]
     folder = cache_dir() / "rows"
     card = folder / f"{key}.json"
     instead = f"set CURATRAIN_CACHE to another folder (about {sniffed.size / 1e6:,.0f} MB)"
@@ -118,7 +126,10 @@ def stored(path: Path, name: str, reading: Reading) -> Stored:
             return known
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{card}.lock"):
-            return _open(card, name) or _ingest(path, name, sniffed, card, reading)
+            if known := _open(card, name):
+                return known
+            with unpacked(path, sniffed, part) as whole:
+                return _ingest(whole, name, sniffed.sha256, card, reading)
 
 
 def _open(card: Path, name: str) -> Stored | None:
@@ -132,10 +143,10 @@ def _open(card: Path, name: str) -> Stored | None:
         return None
 
 
-def _ingest(path: Path, name: str, sniffed: Sniffed, card: Path, reading: Reading) -> Stored:
+def _ingest(whole: Unpacked, name: str, sha256: str, card: Path, reading: Reading) -> Stored:
     """Parse a file into KEY.arrow, then write KEY.json: its being there means all is done."""
     plain = bool(reading.format) and format_named(reading.format).rank == ONE_TEXT
-    container, stream = raw_rows(path, sniffed, plain)
+    container, stream = raw_rows(whole.path, whole.sniffed, plain)
     head, stream, changes = laid_out(list(itertools.islice(stream, SAMPLES)), stream)
     form, shape = detected(name, container, [record.value for record in head], reading.format)
     # A column may turn up late in the file: rows are parsed as if it were there from the first.
@@ -144,6 +155,8 @@ def _ingest(path: Path, name: str, sniffed: Sniffed, card: Path, reading: Readin
     template = templates * TEMPLATE >= len(head) and templates > 0
     tally = Tally(template, changes=Counter(changes))
     layout = Layout(form, whole_shape, verdict_type_of(head, shape))
+    if whole.aside:
+        tally.changes[f"left aside: {', '.join(whole.aside)}"] = 0
     rows, total = card.with_suffix(".arrow"), 0
     kept = lines(itertools.chain(head, stream), layout, reading, tally)
     with (
@@ -158,10 +171,10 @@ def _ingest(path: Path, name: str, sniffed: Sniffed, card: Path, reading: Readin
     shape = shape.with_columns(form.optional, tally.keys)
     source = Source(
         name=name,
-        sha256=sniffed.sha256,
+        sha256=sha256,
         format=form.name,
-        container=container,
-        encoding=sniffed.encoding,
+        container=whole.container or container,
+        encoding=BINARY if whole.container else whole.sniffed.encoding,
         rows=total,
         changes=dict(sorted(tally.changes.items())),
         unused=dict(tally.unused.most_common()),
@@ -178,7 +191,9 @@ def lines(
 ) -> Iterator[Line]:
     """Yield every row as it is kept."""
     used = frozenset(layout.shape.columns.values())
-    for value, where in stream:
+    for record in stream:
+        value, where, _ = record
+        tally.read(record)
         names = placeholders(value) if tally.template or reading.fill else set()
         tally.placeholders.update(names)
         value = filled(value, reading.fill) if names else value

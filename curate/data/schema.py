@@ -125,7 +125,7 @@ class Source:
     container: str  # what held the rows: json, jsonl, csv, parquet …
     encoding: str
     rows: int
-    changes: dict[str, int] = field(default_factory=dict)  # what its format changed, to rows
+    changes: dict[str, int] = field(default_factory=dict)  # in reading, to rows; 0: the file
     unused: dict[str, int] = field(default_factory=dict)  # keys whose text is not used, to rows
     fill: dict[str, str] = field(default_factory=dict)  # placeholder to the text put there
     unfilled: dict[str, int] = field(default_factory=dict)  # to rows in which it still stands

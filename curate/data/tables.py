@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.data.json_values import LIMIT, Record, plain
+from curate.data.schema import MEDIA
 from curate.errors import DataError
 
 BATCH = 1000
+_HEAD = 200  # records that tell what stands in a column
+_NAME = 40  # characters of a column's name
+_LISTS: dict[str, type] = {"history": list, **dict.fromkeys(("image", *MEDIA), str)}
 # Key of the fields that have no column. Where it is a list, the row has a wrong number of fields;
 # where it is a text, it is a column without a name, which pandas gives to its index.
 SURPLUS = ""
@@ -79,11 +85,84 @@ def names_column(header: str, column: str) -> bool:
     return column in next(csv.reader([header], delimiter=_delimiter(header)), [])
 
 
+def looks_like_table(head: str, whole: bool, of_cells: bool = False) -> bool:
+    """Tell whether a text, of which `head` is the beginning or the whole, is a table.
+
+    Either its first line names columns, short and different, or most lines have as many fields.
+    `of_cells`: whether it is surely one, all fields there and one of several lines in its quotes.
+    """
+    first = head.partition("\n")[0]
+    try:
+        records = [row for row in csv.reader(io.StringIO(head), delimiter=_delimiter(first)) if row]
+    except csv.Error:
+        records = []
+    header, rows = (records[0], records[1:] if whole else records[1:-1]) if records else ([], [])
+    fitting = sum(len(row) == len(header) for row in rows)
+    if of_cells:
+        several = any("\n" in cell for row in rows for cell in row)
+        return several and len(header) > 1 and fitting == len(rows)
+    named = len(set(header)) == len(header) and all(
+        name == name.strip() and len(name) <= _NAME and not name.endswith((".", "。", "!", "?"))
+        for name in header
+    )
+    return named or (len(header) > 1 and 2 * fitting > len(rows))
+
+
+def typed(records: Iterator[Record]) -> Iterator[Record]:
+    """Yield records with JSON in the texts of a column as what it says: messages, pairs, paths.
+
+    A column is known by its first cells; a later cell that is no such JSON stays as it is.
+    """
+    head = list(itertools.islice(records, _HEAD))
+    cells: dict[str, list[Any]] = {}
+    for record in head:
+        for key, cell in record.value.items() if isinstance(record.value, dict) else ():
+            if cell is not None and cell != "":
+                cells.setdefault(key, []).append(cell)
+    columns = [
+        key
+        for key, values in cells.items()
+        if isinstance(values[0], str) and _are_lists(key, [_list_in(cell) for cell in values])
+    ]
+    for record in itertools.chain(head, records):
+        read = {}
+        for key in columns:
+            items = _list_in(record.value.get(key)) if isinstance(record.value, dict) else None
+            if items is not None:
+                read[key] = items
+        if read:
+            changes = tuple(f"column {key!r}: JSON in a text, read as JSON" for key in read)
+            yield Record(record.value | read, record.where, record.changes + changes)
+        else:
+            yield record
+
+
+def _list_in(cell: Any) -> list[Any] | None:
+    if not isinstance(cell, str) or not cell.lstrip().startswith("["):
+        return None
+    try:
+        return list(json.loads(cell))
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _are_lists(key: str, cells: list[list[Any] | None]) -> bool:
+    """Tell whether most cells of a column are lists of messages, or what its name promises."""
+    kind = _LISTS.get(key.lower(), dict)
+
+    def fits(item: Any) -> bool:
+        named = "role" in item or "from" in item if isinstance(item, dict) else True
+        return isinstance(item, kind) and named
+
+    fitting = sum(all(map(fits, items)) for items in cells if items is not None)
+    return any(cells) and 2 * fitting > len(cells)
+
+
 def parquet_rows(path: Path) -> Iterator[Record]:
     """Yield the rows of a parquet file as dicts."""
     with _readable(path, "parquet"), pq.ParquetFile(path, pre_buffer=False) as file:
         _check_schema(file.schema_arrow, path.name)
-        yield from _dicts(file.iter_batches(batch_size=BATCH))
+        yield from _dicts(file.iter_batches(batch_size=BATCH), file.schema_arrow)
 
 
 def arrow_rows(path: Path) -> Iterator[Record]:
@@ -97,7 +176,7 @@ def arrow_rows(path: Path) -> Iterator[Record]:
             file = pa.ipc.open_stream(source)
             batches = iter(file)
         _check_schema(file.schema, path.name)
-        yield from _dicts(batches)
+        yield from _dicts(batches, file.schema)
 
 
 @contextmanager
@@ -114,7 +193,15 @@ def _readable(path: Path, what: str) -> Iterator[None]:
         ) from None
 
 
-def _dicts(batches: Iterable[Any]) -> Iterator[Record]:
+def unpadded(value: Any) -> Any:
+    """Return a cell without the keys of nothing that Arrow gives to every struct of a column."""
+    if isinstance(value, dict):
+        return {key: unpadded(inner) for key, inner in value.items() if inner is not None}
+    return [unpadded(item) for item in value] if isinstance(value, list) else value
+
+
+def _dicts(batches: Iterable[Any], schema: Any) -> Iterator[Record]:
+    nested = [column.name for column in schema if "struct<" in str(column.type)]
     rows = (
         row
         for batch in batches
@@ -122,7 +209,10 @@ def _dicts(batches: Iterable[Any]) -> Iterator[Record]:
         for row in batch.slice(start, BATCH).to_pylist()
     )
     for number, row in enumerate(rows, 1):
-        yield Record(plain(row), f"row {number}")
+        value = plain(row)
+        for name in nested:
+            value[name] = unpadded(value[name])
+        yield Record(value, f"row {number}")
 
 
 def _check_schema(schema: Any, name: str) -> None:

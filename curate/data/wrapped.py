@@ -29,6 +29,7 @@ def laid_out(
         inside, change = _inside(rows[0])
         if inside:
             records = [Record(value, f"row {number}") for number, value in enumerate(inside, 1)]
+            records[0] = records[0]._replace(changes=head[0].changes)
             return records, iter(()), {change: len(records)}
     return head, rest, {}
 
@@ -74,10 +75,11 @@ def _trees(records: Iterable[Record]) -> Iterator[Record]:
     """Yield every tree of messages as one row, at the place of its first message."""
     nodes: dict[Any, dict[str, Any]] = {}
     places: dict[Any, str] = {}
-    for value, where in records:
+    for record in records:
+        value, where, _ = record
         key = value.get("message_id") if isinstance(value, dict) else None
         if not isinstance(key, str | int) or key in nodes:
-            yield Record(value, where)
+            yield record
             continue
         nodes[key], places[key] = {**value, "replies": []}, where
     roots = []

@@ -144,7 +144,64 @@ def test_lines_with_commas_between_them(write):
 def test_files_put_together(write):
     one, two = '{"a": 1}\n'.encode("utf-8-sig"), '{"a": 2}\n'.encode("utf-8-sig")
     assert read(write(one + two)) == ("jsonl", [{"a": 1}, {"a": 2}])
-    assert "line 2 column 1: more text after the end of the array" in told(write("[1]\n[2]"))
+    assert "line 2 column 3: more text after the end of the array" in told(write("[\n1][2]"))
+
+
+@pytest.mark.parametrize(
+    ("text", "container", "rows"),
+    [
+        ('[{"role": 1}]\n[{"role": 2}]\n', "jsonl", [[{"role": 1}], [{"role": 2}]]),
+        ('\n[1]\n\n[2]', "jsonl", [[1], [2]]),
+        ('[["a"],\n["b"]]', "json", [["a"], ["b"]]),
+        ('// first version, of 2024\n[\n{"a": 1}]', "json", [{"a": 1}]),
+        ('/* one, two */\n{"a": 1}\n// half\n{"a": 2} // "x"\n', "jsonl", [{"a": 1}, {"a": 2}]),
+        ('```json\n[{"a": 1}]\n```\n', "json", [{"a": 1}]),
+        ('```\n{"a": 1}\n{"a": 2}\n```', "jsonl", [{"a": 1}, {"a": 2}]),
+        ('```jsonl\n{\n"a": 1,\n}\n```', "json-values", [{"a": 1}]),
+        ('[{"a": "x\ny"}]', "json", [{"a": "x\ny"}]),
+        ('{"a": {"0": 1}}\n{"a": {"0": 2}}', "jsonl", [{"a": {"0": 1}}, {"a": {"0": 2}}]),
+        ('a,b\n"x,\n\n\ny",z\nu,v\n', "csv", [{"a": "x,\n\n\ny", "b": "z"}, {"a": "u", "b": "v"}]),
+        ('t,q\nanswer\n\n\nt2,q2\n"a"\n', "qa-text",
+         [{"title": "t", "ask": "q", "answer": "answer"},
+          {"title": "t2", "ask": "q2", "answer": '"a"'}]),
+    ],
+)  # fmt: skip
+def test_containers_that_are_told_with_care(write, text, container, rows):
+    assert read(write(text)) == (container, rows)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Fever is common, and mild, and short, and mild, as nurses say.\nRest.\nDrink.\n",
+        "[注] 这是一本书。\n第二段，很长。\n",
+        "// 序言：这是一本书。\n第二段，很长。\n",
+    ],
+)
+def test_plain_text_is_named_and_no_table(write, text):
+    assert "is plain text, no table" in told(write(text, "book.txt"))
+    assert "--format pretraining" in told(write(text, "book.txt"))
+    path = write(text, "book.txt")
+    assert [record.value for record in raw_rows(path, sniff(path), plain=True)[1]] == [
+        {"text": line} for line in text.splitlines()
+    ]
+
+
+@pytest.mark.parametrize("encode", [json.dumps, lambda value: json.dumps(value, indent=1)])
+def test_messages_in_the_cells_of_a_table(write, encode):
+    talks = [[{"role": "user", "content": f"{n}, \n\n\n"}] for n in range(3)]
+    rows = [{"id": str(n), "messages": encode(talk)} for n, talk in enumerate(talks)]
+    path = write(as_csv([*rows, {"id": "3", "messages": "broken"}]), "rows.csv")
+    records = list(raw_rows(path, sniff(path))[1])
+    assert [record.value["messages"] for record in records] == [*talks, "broken"]
+    records = list(raw_rows(write(as_csv(rows), "sound.csv"), sniff(path))[1])
+    assert [record.value["messages"] for record in records] == talks
+    assert records[0].changes == ("column 'messages': JSON in a text, read as JSON",)
+
+
+def test_texts_that_are_lists_stay_texts(write):
+    rows = [{"input": "name them", "output": '[["a", "b"]]', "tools": "[]", "images": '["a.png"]'}]
+    assert read(write(as_csv(rows)))[1] == [{**rows[0], "images": ["a.png"]}]
 
 
 def test_broken_first_line_is_named(write):

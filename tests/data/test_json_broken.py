@@ -99,9 +99,7 @@ def test_every_kind_of_cut_value(tail, chunk):
         ('[{"a": 1},\n {"a" 2}]', "line 2 column 7: Expecting ':' delimiter"),
         ('[\n\n  {"a": 1} {"a": 2}]', "line 3 column 12: expecting ',' or ']' after a row"),
         ("[\r\n{'a': 1}]", "line 2 column 2: Expecting property name enclosed in double quotes"),
-        ('[{"a": 1},]', "line 1 column 11: a comma and then no value"),
         ("[,1]", "line 1 column 2: Expecting value"),
-        ('[{"a": "x\ty"}]', "line 1 column 10: Invalid control character at"),
         ('[{"a": "\\x"}]', "line 1 column 9: Invalid \\escape"),
         ("[1]\n[2]", "line 2 column 1: more text after the end of the array"),
         ('[{"a": 1}]]', "line 1 column 11: more text after the end of the array"),
@@ -123,7 +121,6 @@ def test_broken_arrays_name_line_and_column(text, place, chunk):
         ("{a: 1}", "line 3 column 2: Expecting property name"),
         ("nul", None),
         ("None", "line 3 column 1: Expecting value"),
-        ('{"a": "x\x00"}', "line 3 column 9: Invalid control character"),
         ("\x00\x00", "line 3 column 1: Expecting value"),
     ],
 )

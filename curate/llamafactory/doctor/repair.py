@@ -13,6 +13,7 @@ from curate.data.encoding import sniff
 from curate.data.file_kinds import raw_rows
 from curate.data.formats import format_named
 from curate.data.formats.messages import TAGS as OPENAI_TAGS
+from curate.data.packed import unpacked
 from curate.data.read import read
 from curate.data.schema import CANONICAL_TAGS as TAGS
 from curate.data.schema import Parsed, Shape
@@ -121,8 +122,9 @@ def _views(
 
 def _values(path: Path) -> Iterator[Any]:
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        _, records = raw_rows(file, sniff(file))
-        yield from (record.value for record in records)
+        with unpacked(file, sniff(file)) as whole:
+            _, records = raw_rows(whole.path, whole.sniffed)
+            yield from (record.value for record in records)
 
 
 def _keys(data_set: DataSet) -> dict[str, str]:

@@ -1,0 +1,255 @@
+"""Packed files and spreadsheets as plain files: unpacked into the cache folder, within bounds."""
+
+from __future__ import annotations
+
+import bz2
+import datetime
+import gzip
+import json
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import IO, Any, NamedTuple
+
+import pyarrow as pa
+
+from curate.data.encoding import CHUNK, PACKED, Sniffed, sniff
+from curate.data.json_values import plain
+from curate.data.tables import SURPLUS
+from curate.errors import DataError, UsageError, did_you_mean
+from curate.system.cache import cache_dir
+
+ROWS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
+SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+# What a file may hold: this, and so many times its own size. Text shrinks to a tenth, rarely more.
+_ROOM, _RATIO = 1 << 30, 100
+_SHOWN = 8  # names in a list
+_DAMAGE = (
+    *(OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
+    *(RuntimeError, NotImplementedError, ValueError, pa.ArrowException),
+)
+
+
+class Unpacked(NamedTuple):
+    """A plain file of rows, what was left aside beside it, and its container where it had one."""
+
+    path: Path
+    sniffed: Sniffed
+    aside: tuple[str, ...] = ()
+    container: str = ""
+
+
+@contextmanager
+def unpacked(path: Path, sniffed: Sniffed, part: str = "") -> Iterator[Unpacked]:
+    """Give a file as it is, or what is packed in it, which is there as long as this is open.
+
+    Args:
+        path: The file.
+        sniffed: What its bytes tell.
+        part: Name of a file in a zip, or of a sheet; '' for the only one, or the first sheet.
+    """
+    kind = sniffed.encoding
+    if part and (kind not in PACKED.values() or kind in ("gzip", "bzip2", "xz", "zstd")):
+        raise UsageError(
+            f"{path.name}#{part}: only a zip and a spreadsheet have parts; give the file alone"
+        )
+    if kind not in PACKED.values():
+        yield Unpacked(path, sniffed)
+        return
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=cache_dir()) as folder:
+        if kind == "an old Office document" or (kind == "zip" and _is_sheet(path)):
+            yield _sheet(path, part, Path(folder) / path.name)
+            return
+        member, aside = _member(path, part) if kind == "zip" else ("", ())
+        inner = Path(folder) / (PurePosixPath(member).name if member else path.name)
+        _unpack(path, kind, member, inner)
+        inside = sniff(inner)
+        if inside.encoding in PACKED.values():
+            raise DataError(
+                f"{path.name} is packed, and what is in it is packed again ({inside.encoding}); "
+                "unpack it once and give what is in it"
+            )
+        yield Unpacked(inner, inside, aside)
+
+
+def listed(names: list[str] | tuple[str, ...]) -> str:
+    """Return the first of some names, and how many more there are."""
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def members(path: Path) -> tuple[list[str], list[str]]:
+    """Return the names of the files of rows in a zip, and of all others."""
+    try:
+        with zipfile.ZipFile(path, metadata_encoding="gb18030") as archive:
+            names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    except _DAMAGE as error:
+        raise _damaged(path, "zip", error) from None
+    names = [name for name in names if not name.startswith("__MACOSX/")]
+    rows = [name for name in names if name.lower().endswith(ROWS)]
+    return rows, [name for name in names if name not in rows]
+
+
+def _member(path: Path, part: str) -> tuple[str, tuple[str, ...]]:
+    """Return the one file of rows in a zip, and what is left aside."""
+    rows, others = members(path)
+    if part:
+        if part not in rows + others:
+            hint = did_you_mean(part, rows + others)
+            raise UsageError(
+                f"{path.name} has no file {part!r} in it.{hint} It has {listed(rows or others)}"
+            )
+        return part, ()
+    if len(rows) == 1 or (not rows and len(others) == 1):
+        return (rows or others)[0], (listed(others),) if rows and others else ()
+    if not rows:
+        raise DataError(
+            f"{path.name} holds no file of rows ({listed(others) or 'nothing'}); give another file"
+        )
+    raise DataError(
+        f"{path.name} holds {len(rows)} files of rows: {listed(rows)}; say which, for example "
+        f"{path.name}#{rows[0]}, or unpack it and give the folder"
+    )
+
+
+def _unpack(path: Path, kind: str, member: str, target: Path) -> None:
+    bound = _ROOM + _RATIO * path.stat().st_size
+    size = 0
+    with target.open("wb") as out:
+        try:
+            stream = _opened(path, kind, member)
+        except _DAMAGE as error:
+            raise _damaged(path, kind, error) from None
+        with stream:
+            while True:
+                try:
+                    chunk = stream.read(CHUNK)
+                except _DAMAGE as error:
+                    raise _damaged(path, kind, error) from None
+                if not chunk:
+                    return
+                size += len(chunk)
+                if size > bound:
+                    raise DataError(
+                        f"{path.name} unpacks to more than {bound:,} bytes, {_RATIO} times its "
+                        "size: no text does; if it is sound, unpack it and give what is in it"
+                    )
+                out.write(chunk)
+
+
+def _opened(path: Path, kind: str, member: str) -> IO[bytes]:
+    if kind == "zip":
+        return zipfile.ZipFile(path, metadata_encoding="gb18030").open(member)
+    if kind == "zstd":
+        stream: IO[bytes] = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+        return stream
+    openers: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
+    opened: IO[bytes] = openers[kind](path)
+    return opened
+
+
+def _damaged(path: Path, kind: str, error: Exception) -> DataError:
+    if "password" in str(error) or "encrypted" in str(error):
+        return DataError(f"{path.name} is locked with a password; unpack it and give what is in it")
+    reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+    return DataError(
+        f"{path.name} begins like {kind} but cannot be unpacked ({reason}); fetch it again"
+    )
+
+
+def _is_sheet(path: Path) -> bool:
+    """Tell whether a zip is a spreadsheet; a document of another kind is refused."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+            kind = (
+                archive.read("mimetype")[:99].decode(errors="replace")
+                if "mimetype" in names
+                else ""
+            )
+            size = sum(info.file_size for info in archive.infolist())
+    except _DAMAGE as error:
+        raise _damaged(path, "zip", error) from None
+    if {"word/document.xml", "ppt/presentation.xml"} & names or (
+        "opendocument" in kind and "spreadsheet" not in kind
+    ):
+        raise DataError(
+            f"{path.name} is a document, no data file; save what it holds as CSV, JSON or text"
+        )
+    is_sheet = "spreadsheet" in kind or bool({"xl/workbook.xml", "xl/workbook.bin"} & names)
+    if is_sheet and size > _ROOM:
+        raise DataError(
+            f"{path.name} unpacks to {size:,} bytes, and {_ROOM:,} are read; save it as CSV"
+        )
+    return is_sheet
+
+
+def _sheet(path: Path, part: str, target: Path) -> Unpacked:
+    """Write a sheet's rows as JSON Lines, each on the line of its number, and give that."""
+    import python_calamine
+
+    try:
+        workbook = python_calamine.CalamineWorkbook.from_path(path)
+        names = workbook.sheet_names
+        if part and part not in names:
+            hint = did_you_mean(part, names)
+            raise UsageError(f"{path.name} has no sheet {part!r}.{hint} It has {listed(names)}")
+        if not names:
+            raise DataError(f"{path.name} has no sheet with cells; give another file")
+        table = workbook.get_sheet_by_name(part or names[0]).to_python(skip_empty_area=False)
+    except (python_calamine.CalamineError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise DataError(
+            f"{path.name} cannot be read as a spreadsheet ({reason}); save it as .xlsx or CSV and "
+            "give that"
+        ) from None
+    header: list[str] = []
+    with target.open("w", encoding="utf-8") as out:
+        for cells in table:
+            texts = [_cell(cell) for cell in cells]
+            if not any(texts):
+                out.write("\n")
+            elif not header:
+                header = _header(texts, path.name)
+                out.write("\n")
+            else:
+                named = dict(zip(header, texts, strict=False))
+                surplus = [text for text in texts[len(header) :] if text]
+                if surplus or header.count("") > 1:  # one column without a name is pandas' index
+                    unnamed = [text for name, text in zip(header, texts, strict=False) if not name]
+                    named.pop("", None)
+                    surplus = [text for text in (*unnamed, *surplus) if text]
+                row: dict[str, Any] = named | ({SURPLUS: surplus} if surplus else {})
+                out.write(json.dumps(row, ensure_ascii=False) + "\n")
+    aside = [name for name in names if name != (part or names[0])]
+    told = () if part or not aside else (f"sheets {listed(aside)} (as {path.name}#{aside[0]})",)
+    return Unpacked(target, sniff(target), told, "sheet")
+
+
+def _header(texts: list[str], name: str) -> list[str]:
+    while not texts[-1]:
+        texts.pop()
+    columns = [text.strip() for text in texts]
+    for column in columns:
+        if column and columns.count(column) > 1:
+            raise DataError(
+                f"{name}: its first row names the column {column!r} twice; rename one of them, "
+                "or, if that row is data already, put a row with the columns' names above it"
+            )
+    return columns
+
+
+def _cell(cell: Any) -> str:
+    """Return a cell as text, as a person reads it: 3, not 3.0, and a day without a time."""
+    if isinstance(cell, bool):
+        return str(cell).upper()
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
+        return str(int(cell))
+    if isinstance(cell, datetime.datetime):
+        return cell.date().isoformat() if cell.time() == datetime.time() else cell.isoformat(" ")
+    return str(plain(cell))
