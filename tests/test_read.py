@@ -300,6 +300,8 @@ def test_a_lone_object_in_a_folder_is_a_row_where_a_format_takes_it(tmp_path):
     with pytest.raises(DataError, match=r"broken.json.* cut off"):
         read(tmp_path / "rows")
     put(tmp_path / "rows" / "broken.json", json.dumps({"data": ALPACA}))
+    assert len(read(tmp_path / "rows")) == 2 * len(ALPACA)
+    put(tmp_path / "rows" / "broken.json", json.dumps({"data": [{"x": 1}]}))
     with pytest.raises(DataError, match=r"broken.json"):
         read(tmp_path / "rows")
 
