@@ -95,7 +95,7 @@ def doctor(
     paths = None if given is None else [Path(given)]
     data_set = data_sets(paths, params.dataset_dir, [dataset] if dataset else None)[0]
     if params.fix:
-        data_set = repair(data_set, params.output).data_set
+        data_set = repair(data_set, params.output, takes=() if measure else None).data_set
     return diagnose(data_set, params.stage, measure)
 
 

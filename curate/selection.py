@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from curate.mixture.mixed import Mixed
 
+_REPEATS = (
+    "of the kept rows repeat another of them word for word; `curate dedup` leaves repeats out"
+)
 EXCERPT = 120  # columns; a Chinese character takes two
 
 
@@ -71,6 +74,13 @@ class Selection:
     notes: tuple[str, ...] = ()
     seconds: float = field(default=0.0, compare=False)
     details: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Note repeats among the kept rows, whatever the recipe."""
+        kept = self.rows.hashes[self.choice.kept]
+        if repeats := len(kept) - len(np.unique(kept)):
+            others = (note for note in self.notes if not note.endswith(_REPEATS))
+            object.__setattr__(self, "notes", (*others, f"{repeats:,} {_REPEATS}"))
 
     def summary(self) -> Summary:
         """Return the counts: read, scored, kept, and dropped by reason."""

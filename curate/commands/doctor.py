@@ -63,7 +63,7 @@ def doctor(
         if params.fix and before.well:
             console.say("nothing to repair, nothing was written")
         elif params.fix:
-            written = repair(data_set, params.output, overwrite, texts)
+            written = repair(data_set, params.output, overwrite, texts, () if measure else None)
             after = diagnose(written.data_set, stage, measure)
             lines = [("usable before", before.usable), ("written", written.written)]
             lines += [(f"left out: {reason}", rows) for reason, rows in written.dropped.items()]

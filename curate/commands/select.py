@@ -43,7 +43,8 @@ def select(
 
     Scores files are joined to the rows by id. A column that stands in two of
     them with different values is written FILE.column, FILE without
-    .scores.parquet. `status` is ok where all files say so.
+    .scores.parquet, and in quotes where it is no plain word:
+    --by "'my-data_ifd'.ifd". `status` is ok where all files say so.
 
     Example: curate select --input huatuo.json
     --scores data/huatuo_ifd.scores.parquet --by ifd --keep 10%

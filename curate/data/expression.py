@@ -7,7 +7,9 @@ compiled or called: names are columns, and a node that is not listed is refused.
 from __future__ import annotations
 
 import ast
+import keyword
 import re
+import unicodedata
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -112,11 +114,29 @@ def parse_expression(text: str, option: str) -> Expression:
 
 def _is_listed(node: ast.AST) -> bool:
     match node:
-        case ast.Attribute(value=ast.Name()) | ast.Constant(value=str() | bool()):
+        case ast.Attribute(value=ast.Name() | ast.Constant(value=str())):
+            return True
+        case ast.Constant(value=str() | bool()):
             return True
         case ast.Constant(value=int() | float() as number):
             return abs(number) <= 1e300
     return isinstance(node, _STRUCTURE)
+
+
+def in_expressions(file: str) -> str:
+    """Return the name of a scores file as it is written before a column, quoted where need be.
+
+    Example:
+        >>> in_expressions("huatuo_ifd"), in_expressions("my-data_ifd")
+        ('huatuo_ifd', "'my-data_ifd'")
+    """
+    is_word = file.isidentifier() and not keyword.iskeyword(file)
+    return file if is_word and unicodedata.normalize("NFKC", file) == file else repr(file)
+
+
+def file_named(owner: str) -> str:
+    """Return the name of the scores file that stands before a column."""
+    return str(ast.literal_eval(owner)) if owner[:1] in ("'", '"') else owner
 
 
 def unknown_column(name: str, known: Sequence[str], option: str, where: str) -> UsageError:

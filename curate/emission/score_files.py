@@ -13,7 +13,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate.data.expression import SHORT, Expression, unknown_column
+from curate.data.expression import (
+    SHORT,
+    Expression,
+    file_named,
+    in_expressions,
+    unknown_column,
+)
 from curate.errors import DataError, UsageError, did_you_mean
 
 OK = "ok"
@@ -80,9 +86,10 @@ class Joined:
     def column(self, name: str, option: str) -> NDArray[Any]:
         """Return a column, named `column` or `FILE.column`, for every row, (n,)."""
         owner, dot, column = name.rpartition(".")
+        owner = file_named(owner)
         files = [file for file in self.files if not dot or file.name == owner]
         if not files:
-            names = [file.name for file in self.files]
+            names = [in_expressions(file.name) for file in self.files]
             raise UsageError(
                 f"{option} {name}: no scores file is called '{owner}'."
                 f"{did_you_mean(owner, names)} Given are {', '.join(names)}"
@@ -100,9 +107,11 @@ class Joined:
             again = other.values(column)
             numbers = values.dtype == again.dtype == np.float64
             if values.dtype != again.dtype or not np.array_equal(values, again, equal_nan=numbers):
+                one, two = (f"{in_expressions(file.name)}.{column}" for file in (first, other))
+                way_out = f"write {one} or {two}" if one != two else "give one, or rename one"
                 raise UsageError(
                     f"{option}: {first.path.name} and {other.path.name} say different things "
-                    f"in '{column}'; write {first.name}.{column} or {other.name}.{column}"
+                    f"in '{column}'; {way_out}"
                 )
         return values
 

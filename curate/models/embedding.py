@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,16 @@ from curate.models.packaged_models import PACKAGED
 from curate.models.protocols import EmbeddingModel
 from curate.models.quiet import quiet
 from curate.models.recipe import LoadedOnce, ModelRecipe, TorchOnce, choose_device, recipe_of
-from curate.models.resolve import ModelFiles, fingerprint, resolve, signed
+from curate.models.resolve import (
+    MODULES,
+    ModelFiles,
+    fingerprint,
+    resolve,
+    signed,
+    weights_folder,
+)
 from curate.models.text_tokenizer import load_tokenizer
-from curate.models.weights import check_whole, load_pretrained, loading, max_positions
+from curate.models.weights import check_whole, load_pretrained, loading, max_positions, reason
 from curate.system.files import sha256_of
 from curate.system.model_folder import CONFIG, TOKENIZER_CONFIG
 
@@ -40,7 +48,20 @@ _MOST_USE_WORKERS = 8  # splitting texts into pieces is Python, 5 % of the time
 _BATCH_TOKENS = {"cpu": 2048, "cuda": 32768}
 _MOST_TOKENS = 512
 _MODULES = "sentence_transformers."
-_ENCODER_ONLY = ("T5EncoderModel", "MT5EncoderModel")  # AutoModel would look for a decoder, too
+# AutoModel would look for a decoder, too.
+_ENCODER_ONLY = {
+    "t5": "T5EncoderModel",
+    "mt5": "MT5EncoderModel",
+    "umt5": "UMT5EncoderModel",
+    "longt5": "LongT5EncoderModel",
+}
+# Their first position is that behind the padding's, so that their table counts that many too many.
+_FROM_PADDING = frozenset(
+    {
+        *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "camembert"),
+        *("mpnet", "xmod", "ibert", "data2vec-text", "longformer"),
+    }
+)
 
 
 def load_encoder(name: str = DEFAULT_ENCODER, device: str = "auto") -> EmbeddingModel:
@@ -54,10 +75,24 @@ def load_encoder(name: str = DEFAULT_ENCODER, device: str = "auto") -> Embedding
     model: EmbeddingModel = (
         UniversalSentenceEncoder()
         if name == DEFAULT_ENCODER
-        else SentenceEncoder(resolve(name, False, "encoder", BUNDLED, others), device)
+        else SentenceEncoder(_resolved(name, others), device)
     )
     model.recipe = recipe_of("encoder", name, model)
     return model
+
+
+def _resolved(name: str, others: str) -> ModelFiles:
+    """Return an encoder's files; one without a transformer is refused for that."""
+    folder = Path(name).expanduser()
+    files = ModelFiles(folder.resolve().name, folder)
+    modules = _json(files, MODULES)
+    kind = str(modules[0].get("type", "")) if modules else ""
+    if kind.startswith(_MODULES) and kind.rpartition(".")[2] != "Transformer":
+        raise ModelError(
+            f"encoder '{files.name}' begins with {kind.rpartition('.')[2]}, and only encoders that "
+            "begin with a Transformer are read; take one of those, or use"
+        )
+    return resolve(name, False, "encoder", BUNDLED, others)
 
 
 class UniversalSentenceEncoder:
@@ -154,14 +189,15 @@ class SentenceEncoder:
 
     def __init__(self, files: ModelFiles, device: str = "auto") -> None:
         folders = _module_folders(files)
-        check_whole(files)
+        inner = _with_weights(files)
+        check_whole(inner)
         with quiet():
-            self._tokenizer = load_tokenizer(files)
+            self._tokenizer = load_tokenizer(inner)
             self.name, self._files, self.device = files.name, files, choose_device(device)
         marks = [fingerprint(files.folder), *map(fingerprint, folders), _COMPUTATION]
         # Devices round differently: what one has begun, another does not go on with.
         self.fingerprint, self.origin = signed(*marks, self.device), signed(*marks)
-        self._longest = _longest(files)
+        self._longest = _longest(inner)
         self._model = TorchOnce(partial(_load_transformer, files, self.device), self.device)
         self.batch_tokens, self.workers = _BATCH_TOKENS[self.device], self._model.workers
 
@@ -180,22 +216,33 @@ class SentenceEncoder:
         self._model.get()
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        vectors: NDArray[np.float32] = self._model.ready.encode(
-            list(texts), batch_size=max(1, len(texts)), show_progress_bar=False
-        )
+        try:
+            vectors: NDArray[np.float32] = self._model.ready.encode(
+                list(texts), batch_size=max(1, len(texts)), show_progress_bar=False
+            )
+        except (LookupError, ValueError, TypeError, AttributeError) as error:
+            raise ModelError(
+                f"encoder '{self.name}' cannot compute a batch of texts "
+                f"({reason(error, self._files.folder)}); take another encoder"
+            ) from error
         return vectors
 
     def worker(self) -> AbstractContextManager[None]:
         return self._model.worker()
 
 
+def _with_weights(files: ModelFiles) -> ModelFiles:
+    """Return an encoder's transformer, which older releases wrote to a folder of its own."""
+    return replace(files, folder=weights_folder(files.folder))
+
+
 def _load_transformer(files: ModelFiles, device: str) -> Any:
     # The library goes on with random numbers where weights are missing: looked for first.
     called = f"encoder '{files.name}'"
-    architecture = (_json(files, CONFIG).get("architectures") or [""])[0]
-    auto_class = architecture if architecture in _ENCODER_ONLY else "AutoModel"
+    inner = _with_weights(files)
+    auto_class = _ENCODER_ONLY.get(str(_json(inner, CONFIG).get("model_type")), "AutoModel")
     # The pooler is a head over the states, which are read without it.
-    load_pretrained(auto_class, files, device, called, "encoder", unused="pooler.")
+    load_pretrained(auto_class, inner, device, called, "encoder", unused="pooler.")
     with loading(called, files.folder):
         import torch
         from sentence_transformers import SentenceTransformer
@@ -207,6 +254,9 @@ def _load_transformer(files: ModelFiles, device: str) -> Any:
             local_files_only=True,
             model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
+        longest = _longest(inner)
+        if (model.max_seq_length or longest + 1) > longest:
+            model.max_seq_length = longest
         model.encode(["."])  # sets its tokenizer up, which threads cannot do at once
     return model
 
@@ -215,7 +265,7 @@ def _module_folders(files: ModelFiles) -> list[Path]:
     """Return the folders of an encoder's modules beside the transformer's own."""
     root, encoder = files.folder.resolve(), f"encoder '{files.name}'"
     folders = []
-    for module in _json(files, "modules.json") or []:
+    for module in _json(files, MODULES) or []:
         kind, inner = str(module.get("type", "")), files.folder / str(module.get("path", ""))
         if not kind.startswith(_MODULES):
             raise ModelError(
@@ -238,7 +288,10 @@ def _module_folders(files: ModelFiles) -> list[Path]:
 
 def _longest(files: ModelFiles) -> int:
     """Return how many tokens are read: what the encoder says, else what its tokenizer says."""
-    positions = max_positions(_json(files, CONFIG)) or _MOST_TOKENS
+    config = _json(files, CONFIG)
+    positions = max_positions(config) or _MOST_TOKENS
+    if config.get("model_type") in _FROM_PADDING:
+        positions -= int(config.get("pad_token_id", 1) or 0) + 1
     own = _json(files, "sentence_bert_config.json").get("max_seq_length")
     wanted = own or _json(files, TOKENIZER_CONFIG).get("model_max_length") or positions
     return max(8, min(int(wanted), positions))

@@ -28,6 +28,7 @@ from curate.system.model_folder import (
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
+MODULES = "modules.json"  # what an encoder of sentence-transformers is made of
 _OF_ADAPTER = (ADAPTER_WEIGHTS, "tokenizer.json", TOKENIZER_CONFIG, CHAT_TEMPLATE)
 
 
@@ -73,7 +74,17 @@ def resolve(
     )
 
 
+def weights_folder(folder: Path) -> Path:
+    """Return where a model's config and weights lie: older encoders have them in 0_Transformer."""
+    try:
+        inner = folder / str(json.loads((folder / MODULES).read_text(encoding="utf-8"))[0]["path"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return folder
+    return inner if inner.is_dir() and inner.resolve().parent == folder.resolve() else folder
+
+
 def _check(folder: Path, trusted: bool, called: str) -> None:
+    folder = weights_folder(folder)
     if is_adapter(folder):
         raise ModelError(
             f"{called} holds an adapter, not a whole model; merge it into its base first."
@@ -103,6 +114,7 @@ def _check(folder: Path, trusted: bool, called: str) -> None:
 
 def is_whole(folder: Path) -> bool:
     """Return whether a snapshot of the hub has a config and all its safetensors files."""
+    folder = weights_folder(folder)
     try:
         shards_there = any(folder.glob("*.safetensors")) and not missing_shards(folder)
     except ModelError:
@@ -118,7 +130,8 @@ def _hub_folder(name: str, wanted: Address, with_code: bool) -> Path:
     """
     hub = HUBS[wanted.hub]
     cached = hub.cached(MODEL, wanted)
-    tokenizer_there = cached and any((cached / file).is_file() for file in _TOKENIZER_FILES)
+    inner = weights_folder(cached) if cached else None
+    tokenizer_there = inner and any((inner / file).is_file() for file in _TOKENIZER_FILES)
     if cached and not (tokenizer_there and is_whole(cached)):
         cached = None
     if cached and not with_code:

@@ -110,7 +110,7 @@ def loading(called: str, folder: Path) -> Iterator[None]:
             yield
         except (
             *(OSError, ValueError, KeyError, TypeError, AttributeError),
-            *(RuntimeError, ImportError, MemoryError, SafetensorError),
+            *(IndexError, RuntimeError, ImportError, MemoryError, SafetensorError),
         ) as error:
             raise ModelError(f"{called}: {reason(error, folder)}") from error
 
@@ -128,8 +128,9 @@ def reason(error: BaseException, folder: Path) -> str:
         )
     if isinstance(error, ImportError) and "GPTQ" in text:
         return (
-            "it is a GPTQ model, which loads in no environment but its own (`deploy setup gptq`); "
-            "serve it with `deploy serve`, and give the server's address (http://127.0.0.1:8000/v1)"
+            "it is a GPTQ model, whose 4 or 8 bits load in no environment but their own; give the "
+            "model that it was made from. Where answers are wanted (`deploy compare`, `curate mods "
+            "--responder`) the address of a `deploy serve` does, too: http://HOST:PORT/v1#MODEL"
         )
     for path in {str(folder), str(folder.resolve())}:
         text = text.replace(path + os.sep, "").replace(path, f"'{folder.name}'")

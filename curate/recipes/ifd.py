@@ -152,13 +152,6 @@ def below_one(choice: Choice, values: NDArray[np.float64], ids: NDArray[np.objec
 
 def _about_rows(rows: Rows, choice: Choice, wanted: int) -> list[str]:
     notes = []
-    repeats = int((rows.repeats > 0).sum())
-    if repeats:
-        kept = int((choice.kept & (rows.repeats > 0)).sum())
-        notes.append(
-            f"{repeats:,} of the rows repeat an earlier one word for word, {kept:,} of them among "
-            "the kept; their ids end in -2, -3 …"
-        )
     kept = int(choice.kept.sum())
     if kept < wanted:
         notes.append(f"{wanted:,} rows were asked for and only {kept:,} can be chosen")

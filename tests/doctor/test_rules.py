@@ -112,3 +112,31 @@ def test_every_rule_says_what_to_do():
 )
 def test_room(source, target, cutoff, kept):
     assert room(source, target, cutoff) == kept
+
+
+SEEN = {"conversations": [{"from": "human", "value": "<image>看"}, {"from": "gpt", "value": "好"}]}
+WITH_IMAGES = {**SHAREGPT, "columns": {"messages": "conversations", "images": "images"}}
+
+
+@pytest.mark.parametrize(
+    ("images", "takes", "rule"),
+    [
+        (["a.jpg"], None, "media"),
+        (["a.jpg"], (), "media_not_taken"),
+        (["a.jpg"], ("videos",), "media_not_taken"),
+        (["a.jpg"], ("images",), ""),
+        ("a.jpg", ("images",), ""),
+        (["a.jpg", "b.jpg"], None, "media_miscounted"),
+        ([], ("images",), "media_miscounted"),
+        ([], (), ""),
+        (None, None, ""),
+        ([5], None, "bad_media"),
+        ("", None, "bad_media"),
+    ],
+)
+def test_pictures_and_the_template(images, takes, rule):
+    found = judge({**SEEN, "images": images}, attributes(WITH_IMAGES), "sft", takes)
+    assert (found.rule or "".join(found.losses)) == rule
+    assert found.kind == ("usable" if rule in ("", "media") else "raises")
+    # Stage pt does not look at them.
+    assert judge({**SEEN, "images": images}, attributes(WITH_IMAGES), "pt", takes).kind == "usable"

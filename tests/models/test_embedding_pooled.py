@@ -262,3 +262,89 @@ def test_a_pooler_that_nobody_reads_may_be_missing(saved):
     drop(folder / "model.safetensors", "pooler.")
     _, found = ours(folder)
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_transformer_in_a_folder_of_its_own(saved):
+    folder = saved()
+    before = ours(folder)[1]
+    inner = folder / "0_Transformer"
+    inner.mkdir()
+    for path in list(folder.iterdir()):
+        aside = ("modules.json", "config_sentence_transformers.json", "README.md")
+        if path.is_file() and path.name not in aside:
+            path.rename(inner / path.name)
+    modules = json.loads((folder / "modules.json").read_text())
+    old = "sentence_transformers.models."
+    for module in modules:
+        module["type"] = old + module["type"].rpartition(".")[2]
+    modules[0]["path"] = "0_Transformer"
+    (folder / "modules.json").write_text(json.dumps(modules))
+    encoder, vectors = ours(folder)
+    assert np.abs(vectors - theirs(folder)).max() <= 1e-6
+    assert np.abs(vectors - before).max() <= 1e-6
+    assert max(encoder.lengths(TEXTS)) == 20
+
+
+def test_word_vectors_without_a_transformer_are_refused_for_that(base, tmp_path, scratch_cache):
+    from sentence_transformers.sentence_transformer.modules.static_embedding import StaticEmbedding
+
+    tokenizer = BertTokenizerFast.from_pretrained(base)
+    folder = tmp_path / "static"
+    SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=4)]).save(str(folder))
+    with pytest.raises(ModelError, match="begins with StaticEmbedding"):
+        load_encoder(str(folder))
+
+
+def transformer(base, folder, config, kind):
+    """Write a transformer with weights drawn at random, alone in its folder."""
+    torch.manual_seed(3)
+    kind(config).save_pretrained(folder)
+    BertTokenizerFast.from_pretrained(base).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_encoders_of_the_t5_kind(base, tmp_path, scratch_cache, whole):
+    from transformers import T5Config, T5EncoderModel, T5ForConditionalGeneration
+
+    config = T5Config(
+        vocab_size=14, d_model=WIDE, d_kv=8, d_ff=16, num_layers=1, num_heads=2, dropout_rate=0.0
+    )
+    kind = T5ForConditionalGeneration if whole else T5EncoderModel
+    folder = transformer(base, tmp_path / "t5", config, kind)
+    encoder, vectors = ours(folder)
+    assert encoder.dimensions == WIDE
+    assert np.abs(vectors - theirs(folder)).max() <= 1e-6
+
+
+@pytest.mark.parametrize("said", [None, 34])
+def test_a_table_of_positions_that_begins_behind_the_padding(base, tmp_path, scratch_cache, said):
+    from transformers import RobertaConfig, RobertaModel
+
+    config = RobertaConfig(
+        vocab_size=14,
+        hidden_size=WIDE,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=34,
+        pad_token_id=0,
+    )
+    folder = transformer(base, tmp_path / "roberta", config, RobertaModel)
+    if said:
+        settings = json.dumps({"max_seq_length": said, "do_lower_case": False})
+        (folder / "sentence_bert_config.json").write_text(settings)
+    encoder, vectors = ours(folder)
+    assert max(encoder.lengths(TEXTS)) == 33
+    assert np.isfinite(vectors).all()
+
+
+def test_an_encoder_that_cannot_compute_says_so_in_a_line(saved, monkeypatch):
+    encoder, _ = ours(saved())
+
+    def fail(*_, **__):
+        raise IndexError("index out of range in self")
+
+    monkeypatch.setattr(encoder._model.ready, "encode", fail)
+    with pytest.raises(ModelError, match="cannot compute a batch of texts"):
+        encoder.embed(TEXTS)

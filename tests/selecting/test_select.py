@@ -317,3 +317,39 @@ def test_selectors_over_embeddings_are_recipes(models, rows_file, scores_file):
     clusters = len(set(best.scores["cluster"]))
     assert clusters <= best.choice.kept.sum() <= clusters + 2
     assert best.choice.kept[-2:].all()
+
+
+@pytest.mark.parametrize(
+    "name", ["my-data_ifd", "v1.0_ifd", "my set", "2024", "it's", "class", "Ａ"]
+)
+def test_what_the_error_says_about_names_that_are_no_words_is_read(rows_file, scores_file, name):
+    path = rows_file(2)
+    files = [scores_file(path, name, a=[1.0, 2.0]), scores_file(path, "y", a=[2.0, 1.0])]
+    rows = read(path)
+    with pytest.raises(UsageError, match="say different things") as refused:
+        select(rows, SelectParams(by="a", keep=1), files)
+    advice = str(refused.value).rpartition("write ")[2].partition(" or ")[0]
+    assert kept(select(rows, SelectParams(by=advice, keep=1), files)) == [1]
+    assert kept(select(rows, SelectParams(by=f"2 * {advice} - y.a", keep=1), files)) == [1]
+
+
+def test_two_files_of_one_name_cannot_be_told_apart(rows_file, scores_file, tmp_path):
+    path = rows_file(2)
+    first = scores_file(path, "x", a=[1.0, 2.0])
+    (tmp_path / "other").mkdir()
+    second = first.rename(tmp_path / "other" / first.name)
+    files = [second, scores_file(path, "x", a=[2.0, 1.0])]
+    with pytest.raises(UsageError, match="give one, or rename one"):
+        select(read(path), SelectParams(by="a", keep=1), files)
+
+
+def test_repeats_among_the_kept_are_noted_by_any_recipe(tmp_path, scratch_cache):
+    row = {"instruction": "头痛", "input": "", "output": "休息"}
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps([row, row, row, {**row, "output": "吃药"}]), encoding="utf-8")
+    said = "of the kept rows repeat another of them word for word"
+    whole = select(read(path), SelectParams(recipe="random", keep=4), [])
+    assert [note for note in whole.notes if said in note][0].startswith("2 of")
+    assert said in json.dumps(whole.manifest()["notes"])
+    dropped = curate.dedup(read(path))
+    assert not [note for note in dropped.notes if said in note]

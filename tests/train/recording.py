@@ -37,9 +37,16 @@ def recorded() -> dict[str, Any]:
         "version": importlib.metadata.version("llamafactory"),
         "keys": {each.dest: _described(each) for each in kept},
         "templates": {name: list(each.stop_words) for name, each in TEMPLATES.items()},
+        "media": {name: media for name, each in TEMPLATES.items() if (media := _media(each))},
         "models": _models(),
         "absent": {PPO_VERSION: _absent([each.dest for each in kept])},
     }
+
+
+def _media(template: Any) -> list[str]:
+    """Return the columns of pictures, videos and sounds that a template takes."""
+    kinds = ("image", "video", "audio")
+    return [f"{kind}s" for kind in kinds if getattr(template.mm_plugin, f"{kind}_token")]
 
 
 def _absent(now: list[str]) -> list[str]:

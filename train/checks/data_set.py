@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import DataError, UsageError
+from train.config.keys import recorded
 from train.config.model import Model
 from train.config.presets import Extent
 
@@ -176,21 +177,29 @@ def judge(
     if measure is not None:
         name = model.name if model.adapter is None else model.path
         command += f" --model {name} --cutoff-len {cutoff}"
-    sets = tuple(_usable(folder, name, stage, measure, why_not, command) for name in names)
+    # The tokenizer's own template takes no pictures, whatever the model does.
+    takes = recorded("media").get(model.template, ())
+    sets = tuple(_usable(folder, name, stage, measure, takes, why_not, command) for name in names)
     if measure is None:
         return Verdict(sets, tokens=None, longest=None)
     return Verdict(sets, tokens=measure.tokens, longest=measure.longest)
 
 
 def _usable(
-    folder: Path, name: str, stage: str, measure: Cutoff | None, why_not: str, command: str
+    folder: Path,
+    name: str,
+    stage: str,
+    measure: Cutoff | None,
+    takes: Collection[str],
+    why_not: str,
+    command: str,
 ) -> Usable:
     from curate.llamafactory.doctor.data_set import of_entry
     from curate.llamafactory.doctor.diagnose import diagnose
 
     # LLaMA-Factory reads the prompts of ordinary rows for PPO.
     judged_as = "sft" if stage == "ppo" else stage
-    diagnosis = diagnose(of_entry(folder, name), judged_as, measure)
+    diagnosis = diagnose(of_entry(folder, name), judged_as, measure, takes)
     findings, command = diagnosis.found, f"`{command} --dataset {name}`"
     if not diagnosis.usable:
         fatal = [finding for finding in findings if finding.effect in ("stops", "dropped")]

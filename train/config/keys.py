@@ -36,8 +36,9 @@ def hints() -> dict[str, dict[str, Any]]:
 
 @functools.cache
 def recorded(part: str) -> Any:
-    """Return a part of llamafactory.json: keys, absent (by release), templates or models.
+    """Return a part of llamafactory.json: keys, absent (by release), templates, models or media.
 
+    `media` are the columns of pictures, videos and sounds that each template takes.
     A key has the `kind` of its value, its `choices`, `many` for a list, `empty` for none.
     """
     return json.loads((_HERE / "llamafactory.json").read_text(encoding="utf-8"))[part]

@@ -28,6 +28,7 @@ class Made:
     tools: Any = ""
     rule: str = ""  # why the row has no response, or no pair
     losses: list[str] = field(default_factory=list)  # rules of what was lost or added on the way
+    media: dict[str, list[Any]] = field(default_factory=dict)  # column to pictures, videos, sounds
 
 
 def message(role: Any, content: Any) -> Message:
@@ -110,8 +111,10 @@ def _column(row: dict[str, Any], attr: Attributes, column: str) -> Any:
 
 
 def _with_media(made: Made, row: dict[str, Any], attr: Attributes) -> Made:
-    if any([_column(row, attr, column) for column in _MEDIA]):
-        made.losses.append("media")
+    for column in _MEDIA:
+        value = _column(row, attr, column) if attr.columns[column] else None
+        if value is not None and value != []:
+            made.media[column] = value if isinstance(value, list) else [value]
     return made
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,14 +61,22 @@ class Tally:
 
 
 def diagnose(
-    data_set: DataSet, stage: str | None = None, measure: Cutoff | None = None
+    data_set: DataSet,
+    stage: str | None = None,
+    measure: Cutoff | None = None,
+    takes: Collection[str] | None = None,
 ) -> Diagnosis:
-    """Return what LLaMA-Factory will do with a data set."""
+    """Return what LLaMA-Factory will do with a data set.
+
+    `takes` are the columns of pictures, videos and sounds that the model's template takes, None
+    where none is known; the templates that are measured take none.
+    """
     tally = Tally()
+    takes = () if measure and takes is None else takes
     try:
         attr = attributes(data_set.entry)
         stage = stage or stage_of(attr)
-        tally = examine(data_set.path, attr, stage, measure)
+        tally = examine(data_set.path, attr, stage, measure, takes)
     except Ends as end:
         tally.note(end.rule, None, end.said)
         stage = stage or stage_of(Attributes())
@@ -119,7 +127,13 @@ def diagnose_rows(rows: Rows, stage: str | None = None, measure: Cutoff | None =
         return diagnose(data_set, stage, measure)
 
 
-def examine(path: Path, attr: Attributes, stage: str, measure: Cutoff | None = None) -> Tally:
+def examine(
+    path: Path,
+    attr: Attributes,
+    stage: str,
+    measure: Cutoff | None = None,
+    takes: Collection[str] | None = None,
+) -> Tally:
     """Judge every row of a data file or folder under an entry."""
     tally = Tally()
     if measure:
@@ -130,7 +144,7 @@ def examine(path: Path, attr: Attributes, stage: str, measure: Cutoff | None = N
         files = files_of(path)
         rows = loaded(files)
         while batch := list(itertools.islice(rows, BATCH)):
-            verdicts = [judge(row, attr, stage) for row in batch]
+            verdicts = [judge(row, attr, stage, takes) for row in batch]
             for position, row in enumerate(batch, tally.rows):
                 for rule in _loaded_wrong(row, files[0].suffix):
                     tally.note(rule, position)

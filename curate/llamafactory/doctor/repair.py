@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from curate.data.formats.messages import TAGS as OPENAI_TAGS
 from curate.data.packed import unpacked
 from curate.data.read import read
 from curate.data.schema import CANONICAL_TAGS as TAGS
-from curate.data.schema import Parsed, Shape
+from curate.data.schema import MEDIA, Parsed, Shape
 from curate.emission.emit import check_target, default_name, write_values
 from curate.errors import DataError
 from curate.llamafactory.doctor.converting import CONVERTERS
@@ -26,7 +26,6 @@ from curate.system.manifest import versions
 
 RECIPE = "doctor"
 _PAIR = ("chosen", "rejected")
-_MEDIA = ("images", "videos", "audios")
 _VERDICTS = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -45,8 +44,12 @@ def repair(
     output: str | Path | None = None,
     overwrite: bool = False,
     fill: Mapping[str, str] | None = None,
+    takes: Collection[str] | None = None,
 ) -> Repaired:
-    """Write a data set and its entry as NAME_fixed, beside the old one, which stays as it is."""
+    """Write a data set and its entry as NAME_fixed, beside the old one, which stays as it is.
+
+    Rows are left out whose pictures, videos or sounds the template does not take, if one is known.
+    """
     folder = Path(output or data_set.folder)
     stem = Path(data_set.name if data_set.assumed else f"{data_set.name}.")
     name = default_name(stem, "fixed")
@@ -60,11 +63,11 @@ def repair(
     dropped: Counter[str] = Counter()
     media: set[str] = set()
     written = 0
-    for view, _, row_shape in _views(data_set, meant):
-        flaw = _flaw(view, shape.kind)
+    for view, value, row_shape in _views(data_set, meant):
+        flaw = _flaw(view, shape.kind) or _refused(value, row_shape, takes)
         dropped.update([flaw] if flaw else [])
         written += not flaw
-        media.update(set(_MEDIA) & set(row_shape.columns))
+        media.update(set(MEDIA) & set(row_shape.columns))
     if not written:
         reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in dropped.items())
         raise DataError(
@@ -75,7 +78,7 @@ def repair(
 
     def values() -> Iterator[dict[str, Any]]:
         for view, value, row_shape in _views(data_set, meant):
-            if not _flaw(view, shape.kind):
+            if not (_flaw(view, shape.kind) or _refused(value, row_shape, takes)):
                 yield canonical_row(view, value, target, row_shape)
 
     counts = {"read": written + sum(dropped.values()), "scored": 0, "kept": written}
@@ -94,6 +97,12 @@ def _flaw(view: Parsed, kind: str) -> str:
     if view.flaw:
         return view.flaw
     return "no_verdict" if kind == "kto" and view.verdict is None else ""
+
+
+def _refused(value: dict[str, Any], shape: Shape, takes: Collection[str] | None) -> str:
+    refused = [] if takes is None else [column for column in MEDIA if column not in takes]
+    there = any(value.get(shape.columns.get(column, "")) for column in refused)
+    return "media_not_taken" if there else ""
 
 
 def _views(
@@ -163,12 +172,12 @@ def _meant_shape(data_set: DataSet) -> Shape | None:
     tags: dict[str, str] = {}
     if "messages" in keys:
         answers = ["kto_tag"]
-        columns = ["messages", "system", "tools", *_MEDIA]
+        columns = ["messages", "system", "tools", *MEDIA]
         usual = OPENAI_TAGS if attr.tags.get("role_tag") == "role" else TAGS
         tags = {tag: attr.tags.get(tag) or usual[tag] for tag in TAGS}
     elif formatting == "alpaca":
         answers = ["response", "kto_tag"] if attr.columns["response"] is not None else []
-        columns = ["prompt", "query", "system", "history", "tools", *_MEDIA]
+        columns = ["prompt", "query", "system", "history", "tools", *MEDIA]
         if "prompt" not in keys or (answers and not ranking and "response" not in keys):
             return None
     else:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from curate.data.ends_training import wrong_call, wrong_tools
+from curate.data.ends_training import are_media, miscounted, wrong_call, wrong_tools
 from curate.llamafactory.doctor.converting import CONVERTERS, Made, Message
 from curate.llamafactory.doctor.data_set import COLUMNS, Attributes, loader_stage
 from curate.llamafactory.doctor.findings import Ends
@@ -26,8 +27,13 @@ class Verdict:
     losses: tuple[str, ...] = ()
 
 
-def judge(row: dict[str, Any], attr: Attributes, stage: str) -> Verdict:
+def judge(
+    row: dict[str, Any], attr: Attributes, stage: str, takes: Collection[str] | None = None
+) -> Verdict:
     """Return what becomes of one row.
+
+    `takes` are the columns of pictures, videos and sounds that the model's template takes; None
+    where no template is known.
 
     Example:
         >>> judge({"instruction": "a", "input": "", "output": None}, attributes({}), "sft").rule
@@ -46,9 +52,12 @@ def judge(row: dict[str, Any], attr: Attributes, stage: str) -> Verdict:
         if stage != "pt" and (dropped := _dropped(made, stage, tag, bool(key))):
             return Verdict("dropped", dropped, made=made)
         _check_texts(made, stage)
+        if stage != "pt":
+            _check_media(made, stage, takes)
     except Ends as end:
         return Verdict("raises", end.rule, end.said, made)
-    losses = (*made.losses, *_lost_columns(row, attr), *_lost_texts(made, stage, tag))
+    unsure = ["media"] * bool(made.media and takes is None)
+    losses = (*made.losses, *unsure, *_lost_columns(row, attr), *_lost_texts(made, stage, tag))
     return Verdict("usable", made=made, losses=losses)
 
 
@@ -94,6 +103,19 @@ def _check_texts(made: Made, stage: str) -> None:
         _end_if(wrong_tools(made.tools), "tools_not_described")
     if made.system and not isinstance(made.system, str):
         raise Ends("system_not_text", "TypeError: unsupported operand type(s) for +")
+
+
+def _check_media(made: Made, stage: str, takes: Collection[str] | None) -> None:
+    """Raise what the template's plugin for pictures raises."""
+    if not all(map(are_media, made.media.values())):
+        raise Ends("bad_media", f"no list of files: {made.media}"[:80])
+    for column in made.media:
+        if takes is not None and column not in takes:
+            kind = column.removesuffix("s")
+            raise Ends("media_not_taken", f"ValueError: This model does not support {kind} input.")
+    for answer in trained(made, stage) if made.media or takes else ():
+        texts = [message["content"] for message in (*made.prompt, answer)]
+        _end_if(miscounted(texts, made.media), "media_miscounted")
 
 
 def _end_if(problem: str, rule: str) -> None:
