@@ -52,6 +52,7 @@ _SCHEMA = pa.schema(
 # any other file `{{name}}` is what somebody wrote about, as in code for web pages.
 TEMPLATE = 4
 # As JSON writes it; a backslash before it is a backslash of the text.
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -194,23 +195,29 @@ def lines(
     for record in stream:
         value, where, _ = record
         tally.read(record)
-        names = placeholders(value) if tally.template or reading.fill else set()
-        tally.placeholders.update(names)
-        value = filled(value, reading.fill) if names else value
+        names: set[str] = set()
+        if tally.template or reading.fill:
+            names = placeholders(value)
+            tally.placeholders.update(names)
+            value = filled(value, reading.fill) if names else value
         converted, parsed = read_row(value, layout)
-        tally.changes.update(converted.changes)
+        if converted.changes:
+            tally.changes.update(converted.changes)
         row = converted.row
         if isinstance(row, dict):
-            tally.keys.update(key for key in row if key != SURPLUS)
+            if not tally.keys.issuperset(row):
+                tally.keys.update(key for key in row if key != SURPLUS)
             if parsed.flaw not in STRUCTURAL:
-                tally.unused.update((*converted.unused, *unused_keys(row, used, parsed)))
+                unused = (*converted.unused, *unused_keys(row, used, parsed))
+                if unused:
+                    tally.unused.update(unused)
         if tally.template and names - reading.fill.keys() and not parsed.flaw:
             parsed = replace(parsed, flaw="unfilled_placeholder")
         yield _line(row, parsed, where)
 
 
 def _line(value: Any, parsed: Parsed, where: str) -> Line:
-    raw = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    raw = _compact(value)
     flaw = ""
     try:
         raw.encode("utf-8")

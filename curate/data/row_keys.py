@@ -44,6 +44,7 @@ _NUMBERED = re.compile(r"\d+$")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+\d*|\d+")
 _LETTER = re.compile(r"[^\W\d_]")
 _BRACKETS = re.compile(r"\s*(?:\[.*\]|\{.*\})\s*\Z", re.DOTALL)
+_EDGES = re.compile(r"\A\W+|\W+\Z")
 _THINK = re.compile(r"\A\s*<think>|</think>\s*\Z")
 # Lists that tables have as text, and columns under names that LLaMA-Factory does not know.
 _LIST_NAMES = (
@@ -66,6 +67,12 @@ def folded(key: str) -> str:
 def is_thought(key: str) -> bool:
     """Tell whether a key holds what was thought before an answer."""
     return folded(key) in _THOUGHTS
+
+
+@lru_cache(maxsize=4096)
+def thoughts_among(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of some keys that hold what was thought before an answer."""
+    return tuple(key for key in keys if is_thought(key))
 
 
 @lru_cache(maxsize=4096)
@@ -92,8 +99,15 @@ def holds_text(value: Any) -> bool:
     return isinstance(value, dict | list) and any(_LETTER.search(leaf) for leaf in leaves(value))
 
 
+@lru_cache(maxsize=4096)
+def _others(keys: tuple[str, ...], used: frozenset[str]) -> bool:
+    return any(key not in used and not is_about(key) for key in keys)
+
+
 def unused_keys(row: dict[str, Any], used: Collection[str], parsed: Parsed) -> list[str]:
     """Return the keys that hold text which is no part of what the row says."""
+    if not _others(tuple(row), used if isinstance(used, frozenset) else frozenset(used)):
+        return []
     keys = [
         key
         for key, value in row.items()
@@ -103,7 +117,9 @@ def unused_keys(row: dict[str, Any], used: Collection[str], parsed: Parsed) -> l
         return keys
     parts = [parsed.system, parsed.tools, parsed.chosen or "", parsed.rejected or ""]
     whole = "\n".join((*parts, *(turn.content for turn in parsed.turns)))
-    return [key for key in keys if not all(leaf.strip() in whole for leaf in leaves(row[key]))]
+    return [
+        key for key in keys if not all(_EDGES.sub("", leaf) in whole for leaf in leaves(row[key]))
+    ]
 
 
 def with_thought(thought: str, answer: str) -> str:

@@ -109,7 +109,7 @@ def test_a_row_of_each_format_is_told_and_read_as_it_is(row, name, prompt, respo
 
 def test_every_named_format_has_a_sample():
     told = {name for _, name, *_ in SAMPLES} | {"alpaca", "pretraining", "reward", "preference"}
-    told |= {"responses", "stack"}  # in test_layouts
+    told |= {"responses", "stack", "comet"}  # in test_layouts
     assert {form.name for form in named.FORMATS} <= told
 
 

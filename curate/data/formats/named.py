@@ -18,8 +18,8 @@ from curate.data.row_keys import (
     CONTEXTS,
     SYSTEMS,
     TOOLS_AS_TEXT,
-    is_thought,
     leaves,
+    thoughts_among,
     with_thought,
 )
 from curate.data.schema import MEDIA, Converted, Shape
@@ -81,8 +81,9 @@ def thought_first(value: dict[str, Any], shape: Shape) -> Converted:
     answer = value.get(key)
     if not isinstance(answer, str) or not answer.strip():
         return Converted(value)
-    for name, thought in value.items():
-        if is_thought(name) and name not in shape.columns.values() and isinstance(thought, str):
+    for name in thoughts_among(tuple(value)):
+        thought = value[name]
+        if name not in shape.columns.values() and isinstance(thought, str):
             joined = with_thought(thought, answer)
             if joined == answer:
                 continue
@@ -164,6 +165,7 @@ LAYOUTS = (
         "preference", "prompt and two responses",
         {"prompt": _ASKS, "chosen": "chosen", "rejected": "rejected"},
     ),
+    Layout("comet", "src, pos and neg", {"prompt": "src", "chosen": "pos", "rejected": "neg"}),
     Layout(
         "responses", "a chosen and a rejected response",
         {"prompt": _ASKS, "chosen": "chosen_response", "rejected": "rejected_response"},
