@@ -89,5 +89,11 @@ def _trees(records: Iterable[Record]) -> Iterator[Record]:
             roots.append(key)
         else:
             parent["replies"].append(node)
+    reached = list(roots)
+    for key in reached:  # grows while it is gone through
+        reached += [reply["message_id"] for reply in nodes[key]["replies"]]
     for key in roots:
         yield Record({"message_tree_id": key, "prompt": nodes[key]}, places[key])
+    everywhere = set(reached)
+    for key in [key for key in nodes if key not in everywhere]:  # answers to each other
+        yield Record({**nodes[key], "replies": None}, places[key])

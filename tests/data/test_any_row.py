@@ -64,6 +64,8 @@ KEYS = sorted(
             "response",
             "completion",
         ],
+        *["answers", "output", "chat", "options", "option", "rank", "replies", "role", "text"],
+        *["weight", "reasoning_content", "functions", "image", "kto_tag", "context", "A", "B"],
         *["response_chosen", "response_rejected", "description", "type", "问", "答"],
     }
 )
@@ -96,6 +98,7 @@ VALUES = st.recursive(
 SAID = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]
 WRITTEN = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
 CALLED = [WRITTEN[0], {"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}]
+ANSWER = {"text": "b", "role": "assistant", "replies": [], "rank": 0}
 # A good row of each format, by which the file is told.
 GOOD = {
     "alpaca": {"instruction": "a", "output": "b", "input": "", "history": [], "tools": ""},
@@ -107,6 +110,19 @@ GOOD = {
     "pretraining": {"text": "a"},
     "reward": {"question": "a", "response_chosen": "b", "response_rejected": "c"},
     "qa": {"question": "a", "answer": "b", "label": True},
+    "exam": {"question": "a", "options": {"A": "x", "B": "y"}, "answer": "B"},
+    "pairs": {"chosen": WRITTEN, "rejected": WRITTEN},
+    "listed_pairs": {"instruction": "a", "output": ["b", "c"]},
+    "exchanges": {"conversation": [{"human": "a", "assistant": "b"}]},
+    "moss": {"chat": {"turn_1": {"Human": "a", "MOSS": "b"}}},
+    "calls": {
+        "query": "a",
+        "answers": [{"name": "f", "arguments": {}}],
+        "tools": [{"name": "f", "description": "d", "parameters": {"properties": {}}}],
+    },
+    "oasst": {"prompt": {"text": "a", "role": "prompter", "replies": [ANSWER]}},
+    "belle": {"instruction": "Human: a\nAssistant:", "output": "b"},
+    "prompt_messages": {"prompt": WRITTEN[:1], "completion": "b"},
 }
 PAIRS = {"conversations": SAID[:1], "chosen": SAID[1], "rejected": "c"}
 
