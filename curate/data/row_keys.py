@@ -143,6 +143,9 @@ def unpacked(row: Any) -> tuple[Any, tuple[str, ...]]:
             if inner is not None and (not messages or are_messages(inner)):
                 made[key] = inner
                 changes.append(f"the list in the text of '{key}' read")
+        elif key in MEDIA and isinstance(value, str):
+            made[key] = [value] if value.strip() else []
+            changes.append(f"'{key}' made a list")
         elif (name := _RENAMED.get(key)) and value and not row.get(name):
             texts = [value] if isinstance(value, str) else value
             if name not in MEDIA or (

@@ -128,6 +128,8 @@ def test_a_call_to_compare(read):
         ([None], "<image>看", "bad_media"),
         ([""], "<image>看", "bad_media"),
         (["a.jpg", 5], "<image><image>看", "bad_media"),
+        ("a.jpg", "<image>看", ""),  # one path is a list of one
+        ("", "看", ""),
         ({"a": "b"}, "<image>看", "bad_media"),
         (7, "<image>看", "bad_media"),
         ([{"path": "a.jpg"}], "<image>看", ""),
