@@ -27,7 +27,7 @@ from curate.commands import (
     show,
     split,
 )
-from curate.commands.with_options import spreading
+from curate.commands.with_options import READING, spreading
 
 app = typer.Typer(
     add_completion=False,
@@ -48,24 +48,22 @@ def _start(
 
 
 app.command("cache")(cache.cache)
-app.command("car", cls=spreading("--input", "--fill"))(car.car)
-app.command("convert", cls=spreading("--input", "--fill"))(convert.convert)
+app.command("car", cls=spreading(*READING))(car.car)
+app.command("convert", cls=spreading(*READING))(convert.convert)
 app.command("datasets")(datasets.datasets)
-app.command("decontaminate", cls=spreading("--input", "--against", "--fill"))(
-    decontaminate.decontaminate
-)
-app.command("dedup", cls=spreading("--input", "--against", "--fill"))(dedup.dedup)
-app.command("doctor", cls=spreading("--input", "--fill"))(doctor.doctor)
-app.command("ifd", cls=spreading("--input", "--fill"))(ifd.ifd)
+app.command("decontaminate", cls=spreading(*READING, "--against"))(decontaminate.decontaminate)
+app.command("dedup", cls=spreading(*READING, "--against"))(dedup.dedup)
+app.command("doctor", cls=spreading(*READING))(doctor.doctor)
+app.command("ifd", cls=spreading(*READING))(ifd.ifd)
 app.command("mix", cls=mix.Command)(mix.mix)
 app.command("models")(models.models)
-app.command("mods", cls=spreading("--input", "--fill"))(mods.mods)
+app.command("mods", cls=spreading(*READING))(mods.mods)
 app.command("ls")(ls.list_)
-app.command("score", cls=spreading("--input", "--fill"))(score.score)
-app.command("select", cls=spreading("--input", "--scores", "--fill"))(select.select)
-app.command("show", cls=spreading("--input", "--fill", "--id", "--scores"))(show.show)
+app.command("score", cls=spreading(*READING))(score.score)
+app.command("select", cls=spreading(*READING, "--scores"))(select.select)
+app.command("show", cls=spreading(*READING, "--id", "--scores"))(show.show)
 app.command("rm")(rm.rm)
-app.command("split", cls=spreading("--input", "--fill"))(split.split)
+app.command("split", cls=spreading(*READING))(split.split)
 app.add_typer(ranker.app, name="ranker")
 
 

@@ -36,7 +36,7 @@ def convert(
     from curate.recipes import convert as recipe
 
     params = recipe.ConvertParams(to, container)
-    rows = reading.rows()
+    rows = reading.rows(output)
     conversion = recipe.convert(rows, params)
     called = name or conversion.name
     check_target(output, called, recipe.NAME, overwrite)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from curate import console
-from curate.commands.dedup import others
-from curate.commands.options import Reading, Writing
+from curate.commands.options import Reading, Sides, Writing
 from curate.commands.result import choose
 from curate.commands.with_options import with_options
 from curate.parameters.split import DecontaminateParams
@@ -23,10 +19,7 @@ def decontaminate(
     reading: Reading,
     params: DecontaminateParams,
     writing: Writing,
-    against: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="BENCH…", help="Sets of questions that are to be tested on."),
-    ] = None,
+    sides: Sides,
 ) -> None:
     """Leave out the rows that ask what a benchmark asks; rows like each other stay.
 
@@ -36,6 +29,8 @@ def decontaminate(
     Example: curate decontaminate --input huatuo.json --against cmexam.csv
     """
     from curate.recipes import decontaminate as recipe
+
+    folder = reading.folder(writing.output)
 
     def tell(selection: Selection) -> None:
         lines = [
@@ -54,7 +49,7 @@ def decontaminate(
         reading,
         writing,
         recipe.NAME,
-        lambda rows, _: recipe.decontaminate(rows, params, others(against)),
+        lambda rows, _: recipe.decontaminate(rows, params, sides.rows(folder)),
         tell=tell,
         show=0,
     )

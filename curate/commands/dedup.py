@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from curate import console
-from curate.commands.options import Reading, Writing, say_what_was_read
+from curate.commands.options import Reading, Sides, Writing
 from curate.commands.result import choose
 from curate.commands.with_options import with_options
 from curate.parameters.dedup import DedupParams
 
 if TYPE_CHECKING:
-    from curate.data.rows import Rows
     from curate.selection import Selection
 
 
@@ -23,13 +22,7 @@ def dedup(
     reading: Reading,
     params: DedupParams,
     writing: Writing,
-    against: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="F…",
-            help="Other sets, chosen already or to be tested on: drop what is like their rows.",
-        ),
-    ] = None,
+    sides: Sides,
     scores: Annotated[
         Path | None, typer.Option(help="NAME.scores.parquet of an earlier run, for --by COLUMN.")
     ] = None,
@@ -43,6 +36,8 @@ def dedup(
     """
     from curate.recipes import dedup as recipe
 
+    folder = reading.folder(writing.output)
+
     def tell(selection: Selection) -> None:
         if selection.choice.kept.any():  # else writing it ends in an error
             _show_closest(selection, writing.show, writing.as_json)
@@ -51,20 +46,10 @@ def dedup(
         reading,
         writing,
         recipe.NAME,
-        lambda rows, _: recipe.dedup(rows, params, others(against), scores),
+        lambda rows, _: recipe.dedup(rows, params, sides.rows(folder), scores),
         tell=tell,
         show=0,
     )
-
-
-def others(against: list[Path] | None) -> list[Rows]:
-    """Read the other sets, each by itself: they may have other shapes than the rows."""
-    from curate.data.read import read
-
-    others = [read(each) for each in against or ()]
-    for each in others:
-        say_what_was_read(each)
-    return others
 
 
 def _show_closest(selection: Selection, show: int, as_json: bool) -> None:

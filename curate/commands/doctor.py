@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from curate import console
-from curate.commands.options import AsJson, Fill, Input, More, Overwrite, inputs
+from curate.commands.options import AsJson, Overwrite, Reading
 from curate.commands.with_options import with_options
 from curate.errors import UsageError
 from curate.parameters.doctor import DoctorParams
@@ -22,13 +22,8 @@ if TYPE_CHECKING:
 @with_options
 def doctor(
     *,
-    input: Input = None,  # noqa: A002 - the option's name
-    more: More = None,
-    dataset: Annotated[
-        list[str] | None, typer.Option(help="Name in dataset_info.json.", metavar="NAME…")
-    ] = None,
+    reading: Reading,
     params: DoctorParams,
-    fill: Fill = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -39,7 +34,6 @@ def doctor(
 
     Example: curate doctor --input dpo_zh.jsonl --fix
     """
-    from curate.data.placeholders import pairs
     from curate.llamafactory.doctor.data_set import data_sets
     from curate.llamafactory.doctor.diagnose import diagnose
     from curate.llamafactory.doctor.findings import as_json as json_of
@@ -47,15 +41,16 @@ def doctor(
     from curate.llamafactory.doctor.truncation import cutoff_of
 
     measure, stage = cutoff_of(params), params.stage
-    paths = inputs(input, more) if input or more else None
-    texts = pairs(fill or [])
+    how = reading.how() if reading.input or reading.more or reading.dataset else {}
+    texts = how.pop("fill", {})
     if texts and not params.fix:
         raise UsageError("--fill puts text where rows have placeholders, and goes with --fix")
     on = console.stderr() if as_json else console.stdout()
     diagnoses: list[Diagnosis] = []
     repaired: list[dict[str, Any]] = []
     lost = False
-    for data_set in data_sets(paths, params.dataset_dir, dataset):
+    how |= {"paths": how.get("paths"), "dataset_dir": reading.dataset_dir}
+    for data_set in data_sets(**{"dataset": reading.dataset, **how}):
         before = diagnose(data_set, stage, measure)
         _show(before, on)
         diagnoses.append(before)

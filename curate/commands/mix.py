@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate import console
-from curate.commands.options import AsJson, Name, Output, Overwrite
+from curate.commands.options import DATA, AsJson, DatasetDir, Name, Output, Overwrite
 from curate.commands.with_options import is_typed, spreading, with_options
 from curate.parameters.mix import MixParams
 
 if TYPE_CHECKING:
     from curate.mixture.draw import Pool
     from curate.mixture.mixed import Mixed
-    from curate.mixture.spec import Mixture
+    from curate.mixture.spec import MixSource, Mixture
 
 Command = spreading("--domain", "--general", apart=(".yaml", ".yml"))
 
@@ -35,17 +35,24 @@ def mix(
         ),
     ] = None,
     domain: Annotated[
-        list[Path] | None, typer.Option("--domain", metavar="F…", help="Files of domain data.")
+        list[Path] | None,
+        typer.Option("--domain", metavar="F…", help="Domain data: files, or registered names."),
     ] = None,
     general: Annotated[
-        list[Path] | None, typer.Option("--general", metavar="F…", help="Files of general data.")
+        list[Path] | None,
+        typer.Option(
+            "--general",
+            metavar="F…",
+            help="General data: files, registered names or a mixture file.",
+        ),
     ] = None,
     ratio: Annotated[
         str,
         typer.Option(help="Domain : general; several for a sweep.", metavar="1:5[,1:10…]"),
     ] = "1:5",
     params: MixParams,
-    output: Output = Path("data"),
+    dataset_dir: DatasetDir = None,
+    output: Output = DATA,
     name: Name = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -61,16 +68,23 @@ def mix(
     from curate.emission.emit import check_target
     from curate.errors import UsageError
     from curate.mixture.plan import parse_ratios
+    from curate.mixture.spec import sources_of
     from curate.recipes import mix as recipe
 
-    if mixture is not None or not (domain or general):
+    given = {"domain": domain, "general": general}
+    sides = {
+        side: tuple(s for path in paths for s in sources_of(path, dataset_dir or output))
+        for side, paths in given.items()
+        if paths
+    }
+    if mixture is not None or not sides:
         changes = {name: v for name, v in asdict(params).items() if is_typed(context, name)}
         changes.pop("name", None)  # of the data set that is written
         if is_typed(context, "ratio"):
             changes["ratios"] = parse_ratios(ratio)
-        wanted = _of_file(mixture, domain, general, changes)
+        wanted = _of_file(mixture, sides, changes)
     else:
-        wanted = recipe.mixture_of(domain or (), general or (), ratio, params)
+        wanted = recipe.mixture_of(sides.get("domain", ()), sides.get("general", ()), ratio, params)
     if is_typed(context, "model") and wanted.by == "rows":
         raise UsageError("--model says whose tokens are counted; give --by tokens, too")
     base = name or wanted.output_name
@@ -90,15 +104,13 @@ def mix(
 
 
 def _of_file(
-    file: str | None, domain: list[Path] | None, general: list[Path] | None, changes: dict[str, Any]
+    file: str | None, sides: dict[str, tuple[MixSource, ...]], changes: dict[str, Any]
 ) -> Mixture:
     """Return the mixture of a file; what was typed besides takes the place of what it says."""
-    from curate.mixture.spec import DEFAULT, MixSource, find_mixture, read_mixture
+    from curate.mixture.spec import DEFAULT, find_mixture, read_mixture
 
-    for side, paths in (("domain", domain), ("general", general)):
-        if paths:
-            changes["name"] = ""  # the file's is that of its own sources
-            changes[side] = tuple(MixSource(path) for path in paths)
+    if sides:
+        changes |= {"name": "", **sides}  # the file's name is that of its own sources
     return read_mixture(find_mixture(file or DEFAULT), changes)
 
 

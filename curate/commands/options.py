@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,7 @@ from curate import console
 from curate.errors import UsageError
 
 if TYPE_CHECKING:
+    from curate.data.naming import Naming
     from curate.data.rows import Rows
 
 Input = Annotated[
@@ -32,6 +33,26 @@ Fill = Annotated[
         "--fill", metavar="NAME=TEXT…", help="Put TEXT where rows say {{NAME}}; several may follow."
     ),
 ]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--columns",
+        metavar="NAME=KEY…",
+        help="Keys of the rows: prompt=ask response=reply; messages=dialog role=who content=text.",
+    ),
+]
+Roles = Annotated[
+    list[str] | None,
+    typer.Option("--roles", metavar="ROLE=WORD…", help="Of messages: user=患者 assistant=医生."),
+]
+Dataset = Annotated[
+    list[str] | None,
+    typer.Option("--dataset", metavar="NAME…", help="Instead of --input: in dataset_info.json."),
+]
+DatasetDir = Annotated[
+    Path | None,
+    typer.Option("--dataset-dir", help="Folder of dataset_info.json.", show_default="data"),
+]
 Output = Annotated[Path, typer.Option(help="Folder for data, scores and dataset_info.json.")]
 Name = Annotated[
     str | None, typer.Option(help="Of the data set; default: the input's stem and the recipe.")
@@ -50,7 +71,7 @@ TrustRemoteCode = Annotated[
         help="Run the Python files that come with a model on this machine. Read them first.",
     ),
 ]
-SAVES = Path("saves")
+DATA, SAVES = Path("data"), Path("saves")
 Saves = Annotated[Path, typer.Option(help="Folder of the trained model.")]
 WithControl = Annotated[
     bool,
@@ -68,19 +89,104 @@ class Reading:
     more: More = None
     format: Format = None
     fill: Fill = None
+    columns: Columns = None
+    roles: Roles = None
+    dataset: Dataset = None
+    dataset_dir: DatasetDir = None
 
-    def paths(self) -> list[Path]:
-        """Join `--input a b`, `--input a --input b` and `a b`."""
-        return inputs(self.input, self.more)
+    def folder(self, output: Path = DATA) -> Path:
+        """Return where registered names are looked up: --dataset-dir, else the output folder."""
+        return self.dataset_dir or output
 
-    def rows(self) -> Rows:
+    def paths(self, output: Path = DATA) -> list[Path]:
+        """Return what is read: `--input a b`, `--input a --input b`, `a b`, or --dataset's files.
+
+        A registered name that is given as a file is refused.
+        """
+        if self.dataset:
+            from curate.llamafactory.dataset_info import data_file
+
+            return [data_file(self.folder(output), name) for name in self.dataset]
+        paths = inputs(self.input, self.more)
+        if names := [str(path) for path in paths if self._is_registered(path, output)]:
+            given = f" --dataset-dir {self.folder(output)}" if self.folder(output) != DATA else ""
+            raise UsageError(
+                f"--input {names[0]}: no such file, but a data set of that name is registered in "
+                f"{self.folder(output)}; give{given} --dataset {' '.join(names)}"
+            )
+        return paths
+
+    def called(self, output: Path = DATA) -> Path:
+        """Return what a data set without a name is named after."""
+        return Path(f"{self.dataset[0]}.") if self.dataset else self.paths(output)[0]
+
+    def with_names(self) -> Reading:
+        """Return it with registered names, given as files, for what they are."""
+        paths = [*(self.input or ()), *(self.more or ())]
+        if paths and all(self._is_registered(path, DATA) for path in paths):
+            return replace(self, input=None, more=None, dataset=[str(path) for path in paths])
+        return self
+
+    def rows(self, output: Path = DATA) -> Rows:
         """Read, and say how each file was read and what was changed."""
-        from curate.data.placeholders import pairs
         from curate.data.read import read
 
-        rows = read(self.paths(), self.format, pairs(self.fill or []))
+        rows = read(**self.how(output))
         say_what_was_read(rows)
         return rows
+
+    def how(self, output: Path = DATA) -> dict[str, Any]:
+        """Return the arguments of curate.read()."""
+        from curate.data.placeholders import pairs
+
+        names = self.dataset or []
+        return {
+            "paths": [*(self.input or ()), *(self.more or ())] if names else self.paths(output),
+            "format": self.format,
+            "fill": pairs(self.fill or []),
+            "columns": (naming := named(self.columns, self.roles)).columns,
+            "roles": naming.roles,
+            "dataset": names,
+            "dataset_dir": self.folder(output),
+        }
+
+    def _is_registered(self, path: Path, output: Path) -> bool:
+        from curate.llamafactory.dataset_info import is_registered
+
+        return is_registered(path, self.folder(output))
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Other sets, and how they are read."""
+
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="F…",
+            help="Other sets, chosen already or to be tested on: files, registered names, "
+            "mixture files.",
+        ),
+    ] = None
+    against_format: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of the rows of --against.")
+    ] = None
+
+    def rows(self, folder: Path) -> list[Rows]:
+        """Read each by itself, as they may have other shapes than the rows, and say how.
+
+        `folder` is where registered names are looked up.
+        """
+        from curate.mixture.spec import sources_of
+
+        others = [
+            source.read(questions=True)
+            for side in self.against or ()
+            for source in sources_of(side, folder, self.against_format)
+        ]
+        for other in others:
+            say_what_was_read(other)
+        return others
 
 
 @dataclass(frozen=True)
@@ -95,11 +201,23 @@ class Writing:
     verbose: Verbose = False
 
 
+def named(columns: list[str] | None, roles: list[str] | None) -> Naming:
+    """Return what --columns and --roles name."""
+    from curate.data.naming import naming, pairs
+
+    return naming(
+        pairs("--columns", columns or (), "prompt=ask response=reply"),
+        pairs("--roles", roles or (), "user=患者 assistant=医生"),
+    )
+
+
 def inputs(input_: list[Path] | None, more: list[Path] | None) -> list[Path]:
     """Join `--input a b`, `--input a --input b` and `a b`: shells expand a pattern to the first."""
     paths = [*(input_ or ()), *(more or ())]
     if not paths:
-        raise UsageError("no input: give --input FILE (a file, several, or a folder)")
+        raise UsageError(
+            "no input: give --input FILE (a file, several, or a folder), or --dataset NAME"
+        )
     return paths
 
 

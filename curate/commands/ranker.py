@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from curate import console
-from curate.commands.options import AsJson, Verbose
-from curate.commands.with_options import with_options
+from curate.commands.options import AsJson, Columns, Roles, Verbose, named
+from curate.commands.with_options import spreading, with_options
 from curate.parameters.ranker import JudgeParams, RankerParams
+
+if TYPE_CHECKING:
+    from curate.data.naming import Naming
 
 app = typer.Typer(
     help="Train a small ranker on pairs of a better and a worse response, or judge one.",
@@ -27,6 +30,7 @@ _PairFiles = Annotated[
         "prompt, better, worse. May be given several times.",
     ),
 ]
+_Command = spreading("--pairs", "--columns", "--roles")
 _More = Annotated[list[Path] | None, typer.Argument(metavar="[F…]", help="More files of pairs.")]
 
 
@@ -34,12 +38,17 @@ _More = Annotated[list[Path] | None, typer.Argument(metavar="[F…]", help="More
 class _Pairs:
     pairs: _PairFiles = None
     more: _More = None
+    columns: Columns = None
+    roles: Roles = None
 
     def paths(self) -> list[Path]:
         return [*(self.pairs or ()), *(self.more or ())]
 
+    def named(self) -> Naming:
+        return named(self.columns, self.roles)
 
-@app.command()
+
+@app.command(cls=_Command)
 @with_options
 def train(
     pairs: _Pairs,
@@ -57,7 +66,7 @@ def train(
     from curate.recipes.spoiled_pairs import SOURCE
 
     set_verbose(verbose)
-    card = recipe.train(pairs.paths(), params, output)
+    card = recipe.train(pairs.paths(), params, output, pairs.named())
     _show(card["nested"], card["dropped"], as_json)
     files = [str(output / name) for name in recipe.FILES]
     console.say("every pair judged by a head that had not seen its prompt")
@@ -71,7 +80,7 @@ def train(
         _json({**judged["all"], "by_file": judged, "held_out": card["held_out"], "files": files})
 
 
-@app.command("eval")
+@app.command("eval", cls=_Command)
 @with_options
 def evaluate(
     pairs: _Pairs, params: JudgeParams, as_json: AsJson = False, verbose: Verbose = False
@@ -84,7 +93,7 @@ def evaluate(
     from curate.recipes import ranker as recipe
 
     set_verbose(verbose)
-    judged = recipe.evaluate(pairs.paths(), params)
+    judged = recipe.evaluate(pairs.paths(), params, pairs.named())
     _show(judged["files"], judged["dropped"], as_json)
     if judged["trained_on"]:
         console.say(

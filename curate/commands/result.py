@@ -45,10 +45,10 @@ def choose(
     from curate.selection import emit
 
     set_verbose(writing.verbose)
-    name = writing.name or default_name(reading.paths()[0], recipe)
+    name = writing.name or default_name(reading.called(writing.output), recipe)
     check_targets(writing, name, recipe, bool(with_control))
     check(name)
-    selection = run(reading.rows(), name)
+    selection = run(reading.rows(writing.output), name)
     tell(selection)
     files = emit(selection, writing.output, name, writing.overwrite)
     show_best(selection, writing.show if show is None else show, writing.as_json)

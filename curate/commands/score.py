@@ -28,9 +28,10 @@ def score(reading: Reading, params: ScoreParams, writing: Writing) -> None:
     from curate.recipes import score as recipe
 
     set_verbose(writing.verbose)
-    name = writing.name or default_name(reading.paths()[0], "_".join((recipe.NAME, *params.scorer)))
+    ending = "_".join((recipe.NAME, *params.scorer))
+    name = writing.name or default_name(reading.called(writing.output), ending)
     check_targets(writing, name, recipe.NAME)
-    selection = recipe.score(reading.rows(), params)
+    selection = recipe.score(reading.rows(writing.output), params)
     table, manifest = recipe.lines(selection), recipe.manifest(selection)
     files = [
         str(writing.output / file) for file in write_scores(writing.output, name, table, manifest)

@@ -53,6 +53,7 @@ def show(
     from curate.data.cards import card_lines
     from curate.emission.score_files import Joined
 
+    reading = reading.with_names()
     rows = reading.rows()
     files = scores or [file for path in reading.paths() if (file := _scores_beside(path))]
     joined = Joined(files, rows.ids)

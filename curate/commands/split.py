@@ -34,10 +34,10 @@ def split(
     from curate.recipes import split as recipe
     from curate.selection import emit
 
-    called = name or default_name(reading.paths()[0], "").rstrip("_")
+    called = name or default_name(reading.called(output), "").rstrip("_")
     for side in recipe.SIDES:
         check_target(output, f"{called}_{side}", recipe.NAME, overwrite)
-    halves = recipe.split(reading.rows(), params)
+    halves = recipe.split(reading.rows(output), params)
     result: dict[str, Any] = {"name": called, "with_twins": halves.twins}
     for side, selection in (("train", halves.train), ("test", halves.test)):
         files = emit(selection, output, f"{called}_{side}", overwrite)

@@ -13,6 +13,9 @@ from typer.core import TyperCommand
 
 from curate.parameters.option import options_of
 
+# Options of what is read that take several values.
+READING = ("--input", "--fill", "--columns", "--roles", "--dataset")
+
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command whose parameters that are dataclasses are spread into options.

@@ -182,7 +182,7 @@ def _of_messages(value: dict[str, Any], shape: Shape) -> Parsed:
 def _turns(messages: list[Any], tags: Mapping[str, str]) -> tuple[list[Turn], str, bool]:
     """Return the messages, the flaw that makes them unreadable, and whether a text is null."""
     role_tag, content_tag = tags["role_tag"], tags["content_tag"]
-    roles = {tags[f"{role}_tag"]: role for role in ROLES}
+    roles = {tags[f"{role}_tag"]: role for role in ROLES if tags[f"{role}_tag"]}
     turns, has_null = [], False
     for message in messages:
         word = message.get(role_tag) if isinstance(message, dict) else None
@@ -280,4 +280,6 @@ def _as_fields(row: dict[str, Any], parsed: Parsed, shape: Shape) -> dict[str, A
 
 def message(role: str, text: str, tags: Mapping[str, str] = CANONICAL_TAGS) -> dict[str, str]:
     """Return a message; without tags, in LLaMA-Factory's own words."""
+    if not tags[f"{role}_tag"]:
+        raise ValueError(f"messages of the {role}")
     return {tags["role_tag"]: tags[f"{role}_tag"], tags["content_tag"]: text}

@@ -80,6 +80,11 @@ def how_read(source: Source) -> str:
         parts.append("UTF-8 with a mark")
     elif source.encoding != BINARY:
         parts.append(source.encoding.upper())
+    parts += [
+        f"{name}={word}"
+        for name, word in (source.columns | source.roles).items()
+        if word not in ("", name)
+    ]
     return ", ".join(parts)
 
 

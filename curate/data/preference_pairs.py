@@ -25,6 +25,7 @@ from curate.data.encoding import sniff
 from curate.data.file_kinds import raw_rows
 from curate.data.formats import detected
 from curate.data.json_values import Record
+from curate.data.naming import Naming, layout_named
 from curate.data.packed import unpacked
 from curate.data.schema import Parsed, Shape, Turn
 from curate.errors import DataError
@@ -84,15 +85,15 @@ def _decoded(match: re.Match[str]) -> str:
     return "\t" if match[2] == "t" else "\n"
 
 
-def read_pairs(paths: list[Path]) -> Pairs:
-    """Read pairs from files."""
+def read_pairs(paths: list[Path], named: Naming | None = None) -> Pairs:
+    """Read pairs from files; `named` says which key is which column, where it is no usual one."""
     dropped: Counter[str] = Counter()
     pairs: dict[tuple[str, str, str], Pair] = {}
     sha256: dict[str, str] = {}
     with ExitStack() as stack:
         for path in paths:
             before = len(pairs)
-            for pair in _pairs_of(path, sha256, stack):
+            for pair in _pairs_of(path, sha256, stack, named or Naming()):
                 key = (pair.prompt, pair.better, pair.worse)
                 if not pair.better.strip() and not pair.worse.strip():
                     dropped["empty"] += 1
@@ -110,7 +111,9 @@ def read_pairs(paths: list[Path]) -> Pairs:
     return Pairs(tuple(pairs.values()), sha256, dict(sorted(dropped.items())))
 
 
-def _pairs_of(path: Path, sha256: dict[str, str], stack: ExitStack) -> Iterator[Pair]:
+def _pairs_of(
+    path: Path, sha256: dict[str, str], stack: ExitStack, named: Naming
+) -> Iterator[Pair]:
     name = path.name
     if not path.is_file():
         raise DataError(f"no file '{path}'; give a file of pairs of a better and a worse response")
@@ -128,7 +131,11 @@ def _pairs_of(path: Path, sha256: dict[str, str], stack: ExitStack) -> Iterator[
         (keys for keys in (EXPERT, TRIPLE) if any(keys[1] in v or keys[2] in v for v in objects)),
         None,
     )
-    shape = None if keys else detected(name, container, values)[1]
+    shape: Shape | None = None
+    if named:
+        keys, (_, shape) = None, layout_named(name, container, values, "", named)
+    elif not keys:
+        shape = detected(name, container, values)[1]
     if shape and not shape.ranking:
         raise DataError(
             f"{name} was read as {shape}: its rows have one response each, not a better and a "

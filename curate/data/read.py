@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -12,24 +14,32 @@ import pyarrow as pa
 
 from curate.data.formats import format_named
 from curate.data.inputs import input_files, inputs_of
+from curate.data.naming import Naming, naming
 from curate.data.placeholders import checked
 from curate.data.row_cache import Reading, Stored, stored
 from curate.data.rows import Rows
 from curate.data.schema import Shape
 from curate.errors import DataError, UsageError, did_you_mean
+from curate.llamafactory.dataset_info import FILE, named_rows
 
 if TYPE_CHECKING:
     from curate.data.inputs import Given, Row
 
 _AGREE = ("format", "formatting", "ranking", "tags")
+_SHOWN = 12
 
 
 def read(
-    paths: Given | Iterable[Given] | Iterable[Row],
+    paths: Given | Iterable[Given] | Iterable[Row] = (),
     format: str | None = None,  # noqa: A002 - the option's name
     fill: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    roles: Mapping[str, str] | None = None,
+    dataset: str | Iterable[str] = (),
+    dataset_dir: str | os.PathLike[str] = "data",
+    questions: bool = False,
 ) -> Rows:
-    """Read instruction data: one file, several, or folders of them.
+    """Read instruction data: one file, several, or folders of them; or registered data sets.
 
     What a file holds is told from its content, never from its name. The second time, a file is
     not parsed again.
@@ -44,10 +54,19 @@ def read(
             generator of dicts: a row has the same id as in a file of the same rows.
         format: Name of a format of `curate.data.formats`, where the rows fit more than one.
         fill: Placeholder to text: {"name": "小医"} puts 小医 where rows say {{name}}.
+        columns: Column to the rows' own key, where they have keys of their own:
+            {"prompt": "ask", "response": "reply"}, or {"messages": "dialog", "role": "speaker",
+            "content": "text"}; '' for one that is not to be read.
+        roles: Role to the messages' own word: {"user": "患者", "assistant": "医生"}.
+        dataset: Instead of paths, names in dataset_info.json, read as LLaMA-Factory reads them.
+        dataset_dir: Folder of dataset_info.json.
+        questions: Whether rows may be questions without answers, as those to be tested on;
+            their flaw is `empty_response`.
 
     Raises:
         DataError: Missing, empty, broken, in no known format, or files that do not go together.
-        UsageError: No such format; nothing given, or given twice; a placeholder that no row has.
+        UsageError: No such format, column or role; nothing given, or given twice; a placeholder or
+            key that no row has.
 
     Example:
         >>> rows = curate.read("huatuo.json")
@@ -56,20 +75,34 @@ def read(
     """
     if format is not None:
         format_named(format)
-    inputs = inputs_of(paths)
-    reading = Reading(format or "", checked(fill or {}))
+    reading = Reading(format or "", checked(fill or {}), naming(columns, roles), questions)
+    names = [dataset] if isinstance(dataset, str) else list(dataset)
+    given = not isinstance(paths, tuple | list) or bool(paths)
+    if names and (given or reading.format or reading.naming):
+        raise UsageError(
+            f"dataset {names[0]}: its entry in {FILE} says where its rows are and how they are "
+            "read; leave paths, format, columns and roles out"
+        )
     with ExitStack() as opened:
-        files = [file for item in inputs for file in input_files(item, opened)]
+        inputs = [] if names else inputs_of(paths)
+        files = [(file, reading) for item in inputs for file in input_files(item, opened)]
+        for name in names:
+            path, named = registered_rows(Path(dataset_dir), name)
+            how = replace(reading, naming=named)
+            if path.suffix == ".txt":  # a row a line, as LLaMA-Factory loads it
+                how = replace(how, format="pretraining")
+            files += [(file, how) for file in input_files(path, opened)]
         seen: set[tuple[Path, str]] = set()
-        for file in files:
+        for file, _ in files:
             if (file.path.resolve(), file.part) in seen:
                 raise UsageError(
                     f"'{file.name}' is given twice; give it once (`curate mix --shortage repeat` "
                     "is what repeats rows on purpose)"
                 )
             seen.add((file.path.resolve(), file.part))
-        parts = [_beside(stored(f.path, f.name, reading, f.part), f.aside) for f in files]
+        parts = [_beside(stored(f.path, f.name, how, f.part), f.aside) for f, how in files]
     _check_filled(parts, reading.fill)
+    _check_named(parts, [how.naming for _, how in files])
     shape = _common(parts)
     table = pa.concat_tables([part.table for part in parts])
     return Rows(shape, tuple(part.source for part in parts), table)
@@ -81,6 +114,35 @@ def _beside(part: Stored, aside: str) -> Stored:
         return part
     changes = {f"left aside: {aside}": 0, **part.source.changes}
     return replace(part, source=replace(part.source, changes=changes))
+
+
+def registered_rows(folder: Path, name: str) -> tuple[Path, Naming]:
+    """Return the file or folder of a registered data set, and what its entry names."""
+    entry = named_rows(folder, name)
+    by = f"{FILE}, entry '{name}', columns:"
+    return entry.path, Naming(entry.columns, entry.roles, by=by, expected=entry.given)
+
+
+def _check_named(parts: list[Stored], namings: list[Naming]) -> None:
+    """Refuse a key that no row of the files has for which it is named: it is a slip of the pen."""
+    read_from: dict[tuple[str, str], set[str]] = {}
+    for part, named in zip(parts, namings, strict=True):
+        for column in named.expected:
+            read_from.setdefault((named.by, column), set()).update(
+                {column} & part.source.columns.keys()
+            )
+    for part, named in zip(parts, namings, strict=True):
+        for column in named.expected:
+            key = named.columns[column]
+            if not key or read_from[named.by, column]:
+                continue
+            first = json.loads(part.table.column("raw")[0].as_py())
+            keys = list(first) if isinstance(first, dict) else []
+            raise DataError(
+                f"{part.source.name}, {named.by} {column}={key}: no row has this key."
+                f"{did_you_mean(key, keys)} The first has {', '.join(keys[:_SHOWN])}; name one of "
+                f"them, or leave {column} out"
+            )
 
 
 def _check_filled(parts: list[Stored], fill: Mapping[str, str]) -> None:

@@ -21,6 +21,7 @@ from curate.data.file_kinds import raw_rows
 from curate.data.formats import ONE_TEXT, detected, format_named
 from curate.data.ids import content_hash
 from curate.data.json_values import Record
+from curate.data.naming import Naming, detected_or_questions, layout_named
 from curate.data.packed import Unpacked, unpacked
 from curate.data.placeholders import filled, placeholders
 from curate.data.row_keys import unused_keys
@@ -58,13 +59,23 @@ _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 @dataclass(frozen=True)
 class Reading:
-    """How a file is to be read: name of its format, '' for any, and text for placeholders."""
+    """How a file is to be read.
+
+    Attributes:
+        format: Its name, '' for any.
+        fill: Text for placeholders.
+        naming: Which key is which column, and which word which role.
+        questions: Whether rows may be questions without answers.
+    """
 
     format: str = ""
     fill: Mapping[str, str] = field(default_factory=dict)
+    naming: Naming = field(default_factory=Naming)
+    questions: bool = False
 
     def key(self) -> str:
-        return json.dumps([self.format, sorted(self.fill.items())])
+        named = (self.fill, self.naming.columns, self.naming.roles)
+        return json.dumps([self.format, *(sorted(n.items()) for n in named), self.questions])
 
 
 @dataclass
@@ -148,8 +159,16 @@ def _ingest(whole: Unpacked, name: str, sha256: str, card: Path, reading: Readin
     """Parse a file into KEY.arrow, then write KEY.json: its being there means all is done."""
     plain = bool(reading.format) and format_named(reading.format).rank == ONE_TEXT
     container, stream = raw_rows(whole.path, whole.sniffed, plain)
-    head, stream, changes = laid_out(list(itertools.islice(stream, SAMPLES)), stream)
-    form, shape = detected(name, container, [record.value for record in head], reading.format)
+    head = list(itertools.islice(stream, SAMPLES))
+    changes: dict[str, int] = {}
+    if not reading.naming.is_of(head[0].value if len(head) == 1 else None):
+        head, stream, changes = laid_out(head, stream)
+    values = [record.value for record in head]
+    if reading.naming:
+        form, shape = layout_named(name, container, values, reading.format, reading.naming)
+    else:
+        tell = detected_or_questions if reading.questions else detected
+        form, shape = tell(name, container, values, reading.format)
     # A column may turn up late in the file: rows are parsed as if it were there from the first.
     whole_shape = shape.with_columns(form.optional, form.optional.values())
     templates = sum(bool(placeholders(record.value)) for record in head)
@@ -181,6 +200,8 @@ def _ingest(whole: Unpacked, name: str, sha256: str, card: Path, reading: Readin
         unused=dict(tally.unused.most_common()),
         fill={key: text for key, text in reading.fill.items() if tally.placeholders[key]},
         unfilled=tally.unfilled(reading.fill),
+        columns=reading.naming.in_use(shape),
+        roles={role: word for role, word in reading.naming.roles.items() if shape.tags},
     )
     known = {"source": asdict(source), "shape": shape.as_dict()}
     write_text(card, json.dumps(known, ensure_ascii=False))

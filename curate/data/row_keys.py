@@ -52,8 +52,8 @@ _LIST_NAMES = (
     "chosen rejected prompt completion images videos audios"
 )
 _LISTED = frozenset(_LIST_NAMES.split())
-_RENAMED = {"functions": "tools", "image": "images", "video": "videos", "audio": "audios"}
-_TOUCHED = _LISTED | _RENAMED.keys()
+RENAMED = {"functions": "tools", "image": "images", "video": "videos", "audio": "audios"}
+_TOUCHED = _LISTED | RENAMED.keys()
 TOOLS_AS_TEXT = "descriptions of tools written as text"
 
 
@@ -146,7 +146,7 @@ def unpacked(row: Any) -> tuple[Any, tuple[str, ...]]:
         elif key in MEDIA and isinstance(value, str):
             made[key] = [value] if value.strip() else []
             changes.append(f"'{key}' made a list")
-        elif (name := _RENAMED.get(key)) and value and not row.get(name):
+        elif (name := RENAMED.get(key)) and value and not row.get(name):
             texts = [value] if isinstance(value, str) else value
             if name not in MEDIA or (
                 isinstance(texts, list) and all(isinstance(text, str) for text in texts)

@@ -129,3 +129,5 @@ class Source:
     unused: dict[str, int] = field(default_factory=dict)  # keys whose text is not used, to rows
     fill: dict[str, str] = field(default_factory=dict)  # placeholder to the text put there
     unfilled: dict[str, int] = field(default_factory=dict)  # to rows in which it still stands
+    columns: dict[str, str] = field(default_factory=dict)  # named ones to keys, '' for none
+    roles: dict[str, str] = field(default_factory=dict)  # named ones to words

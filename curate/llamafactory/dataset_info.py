@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from curate.data.schema import CANONICAL_TAGS as TAGS
 from curate.errors import DataError, OutputError, did_you_mean
 from curate.system.files import whole_files
 from curate.system.manifest import read_manifest
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
     from curate.data.schema import Shape
 
 FILE = "dataset_info.json"
+# LLaMA-Factory's column to the key it reads where the entry has no `columns`.
+COLUMNS: dict[str, str | None] = {
+    **{"prompt": "instruction", "query": "input", "response": "output", "history": None},
+    **{"messages": "conversations", "system": None, "tools": None},
+    **dict.fromkeys(("images", "videos", "audios", "chosen", "rejected", "kto_tag")),
+}
+# Columns that a formatting does not look at.
+_NOT_READ = {
+    "alpaca": ("messages",),
+    **dict.fromkeys(("sharegpt", "openai"), ("prompt", "query", "response", "history")),
+}
+_PAIR = ("chosen", "rejected")
 _ELSEWHERE = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")
 _NAMES_SHOWN = 12
 
@@ -35,7 +48,8 @@ def entry_for(shape: Shape, file_name: str) -> dict[str, Any]:
         entry["ranking"] = True
     entry["columns"] = dict(shape.columns)
     if shape.tags:
-        entry["tags"] = dict(shape.tags)
+        # A role that rows were read without has no word.
+        entry["tags"] = {tag: word for tag, word in shape.tags.items() if word}
     return entry
 
 
@@ -53,6 +67,11 @@ def read_registry(folder: Path) -> dict[str, Any]:
     if not isinstance(entries, dict):
         raise OutputError(f"{path} is no JSON object; move it away and give the command again")
     return entries
+
+
+def is_registered(given: str | Path, folder: Path) -> bool:
+    """Tell whether what was given is no file, but the name of a registered data set."""
+    return not Path(given).expanduser().exists() and str(given) in read_registry(folder)
 
 
 def data_file(folder: Path, name: str, entries: dict[str, Any] | None = None) -> Path:
@@ -94,6 +113,90 @@ def data_file(folder: Path, name: str, entries: dict[str, Any] | None = None) ->
             "Correct file_name, or make the data set again"
         )
     return path
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """An entry as LLaMA-Factory holds it; columns and tags that it resets are None."""
+
+    formatting: Any = "alpaca"  # name of the converter
+    ranking: Any = False  # anything that is true makes rows pairs
+    split: Any = "train"  # of the data; a file has only this one
+    num_samples: Any = None  # rows to draw, with repeats where there are too few
+    columns: Mapping[str, Any] = field(default_factory=lambda: dict(COLUMNS))  # column to key
+    tags: Mapping[str, Any] = field(default_factory=lambda: dict(TAGS))  # tag to word
+
+
+def entry_attributes(entry: Any) -> Attributes:
+    """Return what LLaMA-Factory makes of an entry.
+
+    One column, or one tag, that is given sets all that are not given to None.
+
+    Example:
+        >>> entry_attributes({"columns": {"prompt": "text"}}).columns["query"] is None
+        True
+    """
+    if not isinstance(entry, dict):
+        raise DataError("the entry is no JSON object")
+    values = {key.name: entry[key.name] for key in fields(Attributes) if key.name in entry}
+    for part, names in (("columns", COLUMNS), ("tags", TAGS)):
+        if part in entry:
+            if not isinstance(entry[part], dict):
+                raise DataError(f"`{part}` is no JSON object")
+            values[part] = {name: entry[part].get(name) for name in names}
+    return Attributes(**values)
+
+
+@dataclass(frozen=True)
+class NamedRows:
+    """A registered data set: its file or folder, and which of its keys and words is what.
+
+    Attributes:
+        path: Of the rows.
+        columns: Every column to its key, '' for one that LLaMA-Factory does not read, and the keys
+            of a message's role and text.
+        roles: Every role to its word, '' for one that the entry does not name.
+        given: Columns that the entry itself names.
+    """
+
+    path: Path
+    columns: dict[str, str]
+    roles: dict[str, str]
+    given: tuple[str, ...]
+
+
+def named_rows(folder: Path, name: str) -> NamedRows:
+    """Return the rows of a registered data set as LLaMA-Factory 0.9.5 reads them."""
+    entries = read_registry(folder)
+    path, where = data_file(folder, name, entries), f"{FILE}, entry '{name}'"
+    try:
+        attr = entry_attributes(entries[name])
+    except DataError as error:
+        raise DataError(f"{where}: {error}; put it right") from error
+    if attr.formatting not in _NOT_READ:
+        raise DataError(
+            f"{where}: formatting {attr.formatting!r}; allowed are {', '.join(_NOT_READ)}"
+        )
+    unread = {*_NOT_READ[attr.formatting], *(("response",) if attr.ranking else _PAIR)}
+    keys = {column: key for column, key in attr.columns.items() if column not in unread and key}
+    if attr.formatting == "alpaca" and "prompt" not in keys and "query" in keys:
+        keys["prompt"] = keys.pop("query")
+    needed = ("prompt" if attr.formatting == "alpaca" else "messages",)
+    if lacking := [
+        name for name in (*needed, *(_PAIR if attr.ranking else ())) if name not in keys
+    ]:
+        raise DataError(
+            f"{where}: `columns` does not name {' and '.join(lacking)}, and LLaMA-Factory ends "
+            "with KeyError: None; name the key of the rows there, or give the file with --input "
+            "and --columns"
+        )
+    columns = {column: str(keys.get(column, "")) for column in COLUMNS}
+    roles: dict[str, str] = {}
+    if attr.formatting != "alpaca":
+        words = {tag.removesuffix("_tag"): str(word or "") for tag, word in attr.tags.items()}
+        columns |= {part: words.pop(part) for part in ("role", "content")}
+        roles = words
+    return NamedRows(path, columns, roles, tuple(entries[name].get("columns", ())))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from curate.data.ids import id_of, occurrences
 from curate.data.kto_verdicts import judged
-from curate.data.read import read
 from curate.data.rows import Rows
 from curate.data.schema import Source
 from curate.errors import UsageError
@@ -228,7 +227,7 @@ def _parts(mixture: Mixture) -> tuple[Part, ...]:
             elif isinstance(source.rows, Rows):
                 rows = source.rows
             else:
-                rows = read(source.rows, source.format, source.fill)
+                rows = source.read()
             if mixture.good_only and "kto_tag" in rows.shape.columns:
                 rows = judged(rows, "a mixture", mixture.good_only)
             start = 0
@@ -236,7 +235,8 @@ def _parts(mixture: Mixture) -> tuple[Part, ...]:
                 end = start + file.rows
                 alone = Rows(rows.shape, (file,), rows.table.slice(start, file.rows))
                 part = Part(side, number, alone, None if kept is None else kept[start:end])
-                key = file.sha256, file.format, str(sorted(file.fill.items()))
+                named = [sorted(n.items()) for n in (file.fill, file.columns, file.roles)]
+                key = file.sha256, file.format, str(named)
                 if first.setdefault(key, part) is not part:
                     raise UsageError(_given_twice(first[key], part, mixture))
                 parts.append(part)

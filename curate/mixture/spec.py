@@ -19,6 +19,7 @@ import yaml
 from curate.data.inputs import bundled_folder, find_bundled
 from curate.emission.emit import default_name
 from curate.errors import DataError, UsageError, did_you_mean
+from curate.llamafactory.dataset_info import is_registered
 from curate.mixture.plan import Ratio, parse_ratio, parse_ratios
 from curate.parameters.mix import MixParams
 from curate.system.hub import is_hub
@@ -44,6 +45,9 @@ class MixSource:
         limit: Rows to take at most, drawn by the seed.
         format: Of the file; told from its content if not given.
         fill: Placeholder to text.
+        columns: Column to the rows' own key, see curate.read().
+        roles: Role to the messages' own word.
+        dataset_dir: Folder of dataset_info.json, where `rows` is the name of a data set there.
     """
 
     rows: str | os.PathLike[str] | Rows | Selection
@@ -51,6 +55,9 @@ class MixSource:
     limit: int | None = None
     format: str | None = None
     fill: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
+    dataset_dir: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         if self.weight is not None and not 0 < self.weight < math.inf:
@@ -66,11 +73,30 @@ class MixSource:
         rows: Any = getattr(self.rows, "rows", self.rows)
         return ", ".join(source.name for source in rows.sources)
 
+    def read(self, questions: bool = False) -> Rows:
+        """Return the rows of a file, a folder or a registered data set."""
+        from curate.data.read import read
+
+        registered = self.dataset_dir is not None
+        return read(
+            () if registered else self.rows,
+            self.format,
+            self.fill,
+            self.columns,
+            self.roles,
+            dataset=str(self.rows) if registered else (),
+            dataset_dir=self.dataset_dir or "data",
+            questions=questions,
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Return the source as a manifest has it."""
-        weight = None if self.weight is None else str(self.weight)
-        fill = dict(self.fill) or None
-        options = {"weight": weight, "limit": self.limit, "format": self.format, "fill": fill}
+        options: dict[str, Any] = {
+            "weight": None if self.weight is None else str(self.weight),
+            "limit": self.limit,
+            "format": self.format,
+            **{name: dict(getattr(self, name)) or None for name in ("fill", "columns", "roles")},
+        }
         return {"source": self.label} | {k: v for k, v in options.items() if v is not None}
 
 
@@ -142,11 +168,7 @@ def read_mixture(path: Path, changes: Mapping[str, Any] | None = None) -> Mixtur
                 source = _checked(
                     item if isinstance(item, dict) else {"path": item}, _SOURCE, where
                 )
-                if "path" not in source:
-                    raise DataError(f"{where}: a source without path; give it one")
-                rows = Path(source.pop("path"))
-                rows = rows if is_hub(rows) else path.parent / rows.expanduser()
-                sides[side].append(MixSource(rows, **source))
+                sides[side].append(_source(path.parent, source, where))
             sides[side] = tuple(sides[side])
         where = path.name
         options = _checked(values, _OPTIONS, where, SIDES)
@@ -155,6 +177,36 @@ def read_mixture(path: Path, changes: Mapping[str, Any] | None = None) -> Mixtur
         return Mixture(**{**sides, **options, **(changes or {})})
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
+
+
+def _source(folder: Path, source: dict[str, Any], where: str) -> MixSource:
+    """Return a source of a mixture file that lies in a folder."""
+    if ("path" in source) == ("dataset" in source):
+        both = "path and dataset" if "path" in source else "neither path nor dataset"
+        raise DataError(f"{where}: a source with {both}; give it one of them")
+    if "path" in source and "dataset_dir" in source:
+        raise DataError(f"{where}: dataset_dir goes with dataset, not with path; leave it out")
+    if "path" in source:
+        rows = Path(source.pop("path"))
+        return MixSource(rows if is_hub(rows) else folder / rows.expanduser(), **source)
+    source["dataset_dir"] = folder / Path(source.pop("dataset_dir", "data")).expanduser()
+    return MixSource(source.pop("dataset"), **source)
+
+
+def sources_of(given: str | Path, folder: Path, format_name: str | None = None) -> list[MixSource]:
+    """Return what a side stands for: a file, a registered data set, all sources of a mixture file.
+
+    Args:
+        given: Path, or name.
+        folder: Of dataset_info.json.
+        format_name: Of the rows of files.
+    """
+    if is_registered(given, folder):
+        return [MixSource(str(given), dataset_dir=folder)]
+    if Path(given).suffix in (".yaml", ".yml"):
+        mixture = read_mixture(find_mixture(given))
+        return [source for side in SIDES for source in mixture.sources(side)]
+    return [MixSource(given, format=format_name)]
 
 
 class _Texts(yaml.BaseLoader):  # type: ignore[misc]
@@ -208,9 +260,10 @@ def _reader(pattern: str, convert: Callable[[str], Any], wanted: str) -> _Reader
     return read
 
 
-def _fill(value: Any, where: str) -> dict[str, str]:
+def _pairs(value: Any, where: str) -> dict[str, str]:
     if not isinstance(value or {}, dict):
-        raise DataError(f"{where} is no list of NAME: TEXT pairs; write fill: {{name: …}}")
+        key = where.rpartition(", ")[2]
+        raise DataError(f"{where} is no list of NAME: TEXT pairs; write {key}: {{name: …}}")
     return {name: _text(text, where) for name, text in (value or {}).items()}
 
 
@@ -228,11 +281,11 @@ _OPTIONS: dict[str, _Reader] = {
     "good_only": _flag,
 }
 _SOURCE: dict[str, _Reader] = {
-    "path": _text,
+    **dict.fromkeys(("path", "dataset", "dataset_dir"), _text),
     "weight": _weight,
     "limit": _whole,
     "format": _text,
-    "fill": _fill,
+    **dict.fromkeys(("fill", "columns", "roles"), _pairs),
 }
 
 

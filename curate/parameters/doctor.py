@@ -15,7 +15,7 @@ STAGES = ("pt", "sft", "rm", "dpo", "kto")
 class DoctorParams:
     """How a data set is judged, and whether it is written anew."""
 
-    dataset_dir: str | Path | None = option(None, "Folder of dataset_info.json.", shown="data")
+    dataset_dir: str | Path | None = option(None, "Folder of dataset_info.json.", command=False)
     stage: str | None = option(
         None, "Default: the one the entry is meant for.", metavar="|".join(STAGES)
     )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.data.naming import Naming
 from curate.data.preference_pairs import Pair, Pairs, read_pairs
 from curate.engine import open_engine
 from curate.errors import DataError, ModelError, UsageError
@@ -55,13 +56,16 @@ _NOTES = [
 ]
 
 
-def train(paths: Sequence[Path], params: RankerParams, output: Path) -> dict[str, Any]:
+def train(
+    paths: Sequence[Path], params: RankerParams, output: Path, named: Naming | None = None
+) -> dict[str, Any]:
     """Train a head, judge it on held-out prompts, fit it once more on all pairs and write it.
 
     Args:
         paths: Files of pairs.
         params: What the head is made of.
         output: Folder for the head and its card.
+        named: Which key is which column, where it is no usual one.
 
     Raises:
         UsageError: No pairs.
@@ -75,7 +79,7 @@ def train(paths: Sequence[Path], params: RankerParams, output: Path) -> dict[str
     Example:
         >>> train([Path("dpo_zh_demo.json")], RankerParams(), Path("ranker"))["held_out"]["all"]
     """
-    seed, files = params.seed, _read(paths)
+    seed, files = params.seed, _read(paths, named)
     spoiled = spoil(files.pairs, seed) if params.spoiled else []
     pairs = [*files.pairs, *spoiled]
     draws = learn.draw_of([pair.prompt for pair in pairs], seed)
@@ -120,12 +124,15 @@ def train(paths: Sequence[Path], params: RankerParams, output: Path) -> dict[str
     return card
 
 
-def evaluate(paths: Sequence[Path], params: JudgeParams) -> dict[str, Any]:
+def evaluate(
+    paths: Sequence[Path], params: JudgeParams, named: Naming | None = None
+) -> dict[str, Any]:
     """Return how often a ranker or reward model scores the better response higher.
 
     Args:
         paths: Files of pairs.
         params: The ranker.
+        named: Which key is which column, where it is no usual one.
 
     Raises:
         UsageError: No pairs.
@@ -136,7 +143,7 @@ def evaluate(paths: Sequence[Path], params: JudgeParams) -> dict[str, Any]:
         `files`: `all` and each file as judge() has it; `dropped`; `trained_on`, the files that the
         ranker was trained on, on which its accuracy says little.
     """
-    files = _read(paths)
+    files = _read(paths, named)
     engine = open_engine()
     model = engine.load(ModelRecipe(kind="reward", name=params.ranker, encoder=params.encoder))
     texts = [(pair.prompt, text) for pair in files.pairs for text in (pair.better, pair.worse)]
@@ -197,10 +204,10 @@ def _by_source(
     return judged
 
 
-def _read(paths: Sequence[Path]) -> Pairs:
+def _read(paths: Sequence[Path], named: Naming | None) -> Pairs:
     if not paths:
         raise UsageError("no pairs: give --pairs FILE (one or several)")
-    return read_pairs(list(paths))
+    return read_pairs(list(paths), named)
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:

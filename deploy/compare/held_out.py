@@ -174,7 +174,10 @@ def _read_sources(training: TrainingSet) -> list[Rows]:
                 f"--dataset {name}: its rows were chosen from {source['name']} (sha256 "
                 f"{source['sha256'][:12]}…), neither here nor in {folder}; give it with --prompts"
             )
-        files.append(read(same[0], source.get("format") or None, source.get("fill") or {}))
+        form, fill, columns, roles = (
+            source.get(key) or None for key in ("format", "fill", "columns", "roles")
+        )
+        files.append(read(same[0], form, fill, columns, roles))
     return files
 
 

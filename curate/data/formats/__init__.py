@@ -18,7 +18,7 @@ from functools import cache
 from typing import Any
 
 from curate.data.canonical import parse, read_verdict
-from curate.data.row_keys import are_messages, folded, unpacked
+from curate.data.row_keys import are_messages, folded, holds_text, is_about, unpacked
 from curate.data.schema import Converted, Shape
 from curate.errors import DataError, UsageError, did_you_mean
 
@@ -32,6 +32,11 @@ _NEAREST, _KEYS = 3, 12
 _LONGEST_KEY = 30
 # Rows by which formats are compared that look equally deep.
 _MEASURED = 20
+# Keys of questions that stand alone.
+_QUESTIONS = (
+    *("question", "prompt", "instruction", "query", "problem", "ask", "input", "question_stem"),
+    *("问题", "提问", "问", "题目", "题干"),
+)
 # Keys of verdicts beside `kto_tag`; a label may be something else.
 _VERDICTS = ("label", "verdict", "is_good", "desirable")
 
@@ -90,6 +95,14 @@ def keys_of(samples: list[Row]) -> dict[str, str]:
     for key, _ in counts.most_common():
         keys.setdefault(folded(key), key)
     return keys
+
+
+def question_key(rows: list[Row]) -> str:
+    """Return the key of rows that hold a question alone, '' where they do not."""
+    keys = {key for row in rows for key, text in row.items() if not is_about(key) and text}
+    texts = [key for key in keys if mostly([r for r in rows if holds_text(r.get(key))], key)]
+    known = [keys_of(rows).get(name, "") for name in _QUESTIONS]
+    return next((key for key in known if key in texts), texts[0] if len(texts) == 1 else "")
 
 
 def kto_column(samples: list[Row]) -> dict[str, str]:
@@ -192,8 +205,8 @@ def _roles(head: Sequence[Any]) -> str:
         if are_messages(value):
             roles = sorted({str(m.get("role", m.get("from")))[:_LONGEST_KEY] for m in value})
             return (
-                f"The messages of {_shortened(key)!r} have the roles {', '.join(roles)}; write "
-                "them as user and assistant, or human and gpt"
+                f"The messages of {_shortened(key)!r} have the roles {', '.join(roles)}; say which "
+                "is which with --roles user=WORD assistant=WORD"
             )
     return ""
 
@@ -223,4 +236,11 @@ def _way_out(container: str, head: Sequence[Any]) -> str:
         )
     if not any(isinstance(value, dict) for value in head):
         return "A row has to be an object, or a list of texts that begin 病人： and 医生："
-    return "Rename the keys"
+    say = "--columns prompt=KEY response=KEY, or --columns messages=KEY"
+    question = question_key([value for value in head if isinstance(value, dict)])
+    if folded(question) in _QUESTIONS:
+        return (
+            f"Rows with a question ({_shortened(question)!r}) and no response teach nothing; for "
+            f"--against they are read as questions. If another key is the response, give {say}"
+        )
+    return f"Say which key is which with {say}; or rename the keys"

@@ -62,7 +62,7 @@ _MARKS = {"image": "<image>", "video": "<video>", "audio": "<audio>"}
 
 def detect(samples: list[dict[str, Any]]) -> Shape | None:
     """Return the shape if most rows have a list of messages with a role that is known."""
-    layouts = Counter(layout for row in samples for layout in _layouts(row))
+    layouts = Counter(layout for row in samples for layout in message_keys(row))
     if not layouts:
         return None
     (key, role_tag, content_tag), having = layouts.most_common(1)[0]
@@ -78,7 +78,7 @@ def detect(samples: list[dict[str, Any]]) -> Shape | None:
     verdict = {} if ranking else kto_column(samples)
     columns = {"chosen": "chosen", "rejected": "rejected"} if ranking else {}
     columns |= {**verdict, **beside(_BESIDE, keys_of(samples)), "messages": key}
-    tags = {"role_tag": role_tag, "content_tag": content_tag, **_tags(words)}
+    tags = {"role_tag": role_tag, "content_tag": content_tag, **tags_of(words)}
     return Shape("sharegpt", "sharegpt", columns, tags, ranking)
 
 
@@ -92,7 +92,7 @@ def detect_openai(samples: list[dict[str, Any]]) -> Shape | None:
     return replace(shape, format="openai", tags=dict(TAGS))
 
 
-def _layouts(row: dict[str, Any]) -> list[tuple[str, str, str]]:
+def message_keys(row: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return the (key of the list, key of the role, key of the text) that the row has."""
     lists = {
         key: value[0]
@@ -111,7 +111,7 @@ def _layouts(row: dict[str, Any]) -> list[tuple[str, str, str]]:
     return []
 
 
-def _tags(words: Counter[str]) -> dict[str, str]:
+def tags_of(words: Counter[str]) -> dict[str, str]:
     """Return the word for each role: the most frequent one seen, else the one of its family."""
     tags: dict[str, str] = {}
     for word, _ in words.most_common():

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from curate.llamafactory.doctor.data_set import Attributes
+from curate.llamafactory.dataset_info import Attributes
 from curate.llamafactory.doctor.findings import Ends
 
 Message = dict[str, Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,19 @@ from curate.data.read import read
 from curate.data.rows import Rows
 from curate.data.schema import CANONICAL_TAGS as TAGS
 from curate.errors import DataError, UsageError, did_you_mean
-from curate.llamafactory.dataset_info import FILE, data_file, entry_for, read_registry
+from curate.llamafactory.dataset_info import (
+    COLUMNS,
+    FILE,
+    Attributes,
+    data_file,
+    entry_attributes,
+    entry_for,
+    read_registry,
+)
 from curate.llamafactory.doctor.findings import Ends
 from curate.llamafactory.doctor.loading import files_of, loaded
 from curate.system.hub import address, is_hub
 
-# LLaMA-Factory's column to the key it reads where the entry has no `columns`.
-COLUMNS: dict[str, str | None] = {
-    **{"prompt": "instruction", "query": "input", "response": "output", "history": None},
-    **{"messages": "conversations", "system": None, "tools": None},
-    **dict.fromkeys(("images", "videos", "audios", "chosen", "rejected", "kto_tag")),
-}
 _KEYS = (
     *("file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name"),
     *("formatting", "ranking", "subset", "split", "folder", "num_samples", "columns", "tags"),
@@ -44,6 +46,7 @@ class DataSet:
     why: str = ""  # it cannot
     notes: tuple[tuple[str, str], ...] = ()  # (rule, what in particular) of dataset_info.json
     folder: Path = _DATA  # where it is registered, and where it is written anew
+    how: Mapping[str, Any] = field(default_factory=dict)  # arguments of curate.read()
 
     @property
     def better(self) -> dict[str, Any] | None:
@@ -52,21 +55,30 @@ class DataSet:
 
 
 def data_sets(
-    paths: list[Path] | None, dataset_dir: str | Path | None, names: list[str] | None
+    paths: list[Path] | None,
+    dataset_dir: str | Path | None,
+    dataset: list[str] | None,
+    **how: Any,
 ) -> list[DataSet]:
-    """Return what is to be judged: files, or registered data sets."""
-    if paths and (dataset_dir is not None or names):
-        raise UsageError("give --input FILE, or --dataset-dir FOLDER and --dataset NAME, not both")
+    """Return what is to be judged: files, read as `how` says, or registered data sets."""
+    named = any(how.values())
+    if (paths or named) and dataset:
+        raise UsageError(
+            "give --input FILE, with what is to be known of it, or --dataset-dir FOLDER and "
+            "--dataset NAME, not both"
+        )
+    if paths and dataset_dir is not None:
+        raise UsageError("--dataset-dir goes with --dataset NAME; leave it out, or --input FILE")
     if paths:
-        return [of_file(path) for path in paths]
-    if not names:
+        return [of_file(path, **how) for path in paths]
+    if not dataset:
         raise UsageError(
             "nothing to judge: give --input FILE, or --dataset-dir FOLDER --dataset NAME"
         )
-    return [of_entry(Path(dataset_dir or _DATA), name) for name in names]
+    return [of_entry(Path(dataset_dir or _DATA), name) for name in dataset]
 
 
-def of_file(path: Path) -> DataSet:
+def of_file(path: Path, **how: Any) -> DataSet:
     """Return a file under the entry that a user would most likely write for it."""
     if is_hub(path):
         raise UsageError(
@@ -77,20 +89,27 @@ def of_file(path: Path) -> DataSet:
     if real is None:
         read(path)  # says what is missing, and what is near
         raise DataError(f"no file '{path}'")
-    rows, why = _read(real)
+    how = {"paths": real, **how}
+    rows, why = _read(how)
     try:
         first = next(loaded(files_of(real)), {})
     except Ends:
         first = {}
     entry = usual_entry(rows, first, real.name)
-    return DataSet(name=path.name, path=real, entry=entry, assumed=True, rows=rows, why=why)
+    return DataSet(
+        name=path.name, path=real, entry=entry, assumed=True, rows=rows, why=why, how=how
+    )
 
 
 def of_entry(folder: Path, name: str) -> DataSet:
-    """Return a data set as it is registered."""
+    """Return a data set as it is registered; what its rows alone do not tell, its entry says."""
     entries = read_registry(folder)
     path = data_file(folder, name, entries)
-    rows, why = _read(path)
+    how: dict[str, Any] = {"paths": path}
+    rows, why = _read(how)
+    if rows is None:
+        how = {"dataset": name, "dataset_dir": folder}
+        rows, _ = _read(how)
     text = (folder / FILE).read_bytes()
     notes = []
     if text.startswith(b"\xef"):
@@ -106,46 +125,23 @@ def of_entry(folder: Path, name: str) -> DataSet:
         why=why,
         notes=(*notes, *entry_notes(entries[name])),
         folder=folder,
+        how=how,
     )
 
 
-def _read(path: Path) -> tuple[Rows | None, str]:
+def _read(how: dict[str, Any]) -> tuple[Rows | None, str]:
     try:
-        return read(path), ""
+        return read(**how), ""
     except (DataError, UsageError) as error:
         return None, str(error)
 
 
-@dataclass(frozen=True)
-class Attributes:
-    """An entry as LLaMA-Factory holds it; columns and tags that it resets are None."""
-
-    formatting: Any = "alpaca"  # name of the converter
-    ranking: Any = False  # anything that is true makes rows pairs
-    split: Any = "train"  # of the data; a file has only this one
-    num_samples: Any = None  # rows to draw, with repeats where there are too few
-    columns: Mapping[str, Any] = field(default_factory=lambda: dict(COLUMNS))  # column to key
-    tags: Mapping[str, Any] = field(default_factory=lambda: dict(TAGS))  # tag to word
-
-
 def attributes(entry: Any) -> Attributes:
-    """Return what LLaMA-Factory makes of an entry.
-
-    One column, or one tag, that is given sets all that are not given to None.
-
-    Example:
-        >>> attributes({"columns": {"prompt": "text"}}).columns["query"] is None
-        True
-    """
-    if not isinstance(entry, dict):
-        raise Ends("entry_broken", "the entry is no JSON object")
-    values = {key.name: entry[key.name] for key in fields(Attributes) if key.name in entry}
-    for part, names in (("columns", COLUMNS), ("tags", TAGS)):
-        if part in entry:
-            if not isinstance(entry[part], dict):
-                raise Ends("entry_broken", f"`{part}` is no JSON object")
-            values[part] = {name: entry[part].get(name) for name in names}
-    return Attributes(**values)
+    """Return what LLaMA-Factory makes of an entry; one that it cannot take ends it."""
+    try:
+        return entry_attributes(entry)
+    except DataError as error:
+        raise Ends("entry_broken", str(error)) from error
 
 
 def stage_of(attr: Attributes) -> str:
@@ -224,6 +220,8 @@ def usual_entry(rows: Rows | None, first: dict[str, Any], file_name: str) -> dic
     if has_answers or any(columns.get(column) != COLUMNS[column] for column in needed):
         entry["columns"] = {column: columns[column] for column in COLUMNS if column in columns}
     tags = shape.tags
-    if of_messages and any(tags[tag] != TAGS[tag] for tag in ("role_tag", "content_tag")):
+    named = rows is not None and any(source.roles for source in rows.sources)
+    other_keys = any(tags.get(tag) != TAGS[tag] for tag in ("role_tag", "content_tag"))
+    if of_messages and (named or other_keys):
         entry["tags"] = {tag: tags[tag] for tag in _NAMED_TAGS}
     return entry

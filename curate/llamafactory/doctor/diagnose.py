@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from curate.data.rows import CHUNK, Rows
-from curate.llamafactory.dataset_info import entry_for
+from curate.llamafactory.dataset_info import Attributes, entry_for
 from curate.llamafactory.doctor.data_set import (
-    Attributes,
     DataSet,
     attributes,
     entry_ends,

@@ -19,8 +19,9 @@ from curate.data.schema import CANONICAL_TAGS as TAGS
 from curate.data.schema import MEDIA, Parsed, Shape
 from curate.emission.emit import check_target, default_name, write_values
 from curate.errors import DataError
+from curate.llamafactory.dataset_info import COLUMNS
 from curate.llamafactory.doctor.converting import CONVERTERS
-from curate.llamafactory.doctor.data_set import COLUMNS, DataSet, attributes, of_entry
+from curate.llamafactory.doctor.data_set import DataSet, attributes, of_entry
 from curate.llamafactory.doctor.findings import Ends
 from curate.system.manifest import versions
 
@@ -56,7 +57,7 @@ def repair(
     check_target(folder, name, RECIPE, overwrite)
     meant = None if fill else _meant_shape(data_set)
     if fill:
-        data_set = replace(data_set, rows=read(data_set.path, fill=fill))
+        data_set = replace(data_set, rows=read(**{**data_set.how, "fill": fill}))
     shape = meant or (data_set.rows.shape if data_set.rows is not None else None)
     if shape is None:
         raise DataError(f"{data_set.name} cannot be repaired: {data_set.why}")

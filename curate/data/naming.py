@@ -1,0 +1,314 @@
+"""Which key of a file is which column, and which word which role, where somebody names them.
+
+A user names them with --columns and --roles, a registered data set in its dataset_info.json. Rows
+stay as they are: what is named becomes the file's shape. What a user does not name is looked for
+under LLaMA-Factory's own names; '' names what is not to be read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from curate.data.formats import (
+    Format,
+    Row,
+    detected,
+    format_named,
+    keys_of,
+    kto_column,
+    mostly,
+    question_key,
+)
+from curate.data.formats.messages import message_keys, tags_of
+from curate.data.formats.named import beside
+from curate.data.row_keys import RENAMED, folded, unpacked
+from curate.data.schema import MEDIA, ROLES, Shape
+from curate.errors import DataError, UsageError, did_you_mean
+
+COLUMNS = (
+    *("prompt", "query", "response", "history", "system", "messages", "tools"),
+    *("chosen", "rejected", "kto_tag", *MEDIA),
+)
+PARTS = ("role", "content")  # keys of a message
+QUESTIONS = "questions"
+_PAIR = ("chosen", "rejected")
+# Without them a row says nothing; others may turn up late in a file.
+_NEEDED = ("prompt", "response", "messages", *_PAIR)
+_MESSAGE_FORMATS, _FIELD_FORMATS = ("sharegpt", "openai"), ("alpaca", "pretraining")
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Column to key, and role to word.
+
+    Attributes:
+        columns: LLaMA-Factory's columns, `role` and `content` of a message, to the file's keys.
+        roles: user, assistant, observation, function, system, to the words of messages.
+        by: What names them, for people.
+        expected: Columns whose keys some row has to have.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
+    by: str = "--columns"
+    expected: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.columns or self.roles)
+
+    def in_use(self, shape: Shape) -> dict[str, str]:
+        """Return the named columns with the keys that they were read from, '' for none."""
+        keys = {part: shape.tags.get(f"{part}_tag", "") for part in PARTS} | shape.columns
+        return {
+            column: keys.get(column, "")
+            for column, key in self.columns.items()
+            if not key or column in keys
+        }
+
+    def is_of(self, value: Any) -> bool:
+        """Tell whether a value has keys that are named: it is a row, and holds no rows."""
+        keys = {key for column, key in self.columns.items() if key and column not in PARTS}
+        return isinstance(value, dict) and any(
+            key in value or folded(key) in map(folded, value) for key in keys
+        )
+
+
+def pairs(option: str, texts: Sequence[str], example: str) -> dict[str, str]:
+    """Return NAME=WORD texts of an option as a mapping."""
+    named: dict[str, str] = {}
+    for text in texts:
+        name, equals, word = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"{option} {text!r}: allowed is NAME=WORD, for example {example}")
+        if named.setdefault(name, word) != word:
+            raise UsageError(f"{option} names {name!r} twice, {named[name]!r} and {word!r}; once")
+    return named
+
+
+def naming(columns: Mapping[str, str] | None, roles: Mapping[str, str] | None) -> Naming:
+    """Return what a user names, every name and word checked."""
+    columns, roles = dict(columns or {}), dict(roles or {})
+    for what, named, allowed in (
+        ("columns", columns, (*COLUMNS, *PARTS)),
+        ("roles", roles, ROLES),
+    ):
+        for name, word in named.items():
+            if name not in allowed:
+                raise UsageError(
+                    f"{what} {name!r}: no such name.{did_you_mean(str(name), allowed)} Allowed are "
+                    f"{', '.join(allowed)}, each with the rows' own word behind ="
+                )
+            if not isinstance(word, str):
+                raise UsageError(f"{what} {name}={word!r}: allowed is a text; give the rows' word")
+        twice = [word for word, times in Counter(named.values()).items() if word and times > 1]
+        if twice:
+            both = " and ".join(name for name, word in named.items() if word == twice[0])
+            raise UsageError(f"{what}: {twice[0]!r} is named as {both}; name it once")
+    fields = [name for name in ("prompt", "query", "response", "history") if columns.get(name)]
+    messages = [name for name in ("messages", *PARTS) if columns.get(name)]
+    if fields and (messages or roles):
+        raise UsageError(
+            f"columns {', '.join(fields)} and {', '.join(messages) or '--roles'}: rows have a "
+            "prompt and a response, or they have messages with roles; name what these rows have"
+        )
+    return Naming(columns, roles, expected=tuple(columns))
+
+
+def layout_named(
+    name: str, container: str, head: Sequence[Any], format_name: str, naming: Naming
+) -> tuple[Format, Shape]:
+    """Return the format of a file and the shape of its rows by what is named.
+
+    `head` are the first values of the file, `format_name` the format that was given, or ''.
+    """
+    rows = [row for row in (unpacked(value)[0] for value in head) if isinstance(row, dict)]
+    if not rows:
+        return detected(name, container, head, format_name)
+    file = _File(name, rows, naming)
+    columns = {
+        column: file.key(column, key)
+        for column, key in naming.columns.items()
+        if key and column not in PARTS
+    }
+    if "messages" in columns or naming.roles or any(part in naming.columns for part in PARTS):
+        _check_format(format_name, _MESSAGE_FORMATS, naming)
+        form = format_named(format_name or "sharegpt")
+        shape = _of_messages(file, columns, form)
+    elif "prompt" in columns:
+        _check_format(format_name, _FIELD_FORMATS, naming)
+        shape = _of_fields(file, columns, format_name)
+        form = format_named(shape.format)
+    else:
+        form, shape = detected(name, container, head, format_name)
+        shape = replace(shape, columns={**file.unnamed(shape.columns, columns), **columns})
+        if set(_PAIR) <= columns.keys():
+            shape = replace(shape, ranking=True)
+    optional = {} if shape.kind == "pretraining" else file.unnamed(form.optional, shape.columns)
+    for column, key in columns.items():
+        if not any(key in row for row in rows):  # it may turn up later
+            optional[column] = shape.columns.pop(column)
+    return replace(form, optional=optional), shape
+
+
+@dataclass(frozen=True)
+class _File:
+    """The first rows of a file, and what is named of them."""
+
+    name: str
+    rows: list[Row]
+    naming: Naming
+
+    def key(self, column: str, named: str, rows: list[Row] | None = None) -> str:
+        """Return the key of the rows that is meant: exactly so, or in other letters."""
+        rows = self.rows if rows is None else rows
+        keys = keys_of(rows)
+        if any(named in row for row in rows):
+            return named
+        if folded(named) in keys or RENAMED.get(named) in keys:
+            return keys.get(folded(named)) or RENAMED[named]
+        if column not in (*_NEEDED, *PARTS):
+            return named
+        raise DataError(
+            f"{self.name}, {self.naming.by} {column}={named}: no row has this key."
+            f"{did_you_mean(named, keys.values())} They have "
+            f"{', '.join(list(keys.values())[:_SHOWN])}; name one of them"
+        )
+
+    def unnamed(self, usual: Mapping[str, str], taken: Mapping[str, str]) -> dict[str, str]:
+        """Return those of usual columns that are not named and whose keys are not taken."""
+        keys = set(taken.values())
+        return {
+            column: key
+            for column, key in usual.items()
+            if column not in taken and column not in self.naming.columns and key not in keys
+        }
+
+
+def _check_format(given: str, allowed: tuple[str, ...], naming: Naming) -> None:
+    if given and given not in allowed:
+        raise UsageError(
+            f"--format {given}: with what {naming.by} names, allowed are {', '.join(allowed)}; "
+            "leave --format out"
+        )
+
+
+def _verdict(file: _File, columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the column of verdicts, which is read although nobody names it."""
+    return file.unnamed(kto_column(file.rows), columns)
+
+
+def _of_fields(file: _File, columns: dict[str, str], format_name: str) -> Shape:
+    """Return the shape of rows with a prompt and a response, two to compare, or a text alone."""
+    named, by = file.naming.columns, file.naming.by
+    pair = [column for column in _PAIR if column in columns]
+    if len(pair) == 1:
+        raise UsageError(f"{by} {pair[0]}={columns[pair[0]]}: name {' and '.join(_PAIR)}, both")
+    unanswered = not pair and "response" in named and not columns.get("response")
+    if format_name == "pretraining" or unanswered:
+        return Shape("pretraining", "alpaca", {"prompt": columns["prompt"]})
+    keys = keys_of(file.rows)
+    if pair:
+        columns = {column: key for column, key in columns.items() if column != "response"}
+    elif "response" not in columns:
+        usual = file.unnamed({"response": keys["output"]} if "output" in keys else {}, columns)
+        if not usual:
+            others = [key for key in keys.values() if key not in columns.values()]
+            raise DataError(
+                f"{file.name}, {by} prompt={columns['prompt']}: which key is the response? Name it "
+                f"with --columns response=KEY, one of {', '.join(others[:_SHOWN]) or 'none'}; "
+                "texts for pre-training are read with --format pretraining"
+            )
+        columns = columns | usual
+    form = format_named("alpaca")
+    wanted = {c: k for c, k in form.optional.items() if c not in ("response", "query")}
+    more = file.unnamed(beside(wanted, keys), columns)
+    if "input" in keys:
+        more |= file.unnamed({"query": keys["input"]}, columns)
+    verdict = {} if pair else _verdict(file, columns)
+    return Shape("alpaca", "alpaca", {**more, **verdict, **columns}, ranking=bool(pair))
+
+
+def _of_messages(file: _File, columns: dict[str, str], form: Format) -> Shape:
+    """Return the shape of rows with messages, whose roles may be in any words."""
+    named = file.naming.columns
+    lists = [(key, value) for row in file.rows for key, value in row.items() if _are_dicts(value)]
+    role = named.get("role", "")
+    fitting = [k for k, v in lists if (role in v[0] if role else message_keys({"messages": v}))]
+    key = columns.get("messages") or next(iter((*fitting, *(k for k, _ in lists))), "")
+    messages = [item for at, value in lists if at == key for item in value if _are_dicts([item])]
+    if not messages:
+        keys = ", ".join(list(keys_of(file.rows).values())[:_SHOWN])
+        raise DataError(
+            f"{file.name}: {f'{key!r} holds' if key else 'its rows hold'} no list of messages; "
+            f"name the key that does with --columns messages=KEY; the rows have {keys}"
+        )
+    usual = next((found[0][1:] for m in messages if (found := message_keys({"m": [m]}))), ("", ""))
+    role_tag, content_tag = (
+        file.key(part, named[part], messages) if named.get(part) else tag
+        for part, tag in zip(PARTS, usual, strict=True)
+    )
+    if not role_tag or not content_tag:
+        keys = ", ".join(list(keys_of(messages).values())[:_SHOWN])
+        raise DataError(
+            f"{file.name}: the messages of {key!r} have the keys {keys}; say which holds who "
+            "speaks and which the text: --columns role=KEY content=KEY"
+        )
+    tags = {"role_tag": role_tag, "content_tag": content_tag}
+    tags |= _words(file, key, Counter(str(m[role_tag]) for m in messages if role_tag in m))
+    ranking = set(_PAIR) <= columns.keys()
+    if not ranking and mostly(file.rows, *_PAIR):
+        columns = columns | file.unnamed({column: column for column in _PAIR}, columns)
+        ranking = set(_PAIR) <= columns.keys()
+    verdict = {} if ranking else _verdict(file, columns)
+    more = file.unnamed(beside(form.optional, keys_of(file.rows)), columns)
+    everything = {**more, **verdict, **columns, "messages": key}
+    return Shape("sharegpt", "sharegpt", everything, tags, ranking)
+
+
+def _words(file: _File, key: str, words: Counter[str]) -> dict[str, str]:
+    """Return the word of each role: the one that is named, else one that is known and not taken."""
+    named, by = file.naming.roles, file.naming.by.replace("columns", "roles")
+    taken = set(named.values())
+    known = {tag.removesuffix("_tag"): word for tag, word in tags_of(words).items()}
+    roles = {role: "" if known[role] in taken else known[role] for role in ROLES} | dict(named)
+    strangers = [word for word in words if word not in roles.values()]
+    for role in ("user", "assistant"):
+        if roles[role] in words or not strangers:
+            continue
+        has = f"The messages of {key!r} have the roles {', '.join(list(words)[:_SHOWN])}"
+        if role in named:
+            raise DataError(
+                f"{file.name}, {by} {role}={named[role]}: no message has this role."
+                f"{did_you_mean(named[role], words)} {has}; name one of them"
+            )
+        raise DataError(
+            f"{file.name}: who is the {role}? {has}; say which is which with "
+            "--roles user=WORD assistant=WORD"
+        )
+    return {f"{role}_tag": word for role, word in roles.items()}
+
+
+def _are_dicts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def detected_or_questions(
+    name: str, container: str, head: Sequence[Any], format_name: str = ""
+) -> tuple[Format, Shape]:
+    """Return the format of a file and the shape of its rows, which may be questions alone."""
+    try:
+        return detected(name, container, head, format_name)
+    except DataError:
+        rows = [row for row in head if isinstance(row, dict)]
+        key, keys = question_key(rows), keys_of(rows)
+        if not key:
+            raise
+    query = {"query": keys["input"]} if "input" in keys and key != keys["input"] else {}
+    # A response that no row has: each of them is empty.
+    nothing = next(name for name in ("response", "output", "answer", "") if name not in keys)
+    shape = Shape(QUESTIONS, "alpaca", {"prompt": key, **query, "response": nothing})
+    return replace(format_named("alpaca"), name=QUESTIONS, optional={}), shape
