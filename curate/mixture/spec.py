@@ -181,9 +181,10 @@ def read_mixture(path: Path, changes: Mapping[str, Any] | None = None) -> Mixtur
 
 def _source(folder: Path, source: dict[str, Any], where: str) -> MixSource:
     """Return a source of a mixture file that lies in a folder."""
-    if ("path" in source) == ("dataset" in source):
-        both = "path and dataset" if "path" in source else "neither path nor dataset"
-        raise DataError(f"{where}: a source with {both}; give it one of them")
+    if not source.keys() & {"path", "dataset"}:
+        raise DataError(f"{where}: a source without path; give it one, or a dataset")
+    if {"path", "dataset"} <= source.keys():
+        raise DataError(f"{where}: a source with path and dataset; give it one of them")
     if "path" in source and "dataset_dir" in source:
         raise DataError(f"{where}: dataset_dir goes with dataset, not with path; leave it out")
     if "path" in source:
