@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from curate.data.ends_training import are_media, miscounted, wrong_call, wrong_tools
-from curate.data.ends_training import wrong_call, wrong_tools
+from curate.llamafactory.dataset_info import COLUMNS, Attributes
 from curate.llamafactory.doctor.converting import CONVERTERS, Made, Message
 from curate.llamafactory.doctor.data_set import loader_stage
 from curate.llamafactory.doctor.findings import Ends
