@@ -88,7 +88,10 @@ def of_file(path: Path, **how: Any) -> DataSet:
     real = path if path.exists() else find_bundled(path)
     if real is None:
         read(path)  # says what is missing, and what is near
-        raise DataError(f"no file '{path}'")
+        raise DataError(
+            f"'{path}' is a part of a file, and only whole files are judged; give the file, or in "
+            f"Python curate.doctor(curate.read('{path}'))"
+        )
     how = {"paths": real, **how}
     rows, why = _read(how)
     try:
