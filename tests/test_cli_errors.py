@@ -56,7 +56,7 @@ def put(name, content):
         (b"[1, 2, 3]", r"values that are no objects: no format that is read"),
         (b'[{"ques": "a", "ans": "b"}]', r"rows with the keys ans, ques: no format"),
         (json.dumps(PAIRS).encode(), r"preference pairs .*Give instruction data"),
-        (b"PK\x03\x04rest", r"x\.json is packed"),
+        (b"PK\x03\x04rest", r"x\.json begins like zip"),
     ],
     ids=lambda value: None if isinstance(value, bytes) else "",
 )

@@ -23,7 +23,12 @@ CALLS = [
             {"role": "tool", "content": "150/95"},
             {"role": "assistant", "content": "偏高。"},
         ],
-        "tools": [{"type": "function", "function": {"name": "bp", "parameters": {}}}],
+        "tools": [
+            {
+                "type": "function",
+                "function": {"name": "bp", "parameters": {"type": "object", "properties": {}}},
+            }
+        ],
     },
     {"messages": [{"role": "user", "content": "你好"}, {"role": "assistant", "content": "您好。"}]},
 ]

@@ -98,7 +98,9 @@ def test_on_prompt_and_on_response(rows):
 
 
 def test_other_pictures_and_other_verdicts_are_other_rows(rows):
-    pictures = [pair("what is it?", "a cat", images=[each]) for each in ("1.png", "2.png", "1.png")]
+    pictures = [
+        pair("<image>what is it?", "a cat", images=[each]) for each in ("1.png", "2.png", "1.png")
+    ]
     found = curate.dedup(rows(pictures))
     assert [line[0] for line in told(found)] == ["", "", "exact_duplicate"]
     verdicts = [pair("what?", LONG, kto_tag=True), pair("what ?", LONG, kto_tag=False)]

@@ -61,6 +61,7 @@ def test_rewards_of_answers_as_another_program_asks_for_them(fake, answers, call
             "reward": {"rows": 2, "mean": 30.5, "lowest": 23.0, "median": 30.5, "highest": 38.0}
         },
         "files": files,
+        "not_used": {},
     }
     table = pq.read_table(files[0])
     assert table.column_names == ["id", "row", "source", "status", "reward"]

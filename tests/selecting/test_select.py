@@ -227,7 +227,7 @@ def test_ifd_takes_a_control_too(call, rows_file, scores_file, tmp_path, monkeyp
     )
     given = ("ifd", path, "--output", tmp_path / "o", "--json")
     plain = json.loads(call(*given).out.splitlines()[-1])
-    assert list(plain) == ["name", "read", "scored", "kept", "dropped", "files"]
+    assert list(plain) == ["name", "read", "scored", "kept", "dropped", "files", "not_used"]
     assert not (tmp_path / "o" / "rows_ifd_random.jsonl").exists()
     answer = call(*given, "--with-control", "--overwrite")
     told = json.loads(answer.out.splitlines()[-1])
