@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+from curate.data.describe import visible
 from curate.data.rows import Row
 from curate.data.schema import STRUCTURAL, Shape
 
@@ -18,7 +18,7 @@ def card_lines(row: Row, shape: Shape, scores: Mapping[str, object]) -> list[str
     title = f"{row.id} · {row.source} · {row.where}"
     lines = [f"{title} · {row.flaw}" if row.flaw else title]
     for name, text in _parts(row, shape):
-        first, *more = _visible(text).split("\n")
+        first, *more = visible(text).split("\n")
         lines.append(f"{_INDENT}{name}: {first}")
         lines += [f"{_INDENT * 2}{line}" for line in more]
     if scores:
@@ -64,15 +64,5 @@ def _parts(row: Row, shape: Shape) -> list[tuple[str, str]]:
     return [(name, text) for name, text in parts if text]
 
 
-def _visible(text: str) -> str:
-    """Return a text in which nothing can move a terminal's cursor or change its colours."""
-    return "".join(
-        c
-        if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs")
-        else f"\\u{ord(c):04x}"
-        for c in text.replace("\r\n", "\n")
-    )
-
-
 def _short(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else _visible(str(value))
+    return f"{value:.4f}" if isinstance(value, float) else visible(str(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -105,7 +106,18 @@ def notes_on(source: Source) -> list[str]:
             f"{source.name}: placeholders that nobody has filled in: {holes}; such rows have the "
             f"flaw unfilled_placeholder; fill them in with --fill {give}"
         )
-    return notes
+    # A key may be any text; here it stands in one line.
+    return ["".join(" " if c.isspace() else c for c in visible(note)) for note in notes]
+
+
+def visible(text: str) -> str:
+    """Return a text in which nothing can move a terminal's cursor or change its colours."""
+    return "".join(
+        c
+        if c.isprintable() or c in "\n\t" or unicodedata.category(c) == "Zs"
+        else f"\\u{ord(c):04x}"
+        for c in text.replace("\r\n", "\n")
+    )
 
 
 def not_used(sources: Iterable[Source]) -> dict[str, dict[str, int]]:

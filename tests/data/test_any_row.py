@@ -184,7 +184,12 @@ def test_a_file_of_anything_is_read_and_counts_add_up(tmp_path_factory, values):
             rows = read(path, format=name)
             flaws = [row.flaw for row in rows]
             assert len(rows) == len(flaws) == len(whole)
-            assert flaws[: len(values) + 1] == [""] * (len(values) + 1)
+            # One row with a verdict makes the others rows without one.
+            keys = {
+                key.strip().lower() for each in values if isinstance(each, dict) for key in each
+            }
+            fine = {"", "no_verdict"} if keys & {"kto_tag", "label"} else {""}
+            assert set(flaws[: len(values) + 1]) <= fine
             assert sum(rows.flaws().values()) == sum(flaw != "" for flaw in flaws)
             told = rows.description()
             readable = sum(flaw not in STRUCTURAL for flaw in flaws)

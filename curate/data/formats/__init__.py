@@ -112,7 +112,9 @@ def kto_column(samples: list[Row]) -> dict[str, str]:
     """
     keys = keys_of(samples)
     if key := keys.get("kto_tag"):
-        return {"kto_tag": key}
+        # A null here and there is what tables pad rows with.
+        said = any(read_verdict(row.get(key)) is not None for row in samples)
+        return {"kto_tag": key} if said or mostly(samples, key) else {}
     for name in _VERDICTS:
         key = keys.get(name, "")
         verdicts = [row[key] for row in samples if row.get(key) not in (None, "")]
