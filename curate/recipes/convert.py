@@ -13,23 +13,15 @@ import numpy as np
 import pyarrow as pa
 
 from curate.data.canonical import canonical_row, canonical_shape
+from curate.data.formats.messages import TAGS
 from curate.data.read import sources_as_dicts
 from curate.data.rows import Row, Rows
 from curate.data.schema import MEDIA, Shape
 from curate.emission.emit import CONTAINERS, write_values
-from curate.errors import DataError, UsageError, did_you_mean
+from curate.errors import DataError, UsageError, check_one_of
 from curate.system.manifest import versions
 
 NAME = "convert"
-_OPENAI_TAGS = {
-    "role_tag": "role",
-    "content_tag": "content",
-    "user_tag": "user",
-    "assistant_tag": "assistant",
-    "observation_tag": "tool",
-    "function_tag": "function_call",
-    "system_tag": "system",
-}
 _FIELDS = {
     "prompt": "instruction",
     "query": "input",
@@ -48,7 +40,7 @@ def _alpaca(own: Shape) -> Shape:
 
 def _messages(own: Shape) -> Shape:
     columns = {"messages": "messages", "tools": "tools"}
-    return Shape("sharegpt", "sharegpt", columns, dict(_OPENAI_TAGS), own.ranking)
+    return Shape("sharegpt", "sharegpt", columns, dict(TAGS), own.ranking)
 
 
 LAYOUTS: dict[str, Callable[[Shape], Shape]] = {
@@ -67,13 +59,8 @@ class ConvertParams:
 
     def __post_init__(self) -> None:
         """Refuse what there is not."""
-        for option, value, allowed in (
-            ("to", self.to, LAYOUTS),
-            ("as", self.container, CONTAINERS),
-        ):
-            if value not in allowed:
-                hint = did_you_mean(value, allowed)
-                raise UsageError(f"--{option} {value}: allowed are {', '.join(allowed)}.{hint}")
+        check_one_of("--to", self.to, LAYOUTS)
+        check_one_of("--as", self.container, CONTAINERS)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from curate.data.canonical import canonical_row, canonical_shape, parse
+from curate.data.canonical import canonical_row, canonical_shape, parse, read_verdict
 from curate.data.encoding import sniff
 from curate.data.file_kinds import raw_rows
 from curate.data.formats import format_named
@@ -27,7 +27,6 @@ from curate.system.manifest import versions
 
 RECIPE = "doctor"
 _PAIR = ("chosen", "rejected")
-_VERDICTS = {"true": True, "false": False, "1": True, "0": False}
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def _views(
         renamed = {new: value.get(keys[column]) for column, new in meant.columns.items()}
         verdict = renamed.get("kto_tag")
         if "kto_tag" in meant.columns and not isinstance(verdict, bool):
-            renamed["kto_tag"] = _VERDICTS.get(str(verdict).strip().lower())
+            renamed["kto_tag"] = read_verdict(verdict)
         made = form.convert(renamed, meant)
         view = Parsed(flaw=made.flaw) if made.flaw else parse(made.row, meant)
         yield view, made.row, meant
