@@ -213,7 +213,7 @@ def test_rows_without_a_score_are_counted_with_their_reason(call, scratch_cache)
         "truncated": 1,
     }
     assert result["scored"] == 13
-    assert "1 of the kept rows repeat another of them word for word" in answer.err
+    assert "repeat an earlier row: 1" in answer.err
     assert "longer than --max-length 200 tokens" in answer.err
     assert all(Path(file).is_file() for file in result["files"])
 
