@@ -15,7 +15,6 @@ from curate.data.tables import (
     looks_like_table,
     names_column,
     parquet_rows,
-    typed,
 )
 from curate.data.text_blocks import HEAD, blocks_of, dialogue_blocks, qa_blocks, text_lines
 from curate.errors import DataError
@@ -62,7 +61,7 @@ def raw_rows(path: Path, sniffed: Sniffed, plain: bool = False) -> tuple[str, It
     Memory does not depend on the size of the file. `plain` text is read as a row a line.
     """
     container = _container_of(path, sniffed, plain)
-    return container, typed(_records(path, sniffed, CONTAINERS[container]))
+    return container, _records(path, sniffed, CONTAINERS[container])
 
 
 def _records(path: Path, sniffed: Sniffed, container: Container) -> Iterator[Record]:

@@ -15,10 +15,10 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from curate.data.packed import ROWS
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.system.hub import DATASET, HUBS, Address, address, why_not
 
-_ROWS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
 _NOT_ROWS = (
     "dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json",
     "requirements.txt", "license.txt", "config.json",
@@ -87,7 +87,7 @@ def _rows(names: Iterable[str]) -> list[str]:
     return sorted(
         str(path)
         for path in map(PurePosixPath, names)
-        if path.suffix.lower() in _ROWS
+        if path.suffix.lower() in ROWS
         and path.name.lower() not in _NOT_ROWS
         and not any(part.startswith(".") for part in path.parts)
         and not path.name.upper().startswith(("README", "LICENSE"))

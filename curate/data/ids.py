@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from curate.data.schema import MEDIA, STRUCTURAL, Parsed
 
-_canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+_canonical = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False
+).encode
 
 
 def content_hash(parsed: Parsed, value: Any) -> int:
@@ -19,12 +21,13 @@ def content_hash(parsed: Parsed, value: Any) -> int:
     if parsed.flaw in STRUCTURAL:
         content = _without_nulls(value)
     else:
-        content = beside(value, parsed.verdict) | {
+        content = {
             "system": parsed.system,
             "turns": [[turn.role, turn.content] for turn in parsed.turns],
             "tools": _tools(parsed.tools),
             "chosen": parsed.chosen,
             "rejected": parsed.rejected,
+            **beside(value, parsed.verdict),
         }
     digest = hashlib.sha256(_canonical(content).encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big")

@@ -23,6 +23,7 @@ LONGEST_KEY = 40  # of a key that is named
 # A byte order mark stands between rows where files were put together; a fence is Markdown's.
 _BETWEEN = re.compile(r"(?:[ \t\n\r\ufeff]+|//[^\n]*\n|/\*(?s:.*?)\*/|```[^\n]*\n)*")
 _OPENED = ("/", "`")  # what such a part begins with
+_SPACES = " \t\n\r\ufeff/`"
 # No JSON, and no content: comments, and a comma after the last item. Texts are passed over whole.
 _COMMENT = re.compile(r'"(?:[^"\\]|\\.)*+"?|//[^\n]*|/\*(?:.*?\*/|.*\Z)', re.DOTALL)
 _SPARE_COMMA = re.compile(r'"(?:[^"\\]|\\.)*+"?|,(?=\s*[}\]])', re.DOTALL)
@@ -108,8 +109,9 @@ def json_array(
                 f"{name} ends after row {window.rows} without the closing ]; the file looks cut "
                 "off - fetch it again"
             )
-        row, line = window.rows + 1, window.place(window.at)[0]
-        yield window.json.record(window.value(line), f"row {row} (line {line})")
+        line = window.place(window.at)[0]
+        where = window.row(line)
+        yield window.json.record(window.value(line), where)
         mark = window.peek()
         if mark == ",":
             mark = window.peek(skip=1)
@@ -193,6 +195,9 @@ class _Window:
     def peek(self, skip: int = 0) -> str:
         """Go past a bracket or comma, white space, comments; return what follows, '' at the end."""
         self.at += skip
+        mark = self.text[self.at : self.at + 1]
+        if mark and mark not in _SPACES:
+            return mark
         while True:
             between = _BETWEEN.match(self.text, self.at)
             self.at = between.end() if between else self.at
@@ -230,9 +235,11 @@ class _Window:
         unfinished = error.msg.startswith("Unterminated string")
         return not self.ended and (unfinished or error.pos >= len(self.text) - NEAR_END)
 
+    def row(self, line: int) -> str:
+        return f"row {self.rows + 1} (line {line})"
+
     def value(self, line: int) -> Any:
         """Read one value, growing until it is whole."""
-        row = f"row {self.rows + 1} (line {line})"
         while True:
             end = self.at
             try:
@@ -242,9 +249,9 @@ class _Window:
                 if not (_is_cut(error, self.text) if self.ended else self.may_go_on(error)):
                     self.refuse(error.msg, error.pos)
                 if self.ended:
-                    raise DataError(_CUT.format(self.name, row, self.rows)) from None
+                    raise DataError(_CUT.format(self.name, self.row(line), self.rows)) from None
             except (ValueError, RecursionError) as error:
-                raise _unreadable(f"{self.name}, {row}", error) from None
+                raise _unreadable(f"{self.name}, {self.row(line)}", error) from None
             # A number at the window's end may go on: 1 may be 12, 1.5 or 1e+3.
             sure = end > self.at and (
                 self.ended
@@ -252,7 +259,7 @@ class _Window:
                 or len(self.text) - end > NEAR_END
             )
             if (end if sure else len(self.text)) - self.at > self.limit:
-                raise DataError(_LONG.format(f"{self.name}, {row}", self.limit))
+                raise DataError(_LONG.format(f"{self.name}, {self.row(line)}", self.limit))
             if sure:
                 self.at = end
                 self.rows += 1

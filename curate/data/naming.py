@@ -8,7 +8,7 @@ under LLaMA-Factory's own names; '' names what is not to be read.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,11 +20,10 @@ from curate.data.formats import (
     keys_of,
     kto_column,
     mostly,
-    question_key,
 )
 from curate.data.formats.messages import message_keys, tags_of
 from curate.data.formats.named import beside
-from curate.data.row_keys import RENAMED, folded, unpacked
+from curate.data.row_keys import RENAMED, folded
 from curate.data.schema import MEDIA, ROLES, Shape
 from curate.errors import DataError, UsageError, did_you_mean
 
@@ -33,11 +32,10 @@ COLUMNS = (
     *("chosen", "rejected", "kto_tag", *MEDIA),
 )
 PARTS = ("role", "content")  # keys of a message
-QUESTIONS = "questions"
 _PAIR = ("chosen", "rejected")
 # Without them a row says nothing; others may turn up late in a file.
 _NEEDED = ("prompt", "response", "messages", *_PAIR)
-_MESSAGE_FORMATS, _FIELD_FORMATS = ("sharegpt", "openai"), ("alpaca", "pretraining")
+_USUAL = {"response": "output", "query": "input"}  # keys beside a prompt of any name
 _SHOWN = 12
 
 
@@ -123,30 +121,26 @@ def layout_named(
 ) -> tuple[Format, Shape]:
     """Return the format of a file and the shape of its rows by what is named.
 
-    `head` are the first values of the file, `format_name` the format that was given, or ''.
+    `head` are some values of the file, `format_name` the format that was given, or ''.
     """
-    rows = [row for row in (unpacked(value)[0] for value in head) if isinstance(row, dict)]
+    rows = [row for row in head if isinstance(row, dict)]
     if not rows:
         return detected(name, container, head, format_name)
-    file = _File(name, rows, naming)
+    file = _File(name, rows, naming, format_name)
     columns = {
         column: file.key(column, key)
         for column, key in naming.columns.items()
         if key and column not in PARTS
     }
     if "messages" in columns or naming.roles or any(part in naming.columns for part in PARTS):
-        _check_format(format_name, _MESSAGE_FORMATS, naming)
-        form = format_named(format_name or "sharegpt")
-        shape = _of_messages(file, columns, form)
+        form, shape = _of_messages(file, columns)
     elif "prompt" in columns:
-        _check_format(format_name, _FIELD_FORMATS, naming)
-        shape = _of_fields(file, columns, format_name)
-        form = format_named(shape.format)
+        form, shape = _of_fields(file, columns)
     else:
         form, shape = detected(name, container, head, format_name)
-        shape = replace(shape, columns={**file.unnamed(shape.columns, columns), **columns})
-        if set(_PAIR) <= columns.keys():
-            shape = replace(shape, ranking=True)
+        ranking = shape.ranking or columns.keys() >= {*_PAIR}
+        everything = {**file.unnamed(shape.columns, columns), **columns}
+        shape = replace(shape, columns=everything, ranking=ranking)
     optional = {} if shape.kind == "pretraining" else file.unnamed(form.optional, shape.columns)
     for column, key in columns.items():
         if not any(key in row for row in rows):  # it may turn up later
@@ -156,11 +150,16 @@ def layout_named(
 
 @dataclass(frozen=True)
 class _File:
-    """The first rows of a file, and what is named of them."""
+    """Some rows of a file, and what is named of them."""
 
     name: str
     rows: list[Row]
     naming: Naming
+    format: str
+
+    @property
+    def keys(self) -> dict[str, str]:
+        return keys_of(self.rows)
 
     def key(self, column: str, named: str, rows: list[Row] | None = None) -> str:
         """Return the key of the rows that is meant: exactly so, or in other letters."""
@@ -174,77 +173,78 @@ class _File:
             return named
         raise DataError(
             f"{self.name}, {self.naming.by} {column}={named}: no row has this key."
-            f"{did_you_mean(named, keys.values())} They have "
-            f"{', '.join(list(keys.values())[:_SHOWN])}; name one of them"
+            f"{did_you_mean(named, keys.values())} They have {_some(keys.values())}; name one of "
+            "them"
         )
 
     def unnamed(self, usual: Mapping[str, str], taken: Mapping[str, str]) -> dict[str, str]:
         """Return those of usual columns that are not named and whose keys are not taken."""
-        keys = set(taken.values())
         return {
             column: key
             for column, key in usual.items()
-            if column not in taken and column not in self.naming.columns and key not in keys
+            if column not in {*taken, *self.naming.columns} and key not in taken.values()
         }
 
+    def with_unnamed(self, usual: Mapping[str, str], columns: dict[str, str]) -> dict[str, str]:
+        """Return columns with those that are read although nobody names them."""
+        verdict = {} if "chosen" in columns else kto_column(self.rows)
+        more = {**beside(usual, self.keys), **verdict}
+        return {**self.unnamed(more, columns), **columns}
 
-def _check_format(given: str, allowed: tuple[str, ...], naming: Naming) -> None:
-    if given and given not in allowed:
-        raise UsageError(
-            f"--format {given}: with what {naming.by} names, allowed are {', '.join(allowed)}; "
-            "leave --format out"
-        )
+    def form(self, *allowed: str) -> Format:
+        """Return the format that was given, else the first of those that are allowed."""
+        if self.format and self.format not in allowed:
+            raise UsageError(
+                f"--format {self.format}: with what {self.naming.by} names, allowed are "
+                f"{', '.join(allowed)}; leave --format out"
+            )
+        return format_named(self.format or allowed[0])
 
 
-def _verdict(file: _File, columns: Mapping[str, str]) -> dict[str, str]:
-    """Return the column of verdicts, which is read although nobody names it."""
-    return file.unnamed(kto_column(file.rows), columns)
+def _some(names: Iterable[str]) -> str:
+    return ", ".join(list(names)[:_SHOWN]) or "none"
 
 
-def _of_fields(file: _File, columns: dict[str, str], format_name: str) -> Shape:
+def _of_fields(file: _File, columns: dict[str, str]) -> tuple[Format, Shape]:
     """Return the shape of rows with a prompt and a response, two to compare, or a text alone."""
-    named, by = file.naming.columns, file.naming.by
+    named, by, form = file.naming.columns, file.naming.by, file.form("alpaca", "pretraining")
     pair = [column for column in _PAIR if column in columns]
     if len(pair) == 1:
         raise UsageError(f"{by} {pair[0]}={columns[pair[0]]}: name {' and '.join(_PAIR)}, both")
-    unanswered = not pair and "response" in named and not columns.get("response")
-    if format_name == "pretraining" or unanswered:
-        return Shape("pretraining", "alpaca", {"prompt": columns["prompt"]})
-    keys = keys_of(file.rows)
+    unanswered = not pair and named.get("response") == ""
+    if form.name == "pretraining" or unanswered:
+        shape = Shape("pretraining", "alpaca", {"prompt": columns["prompt"]})
+        return format_named("pretraining"), shape
+    keys = file.keys
+    usual = {column: keys[key] for column, key in _USUAL.items() if key in keys}
+    columns = {**file.unnamed(usual, columns), **columns}
     if pair:
-        columns = {column: key for column, key in columns.items() if column != "response"}
+        columns.pop("response", None)
     elif "response" not in columns:
-        usual = file.unnamed({"response": keys["output"]} if "output" in keys else {}, columns)
-        if not usual:
-            others = [key for key in keys.values() if key not in columns.values()]
-            raise DataError(
-                f"{file.name}, {by} prompt={columns['prompt']}: which key is the response? Name it "
-                f"with --columns response=KEY, one of {', '.join(others[:_SHOWN]) or 'none'}; "
-                "texts for pre-training are read with --format pretraining"
-            )
-        columns = columns | usual
-    form = format_named("alpaca")
-    wanted = {c: k for c, k in form.optional.items() if c not in ("response", "query")}
-    more = file.unnamed(beside(wanted, keys), columns)
-    if "input" in keys:
-        more |= file.unnamed({"query": keys["input"]}, columns)
-    verdict = {} if pair else _verdict(file, columns)
-    return Shape("alpaca", "alpaca", {**more, **verdict, **columns}, ranking=bool(pair))
+        others = [key for key in keys.values() if key not in columns.values()]
+        raise DataError(
+            f"{file.name}, {by} prompt={columns['prompt']}: which key is the response? Name it "
+            f"with --columns response=KEY, one of {_some(others)}; texts for pre-training are "
+            "read with --format pretraining"
+        )
+    optional = {c: k for c, k in form.optional.items() if c not in _USUAL}
+    columns = file.with_unnamed(optional, columns)
+    return form, Shape("alpaca", "alpaca", columns, ranking=bool(pair))
 
 
-def _of_messages(file: _File, columns: dict[str, str], form: Format) -> Shape:
+def _of_messages(file: _File, columns: dict[str, str]) -> tuple[Format, Shape]:
     """Return the shape of rows with messages, whose roles may be in any words."""
-    named = file.naming.columns
+    named, form = file.naming.columns, file.form("sharegpt", "openai")
     lists = [(key, value) for row in file.rows for key, value in row.items() if _are_dicts(value)]
     role = named.get("role", "")
     fitting = [k for k, v in lists if (role in v[0] if role else message_keys({"messages": v}))]
     key = columns.get("messages") or next(iter((*fitting, *(k for k, _ in lists))), "")
     messages = [item for at, value in lists if at == key for item in value if _are_dicts([item])]
     if not messages:
-        keys = ", ".join(list(keys_of(file.rows).values())[:_SHOWN])
         raise DataError(
             f"{file.name}: {f'{key!r} holds' if key else 'its rows hold'} no list of messages; "
-            f"name the key that does with --columns messages=KEY; the rows have {keys}"
+            "name the key that does with --columns messages=KEY; the rows have "
+            f"{_some(file.keys.values())}"
         )
     usual = next((found[0][1:] for m in messages if (found := message_keys({"m": [m]}))), ("", ""))
     role_tag, content_tag = (
@@ -252,21 +252,18 @@ def _of_messages(file: _File, columns: dict[str, str], form: Format) -> Shape:
         for part, tag in zip(PARTS, usual, strict=True)
     )
     if not role_tag or not content_tag:
-        keys = ", ".join(list(keys_of(messages).values())[:_SHOWN])
         raise DataError(
-            f"{file.name}: the messages of {key!r} have the keys {keys}; say which holds who "
-            "speaks and which the text: --columns role=KEY content=KEY"
+            f"{file.name}: the messages of {key!r} have the keys "
+            f"{_some(keys_of(messages).values())}; say which holds who speaks and which the text: "
+            "--columns role=KEY content=KEY"
         )
     tags = {"role_tag": role_tag, "content_tag": content_tag}
     tags |= _words(file, key, Counter(str(m[role_tag]) for m in messages if role_tag in m))
-    ranking = set(_PAIR) <= columns.keys()
-    if not ranking and mostly(file.rows, *_PAIR):
-        columns = columns | file.unnamed({column: column for column in _PAIR}, columns)
-        ranking = set(_PAIR) <= columns.keys()
-    verdict = {} if ranking else _verdict(file, columns)
-    more = file.unnamed(beside(form.optional, keys_of(file.rows)), columns)
-    everything = {**more, **verdict, **columns, "messages": key}
-    return Shape("sharegpt", "sharegpt", everything, tags, ranking)
+    if mostly(file.rows, *_PAIR):
+        pair = {**file.unnamed({column: column for column in _PAIR}, columns), **columns}
+        columns = pair if pair.keys() >= {*_PAIR} else columns
+    columns = file.with_unnamed(form.optional, {**columns, "messages": key})
+    return form, Shape("sharegpt", "sharegpt", columns, tags, columns.keys() >= {*_PAIR})
 
 
 def _words(file: _File, key: str, words: Counter[str]) -> dict[str, str]:
@@ -279,7 +276,7 @@ def _words(file: _File, key: str, words: Counter[str]) -> dict[str, str]:
     for role in ("user", "assistant"):
         if roles[role] in words or not strangers:
             continue
-        has = f"The messages of {key!r} have the roles {', '.join(list(words)[:_SHOWN])}"
+        has = f"The messages of {key!r} have the roles {_some(words)}"
         if role in named:
             raise DataError(
                 f"{file.name}, {by} {role}={named[role]}: no message has this role."
@@ -294,21 +291,3 @@ def _words(file: _File, key: str, words: Counter[str]) -> dict[str, str]:
 
 def _are_dicts(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
-
-
-def detected_or_questions(
-    name: str, container: str, head: Sequence[Any], format_name: str = ""
-) -> tuple[Format, Shape]:
-    """Return the format of a file and the shape of its rows, which may be questions alone."""
-    try:
-        return detected(name, container, head, format_name)
-    except DataError:
-        rows = [row for row in head if isinstance(row, dict)]
-        key, keys = question_key(rows), keys_of(rows)
-        if not key:
-            raise
-    query = {"query": keys["input"]} if "input" in keys and key != keys["input"] else {}
-    # A response that no row has: each of them is empty.
-    nothing = next(name for name in ("response", "output", "answer", "") if name not in keys)
-    shape = Shape(QUESTIONS, "alpaca", {"prompt": key, **query, "response": nothing})
-    return replace(format_named("alpaca"), name=QUESTIONS, optional={}), shape

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import bz2
-import datetime
 import gzip
-import json
 import lzma
 import zipfile
 import zlib
@@ -18,16 +16,13 @@ from typing import IO, Any, NamedTuple
 import pyarrow as pa
 
 from curate.data.encoding import CHUNK, PACKED, Sniffed, sniff
-from curate.data.json_values import plain
-from curate.data.tables import SURPLUS
+from curate.data.spreadsheet import listed, write_sheet
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.system.cache import cache_dir
 
 ROWS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
-SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 # What a file may hold: this, and so many times its own size. Text shrinks to a tenth, rarely more.
 _ROOM, _RATIO = 1 << 30, 100
-_SHOWN = 8  # names in a list
 _DAMAGE = (
     *(OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
     *(RuntimeError, NotImplementedError, ValueError, pa.ArrowException),
@@ -63,7 +58,10 @@ def unpacked(path: Path, sniffed: Sniffed, part: str = "") -> Iterator[Unpacked]
     cache_dir().mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=cache_dir()) as folder:
         if kind == "an old Office document" or (kind == "zip" and _is_sheet(path)):
-            yield _sheet(path, part, Path(folder) / path.name)
+            sheet = Path(folder) / path.name
+            others = write_sheet(path, part, sheet)
+            told = (f"sheets {listed(others)} (as {path.name}#{others[0]})",) if others else ()
+            yield Unpacked(sheet, sniff(sheet), told, "sheet")
             return
         member, aside = _member(path, part) if kind == "zip" else ("", ())
         inner = Path(folder) / (PurePosixPath(member).name if member else path.name)
@@ -75,12 +73,6 @@ def unpacked(path: Path, sniffed: Sniffed, part: str = "") -> Iterator[Unpacked]
                 "unpack it once and give what is in it"
             )
         yield Unpacked(inner, inside, aside)
-
-
-def listed(names: list[str] | tuple[str, ...]) -> str:
-    """Return the first of some names, and how many more there are."""
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def members(path: Path) -> tuple[list[str], list[str]]:
@@ -118,28 +110,25 @@ def _member(path: Path, part: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _unpack(path: Path, kind: str, member: str, target: Path) -> None:
-    bound = _ROOM + _RATIO * path.stat().st_size
-    size = 0
+    bound, size = _ROOM + _RATIO * path.stat().st_size, 0
     with target.open("wb") as out:
-        try:
-            stream = _opened(path, kind, member)
-        except _DAMAGE as error:
-            raise _damaged(path, kind, error) from None
-        with stream:
-            while True:
-                try:
-                    chunk = stream.read(CHUNK)
-                except _DAMAGE as error:
-                    raise _damaged(path, kind, error) from None
-                if not chunk:
-                    return
-                size += len(chunk)
-                if size > bound:
-                    raise DataError(
-                        f"{path.name} unpacks to more than {bound:,} bytes, {_RATIO} times its "
-                        "size: no text does; if it is sound, unpack it and give what is in it"
-                    )
-                out.write(chunk)
+        for chunk in _chunks(path, kind, member):
+            size += len(chunk)
+            if size > bound:
+                raise DataError(
+                    f"{path.name} unpacks to more than {bound:,} bytes, {_RATIO} times its size: "
+                    "no text does; if it is sound, unpack it and give what is in it"
+                )
+            out.write(chunk)
+
+
+def _chunks(path: Path, kind: str, member: str) -> Iterator[bytes]:
+    try:
+        with _opened(path, kind, member) as stream:
+            while chunk := stream.read(CHUNK):
+                yield chunk
+    except _DAMAGE as error:
+        raise _damaged(path, kind, error) from None
 
 
 def _opened(path: Path, kind: str, member: str) -> IO[bytes]:
@@ -187,69 +176,3 @@ def _is_sheet(path: Path) -> bool:
             f"{path.name} unpacks to {size:,} bytes, and {_ROOM:,} are read; save it as CSV"
         )
     return is_sheet
-
-
-def _sheet(path: Path, part: str, target: Path) -> Unpacked:
-    """Write a sheet's rows as JSON Lines, each on the line of its number, and give that."""
-    import python_calamine
-
-    try:
-        workbook = python_calamine.CalamineWorkbook.from_path(path)
-        names = workbook.sheet_names
-        if part and part not in names:
-            hint = did_you_mean(part, names)
-            raise UsageError(f"{path.name} has no sheet {part!r}.{hint} It has {listed(names)}")
-        if not names:
-            raise DataError(f"{path.name} has no sheet with cells; give another file")
-        table = workbook.get_sheet_by_name(part or names[0]).to_python(skip_empty_area=False)
-    except (python_calamine.CalamineError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        raise DataError(
-            f"{path.name} cannot be read as a spreadsheet ({reason}); save it as .xlsx or CSV and "
-            "give that"
-        ) from None
-    header: list[str] = []
-    with target.open("w", encoding="utf-8") as out:
-        for cells in table:
-            texts = [_cell(cell) for cell in cells]
-            if not any(texts):
-                out.write("\n")
-            elif not header:
-                header = _header(texts, path.name)
-                out.write("\n")
-            else:
-                named = dict(zip(header, texts, strict=False))
-                surplus = [text for text in texts[len(header) :] if text]
-                if surplus or header.count("") > 1:  # one column without a name is pandas' index
-                    unnamed = [text for name, text in zip(header, texts, strict=False) if not name]
-                    named.pop("", None)
-                    surplus = [text for text in (*unnamed, *surplus) if text]
-                row: dict[str, Any] = named | ({SURPLUS: surplus} if surplus else {})
-                out.write(json.dumps(row, ensure_ascii=False) + "\n")
-    aside = [name for name in names if name != (part or names[0])]
-    told = () if part or not aside else (f"sheets {listed(aside)} (as {path.name}#{aside[0]})",)
-    return Unpacked(target, sniff(target), told, "sheet")
-
-
-def _header(texts: list[str], name: str) -> list[str]:
-    while not texts[-1]:
-        texts.pop()
-    columns = [text.strip() for text in texts]
-    for column in columns:
-        if column and columns.count(column) > 1:
-            raise DataError(
-                f"{name}: its first row names the column {column!r} twice; rename one of them, "
-                "or, if that row is data already, put a row with the columns' names above it"
-            )
-    return columns
-
-
-def _cell(cell: Any) -> str:
-    """Return a cell as text, as a person reads it: 3, not 3.0, and a day without a time."""
-    if isinstance(cell, bool):
-        return str(cell).upper()
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
-        return str(int(cell))
-    if isinstance(cell, datetime.datetime):
-        return cell.date().isoformat() if cell.time() == datetime.time() else cell.isoformat(" ")
-    return str(plain(cell))

@@ -20,19 +20,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate.data.canonical import parse
 from curate.data.encoding import sniff
 from curate.data.file_kinds import raw_rows
-from curate.data.formats import detected
 from curate.data.json_values import Record
-from curate.data.naming import Naming, layout_named
+from curate.data.layout import SAMPLES, Layout, Reading, layout_of
+from curate.data.naming import Naming
 from curate.data.packed import unpacked
-from curate.data.schema import Parsed, Shape, Turn
+from curate.data.row_reading import read_row
+from curate.data.schema import Turn
 from curate.errors import DataError
 
 EXPERT = ("Raw Instruction", "Raw Response", "Revised Response")
 TRIPLE = ("prompt", "better", "worse")
-_HEAD = 200
 # A backslash with r or t also begins words of TeX: `\\right`, `\\text`.
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|(?:\\r)?\\n|\\([rt])(?![a-zA-Z])")
 
@@ -121,7 +120,7 @@ def _pairs_of(
         sniffed = sniff(path)
         whole = stack.enter_context(unpacked(path, sniffed))
         container, stream = raw_rows(whole.path, whole.sniffed)
-        head = list(itertools.islice(stream, _HEAD))
+        head = list(itertools.islice(stream, SAMPLES))
     except OSError as error:
         raise DataError(f"'{name}' cannot be read: {error.strerror or error}") from error
     sha256[name] = sniffed.sha256
@@ -131,26 +130,25 @@ def _pairs_of(
         (keys for keys in (EXPERT, TRIPLE) if any(keys[1] in v or keys[2] in v for v in objects)),
         None,
     )
-    shape: Shape | None = None
-    if named:
-        keys, (_, shape) = None, layout_named(name, container, values, "", named)
-    elif not keys:
-        shape = detected(name, container, values)[1]
-    if shape and not shape.ranking:
+    layout: Layout | None = None
+    if named or not keys:
+        keys = None
+        layout = layout_of(name, container, values, Reading(naming=named)).with_optional()
+    if layout and not layout.shape.ranking:
         raise DataError(
-            f"{name} was read as {shape}: its rows have one response each, not a better and a "
-            "worse one. Give preference rows (chosen and rejected), objects with "
+            f"{name} was read as {layout.shape}: its rows have one response each, not a better "
+            "and a worse one. Give preference rows (chosen and rejected), objects with "
             f"{', '.join(TRIPLE)}, or CoachLM's expert revisions"
         )
     for record in itertools.chain(head, stream):
         place = f"{name}, {record.where}"
-        texts = _preferred(record, shape, place) if shape else _named(record, keys or (), place)
+        texts = _preferred(record, layout, place) if layout else _named(record, keys or (), place)
         prompt, better, worse = map(decode_escapes, texts)
         yield Pair(prompt, better, worse, name, record.where, revised=keys == EXPERT)
 
 
-def _preferred(record: Record, shape: Shape, place: str) -> tuple[str, str, str]:
-    parsed = parse(record.value, shape) if isinstance(record.value, dict) else Parsed()
+def _preferred(record: Record, layout: Layout, place: str) -> tuple[str, str, str]:
+    _, parsed = read_row(record.value, layout)
     if parsed.flaw or parsed.chosen is None or parsed.rejected is None:
         why = parsed.flaw.replace("_", " ") or "chosen or rejected is missing"
         raise DataError(f"{place}: {why}; mend the row or leave it out")

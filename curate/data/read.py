@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from curate.data.formats import format_named
-from curate.data.inputs import input_files, inputs_of
+from curate.data.in_memory import inputs_of
+from curate.data.inputs import input_files
+from curate.data.layout import Reading
 from curate.data.naming import Naming, naming
 from curate.data.placeholders import checked
-from curate.data.row_cache import Reading, Stored, stored
+from curate.data.row_cache import Stored, stored
 from curate.data.rows import Rows
 from curate.data.schema import Shape
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.llamafactory.dataset_info import FILE, named_rows
 
 if TYPE_CHECKING:
-    from curate.data.inputs import Given, Row
+    from curate.data.in_memory import Given, Row
 
 _AGREE = ("format", "formatting", "ranking", "tags")
 _SHOWN = 12

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,14 +19,14 @@ from filelock import FileLock
 from curate.data.describe import language_of
 from curate.data.encoding import BINARY, sniff
 from curate.data.file_kinds import raw_rows
-from curate.data.formats import ONE_TEXT, detected, format_named
+from curate.data.formats import ONE_TEXT, format_named
 from curate.data.ids import content_hash
 from curate.data.json_values import Record
-from curate.data.naming import Naming, detected_or_questions, layout_named
+from curate.data.layout import SAMPLES, Layout, Reading, Spread, layout_of
 from curate.data.packed import Unpacked, unpacked
 from curate.data.placeholders import filled, placeholders
 from curate.data.row_keys import unused_keys
-from curate.data.row_reading import Layout, read_row, verdict_type_of
+from curate.data.row_reading import read_row
 from curate.data.schema import STRUCTURAL, Parsed, Shape, Source
 from curate.data.tables import SURPLUS
 from curate.data.wrapped import laid_out
@@ -34,8 +35,7 @@ from curate.system.cache import cache_dir
 from curate.system.files import whole_files, write_text, writing_to
 
 # Part of the key: a changed reader never takes what an older one wrote.
-READER = "13"
-SAMPLES = 200
+READER = "14"
 BATCH = 1000
 _SCHEMA = pa.schema(
     [
@@ -53,29 +53,8 @@ _SCHEMA = pa.schema(
 # any other file `{{name}}` is what somebody wrote about, as in code for web pages.
 TEMPLATE = 4
 # As JSON writes it; a backslash before it is a backslash of the text.
-_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a file is to be read.
-
-    Attributes:
-        format: Its name, '' for any.
-        fill: Text for placeholders.
-        naming: Which key is which column, and which word which role.
-        questions: Whether rows may be questions without answers.
-    """
-
-    format: str = ""
-    fill: Mapping[str, str] = field(default_factory=dict)
-    naming: Naming = field(default_factory=Naming)
-    questions: bool = False
-
-    def key(self) -> str:
-        named = (self.fill, self.naming.columns, self.naming.roles)
-        return json.dumps([self.format, *(sorted(n.items()) for n in named), self.questions])
 
 
 @dataclass
@@ -157,42 +136,26 @@ def _open(card: Path, name: str) -> Stored | None:
 
 def _ingest(whole: Unpacked, name: str, sha256: str, card: Path, reading: Reading) -> Stored:
     """Parse a file into KEY.arrow, then write KEY.json: its being there means all is done."""
-    plain = bool(reading.format) and format_named(reading.format).rank == ONE_TEXT
-    container, stream = raw_rows(whole.path, whole.sniffed, plain)
-    head = list(itertools.islice(stream, SAMPLES))
-    changes: dict[str, int] = {}
-    if not reading.naming.is_of(head[0].value if len(head) == 1 else None):
-        head, stream, changes = laid_out(head, stream)
-    values = [record.value for record in head]
-    if reading.naming:
-        form, shape = layout_named(name, container, values, reading.format, reading.naming)
-    else:
-        tell = detected_or_questions if reading.questions else detected
-        form, shape = tell(name, container, values, reading.format)
-    # A column may turn up late in the file: rows are parsed as if it were there from the first.
-    whole_shape = shape.with_columns(form.optional, form.optional.values())
-    templates = sum(bool(placeholders(record.value)) for record in head)
-    template = templates * TEMPLATE >= len(head) and templates > 0
-    tally = Tally(template, changes=Counter(changes))
-    layout = Layout(form, whole_shape, verdict_type_of(head, shape))
-    if whole.aside:
-        tally.changes[f"left aside: {', '.join(whole.aside)}"] = 0
-    rows, total = card.with_suffix(".arrow"), 0
-    kept = lines(itertools.chain(head, stream), layout, reading, tally)
-    with (
-        whole_files(rows) as (part,),
-        part.open("wb") as out,
-        pa.ipc.new_file(out, _SCHEMA) as writer,
-    ):
-        while batch := list(itertools.islice(kept, BATCH)):
-            columns = [list(column) for column in zip(*batch, strict=True)]
-            writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
-            total += len(batch)
-    shape = shape.with_columns(form.optional, tally.keys)
+    rows = card.with_suffix(".arrow")
+    layout: Layout | None = None
+    while True:
+        container, head, stream, changes = _head_and_rest(whole, reading)
+        values = [record.value for record in head]
+        again, spread = layout is not None, Spread(values)
+        layout = layout or layout_of(name, container, values, reading)
+        tally = Tally(_is_template(values), changes=Counter(changes))
+        kept = lines(itertools.chain(head, stream), layout.with_optional(), reading, tally, spread)
+        total = _write(rows, kept)
+        tell = partial(layout_of, name, container, reading=reading)
+        # A column may turn up late in a file: it is read again, and as if it had been there.
+        if again or not (revised := spread.revised(layout, tell)):
+            break
+        layout = revised
+    shape = layout.shape.with_columns(layout.form.optional, tally.keys)
     source = Source(
         name=name,
         sha256=sha256,
-        format=form.name,
+        format=layout.form.name,
         container=whole.container or container,
         encoding=BINARY if whole.container else whole.sniffed.encoding,
         rows=total,
@@ -208,14 +171,51 @@ def _ingest(whole: Unpacked, name: str, sha256: str, card: Path, reading: Readin
     return Stored(source, shape, pa.ipc.open_file(pa.memory_map(str(rows))).read_all())
 
 
+def _head_and_rest(
+    whole: Unpacked, reading: Reading
+) -> tuple[str, list[Record], Iterator[Record], dict[str, int]]:
+    """Return the container of a file, its first rows, the others, what was done to get at them."""
+    plain = bool(reading.format) and format_named(reading.format).rank == ONE_TEXT
+    container, stream = raw_rows(whole.path, whole.sniffed, plain)
+    head = list(itertools.islice(stream, SAMPLES))
+    changes = {f"left aside: {', '.join(whole.aside)}": 0} if whole.aside else {}
+    if not reading.naming.is_of(head[0].value if len(head) == 1 else None):
+        head, stream, inside = laid_out(head, stream)
+        changes |= inside
+    return container, head, stream, changes
+
+
+def _is_template(head: list[Any]) -> bool:
+    """Tell whether rows have to be filled in before they can be used."""
+    having = sum(bool(placeholders(value)) for value in head)
+    return having > 0 and having * TEMPLATE >= len(head)
+
+
+def _write(path: Path, rows: Iterator[Line]) -> int:
+    """Write rows to an Arrow file; return how many."""
+    total = 0
+    with (
+        whole_files(path) as (part,),
+        part.open("wb") as out,
+        pa.ipc.new_file(out, _SCHEMA) as writer,
+    ):
+        while batch := list(itertools.islice(rows, BATCH)):
+            columns = [list(column) for column in zip(*batch, strict=True)]
+            writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
+            total += len(batch)
+    return total
+
+
 def lines(
-    stream: Iterator[Record], layout: Layout, reading: Reading, tally: Tally
+    stream: Iterator[Record], layout: Layout, reading: Reading, tally: Tally, spread: Spread
 ) -> Iterator[Line]:
     """Yield every row as it is kept."""
-    used = frozenset(layout.shape.columns.values())
+    used = layout.used
     for record in stream:
-        value, where, _ = record
-        tally.read(record)
+        value, where, changes = record
+        if changes:
+            tally.read(record)
+        spread.add(value)
         names: set[str] = set()
         if tally.template or reading.fill:
             names = placeholders(value)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 from collections.abc import Collection, Iterator
 from functools import lru_cache
 from typing import Any
 
-from curate.data.schema import MEDIA, Parsed
+from curate.data.schema import Parsed
 
 # What a model thought before its answer.
 _THOUGHT_NAMES = (
@@ -43,17 +41,10 @@ _ABOUT = frozenset(_ABOUT_NAMES.split())
 _NUMBERED = re.compile(r"\d+$")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+\d*|\d+")
 _LETTER = re.compile(r"[^\W\d_]")
-_BRACKETS = re.compile(r"\s*(?:\[.*\]|\{.*\})\s*\Z", re.DOTALL)
 _EDGES = re.compile(r"\A\W+|\W+\Z")
 _THINK = re.compile(r"\A\s*<think>|</think>\s*\Z")
-# Lists that tables have as text, and columns under names that LLaMA-Factory does not know.
-_LIST_NAMES = (
-    "conversations conversation messages dialog dialogue chat history option options choices data "
-    "chosen rejected prompt completion images videos audios"
-)
-_LISTED = frozenset(_LIST_NAMES.split())
+# Columns under names that LLaMA-Factory does not know.
 RENAMED = {"functions": "tools", "image": "images", "video": "videos", "audio": "audios"}
-_TOUCHED = _LISTED | RENAMED.keys()
 TOOLS_AS_TEXT = "descriptions of tools written as text"
 
 
@@ -127,47 +118,6 @@ def with_thought(thought: str, answer: str) -> str:
     if "<think>" in answer or not thought.strip():
         return answer
     return f"<think>\n{_THINK.sub('', thought).strip()}\n</think>\n\n{answer.lstrip()}"
-
-
-def unpacked(row: Any) -> tuple[Any, tuple[str, ...]]:
-    """Return a row with lists for texts that hold lists, and what was changed."""
-    if not isinstance(row, dict) or _TOUCHED.isdisjoint(row):
-        return row, ()
-    made: dict[str, Any] = {}
-    changes: list[str] = []
-    for key in _TOUCHED & row.keys():
-        value = row[key]
-        if key in _LISTED and isinstance(value, str) and _BRACKETS.match(value):
-            inner = _as_list(value)
-            messages = key in ("chosen", "rejected", "prompt", "completion")
-            if inner is not None and (not messages or are_messages(inner)):
-                made[key] = inner
-                changes.append(f"the list in the text of '{key}' read")
-        elif key in MEDIA and isinstance(value, str):
-            made[key] = [value] if value.strip() else []
-            changes.append(f"'{key}' made a list")
-        elif (name := RENAMED.get(key)) and value and not row.get(name):
-            texts = [value] if isinstance(value, str) else value
-            if name not in MEDIA or (
-                isinstance(texts, list) and all(isinstance(text, str) for text in texts)
-            ):
-                made |= {key: None, name: texts}
-                changes.append(f"'{key}' read as '{name}'")
-    if not made:
-        return row, ()
-    whole = {key: value for key, value in (row | made).items() if made.get(key, 0) is not None}
-    return whole, tuple(sorted(changes))
-
-
-def _as_list(text: str) -> Any:
-    """Return a list or an object written as text, as JSON or as Python writes it, else None."""
-    for load in (json.loads, ast.literal_eval):
-        try:
-            value = load(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        return value if isinstance(value, list | dict) else None
-    return None
 
 
 def are_messages(value: Any) -> bool:

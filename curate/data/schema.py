@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 # Flaws that leave no canonical view: such a row is known by its raw JSON alone.
 STRUCTURAL = frozenset(
@@ -59,12 +59,15 @@ class Parsed:
         return self._last("assistant", "function") if self.chosen is None else self.chosen
 
     def _last(self, *roles: str) -> str:
-        return next((turn.content for turn in reversed(self.turns) if turn.role in roles), "")
+        for turn in reversed(self.turns):
+            if turn.role in roles:
+                return turn.content
+        return ""
 
     @property
     def responses(self) -> int:
         """How many answers there are; two to compare are one."""
-        answers = sum(turn.role in ("assistant", "function") for turn in self.turns)
+        answers = sum([turn.role in ("assistant", "function") for turn in self.turns])
         return answers + (self.chosen is not None)
 
 
@@ -105,8 +108,7 @@ class Shape:
         return f"{kind} ({', '.join(f'{name}={key}' for name, key in names.items())})"
 
 
-@dataclass(frozen=True, slots=True)
-class Converted:
+class Converted(NamedTuple):
     """A row made readable by its format: as it is kept and emitted."""
 
     row: dict[str, Any]

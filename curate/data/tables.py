@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,13 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.data.json_values import LIMIT, Record, plain
-from curate.data.schema import MEDIA
 from curate.errors import DataError
 
 BATCH = 1000
-_HEAD = 200  # records that tell what stands in a column
 _NAME = 40  # characters of a column's name
-_LISTS: dict[str, type] = {"history": list, **dict.fromkeys(("image", *MEDIA), str)}
 # Key of the fields that have no column. Where it is a list, the row has a wrong number of fields;
 # where it is a text, it is a column without a name, which pandas gives to its index.
 SURPLUS = ""
@@ -106,56 +102,6 @@ def looks_like_table(head: str, whole: bool, of_cells: bool = False) -> bool:
         for name in header
     )
     return named or (len(header) > 1 and 2 * fitting > len(rows))
-
-
-def typed(records: Iterator[Record]) -> Iterator[Record]:
-    """Yield records with JSON in the texts of a column as what it says: messages, pairs, paths.
-
-    A column is known by its first cells; a later cell that is no such JSON stays as it is.
-    """
-    head = list(itertools.islice(records, _HEAD))
-    cells: dict[str, list[Any]] = {}
-    for record in head:
-        for key, cell in record.value.items() if isinstance(record.value, dict) else ():
-            if cell is not None and cell != "":
-                cells.setdefault(key, []).append(cell)
-    columns = [
-        key
-        for key, values in cells.items()
-        if isinstance(values[0], str) and _are_lists(key, [_list_in(cell) for cell in values])
-    ]
-    for record in itertools.chain(head, records):
-        read = {}
-        for key in columns:
-            items = _list_in(record.value.get(key)) if isinstance(record.value, dict) else None
-            if items is not None:
-                read[key] = items
-        if read:
-            changes = tuple(f"column {key!r}: JSON in a text, read as JSON" for key in read)
-            yield Record(record.value | read, record.where, record.changes + changes)
-        else:
-            yield record
-
-
-def _list_in(cell: Any) -> list[Any] | None:
-    if not isinstance(cell, str) or not cell.lstrip().startswith("["):
-        return None
-    try:
-        return list(json.loads(cell))
-    except (ValueError, TypeError, RecursionError):
-        return None
-
-
-def _are_lists(key: str, cells: list[list[Any] | None]) -> bool:
-    """Tell whether most cells of a column are lists of messages, or what its name promises."""
-    kind = _LISTS.get(key.lower(), dict)
-
-    def fits(item: Any) -> bool:
-        named = "role" in item or "from" in item if isinstance(item, dict) else True
-        return isinstance(item, kind) and named
-
-    fitting = sum(all(map(fits, items)) for items in cells if items is not None)
-    return any(cells) and 2 * fitting > len(cells)
 
 
 def parquet_rows(path: Path) -> Iterator[Record]:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from curate.data.canonical import parse
 from curate.data.formats import formats
 from curate.data.json_values import Record
+from curate.data.layout import Layout, Reading, Spread
 from curate.data.read import read
-from curate.data.row_cache import Reading, Tally, lines
-from curate.data.row_reading import Layout
+from curate.data.row_cache import Tally, lines
 from curate.data.schema import STRUCTURAL
 
 KEYS = sorted(
@@ -130,8 +130,8 @@ PAIRS = {"conversations": SAID[:1], "chosen": SAID[1], "rejected": "c"}
 def kept(form, good, value):
     shape = form.detect([good])
     shape = shape.with_columns(form.optional, form.optional.values())
-    tally = Tally(template=True)
-    (line,) = lines(iter([Record(value, "row 1")]), Layout(form, shape), Reading(), tally)
+    tally, record = Tally(template=True), Record(value, "row 1")
+    (line,) = lines(iter([record]), Layout(form, shape), Reading(), tally, Spread([good]))
     return line, shape
 
 

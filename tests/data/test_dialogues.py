@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from curate.data.formats import dialogues
-from curate.data.formats.dialogues import MERGED, OPENED, TRIMMED, Utterance, utterance_of
+from curate.data.formats import dialogues, formats
+from curate.data.formats.dialogues import MERGED, OPENED, TRIMMED, Utterance, spoken, utterance_of
 from curate.data.read import read
 
 
@@ -19,7 +19,16 @@ def turns(row):
 
 
 def made(*texts, opening=""):
-    return dialogues._converted(list(texts), "given", {"given": True}, opening)
+    return spoken(list(texts), "given", opening)
+
+
+def said(dialogue):
+    return [(turn.role, turn.content) for turn in dialogue.parsed.turns]
+
+
+def converted(name, good, row):
+    form = formats()[name]
+    return form.convert(row, form.detect([good]))
 
 
 @pytest.mark.parametrize(
@@ -51,35 +60,35 @@ def test_who_speaks(text, expected):
 
 def test_turns_in_turn_are_kept_as_they_are():
     row = made("问：a", "答：b", "问：c", "答：d")
-    assert turns(row.row) == [("human", "a"), ("gpt", "b"), ("human", "c"), ("gpt", "d")]
-    assert (row.changes, row.flaw) == ((), "")
+    assert said(row) == [("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d")]
+    assert (row.changes, row.parsed.flaw) == ((), "")
 
 
 def test_a_speaker_twice_in_a_row_is_joined():
     row = made("病人：a", "病人：b", "医生：c", "医生：", "医生：d")
-    assert turns(row.row) == [("human", "a\nb"), ("gpt", "c\nd")]
+    assert said(row) == [("user", "a\nb"), ("assistant", "c\nd")]
     assert row.changes == (MERGED,)
 
 
 def test_a_question_at_the_end_is_left_out_and_told():
     row = made("问：a", "答：b", "问：c", "问：d")
-    assert turns(row.row) == [("human", "a"), ("gpt", "b")]
+    assert said(row) == [("user", "a"), ("assistant", "b")]
     assert row.changes == (MERGED, TRIMMED)
     only = made("问：a")
-    assert turns(only.row) == [("human", "a")]
+    assert said(only) == [("user", "a")]
     assert only.changes == ()
 
 
 def test_a_doctor_who_speaks_first():
     row = made("医生：多久了？", "病人：三天", "医生：吃药", opening="发烧")
-    assert turns(row.row) == [
-        ("human", "发烧"),
-        ("gpt", "多久了？"),
-        ("human", "三天"),
-        ("gpt", "吃药"),
+    assert said(row) == [
+        ("user", "发烧"),
+        ("assistant", "多久了？"),
+        ("user", "三天"),
+        ("assistant", "吃药"),
     ]
     assert row.changes == (OPENED,)
-    assert turns(made("医生：a", "病人：b", "医生：c").row)[0] == ("gpt", "a")
+    assert said(made("医生：a", "病人：b", "医生：c"))[0] == ("assistant", "a")
     assert made("病人：b", "医生：c", opening="发烧").changes == ()
 
 
@@ -95,7 +104,7 @@ def test_a_doctor_who_speaks_first():
 )
 def test_what_cannot_be_understood_is_kept_whole(texts, flaw):
     given = {"data": texts, "id": 1}
-    row = dialogues._convert_huatuogpt(given, dialogues._detect_huatuogpt([{"data": ["问：a"]}]))
+    row = converted("huatuogpt", {"data": ["问：a"]}, given)
     assert (row.row, row.flaw) == (given, flaw)
 
 
@@ -185,7 +194,7 @@ def test_turns_of_the_hubs_older_copy(write, given):
 def test_turns_that_are_none(value):
     given = {"dialogue_turns": value}
     good = {"dialogue_turns": {"speaker": [0, 1], "utterance": ["a", "b"]}}
-    made = dialogues._convert_meddialog(given, dialogues._detect_meddialog([good]))
+    made = converted("meddialog", good, given)
     assert (made.row, made.flaw) == (given, made.flaw)
     assert made.flaw in ("not_text", "unknown_role")
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from curate.data.encoding import sniff
 from curate.data.file_kinds import START, raw_rows
+from curate.data.read import read as read_rows
 from curate.errors import DataError
 
 ROWS = [
@@ -188,20 +189,21 @@ def test_plain_text_is_named_and_no_table(write, text):
 
 
 @pytest.mark.parametrize("encode", [json.dumps, lambda value: json.dumps(value, indent=1)])
-def test_messages_in_the_cells_of_a_table(write, encode):
-    talks = [[{"role": "user", "content": f"{n}, \n\n\n"}] for n in range(3)]
-    rows = [{"id": str(n), "messages": encode(talk)} for n, talk in enumerate(talks)]
-    path = write(as_csv([*rows, {"id": "3", "messages": "broken"}]), "rows.csv")
-    records = list(raw_rows(path, sniff(path))[1])
-    assert [record.value["messages"] for record in records] == [*talks, "broken"]
-    records = list(raw_rows(write(as_csv(rows), "sound.csv"), sniff(path))[1])
-    assert [record.value["messages"] for record in records] == talks
-    assert records[0].changes == ("column 'messages': JSON in a text, read as JSON",)
+@pytest.mark.parametrize("key", ["messages", "对话"])
+def test_messages_in_the_cells_of_a_table(write, scratch_cache, encode, key):
+    roles = ("user", "assistant")
+    talks = [[{"role": role, "content": f"{n}, \n\n\n"} for role in roles] for n in range(3)]
+    rows = [{"id": str(n), key: encode(talk)} for n, talk in enumerate(talks)]
+    broken = read_rows(write(as_csv([*rows, {"id": "3", key: "broken"}]), "rows.csv"))
+    assert [row.value[key] for row in broken] == [*talks, "broken"]
+    assert [row.flaw for row in broken] == ["", "", "", "not_text"]
+    assert broken.sources[0].changes == {f"the list in the text of '{key}' read": 3}
 
 
-def test_texts_that_are_lists_stay_texts(write):
+def test_texts_that_are_lists_stay_texts(write, scratch_cache):
     rows = [{"input": "name them", "output": '[["a", "b"]]', "tools": "[]", "images": '["a.png"]'}]
-    assert read(write(as_csv(rows)))[1] == [{**rows[0], "images": ["a.png"]}]
+    (row,) = read_rows(write(as_csv(rows), "rows.csv"))
+    assert row.value == {**rows[0], "images": ["a.png"]}
 
 
 def test_broken_first_line_is_named(write):

@@ -98,6 +98,7 @@ DIALOGUES = [
     ("sharegpt", {"Messages": says("腰疼吗", "有一点")}, [ASKED, SAID]),
     ("sharegpt", {"messages": json.dumps(says("腰疼吗", "有一点"))}, [ASKED, SAID]),
     ("sharegpt", {"dialog": says("腰疼吗", "有一点", roles=("USER", "Assistant"))}, [ASKED, SAID]),
+    ("huatuogpt", {"data": ["问：腰疼吗", "答：有一点"]}, [ASKED, SAID]),
     ("meddialog", ["问：腰疼吗", "答：有一点"], [ASKED, SAID]),
     ("qas", {"questions": [["腰疼吗", "腰痛吗"]], "answers": [["有一点"]]}, [ASKED, SAID]),
     (

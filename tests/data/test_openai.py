@@ -7,7 +7,8 @@ import pytest
 from curate.data.canonical import parse
 from curate.data.formats import formats
 from curate.data.formats import messages as listed
-from curate.data.formats.messages import TAGS, are_openai, flat
+from curate.data.formats.messages import TAGS, are_openai
+from curate.data.messages_as_texts import as_texts
 from curate.data.read import read
 from curate.data.schema import Turn
 from curate.llamafactory.dataset_info import entry_for
@@ -167,13 +168,15 @@ def test_what_cannot_be_understood_is_a_flaw(message):
     ],
 )
 def test_arguments(arguments, expected):
-    made, _ = flat([{"role": "assistant", "content": "", "tool_calls": [call("f", arguments)]}])
+    asked = {"role": "assistant", "content": "", "tool_calls": [call("f", arguments)]}
+    made, _ = as_texts([asked], TAGS)
     assert json.loads(made[0]["content"])["arguments"] == expected
 
 
 def test_results_are_joined_only_where_they_follow_each_other():
     tool = {"role": "tool", "content": "1"}
-    made, changes = flat([tool, {"role": "user", "content": "a"}, tool, {**tool, "content": None}])
+    talk = [tool, {"role": "user", "content": "a"}, tool, {**tool, "content": None}]
+    made, changes = as_texts(talk, TAGS)
     assert [each["content"] for each in made] == ["1", "a", "1", None]
     assert changes == []
 

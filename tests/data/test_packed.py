@@ -92,6 +92,19 @@ def test_a_zip_of_several_files_is_refused_with_their_names_or_read_by_one(write
         read(write(zipped({"a.png": "x", "b.png": "x"}), "pictures.zip"))
 
 
+def test_a_zip_of_several_files_in_a_folder_is_read_as_several(tmp_path):
+    lines = LINES.splitlines(keepends=True)
+    (tmp_path / "a.jsonl").write_bytes(lines[0])
+    members = {"b.jsonl": lines[1], "c/d.jsonl": b"".join(lines[2:]), "note.md": "x"}
+    (tmp_path / "more.zip").write_bytes(zipped(members))
+    (tmp_path / "pictures.zip").write_bytes(zipped({"a.png": "x", "b.png": "x"}))
+    rows = read(tmp_path)
+    assert [row.value for row in rows] == VALUES
+    names = [source.name for source in rows.sources]
+    assert names == ["a.jsonl", "more.zip#b.jsonl", "more.zip#c/d.jsonl"]
+    assert notes_on(rows.sources[0]) == ["a.jsonl: left aside: more.zip#note.md, pictures.zip"]
+
+
 def test_what_packs_several_files_or_is_locked_is_refused(write):
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w") as archive:

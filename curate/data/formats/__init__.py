@@ -1,4 +1,4 @@
-"""The formats of rows that are read: each module has some in `FORMATS`, and is found by itself.
+"""The formats of rows that are read: a module has them in `FORMATS`, and is found by itself.
 
 Where several formats take a file, the one wins that looks deeper into its rows (`rank`), and of
 those the one that gives a meaning to more of their text. Where even that is equal, the user is
@@ -13,12 +13,12 @@ import pkgutil
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 from curate.data.canonical import parse, read_verdict
-from curate.data.row_keys import are_messages, folded, holds_text, is_about, unpacked
+from curate.data.row_keys import are_messages, folded, holds_text, is_about
 from curate.data.schema import Converted, Shape
 from curate.errors import DataError, UsageError, did_you_mean
 
@@ -53,9 +53,8 @@ class Format:
     # From a row to the row that is kept and emitted: for what no entry in dataset_info.json could
     # say. A row that does not fit is returned as it is; its flaw is told there or by parsing.
     convert: Callable[[Row, Shape], Converted]
-    optional: Mapping[str, str] = field(
-        default_factory=dict
-    )  # column to key, where a row may lack it
+    # Column to key, where a row may lack it.
+    optional: Mapping[str, str] = field(default_factory=dict)
     title: str = ""  # its name for people
     listed: str = ""  # the key under which a row is put that is a bare list
 
@@ -67,8 +66,8 @@ class Format:
 @cache
 def formats() -> dict[str, Format]:
     """Return every format by name."""
-    modules = (m.name for m in pkgutil.iter_modules(__path__, prefix=f"{__name__}."))
-    every = [form for module in modules for form in importlib.import_module(module).FORMATS]
+    names = [module.name for module in pkgutil.iter_modules(__path__, prefix=f"{__name__}.")]
+    every = [f for name in names for f in getattr(importlib.import_module(name), "FORMATS", ())]
     return {form.name: form for form in sorted(every, key=lambda form: form.name)}
 
 
@@ -122,7 +121,8 @@ def kto_column(samples: list[Row]) -> dict[str, str]:
         # Others of the same type are classes; of another type they are slips.
         alike = sum(type(verdict) in plain for verdict in verdicts)
         if 2 * len(plain) > len(verdicts) and 10 * len(plain) >= 9 * alike:
-            return {"kto_tag": key} if mostly(samples, key) else {}
+            # true and false are a verdict on however few rows, a word is one if most rows have it.
+            return {"kto_tag": key} if bool in plain or mostly(samples, key) else {}
     return {}
 
 
@@ -136,10 +136,9 @@ def detected(
     if not head:
         raise DataError(f"{name} holds no rows; fetch it again or leave it out")
     tried = [format_named(format_name)] if format_name else list(formats().values())
-    values = [unpacked(value)[0] for value in head]
-    best = best_fits(values, tried) or _most_frequent(values, tried)
+    best = best_fits(head, tried) or _most_frequent(head, tried)
     if not best:
-        raise DataError(f"{name} ({container}) {_unknown(container, values, tried)}")
+        raise DataError(f"{name} ({container}) {_unknown(container, head, tried)}")
     if len(best) > 1:
         names = " and as ".join(form.name for form, _ in best)
         raise DataError(
@@ -149,7 +148,25 @@ def detected(
     return best[0]
 
 
-def best_fits(values: list[Any], tried: Iterable[Format] = ()) -> list[tuple[Format, Shape]]:
+def detected_or_questions(
+    name: str, container: str, head: Sequence[Any], format_name: str = ""
+) -> tuple[Format, Shape]:
+    """Return the format of a file and the shape of its rows, which may be questions alone."""
+    try:
+        return detected(name, container, head, format_name)
+    except DataError:
+        rows = [row for row in head if isinstance(row, dict)]
+        key, keys = question_key(rows), keys_of(rows)
+        if not key:
+            raise
+    query = {"query": keys["input"]} if "input" in keys and key != keys["input"] else {}
+    # A response that no row has: each of them is empty.
+    nothing = next(name for name in ("response", "output", "answer", "") if name not in keys)
+    shape = Shape("questions", "alpaca", {"prompt": key, **query, "response": nothing})
+    return replace(format_named("alpaca"), name="questions", optional={}), shape
+
+
+def best_fits(values: Sequence[Any], tried: Iterable[Format] = ()) -> list[tuple[Format, Shape]]:
     """Return the formats that explain most of rows, mostly one: with it, the shape of the rows."""
     fits: list[tuple[Format, Shape]] = []
     for form in tried or formats().values():
@@ -164,7 +181,7 @@ def best_fits(values: list[Any], tried: Iterable[Format] = ()) -> list[tuple[For
     return [fit for fit, size in zip(fits, explained, strict=True) if size == max(explained)]
 
 
-def _explained(values: list[Any], form: Format, shape: Shape) -> int:
+def _explained(values: Sequence[Any], form: Format, shape: Shape) -> int:
     """Return how many characters of rows a format gives a meaning to."""
     size = 0
     for value in map(form.keyed, values):
@@ -175,7 +192,7 @@ def _explained(values: list[Any], form: Format, shape: Shape) -> int:
     return size
 
 
-def _most_frequent(values: list[Any], tried: list[Format]) -> list[tuple[Format, Shape]]:
+def _most_frequent(values: Sequence[Any], tried: list[Format]) -> list[tuple[Format, Shape]]:
     """Return the format of most rows, where several share a file and none has half of them."""
     alone = [(best_fits([value], tried), value) for value in values]
     names = Counter(fits[0][0].name for fits, _ in alone if fits)

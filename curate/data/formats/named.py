@@ -8,7 +8,6 @@ entry could name, is put into the answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from curate.data.row_keys import (
     CONTEXTS,
     SYSTEMS,
     TOOLS_AS_TEXT,
+    folded,
     leaves,
     thoughts_among,
     with_thought,
@@ -28,40 +28,46 @@ from curate.data.schema import MEDIA, Converted, Shape
 _BESIDE = {column: column for column in ("system", "history", "tools", *MEDIA)}
 
 
-def tools_as_text(value: dict[str, Any], shape: Shape) -> Converted:
-    """Return the row with its descriptions of tools as text, the one way LLaMA-Factory has them."""
+Row = dict[str, Any]
+Step = Callable[[Row, Shape], tuple[Row, tuple[str, ...]]]  # to a row, and what was changed
+
+
+def in_steps(*steps: Step) -> Callable[[Row, Shape], Converted]:
+    """Return a conversion that is some steps, one after the other."""
+
+    def convert(row: Row, shape: Shape) -> Converted:
+        changes: tuple[str, ...] = ()
+        for step in steps:
+            row, told = step(row, shape)
+            changes += told
+        return Converted(row, changes)
+
+    return convert
+
+
+def tools_as_text(row: Row, shape: Shape) -> tuple[Row, tuple[str, ...]]:
+    """Put descriptions of tools as text, the one way LLaMA-Factory has them."""
     key = shape.columns.get("tools", "")
-    if not key or not value.get(key) or isinstance(value[key], str):
-        return Converted(value)
-    return Converted(value | {key: tools_of(value[key])}, (TOOLS_AS_TEXT,))
+    if not key or not row.get(key) or isinstance(row[key], str):
+        return row, ()
+    return row | {key: tools_of(row[key])}, (TOOLS_AS_TEXT,)
 
 
-def as_texts(value: dict[str, Any], shape: Shape) -> Converted:
-    """Return the row with texts for lists of texts, its thought before its answer.
-
-    Of several wordings and of several answers the first is taken, of a context all parts.
-    """
-    changes: list[str] = []
-    texts: dict[str, Any] = {}
+def texts_of_lists(row: Row, shape: Shape) -> tuple[Row, tuple[str, ...]]:
+    """Put texts for lists of them: of wordings and answers the first, of a context all parts."""
+    changes: tuple[str, ...] = ()
     for column in ("prompt", "query", "response"):
         key = shape.columns.get(column, "")
-        inner = value.get(key)
-        if inner and isinstance(inner, list | dict):
-            parts = list(_parts(inner))
-            if not parts or not all(isinstance(part, str) for part in parts):
-                continue
-            texts[key] = "\n".join(parts) if column == "query" else parts[0]
-            if len(parts) > 1 and column != "query":
-                changes.append(f"the first of several texts of '{key}' taken")
-    kept = kept_texts(value | texts if texts else value, shape)
-    return replace(kept, changes=(*changes, *kept.changes)) if changes else kept
-
-
-def kept_texts(value: dict[str, Any], shape: Shape) -> Converted:
-    """Return the row with its tools as text and its thought before its answer."""
-    with_tools = tools_as_text(value, shape)
-    thoughtful = thought_first(with_tools.row, shape)
-    return Converted(thoughtful.row, (*with_tools.changes, *thoughtful.changes))
+        inner = row.get(key)
+        if not inner or isinstance(inner, str):
+            continue
+        parts = list(_parts(inner)) if isinstance(inner, list | dict) else []
+        if not parts or not all(isinstance(part, str) for part in parts):
+            continue
+        row = row | {key: "\n".join(parts) if column == "query" else parts[0]}
+        if len(parts) > 1 and column != "query":
+            changes += (f"the first of several texts of '{key}' taken",)
+    return row, changes
 
 
 def _parts(value: Any) -> Iterator[Any]:
@@ -75,21 +81,19 @@ def _parts(value: Any) -> Iterator[Any]:
         yield from _parts(item)
 
 
-def thought_first(value: dict[str, Any], shape: Shape) -> Converted:
-    """Return the row with what was thought before its answer, as LLaMA-Factory's templates do."""
-    key = shape.columns.get("response", "")
-    answer = value.get(key)
-    if not isinstance(answer, str) or not answer.strip():
-        return Converted(value)
-    for name in thoughts_among(tuple(value)):
-        thought = value[name]
-        if name not in shape.columns.values() and isinstance(thought, str):
+def thought_first(row: Row, shape: Shape) -> tuple[Row, tuple[str, ...]]:
+    """Put what was thought before its answer, as LLaMA-Factory's templates do."""
+    for name in thoughts_among(tuple(row)):
+        key = shape.columns.get("response", "")
+        thought, answer = row[name], row.get(key)
+        if name in shape.columns.values() or not isinstance(thought, str):
+            continue
+        if isinstance(answer, str) and answer.strip():
             joined = with_thought(thought, answer)
-            if joined == answer:
-                continue
-            row = {k: joined if k == key else v for k, v in value.items() if k != name}
-            return Converted(row, (f"'{name}' put before '{key}' as a thought",))
-    return Converted(value)
+            if joined != answer:
+                row = {k: joined if k == key else v for k, v in row.items() if k != name}
+                return row, (f"'{name}' put before '{key}' as a thought",)
+    return row, ()
 
 
 class Layout(NamedTuple):
@@ -102,7 +106,7 @@ class Layout(NamedTuple):
     needs: tuple[str, ...] = ()  # optional columns that most rows have all the same
     pair: tuple[str, ...] = ()  # keys of two responses to compare, which may stand for `needs`
     rank: int = KEYS_ALONE
-    convert: Callable[[dict[str, Any], Shape], Converted] = as_texts
+    steps: tuple[Step, ...] = (texts_of_lists, tools_as_text, thought_first)
     keys: str = ""  # for people; '' for those of `columns`
 
 
@@ -117,11 +121,11 @@ LAYOUTS = (
         "alpaca", "", {"prompt": "instruction"},
         optional={"query": "input", "response": "output", **_BESIDE},
         needs=("response",), pair=("chosen", "rejected"), rank=OWN_KEYS,
-        convert=kept_texts,
+        steps=(tools_as_text, thought_first),
         keys="instruction, output and perhaps input, system, history",
     ),
     Layout(
-        "pretraining", "", {"prompt": "text"}, optional={}, rank=ONE_TEXT, convert=tools_as_text
+        "pretraining", "", {"prompt": "text"}, optional={}, rank=ONE_TEXT, steps=()
     ),
     Layout(
         "qa", "question and answer",
@@ -177,7 +181,7 @@ LAYOUTS = (
 )  # fmt: skip
 
 
-def key_of(names: str, keys: Mapping[str, str], samples: list[dict[str, Any]]) -> str:
+def key_of(names: str, keys: Mapping[str, str], samples: list[Row]) -> str:
     """Return the key of most rows that has one of some names; of several that with most text."""
     there = [keys[name] for name in names.split() if name in keys]
     there = [key for key in there if mostly(samples, key)]
@@ -197,7 +201,7 @@ def beside(columns: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, str
     }
 
 
-def _detect(layout: Layout, samples: list[dict[str, Any]]) -> Shape | None:
+def _detect(layout: Layout, samples: list[Row]) -> Shape | None:
     keys = keys_of(samples)
     columns = {column: key_of(names, keys, samples) for column, names in layout.columns.items()}
     if not all(columns.values()) or not mostly(samples, *columns.values()):
@@ -212,7 +216,8 @@ def _detect(layout: Layout, samples: list[dict[str, Any]]) -> Shape | None:
         if not all(needed) or not mostly(samples, *needed):
             return None
     if "query" not in layout.optional and layout.optional:
-        context = key_of(" ".join(CONTEXTS), keys, samples)
+        having = [row for row in samples if not {*CONTEXTS}.isdisjoint(map(folded, row))]
+        context = key_of(" ".join(CONTEXTS), keys, having)
         if context and context not in columns.values():
             columns["query"] = context
     ranking = bool(pair) or "chosen" in columns
@@ -227,7 +232,7 @@ FORMATS = tuple(
         keys=layout.keys or ", ".join(names.split()[0] for names in layout.columns.values()),
         rank=layout.rank,
         detect=partial(_detect, layout),
-        convert=layout.convert,
+        convert=in_steps(*layout.steps),
         optional=layout.optional,
         title=layout.title,
     )

@@ -8,18 +8,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from curate.data.canonical import canonical_row, canonical_shape, parse, tools_of
 from curate.data.formats import ITEMS, KEYS_ALONE, LISTS, Format, keys_of, kto_column, messages
-from curate.data.formats.dialogues import ANSWERS, ASKS, TRIMMED, utterance_of
-from curate.data.row_keys import SYSTEMS, are_messages, folded, is_about, unused_keys
+from curate.data.formats.dialogues import (
+    ANSWERS,
+    ASKS,
+    LISTED,
+    Dialogue,
+    answered,
+    huatuogpt,
+    meddialog,
+    utterance_of,
+)
+from curate.data.row_keys import SYSTEMS, are_messages, folded, unused_keys
 from curate.data.schema import CANONICAL_TAGS, MEDIA, STRUCTURAL, Converted, Parsed, Shape, Turn
 
 Row = dict[str, Any]
+Reader = Callable[[Row], Dialogue | None]
 _KEY = "conversations"
 _BESIDE = {column: column for column in ("system", "tools", *MEDIA)}
 _PAIRS = (("chosen", "rejected"), ("chosen_messages", "rejected_messages"))
@@ -31,41 +41,22 @@ _SPEAKER = re.compile(
     r"(Human|User|Assistant|MOSS)(?:\|>)?\]?[ \t]*[:：][ \t]*"
 )
 _MOSS = re.compile(r"\A\s*<\|[^|>]*\|>[:：]\s*|\s*<eo[a-z]>\s*")
-_DIFFER = "prompts_differ"
 _RANKED = "answers that others were ranked above left out"
 
 
-class Dialogue(NamedTuple):
-    """What a row says, the keys it says it in, what was changed and what was left out."""
-
-    parsed: Parsed
-    used: tuple[str, ...]
-    changes: tuple[str, ...] = ()
-    unused: tuple[str, ...] = ()
+def _in_turn(texts: list[str]) -> tuple[Turn, ...]:
+    return tuple(Turn(("user", "assistant")[at % 2], text) for at, text in enumerate(texts))
 
 
-Reader = Callable[[Row], Dialogue | None]
-
-
-def _in_turn(texts: Iterable[str]) -> tuple[Turn, ...]:
-    return tuple(
-        Turn("assistant" if place % 2 else "user", text) for place, text in enumerate(texts)
-    )
-
-
-def _answered(turns: tuple[Turn, ...]) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
-    """Return turns without a question at the end that nobody answers, and what was changed."""
-    if len(turns) > 1 and turns[-1].role == "user":
-        return turns[:-1], (TRIMMED,)
-    return turns, ()
+def _first_text(row: Row, *keys: str) -> str:
+    """Return the first of some keys that holds a text, '' if none does."""
+    return next((key for key in keys if isinstance(row.get(key), str)), "")
 
 
 def _of_messages(value: Any) -> Parsed | None:
     """Return what a list of messages says, None if it is none."""
-    if not are_messages(value):
-        return None
     row = {"messages": value}
-    shape = messages.detect([row])
+    shape = messages.detect([row]) if are_messages(value) else None
     if shape is None:
         return None
     parsed = parse(messages.convert(row, shape).row, shape)
@@ -82,11 +73,6 @@ def _of_text(value: Any) -> Parsed | None:
     return Parsed(turns=tuple(map(Turn, roles, texts)))
 
 
-def _system(row: Row) -> tuple[str, tuple[str, ...]]:
-    key = next((name for name in SYSTEMS if isinstance(row.get(name), str)), "")
-    return row.get(key, ""), (key,)
-
-
 def _pair(row: Row) -> Dialogue | None:
     """Read two whole dialogues that differ in their last answer."""
     for names in _PAIRS:
@@ -95,26 +81,24 @@ def _pair(row: Row) -> Dialogue | None:
             break
     else:
         return None
-    before, used = chosen.turns[:-1], list(names)
-    asked = _of_messages(row.get("prompt"))
+    if {chosen.turns[-1].role, rejected.turns[-1].role} != {"assistant"}:
+        return None
+    before, asked = chosen.turns[:-1], _of_messages(row.get("prompt"))
     if asked and before[: len(asked.turns)] != asked.turns:
         before = (*asked.turns, *before)
     elif not before:
         if any(are_messages(value) for key, value in row.items() if key not in names):
             return None  # messages with two responses to them
-        text = next((row[k] for k in ("prompt", "question") if isinstance(row.get(k), str)), "")
-        before = (Turn("user", text),) if text else ()
-    if chosen.turns[-1].role != "assistant" or rejected.turns[-1].role != "assistant":
-        return None
-    system, key = _system(row)
+        key = _first_text(row, "prompt", "question")
+        before = (Turn("user", row[key]),) if row.get(key) else ()
     parsed = Parsed(
-        system=chosen.system or (asked.system if asked else "") or system,
+        system=chosen.system or (asked.system if asked else ""),
         turns=before,
         chosen=chosen.turns[-1].content,
         rejected=rejected.turns[-1].content,
-        flaw="" if chosen.turns[:-1] == rejected.turns[:-1] else _DIFFER,
+        flaw="" if chosen.turns[:-1] == rejected.turns[:-1] else "prompts_differ",
     )
-    return Dialogue(parsed, (*used, *key, *(("prompt",) if asked else ())))
+    return Dialogue(parsed, (*names, *(("prompt",) if asked else ())))
 
 
 def _listed_responses(row: Row) -> Dialogue | None:
@@ -131,19 +115,17 @@ def _listed_responses(row: Row) -> Dialogue | None:
 
 def _prompt_completion(row: Row) -> Dialogue | None:
     """Read a prompt and a completion of which at least one is a list of messages."""
-    name = next((name for name in ("completion", "response") if name in row), "")
-    asked, answered = _of_messages(row.get("prompt")), _of_messages(row.get(name))
-    if not asked and not answered:
-        return None
+    name = "completion" if "completion" in row else "response"
+    asked, told = _of_messages(row.get("prompt")), _of_messages(row.get(name))
     turns: list[Turn] = []
-    for parsed, key, role in ((asked, "prompt", "user"), (answered, name, "assistant")):
-        text = row.get(key)
-        if not parsed and not isinstance(text, str):
+    for parsed, key, role in ((asked, "prompt", "user"), (told, name, "assistant")):
+        if not parsed and not isinstance(row.get(key), str):
             return None
-        turns += parsed.turns if parsed else [Turn(role, str(text))]
-    system, named = _system(row)
-    system = (asked.system if asked else "") or system
-    return Dialogue(Parsed(system=system, turns=tuple(turns)), ("prompt", name, *named))
+        turns += parsed.turns if parsed else [Turn(role, row[key])]
+    if not asked and not told:
+        return None
+    system = asked.system if asked else ""
+    return Dialogue(Parsed(system=system, turns=tuple(turns)), ("prompt", name))
 
 
 def _exchanges(row: Row) -> Dialogue | None:
@@ -151,24 +133,21 @@ def _exchanges(row: Row) -> Dialogue | None:
     for key, value in row.items():
         if not isinstance(value, list) or not value or key == "history":
             continue
-        turns: list[Turn] = []
+        said: list[str] = []
         for item in value:
-            names = {folded(name): name for name in item} if isinstance(item, dict) else {}
-            asks = [names[name] for name in names if name in _ASKING]
-            answers = [names[name] for name in names if name in _ANSWERING]
-            texts = [item[name] for name in (*asks, *answers)]
-            if [len(asks), len(answers)] != [1, 1] or not all(isinstance(t, str) for t in texts):
+            texts = _small(item) if isinstance(item, dict) else {}
+            asks, answers = (texts.keys() & names for names in (_ASKING, _ANSWERING))
+            pair = [texts[name] for name in (*asks, *answers)]
+            if (len(asks), len(answers)) != (1, 1) or not all(isinstance(t, str) for t in pair):
                 break
-            turns += [Turn("user", texts[0]), Turn("assistant", texts[1])]
+            said += pair
         else:
-            system, name = _system(row)
-            return Dialogue(Parsed(system=system, turns=tuple(turns)), (key, *name))
+            return Dialogue(Parsed(turns=_in_turn(said)), (key,))
     return None
 
 
 def _moss(row: Row) -> Dialogue | None:
     """Read MOSS's turns, or its older text of all of them."""
-    system, key = _system(row)
     chat = row.get("chat")
     if isinstance(chat, dict) and chat:
         said: list[str] = []
@@ -178,16 +157,13 @@ def _moss(row: Row) -> Dialogue | None:
                 return None
             texts = {name: _MOSS.sub("", str(text or "")).strip() for name, text in turn.items()}
             said += [texts.pop("Human"), texts.pop("MOSS")]
-            left |= {
-                f"{name} of a turn" for name, text in texts.items() if text not in ("", "None")
-            }
-        parsed = Parsed(system=system, turns=_in_turn(said))
-        return Dialogue(parsed, ("chat", *key), unused=tuple(sorted(left)))
+            left |= {f"{name} of a turn" for name in texts if texts[name] not in ("", "None")}
+        return Dialogue(Parsed(turns=_in_turn(said)), ("chat",), unused=tuple(sorted(left)))
     for name in ("plain_text", "text"):
-        parsed_text = _of_text(row.get(name))
-        if parsed_text and len(parsed_text.turns) > 1:
-            turns, changes = _answered(parsed_text.turns)
-            return Dialogue(Parsed(system=system, turns=turns), (name, *key), changes)
+        parsed = _of_text(row.get(name))
+        if parsed and len(parsed.turns) > 1:
+            turns, changes = answered(parsed.turns)
+            return Dialogue(Parsed(turns=turns), (name,), changes)
     return None
 
 
@@ -198,14 +174,13 @@ def _texts_in_turn(row: Row) -> Dialogue | None:
         return None
     if not all(isinstance(text, str) and utterance_of(text) is None for text in texts):
         return None
-    turns, changes = _answered(_in_turn(texts))
+    turns, changes = answered(_in_turn(texts))
     return Dialogue(Parsed(turns=turns), ("data",), changes)
 
 
 def _calls(row: Row) -> Dialogue | None:
     """Read a question whose answers are calls of tools, as xlam has them."""
-    asks = ("query", "question", "instruction", "prompt")
-    name = next((name for name in asks if isinstance(row.get(name), str)), "")
+    name = _first_text(row, "query", "question", "instruction", "prompt")
     key = "answers" if "answers" in row else "answer"
     calls, tools = row.get(key), row.get("tools")
     try:
@@ -218,9 +193,7 @@ def _calls(row: Row) -> Dialogue | None:
         return None
     text = json.dumps(calls[0] if len(calls) == 1 else calls, ensure_ascii=False)
     turns = (Turn("user", row[name]), Turn("function", text))
-    system, beside = _system(row)
-    parsed = Parsed(system=system, turns=turns, tools=tools_of(tools))
-    return Dialogue(parsed, (name, key, "tools", *beside))
+    return Dialogue(Parsed(turns=turns, tools=tools_of(tools)), (name, key, "tools"))
 
 
 def _tree(row: Row) -> Dialogue | None:
@@ -238,9 +211,8 @@ def _tree(row: Row) -> Dialogue | None:
         left += max(0, len(replies) - 1)
         replies.sort(key=lambda reply: (reply.get("rank") is None, reply.get("rank") or 0))
         node = replies[0] if replies else None
-    path, changes = _answered(tuple(turns))
-    more = (_RANKED,) if left else ()
-    return Dialogue(Parsed(turns=path), ("prompt",), (*changes, *more))
+    path, changes = answered(turns)
+    return Dialogue(Parsed(turns=path), ("prompt",), (*changes, *((_RANKED,) if left else ())))
 
 
 def _in_instruction(row: Row) -> Dialogue | None:
@@ -249,10 +221,10 @@ def _in_instruction(row: Row) -> Dialogue | None:
         parsed, text = _of_text(row.get(asked)), row.get(answer)
         if not parsed or not isinstance(text, str) or row.get("input"):
             continue
-        turns = parsed.turns
-        if len(turns) > 1 and turns[-1].role == "assistant" and not turns[-1].content:
-            last = Turn("assistant", text)
-            return Dialogue(Parsed(turns=(*turns[:-1], last)), (asked, answer, "input"))
+        *turns, last = parsed.turns
+        if turns and last == Turn("assistant", ""):
+            told = Parsed(turns=(*turns, Turn("assistant", text)))
+            return Dialogue(told, (asked, answer, "input"))
     return None
 
 
@@ -260,73 +232,70 @@ def _small(row: Row) -> Row:
     return {folded(key): value for key, value in row.items()}
 
 
+def _dialogue(reader: Reader, value: Row) -> Dialogue | None:
+    """Return what a row says, with the system prompt that stands beside it."""
+    row = _small(value)
+    dialogue = reader(row)
+    if dialogue is None or dialogue.parsed.system:
+        return dialogue
+    key = _first_text(row, *SYSTEMS)
+    parsed = replace(dialogue.parsed, system=row.get(key, ""))
+    return dialogue._replace(parsed=parsed, used=(*dialogue.used, key))
+
+
 def _detect(name: str, reader: Reader, samples: list[Row]) -> Shape | None:
-    dialogues = [dialogue for row in samples if (dialogue := reader(_small(row)))]
-    if not dialogues or 2 * len(dialogues) < len(samples):
+    dialogues = [dialogue for row in samples if (dialogue := _dialogue(reader, row))]
+    fitting = [dialogue for dialogue in dialogues if dialogue.parsed.turns]
+    if not fitting or 2 * len(fitting) < len(samples):
         return None
-    ranking = dialogues[0].parsed.chosen is not None
+    ranking = fitting[0].parsed.chosen is not None
     more = {"chosen": "chosen", "rejected": "rejected"} if ranking else kto_column(samples)
     shape = Shape(name, "sharegpt", {"messages": _KEY, **more}, dict(CANONICAL_TAGS), ranking)
-    keys = keys_of(samples)
-    return shape.with_columns({medium: medium for medium in MEDIA}, keys)
+    return shape.with_columns({medium: medium for medium in MEDIA}, keys_of(samples))
 
 
 def _convert(reader: Reader, value: Row, shape: Shape) -> Converted:
-    dialogue = reader(_small(value))
+    dialogue = _dialogue(reader, value)
     if dialogue is None or shape.ranking != (dialogue.parsed.chosen is not None):
         return Converted(value, flaw="not_text")
+    parsed, used = dialogue.parsed, dialogue.used
+    if parsed.flaw in STRUCTURAL:
+        return Converted(value, flaw=parsed.flaw)
     target = canonical_shape("preference" if shape.ranking else "sft")
-    parsed = replace(dialogue.parsed, verdict=None)
     row = {k: v for k, v in canonical_row(parsed, {}, target, target).items() if v or k == _KEY}
-    beside = {k: v for k, v in value.items() if folded(k) not in dialogue.used and k not in row}
-    spare = unused_keys(beside, (), parsed)
-    # What repeats the dialogue is not written again.
-    beside = {
-        k: v
-        for k, v in beside.items()
-        if k in spare or is_about(k) or not isinstance(v, str | list)
-    }
+    beside = {k: v for k, v in value.items() if folded(k) not in used and k not in row}
+    # Lists of messages that repeat the dialogue are not written again.
+    lists = {key: inner for key, inner in beside.items() if are_messages(inner)}
+    repeated = lists.keys() - unused_keys(lists, (), parsed)
+    beside = {key: inner for key, inner in beside.items() if key not in repeated}
     return Converted({**row, **beside}, dialogue.changes, parsed.flaw, dialogue.unused)
 
 
-class Line(NamedTuple):
-    """A layout: its name, keys and title for people, how deep it looks, and what reads it."""
-
-    name: str
-    keys: str
-    title: str
-    rank: int
-    reader: Reader
-    listed: str = ""
+def _format(
+    name: str, keys: str, title: str, rank: int, reader: Reader, listed: str = ""
+) -> Format:
+    detect, convert = partial(_detect, name, reader), partial(_convert, reader)
+    return Format(name, keys, rank, detect, convert, _BESIDE, title, listed)
 
 
-LINES = (
-    Line("pairs", "chosen and rejected: whole dialogues, as messages or Human: … Assistant: …",
-         "pairs of dialogues", ITEMS, _pair),
-    Line("listed_pairs", "instruction, output: a list of the better and the worse",
-         "alpaca with two outputs", LISTS, _listed_responses),
-    Line("prompt_messages", "prompt and completion: lists of messages",
-         "prompt and completion as messages", LISTS, _prompt_completion),
-    Line("exchanges", "conversation: a list of {human, assistant}",
-         "exchanges", LISTS, _exchanges),
-    Line("moss", "meta_instruction, chat or plain_text", "MOSS", KEYS_ALONE, _moss),
-    Line("ultrachat", "data: a list of texts in turn", "texts in turn", KEYS_ALONE,
-         _texts_in_turn, "data"),
-    Line("calls", "query, tools, answers: calls as JSON", "calls of tools", LISTS, _calls),
-    Line("oasst", "message_id, parent_id, text, role", "trees of messages", ITEMS, _tree),
-    Line("belle", "instruction: Human: … Assistant: …, output", "BELLE", LISTS, _in_instruction),
+FORMATS = (
+    _format("huatuogpt", "data: a list of 问：… and 答：…", "HuatuoGPT", LISTS, huatuogpt),
+    _format("meddialog",
+            "blocks of text that begin with id=1, or lists of 病人：… and 医生：…",
+            "MedDialog", LISTS, meddialog, LISTED),
+    _format("pairs", "chosen and rejected: whole dialogues, as messages or Human: … Assistant: …",
+            "pairs of dialogues", ITEMS, _pair),
+    _format("listed_pairs", "instruction, output: a list of the better and the worse",
+            "alpaca with two outputs", LISTS, _listed_responses),
+    _format("prompt_messages", "prompt and completion: lists of messages",
+            "prompt and completion as messages", LISTS, _prompt_completion),
+    _format("exchanges", "conversation: a list of {human, assistant}", "exchanges", LISTS,
+            _exchanges),
+    _format("moss", "meta_instruction, chat or plain_text", "MOSS", KEYS_ALONE, _moss),
+    _format("ultrachat", "data: a list of texts in turn", "texts in turn", KEYS_ALONE,
+            _texts_in_turn, "data"),
+    _format("calls", "query, tools, answers: calls as JSON", "calls of tools", LISTS, _calls),
+    _format("oasst", "message_id, parent_id, text, role", "trees of messages", ITEMS, _tree),
+    _format("belle", "instruction: Human: … Assistant: …, output", "BELLE", LISTS,
+            _in_instruction),
 )  # fmt: skip
-
-FORMATS = tuple(
-    Format(
-        name=line.name,
-        keys=line.keys,
-        rank=line.rank,
-        detect=partial(_detect, line.name, line.reader),
-        convert=partial(_convert, line.reader),
-        optional=_BESIDE,
-        title=line.title,
-        listed=line.listed,
-    )
-    for line in LINES
-)

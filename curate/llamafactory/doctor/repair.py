@@ -13,6 +13,7 @@ from curate.data.encoding import sniff
 from curate.data.file_kinds import raw_rows
 from curate.data.formats import format_named
 from curate.data.formats.messages import TAGS as OPENAI_TAGS
+from curate.data.layout import with_lists
 from curate.data.packed import unpacked
 from curate.data.read import read
 from curate.data.schema import CANONICAL_TAGS as TAGS
@@ -120,7 +121,7 @@ def _views(
         if not isinstance(value, dict):
             yield Parsed(flaw="not_an_object"), {}, meant
             continue
-        renamed = {new: value.get(keys[column]) for column, new in meant.columns.items()}
+        renamed, _ = with_lists({new: value.get(keys[c]) for c, new in meant.columns.items()})
         verdict = renamed.get("kto_tag")
         if "kto_tag" in meant.columns and not isinstance(verdict, bool):
             renamed["kto_tag"] = read_verdict(verdict)

@@ -1,0 +1,147 @@
+"""Rows in memory - tables of pandas and of `datasets`, dicts - as a file of JSON Lines.
+
+Neither pandas nor `datasets` is imported here: where nothing has imported them, nobody can hold
+one of their tables.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+
+from curate.data.json_values import plain
+from curate.data.tables import unpadded
+from curate.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import pandas
+    from datasets import Dataset, DatasetDict
+
+    Row: TypeAlias = dict[str, Any] | list[Any]
+    Given: TypeAlias = str | os.PathLike[str] | pandas.DataFrame | Dataset | DatasetDict
+
+_BATCH = 1000
+_SETS = ("Dataset", "DatasetDict", "IterableDataset", "IterableDatasetDict")
+# Columns of a table of Rows: `raw` is the row.
+_DESCRIBED = {"raw", "hash", "flaw", "where"}
+
+
+def is_table(item: Any) -> TypeGuard[pandas.DataFrame | Dataset | DatasetDict]:
+    """Tell whether something is a DataFrame, a Dataset or a DatasetDict."""
+    return _is(item, "pandas", "DataFrame") or _is(item, "datasets", *_SETS)
+
+
+def inputs_of(given: Any) -> list[Any]:
+    """Return what is to be read one after the other: paths, tables, or rows as one stream."""
+    if isinstance(given, str | os.PathLike) or is_table(given):
+        return [given]
+    if isinstance(given, Mapping | bytes | bytearray) or not isinstance(given, Iterable):
+        raise UsageError(_nothing_to_read(given))
+    items = iter(given)
+    first = next(items, None)
+    if first is None:
+        raise UsageError("no input: give at least one file or folder")
+    every = itertools.chain([first], items)
+    if isinstance(first, dict | list):
+        return [every]
+    inputs = list(every)
+    for item in inputs:
+        if not isinstance(item, str | os.PathLike) and not is_table(item):
+            raise UsageError(_nothing_to_read(item))
+    return inputs
+
+
+def _nothing_to_read(item: Any) -> str:
+    name = type(item).__name__
+    if name in ("Row", "Rows", "Selection", "Mixed"):
+        return f"{name} is read already; give it to a recipe, or to curate.emit(), as it is"
+    hint = "put it in a list, or " if isinstance(item, Mapping) else ""
+    return (
+        f"{name} is nothing that holds rows; {hint}give a path, a DataFrame, a datasets.Dataset, "
+        "a list of dicts, or several of them in a list"
+    )
+
+
+def _one_split(table: Any) -> Any:
+    if _is(table, "datasets", "IterableDataset", "IterableDatasetDict"):
+        raise UsageError(
+            f"{type(table).__name__} is a stream of rows; load the data set without "
+            "streaming=True, or save the rows to a file and give that"
+        )
+    if not _is(table, "datasets", "DatasetDict"):
+        return table
+    if len(table) == 1:
+        return next(iter(table.values()))
+    raise UsageError(
+        f"DatasetDict holds the splits {', '.join(map(str, table)) or 'none'}; give one of them, "
+        f"for example curate.read(data[{next(iter(table), '...')!r}])"
+    )
+
+
+def _is(item: Any, package: str, *classes: str) -> bool:
+    module = sys.modules.get(package)
+    return module is not None and isinstance(item, tuple(getattr(module, c) for c in classes))
+
+
+def _table_name(table: Any) -> str:
+    """Return what to call a table: a Dataset may have a name of its own."""
+    if not is_table(table):
+        return "rows"
+    info = getattr(table, "info", None)
+    return Path(getattr(info, "dataset_name", None) or type(table).__name__.lower()).name
+
+
+def save_table(given: Any, folder: Path) -> Path:
+    """Write rows as JSON Lines, and return the file; memory does not depend on their number."""
+    table = _one_split(given)
+    padded = is_table(table)
+    path = folder / _table_name(table)
+    with path.open("w", encoding="utf-8") as out:
+        for number, row in enumerate(_dicts(table) if padded else table):
+            if isinstance(row, dict) and row.keys() >= _DESCRIBED:
+                out.write(row["raw"] + "\n")
+                continue
+            if not isinstance(row, dict | list):
+                kind = type(row).__name__
+                raise UsageError(
+                    f"rows, row {number}: {kind} is no row; give dicts, all of one kind"
+                )
+            cells = row.items() if isinstance(row, dict) else enumerate(row)
+            values = {column: _cell(cell, table, number, column) for column, cell in cells}
+            if padded:
+                values = {column: unpadded(cell) for column, cell in values.items()}
+            out.write(json.dumps(values if isinstance(row, dict) else list(values.values())) + "\n")
+    return path
+
+
+def _cell(cell: Any, table: Any, number: int, column: Any) -> Any:
+    try:
+        return plain(cell)
+    except TypeError as error:
+        raise DataError(
+            f"{_table_name(table)}, row {number}: column {column!r} holds a value that is no text "
+            f"and no JSON ({error}); give the rows without that column"
+        ) from None
+
+
+def _dicts(table: Any) -> Iterator[dict[str, Any]]:
+    if _is(table, "datasets", "Dataset"):
+        for batch in table.with_format("arrow").iter(_BATCH):
+            yield from batch.to_pylist()
+        return
+    names = [str(name) for name in table.columns]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"dataframe has two columns named {twice!r}; rename one of them")
+    for start in range(0, len(table), _BATCH):
+        for cells in table.iloc[start : start + _BATCH].itertuples(index=False, name=None):
+            # pandas writes NaN for a cell that is not there.
+            yield {
+                name: None if isinstance(cell, float) and cell != cell else cell
+                for name, cell in zip(names, cells, strict=True)
+            }

@@ -1,0 +1,166 @@
+"""Messages of a role and a text each, out of messages with calls, parts, thoughts and results.
+
+LLaMA-Factory takes a call as a text of its own role, `{"name": …, "arguments": {…}}`, several at
+once as a list of them, a thought before its answer or call, and pictures beside the messages.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from curate.data.row_keys import TOOLS_AS_TEXT, holds_text, is_thought, with_thought
+
+# Between the results of calls made at once, as LLaMA-Factory 0.9.5 puts them into one message.
+_NEXT_RESULT = "\n</tool_response>\n<tool_response>\n"
+_LEFT_OUT = "text beside tool calls left out"
+_JOINED = "results of tool calls made at once joined"
+_THOUGHT = "thoughts put before their answers"
+_WHOLE_THOUGHT = re.compile(r"\s*<think>.*</think>\s*", re.DOTALL)
+_MARKS = {"image": "<image>", "video": "<video>", "audio": "<audio>"}
+_THINKING = ("reasoning", "thinking")
+
+
+def beside_messages(
+    row: dict[str, Any], messages: list[Any], tags: Mapping[str, str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return what messages have for the row beside them, and what was changed worth telling."""
+    more: dict[str, Any] = {}
+    changes: list[str] = []
+    dicts = [message for message in messages if isinstance(message, dict)]
+    tools = next((m["tools"] for m in dicts if m.get("tools")), None)
+    if tools and not row.get("tools"):
+        more["tools"] = tools if isinstance(tools, str) else json.dumps(tools, ensure_ascii=False)
+        changes.append(TOOLS_AS_TEXT)
+    asked = [m for m in dicts if m.get(tags["role_tag"]) != tags["assistant_tag"]]
+    parts = [part for m in asked for part in _dicts(m.get(tags["content_tag"]))]
+    for medium in _MARKS:
+        places = [place for part in parts if (place := _place(part, medium))]
+        if places and not row.get(f"{medium}s"):
+            more[f"{medium}s"] = places
+            changes.append(f"{medium}s of parts put beside the messages")
+    return more, changes
+
+
+def as_texts(
+    messages: list[Any], tags: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return messages as a role and a text each, and what was changed worth telling.
+
+    Results become observations. What cannot be understood stays as it is.
+    """
+    role_tag, content_tag = tags["role_tag"], tags["content_tag"]
+    texts: list[dict[str, Any]] = []
+    changes: dict[str, None] = {}
+    after_result = False
+    for message in messages:
+        if not isinstance(message, dict):
+            return messages, []
+        role, content = message.get(role_tag), message.get(content_tag)
+        thought = next((m for k, m in message.items() if is_thought(k) and holds_text(m)), "")
+        calls = _calls(message, content)
+        if isinstance(content, list):
+            thought = thought or _thought_in(content)
+            if role != tags["assistant_tag"] or not any(map(_mark, _dicts(content))):
+                content = _text(content)
+        is_result = role in ("tool", tags["observation_tag"]) or (
+            role == "function" and tags["function_tag"] != role and not calls
+        )
+        if is_result and after_result and isinstance(content, str):
+            before = texts[-1]
+            if isinstance(before[content_tag], str):
+                before[content_tag] += _NEXT_RESULT + content
+                changes[_JOINED] = None
+                continue
+        if calls:
+            if isinstance(content, str) and _WHOLE_THOUGHT.fullmatch(content):
+                calls = content.strip() + "\n\n" + calls
+            elif isinstance(content, str) and content.strip():
+                changes[_LEFT_OUT] = None
+            role, content = tags["function_tag"], calls
+        elif is_result:
+            role = tags["observation_tag"]
+        elif role == "developer":
+            role = tags["system_tag"]
+        if isinstance(thought, str) and isinstance(content, str) and content.strip():
+            framed = with_thought(thought, content)
+            if framed != content:
+                content, changes[_THOUGHT] = framed, None
+        texts.append({role_tag: role, content_tag: content})
+        after_result = is_result
+    return texts, list(changes)
+
+
+def _dicts(parts: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(parts, list):
+        yield from (part for part in parts if isinstance(part, dict))
+
+
+def _place(part: dict[str, Any], medium: str) -> str:
+    """Return where the picture, video or sound of a part lies, '' where it is none."""
+    if not str(part.get("type", "")).startswith(medium):
+        return ""
+    place = part.get("value") or part.get(f"{medium}_url") or part.get(medium)
+    place = place.get("url") if isinstance(place, dict) else place
+    return place if isinstance(place, str) else ""
+
+
+def _mark(part: dict[str, Any]) -> str:
+    return next((mark for medium, mark in _MARKS.items() if _place(part, medium)), "")
+
+
+def _text(parts: list[Any]) -> Any:
+    """Return parts of texts and media as one text, anything else as it is."""
+    texts: list[str] = []
+    after_text = False
+    for each in parts:
+        part = each if isinstance(each, dict) else {"text": each}
+        if part.get("type", "text") in (*_THINKING, "tool_call"):
+            continue
+        mark = _mark(part)
+        text = mark or part.get("text", part.get("value"))
+        if not isinstance(text, str):
+            return parts
+        texts.append(("\n" if after_text and not mark else "") + text)
+        after_text = not mark
+    return "".join(texts)
+
+
+def _thought_in(parts: list[Any]) -> str:
+    dicts = [part for part in _dicts(parts) if part.get("type") in _THINKING]
+    texts = [part.get("value", part.get("text", part.get(part["type"]))) for part in dicts]
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _calls(message: dict[str, Any], content: Any) -> str:
+    """Return the calls of a message, beside its text or among its parts, as text.
+
+    '' if it has none, or one that cannot be understood.
+    """
+    tool_calls = message.get("tool_calls")
+    functions = [message.get("function_call")]
+    if isinstance(tool_calls, list) and tool_calls:
+        functions = [c.get("function") if isinstance(c, dict) else None for c in tool_calls]
+    elif not functions[0]:
+        parts = [part for part in _dicts(content) if part.get("type") == "tool_call"]
+        functions = [_as_json(part.get("value")) for part in parts]
+    calls = [
+        {"name": function["name"], "arguments": _as_json(function.get("arguments"))}
+        for function in functions
+        if isinstance(function, dict) and isinstance(function.get("name"), str)
+    ]
+    if not calls or len(calls) < len(functions):
+        return ""
+    return json.dumps(calls[0] if len(calls) == 1 else calls, ensure_ascii=False)
+
+
+def _as_json(value: Any) -> Any:
+    """Return arguments as JSON; OpenAI has them as a text that holds JSON."""
+    if not isinstance(value, str):
+        return {} if value is None else value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
