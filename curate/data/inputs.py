@@ -104,7 +104,8 @@ def _in_folder(folder: Path) -> list[InputFile]:
         return _in_folder(folder / splits[0])
     if shards := _shards(folder):
         return [InputFile(_name(shard.relative_to(folder)), shard) for shard in shards]
-    files, aside = [], []
+    files: list[InputFile] = []
+    aside: list[str] = []
     for path in sorted(file for file in folder.rglob("*") if file.is_file()):
         name = Path(_name(path.relative_to(folder)))
         if any(part.startswith(".") for part in name.parts) or name.name.endswith(_NOT_ROWS):

@@ -27,7 +27,7 @@ _LISTED = frozenset(_LIST_NAMES.split())
 _MAY_BE_TEXT = ("chosen", "rejected", "prompt", "completion")
 _TOUCHED = _LISTED | RENAMED.keys()
 _BRACKETS = re.compile(r"\s*(?:\[.*\]|\{.*\})\s*\Z", re.DOTALL)
-_NOTHING = (None, "", [], {})
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
 @dataclass(frozen=True)
