@@ -1,8 +1,9 @@
 """Made by `python -m tests.stub`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from curate.data.read import Readable
 from curate.llamafactory.doctor.findings import Diagnosis
 from curate.recipes.mix import Given
 from curate.data.read import read as read
@@ -13,7 +14,7 @@ from curate.recipes.random_control import control as control
 from curate.selection import Selection as Selection
 from curate.selection import emit as emit
 def car(
-    rows: Rows,
+    rows: Readable,
     *,
     ranker: str = "pairs",
     encoder: str = "use",
@@ -24,8 +25,8 @@ def car(
     good_only: bool = False,
 ) -> Selection: ...
 def dedup(
-    rows: Rows,
-    against: Rows | Sequence[Rows] = (),
+    rows: Readable,
+    against: Readable | Sequence[Readable] = (),
     scores: str | Path | None = None,
     *,
     near: float = 0.8,
@@ -36,9 +37,11 @@ def dedup(
     seed: int = 0,
 ) -> Selection: ...
 def doctor(
-    given: str | Path | Rows | None = None,
+    given: Readable | None = None,
     *,
     dataset: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    roles: Mapping[str, str] | None = None,
     dataset_dir: str | Path | None = None,
     stage: str | None = None,
     model: str | None = None,
@@ -50,7 +53,7 @@ def doctor(
     trust_remote_code: bool = False,
 ) -> Diagnosis: ...
 def ifd(
-    rows: Rows,
+    rows: Readable,
     output: str | Path = "data",
     name: str | None = None,
     saves: str | Path = "saves",
@@ -83,7 +86,7 @@ def mix(
     good_only: bool = False,
 ) -> Mixed: ...
 def mods(
-    rows: Rows,
+    rows: Readable,
     output: str | Path = "data",
     name: str | None = None,
     saves: str | Path = "saves",
@@ -102,7 +105,7 @@ def mods(
     good_only: bool = False,
 ) -> Selection: ...
 def score(
-    rows: Rows,
+    rows: Readable,
     scorer: tuple[str, ...],
     *,
     model: str | None = None,
@@ -114,7 +117,7 @@ def score(
     max_length: int | None = None,
 ) -> Selection: ...
 def select(
-    rows: Rows,
+    rows: Readable,
     scores: Sequence[str | Path] = (),
     *,
     recipe: str | None = None,

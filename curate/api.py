@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from curate.data.read import read, rows_of, sides_of
 from curate.data.rows import Rows
 from curate.emission.emit import default_name
 from curate.errors import UsageError
@@ -12,8 +15,10 @@ from curate.llamafactory.doctor.data_set import data_sets
 from curate.llamafactory.doctor.diagnose import diagnose, diagnose_rows
 from curate.llamafactory.doctor.findings import Diagnosis
 from curate.llamafactory.doctor.repair import repair
+from curate.llamafactory.doctor.stages import ANYTHING
 from curate.llamafactory.doctor.truncation import cutoff_of
 from curate.mixture.mixed import Mixed
+from curate.mixture.spec import sources_of
 from curate.parameters.car import CarParams
 from curate.parameters.dedup import DedupParams
 from curate.parameters.doctor import DoctorParams
@@ -33,15 +38,19 @@ from curate.recipes import select as _select
 from curate.recipes.train_between import Place
 from curate.selection import Selection
 
-car = keywords(CarParams)(_car.car)
-score = keywords(ScoreParams)(_score.score)
-select = keywords(SelectParams)(_select.select)
+if TYPE_CHECKING:
+    from curate.data.read import Readable
+
+car = keywords(CarParams, rows=rows_of)(_car.car)
+score = keywords(ScoreParams, rows=rows_of)(_score.score)
+select = keywords(SelectParams, rows=rows_of)(_select.select)
+_DATA = Path("data")  # where names of registered data sets are looked up
 
 
-@keywords(DedupParams)
+@keywords(DedupParams, rows=rows_of)
 def dedup(
     rows: Rows,
-    against: Rows | Sequence[Rows] = (),
+    against: Readable | Sequence[Readable] = (),
     scores: str | Path | None = None,
     *,
     params: DedupParams,
@@ -49,8 +58,9 @@ def dedup(
     """Keep one of the rows that say the same, and none that another set says already.
 
     Args:
-        rows: From read().
-        against: Other sets, chosen already or to be tested on.
+        rows: From read(), or what it takes.
+        against: Other sets, chosen already or to be tested on: rows, what read() takes, names of
+            data sets in `data`, mixture files; or several in a list.
         scores: NAME.scores.parquet of an earlier run, for `by`.
         params: See below.
 
@@ -58,21 +68,37 @@ def dedup(
         UsageError: An option that is unknown or does not fit.
 
     Example:
-        >>> curate.dedup(curate.read("toyhom.csv"), against=curate.read("eval.json"), near=0.8)
+        >>> curate.dedup("toyhom.csv", against="eval.json", near=0.8)
     """
-    others = [against] if isinstance(against, Rows) else against
+    others = [rows for side in sides_of(against) for rows in _side(side)]
     return _dedup.dedup(rows, params, others, scores)
+
+
+def _side(given: Any) -> list[Rows]:
+    """Return the rows of another set, which may be questions alone."""
+    if isinstance(given, Rows):
+        return [given]
+    if isinstance(given, str | os.PathLike):
+        return [source.read(questions=True) for source in sources_of(str(given), _DATA)]
+    return [read(given, questions=True)]
 
 
 @keywords(DoctorParams)
 def doctor(
-    given: str | Path | Rows | None = None, *, dataset: str | None = None, params: DoctorParams
+    given: Readable | None = None,
+    *,
+    dataset: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    roles: Mapping[str, str] | None = None,
+    params: DoctorParams,
 ) -> Diagnosis:
     """Return what LLaMA-Factory will do with a file, with rows, or with a registered data set.
 
     Args:
         given: A file, or rows, which are judged as they would be emitted.
         dataset: Name in dataset_info.json, instead.
+        columns: Column to a file's own key, as read() has it.
+        roles: Role to the messages' own word, as read() has it.
         params: See below.
 
     Raises:
@@ -86,20 +112,24 @@ def doctor(
         0  bare_responses    350
     """
     measure = cutoff_of(params)
-    if isinstance(given, Rows):
+    takes = measure.takes if measure else ANYTHING
+    if given is not None and not isinstance(given, str | os.PathLike):
         if params.fix:
             raise UsageError(
                 "rows are written by curate.emit(); fix=True takes a file or a data set"
             )
-        return diagnose_rows(given, params.stage, measure)
+        named = bool(columns or roles)
+        rows = read(given, columns=columns, roles=roles) if named else rows_of(given)
+        return diagnose_rows(rows, params.stage, measure)
     paths = None if given is None else [Path(given)]
-    data_set = data_sets(paths, params.dataset_dir, [dataset] if dataset else None)[0]
+    names = [dataset] if dataset else None
+    data_set = data_sets(paths, params.dataset_dir, names, columns=columns, roles=roles)[0]
     if params.fix:
-        data_set = repair(data_set, params.output, takes=() if measure else None).data_set
+        data_set = repair(data_set, params.output, takes=takes).data_set
     return diagnose(data_set, params.stage, measure)
 
 
-@keywords(IFDParams)
+@keywords(IFDParams, rows=rows_of)
 def ifd(
     rows: Rows,
     output: str | Path = "data",
@@ -111,7 +141,7 @@ def ifd(
     """Score rows by IFD and choose the highest below 1.
 
     Args:
-        rows: From read().
+        rows: From read(), or what it takes.
         output: With `brief_experience=True`: folder where its rows are emitted, as
             NAME_experience.
         name: Of the data set; the first source's stem and `ifd` if not given.
@@ -122,12 +152,12 @@ def ifd(
         UsageError: An option that is unknown or does not fit.
 
     Example:
-        >>> curate.ifd(curate.read("huatuo.json"), keep=500).nearest_misses(5)
+        >>> curate.ifd("huatuo.json", keep=500).nearest_misses(5)
     """
     return _ifd.ifd(rows, params, _place(rows, _ifd.NAME, output, name, saves))
 
 
-@keywords(ModsParams)
+@keywords(ModsParams, rows=rows_of)
 def mods(
     rows: Rows,
     output: str | Path = "data",
@@ -139,7 +169,7 @@ def mods(
     """Keep good rows that cover the others and, with a responder, what it answers badly: MoDS.
 
     Args:
-        rows: From read().
+        rows: From read(), or what it takes.
         output: With `responder="trained"`: folder where the seeds are emitted as NAME_seeds.
         name: Of the data set; the first source's stem and `mods` if not given.
         saves: With `responder="trained"`: folder of the model that is trained on the seeds.
@@ -149,7 +179,7 @@ def mods(
         UsageError: An option that is unknown or does not fit.
 
     Example:
-        >>> curate.mods(curate.read("huatuo.json"), min_quality="60%", responder="base")
+        >>> curate.mods("huatuo.json", min_quality="60%", responder="base")
     """
     return _mods.mods(rows, params, _place(rows, _mods.NAME, output, name, saves))
 

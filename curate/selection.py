@@ -13,7 +13,7 @@ import pyarrow as pa
 from curate.data.read import sources_as_dicts
 from curate.data.rows import Rows
 from curate.emission.emit import check_target, default_name, write, write_scores
-from curate.errors import DataError
+from curate.errors import DataError, UsageError
 from curate.scorers.contract import OK, Scores
 from curate.selectors.kept_and_dropped import Choice
 from curate.system.manifest import versions
@@ -195,6 +195,14 @@ def short(text: str) -> str:
     return line if whole else "".join(chop_cells(line, EXCERPT - 1)[:1]) + "…"
 
 
+def nothing_chosen(given: object) -> UsageError:
+    """Return the error for what is neither a choice nor a mixture."""
+    return UsageError(
+        f"{type(given).__name__} is nothing that a recipe has chosen; allowed is a Selection or a "
+        "Mixed, as curate.ifd(), curate.dedup() and curate.mix() give them"
+    )
+
+
 def emit(
     selection: Selection | Mixed,
     output: str | Path = "data",
@@ -210,6 +218,7 @@ def emit(
         overwrite: Replace a data set of that name that another recipe made.
 
     Raises:
+        UsageError: It is nothing that a recipe gave.
         DataError: Every row was dropped.
         OutputError: The folder cannot be written, or the name is another recipe's.
 
@@ -219,6 +228,8 @@ def emit(
     """
     folder = Path(output)
     if not isinstance(selection, Selection):
+        if not hasattr(selection, "emit_to"):
+            raise nothing_chosen(selection)
         name = name or selection.name
         check_target(folder, name, selection.recipe, overwrite)
         return [folder / file for file in selection.emit_to(folder, name)]

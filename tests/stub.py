@@ -13,9 +13,10 @@ import curate
 STUB = Path(curate.__file__).with_suffix(".pyi")
 HEAD = '''"""Made by `python -m tests.stub`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from curate.data.read import Readable
 from curate.llamafactory.doctor.findings import Diagnosis
 from curate.recipes.mix import Given
 '''

@@ -38,9 +38,11 @@ def doctor(
     from curate.llamafactory.doctor.diagnose import diagnose
     from curate.llamafactory.doctor.findings import as_json as json_of
     from curate.llamafactory.doctor.repair import repair
+    from curate.llamafactory.doctor.stages import ANYTHING
     from curate.llamafactory.doctor.truncation import cutoff_of
 
     measure, stage = cutoff_of(params), params.stage
+    takes = measure.takes if measure else ANYTHING
     how = reading.how() if reading.input or reading.more or reading.dataset else {}
     texts = how.pop("fill", {})
     if texts and not params.fix:
@@ -58,7 +60,7 @@ def doctor(
         if params.fix and before.well:
             console.say("nothing to repair, nothing was written")
         elif params.fix:
-            written = repair(data_set, params.output, overwrite, texts, () if measure else None)
+            written = repair(data_set, params.output, overwrite, texts, takes)
             after = diagnose(written.data_set, stage, measure)
             lines = [("usable before", before.usable), ("written", written.written)]
             lines += [(f"left out: {reason}", rows) for reason, rows in written.dropped.items()]

@@ -47,7 +47,9 @@ Roles = Annotated[
 ]
 Dataset = Annotated[
     list[str] | None,
-    typer.Option("--dataset", metavar="NAME…", help="Instead of --input: in dataset_info.json."),
+    typer.Option(
+        "--dataset", metavar="NAME…", help="Instead of files: names in dataset_info.json."
+    ),
 ]
 DatasetDir = Annotated[
     Path | None,
@@ -101,12 +103,13 @@ class Reading:
     def paths(self, output: Path = DATA) -> list[Path]:
         """Return what is read: `--input a b`, `--input a --input b`, `a b`, or --dataset's files.
 
-        A registered name that is given as a file is refused.
+        A registered name that is given as a file is refused; one of a hub has no file here.
         """
         if self.dataset:
-            from curate.llamafactory.dataset_info import data_file
+            from curate.llamafactory.dataset_info import located
 
-            return [data_file(self.folder(output), name) for name in self.dataset]
+            places = [located(self.folder(output), name) for name in self.dataset]
+            return [place for place in places if isinstance(place, Path)]
         paths = inputs(self.input, self.more)
         if names := [str(path) for path in paths if self._is_registered(path, output)]:
             given = f" --dataset-dir {self.folder(output)}" if self.folder(output) != DATA else ""

@@ -10,12 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate import console
-from curate.commands.options import AsJson, Columns, Roles, Verbose, named
+from curate.commands.options import (
+    DATA,
+    AsJson,
+    Columns,
+    Dataset,
+    DatasetDir,
+    Roles,
+    Verbose,
+    named,
+    say_what_was_read,
+)
 from curate.commands.with_options import spreading, with_options
+from curate.errors import UsageError
 from curate.parameters.ranker import JudgeParams, RankerParams
 
 if TYPE_CHECKING:
     from curate.data.naming import Naming
+    from curate.data.rows import Rows
 
 app = typer.Typer(
     help="Train a small ranker on pairs of a better and a worse response, or judge one.",
@@ -30,7 +42,7 @@ _PairFiles = Annotated[
         "prompt, better, worse. May be given several times.",
     ),
 ]
-_Command = spreading("--pairs", "--columns", "--roles")
+_Command = spreading("--pairs", "--columns", "--roles", "--dataset")
 _More = Annotated[list[Path] | None, typer.Argument(metavar="[F…]", help="More files of pairs.")]
 
 
@@ -40,9 +52,26 @@ class _Pairs:
     more: _More = None
     columns: Columns = None
     roles: Roles = None
+    dataset: Dataset = None
+    dataset_dir: DatasetDir = None
 
-    def paths(self) -> list[Path]:
-        return [*(self.pairs or ()), *(self.more or ())]
+    def read(self) -> list[Path | Rows]:
+        """Return the files, or the rows of registered data sets."""
+        paths = [*(self.pairs or ()), *(self.more or ())]
+        if self.dataset is None:
+            return [*paths]
+        if paths or self.named():
+            raise UsageError(
+                f"--dataset {self.dataset[0]}: its entry in dataset_info.json says where its pairs "
+                "are and how they are read; leave --pairs, --columns and --roles out"
+            )
+        from curate.data.read import read
+
+        folder = self.dataset_dir or DATA
+        sets = [read(dataset=name, dataset_dir=folder) for name in self.dataset]
+        for rows in sets:
+            say_what_was_read(rows)
+        return [*sets]
 
     def named(self) -> Naming:
         return named(self.columns, self.roles)
@@ -66,7 +95,7 @@ def train(
     from curate.recipes.spoiled_pairs import SOURCE
 
     set_verbose(verbose)
-    card = recipe.train(pairs.paths(), params, output, pairs.named())
+    card = recipe.train(pairs.read(), params, output, pairs.named())
     _show(card["nested"], card["dropped"], as_json)
     files = [str(output / name) for name in recipe.FILES]
     console.say("every pair judged by a head that had not seen its prompt")
@@ -93,7 +122,7 @@ def evaluate(
     from curate.recipes import ranker as recipe
 
     set_verbose(verbose)
-    judged = recipe.evaluate(pairs.paths(), params, pairs.named())
+    judged = recipe.evaluate(pairs.read(), params, pairs.named())
     _show(judged["files"], judged["dropped"], as_json)
     if judged["trained_on"]:
         console.say(

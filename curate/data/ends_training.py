@@ -1,14 +1,16 @@
-"""What of a row ends LLaMA-Factory's training whatever the model: calls, tools, pictures.
+"""What of a row ends LLaMA-Factory's training: calls, descriptions of tools, pictures.
 
-Reading flags such rows, so that no command emits them; the doctor tells it of rows that others
-wrote. The formats are those of its default templates; thoughts may stand before a call.
+Reading flags what ends it whatever the template, so that no command emits such rows; the doctor
+tells it of rows that others wrote, and of what a template wants besides where one is known.
+Thoughts may stand before a call.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 from curate.data.schema import MEDIA, Parsed
@@ -41,38 +43,71 @@ def wrong_call(content: str) -> str:
     return ""
 
 
-def wrong_tools(text: str) -> str:
-    """Return what reading descriptions of tools raises: all that a template touches is touched."""
+def wrong_tools(text: str, tool_format: str = "") -> str:
+    """Return what reading descriptions of tools raises, by a template's tool format.
+
+    Without one, only that they are no JSON, or no list of objects: most formats write an object
+    down as it is, whatever it has.
+
+    Example:
+        >>> wrong_tools('[{"name": "clock"}]'), wrong_tools('[{"name": "clock"}]', "default")
+        ('', "KeyError: 'parameters'")
+    """
     try:
         tools = json.loads(text)
-        names = []
         for tool in tools if len(tools) else ():
-            inner = tool.get("function", "") if tool.get("type") == "function" else tool
-            parameters = inner["parameters"]
-            for name, about in parameters["properties"].items():
-                bool(name in parameters.get("required", []))
-                ", ".join(about.get("enum", None) or ())
-                if about.get("items", None):
-                    about["items"].get("type", "")
-                about.get("type", "")
-            names.append(inner["name"])
-            inner.get("description", "")
-        ", ".join(names)
+            kind = tool.get("type")
+            if read := _READ.get(tool_format):
+                read(tool.get("function", "") if kind == "function" else tool)
     except _WRONG as problem:
         return f"{type(problem).__name__}: {problem}"[:80]
     return ""
 
 
-def are_media(value: Any) -> bool:
-    """Tell whether pictures, videos or sounds are a list of paths, or of what stands for a file."""
+def _read_by_default(tool: Any) -> None:
+    """Touch all that LLaMA-Factory's default tool format touches."""
+    parameters = tool["parameters"]
+    for name, about in parameters["properties"].items():
+        bool(name in parameters.get("required", []))
+        ", ".join(about.get("enum", None) or ())
+        if about.get("items", None):
+            about["items"].get("type", "")
+        about.get("type", "")
+    ", ".join([tool["name"]])
+    tool.get("description", "")
+
+
+def _read_by_gemma(tool: Any) -> None:
+    tool["name"]
+    parameters = tool.get("parameters") or {}
+    for about in (parameters.get("properties") or {}).values():
+        about.get("type")
+    list(parameters.get("required") or ())
+    (tool.get("response") or {}).get("type")
+
+
+# Tool formats that look into a description.
+_READ: dict[str, Callable[[Any], object]] = {
+    "default": _read_by_default,
+    "glm4": itemgetter("name"),
+    "gemma4": _read_by_gemma,
+}
+
+
+def are_media(value: Any, frames: bool = False) -> bool:
+    """Tell whether pictures, videos or sounds are a list of paths, or of what stands for a file.
+
+    A video may be a list of its frames.
+    """
     if value is None:
         return True
     if not isinstance(value, list) or len({type(item) for item in value}) > 1:
         return False
-    frames = [frame for item in value for frame in (item if isinstance(item, list) else [item])]
+    parts = [
+        part for item in value for part in (item if frames and isinstance(item, list) else [item])
+    ]
     named = [
-        frame.get("path") or frame.get("bytes") if isinstance(frame, dict) else frame
-        for frame in frames
+        part.get("path") or part.get("bytes") if isinstance(part, dict) else part for part in parts
     ]
     return all(isinstance(name, str | bytes) and name for name in named)
 
@@ -97,9 +132,10 @@ def flaw_of(view: Parsed, fields: Mapping[str, Any], calls: Iterable[str] = ()) 
     if any(wrong_call(call) for call in (*own_calls, *calls)):
         return "call_not_json"
     tools = fields.get("tools")
-    if tools and (not isinstance(tools, str) or wrong_tools(tools)):
+    none = tools is None or tools in ("", [], {})
+    if not none and (not isinstance(tools, str) or wrong_tools(tools)):
         return "tools_not_described"
-    if not all(are_media(fields.get(column)) for column in MEDIA):
+    if not all(are_media(fields.get(column), column == "videos") for column in MEDIA):
         return "bad_media"
     if not any(fields.get(column) for column in MEDIA):
         return ""

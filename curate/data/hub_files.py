@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from curate.data.hub_card import CARD, Subset, subset_of
 from curate.data.packed import ROWS
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.system.hub import DATASET, HUBS, Address, address, why_not
 
+_PACKED = (".gz", ".zst", ".bz2", ".xz")
 _NOT_ROWS = (
     "dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json",
     "requirements.txt", "license.txt", "config.json",
@@ -30,10 +33,16 @@ _WORDS = {
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
 _SHARD = re.compile(r"(.*)-\d{5}-of-(\d{5})(\..*)")
+# Shards in this folder have the split itself for a name: data/train_sft-00000-of-00003.parquet.
+_OF_SPLIT = re.compile(r"data/(\w+)-\d{5}-of-\d{5}.*")
+_WHOLE = Subset()
 
 
-def chosen(wanted: Address, names: Sequence[str]) -> list[str]:
+def chosen(wanted: Address, names: Sequence[str], subset: Subset = _WHOLE) -> list[str]:
     """Return the files that an address means, of all that a data set has."""
+    if subset.splits and not wanted.path:
+        return subset.files(wanted, names)
+    wanted = replace(wanted, path=wanted.path or subset.folder)
     files = _rows(names)
     if wanted.path:
         path = wanted.path.rstrip("/")
@@ -43,7 +52,9 @@ def chosen(wanted: Address, names: Sequence[str]) -> list[str]:
                 f"{wanted}: no such file.{did_you_mean(path, names)} "
                 f"It has {_some(files) or 'no files of rows'}"
             )
-        return inside
+        if not wanted.split:
+            return inside
+        files = inside
     if not files:
         script = " but a script, and what comes from the hub is not run"
         has = script if any(name.endswith(".py") for name in names) else ""
@@ -58,7 +69,8 @@ def chosen(wanted: Address, names: Sequence[str]) -> list[str]:
         split = _WORDS.get(wanted.split, wanted.split)
         # `datasets` calls files whose names say nothing train; other splits are a word of the name.
         named = splits.get(split) or (splits.get("") if split == "train" else None)
-        named = named or [n for n in files if wanted.split in re.split(r"[^0-9A-Za-z]+", n)]
+        word = re.compile(rf"(?<![0-9A-Za-z]){re.escape(wanted.split)}(?![0-9A-Za-z])")
+        named = named or [name for name in files if word.search(name)]
         if not named:
             raise UsageError(
                 f"{wanted}: no split '{wanted.split}'.{did_you_mean(wanted.split, splits)} "
@@ -77,6 +89,8 @@ def chosen(wanted: Address, names: Sequence[str]) -> list[str]:
 
 def split_of(name: str) -> str:
     """Return the split that a file's path names, '' if it names none: 'train' of train_zh.json."""
+    if shard := _OF_SPLIT.fullmatch(name):
+        return _WORDS.get(shard[1], shard[1])
     # The name of the file says more than those of its folders.
     words = reversed(re.split(r"[^a-z]+", name.lower()))
     return next((_WORDS[word] for word in words if word in _WORDS), "")
@@ -87,7 +101,7 @@ def _rows(names: Iterable[str]) -> list[str]:
     return sorted(
         str(path)
         for path in map(PurePosixPath, names)
-        if path.suffix.lower() in ROWS
+        if (path.with_suffix("") if path.suffix in _PACKED else path).suffix.lower() in ROWS
         and path.name.lower() not in _NOT_ROWS
         and not any(part.startswith(".") for part in path.parts)
         and not path.name.upper().startswith(("README", "LICENSE"))
@@ -98,14 +112,15 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def hub_files(typed: object) -> list[tuple[str, Path]]:
+def hub_files(given: object, subset: str = "") -> list[tuple[str, Path]]:
     """Return the files of an address, fetched, each with the name to call it by.
 
     The hub is asked for the newest revision first; where it cannot be reached, what an earlier
     run or another program has left in the hub's cache is taken. Files go there unchanged, so
-    memory does not grow with their size.
+    memory does not grow with their size. An Address is read as `datasets` reads it, by the data
+    set's card; what a user typed names files.
     """
-    wanted = address(typed)
+    wanted, by_card = (given, True) if isinstance(given, Address) else (address(given), False)
     hub = HUBS[wanted.hub]
     try:
         listed = hub.files(DATASET, wanted)
@@ -113,11 +128,18 @@ def hub_files(typed: object) -> list[tuple[str, Path]]:
         folder = hub.cached(DATASET, wanted)
         if folder is None:
             raise DataError(f"{wanted} could not be fetched: {_why(wanted, error)}") from error
-        names = _cached(wanted, folder)
+        names = _cached(wanted, folder, _card(folder, wanted, subset) if by_card else _WHOLE)
     else:
-        names = chosen(wanted, list(listed))
         try:
+            described = _WHOLE
+            if by_card:
+                card = {name: listed[name] for name in (CARD,) if name in listed}
+                folder = hub.fetch(DATASET, wanted, card) if card else None
+                described = _card(folder, wanted, subset)
+            names = chosen(wanted, list(listed), described)
             folder = hub.fetch(DATASET, wanted, {name: listed[name] for name in names})
+        except (DataError, UsageError):
+            raise
         except Exception as error:  # noqa: BLE001 - as above
             raise DataError(f"{wanted} could not be fetched: {_why(wanted, error)}") from error
         for name in names:
@@ -126,10 +148,16 @@ def hub_files(typed: object) -> list[tuple[str, Path]]:
     return [(f"{wanted.repo}/{name}", folder / name) for name in names]
 
 
-def _cached(wanted: Address, folder: Path) -> list[str]:
+def _card(folder: Path | None, wanted: Address, subset: str) -> Subset:
+    path = folder / CARD if folder else None
+    card = path.read_text(encoding="utf-8", errors="replace") if path and path.is_file() else ""
+    return subset_of(wanted, card, subset)
+
+
+def _cached(wanted: Address, folder: Path, subset: Subset) -> list[str]:
     """Return the files of an address that lie in the hub's cache."""
     inside = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    names = chosen(wanted, sorted(path.as_posix() for path in inside))
+    names = chosen(wanted, sorted(path.as_posix() for path in inside), subset)
     # A set of which some shards were never fetched would miss rows unseen.
     shards = [match.groups() for name in names if (match := _SHARD.fullmatch(name))]
     for start, count, end in shards:

@@ -32,7 +32,7 @@ _DESCRIBED = {"raw", "hash", "flaw", "where"}
 
 
 def is_table(item: Any) -> TypeGuard[pandas.DataFrame | Dataset | DatasetDict]:
-    """Tell whether something is a DataFrame, a Dataset or a DatasetDict."""
+    """Tell whether something is a DataFrame, or of `datasets`."""
     return _is(item, "pandas", "DataFrame") or _is(item, "datasets", *_SETS)
 
 
@@ -57,9 +57,11 @@ def inputs_of(given: Any) -> list[Any]:
 
 
 def _nothing_to_read(item: Any) -> str:
-    name = type(item).__name__
-    if name in ("Row", "Rows", "Selection", "Mixed"):
-        return f"{name} is read already; give it to a recipe, or to curate.emit(), as it is"
+    name = "None" if item is None else type(item).__name__
+    if name in ("Row", "Rows"):
+        return f"{name} is read already; give it to a recipe as it is, alone"
+    if name in ("Selection", "Mixed"):
+        return f"{name} is what a recipe chose; give it to curate.emit() and read what that writes"
     hint = "put it in a list, or " if isinstance(item, Mapping) else ""
     return (
         f"{name} is nothing that holds rows; {hint}give a path, a DataFrame, a datasets.Dataset, "
@@ -68,18 +70,13 @@ def _nothing_to_read(item: Any) -> str:
 
 
 def _one_split(table: Any) -> Any:
-    if _is(table, "datasets", "IterableDataset", "IterableDatasetDict"):
-        raise UsageError(
-            f"{type(table).__name__} is a stream of rows; load the data set without "
-            "streaming=True, or save the rows to a file and give that"
-        )
-    if not _is(table, "datasets", "DatasetDict"):
+    if not _is(table, "datasets", "DatasetDict", "IterableDatasetDict"):
         return table
     if len(table) == 1:
         return next(iter(table.values()))
     raise UsageError(
-        f"DatasetDict holds the splits {', '.join(map(str, table)) or 'none'}; give one of them, "
-        f"for example curate.read(data[{next(iter(table), '...')!r}])"
+        f"{type(table).__name__} holds the splits {', '.join(map(str, table)) or 'none'}; give one "
+        f"of them, for example curate.read(data[{next(iter(table), '...')!r}])"
     )
 
 
@@ -133,6 +130,9 @@ def _dicts(table: Any) -> Iterator[dict[str, Any]]:
     if _is(table, "datasets", "Dataset"):
         for batch in table.with_format("arrow").iter(_BATCH):
             yield from batch.to_pylist()
+        return
+    if _is(table, "datasets", "IterableDataset"):
+        yield from table
         return
     names = [str(name) for name in table.columns]
     if len(set(names)) < len(names):

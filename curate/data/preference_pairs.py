@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,8 @@ from curate.data.layout import SAMPLES, Layout, Reading, layout_of
 from curate.data.naming import Naming
 from curate.data.packed import unpacked
 from curate.data.row_reading import read_row
-from curate.data.schema import Turn
+from curate.data.rows import Rows
+from curate.data.schema import Parsed, Shape, Turn
 from curate.errors import DataError
 
 EXPERT = ("Raw Instruction", "Raw Response", "Revised Response")
@@ -84,15 +85,22 @@ def _decoded(match: re.Match[str]) -> str:
     return "\t" if match[2] == "t" else "\n"
 
 
-def read_pairs(paths: list[Path], named: Naming | None = None) -> Pairs:
-    """Read pairs from files; `named` says which key is which column, where it is no usual one."""
+def read_pairs(sources: Sequence[Path | Rows], named: Naming | None = None) -> Pairs:
+    """Read pairs from files, or take those of rows.
+
+    `named` says which key of a file is which column, where it is no usual one.
+    """
     dropped: Counter[str] = Counter()
     pairs: dict[tuple[str, str, str], Pair] = {}
     sha256: dict[str, str] = {}
     with ExitStack() as stack:
-        for path in paths:
+        for source in sources:
             before = len(pairs)
-            for pair in _pairs_of(path, sha256, stack, named or Naming()):
+            if isinstance(source, Rows):
+                name, new = source.sources[0].name, _pairs_in(source, sha256)
+            else:
+                name, new = source.name, _pairs_of(source, sha256, stack, named or Naming())
+            for pair in new:
                 key = (pair.prompt, pair.better, pair.worse)
                 if not pair.better.strip() and not pair.worse.strip():
                     dropped["empty"] += 1
@@ -104,7 +112,7 @@ def read_pairs(paths: list[Path], named: Naming | None = None) -> Pairs:
                     pairs[key] = pair
             if len(pairs) == before:
                 raise DataError(
-                    f"{path.name} holds no pair whose responses differ; give pairs of a better "
+                    f"{name} holds no pair whose responses differ; give pairs of a better "
                     "and a worse response"
                 )
     return Pairs(tuple(pairs.values()), sha256, dict(sorted(dropped.items())))
@@ -134,12 +142,7 @@ def _pairs_of(
     if named or not keys:
         keys = None
         layout = layout_of(name, container, values, Reading(naming=named)).with_optional()
-    if layout and not layout.shape.ranking:
-        raise DataError(
-            f"{name} was read as {layout.shape}: its rows have one response each, not a better "
-            "and a worse one. Give preference rows (chosen and rejected), objects with "
-            f"{', '.join(TRIPLE)}, or CoachLM's expert revisions"
-        )
+        _refuse_single(name, layout.shape)
     for record in itertools.chain(head, stream):
         place = f"{name}, {record.where}"
         texts = _preferred(record, layout, place) if layout else _named(record, keys or (), place)
@@ -147,8 +150,30 @@ def _pairs_of(
         yield Pair(prompt, better, worse, name, record.where, revised=keys == EXPERT)
 
 
+def _pairs_in(rows: Rows, sha256: dict[str, str]) -> Iterator[Pair]:
+    _refuse_single(rows.sources[0].name, rows.shape)
+    sha256.update({source.name: source.sha256 for source in rows.sources})
+    for row in rows:
+        texts = _texts(row.parsed, f"{row.source}, {row.where}")
+        prompt, better, worse = map(decode_escapes, texts)
+        yield Pair(prompt, better, worse, row.source, row.where)
+
+
+def _refuse_single(name: str, shape: Shape) -> None:
+    if not shape.ranking:
+        raise DataError(
+            f"{name} was read as {shape}: its rows have one response each, not a better and a "
+            "worse one. Give preference rows (chosen and rejected), objects with "
+            f"{', '.join(TRIPLE)}, or CoachLM's expert revisions"
+        )
+
+
 def _preferred(record: Record, layout: Layout, place: str) -> tuple[str, str, str]:
-    _, parsed = read_row(record.value, layout)
+    return _texts(read_row(record.value, layout)[1], place)
+
+
+def _texts(parsed: Parsed, place: str) -> tuple[str, str, str]:
+    """Return prompt, better and worse of a row of two responses."""
     if parsed.flaw or parsed.chosen is None or parsed.rejected is None:
         why = parsed.flaw.replace("_", " ") or "chosen or rejected is missing"
         raise DataError(f"{place}: {why}; mend the row or leave it out")

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
 from curate.data.formats import format_named
 from curate.data.in_memory import inputs_of
-from curate.data.inputs import input_files
+from curate.data.inputs import InputFile, input_files
 from curate.data.layout import Reading
 from curate.data.naming import Naming, naming
 from curate.data.placeholders import checked
+from curate.data.registered import registered, taken
 from curate.data.row_cache import Stored, stored
 from curate.data.rows import Rows
 from curate.data.schema import Shape
 from curate.errors import DataError, UsageError, did_you_mean
-from curate.llamafactory.dataset_info import FILE, named_rows
+from curate.llamafactory.dataset_info import FILE, NamedRows
 
 if TYPE_CHECKING:
     from curate.data.in_memory import Given, Row
+
+    Readable: TypeAlias = Rows | Given | Iterable[Given] | Iterable[Row]
 
 _AGREE = ("format", "formatting", "ranking", "tags")
 _SHOWN = 12
@@ -60,7 +65,8 @@ def read(
             {"prompt": "ask", "response": "reply"}, or {"messages": "dialog", "role": "speaker",
             "content": "text"}; '' for one that is not to be read.
         roles: Role to the messages' own word: {"user": "患者", "assistant": "医生"}.
-        dataset: Instead of paths, names in dataset_info.json, read as LLaMA-Factory reads them.
+        dataset: Instead of paths, names in dataset_info.json, read as LLaMA-Factory reads them,
+            from files or a hub; of `split` and `num_samples` the rows that it would take.
         dataset_dir: Folder of dataset_info.json.
         questions: Whether rows may be questions without answers, as those to be tested on;
             their flaw is `empty_response`.
@@ -77,6 +83,9 @@ def read(
     """
     if format is not None:
         format_named(format)
+    for what, texts in (("fill", fill), ("columns", columns), ("roles", roles)):
+        if texts is not None and not isinstance(texts, Mapping):
+            raise UsageError(f"{what} {texts!r}: allowed is a dict of names and texts")
     reading = Reading(format or "", checked(fill or {}), naming(columns, roles), questions)
     names = [dataset] if isinstance(dataset, str) else list(dataset)
     given = not isinstance(paths, tuple | list) or bool(paths)
@@ -87,42 +96,53 @@ def read(
         )
     with ExitStack() as opened:
         inputs = [] if names else inputs_of(paths)
-        files = [(file, reading) for item in inputs for file in input_files(item, opened)]
+        files: list[tuple[InputFile, Reading, NamedRows | None]] = [
+            (file, reading, None) for item in inputs for file in input_files(item, opened)
+        ]
         for name in names:
-            path, named = registered_rows(Path(dataset_dir), name)
-            how = replace(reading, naming=named)
-            if path.suffix == ".txt":  # a row a line, as LLaMA-Factory loads it
-                how = replace(how, format="pretraining")
-            files += [(file, how) for file in input_files(path, opened)]
+            entry, columns_named, own = registered(Path(dataset_dir), name, opened)
+            how = replace(reading, naming=columns_named)
+            lines = replace(how, format="pretraining")  # a row a line, as LLaMA-Factory loads it
+            files += [(f, lines if f.path.suffix == ".txt" else how, entry) for f in own]
         seen: set[tuple[Path, str]] = set()
-        for file, _ in files:
+        for file, _, _ in files:
             if (file.path.resolve(), file.part) in seen:
                 raise UsageError(
                     f"'{file.name}' is given twice; give it once (`curate mix --shortage repeat` "
                     "is what repeats rows on purpose)"
                 )
             seen.add((file.path.resolve(), file.part))
-        parts = [_beside(stored(f.path, f.name, how, f.part), f.aside) for f, how in files]
-    _check_filled(parts, reading.fill)
-    _check_named(parts, [how.naming for _, how in files])
+        read_parts = [_told(stored(f.path, f.name, how, f.part), f) for f, how, _ in files]
+    _check_filled(read_parts, reading.fill)
+    _check_named(read_parts, [how.naming for _, how, _ in files])
+    parts: list[Stored] = []
+    of_entries = zip((entry for _, _, entry in files), read_parts, strict=True)
+    for of_entry, group in itertools.groupby(of_entries, key=itemgetter(0)):
+        of_one = [part for _, part in group]
+        parts += taken(of_one, of_entry) if of_entry else of_one
     shape = _common(parts)
     table = pa.concat_tables([part.table for part in parts])
     return Rows(shape, tuple(part.source for part in parts), table)
 
 
-def _beside(part: Stored, aside: str) -> Stored:
-    """Note what was left aside in the folder of a file."""
-    if not aside:
-        return part
-    changes = {f"left aside: {aside}": 0, **part.source.changes}
-    return replace(part, source=replace(part.source, changes=changes))
+def rows_of(given: Any) -> Rows:
+    """Return rows as they are; anything else that read() takes is read."""
+    return given if isinstance(given, Rows) else read(given)
 
 
-def registered_rows(folder: Path, name: str) -> tuple[Path, Naming]:
-    """Return the file or folder of a registered data set, and what its entry names."""
-    entry = named_rows(folder, name)
-    by = f"{FILE}, entry '{name}', columns:"
-    return entry.path, Naming(entry.columns, entry.roles, by=by, expected=entry.given)
+def sides_of(given: Any) -> Sequence[Any]:
+    """Return several sets one by one; a list of dicts or lists is rows, and one set."""
+    is_one = not isinstance(given, list | tuple) or isinstance(next(iter(given), 0), dict | list)
+    return [given] if is_one else given
+
+
+def _told(part: Stored, file: InputFile) -> Stored:
+    """Note which part of a file was read, and what was left aside in its folder."""
+    changes = {f"left aside: {file.aside}": 0} if file.aside else {}
+    source = part.source
+    if changes or file.part:
+        source = replace(source, part=file.part, changes={**changes, **source.changes})
+    return replace(part, source=source)
 
 
 def _check_named(parts: list[Stored], namings: list[Naming]) -> None:
@@ -181,4 +201,5 @@ def _common(parts: list[Stored]) -> Shape:
 
 def sources_as_dicts(rows: Rows) -> list[dict[str, object]]:
     """Return the sources as a manifest has them."""
-    return [asdict(source) for source in rows.sources]
+    sources = map(asdict, rows.sources)
+    return [{k: v for k, v in source.items() if k != "part" or v} for source in sources]

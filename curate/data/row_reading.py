@@ -9,7 +9,7 @@ from curate.data.canonical import canonical_row, parse, read_verdict
 from curate.data.formats import best_fits
 from curate.data.layout import Layout, verdict_type_of, with_lists
 from curate.data.row_keys import holds_text, unused_keys
-from curate.data.schema import STRUCTURAL, Converted, Parsed, Shape
+from curate.data.schema import MEDIA, STRUCTURAL, Converted, Parsed, Shape
 from curate.data.tables import SURPLUS
 
 # Keys that are told of a row that has others than its file.
@@ -58,7 +58,25 @@ def _converted(value: Any, layout: Layout) -> Converted:
         if read is not None:
             changes = (*converted.changes, f"'{key}' written as true or false")
             converted = converted._replace(row=converted.row | {key: read}, changes=changes)
+    if files := _paths(converted.row, layout.shape):
+        changes = (*converted.changes, "files named by an object named by their path")
+        converted = converted._replace(row=converted.row | files, changes=changes)
     return converted._replace(changes=(*unpacking, *converted.changes)) if unpacking else converted
+
+
+def _paths(row: dict[str, Any], shape: Shape) -> dict[str, Any]:
+    """Return lists of pictures in which an object stood for a path: a column has one type."""
+    keys = [shape.columns[column] for column in MEDIA if column in shape.columns]
+    lists = {key: row[key] for key in keys if isinstance(row.get(key), list)}
+    return {
+        key: [item["path"] if _is_path(item) else item for item in items]
+        for key, items in lists.items()
+        if any(map(_is_path, items))
+    }
+
+
+def _is_path(item: Any) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("path"), str) and not item.get("bytes")
 
 
 def _missing(row: Any, shape: Shape, nothing: tuple[Any, ...]) -> bool:

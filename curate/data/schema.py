@@ -133,3 +133,4 @@ class Source:
     unfilled: dict[str, int] = field(default_factory=dict)  # to rows in which it still stands
     columns: dict[str, str] = field(default_factory=dict)  # named ones to keys, '' for none
     roles: dict[str, str] = field(default_factory=dict)  # named ones to words
+    part: str = ""  # of the file: a sheet, a member, rows that an entry takes; '' for the whole

@@ -209,7 +209,8 @@ def kinds_of(rows: Rows) -> ValueKinds:
         return json.dumps([seen.rows, seen.keys, kinds]).encode()
 
     source = rows.sources[0]
-    key = [_LOOKING, READER, source.sha256, source.format, source.fill, source.rows, len(rows)]
+    read = [READER, source.sha256, source.part, source.format, source.fill]
+    key = [_LOOKING, *read, source.rows, len(rows)]
     count, keys, kinds = json.loads(kept_bytes("value_kinds", "kinds of values", key, look))
     return ValueKinds(count, Counter(keys), {tuple(place): set(seen) for place, seen in kinds})
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from filelock import FileLock
 from curate.data.schema import CANONICAL_TAGS as TAGS
 from curate.errors import DataError, OutputError, did_you_mean
 from curate.system.files import whole_files
+from curate.system.hub import Address, wants_modelscope
 from curate.system.manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -33,7 +36,13 @@ _NOT_READ = {
     **dict.fromkeys(("sharegpt", "openai"), ("prompt", "query", "response", "history")),
 }
 _PAIR = ("chosen", "rejected")
-_ELSEWHERE = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")
+_ELSEWHERE = {
+    "om_hub_url": "the hub Modelers, which is not read",
+    "script_url": "a Python script, and no code that comes with data is run",
+    "cloud_file_name": "a cloud's store, which is not read",
+}
+_REPO = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_SPLIT = re.compile(r"(?P<name>\w[\w.]*)(?:\[(?P<start>-?\d+%?)?:(?P<end>-?\d+%?)?\])?")
 _NAMES_SHOWN = 12
 
 
@@ -76,6 +85,18 @@ def is_registered(given: str | Path, folder: Path) -> bool:
 
 def data_file(folder: Path, name: str, entries: dict[str, Any] | None = None) -> Path:
     """Return the file, or the folder of files, that a registered data set's rows are in."""
+    place = located(folder, name, entries)
+    if isinstance(place, Address):
+        raise DataError(
+            f"{FILE}, entry '{name}': {place.hub}_hub_url takes it from elsewhere, and this wants "
+            f"a file on this machine; `curate convert --dataset-dir {folder} --dataset {name} "
+            f"--to sharegpt --output {folder}` writes one, and registers it"
+        )
+    return place
+
+
+def located(folder: Path, name: str, entries: dict[str, Any] | None = None) -> Path | Address:
+    """Return where a registered data set's rows are: a file, a folder of files, or on a hub."""
     entries = read_registry(folder) if entries is None else entries
     if not entries:
         raise DataError(
@@ -93,11 +114,18 @@ def data_file(folder: Path, name: str, entries: dict[str, Any] | None = None) ->
     if not isinstance(entry, dict):
         shown = json.dumps(entry, ensure_ascii=False)[:60]
         raise DataError(f"{FILE}, entry '{name}': it is no JSON object but {shown}; put it right")
-    if away := [key for key in _ELSEWHERE if key in entry]:
+    key = _taken_from(entry)
+    if key in _ELSEWHERE:
         raise DataError(
-            f"{FILE}, entry '{name}': {away[0]} takes it from elsewhere, and only files on this "
-            "machine are read; fetch it and give the file"
+            f"{FILE}, entry '{name}': {key} takes it from elsewhere: {_ELSEWHERE[key]}; fetch its "
+            "rows and name their file as file_name"
         )
+    if key != "file_name":
+        if not _REPO.fullmatch(str(entry[key])):
+            raise DataError(f"{FILE}, entry '{name}': {key} {entry[key]!r} is no OWNER/NAME")
+        split = str(entry.get("split") or "train").partition("[")[0]
+        where = str(entry.get("folder") or "").strip("/")
+        return Address(str(entry[key]), path=where, split=split, hub=key[:2])
     file_name = entry.get("file_name")
     if not isinstance(file_name, str):
         raise DataError(
@@ -115,12 +143,25 @@ def data_file(folder: Path, name: str, entries: dict[str, Any] | None = None) ->
     return path
 
 
+def _taken_from(entry: Mapping[str, Any]) -> str:
+    """Return the key by which LLaMA-Factory finds an entry's rows, of those that it has."""
+    first = "hf_hub_url" not in entry
+    if "ms_hub_url" in entry and (first or wants_modelscope()):
+        return "ms_hub_url"
+    openmind = os.environ.get("USE_OPENMIND_HUB", "").lower() in ("1", "true", "y")
+    if "om_hub_url" in entry and (first or openmind):
+        return "om_hub_url"
+    keys = ("hf_hub_url", "script_url", "cloud_file_name")
+    return next((key for key in keys if key in entry), "file_name")
+
+
 @dataclass(frozen=True)
 class Attributes:
     """An entry as LLaMA-Factory holds it; columns and tags that it resets are None."""
 
     formatting: Any = "alpaca"  # name of the converter
     ranking: Any = False  # anything that is true makes rows pairs
+    subset: Any = None  # of a hub's data set
     split: Any = "train"  # of the data; a file has only this one
     num_samples: Any = None  # rows to draw, with repeats where there are too few
     columns: Mapping[str, Any] = field(default_factory=lambda: dict(COLUMNS))  # column to key
@@ -149,26 +190,34 @@ def entry_attributes(entry: Any) -> Attributes:
 
 @dataclass(frozen=True)
 class NamedRows:
-    """A registered data set: its file or folder, and which of its keys and words is what.
+    """A registered data set: where it is, and which of its keys and words is what.
 
     Attributes:
-        path: Of the rows.
+        place: Of the rows: a file or folder, or an address of a hub.
         columns: Every column to its key, '' for one that LLaMA-Factory does not read, and the keys
             of a message's role and text.
         roles: Every role to its word, '' for one that the entry does not name.
         given: Columns that the entry itself names.
+        subset: Of a hub's data set, '' for the one that is read unasked.
+        split: As the entry has it, `train` or a part of it such as `train[:10%]`.
+        bounds: Of that part, in rows or, with %, in hundredths of them; '' for an end.
+        num_samples: Rows to draw of it, None for all.
     """
 
-    path: Path
+    place: Path | Address
     columns: dict[str, str]
     roles: dict[str, str]
     given: tuple[str, ...]
+    subset: str = ""
+    split: str = "train"
+    bounds: tuple[str, str] = ("", "")
+    num_samples: int | None = None
 
 
 def named_rows(folder: Path, name: str) -> NamedRows:
     """Return the rows of a registered data set as LLaMA-Factory 0.9.5 reads them."""
     entries = read_registry(folder)
-    path, where = data_file(folder, name, entries), f"{FILE}, entry '{name}'"
+    place, where = located(folder, name, entries), f"{FILE}, entry '{name}'"
     try:
         attr = entry_attributes(entries[name])
     except DataError as error:
@@ -196,7 +245,23 @@ def named_rows(folder: Path, name: str) -> NamedRows:
         words = {tag.removesuffix("_tag"): str(word or "") for tag, word in attr.tags.items()}
         columns |= {part: words.pop(part) for part in ("role", "content")}
         roles = words
-    return NamedRows(path, columns, roles, tuple(entries[name].get("columns", ())))
+    split = _SPLIT.fullmatch(str(attr.split))
+    if not split or (isinstance(place, Path) and split["name"] != "train"):
+        allowed = "train or train[FROM:TO]" if isinstance(place, Path) else "NAME or NAME[FROM:TO]"
+        raise DataError(f"{where}: split {attr.split!r}; allowed is {allowed}, as train[:10%]")
+    count = attr.num_samples
+    if count is not None and (type(count) is not int or count < 1):
+        raise DataError(f"{where}: num_samples {count!r}; allowed are whole numbers from 1")
+    return NamedRows(
+        place=place,
+        columns=columns,
+        roles=roles,
+        given=tuple(entries[name].get("columns", ())),
+        subset=str(attr.subset or ""),
+        split=str(attr.split),
+        bounds=(split["start"] or "", split["end"] or ""),
+        num_samples=count,
+    )
 
 
 @dataclass(frozen=True)
@@ -217,7 +282,7 @@ def registered(folder: Path) -> list[Registered]:
         manifest = read_manifest(folder / f"{name}.manifest.json") or {}
         counts = manifest.get("counts", {})
         sources = [source.get("name", "?") for source in manifest.get("sources", [])]
-        own = entry.get("file_name", "-") if isinstance(entry, dict) else "-"
+        own = str(entry.get(_taken_from(entry), "-")) if isinstance(entry, dict) else "-"
         data_sets.append(
             Registered(
                 name=name,

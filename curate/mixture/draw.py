@@ -236,7 +236,7 @@ def _parts(mixture: Mixture) -> tuple[Part, ...]:
                 alone = Rows(rows.shape, (file,), rows.table.slice(start, file.rows))
                 part = Part(side, number, alone, None if kept is None else kept[start:end])
                 named = [sorted(n.items()) for n in (file.fill, file.columns, file.roles)]
-                key = file.sha256, file.format, str(named)
+                key = file.sha256, file.format, f"{named} {file.part}"
                 if first.setdefault(key, part) is not part:
                     raise UsageError(_given_twice(first[key], part, mixture))
                 parts.append(part)

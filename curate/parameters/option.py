@@ -105,11 +105,14 @@ def refuse_below(least: int, **options: int | None) -> None:
             raise UsageError(f"--{name} {number}: allowed are {least} and more")
 
 
-def keywords(params: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
+def keywords(
+    params: type, **readers: Callable[[Any], Any]
+) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """Make a recipe that takes `params` a function of keywords, with their types and defaults.
 
     Args:
         params: Class of the recipe's `params`, whose fields become keywords.
+        readers: Argument to what makes rows of it, whatever the user gives for them.
 
     Example:
         >>> @keywords(CarParams)
@@ -121,7 +124,11 @@ def keywords(params: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
 
     def with_keywords(recipe: Callable[..., T]) -> Callable[..., T]:
         own = [each for each in inspect.signature(recipe).parameters.values()]
-        own = [each for each in own if each.name != "params"]
+        own = [
+            each.replace(annotation="Readable") if each.name in readers else each
+            for each in own
+            if each.name != "params"
+        ]
         added = [
             inspect.Parameter(
                 name,
@@ -143,8 +150,9 @@ def keywords(params: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
                         f"Allowed are {', '.join(allowed)}"
                     )
             bound = signature.bind(*arguments, **values).arguments
-            chosen = {name: bound.pop(name) for name in offered if name in bound}
-            return recipe(**bound, params=params(**chosen))
+            chosen = params(**{name: bound.pop(name) for name in offered if name in bound})
+            read = {name: reader(bound[name]) for name, reader in readers.items() if name in bound}
+            return recipe(**{**bound, **read}, params=chosen)
 
         call.__signature__ = signature  # type: ignore[attr-defined]
         call.__doc__ = _documented(recipe.__doc__ or "", offered)

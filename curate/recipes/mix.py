@@ -11,11 +11,13 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.console import say
+from curate.data.read import rows_of, sides_of
 from curate.data.row_cache import READER
 from curate.data.rows import Row, Rows
 from curate.errors import DataError, UsageError
@@ -35,7 +37,7 @@ from curate.system.cache import kept_bytes
 
 __all__ = ["NAME", "mix", "mixture_of", "one"]
 
-_ONE = (str, os.PathLike, Rows, Selection, MixSource)
+_ONE = (str, os.PathLike, Rows, Selection)
 Given = str | os.PathLike[str] | Rows | Selection | MixSource
 _AT_A_TIME = 512  # rows
 # Part of the key: a changed way of counting never takes older counts.
@@ -49,15 +51,15 @@ def mixture_of(
     params: MixParams | None = None,
 ) -> Mixture:
     """Return a mixture of what was given."""
-    sides = [
-        tuple(
-            source if isinstance(source, MixSource) else MixSource(source)
-            for source in ([side] if isinstance(side, _ONE) else side)
-        )
-        for side in (domain, general)
-    ]
+    sides = [tuple(map(_source, sides_of(side))) for side in (domain, general)]
     options = asdict(params or MixParams())
     return Mixture(domain=sides[0], general=sides[1], ratios=parse_ratios(ratio), **options)
+
+
+def _source(given: Any) -> MixSource:
+    if isinstance(given, MixSource):
+        return given
+    return MixSource(given if isinstance(given, _ONE) else rows_of(given))
 
 
 def mix(mixture: Mixture, read: Callable[[Pool], None] | None = None) -> list[Mixed]:
@@ -165,6 +167,6 @@ def count_tokens(
         return counts.tobytes()
 
     source = rows.sources[0]
-    read = [READER, source.sha256, source.format, source.fill, rows.shape.as_dict()]
+    read = [READER, source.sha256, source.format, source.fill, rows.shape.as_dict(), source.part]
     key = [_COUNTING, *read, as_text, template, model]
     return np.frombuffer(kept_bytes("tokens", "token counts", key, count), dtype="<i4")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curate.selection import Selection
+from curate.selection import Selection, nothing_chosen
 from curate.selectors import random
 from curate.selectors.kept_and_dropped import Candidates, scored
 
@@ -44,6 +44,8 @@ def control(selection: Selection) -> Selection:
     Example:
         >>> curate.emit(control(cherry), "data", name="medical_cherry_random")
     """
+    if not isinstance(selection, Selection):
+        raise nothing_chosen(selection)
     values = selection.scored.values(selection.ranked_by)
     params = ControlParams(
         of=selection.recipe,

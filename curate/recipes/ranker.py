@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from curate.data.naming import Naming
 from curate.data.preference_pairs import Pair, Pairs, read_pairs
+from curate.data.rows import Rows
 from curate.engine import open_engine
 from curate.errors import DataError, ModelError, UsageError
 from curate.models.ranking import learn
@@ -57,12 +58,12 @@ _NOTES = [
 
 
 def train(
-    paths: Sequence[Path], params: RankerParams, output: Path, named: Naming | None = None
+    paths: Sequence[Path | Rows], params: RankerParams, output: Path, named: Naming | None = None
 ) -> dict[str, Any]:
     """Train a head, judge it on held-out prompts, fit it once more on all pairs and write it.
 
     Args:
-        paths: Files of pairs.
+        paths: Files of pairs, or rows with two responses each.
         params: What the head is made of.
         output: Folder for the head and its card.
         named: Which key is which column, where it is no usual one.
@@ -125,12 +126,12 @@ def train(
 
 
 def evaluate(
-    paths: Sequence[Path], params: JudgeParams, named: Naming | None = None
+    paths: Sequence[Path | Rows], params: JudgeParams, named: Naming | None = None
 ) -> dict[str, Any]:
     """Return how often a ranker or reward model scores the better response higher.
 
     Args:
-        paths: Files of pairs.
+        paths: Files of pairs, or rows with two responses each.
         params: The ranker.
         named: Which key is which column, where it is no usual one.
 
@@ -204,10 +205,10 @@ def _by_source(
     return judged
 
 
-def _read(paths: Sequence[Path], named: Naming | None) -> Pairs:
+def _read(paths: Sequence[Path | Rows], named: Naming | None) -> Pairs:
     if not paths:
-        raise UsageError("no pairs: give --pairs FILE (one or several)")
-    return read_pairs(list(paths), named)
+        raise UsageError("no pairs: give --pairs FILE (one or several), or --dataset NAME")
+    return read_pairs(paths, named)
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:

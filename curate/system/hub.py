@@ -84,8 +84,12 @@ def model_address(name: str) -> Address | None:
         return model
     if not _MODEL_ID.fullmatch(name) or Path(name).expanduser().parent.is_dir():
         return None
-    other = os.environ.get("USE_MODELSCOPE_HUB", "").lower() in ("1", "true", "y")
-    return Address(name, hub="ms" if other else "hf")
+    return Address(name, hub="ms" if wants_modelscope() else "hf")
+
+
+def wants_modelscope() -> bool:
+    """Tell whether the user takes from ModelScope what has a place on both hubs."""
+    return os.environ.get("USE_MODELSCOPE_HUB", "").lower() in ("1", "true", "y")
 
 
 class _HuggingFace:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 import curate
+from curate.data.ends_training import wrong_tools
 from tests.calling import Caller
-from tests.converter import train_in, train_on
+from tests.converter import factory, train_in, train_on
 
 CALL = '{"name": "clock", "arguments": {"zone": 8}}'
 TOOL = {
@@ -45,10 +47,10 @@ ENDING = [
     (called(tools=json.dumps(TOOL)), "tools_not_described"),
     (called(tools="null"), "tools_not_described"),
     (called(tools='["clock"]'), "tools_not_described"),
-    (called(tools='[{"name": "clock"}]'), "tools_not_described"),
-    (called(tools='[{"type": "function"}]'), "tools_not_described"),
+    (called(tools="5"), "tools_not_described"),
     (called(tools=TOOL), "tools_not_described"),
     (called(tools=5), "tools_not_described"),
+    (called(tools=False), "tools_not_described"),
 ]
 WHOLE = [
     called(),
@@ -59,6 +61,8 @@ WHOLE = [
     called(tools=[TOOL]),
     called(tools="[]"),
     called(tools={}),
+    called(tools='[{"name": "clock"}]'),  # Qwen's template takes them
+    called(tools='[{"type": "function"}]'),
 ]
 
 
@@ -78,7 +82,7 @@ def test_each_is_flagged_and_the_others_are_not(read):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("row", "flaw"), [case for case in ENDING if case[0]["tools"] != 5][:16:3])
+@pytest.mark.parametrize(("row", "flaw"), ENDING[:15:3])
 def test_it_ends_the_training(row, flaw):
     tools = row["tools"] if isinstance(row["tools"], str) else json.dumps(row["tools"])
     columns = {"messages": "conversations", "tools": "tools"}
@@ -95,6 +99,39 @@ def test_what_is_emitted_is_trained_on(read, tmp_path, capsys):
     assert Caller(capsys)("dedup", *options).code == 0
     became = train_in(out, "s")
     assert (became.error, became.usable) == ("", 3)
+
+
+# What every tool format of LLaMA-Factory makes of descriptions that lack something.
+LACKING: list[Any] = [
+    *([TOOL], [{"type": "function", "function": TOOL}], [{"name": "clock"}], [{}], [{"name": 5}]),
+    *([{"type": "function"}], [{**TOOL, "parameters": {}}], [{**TOOL, "parameters": None}]),
+    *([{**TOOL, "parameters": {"properties": {"zone": 5}}}], [{"parameters": TOOL["parameters"]}]),
+    *([{**TOOL, "parameters": {"properties": {"zone": {"enum": [1]}}}}], [TOOL, {}], {}, []),
+    *(
+        [{**TOOL, "parameters": {"required": 5}}],
+        [{**TOOL, "response": 5}],
+        TOOL,
+        ["clock"],
+        "x",
+        5,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    "tool_format", ["", "default", "glm4", "gemma4", "qwen", "llama3", "mistral"]
+)
+def test_descriptions_end_what_they_end_in_llamafactory(tool_format):
+    from llamafactory.data.tool_utils import get_tool_utils
+
+    factory()
+    formatter = get_tool_utils(tool_format or "qwen").tool_formatter
+    for tools in LACKING:
+        try:
+            ended = bool(len(tools) and not formatter(tools))
+        except Exception:  # noqa: BLE001 - whatever ends it
+            ended = True
+        assert (tools, bool(wrong_tools(json.dumps(tools), tool_format))) == (tools, ended)
 
 
 def test_tools_of_alpaca_rows(read):

@@ -103,11 +103,9 @@ def test_a_frame_without_rows():
             read(given)
 
 
-def test_splits_and_streams_are_refused_with_what_to_do():
+def test_splits_are_refused_with_what_to_do():
     with pytest.raises(UsageError, match=r"splits train, test; .*data\['train'\]"):
         read(DatasetDict(train=Dataset.from_list(ALPACA[:3]), test=Dataset.from_list(ALPACA[:3])))
-    with pytest.raises(UsageError, match="without streaming=True"):
-        read(Dataset.from_list(ALPACA[:3]).to_iterable_dataset())
     with pytest.raises(UsageError, match="int is nothing that holds rows; give a path"):
         read([1])
 

@@ -11,7 +11,7 @@ from curate.llamafactory.doctor.data_set import attributes
 from curate.llamafactory.doctor.diagnose import examine
 from curate.llamafactory.doctor.findings import Ends
 from curate.llamafactory.doctor.loading import files_of, loaded
-from curate.llamafactory.doctor.stages import judge
+from curate.llamafactory.doctor.stages import Takes, judge
 from tests.converter import Became, train_on
 
 # What it says when it has come to the end and nothing is left to train on.
@@ -68,7 +68,7 @@ def _put(path: Path, values: Any) -> None:
 
 
 def _of_row(row: dict[str, Any], attr: Any, stage: str, became: Became) -> list[Any]:
-    ours = judge(row, attr, stage)
+    ours = judge(row, attr, stage, Takes(tools="default"))
     if ours.kind != became.verdict:
         return [(ours.kind, ours.rule, ours.said, became.verdict, became.error, row)]
     if ours.kind == "raises":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 
 import pytest
 
@@ -152,7 +153,8 @@ def test_wrong_usage(call, registered, tmp_path):
     [
         ({"file_name": "nowhere.json"}, "leads nowhere"),
         ({"file_name": None}, "has no file_name"),
-        ({"hf_hub_url": "a/b"}, "takes it from elsewhere"),
+        ({"hf_hub_url": "a/b"}, "hf://a/b:train could not be fetched"),
+        ({"script_url": "a.py"}, "takes it from elsewhere: a Python script"),
         ("rows.jsonl", 'no JSON object but "rows.jsonl"'),
     ],
 )
@@ -185,3 +187,15 @@ def test_nobody_elses_data_set_is_replaced(call, registered):
     assert "mine_fixed" in answer.errors[0]
     assert json.loads((folder / "dataset_info.json").read_text()) == info
     assert call(*arguments, "--overwrite").code == 1
+
+
+def test_a_part_of_a_file_is_judged_as_a_file_that_llamafactory_does_not_load(call, tmp_path):
+    path = tmp_path / "rows.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        for name in ("a", "b"):
+            packed.writestr(f"{name}.json", json.dumps([ROW, ROW | {"output": name}]))
+    answer = call("doctor", "--input", f"{path}#b.json", "--fix", "--output", tmp_path, "--json")
+    found = json.loads(answer.out.splitlines()[-1])
+    assert [finding["rule"] for finding in found["findings"]] == ["file_type"]
+    assert found["fixed"][0]["usable"] == 2
+    call.refused("no file", "doctor", "--input", f"{path}x#b.json")

@@ -7,7 +7,7 @@ import pytest
 
 from curate.llamafactory.doctor.data_set import attributes, stage_of
 from curate.llamafactory.doctor.findings import rule_named, rules
-from curate.llamafactory.doctor.stages import judge
+from curate.llamafactory.doctor.stages import Takes, judge
 from curate.llamafactory.doctor.truncation import room
 from tests.doctor.mutating import OPENAI_TAGS, PAIR, TAGS, WHOLE, said
 
@@ -135,8 +135,28 @@ WITH_IMAGES = {**SHAREGPT, "columns": {"messages": "conversations", "images": "i
     ],
 )
 def test_pictures_and_the_template(images, takes, rule):
+    takes = Takes(media=takes)
     found = judge({**SEEN, "images": images}, attributes(WITH_IMAGES), "sft", takes)
     assert (found.rule or "".join(found.losses)) == rule
     assert found.kind == ("usable" if rule in ("", "media") else "raises")
     # Stage pt does not look at them.
     assert judge({**SEEN, "images": images}, attributes(WITH_IMAGES), "pt", takes).kind == "usable"
+
+
+@pytest.mark.parametrize(
+    ("tools", "tool_format", "rule"),
+    [
+        ('[{"name": "clock"}]', None, "tools_by_template"),
+        ('[{"name": "clock"}]', "default", "tools_not_described"),
+        ('[{"name": "clock"}]', "qwen", ""),
+        ('["clock"]', "qwen", "tools_not_described"),
+        ("[{}]", "glm4", "tools_not_described"),
+        ("[]", None, ""),
+    ],
+)
+def test_tools_and_the_template(tools, tool_format, rule):
+    row = {"conversations": said("human", "gpt"), "tools": tools}
+    entry = SHAREGPT | {"columns": {"messages": "conversations", "tools": "tools"}}
+    found = judge(row, attributes(entry), "sft", Takes(tools=tool_format))
+    assert (found.rule or "".join(found.losses)) == rule
+    assert judge(row, attributes(entry), "pt", Takes()).kind == "usable"

@@ -190,3 +190,27 @@ def test_the_shipped_head_sees_what_is_no_answer_at_all(scratch_cache):
         assert all(other < first - 0.5 for other in others), (prompt, first, others)
     judged = json.loads((SHIPPED / "card.json").read_text())["spoiled"]["nested"]
     assert set(judged) == {f"spoiled: {kind}" for kind in KINDS}
+
+
+def test_pairs_of_a_registered_data_set(curate, forty, tmp_path):
+    pairs = json.loads(forty.read_text())
+    rows = [{"ask": each["prompt"], "good": each["better"], "bad": each["worse"]} for each in pairs]
+    (tmp_path / "mine.json").write_text(json.dumps(rows))
+    entry = {"file_name": "mine.json", "ranking": True}
+    entry["columns"] = {"prompt": "ask", "chosen": "good", "rejected": "bad"}
+    single = {"file_name": "mine.json", "columns": {"prompt": "ask", "response": "good"}}
+    entries = {"mine": entry, "single": single}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(entries))
+    named = ("--dataset-dir", tmp_path, "--dataset", "mine")
+    out = tmp_path / "ranker"
+    trained = answer_of(curate("ranker", "train", *named, "--output", out, "--json"))
+    by_file = answer_of(
+        curate("ranker", "train", "--pairs", forty, "--output", tmp_path / "other", "--json")
+    )
+    assert {**trained, "files": 0, "by_file": 0} == {**by_file, "files": 0, "by_file": 0}
+    answer = curate("ranker", "eval", "--ranker", out, *named, "--json")
+    assert answer_of(answer)["pairs"] == 40
+    assert "was trained on mine.json" in answer.err
+    curate.refused("leave --pairs", "ranker", "eval", "--pairs", forty, *named)
+    curate.refused("one response each", "ranker", "eval", *named[:3], "single")
+    curate.refused("or --dataset NAME", "ranker", "eval")

@@ -38,6 +38,7 @@ def recorded() -> dict[str, Any]:
         "keys": {each.dest: _described(each) for each in kept},
         "templates": {name: list(each.stop_words) for name, each in TEMPLATES.items()},
         "media": {name: media for name, each in TEMPLATES.items() if (media := _media(each))},
+        "tools": {name: own for name, each in TEMPLATES.items() if (own := _tools(each))},
         "models": _models(),
         "absent": {PPO_VERSION: _absent([each.dest for each in kept])},
     }
@@ -47,6 +48,12 @@ def _media(template: Any) -> list[str]:
     """Return the columns of pictures, videos and sounds that a template takes."""
     kinds = ("image", "video", "audio")
     return [f"{kind}s" for kind in kinds if getattr(template.mm_plugin, f"{kind}_token")]
+
+
+def _tools(template: Any) -> str:
+    """Return the tool format of a template, '' for the default one."""
+    own = template.format_tools.tool_format
+    return "" if own == "default" else str(own)
 
 
 def _absent(now: list[str]) -> list[str]:

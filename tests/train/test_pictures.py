@@ -7,6 +7,7 @@ import json
 import pytest
 
 from curate.errors import DataError
+from tests.train.making import model_in
 from train.checks.data_set import judge
 from train.config.model import Model
 
@@ -33,3 +34,24 @@ def judged(folder, template):
     (folder / "dataset_info.json").write_text(json.dumps({"s": entry}), encoding="utf-8")
     model = Model(name="m", path="m", folder=None, template=template)
     return judge(folder, ["s"], "sft", model, 2048, False)
+
+
+@pytest.mark.parametrize(("template", "usable"), [("qwen", 3), ("llama3", 3), ("chatml", 0)])
+def test_tools_are_judged_by_the_template(tmp_path, scratch_cache, template, usable):
+    turns = [{"from": "human", "value": "几点"}, {"from": "gpt", "value": "九点"}]
+    rows = [{"conversations": turns, "tools": '[{"name": "clock"}]'} for _ in range(3)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    columns = {"messages": "conversations", "tools": "tools"}
+    entry = {"file_name": "rows.jsonl", "formatting": "sharegpt", "columns": columns}
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"s": entry}))
+    folder = model_in(tmp_path / "m")
+    model = Model(name="m", path="m", folder=folder, template=template)
+    if not usable:
+        with pytest.raises(DataError, match="tools_not_described"):
+            judge(tmp_path, ["s"], "sft", model, 2048, False)
+        return
+    found = judge(tmp_path, ["s"], "sft", model, 2048, False)
+    assert found.sets[0].rows == usable
+    measured = template == "qwen"
+    assert ("; 3 rows with tools were not measured" in found.sets[0].line) is measured
+    assert found.tokens is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from train.config.model import Model
 from train.config.presets import Extent
 
 if TYPE_CHECKING:
+    from curate.llamafactory.doctor.stages import Takes
     from curate.llamafactory.doctor.truncation import Cutoff
 
 # Stages that read the same rows as another.
@@ -126,6 +127,7 @@ class Usable:
     rows: int
     without_prompt: int
     cut: int  # rows that the cutoff shortens; 0 where that was not measured
+    not_measured: int  # rows of those that were measured by nothing: they have tools
     command: str
     line: str
 
@@ -171,6 +173,8 @@ def judge(
     folder: Path, names: Sequence[str], stage: str, model: Model, cutoff: int, packing: bool
 ) -> Verdict:
     """Ask the doctor about every data set of a training."""
+    from curate.llamafactory.doctor.stages import Takes
+
     measure, why_not = measuring(model, cutoff, stage == "pt" and not packing)
     command = f"curate doctor --dataset-dir {folder}"
     command += "" if stage == "ppo" else f" --stage {stage}"
@@ -178,11 +182,13 @@ def judge(
         name = model.name if model.adapter is None else model.path
         command += f" --model {name} --cutoff-len {cutoff}"
     # The tokenizer's own template takes no pictures, whatever the model does.
-    takes = recorded("media").get(model.template, ())
+    media = recorded("media").get(model.template, ())
+    takes = Takes(media, recorded("tools").get(model.template, "default"))
     sets = tuple(_usable(folder, name, stage, measure, takes, why_not, command) for name in names)
     if measure is None:
         return Verdict(sets, tokens=None, longest=None)
-    return Verdict(sets, tokens=measure.tokens, longest=measure.longest)
+    whole = not any(usable.not_measured for usable in sets)
+    return Verdict(sets, tokens=measure.tokens if whole else None, longest=measure.longest)
 
 
 def _usable(
@@ -190,7 +196,7 @@ def _usable(
     name: str,
     stage: str,
     measure: Cutoff | None,
-    takes: Collection[str],
+    takes: Takes,
     why_not: str,
     command: str,
 ) -> Usable:
@@ -217,11 +223,15 @@ def _usable(
         line += f"; what the cutoff leaves was not measured: {why_not}"
     else:
         line += f"; longest row {measure.longest:,} tokens, {measure.about}"
+    not_measured = sum(found.count for found in findings if found.rule == "not_measured")
+    if not_measured:
+        line += f"; {not_measured:,} rows with tools were not measured"
     return Usable(
         name=name,
         rows=diagnosis.usable,
         without_prompt=max((f.count for f in findings if f.rule in _LOST_PROMPT), default=0),
         cut=measure.cut if measure is not None else 0,
+        not_measured=not_measured,
         command=command,
         line=line,
     )

@@ -36,9 +36,10 @@ def hints() -> dict[str, dict[str, Any]]:
 
 @functools.cache
 def recorded(part: str) -> Any:
-    """Return a part of llamafactory.json: keys, absent (by release), templates, models or media.
+    """Return a part of llamafactory.json: keys, absent, templates, models, media or tools.
 
-    `media` are the columns of pictures, videos and sounds that each template takes.
+    `absent` are the keys that a release has not; `media` the columns of pictures, videos and
+    sounds that each template takes; `tools` the tool formats of those without the default one.
     A key has the `kind` of its value, its `choices`, `many` for a list, `empty` for none.
     """
     return json.loads((_HERE / "llamafactory.json").read_text(encoding="utf-8"))[part]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from curate.data.inputs import find_bundled
+from curate.data.hub_files import hub_files
+from curate.data.inputs import input_files
 from curate.data.read import read
 from curate.data.rows import Rows
 from curate.data.schema import CANONICAL_TAGS as TAGS
@@ -16,14 +18,14 @@ from curate.llamafactory.dataset_info import (
     COLUMNS,
     FILE,
     Attributes,
-    data_file,
     entry_attributes,
     entry_for,
+    located,
     read_registry,
 )
 from curate.llamafactory.doctor.findings import Ends
 from curate.llamafactory.doctor.loading import files_of, loaded
-from curate.system.hub import address, is_hub
+from curate.system.hub import Address, address, is_hub
 
 _KEYS = (
     *("file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name"),
@@ -31,6 +33,7 @@ _KEYS = (
 )
 # What LLaMA-Factory's own README names for rows of role and content.
 _NAMED_TAGS = ("role_tag", "content_tag", "user_tag", "assistant_tag", "system_tag")
+_OF_HUB = ("hf_hub_url", "ms_hub_url", "om_hub_url", "subset", "split", "folder", "num_samples")
 _DATA = Path("data")
 
 
@@ -39,7 +42,7 @@ class DataSet:
     """A data set to be judged."""
 
     name: str  # of the data set, or of the file
-    path: Path  # the data file or folder
+    path: Path | tuple[Path, ...]  # the data file or folder; of a hub, its files
     entry: Any  # of dataset_info.json
     assumed: bool  # whether the entry is the one that a user would most likely write
     rows: Rows | None  # as curate reads them, None where it cannot
@@ -51,7 +54,14 @@ class DataSet:
     @property
     def better(self) -> dict[str, Any] | None:
         """The entry that curate registers."""
-        return entry_for(self.rows.shape, self.entry["file_name"]) if self.rows else None
+        if not self.rows:
+            return None
+        of_hub = {key: self.entry[key] for key in _OF_HUB if key in self.entry}
+        better = entry_for(self.rows.shape, str(self.entry.get("file_name")))
+        if any(key.endswith("_hub_url") for key in of_hub):
+            del better["file_name"]
+            return of_hub | better
+        return better
 
 
 def data_sets(
@@ -79,35 +89,32 @@ def data_sets(
 
 
 def of_file(path: Path, **how: Any) -> DataSet:
-    """Return a file under the entry that a user would most likely write for it."""
-    if is_hub(path):
-        raise UsageError(
-            f"{address(path)} is on a hub, and only files on this machine are judged; fetch it and "
-            f"give --input FILE, or in Python curate.doctor(curate.read('{address(path)}'))"
-        )
-    real = path if path.exists() else find_bundled(path)
-    if real is None:
-        read(path)  # says what is missing, and what is near
-        raise DataError(
-            f"'{path}' is a part of a file, and only whole files are judged; give the file, or in "
-            f"Python curate.doctor(curate.read('{path}'))"
-        )
-    how = {"paths": real, **how}
+    """Return a file, or a hub's data set, under the entry that a user would most likely write."""
+    how = {"paths": path, **how}
+    real: Path | tuple[Path, ...] = path
+    if not path.exists():  # FILE#PART, an address, a file that comes with curate
+        with ExitStack() as opened:
+            real = tuple(file.path for file in input_files(path, opened))
     rows, why = _read(how)
     try:
         first = next(loaded(files_of(real)), {})
     except Ends:
         first = {}
-    entry = usual_entry(rows, first, real.name)
-    return DataSet(
-        name=path.name, path=real, entry=entry, assumed=True, rows=rows, why=why, how=how
-    )
+    name = path.name if isinstance(real, Path) else real[0].name
+    entry = usual_entry(rows, first, name)
+    if is_hub(path):
+        wanted = address(path)
+        name = wanted.repo.rpartition("/")[2]
+        del entry["file_name"]
+        entry = {f"{wanted.hub}_hub_url": wanted.repo, **entry}
+    return DataSet(name=name, path=real, entry=entry, assumed=True, rows=rows, why=why, how=how)
 
 
 def of_entry(folder: Path, name: str) -> DataSet:
     """Return a data set as it is registered; what its rows alone do not tell, its entry says."""
     entries = read_registry(folder)
-    path = data_file(folder, name, entries)
+    place = located(folder, name, entries)
+    path = place if isinstance(place, Path) else _fetched(place, entries[name])
     how: dict[str, Any] = {"paths": path}
     rows, why = _read(how)
     if rows is None:
@@ -130,6 +137,10 @@ def of_entry(folder: Path, name: str) -> DataSet:
         folder=folder,
         how=how,
     )
+
+
+def _fetched(place: Address, entry: dict[str, Any]) -> tuple[Path, ...]:
+    return tuple(path for _, path in hub_files(place, str(entry.get("subset") or "")))
 
 
 def _read(how: dict[str, Any]) -> tuple[Rows | None, str]:
@@ -188,7 +199,7 @@ def entry_notes(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
     missing = [tag for tag in TAGS if tag not in tags] if isinstance(tags, dict) else []
     if missing and entry.get("formatting", "alpaca") != "alpaca":
         yield "partial_tags", f"without {', '.join(missing)}"
-    if _is_slice(entry.get("split")):
+    if "[" in str(entry.get("split")):
         yield "split_slice", str(entry["split"])
     if entry.get("num_samples") is not None:
         yield "num_samples", str(entry["num_samples"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from curate.llamafactory.doctor.data_set import (
 )
 from curate.llamafactory.doctor.findings import EFFECTS, Diagnosis, Ends, Finding, rule_named
 from curate.llamafactory.doctor.loading import BATCH, files_of, loaded
-from curate.llamafactory.doctor.stages import Verdict, judge
+from curate.llamafactory.doctor.stages import ANYTHING, Takes, Verdict, judge
 from curate.llamafactory.doctor.truncation import Cutoff
 
 # Rows that are named of each finding.
@@ -63,17 +63,18 @@ def diagnose(
     data_set: DataSet,
     stage: str | None = None,
     measure: Cutoff | None = None,
-    takes: Collection[str] | None = None,
+    takes: Takes | None = None,
 ) -> Diagnosis:
     """Return what LLaMA-Factory will do with a data set.
 
-    `takes` are the columns of pictures, videos and sounds that the model's template takes, None
-    where none is known; the templates that are measured take none.
+    `takes` is what the model's template takes; that of the one that is measured, where not given.
     """
     tally = Tally()
-    takes = () if measure and takes is None else takes
+    takes = takes or (measure.takes if measure else ANYTHING)
     try:
         attr = attributes(data_set.entry)
+        if isinstance(data_set.path, tuple):  # the files of one split of a hub's data set
+            attr = replace(attr, split="train")
         stage = stage or stage_of(attr)
         tally = examine(data_set.path, attr, stage, measure, takes)
     except Ends as end:
@@ -127,11 +128,11 @@ def diagnose_rows(rows: Rows, stage: str | None = None, measure: Cutoff | None =
 
 
 def examine(
-    path: Path,
+    path: Path | Sequence[Path],
     attr: Attributes,
     stage: str,
     measure: Cutoff | None = None,
-    takes: Collection[str] | None = None,
+    takes: Takes = ANYTHING,
 ) -> Tally:
     """Judge every row of a data file or folder under an entry."""
     tally = Tally()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,14 @@ _CSV_ROWS = 10_000
 _WHOLE = 64 << 20
 
 
-def files_of(path: Path) -> list[Path]:
+def files_of(path: Path | Sequence[Path]) -> list[Path]:
     """Return the files that an entry's `file_name` stands for, as LLaMA-Factory takes them."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    if isinstance(path, Path):
+        path = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = list(path)
     readers = [_READERS.get(file.suffix[1:]) for file in files]
     if not readers or readers[0] is None:
-        name = files[0].name if files else path.name
+        name = files[0].name if files else "the folder is empty"
         raise Ends("file_type", f"{name}: ValueError: Allowed file types: {', '.join(_READERS)}")
     for reader, file in zip(readers, files, strict=True):
         if reader is not readers[0]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from curate.data.canonical import canonical_row, canonical_shape, parse, read_verdict
+from curate.data.canonical import canonical_row, canonical_shape, parse, read_verdict, tools_of
 from curate.data.encoding import sniff
+from curate.data.ends_training import wrong_tools
 from curate.data.file_kinds import raw_rows
 from curate.data.formats import format_named
 from curate.data.formats.messages import TAGS as OPENAI_TAGS
@@ -24,6 +25,7 @@ from curate.llamafactory.dataset_info import COLUMNS
 from curate.llamafactory.doctor.converting import CONVERTERS
 from curate.llamafactory.doctor.data_set import DataSet, attributes, of_entry
 from curate.llamafactory.doctor.findings import Ends
+from curate.llamafactory.doctor.stages import ANYTHING, Takes
 from curate.system.manifest import versions
 
 RECIPE = "doctor"
@@ -45,11 +47,11 @@ def repair(
     output: str | Path | None = None,
     overwrite: bool = False,
     fill: Mapping[str, str] | None = None,
-    takes: Collection[str] | None = None,
+    takes: Takes = ANYTHING,
 ) -> Repaired:
     """Write a data set and its entry as NAME_fixed, beside the old one, which stays as it is.
 
-    Rows are left out whose pictures, videos or sounds the template does not take, if one is known.
+    Rows are left out whose pictures or tools the template does not take, if one is known.
     """
     folder = Path(output or data_set.folder)
     stem = Path(data_set.name if data_set.assumed else f"{data_set.name}.")
@@ -100,10 +102,13 @@ def _flaw(view: Parsed, kind: str) -> str:
     return "no_verdict" if kind == "kto" and view.verdict is None else ""
 
 
-def _refused(value: dict[str, Any], shape: Shape, takes: Collection[str] | None) -> str:
-    refused = [] if takes is None else [column for column in MEDIA if column not in takes]
-    there = any(value.get(shape.columns.get(column, "")) for column in refused)
-    return "media_not_taken" if there else ""
+def _refused(value: dict[str, Any], shape: Shape, takes: Takes) -> str:
+    refused = [] if takes.media is None else [name for name in MEDIA if name not in takes.media]
+    if any(value.get(shape.columns.get(column, "")) for column in refused):
+        return "media_not_taken"
+    tools = tools_of(value.get(shape.columns.get("tools", "")))
+    wrong = tools and takes.tools and wrong_tools(tools, takes.tools)
+    return "tools_not_described" if wrong else ""
 
 
 def _views(
@@ -130,8 +135,10 @@ def _views(
         yield view, made.row, meant
 
 
-def _values(path: Path) -> Iterator[Any]:
-    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+def _values(path: Path | Sequence[Path]) -> Iterator[Any]:
+    if isinstance(path, Path):
+        path = sorted(path.iterdir()) if path.is_dir() else [path]
+    for file in path:
         with unpacked(file, sniff(file)) as whole:
             _, records = raw_rows(whole.path, whole.sniffed)
             yield from (record.value for record in records)

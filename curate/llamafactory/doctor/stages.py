@@ -18,6 +18,22 @@ _UNUSED = {"alpaca": {"messages"}, "sharegpt": _OF_ALPACA, "openai": _OF_ALPACA}
 
 
 @dataclass(frozen=True)
+class Takes:
+    """What a model's template takes; None where it is not known.
+
+    Attributes:
+        media: Columns of pictures, videos and sounds.
+        tools: Tool format, by LLaMA-Factory's name.
+    """
+
+    media: Collection[str] | None = None
+    tools: str | None = None
+
+
+ANYTHING = Takes()
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What becomes of a row."""
 
@@ -28,13 +44,8 @@ class Verdict:
     losses: tuple[str, ...] = ()
 
 
-def judge(
-    row: dict[str, Any], attr: Attributes, stage: str, takes: Collection[str] | None = None
-) -> Verdict:
-    """Return what becomes of one row.
-
-    `takes` are the columns of pictures, videos and sounds that the model's template takes; None
-    where no template is known.
+def judge(row: dict[str, Any], attr: Attributes, stage: str, takes: Takes = ANYTHING) -> Verdict:
+    """Return what becomes of one row under a template that takes so much.
 
     Example:
         >>> judge({"instruction": "a", "input": "", "output": None}, attributes({}), "sft").rule
@@ -52,12 +63,14 @@ def judge(
     try:
         if stage != "pt" and (dropped := _dropped(made, stage, tag, bool(key))):
             return Verdict("dropped", dropped, made=made)
-        _check_texts(made, stage)
+        _check_texts(made, stage, takes)
         if stage != "pt":
-            _check_media(made, stage, takes)
+            _check_media(made, stage, takes.media)
     except Ends as end:
         return Verdict("raises", end.rule, end.said, made)
-    unsure = ["media"] * bool(made.media and takes is None)
+    unsure = ["media"] * bool(made.media and takes.media is None)
+    if made.tools and stage != "pt" and takes.tools is None and wrong_tools(made.tools, "default"):
+        unsure.append("tools_by_template")
     losses = (*made.losses, *unsure, *_lost_columns(row, attr), *_lost_texts(made, stage, tag))
     return Verdict("usable", made=made, losses=losses)
 
@@ -81,7 +94,7 @@ def _dropped(made: Made, stage: str, tag: Any, has_tag: bool) -> str:
     return made.rule or "not_a_pair"
 
 
-def _check_texts(made: Made, stage: str) -> None:
+def _check_texts(made: Made, stage: str, takes: Takes) -> None:
     """Raise what the template raises."""
     if stage == "pt":
         if not made.prompt:
@@ -101,14 +114,14 @@ def _check_texts(made: Made, stage: str) -> None:
     if made.tools:
         if not isinstance(made.tools, str):
             raise Ends("tools_not_text", "TypeError: the JSON object must be str")
-        _end_if(wrong_tools(made.tools), "tools_not_described")
+        _end_if(wrong_tools(made.tools, takes.tools or ""), "tools_not_described")
     if made.system and not isinstance(made.system, str):
         raise Ends("system_not_text", "TypeError: unsupported operand type(s) for +")
 
 
 def _check_media(made: Made, stage: str, takes: Collection[str] | None) -> None:
     """Raise what the template's plugin for pictures raises."""
-    if not all(map(are_media, made.media.values())):
+    if not all(are_media(files, kind == "videos") for kind, files in made.media.items()):
         raise Ends("bad_media", f"no list of files: {made.media}"[:80])
     for column in made.media:
         if takes is not None and column not in takes:

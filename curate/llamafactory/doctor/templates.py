@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class Template:
     observation: Slots = ()
     prefix: str = ""
     default_system: str = ""
+    tools: str | None = "default"  # tool format; None where it is not known
 
 
 _TURN = "<|im_start|>{}\n{{{{content}}}}<|im_end|>\n"
@@ -90,7 +91,8 @@ def template_in(folder: Path, name: str = "auto", trust_remote_code: bool = Fals
     """Return a template for the model of a folder.
 
     `own` is what LLaMA-Factory takes out of the tokenizer's chat template; `auto` is chatml, `own`
-    or default, by what the tokenizer brings.
+    or default, by what the tokenizer brings. Models whose chat template writes tools into <tools>
+    are trained with one of several templates that differ from chatml in how they describe tools.
     """
     if name not in OFFERED:
         raise UsageError(
@@ -100,6 +102,8 @@ def template_in(folder: Path, name: str = "auto", trust_remote_code: bool = Fals
     if name == "auto":
         chat = chat_template(folder)
         name = "chatml" if "<|im_start|>" in chat else "own" if chat else "default"
+        if name == "chatml" and "<tools>" in chat:
+            return replace(TEMPLATES[name], tools=None)
     if name == "own":
         return own_template(_loaded(folder, False, trust_remote_code))
     return TEMPLATES[name]

@@ -15,7 +15,7 @@ from typing import Any
 from curate.data.ends_training import parts_of_call
 from curate.llamafactory.doctor.converting import Made, Message
 from curate.llamafactory.doctor.data_set import loader_stage
-from curate.llamafactory.doctor.stages import Verdict, trained
+from curate.llamafactory.doctor.stages import Takes, Verdict, trained
 from curate.llamafactory.doctor.templates import CONTENT, Slots, Template, Tokens, template_in
 from curate.parameters.doctor import DoctorParams
 
@@ -86,6 +86,11 @@ class Cutoff:
     def about(self) -> str:
         """What is assumed, for people."""
         return f"template {self.template.name}, cutoff {self.cutoff:,} tokens"
+
+    @property
+    def takes(self) -> Takes:
+        """What the template takes: those that are measured take no pictures."""
+        return Takes((), self.template.tools)
 
     def begins(self) -> None:
         """Hear that a file begins."""
