@@ -41,6 +41,9 @@ def selection_html(selection: Selection) -> str:
     lines: list[Sequence[object]] = [("read", counts.read), ("scored", counts.scored)]
     lines += [(f"dropped: {reason}", count) for reason, count in counts.dropped.items()]
     lines.append(("kept", counts.kept))
+    if counts.tokens:
+        lines.append((f"tokens of responses read, by {counts.tokens['by']}", counts.tokens["read"]))
+        lines.append(("tokens of responses kept", counts.tokens["kept"]))
     notes = "".join(f"<p>{escape(note)}</p>" for note in selection.notes)
     parts = [f"<h4>{escape(selection.recipe)}</h4>", html_table(lines), notes]
     excerpts = (

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from curate import rechoose
 from curate.data.read import sources_as_dicts
 from curate.data.rows import Rows
 from curate.emission.emit import check_target, default_name, write, write_scores
 from curate.errors import DataError, UsageError
+from curate.recipes.budgets import about_budget
 from curate.scorers.contract import OK, Scores
+from curate.scorers.response_tokens import ResponseTokens
+from curate.selectors.filled import Ranking, Wanted
 from curate.selectors.kept_and_dropped import Choice
 from curate.system.manifest import versions
 
@@ -39,12 +43,19 @@ class Summary:
         scored: Rows with a score.
         kept: Rows chosen.
         dropped: Reason to the rows it left out.
+        tokens: Of the responses `read` and `kept`, and `by` whose tokenizer; None if not counted.
     """
 
     read: int
     scored: int
     kept: int
     dropped: dict[str, int]
+    tokens: dict[str, Any] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        counts = dataclasses.asdict(self)
+        return counts if self.tokens else {k: v for k, v in counts.items() if k != "tokens"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,9 @@ class Selection:
         notes: What a user should be told, a sentence each.
         seconds: Wall time of scoring and choosing.
         details: What else the manifest and `--json` say: counts of a recipe's stages, say.
+        tokens: Of every row's responses.
+        ranking: What was chosen from, and by which selector, where another budget can be cut.
+        wanted: The budget; with it how much of it is left is among the notes.
     """
 
     recipe: str
@@ -74,19 +88,63 @@ class Selection:
     notes: tuple[str, ...] = ()
     seconds: float = field(default=0.0, compare=False)
     details: dict[str, Any] = field(default_factory=dict)
+    tokens: ResponseTokens | None = field(default=None, repr=False, compare=False)
+    ranking: Ranking | None = field(default=None, repr=False, compare=False)
+    wanted: Wanted | None = field(default=None, repr=False, compare=False)
+    of_choice: tuple[str, ...] = field(default=(), repr=False, compare=False)  # among the notes
 
     def __post_init__(self) -> None:
-        """Note repeats among the kept rows, whatever the recipe."""
+        """Note repeats among the kept rows and what is left of the budget, whatever the recipe."""
         kept = self.rows.hashes[self.choice.kept]
+        added = []
+        if self.wanted and self.tokens:
+            added += about_budget(self.choice, self.wanted, self.tokens)
         if repeats := len(kept) - len(np.unique(kept)):
-            others = (note for note in self.notes if not note.endswith(_REPEATS))
-            object.__setattr__(self, "notes", (*others, f"{repeats:,} {_REPEATS}"))
+            added.append(f"{repeats:,} {_REPEATS}")
+        others = [note for note in self.notes if note not in self.of_choice]
+        object.__setattr__(self, "notes", (*others, *added))
+        object.__setattr__(self, "of_choice", tuple(added))
 
     def summary(self) -> Summary:
-        """Return the counts: read, scored, kept, and dropped by reason."""
+        """Return the counts: read, scored, kept, and dropped by reason; and tokens."""
         scored = int((self.scored.status == OK).sum())
-        kept = int(self.choice.kept.sum())
-        return Summary(len(self.rows), scored, kept, self.choice.counts())
+        kept = self.choice.kept
+        tokens: dict[str, Any] | None = None
+        if self.tokens:
+            counts = self.tokens.counts
+            read, of_kept = int(counts.sum()), int(counts[kept].sum())
+            tokens = {"read": read, "kept": of_kept, "by": self.tokens.by}
+        return Summary(len(self.rows), scored, int(kept.sum()), self.choice.counts(), tokens)
+
+    def keep(self, keep: str | int) -> Selection:
+        """Return the choice within another budget; nothing is computed anew.
+
+        Args:
+            keep: Such as 5%, 500, 2M-tokens.
+
+        Raises:
+            UsageError: No budget, or a recipe that has none of its own.
+
+        Example:
+            >>> cherry.keep("5%").where("ifd_loss > 0.5").summary().kept
+        """
+        return rechoose.within(self, keep)
+
+    def where(self, condition: str) -> Selection:
+        """Return the choice among rows for which a condition on their scores holds.
+
+        Args:
+            condition: As behind `--where`, on the columns of `scores`.
+        """
+        return rechoose.among(self, condition)
+
+    def by(self, score: str) -> Selection:
+        """Return the choice of the highest by another score, among the same rows.
+
+        Args:
+            score: A column of `scores`, or what can be worked out from them, as behind `--by`.
+        """
+        return rechoose.ranked_by(self, score)
 
     def table(self) -> pa.Table:
         """Return one line for each row: id, row, source, status, kept, reason, then the scores."""
@@ -100,6 +158,8 @@ class Selection:
             "kept": pa.array(self.choice.kept),
             "reason": pa.array(self.choice.reason, pa.string()),
         }
+        if self.tokens:
+            first["tokens"] = pa.array(self.tokens.counts)
         return pa.table({**first, **self.scored.columns})
 
     @property
@@ -138,7 +198,7 @@ class Selection:
             "sources": sources_as_dicts(self.rows),
             "shape": self.rows.shape.as_dict(),
             "model": self.model,
-            "counts": dataclasses.asdict(summary),
+            "counts": summary.as_dict(),
             **self.details,
             "ranked_by": self.ranked_by,
             "threshold": self.threshold() if summary.kept else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -52,7 +51,7 @@ def choose(
     tell(selection)
     files = emit(selection, writing.output, name, writing.overwrite)
     show_best(selection, writing.show if show is None else show, writing.as_json)
-    counts = dataclasses.asdict(selection.summary())
+    counts = selection.summary().as_dict()
     console.counts_table(counts, console.stderr() if writing.as_json else None)
     result = {"name": name, **counts, **selection.details, "files": [str(file) for file in files]}
     if with_control is not None:

@@ -40,13 +40,7 @@ class ScoreFile:
     def values(self, column: str) -> NDArray[Any]:
         """Return one of the columns, (n,); NaN, '' or False for rows that have nothing there."""
         lines = pa.array(self.places, mask=self.places < 0)
-        values = pq.read_table(self.path, columns=[column]).column(0).take(lines)
-        if _is_number(values.type):
-            numbers: NDArray[Any] = values.cast(pa.float64(), safe=False).to_numpy()
-            return numbers
-        nothing = False if pa.types.is_boolean(values.type) else ""
-        kind = bool if nothing is False else object
-        return np.array([nothing if value is None else value for value in values.to_pylist()], kind)
+        return _values(pq.read_table(self.path, columns=[column]).column(0).take(lines))
 
 
 class Joined:
@@ -151,6 +145,29 @@ def _opened(path: Path, ids: NDArray[np.object_]) -> ScoreFile:
         if column.name not in ("id", "row") and (_is_number(column.type) or _is_plain(column.type))
     }
     return ScoreFile(path, path.name.removesuffix(ENDING), columns, places)
+
+
+def table_columns(table: pa.Table, expression: Expression) -> dict[str, NDArray[Any]]:
+    """Return what an expression names, by the name that it uses, from scores at hand."""
+    known = [
+        column.name for column in table.schema if _is_number(column.type) or _is_plain(column.type)
+    ]
+    columns = {}
+    for name in expression.columns():
+        column = SHORT.get(name, name) if name not in known else name
+        if column not in known:
+            raise unknown_column(name, known, expression.option, "the scores")
+        columns[name] = _values(table.column(column))
+    return columns
+
+
+def _values(column: pa.ChunkedArray) -> NDArray[Any]:
+    if _is_number(column.type):
+        numbers: NDArray[Any] = column.cast(pa.float64(), safe=False).to_numpy()
+        return numbers
+    nothing = False if pa.types.is_boolean(column.type) else ""
+    kind = bool if nothing is False else object
+    return np.array([nothing if value is None else value for value in column.to_pylist()], kind)
 
 
 def _is_number(kind: pa.DataType) -> bool:

@@ -50,6 +50,21 @@ class TextEncoder(Protocol):
         """Id that opens every sequence (BOS, or EOS for models trained with that)."""
 
 
+class TokenCounter(Protocol):
+    """What counts tokens (`--tokenizer`)."""
+
+    @property
+    def name(self) -> str:
+        """What the user called it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 over all that decides its counts."""
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Return the tokens of each text, without special ones."""
+
+
 class Model(Protocol):
     """What every model has; all of it is there before the weights are.
 

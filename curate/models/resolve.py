@@ -26,7 +26,7 @@ from curate.system.model_folder import (
     read_json,
 )
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
 MODULES = "modules.json"  # what an encoder of sentence-transformers is made of
 _OF_ADAPTER = (ADAPTER_WEIGHTS, "tokenizer.json", TOKENIZER_CONFIG, CHAT_TEMPLATE)
@@ -98,9 +98,9 @@ def _check(folder: Path, trusted: bool, called: str) -> None:
             f"{called} has no *.safetensors; .bin and .pt files are not loaded, since they can run "
             "code. Save it again with save_pretrained(folder)."
         )
-    if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
+    if not any((folder / file).is_file() for file in TOKENIZER_FILES):
         raise ModelError(
-            f"{called} has no tokenizer (one of {', '.join(_TOKENIZER_FILES)}); copy it there from "
+            f"{called} has no tokenizer (one of {', '.join(TOKENIZER_FILES)}); copy it there from "
             "the base model: AutoTokenizer.from_pretrained(BASE).save_pretrained(folder)."
         )
     files = [folder / name for name in (CONFIG, TOKENIZER_CONFIG) if (folder / name).is_file()]
@@ -131,7 +131,7 @@ def _hub_folder(name: str, wanted: Address, with_code: bool) -> Path:
     hub = HUBS[wanted.hub]
     cached = hub.cached(MODEL, wanted)
     inner = weights_folder(cached) if cached else None
-    tokenizer_there = inner and any((inner / file).is_file() for file in _TOKENIZER_FILES)
+    tokenizer_there = inner and any((inner / file).is_file() for file in TOKENIZER_FILES)
     if cached and not (tokenizer_there and is_whole(cached)):
         cached = None
     if cached and not with_code:

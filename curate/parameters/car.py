@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from curate.errors import UsageError
-from curate.parameters.option import good_only, option, refuse_below, seed
+from curate.parameters.budget import METAVAR, parse_budget
+from curate.parameters.option import good_only, option, refuse_below, seed, tokenizer
 
 AUTO = "auto"
 RANKERS = (
@@ -21,15 +22,20 @@ class CarParams:
 
     ranker: str = option("pairs", RANKERS)
     encoder: str = option("use", ENCODERS)
-    top: int | None = option(None, "Best rows of all.", shown="1000, at most 10 % of the rows")
+    top: str | int | None = option(
+        None, "Best of all.", metavar=METAVAR, shown="1000, at most 10 % of the rows"
+    )
+    tokenizer: str | None = tokenizer()
     per_cluster: int = option(1, "Best rows of every cluster.")
     clusters: str | int = option(AUTO, "auto: the root of half the rows.", metavar="auto|K")
     seed: int = seed()
     good_only: bool = good_only()
 
     def __post_init__(self) -> None:
-        refuse_below(0, top=self.top, per_cluster=self.per_cluster, seed=self.seed)
-        if self.top == 0 == self.per_cluster:
+        refuse_below(0, per_cluster=self.per_cluster, seed=self.seed)
+        if self.top is not None and str(self.top) != "0":
+            parse_budget(self.top, "--top")
+        if str(self.top) == "0" and self.per_cluster == 0:
             raise UsageError("--top 0 and --per-cluster 0 keep no row; give one of them a number")
         if self.k == 0:
             raise UsageError(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from curate.errors import UsageError, check_one_of
+from curate.parameters.budget import parse_budget
 from curate.parameters.option import (
     good_only,
     keep,
     option,
-    parse_keep,
     seed,
+    tokenizer,
     train_set,
     trust_remote_code,
 )
@@ -38,6 +39,7 @@ class IFDParams:
     )
     dtype: str = option("auto", "auto: bfloat16 where it is fast.", metavar="auto|float32|bfloat16")
     keep_above_one: bool = option(False, "Keep rows whose IFD is 1 or more, too.")
+    tokenizer: str | None = tokenizer()
     seed: int = seed()
     trust_remote_code: bool = trust_remote_code()
     brief_experience: bool = option(
@@ -53,7 +55,7 @@ class IFDParams:
 
     def __post_init__(self) -> None:
         if self.keep is not None:
-            parse_keep(self.keep)
+            parse_budget(self.keep)
         check_one_of("--form", self.form, FORMS)
         refuse_settings(self.train_set)
         parse_experience(self.experience)

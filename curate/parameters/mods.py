@@ -6,9 +6,17 @@ import math
 from dataclasses import dataclass
 
 from curate.errors import UsageError
+from curate.parameters.budget import METAVAR, parse_budget
 from curate.parameters.car import ENCODERS, RANKERS
 from curate.parameters.ifd import refuse_settings
-from curate.parameters.option import good_only, option, refuse_below, seed, train_set
+from curate.parameters.option import (
+    good_only,
+    option,
+    refuse_below,
+    seed,
+    tokenizer,
+    train_set,
+)
 
 # What stands for a model behind --responder.
 NONE, BASE, TRAINED = "none", "base", "trained"
@@ -25,9 +33,13 @@ class ModsParams:
         "Reward that rows have to exceed; 60% leaves out the lowest 60 % of rows.",
         metavar="X|60%",
     )
-    seeds: int | None = option(
-        None, "Rows to keep of the good ones.", shown="1000, at most 10 % of them"
+    seeds: str | int | None = option(
+        None,
+        "How much to keep of the good rows.",
+        metavar=METAVAR,
+        shown="1000, at most 10 % of them",
     )
+    tokenizer: str | None = tokenizer()
     seed: int = seed()
     responder: str = option(
         NONE,
@@ -42,7 +54,9 @@ class ModsParams:
         "Rows whose answer has a lower reward are necessary; 30% takes the lowest 30 %.",
         metavar="X|30%",
     )
-    augment: int | None = option(None, "Necessary rows to add.", shown="as many as there are seeds")
+    augment: str | int | None = option(
+        None, "Necessary rows to add.", metavar=METAVAR, shown="as many as there are seeds"
+    )
     max_new_tokens: int = option(256, "Where an answer is cut off.")
     train_set: tuple[str, ...] = train_set("of the trained responder; 3 epochs else")
     good_only: bool = good_only()
@@ -62,8 +76,11 @@ class ModsParams:
                 "the model's answer is below, such as 0, or a quantile from above 0% to 100%; 30% "
                 "takes the 30 % with the lowest rewards"
             )
-        refuse_below(1, seeds=self.seeds, max_new_tokens=self.max_new_tokens)
-        refuse_below(0, augment=self.augment, seed=self.seed)
+        for name, typed in (("--seeds", self.seeds), ("--augment", self.augment)):
+            if typed is not None and not (name == "--augment" and str(typed) == "0"):
+                parse_budget(typed, name)
+        refuse_below(1, max_new_tokens=self.max_new_tokens)
+        refuse_below(0, seed=self.seed)
         refuse_settings(self.train_set)
         if not self.responder.strip():
             raise UsageError(

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from fractions import Fraction
 from functools import wraps
 from typing import Any, TypeVar, get_type_hints
 
 from curate.errors import UsageError, did_you_mean
+from curate.parameters.budget import DEFAULT_KEEP, METAVAR
 
 T = TypeVar("T")
-DEFAULT_KEEP = "10%"
 _KEY = "option"
-_ALLOWED = "allowed are a share of all rows such as 10%, above 0% and up to 100%, or a whole number"
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 _POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
@@ -60,8 +57,19 @@ def filled_in(default: Any = ()) -> Any:
 
 
 def keep() -> Any:
-    """Return the field of the budget, in rows."""
-    return option(None, "Share of all rows, or number.", shown=DEFAULT_KEEP, metavar="10%|N")
+    """Return the field of the budget, in rows or tokens."""
+    help_ = "Share of all rows or number; 10%-tokens, 2M-tokens: of the responses' tokens."
+    return option(None, help_, shown=DEFAULT_KEEP, metavar=METAVAR)
+
+
+def tokenizer() -> Any:
+    """Return the field of what counts tokens."""
+    return option(
+        None,
+        "Whose tokens count: a model, or a folder with its tokenizer.",
+        metavar="M",
+        shown="of the model that scores, else of the bundled encoder",
+    )
 
 
 def seed() -> Any:
@@ -173,44 +181,3 @@ def _documented(text: str, offered: dict[str, tuple[Any, Any, Option]]) -> str:
         indent = line[: len(line) - len(line.lstrip())]
         lines += [f"{indent}{name}: {way.help}" for name, (_, _, way) in offered.items()]
     return "\n".join(lines)
-
-
-def parse_keep(keep: str | int, name: str = "--keep") -> Fraction | int:
-    """Return a share (Fraction) or a count (int) of rows; a UsageError for anything else.
-
-    Example:
-        >>> parse_keep("2.5%"), parse_keep("500")
-        (Fraction(1, 40), 500)
-    """
-    text = str(keep).strip()
-    if match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text):
-        share = Fraction(match[1]) / 100
-        if 0 < share <= 1:
-            return share
-    elif re.fullmatch(r"\d{1,18}", text) and int(text) > 0:
-        return int(text)
-    hint = ""
-    if re.fullmatch(r"0?\.\d+", text) and float(text) > 0:
-        hint = f" {text} as a share is {float(Fraction(text) * 100):g}%."
-    raise UsageError(f"{name} {text}: {_ALLOWED} of rows of at least 1.{hint}")
-
-
-def budget(keep: str | int | None, rows: int, name: str = "--keep") -> int:
-    """Return how many of so many rows to keep; a share is of all rows read, rounded down.
-
-    Example:
-        >>> budget("10%", 52002), budget(500, 1000), budget(None, 3)
-        (5200, 500, 1)
-    """
-    wanted = parse_keep(DEFAULT_KEEP if keep is None else keep, name)
-    if isinstance(wanted, int):
-        if wanted <= rows:
-            return wanted
-        raise UsageError(f"{name} {keep}: there are only {rows:,} rows; give a number up to that")
-    count = int(wanted * rows)
-    if count or keep is None:
-        return count or 1
-    raise UsageError(
-        f"{name} {keep}: that is less than one of {rows:,} rows; give a larger share, or a number "
-        "of rows"
-    )

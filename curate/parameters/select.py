@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from curate.errors import UsageError, check_one_of
+from curate.parameters.budget import METAVAR, parse_budget
 from curate.parameters.option import (
     filled_in,
     good_only,
     keep,
     option,
-    parse_keep,
     refuse_below,
     seed,
+    tokenizer,
     trust_remote_code,
 )
 
@@ -29,6 +30,7 @@ class SelectParams:
         None, "random, superfilter, deita or a selector; or give --by.", metavar="NAME"
     )
     keep: str | int | None = keep()
+    tokenizer: str | None = tokenizer()
     by: str | None = option(
         None, "Keep the highest, such as ifd or 2*reward-ifd.", metavar="EXPRESSION"
     )
@@ -36,11 +38,13 @@ class SelectParams:
         None, "Choose only among rows where it holds, such as reward > 0.", metavar="CONDITION"
     )
     pool: str | int | None = option(
-        None, "superfilter: so many by score, thinned out.", metavar="20%|N", shown="20%"
+        None, "superfilter: so much by score, thinned out.", metavar=METAVAR, shown="20%"
     )
     nearest: float = option(0.9, "deita: skip a row whose cosine to a kept one is above this.")
-    model: str = option(
-        "smollm2", "superfilter, deita without --by: what computes IFD; see `curate models`."
+    model: str | None = option(
+        None,
+        "superfilter, deita without --by: what computes IFD; see `curate models`.",
+        shown="smollm2",
     )
     encoder: str = option(
         "use",
@@ -82,7 +86,7 @@ class SelectParams:
                 f"{', '.join(recipes()[len(METHODS) :])}"
             )
         if self.keep is not None:
-            parse_keep(self.keep)
+            parse_budget(self.keep)
         if self.pool is not None and self.recipe != SUPERFILTER:
             raise UsageError(f"--pool {self.pool}: only --recipe {SUPERFILTER} has a pool")
         if not -1 <= self.nearest <= 1:

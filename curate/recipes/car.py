@@ -18,11 +18,13 @@ from curate.data.kto_verdicts import judged
 from curate.data.rows import Rows
 from curate.errors import UsageError
 from curate.parameters.car import AUTO, CarParams
+from curate.recipes import budgets
 from curate.recipes.model_scores import called, embedded, refuse_pairs_and_texts, rewarded
 from curate.scorers.contract import OK, Scores
 from curate.selection import Selection
 from curate.selectors import cluster_rank
 from curate.selectors.clusters import ClusterParams, clusters
+from curate.selectors.filled import Wanted, fitting
 from curate.selectors.kept_and_dropped import Candidates, scored
 
 NAME = "car"
@@ -51,7 +53,8 @@ def car(rows: Rows, params: CarParams) -> Selection:
     rows = judged(rows, "CaR", params.good_only)
     refuse_pairs_and_texts(rows, "CaR")
     started = time.monotonic()
-    top = _top(params.top, len(rows))
+    tokens = budgets.tokens_of(rows, params.tokenizer)
+    wanted = _top(params.top, tokens.counts)
     rewards, model = rewarded(rows, params.ranker, None, QUALITY)
     vectors, encoder = embedded(rows, params.encoder, "row")
     status = np.where(rewards.status == OK, vectors.status, rewards.status).astype(object)
@@ -66,6 +69,8 @@ def car(rows: Rows, params: CarParams) -> Selection:
         points = np.where(usable[:, None], points, np.float32(np.nan))
     groups = clusters(points, rows.ids, ClusterParams(k=params.k, seed=params.seed))
     candidates = Candidates(scored(status), rows.ids, values=values, clusters=groups.labels)
+    ranked = candidates.ranked()
+    top = fitting(lambda k: ranked[:k], wanted)
     how = cluster_rank.ClusterRankParams(top=top, per_cluster=params.per_cluster)
     why = cluster_rank.chosen_by(candidates, how)
     counts = {name: int((why == name).sum()) for name in cluster_rank.REASONS}
@@ -83,7 +88,11 @@ def car(rows: Rows, params: CarParams) -> Selection:
     return Selection(
         recipe=NAME,
         params=replace(
-            params, ranker=called(params.ranker), encoder=called(params.encoder), top=top
+            params,
+            ranker=called(params.ranker),
+            encoder=called(params.encoder),
+            top=top if wanted.tokens is None else params.top,
+            tokenizer=tokens.by,
         ),
         rows=rows,
         scored=Scores(status, _columns(candidates, why)),
@@ -92,17 +101,15 @@ def car(rows: Rows, params: CarParams) -> Selection:
         model=model | encoder,
         notes=(*rewards.notes, *vectors.notes, *notes, *filter(None, [groups.note])),
         seconds=time.monotonic() - started,
+        tokens=tokens,
     )
 
 
-def _top(top: int | None, rows: int) -> int:
-    tenth = max(1, rows // 10)
-    if top is not None and top > rows:
-        raise UsageError(
-            f"--top {top}: there are only {rows:,} rows, and all would be kept; give fewer, such "
-            f"as {tenth}"
-        )
-    return min(MOST, tenth) if top is None else top
+def _top(top: str | int | None, counts: NDArray[np.int64]) -> Wanted:
+    if top is None or str(top) == "0":
+        rows = min(MOST, max(1, len(counts) // 10)) if top is None else 0
+        return Wanted(rows, None, counts)
+    return budgets.wanted_of(top, counts, "--top")
 
 
 def _columns(candidates: Candidates, why: NDArray[np.object_]) -> dict[str, pa.Array]:

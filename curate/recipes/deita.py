@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from curate.data.expression import parse_expression
 from curate.data.rows import Rows
 from curate.emission.score_files import Joined, ScoreFile
+from curate.models.packaged_models import DEFAULT_MODEL
 from curate.models.ranking.reward_models import DEFAULT_RANKER
 from curate.parameters.ifd import IFDParams
 from curate.parameters.score import ScoreParams
@@ -34,6 +35,7 @@ from curate.scorers import complexity, quality
 from curate.scorers.contract import OK, Scores
 from curate.selection import Selection
 from curate.selectors import diverse
+from curate.selectors.filled import Ranking, Wanted
 from curate.selectors.kept_and_dropped import Candidates, scored
 
 NAME, SCORE, IFD = "deita", "score", "ifd_loss"
@@ -61,7 +63,7 @@ def deita(
     params: SelectParams,
     earlier: EarlierScores,
     paths: Sequence[Path],
-    wanted: int,
+    wanted: Wanted,
 ) -> Selection:
     """Keep the rows with the highest scores that are near no kept one.
 
@@ -70,7 +72,7 @@ def deita(
         params: Where complexity and quality come from, encoder, what is too near.
         earlier: Scores to go by; without values DEITA's own score is made.
         paths: Scores files of earlier runs over these rows.
-        wanted: Rows to keep.
+        wanted: How much to keep.
 
     Raises:
         UsageError: Rows of another kind.
@@ -89,12 +91,12 @@ def deita(
         choice = choice.without(~earlier.allowed, WHERE)
         scores = replace(own, columns={**scores.columns, **own.columns})
     vectors, encoder = embedded(rows, params.encoder, "row")
-    choice = diverse.select(
-        Candidates(choice, rows.ids, scores.values(name), vectors.vectors),
-        diverse.DiverseParams(k=wanted, nearest=params.nearest),
-    )
+    candidates = Candidates(choice, rows.ids, scores.values(name), vectors.vectors)
+    ranking = Ranking(diverse, candidates, {"nearest": params.nearest})
     notes = (*scores.notes, *vectors.notes)
-    return Selection(NAME, params, rows, scores, choice, name, model | encoder, notes)
+    choice = ranking.choice(wanted)
+    chosen = Selection(NAME, params, rows, scores, choice, name, model | encoder, notes)
+    return replace(chosen, ranking=ranking)
 
 
 def _evol(rows: Rows, params: SelectParams, paths: Sequence[Path]) -> tuple[Scores, dict[str, str]]:
@@ -162,7 +164,7 @@ def _from_file(name: str, joined: Joined, file: ScoreFile) -> _Part:
 
 def _instead_of_complexity(rows: Rows, params: SelectParams) -> _Part:
     by_model = ifd.scored_by(
-        rows, IFDParams(params.model, trust_remote_code=params.trust_remote_code)
+        rows, IFDParams(params.model or DEFAULT_MODEL, trust_remote_code=params.trust_remote_code)
     )
     scores = by_model.scores
     scores = Scores(scores.status, {IFD: scores.columns[IFD]}, by_model.notes)

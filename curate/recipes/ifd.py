@@ -19,10 +19,12 @@ from curate.data.rows import Rows
 from curate.emission.emit import default_name
 from curate.engine import open_engine
 from curate.errors import UsageError
+from curate.models.packaged_models import DEFAULT_MODEL
 from curate.models.resolve import ModelFiles
+from curate.parameters.budget import DEFAULT_KEEP
 from curate.parameters.ifd import IFDParams, parse_experience
-from curate.parameters.option import DEFAULT_KEEP, budget
 from curate.parameters.select import SelectParams
+from curate.recipes import budgets
 from curate.recipes.brief_experience import ExperienceParams, gain_experience
 from curate.recipes.earlier_scores import WHERE, EarlierScores
 from curate.recipes.model_scores import (
@@ -38,6 +40,7 @@ from curate.scorers.contract import Scores
 from curate.scorers.likelihood import longest_scored
 from curate.selection import Selection
 from curate.selectors import facility_location, threshold, top_k
+from curate.selectors.filled import Ranking, Wanted
 from curate.selectors.kept_and_dropped import Candidates, Choice, scored
 from curate.system.cache import cache_dir
 
@@ -66,9 +69,10 @@ def ifd(rows: Rows, params: IFDParams, place: Place | None = None) -> Selection:
         >>> cherry = ifd(curate.read("huatuo.json"), IFDParams(keep="10%"))
     """
     started = time.monotonic()
-    wanted = budget(params.keep, len(rows))
     rows = judged(rows, "IFD", params.good_only)
     refuse_pairs_and_texts(rows, "IFD")
+    tokens = budgets.tokens_of(rows, params.tokenizer, params.model)
+    wanted = budgets.wanted_of(params.keep, tokens.counts)
     gained, asked = None, params
     if params.brief_experience:
         place = place or Place(name=default_name(Path(rows.sources[0].name), NAME))
@@ -79,9 +83,8 @@ def ifd(rows: Rows, params: IFDParams, place: Place | None = None) -> Selection:
     choice, values = scored(scores.status), scores.values(column)
     if not params.keep_above_one:
         choice = below_one(choice, values, rows.ids)
-    best = Candidates(choice, rows.ids, values=values)
-    choice = top_k.select(best, top_k.TopKParams(k=wanted))
-    notes = (*(gained.notes if gained else ()), *by_model.notes, *_about_rows(rows, choice, wanted))
+    ranking = Ranking(top_k, Candidates(choice, rows.ids, values=values))
+    notes = (*(gained.notes if gained else ()), *by_model.notes)
     # The directory of a model is this machine's business; its fingerprint says what it is.
     name = called(params.model) if gained else by_model.files.name
     return Selection(
@@ -91,15 +94,19 @@ def ifd(rows: Rows, params: IFDParams, place: Place | None = None) -> Selection:
             model=name,
             keep=params.keep or DEFAULT_KEEP,
             max_length=by_model.max_length,
+            tokenizer=tokens.by,
         ),
         rows=rows,
         scored=scores,
-        choice=choice,
+        choice=ranking.choice(wanted),
         ranked_by=column,
         model=by_model.model,
         notes=notes,
         seconds=time.monotonic() - started,
         details=gained.details if gained else {},
+        tokens=tokens,
+        ranking=ranking,
+        wanted=wanted,
     )
 
 
@@ -150,38 +157,34 @@ def below_one(choice: Choice, values: NDArray[np.float64], ids: NDArray[np.objec
     return threshold.select(Candidates(choice, ids, values=values), below)
 
 
-def _about_rows(rows: Rows, choice: Choice, wanted: int) -> list[str]:
-    notes = []
-    kept = int(choice.kept.sum())
-    if kept < wanted:
-        notes.append(f"{wanted:,} rows were asked for and only {kept:,} can be chosen")
-    return notes
-
-
 # Superfiltering.D
 
 
-def superfilter(rows: Rows, params: SelectParams, earlier: EarlierScores, wanted: int) -> Selection:
+def superfilter(
+    rows: Rows, params: SelectParams, earlier: EarlierScores, wanted: Wanted
+) -> Selection:
     """Keep, of the rows with the highest IFD, those that stand for the others best.
 
     Args:
         rows: Instruction data.
         params: Pool, encoder, and the model of IFD.
         earlier: Scores to go by; without values IFD is computed.
-        wanted: Rows to keep.
+        wanted: How much to keep.
 
     Raises:
         UsageError: The pool does not fit, or rows of another kind.
         ModelError: A model is not to be had.
     """
     refuse_pairs_and_texts(rows, SUPERFILTER)
-    pool = pool_of(params.pool, wanted, len(rows))
+    pool = pool_of(params.pool, wanted)
     name, scores, choice = earlier.name, earlier.scores(), earlier.choice()
     model: dict[str, str] = {}
     notes: tuple[str, ...] = ()
     if earlier.values is None:
         trusted = params.trust_remote_code
-        by_model = scored_by(rows, IFDParams(params.model, form="ppl", trust_remote_code=trusted))
+        by_model = scored_by(
+            rows, IFDParams(params.model or DEFAULT_MODEL, form="ppl", trust_remote_code=trusted)
+        )
         name, model, notes = "ifd_ppl", by_model.model, by_model.notes
         columns = {**scores.columns, **by_model.scores.columns}
         scores = replace(by_model.scores, columns=columns)
@@ -190,27 +193,38 @@ def superfilter(rows: Rows, params: SelectParams, earlier: EarlierScores, wanted
     if name in COLUMNS:
         choice = below_one(choice, values, rows.ids)
     vectors, encoder = embedded(rows, params.encoder, "row")
-    choice = thinned_out(Candidates(choice, rows.ids, values, vectors.vectors), pool, wanted)
+    ranking = thinned_out(Candidates(choice, rows.ids, values, vectors.vectors), pool)
     notes = (*notes, *vectors.notes)
-    return Selection(SUPERFILTER, params, rows, scores, choice, name, model | encoder, notes)
+    choice = ranking.choice(wanted)
+    chosen = Selection(SUPERFILTER, params, rows, scores, choice, name, model | encoder, notes)
+    return replace(chosen, ranking=ranking)
 
 
-def pool_of(pool: str | int | None, wanted: int, rows: int) -> int:
-    """Return how many rows the budget is chosen from."""
+def pool_of(pool: str | int | None, wanted: Wanted) -> Wanted:
+    """Return how many rows, or tokens, the budget is chosen from."""
+    counts = wanted.row_tokens
     if pool is None:
-        return max(wanted, rows // 5)
-    size = budget(pool, rows, "--pool")
-    if size < wanted:
+        share = Wanted(max(1, len(counts) // 5), None, counts)
+        if wanted.tokens is None:
+            return replace(share, rows=max(wanted.rows, share.rows))
+        return Wanted(len(counts), max(2 * wanted.tokens, int(counts.sum()) // 5), counts)
+    size = budgets.wanted_of(pool, counts, "--pool")
+    if (size.tokens is None) != (wanted.tokens is None):
         raise UsageError(
-            f"--pool {pool}: that is {size:,} rows, and --keep asks for {wanted:,} of them; give a "
-            "larger pool"
+            f"--pool {pool}: --keep counts {'rows' if wanted.tokens is None else 'tokens'}; let "
+            "both count the same"
+        )
+    unit = "rows" if wanted.tokens is None else "tokens"
+    room, asked = getattr(size, unit), getattr(wanted, unit)
+    if room < asked:
+        raise UsageError(
+            f"--pool {pool}: that is {room:,} {unit}, and --keep asks for {asked:,} of them; give "
+            "a larger pool"
         )
     return size
 
 
-def thinned_out(candidates: Candidates, pool: int, wanted: int) -> Choice:
-    """Return the rows of the pool, those with the highest values, that stand for it best."""
-    highest = top_k.select(candidates, top_k.TopKParams(k=pool))
-    return facility_location.select(
-        replace(candidates, choice=highest), facility_location.FacilityLocationParams(k=wanted)
-    )
+def thinned_out(candidates: Candidates, pool: Wanted) -> Ranking:
+    """Return the rows of the pool, those with the highest values, from which to choose."""
+    highest = Ranking(top_k, candidates).choice(pool)
+    return Ranking(facility_location, replace(candidates, choice=highest))

@@ -31,14 +31,16 @@ from curate.models.openai_server import is_address
 from curate.models.protocols import Generator
 from curate.models.recipe import ModelRecipe
 from curate.models.resolve import base_of, files_of, fingerprint_of
+from curate.parameters.budget import parse_budget
 from curate.parameters.mods import BASE, NONE, TRAINED, ModsParams, parse_bound
-from curate.recipes import model_scores, train_between
+from curate.recipes import budgets, model_scores, train_between
 from curate.recipes.model_scores import called, embedded, refuse_pairs_and_texts, rewarded
 from curate.recipes.train_between import Place
 from curate.scorers.contract import OK, Scores
 from curate.scorers.necessity import EMPTY, AnswerParams, answers, necessity
 from curate.selection import Selection, emit
 from curate.selectors import threshold
+from curate.selectors.filled import Wanted, fitting
 from curate.selectors.k_center import COVERED, Centres, k_center
 from curate.selectors.kept_and_dropped import Candidates, Choice, scored
 from curate.system.model_folder import is_adapter
@@ -81,7 +83,9 @@ def mods(rows: Rows, params: ModsParams, place: Place | None = None) -> Selectio
     refuse_pairs_and_texts(rows, "MoDS")
     started = time.monotonic()
     check_responder(params)
-    seeds = _find_seeds(rows, params)
+    scoring = None if params.responder == NONE or is_address(params.model) else params.model
+    tokens = budgets.tokens_of(rows, params.tokenizer, scoring)
+    seeds = _find_seeds(rows, params, tokens.counts)
     used = replace(
         params,
         reward=called(params.reward),
@@ -89,6 +93,7 @@ def mods(rows: Rows, params: ModsParams, place: Place | None = None) -> Selectio
         model=called(params.model),
         responder=NONE,
         seeds=seeds.wanted,
+        tokenizer=tokens.by,
     )
     alone = Selection(
         recipe=NAME,
@@ -101,17 +106,24 @@ def mods(rows: Rows, params: ModsParams, place: Place | None = None) -> Selectio
         notes=seeds.stage.notes,
         seconds=time.monotonic() - started,
         details={"stages": seeds.stage.counts},
+        tokens=tokens,
     )
     if params.responder == NONE:
         return alone
     notes = about_language(rows, params)
     model, trained = _responder(alone, params, place or Place(name=NAME))
-    wanted = len(seeds.chosen) if params.augment is None else params.augment
+    wanted = Wanted(len(seeds.chosen), None, tokens.counts)
+    if params.augment is not None:
+        wanted = _wanted(params.augment, tokens.counts, "--augment")
     added = _add_necessary(rows, seeds, params, wanted, model)
     how = {"responder": called(model.name), "responder_fingerprint": model.fingerprint}
     return replace(
         alone,
-        params=replace(used, responder=called(params.responder), augment=wanted),
+        params=replace(
+            used,
+            responder=called(params.responder),
+            augment=wanted.rows if wanted.tokens is None else params.augment,
+        ),
         scored=Scores(seeds.status, seeds.stage.columns | added.columns),
         choice=added.choice,
         model=alone.model | how,
@@ -140,7 +152,7 @@ class _Seeds:
     vectors: NDArray[np.float32]
     good: Choice
     chosen: NDArray[np.int64]
-    wanted: int
+    wanted: str | int
     model: dict[str, str]
     stage: _Stage
 
@@ -148,7 +160,7 @@ class _Seeds:
 # Quality and coverage
 
 
-def _find_seeds(rows: Rows, params: ModsParams) -> _Seeds:
+def _find_seeds(rows: Rows, params: ModsParams, counts: NDArray[np.int64]) -> _Seeds:
     """Return rows with a high reward that leave no other such row far from them."""
     rewards, model = rewarded(rows, params.reward, None, QUALITY)
     vectors, encoder = embedded(rows, params.encoder, "instruction")
@@ -157,15 +169,22 @@ def _find_seeds(rows: Rows, params: ModsParams) -> _Seeds:
     good = _good(params, scored(status), quality, rows.ids)
     places = np.flatnonzero(good.kept)
     passed, low = len(places), good.counts().get(LOW, 0)
-    wanted = min(MOST, max(1, passed // 10)) if params.seeds is None else params.seeds
-    if wanted > passed:
+    budget = Wanted(min(MOST, max(1, passed // 10)), None, counts)
+    if params.seeds is not None:
+        budget = _wanted(params.seeds, counts, "--seeds")
+    wanted = budget.rows
+    if budget.tokens is None and wanted > passed:
         raise UsageError(
             f"--seeds {wanted}: only {passed:,} rows are good enough; give fewer, or a lower "
             f"--min-quality than {params.min_quality}"
         )
     points = np.array(vectors.vectors[places], dtype=np.float32)
-    # Answers to one question lie at distance zero: the best of them covers the others.
-    centres = k_center(points, rows.ids[places], wanted, params.seed, values=quality[places])
+
+    def centres_of(k: int) -> Centres:
+        # Answers to one question lie at distance zero: the best of them covers the others.
+        return k_center(points, rows.ids[places], k, params.seed, values=quality[places])
+
+    centres = centres_of(fitting(lambda k: places[centres_of(k).order], budget))
     chosen = places[centres.order]
     notes = [
         f"quality: {passed:,} of {passed + low:,} rows are good enough (--min-quality "
@@ -177,7 +196,9 @@ def _find_seeds(rows: Rows, params: ModsParams) -> _Seeds:
             f"{wanted:,} seeds are taken, 10 % of the good rows; --seeds says how many, "
             f"{MOST:,} is usual for large sets"
         )
-    if len(chosen) < wanted:
+    if budget.tokens is not None:
+        notes.append(_about_tokens("--seeds", params.seeds, chosen, budget))
+    elif len(chosen) < wanted:
         notes.append(
             f"{wanted:,} seeds were sought and there are only {len(chosen):,} different "
             "instructions"
@@ -197,10 +218,25 @@ def _find_seeds(rows: Rows, params: ModsParams) -> _Seeds:
         vectors=vectors.vectors,
         good=good,
         chosen=chosen,
-        wanted=wanted,
+        wanted=wanted if budget.tokens is None else str(params.seeds),
         model=model | encoder,
         stage=stage,
     )
+
+
+def _wanted(typed: str | int, counts: NDArray[np.int64], name: str) -> Wanted:
+    """Return a budget; a number of rows that is more than there are is left to the caller."""
+    budget = None if str(typed) == "0" else parse_budget(typed, name)
+    if budget is None or (isinstance(budget.amount, int) and not budget.in_tokens):
+        return Wanted(int(typed), None, counts)
+    return budgets.wanted_of(typed, counts, name)
+
+
+def _about_tokens(
+    name: str, typed: str | int | None, chosen: NDArray[np.int64], wanted: Wanted
+) -> str:
+    used, asked = int(wanted.row_tokens[chosen].sum()), wanted.tokens or 0
+    return f"{name} {typed}: {used:,} of {asked:,} tokens of responses, {asked - used:,} are left"
 
 
 def _good(params: ModsParams, choice: Choice, values: Floats, ids: NDArray[np.object_]) -> Choice:
@@ -324,7 +360,7 @@ def _answering(params: ModsParams) -> str:
 
 
 def _add_necessary(
-    rows: Rows, seeds: _Seeds, params: ModsParams, wanted: int, model: Generator
+    rows: Rows, seeds: _Seeds, params: ModsParams, wanted: Wanted, model: Generator
 ) -> _Stage:
     """Return the seeds, and rows that the model answers badly and that no seed is near to.
 
@@ -345,9 +381,14 @@ def _add_necessary(
     pool = np.flatnonzero(necessary & ~is_seed)
     points = np.array(seeds.vectors[pool], dtype=np.float32)
     start = np.array(seeds.vectors[seeds.chosen], dtype=np.float32)
-    centres = k_center(points, rows.ids[pool], wanted, params.seed, start, seeds.quality[pool])
+
+    def centres_of(k: int) -> Centres:
+        return k_center(points, rows.ids[pool], k, params.seed, start, seeds.quality[pool])
+
+    size = fitting(lambda k: pool[centres_of(k).order], wanted)
+    centres = centres_of(size)
     chosen = pool[centres.order]
-    exhausted = len(chosen) < min(wanted, len(pool))  # all others lie on a row that is kept
+    exhausted = len(chosen) < min(size, len(pool))  # all others lie on a row that is kept
     kept = is_seed | np.isin(np.arange(len(rows)), chosen)
     choice = seeds.good
     # Rows without a verdict are left out under the reason why there is none.
@@ -391,11 +432,13 @@ def _add_necessary(
             "no row besides the seeds is necessary; quantiles of the answers' rewards are "
             f"{_quantiles(finite)}: --max-necessity 30% takes the 30 % with the lowest"
         )
+    elif wanted.tokens is not None:
+        notes.append(_about_tokens("--augment", params.augment, chosen, wanted))
     elif exhausted:
         notes.append("all other necessary rows have the instruction of a row that is kept")
-    elif len(pool) < wanted and params.augment is not None:
+    elif len(pool) < wanted.rows and params.augment is not None:
         notes.append(
-            f"--augment {wanted}: only {len(pool):,} rows are necessary, and all are added"
+            f"--augment {wanted.rows}: only {len(pool):,} rows are necessary, and all are added"
         )
     return _Stage(choice, columns, counts, tuple(notes))
 

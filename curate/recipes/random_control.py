@@ -62,6 +62,7 @@ def control(selection: Selection) -> Selection:
         drawn,
         selection.ranked_by,
         selection.model,
+        tokens=selection.tokens,
     )
 
 

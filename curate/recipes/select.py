@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,17 @@ from curate.data.expression import parse_expression
 from curate.data.kto_verdicts import judged
 from curate.data.rows import Rows
 from curate.errors import UsageError
-from curate.parameters.option import DEFAULT_KEEP, budget
+from curate.models.packaged_models import DEFAULT_MODEL
+from curate.parameters.budget import DEFAULT_KEEP
 from curate.parameters.select import DEITA, RANDOM, SUPERFILTER, SelectParams
-from curate.recipes import deita, ifd
+from curate.recipes import budgets, deita, ifd
 from curate.recipes.earlier_scores import EarlierScores, read_scores
 from curate.recipes.model_scores import called, embedded, refuse_pairs_and_texts
+from curate.scorers.response_tokens import ResponseTokens
 from curate.selection import Selection
 from curate.selectors import params_from_text, random, selectors, top_k
 from curate.selectors.clusters import ClusterParams, clusters
+from curate.selectors.filled import Ranking, Wanted
 from curate.selectors.kept_and_dropped import Candidates
 from curate.system.files import sha256_of
 
@@ -60,7 +63,8 @@ def select(rows: Rows, params: SelectParams, scores: Sequence[str | Path] = ()) 
                 "model for it; leave it out"
             )
     rows = judged(rows, "select", params.good_only, params.stage)
-    wanted = budget(params.keep, len(rows))
+    tokens = budgets.tokens_of(rows, params.tokenizer, params.model)
+    wanted = budgets.wanted_of(params.keep, tokens.counts)
     paths = [Path(each) for each in scores]
     by = None if params.by is None or evolved else parse_expression(params.by, "--by")
     where = None if params.where is None else parse_expression(params.where, "--where")
@@ -72,42 +76,52 @@ def select(rows: Rows, params: SelectParams, scores: Sequence[str | Path] = ()) 
     elif params.recipe == DEITA:
         chosen = deita.deita(rows, params, earlier, paths, wanted)
     elif params.selector:
-        chosen = _by_selector(rows, params, earlier, wanted)
+        chosen = _by_selector(rows, params, earlier, tokens, wanted)
     else:
         chosen = _highest(rows, params, earlier, wanted)
     used = replace(
         chosen.params,
         keep=params.keep or (DEFAULT_KEEP if params.counted else None),
-        model=called(params.model),
+        model=called(params.model) if params.model else DEFAULT_MODEL,
         encoder=called(params.encoder),
+        tokenizer=tokens.by,
         scores=tuple(f"{path.name} {sha256_of(path)}" for path in paths),
     )
-    kept, notes = int(chosen.choice.kept.sum()), chosen.notes
-    if params.counted and kept < wanted:
-        notes = (*notes, f"{wanted:,} rows were asked for and only {kept:,} can be chosen")
-    return replace(chosen, params=used, notes=notes, seconds=time.monotonic() - started)
+    return replace(
+        chosen,
+        params=used,
+        seconds=time.monotonic() - started,
+        tokens=tokens,
+        wanted=wanted if params.counted else None,
+    )
 
 
-def _highest(rows: Rows, params: SelectParams, earlier: EarlierScores, wanted: int) -> Selection:
+def _highest(rows: Rows, params: SelectParams, earlier: EarlierScores, wanted: Wanted) -> Selection:
     assert earlier.values is not None  # SelectParams asks for --by where there is no recipe
-    candidates = Candidates(earlier.choice(), rows.ids, values=earlier.values)
-    choice = top_k.select(candidates, top_k.TopKParams(k=wanted))
-    return Selection(NAME, params, rows, earlier.scores(), choice, earlier.name, {})
+    ranking = Ranking(top_k, Candidates(earlier.choice(), rows.ids, values=earlier.values))
+    choice = ranking.choice(wanted)
+    chosen = Selection(NAME, params, rows, earlier.scores(), choice, earlier.name, {})
+    return replace(chosen, ranking=ranking)
 
 
-def _drawn(rows: Rows, params: SelectParams, earlier: EarlierScores, wanted: int) -> Selection:
+def _drawn(rows: Rows, params: SelectParams, earlier: EarlierScores, wanted: Wanted) -> Selection:
     possible = earlier.choice()
     drawn = random.draws(possible.kept, rows.ids, params.seed)
     # 1 for the row that was drawn first, falling to above 0; NaN for no chance.
     draw = np.full(len(rows), np.nan)
     draw[drawn] = 1 - np.arange(len(drawn)) / max(1, len(drawn))
     candidates = Candidates(possible, rows.ids, values=draw)
-    choice = random.select(candidates, random.RandomParams(k=wanted, seed=params.seed))
-    return Selection(RANDOM, params, rows, earlier.scores(draw=draw), choice, DRAW, {})
+    ranking = Ranking(random, candidates, {"seed": params.seed})
+    scores, choice = earlier.scores(draw=draw), ranking.choice(wanted)
+    return replace(Selection(RANDOM, params, rows, scores, choice, DRAW, {}), ranking=ranking)
 
 
 def _by_selector(
-    rows: Rows, params: SelectParams, earlier: EarlierScores, wanted: int
+    rows: Rows,
+    params: SelectParams,
+    earlier: EarlierScores,
+    tokens: ResponseTokens,
+    wanted: Wanted,
 ) -> Selection:
     """Return the choice of a selector; embeddings and clusters are made where it needs them."""
     name = params.selector
@@ -127,10 +141,19 @@ def _by_selector(
         arrays["clusters"] = grouped.labels
         columns["cluster"] = pa.array(grouped.labels, mask=grouped.labels < 0)
         notes = (*notes, *filter(None, [grouped.note]))
-    own = params_from_text(name, params.set, wanted, params.seed)
-    choice = module.select(Candidates(earlier.choice(), rows.ids, **arrays), own)
+    if "tokens" in module.NEEDS:
+        arrays["tokens"] = tokens.counts
+    candidates = Candidates(earlier.choice(), rows.ids, **arrays)
+    own = params_from_text(name, params.set, 1, params.seed)
+    if not params.counted:
+        choice, ranking = module.select(candidates, own), None
+    else:
+        settings = {key: value for key, value in asdict(own).items() if key != "k"}
+        ranking = Ranking(module, candidates, settings)
+        choice = ranking.choice(wanted)
     ranked_by = earlier.name
     if earlier.values is None:
         ranked_by, columns[CHOSEN] = CHOSEN, choice.kept.astype(np.float64)
     scores = earlier.scores(**columns)
-    return Selection(name, params, rows, scores, choice, ranked_by, model, notes)
+    chosen = Selection(name, params, rows, scores, choice, ranked_by, model, notes)
+    return replace(chosen, ranking=ranking)

@@ -15,7 +15,7 @@ from curate.data.rows import Rows
 from curate.duplicates.alike import together
 from curate.duplicates.ngrams import bands_for, buckets
 from curate.errors import UsageError
-from curate.parameters.option import budget
+from curate.parameters.budget import row_budget
 from curate.parameters.split import SplitParams
 from curate.recipes.dedup import sketched
 from curate.scorers.contract import OK, Scores
@@ -64,7 +64,7 @@ def split(rows: Rows, params: SplitParams) -> Split:
     started = time.monotonic()
     flaws = np.array(rows.table.column("flaw").to_pylist(), dtype=object)
     usable = np.flatnonzero(flaws == "")
-    wanted = budget(params.test, len(usable), "--test")
+    wanted = row_budget(params.test, len(usable), "--test")
     if wanted >= len(usable):
         raise UsageError(
             f"--test {params.test}: of {len(rows):,} rows {len(usable):,} have no flaw, and some "

@@ -17,9 +17,19 @@ class Choice:
 
     Attributes:
         reason: (n,) why the row is left out; '' for a row that is kept.
+        chosen_in_order: (m,) positions as they were chosen, the first one first; None where
+            there was no order. Rows that were left out later may be among them.
     """
 
     reason: NDArray[np.object_]
+    chosen_in_order: NDArray[np.int64] | None = None
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """Positions of the kept rows, in the order in which they were chosen, else in the rows'."""
+        if self.chosen_in_order is None:
+            return np.flatnonzero(self.kept)
+        return self.chosen_in_order[self.kept[self.chosen_in_order]]
 
     @property
     def kept(self) -> NDArray[np.bool_]:
@@ -29,13 +39,19 @@ class Choice:
 
     def without(self, rows: NDArray[np.bool_], reason: str) -> Choice:
         """Return the choice without rows (n,); rows left out before keep their first reason."""
-        return Choice(np.where(rows & self.kept, reason, self.reason).astype(object))
+        reasons = np.where(rows & self.kept, reason, self.reason).astype(object)
+        return Choice(reasons, self.chosen_in_order)
 
     def only(self, places: NDArray[np.int64], reason: str) -> Choice:
-        """Return the choice of rows at some positions (m,) alone, with a reason for the others."""
+        """Return the choice of rows alone, with a reason for the others.
+
+        Args:
+            places: (m,) positions, in the order in which they are chosen.
+            reason: Of all others.
+        """
         left_out = np.ones(len(self.reason), dtype=bool)
         left_out[places] = False
-        return self.without(left_out, reason)
+        return Choice(self.without(left_out, reason).reason, np.asarray(places))
 
     def counts(self) -> dict[str, int]:
         """Return how many rows each reason left out, the most frequent first."""
@@ -54,6 +70,7 @@ class Candidates:
         values: (n,) scores, the higher the better; NaN for a row that has none.
         vectors: (n, d) embeddings; NaN for a row that has none.
         clusters: (n,) number of each row's cluster; -1 for none.
+        tokens: (n,) of the responses.
     """
 
     choice: Choice
@@ -61,6 +78,7 @@ class Candidates:
     values: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     clusters: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    tokens: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def ranked(self) -> NDArray[np.int64]:
         """Return the positions of rows with a score, the best first, equal ones by their ids."""
