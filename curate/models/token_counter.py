@@ -11,6 +11,7 @@ import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,10 @@ def token_counter(name: str = DEFAULT_ENCODER) -> TokenCounter:
         >>> token_counter().count(["Aspirin thins the blood."])
         [7]
     """
+    if name == DEFAULT_ENCODER:
+        return _of_the_encoder()
     from tokenizers import Tokenizer
 
-    if name == DEFAULT_ENCODER:
-        path = _of_the_encoder()
-        return TokenCounter(name, sha256_of(path), Tokenizer.from_file(str(path)))
     folder = _folder(name)
     called = folder.resolve().name if Path(name).expanduser().is_dir() else name
     files = [folder / file for file in (*TOKENIZER_FILES, TOKENIZER_CONFIG)]
@@ -115,18 +115,23 @@ def _has_tokenizer(folder: Path) -> bool:
     return any((folder / file).is_file() for file in TOKENIZER_FILES)
 
 
-def _of_the_encoder() -> Path:
-    """Return the bundled encoder's vocabulary as tokenizers reads it, converted once."""
+@cache
+def _of_the_encoder() -> TokenCounter:
+    """Return the bundled encoder's vocabulary; as tokenizers reads it, it lies in the cache."""
+    from tokenizers import Tokenizer
+
     folder = use_folder()
     if folder is None or not (folder / _SENTENCEPIECE).is_file():
         raise ModelError("the bundled encoder is not installed; install curatrain anew")
     source = folder / _SENTENCEPIECE
-    path = cache_dir() / "models" / f"{_CONVERSION}-{sha256_of(source)[:12]}.json"
+    mark = sha256_of(source)
+    path = cache_dir() / "models" / f"{_CONVERSION}-{mark[:12]}.json"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_files(path, shared=True) as (part,):
             _converted(source.read_bytes()).save(str(part))
-    return path
+    fingerprint = f"{_CONVERSION} {mark}"
+    return TokenCounter(DEFAULT_ENCODER, fingerprint, Tokenizer.from_file(str(path)))
 
 
 def _converted(model: bytes) -> Any:

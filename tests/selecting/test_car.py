@@ -114,7 +114,7 @@ def test_of_few_rows_a_tenth_is_taken_for_its_rank(fake, rows_file):
     found = car(read(rows_file(30)), CarParams("fake"))
     assert found.params.top == 3
     assert any("the best 3 of all are taken, 10 %" in note for note in found.notes)
-    assert recipe._top(None, 52_002) == 1000
+    assert recipe._top(None, np.zeros(52_002)).rows == 1000
     assert not any("10 %" in note for note in car(found.rows, CarParams("fake", top=3)).notes)
 
 
@@ -127,7 +127,14 @@ def test_the_command_writes_the_same_bytes_twice(fake, call, sample, tmp_path):
     assert told["name"] == "huatuo_car"
     assert told["control"]["mean"] > told["control"]["random_mean"]
     table = pq.read_table(tmp_path / "a" / "huatuo_car.scores.parquet")
-    assert table.column_names[6:] == ["quality", "cluster", "rank", "rank_in_cluster", "chosen_by"]
+    assert table.column_names[6:] == [
+        "tokens",
+        "quality",
+        "cluster",
+        "rank",
+        "rank_in_cluster",
+        "chosen_by",
+    ]
     for end in ("jsonl", "scores.parquet"):
         for name in ("huatuo_car", "huatuo_car_random"):
             one, other = (tmp_path / folder / f"{name}.{end}" for folder in "ab")
@@ -145,7 +152,9 @@ def test_the_command_writes_the_same_bytes_twice(fake, call, sample, tmp_path):
 def test_wrong_use(fake, call, rows_file, tmp_path):
     path = rows_file(12)
     own = ("car", path, "--output", tmp_path / "o")
-    call.refused("--top 1000: there are only 12 rows.*give fewer, such as 1", *own, "--top", 1000)
+    call.refused(
+        "--top 1000: there are only 12 rows; give a number up to that", *own, "--top", 1000
+    )
     call.refused("--clusters 13: there are only 12 rows with a score", *own, "--clusters", 13)
     for clusters in ("0", "-1", "many", "2.5", "²", "9" * 30):
         call.refused("--clusters .*: allowed are auto", *own, f"--clusters={clusters}")

@@ -158,7 +158,7 @@ def test_the_command_with_its_control(call, rows_file, scores_file, tmp_path):
         json.loads((out / "dataset_info.json").read_text())
     )
     table = pq.read_table(out / "rows_select.scores.parquet")
-    assert table.column_names[6:] == ["ifd_loss", "reward"]
+    assert table.column_names[6:] == ["tokens", "ifd_loss", "reward"]
     again = call(*given, "--keep", "10%", "--output", tmp_path / "b", "--with-control")
     assert again.code == 0
     for name in ("rows_select", "rows_select_random"):
@@ -227,7 +227,16 @@ def test_ifd_takes_a_control_too(call, rows_file, scores_file, tmp_path, monkeyp
     )
     given = ("ifd", path, "--output", tmp_path / "o", "--json")
     plain = json.loads(call(*given).out.splitlines()[-1])
-    assert list(plain) == ["name", "read", "scored", "kept", "dropped", "files", "not_used"]
+    assert list(plain) == [
+        "name",
+        "read",
+        "scored",
+        "kept",
+        "dropped",
+        "tokens",
+        "files",
+        "not_used",
+    ]
     assert not (tmp_path / "o" / "rows_ifd_random.jsonl").exists()
     answer = call(*given, "--with-control", "--overwrite")
     told = json.loads(answer.out.splitlines()[-1])
