@@ -200,7 +200,16 @@ def test_rows_without_a_score_are_counted_with_their_reason(call, scratch_cache)
     answer = call("ifd", "odd.json", "--keep", "2", "--max-length", "200", "--json")
     assert answer.code == 0, answer.err
     result = json.loads(answer.out.splitlines()[-1])
-    assert list(result) == ["name", "read", "scored", "kept", "dropped", "tokens", "files", "not_used"]
+    assert list(result) == [
+        "name",
+        "read",
+        "scored",
+        "kept",
+        "dropped",
+        "tokens",
+        "files",
+        "not_used",
+    ]
     assert (result["name"], result["read"], result["kept"]) == ("odd_ifd", 19, 2)
     dropped = result["dropped"]
     assert sum(dropped.values()) == 17
