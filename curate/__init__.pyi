@@ -118,6 +118,8 @@ def score(
     encoder: str | None = None,
     template: str | None = None,
     max_length: int | None = None,
+    hard: str | None = None,
+    small: str | None = None,
 ) -> Selection: ...
 def select(
     rows: Readable,

@@ -18,7 +18,7 @@ import curate.scorers
 from curate.data.read import read
 from curate.data.rows import Rows
 from curate.engine.local import LocalEngine
-from curate.scorers import complexity, ifd, length, quality, reward
+from curate.scorers import complexity, ifd, length, pairs, quality, reward
 from curate.scorers.contract import OK, Scores
 from curate.scorers.score_tokens import TokenParams
 from curate.selectors import selectors
@@ -39,6 +39,16 @@ def judged(scorer: Any) -> Callable[[Rows, Path], Scores]:
     )
 
 
+def of_pairs(rows: Rows, folder: Path) -> Scores:
+    """Score the same rows, the response of each as the chosen one of two."""
+    folder.mkdir(exist_ok=True)
+    values = [{**row.value, "chosen": row.value["output"], "rejected": "another"} for row in rows]
+    paired = rows_of([{k: v for k, v in row.items() if k != "output"} for row in values], folder)
+    reward, model = FakeReward(), FakeModel(budget=600)
+    settings = pairs.PairParams("alpaca", 800)
+    return pairs.score(paired, settings, reward, LocalEngine(folder), model, folder)
+
+
 SCORERS: dict[str, Callable[[Rows, Path], Scores]] = {
     "complexity": judged(complexity),
     "quality": judged(quality),
@@ -49,6 +59,7 @@ SCORERS: dict[str, Callable[[Rows, Path], Scores]] = {
     "reward": lambda rows, folder: reward.score(
         rows, reward.RewardParams(), FakeReward(), LocalEngine(folder)
     ),
+    "pairs": of_pairs,
 }
 
 

@@ -20,6 +20,13 @@ def score(reading: Reading, params: ScoreParams, writing: Writing) -> None:
     `curate select --scores FILE --by COLUMN` chooses by scores, and several
     files can be joined there.
 
+    pairs is for preference pairs: margin is the reward of the chosen response
+    minus that of the rejected. Findings are columns for --where: contradicted
+    (margin < 0), only_longer (chosen is longer, its margin among the --small
+    ones), sides_equal, sides_near, rejected_elsewhere; with --model implicit_gap
+    and too_hard (arXiv 2502.09650, which trains on the easiest half; arXiv
+    2508.04149 finds small gaps worth most).
+
     Example: curate score --input huatuo.json --scorer reward --scorer length
     """
     from curate.data.describe import not_used
@@ -52,5 +59,6 @@ def score(reading: Reading, params: ScoreParams, writing: Writing) -> None:
     if writing.as_json:
         columns = list(selection.scored.columns)
         result = {"name": name, **counts, "scores": files[0], "columns": columns, "spread": spread}
-        result |= {"files": files, "not_used": not_used(selection.rows.sources)}
+        result |= {**selection.details, "files": files}
+        result |= {"not_used": not_used(selection.rows.sources)}
         typer.echo(json.dumps(result, ensure_ascii=False))

@@ -20,6 +20,7 @@ from curate.data.describe import language_of
 from curate.data.encoding import BINARY, sniff
 from curate.data.file_kinds import raw_rows
 from curate.data.formats import ONE_TEXT, format_named
+from curate.data.formats.ranked import TREES, as_pairs, told
 from curate.data.ids import content_hash
 from curate.data.json_values import Record
 from curate.data.layout import SAMPLES, Layout, Reading, Spread, layout_of
@@ -140,6 +141,9 @@ def _ingest(whole: Unpacked, name: str, sha256: str, card: Path, reading: Readin
     layout: Layout | None = None
     while True:
         container, head, stream, changes = _head_and_rest(whole, reading)
+        ranked: Counter[str] = Counter()
+        if not reading.naming and reading.format in ("", TREES):
+            head, stream, ranked = as_pairs(head, stream, reading.format == TREES)
         values = [record.value for record in head]
         again, spread = layout is not None, Spread(values)
         layout = layout or layout_of(name, container, values, reading)
@@ -159,7 +163,7 @@ def _ingest(whole: Unpacked, name: str, sha256: str, card: Path, reading: Readin
         container=whole.container or container,
         encoding=BINARY if whole.container else whole.sniffed.encoding,
         rows=total,
-        changes=dict(sorted(tally.changes.items())),
+        changes={**told(ranked), **dict(sorted(tally.changes.items()))},
         unused=dict(tally.unused.most_common()),
         fill={key: text for key, text in reading.fill.items() if tally.placeholders[key]},
         unfilled=tally.unfilled(reading.fill),

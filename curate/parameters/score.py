@@ -19,14 +19,15 @@ class ScoreParams:
 
     scorer: tuple[str, ...] = option(
         (),
-        "complexity, ifd, length, quality or reward; may be given several times.",
+        "complexity, ifd, length, pairs, quality or reward; may be given several times.",
         metavar="NAME",
         positional=True,
     )
     model: str | None = option(
         None,
-        "ifd, complexity, quality: a name of `curate models`, a directory, a hub id or ms://OWNER/NAME.",
-        shown="smollm2",
+        "ifd, complexity, quality, pairs: a name of `curate models`, a directory, a hub id or "
+        "ms://OWNER/NAME.",
+        shown="smollm2; pairs: none, no implicit gap",
     )
     dtype: str | None = option(
         None,
@@ -35,20 +36,26 @@ class ScoreParams:
         shown="auto",
     )
     trust_remote_code: bool = trust_remote_code()
-    reward: str | None = option(None, f"reward: {RANKERS}", shown="pairs")
+    reward: str | None = option(None, f"reward, pairs: {RANKERS}", shown="pairs")
     encoder: str | None = option(
-        None, "reward: where the ranker's encoder lies, if not as in its card."
+        None, "reward, pairs: where the ranker's encoder lies, if not as in its card."
     )
     template: str | None = option(
         None,
-        "ifd: how a row becomes text.",
+        "ifd, pairs: how a row becomes text.",
         metavar="auto|chat|alpaca|none",
         shown="auto",
     )
     max_length: int | None = option(
         None,
-        "ifd, complexity, quality: tokens of a row; longer rows are not scored.",
-        shown="1024; complexity, quality: 2048",
+        "ifd, complexity, quality, pairs: tokens of a row; longer rows are not scored.",
+        shown="1024; others than ifd: 2048",
+    )
+    hard: str | None = option(
+        None, "pairs: share that --model finds hardest, called too_hard.", metavar="%", shown="50%"
+    )
+    small: str | None = option(
+        None, "pairs: share of margins that are small, for only_longer.", metavar="%", shown="25%"
     )
     seed: int = filled_in(0)  # scorers draw nothing; kept so that every manifest has one
 
@@ -92,13 +99,11 @@ def scorers() -> dict[str, Any]:
 
 def taken(scorer: str) -> tuple[str, ...]:
     """Return the options that a scorer takes: of what it is handed, and of its own parameters."""
-    from curate.scorers.contract import LANGUAGE_MODEL, REWARD
+    from curate.scorers.contract import LANGUAGE_MODEL, PAIRS, REWARD
 
     module = scorers()[scorer]
-    of_models = {
-        LANGUAGE_MODEL: ("model", "dtype", "trust_remote_code"),
-        REWARD: ("reward", "encoder"),
-    }
+    language_model, reward = ("model", "dtype", "trust_remote_code"), ("reward", "encoder")
+    of_models = {LANGUAGE_MODEL: language_model, REWARD: reward, PAIRS: language_model + reward}
     offered = {field.name for field in fields(ScoreParams)}
     own = (field.name for field in fields(module.PARAMS) if field.name in offered)
     return (*of_models.get(module.NEEDS, ()), *own)

@@ -22,18 +22,31 @@ if TYPE_CHECKING:
     from curate.models.causal_lm import CausalLM
 
 _SAMPLE = 200
+# What rows are called that are no instruction data.
+KINDS = {
+    "preference": "preference pairs (chosen and rejected)",
+    "pretraining": "texts for pre-training, without prompt and response",
+}
 
 
 def refuse_pairs_and_texts(rows: Rows, what: str) -> None:
     """Refuse rows that are no prompt with one response."""
-    kind = ""
-    if rows.shape.ranking:
-        kind = "preference pairs (chosen and rejected)"
-    elif rows.shape.kind == "pretraining":
-        kind = "texts for pre-training, without prompt and response"
+    kind = KINDS.get(rows.shape.kind)
     if kind:
+        other = "; for pairs there is curate score --scorer pairs" if rows.shape.ranking else ""
         raise UsageError(
             f"these rows are {kind}; {what} scores a response to a prompt. Give instruction data"
+            + other
+        )
+
+
+def refuse_all_but_pairs(rows: Rows) -> None:
+    """Refuse rows that are no preference pairs."""
+    if not rows.shape.ranking:
+        raise UsageError(
+            f"these rows are {KINDS.get(rows.shape.kind, 'instruction data, one response each')}; "
+            "--scorer pairs takes preference pairs (chosen and rejected). For responses there are "
+            "curate score --scorer reward, ifd and others"
         )
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from curate.data.rows import Rows
 from curate.engine import open_engine
 from curate.models.packaged_models import DEFAULT_MODEL, PACKAGED
-from curate.models.ranking.reward_models import DEFAULT_RANKER
+from curate.models.ranking.reward_models import DEFAULT_RANKER, trained_on
 from curate.models.recipe import ModelRecipe
 from curate.models.resolve import ModelFiles
 from curate.parameters.score import ScoreParams, scorers, taken
@@ -23,9 +23,11 @@ from curate.recipes.model_scores import (
     about_language,
     called,
     language_model,
+    refuse_all_but_pairs,
     refuse_pairs_and_texts,
 )
-from curate.scorers.contract import NOTHING, OK, REWARD, Scores
+from curate.scorers import pairs
+from curate.scorers.contract import LANGUAGE_MODEL, NOTHING, OK, PAIRS, REWARD, Scores
 from curate.selection import Selection
 from curate.selectors.kept_and_dropped import scored
 from curate.system.cache import cache_dir
@@ -37,7 +39,7 @@ def score(rows: Rows, params: ScoreParams) -> Selection:
     """Score rows; every row with a score counts as kept, since nothing is chosen.
 
     Args:
-        rows: Instruction data.
+        rows: Instruction data; preference pairs for the scorer `pairs`.
         params: Scorers and their models.
 
     Raises:
@@ -47,7 +49,11 @@ def score(rows: Rows, params: ScoreParams) -> Selection:
     Example:
         >>> curate.score(curate.read("huatuo.json"), "reward").scores["reward"]
     """
-    refuse_pairs_and_texts(rows, "a scorer")
+    for name in params.scorer:
+        if scorers()[name].NEEDS == PAIRS:
+            refuse_all_but_pairs(rows)
+        else:
+            refuse_pairs_and_texts(rows, f"--scorer {name}")
     started = time.monotonic()
     by_scorer: dict[str, Scores] = {}
     models: dict[str, str] = {}
@@ -55,6 +61,7 @@ def score(rows: Rows, params: ScoreParams) -> Selection:
         by_scorer[name], model = _scored(rows, name, params)
         models |= model
     joined = side_by_side(by_scorer)
+    found = pairs.findings(joined.columns, rows.ids, joined.status == OK)
     named: dict[str, Any] = {
         option: called(getattr(params, option))
         for option in ("model", "reward", "encoder")
@@ -68,8 +75,9 @@ def score(rows: Rows, params: ScoreParams) -> Selection:
         choice=scored(joined.status),
         ranked_by=scorers()[params.scorer[0]].MAIN,
         model=models,
-        notes=joined.notes,
+        notes=(*joined.notes, *pairs.told(found, int((joined.status == OK).sum()), "pairs")),
         seconds=time.monotonic() - started,
+        details={"findings": found} if found else {},
     )
 
 
@@ -98,22 +106,45 @@ def _scored(rows: Rows, name: str, params: ScoreParams) -> tuple[Scores, dict[st
     settings = module.PARAMS(**{option: value for option, value in values.items() if value})
     if module.NEEDS == NOTHING:
         return module.score(rows, settings), {}
-    engine = open_engine()
-    if module.NEEDS == REWARD:
+    engine, scratch = open_engine(), cache_dir() / "scratch"
+    reward: Any = None
+    model: Any = None
+    computed_by: dict[str, str] = {}
+    notes: list[str] = []
+    if module.NEEDS in (REWARD, PAIRS):
         ranker = params.reward or DEFAULT_RANKER
         reward = engine.load(ModelRecipe(kind="reward", name=ranker, encoder=params.encoder))
-        by_reward = {"reward": called(ranker), "reward_fingerprint": reward.fingerprint}
-        return module.score(rows, settings, reward, engine), by_reward
-    model = language_model(
-        engine, params.model or DEFAULT_MODEL, params.dtype or "auto", params.trust_remote_code
-    )
-    scores: Scores = module.score(rows, settings, model, engine, cache_dir() / "scratch")
-    if trained := getattr(module, "TRAINED", None):
-        notes = about_training(model.files, name, trained)
-    else:
-        notes = about_language(rows, model.files, name)
-    by_model = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
-    return replace(scores, notes=(*notes, *scores.notes)), by_model
+        computed_by |= {"reward": called(ranker), "reward_fingerprint": reward.fingerprint}
+    if module.NEEDS == LANGUAGE_MODEL or (module.NEEDS == PAIRS and params.model):
+        model = language_model(
+            engine, params.model or DEFAULT_MODEL, params.dtype or "auto", params.trust_remote_code
+        )
+        computed_by |= {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
+        if trained := getattr(module, "TRAINED", None):
+            notes += about_training(model.files, name, trained)
+        else:
+            notes += about_language(rows, model.files, name)
+    if module.NEEDS == PAIRS:
+        notes += about_ranker(rows, params.reward or DEFAULT_RANKER)
+    arguments = {
+        REWARD: (reward, engine),
+        LANGUAGE_MODEL: (model, engine, scratch),
+        PAIRS: (reward, engine, model, scratch),
+    }[module.NEEDS]
+    scores: Scores = module.score(rows, settings, *arguments)
+    return replace(scores, notes=(*notes, *scores.notes)), computed_by
+
+
+def about_ranker(rows: Rows, ranker: str) -> list[str]:
+    """Return a note if the ranker has learned from the very files that it judges."""
+    known = trained_on(ranker)
+    files = [source.name for source in rows.sources if source.sha256 in known]
+    if not files:
+        return []
+    return [
+        f"the ranker {called(ranker)} was trained on {', '.join(files)}, so it contradicts fewer "
+        "pairs there than it would of others; --reward takes another one"
+    ]
 
 
 def about_training(files: ModelFiles, scorer: str, trained: str) -> list[str]:

@@ -22,6 +22,8 @@ OK = "ok"
 NOTHING = "nothing"  # ()
 REWARD = "reward"  # (RewardModel, Engine)
 LANGUAGE_MODEL = "language model"  # (LikelihoodModel, Engine, scratch folder)
+# (RewardModel, Engine, LikelihoodModel or None, scratch folder); rows are preference pairs.
+PAIRS = "pairs"
 # One list of numbers an item, or of texts; or, where every item has as many numbers, (items,
 # width) in 32 bits.
 Numbers = list[list[float]] | list[list[str]] | NDArray[np.float32]

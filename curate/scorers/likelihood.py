@@ -11,21 +11,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.data.rows import Row, Rows
+from curate.data.rows import Row
 from curate.errors import ModelError, UsageError
 from curate.models.protocols import LikelihoodModel, TextEncoder, TokenSequence
 from curate.models.row_templates import Rendered, Template
 from curate.scorers.contract import OK, Engine, Work, digest_of, in_batches
 from curate.scorers.sequences import SequenceStore
 
-# A response of one token says nothing of how it was learned, only of how frequent it is.
+# Alone, a response of one token says nothing of how it was learned, only of how frequent it is.
 FEWEST_TOKENS = 2
 
 Spans = list[tuple[int, int]]
+
+
+class SizedRows(Protocol):
+    """Rows, or what is made of rows, each at its position."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Row]: ...
 
 
 @dataclass
@@ -75,14 +84,15 @@ def longest_scored(asked: int | None, default: int, name: str, limit: int) -> in
 
 
 def likelihoods(
-    rows: Rows,
+    rows: SizedRows,
     template: Template,
     max_length: int,
     model: LikelihoodModel,
     engine: Engine,
     scratch: Path,
+    alone: bool = True,
 ) -> Likelihoods:
-    """Return the likelihood of every row's responses."""
+    """Return the likelihood of every row's responses; without `alone`, given their prompts only."""
     size = len(rows)
     scored = Likelihoods(
         status=np.full(size, OK, dtype=object),
@@ -91,15 +101,15 @@ def likelihoods(
         turns=np.zeros(size, dtype=np.int64),
     )
     with SequenceStore(scratch) as store:
-        items = _Items(store, model.encoder, max_length, scored)
+        items = _Items(store, model.encoder, max_length, scored, alone)
         items.tokenise(rows, template)
         work = items.work(model)
         if scored.refusal and not len(store):
             raise scored.refusal
         values = engine.run(work, int((scored.turns > 0).sum()))
-    alone = np.repeat(~items.whole, np.asarray(work.widths))
+    by_itself = np.repeat(~items.whole, np.asarray(work.widths))
     scored.turn_tokens = items.span_tokens
-    scored.turn_prompted, scored.turn_alone = values[~alone], values[alone]
+    scored.turn_prompted, scored.turn_alone = values[~by_itself], values[by_itself]
     return scored
 
 
@@ -110,14 +120,20 @@ class _Items:
     """
 
     def __init__(
-        self, store: SequenceStore, encoder: TextEncoder, longest: int, scored: Likelihoods
+        self,
+        store: SequenceStore,
+        encoder: TextEncoder,
+        longest: int,
+        scored: Likelihoods,
+        alone: bool,
     ) -> None:
         self.store, self.encoder, self.longest, self.scored = store, encoder, longest, scored
+        self.alone = alone
         self.prefix_numbers: dict[str, int] = {}
         self.prefixes: list[tuple[int, ...]] = []
         self.prefix_of_span = array("i")
 
-    def tokenise(self, rows: Rows, template: Template) -> None:
+    def tokenise(self, rows: SizedRows, template: Template) -> None:
         """Store the sequences of every row that can be scored; of the others say why not."""
         for batch in in_batches(self._rendered(rows, template)):
             texts = [text for _, shown in batch for text in (*shown.leads, *shown.responses)]
@@ -126,25 +142,32 @@ class _Items:
                 self.scored.note = self.scored.note or shown.note
                 leads = list(islice(encoded, len(shown.leads)))
                 responses = list(islice(encoded, len(shown.responses)))
-                if self._admit(row.position, self._sequences(shown, leads, responses), responses):
+                sequences = self._sequences(shown, leads, responses)
+                if self._admit(row.position, sequences, responses) and self.alone:
                     pairs = zip(shown.headers, responses, strict=True)
                     self.prefix_of_span.extend(self._prefix(header) for header, ids in pairs if ids)
 
     def work(self, model: LikelihoodModel) -> Work:
         """Return the work for an engine; no sequence can be added any more."""
         digest = digest_of(
-            "likelihood 3", self.store.seal(), self.prefixes, np.array(self.prefix_of_span)
+            "likelihood 3" if self.alone else "likelihood 3, prompted",
+            self.store.seal(),
+            self.prefixes,
+            np.array(self.prefix_of_span),
         )
-        starts, self.span_tokens, counts = self.store.all_spans()
-        size = len(self.store) + len(starts)
-        self.owner = np.repeat(np.arange(len(self.store)), counts + 1)
-        self.first = np.cumsum(counts + 1) - counts - 1
+        _, self.span_tokens, counts = self.store.all_spans()
+        behind = counts if self.alone else np.zeros_like(counts)
+        size = len(self.store) + int(behind.sum())
+        self.owner = np.repeat(np.arange(len(self.store)), behind + 1)
+        self.first = np.cumsum(behind + 1) - behind - 1
         self.whole = np.zeros(size, dtype=bool)
         self.whole[self.first] = True
         lengths, widths = np.zeros(size, dtype=np.int64), np.ones(size, dtype=np.int64)
         lengths[self.whole], widths[self.whole] = self.store.lengths(), counts
-        before = np.array(list(map(len, self.prefixes)), dtype=np.int64)
-        lengths[~self.whole] = self.span_tokens + before[np.array(self.prefix_of_span, dtype=int)]
+        if self.alone:
+            before = np.array(list(map(len, self.prefixes)), dtype=np.int64)
+            prefixes = before[np.array(self.prefix_of_span, dtype=int)]
+            lengths[~self.whole] = self.span_tokens + prefixes
         return Work(
             model=model,
             lengths=lengths,
@@ -156,7 +179,7 @@ class _Items:
             kinds=self.whole.astype(np.int64),
         )
 
-    def _rendered(self, rows: Rows, template: Template) -> Iterator[tuple[Row, Rendered]]:
+    def _rendered(self, rows: SizedRows, template: Template) -> Iterator[tuple[Row, Rendered]]:
         for row in rows:
             if row.flaw:
                 self.scored.status[row.position] = row.flaw
@@ -197,7 +220,7 @@ class _Items:
             scored.status[row] = "empty_response"
         elif whole > self.longest:
             scored.status[row] = "truncated"
-        elif response_tokens < FEWEST_TOKENS:
+        elif self.alone and response_tokens < FEWEST_TOKENS:
             scored.status[row] = "too_short"
         else:
             for ids, spans in sequences:

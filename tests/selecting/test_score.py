@@ -166,7 +166,7 @@ def test_wrong_use(fake, call, answers, tmp_path):
         "--model is an option of --scorer .*ifd.*, not of reward; leave it out",
         *own, "--scorer", "reward", "--model", "smollm2",
     )  # fmt: skip
-    call.refused("--reward is an option of --scorer reward, not of length",
+    call.refused("--reward is an option of --scorer pairs or reward, not of length",
                  *own, "--scorer", "length", "--reward", "pairs")  # fmt: skip
     call.refused("no input: give --input FILE", "score", "--scorer", "length")
     pairs = tmp_path / "pairs.json"

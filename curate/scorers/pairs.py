@@ -1,0 +1,289 @@
+"""What is wrong with preference pairs: looked at as instruction rows are, before dpo or rm.
+
+- `contradicted`: the reward of the chosen response is below that of the rejected one. Of public
+  pairs 20 to 30 % are, and training without them does better (arXiv 2511.10985).
+- `too_hard`: among the hardest for a language model. Selective DPO (arXiv 2502.09650) trains on
+  the half of the pairs with the lowest loss -log σ(β (Δ - Δ_reference)) under models trained by DPO
+  on the other half of the data, Δ being the log-likelihood of chosen minus rejected. Here it is one
+  model, as it is given, and no reference. Sums would then tell long from short and little else, so
+  Δ goes by means of a token, as SimPO's reward does (arXiv 2405.14734). The loss falls with Δ: the
+  hardest have the lowest. Mind that arXiv 2508.04149 finds pairs of a small gap worth most.
+- `only_longer`: the chosen response is longer, and the reward is higher by so little that its
+  length may be all the reason: the margin is at least 0 and among the smallest of the data.
+- `sides_equal`, `sides_near`: both responses are the same, or nearly (Jaccard similarity of
+  5-grams of 0.8 and more, as in `curate dedup`): there is nothing, or little, to be learned.
+- `rejected_elsewhere`: the chosen response is the rejected one of another pair of the same prompt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.data.preference_pairs import joined
+from curate.data.rows import Row, Rows
+from curate.data.schema import Turn
+from curate.duplicates.folding import fold
+from curate.duplicates.ngrams import jaccard
+from curate.errors import UsageError
+from curate.models.protocols import LikelihoodModel, RewardModel
+from curate.models.row_templates import TEMPLATES, choose_template
+from curate.scorers.contract import OK, PAIRS, Engine, Scores, digest_of
+from curate.scorers.likelihood import likelihoods, longest_scored
+from curate.scorers.reward import pairs_work
+
+NAME, NEEDS, MAIN = "pairs", PAIRS, "margin"
+ABOUT = "preference pairs: by how much the chosen response is better, and what is wrong with a pair"
+DEFAULT_LENGTH = 2048  # tokens, LLaMA-Factory's own cutoff_len
+NEAR, _NGRAM = 0.8, 5
+# Column of truths to what it says of a pair.
+FINDINGS = {
+    "contradicted": "the ranker contradicts, the margin is below 0",
+    "too_hard": "too hard, the model finds the chosen response least likely beside the other",
+    "only_longer": "only longer, the chosen response is longer and hardly better",
+    "sides_equal": "both sides are equal",
+    "sides_near": "both sides are nearly equal",
+    "rejected_elsewhere": "the chosen response is rejected in another pair of the prompt",
+}
+_EXAMPLES = 3
+Floats = NDArray[np.float64]
+Truths = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class PairParams:
+    """What decides the numbers, besides rows and models.
+
+    Attributes:
+        template: Of the language model: `chat`, `alpaca`, `none` or `auto`.
+        max_length: Tokens of prompt and response that it reads; longer pairs have no gap. None is
+            2,048, or what the model takes if that is less.
+        hard: Share of the pairs with a gap that are called too hard.
+        small: Share of the pairs whose margins, without their signs, are called small.
+    """
+
+    template: str = "auto"
+    max_length: int | None = None
+    hard: str = "50%"
+    small: str = "25%"
+
+    def __post_init__(self) -> None:
+        for name in ("hard", "small"):
+            share(getattr(self, name), f"--{name}")
+
+
+PARAMS = PairParams
+
+
+def share(text: str, option: str) -> float:
+    """Return a share as a number, 0 to 1; a UsageError for anything else."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", text)
+    if not match or float(match[1]) > 100:
+        raise UsageError(f"{option} {text}: allowed is a share of the pairs, 0% to 100%")
+    return float(match[1]) / 100
+
+
+def score(
+    rows: Rows,
+    params: PairParams,
+    reward: RewardModel,
+    engine: Engine,
+    model: LikelihoodModel | None,
+    scratch: Path,
+) -> Scores:
+    """Return margins and findings of every pair; NaN and a status where there are none.
+
+    Columns: `margin` (`reward_chosen` minus `reward_rejected`), `length_difference` (characters of
+    the chosen response minus those of the rejected), `sides_similarity`, and one of truths for each
+    of FINDINGS; with a model also `implicit_gap` (log-likelihood of chosen minus rejected given the
+    prompt, nats), `implicit_gap_mean` (the same of means, nats a token) and `gap_status`.
+
+    Args:
+        rows: Preference pairs.
+        params: Shares, template and length.
+        reward: Gives the rewards.
+        engine: Runs the models over the pairs.
+        model: Gives likelihoods; None leaves the gaps out.
+        scratch: Folder for the tokens while the model runs.
+
+    Raises:
+        UsageError: The template is unknown, or max_length is out of the model's range.
+        ModelError: A model cannot be loaded, or its chat template takes none of the pairs.
+    """
+    status = np.array([row.flaw or OK for row in rows], dtype=object)
+    places = np.flatnonzero(status == OK)
+    rewards = _rewards(rows, places, reward, engine)
+    rewards[~np.isfinite(rewards).all(axis=1)] = np.nan
+    margin = rewards[:, 0] - rewards[:, 1]
+    status[places[np.isnan(margin)]] = "non_finite"
+    columns: dict[str, NDArray[Any]] = {"margin": margin}
+    columns |= {"reward_chosen": rewards[:, 0], "reward_rejected": rewards[:, 1]}
+    notes: tuple[str, ...] = ()
+    if model is not None:
+        gaps, notes = _gaps(rows, len(places), params, model, engine, scratch)
+        hard = hardest(gaps["implicit_gap_mean"], rows.ids[places], share(params.hard, "--hard"))
+        columns |= {**gaps, "too_hard": hard}
+    columns |= {"contradicted": margin < 0, **_sides(rows)}
+    small = share(params.small, "--small")
+    columns["only_longer"] = only_longer(margin, columns["length_difference"], small)
+    known = status[places] == OK
+    whole = {n: _whole(each[known], places[known], len(rows)) for n, each in columns.items()}
+    return Scores(status, whole, notes)
+
+
+def only_longer(margin: Floats, length_difference: Floats, small: float) -> Truths:
+    """Return which chosen responses, (n,), are longer and better by a small margin at most.
+
+    Small is a margin below the quantile `small` of all margins without their signs.
+
+    Example:
+        >>> only_longer(np.array([0.1, -0.1, 2.0, 3.0]), np.array([9.0, 9.0, 9.0, -9.0]), 0.5)
+        array([ True, False, False, False])
+    """
+    sizes = np.abs(margin[np.isfinite(margin)])
+    least = np.quantile(sizes, small) if len(sizes) else 0.0
+    longer: Truths = (length_difference > 0) & (margin >= 0) & (margin < least)
+    return longer
+
+
+def hardest(gap: Floats, ids: NDArray[np.object_], hard: float) -> Truths:
+    """Return which pairs, (n,), are of that share of those with a gap whose gaps are lowest.
+
+    Equal gaps go by their ids (n,).
+
+    Example:
+        >>> hardest(np.array([0.5, -1.0, np.nan]), np.array(["a", "b", "c"]), 0.5)
+        array([False,  True, False])
+    """
+    found = np.zeros(len(gap), dtype=bool)
+    places = np.flatnonzero(np.isfinite(gap))
+    order = np.lexsort((ids[places].astype(str), gap[places]))
+    found[places[order[: int(hard * len(places))]]] = True
+    return found
+
+
+def findings(
+    columns: Mapping[str, Any], ids: NDArray[np.object_], among: Truths
+) -> dict[str, dict[str, Any]]:
+    """Return how many of some pairs (n,) each finding is of, with up to three ids."""
+    found = {}
+    for name in FINDINGS:
+        if name in columns:
+            places = np.flatnonzero(np.asarray(columns[name]) & among)
+            found[name] = {"pairs": len(places), "ids": ids[places[:_EXAMPLES]].tolist()}
+    return found
+
+
+def told(found: Mapping[str, Mapping[str, Any]], pairs: int, what: str) -> tuple[str, ...]:
+    """Return a sentence for every finding that some pair has."""
+    return tuple(
+        f"{name}: {each['pairs']:,} of {pairs:,} {what} ({FINDINGS[name]}), such as "
+        f"{', '.join(each['ids'])}"
+        for name, each in found.items()
+        if each["pairs"]
+    )
+
+
+def _both(row: Row) -> tuple[str, ...]:
+    """Return the two responses; none of a row with a flaw."""
+    return () if row.flaw else (row.parsed.chosen or "", row.parsed.rejected or "")
+
+
+def _rewards(rows: Rows, places: NDArray[np.int64], model: RewardModel, engine: Engine) -> Floats:
+    """Return the rewards of both responses, (pairs, 2)."""
+
+    def texts(item: int) -> tuple[str, str]:
+        row = rows[int(places[item // 2])]
+        return joined(row.system, row.turns), _both(row)[item % 2]
+
+    every = ((joined(row.system, row.turns), side) for row in rows for side in _both(row))
+    numbers: Floats = engine.run(pairs_work(every, texts, model), len(places))
+    return numbers.reshape(-1, 2)
+
+
+def _sides(rows: Rows) -> dict[str, NDArray[Any]]:
+    """Return what the texts of the pairs say, (pairs,) each, without a model."""
+    lengths: list[int] = []
+    alike: list[float] = []
+    equal: list[bool] = []
+    said: list[tuple[str, ...]] = []  # digests of the prompt with either response
+    for row in rows:
+        if sides := _both(row):
+            prompt, folded = fold(joined(row.system, row.turns)), [fold(side) for side in sides]
+            lengths.append(len(sides[0]) - len(sides[1]))
+            alike.append(float(jaccard(folded, np.array([0]), np.array([1]), _NGRAM)[0]))
+            equal.append(sides[0].strip() == sides[1].strip())
+            said.append(tuple(digest_of(prompt, side) for side in folded))
+    rejected = Counter(digest for _, digest in said)
+    return {
+        "length_difference": np.array(lengths, dtype=float),
+        "sides_similarity": np.array(alike),
+        "sides_equal": np.array(equal, dtype=bool),
+        "sides_near": ~np.array(equal, dtype=bool) & (np.array(alike) >= NEAR),
+        "rejected_elsewhere": np.array([rejected[one] > (one == two) for one, two in said], bool),
+    }
+
+
+@dataclass(frozen=True)
+class _Responses:
+    """Both responses of so many pairs as rows of one response each, the chosen first."""
+
+    rows: Rows
+    pairs: int
+
+    def __len__(self) -> int:
+        return 2 * self.pairs
+
+    def __iter__(self) -> Iterator[Row]:
+        sides = ((row, side) for row in self.rows for side in _both(row))
+        for position, (row, side) in enumerate(sides):
+            turns = (*row.turns, Turn("assistant", side))
+            parsed = replace(row.parsed, turns=turns, chosen=None, rejected=None)
+            yield replace(row, position=position, parsed=parsed)
+
+
+def _gaps(
+    rows: Rows,
+    pairs: int,
+    params: PairParams,
+    model: LikelihoodModel,
+    engine: Engine,
+    scratch: Path,
+) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+    """Return how much likelier the chosen responses are, and what a user should be told."""
+    longest = longest_scored(params.max_length, DEFAULT_LENGTH, model.name, model.max_positions)
+    template = TEMPLATES[choose_template(params.template, model.encoder)]
+    responses = _Responses(rows, pairs)
+    likely = likelihoods(responses, template, longest, model, engine, scratch, alone=False)
+    scored = likely.turns > 0
+    # Of a dialogue the last answer is the one to compare; those before it are on both sides.
+    last = np.cumsum(likely.turns)[scored] - 1
+    likelihood, mean = np.full((2, len(responses)), np.nan)
+    likelihood[scored] = -likely.turn_prompted[last]
+    mean[scored] = likelihood[scored] / likely.turn_tokens[last]
+    gap, of_means = (side[::2] - side[1::2] for side in (likelihood, mean))
+    status = np.where(likely.status[::2] == OK, likely.status[1::2], likely.status[::2])
+    status[(status == OK) & ~np.isfinite(gap)] = "non_finite"
+    why = Counter(status[status != OK].tolist())
+    notes = [likely.note] if likely.note else []
+    if why:
+        counts = ", ".join(f"{count:,} {name}" for name, count in why.most_common())
+        notes.append(f"pairs without an implicit gap, none of them too_hard: {counts} (gap_status)")
+    columns = {"implicit_gap": gap, "implicit_gap_mean": of_means, "gap_status": status}
+    return columns, tuple(notes)
+
+
+def _whole(values: NDArray[Any], places: NDArray[np.int64], rows: int) -> pa.Array:
+    """Return values of the pairs at their places among all rows; nothing is said of the others."""
+    nothing: Any = {"b": False, "f": np.nan}.get(values.dtype.kind)
+    whole = np.full(rows, nothing, dtype=values.dtype)
+    whole[places] = values
+    return pa.array(whole)
