@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from filelock import FileLock
 
+from curate.data.answer_lists import spread_out
 from curate.data.describe import language_of
 from curate.data.encoding import BINARY, sniff
 from curate.data.file_kinds import raw_rows
@@ -36,7 +37,7 @@ from curate.system.cache import cache_dir
 from curate.system.files import whole_files, write_text, writing_to
 
 # Part of the key: a changed reader never takes what an older one wrote.
-READER = "15"
+READER = "16"
 BATCH = 1000
 _SCHEMA = pa.schema(
     [
@@ -144,6 +145,8 @@ def _ingest(whole: Unpacked, name: str, sha256: str, card: Path, reading: Readin
         ranked: Counter[str] = Counter()
         if not reading.naming and reading.format in ("", TREES):
             head, stream, ranked = as_pairs(head, stream, reading.format == TREES)
+        if not reading.naming:
+            head, stream = spread_out(head, stream, changes)
         values = [record.value for record in head]
         again, spread = layout is not None, Spread(values)
         layout = layout or layout_of(name, container, values, reading)
@@ -163,7 +166,7 @@ def _ingest(whole: Unpacked, name: str, sha256: str, card: Path, reading: Readin
         container=whole.container or container,
         encoding=BINARY if whole.container else whole.sniffed.encoding,
         rows=total,
-        changes={**told(ranked), **dict(sorted(tally.changes.items()))},
+        changes={**told(ranked), **dict(sorted({**changes, **tally.changes}.items()))},
         unused=dict(tally.unused.most_common()),
         fill={key: text for key, text in reading.fill.items() if tally.placeholders[key]},
         unfilled=tally.unfilled(reading.fill),
