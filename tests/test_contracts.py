@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import pkgutil
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from curate.engine.local import LocalEngine
 from curate.scorers import complexity, ifd, length, pairs, quality, reward
 from curate.scorers.contract import OK, Scores
 from curate.scorers.score_tokens import TokenParams
-from curate.selectors import selectors
+from curate.selectors import selectors, takes_number
 from curate.selectors.kept_and_dropped import Candidates, Choice
 from tests.fake import FakeModel
 from tests.rankers.fake import FakeReward
@@ -107,11 +108,12 @@ class Case:
     ids: np.ndarray
     vectors: np.ndarray
     clusters: np.ndarray
+    tokens: np.ndarray
 
     def turned(self, order: np.ndarray) -> Case:
         """The same rows in another order."""
-        arrays = (each[order] for each in (self.values, self.ids, self.vectors, self.clusters))
-        return Case(Choice(self.choice.reason[order]), *arrays)
+        arrays = (self.values, self.ids, self.vectors, self.clusters, self.tokens)
+        return Case(Choice(self.choice.reason[order]), *(each[order] for each in arrays))
 
 
 def case(size: int = 60, seed: int = 0) -> Case:
@@ -125,7 +127,9 @@ def case(size: int = 60, seed: int = 0) -> Case:
     # Few places, so that many rows are at the same one; some at the origin, without direction.
     vectors = generator.integers(-1, 2, (size, 3)).astype(np.float32)
     vectors[np.isnan(values)] = np.nan
-    return Case(Choice(reason), values, ids, vectors, generator.integers(0, 11, size))
+    clusters = generator.integers(0, 11, size)
+    tokens = np.where(np.isnan(values), 0, generator.integers(1, 9, size))
+    return Case(Choice(reason), values, ids, vectors, clusters, tokens)
 
 
 def chosen(module: Any, params: Any, given: Case) -> Choice:
@@ -157,6 +161,7 @@ class TestSelector:
         given = case()
         given.values[:] = np.nan
         given.vectors[:] = np.nan
+        given.tokens[:] = 0
         assert not chosen(module, params, given).kept.any()
 
     @pytest.mark.parametrize("seed", range(5))
@@ -174,7 +179,7 @@ class TestSelector:
         chosen(module, params, given)
         assert given.choice.reason.tolist() == untouched.choice.reason.tolist()
         assert given.ids.tolist() == untouched.ids.tolist()
-        for name in ("values", "vectors", "clusters"):
+        for name in ("values", "vectors", "clusters", "tokens"):
             np.testing.assert_array_equal(getattr(given, name), getattr(untouched, name))
 
     def test_twice_is_the_same(self, module, params):
@@ -183,6 +188,17 @@ class TestSelector:
 
     def test_no_rows_are_no_error(self, module, params):
         assert chosen(module, params, case(0)).reason.tolist() == []
+
+
+@pytest.mark.parametrize("name", [name for name in selectors() if takes_number(name)])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_smaller_budget_is_the_beginning_of_a_larger_one(name, seed):
+    module, given = selectors()[name], case(seed=seed)
+    found = [chosen(module, module.PARAMS(k=k), given) for k in range(12)]
+    for k, (small, large) in enumerate(itertools.pairwise(found)):
+        assert small.order.tolist() == large.order.tolist()[:k]
+        assert set(small.order) == set(np.flatnonzero(small.kept))
+    assert len(found[-1].order) > 5
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,13 @@ def select(
     superfilter (arXiv 2402.00530): of the highest IFD, below 1, the rows that
     stand for the others best. deita (arXiv 2312.15685): the highest
     complexity * quality that are near no kept row. random: the control.
-    Every selector is a recipe, too: cluster_rank, diverse, facility_location,
-    k_center, middle_band, threshold, top_k, with --set for its parameters.
+    3ds (2410.10901): rows that --model finds good, of middle difficulty for
+    it, and unlike each other. answers (GRAPE, 2502.04194): of several answers
+    to one prompt, the one that --model finds likeliest.
+    clusters (2409.11378): several rows of every cluster, by its size. longest
+    (2402.04833): most response tokens. They and every other selector take
+    --set for their parameters: cluster_rank, diverse, facility_location,
+    k_center, middle_band, threshold, top_k.
 
     DEITA's own scorers are --complexity hkust-nlp/deita-complexity-scorer
     --quality hkust-nlp/deita-quality-scorer, LLaMA of up to 13 billion
@@ -48,7 +53,9 @@ def select(
 
     Example: curate select --input huatuo.json
     --scores data/huatuo_ifd.scores.parquet --by ifd --keep 10%
-    --where "response_tokens > 20 and status == 'ok'"
+    --where "response_tokens > 20 and status == 'ok'" --between 25% 75%
+    Example: curate select --input huatuo.json --recipe clusters --keep 10%
+    --set share=equal --set clusters=50
     """
     from curate.recipes import select as recipe
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from curate.errors import UsageError, check_one_of
 from curate.parameters.budget import METAVAR, parse_budget
+from curate.parameters.mods import parse_bound
 from curate.parameters.option import (
     filled_in,
     good_only,
@@ -18,7 +19,8 @@ from curate.parameters.option import (
 )
 
 RANDOM, SUPERFILTER, DEITA = "random", "superfilter", "deita"
-METHODS = (RANDOM, SUPERFILTER, DEITA)
+THREE_DS, ANSWERS = "3ds", "answers"
+METHODS = (RANDOM, SUPERFILTER, DEITA, THREE_DS, ANSWERS)
 SFT, KTO = "sft", "kto"
 
 
@@ -27,7 +29,9 @@ class SelectParams:
     """How rows are chosen."""
 
     recipe: str | None = option(
-        None, "random, superfilter, deita or a selector; or give --by.", metavar="NAME"
+        None,
+        "random, superfilter, deita, 3ds, answers or a selector; or give --by.",
+        metavar="NAME",
     )
     keep: str | int | None = keep()
     tokenizer: str | None = tokenizer()
@@ -37,13 +41,20 @@ class SelectParams:
     where: str | None = option(
         None, "Choose only among rows where it holds, such as reward > 0.", metavar="CONDITION"
     )
+    between: tuple[str, ...] = option(
+        (),
+        "Choose only among rows whose --by lies between two percentiles; 3ds: its difficulties.",
+        metavar="25% 75%",
+        shown="3ds: 25% 75%",
+    )
     pool: str | int | None = option(
         None, "superfilter: so much by score, thinned out.", metavar=METAVAR, shown="20%"
     )
     nearest: float = option(0.9, "deita: skip a row whose cosine to a kept one is above this.")
     model: str | None = option(
         None,
-        "superfilter, deita without --by: what computes IFD; see `curate models`.",
+        "3ds, answers: the model that will be trained; superfilter, deita without --by: what "
+        "computes IFD; see `curate models`.",
         shown="smollm2",
     )
     encoder: str = option(
@@ -62,6 +73,12 @@ class SelectParams:
         metavar="MODEL",
         shown="of --scores, else the bundled ranker",
     )
+    min_quality: str | float | None = option(
+        None,
+        "3ds: quality that rows have to exceed; 50% leaves out the lowest half.",
+        metavar="X|50%",
+        shown="50%",
+    )
     set: tuple[str, ...] = option(
         (), "Parameter of a selector, such as neighbours=10.", metavar="KEY=VALUE"
     )
@@ -73,8 +90,9 @@ class SelectParams:
 
     def __post_init__(self) -> None:
         self._refuse_unknown_recipe()
-        if self.recipe == RANDOM and self.by is not None:
+        if self.recipe == RANDOM and self.by is not None and not self.between:
             raise UsageError("--by: a random choice goes by nothing; leave --by or --recipe out")
+        self._refuse_what_a_method_lacks()
         check_one_of("--stage", self.stage, (SFT, KTO))
         if self.good_only and self.stage == KTO:
             raise UsageError(
@@ -103,14 +121,36 @@ class SelectParams:
                 f"nothing to choose by: give --recipe {'|'.join(METHODS)}, or --by COLUMN with "
                 "--scores FILE"
             )
-        if not self.selector:
-            return
-        params_from_text(self.selector, self.set, 1, self.seed)
+        if self.selector:
+            params_from_text(self.selector, self.set, 1, self.seed)
+        if self.keep is not None and self.recipe == ANSWERS:
+            raise UsageError(
+                f"--keep {self.keep}: --recipe {ANSWERS} keeps one answer to each prompt; leave it "
+                "out"
+            )
         if self.keep is not None and not self.counted:
             raise UsageError(
                 f"--keep {self.keep}: --recipe {self.recipe} keeps what its parameters say; "
                 "leave it out, and give --set KEY=VALUE"
             )
+
+    def _refuse_what_a_method_lacks(self) -> None:
+        if self.between:
+            parse_between(self.between)
+            if self.by is None and self.recipe != THREE_DS:
+                raise UsageError(
+                    f"--between {' '.join(self.between)}: give --by COLUMN, whose percentiles they "
+                    f"are, or --recipe {THREE_DS}"
+                )
+        if self.by is not None and self.recipe == ANSWERS:
+            raise UsageError(f"--by {self.by}: --recipe {ANSWERS} goes by --model; leave it out")
+        if self.min_quality is not None:
+            share, number = parse_bound(self.min_quality)
+            if self.recipe != THREE_DS or (share is None or not 0 <= share < 1) and number is None:
+                raise UsageError(
+                    f"--min-quality {self.min_quality}: only --recipe {THREE_DS} has it, as a "
+                    "number, or as a quantile from 0% to below 100%"
+                )
 
     @property
     def selector(self) -> str:
@@ -122,7 +162,23 @@ class SelectParams:
         """Whether so many rows are kept as `keep` says."""
         from curate.selectors import takes_number
 
-        return not self.selector or takes_number(self.selector)
+        return takes_number(self.selector) if self.selector else self.recipe != ANSWERS
+
+
+def parse_between(between: tuple[str, ...]) -> tuple[float, float]:
+    """Return the two percentiles of a band.
+
+    Example:
+        >>> parse_between(("25%", "75%"))
+        (25.0, 75.0)
+    """
+    match [parse_bound(each)[0] for each in between]:
+        case [float(low), float(high)] if 0 <= low < high <= 1:
+            return 100 * low, 100 * high
+    raise UsageError(
+        f"--between {' '.join(map(str, between))}: allowed are two percentiles from 0% to 100%, "
+        "the lower one first, such as 25% 75%"
+    )
 
 
 def recipes() -> tuple[str, ...]:

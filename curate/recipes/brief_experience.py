@@ -21,22 +21,19 @@ from curate.data.rows import Rows
 from curate.emission.emit import check_target
 from curate.engine import open_engine
 from curate.errors import DataError, UsageError
-from curate.models.resolve import ModelFiles, base_of, files_of, fingerprint_of
-from curate.models.weights import hidden_width
+from curate.models.resolve import ModelFiles, files_of, fingerprint_of
 from curate.parameters.ifd import PER_CLUSTER
 from curate.recipes import train_between
-from curate.recipes.model_scores import language_model
+from curate.recipes.model_scores import instructions_of, language_model
 from curate.recipes.train_between import Place, Trained
 from curate.scorers.contract import Scores
-from curate.scorers.instruction import Instructions, read_instructions
+from curate.scorers.instruction import Instructions
 from curate.selection import Selection, emit
 from curate.selectors import middle_band
-from curate.selectors.clusters import ClusterParams, clusters
 from curate.selectors.kept_and_dropped import Candidates, scored
-from curate.system.cache import cache_dir
+from curate.selectors.kmeans import KMeansParams, clusters
 from curate.system.files import sha256_of
 from curate.system.manifest import read_manifest
-from curate.system.model_folder import CONFIG, is_adapter, read_json
 from curate.system.run_record import RUN
 
 NAME = "experience"
@@ -121,15 +118,10 @@ def choose(rows: Rows, params: ExperienceParams) -> tuple[Selection, ModelFiles]
     started = time.monotonic()
     engine = open_engine()
     model = language_model(engine, params.model, params.dtype, params.trust_remote_code)
-    files = model.files
-    base = base_of(files) if is_adapter(files.folder) else files
-    width = hidden_width(read_json(base.folder / CONFIG))
-    say(f"reading {len(rows):,} instructions with {files.name}")
-    longest = min(params.max_length, model.max_positions)
-    scratch = cache_dir() / "scratch"
-    instructions = read_instructions(rows, longest, model, width, engine, scratch)
+    say(f"reading {len(rows):,} instructions with {model.files.name}")
+    instructions = instructions_of(rows, model, engine, params.max_length)
     asked = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
-    return _drawn(rows, params, instructions, asked, started), files
+    return _drawn(rows, params, instructions, asked, started), model.files
 
 
 def _drawn(
@@ -144,7 +136,7 @@ def _drawn(
         raise DataError(f"no row can be trained on: {counts}. Give rows with prompt and response")
     wanted = default_clusters(usable) if params.clusters is None else params.clusters
     vectors = np.where(choice.kept[:, None], read.states, np.nan).astype(np.float32)
-    grouped = clusters(vectors, rows.ids, ClusterParams(k=wanted, variance=1.0, seed=params.seed))
+    grouped = clusters(vectors, rows.ids, KMeansParams(k=wanted, variance=1.0, seed=params.seed))
     with np.errstate(over="ignore"):
         perplexity = np.exp(read.nll)
     candidates = Candidates(choice, rows.ids, values=perplexity, clusters=grouped.labels)

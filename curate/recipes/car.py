@@ -2,7 +2,7 @@
 
 Source: arXiv 2402.18191. Deviations: any ranker and encoder will do, and those that come with
 curate read Chinese; of few rows fewer than 1,000 are taken for their rank alone, or all would be
-kept; and see `curate.selectors.clusters` and `cluster_rank` for what the published program loses.
+kept; and see `curate.selectors.kmeans` and `cluster_rank` for what the published program loses.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from curate.recipes.model_scores import called, embedded, refuse_pairs_and_texts
 from curate.scorers.contract import OK, Scores
 from curate.selection import Selection
 from curate.selectors import cluster_rank
-from curate.selectors.clusters import ClusterParams, clusters
 from curate.selectors.filled import Wanted, fitting
 from curate.selectors.kept_and_dropped import Candidates, scored
+from curate.selectors.kmeans import KMeansParams, clusters
 
 NAME = "car"
 QUALITY = "quality"
@@ -67,7 +67,7 @@ def car(rows: Rows, params: CarParams) -> Selection:
     values, points = np.where(usable, rewards.values(QUALITY), np.nan), vectors.vectors
     if (status != vectors.status).any():  # rows with a vector and without a score
         points = np.where(usable[:, None], points, np.float32(np.nan))
-    groups = clusters(points, rows.ids, ClusterParams(k=params.k, seed=params.seed))
+    groups = clusters(points, rows.ids, KMeansParams(k=params.k, seed=params.seed))
     candidates = Candidates(scored(status), rows.ids, values=values, clusters=groups.labels)
     ranked = candidates.ranked()
     top = fitting(lambda k: ranked[:k], wanted)

@@ -17,6 +17,7 @@ from curate.emission.score_files import Joined
 from curate.errors import UsageError
 from curate.scorers.contract import OK, Scores
 from curate.selectors.kept_and_dropped import Choice, scored
+from curate.selectors.middle_band import OUTSIDE, within
 
 SCORE = "score"
 WHERE = "where"
@@ -32,6 +33,7 @@ class EarlierScores:
         status: (n,) `ok`, or why a row cannot be chosen.
         values: (n,) of `by`; None without.
         allowed: (n,) of `where`.
+        inside: (n,) of `between`, among the rows that have a score and are allowed.
         columns: What the expressions name, (n,) each, for the new scores file.
         name: The score's column: the one that `by` names, or `score` where it is worked out.
     """
@@ -39,6 +41,7 @@ class EarlierScores:
     status: NDArray[np.object_]
     values: NDArray[np.float64] | None
     allowed: NDArray[np.bool_]
+    inside: NDArray[np.bool_]
     columns: dict[str, NDArray[Any]]
     name: str = SCORE
 
@@ -50,14 +53,18 @@ class EarlierScores:
         return Scores(self.status, arrays)
 
     def choice(self) -> Choice:
-        """Return the choice of all rows that have a score and that `where` lets through."""
-        return scored(self.status).without(~self.allowed, WHERE)
+        """Return the choice of all rows with a score that `where` and `between` let through."""
+        return scored(self.status).without(~self.allowed, WHERE).without(~self.inside, OUTSIDE)
 
 
 def read_scores(
-    rows: Rows, paths: Sequence[Path], by: Expression | None, where: Expression | None
+    rows: Rows,
+    paths: Sequence[Path],
+    by: Expression | None,
+    where: Expression | None,
+    between: tuple[float, float] | None = None,
 ) -> EarlierScores:
-    """Return what the scores files say of the rows."""
+    """Return what the scores files say of the rows; `between` are percentiles of `by`."""
     flawed = np.array([row.flaw or OK for row in rows], dtype=object)
     expressions = [each for each in (by, where) if each is not None]
     if expressions and not paths:
@@ -68,7 +75,7 @@ def read_scores(
         )
     everything = np.ones(len(rows), dtype=bool)
     if not expressions:
-        return EarlierScores(flawed, None, everything, {})
+        return EarlierScores(flawed, None, everything, everything, {})
     joined = Joined(paths, rows.ids)
     read = {each.option: joined.columns(each) for each in expressions}
     allowed = where.truths(read[where.option], len(rows)) if where else everything
@@ -79,11 +86,13 @@ def read_scores(
         if name not in OWN
     }
     if by is None:
-        return EarlierScores(flawed, None, allowed, columns)
+        return EarlierScores(flawed, None, allowed, everything, columns)
     values = by.numbers(read[by.option], len(rows))
     # A status says why there is no score; where there is one, another file's status is --where's.
     why_not = np.where(joined.status() == OK, "non_finite", joined.status())
     status = np.where(np.isfinite(values), OK, why_not).astype(object)
     values = np.where(status == OK, values, np.nan)
     name = SHORT.get(by.text, by.text)
-    return EarlierScores(status, values, allowed, columns, name if name in columns else SCORE)
+    inside = within(values, allowed & (status == OK), *between) if between else everything
+    name = name if name in columns else SCORE
+    return EarlierScores(status, values, allowed, inside, columns, name)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from curate.console import say
 from curate.data.describe import language_of
@@ -12,11 +17,16 @@ from curate.engine import open_engine
 from curate.errors import UsageError
 from curate.models.packaged_models import PACKAGED, is_ready
 from curate.models.recipe import ModelRecipe
-from curate.models.resolve import ModelFiles
+from curate.models.resolve import ModelFiles, base_of
+from curate.models.row_templates import TEMPLATES, choose_template
+from curate.models.weights import hidden_width
 from curate.scorers import reward
 from curate.scorers.contract import Engine, Scores
 from curate.scorers.embedding import EmbeddingParams, Embeddings, embed
+from curate.scorers.instruction import Instructions, read_instructions
+from curate.scorers.likelihood import Likelihoods, SizedRows, likelihoods
 from curate.system.cache import cache_dir
+from curate.system.model_folder import CONFIG, is_adapter, read_json
 
 if TYPE_CHECKING:
     from curate.models.causal_lm import CausalLM
@@ -89,6 +99,30 @@ def language_model(
     )
     model: CausalLM = engine.load(recipe)
     return model
+
+
+def instructions_of(rows: Rows, model: CausalLM, engine: Engine, longest: int) -> Instructions:
+    """Return what a causal language model makes of every instruction: its state, and its NLL."""
+    files = base_of(model.files) if is_adapter(model.files.folder) else model.files
+    width = hidden_width(read_json(files.folder / CONFIG))
+    longest = min(longest, model.max_positions)
+    return read_instructions(rows, longest, model, width, engine, cache_dir() / "scratch")
+
+
+def likelihood_of(rows: SizedRows, model: CausalLM, engine: Engine, longest: int) -> Likelihoods:
+    """Return the likelihood of every row's responses, each given what comes before it."""
+    template = TEMPLATES[choose_template("auto", model.encoder)]
+    longest = min(longest, model.max_positions)
+    scratch = cache_dir() / "scratch"
+    return likelihoods(rows, template, longest, model, engine, scratch, alone=False)
+
+
+def leaving_out(rows: Rows, left_out: NDArray[np.bool_], reason: str) -> Rows:
+    """Return the rows with that flaw where they are left out (n,): no scorer computes them."""
+    flaws = rows.table.column("flaw").to_numpy(zero_copy_only=False)
+    column = pa.array(np.where(left_out, reason, flaws), pa.string())
+    at = rows.table.schema.get_field_index("flaw")
+    return replace(rows, table=rows.table.set_column(at, "flaw", column))
 
 
 def about_language(rows: Rows, files: ModelFiles, what: str) -> list[str]:

@@ -245,7 +245,9 @@ def _good(params: ModsParams, choice: Choice, values: Floats, ids: NDArray[np.ob
     if not len(rewards):
         counts = ", ".join(f"{rows:,} {reason}" for reason, rows in choice.counts().items())
         raise DataError(f"no row has a reward: {counts}. Give rows with a prompt and a response")
-    bound = threshold.ThresholdParams(bound=lowest_good(params, rewards), keep="from", reason=LOW)
+    bound = threshold.ThresholdParams(
+        bound=lowest_good(params.min_quality, rewards), keep="from", reason=LOW
+    )
     good = threshold.select(Candidates(choice, ids, values=values), bound)
     if not good.kept.any():
         raise DataError(
@@ -256,9 +258,9 @@ def _good(params: ModsParams, choice: Choice, values: Floats, ids: NDArray[np.ob
     return good
 
 
-def lowest_good(params: ModsParams, rewards: Floats) -> float:
+def lowest_good(min_quality: str | float, rewards: Floats) -> float:
     """Return the lowest of the rewards (m,) that is good enough."""
-    share, number = parse_bound(params.min_quality)
+    share, number = parse_bound(min_quality)
     if share is not None:
         return float(np.quantile(rewards, share))
     assert number is not None  # ModsParams refuses what is neither

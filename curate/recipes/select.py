@@ -1,8 +1,8 @@
 """Choose by scores that are there already, by chance, or by a recipe that needs little more.
 
-`random` is the control; `superfilter` and `deita` are published methods, told where their scores
-are; every other selector is a recipe by its name, with `set` for its parameters; without a recipe,
-`by` ranks by columns of scores files and `where` says what may be chosen.
+`random` is the control; `superfilter`, `deita`, `3ds` and `answers` are published methods; every
+other selector is a recipe by its name, with `set` for its parameters; without a recipe, `by` ranks
+by columns of scores files. `where` and `between` say what may be chosen.
 """
 
 from __future__ import annotations
@@ -22,16 +22,24 @@ from curate.data.rows import Rows
 from curate.errors import UsageError
 from curate.models.packaged_models import DEFAULT_MODEL
 from curate.parameters.budget import DEFAULT_KEEP
-from curate.parameters.select import DEITA, RANDOM, SUPERFILTER, SelectParams
-from curate.recipes import budgets, deita, ifd
+from curate.parameters.select import (
+    ANSWERS,
+    DEITA,
+    RANDOM,
+    SUPERFILTER,
+    THREE_DS,
+    SelectParams,
+    parse_between,
+)
+from curate.recipes import answers, budgets, deita, ifd, three_ds
 from curate.recipes.earlier_scores import EarlierScores, read_scores
 from curate.recipes.model_scores import called, embedded, refuse_pairs_and_texts
 from curate.scorers.response_tokens import ResponseTokens
 from curate.selection import Selection
 from curate.selectors import params_from_text, random, selectors, top_k
-from curate.selectors.clusters import ClusterParams, clusters
 from curate.selectors.filled import Ranking, Wanted
 from curate.selectors.kept_and_dropped import Candidates
+from curate.selectors.kmeans import KMeansParams, clusters
 from curate.system.files import sha256_of
 
 NAME = "select"
@@ -68,13 +76,18 @@ def select(rows: Rows, params: SelectParams, scores: Sequence[str | Path] = ()) 
     paths = [Path(each) for each in scores]
     by = None if params.by is None or evolved else parse_expression(params.by, "--by")
     where = None if params.where is None else parse_expression(params.where, "--where")
-    earlier = read_scores(rows, paths, by, where)
+    ends = parse_between(params.between) if params.between else None
+    earlier = read_scores(rows, paths, by, where, None if params.recipe == THREE_DS else ends)
     if params.recipe == RANDOM:
         chosen = _drawn(rows, params, earlier, wanted)
     elif params.recipe == SUPERFILTER:
         chosen = ifd.superfilter(rows, params, earlier, wanted)
     elif params.recipe == DEITA:
         chosen = deita.deita(rows, params, earlier, paths, wanted)
+    elif params.recipe == THREE_DS:
+        chosen = three_ds.three_ds(rows, params, earlier, wanted)
+    elif params.recipe == ANSWERS:
+        chosen = answers.answers(rows, params, earlier)
     elif params.selector:
         chosen = _by_selector(rows, params, earlier, tokens, wanted)
     else:
@@ -136,15 +149,16 @@ def _by_selector(
         refuse_pairs_and_texts(rows, name)
         vectors, model = embedded(rows, params.encoder, "row")
         arrays["vectors"], notes = vectors.vectors, vectors.notes
+    own = params_from_text(name, params.set, 1, params.seed)
     if "clusters" in module.NEEDS:
-        grouped = clusters(arrays["vectors"], rows.ids, ClusterParams(seed=params.seed))
+        how = KMeansParams(k=getattr(own, "clusters", 0) or None, seed=params.seed)
+        grouped = clusters(arrays["vectors"], rows.ids, how)
         arrays["clusters"] = grouped.labels
         columns["cluster"] = pa.array(grouped.labels, mask=grouped.labels < 0)
         notes = (*notes, *filter(None, [grouped.note]))
     if "tokens" in module.NEEDS:
         arrays["tokens"] = tokens.counts
     candidates = Candidates(earlier.choice(), rows.ids, **arrays)
-    own = params_from_text(name, params.set, 1, params.seed)
     if not params.counted:
         choice, ranking = module.select(candidates, own), None
     else:

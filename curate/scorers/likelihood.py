@@ -73,6 +73,14 @@ class Likelihoods:
             means[having] = np.add.reduceat(sums, starts) / tokens
         return means
 
+    def last(self) -> NDArray[np.float64]:
+        """Return nats a token of every row's last response, given all before; NaN without."""
+        last = np.full(len(self.turns), np.nan)
+        having = self.turns > 0
+        ends = np.cumsum(self.turns)[having] - 1
+        last[having] = self.turn_prompted[ends] / self.turn_tokens[ends]
+        return last
+
 
 def longest_scored(asked: int | None, default: int, name: str, limit: int) -> int:
     """Return how many tokens of a row are read: as asked, else the default or the model's limit."""

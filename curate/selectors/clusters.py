@@ -1,156 +1,104 @@
-"""Clusters of embeddings: PCA to a share of the variance, then k-means.
+"""Coverage by clusters: several rows of every cluster, as many as its share says.
 
-CaR (arXiv 2402.18191): 95 % of the variance, k = floor(sqrt(n / 2)). PCA is scikit-learn's and
-k-means faiss's. What differs from the published program: first centres are k-means++ on a sample
-of 64 rows a cluster, and centres move on a sample of 256 a cluster, as faiss does by default;
-points are put in the order of their ids and not of the file; clusters are numbered by size, so
-that a number says something and is the same in every run.
+Source: arXiv 2409.11378: k-means, and of each cluster a share by its size. Published shares are
+rounded and rows drawn, also by weights of their quality; here places go to the clusters one by one
+by Sainte-Laguë's rule, so that the rows of a smaller budget lie among those of a larger one, and a
+cluster's rows are taken best first, from its centre outwards, or drawn.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.errors import UsageError
-from curate.selectors.kept_and_dropped import by_id, finite
+from curate.errors import UsageError, check_one_of
+from curate.selectors import at_least
+from curate.selectors.cluster_rank import NO_CLUSTER, rank_in_group
+from curate.selectors.kept_and_dropped import NO_VECTOR, Candidates, Choice, by_id, finite
+from curate.selectors.middle_band import NO_SCORE, NOT_DRAWN
+from curate.selectors.random import draws
 
-NONE = -1
-_FIRST_PER_CLUSTER = 64
+NAME = "clusters"
+NEEDS = ("vectors", "clusters")
+SIZE, EQUAL = "size", "equal"
+AUTO, BY, CENTRE, RANDOM = "auto", "by", "centre", "random"
 
 
 @dataclass(frozen=True)
-class ClusterParams:
-    """How rows are clustered.
+class ClustersParams:
+    """How many rows, and which of a cluster.
 
     Attributes:
-        k: Clusters; None for floor(sqrt(n / 2)), at least 1.
-        variance: Share of the variance that PCA keeps; 1 for no PCA.
-        iterations: Steps of k-means.
-        seed: Draws the samples and the first centres.
+        k: Rows to keep; all that are left if there are fewer.
+        share: `size` (places by Sainte-Laguë) or `equal` (clusters in turn, the largest first).
+        inside: Which rows of a cluster come first: `by` (highest value), `centre` (nearest the
+            mean of its vectors), `random`, or `auto`: `by` where there are values, else `centre`.
+        clusters: Number of clusters; 0 for floor(sqrt(n / 2)).
+        seed: Draws the first centres, and the rows of `random`.
     """
 
-    k: int | None = None
-    variance: float = 0.95
-    iterations: int = 25
+    k: int
+    share: str = SIZE
+    inside: str = AUTO
+    clusters: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.k is not None and self.k < 1:
-            raise UsageError(f"--clusters {self.k}: allowed are auto, and whole numbers from 1")
-        if not 0 < self.variance <= 1:
-            raise UsageError(
-                f"PCA variance {self.variance}: allowed is a share above 0 and up to 1"
-            )
+        at_least(0, NAME, k=self.k, clusters=self.clusters)
+        check_one_of("--set share", self.share, (SIZE, EQUAL))
+        check_one_of("--set inside", self.inside, (AUTO, BY, CENTRE, RANDOM))
 
 
-@dataclass(frozen=True)
-class Clusters:
-    """Which cluster each row is in.
-
-    Attributes:
-        labels: (n,) cluster of each row, 0 the largest; -1 for a row without vector.
-        sizes: (m,) rows of each cluster; m < k where there are fewer different rows.
-        dimensions: What PCA kept.
-        note: What a user should be told, '' for nothing.
-    """
-
-    labels: NDArray[np.int64]
-    sizes: NDArray[np.int64]
-    dimensions: int
-    note: str = ""
+PARAMS = ClustersParams
 
 
-def clusters(
-    vectors: NDArray[np.float32], ids: NDArray[np.object_], params: ClusterParams = ClusterParams()
-) -> Clusters:
-    """Return the clusters of all rows that have a vector.
+def select(candidates: Candidates, params: ClustersParams) -> Choice:
+    """Return the choice of k rows; the first j of its order are the choice of j.
 
-    Args:
-        vectors: (n, d) embeddings; rows with NaN are in no cluster.
-        ids: (n,) of the rows, so that the clusters do not depend on their order.
-        params: Number of clusters, PCA, seed.
-    """
-    labels = np.full(len(vectors), NONE, dtype=np.int64)
-    places = np.flatnonzero(finite(vectors))
-    if not len(places):
-        return Clusters(labels, np.zeros(0, dtype=np.int64), 0, "no row has a vector")
-    places = places[by_id(ids[places])]
-    points = pca(np.ascontiguousarray(vectors[places], dtype=np.float32), params.variance)
-    wanted = default_k(len(places)) if params.k is None else params.k
-    assigned = kmeans(points, wanted, params.iterations, params.seed)
-    _, first, inverse, sizes = np.unique(
-        assigned, return_index=True, return_inverse=True, return_counts=True
-    )
-    order = np.lexsort((first, -sizes))
-    labels[places] = np.argsort(order)[inverse]
-    note, made = "", len(order)
-    if made < wanted:
-        note = f"{wanted:,} clusters were {'sought' if params.k is None else 'asked for'}"
-        few = f" and there are {len(places):,} rows"
-        note += few if len(places) < wanted else "; many embeddings are equal"
-        note += (
-            f"{';' if len(places) < wanted else ', and'} the number of clusters made is {made:,}"
-        )
-    return Clusters(labels=labels, sizes=sizes[order], dimensions=points.shape[1], note=note)
-
-
-def default_k(rows: int) -> int:
-    """Return CaR's number of clusters for n rows, floor(sqrt(n / 2)), at least 1.
+    Raises:
+        UsageError: `inside=by` without values.
 
     Example:
-        >>> default_k(52002), default_k(1)
-        (161, 1)
+        >>> all_of = Choice(np.full(4, "", dtype=object))
+        >>> points = np.array([[0], [1], [2], [9]], dtype=np.float32)
+        >>> candidates = Candidates(all_of, np.array(list("abcd")), vectors=points,
+        ...                         clusters=np.array([0, 0, 0, 1]))
+        >>> select(candidates, ClustersParams(k=2)).kept  # 3/1, then 3/3 before 1/1
+        array([ True,  True, False, False])
+        >>> select(candidates, ClustersParams(k=2, share="equal")).kept
+        array([False,  True, False,  True])
     """
-    return max(1, math.isqrt(rows // 2))
+    choice = candidates.choice.without(~finite(candidates.vectors), NO_VECTOR)
+    choice = choice.without(candidates.clusters < 0, NO_CLUSTER)
+    inside, valued = params.inside, len(candidates.values) == len(candidates.ids) > 0
+    if inside == AUTO:
+        inside = BY if valued else CENTRE
+    if inside == BY:
+        if not valued:
+            raise UsageError("--set inside=by goes by scores: give --by COLUMN and --scores FILE")
+        choice = choice.without(np.isnan(candidates.values), NO_SCORE)
+    places = np.flatnonzero(choice.kept)
+    ordered = places[by_id(candidates.ids[places])]
+    if inside == RANDOM:
+        ordered = draws(choice.kept, candidates.ids, params.seed)
+    else:
+        nearness = candidates.values if inside == BY else -_distances(candidates, ordered)
+        ordered = ordered[np.argsort(-nearness[ordered], kind="stable")]
+    labels = candidates.clusters[ordered]
+    weights = np.bincount(labels)[labels] if params.share == SIZE else np.ones(len(labels))
+    # A cluster's next row has its weight divided by 1, 3, 5 …: the sequence is in falling order.
+    quotients = weights / (2 * rank_in_group(labels) + 1)
+    return choice.only(ordered[np.lexsort((labels, -quotients))][: params.k], NOT_DRAWN)
 
 
-def pca(points: NDArray[np.float32], variance: float) -> NDArray[np.float32]:
-    """Return the points (n, d) along the fewest directions that hold that share of the variance.
-
-    Example:
-        >>> pca(np.array([[0, 0], [2, 0], [4, 0.1]], dtype=np.float32), 0.95).shape
-        (3, 1)
-    """
-    from sklearn.decomposition import PCA
-    from threadpoolctl import threadpool_limits
-
-    if (points.min(axis=0) == points.max(axis=0)).all():  # no variance to have a share of
-        return np.zeros((len(points), 1), dtype=np.float32)
-    if variance == 1:
-        mean: NDArray[np.float32] = points.mean(axis=0, dtype=np.float64).astype(np.float32)
-        return points - mean
-    # Several threads add up in another order, and the numbers would be those of one machine.
-    with threadpool_limits(1):
-        model = PCA(variance, svd_solver="covariance_eigh")
-        reduced: NDArray[np.float32] = model.fit_transform(points)
-    return reduced
-
-
-def kmeans(
-    points: NDArray[np.float32], k: int, iterations: int = 25, seed: int = 0
-) -> NDArray[np.int64]:
-    """Return the cluster of each point, the same on any number of cores."""
-    import faiss
-    from sklearn.cluster import kmeans_plusplus
-    from threadpoolctl import threadpool_limits
-
-    k = min(k, len(points))
-    generator = np.random.default_rng(seed)
-    first, later = generator.integers(2**31, size=2).tolist()  # neither library takes more
-    sample = points
-    if len(points) > _FIRST_PER_CLUSTER * k:
-        drawn = generator.choice(len(points), _FIRST_PER_CLUSTER * k, replace=False)
-        sample = points[np.sort(drawn)]
-    with threadpool_limits(1):
-        centres, _ = kmeans_plusplus(sample, k, random_state=first)
-        model = faiss.Kmeans(
-            points.shape[1], k, niter=iterations, seed=later, min_points_per_centroid=1
-        )
-        model.train(points, init_centroids=centres)
-        _, labels = model.assign(points)
-    assigned: NDArray[np.int64] = labels.astype(np.int64)
-    return assigned
+def _distances(candidates: Candidates, ordered: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return (n,) squared distance of each row, of those in order, to its cluster's mean vector."""
+    distances = np.full(len(candidates.ids), np.nan)
+    labels = candidates.clusters[ordered]
+    for label in np.unique(labels):
+        own = ordered[labels == label]
+        points = candidates.vectors[own].astype(np.float64)
+        distances[own] = ((points - points.mean(axis=0)) ** 2).sum(axis=1)
+    return distances

@@ -82,6 +82,22 @@ def select(candidates: Candidates, params: MiddleBandParams) -> Choice:
     return choice.without(outside, OUTSIDE).without(crowded, NOT_DRAWN)
 
 
+def within(
+    values: NDArray[np.float64], possible: NDArray[np.bool_], low: float, high: float
+) -> NDArray[np.bool_]:
+    """Return which values (n,) lie between two percentiles of the possible ones, both included.
+
+    Example:
+        >>> within(np.array([1.0, 2, 3, 4, 99]), np.array([True] * 4 + [False]), 25, 75).tolist()
+        [False, True, True, False, False]
+    """
+    inside = possible & ~np.isnan(values)
+    if inside.any():
+        first, last = np.percentile(values[inside], [low, high])
+        inside &= (values >= first) & (values <= last)
+    return inside
+
+
 def _evenly(size: int, wanted: int) -> NDArray[np.int64]:
     """Return so many places of 0..size-1, with equal distances, each in the middle of its part."""
     return ((np.arange(wanted) + 0.5) * size / max(1, wanted)).astype(np.int64)

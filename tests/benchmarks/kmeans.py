@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
-from curate.selectors.clusters import kmeans, pca
+from curate.selectors.kmeans import kmeans, pca
 from tests.benchmarks.clouds import points_of
 
 

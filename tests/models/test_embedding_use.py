@@ -13,8 +13,8 @@ from curate.models import embedding as use
 from curate.models.embedding import load_encoder
 from curate.scorers.contract import OK
 from curate.scorers.embedding import EmbeddingParams, embed
-from curate.selectors.clusters import ClusterParams, clusters
 from curate.selectors.k_center import k_center
+from curate.selectors.kmeans import KMeansParams, clusters
 from tests.conftest import SAMPLE
 
 # Questions of patients in two wordings each.
@@ -119,7 +119,7 @@ def test_chinese_rows_from_file_to_clusters_and_centres(encoder, tmp_path):
     assert ok.sum() >= 20
     vectors = np.array(runs[0].vectors)
     assert np.isfinite(vectors[ok]).all()
-    found = clusters(vectors, rows.ids, ClusterParams(k=4))
+    found = clusters(vectors, rows.ids, KMeansParams(k=4))
     assert found.sizes.sum() == ok.sum()
     assert len(found.sizes) == 4
     centres = k_center(vectors[ok], rows.ids[ok], 8)

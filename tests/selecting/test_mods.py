@@ -70,7 +70,7 @@ def test_against_naive_stages(fake, sample):
 )
 def test_what_is_good_enough(given, bound):
     values = np.array([1.0, 2.0, 3.0, 4.0])
-    assert lowest_good(ModsParams(min_quality=given), values) == pytest.approx(bound, abs=1e-9)
+    assert lowest_good(given, values) == pytest.approx(bound, abs=1e-9)
 
 
 def test_a_number_has_to_be_exceeded_and_a_quantile_only_reached(fake, rows_file):

@@ -1,0 +1,171 @@
+"""3DS: rows that the model to be trained finds good, neither easy nor hard, and unlike each other.
+
+Source: arXiv 2410.10901 and its program. First the model itself judges every row, and rows below
+a bound are left out. Of the others three difficulties are taken: of the instruction (perplexity of
+the prompt: understanding), of the model's own answer to it (its confidence), and of the row's
+response (its correctness). Rows inside the 25th to 75th percentile of all three are left, and of
+these k-centre greedy over the model's mean last hidden states of the instructions takes the budget.
+Where fewer are left than the budget, all are kept, as published.
+
+What is not as published:
+
+- the judge is asked as DEITA's quality scorer asks, and the quality is the mean of 1 to 6 by their
+  chances; published is a number up to 100 that the model writes after a long prompt with examples,
+  and the bound 85. Here the bound is a share, as small models give all rows nearly the same;
+- tokens of a response count alike; published are losses weighted by the attention that a token
+  gets, without function words;
+- the model's own answer is its likeliest one, of at most 256 tokens; published ones are sampled;
+- the instruction is read as it is, without the chat template, which is the same for every row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.console import say
+from curate.data.rows import Row, Rows
+from curate.data.schema import Turn
+from curate.engine import open_engine
+from curate.models.packaged_models import DEFAULT_MODEL
+from curate.models.recipe import ModelRecipe
+from curate.parameters.score import ScoreParams
+from curate.parameters.select import SelectParams, parse_between
+from curate.recipes.earlier_scores import WHERE, EarlierScores
+from curate.recipes.model_scores import (
+    about_language,
+    instructions_of,
+    language_model,
+    leaving_out,
+    likelihood_of,
+    refuse_pairs_and_texts,
+)
+from curate.recipes.mods import LOW, lowest_good
+from curate.recipes.score import score
+from curate.scorers.contract import OK, Scores
+from curate.scorers.ifd import DEFAULT_LENGTH
+from curate.scorers.necessity import AnswerParams, answers
+from curate.scorers.quality import NAME as QUALITY
+from curate.selection import Selection
+from curate.selectors import k_center, threshold
+from curate.selectors.filled import Ranking, Wanted
+from curate.selectors.kept_and_dropped import Candidates, Choice, scored
+from curate.selectors.middle_band import OUTSIDE, within
+
+if TYPE_CHECKING:
+    from curate.models.causal_lm import CausalLM
+
+NAME = "3ds"
+DIFFICULTIES = ("nll_instruction", "nll_own_answer", "nll_prompted")
+NO_ANSWER = "no_own_answer"
+HALF, BAND = "50%", ("25%", "75%")
+
+
+def three_ds(rows: Rows, params: SelectParams, earlier: EarlierScores, wanted: Wanted) -> Selection:
+    """Keep good rows of middle difficulty that leave no other such row far from them.
+
+    The columns of the scores file, beside the quality: `nll_instruction`, `nll_own_answer` and
+    `nll_prompted`, nats a token, and `own_answer`. Reasons: `low_quality`, `no_own_answer`,
+    `outside_band`, `covered`.
+
+    Args:
+        rows: Instruction data.
+        params: Model, lowest quality, band, seed.
+        earlier: Scores that stand for the quality; without values the model judges.
+        wanted: How much to keep.
+
+    Raises:
+        UsageError: Rows of another kind.
+        ModelError: The model is not to be had, or cannot answer with a score.
+    """
+    refuse_pairs_and_texts(rows, NAME)
+    lowest, between = params.min_quality or HALF, params.between or BAND
+    asked, trusted = params.model or DEFAULT_MODEL, params.trust_remote_code
+    name, scores, notes = earlier.name, earlier.scores(), tuple[str, ...]()
+    if earlier.values is None:
+        how = ScoreParams(scorer=(QUALITY,), model=asked, trust_remote_code=trusted)
+        judged = score(rows, how)
+        name, notes = QUALITY, judged.notes
+        scores = replace(judged.scored, columns={**scores.columns, **judged.scored.columns})
+    choice, quality = scored(scores.status).without(~earlier.allowed, WHERE), scores.values(name)
+    if choice.kept.any():
+        bound = lowest_good(lowest, quality[choice.kept])
+        from_it = threshold.ThresholdParams(bound=bound, keep="from", reason=LOW)
+        choice = threshold.select(Candidates(choice, rows.ids, quality), from_it)
+    good = int(choice.kept.sum())
+    model = language_model(open_engine(), asked, trust_remote_code=trusted)
+    generator = ModelRecipe(kind="generator", name=asked, trust_remote_code=trusted)
+    found, states = _difficulties(rows, choice.kept, model, generator)
+    choice = Choice(np.where(choice.kept & (found.status != OK), found.status, choice.reason))
+    bands = (
+        within(found.values(each), choice.kept, *parse_between(between)) for each in DIFFICULTIES
+    )
+    choice = choice.without(~np.logical_and.reduce([*bands]), OUTSIDE)
+    # Answers to one question have one state: the best of them stands for the others.
+    candidates = Candidates(choice, rows.ids, quality, states)
+    ranking = Ranking(k_center, candidates, {"seed": params.seed})
+    counts = (
+        f"{good:,} rows are good enough (--min-quality {lowest}), and {int(choice.kept.sum()):,} "
+        f"of them lie within {' to '.join(between)} of all three difficulties"
+    )
+    notes = (*notes, *about_language(rows, model.files, "difficulties"), counts)
+    return Selection(
+        recipe=NAME,
+        params=replace(params, min_quality=lowest, between=between),
+        rows=rows,
+        scored=Scores(scores.status, {**scores.columns, **found.columns}),
+        choice=ranking.choice(wanted),
+        ranked_by=name,
+        model={"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype},
+        notes=notes,
+        ranking=ranking,
+    )
+
+
+def _difficulties(
+    rows: Rows, good: NDArray[np.bool_], model: CausalLM, generator: ModelRecipe
+) -> tuple[Scores, NDArray[np.float32]]:
+    """Return how difficult the good rows are for the model, and its states, (n, width)."""
+    engine, answering = open_engine(), open_engine("answering")
+    few, asking = leaving_out(rows, ~good, LOW), AnswerParams()
+    say(f"reading {int(good.sum()):,} instructions and responses with {model.files.name}")
+    read = instructions_of(few, model, engine, DEFAULT_LENGTH)
+    given = likelihood_of(few, model, engine, DEFAULT_LENGTH)
+    status = np.where(read.status == OK, given.status, read.status)
+    say(f"{model.files.name} answers the instructions itself")
+    places = np.flatnonzero(good & (status == OK))
+    replies = answers(rows, places, asking, answering.load(generator), answering)
+    answered = [place for place in places.tolist() if (replies.texts[place] or "").strip()]
+    own = _WithOwnAnswers(rows, answered, replies.texts)
+    said = likelihood_of(own, model, engine, DEFAULT_LENGTH + asking.max_new_tokens)
+    confidence = np.full(len(rows), np.nan)
+    confidence[answered] = said.last()
+    status[good & (status == OK) & np.isnan(confidence)] = NO_ANSWER
+    values = (read.nll, confidence, given.last())
+    status[(status == OK) & ~np.isfinite(values).all(axis=0)] = "non_finite"
+    columns = {name: pa.array(each) for name, each in zip(DIFFICULTIES, values, strict=True)}
+    columns["own_answer"] = pa.array(replies.texts, pa.large_string())
+    return Scores(status, columns), read.states
+
+
+@dataclass(frozen=True)
+class _WithOwnAnswers:
+    """Some rows, numbered from 0, with the model's answers for their last responses."""
+
+    rows: Rows
+    places: list[int]
+    texts: NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[Row]:
+        for number, place in enumerate(self.places):
+            row = self.rows[place]
+            turns = (*row.turns[:-1], Turn("assistant", self.texts[place]))
+            yield replace(row, position=number, parsed=replace(row.parsed, turns=turns))

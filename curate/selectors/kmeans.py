@@ -1,0 +1,156 @@
+"""Clusters of embeddings: PCA to a share of the variance, then k-means.
+
+CaR (arXiv 2402.18191): 95 % of the variance, k = floor(sqrt(n / 2)). PCA is scikit-learn's and
+k-means faiss's. What differs from the published program: first centres are k-means++ on a sample
+of 64 rows a cluster, and centres move on a sample of 256 a cluster, as faiss does by default;
+points are put in the order of their ids and not of the file; clusters are numbered by size, so
+that a number says something and is the same in every run.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import UsageError
+from curate.selectors.kept_and_dropped import by_id, finite
+
+NONE = -1
+_FIRST_PER_CLUSTER = 64
+
+
+@dataclass(frozen=True)
+class KMeansParams:
+    """How rows are clustered.
+
+    Attributes:
+        k: Clusters; None for floor(sqrt(n / 2)), at least 1.
+        variance: Share of the variance that PCA keeps; 1 for no PCA.
+        iterations: Steps of k-means.
+        seed: Draws the samples and the first centres.
+    """
+
+    k: int | None = None
+    variance: float = 0.95
+    iterations: int = 25
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.k is not None and self.k < 1:
+            raise UsageError(f"--clusters {self.k}: allowed are auto, and whole numbers from 1")
+        if not 0 < self.variance <= 1:
+            raise UsageError(
+                f"PCA variance {self.variance}: allowed is a share above 0 and up to 1"
+            )
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Which cluster each row is in.
+
+    Attributes:
+        labels: (n,) cluster of each row, 0 the largest; -1 for a row without vector.
+        sizes: (m,) rows of each cluster; m < k where there are fewer different rows.
+        dimensions: What PCA kept.
+        note: What a user should be told, '' for nothing.
+    """
+
+    labels: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    dimensions: int
+    note: str = ""
+
+
+def clusters(
+    vectors: NDArray[np.float32], ids: NDArray[np.object_], params: KMeansParams = KMeansParams()
+) -> Clusters:
+    """Return the clusters of all rows that have a vector.
+
+    Args:
+        vectors: (n, d) embeddings; rows with NaN are in no cluster.
+        ids: (n,) of the rows, so that the clusters do not depend on their order.
+        params: Number of clusters, PCA, seed.
+    """
+    labels = np.full(len(vectors), NONE, dtype=np.int64)
+    places = np.flatnonzero(finite(vectors))
+    if not len(places):
+        return Clusters(labels, np.zeros(0, dtype=np.int64), 0, "no row has a vector")
+    places = places[by_id(ids[places])]
+    points = pca(np.ascontiguousarray(vectors[places], dtype=np.float32), params.variance)
+    wanted = default_k(len(places)) if params.k is None else params.k
+    assigned = kmeans(points, wanted, params.iterations, params.seed)
+    _, first, inverse, sizes = np.unique(
+        assigned, return_index=True, return_inverse=True, return_counts=True
+    )
+    order = np.lexsort((first, -sizes))
+    labels[places] = np.argsort(order)[inverse]
+    note, made = "", len(order)
+    if made < wanted:
+        note = f"{wanted:,} clusters were {'sought' if params.k is None else 'asked for'}"
+        few = f" and there are {len(places):,} rows"
+        note += few if len(places) < wanted else "; many embeddings are equal"
+        note += (
+            f"{';' if len(places) < wanted else ', and'} the number of clusters made is {made:,}"
+        )
+    return Clusters(labels=labels, sizes=sizes[order], dimensions=points.shape[1], note=note)
+
+
+def default_k(rows: int) -> int:
+    """Return CaR's number of clusters for n rows, floor(sqrt(n / 2)), at least 1.
+
+    Example:
+        >>> default_k(52002), default_k(1)
+        (161, 1)
+    """
+    return max(1, math.isqrt(rows // 2))
+
+
+def pca(points: NDArray[np.float32], variance: float) -> NDArray[np.float32]:
+    """Return the points (n, d) along the fewest directions that hold that share of the variance.
+
+    Example:
+        >>> pca(np.array([[0, 0], [2, 0], [4, 0.1]], dtype=np.float32), 0.95).shape
+        (3, 1)
+    """
+    from sklearn.decomposition import PCA
+    from threadpoolctl import threadpool_limits
+
+    if (points.min(axis=0) == points.max(axis=0)).all():  # no variance to have a share of
+        return np.zeros((len(points), 1), dtype=np.float32)
+    if variance == 1:
+        mean: NDArray[np.float32] = points.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return points - mean
+    # Several threads add up in another order, and the numbers would be those of one machine.
+    with threadpool_limits(1):
+        model = PCA(variance, svd_solver="covariance_eigh")
+        reduced: NDArray[np.float32] = model.fit_transform(points)
+    return reduced
+
+
+def kmeans(
+    points: NDArray[np.float32], k: int, iterations: int = 25, seed: int = 0
+) -> NDArray[np.int64]:
+    """Return the cluster of each point, the same on any number of cores."""
+    import faiss
+    from sklearn.cluster import kmeans_plusplus
+    from threadpoolctl import threadpool_limits
+
+    k = min(k, len(points))
+    generator = np.random.default_rng(seed)
+    first, later = generator.integers(2**31, size=2).tolist()  # neither library takes more
+    sample = points
+    if len(points) > _FIRST_PER_CLUSTER * k:
+        drawn = generator.choice(len(points), _FIRST_PER_CLUSTER * k, replace=False)
+        sample = points[np.sort(drawn)]
+    with threadpool_limits(1):
+        centres, _ = kmeans_plusplus(sample, k, random_state=first)
+        model = faiss.Kmeans(
+            points.shape[1], k, niter=iterations, seed=later, min_points_per_centroid=1
+        )
+        model.train(points, init_centroids=centres)
+        _, labels = model.assign(points)
+    assigned: NDArray[np.int64] = labels.astype(np.int64)
+    return assigned
