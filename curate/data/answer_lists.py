@@ -71,8 +71,6 @@ def _key(rows: list[dict[str, Any]]) -> str:
             continue
         # LLaMA-Factory's older preference pairs: the better and the worse.
         pairs = name == "output" and 2 * sum(len(each) == 2 for each in lists) >= len(rows)
-        one_each = max(map(len, lists)) < 2
-        return (
-            "" if pairs or one_each or (texts - {name}) & _GOOD or keys.keys() & _OPTIONS else key
-        )
+        beside = (texts - {name}) & _GOOD or keys.keys() & _OPTIONS
+        return "" if pairs or beside or max(map(len, lists)) < 2 else key
     return ""

@@ -74,3 +74,13 @@ def test_lists_of_another_kind_are_read_as_before(tmp_path, row, kind, count):
     rows = written(tmp_path, [row, row])
     assert (rows.shape.kind, len(rows)) == (kind, count)
     assert not any("held" in note for note in rows.description().notes)
+
+
+def test_answers_with_scores_are_pairs(tmp_path):
+    row = {"prompt": "a", "responses": ["b", "c", "d"], "scores": [3, 1, 2]}
+    rows = written(tmp_path, [row, row])
+    assert rows.shape.kind == "preference"
+    assert [(each.parsed.chosen, each.parsed.rejected) for each in rows][:2] == [
+        ("b", "c"),
+        ("b", "d"),
+    ]
