@@ -5,6 +5,7 @@ from pathlib import Path
 
 from curate.data.read import Readable
 from curate.llamafactory.doctor.findings import Diagnosis
+from curate.recipes.like import QuestionSets
 from curate.recipes.mix import Given
 from curate.data.read import read as read
 from curate.data.rows import Row as Row
@@ -124,6 +125,7 @@ def score(
 def select(
     rows: Readable,
     scores: Sequence[str | Path] = (),
+    like: QuestionSets = (),
     *,
     recipe: str | None = None,
     keep: str | int | None = None,

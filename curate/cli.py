@@ -60,7 +60,9 @@ app.command("models")(models.models)
 app.command("mods", cls=spreading(*READING))(mods.mods)
 app.command("ls")(ls.list_)
 app.command("score", cls=spreading(*READING))(score.score)
-app.command("select", cls=spreading(*READING, "--scores", "--between"))(select.select)
+app.command("select", cls=spreading(*READING, "--scores", "--between", together=["--like"]))(
+    select.select
+)
 app.command("show", cls=spreading(*READING, "--id", "--scores"))(show.show)
 app.command("rm")(rm.rm)
 app.command("split", cls=spreading(*READING))(split.split)

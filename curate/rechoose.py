@@ -65,4 +65,9 @@ def _ranking(selection: Selection) -> Ranking:
 def _chosen(selection: Selection, ranking: Ranking, **changes: Any) -> Selection:
     wanted: Wanted | None = changes.get("wanted", selection.wanted)
     assert wanted is not None  # a ranking is cut by a budget
-    return replace(selection, ranking=ranking, choice=ranking.choice(wanted), **changes)
+    choice = ranking.choice(wanted)
+    if ranking.told:
+        columns, details = ranking.told(choice)
+        scored = replace(selection.scored, columns={**selection.scored.columns, **columns})
+        changes |= {"scored": scored, "details": {**selection.details, **details}}
+    return replace(selection, ranking=ranking, choice=choice, **changes)

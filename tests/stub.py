@@ -18,6 +18,7 @@ from pathlib import Path
 
 from curate.data.read import Readable
 from curate.llamafactory.doctor.findings import Diagnosis
+from curate.recipes.like import QuestionSets
 from curate.recipes.mix import Given
 '''
 

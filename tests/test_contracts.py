@@ -109,11 +109,13 @@ class Case:
     vectors: np.ndarray
     clusters: np.ndarray
     tokens: np.ndarray
+    questions: tuple[np.ndarray, ...]
 
     def turned(self, order: np.ndarray) -> Case:
         """The same rows in another order."""
         arrays = (self.values, self.ids, self.vectors, self.clusters, self.tokens)
-        return Case(Choice(self.choice.reason[order]), *(each[order] for each in arrays))
+        turned = (each[order] for each in arrays)
+        return Case(Choice(self.choice.reason[order]), *turned, self.questions)
 
 
 def case(size: int = 60, seed: int = 0) -> Case:
@@ -129,7 +131,9 @@ def case(size: int = 60, seed: int = 0) -> Case:
     vectors[np.isnan(values)] = np.nan
     clusters = generator.integers(0, 11, size)
     tokens = np.where(np.isnan(values), 0, generator.integers(1, 9, size))
-    return Case(Choice(reason), values, ids, vectors, clusters, tokens)
+    questions = generator.integers(-1, 2, (5, 3)).astype(np.float32)
+    sets = (questions[:3], questions[3:])
+    return Case(Choice(reason), values, ids, vectors, clusters, tokens, sets)
 
 
 def chosen(module: Any, params: Any, given: Case) -> Choice:

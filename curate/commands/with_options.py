@@ -15,6 +15,8 @@ from curate.parameters.option import options_of
 
 # Options of what is read that take several values.
 READING = ("--input", "--fill", "--columns", "--roles", "--dataset")
+# Between the values of an option that belong together; no argument of a command can hold it.
+BETWEEN = "\0"
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -95,12 +97,16 @@ def _is_tuple(group: Any, name: str) -> bool:
 
 
 def spread(
-    arguments: Sequence[str], options: Sequence[str], apart: tuple[str, ...] = ()
+    arguments: Sequence[str],
+    options: Sequence[str],
+    apart: tuple[str, ...] = (),
+    together: Sequence[str] = (),
 ) -> list[str]:
     """Return arguments with the option before each of its values.
 
     An option of the command line takes one value; what follows would belong to no option, and
-    with two such options nobody could tell to which.
+    with two such options nobody could tell to which. Values of an option of `together` are one
+    value, with BETWEEN in between: `--like a b --like c` are two sets.
 
     Example:
         >>> spread(["--input", "a", "b", "--against", "c", "--json"], ["--input", "--against"])
@@ -113,10 +119,13 @@ def spread(
             return [*spread_out, *arguments[place:]]
         if each.startswith("-") and each != "-":
             name, equals, _ = each.partition("=")
-            current, first = (name if name in options else ""), not equals
+            current, first = (name if name in (*options, *together) else ""), not equals
         elif current and not first:
             if apart and each.endswith(apart):
                 current = ""
+            elif current in together:
+                spread_out[-1] += BETWEEN + each
+                continue
             else:
                 spread_out.append(current)
         else:
@@ -125,12 +134,14 @@ def spread(
     return spread_out
 
 
-def spreading(*options: str, apart: tuple[str, ...] = ()) -> type[TyperCommand]:
+def spreading(
+    *options: str, apart: tuple[str, ...] = (), together: Sequence[str] = ()
+) -> type[TyperCommand]:
     """Return the class of a command whose options take all values up to the next option."""
 
     class Spreading(TyperCommand):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-            return super().parse_args(ctx, spread(args, options, apart))
+            return super().parse_args(ctx, spread(args, options, apart, together))
 
         def collect_usage_pieces(self, ctx: Any) -> list[str]:
             # The argument that takes files without --input is hidden, but for this trace of it.

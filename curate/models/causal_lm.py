@@ -188,15 +188,29 @@ class CausalLM:
 
         ids, places = self._laid_out(batch)
         if self._route.ready.states is None:
-            raise ModelError(
-                f"model '{self.name}' gives likelihoods only, not the hidden states that a ranker "
-                "is made of; give another one"
-            )
+            raise self._no_states()
         with torch.inference_mode():
             states, nll = self._route.ready.states(ids, places - 1, ids.view(-1)[places])
             picked = states[places.to(states.device)].float().cpu()
         sizes = [sum(end - start for start, end in sequence.spans) for sequence in batch]
         return list(zip(picked.split(sizes), nll.float().cpu().split(sizes), strict=True))
+
+    def states(self, batch: Sequence[TokenSequence]) -> list[Tensor]:
+        """Return, for each sequence, the final hidden states of its tokens, (tokens, width)."""
+        import torch
+
+        ids, _ = self._laid_out(batch)
+        if self._route.ready.hidden is None:
+            raise self._no_states()
+        with torch.inference_mode():
+            states = self._route.ready.hidden(ids).float().cpu().view(*ids.shape, -1)
+        return [line[: len(each.ids)] for line, each in zip(states, batch, strict=True)]
+
+    def _no_states(self) -> ModelError:
+        return ModelError(
+            f"model '{self.name}' gives likelihoods only, not the hidden states that are asked "
+            "for; give another one"
+        )
 
     def next_nll(self, batch: Sequence[TokenSequence], tokens: Sequence[int]) -> list[list[float]]:
         """Return, for each sequence, the NLL of each token as the next one, in nats.
@@ -226,7 +240,7 @@ class CausalLM:
             for start, end in sequence.spans:
                 places.extend(range(line * longest + start, line * longest + end))
         vocabulary = self._route.ready.vocabulary
-        if places and (highest := int(ids.max())) >= vocabulary:
+        if ids.numel() and (highest := int(ids.max())) >= vocabulary:
             raise ModelError(
                 f"the tokenizer of {self.name} gives id {highest}, its weights end at "
                 f"{vocabulary - 1}; they do not belong together."

@@ -50,6 +50,8 @@ class Route:
     # As nll, and before it the final hidden states, one line a position; None where only
     # likelihoods can be had.
     states: States | None = None
+    # From ids (batch, length) to all final hidden states, (positions, width); None likewise.
+    hidden: Callable[[Tensor], Tensor] | None = None
 
 
 def choose_route(model: Any, name: str) -> Route:
@@ -59,7 +61,7 @@ def choose_route(model: Any, name: str) -> Route:
     probe.check_causal(name)
     for shared in (True, False):
         if selected := probe.accepted(shared):
-            return Route("selected", selected, vocabulary, selected.states)
+            return Route("selected", selected, vocabulary, selected.states, selected.hidden)
     return Route("whole", partial(_whole, model), vocabulary)
 
 
@@ -164,12 +166,13 @@ class _Selected:
         return self.states(ids, places, targets)[1]
 
     def states(self, ids: Tensor, places: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        states = self.hidden(ids.to(self.device))
+        states = self.hidden(ids)
         nll = self.head(states[places.to(self.device)], targets.to(self.device))
         return states, nll.cpu()
 
     def hidden(self, ids: Tensor) -> Tensor:
         """Return the final hidden states, (positions, width)."""
+        ids = ids.to(self.device)
         start = _common_start(ids) if self.shared else 0
         if not start:
             states: Tensor = self.body(input_ids=ids, use_cache=False).last_hidden_state

@@ -26,6 +26,7 @@ _LOADERS = {
         ("dtype", "trust_remote_code", "concurrency", "device", "batch_tokens"),
     ),
     "encoder": ("embedding", "load_encoder", ("device",)),
+    "states": ("hidden_states", "load_hidden_states", ("dtype", "trust_remote_code", "device")),
     "features": ("ranking.features", "load_features", ("device",)),
     "reward": ("ranking.reward_models", "load_reward", ("encoder", "device")),
 }

@@ -147,6 +147,13 @@ def render_chat(row: Row, encoder: TextEncoder) -> Rendered:
     return Rendered(tuple(leads), tuple(responses), tuple(headers), joined, note)
 
 
+def chat_messages(row: Row) -> list[dict[str, str]]:
+    """Return all that a row says, as chat templates take it."""
+    system = [("system", row.system)] if row.system else []
+    turns = [(_CHAT_ROLES.get(turn.role, turn.role), turn.content) for turn in row.turns]
+    return [{"role": role, "content": content} for role, content in (*system, *turns)]
+
+
 TEMPLATES: dict[str, Template] = dict(chat=render_chat, alpaca=render_alpaca, none=render_none)
 
 

@@ -99,10 +99,10 @@ def prompt_ids(encoder: HFEncoder, conversations: Sequence[Sequence[Message]]) -
         for messages in conversations
     ]
     prompts = zip(texts, encoder.encode(texts), strict=True)
-    return [[*_first_token(encoder, text), *ids] for text, ids in prompts]
+    return [[*first_token(encoder, text), *ids] for text, ids in prompts]
 
 
-def _first_token(encoder: HFEncoder, text: str) -> list[int]:
+def first_token(encoder: HFEncoder, text: str) -> list[int]:
     """Return BOS where the tokenizer puts it before texts; a chat template says all itself."""
     if encoder.bos is None or encoder.has_chat_template:
         return []

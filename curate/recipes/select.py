@@ -25,6 +25,7 @@ from curate.parameters.budget import DEFAULT_KEEP
 from curate.parameters.select import (
     ANSWERS,
     DEITA,
+    LIKE,
     RANDOM,
     SUPERFILTER,
     THREE_DS,
@@ -32,7 +33,9 @@ from curate.parameters.select import (
     parse_between,
 )
 from curate.recipes import answers, budgets, deita, ifd, three_ds
+from curate.recipes import like as by_questions
 from curate.recipes.earlier_scores import EarlierScores, read_scores
+from curate.recipes.like import QuestionSets
 from curate.recipes.model_scores import called, embedded, refuse_pairs_and_texts
 from curate.scorers.response_tokens import ResponseTokens
 from curate.selection import Selection
@@ -46,13 +49,20 @@ NAME = "select"
 DRAW, CHOSEN = "draw", "chosen"
 
 
-def select(rows: Rows, params: SelectParams, scores: Sequence[str | Path] = ()) -> Selection:
+def select(
+    rows: Rows,
+    params: SelectParams,
+    scores: Sequence[str | Path] = (),
+    like: QuestionSets = (),
+) -> Selection:
     """Choose rows by chance, by a recipe, or by scores of earlier runs.
 
     Args:
         rows: To choose from.
         params: See below.
         scores: NAME.scores.parquet of earlier runs over these rows, joined by id.
+        like: For the recipe `like`: sets of questions, each a file, rows that were read, or
+            several of these in a list.
 
     Raises:
         UsageError: A parameter that does not fit the others, or an expression that is none.
@@ -63,6 +73,7 @@ def select(rows: Rows, params: SelectParams, scores: Sequence[str | Path] = ()) 
         >>> curate.select(rows, files, by="ifd", where="response_tokens > 20", keep="10%")
     """
     started = time.monotonic()
+    by_questions.check_given(params, like)
     evolved = params.recipe == DEITA and params.by in (None, deita.EVOL)
     for name in deita.PARTS:
         if getattr(params, name) and not evolved:
@@ -88,14 +99,18 @@ def select(rows: Rows, params: SelectParams, scores: Sequence[str | Path] = ()) 
         chosen = three_ds.three_ds(rows, params, earlier, wanted)
     elif params.recipe == ANSWERS:
         chosen = answers.answers(rows, params, earlier)
+    elif params.recipe == LIKE:
+        sets = by_questions.read_sets(like)
+        chosen = by_questions.like(rows, params, earlier, sets, wanted)
     elif params.selector:
         chosen = _by_selector(rows, params, earlier, tokens, wanted)
     else:
         chosen = _highest(rows, params, earlier, wanted)
+    default = None if params.recipe == LIKE else DEFAULT_MODEL
     used = replace(
         chosen.params,
         keep=params.keep or (DEFAULT_KEEP if params.counted else None),
-        model=called(params.model) if params.model else DEFAULT_MODEL,
+        model=called(named) if (named := params.model or default) else None,
         encoder=called(params.encoder),
         tokenizer=tokens.by,
         scores=tuple(f"{path.name} {sha256_of(path)}" for path in paths),

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.data.rows import Row, Rows
-from curate.errors import OutputError, UsageError, did_you_mean
+from curate.errors import ModelError, OutputError, UsageError, did_you_mean
 from curate.models.protocols import EmbeddingModel
 from curate.scorers.contract import OK, Engine, Work, digest_of, in_batches
 from curate.system.files import whole_files, writing_to
 
-EMPTY = "empty_text"
+EMPTY, REFUSED = "empty_text", "template_refused"
 # A vector says less and less of a text that goes on; and a text as long as a book takes minutes.
 LONGEST = 20_000
 # Part of every key: a changed way of making texts never finds what an older one left.
@@ -84,7 +84,12 @@ class Embeddings:
 
 
 def embed(
-    rows: Rows, params: EmbeddingParams, model: EmbeddingModel, engine: Engine, cache: Path
+    rows: Rows,
+    params: EmbeddingParams,
+    model: EmbeddingModel,
+    engine: Engine,
+    cache: Path,
+    framed: Callable[[Row], str] | None = None,
 ) -> Embeddings:
     """Embed every row; what cannot be embedded has NaN and a status that says why.
 
@@ -98,20 +103,24 @@ def embed(
         engine: Runs the model over the texts.
         cache: Folder of the finished vectors, by a key over every text, the model's fingerprint
             and the text form: what was made of anything else is never found.
+        framed: Puts a row into text in the model's own way, instead; ModelError where it cannot.
 
     Raises:
         OutputError: The cache cannot be written.
     """
 
     def text_of(row: Row) -> str:
-        return without_surrogates(TEXTS[params.text](row)[:LONGEST])
+        return without_surrogates((framed or TEXTS[params.text])(row)[:LONGEST])
 
     status = np.full(len(rows), OK, dtype=object)
     long, digests, positions = 0, [], []
     for row in rows:
-        text = "" if row.flaw else text_of(row)
+        try:
+            text, why_not = "" if row.flaw else text_of(row), row.flaw or EMPTY
+        except ModelError:
+            text, why_not = "", REFUSED
         if not text.strip():
-            status[row.position] = row.flaw or EMPTY
+            status[row.position] = why_not
             continue
         long += len(text) == LONGEST
         digests.append(hashlib.sha256(text.encode()).hexdigest()[:32])

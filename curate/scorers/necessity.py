@@ -32,13 +32,13 @@ from curate.models.protocols import (
     Reply,
     RewardModel,
 )
+from curate.models.row_templates import chat_messages
 from curate.scorers.contract import OK, Engine, Work, digest_of, in_batches
 from curate.scorers.embedding import without_surrogates
 from curate.scorers.reward import score_texts, texts_of
 
 REFUSED, EMPTY, LOOP, NOT_ASKED = "template_refused", "empty_answer", "repeats_itself", ""
 _STATUS = {STOPPED: OK, CUT: "cut_off", TOO_LONG: TOO_LONG, FILTERED: FILTERED}
-_ROLES = {"observation": "tool", "function": "assistant"}
 _LOOP_RATIO = 2.4  # Whisper's; ordinary text of this length stays below 2.2
 _TAIL = 500  # characters, about what Whisper looks at; longer texts compress better
 
@@ -92,9 +92,10 @@ class Answers:
 
 def conversation(row: Row) -> list[Message]:
     """Return what the model is asked: all that comes before the last response."""
-    system = [("system", row.system)] if row.system else []
-    turns = [(_ROLES.get(turn.role, turn.role), turn.content) for turn in row.turns[:-1]]
-    return [{"role": role, "content": without_surrogates(text)} for role, text in (*system, *turns)]
+    return [
+        {**message, "content": without_surrogates(message["content"])}
+        for message in chat_messages(row)[:-1]
+    ]
 
 
 def answers(

@@ -35,11 +35,13 @@ class Ranking:
         selector: Its module. Its choice of k rows is the beginning of its choice of more.
         candidates: What it chooses from.
         settings: Its parameters besides `k`.
+        told: From a choice to the columns and the details that hang on it, where there are such.
     """
 
     selector: Any
     candidates: Candidates
     settings: Mapping[str, Any] = field(default_factory=dict)
+    told: Callable[[Choice], tuple[dict[str, Any], dict[str, Any]]] | None = None
 
     def choice(self, wanted: Wanted) -> Choice:
         """Return what is chosen within a budget."""

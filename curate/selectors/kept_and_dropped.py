@@ -71,6 +71,7 @@ class Candidates:
         vectors: (n, d) embeddings; NaN for a row that has none.
         clusters: (n,) number of each row's cluster; -1 for none.
         tokens: (n,) of the responses.
+        questions: (m, d) embeddings of each set of questions; NaN for a question that has none.
     """
 
     choice: Choice
@@ -79,6 +80,7 @@ class Candidates:
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     clusters: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     tokens: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    questions: tuple[NDArray[np.float32], ...] = ()
 
     def ranked(self) -> NDArray[np.int64]:
         """Return the positions of rows with a score, the best first, equal ones by their ids."""
@@ -103,7 +105,8 @@ def finite(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return which rows of (n, d) have a vector without NaN and infinity, shape (n,)."""
     # The sum of a row is finite only if every number is; huge numbers are no embedding.
     with np.errstate(over="ignore", invalid="ignore"):
-        sums: NDArray[np.bool_] = np.isfinite(np.einsum("ij,ij->i", vectors, vectors))
+        squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float32, casting="same_kind")
+        sums: NDArray[np.bool_] = np.isfinite(squares)
     return sums
 
 

@@ -104,6 +104,11 @@ def question_key(rows: list[Row]) -> str:
     return next((key for key in known if key in texts), texts[0] if len(texts) == 1 else "")
 
 
+def names_questions(key: str) -> bool:
+    """Tell whether a key says that questions stand under it."""
+    return folded(key) in _QUESTIONS
+
+
 def kto_column(samples: list[Row]) -> dict[str, str]:
     """Return the column of KTO's verdict, if rows have one, whatever a few of them hold there.
 
@@ -257,7 +262,7 @@ def _way_out(container: str, head: Sequence[Any]) -> str:
         return "A row has to be an object, or a list of texts that begin 病人： and 医生："
     say = "--columns prompt=KEY response=KEY, or --columns messages=KEY"
     question = question_key([value for value in head if isinstance(value, dict)])
-    if folded(question) in _QUESTIONS:
+    if names_questions(question):
         return (
             f"Rows with a question ({_shortened(question)!r}) and no response teach nothing; for "
             f"--against they are read as questions. If another key is the response, give {say}"

@@ -65,7 +65,7 @@ def _listed(row: Row) -> tuple[list[str], Ranked] | None:
     """Return the keys of a row's answers and their ranks, and the answers; None without."""
     keys = {folded(key): key for key in row}
     for name in _LISTS if keys.keys().isdisjoint(_PAIR) else ():
-        items = row.get(keys.get(name, ""))
+        items = row.get(keys[name]) if name in keys else None
         if not isinstance(items, list) or not items:
             continue
         used = [keys[name]]
