@@ -140,7 +140,7 @@ def test_wrong_use(fake, call, rows_file, tmp_path):
     path = rows_file(12)
     own = ("mods", "--seeds-only", path, "--output", tmp_path / "o")
     call.refused("--seeds 13: only 12 rows are good enough", *own, "--seeds", 13)
-    call.refused("--seeds 0: allowed are 1 and more", *own, "--seeds", 0)
+    call.refused("--seeds 0: allowed are a share", *own, "--seeds", 0)
     for bad in ("x", "100%", "-1%", "nan", "inf", "%", ""):
         call.refused("--min-quality .*: allowed are a number", *own, f"--min-quality={bad}")
     call.refused("none of 12 rows has a higher reward", *own, "--min-quality", 1e6)
