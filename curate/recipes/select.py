@@ -46,7 +46,7 @@ from curate.selectors.kmeans import KMeansParams, clusters
 from curate.system.files import sha256_of
 
 NAME = "select"
-DRAW, CHOSEN = "draw", "chosen"
+DRAW, CHOSEN, TOKENS = "draw", "chosen", "response_tokens"
 
 
 def select(
@@ -181,7 +181,9 @@ def _by_selector(
         ranking = Ranking(module, candidates, settings)
         choice = ranking.choice(wanted)
     ranked_by = earlier.name
-    if earlier.values is None:
+    if earlier.values is None and "tokens" in module.NEEDS:
+        ranked_by, columns[TOKENS] = TOKENS, tokens.counts.astype(np.float64)
+    elif earlier.values is None:
         ranked_by, columns[CHOSEN] = CHOSEN, choice.kept.astype(np.float64)
     scores = earlier.scores(**columns)
     chosen = Selection(name, params, rows, scores, choice, ranked_by, model, notes)

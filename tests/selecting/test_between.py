@@ -1,4 +1,4 @@
-"""`--between`: a band of percentiles of any score, and clusters as a recipe."""
+"""`--between`: a band of percentiles of any score; clusters and longest on real rows."""
 
 import json
 
@@ -125,3 +125,18 @@ def test_pairs_are_refused(call, tmp_path):
     path.write_text(json.dumps([{"prompt": "a", "chosen": "b", "rejected": "c"}] * 3))
     for recipe in ("clusters", "3ds", "answers"):
         call.refused("these rows are preference pairs", "select", path, "--recipe", recipe)
+
+
+def test_the_longest_of_real_rows(call, tmp_path):
+    out = tmp_path / "o"
+    given = ("select", SAMPLE, "--recipe", "longest", "--keep", 6, "--output", out, "--json")
+    answer = call(*given, "--with-control")
+    assert answer.code == 0, answer.err
+    table = pq.read_table(out / "huatuo_longest.scores.parquet").to_pylist()
+    kept = [line["tokens"] for line in table if line["kept"]]
+    assert sorted(kept) == sorted(line["tokens"] for line in table)[-6:]
+    told = json.loads(answer.out.splitlines()[-1])
+    assert told["dropped"] == {"below_cut": 114}
+    assert f"mean response_tokens {np.mean(kept):.4f}" in answer.err
+    manifest = json.loads((out / "huatuo_longest.manifest.json").read_text())
+    assert manifest["threshold"] == min(kept)

@@ -117,14 +117,16 @@ def test_a_smaller_budget_lies_inside_a_larger_one(fakes, scores_file, tmp_path)
 
 
 @pytest.mark.model
+@pytest.mark.timeout(400)
 def test_the_bundled_model_against_a_naive_loop(tmp_path, monkeypatch, models):
     monkeypatch.setattr(three_ds, "AnswerParams", partial(AnswerParams, 12))
     path = tmp_path / "few.json"
-    path.write_text(json.dumps(json.loads(ENGLISH.read_text(encoding="utf-8"))[:12]))
+    short = [row for row in json.loads(ENGLISH.read_text(encoding="utf-8")) if len(str(row)) < 300]
+    path.write_text(json.dumps(short[:8]))
     found = select(read(path), SelectParams("3ds", keep=2, between=("10%", "90%")))
     counts = found.choice.counts()
-    assert counts["low_quality"] == 6, "half are left out"
-    assert sum(counts.values()) + int(found.choice.kept.sum()) == 12
+    assert counts["low_quality"] == 4, "half are left out"
+    assert sum(counts.values()) + int(found.choice.kept.sum()) == 8
     folder = resolve("smollm2").folder
     model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -141,6 +143,6 @@ def test_the_bundled_model_against_a_naive_loop(tmp_path, monkeypatch, models):
             )
         assert line["nll_instruction"] > 0
         checked += 1
-    assert checked == 6
+    assert checked == 4
     again = select(read(path), SelectParams("3ds", keep=2, between=("10%", "90%")))
     assert again.choice.reason.tolist() == found.choice.reason.tolist()
