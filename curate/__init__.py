@@ -18,7 +18,7 @@ _HOME = {
     "Rows": "curate.data.rows",
     "Selection": "curate.selection",
     "car": "curate.api",
-    "control": "curate.recipes.random_control",
+    "control": "curate.recipes.controls",
     "dedup": "curate.api",
     "doctor": "curate.api",
     "emit": "curate.selection",

@@ -11,7 +11,7 @@ from curate.data.read import read as read
 from curate.data.rows import Row as Row
 from curate.data.rows import Rows as Rows
 from curate.mixture.mixed import Mixed as Mixed
-from curate.recipes.random_control import control as control
+from curate.recipes.controls import control as control
 from curate.selection import Selection as Selection
 from curate.selection import emit as emit
 def car(

@@ -28,6 +28,9 @@ from curate.commands import (
     split,
 )
 from curate.commands.with_options import READING, spreading
+from curate.parameters.controls import CONTROLS
+
+_CHOOSING = {"--with-control": CONTROLS}
 
 app = typer.Typer(
     add_completion=False,
@@ -48,21 +51,21 @@ def _start(
 
 
 app.command("cache")(cache.cache)
-app.command("car", cls=spreading(*READING))(car.car)
+app.command("car", cls=spreading(*READING, words=_CHOOSING))(car.car)
 app.command("convert", cls=spreading(*READING))(convert.convert)
 app.command("datasets")(datasets.datasets)
 app.command("decontaminate", cls=spreading(*READING, "--against"))(decontaminate.decontaminate)
 app.command("dedup", cls=spreading(*READING, "--against"))(dedup.dedup)
 app.command("doctor", cls=spreading(*READING))(doctor.doctor)
-app.command("ifd", cls=spreading(*READING))(ifd.ifd)
+app.command("ifd", cls=spreading(*READING, words=_CHOOSING))(ifd.ifd)
 app.command("mix", cls=mix.Command)(mix.mix)
 app.command("models")(models.models)
-app.command("mods", cls=spreading(*READING))(mods.mods)
+app.command("mods", cls=spreading(*READING, words=_CHOOSING))(mods.mods)
 app.command("ls")(ls.list_)
 app.command("score", cls=spreading(*READING))(score.score)
-app.command("select", cls=spreading(*READING, "--scores", "--between", together=["--like"]))(
-    select.select
-)
+app.command(
+    "select", cls=spreading(*READING, "--scores", "--between", together=["--like"], words=_CHOOSING)
+)(select.select)
 app.command("show", cls=spreading(*READING, "--id", "--scores"))(show.show)
 app.command("rm")(rm.rm)
 app.command("split", cls=spreading(*READING))(split.split)

@@ -10,7 +10,7 @@ from curate.parameters.car import CarParams
 
 @with_options
 def car(
-    reading: Reading, params: CarParams, writing: Writing, with_control: WithControl = False
+    reading: Reading, params: CarParams, writing: Writing, with_control: WithControl = None
 ) -> None:
     """Keep the best rows of all, and the best row of every cluster (CaR, arXiv 2402.18191).
 
@@ -21,4 +21,6 @@ def car(
     """
     from curate.recipes import car as recipe
 
-    choose(reading, writing, recipe.NAME, lambda rows, _: recipe.car(rows, params), with_control)
+    choose(
+        reading, writing, recipe.NAME, lambda rows, _: recipe.car(rows, params), with_control or ()
+    )

@@ -20,7 +20,7 @@ def ifd(
     params: IFDParams,
     writing: Writing,
     saves: Saves = SAVES,
-    with_control: WithControl = False,
+    with_control: WithControl = None,
 ) -> None:
     """Keep the rows whose instruction helps the model least to expect the response.
 
@@ -36,4 +36,4 @@ def ifd(
     def run(rows: Rows, name: str) -> Selection:
         return recipe.ifd(rows, params, Place(writing.output, name, saves, writing.overwrite))
 
-    choose(reading, writing, recipe.NAME, run, with_control)
+    choose(reading, writing, recipe.NAME, run, with_control or ())

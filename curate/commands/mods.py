@@ -27,7 +27,7 @@ def mods(
         bool, typer.Option("--seeds-only", help="End with quality and coverage; no model answers.")
     ] = False,
     saves: Saves = SAVES,
-    with_control: WithControl = False,
+    with_control: WithControl = None,
 ) -> None:
     """Keep good rows that cover the others, and what a model still answers badly.
 
@@ -64,7 +64,7 @@ def mods(
         writing,
         recipe.NAME,
         lambda rows, name: recipe.mods(rows, params, place(name)),
-        with_control,
+        with_control or (),
         check=check,
         tell=lambda selection: _show_stages(selection, writing.show, writing.as_json),
     )

@@ -11,6 +11,7 @@ import typer
 
 from curate import console
 from curate.errors import UsageError
+from curate.parameters.controls import CONTROLS
 
 if TYPE_CHECKING:
     from curate.data.naming import Naming
@@ -76,9 +77,12 @@ TrustRemoteCode = Annotated[
 DATA, SAVES = Path("data"), Path("saves")
 Saves = Annotated[Path, typer.Option(help="Folder of the trained model.")]
 WithControl = Annotated[
-    bool,
+    list[str] | None,
     typer.Option(
-        "--with-control", help="Write a random set of the same size, too, as NAME_random."
+        "--with-control",
+        metavar="[WORD…]",
+        help="Write what a choice has to beat, too: as many random rows, as NAME_random; or any of "
+        f"{', '.join(CONTROLS)}, by tokens or length like the choice, as NAME_random_tokens …",
     ),
 ]
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from curate import console
 from curate.commands.options import Reading, Writing
+from curate.errors import UsageError, check_one_of
+from curate.parameters.controls import CONTROLS
 
 if TYPE_CHECKING:
     from curate.data.rows import Rows
@@ -21,7 +23,7 @@ def choose(
     writing: Writing,
     recipe: str,
     run: Callable[[Rows, str], Selection],
-    with_control: bool | None = None,
+    controls: Sequence[str] | None = None,
     check: Callable[[str], None] = lambda _: None,
     tell: Callable[[Selection], None] = lambda _: None,
     show: int | None = None,
@@ -33,7 +35,7 @@ def choose(
         writing: Where it goes.
         recipe: Its name, which a data set without one ends in.
         run: Takes the rows and the name of the data set.
-        with_control: Write a random choice of the same size, too; None does not even compare.
+        controls: Kinds of controls to write, too; None does not even compare with one.
         check: Refuses what would fail later, by the name of the data set.
         tell: Shows what the recipe has besides.
         show: Kept rows to print; None for as many as asked for.
@@ -45,17 +47,23 @@ def choose(
 
     set_verbose(writing.verbose)
     name = writing.name or default_name(reading.called(writing.output), recipe)
-    check_targets(writing, name, recipe, bool(with_control))
+    kinds = tuple(dict.fromkeys(controls or ()))
+    check_targets(writing, name, recipe, kinds)
     check(name)
     selection = run(reading.rows(writing.output), name)
+    drawn = None
+    if controls is not None:
+        from curate.recipes.controls import beside_as_many
+
+        selection, drawn = beside_as_many(selection)
     tell(selection)
     files = emit(selection, writing.output, name, writing.overwrite)
     show_best(selection, writing.show if show is None else show, writing.as_json)
     counts = selection.summary().as_dict()
     console.counts_table(counts, console.stderr() if writing.as_json else None)
     result = {"name": name, **counts, **selection.details, "files": [str(file) for file in files]}
-    if with_control is not None:
-        result |= _compare(selection, writing, name, with_control)
+    if drawn is not None:
+        result |= _compare(selection, drawn, writing, name, kinds)
     result["not_used"] = not_used(selection.rows.sources)
     for note in selection.notes:
         console.say(f"note: {note}")
@@ -65,16 +73,20 @@ def choose(
         typer.echo(json.dumps(result, ensure_ascii=False))
 
 
-def check_targets(writing: Writing, name: str, recipe: str, with_control: bool = False) -> None:
-    """Refuse what could not be written, before hours are spent on it; the control's name, too."""
+def check_targets(writing: Writing, name: str, recipe: str, controls: Sequence[str] = ()) -> None:
+    """Refuse what could not be written, before hours are spent on it; controls' names, too."""
     from curate.emission.emit import check_target
 
     check_target(writing.output, name, recipe, writing.overwrite)
-    if with_control:
-        from curate.recipes import random_control
+    if not controls:
+        return
+    from curate.recipes.controls import ENDINGS, made_by
 
-        control = name + random_control.ENDING
-        check_target(writing.output, control, random_control.NAME, writing.overwrite)
+    for kind in controls:
+        check_one_of("--with-control", kind, CONTROLS)
+        if kind == recipe:
+            raise UsageError(f"--with-control {kind}: the choice is by {kind} itself; leave it out")
+        check_target(writing.output, name + ENDINGS[kind], made_by(kind), writing.overwrite)
 
 
 def show_best(selection: Selection, rows: int, as_json: bool) -> None:
@@ -85,22 +97,39 @@ def show_best(selection: Selection, rows: int, as_json: bool) -> None:
         console.show_table(list(best.itertuples(index=False)), list(best.columns), goes_to)
 
 
-def _compare(selection: Selection, writing: Writing, name: str, write: bool) -> dict[str, Any]:
-    """Say the mean score beside that of a random choice of the same size; write that, if asked."""
-    from curate.recipes import random_control
+def _compare(
+    selection: Selection, drawn: Selection, writing: Writing, name: str, kinds: Sequence[str]
+) -> dict[str, Any]:
+    """Say the mean score beside that of as many random rows; write the controls asked for."""
+    from curate.recipes.controls import ENDINGS, control, mean_score
     from curate.selection import emit
 
-    drawn = random_control.control(selection)
-    own, other = random_control.mean_score(selection), random_control.mean_score(drawn)
+    own, other = mean_score(selection), mean_score(drawn)
     rows = drawn.params.keep
     console.say(
         f"scores of the {rows:,} kept rows: mean {selection.ranked_by} {own:.4f}; of {rows:,} "
         f"random rows: {other:.4f}"
     )
-    if not write:
-        return {}
-    control = name + random_control.ENDING
-    files = emit(drawn, writing.output, control, writing.overwrite)
-    console.say(f"'{control}', the random control, is registered too: {files[0].name}")
-    result = {"name": control, "score": selection.ranked_by, "mean": own, "random_mean": other}
-    return {"control": {**result, "files": [str(file) for file in files]}}
+    written: list[dict[str, Any]] = []
+    for kind in kinds:
+        beside = drawn if kind == "rows" else control(selection, kind)
+        called, counts = name + ENDINGS[kind], beside.summary()
+        files = emit(beside, writing.output, called, writing.overwrite)
+        what = "the random control" if kind == "rows" else f"the control of {kind}"
+        console.say(f"'{called}', {what}, is registered too: {files[0].name}")
+        written.append(
+            {
+                "kind": kind,
+                "name": called,
+                "kept": counts.kept,
+                "tokens": counts.tokens,
+                "mean": mean_score(beside),
+                "files": [str(file) for file in files],
+            }
+        )
+    result: dict[str, Any] = {"controls": written} if written else {}
+    if "rows" in kinds:
+        files_of = next(each["files"] for each in written if each["kind"] == "rows")
+        of_rows = {"name": name + ENDINGS["rows"], "score": selection.ranked_by, "mean": own}
+        result["control"] = {**of_rows, "random_mean": other, "files": files_of}
+    return result

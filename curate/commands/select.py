@@ -43,7 +43,7 @@ def select(
             "line each; once more is another set.",
         ),
     ] = None,
-    with_control: WithControl = False,
+    with_control: WithControl = None,
 ) -> None:
     """Choose by scores of earlier runs, by a recipe, or at random.
 
@@ -98,7 +98,7 @@ def select(
         writing,
         params.recipe or recipe.NAME,
         run,
-        None if params.recipe == RANDOM else with_control,
+        None if params.recipe == RANDOM else with_control or (),
         tell=lambda selection: _tell(selection, console.stderr() if writing.as_json else None),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -134,13 +134,41 @@ def spread(
     return spread_out
 
 
+def with_words(arguments: Sequence[str], option: str, words: Sequence[str]) -> list[str]:
+    """Return arguments with an option before each of its words; bare, the first word follows it.
+
+    What comes after it and is none of its words is not its value: `--with-control mine.json`.
+
+    Example:
+        >>> with_words(["--as", "a", "b", "f", "--as"], "--as", ["a", "b"])
+        ['--as', 'a', '--as', 'b', 'f', '--as', 'a']
+    """
+    out: list[str] = []
+    coming = list(arguments)
+    while coming and coming[0] != "--":
+        out.append(coming.pop(0))
+        if out[-1] == option:
+            out.append(coming.pop(0) if coming and coming[0] in words else words[0])
+            while coming and coming[0] in words:
+                out += [option, coming.pop(0)]
+    return out + coming
+
+
 def spreading(
-    *options: str, apart: tuple[str, ...] = (), together: Sequence[str] = ()
+    *options: str,
+    apart: tuple[str, ...] = (),
+    together: Sequence[str] = (),
+    words: Mapping[str, Sequence[str]] | None = None,
 ) -> type[TyperCommand]:
-    """Return the class of a command whose options take all values up to the next option."""
+    """Return the class of a command whose options take all values up to the next option.
+
+    `words` has options that take any number of words from a set, none meaning the first.
+    """
 
     class Spreading(TyperCommand):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            for option, allowed in (words or {}).items():
+                args = with_words(args, option, allowed)
             return super().parse_args(ctx, spread(args, options, apart, together))
 
         def collect_usage_pieces(self, ctx: Any) -> list[str]:

@@ -12,7 +12,7 @@ import curate.selectors
 from curate.data.read import read
 from curate.errors import DataError, UsageError
 from curate.parameters.select import SelectParams
-from curate.recipes.random_control import control, mean_score
+from curate.recipes.controls import control, mean_score
 from curate.recipes.select import select
 from curate.selectors import random
 from curate.selectors.kept_and_dropped import Candidates, Choice

@@ -168,10 +168,10 @@ def test_the_newest_of_those_that_curate_made(tmp_path: Path) -> None:
 def test_a_random_control_is_not_what_was_meant(tmp_path: Path) -> None:
     info = data_in(tmp_path, 3, "talks") / "dataset_info.json"
     told = json.loads(info.read_text())["talks"]
-    info.write_text(json.dumps({"talks": told, "talks_random": told}))
-    for seconds, name in enumerate(("talks", "talks_random")):
+    info.write_text(json.dumps({"talks": told, "talks_random": told, "talks_clusters": told}))
+    for seconds, name in enumerate(("talks", "talks_random", "talks_clusters")):
         manifest = tmp_path / f"{name}.manifest.json"
-        manifest.write_text("{}")
+        manifest.write_text('{"params": {"of": "ifd"}}' if name == "talks_clusters" else "{}")
         os.utime(manifest, (seconds, seconds))
     assert data_set.choose(tmp_path, "sft", None)[0] == ("talks",)
 

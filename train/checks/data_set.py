@@ -83,7 +83,9 @@ def _newest(
     for name in fitting:
         path = folder / f"{name}.manifest.json"
         manifest = read_manifest(path) if name not in beside else None
-        if manifest is not None and manifest.get("recipe") != _BETWEEN:
+        # A control says in its parameters what it is `of`.
+        is_control = manifest is not None and "of" in (manifest.get("params") or {})
+        if manifest is not None and manifest.get("recipe") != _BETWEEN and not is_control:
             dated.append((path.stat().st_mtime_ns, name, manifest.get("recipe", "curate")))
     if dated:
         _, name, recipe = max(dated)
