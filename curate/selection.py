@@ -16,6 +16,7 @@ from curate.data.rows import Rows
 from curate.emission.emit import check_target, default_name, write, write_scores
 from curate.errors import DataError, UsageError
 from curate.recipes.budgets import about_budget
+from curate.scorers import pairs
 from curate.scorers.contract import OK, Scores
 from curate.scorers.response_tokens import ResponseTokens
 from curate.selectors.filled import Ranking, Wanted
@@ -94,9 +95,18 @@ class Selection:
     of_choice: tuple[str, ...] = field(default=(), repr=False, compare=False)  # among the notes
 
     def __post_init__(self) -> None:
-        """Note repeats among the kept rows and what is left of the budget, whatever the recipe."""
+        """Note repeats among the kept rows and what is left of the budget, whatever the recipe.
+
+        Of pairs what is wrong with the kept ones is noted, too, and stands in the details.
+        """
         kept = self.rows.hashes[self.choice.kept]
         added = []
+        if self.rows.shape.ranking:
+            found = pairs.findings(self.scored.columns, self.rows.ids, self.choice.kept)
+            every = len(kept) == int((self.scored.status == OK).sum())
+            added += pairs.told(found, len(kept), "pairs" if every else "kept pairs")
+            if found:
+                object.__setattr__(self, "details", {**self.details, "findings": found})
         if self.wanted and self.tokens:
             added += about_budget(self.choice, self.wanted, self.tokens)
         if repeats := len(kept) - len(np.unique(kept)):

@@ -71,6 +71,10 @@ def select(
     .scores.parquet, and in quotes where it is no plain word:
     --by "'my-data_ifd'.ifd". `status` is ok where all files say so.
 
+    Preference pairs need no scores file: --by margin --where "not contradicted"
+    scores them with the bundled ranker; `curate score --help` names the columns.
+    What is chosen of them is for dpo and rm.
+
     Example: curate select --input huatuo.json
     --scores data/huatuo_ifd.scores.parquet --by ifd --keep 10%
     --where "response_tokens > 20 and status == 'ok'" --between 25% 75%

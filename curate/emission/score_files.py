@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class ScoreFile:
     def values(self, column: str) -> NDArray[Any]:
         """Return one of the columns, (n,); NaN, '' or False for rows that have nothing there."""
         lines = pa.array(self.places, mask=self.places < 0)
-        return _values(pq.read_table(self.path, columns=[column]).column(0).take(lines))
+        return column_values(pq.read_table(self.path, columns=[column]).column(0).take(lines))
 
 
 class Joined:
@@ -54,6 +54,11 @@ class Joined:
     def columns(self, expression: Expression) -> dict[str, NDArray[Any]]:
         """Return what an expression names, by the name that it uses."""
         return {name: self.column(name, expression.option) for name in expression.columns()}
+
+    def first(self, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+        """Return those of some columns that there are, each of the first file that has it."""
+        owners = {name: [file for file in self.files if name in file.columns] for name in names}
+        return {name: files[0].values(name) for name, files in owners.items() if files}
 
     def status(self) -> NDArray[np.object_]:
         """Return `ok` for a row that all files call so, else what the first other one says."""
@@ -157,11 +162,12 @@ def table_columns(table: pa.Table, expression: Expression) -> dict[str, NDArray[
         column = SHORT.get(name, name) if name not in known else name
         if column not in known:
             raise unknown_column(name, known, expression.option, "the scores")
-        columns[name] = _values(table.column(column))
+        columns[name] = column_values(table.column(column))
     return columns
 
 
-def _values(column: pa.ChunkedArray) -> NDArray[Any]:
+def column_values(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Return a column of numbers, truths or texts; NaN, False or '' where it has nothing."""
     if _is_number(column.type):
         numbers: NDArray[Any] = column.cast(pa.float64(), safe=False).to_numpy()
         return numbers

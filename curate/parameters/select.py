@@ -54,8 +54,9 @@ class SelectParams:
     model: str | None = option(
         None,
         "3ds, answers: the model that will be trained; superfilter, deita without --by: what "
-        "computes IFD; like: RDS+ by it, in place of --encoder; see `curate models`.",
-        shown="smollm2",
+        "computes IFD; like: RDS+ by it, in place of --encoder; of pairs the implicit gap; see "
+        "`curate models`.",
+        shown="smollm2; pairs: none",
     )
     encoder: str = option(
         "use",

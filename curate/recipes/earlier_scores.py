@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from curate.data.expression import SHORT, Expression
 from curate.data.rows import Rows
-from curate.emission.score_files import Joined
+from curate.emission.score_files import Joined, column_values, table_columns
 from curate.errors import UsageError
 from curate.scorers.contract import OK, Scores
+from curate.scorers.pairs import FINDINGS
 from curate.selectors.kept_and_dropped import Choice, scored
 from curate.selectors.middle_band import OUTSIDE, within
 
@@ -63,11 +64,16 @@ def read_scores(
     by: Expression | None,
     where: Expression | None,
     between: tuple[float, float] | None = None,
+    computed: Scores | None = None,
 ) -> EarlierScores:
-    """Return what the scores files say of the rows; `between` are percentiles of `by`."""
+    """Return what the scores files say of the rows, or scores that were computed for this choice.
+
+    `between` are percentiles of `by`. Of pairs what was found wrong with them is read, too, named
+    or not; all that was computed is.
+    """
     flawed = np.array([row.flaw or OK for row in rows], dtype=object)
     expressions = [each for each in (by, where) if each is not None]
-    if expressions and not paths:
+    if expressions and not paths and not computed:
         first = expressions[0]
         raise UsageError(
             f"{first.option} {first.text}: give --scores FILE too, the NAME.scores.parquet of one "
@@ -76,10 +82,18 @@ def read_scores(
     everything = np.ones(len(rows), dtype=bool)
     if not expressions:
         return EarlierScores(flawed, None, everything, everything, {})
-    joined = Joined(paths, rows.ids)
-    read = {each.option: joined.columns(each) for each in expressions}
+    if computed:
+        table = pa.table({"status": pa.array(computed.status, pa.string()), **computed.columns})
+        read = {each.option: table_columns(table, each) for each in expressions}
+        beside = {name: column_values(table.column(name)) for name in computed.columns}
+        own_status = computed.status
+    else:
+        joined = Joined(paths, rows.ids)
+        read = {each.option: joined.columns(each) for each in expressions}
+        beside = joined.first(FINDINGS) if rows.shape.ranking else {}
+        own_status = joined.status()
     allowed = where.truths(read[where.option], len(rows)) if where else everything
-    columns = {
+    columns = beside | {
         SHORT.get(name, name): values
         for named in read.values()
         for name, values in named.items()
@@ -89,7 +103,7 @@ def read_scores(
         return EarlierScores(flawed, None, allowed, everything, columns)
     values = by.numbers(read[by.option], len(rows))
     # A status says why there is no score; where there is one, another file's status is --where's.
-    why_not = np.where(joined.status() == OK, "non_finite", joined.status())
+    why_not = np.where(own_status == OK, "non_finite", own_status)
     status = np.where(np.isfinite(values), OK, why_not).astype(object)
     values = np.where(status == OK, values, np.nan)
     name = SHORT.get(by.text, by.text)

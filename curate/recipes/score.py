@@ -26,7 +26,6 @@ from curate.recipes.model_scores import (
     refuse_all_but_pairs,
     refuse_pairs_and_texts,
 )
-from curate.scorers import pairs
 from curate.scorers.contract import LANGUAGE_MODEL, NOTHING, OK, PAIRS, REWARD, Scores
 from curate.selection import Selection
 from curate.selectors.kept_and_dropped import scored
@@ -61,7 +60,6 @@ def score(rows: Rows, params: ScoreParams) -> Selection:
         by_scorer[name], model = _scored(rows, name, params)
         models |= model
     joined = side_by_side(by_scorer)
-    found = pairs.findings(joined.columns, rows.ids, joined.status == OK)
     named: dict[str, Any] = {
         option: called(getattr(params, option))
         for option in ("model", "reward", "encoder")
@@ -75,9 +73,8 @@ def score(rows: Rows, params: ScoreParams) -> Selection:
         choice=scored(joined.status),
         ranked_by=scorers()[params.scorer[0]].MAIN,
         model=models,
-        notes=(*joined.notes, *pairs.told(found, int((joined.status == OK).sum()), "pairs")),
+        notes=joined.notes,
         seconds=time.monotonic() - started,
-        details={"findings": found} if found else {},
     )
 
 

@@ -22,6 +22,7 @@ from curate.data.rows import Rows
 from curate.errors import UsageError
 from curate.models.packaged_models import DEFAULT_MODEL
 from curate.parameters.budget import DEFAULT_KEEP
+from curate.parameters.score import ScoreParams
 from curate.parameters.select import (
     ANSWERS,
     DEITA,
@@ -37,6 +38,7 @@ from curate.recipes import like as by_questions
 from curate.recipes.earlier_scores import EarlierScores, read_scores
 from curate.recipes.like import QuestionSets
 from curate.recipes.model_scores import called, embedded, refuse_pairs_and_texts
+from curate.recipes.score import score
 from curate.scorers.response_tokens import ResponseTokens
 from curate.selection import Selection
 from curate.selectors import params_from_text, random, selectors, top_k
@@ -60,7 +62,8 @@ def select(
     Args:
         rows: To choose from.
         params: See below.
-        scores: NAME.scores.parquet of earlier runs over these rows, joined by id.
+        scores: NAME.scores.parquet of earlier runs over these rows, joined by id. Preference pairs
+            without any are scored by the scorer `pairs` where `by` or `where` is given.
         like: For the recipe `like`: sets of questions, each a file, rows that were read, or
             several of these in a list.
 
@@ -87,8 +90,14 @@ def select(
     paths = [Path(each) for each in scores]
     by = None if params.by is None or evolved else parse_expression(params.by, "--by")
     where = None if params.where is None else parse_expression(params.where, "--where")
+    own = None
+    by_scores = params.recipe in (None, RANDOM) or params.selector
+    if rows.shape.ranking and (by or where) and not paths and by_scores:
+        asked = ScoreParams(("pairs",), params.model, trust_remote_code=params.trust_remote_code)
+        own = score(rows, asked)
     ends = parse_between(params.between) if params.between else None
-    earlier = read_scores(rows, paths, by, where, None if params.recipe == THREE_DS else ends)
+    band = None if params.recipe == THREE_DS else ends
+    earlier = read_scores(rows, paths, by, where, band, own.scored if own else None)
     if params.recipe == RANDOM:
         chosen = _drawn(rows, params, earlier, wanted)
     elif params.recipe == SUPERFILTER:
@@ -115,6 +124,9 @@ def select(
         tokenizer=tokens.by,
         scores=tuple(f"{path.name} {sha256_of(path)}" for path in paths),
     )
+    if own:
+        notes = (note for note in own.notes if note not in own.of_choice)
+        chosen = replace(chosen, model=chosen.model | own.model, notes=(*notes, *chosen.notes))
     return replace(
         chosen,
         params=used,

@@ -8,8 +8,8 @@
   model, as it is given, and no reference. Sums would then tell long from short and little else, so
   Δ goes by means of a token, as SimPO's reward does (arXiv 2405.14734). The loss falls with Δ: the
   hardest have the lowest. Mind that arXiv 2508.04149 finds pairs of a small gap worth most.
-- `only_longer`: the chosen response is longer, and the reward is higher by so little that its
-  length may be all the reason: the margin is at least 0 and among the smallest of the data.
+- `only_longer`: the chosen response is longer by more than a tenth, and the reward is higher by so
+  little that its length may be all the reason: a margin of at least 0, among the smallest.
 - `sides_equal`, `sides_near`: both responses are the same, or nearly (Jaccard similarity of
   5-grams of 0.8 and more, as in `curate dedup`): there is nothing, or little, to be learned.
 - `rejected_elsewhere`: the chosen response is the rejected one of another pair of the same prompt.
@@ -44,6 +44,7 @@ NAME, NEEDS, MAIN = "pairs", PAIRS, "margin"
 ABOUT = "preference pairs: by how much the chosen response is better, and what is wrong with a pair"
 DEFAULT_LENGTH = 2048  # tokens, LLaMA-Factory's own cutoff_len
 NEAR, _NGRAM = 0.8, 5
+LONGER = 1.1  # times the characters of the rejected response
 # Column of truths to what it says of a pair.
 FINDINGS = {
     "contradicted": "the ranker contradicts, the margin is below 0",
@@ -133,25 +134,25 @@ def score(
         columns |= {**gaps, "too_hard": hard}
     columns |= {"contradicted": margin < 0, **_sides(rows)}
     small = share(params.small, "--small")
-    columns["only_longer"] = only_longer(margin, columns["length_difference"], small)
+    columns["only_longer"] = only_longer(margin, columns.pop("longer"), small)
     known = status[places] == OK
     whole = {n: _whole(each[known], places[known], len(rows)) for n, each in columns.items()}
     return Scores(status, whole, notes)
 
 
-def only_longer(margin: Floats, length_difference: Floats, small: float) -> Truths:
+def only_longer(margin: Floats, longer: Truths, small: float) -> Truths:
     """Return which chosen responses, (n,), are longer and better by a small margin at most.
 
     Small is a margin below the quantile `small` of all margins without their signs.
 
     Example:
-        >>> only_longer(np.array([0.1, -0.1, 2.0, 3.0]), np.array([9.0, 9.0, 9.0, -9.0]), 0.5)
+        >>> only_longer(np.array([0.1, -0.1, 2.0, 3.0]), np.array([1, 1, 1, 0], bool), 0.5)
         array([ True, False, False, False])
     """
     sizes = np.abs(margin[np.isfinite(margin)])
     least = np.quantile(sizes, small) if len(sizes) else 0.0
-    longer: Truths = (length_difference > 0) & (margin >= 0) & (margin < least)
-    return longer
+    found: Truths = longer & (margin >= 0) & (margin < least)
+    return found
 
 
 def hardest(gap: Floats, ids: NDArray[np.object_], hard: float) -> Truths:
@@ -211,20 +212,22 @@ def _rewards(rows: Rows, places: NDArray[np.int64], model: RewardModel, engine: 
 
 def _sides(rows: Rows) -> dict[str, NDArray[Any]]:
     """Return what the texts of the pairs say, (pairs,) each, without a model."""
-    lengths: list[int] = []
+    lengths: list[tuple[int, int]] = []
     alike: list[float] = []
     equal: list[bool] = []
     said: list[tuple[str, ...]] = []  # digests of the prompt with either response
     for row in rows:
         if sides := _both(row):
             prompt, folded = fold(joined(row.system, row.turns)), [fold(side) for side in sides]
-            lengths.append(len(sides[0]) - len(sides[1]))
+            lengths.append((len(sides[0]), len(sides[1])))
             alike.append(float(jaccard(folded, np.array([0]), np.array([1]), _NGRAM)[0]))
             equal.append(sides[0].strip() == sides[1].strip())
             said.append(tuple(digest_of(prompt, side) for side in folded))
     rejected = Counter(digest for _, digest in said)
+    chosen, other = np.array(lengths, dtype=float).reshape(-1, 2).T
     return {
-        "length_difference": np.array(lengths, dtype=float),
+        "length_difference": chosen - other,
+        "longer": chosen > LONGER * other,
         "sides_similarity": np.array(alike),
         "sides_equal": np.array(equal, dtype=bool),
         "sides_near": ~np.array(equal, dtype=bool) & (np.array(alike) >= NEAR),

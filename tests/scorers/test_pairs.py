@@ -94,6 +94,12 @@ def test_the_bundled_ranker_on_three_pairs(written, tmp_path, scratch_cache):
     assert found.details["findings"]["contradicted"]["ids"][0] == rows[1].id
 
 
+def test_a_little_longer_is_not_longer(written, scored):
+    sides = (("x" * 11, "y" * 10), ("x" * 12, "y" * 10), ("x" * 40, "y" * 10))
+    found = scored(written(*(pair("ab", *each) for each in sides)), small="100%")
+    assert found.columns["only_longer"].to_pylist() == [False, True, False]
+
+
 def test_gaps_by_hand(written, scored):
     # A token's NLL is 1 / tokens before it: BOS, "[u]ab[a]" and what is answered so far.
     rows = written(
@@ -164,14 +170,15 @@ def test_what_is_done_is_not_done_again(written, tmp_path):
 
 def test_rules_against_naive_loops():
     generator = np.random.default_rng(0)
-    margin, length = generator.normal(size=200), generator.integers(-50, 50, 200).astype(float)
+    margin, longer = generator.normal(size=200), generator.random(200) < 0.5
     margin[::17] = np.nan
     known = sorted(abs(m) for m in margin if not np.isnan(m))
     naive = [
-        bool(d > 0 and m >= 0 and sum(abs(m) > k for k in known) < 0.25 * (len(known) - 1) + 0.0)
-        for m, d in zip(margin, length, strict=True)
+        bool(one and m >= 0 and sum(abs(m) > k for k in known) < 0.25 * (len(known) - 1))
+        for m, one in zip(margin, longer, strict=True)
     ]
-    assert only_longer(margin, length, 0.25).tolist() == naive
+    assert sum(naive) > 5
+    assert only_longer(margin, longer, 0.25).tolist() == naive
     ids = np.array([f"{n:03}" for n in generator.permutation(200)], dtype=object)
     margin[10] = margin[11]
     lowest = sorted((m, i) for m, i in zip(margin, ids, strict=True) if not np.isnan(m))
