@@ -83,12 +83,11 @@ def test_a_row_without_a_worse_answer_stays_and_says_so(pairs):
         {"instruction": "q", "output": "a", "ranking": 3},
     ],
 )
-def test_others_are_read_as_before(pairs, scratch_cache, tmp_path, row):
+def test_others_are_no_pairs(pairs, scratch_cache, tmp_path, row):
     path = tmp_path / "plain.jsonl"
     path.write_text(f"{json.dumps(row)}\n" * 2)
     rows = read(path)
     assert not rows.shape.ranking
-    assert len(rows) == 2
 
 
 def test_pairs_with_scores_beside_them_stay_one_pair(pairs):
