@@ -100,7 +100,7 @@ class Selection:
         Of pairs what is wrong with the kept ones is noted, too, and stands in the details.
         """
         kept = self.rows.hashes[self.choice.kept]
-        added = []
+        added: list[str] = []
         if self.rows.shape.ranking:
             found = pairs.findings(self.scored.columns, self.rows.ids, self.choice.kept)
             every = len(kept) == int((self.scored.status == OK).sum())
