@@ -67,6 +67,8 @@ def test_it_never_makes_text_of_a_column(tmp_path: Path, layout: str) -> None:
     values, number = [row_of(n) for n in range(60)], 60
     for column in row_of(0):
         for odd in ODD:
+            if column == "tools" and isinstance(odd, list) and odd and isinstance(odd[0], dict):
+                continue  # descriptions that some templates take, and this one does not
             values.append(row_of(number) | {column: odd})
             number += 1
     path = tmp_path / "rows.jsonl"
