@@ -91,12 +91,19 @@ def test_datasets_reads_what_turns_up_after_its_first_ten_megabytes(emit, tmp_pa
     late = json.loads(json.dumps(early))
     early["note"] = "x" * 10_000
     late |= {"system": "s", "score": 1.5, "tags": ["a"], "extra": {"b": 1}, "note": "y"}
+    if format_ == "alpaca":
+        late["history"] = [["早", "好"]]
     if format_ == "sharegpt":
         late["conversations"][0] |= {"name": "n", "weight": 2}
     values = [{**early, "score": 1, "tags": []}] * 1300 + [late]
-    path = emit(values) / "rows_ifd.jsonl"
+    folder = emit(values)
+    path = folder / "rows_ifd.jsonl"
     assert path.stat().st_size > 12_000_000
     assert load_as_datasets_does(path, tmp_path / "hf") == 1301
+    # A list that is read by name has to be one from the beginning.
+    written = lines_of(folder)
+    assert written[0 if format_ == "alpaca" else -1]["note"] == "y"
+    assert sum(line["note"] == "y" for line in written) == 1
 
 
 # Types that show late, with a beginning of a few characters
@@ -139,6 +146,14 @@ def test_lists_that_are_read_by_name_stay_lists():
     values = [EARLY, {**EARLY, "history": [["a", "b"]]}]
     assert evened(values, registered={"history"})[0][1]["history"] == [["a", "b"]]
     assert evened(values)[0][1]["history"] == '[["a", "b"]]'
+
+
+def test_the_first_row_with_a_list_that_is_read_by_name_is_written_first():
+    late = {**EARLY, "history": [["a", "b"]]}
+    rows = [EARLY, {**EARLY, "history": []}, late, late, {**EARLY, "images": ["a"]}]
+    assert columns_of(rows, {"history", "images"}, 10).first == (2, 4)
+    assert columns_of(rows, {"history", "images"}).first == ()
+    assert columns_of(rows, (), 10).first == ()
 
 
 def test_rows_that_agree_are_written_as_they_are():

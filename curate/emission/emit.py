@@ -142,16 +142,23 @@ def write_values(
 ) -> list[str]:
     """Write any rows and all that belongs to them; return the names of the files.
 
-    `values` is called twice and gives the same rows each time: without a flaw, all of one shape.
+    `values` gives the same rows whenever it is called: without a flaw, all of one shape. A row that
+    is the first to have pictures, far behind the beginning, is written before all others: programs
+    that guess types from the beginning would refuse it.
     """
     columns = columns_of(values(), set(shape.columns.values()))
+
+    def ordered() -> Iterator[dict[str, Any]]:
+        first = set(columns.first)
+        for are_first in (True, False) if first else (False,):
+            yield from (row for place, row in enumerate(values()) if (place in first) is are_first)
 
     def put(path: Path) -> int:
         lines = path.with_name(f"{path.name}.lines") if container == "parquet" else path
         start, between, end = ("[\n", ",\n", "\n]\n") if container == "json" else ("", "\n", "\n")
         count = 0
         with lines.open("w", encoding="utf-8", newline="\n") as out:
-            for count, value in enumerate(values(), 1):  # noqa: B007 - counted
+            for count, value in enumerate(ordered(), 1):  # noqa: B007 - counted
                 out.write(between if count > 1 else start)
                 out.write(json.dumps(columns.even(value), ensure_ascii=False))
             out.write(end)

@@ -10,7 +10,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -37,6 +37,9 @@ class Columns:
     keys: tuple[str, ...]  # every key of the rows, in the order in which they turn up
     rules: dict[Place, str]  # to text, float or no_blank; all other places stay as they are
     fills: dict[Place, tuple[str, ...]]  # to the keys of an object that get an empty text
+    # Numbers of the rows to write first, as they show the type of a list that is read by name; -1
+    # for one that has not been looked for.
+    first: tuple[int, ...] = ()
 
     @property
     def change_nothing(self) -> bool:
@@ -82,13 +85,19 @@ def columns_of(
     """Return what has to be done to rows, in one pass over them."""
     kinds: Kinds = {}
     early: Kinds = {}
-    written = 0
-    for row in rows:
+    first: list[int] = []
+    unseen, written = set(registered), 0
+    for number, row in enumerate(rows):
         collect(row, kinds)
+        new = [key for key in unseen if isinstance(row.get(key), list) and row[key]]
+        unseen.difference_update(new)
         if written < head:
             collect(row, early)
             written += len(_dumps(row))
-    return _columns(kinds, early, registered)
+        elif new:
+            collect(row, early)
+            first.append(number)
+    return replace(_columns(kinds, early, registered), first=tuple(first))
 
 
 def columns_ahead(
@@ -101,7 +110,8 @@ def columns_ahead(
     # What holds a value comes before the value.
     places = (*early, *sorted(kinds, key=len))
     every = {place: early.get(place, set()) | kinds.get(place, set()) for place in places}
-    return _columns(every, early, registered)
+    late = any((key, None) in every and (key, None) not in early for key in registered)
+    return replace(_columns(every, early, registered), first=(-1,) if late else ())
 
 
 def collect(value: Any, kinds: Kinds, place: Place = ()) -> None:

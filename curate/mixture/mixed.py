@@ -194,7 +194,7 @@ class Mixed:
                 columns = columns_ahead(
                     shuffle.values(HEAD), kinds.kinds, {*shape.columns.values()}
                 )
-                if columns.change_nothing and kinds.same_keys():
+                if columns.change_nothing and kinds.same_keys() and not columns.first:
                     copy = shuffle.copy_to
                     return write_files(folder, name, copy, columns, shape, manifest, scores)
                 return write_values(folder, name, shuffle.values, shape, manifest, scores)
