@@ -17,6 +17,7 @@ _HOME = {
     "Row": "curate.data.rows",
     "Rows": "curate.data.rows",
     "Selection": "curate.selection",
+    "advise": "curate.recipes.advise",
     "car": "curate.api",
     "control": "curate.recipes.controls",
     "dedup": "curate.api",

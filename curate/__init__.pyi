@@ -11,6 +11,7 @@ from curate.data.read import read as read
 from curate.data.rows import Row as Row
 from curate.data.rows import Rows as Rows
 from curate.mixture.mixed import Mixed as Mixed
+from curate.recipes.advise import advise as advise
 from curate.recipes.controls import control as control
 from curate.selection import Selection as Selection
 from curate.selection import emit as emit

@@ -8,6 +8,7 @@ import typer
 
 from curate import console
 from curate.commands import (
+    advise,
     cache,
     car,
     convert,
@@ -50,6 +51,7 @@ def _start(
     console.show_version_or_help(context, version)
 
 
+app.command("advise", cls=spreading(*READING, together=["--like"]))(advise.advise)
 app.command("cache")(cache.cache)
 app.command("car", cls=spreading(*READING, words=_CHOOSING))(car.car)
 app.command("convert", cls=spreading(*READING))(convert.convert)
