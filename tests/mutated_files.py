@@ -121,7 +121,7 @@ def _row_damaged(row: Row, random: np.random.Generator, text: Callable[[], str])
         value.append(value[int(random.integers(len(value)))])
     elif kind == 5 and isinstance(value, list) and value:
         value.pop(int(random.integers(len(value))))
-    elif kind == 6 and isinstance(value, list) and isinstance(value[0], dict):
+    elif kind == 6 and isinstance(value, list) and value and isinstance(value[0], dict):
         value[0][["name", "weight", "thought"][int(random.integers(3))]] = text()
     elif kind == 7 and isinstance(value, str):
         row[key] = f"{value}\r\n\u200b{text()}\ud83d\ude00\u0000"[: len(value) + 5]
