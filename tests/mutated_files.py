@@ -133,16 +133,16 @@ def _row_damaged(row: Row, random: np.random.Generator, text: Callable[[], str])
     return row
 
 
-def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield every text with the name of the key that it stands under."""
+def _leaves(value: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield every text with the keys that it stands under."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from _leaves(inner, name)
+            yield from _leaves(inner, (*keys, name))
     elif isinstance(value, list):
         for inner in value:
-            yield from _leaves(inner, key)
+            yield from _leaves(inner, keys)
     elif isinstance(value, str) and "第" in value:
-        yield key, value
+        yield keys, value
 
 
 def _lost(rows: list[Row], path: Path) -> str:
@@ -158,10 +158,11 @@ def _lost(rows: list[Row], path: Path) -> str:
             [parsed.system, parsed.tools, parsed.chosen or "", parsed.rejected or ""]
             + [turn.content for turn in parsed.turns]
         )
-        for key, text in _leaves(row):
+        for keys, text in _leaves(row):
             core = text.removeprefix("问：").removeprefix("答：").split("？")[0]
-            if core not in said and not (one.flaw or key in told or key in _ABOUT or trimmed):
-                return f"'{key}' of {one.where} ({core}) is nowhere, and nothing tells of it"
+            named = any(key in told or key in _ABOUT for key in keys)
+            if core not in said and not (one.flaw or named or trimmed):
+                return f"{keys} of {one.where} ({core}) is nowhere, and nothing tells of it"
     return ""
 
 

@@ -98,18 +98,18 @@ def _of_fields(value: dict[str, Any], shape: Shape) -> Parsed:
     answers = ("chosen", "rejected") if shape.ranking else ("response",)
     texts: dict[str, str] = {}
     for column in ("prompt", "query", "system", *answers):
-        text = text_of(fields.get(column))
-        if text is None:
+        text = fields.get(column)
+        if text is not None and not isinstance(text, str):
             return Parsed(flaw="not_text")
-        texts[column] = text
+        texts[column] = text or ""
     turns = _history(fields.get("history"))
     if turns is None:
         return Parsed(flaw="bad_history")
-    prompt = "\n".join(part for part in (texts["prompt"], texts["query"]) if part)
+    prompt = "\n".join([part for part in (texts["prompt"], texts["query"]) if part])
     turns.append(Turn("user", prompt))
     if not shape.ranking:
         turns.append(Turn("assistant", texts["response"]))
-    answered = all(texts[column].strip() for column in answers)
+    answered = all([texts[column].strip() for column in answers])
     view = Parsed(
         system=texts["system"],
         turns=tuple(turns),

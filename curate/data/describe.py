@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,14 +19,10 @@ from curate.notebook import html_table
 
 # Shares of the rows that are no longer than the length that is told.
 QUANTILES = (0.05, 0.5, 0.95, 0.99, 1.0)
-# Kinds of characters, of which a text's 16-bit units are looked up in one go.
-_OTHER, _HAN, _KANA, _LATIN = range(4)
-_KINDS = np.zeros(1 << 16, dtype=np.uint8)
-for _kind, _first, _last in (
-    *((_HAN, "\u3400", "\u9fff"), (_HAN, "\uf900", "\ufaff"), (_KANA, "\u3040", "\u30ff")),
-    *((_LATIN, "A", "Z"), (_LATIN, "a", "z")),
-):
-    _KINDS[ord(_first) : ord(_last) + 1] = _kind
+# High bytes of Chinese characters in UTF-16: U+3400 to U+9FFF, U+F900 to U+FAFF.
+_HAN = bytes([*range(0x34, 0xA0), 0xF9, 0xFA])
+_KANA = re.compile(r"[\u3040-\u30ff]")
+_LETTERS = bytes(byte if chr(byte).isalpha() else 32 for byte in range(128)) + b" " * 128
 _NAMED = 12  # keys that are told of a file
 
 
@@ -170,12 +167,12 @@ def _pairs(counts: Mapping[int, int] | Mapping[str, int]) -> str:
 
 def language_of(text: str) -> str:
     """Return `zh`, `en` or `other`; a Latin word counts as much as a Chinese character."""
-    units = np.frombuffer(text[:2000].encode("utf-16-le", "surrogatepass"), dtype=np.uint16)
-    kinds = _KINDS[units]
-    counts = np.bincount(kinds, minlength=4)
-    letters = kinds == _LATIN
-    words = int(letters[:1].sum()) + np.count_nonzero(letters[1:] > letters[:-1])
-    han = counts[_HAN]
-    if (not han and not words) or counts[_KANA] * 4 > han + words:
+    head = text[:2000]
+    # What the codecs do takes a third of the time that patterns over all characters take.
+    high = head.encode("utf-16-le", "surrogatepass")[1::2]
+    han = len(high) - len(high.translate(None, _HAN))
+    words = len(head.encode("ascii", "replace").translate(_LETTERS).split())
+    kana = len(_KANA.findall(head)) if 0x30 in high else 0
+    if (not han and not words) or kana * 4 > han + words:
         return "other"
     return "zh" if han >= words else "en"
