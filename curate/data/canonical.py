@@ -75,7 +75,7 @@ def parse(value: dict[str, Any], shape: Shape) -> Parsed:
         return _of_text(value, shape)
     else:
         parsed = _of_fields(value, shape)
-    if "kto_tag" in shape.columns and parsed.verdict is None and not parsed.flaw:
+    if parsed.verdict is None and "kto_tag" in shape.columns and not parsed.flaw:
         return replace(parsed, flaw="no_verdict")
     return parsed
 

@@ -172,7 +172,9 @@ def language_of(text: str) -> str:
     high = head.encode("utf-16-le", "surrogatepass")[1::2]
     han = len(high) - len(high.translate(None, _HAN))
     words = len(head.encode("ascii", "replace").translate(_LETTERS).split())
-    kana = len(_KANA.findall(head)) if 0x30 in high else 0
-    if (not han and not words) or kana * 4 > han + words:
+    if not han and not words:
+        return "other"
+    # U+30.. is Chinese punctuation, too.
+    if high.count(0x30) * 4 > han + words and len(_KANA.findall(head)) * 4 > han + words:
         return "other"
     return "zh" if han >= words else "en"

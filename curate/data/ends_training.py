@@ -128,16 +128,19 @@ def flaw_of(view: Parsed, fields: Mapping[str, Any], calls: Iterable[str] = ()) 
     `fields` is what the row has by LLaMA-Factory's columns, `calls` are those among two answers to
     compare. Marks without any file are texts like others to a model that does not see.
     """
-    own_calls = [turn.content for turn in view.turns if turn.role == "function"]
-    if any(wrong_call(call) for call in (*own_calls, *calls)):
-        return "call_not_json"
+    for call in (*[turn.content for turn in view.turns if turn.role == "function"], *calls):
+        if wrong_call(call):
+            return "call_not_json"
     tools = fields.get("tools")
     none = tools is None or tools in ("", [], {})
     if not none and (not isinstance(tools, str) or wrong_tools(tools)):
         return "tools_not_described"
-    if not all(are_media(fields.get(column), column == "videos") for column in MEDIA):
+    media = {column: fields[column] for column in MEDIA if fields.get(column) is not None}
+    if not media:
+        return ""
+    if not all(are_media(files, column == "videos") for column, files in media.items()):
         return "bad_media"
-    if not any(fields.get(column) for column in MEDIA):
+    if not any(media.values()):
         return ""
     asked = [turn.content for turn in view.turns]
     answers = [view.chosen or "", view.rejected or ""]

@@ -66,12 +66,11 @@ def _converted(value: Any, layout: Layout) -> Converted:
 
 def _paths(row: dict[str, Any], shape: Shape) -> dict[str, Any]:
     """Return lists of pictures in which an object stood for a path: a column has one type."""
-    keys = [shape.columns[column] for column in MEDIA if column in shape.columns]
-    lists = {key: row[key] for key in keys if isinstance(row.get(key), list)}
+    keys = [key for column in MEDIA if (key := shape.columns.get(column)) and row.get(key)]
     return {
-        key: [item["path"] if _is_path(item) else item for item in items]
-        for key, items in lists.items()
-        if any(map(_is_path, items))
+        key: [item["path"] if _is_path(item) else item for item in row[key]]
+        for key in keys
+        if isinstance(row[key], list) and any(map(_is_path, row[key]))
     }
 
 

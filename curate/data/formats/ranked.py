@@ -70,7 +70,7 @@ def _listed(row: Row) -> tuple[list[str], Ranked] | None:
             continue
         used = [keys[name]]
         if all(isinstance(item, str) for item in items):
-            beside = [key for key in (*_RANKS, *_SCORES) if _is_list(row.get(keys.get(key, "")))]
+            beside = [k for k in (*_RANKS, *_SCORES) if k in keys and _is_list(row[keys[k]])]
             beside = [key for key in beside if len(row[keys[key]]) == len(items)]
             used += [keys[key] for key in beside]
             numbers = zip(*(row[keys[key]] for key in beside), strict=True)
