@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curate.data.describe import counted
 from curate.data.ids import beside
 from curate.data.rows import Row, Rows
 from curate.duplicates.folding import fold
@@ -91,7 +92,7 @@ def answers(rows: Rows, params: SelectParams, earlier: EarlierScores) -> Selecti
     notes = [
         *about_language(rows, model.files, "likelihood"),
         f"{len(np.unique(prompt[several])):,} prompts have {int(several.sum()):,} answers; "
-        f"{int((sizes == 1).sum()):,} rows are the one answer to theirs and are kept as they are",
+        f"{counted(int((sizes == 1).sum()))} without another answer to their prompt kept as read",
     ]
     if params.model is None:
         notes.append(f"likeliest means to {model.name}: --model is to be what will be trained")

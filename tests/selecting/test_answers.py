@@ -65,7 +65,7 @@ def test_by_hand(likes_a, tmp_path):
     assert np.isnan(values[3:]).all()
     assert values[0] == pytest.approx(-2.0)
     assert len(likes_a.asked) == 3, "single answers are not computed, nor responses alone"
-    assert "1 prompts have 3 answers; 2 rows are the one answer" in found.notes[0]
+    assert "3 answers; 2 rows without another answer to their prompt kept" in found.notes[0]
     assert found.summary().kept + sum(found.summary().dropped.values()) == len(rows)
 
 
