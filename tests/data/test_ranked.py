@@ -3,8 +3,12 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from curate.data.describe import notes_on
+from curate.data.formats.ranked import as_pairs
+from curate.data.json_values import Record
 from curate.data.read import read
 
 
@@ -122,9 +126,43 @@ def test_trees_are_pairs_where_the_format_says_so(pairs):
         node("g", "d", "z", "assistant", 2),
         node("h", "d", "unranked", "assistant"),
     ]
-    said, rows = pairs(*tree, format="oasst_pairs")
+    lone = [node("i", None, "alone", "prompter"), node("j", "i", "x", "assistant", 0)]
+    said, rows = pairs(*tree, *lone, format="oasst_pairs")
+    assert (len(rows), rows.flaws()) == (4, {"empty_response": 1})
+    assert rows[3].prompt == "alone"
+    said.pop()
     assert said == [("q", "best", "worse"), ("and then?", "y", "x"), ("and then?", "y", "z")]
     assert [turn.content for turn in rows[2].turns] == ["q", "best", "and then?"]
     assert rows[2].value["source_id"] == "line 1, message d"
-    assert rows.flaws() == {}
     assert rows.sources[0].changes["answers left out that have no rank"] == 1
+
+
+KEYS = (
+    "answers",
+    "completions",
+    "scores",
+    "rank",
+    "text",
+    "score",
+    "prompt",
+    "replies",
+    "role",
+    "",
+)
+LEAVES = (
+    st.none() | st.booleans() | st.integers(0, 3) | st.just(10**400) | st.sampled_from(["a", "2"])
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner),
+    max_leaves=12,
+)
+
+
+@given(st.lists(VALUES, min_size=1, max_size=4), st.booleans())
+def test_no_row_is_lost_whatever_it_holds(values, trees):
+    records = [Record(value, f"row {number}") for number, value in enumerate(values)]
+    head, rest, tally = as_pairs(records[:2], iter(records[2:]), trees)
+    places = [record.where.split(",")[0] for record in (*head, *rest)]
+    assert list(dict.fromkeys(places)) == [record.where for record in records]
+    assert trees or len(places) == len(records) + tally["pairs"] - tally["rows"]

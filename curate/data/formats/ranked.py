@@ -70,8 +70,8 @@ def _listed(row: Row) -> tuple[list[str], Ranked] | None:
             continue
         used = [keys[name]]
         if all(isinstance(item, str) for item in items):
-            beside = [k for k in (*_RANKS, *_SCORES) if k in keys and _is_list(row[keys[k]])]
-            beside = [key for key in beside if len(row[keys[key]]) == len(items)]
+            beside = [key for key in (*_RANKS, *_SCORES) if key in keys]
+            beside = [key for key in beside if len(_list(row[keys[key]])) == len(items)]
             used += [keys[key] for key in beside]
             numbers = zip(*(row[keys[key]] for key in beside), strict=True)
             items = [
@@ -92,8 +92,8 @@ def _text(item: Row) -> str:
     return next((item[key] for key in _TEXTS if isinstance(item.get(key), str)), "")
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _number(value: Any, sign: int) -> float | None:
@@ -102,7 +102,7 @@ def _number(value: Any, sign: int) -> float | None:
         return None
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return sign * number if math.isfinite(number) else None
 
@@ -139,16 +139,20 @@ def _of_trees(records: Iterable[Record], tally: Counter[str]) -> Iterator[Record
             yield record
             continue
         waiting: list[tuple[Row, list[Row]]] = [(root, [])]
+        so_far = tally["rows"] + tally["alone"]
         for node, before in waiting:  # grows while it is gone through
             who = "human" if node.get("role") == "prompter" else "gpt"
             talk = [*before, {"from": who, "value": str(node.get("text") or "")}]
-            replies = [r for r in node.get("replies") or () if r.get("text")]
-            replies = [reply for reply in replies if not reply.get("deleted")]
+            replies = [r for r in _list(node.get("replies")) if isinstance(r, dict)]
+            replies = [r for r in replies if r.get("text") and not r.get("deleted")]
             waiting += [(reply, talk) for reply in replies]
             answers = [(str(r["text"]), _number(r.get("rank"), -1)) for r in replies]
             if who == "human" and sum(worth is not None for _, worth in answers) > 1:
                 place = record._replace(where=f"{record.where}, message {node.get('message_id')}")
                 yield from _pairs(place, {"conversations": talk}, answers, tally)
+        if tally["rows"] + tally["alone"] == so_far:
+            asked = {"from": "human", "value": str(root.get("text") or "")}
+            yield from _pairs(record, {"conversations": [asked]}, [("", 0.0)], tally)
 
 
 def _detect(samples: list[Row]) -> Shape | None:
