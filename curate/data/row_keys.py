@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -52,6 +52,16 @@ TOOLS_AS_TEXT = "descriptions of tools written as text"
 def folded(key: str) -> str:
     """Return a key in small letters, for which it is looked up."""
     return key.strip().lower().replace(" ", "_")
+
+
+def in_small_letters(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the keys of a row by their folded names; of several the first that holds something."""
+    keys: dict[str, str] = {}
+    for key in row:
+        name = folded(key)
+        if name not in keys or row[keys[name]] in (None, "", [], {}):
+            keys[name] = key
+    return keys
 
 
 @lru_cache(maxsize=4096)

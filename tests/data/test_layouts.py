@@ -117,6 +117,16 @@ def test_a_dialogue_is_told_and_read(write, name, row, wanted):
     assert rows.flaws() == rows.sources[0].unused == {}
 
 
+def test_a_key_in_other_letters_beside_one_that_holds_nothing(write):
+    said = ["问：腰疼吗", "答：有一点"]
+    rows = written(
+        write, {"data": None, "DATA": said}, {"data": said, "DATA": None}, {"data": said}
+    )
+    assert [turns(row) for row in rows] == [[ASKED, SAID]] * 3
+    rows = written(write, {"data": said}, {"data": said, "DATA": "两周", "": "0"})
+    assert (rows.sources[0].unused, rows.flaws()) == ({"DATA": 1}, {})
+
+
 PAIRS = [
     (
         "pairs",

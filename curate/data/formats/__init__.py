@@ -260,11 +260,11 @@ def _way_out(container: str, head: Sequence[Any]) -> str:
         )
     if not any(isinstance(value, dict) for value in head):
         return "A row has to be an object, or a list of texts that begin 病人： and 医生："
-    say = "--columns prompt=KEY response=KEY, or --columns messages=KEY"
+    say = "--columns prompt=KEY response=KEY or --columns messages=KEY"
     question = question_key([value for value in head if isinstance(value, dict)])
     if names_questions(question):
         return (
             f"Rows with a question ({_shortened(question)!r}) and no response teach nothing; for "
             f"--against they are read as questions. If another key is the response, give {say}"
         )
-    return f"Say which key is which with {say}; or rename the keys"
+    return f"Say which key is which: {say}; or rename the keys"

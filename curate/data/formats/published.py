@@ -25,7 +25,7 @@ from curate.data.formats.dialogues import (
     meddialog,
     utterance_of,
 )
-from curate.data.row_keys import SYSTEMS, are_messages, folded, unused_keys
+from curate.data.row_keys import SYSTEMS, are_messages, in_small_letters, unused_keys
 from curate.data.schema import CANONICAL_TAGS, MEDIA, STRUCTURAL, Converted, Parsed, Shape, Turn
 
 Row = dict[str, Any]
@@ -229,7 +229,7 @@ def _in_instruction(row: Row) -> Dialogue | None:
 
 
 def _small(row: Row) -> Row:
-    return {folded(key): value for key, value in row.items()}
+    return {name: row[key] for name, key in in_small_letters(row).items()}
 
 
 def _dialogue(reader: Reader, value: Row) -> Dialogue | None:
@@ -263,7 +263,8 @@ def _convert(reader: Reader, value: Row, shape: Shape) -> Converted:
         return Converted(value, flaw=parsed.flaw)
     target = canonical_shape("preference" if shape.ranking else "sft")
     row = {k: v for k, v in canonical_row(parsed, {}, target, target).items() if v or k == _KEY}
-    beside = {k: v for k, v in value.items() if folded(k) not in used and k not in row}
+    taken = {key for name, key in in_small_letters(value).items() if name in used}
+    beside = {k: v for k, v in value.items() if k not in row and k not in taken}
     # Lists of messages that repeat the dialogue are not written again.
     lists = {key: inner for key, inner in beside.items() if are_messages(inner)}
     repeated = lists.keys() - unused_keys(lists, (), parsed)
