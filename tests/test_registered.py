@@ -118,7 +118,8 @@ def test_every_entry_of_llamafactory_on_a_hub_is_read_as_it_reads_it(
     assert len(entries) == 90
     for name, entry in entries.items():
         if name in NAMELESS:
-            assert converted(row_for(entry, 0), entry, "dpo").error == "KeyError: None"
+            value = json.loads(json.dumps(row_for(entry, 0)))
+            assert converted(value, entry, "dpo").error == "KeyError: None"
             with pytest.raises(DataError, match="does not name chosen and rejected"):
                 curate.read(dataset=name, dataset_dir=tmp_path / "data")
             continue
@@ -350,3 +351,28 @@ def test_a_hubs_set_is_chosen_from_and_named_after_its_entry(
     assert (shown.code, len(json.loads(shown.out)["rows"])) == (0, 3)
     listed = caller("ls", "--dataset-dir", tmp_path)
     assert "owner/set" in listed.out + listed.err
+
+
+def test_what_train_refuses_of_a_hub_is_written_as_it_advises(
+    near: Hub, tmp_path: Path, capsys: Any
+) -> None:
+    register(tmp_path, {"there": {"hf_hub_url": "owner/set"}})
+    with pytest.raises(DataError) as refused:
+        data_file(tmp_path, "there")
+    advice = str(refused.value).split("`")[1].split()
+    assert Caller(capsys)(*advice[1:]).code == 0
+    (made,) = [
+        each for each in json.loads((tmp_path / "dataset_info.json").read_text()) if each != "there"
+    ]
+    assert data_file(tmp_path, made).is_file()
+    assert not train_in(tmp_path, made).error
+
+
+def test_an_address_is_judged_under_the_entry_that_most_would_write(
+    near: Hub, tmp_path: Path, capsys: Any
+) -> None:
+    options = ("--input", "hf://owner/set:train", "--fix", "--output", tmp_path, "--json")
+    told = Caller(capsys)("doctor", *options)
+    found = json.loads(told.out.splitlines()[-1])
+    assert (told.code, found["usable"], found["entry"]) == (0, 3, {"hf_hub_url": "owner/set"})
+    assert curate.doctor("hf://owner/set/books").usable == 2
