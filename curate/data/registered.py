@@ -34,7 +34,7 @@ def registered(
     if isinstance(entry.place, Path):
         return entry, naming, input_files(entry.place, opened)
     try:
-        files = hub_files(entry.place, entry.subset)
+        files = hub_files(entry.place, str(entry.attributes.subset or ""))
     except (DataError, UsageError) as error:
         both = entry.place.hub == "hf" and "ms_hub_url" in read_registry(folder)[name]
         other = "; USE_MODELSCOPE_HUB=1 takes it from ModelScope" if both else ""
@@ -48,13 +48,14 @@ def taken(parts: Sequence[Stored], entry: NamedRows) -> list[Stored]:
     Of rows that are drawn those are taken that LLaMA-Factory draws with its own seed: a permutation
     of all, and, where there are too few, more of them by chance.
     """
+    split, count = entry.attributes.split, entry.attributes.num_samples
     total = sum(len(part.table) for part in parts)
     start, end = (_bound(text, total) for text in entry.bounds)
     places = np.arange(total)[start:end]
-    said = f"{len(places):,} of {total:,} rows, those of {entry.split}"
+    said = f"{len(places):,} of {total:,} rows, those of {split}"
     changes = {said: 0} if len(places) < total else {}
-    if entry.num_samples is not None and len(places):
-        kept = _drawn(len(places), entry.num_samples)
+    if count is not None and len(places):
+        kept = _drawn(len(places), count)
         repeats = len(kept) - len(np.unique(kept))
         said = f"{len(kept):,} of {len(places):,} rows drawn, as num_samples says"
         changes[said + f"; {repeats:,} of them again" * bool(repeats)] = 0
@@ -62,9 +63,7 @@ def taken(parts: Sequence[Stored], entry: NamedRows) -> list[Stored]:
     if not changes:
         return list(parts)
     if not len(places):
-        raise DataError(
-            f"{parts[0].source.name}: split {entry.split} leaves none of {total:,} rows"
-        )
+        raise DataError(f"{parts[0].source.name}: split {split} leaves none of {total:,} rows")
     ends = np.cumsum([len(part.table) for part in parts])
     by_part = np.split(places, np.searchsorted(places, ends[:-1]))
     drawn = []
@@ -73,7 +72,7 @@ def taken(parts: Sequence[Stored], entry: NamedRows) -> list[Stored]:
             part.source,
             rows=len(own),
             changes={**changes, **part.source.changes},
-            part=f"{entry.split} {entry.num_samples or ''}".strip(),
+            part=f"{part.source.part} {split} {count or ''}".strip(),
         )
         if len(own):
             drawn.append(

@@ -198,20 +198,16 @@ class NamedRows:
             of a message's role and text.
         roles: Every role to its word, '' for one that the entry does not name.
         given: Columns that the entry itself names.
-        subset: Of a hub's data set, '' for the one that is read unasked.
-        split: As the entry has it, `train` or a part of it such as `train[:10%]`.
-        bounds: Of that part, in rows or, with %, in hundredths of them; '' for an end.
-        num_samples: Rows to draw of it, None for all.
+        attributes: What the entry says of subset, split and num_samples.
+        bounds: Of a split such as `train[:10%]`, in rows or, with %, in hundredths; '' for an end.
     """
 
     place: Path | Address
     columns: dict[str, str]
     roles: dict[str, str]
     given: tuple[str, ...]
-    subset: str = ""
-    split: str = "train"
-    bounds: tuple[str, str] = ("", "")
-    num_samples: int | None = None
+    attributes: Attributes
+    bounds: tuple[str, str]
 
 
 def named_rows(folder: Path, name: str) -> NamedRows:
@@ -252,16 +248,9 @@ def named_rows(folder: Path, name: str) -> NamedRows:
     count = attr.num_samples
     if count is not None and (type(count) is not int or count < 1):
         raise DataError(f"{where}: num_samples {count!r}; allowed are whole numbers from 1")
-    return NamedRows(
-        place=place,
-        columns=columns,
-        roles=roles,
-        given=tuple(entries[name].get("columns", ())),
-        subset=str(attr.subset or ""),
-        split=str(attr.split),
-        bounds=(split["start"] or "", split["end"] or ""),
-        num_samples=count,
-    )
+    bounds = (split["start"] or "", split["end"] or "")
+    given = tuple(entries[name].get("columns", ()))
+    return NamedRows(place, columns, roles, given=given, attributes=attr, bounds=bounds)
 
 
 @dataclass(frozen=True)
