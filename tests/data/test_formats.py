@@ -147,6 +147,9 @@ def test_shared_parts():
     assert not mostly([{"a": 1}, {"b": 1}, {}], "a")
     assert kto_column([{"label": True}, {}]) == {"kto_tag": "label"}
     assert kto_column([{"label": True}, {"label": "a"}]) == kto_column([{"label": None}]) == {}
+    assert kto_column([{"label": True}] + [{}] * 9) == {"kto_tag": "label"}
+    assert kto_column([{"label": "good"}] + [{}] * 9) == {}
+    assert kto_column([{"": "0"}, {"": "1"}]) == {}  # pandas' index
     assert kto_column([{"kto_tag": "true"}]) == {"kto_tag": "kto_tag"}
     assert kto_column([{"label": False}, {"label": True}]) == {"kto_tag": "label"}
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from curate.data.formats import OWN_KEYS, Format, keys_of
 from curate.data.formats.named import beside, thought_first
-from curate.data.row_keys import CONTEXTS, folded
+from curate.data.row_keys import CONTEXTS, in_small_letters
 from curate.data.schema import Converted, Shape
 
 _QUESTIONS = [
@@ -47,7 +47,7 @@ _OPTION_TEXT, _ANSWER_TEXT = "options", "answer"
 
 
 def _small(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {folded(key): value for key, value in row.items()}
+    return {name: row[key] for name, key in in_small_letters(row).items()}
 
 
 def _options(row: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
@@ -153,7 +153,9 @@ def _convert(first: int, value: dict[str, Any], shape: Shape) -> Converted:
         return Converted(value, flaw="not_text")
     if not options:
         return Converted(*thought_first(value, shape))
-    row = {name: inner for name, inner in value.items() if folded(name) not in (*held, "answer")}
+    keys = in_small_letters(value)
+    taken = {keys[name] for name in (*held, "answer") if name in keys}
+    row = {name: inner for name, inner in value.items() if name not in taken}
     about = next((small[name] for name in CONTEXTS if isinstance(small.get(name), str)), "")
     if about.strip() and about not in question:
         row[key] = f"{about}\n{question}"
