@@ -119,8 +119,8 @@ def _tell(selection: Selection, on: Console | None) -> None:
     named = [each for s in sets for each in s["each"] if not (each["near"] and each["rows"])]
     if named:
         console.say(
-            f"{len(named):,} questions got no row or find nothing near: no row as like them as 95 "
-            f"of 100 rows are to another row, {selection.details['near']}"
+            f"{len(named):,} questions got no row or find nothing near, that is, none as like them "
+            f"as 95 of 100 rows are to another row (similarity {selection.details['near']})"
             + (f"; the first {_NAMED}, the others are in the manifest" * (len(named) > _NAMED))
         )
         named = sorted(named, key=lambda each: (each["near"], each["best"]))[:_NAMED]

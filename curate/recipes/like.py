@@ -20,6 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.data.formats import names_questions
+from curate.data.read import read
 from curate.data.rows import Rows
 from curate.data.schema import STRUCTURAL
 from curate.engine import open_engine
@@ -86,6 +87,8 @@ def read_sets(sets: QuestionSets, folder: Path = Path("data")) -> list[list[Rows
 def _read(given: Given, folder: Path) -> list[Rows]:
     if isinstance(given, Rows):
         return [given]
+    if not isinstance(given, str | os.PathLike):
+        return [read(given, questions=True)]
     return [_questions(source) for source in sources_of(Path(given), folder)]
 
 

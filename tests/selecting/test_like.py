@@ -144,6 +144,8 @@ def test_wrong_use(call, letters, rows_file, write_json, tmp_path):
     call.refused("no file .*none.txt", *own, "--recipe", "like", "--like", tmp_path / "none.txt")
     empty = write_json([row(" ", "x"), row("", "y")], "empty.json")
     call.refused("empty.json: no question can be read", *own, "--recipe", "like", "--like", empty)
+    with pytest.raises(UsageError, match="int is nothing that holds rows"):
+        select(read(path), SelectParams(recipe="like"), like=[[5]])
     pairs = write_json([{"instruction": "a", "chosen": "b", "rejected": "c"}], "pairs.json")
     with pytest.raises(UsageError, match="these rows are preference pairs"):
         select(read(pairs), SelectParams(recipe="like"), like=asked)
