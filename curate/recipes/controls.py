@@ -181,16 +181,18 @@ def beside_as_many(selection: Selection) -> tuple[Selection, Selection]:
     if own <= _MORE_TOKENS * other and not agreement > _BY_LENGTH:
         return selection, drawn
     ratio = own / max(1, other)
+    known = not np.isnan(agreement)  # scores or lengths that do not vary agree with nothing
+    told = f", rank correlation of score and length {agreement:.2f}" if known else ""
     note = (
         f"the kept rows have {ratio:.2f} times the response tokens of as many random rows ({own:,} "
-        f"to {other:,}), rank correlation of score and length {agreement:.2f}: as many rows are no "
-        "fair control, --with-control tokens length writes fairer ones"
+        f"to {other:,}){told}: as many rows are no fair control, --with-control tokens length "
+        "writes fairer ones"
     )
     bias = {
         "tokens": own,
         "random_tokens": other,
         "ratio": round(ratio, 4),
-        "spearman": None if np.isnan(agreement) else round(agreement, 4),
+        "spearman": round(agreement, 4) if known else None,
     }
     details = {**selection.details, "length_bias": bias}
     return replace(selection, details=details, notes=(*selection.notes, note)), drawn

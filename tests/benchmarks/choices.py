@@ -116,7 +116,7 @@ def methods(rows: Rows, questions: list[Value], keep: str) -> dict[str, Callable
         "car": lambda: curate.car(rows, top=as_many() // 2),
         "like": like,
         **{
-            f"ifd, control {kind}": lambda kind=kind: curate.control(ifd(), kind)
+            f"ifd:{kind}": lambda kind=kind: curate.control(ifd(), kind)
             for kind in ("rows", "tokens", "length", "clusters", "longest")
         },
     }
