@@ -24,7 +24,7 @@ NOT_CALLED = "not_called"
 # Similarities that are held at once, and rows that are remembered for all questions of a set.
 _CELLS = _MOST = 1 << 22
 # Rows remembered for each of a question's turns, since others take some of them; and at least.
-_A_TURN, _LEAST = 4, 16
+_A_TURN, _LEAST = 8, 64
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -186,7 +186,8 @@ class _Set:
         """Look for rows, also for the other questions whose rows will not last."""
         left = int(self._free.sum())
         width = min(left, max(_A_TURN * to_come, _LEAST, 2 * int(self._width[question])))
-        short = np.array([len(known) for known in self._known]) - self._read < to_come
+        unread = [known[read:] for known, read in zip(self._known, self._read, strict=True)]
+        short = np.array([int(self._free[rows].sum()) for rows in unread]) < 2 * to_come
         short[question] = False
         asking = np.concatenate(([question], np.flatnonzero(short)))[: max(1, _MOST // width)]
         rows, least = self._nearest(self._asked[asking], width)
