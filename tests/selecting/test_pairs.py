@@ -154,5 +154,6 @@ def test_swapped_pairs_are_found_far_more_often_than_by_chance(real, tmp_path, n
     path.write_text(json.dumps(rows))
     margin = curate.score(curate.read(path), "pairs").scores["margin"].to_numpy()
     lowest = set(np.argsort(margin)[: len(swapped)].tolist())
-    # By chance a fifth of them would be there.
+    # By chance a fifth of them would be there. The ranker has learned from these very pairs: one
+    # that has seen neither them nor Chinese finds about a quarter of dpo_zh_demo's.
     assert len(lowest & swapped) / len(swapped) > 0.4
