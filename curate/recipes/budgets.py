@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from curate.data.rows import Rows
 from curate.models.embedding import DEFAULT_ENCODER
+from curate.models.resolve import files_of
 from curate.models.token_counter import token_counter
 from curate.parameters.budget import DEFAULT_KEEP, parse_budget, row_budget
 from curate.scorers.response_tokens import ResponseTokens, response_tokens
@@ -14,14 +15,22 @@ from curate.selectors.filled import Wanted
 from curate.selectors.kept_and_dropped import Choice
 
 
-def tokens_of(rows: Rows, tokenizer: str | None, scoring: str | None = None) -> ResponseTokens:
+def tokens_of(
+    rows: Rows,
+    tokenizer: str | None,
+    scoring: str | None = None,
+    trust_remote_code: bool = False,
+) -> ResponseTokens:
     """Return the tokens of every row's responses.
 
     Args:
         rows: To count in.
         tokenizer: What the user named.
         scoring: The model that scores, whose tokens count where nobody named any.
+        trust_remote_code: Whether its code may run.
     """
+    if tokenizer is None and scoring:
+        files_of(scoring, trust_remote_code)  # what is wrong with it is told as of a model
     return response_tokens(rows, token_counter(tokenizer or scoring or DEFAULT_ENCODER))
 
 

@@ -71,7 +71,7 @@ def ifd(rows: Rows, params: IFDParams, place: Place | None = None) -> Selection:
     started = time.monotonic()
     rows = judged(rows, "IFD", params.good_only)
     refuse_pairs_and_texts(rows, "IFD")
-    tokens = budgets.tokens_of(rows, params.tokenizer, params.model)
+    tokens = budgets.tokens_of(rows, params.tokenizer, params.model, params.trust_remote_code)
     wanted = budgets.wanted_of(params.keep, tokens.counts)
     gained, asked = None, params
     if params.brief_experience:

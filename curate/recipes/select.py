@@ -85,7 +85,9 @@ def select(
                 "model for it; leave it out"
             )
     rows = judged(rows, "select", params.good_only, params.stage)
-    tokens = budgets.tokens_of(rows, params.tokenizer, params.model)
+    scores_itself = evolved or params.recipe in (SUPERFILTER, THREE_DS, ANSWERS)
+    model = params.model or (DEFAULT_MODEL if scores_itself else None)
+    tokens = budgets.tokens_of(rows, params.tokenizer, model, params.trust_remote_code)
     wanted = budgets.wanted_of(params.keep, tokens.counts)
     paths = [Path(each) for each in scores]
     by = None if params.by is None or evolved else parse_expression(params.by, "--by")
