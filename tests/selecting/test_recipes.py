@@ -14,6 +14,7 @@ from curate.parameters.select import SelectParams
 from curate.recipes import ifd
 from curate.recipes.model_scores import embedded
 from curate.recipes.select import select
+from curate.selectors.filled import Wanted
 from curate.selectors.kept_and_dropped import Candidates, Choice
 from tests.conftest import SAMPLE
 from tests.fake import FakeModel
@@ -31,13 +32,18 @@ def everything(size):
     return Choice(np.full(size, "", dtype=object))
 
 
+def rows(wanted, of):
+    return Wanted(wanted, None, np.ones(of, dtype=np.int64))
+
+
 def test_the_pool_is_by_score_and_the_choice_stands_for_the_pool():
     # Rows 0-2 lie together, and row 1 of them is also a little like row 3, which lies apart; row 4
     # lies apart, too, but its score is below the pool's.
     vectors = np.array([[1, 0], [1, 0.01], [1, -0.01], [0, 1], [-1, 0]], dtype=np.float32)
     values = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
     ids = np.array(list("abcde"), dtype=object)
-    found = ifd.thinned_out(Candidates(everything(5), ids, values, vectors), pool=4, wanted=2)
+    candidates = Candidates(everything(5), ids, values, vectors)
+    found = ifd.thinned_out(candidates, rows(4, 5)).choice(rows(2, 5))
     assert found.reason.tolist() == ["covered", "", "covered", "", "below_cut"]
 
 
@@ -53,25 +59,36 @@ def test_the_choice_is_the_greedy_one_of_all_sets_of_two():
     )
     ids = np.array([f"{each}" for each in range(8)], dtype=object)
     candidates = Candidates(everything(8), ids, np.ones(8), vectors)
-    found = ifd.thinned_out(candidates, pool=8, wanted=2)
+    found = ifd.thinned_out(candidates, rows(8, 8)).choice(rows(2, 8))
     assert set(np.flatnonzero(found.kept)) == {first, second}
 
 
 @pytest.mark.parametrize(
-    ("pool", "wanted", "rows", "size"),
+    ("pool", "wanted", "of", "size"),
     [(None, 2, 100, 20), (None, 30, 100, 30), (None, 1, 3, 1), ("50%", 2, 100, 50), (9, 9, 10, 9)],
 )
-def test_pool(pool, wanted, rows, size):
-    assert ifd.pool_of(pool, wanted, rows) == size
+def test_pool(pool, wanted, of, size):
+    assert ifd.pool_of(pool, rows(wanted, of)).rows == size
+
+
+@pytest.mark.parametrize(
+    ("pool", "wanted", "tokens"), [(None, 50, 200), (None, 150, 300), ("50%-tokens", 50, 500)]
+)
+def test_a_pool_in_tokens(pool, wanted, tokens):
+    assert ifd.pool_of(pool, Wanted(100, wanted, np.full(100, 10))).tokens == tokens
 
 
 def test_pools_that_do_not_fit():
     with pytest.raises(UsageError, match="--pool 5: that is 5 rows, and --keep asks for 6"):
-        ifd.pool_of(5, 6, 10)
+        ifd.pool_of(5, rows(6, 10))
     with pytest.raises(UsageError, match="--pool 11: there are only 10 rows"):
-        ifd.pool_of(11, 6, 10)
+        ifd.pool_of(11, rows(6, 10))
     with pytest.raises(UsageError, match="--pool x: allowed are a share"):
-        ifd.pool_of("x", 6, 10)
+        ifd.pool_of("x", rows(6, 10))
+    with pytest.raises(UsageError, match="--pool 50-tokens: --keep counts rows"):
+        ifd.pool_of("50-tokens", rows(6, 10))
+    with pytest.raises(UsageError, match="that is 50 tokens, and --keep asks for 60"):
+        ifd.pool_of("50-tokens", Wanted(10, 60, np.full(10, 10)))
 
 
 def test_superfilter_by_the_ifd_of_an_earlier_run(sample, scores_file, call, tmp_path):
