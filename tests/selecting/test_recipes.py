@@ -85,8 +85,8 @@ def test_pools_that_do_not_fit():
         ifd.pool_of(11, rows(6, 10))
     with pytest.raises(UsageError, match="--pool x: allowed are a share"):
         ifd.pool_of("x", rows(6, 10))
-    with pytest.raises(UsageError, match="--pool 50-tokens: --keep counts rows"):
-        ifd.pool_of("50-tokens", rows(6, 10))
+    with pytest.raises(UsageError, match="--pool 5-tokens: --keep counts rows"):
+        ifd.pool_of("5-tokens", rows(6, 10))
     with pytest.raises(UsageError, match="that is 50 tokens, and --keep asks for 60"):
         ifd.pool_of("50-tokens", Wanted(10, 60, np.full(10, 10)))
 
