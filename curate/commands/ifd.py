@@ -27,6 +27,10 @@ def ifd(
     IFD = mean NLL(response | prompt) / mean NLL(response), in nats a token. Higher = harder to
     follow; rows at or above 1, where the instruction does not help at all, are left out.
 
+    What such scores are worth: at equal rows no better than random rows on average
+    (arXiv 2410.09335; 2503.01807: 38.7 for IFD, 40.9 for random), and what they
+    keep is longer; --with-control tokens writes a control as large.
+
     Example: curate ifd --input huatuo.json --keep 10%
     With the paper's first stage: curate ifd --input huatuo.json --brief-experience
     """

@@ -36,6 +36,10 @@ def mods(
     Necessity: --model is trained on the seeds by `train sft` and answers; rows
     whose answers have a low reward are necessary, and k-centre adds some of them.
 
+    What such scores are worth: at equal rows no better than random rows on average
+    (arXiv 2410.09335), and what they keep is longer; --with-control tokens writes
+    a control as large.
+
     Example: curate mods --input huatuo.json --min-quality 60% --responder base
     """
     from curate.emission.emit import check_target
