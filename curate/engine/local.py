@@ -80,6 +80,8 @@ class LocalEngine:
                 )
             if waiting:
                 work.model.prepare()
+            elif len(plan):
+                self.say("an earlier run computed all of this; nothing is computed anew")
             total, left = int(work.lengths.sum()), sum(map(plan.tokens, waiting))
             self.progress.start(rows, total, total - left)
             try:
