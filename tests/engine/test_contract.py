@@ -17,7 +17,16 @@ from curate.engine.plan import plan_batches
 from curate.errors import ModelError
 from curate.models.recipe import ModelRecipe
 from curate.recipes import ranker
-from curate.scorers import complexity, embedding, ifd, instruction, necessity, quality, reward
+from curate.scorers import (
+    complexity,
+    embedding,
+    ifd,
+    instruction,
+    necessity,
+    pairs,
+    quality,
+    reward,
+)
 from curate.scorers.necessity import AnswerParams
 from curate.scorers.score_tokens import TokenParams
 from tests.conftest import ROOT
@@ -56,17 +65,24 @@ def scored(rows, folder, name, model, engine):
         ifd.score(rows, ifd.IFDParams("alpaca", 500), model, engine, folder)
     elif name == "reward":
         reward.score(rows, reward.RewardParams(), model, engine)
-    elif name == "embedding":
+    elif name == "pairs":
+        sides = [
+            {"instruction": row.prompt, "chosen": row.response, "rejected": "?"} for row in rows
+        ]
+        path = folder.with_suffix(".json")
+        path.write_text(json.dumps(sides), encoding="utf-8")
+        pairs.score(read(path), pairs.PairParams(), model, engine, None, folder)
+    elif name in ("embedding", "states"):
         embedding.embed(rows, embedding.EmbeddingParams(), model, engine, folder)
     elif name == "instruction":
         instruction.read_instructions(rows, 100, model, 32, engine, folder)
     elif name == "necessity":
         necessity.answers(rows, np.arange(2), AnswerParams(5), model, engine)
     elif name == "ranker":
-        pairs = [("a question", "an answer"), ("another", "a longer answer to it")]
+        texts = [("a question", "an answer"), ("another", "a longer answer to it")]
         work = reward.pairs_work(
-            pairs,
-            pairs.__getitem__,
+            texts,
+            texts.__getitem__,
             model,
             answer=ranker._features,
             widths=sum(model.families.values()),
@@ -80,7 +96,9 @@ CASES = {
     "quality": FLOAT,
     "ifd": LM,
     "reward": REWARD,
+    "pairs": REWARD,
     "embedding": ModelRecipe(kind="encoder", name="use"),
+    "states": ModelRecipe(kind="states", name="TINY", dtype="float32"),
     "instruction": LM,
     "necessity": ModelRecipe(kind="generator", name="TINY", dtype="float32"),
     "ranker": ModelRecipe(kind="features", name="use"),
