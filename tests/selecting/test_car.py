@@ -159,7 +159,7 @@ def test_wrong_use(fake, call, rows_file, tmp_path):
     for clusters in ("0", "-1", "many", "2.5", "²", "9" * 30):
         call.refused("--clusters .*: allowed are auto", *own, f"--clusters={clusters}")
     call.refused("--top 0 and --per-cluster 0 keep no row", *own, "--top", 0, "--per-cluster", 0)
-    call.refused("--top -1: allowed are 0 and more", *own, "--top", "-1")
+    call.refused("--top -1: allowed are a share", *own, "--top", "-1")
     call.refused("--per-cluster -1: allowed", *own, "--per-cluster", "-1")
     call.refused("--seed -1: allowed are 0", *own, "--seed", "-1")
     call.refused(r"no encoder 'usee'.*Did you mean 'use'\?", *own, "--encoder", "usee")
