@@ -83,7 +83,8 @@ def mods(rows: Rows, params: ModsParams, place: Place | None = None) -> Selectio
     refuse_pairs_and_texts(rows, "MoDS")
     started = time.monotonic()
     check_responder(params)
-    scoring = None if params.responder == NONE or is_address(params.model) else params.model
+    asks = params.responder in (BASE, TRAINED) and not is_address(params.model)
+    scoring = params.model if asks else None
     tokens = budgets.tokens_of(rows, params.tokenizer, scoring)
     seeds = _find_seeds(rows, params, tokens.counts)
     used = replace(

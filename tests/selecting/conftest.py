@@ -14,7 +14,7 @@ from tests.selecting.fake_answers import FakeAnswers
 
 
 @pytest.fixture
-def call(capsys, scratch_cache):
+def call(capsys, models):
     return Caller(capsys)
 
 
@@ -54,7 +54,7 @@ def scores_file(tmp_path):
 
 
 @pytest.fixture
-def fake_answers(monkeypatch, scratch_cache):
+def fake_answers(monkeypatch, models):
     """Fake rewards; call it to put an answering model in place."""
     reward = FakeReward()
     put_in_place(monkeypatch, reward=lambda recipe: reward)

@@ -19,7 +19,7 @@ from tests.naive import naive_ifd
 
 
 @pytest.fixture
-def likes_a(monkeypatch, scratch_cache):
+def likes_a(monkeypatch, models):
     """A model for which every `a` costs 1 nat and any other character 2; it counts its passes."""
     model = FakeModel(lambda before, token: 1.0 if token == ord("a") else 2.0, budget=600)
     model.dtype = "float32"

@@ -29,7 +29,7 @@ def test_wrong_use(fake_answers, call, rows_file, tmp_path):
     own = ("mods", path, "--output", tmp_path / "o")
     for bad in ("x", "0%", "101%", "-1%", "nan", "inf", ""):
         call.refused("--max-necessity .*: allowed are a number", *own, f"--max-necessity={bad}")
-    call.refused("--augment -1: allowed are 0 and more", *own, "--augment=-1")
+    call.refused("--augment -1: allowed are a share", *own, "--augment=-1")
     call.refused("--max-new-tokens 0: allowed are 1", *own, "--max-new-tokens", 0)
     call.refused("--train-set lr: allowed is KEY=VALUE", *own, "--train-set", "lr")
     call.refused("--train-set lr: LLaMA-Factory.*learning_rate", *own, "--train-set", "lr=1")

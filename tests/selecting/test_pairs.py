@@ -23,7 +23,7 @@ LENGTHS = ((4, 2), (2, 5), (9, 1), (3, 3), (6, 5), (1, 8))
 
 
 @pytest.fixture
-def fake(monkeypatch, scratch_cache):
+def fake(monkeypatch, models):
     reward, model = FakeReward(), FakeModel()
     model.dtype, model.files = "float32", None
     put_in_place(monkeypatch, reward=lambda recipe: reward, causal_lm=lambda recipe: model)

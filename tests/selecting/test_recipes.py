@@ -109,7 +109,7 @@ def test_superfilter_by_the_ifd_of_an_earlier_run(sample, scores_file, call, tmp
     assert len(read(out / "huatuo_superfilter_random.jsonl")) == 3
 
 
-def test_superfilter_computes_ifd_where_there_is_none(monkeypatch, scratch_cache, rows_file):
+def test_superfilter_computes_ifd_where_there_is_none(monkeypatch, models, rows_file):
     model = FakeModel(budget=600)
     model.dtype = "float32"
     asked = []

@@ -28,7 +28,7 @@ ENGLISH = ROOT / "mixtures" / "samples" / "alpaca_en.json"
 
 
 @pytest.fixture
-def fakes(monkeypatch, scratch_cache):
+def fakes(monkeypatch, models):
     """A model that reads `x` hard; instructions are at their number, of that NLL; it answers."""
     model = FakeModel(lambda before, token: 2.0 if token == ord("x") else 1.0, budget=4000)
     model.dtype, model.files = "float32", SimpleNamespace(name="fake", languages=("en",))
