@@ -74,5 +74,6 @@ def share_models(cache: Path) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     for name in ("models", "fingerprints"):
         (common / name).mkdir(exist_ok=True)
-        (cache / name).symlink_to(common / name)
+        if not (cache / name).is_symlink():
+            (cache / name).symlink_to(common / name)
     return cache

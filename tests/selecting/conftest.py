@@ -14,7 +14,8 @@ from tests.selecting.fake_answers import FakeAnswers
 
 
 @pytest.fixture
-def call(capsys, models):
+def call(capsys, scratch_cache):
+    share_models(scratch_cache)
     return Caller(capsys)
 
 
@@ -54,8 +55,9 @@ def scores_file(tmp_path):
 
 
 @pytest.fixture
-def fake_answers(monkeypatch, models):
+def fake_answers(monkeypatch, scratch_cache):
     """Fake rewards; call it to put an answering model in place."""
+    share_models(scratch_cache)
     reward = FakeReward()
     put_in_place(monkeypatch, reward=lambda recipe: reward)
 

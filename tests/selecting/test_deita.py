@@ -24,6 +24,7 @@ from tests.scorers.test_deita import FakeJudge
 @pytest.fixture
 def models(monkeypatch, scratch_cache):
     """Judges that count words, a language model whose NLL can be worked out, a fake ranker."""
+    share_models(scratch_cache)
     asked = []
 
     def judge(engine, name, dtype, trust):

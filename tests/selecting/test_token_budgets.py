@@ -57,6 +57,7 @@ def test_a_smaller_budget_lies_inside_a_larger_one(name):
         vectors=generator.normal(size=(size, 6)).astype(np.float32),
         clusters=generator.integers(5, size=size),
         tokens=generator.integers(1, 40, size=size),
+        questions=(generator.normal(size=(3, 6)).astype(np.float32),),
     )
     counts = np.asarray(candidates.tokens)
     own = params_from_text(name, (), 1, 0)
