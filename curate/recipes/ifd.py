@@ -69,6 +69,7 @@ def ifd(rows: Rows, params: IFDParams, place: Place | None = None) -> Selection:
         >>> cherry = ifd(curate.read("huatuo.json"), IFDParams(keep="10%"))
     """
     started = time.monotonic()
+    budgets.check_rows(params.keep, len(rows))
     rows = judged(rows, "IFD", params.good_only)
     refuse_pairs_and_texts(rows, "IFD")
     tokens = budgets.tokens_of(rows, params.tokenizer, params.model, params.trust_remote_code)

@@ -85,6 +85,7 @@ def select(
                 "model for it; leave it out"
             )
     rows = judged(rows, "select", params.good_only, params.stage)
+    budgets.check_rows(params.keep, len(rows))
     scores_itself = evolved or params.recipe in (SUPERFILTER, THREE_DS, ANSWERS)
     model = params.model or (DEFAULT_MODEL if scores_itself else None)
     tokens = budgets.tokens_of(rows, params.tokenizer, model, params.trust_remote_code)
