@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.data.read import read, rows_of, sides_of
+from curate.choices.selection import Selection
+from curate.data.read import as_rows, read, rows_of, sides_of
 from curate.data.rows import Rows
 from curate.emission.emit import default_name
+from curate.engine import using as _using
 from curate.errors import UsageError
-from curate.llamafactory.doctor.data_set import data_sets
+from curate.llamafactory.doctor.data_set import data_sets, of_rows
 from curate.llamafactory.doctor.diagnose import diagnose, diagnose_rows
 from curate.llamafactory.doctor.findings import Diagnosis
 from curate.llamafactory.doctor.repair import repair
@@ -22,10 +26,13 @@ from curate.mixture.spec import sources_of
 from curate.parameters.car import CarParams
 from curate.parameters.dedup import DedupParams
 from curate.parameters.doctor import DoctorParams
+from curate.parameters.engine import EngineParams
 from curate.parameters.ifd import IFDParams
 from curate.parameters.mix import MixParams
 from curate.parameters.mods import ModsParams
-from curate.parameters.option import keywords
+from curate.parameters.option import ending_of, keywords
+from curate.parameters.prove import ProveParams
+from curate.parameters.report import ReportParams
 from curate.parameters.score import ScoreParams
 from curate.parameters.select import SelectParams
 from curate.recipes import car as _car
@@ -35,52 +42,79 @@ from curate.recipes import mix as _mix
 from curate.recipes import mods as _mods
 from curate.recipes import score as _score
 from curate.recipes import select as _select
+from curate.recipes.content import content_of
 from curate.recipes.train_between import Place
-from curate.selection import Selection
+from curate.reports import page as _page
 
 if TYPE_CHECKING:
     from curate.data.read import Readable
+    from curate.proofs.result import Proof
+    from curate.recipes.like import QuestionSets
+
+_Recipe = Callable[[Rows, Any, Place], Selection]
+_PLACE = """output: Folder of data sets that are made on the way.
+        name: Of the data set; the first source's stem and the recipe if not given.
+        saves: Folder of models that are trained on the way."""
+
+
+def _sets(against: Readable | Sequence[Readable]) -> list[Rows]:
+    """Return the rows of other sets, which may be questions alone."""
+    rows: list[Rows] = []
+    for given in map(as_rows, sides_of(against)):
+        if isinstance(given, Rows):
+            rows.append(given)
+        elif isinstance(given, str | os.PathLike):
+            sources = sources_of(str(given), Path("data"))  # a file, or a registered name
+            rows += [source.read(questions=True) for source in sources]
+        else:
+            rows.append(read(given, questions=True))
+    return rows
+
+
+def _placed(recipe: _Recipe) -> Callable[..., Selection]:
+    """Return a recipe that trains on the way with its place as three arguments."""
+
+    def call(
+        rows: Rows,
+        output: str | Path = "data",
+        name: str | None = None,
+        saves: str | Path = "saves",
+        *,
+        params: Any,
+    ) -> Selection:
+        stem = Path(rows.sources[0].name)
+        name = name or default_name(stem, ending_of(recipe.__name__, params))
+        return recipe(rows, params, Place(output=Path(output), name=name, saves=Path(saves)))
+
+    call.__name__ = call.__qualname__ = recipe.__name__
+    call.__doc__ = re.sub("place: .*", _PLACE, recipe.__doc__ or "")
+    return call
+
 
 car = keywords(CarParams, rows=rows_of)(_car.car)
+dedup = keywords(DedupParams, rows=rows_of, against=_sets)(_dedup.dedup)
+ifd = keywords(IFDParams, rows=rows_of)(_placed(_ifd.ifd))
+mods = keywords(ModsParams, rows=rows_of)(_placed(_mods.mods))
+report = keywords(ReportParams)(_page.report)
 score = keywords(ScoreParams, rows=rows_of)(_score.score)
 select = keywords(SelectParams, rows=rows_of)(_select.select)
-_DATA = Path("data")  # where names of registered data sets are looked up
 
 
-@keywords(DedupParams, rows=rows_of)
-def dedup(
-    rows: Rows,
-    against: Readable | Sequence[Readable] = (),
-    scores: str | Path | None = None,
-    *,
-    params: DedupParams,
-) -> Selection:
-    """Keep one of the rows that say the same, and none that another set says already.
+@keywords(EngineParams)
+def using(*, params: EngineParams) -> AbstractContextManager[None]:
+    """Return a context in which models compute with other workers; they end with it.
 
     Args:
-        rows: From read(), or what it takes.
-        against: Other sets, chosen already or to be tested on: rows, what read() takes, names of
-            data sets in `data`, mixture files; or several in a list.
-        scores: NAME.scores.parquet of an earlier run, for `by`.
         params: See below.
 
     Raises:
         UsageError: An option that is unknown or does not fit.
 
     Example:
-        >>> curate.dedup("toyhom.csv", against="eval.json", near=0.8)
+        >>> with curate.using(workers=2):
+        ...     cherry = curate.ifd("huatuo.json")
     """
-    others = [rows for side in sides_of(against) for rows in _side(side)]
-    return _dedup.dedup(rows, params, others, scores)
-
-
-def _side(given: Any) -> list[Rows]:
-    """Return the rows of another set, which may be questions alone."""
-    if isinstance(given, Rows):
-        return [given]
-    if isinstance(given, str | os.PathLike):
-        return [source.read(questions=True) for source in sources_of(str(given), _DATA)]
-    return [read(given, questions=True)]
+    return _using(params)
 
 
 @keywords(DoctorParams)
@@ -93,6 +127,9 @@ def doctor(
     params: DoctorParams,
 ) -> Diagnosis:
     """Return what LLaMA-Factory will do with a file, with rows, or with a registered data set.
+
+    With `content=True` what the rows say instead; with `mask` or `drop` of their copy, which
+    bears the name of the answer.
 
     Args:
         given: A file, or rows, which are judged as they would be emitted.
@@ -120,68 +157,18 @@ def doctor(
             )
         named = bool(columns or roles)
         rows = read(given, columns=columns, roles=roles) if named else rows_of(given)
+        if params.content:
+            data_set = of_rows(rows, Path(rows.sources[0].name))
+            return content_of(data_set, params)[1][-1]
         return diagnose_rows(rows, params.stage, measure)
     paths = None if given is None else [Path(given)]
     names = [dataset] if dataset else None
     data_set = data_sets(paths, params.dataset_dir, names, columns=columns, roles=roles)[0]
+    if params.content:
+        return content_of(data_set, params)[1][-1]
     if params.fix:
         data_set = repair(data_set, params.output, takes=takes).data_set
     return diagnose(data_set, params.stage, measure)
-
-
-@keywords(IFDParams, rows=rows_of)
-def ifd(
-    rows: Rows,
-    output: str | Path = "data",
-    name: str | None = None,
-    saves: str | Path = "saves",
-    *,
-    params: IFDParams,
-) -> Selection:
-    """Score rows by IFD and choose the highest below 1.
-
-    Args:
-        rows: From read(), or what it takes.
-        output: With `brief_experience=True`: folder where its rows are emitted, as
-            NAME_experience.
-        name: Of the data set; the first source's stem and `ifd` if not given.
-        saves: With `brief_experience=True`: folder of the model that is trained on them.
-        params: See below.
-
-    Raises:
-        UsageError: An option that is unknown or does not fit.
-
-    Example:
-        >>> curate.ifd("huatuo.json", keep=500).nearest_misses(5)
-    """
-    return _ifd.ifd(rows, params, _place(rows, _ifd.NAME, output, name, saves))
-
-
-@keywords(ModsParams, rows=rows_of)
-def mods(
-    rows: Rows,
-    output: str | Path = "data",
-    name: str | None = None,
-    saves: str | Path = "saves",
-    *,
-    params: ModsParams,
-) -> Selection:
-    """Keep good rows that cover the others and, with a responder, what it answers badly: MoDS.
-
-    Args:
-        rows: From read(), or what it takes.
-        output: With `responder="trained"`: folder where the seeds are emitted as NAME_seeds.
-        name: Of the data set; the first source's stem and `mods` if not given.
-        saves: With `responder="trained"`: folder of the model that is trained on the seeds.
-        params: See below.
-
-    Raises:
-        UsageError: An option that is unknown or does not fit.
-
-    Example:
-        >>> curate.mods("huatuo.json", min_quality="60%", responder="base")
-    """
-    return _mods.mods(rows, params, _place(rows, _mods.NAME, output, name, saves))
 
 
 @keywords(MixParams)
@@ -211,11 +198,42 @@ def mix(
     return _mix.one(_mix.mix(_mix.mixture_of(domain, general, ratio, params)))
 
 
-def _place(
-    rows: Rows, recipe: str, output: str | Path, name: str | None, saves: str | Path
-) -> Place:
-    return Place(
-        output=Path(output),
-        name=name or default_name(Path(rows.sources[0].name), recipe),
-        saves=Path(saves),
-    )
+@keywords(ProveParams, rows=rows_of)
+def prove(
+    rows: Rows,
+    like: QuestionSets = (),
+    general: Readable | None = None,
+    output: str | Path = "data",
+    saves: str | Path = "saves",
+    name: str | None = None,
+    workers: int = 1,
+    dry_run: bool = False,
+    *,
+    params: ProveParams,
+) -> Proof:
+    """Train on choices and on random rows of as many tokens, and measure whether they are better.
+
+    Args:
+        rows: From read(), or what it takes.
+        like: Sets of questions, for the arm `like`.
+        general: Rows of other kinds, to see what is forgotten.
+        output: Folder in which the data sets of the arms get a folder, as `curate prove` has it.
+        saves: Likewise of the trained models.
+        name: Of these folders; the first source's stem and `prove` if not given.
+        workers: Trainings side by side.
+        dry_run: Train two steps, for the time it takes, and no more.
+        params: See below.
+
+    Raises:
+        UsageError: An option that is unknown or does not fit.
+
+    Example:
+        >>> curate.prove("huatuo.json", arms=("longest", "ifd"), keep="10%-tokens")
+    """
+    from curate.proofs.arms import Place as Folders
+    from curate.proofs.proof import prove as proved
+
+    name = name or default_name(Path(rows.sources[0].name), "prove")
+    place = Folders(Path(output) / name, Path(saves) / name, name)
+    other = None if general is None else rows_of(general)
+    return proved(rows, params, place, like, None, other, workers, dry_run)

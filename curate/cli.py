@@ -7,34 +7,17 @@ from typing import Annotated
 import typer
 
 from curate import console
-from curate.commands import (
-    advise,
-    cache,
-    car,
-    convert,
-    datasets,
-    decontaminate,
-    dedup,
-    doctor,
-    ifd,
-    ls,
-    mix,
-    models,
-    mods,
-    ranker,
-    rm,
-    score,
-    select,
-    show,
-    split,
-)
+from curate.commands import choosing, distill, listing, looking, ranker, sets
+from curate.commands.doctor import doctor
+from curate.commands.mix import Command as Mixing
+from curate.commands.mix import mix
+from curate.commands.prove import prove
 from curate.commands.with_options import READING, spreading
 from curate.parameters.controls import CONTROLS
 
 _CHOOSING = {"--with-control": CONTROLS}
 
 app = typer.Typer(
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -51,26 +34,38 @@ def _start(
     console.show_version_or_help(context, version)
 
 
-app.command("advise", cls=spreading(*READING, together=["--like"]))(advise.advise)
-app.command("cache")(cache.cache)
-app.command("car", cls=spreading(*READING, words=_CHOOSING))(car.car)
-app.command("convert", cls=spreading(*READING))(convert.convert)
-app.command("datasets")(datasets.datasets)
-app.command("decontaminate", cls=spreading(*READING, "--against"))(decontaminate.decontaminate)
-app.command("dedup", cls=spreading(*READING, "--against"))(dedup.dedup)
-app.command("doctor", cls=spreading(*READING))(doctor.doctor)
-app.command("ifd", cls=spreading(*READING, words=_CHOOSING))(ifd.ifd)
-app.command("mix", cls=mix.Command)(mix.mix)
-app.command("models")(models.models)
-app.command("mods", cls=spreading(*READING, words=_CHOOSING))(mods.mods)
-app.command("ls")(ls.list_)
-app.command("score", cls=spreading(*READING))(score.score)
-app.command(
-    "select", cls=spreading(*READING, "--scores", "--between", together=["--like"], words=_CHOOSING)
-)(select.select)
-app.command("show", cls=spreading(*READING, "--id", "--scores"))(show.show)
-app.command("rm")(rm.rm)
-app.command("split", cls=spreading(*READING))(split.split)
+for _name, _command, _class in (
+    ("advise", looking.advise, spreading(*READING, together=["--like"])),
+    ("cache", listing.cache, None),
+    ("car", choosing.car, spreading(*READING, words=_CHOOSING)),
+    ("convert", sets.convert, spreading(*READING)),
+    ("datasets", listing.datasets, None),
+    ("decontaminate", sets.decontaminate, spreading(*READING, "--against")),
+    ("dedup", sets.dedup, spreading(*READING, "--against")),
+    ("doctor", doctor, spreading(*READING, "--mask", "--drop")),
+    ("ifd", choosing.ifd, spreading(*READING, words=_CHOOSING)),
+    ("mix", mix, Mixing),
+    ("models", listing.models, None),
+    ("mods", choosing.mods, spreading(*READING, words=_CHOOSING)),
+    ("ls", listing.list_, None),
+    (
+        "prove",
+        prove,
+        spreading(*READING, "--arms", "--arm", "--exam", "--train-set", together=["--like"]),
+    ),
+    ("score", choosing.score, spreading(*READING)),
+    (
+        "select",
+        choosing.select,
+        spreading(*READING, "--scores", "--between", together=["--like"], words=_CHOOSING),
+    ),
+    ("show", looking.show, spreading(*READING, "--id", "--scores")),
+    ("report", looking.report, spreading("--input")),
+    ("rm", listing.rm, None),
+    ("split", sets.split, spreading(*READING)),
+):
+    app.command(_name, cls=_class)(_command)
+app.add_typer(distill.app, name="distill")
 app.add_typer(ranker.app, name="ranker")
 
 

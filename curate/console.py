@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from curate.errors import CuratrainError
+from curate.notebook.wording import in_python
 
 if TYPE_CHECKING:
     import typer
     from rich.console import Console
     from rich.progress import ProgressColumn, Task
 
-EVERY_SECONDS = 30.0
+EVERY_SECONDS, _CELL_SECONDS = 30.0, 0.2
 _INTERRUPTED = 130
+_AS_JSON = ContextVar("as_json", default=False)
 
 
 @functools.cache
@@ -30,16 +34,55 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-@functools.cache
 def stdout() -> Console:
-    """Return the console of results; 100 columns where the output is no terminal."""
+    """Return the console of results; stderr's where stdout is to hold one JSON object."""
+    return stderr() if _AS_JSON.get() else _stdout()
+
+
+@functools.cache
+def _stdout() -> Console:
     from rich.console import Console
 
+    # 100 columns where the output is no terminal.
     return Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+
+
+@contextmanager
+def answering(as_json: bool) -> Iterator[None]:
+    """Run a command with --json, whose tables go to stderr, or without."""
+    before = _AS_JSON.set(as_json)
+    try:
+        yield
+    finally:
+        _AS_JSON.reset(before)
+
+
+def answer(value: object) -> None:
+    """End stdout with a JSON object, where --json asks for it; paths are text."""
+    if _AS_JSON.get():
+        import typer
+
+        typer.echo(json.dumps(value, ensure_ascii=False, default=os.fspath))
+
+
+def in_kernel() -> bool:
+    """Tell whether this runs in the kernel of a notebook, whose cells show what is displayed."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+def is_lively() -> bool:
+    """Tell whether a line on stderr can change; one of a cell's `!curate` stays in the notebook."""
+    return stderr().is_terminal and "JPY_PARENT_PID" not in os.environ
 
 
 def say(text: str) -> None:
     """Write one line to stderr, as it is: nothing in it is markup."""
+    if in_kernel():
+        from IPython.display import display
+
+        display({"text/plain": in_python(text)}, raw=True)
+        return
     stderr().print(text, markup=False, emoji=False, soft_wrap=True)
 
 
@@ -87,7 +130,7 @@ def counts_table(counts: Mapping[str, Any], on: Console | None = None) -> None:
 
 
 class Bar:
-    """One progress bar on a terminal or in a notebook: share, rows/s, time left."""
+    """One progress bar on a terminal: share, rows/s, time left."""
 
     def __init__(self, doing: str = "scoring") -> None:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
@@ -145,21 +188,53 @@ class Lines:
         now = time.monotonic()
         if now - self._last >= self._every:
             self._last = now
-            speed = (self._done - self._first) / (now - self._began)
+            speed = max(1e-9, (self._done - self._first) / (now - self._began))
             left = (self._total - self._done) / speed
-            say(
+            self._show(
                 f"{self._doing}: {self._done / self._total:.0%}, "
-                f"{speed * self._rows / self._total:,.1f} rows/s, {left / 60:.0f} min left"
+                f"{speed * self._rows / self._total:,.1f} rows/s, "
+                + (f"{left / 60:.0f} min left" if left >= 60 else f"{left:.0f} s left")
             )
+
+    def _show(self, line: str) -> None:
+        say(line)
 
     def stop(self) -> None:
         """Nothing to tidy up."""
 
 
+class CellLine(Lines):
+    """Progress in a notebook: one line that changes, and is gone at the end."""
+
+    def __init__(self, doing: str = "scoring") -> None:
+        super().__init__(_CELL_SECONDS, doing)
+        self._line: Any = None
+
+    def start(self, rows: int, total: int, done: int) -> None:
+        super().start(rows, total, done)
+        if total > done:
+            from IPython.display import display
+
+            self._line = display(self._as_data(f"{self._doing} …"), raw=True, display_id=True)
+
+    def _as_data(self, line: str) -> dict[str, str]:
+        share = f"<progress max='1' value='{self._done / self._total:.4f}'></progress>"
+        return {"text/html": f"{share} {line}", "text/plain": line}
+
+    def _show(self, line: str) -> None:
+        self._line.update(self._as_data(line), raw=True)
+
+    def stop(self) -> None:
+        if self._line is not None:
+            self._line.update({"text/html": "", "text/plain": ""}, raw=True)
+        self._line = None
+
+
 def progress(doing: str = "scoring") -> Bar | Lines:
     """Return the progress that fits where stderr goes."""
-    shown = stderr().is_terminal or stderr().is_jupyter
-    return Bar(doing) if shown else Lines(doing=doing)
+    if in_kernel():
+        return CellLine(doing)
+    return Bar(doing) if is_lively() else Lines(doing=doing)
 
 
 def show_version_or_help(context: typer.Context, version: bool) -> None:

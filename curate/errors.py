@@ -11,9 +11,20 @@ class CuratrainError(Exception):
 
     exit_code = 2
 
+    def _render_traceback_(self) -> list[str]:
+        """Return the one line that IPython shows in place of a traceback."""
+        from curate.notebook.wording import in_python
+
+        said = " ".join(line.strip() for line in str(self).splitlines() if line.strip())
+        return [f"{type(self).__name__}: {in_python(said)}"]
+
 
 class UsageError(CuratrainError):
     """An argument that is out of range or does not fit the others."""
+
+
+class NoSuchRow(UsageError, IndexError):
+    """A place or an id that no row has."""
 
 
 class DataError(CuratrainError):

@@ -7,9 +7,13 @@ from typing import Annotated
 import typer
 
 from curate import console
-from deploy.commands import ask, compare, merge, quantize, serve, setup
+from curate.commands.with_options import spreading, with_options
+from deploy.commands import ask, compare, models, serve, setup
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 @app.callback(invoke_without_command=True)
@@ -22,11 +26,13 @@ def _start(
 
 
 app.command("ask")(ask.ask)
-app.command("compare")(compare.compare)
-app.command("merge")(merge.merge)
-app.command("serve")(serve.serve)
-app.command("quantize")(quantize.quantize)
-app.command("setup")(setup.setup)
+app.command("chat")(ask.chat)
+app.command("compare", cls=spreading("--exam"))(with_options(compare.compare))
+app.command("eval", cls=spreading("--exam"))(with_options(compare.eval_))
+app.command("merge")(with_options(models.merge))
+app.command("serve")(with_options(serve.serve))
+app.command("quantize")(with_options(models.quantize))
+app.command("setup")(with_options(setup.setup))
 
 
 def main() -> None:

@@ -1,28 +1,28 @@
-"""Where models are: runs by name, folders made whole or not at all, and what is noted in them."""
+"""Where models are, and what is written: folders whole or not at all, and what made them."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from curate.errors import OutputError
+from curate.errors import OutputError, UsageError
+from curate.llamafactory.dataset_info import data_file, read_registry
 from curate.system import model_folder
-from curate.system.manifest import read_manifest, to_json
-from curate.system.model_folder import (
-    CHAT_TEMPLATE,
-    CONFIG,
-    TOKENIZER_CONFIG,
-    for_older_readers,
-    read_json,
-)
+from curate.system.files import sha256_of, write_text, writing_to
+from curate.system.manifest import read_manifest, to_json, versions
+from curate.system.run_record import read_run
 
 SAVES = Path("saves")
 _MANIFEST = "deploy.manifest.json"
+_NAME, _LONGEST_NAME = re.compile(r"[\w.-]+"), 200
+_KEPT = ". What was answered is kept"
 
 
 def run_or_folder(typed: Path) -> Path:
@@ -32,7 +32,6 @@ def run_or_folder(typed: Path) -> Path:
 
 
 def default_output(folder: Path, suffix: str) -> Path:
-    """Return where a model made from a folder goes: beside it."""
     whole = folder if folder.name not in ("", "..") else folder.resolve()
     return whole.with_name(f"{whole.name}-{suffix}")
 
@@ -72,12 +71,74 @@ def noted(folder: Path) -> dict[str, Any]:
     return read_manifest(folder / _MANIFEST) or {}
 
 
+def stem_of(model: str) -> str:
+    """Return what a model is called in the name of a file."""
+    server, _, name = model.partition("#")
+    last = name or re.sub(r"^https?://|/v1$", "", server)
+    parts = [part for part in re.split(r"[/\\]", last) if part not in ("", ".", "..")]
+    return re.sub(r"[^\w.-]+", "_", parts[-1] if parts else "model").strip("._") or "model"
+
+
+def default_name(base: str, tuned: str) -> str:
+    return f"{stem_of(tuned)}_beside_{stem_of(base)}"[:_LONGEST_NAME]
+
+
+def check_target(folder: Path, name: str) -> None:
+    """Make the folder and refuse what could not be written, before models are loaded."""
+    if not _NAME.fullmatch(name) or name.startswith(".") or len(os.fsencode(name)) > _LONGEST_NAME:
+        allowed = f"up to {_LONGEST_NAME} bytes of letters, digits, _, - and ."
+        raise UsageError(f"--name {name}: allowed are {allowed}")
+    with writing_to(folder, more=_KEPT):
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+
+
+def write_results(
+    folder: Path,
+    name: str,
+    lines: Iterable[Mapping[str, Any]],
+    manifest: Mapping[str, Any],
+    page: str = "",
+) -> list[Path]:
+    """Write a page, if there is one, a line an entry, and last what made them; return the paths."""
+    entries = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
+    texts = {**({".html": page} if page else {}), ".jsonl": entries}
+    paths = [folder / f"{name}{ending}" for ending in (*texts, ".manifest.json")]
+    with writing_to(folder, more=_KEPT):
+        for path, text in zip(paths, texts.values(), strict=False):
+            write_text(path, text)
+        files = {path.name: sha256_of(path) for path in paths[:-1]}
+        write_text(paths[-1], to_json({**manifest, "files": files, "versions": versions()}))
+    return paths
+
+
+def dataset_of(model: Path, name: str | None, folder: Path | None) -> tuple[str, list[Path], str]:
+    """Return name and files of a data set, and why that: given, or what a model was trained on."""
+    run = read_run(model)
+    trained = noted(model).get("dataset") or (run.dataset if run else {})
+    named = trained.get("dataset_dir")
+    where = folder or Path(named if named and not name else "data")
+    why, digest = "as given", None
+    if not name:
+        name, digest = trained.get("name"), trained.get("data_sha256")
+        why = "which it was trained on"
+    if not name:
+        known = ", ".join(list(read_registry(where))[:8]) or "none yet; `curate` makes them"
+        unsaid = "nothing says what this model was trained on"
+        raise UsageError(f"{unsaid}; give --dataset NAME ({where} has {known})")
+    files = [data_file(where, part.strip()) for part in name.split(",")]
+    # Of several data sets, or a folder of files, no sha256 of one file can be noted.
+    if digest and len(files) == 1 and files[0].is_file() and digest != sha256_of(files[0]):
+        why += " (changed since then)"
+    return name, files, f"in {where}, {why}"
+
+
 def repair(folder: Path, template: str) -> list[str]:
     """Say names as older readers do, set the chat template; return what was changed."""
-    changed = for_older_readers(folder)
+    changed = model_folder.for_older_readers(folder)
     if template != model_folder.chat_template(folder):
-        settings, path = folder / TOKENIZER_CONFIG, folder / CHAT_TEMPLATE
-        values = read_json(settings)
+        settings, path = folder / model_folder.TOKENIZER_CONFIG, folder / model_folder.CHAT_TEMPLATE
+        values = model_folder.read_json(settings)
         if values.pop("chat_template", None) is not None:
             settings.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", "utf-8")
         if template:
@@ -87,5 +148,5 @@ def repair(folder: Path, template: str) -> list[str]:
         changed.append("chat template: the adapter's own" if template else "chat template: none")
     # Safetensors are written for their owner alone; who may read the config may read them.
     for path in folder.glob("*.safetensors"):
-        path.chmod((folder / CONFIG).stat().st_mode)
+        path.chmod((folder / model_folder.CONFIG).stat().st_mode)
     return changed

@@ -56,7 +56,7 @@ class Caller:
         answer = self(*arguments)
         assert answer.code == 2, answer
         assert len(answer.errors) == 1, answer.err
-        assert "Traceback" not in answer.err
+        assert "Traceback" not in answer.err, answer.err
         assert answer.out == ""
         assert re.search(message, answer.errors[0]), answer.errors[0]
         return answer.errors[0]

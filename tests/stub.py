@@ -11,13 +11,17 @@ from pathlib import Path
 import curate
 
 STUB = Path(curate.__file__).with_suffix(".pyi")
+MADE = ("curate.api", "curate.distill.functions")  # homes of functions whose keywords are made
 HEAD = '''"""Made by `python -m tests.stub`."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from curate.data.read import Readable
+from curate.distill.emission import Made
 from curate.llamafactory.doctor.findings import Diagnosis
+from curate.proofs.result import Proof
 from curate.recipes.like import QuestionSets
 from curate.recipes.mix import Given
 '''
@@ -26,8 +30,8 @@ from curate.recipes.mix import Given
 def text() -> str:
     """Return what the stub should hold: imports, and the functions whose keywords are made."""
     homes = curate._HOME
-    imported = [f"from {homes[n]} import {n} as {n}" for n in homes if homes[n] != "curate.api"]
-    made = [n for n in curate.__all__ if homes[n] == "curate.api"]
+    imported = [f"from {homes[n]} import {n} as {n}" for n in homes if homes[n] not in MADE]
+    made = [n for n in curate.__all__ if homes[n] in MADE]
     functions = [_function(n, inspect.signature(getattr(curate, n))) for n in made]
     return "\n".join([HEAD + "\n".join(sorted(imported)), *functions]) + "\n"
 

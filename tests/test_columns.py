@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.emission.even_columns import columns_of
+from curate.data.even_columns import columns_of
 from tests.emitting import CHINESE, HUATUO, as_table, emit, lines_of
 
 __all__ = ["emit"]

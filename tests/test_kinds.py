@@ -11,6 +11,7 @@ import pytest
 
 import curate
 from curate.errors import CuratrainError, UsageError
+from tests.calling import share_models
 
 pytestmark = pytest.mark.usefixtures("scratch_cache")
 ROWS = [
@@ -105,11 +106,32 @@ def test_sides_of_a_mixture(path: Path) -> None:
             curate.mix(domain=wrong, general=frame)
 
 
-def test_what_a_recipe_chose_is_no_rows_and_rows_are_no_choice(tmp_path: Path) -> None:
-    chosen = curate.dedup(ROWS)
-    for recipe in RECIPES:
-        with pytest.raises(UsageError, match="Selection is what a recipe chose; give it to curate"):
-            getattr(curate, recipe)(chosen, **RECIPES[recipe])
+@pytest.mark.model
+def test_what_a_recipe_chose_is_chosen_among_again(scratch_cache: Path) -> None:
+    share_models(scratch_cache)
+    chosen, mixed = (
+        curate.dedup(ROWS[:4]),
+        curate.mix(domain=ROWS[:2], general=ROWS[2:4], ratio="1:1"),
+    )
+    for given in (chosen, mixed, chosen.kept, mixed.kept):
+        for recipe, options in RECIPES.items():
+            again = getattr(curate, recipe)(given, **options)
+            assert sorted(again.rows.ids) == sorted(chosen.rows.ids), recipe
+        assert curate.doctor(given).usable == 4
+        assert curate.advise(given).looked["rows"] == 4
+        assert curate.dedup(ROWS, against=given).summary().dropped == {"in_against": 4}
+        assert curate.mix(domain=given, general=ROWS[4:], ratio="2:1").summary().kept == 6
+        like = curate.select(ROWS, recipe="like", like=given, keep=4)
+        assert sorted(like.kept.ids) == sorted(chosen.rows.ids)
+    nothing = curate.select(ROWS, recipe="random", keep=2).rows[:0]
+    for recipe, options in RECIPES.items():
+        with pytest.raises(CuratrainError, match="^there are 0 rows here"):
+            getattr(curate, recipe)(nothing, **options)
+    with pytest.raises(UsageError, match="Selection is read already; give it to a recipe"):
+        curate.read(chosen)
+
+
+def test_rows_are_no_choice(tmp_path: Path) -> None:
     for wrong in (None, curate.read(ROWS), ROWS, "rows.json"):
         for function in (lambda given: curate.emit(given, tmp_path), curate.control):
             with pytest.raises(UsageError, match="is nothing that a recipe has chosen; allowed is"):

@@ -36,7 +36,7 @@ def identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_fill_takes_several_values(identity: Path) -> None:
-    rows = Reading([identity], fill=["name=小医", "author=我们"]).rows()
+    rows = Reading(input=[identity], fill=["name=小医", "author=我们"]).rows()
     assert [row.response for row in rows] == ["I am 小医, made by 我们.", "我是小医。"]
 
 
@@ -47,12 +47,12 @@ def test_files_stand_with_and_without_the_option() -> None:
 
 
 def test_slashes_in_a_text_stay(identity: Path) -> None:
-    rows = Reading([identity], fill=["name=https://x//y", "author=a/b"]).rows()
+    rows = Reading(input=[identity], fill=["name=https://x//y", "author=a/b"]).rows()
     assert rows[0].response == "I am https://x//y, made by a/b."
 
 
 def test_a_command_says_what_it_read(identity: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Reading([identity]).rows()
+    Reading(input=[identity]).rows()
     said = capsys.readouterr().err
     assert "read identity.json as alpaca, JSON, UTF-8: 2 rows" in said
     assert "languages: en: 1, zh: 1" in said
@@ -61,7 +61,7 @@ def test_a_command_says_what_it_read(identity: Path, capsys: pytest.CaptureFixtu
     assert "flaws: unfilled_placeholder: 2" in said
     assert "{{author}} in 1 row, {{name}} in 2 rows" in said
     assert "fill them in with --fill author=… name=…" in said
-    Reading([identity], fill=["name=[red]小医", "author=:smile:"]).rows()
+    Reading(input=[identity], fill=["name=[red]小医", "author=:smile:"]).rows()
     said = capsys.readouterr().err
     assert "flaws: none" in said
     assert "placeholder" not in said
@@ -95,5 +95,5 @@ def test_rows_that_fit_two_formats_ask_for_one(
     path = tmp_path / "two.json"
     path.write_text(json.dumps([{"question": "a", "answer": "b", "query": "c", "response": "d"}]))
     call.refused(r"read as qa and as query; say which with --format", "ifd", "--input", path)
-    Reading([path], format="query").rows()
+    Reading(input=[path], format="query").rows()
     assert "read two.json as query and response, JSON, UTF-8: 1 row\n" in capsys.readouterr().err

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 import curate
-from curate.data.hub_card import subset_of
-from curate.data.hub_files import chosen
+from curate.data.hub_files import chosen, subset_of
 from curate.errors import DataError
 from curate.llamafactory.dataset_info import data_file, located
 from curate.llamafactory.doctor.data_set import attributes, stage_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -21,8 +22,12 @@ from typing import Any
 
 import pytest
 
+from curate import cli
+from curate.choices import emitting
+from curate.engine import local
+from curate.engine.journal import Journal
 from tests.calling import Caller, share_models
-from tests.conftest import SAMPLE
+from tests.conftest import ROOT, SAMPLE
 
 pytestmark = pytest.mark.model
 NAME = "middling_ifd"
@@ -117,7 +122,7 @@ def test_five_kills_and_a_ctrl_c_change_no_byte(
     draw = random.Random(7)
 
     def tokenising() -> bool:
-        return (run.cache / "scratch").is_dir()
+        return any(run.cache.glob("tokens/*.ids"))
 
     def some_batches_later() -> Callable[[], bool]:
         wanted, pause = len(run.journal()) + 1, draw.random() / 10
@@ -157,6 +162,126 @@ def test_five_kills_and_a_ctrl_c_change_no_byte(
     assert run.manifest() == undisturbed.manifest()
     files = [sorted(each.name for each in made.output.iterdir()) for made in (run, undisturbed)]
     assert files[0] == files[1]
+
+
+# All other recipes that score, killed by themselves once so many batches are journalled.
+
+
+def watch(log: Path, kill_after: int | None = None) -> dict[str, Any]:
+    """Return what to patch: small batches, each told in a log; 0 kills when files are written."""
+    append, plan, write = Journal.append, local.plan_batches, emitting.write
+
+    def told(journal: Journal, number: int, data: bytes) -> None:
+        append(journal, number, data)
+        with log.open("a") as out:
+            out.write(f"{journal._path.name} {number} {hashlib.sha256(data).hexdigest()}\n")
+        if kill_after and len(told_in(log)) == kill_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def small(lengths: Any, budget: int, kinds: Any = None) -> Any:
+        return plan(lengths, min(budget, 4 * int(lengths.max(initial=1))), kinds)
+
+    def written(*given: Any) -> Any:
+        if kill_after == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return write(*given)
+
+    return {
+        "curate.engine.journal.Journal.append": told,
+        "curate.engine.local.plan_batches": small,
+        "curate.choices.emitting.write": written,
+    }
+
+
+def told_in(log: Path) -> list[str]:
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def killed(log: str, kill_after: str, *arguments: str) -> None:
+    """Run a command in this process, which ends before the command does."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, instead in watch(Path(log), int(kill_after)).items():
+            patch.setattr(name, instead)
+        cli.app(arguments)
+
+
+def few(kind: str) -> list[dict[str, str]]:
+    values = json.loads((ROOT / "mixtures" / "samples" / "alpaca_en.json").read_text())
+    short = sorted(values, key=lambda each: len(json.dumps(each)))[4:20]
+    if kind == "answers":
+        return [row | {"output": row["output"][at:]} for row in short[:8] for at in (0, 3)]
+    if kind == "pairs":
+        return [
+            {"instruction": row["instruction"], "chosen": row["output"], "rejected": "No idea."}
+            for row in short
+        ]
+    return short[:8] if kind == "3ds" else short
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [
+        ("like", "select --recipe like --like ask.txt --keep 4"),
+        ("rds", "select --recipe like --like ask.txt --model smollm2 --keep 4"),
+        ("clusters", "select --recipe clusters --keep 4"),
+        ("longest", "select --recipe longest --keep 4"),
+        ("3ds", "select --recipe 3ds --between 0% 100% --keep 2 --max-new-tokens 4"),
+        ("answers", "select --recipe answers"),
+        ("pairs", "score --scorer pairs --model smollm2"),
+    ],
+    ids=lambda each: each.partition(" ")[0],
+)
+def test_nothing_is_scored_twice(
+    kind: str,
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rows.json").write_text(json.dumps(few(kind)))
+    Path("ask.txt").write_text("What is a verb?\nWhere is the sea?\n")
+
+    def run(folder: str) -> list[str]:
+        log = tmp_path / folder / "log"
+        log.unlink(missing_ok=True)
+        monkeypatch.setenv("CURATRAIN_CACHE", str(share_models(tmp_path / folder / "cache")))
+        with monkeypatch.context() as patch:
+            for name, instead in watch(log).items():
+                patch.setattr(name, instead)
+            answer = Caller(capsys)(*command.split(), "rows.json", "--output", f"{folder}/data")
+        assert answer.code == 0, answer.err
+        return told_in(log)
+
+    whole = run("undisturbed")
+    assert len(set(whole)) == len(whole)
+    assert len(whole) > 3 or kind == "longest"
+    cache, log = share_models(tmp_path / "resumed" / "cache"), tmp_path / "resumed" / "log"
+    call = "import sys; from tests.test_resume import killed; killed(*sys.argv[1:])"
+    line = [call, str(log), str(len(whole) // 2), *command.split(), "rows.json"]
+    environment = {**os.environ, "CURATRAIN_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        [sys.executable, "-c", *line, "--output", "resumed/data"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    before = told_in(log)
+    assert len(before) == len(whole) // 2
+    kept = [path for name in ("rows", "tokens", "embeddings") for path in cache.glob(f"{name}/*")]
+    stamps = {path: path.stat().st_mtime_ns for path in kept if path.suffix != ".lock"}
+    after = run("resumed")
+    assert sorted([*before, *after]) == sorted(whole)
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    files = [sorted(Path(folder, "data").iterdir()) for folder in ("undisturbed", "resumed")]
+    for one, other in zip(*files, strict=True):
+        assert one.name == other.name
+        if not one.name.endswith(("manifest.json", ".lock")):
+            assert one.read_bytes() == other.read_bytes(), one.name
 
 
 # No room. A limit on the size of files stands for a disk that is full.

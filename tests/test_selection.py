@@ -12,11 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import curate
+from curate.choices.selection import Selection
+from curate.data.cards import EXCERPT
 from curate.data.read import read
-from curate.errors import DataError, OutputError
+from curate.duplicates import twins
+from curate.errors import DataError, OutputError, UsageError
+from curate.recipes import mods_seeds
 from curate.scorers.contract import Scores
-from curate.selection import EXCERPT, Selection
-from curate.selectors.kept_and_dropped import Choice
+from curate.selectors import like
+from curate.selectors.kept_and_dropped import BELOW_CUT, MISSED, Choice
 
 NAN = float("nan")
 FIRST = ["id", "row", "source", "status", "kept", "reason"]
@@ -108,15 +112,17 @@ def test_it_shows_itself_and_row_text_stays_text(selection):
 
 
 def test_the_plot_has_both_kinds_and_the_cut(selection):
-    figure = selection.plot()
-    (axes,) = figure.axes
+    shown = selection.plot()
+    (axes,) = shown.figure.axes
     assert axes.get_xlabel() == "ifd_loss"
-    assert [line.get_xdata()[0] for line in axes.lines] == [0.8]
+    assert [line.get_xdata()[0] for line in axes.lines] == [0.8, 1]
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert set(labels) == {"kept (2)", "dropped (3)", "cut 0.8"}
-    assert axes.get_title() == "5 rows scored, 1 not"
-    kept, dropped = (sum(bar.get_height() for bar in bars) for bars in axes.containers)
-    assert (kept, dropped) == (2, 3)
+    groups = ["kept (2)", "below_cut (2)", "ifd_ge_1 (1)"]
+    assert sorted(labels) == sorted([*groups, "1: the prompt does not help", "cut 0.8"])
+    assert axes.get_title() == "ifd_loss of 5 rows, 1 without"
+    heights = [sum(bar.get_height() for bar in bars) for bars in axes.containers]
+    assert heights == [2, 2, 1]
+    assert repr(shown) == "figure: ifd_loss of 5 rows, 1 without"
 
 
 def test_the_manifest_says_what_made_it_and_knows_no_folder(selection, tmp_path):
@@ -175,3 +181,94 @@ def test_an_empty_selection_says_what_to_look_at(selection, tmp_path, reason, ad
     nothing = Selection(**{**vars(selection), "choice": Choice(reasons)})
     with pytest.raises(DataError, match=rf"5 {reason}, 1 too_short\. .*{advice}.*none_kept"):
         curate.emit(nothing, tmp_path)
+
+
+def test_a_choice_counts_and_goes_through_what_it_keeps(selection):
+    assert len(selection) == 2
+    kept = [selection.rows[1].id, selection.rows[2].id]
+    assert [row.id for row in selection] == kept
+    assert selection.kept.ids.tolist() == kept
+    assert [row.value for row in selection.kept] == [selection.rows[n].value for n in (1, 2)]
+    assert curate.dedup(selection.kept).rows.ids.tolist() == kept
+    assert selection.to_dataset().to_list() == [row.value for row in selection]
+
+
+def test_scores_stand_beside_whole_texts(selection):
+    frame = selection.to_pandas()
+    assert list(frame.columns) == [*selection.scores.columns, "prompt", "response"]
+    assert frame["response"].tolist() == [row.response for row in selection.rows]
+    assert selection.to_pandas(text=False).equals(selection.scores)
+
+
+def test_tables_of_best_and_nearest_have_whole_texts_if_asked(selection):
+    assert selection.top(5, full=True)["prompt"].tolist() == ["b", "<script>alert(1)</script>"]
+    assert selection.nearest_misses(5, full=True)["prompt"].tolist() == ["a", "d " * 100]
+
+
+@pytest.mark.parametrize(
+    ("which", "places"),
+    [
+        ("best", [1, 2]),
+        ("near", [0, 3]),
+        ("low", [3, 0, 2, 1, 4]),
+        ("ifd_ge_1", [4]),
+        ("too_short", [5]),
+        ("below_cut", [0, 3]),
+    ],
+)
+def test_rows_are_shown_whole_in_the_order_to_be_looked_at(selection, which, places):
+    shown = selection.show(9, which=which)
+    ids = selection.rows.ids[places].tolist()
+    assert [row.id for row in shown] == ids
+    assert len(selection.show(1, which=which)) == 1
+    text, html = repr(shown), shown._repr_html_()
+    for place in places:
+        row = selection.rows[place]
+        assert row.response.strip() in text
+        assert row.id in html
+    assert "<script>" not in html
+    assert f"{which}: {len(places)} of {len(places)} rows" in text
+
+
+def test_rows_are_shown_by_id_and_drawn(selection):
+    ids = selection.rows.ids[[5, 0]].tolist()
+    assert [row.id for row in selection.show(1, which=ids)] == ids
+    for one in (ids[0], 5):
+        assert [row.id for row in selection.show(which=one)] == ids[:1]
+    drawn = [row.id for row in selection.show(5, which="random")]
+    assert sorted(drawn) == sorted(selection.rows.ids[:5])
+    assert [row.id for row in selection.show(2, which="random")] == drawn[:2]
+    known = selection.show(which=ids).known
+    assert known[0] == {"reason": "too_short", "extra": 1}
+    assert known[1] == {"reason": "below_cut", "ifd_loss": 0.5, "extra": 1}
+
+
+def test_what_cannot_be_shown_is_said_with_what_can(selection):
+    says = r"which 'nearest': allowed are best, near, low, random, below_cut, .*an id, or several"
+    with pytest.raises(UsageError, match=says):
+        selection.show(which="nearest")
+    with pytest.raises(UsageError, match="none of these 6 rows has the id 'x'"):
+        selection.show(which=["x"])
+    with pytest.raises(UsageError, match=r"rows\[NoneType\]: give a place"):
+        selection.show(which=None)
+
+
+def test_nothing_left_out_is_said_and_no_near_miss_too(selection, capsys):
+    every = Selection(**{**vars(selection), "choice": Choice(np.full(6, "", dtype=object))})
+    assert repr(every) == "ifd: 6 of 6 rows kept; none dropped"
+    drawn = Selection(**{**vars(selection), "choice": Choice(np.full(6, "not_drawn", object))})
+    every._repr_html_()
+    assert capsys.readouterr().err == ""
+    for choice, reasons in ((every, "none"), (drawn, "not_drawn")):
+        assert choice.nearest_misses().empty
+        said = capsys.readouterr().err
+        assert said.endswith(f"no row out by its score alone; reasons here: {reasons}\n")
+
+
+def test_the_nearest_misses_of_other_recipes_are_what_a_score_left_out(tmp_path, scratch_cache):
+    values = [{"instruction": "q", "output": f"{'abcdefghij' * 20}{'xyz' * n}"} for n in range(5)]
+    near = curate.dedup(values, near=0.8).nearest_misses()
+    scores = near["novelty"].tolist()
+    assert len(scores) > 1
+    assert scores == sorted(scores, reverse=True)
+    assert {*MISSED} == {BELOW_CUT, twins.NEAR, like.NOT_CALLED, mods_seeds.LOW}

@@ -61,6 +61,10 @@ def test_bundled_data_is_found_and_scored_away_from_the_checkout(
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "data" / "huatuo_ifd.jsonl").read_text("utf-8").splitlines()) == 2
     assert (tmp_path / "data" / "dataset_info.json").is_file()
+    report = ["report", "huatuo_ifd", "--input", sample, "--no-map"]
+    drawn = run(installed, tmp_path, "curate", *report)
+    assert drawn.returncode == 0, drawn.stderr
+    assert (tmp_path / "data" / "huatuo_ifd.report.html").read_text("utf-8").endswith("</html>")
 
 
 def test_the_default_mixture_and_the_catalogue_come_along(installed: Path, tmp_path: Path) -> None:

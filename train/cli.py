@@ -11,7 +11,10 @@ from train.commands import ls, stages
 from train.commands.estimate import estimate
 from train.setup import setup
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 @app.callback(invoke_without_command=True)
@@ -30,5 +33,4 @@ app.command()(setup)
 
 
 def main() -> None:
-    """Run the command line."""
     console.run(lambda: app(standalone_mode=False))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
-import json
 import os
 import shlex
 import shutil
@@ -19,6 +18,8 @@ from typing import Annotated, Any
 import typer
 
 from curate import console
+from curate.commands.options import AsJson
+from curate.commands.with_options import with_options
 from curate.errors import UsageError, did_you_mean
 from curate.llamafactory import release as llamafactory
 from curate.llamafactory.release import VERSION, Backend
@@ -49,13 +50,14 @@ TEXT_ONLY = (
 )
 
 
+@with_options
 def setup(
     part: Annotated[
         str,
         typer.Argument(metavar="[ppo]", help="ppo: its environment, apart.", show_default=False),
     ] = "main",
     dry_run: Annotated[bool, typer.Option(help="Show the commands and run none.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The answer as one JSON line.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Install LLaMA-Factory, which trains, into this environment.
 
@@ -71,44 +73,35 @@ def setup(
         raise UsageError(
             f"train setup {part}: allowed are nothing, or ppo.{did_you_mean(part, _PARTS)}"
         )
-    answer = _ppo(dry_run) if part == "ppo" else _main(dry_run)
+    answer: dict[str, Any] = {"part": part}
+    if part == "ppo":
+        apart = ppo_environment()
+        ready = environments.python(apart) is not None
+        answer |= {
+            "version": PPO_VERSION,
+            "commands": [] if ready else environments.commands(apart),
+        }
+        if dry_run and ready:
+            console.say("the environment of ppo is there already")
+        elif not ready and not dry_run:
+            size = f"about {apart.gigabytes:.0f} GB, some minutes"
+            console.say(f"building the environment of {apart.purpose}: {size}")
+        if not dry_run:
+            environments.build(apart, console.say)
+            console.say(f"ppo is ready: LLaMA-Factory {PPO_VERSION}; `train ppo` trains")
+    else:
+        lacking = needed(detect())
+        for line in lacking.lines:
+            console.say(line)
+        answer |= {"version": VERSION, "missing": lacking.missing, "commands": lacking.commands}
+        if not dry_run:
+            if lacking.commands:
+                check_place()
+            install(lacking.commands, console.say)
+            console.say(f"LLaMA-Factory {VERSION} is ready; `train sft` trains")
     for command in answer["commands"] if dry_run else ():
         typer.echo(shlex.join(command))
-    if as_json:
-        typer.echo(json.dumps({"part": part, **answer}, ensure_ascii=False))
-
-
-def _main(dry_run: bool) -> dict[str, Any]:
-    lacking = needed(detect())
-    for line in lacking.lines:
-        console.say(line)
-    answer = {"version": VERSION, "missing": lacking.missing, "commands": lacking.commands}
-    if dry_run:
-        return {**answer, "ready": not lacking.commands}
-    if lacking.commands:
-        check_place()
-    install(lacking.commands, console.say)
-    console.say(f"LLaMA-Factory {VERSION} is ready; `train sft` trains")
-    return {**answer, "ready": True}
-
-
-def _ppo(dry_run: bool) -> dict[str, Any]:
-    environment = ppo_environment()
-    ready = environments.python(environment) is not None
-    commands = [] if ready else environments.commands(environment)
-    answer = {"version": PPO_VERSION, "commands": commands}
-    if dry_run and ready:
-        console.say("the environment of ppo is there already")
-    if dry_run:
-        return {**answer, "ready": ready}
-    if not ready:
-        console.say(
-            f"building the environment of {environment.purpose}: about "
-            f"{environment.gigabytes:.0f} GB, some minutes"
-        )
-    environments.build(environment, console.say)
-    console.say(f"ppo is ready: LLaMA-Factory {PPO_VERSION}; `train ppo` trains")
-    return {**answer, "ready": True}
+    console.answer({**answer, "ready": not dry_run or not answer["commands"]})
 
 
 def backend_of(stage: str) -> Backend:
@@ -200,7 +193,6 @@ def _torch() -> str:
 
 
 def check_place() -> None:
-    """Refuse to install into a Python that others use."""
     conda = os.environ.get("CONDA_PREFIX")
     own = sys.prefix != sys.base_prefix or (conda is not None and Path(conda) == Path(sys.prefix))
     if not own:

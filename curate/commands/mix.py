@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,13 +10,14 @@ import typer
 
 from curate import console
 from curate.commands.options import DATA, AsJson, DatasetDir, Name, Output, Overwrite
+from curate.commands.result import say_notes
 from curate.commands.with_options import is_typed, spreading, with_options
 from curate.parameters.mix import MixParams
+from curate.parameters.option import option
 
 if TYPE_CHECKING:
     from curate.mixture.draw import Pool
     from curate.mixture.mixed import Mixed
-    from curate.mixture.spec import MixSource, Mixture
 
 Command = spreading("--domain", "--general", apart=(".yaml", ".yml"))
 
@@ -34,22 +34,13 @@ def mix(
             show_default="default, unless --domain and --general are given",
         ),
     ] = None,
-    domain: Annotated[
-        list[Path] | None,
-        typer.Option("--domain", metavar="F…", help="Domain data: files, or registered names."),
-    ] = None,
-    general: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--general",
-            metavar="F…",
-            help="General data: files, registered names or a mixture file.",
-        ),
-    ] = None,
-    ratio: Annotated[
-        str,
-        typer.Option(help="Domain : general; several for a sweep.", metavar="1:5[,1:10…]"),
-    ] = "1:5",
+    domain: list[Path] | None = option(
+        None, "Domain data: files, or registered names.", metavar="F…"
+    ),
+    general: list[Path] | None = option(
+        None, "General data: files, registered names or a mixture file.", metavar="F…"
+    ),
+    ratio: str = option("1:5", "Domain : general; several for a sweep.", metavar="1:5[,1:10…]"),
     params: MixParams,
     dataset_dir: DatasetDir = None,
     output: Output = DATA,
@@ -68,7 +59,7 @@ def mix(
     from curate.emission.emit import check_target
     from curate.errors import UsageError
     from curate.mixture.plan import parse_ratios
-    from curate.mixture.spec import sources_of
+    from curate.mixture.spec import DEFAULT, find_mixture, read_mixture, sources_of
     from curate.recipes import mix as recipe
 
     given = {"domain": domain, "general": general}
@@ -82,7 +73,9 @@ def mix(
         changes.pop("name", None)  # of the data set that is written
         if is_typed(context, "ratio"):
             changes["ratios"] = parse_ratios(ratio)
-        wanted = _of_file(mixture, sides, changes)
+        # The file's name is that of its own sources.
+        changes |= {"name": "", **sides} if sides else {}
+        wanted = read_mixture(find_mixture(mixture or DEFAULT), changes)
     else:
         wanted = recipe.mixture_of(sides.get("domain", ()), sides.get("general", ()), ratio, params)
     if is_typed(context, "model") and wanted.by == "rows":
@@ -93,25 +86,10 @@ def mix(
     for dataset in names:
         check_target(output, dataset, recipe.NAME, overwrite)
     mixtures = recipe.mix(wanted, _tell)
-    for note in mixtures[0].notes:
-        console.say(f"note: {note}")
-    results = [
-        _emit(each, output, dataset, overwrite, as_json)
-        for each, dataset in zip(mixtures, names, strict=True)
-    ]
-    if as_json:
-        typer.echo(json.dumps({"mixtures": results} if several else results[0], ensure_ascii=False))
-
-
-def _of_file(
-    file: str | None, sides: dict[str, tuple[MixSource, ...]], changes: dict[str, Any]
-) -> Mixture:
-    """Return the mixture of a file; what was typed besides takes the place of what it says."""
-    from curate.mixture.spec import DEFAULT, find_mixture, read_mixture
-
-    if sides:
-        changes |= {"name": "", **sides}  # the file's name is that of its own sources
-    return read_mixture(find_mixture(file or DEFAULT), changes)
+    say_notes(mixtures[0].notes)
+    pairs = zip(mixtures, names, strict=True)
+    results = [_emit(mixed, output, dataset, overwrite) for mixed, dataset in pairs]
+    console.answer({"mixtures": results} if several else results[0])
 
 
 def _tell(pool: Pool) -> None:
@@ -121,27 +99,25 @@ def _tell(pool: Pool) -> None:
     for part in pool.parts:
         source = part.source
         console.say(f"read {source.name} as {how_read(source)}: {source.rows:,} rows")
-        for note in notes_on(replace(source, unfilled={})):
-            console.say(f"note: {note}")
+        notes = [*notes_on(replace(source, unfilled={}))]
         if source.unfilled:
             keys = ", ".join(f"{key}: …" for key in source.unfilled)
-            console.say(
-                f"note: {source.name} has placeholders; to fill them in, write a mixture file "
+            notes.append(
+                f"{source.name} has placeholders; to fill them in, write a mixture file "
                 f"with fill: {{{keys}}} for it, or fill=… in Python"
             )
-    for note in pool.left_out_lines():
-        console.say(f"note: {note}")
+        say_notes(notes)
+    say_notes(pool.left_out_lines())
 
 
-def _emit(mixed: Mixed, output: Path, name: str, overwrite: bool, as_json: bool) -> dict[str, Any]:
-    """Write a mixture, show what it is made of, and return it as JSON has it."""
+def _emit(mixed: Mixed, output: Path, name: str, overwrite: bool) -> dict[str, Any]:
+    from curate.choices.emitting import emit
     from curate.data.describe import not_used
-    from curate.selection import emit
 
     files = emit(mixed, output, name, overwrite)
-    on = console.stderr() if as_json else console.stdout()
-    console.show_table(*mixed.table(), on)
-    on.print(f"asked {mixed.ratio}, got {mixed.realised()}", markup=False, soft_wrap=True)
+    console.show_table(*mixed.table())
+    asked = f"asked {mixed.ratio}, got {mixed.realised()}"
+    console.stdout().print(asked, markup=False, soft_wrap=True)
     console.say(f"'{name}' is registered for LLaMA-Factory in {output}: {files[0].name}")
     console.say(f"which rows, and why not: {files[1]}; counts and parameters: {files[-1]}")
     counts = mixed.summary()
@@ -151,10 +127,11 @@ def _emit(mixed: Mixed, output: Path, name: str, overwrite: bool, as_json: bool)
         "scored": 0,
         "kept": counts.kept,
         "dropped": counts.dropped,
+        "tokens": counts.tokens,
         "written": counts.written,
         "ratio": str(mixed.ratio),
         "realised": mixed.realised(),
         "sources": [{"name": each.name, **each.as_dict()} for each in mixed.sources],
-        "files": [str(file) for file in files],
+        "files": files,
         "not_used": not_used(part.source for part in mixed.pool.parts),
     }

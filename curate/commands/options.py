@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,8 @@ import typer
 from curate import console
 from curate.errors import UsageError
 from curate.parameters.controls import CONTROLS
+from curate.parameters.engine import EngineParams
+from curate.parameters.option import option
 
 if TYPE_CHECKING:
     from curate.data.naming import Naming
@@ -24,34 +25,6 @@ Input = Annotated[
     ),
 ]
 More = Annotated[list[Path] | None, typer.Argument(hidden=True, metavar="")]
-Format = Annotated[
-    str | None,
-    typer.Option("--format", metavar="NAME", help="Of the rows; default: told by content."),
-]
-Fill = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--fill", metavar="NAME=TEXT…", help="Put TEXT where rows say {{NAME}}; several may follow."
-    ),
-]
-Columns = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--columns",
-        metavar="NAME=KEY…",
-        help="Keys of the rows: prompt=ask response=reply; messages=dialog role=who content=text.",
-    ),
-]
-Roles = Annotated[
-    list[str] | None,
-    typer.Option("--roles", metavar="ROLE=WORD…", help="Of messages: user=患者 assistant=医生."),
-]
-Dataset = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--dataset", metavar="NAME…", help="Instead of files: names in dataset_info.json."
-    ),
-]
 DatasetDir = Annotated[
     Path | None,
     typer.Option("--dataset-dir", help="Folder of dataset_info.json.", show_default="data"),
@@ -60,45 +33,57 @@ Output = Annotated[Path, typer.Option(help="Folder for data, scores and dataset_
 Name = Annotated[
     str | None, typer.Option(help="Of the data set; default: the input's stem and the recipe.")
 ]
-Seed = Annotated[int, typer.Option(help="For everything that is drawn.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another's data set.")]
-Show = Annotated[int, typer.Option(help="Print so many of the kept rows, highest first.", min=0)]
 AsJson = Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", help="Show what the libraries underneath have to say.")
 ]
-TrustRemoteCode = Annotated[
-    bool,
-    typer.Option(
-        "--trust-remote-code",
-        help="Run the Python files that come with a model on this machine. Read them first.",
-    ),
-]
 DATA, SAVES = Path("data"), Path("saves")
 Saves = Annotated[Path, typer.Option(help="Folder of the trained model.")]
-WithControl = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--with-control",
-        metavar="[WORD…]",
-        help="Write what a choice has to beat, too: as many random rows, as NAME_random; or any of "
-        f"{', '.join(CONTROLS)}, by tokens or length like the choice, as NAME_random_tokens …",
-    ),
-]
+LIKE = (
+    "Questions as the model will get them, for the choice `like`: files or registered names, .txt "
+    "a line each; once more is another set."
+)
 
 
 @dataclass(frozen=True)
-class Reading:
+class Named:
+    """What is registered, or what its columns and roles are called."""
+
+    columns: list[str] | None = option(
+        None,
+        "Keys of the rows: prompt=ask response=reply; messages=dialog role=who content=text.",
+        metavar="NAME=KEY…",
+    )
+    roles: list[str] | None = option(
+        None, "Of messages: user=患者 assistant=医生.", metavar="ROLE=WORD…"
+    )
+    dataset: list[str] | None = option(
+        None, "Instead of files: names in dataset_info.json.", metavar="NAME…"
+    )
+    dataset_dir: DatasetDir = None
+
+    def naming(self) -> Naming:
+        """Return what --columns and --roles name."""
+        from curate.data.naming import naming, pairs
+
+        return naming(
+            pairs("--columns", self.columns or (), "prompt=ask response=reply"),
+            pairs("--roles", self.roles or (), "user=患者 assistant=医生"),
+        )
+
+
+@dataclass(frozen=True)
+class Reading(Named):
     """What is read, and how."""
 
     input: Input = None
     more: More = None
-    format: Format = None
-    fill: Fill = None
-    columns: Columns = None
-    roles: Roles = None
-    dataset: Dataset = None
-    dataset_dir: DatasetDir = None
+    format: str | None = option(None, "Of the rows; default: told by content.", metavar="NAME")
+    fill: list[str] | None = option(
+        None, "Put TEXT where rows say {{NAME}}; several may follow.", metavar="NAME=TEXT…"
+    )
+    skip_bad_shards: bool = option(False, "Go on without files that cannot be read; say which.")
 
     def folder(self, output: Path = DATA) -> Path:
         """Return where registered names are looked up: --dataset-dir, else the output folder."""
@@ -151,10 +136,11 @@ class Reading:
             "paths": [*(self.input or ()), *(self.more or ())] if names else self.paths(output),
             "format": self.format,
             "fill": pairs(self.fill or []),
-            "columns": (naming := named(self.columns, self.roles)).columns,
+            "columns": (naming := self.naming()).columns,
             "roles": naming.roles,
             "dataset": names,
             "dataset_dir": self.folder(output),
+            "skip_bad_shards": self.skip_bad_shards,
         }
 
     def _is_registered(self, path: Path, output: Path) -> bool:
@@ -167,17 +153,12 @@ class Reading:
 class Sides:
     """Other sets, and how they are read."""
 
-    against: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="F…",
-            help="Other sets, chosen already or to be tested on: files, registered names, "
-            "mixture files.",
-        ),
-    ] = None
-    against_format: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of the rows of --against.")
-    ] = None
+    against: list[Path] | None = option(
+        None,
+        "Other sets, chosen already or to be tested on: files, registered names, mixture files.",
+        metavar="F…",
+    )
+    against_format: str | None = option(None, "Of the rows of --against.", metavar="NAME")
 
     def rows(self, folder: Path) -> list[Rows]:
         """Read each by itself, as they may have other shapes than the rows, and say how.
@@ -200,21 +181,31 @@ class Sides:
 class Writing:
     """Where a choice goes, and how its result is shown."""
 
-    output: Output = Path("data")
+    output: Output = DATA
     name: Name = None
     overwrite: Overwrite = False
-    show: Show = 5
+    show: Annotated[
+        int, typer.Option(help="Print so many of the kept rows, highest first.", min=0)
+    ] = 5
     as_json: AsJson = False
     verbose: Verbose = False
 
+    def called(self, reading: Reading, ending: str) -> str:
+        """Return the name of the data set: as typed, else what is read, and an ending."""
+        from curate.emission.emit import default_name
 
-def named(columns: list[str] | None, roles: list[str] | None) -> Naming:
-    """Return what --columns and --roles name."""
-    from curate.data.naming import naming, pairs
+        return self.name or default_name(reading.called(self.output), ending)
 
-    return naming(
-        pairs("--columns", columns or (), "prompt=ask response=reply"),
-        pairs("--roles", roles or (), "user=患者 assistant=医生"),
+
+@dataclass(frozen=True)
+class Choosing(Writing, EngineParams):
+    """Where a choice goes, where its models compute, and the controls beside it."""
+
+    with_control: list[str] | None = option(
+        None,
+        "Write what a choice has to beat, too: as many random rows, as NAME_random; or any of "
+        f"{', '.join(CONTROLS)}, by tokens or length like the choice, as NAME_random_tokens …",
+        metavar="[WORD…]",
     )
 
 
@@ -239,9 +230,3 @@ def say_what_was_read(rows: Rows) -> None:
         console.say(f"  {name}: {what}")
     for note in description.notes:
         console.say(f"note: {note}")
-
-
-def plain(value: Any) -> dict[str, Any]:
-    """Return a dataclass as JSON takes it."""
-    pairs = dataclasses.asdict(value).items()
-    return {key: str(each) if isinstance(each, Path) else each for key, each in pairs}

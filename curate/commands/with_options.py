@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import wraps
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 from typer.core import TyperCommand
 
-from curate.parameters.option import options_of
+from curate import console
+from curate.models.quiet import set_verbose
+from curate.parameters.option import option_in, options_of
 
 # Options of what is read that take several values.
 READING = ("--input", "--fill", "--columns", "--roles", "--dataset")
@@ -19,29 +21,34 @@ READING = ("--input", "--fill", "--columns", "--roles", "--dataset")
 BETWEEN = "\0"
 
 
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
+def with_options(command: Callable[..., None], without: Sequence[str] = ()) -> Callable[..., None]:
     """Return a command whose parameters that are dataclasses are spread into options.
 
-    Their fields are declared by `curate.parameters.option`, or typed by an option of typer.
+    Fields and parameters are declared by `curate.parameters.option`, or typed by typer's; those
+    named in `without` are no options and stay as they are. With --json, `as_json`, tables go to
+    stderr, and `console.answer()` ends stdout; `verbose` lets libraries speak.
     """
     hints = get_type_hints(command, include_extras=True)
-    groups = {name: _options(hint) for name, hint in hints.items() if is_dataclass(hint)}
+    groups = {name: _options(h, without) for name, h in hints.items() if is_dataclass(h)}
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():
-        own = _keyword(name, parameter.default, hints[name])
+        own = _parameter(name, hints[name], parameter.default)
         parameters += groups[name].values() if name in groups else [own]
 
     @wraps(command)
     def call(**values: Any) -> None:
+        as_json = bool(values.get("as_json"))
+        if "verbose" in values:
+            set_verbose(values["verbose"])
         for group, options in groups.items():
             typed = {name: values.pop(name) for name in options}
             # Many values come as a list, or as None; what is kept as a tuple becomes one.
-            plain = {
-                name: tuple(value or ()) if _is_tuple(hints[group], name) else value
-                for name, value in typed.items()
-            }
-            values[group] = hints[group](**plain)
-        command(**values)
+            for name, (hint, *_) in options_of(hints[group]).items():
+                if name in typed and get_origin(hint) is tuple:
+                    typed[name] = tuple(typed[name] or ())
+            values[group] = hints[group](**typed)
+        with console.answering(as_json):
+            command(**values)
 
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -55,29 +62,31 @@ def is_typed(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _options(group: Any) -> dict[str, inspect.Parameter]:
-    """Return the options of a dataclass by name."""
-    hints, declared = get_type_hints(group, include_extras=True), options_of(group)
-    options = {}
-    for field in fields(group):
-        name, hint, default = field.name, hints[field.name], field.default
-        if name in declared:
-            option = declared[name][2]
-            if not option.command:
-                continue
-            info = typer.Option(
-                f"--{name.replace('_', '-')}",
-                help=option.help,
-                metavar=option.metavar,
-                show_default=option.shown or True,
-            )
-            hint = Annotated[_on_command_line(hint), info]
-            default = option.typed if option.typed is not None else default
-        options[name] = _keyword(name, None if default == () else default, hint)
+def _options(group: Any, without: Sequence[str]) -> dict[str, inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    options: dict[str, inspect.Parameter] = {}
+    # A verb's own options come before those of all verbs.
+    for field in sorted(fields(group), key=lambda each: each.name not in group.__annotations__):
+        way = option_in(field)
+        if field.name not in without and (way is None or way.command):
+            default = field.default if way is None else field
+            default = inspect.Parameter.empty if default is MISSING else default
+            options[field.name] = _parameter(field.name, hints[field.name], default)
     return options
 
 
-def _keyword(name: str, default: Any, hint: Any) -> inspect.Parameter:
+def _parameter(name: str, hint: Any, default: Any) -> inspect.Parameter:
+    """Return the parameter of an option; its default may be a field with all that is declared."""
+    if (way := option_in(default)) is not None:
+        info = typer.Option(
+            f"--{name.replace('_', '-')}",
+            help=way.help,
+            metavar=way.metavar,
+            show_default=way.shown or True,
+        )
+        hint = Annotated[_on_command_line(hint), info]
+        default = way.typed if way.typed is not None else default.default
+        default = None if default == () else default
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 
@@ -85,15 +94,10 @@ def _on_command_line(hint: Any) -> Any:
     """Return the type that is read for a field: a list for a tuple, text for text or number."""
     kinds = get_args(hint)
     if get_origin(hint) is tuple:
-        return list[kinds[0]] | None  # type: ignore[valid-type]
+        return list[_on_command_line(kinds[0])] | None  # type: ignore[misc]
     if str in kinds:
         return str | None if type(None) in kinds else str
     return hint
-
-
-def _is_tuple(group: Any, name: str) -> bool:
-    declared = options_of(group)
-    return name in declared and get_origin(declared[name][0]) is tuple
 
 
 def spread(
@@ -107,10 +111,6 @@ def spread(
     An option of the command line takes one value; what follows would belong to no option, and
     with two such options nobody could tell to which. Values of an option of `together` are one
     value, with BETWEEN in between: `--like a b --like c` are two sets.
-
-    Example:
-        >>> spread(["--input", "a", "b", "--against", "c", "--json"], ["--input", "--against"])
-        ['--input', 'a', '--input', 'b', '--against', 'c', '--json']
     """
     spread_out: list[str] = []
     current, first = "", False
@@ -138,10 +138,6 @@ def with_words(arguments: Sequence[str], option: str, words: Sequence[str]) -> l
     """Return arguments with an option before each of its words; bare, the first word follows it.
 
     What comes after it and is none of its words is not its value: `--with-control mine.json`.
-
-    Example:
-        >>> with_words(["--as", "a", "b", "f", "--as"], "--as", ["a", "b"])
-        ['--as', 'a', '--as', 'b', 'f', '--as', 'a']
     """
     out: list[str] = []
     coming = list(arguments)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from curate.data.ends_training import flaw_of
@@ -33,11 +32,7 @@ _VERDICTS = {
         ("false", "0", "0.0", "no", "bad", "undesirable", "rejected", "否", "差"), False
     ),
 }
-_MORE: dict[Kind, dict[str, str]] = {
-    "sft": {},
-    "preference": {"chosen": "chosen", "rejected": "rejected"},
-    "kto": {"kto_tag": "kto_tag"},
-}
+_MORE: dict[Kind, tuple[str, ...]] = {"preference": ("chosen", "rejected"), "kto": ("kto_tag",)}
 
 
 def text_of(value: Any) -> str | None:
@@ -71,30 +66,21 @@ def parse(value: dict[str, Any], shape: Shape) -> Parsed:
     """Return the canonical view of a row; a flawed row is told by its flaw, never raised."""
     if shape.formatting == "sharegpt":
         parsed = _of_messages(value, shape)
-    elif shape.kind == "pretraining":
-        return _of_text(value, shape)
+    elif shape.kind == "pretraining":  # the one turn of a user, where LLaMA-Factory wants the text
+        text = text_of(value.get(shape.columns["prompt"]))
+        if text is None:
+            return Parsed(flaw="not_text")
+        return Parsed(turns=(Turn("user", text),), flaw="" if text.strip() else "empty_text")
     else:
         parsed = _of_fields(value, shape)
     if parsed.verdict is None and "kto_tag" in shape.columns and not parsed.flaw:
-        return replace(parsed, flaw="no_verdict")
+        return parsed._replace(flaw="no_verdict")
     return parsed
-
-
-def _fields(value: dict[str, Any], shape: Shape) -> dict[str, Any]:
-    return {column: value.get(key) for column, key in shape.columns.items()}
-
-
-def _of_text(value: dict[str, Any], shape: Shape) -> Parsed:
-    """Return the text as the one turn of a user, which is where LLaMA-Factory wants it."""
-    text = text_of(value.get(shape.columns["prompt"]))
-    if text is None:
-        return Parsed(flaw="not_text")
-    return Parsed(turns=(Turn("user", text),), flaw="" if text.strip() else "empty_text")
 
 
 def _of_fields(value: dict[str, Any], shape: Shape) -> Parsed:
     """Return what alpaca's fields say; prompt and query are joined as LLaMA-Factory joins them."""
-    fields = _fields(value, shape)
+    fields = {column: value.get(key) for column, key in shape.columns.items()}
     answers = ("chosen", "rejected") if shape.ranking else ("response",)
     texts: dict[str, str] = {}
     for column in ("prompt", "query", "system", *answers):
@@ -105,7 +91,8 @@ def _of_fields(value: dict[str, Any], shape: Shape) -> Parsed:
     turns = _history(fields.get("history"))
     if turns is None:
         return Parsed(flaw="bad_history")
-    prompt = "\n".join([part for part in (texts["prompt"], texts["query"]) if part])
+    prompt, query = texts["prompt"], texts["query"]
+    prompt = f"{prompt}\n{query}" if prompt and query else prompt or query
     turns.append(Turn("user", prompt))
     if not shape.ranking:
         turns.append(Turn("assistant", texts["response"]))
@@ -113,7 +100,7 @@ def _of_fields(value: dict[str, Any], shape: Shape) -> Parsed:
     view = Parsed(
         system=texts["system"],
         turns=tuple(turns),
-        input=texts["query"],
+        input=query,
         chosen=texts.get("chosen"),
         rejected=texts.get("rejected"),
         tools=tools_of(fields.get("tools")),
@@ -121,7 +108,7 @@ def _of_fields(value: dict[str, Any], shape: Shape) -> Parsed:
         flaw="empty_response" if not answered else "" if prompt.strip() else "empty_prompt",
     )
     flaw = view.flaw or flaw_of(view, fields)
-    return replace(view, flaw=flaw) if flaw else view
+    return view._replace(flaw=flaw) if flaw else view
 
 
 def _history(value: Any) -> list[Turn] | None:
@@ -139,7 +126,7 @@ def _history(value: Any) -> list[Turn] | None:
 
 
 def _of_messages(value: dict[str, Any], shape: Shape) -> Parsed:
-    tags, fields = shape.tags, _fields(value, shape)
+    tags, fields = shape.tags, {column: value.get(key) for column, key in shape.columns.items()}
     messages, outer = fields["messages"], text_of(fields.get("system"))
     if not isinstance(messages, list | None) or outer is None:
         return Parsed(flaw="not_text")
@@ -176,11 +163,10 @@ def _of_messages(value: dict[str, Any], shape: Shape) -> Parsed:
         verdict=verdict_of(value, shape),
     )
     flaw = _flaw_of_turns(view) or ("not_text" if has_null else "") or flaw_of(view, fields, calls)
-    return replace(view, flaw=flaw) if flaw else view
+    return view._replace(flaw=flaw) if flaw else view
 
 
 def _turns(messages: list[Any], tags: Mapping[str, str]) -> tuple[list[Turn], str, bool]:
-    """Return the messages, the flaw that makes them unreadable, and whether a text is null."""
     role_tag, content_tag = tags["role_tag"], tags["content_tag"]
     roles = {tags[f"{role}_tag"]: role for role in ROLES if tags[f"{role}_tag"]}
     turns, has_null = [], False
@@ -217,18 +203,15 @@ def canonical_shape(kind: Kind, media: Collection[str] = ()) -> Shape:
     """Return the shape that can say everything: LLaMA-Factory's sharegpt, `text` for texts."""
     if kind == "pretraining":
         return Shape("pretraining", "alpaca", {"prompt": "text"})
-    columns = {**_COLUMNS, **_MORE[kind], **{name: name for name in MEDIA if name in media}}
+    more = (*_MORE.get(kind, ()), *(name for name in MEDIA if name in media))
+    columns = {**_COLUMNS, **{name: name for name in more}}
     return Shape("sharegpt", "sharegpt", columns, dict(CANONICAL_TAGS), kind == "preference")
 
 
 def canonical_row(
     parsed: Parsed, value: dict[str, Any], shape: Shape, own: Shape
 ) -> dict[str, Any]:
-    """Return a row of `shape` that says what the canonical view of a row of shape `own` says.
-
-    Raises:
-        ValueError: The shape has no place for something that the row says; names it.
-    """
+    """Return a row of `shape` that says what a view says; ValueError names what has no place."""
     row: dict[str, Any] = {}
     write = _as_messages if shape.formatting == "sharegpt" else _as_fields
     said = {"system": parsed.system, "tools": parsed.tools, **write(row, parsed, shape)}

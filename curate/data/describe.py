@@ -15,7 +15,8 @@ from curate.data.encoding import BINARY
 from curate.data.file_kinds import CONTAINERS
 from curate.data.formats import formats
 from curate.data.schema import STRUCTURAL, Source
-from curate.notebook import html_table
+from curate.notebook.pictures import Panel, Picture, picture
+from curate.notebook.tables import html_notes, html_table
 
 # Shares of the rows that are no longer than the length that is told.
 QUANTILES = (0.05, 0.5, 0.95, 0.99, 1.0)
@@ -126,11 +127,10 @@ def not_used(sources: Iterable[Source]) -> dict[str, dict[str, int]]:
 
 def to_lines(description: Description) -> list[tuple[str, str]]:
     """Return a description as pairs of what and how much, without the files."""
-    lines = [
-        ("responses a row", _pairs(description.turns)),
-        ("languages", _pairs(description.languages)),
-    ]
-    for name in ("prompt", "response"):
+    texts = set(description.turns) == {0}  # for pre-training, or questions: nothing is answered
+    lines = [] if texts else [("responses a row", _pairs(description.turns))]
+    lines.append(("languages", _pairs(description.languages)))
+    for name in ("prompt",) if texts else ("prompt", "response"):
         low, middle, high, top, longest = getattr(description, f"{name}_characters")
         spread = f"median {middle:,}; 90 % within {low:,}–{high:,}; 99 % up to {top:,}"
         lines.append((f"{name}, characters", f"{spread}; longest {longest:,}"))
@@ -152,12 +152,21 @@ def to_html(description: Description) -> str:
     lines: list[Sequence[object]] = [("rows", description.rows)]
     lines += [(f"read {name}", f"{how}: {counted(n)}") for name, n, how in description.sources]
     lines += to_lines(description)
-    lines += [("note", note) for note in description.notes]
-    return html_table(lines)
+    return html_table(lines) + html_notes(description.notes)
+
+
+def lengths(table: pa.Table) -> Picture:
+    """Return a figure of the lengths of prompts and responses, of rows that could be understood."""
+    known = pc.invert(pc.is_in(table.column("flaw"), value_set=pa.array(sorted(STRUCTURAL))))
+    panels = []
+    for name in ("prompt", "response"):
+        values = table.column(f"{name}_characters").filter(known).to_numpy().astype(np.float64)
+        if values.any():
+            panels.append(Panel(f"{name}, characters", values, {"rows": values >= 0}))
+    return picture(panels, "no row has a text to measure")
 
 
 def counted(count: int) -> str:
-    """Return a number of rows in words."""
     return "1 row" if count == 1 else f"{count:,} rows"
 
 

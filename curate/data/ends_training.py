@@ -44,15 +44,7 @@ def wrong_call(content: str) -> str:
 
 
 def wrong_tools(text: str, tool_format: str = "") -> str:
-    """Return what reading descriptions of tools raises, by a template's tool format.
-
-    Without one, only that they are no JSON, or no list of objects: most formats write an object
-    down as it is, whatever it has.
-
-    Example:
-        >>> wrong_tools('[{"name": "clock"}]'), wrong_tools('[{"name": "clock"}]', "default")
-        ('', "KeyError: 'parameters'")
-    """
+    """Return what reading descriptions of tools raises, by a template's tool format."""
     try:
         tools = json.loads(text)
         for tool in tools if len(tools) else ():
@@ -65,7 +57,6 @@ def wrong_tools(text: str, tool_format: str = "") -> str:
 
 
 def _read_by_default(tool: Any) -> None:
-    """Touch all that LLaMA-Factory's default tool format touches."""
     parameters = tool["parameters"]
     for name, about in parameters["properties"].items():
         bool(name in parameters.get("required", []))
@@ -95,10 +86,7 @@ _READ: dict[str, Callable[[Any], object]] = {
 
 
 def are_media(value: Any, frames: bool = False) -> bool:
-    """Tell whether pictures, videos or sounds are a list of paths, or of what stands for a file.
-
-    A video may be a list of its frames.
-    """
+    """Tell whether pictures, videos or sounds are a list of paths, or of what stands for a file."""
     if value is None:
         return True
     if not isinstance(value, list) or len({type(item) for item in value}) > 1:
@@ -123,11 +111,7 @@ def miscounted(texts: Iterable[str], fields: Mapping[str, Any]) -> str:
 
 
 def flaw_of(view: Parsed, fields: Mapping[str, Any], calls: Iterable[str] = ()) -> str:
-    """Return the flaw of a row that would end the training, '' of any other.
-
-    `fields` is what the row has by LLaMA-Factory's columns, `calls` are those among two answers to
-    compare. Marks without any file are texts like others to a model that does not see.
-    """
+    """Return the flaw of a row that would end the training, '' of any other."""
     for call in (*[turn.content for turn in view.turns if turn.role == "function"], *calls):
         if wrong_call(call):
             return "call_not_json"
@@ -135,12 +119,10 @@ def flaw_of(view: Parsed, fields: Mapping[str, Any], calls: Iterable[str] = ()) 
     none = tools is None or tools in ("", [], {})
     if not none and (not isinstance(tools, str) or wrong_tools(tools)):
         return "tools_not_described"
-    media = {column: fields[column] for column in MEDIA if fields.get(column) is not None}
-    if not media:
-        return ""
-    if not all(are_media(files, column == "videos") for column, files in media.items()):
+    media = [column for column in MEDIA if fields.get(column) is not None]
+    if not all(are_media(fields[column], column == "videos") for column in media):
         return "bad_media"
-    if not any(media.values()):
+    if not any(fields[column] for column in media):
         return ""
     asked = [turn.content for turn in view.turns]
     answers = [view.chosen or "", view.rejected or ""]

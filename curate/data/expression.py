@@ -124,12 +124,7 @@ def _is_listed(node: ast.AST) -> bool:
 
 
 def in_expressions(file: str) -> str:
-    """Return the name of a scores file as it is written before a column, quoted where need be.
-
-    Example:
-        >>> in_expressions("huatuo_ifd"), in_expressions("my-data_ifd")
-        ('huatuo_ifd', "'my-data_ifd'")
-    """
+    """Return the name of a scores file as it is written before a column, quoted where need be."""
     is_word = file.isidentifier() and not keyword.iskeyword(file)
     return file if is_word and unicodedata.normalize("NFKC", file) == file else repr(file)
 

@@ -10,13 +10,17 @@ from typing import NamedTuple
 from curate.data.encoding import BINARY, Sniffed
 from curate.data.json_values import LIMIT, Record, is_json, json_array, json_lines, json_values
 from curate.data.tables import (
+    HEAD,
     arrow_rows,
+    blocks_of,
     csv_rows,
+    dialogue_blocks,
     looks_like_table,
     names_column,
     parquet_rows,
+    qa_blocks,
+    text_lines,
 )
-from curate.data.text_blocks import HEAD, blocks_of, dialogue_blocks, qa_blocks, text_lines
 from curate.errors import DataError
 
 # Characters that tell what a file is.
@@ -56,20 +60,18 @@ CONTAINERS = {
 
 
 def raw_rows(path: Path, sniffed: Sniffed, plain: bool = False) -> tuple[str, Iterator[Record]]:
-    """Return the container of a file's rows, and the rows one after the other.
+    """Return the container of a file's rows, and the rows one after the other."""
+    name = _container_of(path, sniffed, plain)
+    container = CONTAINERS[name]
 
-    Memory does not depend on the size of the file. `plain` text is read as a row a line.
-    """
-    container = _container_of(path, sniffed, plain)
-    return container, _records(path, sniffed, CONTAINERS[container])
+    def records() -> Iterator[Record]:
+        if sniffed.encoding == BINARY:
+            yield from container.read(path)
+            return
+        with path.open(encoding=sniffed.encoding, newline=container.newline) as text:
+            yield from container.read(text, path.name)
 
-
-def _records(path: Path, sniffed: Sniffed, container: Container) -> Iterator[Record]:
-    if sniffed.encoding == BINARY:
-        yield from container.read(path)
-        return
-    with path.open(encoding=sniffed.encoding, newline=container.newline) as text:
-        yield from container.read(text, path.name)
+    return name, records()
 
 
 def _container_of(path: Path, sniffed: Sniffed, plain: bool) -> str:

@@ -12,11 +12,12 @@ Python script to be read is refused: nothing that comes from a hub is run.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from curate.data.hub_card import CARD, Subset, subset_of
+import yaml
+
 from curate.data.packed import ROWS
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.system.hub import DATASET, HUBS, Address, address, why_not
@@ -35,17 +36,15 @@ _WORDS = {
 _SHARD = re.compile(r"(.*)-\d{5}-of-(\d{5})(\..*)")
 # Shards in this folder have the split itself for a name: data/train_sft-00000-of-00003.parquet.
 _OF_SPLIT = re.compile(r"data/(\w+)-\d{5}-of-\d{5}.*")
-_WHOLE = Subset()
 
 
-def chosen(wanted: Address, names: Sequence[str], subset: Subset = _WHOLE) -> list[str]:
+def chosen(wanted: Address, names: Sequence[str], subset: Subset | None = None) -> list[str]:
     """Return the files that an address means, of all that a data set has."""
+    subset = subset or Subset()
     if subset.splits and not wanted.path:
         return subset.files(wanted, names)
-    wanted = replace(wanted, path=wanted.path or subset.folder)
-    files = _rows(names)
-    if wanted.path:
-        path = wanted.path.rstrip("/")
+    path, files = (wanted.path or subset.folder).rstrip("/"), _rows(names)
+    if path:
         inside = [path] if path in names else [n for n in files if n.startswith(f"{path}/")]
         if not inside:
             raise DataError(
@@ -97,7 +96,6 @@ def split_of(name: str) -> str:
 
 
 def _rows(names: Iterable[str]) -> list[str]:
-    """Return the files that may hold rows, in the order of their names."""
     return sorted(
         str(path)
         for path in map(PurePosixPath, names)
@@ -122,40 +120,45 @@ def hub_files(given: object, subset: str = "") -> list[tuple[str, Path]]:
     """
     wanted, by_card = (given, True) if isinstance(given, Address) else (address(given), False)
     hub = HUBS[wanted.hub]
+
+    def described(folder: Path | None) -> Subset | None:
+        path = folder / CARD if folder else None
+        card = path.read_text("utf-8", "replace") if path and path.is_file() else ""
+        return subset_of(wanted, card, subset) if by_card else None
+
+    def unreachable(error: Exception) -> DataError:
+        elsewhere = (
+            "or fetch the files on a machine that reaches it, from "
+            f"{hub.site}/datasets/{wanted.repo}, and give them"
+        )
+        why = why_not(error, DATASET, wanted, elsewhere)
+        return DataError(f"{wanted} could not be fetched: {why}")
+
     try:
         listed = hub.files(DATASET, wanted)
     except Exception as error:  # noqa: BLE001 - httpx, requests or hub errors, by hub and version
         folder = hub.cached(DATASET, wanted)
         if folder is None:
-            raise DataError(f"{wanted} could not be fetched: {_why(wanted, error)}") from error
-        names = _cached(wanted, folder, _card(folder, wanted, subset) if by_card else _WHOLE)
+            raise unreachable(error) from error
+        names = _cached(wanted, folder, described(folder))
     else:
         try:
-            described = _WHOLE
-            if by_card:
-                card = {name: listed[name] for name in (CARD,) if name in listed}
-                folder = hub.fetch(DATASET, wanted, card) if card else None
-                described = _card(folder, wanted, subset)
-            names = chosen(wanted, list(listed), described)
+            card = {CARD: listed[CARD]} if by_card and CARD in listed else {}
+            names = chosen(
+                wanted, list(listed), described(hub.fetch(DATASET, wanted, card) if card else None)
+            )
             folder = hub.fetch(DATASET, wanted, {name: listed[name] for name in names})
         except (DataError, UsageError):
             raise
         except Exception as error:  # noqa: BLE001 - as above
-            raise DataError(f"{wanted} could not be fetched: {_why(wanted, error)}") from error
+            raise unreachable(error) from error
         for name in names:
             if not (folder / name).is_file():
                 raise DataError(f"{wanted}: the hub lists '{name}' and does not have it")
     return [(f"{wanted.repo}/{name}", folder / name) for name in names]
 
 
-def _card(folder: Path | None, wanted: Address, subset: str) -> Subset:
-    path = folder / CARD if folder else None
-    card = path.read_text(encoding="utf-8", errors="replace") if path and path.is_file() else ""
-    return subset_of(wanted, card, subset)
-
-
-def _cached(wanted: Address, folder: Path, subset: Subset) -> list[str]:
-    """Return the files of an address that lie in the hub's cache."""
+def _cached(wanted: Address, folder: Path, subset: Subset | None) -> list[str]:
     inside = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     names = chosen(wanted, sorted(path.as_posix() for path in inside), subset)
     # A set of which some shards were never fetched would miss rows unseen.
@@ -170,9 +173,68 @@ def _cached(wanted: Address, folder: Path, subset: Subset) -> list[str]:
     return names
 
 
-def _why(wanted: Address, error: BaseException) -> str:
-    elsewhere = (
-        "or fetch the files on a machine that reaches it, from "
-        f"{HUBS[wanted.hub].site}/datasets/{wanted.repo}, and give them"
-    )
-    return why_not(error, DATASET, wanted, elsewhere)
+CARD = "README.md"
+_HEAD = re.compile(r"\A\ufeff?---\r?\n(.*?)\r?\n---", re.DOTALL)
+_SIGNS = re.compile(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])")
+_WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+@dataclass(frozen=True)
+class Subset:
+    """What a card says of one subset: the folder of its files, and each split's patterns."""
+
+    folder: str = ""
+    splits: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def files(self, wanted: Address, names: Sequence[str]) -> list[str]:
+        """Return the files of an address's split, of all that the data set has."""
+        if wanted.split not in self.splits:
+            raise DataError(
+                f"{wanted}: no split '{wanted.split}'.{did_you_mean(wanted.split, self.splits)} "
+                f"Its page names {', '.join(self.splits)}; correct `split` in the entry"
+            )
+        patterns = self.splits[wanted.split]
+        paths = [_SIGNS.split(str(PurePosixPath(self.folder) / pattern)) for pattern in patterns]
+        # `*` stays in a folder, `**` does not.
+        signs = [
+            re.compile("".join(_WILD.get(p, p if p[:1] == "[" else re.escape(p)) for p in parts))
+            for parts in paths
+        ]
+        files = [name for sign in signs for name in sorted(names) if sign.fullmatch(name)]
+        if not files:
+            raise DataError(
+                f"{wanted}: its page names {', '.join(patterns)} as the files of this split, and "
+                "there are no such files; look there, fetch the right ones and give them"
+            )
+        return list(dict.fromkeys(files))
+
+
+def subset_of(wanted: Address, card: str, name: str) -> Subset:
+    """Return a subset by its name, '' for the one that is read unasked, from README.md's text."""
+    match = _HEAD.match(card)
+    try:
+        head = yaml.safe_load(match[1]) if match else None
+    except (yaml.YAMLError, ValueError):
+        head = None
+    every = head.get("configs") if isinstance(head, dict) else None
+    configs = {str(c.get("config_name")): c for c in every or () if isinstance(c, dict)}
+    if name and name not in configs:
+        raise DataError(
+            f"{wanted} has no subset '{name}'.{did_you_mean(name, configs)} Its page names "
+            f"{', '.join(configs) or 'none'}; correct `subset` in the entry, or leave it out"
+        )
+    alone = [each for each in configs if len(configs) == 1 or each == "default"]
+    alone = alone or [each for each, config in configs.items() if config.get("default")]
+    if configs and not name and not alone:
+        raise DataError(
+            f"{wanted} has the subsets {', '.join(configs)}; name one as `subset` in the entry"
+        )
+    config = configs[name or alone[0]] if configs else {}
+    # A card has one text, several, or objects of split and path.
+    files, splits = config.get("data_files"), dict[str, list[str]]()
+    for item in files if isinstance(files, list) else [files] if files else ():
+        part = item if isinstance(item, dict) else {"split": "train", "path": item}
+        paths = part.get("path") or []
+        patterns = paths if isinstance(paths, list) else [paths]
+        splits.setdefault(str(part.get("split")), []).extend(map(str, patterns))
+    return Subset(str(config.get("data_dir") or ""), splits)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
+from json.encoder import encode_basestring as _quoted
 from typing import Any
 
 import numpy as np
@@ -19,22 +21,42 @@ _canonical = json.JSONEncoder(
 def content_hash(parsed: Parsed, value: Any) -> int:
     """Return the first 64 bits of the sha256 of what a row says."""
     if parsed.flaw in STRUCTURAL:
-        content = _without_nulls(value)
-    else:
-        content = {
-            "system": parsed.system,
-            "turns": [[turn.role, turn.content] for turn in parsed.turns],
-            "tools": _tools(parsed.tools),
-            "chosen": parsed.chosen,
-            "rejected": parsed.rejected,
-            **beside(value, parsed.verdict),
-        }
-    digest = hashlib.sha256(_canonical(content).encode("utf-8", "surrogatepass")).digest()
+        return _hash(_canonical(_without_nulls(value)))
+    more = beside(value, parsed.verdict)
+    if not more and not parsed.tools:
+        return hash_of_texts(parsed.system, parsed.turns, parsed.chosen, parsed.rejected)
+    content = {
+        "system": parsed.system,
+        "turns": parsed.turns,
+        "tools": _tools(parsed.tools),
+        "chosen": parsed.chosen,
+        "rejected": parsed.rejected,
+        **more,
+    }
+    return _hash(_canonical(content))
+
+
+def hash_of_texts(
+    system: str,
+    turns: Iterable[tuple[str, str]],
+    chosen: str | None = None,
+    rejected: str | None = None,
+) -> int:
+    """Return the hash of a row that says no more, put together as the encoder would write it."""
+    said = ",".join([f'["{role}",{_quoted(text)}]' for role, text in turns])
+    better, worse = ("null" if t is None else _quoted(t) for t in (chosen, rejected))
+    return _hash(
+        f'{{"chosen":{better},"rejected":{worse},"system":{_quoted(system)},"tools":"",'
+        f'"turns":[{said}]}}'
+    )
+
+
+def _hash(text: str) -> int:
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big")
 
 
 def _without_nulls(value: Any) -> Any:
-    """Return a value without its nulls: parquet has one for every key that a row lacks."""
     if isinstance(value, dict):
         return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
@@ -49,7 +71,6 @@ def beside(value: Any, verdict: bool | None) -> dict[str, Any]:
 
 
 def _tools(text: str) -> Any:
-    """Return descriptions of tools as JSON where they are JSON: the order of keys is no content."""
     if not text:
         return text
     try:
@@ -59,7 +80,6 @@ def _tools(text: str) -> Any:
 
 
 def occurrences(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Count, for every row, the equal rows before it."""
     counts = np.zeros(len(hashes), dtype=np.int64)
     if len(hashes):
         order = np.argsort(hashes, kind="stable")

@@ -1,7 +1,7 @@
-"""Rows in memory - tables of pandas and of `datasets`, dicts - as a file of JSON Lines.
+"""Rows in memory - tables of pandas and of `datasets`, dicts - as a file of JSON Lines, and back.
 
-Neither pandas nor `datasets` is imported here: where nothing has imported them, nobody can hold
-one of their tables.
+To take one of their tables neither pandas nor `datasets` is imported: where nothing has imported
+them, nobody can hold one.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
+from curate.data.even_columns import columns_of
 from curate.data.json_values import plain
-from curate.data.tables import unpadded
+from curate.data.tables import SURPLUS, unpadded
 from curate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _BATCH = 1000
 _SETS = ("Dataset", "DatasetDict", "IterableDataset", "IterableDatasetDict")
+_READ = ("Rows", "Selection", "Mixed")
 # Columns of a table of Rows: `raw` is the row.
 _DESCRIBED = {"raw", "hash", "flaw", "where"}
 
@@ -40,7 +42,8 @@ def inputs_of(given: Any) -> list[Any]:
     """Return what is to be read one after the other: paths, tables, or rows as one stream."""
     if isinstance(given, str | os.PathLike) or is_table(given):
         return [given]
-    if isinstance(given, Mapping | bytes | bytearray) or not isinstance(given, Iterable):
+    no_heap = isinstance(given, Mapping | bytes | bytearray) or type(given).__name__ in _READ
+    if no_heap or not isinstance(given, Iterable):
         raise UsageError(_nothing_to_read(given))
     items = iter(given)
     first = next(items, None)
@@ -58,10 +61,10 @@ def inputs_of(given: Any) -> list[Any]:
 
 def _nothing_to_read(item: Any) -> str:
     name = "None" if item is None else type(item).__name__
-    if name in ("Row", "Rows"):
+    if name in _READ:
         return f"{name} is read already; give it to a recipe as it is, alone"
-    if name in ("Selection", "Mixed"):
-        return f"{name} is what a recipe chose; give it to curate.emit() and read what that writes"
+    if name == "Row":
+        return "Row is read already; give it to a recipe as rows[[row.id]], several in the list"
     hint = "put it in a list, or " if isinstance(item, Mapping) else ""
     return (
         f"{name} is nothing that holds rows; {hint}give a path, a DataFrame, a datasets.Dataset, "
@@ -86,11 +89,12 @@ def _is(item: Any, package: str, *classes: str) -> bool:
 
 
 def _table_name(table: Any) -> str:
-    """Return what to call a table: a Dataset may have a name of its own."""
     if not is_table(table):
         return "rows"
-    info = getattr(table, "info", None)
-    return Path(getattr(info, "dataset_name", None) or type(table).__name__.lower()).name
+    if _is(table, "pandas", "DataFrame"):
+        return "dataframe"
+    name = getattr(getattr(table, "info", None), "dataset_name", None)
+    return Path(name or type(table).__name__.lower()).name
 
 
 def save_table(given: Any, folder: Path) -> Path:
@@ -145,3 +149,27 @@ def _dicts(table: Any) -> Iterator[dict[str, Any]]:
                 name: None if isinstance(cell, float) and cell != cell else cell
                 for name, cell in zip(names, cells, strict=True)
             }
+
+
+def as_frame(values: Iterable[Any]) -> pandas.DataFrame:
+    """Return rows as a DataFrame; pandas would make floats of whole numbers beside nothing."""
+    from curate.notebook.tables import frame_of
+
+    frame = frame_of([_columns(value) for value in values], dtype=object)
+    for name in frame.columns:
+        if frame[name].notna().all():
+            frame[name] = frame[name].infer_objects()
+    return frame
+
+
+def as_dataset(values: Iterable[Any], read_by_name: Collection[str]) -> Dataset:
+    """Return rows as a Dataset, with columns of one type as a file of them has."""
+    from datasets import Dataset
+
+    rows = [_columns(value) for value in values]
+    columns = columns_of(rows, read_by_name)
+    return Dataset.from_list([columns.even(row) for row in rows])
+
+
+def _columns(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {SURPLUS: value}

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from curate.data.encoding import sniff
 from curate.data.file_kinds import raw_rows
@@ -17,8 +17,7 @@ from curate.data.formats import best_fits
 from curate.data.hub_files import hub_files
 from curate.data.in_memory import is_table, save_table
 from curate.data.layout import with_lists
-from curate.data.packed import members
-from curate.data.spreadsheet import listed
+from curate.data.packed import listed, members
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.system.cache import cache_dir
 from curate.system.hub import is_hub
@@ -28,7 +27,10 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(__file__).parent.parent
 # What curate and LLaMA-Factory write beside the data; never rows.
-_NOT_ROWS = ("dataset_info.json", ".manifest.json", ".scores.parquet", ".lock")
+_NOT_ROWS = (
+    *("dataset_info.json", ".manifest.json", ".scores.parquet", ".lock"),
+    *(".report.html", ".map.parquet", ".marks.json"),
+)
 # What people keep beside rows; what has another ending, or none, is read.
 _BESIDE_NAMES = (
     "py ipynb md rst html htm css js ts sh bat yaml yml toml ini cfg cff bib tex pdf doc docx ppt "
@@ -64,10 +66,7 @@ class InputFile(NamedTuple):
 
 
 def input_files(item: Given | Iterable[Row], opened: ExitStack) -> list[InputFile]:
-    """Return the files that a path, or rows in memory, stand for.
-
-    Rows are written to a file that is there as long as `opened` is open.
-    """
+    """Return the files that a path, or rows in memory, stand for."""
     if is_table(item) or not isinstance(item, str | os.PathLike):
         cache_dir().mkdir(parents=True, exist_ok=True)
         file = save_table(item, Path(opened.enter_context(TemporaryDirectory(dir=cache_dir()))))
@@ -131,7 +130,6 @@ def _in_folder(folder: Path) -> list[InputFile]:
 
 
 def _shards(folder: Path) -> list[Path]:
-    """Return the files that Dataset.save_to_disk wrote to a folder, in its order."""
     try:
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         names = [Path(file["filename"]).name for file in state["_data_files"]]
@@ -147,7 +145,6 @@ def _shards(folder: Path) -> list[Path]:
 
 
 def _in_zip(name: str, path: Path) -> tuple[list[InputFile], list[str]]:
-    """Return the files of rows in a zip of a folder, and the names of what is left aside."""
     try:
         rows, others = members(path)
     except DataError:
@@ -167,16 +164,12 @@ def _is_settings(path: Path) -> bool:
         head = [record.value for record in itertools.islice(records, 2)]
     except DataError:
         return False
-    if len(head) != 1 or container == "json" or _wraps_rows(head[0]):
+    inner = head[0].values() if head and isinstance(head[0], dict) else ()
+    wraps_rows = any(isinstance(v, list) and v and isinstance(v[0], dict | list) for v in inner)
+    if len(head) != 1 or container == "json" or wraps_rows:
         return False
     return not best_fits([with_lists(head[0])[0]])
 
 
-def _wraps_rows(value: Any) -> bool:
-    inner = value.values() if isinstance(value, dict) else ()
-    return any(isinstance(v, list) and v and isinstance(v[0], dict | list) for v in inner)
-
-
 def _name(path: Path) -> str:
-    """Return a name that can be written: archives from Windows leave names that are no UTF-8."""
     return os.fsencode(path).decode("utf-8", errors="replace")

@@ -66,7 +66,6 @@ class _Decoder:
         return row
 
     def record(self, value: Any, where: str) -> Record:
-        """Return a value with the keys that stood in it twice."""
         if not self.repeated:
             return Record(value, where)
         keys = [
@@ -97,10 +96,11 @@ def is_json(text: str) -> bool:
 
 
 def json_array(
-    stream: TextIO, name: str, *, chunk: int = CHUNK, limit: int = LIMIT
+    stream: TextIO, name: str, *, chunk: int = CHUNK, limit: int = LIMIT, line: int = 1
 ) -> Iterator[Record]:
     """Yield the items of the one JSON array that a text, opened with newline="", holds."""
     window = _Window(stream, name, chunk, limit)
+    window.line = line
     window.peek()
     mark = window.peek(skip=1)
     while mark != "]":
@@ -136,15 +136,15 @@ def json_values(
         yield window.json.record(window.value(line), f"line {line}")
 
 
-def json_lines(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Record]:
+def json_lines(stream: TextIO, name: str, *, limit: int = LIMIT, line: int = 1) -> Iterator[Record]:
     r"""Yield the value of every line that is not blank; newline="\n": values may hold others."""
-    number = rows = 0
+    number, rows = line - 1, 0
     decoder = _Decoder()
-    while line := stream.readline(limit + 1):
+    while whole := stream.readline(limit + 1):
         number += 1
-        if len(line) > limit:
+        if len(whole) > limit:
             raise DataError(_LONG.format(f"{name}, line {number}", limit))
-        text = line.lstrip("\ufeff").rstrip("\r\n")
+        text = whole.lstrip("\ufeff").rstrip("\r\n")
         if not text or text.isspace() or text.startswith("```"):
             continue
         try:
@@ -158,7 +158,7 @@ def json_lines(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Rec
                 value = decoder.decode(bare)
             _check_depth(value, text, 0, len(text))
         except json.JSONDecodeError as error:
-            if not line.endswith("\n") and _is_cut(error, text):
+            if not whole.endswith("\n") and _is_cut(error, text):
                 raise DataError(_CUT.format(name, f"line {number}", rows)) from None
             raise DataError(_BROKEN.format(name, number, error.colno, error.msg)) from None
         except (ValueError, RecursionError) as error:
@@ -239,7 +239,6 @@ class _Window:
         return f"row {self.rows + 1} (line {line})"
 
     def value(self, line: int) -> Any:
-        """Read one value, growing until it is whole."""
         while True:
             end = self.at
             try:
@@ -272,7 +271,6 @@ class _Window:
 
 
 def _is_cut(error: json.JSONDecodeError, text: str) -> bool:
-    """Tell whether a text that has ended is sound as far as it goes."""
     rest = text[error.pos :]
     return (
         error.msg.startswith("Unterminated string")
@@ -282,7 +280,6 @@ def _is_cut(error: json.JSONDecodeError, text: str) -> bool:
 
 
 def _check_depth(value: Any, text: str, start: int, end: int) -> None:
-    """Raise RecursionError for a value of more than DEPTH levels."""
     if text.count("[", start, end) + text.count("{", start, end) <= DEPTH:
         return
     level = [value]

@@ -47,10 +47,7 @@ def beside_messages(
 def as_texts(
     messages: list[Any], tags: Mapping[str, str]
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return messages as a role and a text each, and what was changed worth telling.
-
-    Results become observations. What cannot be understood stays as it is.
-    """
+    """Return messages as a role and a text each, and what was changed worth telling."""
     role_tag, content_tag = tags["role_tag"], tags["content_tag"]
     texts: list[dict[str, Any]] = []
     changes: dict[str, None] = {}
@@ -62,7 +59,9 @@ def as_texts(
         thought = next((m for k, m in message.items() if is_thought(k) and holds_text(m)), "")
         calls = _calls(message, content)
         if isinstance(content, list):
-            thought = thought or _thought_in(content)
+            thoughts = [part for part in _dicts(content) if part.get("type") in _THINKING]
+            said = [p.get("value", p.get("text", p.get(p["type"]))) for p in thoughts]
+            thought = thought or "\n".join(text for text in said if isinstance(text, str))
             if role != tags["assistant_tag"] or not any(map(_mark, _dicts(content))):
                 content = _text(content)
         is_result = role in ("tool", tags["observation_tag"]) or (
@@ -99,7 +98,6 @@ def _dicts(parts: Any) -> Iterator[dict[str, Any]]:
 
 
 def _place(part: dict[str, Any], medium: str) -> str:
-    """Return where the picture, video or sound of a part lies, '' where it is none."""
     if not str(part.get("type", "")).startswith(medium):
         return ""
     place = part.get("value") or part.get(f"{medium}_url") or part.get(medium)
@@ -128,17 +126,8 @@ def _text(parts: list[Any]) -> Any:
     return "".join(texts)
 
 
-def _thought_in(parts: list[Any]) -> str:
-    dicts = [part for part in _dicts(parts) if part.get("type") in _THINKING]
-    texts = [part.get("value", part.get("text", part.get(part["type"]))) for part in dicts]
-    return "\n".join(text for text in texts if isinstance(text, str))
-
-
 def _calls(message: dict[str, Any], content: Any) -> str:
-    """Return the calls of a message, beside its text or among its parts, as text.
-
-    '' if it has none, or one that cannot be understood.
-    """
+    """Return the calls of a message, beside its text or among its parts, as text."""
     tool_calls = message.get("tool_calls")
     functions = [message.get("function_call")]
     if isinstance(tool_calls, list) and tool_calls:
@@ -157,7 +146,6 @@ def _calls(message: dict[str, Any], content: Any) -> str:
 
 
 def _as_json(value: Any) -> Any:
-    """Return arguments as JSON; OpenAI has them as a text that holds JSON."""
     if not isinstance(value, str):
         return {} if value is None else value
     try:

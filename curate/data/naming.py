@@ -12,15 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from curate.data.formats import (
-    Format,
-    Row,
-    detected,
-    format_named,
-    keys_of,
-    kto_column,
-    mostly,
-)
+from curate.data.formats import Format, Row, detected, format_named, keys_of, kto_column, mostly
 from curate.data.formats.messages import message_keys, tags_of
 from curate.data.formats.named import beside
 from curate.data.row_keys import RENAMED, folded
@@ -41,19 +33,12 @@ _SHOWN = 12
 
 @dataclass(frozen=True)
 class Naming:
-    """Column to key, and role to word.
-
-    Attributes:
-        columns: LLaMA-Factory's columns, `role` and `content` of a message, to the file's keys.
-        roles: user, assistant, observation, function, system, to the words of messages.
-        by: What names them, for people.
-        expected: Columns whose keys some row has to have.
-    """
+    """LLaMA-Factory's column, or `role` and `content` of a message, to key; and role to word."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
-    by: str = "--columns"
-    expected: tuple[str, ...] = ()
+    by: str = "--columns"  # what names them, for people
+    expected: tuple[str, ...] = ()  # columns whose keys some row has to have
 
     def __bool__(self) -> bool:
         return bool(self.columns or self.roles)
@@ -90,10 +75,7 @@ def pairs(option: str, texts: Sequence[str], example: str) -> dict[str, str]:
 def naming(columns: Mapping[str, str] | None, roles: Mapping[str, str] | None) -> Naming:
     """Return what a user names, every name and word checked."""
     columns, roles = dict(columns or {}), dict(roles or {})
-    for what, named, allowed in (
-        ("columns", columns, (*COLUMNS, *PARTS)),
-        ("roles", roles, ROLES),
-    ):
+    for what, named, allowed in (("columns", columns, (*COLUMNS, *PARTS)), ("roles", roles, ROLES)):
         for name, word in named.items():
             if name not in allowed:
                 raise UsageError(
@@ -119,10 +101,7 @@ def naming(columns: Mapping[str, str] | None, roles: Mapping[str, str] | None) -
 def layout_named(
     name: str, container: str, head: Sequence[Any], format_name: str, naming: Naming
 ) -> tuple[Format, Shape]:
-    """Return the format of a file and the shape of its rows by what is named.
-
-    `head` are some values of the file, `format_name` the format that was given, or ''.
-    """
+    """Return the format of a file and the shape of its rows by what is named."""
     rows = [row for row in head if isinstance(row, dict)]
     if not rows:
         return detected(name, container, head, format_name)
@@ -186,13 +165,11 @@ class _File:
         }
 
     def with_unnamed(self, usual: Mapping[str, str], columns: dict[str, str]) -> dict[str, str]:
-        """Return columns with those that are read although nobody names them."""
         verdict = {} if "chosen" in columns else kto_column(self.rows)
         more = {**beside(usual, self.keys), **verdict}
         return {**self.unnamed(more, columns), **columns}
 
     def form(self, *allowed: str) -> Format:
-        """Return the format that was given, else the first of those that are allowed."""
         if self.format and self.format not in allowed:
             raise UsageError(
                 f"--format {self.format}: with what {self.naming.by} names, allowed are "
@@ -206,7 +183,6 @@ def _some(names: Iterable[str]) -> str:
 
 
 def _of_fields(file: _File, columns: dict[str, str]) -> tuple[Format, Shape]:
-    """Return the shape of rows with a prompt and a response, two to compare, or a text alone."""
     named, by, form = file.naming.columns, file.naming.by, file.form("alpaca", "pretraining")
     pair = [column for column in _PAIR if column in columns]
     if len(pair) == 1:
@@ -233,7 +209,6 @@ def _of_fields(file: _File, columns: dict[str, str]) -> tuple[Format, Shape]:
 
 
 def _of_messages(file: _File, columns: dict[str, str]) -> tuple[Format, Shape]:
-    """Return the shape of rows with messages, whose roles may be in any words."""
     named, form = file.naming.columns, file.form("sharegpt", "openai")
     lists = [(key, value) for row in file.rows for key, value in row.items() if _are_dicts(value)]
     role = named.get("role", "")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import bz2
+import datetime
 import gzip
+import json
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -16,7 +18,8 @@ from typing import IO, Any, NamedTuple
 import pyarrow as pa
 
 from curate.data.encoding import CHUNK, PACKED, Sniffed, sniff
-from curate.data.spreadsheet import listed, write_sheet
+from curate.data.json_values import plain
+from curate.data.tables import SURPLUS, check_header
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.system.cache import cache_dir
 
@@ -40,13 +43,7 @@ class Unpacked(NamedTuple):
 
 @contextmanager
 def unpacked(path: Path, sniffed: Sniffed, part: str = "") -> Iterator[Unpacked]:
-    """Give a file as it is, or what is packed in it, which is there as long as this is open.
-
-    Args:
-        path: The file.
-        sniffed: What its bytes tell.
-        part: Name of a file in a zip, or of a sheet; '' for the only one, or the first sheet.
-    """
+    """Give a file as it is, or what is packed in it, which is there as long as this is open."""
     kind = sniffed.encoding
     if part and (kind not in PACKED.values() or kind in ("gzip", "bzip2", "xz", "zstd")):
         raise UsageError(
@@ -88,7 +85,6 @@ def members(path: Path) -> tuple[list[str], list[str]]:
 
 
 def _member(path: Path, part: str) -> tuple[str, tuple[str, ...]]:
-    """Return the one file of rows in a zip, and what is left aside."""
     rows, others = members(path)
     if part:
         if part not in rows + others:
@@ -176,3 +172,67 @@ def _is_sheet(path: Path) -> bool:
             f"{path.name} unpacks to {size:,} bytes, and {_ROOM:,} are read; save it as CSV"
         )
     return is_sheet
+
+
+_SHOWN = 8  # names in a list
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many more there are."""
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def write_sheet(path: Path, part: str, target: Path) -> list[str]:
+    """Write the rows of a sheet, '' for the first, to a file; return the sheets left aside."""
+    import python_calamine
+
+    try:
+        workbook = python_calamine.CalamineWorkbook.from_path(path)
+        names = workbook.sheet_names
+        if part and part not in names:
+            hint = did_you_mean(part, names)
+            raise UsageError(f"{path.name} has no sheet {part!r}.{hint} It has {listed(names)}")
+        if not names:
+            raise DataError(f"{path.name} has no sheet with cells; give another file")
+        table = workbook.get_sheet_by_name(part or names[0]).to_python(skip_empty_area=False)
+    except (python_calamine.CalamineError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise DataError(
+            f"{path.name} cannot be read as a spreadsheet ({reason}); save it as .xlsx or CSV and "
+            "give that"
+        ) from None
+    header: list[str] = []
+    with target.open("w", encoding="utf-8") as out:
+        for cells in table:
+            texts = [_cell(cell) for cell in cells]
+            if header and any(texts):
+                out.write(json.dumps(_row(header, texts), ensure_ascii=False))
+            elif any(texts):
+                while not texts[-1]:
+                    texts.pop()
+                header = [text.strip() for text in texts]
+                check_header(header, path.name, "row")
+            out.write("\n")
+    return [] if part else list(names[1:])
+
+
+def _row(header: list[str], texts: list[str]) -> dict[str, Any]:
+    row: dict[str, Any] = dict(zip(header, texts, strict=False))
+    surplus = [text for text in texts[len(header) :] if text]
+    if surplus or header.count("") > 1:  # one column without a name is pandas' index
+        unnamed = [text for name, text in zip(header, texts, strict=False) if text and not name]
+        row.pop("", None)
+        row |= {SURPLUS: [*unnamed, *surplus]} if unnamed or surplus else {}
+    return row
+
+
+def _cell(cell: Any) -> str:
+    """Return a cell as text, as a person reads it: 3, not 3.0, and a day without a time."""
+    if isinstance(cell, bool):
+        return str(cell).upper()
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
+        return str(int(cell))
+    if isinstance(cell, datetime.datetime):
+        return cell.date().isoformat() if cell.time() == datetime.time() else cell.isoformat(" ")
+    return str(plain(cell))

@@ -23,10 +23,9 @@ from pathlib import Path
 from curate.data.encoding import sniff
 from curate.data.file_kinds import raw_rows
 from curate.data.json_values import Record
-from curate.data.layout import SAMPLES, Layout, Reading, layout_of
+from curate.data.layout import SAMPLES, Layout, Reading, layout_of, read_row
 from curate.data.naming import Naming
 from curate.data.packed import unpacked
-from curate.data.row_reading import read_row
 from curate.data.rows import Rows
 from curate.data.schema import Parsed, Shape, Turn
 from curate.errors import DataError
@@ -69,27 +68,16 @@ def joined(system: str, turns: tuple[Turn, ...] | list[Turn]) -> str:
 
 
 def decode_escapes(text: str) -> str:
-    r"""Return a text with literal `\n`, `\r\n`, `\r`, `\t` and `\uXXXX` decoded.
-
-    Halves of a surrogate pair that stand together are joined, any other becomes U+FFFD. A
-    word of TeX, `\text` or `\right`, is left as it is.
-    """
+    r"""Return a text with literal `\n`, `\r\n`, `\r`, `\t` and `\uXXXX` decoded."""
     if "\\" in text:
-        text = _ESCAPE.sub(_decoded, text)
+        text = _ESCAPE.sub(
+            lambda m: chr(int(m[1], 16)) if m[1] else "\t" if m[2] == "t" else "\n", text
+        )
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _decoded(match: re.Match[str]) -> str:
-    if match[1]:
-        return chr(int(match[1], 16))
-    return "\t" if match[2] == "t" else "\n"
-
-
 def read_pairs(sources: Sequence[Path | Rows], named: Naming | None = None) -> Pairs:
-    """Read pairs from files, or take those of rows.
-
-    `named` says which key of a file is which column, where it is no usual one.
-    """
+    """Read pairs from files, or take those of rows."""
     dropped: Counter[str] = Counter()
     pairs: dict[tuple[str, str, str], Pair] = {}
     sha256: dict[str, str] = {}
@@ -145,7 +133,10 @@ def _pairs_of(
         _refuse_single(name, layout.shape)
     for record in itertools.chain(head, stream):
         place = f"{name}, {record.where}"
-        texts = _preferred(record, layout, place) if layout else _named(record, keys or (), place)
+        if layout:
+            texts = _texts(read_row(record.value, layout)[1], place)
+        else:
+            texts = _named(record, keys or (), place)
         prompt, better, worse = map(decode_escapes, texts)
         yield Pair(prompt, better, worse, name, record.where, revised=keys == EXPERT)
 
@@ -168,12 +159,7 @@ def _refuse_single(name: str, shape: Shape) -> None:
         )
 
 
-def _preferred(record: Record, layout: Layout, place: str) -> tuple[str, str, str]:
-    return _texts(read_row(record.value, layout)[1], place)
-
-
 def _texts(parsed: Parsed, place: str) -> tuple[str, str, str]:
-    """Return prompt, better and worse of a row of two responses."""
     if parsed.flaw or parsed.chosen is None or parsed.rejected is None:
         why = parsed.flaw.replace("_", " ") or "chosen or rejected is missing"
         raise DataError(f"{place}: {why}; mend the row or leave it out")
@@ -181,7 +167,6 @@ def _texts(parsed: Parsed, place: str) -> tuple[str, str, str]:
 
 
 def _named(record: Record, keys: tuple[str, ...], place: str) -> tuple[str, str, str]:
-    """Return prompt, better and worse of a row whose keys are EXPERT or TRIPLE."""
     row = record.value
     if not isinstance(row, dict):
         raise DataError(f"{place}: not an object; it needs {', '.join(keys)}")

@@ -35,12 +35,10 @@ class PublicSet:
 
     @property
     def command(self) -> str:
-        """A command that reads it."""
         return f"curate {_COMMANDS[self.becomes]} --input {self.input} {self.options}".rstrip()
 
     @property
     def where(self) -> str:
-        """Its hub id, or the address of its page."""
         return self.address.removeprefix("huggingface.co/datasets/")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from operator import itemgetter
@@ -19,18 +19,23 @@ from curate.data.in_memory import inputs_of
 from curate.data.inputs import InputFile, input_files
 from curate.data.layout import Reading
 from curate.data.naming import Naming, naming
+from curate.data.packed import listed
+from curate.data.pieces import LEAST
 from curate.data.placeholders import checked
 from curate.data.registered import registered, taken
-from curate.data.row_cache import Stored, stored
+from curate.data.row_cache import PROCESSES, Stored, stored
 from curate.data.rows import Rows
 from curate.data.schema import Shape
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.llamafactory.dataset_info import FILE, NamedRows
+from curate.system.processes import Pool, cores
 
 if TYPE_CHECKING:
+    from curate.choices.selection import Selection
     from curate.data.in_memory import Given, Row
+    from curate.mixture.mixed import Mixed
 
-    Readable: TypeAlias = Rows | Given | Iterable[Given] | Iterable[Row]
+    Readable: TypeAlias = Rows | Selection | Mixed | Given | Iterable[Given] | Iterable[Row]
 
 _AGREE = ("format", "formatting", "ranking", "tags")
 _SHOWN = 12
@@ -45,6 +50,7 @@ def read(
     dataset: str | Iterable[str] = (),
     dataset_dir: str | os.PathLike[str] = "data",
     questions: bool = False,
+    skip_bad_shards: bool = False,
 ) -> Rows:
     """Read instruction data: one file, several, or folders of them; or registered data sets.
 
@@ -70,6 +76,8 @@ def read(
         dataset_dir: Folder of dataset_info.json.
         questions: Whether rows may be questions without answers, as those to be tested on;
             their flaw is `empty_response`.
+        skip_bad_shards: Whether to go on without the files that cannot be read, where others can;
+            they are counted and named.
 
     Raises:
         DataError: Missing, empty, broken, in no known format, or files that do not go together.
@@ -112,7 +120,18 @@ def read(
                     "is what repeats rows on purpose)"
                 )
             seen.add((file.path.resolve(), file.part))
-        read_parts = [_told(stored(f.path, f.name, how, f.part), f) for f, how, _ in files]
+        every = [(file.path, file.name, how, file.part) for file, how, _ in files]
+        outcomes = _all_stored(every, skip_bad_shards)
+        bad = [file.name for (file, *_), part in zip(files, outcomes, strict=True) if not part]
+        files = [file for file, part in zip(files, outcomes, strict=True) if part]
+        read_parts = [
+            _told(part, f) for part, (f, *_) in zip(filter(None, outcomes), files, strict=True)
+        ]
+        if bad:
+            said = f"left out: {len(bad):,} of {len(every):,} files that cannot be read"
+            source = read_parts[0].source
+            changes = {f"{said}: {listed(bad)}": 0, **source.changes}
+            read_parts[0] = replace(read_parts[0], source=replace(source, changes=changes))
     _check_filled(read_parts, reading.fill)
     _check_named(read_parts, [how.naming for _, how, _ in files])
     parts: list[Stored] = []
@@ -125,9 +144,48 @@ def read(
     return Rows(shape, tuple(part.source for part in parts), table)
 
 
-def rows_of(given: Any) -> Rows:
-    """Return rows as they are; anything else that read() takes is read."""
-    return given if isinstance(given, Rows) else read(given)
+def _attempt(file: tuple[Path, str, Reading, str]) -> Stored | DataError:
+    try:
+        return stored(*file)
+    except DataError as error:
+        return error
+
+
+def _into_cache() -> Callable[[tuple[Path, str, Reading, str]], bool]:
+    return lambda file: isinstance(_attempt(file), Stored)
+
+
+def _all_stored(files: Sequence[tuple[Path, str, Reading, str]], skip: bool) -> list[Stored | None]:
+    """Read files, several at once where they are long; tell of all that cannot be read at once."""
+    processes = min(cores(), len(files), PROCESSES)
+    size = sum(path.stat().st_size for path, *_ in files if path.is_file())
+    if processes > 1 and size >= LEAST:
+        with Pool(_into_cache, processes) as pool:
+            list(pool.map(files))
+    outcomes = [_attempt(file) for file in files]
+    bad = [outcome for outcome in outcomes if isinstance(outcome, DataError)]
+    if bad and len(files) == 1:
+        raise bad[0]
+    if bad and (not skip or len(bad) == len(files)):
+        told = f"{len(bad):,} of {len(files):,} files cannot be read: " if len(bad) > 1 else ""
+        others = "; --skip-bad-shards goes on without" if len(bad) < len(files) else ""
+        raise DataError(told + "; ".join(map(str, bad)) + others)
+    return [None if isinstance(outcome, DataError) else outcome for outcome in outcomes]
+
+
+def as_rows(given: Any) -> Any:
+    """Return the rows of what a recipe chose, a Selection or a Mixed; anything else as it is."""
+    kept = getattr(given, "kept", None)
+    return kept if isinstance(kept, Rows) else given
+
+
+def rows_of(given: Readable) -> Rows:
+    """Return rows as they are, and those of a choice; anything else that read() takes is read."""
+    given = as_rows(given)
+    rows = given if isinstance(given, Rows) else read(given)
+    if not len(rows):
+        raise DataError("there are 0 rows here, none is left to choose from; give others")
+    return rows
 
 
 def sides_of(given: Any) -> Sequence[Any]:
@@ -137,7 +195,6 @@ def sides_of(given: Any) -> Sequence[Any]:
 
 
 def _told(part: Stored, file: InputFile) -> Stored:
-    """Note which part of a file was read, and what was left aside in its folder."""
     changes = {f"left aside: {file.aside}": 0} if file.aside else {}
     source = part.source
     if changes or file.part:

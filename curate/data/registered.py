@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from curate.data.hub_files import hub_files
 from curate.data.inputs import InputFile, input_files
@@ -50,12 +49,21 @@ def taken(parts: Sequence[Stored], entry: NamedRows) -> list[Stored]:
     """
     split, count = entry.attributes.split, entry.attributes.num_samples
     total = sum(len(part.table) for part in parts)
-    start, end = (_bound(text, total) for text in entry.bounds)
+    # Shares are rounded to the nearest row.
+    start, end = (
+        (round(int(text[:-1]) * total / 100.0) if text.endswith("%") else int(text))
+        if text
+        else None
+        for text in entry.bounds
+    )
     places = np.arange(total)[start:end]
     said = f"{len(places):,} of {total:,} rows, those of {split}"
     changes = {said: 0} if len(places) < total else {}
     if count is not None and len(places):
-        kept = _drawn(len(places), count)
+        # Its own generator and its own calls, so that these rows are those.
+        generator = np.random.RandomState(_SEED)  # noqa: NPY002
+        first = generator.permutation(len(places))[:count]
+        kept = np.concatenate([first, generator.choice(len(places), count - len(first))])
         repeats = len(kept) - len(np.unique(kept))
         said = f"{len(kept):,} of {len(places):,} rows drawn, as num_samples says"
         changes[said + f"; {repeats:,} of them again" * bool(repeats)] = 0
@@ -75,21 +83,6 @@ def taken(parts: Sequence[Stored], entry: NamedRows) -> list[Stored]:
             part=f"{part.source.part} {split} {count or ''}".strip(),
         )
         if len(own):
-            drawn.append(
-                replace(part, source=source, table=part.table.take(pa.array(own - before)))
-            )
+            table = part.table.take(pa.array(own - before))
+            drawn.append(replace(part, source=source, table=table))
     return drawn
-
-
-def _bound(text: str, rows: int) -> int | None:
-    """Return the row at which a part begins or ends; shares are rounded to the nearest row."""
-    if not text.endswith("%"):
-        return int(text) if text else None
-    return int(round(int(text[:-1]) * rows / 100.0))
-
-
-def _drawn(rows: int, count: int) -> NDArray[np.int64]:
-    # Its own generator and its own calls, so that these rows are those.
-    generator = np.random.RandomState(_SEED)  # noqa: NPY002
-    first: NDArray[np.int64] = generator.permutation(rows)[:count]
-    return np.concatenate([first, generator.choice(rows, count - len(first))])

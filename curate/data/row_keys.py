@@ -64,6 +64,10 @@ def in_small_letters(row: Mapping[str, Any]) -> dict[str, str]:
     return keys
 
 
+def folded_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[key] for name, key in in_small_letters(row).items()}
+
+
 @lru_cache(maxsize=4096)
 def is_thought(key: str) -> bool:
     """Tell whether a key holds what was thought before an answer."""
@@ -85,7 +89,6 @@ def is_about(key: str) -> bool:
 
 
 def leaves(value: Any) -> Iterator[str]:
-    """Yield every text in a value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
@@ -101,13 +104,14 @@ def holds_text(value: Any) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _others(keys: tuple[str, ...], used: frozenset[str]) -> bool:
+def have_others(keys: tuple[str, ...], used: frozenset[str]) -> bool:
+    """Tell whether some keys may hold text that is not used."""
     return any(key not in used and not is_about(key) for key in keys)
 
 
 def unused_keys(row: dict[str, Any], used: Collection[str], parsed: Parsed) -> list[str]:
     """Return the keys that hold text which is no part of what the row says."""
-    if not _others(tuple(row), used if isinstance(used, frozenset) else frozenset(used)):
+    if not have_others(tuple(row), used if isinstance(used, frozenset) else frozenset(used)):
         return []
     keys = [
         key

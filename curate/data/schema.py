@@ -27,16 +27,14 @@ ROLES = ("user", "assistant", "observation", "function", "system")
 Kind = Literal["sft", "preference", "kto", "pretraining"]
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """One message."""
 
     role: str  # user, assistant, observation or function; in a `bad_turn_order` also system
     content: str
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """The canonical view of one row, as a format's `parse` makes it."""
 
     system: str = ""
@@ -50,7 +48,6 @@ class Parsed:
 
     @property
     def prompt(self) -> str:
-        """The last thing that was asked."""
         return self._last("user", "observation")
 
     @property
@@ -67,8 +64,8 @@ class Parsed:
     @property
     def responses(self) -> int:
         """How many answers there are; two to compare are one."""
-        answers = sum([turn.role in ("assistant", "function") for turn in self.turns])
-        return answers + (self.chosen is not None)
+        answers = [turn for turn in self.turns if turn.role in ("assistant", "function")]
+        return len(answers) + (self.chosen is not None)
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,6 @@ class Shape:
 
     @property
     def kind(self) -> Kind:
-        """What rows of this shape are good for."""
         if self.ranking:
             return "preference"
         if "kto_tag" in self.columns:

@@ -1,38 +1,127 @@
-"""All pairs of texts that are alike: who has a twin on the other side, and who belongs together."""
+"""Texts that are alike: the first is kept of rows, twins on another side, who belongs together.
+
+`buckets` (n, bands) are those of `curate.duplicates.ngrams`; texts in no common one are not
+compared.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.duplicates.first_kept import Numbers, Similar
-
-_BLOCK = 200
+Numbers = NDArray[np.int64]
+# From two lines of row numbers to the similarities of the pairs, (pairs,).
+Similar = Callable[[Numbers, Numbers], NDArray[np.float64]]
+BLOCK = 1000
 _PAIRS = 1_000_000  # that are compared at a time, or they fill memory
+_CHAINED = 200  # texts that are compared before it is looked again who belongs together
 Pairs = tuple[Numbers, Numbers, NDArray[np.float64]]
+
+
+class Twins(NamedTuple):
+    twin: Numbers  # (n,) the first kept row that it is like, -1 for a row that is like none
+    # (n,) to that row; without one, the highest that was found to a kept row before it, or 0.
+    similarity: NDArray[np.float64]
+
+
+class _Seen:
+    """The texts that were seen in each bucket."""
+
+    def __init__(self, buckets: NDArray[np.int32], seen: Iterable[int] = ()) -> None:
+        self._buckets, self._members = buckets, defaultdict[int, list[int]](list)
+        for place in seen:
+            self.add(place)
+
+    def add(self, place: int, number: int | None = None) -> None:
+        """Note a text, by another number than its place if need be."""
+        for bucket in self._buckets[place].tolist():
+            if bucket >= 0:
+                self._members[bucket].append(place if number is None else number)
+
+    def met(self, place: int) -> set[int]:
+        met = (self._members.get(bucket, ()) for bucket in self._buckets[place].tolist())
+        return {other for members in met for other in members}
+
+
+def first_kept(
+    buckets: NDArray[np.int32],
+    order: Numbers,
+    similar: Similar,
+    near: float,
+    fixed: int = 0,
+    barred: NDArray[np.bool_] | None = None,
+    advance: Callable[[int], object] = int,
+) -> Twins:
+    """Go through the rows in order; keep a row unless it is like one that was kept before.
+
+    There are no chains: A like B and B like C leave C in, where A and C are not alike, since
+    B is not kept. What is left out is always like its twin, and its twin is always kept. The first
+    `fixed` rows are kept, whatever they are like; rows that are `barred` are nobody's twin.
+    `advance` is called with the number of rows that were decided since it was called last.
+    """
+    twin, similarity = np.full(len(order), -1), np.zeros(len(order))
+    never = np.zeros(len(order), bool) if barred is None else barred
+
+    def decide(left: list[int], right: list[int]) -> None:
+        """Give every row its first twin among the others, each of which is decided before it."""
+        rows, others = order[left], order[right]
+        values = similar(rows, others).tolist()
+        for row, other, value in zip(rows.tolist(), others.tolist(), values, strict=True):
+            if twin[row] < 0 and twin[other] < 0:
+                if value >= near:
+                    twin[row], similarity[row] = other, value
+                else:
+                    similarity[row] = max(similarity[row], value)
+
+    # From here on a row is its rank, so that of several rows the smallest number comes first.
+    meeting = np.flatnonzero(np.asarray((buckets >= 0).any(axis=1))[order])
+    kept = _Seen(buckets)
+    for rank in meeting[meeting < fixed].tolist():
+        kept.add(order[rank], rank)
+    rest = meeting[meeting >= fixed]
+    advance(len(order) - fixed - len(rest))  # those that meet no other
+    for start in range(0, len(rest), BLOCK):
+        block = rest[start : start + BLOCK]
+        # What is like nothing kept before can only be like others of its own block.
+        own = _Seen(buckets)
+        for seen in (kept, own):
+            left: list[int] = []
+            right: list[int] = []
+            for rank in block.tolist():
+                others = sorted(seen.met(order[rank]))
+                left += [rank] * len(others)
+                right += others
+                if seen is own:
+                    own.add(order[rank], rank)
+                if len(left) >= _PAIRS:
+                    decide(left, right)
+                    left, right = [], []
+            decide(left, right)
+            block = block[(twin[order[block]] < 0) & ~never[order[block]]]
+        for rank in block.tolist():
+            kept.add(order[rank], rank)
+        advance(len(rest[start : start + BLOCK]))
+    unfixed = np.ones(len(order), bool)
+    unfixed[order[:fixed]] = False
+    twin[never & (twin >= 0) & unfixed[twin]] = -1
+    return Twins(twin=twin, similarity=similarity)
 
 
 def pairs_between(
     buckets: NDArray[np.int32], start: int, similar: Similar, near: float
 ) -> Iterator[Pairs]:
-    """Yield all pairs of a text from `start` on and one before it, whose similarity is enough.
-
-    `buckets` (n, bands) are those of `curate.duplicates.ngrams`; texts in no common one are not
-    compared.
-    """
-    members: dict[int, list[int]] = defaultdict(list)
-    for place in range(start):
-        for bucket in _buckets(buckets, place):
-            members[bucket].append(place)
+    """Yield all pairs of a text from `start` on and one before it, whose similarity is enough."""
+    before = _Seen(buckets, range(start))
     left: list[int] = []
     right: list[int] = []
     for place in range(start, len(buckets)):
-        others = {o for bucket in _buckets(buckets, place) for o in members.get(bucket, ())}
+        others = sorted(before.met(place))
         left += [place] * len(others)
-        right += sorted(others)
+        right += others
         if len(left) >= _PAIRS:
             yield _alike(left, right, similar, near)
             left, right = [], []
@@ -41,7 +130,7 @@ def pairs_between(
 
 def together(buckets: NDArray[np.int32], similar: Similar, near: float) -> Numbers:
     """Return (n,) the first text of those that each belongs with, by chains of texts alike."""
-    first = np.arange(len(buckets))
+    first, seen = np.arange(len(buckets)), _Seen(buckets)
 
     def root(place: int) -> int:
         while first[place] != place:
@@ -49,26 +138,18 @@ def together(buckets: NDArray[np.int32], similar: Similar, near: float) -> Numbe
             place = int(first[place])
         return place
 
-    members: dict[int, list[int]] = defaultdict(list)
-    for start in range(0, len(buckets), _BLOCK):
+    for start in range(0, len(buckets), _CHAINED):
         left: list[int] = []
         right: list[int] = []
-        for place in range(start, min(start + _BLOCK, len(buckets))):
-            met = _buckets(buckets, place)
-            others = {other for bucket in met for other in members.get(bucket, ())}
-            others = {other for other in others if root(other) != root(place)}
+        for place in range(start, min(start + _CHAINED, len(buckets))):
+            others = sorted(other for other in seen.met(place) if root(other) != root(place))
             left += [place] * len(others)
-            right += sorted(others)
-            for bucket in met:
-                members[bucket].append(place)
+            right += others
+            seen.add(place)
         for one, other in zip(*_alike(left, right, similar, near)[:2], strict=True):
             low, high = sorted((root(int(one)), root(int(other))))
             first[high] = low
     return np.array([root(place) for place in range(len(buckets))], dtype=np.int64)
-
-
-def _buckets(buckets: NDArray[np.int32], place: int) -> list[int]:
-    return [bucket for bucket in buckets[place].tolist() if bucket >= 0]
 
 
 def _alike(left: list[int], right: list[int], similar: Similar, near: float) -> Pairs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,6 @@ class Questions:
 
     @property
     def sought(self) -> int:
-        """How many of the questions are long enough to be looked for."""
         return int((np.diff(self.starts) > 0).sum())
 
 
@@ -63,22 +63,12 @@ def questions(texts: Sequence[str], n: int, near: float) -> Questions:
     place[np.lexsort((grams, frequency, owner))] = np.arange(len(grams))
     rare = place - starts[owner] < (sizes - needed + hits)[owner]
     order = np.argsort(grams[rare], kind="stable")
-    return Questions(
-        near=near,
-        n=n,
-        grams=grams,
-        starts=starts,
-        rare=grams[rare][order],
-        owner=owner[rare][order],
-        hits=hits,
-    )
+    of_rare: dict[str, Any] = {"rare": grams[rare][order], "owner": owner[rare][order]}
+    return Questions(near=near, n=n, grams=grams, starts=starts, hits=hits, **of_rare)
 
 
 def held(asked: Questions, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return for each text the question of which it holds most, -1 without one, and the share.
-
-    Of equal shares the first question is named.
-    """
+    """Return for each text the first question of which it holds most, or -1, and the share."""
     which, share = np.full(len(texts), -1), np.zeros(len(texts))
     for text, question, inside in all_held(asked, texts):
         if inside > share[text]:

@@ -60,7 +60,6 @@ def _normal(text: str) -> str:
 
 @functools.cache
 def _raised() -> re.Pattern[str]:
-    """Return what finds raised characters and fractions."""
     kinds = ("<super>", "<fraction>")
     every = (chr(code) for code in range(sys.maxunicode + 1))
     return re.compile(
@@ -70,7 +69,6 @@ def _raised() -> re.Pattern[str]:
 
 @functools.cache
 def _characters() -> dict[int, str]:
-    """Return what every character that does not stay becomes."""
     from opencc import OpenCC
 
     table: dict[int, str] = {}

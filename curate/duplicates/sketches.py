@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,19 +21,18 @@ from curate.data.ids import beside
 from curate.data.rows import Row, Rows
 from curate.data.schema import Turn
 from curate.duplicates.folding import fold
-from curate.duplicates.ngrams import (
-    PERMUTATIONS,
-    gram_hashes,
-    jaccard,
-    may_be,
-    signatures,
-)
+from curate.duplicates.ngrams import PERMUTATIONS, gram_hashes, jaccard, may_be, signatures
+from curate.system.processes import Pool, cores
 
 _ASKS = {"prompt": ("user", "observation"), "response": ("assistant", "function")}
 _BATCH = 2000
 _AHEAD = 4  # batches that wait for a worker or for the disk
 _PAIRS = 500
+_JOB = 4 * _PAIRS  # pairs that a process is given at a time
+MANY = 20_000  # rows
+_TEXTS, _SIGNATURES = "texts.arrow", "signatures.bin"
 _SCHEMA = pa.schema([("text", pa.large_string())])
+_Pairs: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], float]
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -56,7 +57,7 @@ def other_side(rows: Rows) -> Iterator[Row]:
             yield row
             continue
         question = Turn("user", row.prompt.removesuffix(options))
-        yield replace(row, parsed=replace(row.parsed, turns=(question,), input=""))
+        yield replace(row, parsed=row.parsed._replace(turns=(question,), input=""))
 
 
 @dataclass(frozen=True)
@@ -71,41 +72,124 @@ class Groups:
     start: int  # number of the first group among those of all sets
 
 
-def grouped(
-    rows: Rows, on: str, start: int, flawed: bool = False, advance: Callable[[int], object] = int
-) -> Generator[str, None, Groups]:
-    """Yield the folded text of each group of a set, and return the groups.
+class Sketching:
+    """Writes what is compared of sets of rows to an empty folder, set after set.
 
-    With `flawed`, rows are compared that have a flaw and a text all the same. `advance` is called
-    with the number of rows that were done since it was called last.
+    Texts are folded and signed by n-grams, in several processes where there are `many`.
     """
-    numbers: dict[tuple[int, int], int] = {}
-    of_row, raw = np.full(len(rows), -1), np.zeros(len(rows), np.uint64)
-    status = np.full(len(rows), "ok", object)
-    first: list[int] = []
-    for row in other_side(rows) if flawed else rows:
-        if row.position % _BATCH == _BATCH - 1:
-            advance(_BATCH)
-        text = compared(row, on) if flawed or not row.flaw else ""
-        plain = fold(text)
-        status[row.position] = row.flaw or ("ok" if plain else "no_text")
-        if not plain:
-            continue
-        key = _hash(beside(row.value, row.parsed.verdict)), _hash(plain)
-        raw[row.position] = _hash(text)
-        if key not in numbers:
-            numbers[key] = start + len(first)
-            first.append(row.position)
-            yield plain
-        of_row[row.position] = numbers[key]
-    return Groups(
-        of_row=of_row,
-        raw=raw,
-        status=status,
-        first=np.array(first, np.int64),
-        beside=np.array([key[0] for key in numbers], np.uint64),
-        start=start,
-    )
+
+    def __init__(self, folder: Path, n: int, seed: int, many: bool) -> None:
+        self._folder, self._n, self._many, self._size = folder, n, many, 0
+        with ExitStack() as opened:
+            pool = Pool(partial(_signer, n, seed), cores() if many else 1)
+            self._pool = opened.enter_context(pool)
+            self._signatures = opened.enter_context((folder / _SIGNATURES).open("wb"))
+            self._texts = opened.enter_context(pa.ipc.new_file(str(folder / _TEXTS), _SCHEMA))
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._opened.close()
+
+    def add(
+        self, rows: Rows, on: str, flawed: bool = False, advance: Callable[[int], object] = int
+    ) -> Groups:
+        """Write the folded text of each group of a set, signed, and return the groups.
+
+        With `flawed`, rows are compared that have a flaw and a text all the same. `advance` is
+        called with the number of rows that were done since it was called last.
+        """
+        numbers: dict[tuple[int, int], int] = {}
+        start = self._size
+        of_row, raw = np.full(len(rows), -1), np.zeros(len(rows), np.uint64)
+        status = np.full(len(rows), "ok", object)
+        first: list[int] = []
+        sent: deque[list[tuple[int, int, str]]] = deque()
+        every = iter(other_side(rows) if flawed else rows)
+
+        def texts() -> Iterator[list[str]]:
+            while batch := list(islice(every, _BATCH)):
+                said = [compared(row, on) if flawed or not row.flaw else "" for row in batch]
+                own = (_hash(beside(row.value, row.parsed.verdict)) for row in batch)
+                flaws = (row.flaw for row in batch)
+                sent.append(list(zip(map(_hash, said), own, flaws, strict=True)))
+                yield said
+
+        position = 0
+        for folded, signed in self._pool.map(texts()):
+            new: list[int] = []
+            together = zip(folded, sent.popleft(), strict=True)
+            for at, (plain, (text, own, flaw)) in enumerate(together):
+                status[position + at] = flaw or ("ok" if plain else "no_text")
+                if not plain:
+                    continue
+                raw[position + at] = text
+                key = own, _hash(plain)
+                if key not in numbers:
+                    numbers[key] = start + len(first)
+                    first.append(position + at)
+                    new.append(at)
+                of_row[position + at] = numbers[key]
+            position += len(folded)
+            if new:
+                column = pa.array([folded[at] for at in new], pa.large_string())
+                self._texts.write_batch(pa.record_batch([column], _SCHEMA))
+                self._signatures.write(signed[new].tobytes())
+            advance(len(folded))
+        self._size += len(first)
+        return Groups(
+            of_row=of_row,
+            raw=raw,
+            status=status,
+            first=np.array(first, np.int64),
+            beside=np.array([key[0] for key in numbers], np.uint64),
+            start=start,
+        )
+
+    @contextmanager
+    def sketches(self) -> Iterator[Sketches]:
+        """Give what was written; pairs of many are compared in several processes."""
+        self._opened.close()
+        compare = partial(_comparer, self._folder, self._n)
+        with Pool(compare, cores() if self._many else 1) as pool:
+            yield Sketches(*_mapped(self._folder), n=self._n, pool=pool)
+
+
+def _signer(n: int, seed: int) -> Callable[[list[str]], tuple[list[str], NDArray[np.uint32]]]:
+    def signed(texts: list[str]) -> tuple[list[str], NDArray[np.uint32]]:
+        folded = list(map(fold, texts))
+        return folded, signatures(*gram_hashes(folded, n), seed)
+
+    return signed
+
+
+def _mapped(folder: Path) -> tuple[pa.ChunkedArray, NDArray[np.uint32]]:
+    table = pa.ipc.open_file(pa.memory_map(str(folder / _TEXTS))).read_all()
+    stored = np.zeros((0, PERMUTATIONS), np.uint32)  # an empty file cannot be mapped
+    if len(table):
+        shape = (len(table), PERMUTATIONS)
+        stored = np.memmap(folder / _SIGNATURES, np.uint32, "r", shape=shape)
+    return table.column("text"), stored
+
+
+def _comparer(folder: Path, n: int) -> Callable[[_Pairs], NDArray[np.float64]]:
+    """Return what compares pairs of groups; of those that cannot be so similar it says 0."""
+    every, signed = _mapped(folder)
+
+    def similar(pairs: _Pairs) -> NDArray[np.float64]:
+        left, right, near = pairs
+        similarities = np.zeros(len(left))
+        maybe = np.flatnonzero(may_be(signed, left, right, near))
+        for at in range(0, len(maybe), _PAIRS):
+            few = maybe[at : at + _PAIRS]
+            groups, places = np.unique(np.concatenate([left[few], right[few]]), return_inverse=True)
+            texts = every.take(pa.array(groups)).to_pylist()
+            similarities[few] = jaccard(texts, places[: len(few)], places[len(few) :], n)
+        return similarities
+
+    return similar
 
 
 @dataclass(frozen=True)
@@ -115,6 +199,7 @@ class Sketches:
     texts: pa.ChunkedArray  # (groups,)
     signatures: NDArray[np.uint32]  # (groups, 128)
     n: int  # characters of a gram
+    pool: Pool[_Pairs, NDArray[np.float64]]  # compares pairs
 
     def batches(self, start: int) -> Iterator[list[str]]:
         """Yield the texts from one group on, some thousand at a time."""
@@ -128,41 +213,9 @@ class Sketches:
 
         Pairs whose signatures say that they are not nearly that similar are not compared: 0.
         """
-        similarities = np.zeros(len(left))
-        for start in range(0, len(left), 20 * _PAIRS):
-            part = slice(start, start + 20 * _PAIRS)
-            maybe = may_be(self.signatures, left[part], right[part], near)
-            pairs = start + np.flatnonzero(maybe)
-            for at in range(0, len(pairs), _PAIRS):
-                few = pairs[at : at + _PAIRS]
-                both = np.concatenate([left[few], right[few]])
-                groups, places = np.unique(both, return_inverse=True)
-                texts = self.texts.take(pa.array(groups)).to_pylist()
-                similarities[few] = jaccard(texts, places[: len(few)], places[len(few) :], self.n)
-        return similarities
-
-
-def sketch(texts: Iterable[str], folder: Path, n: int, seed: int) -> Sketches:
-    """Write texts and their signatures to an empty folder; the next texts are read meanwhile."""
-    texts_file, signatures_file = folder / "texts.arrow", folder / "signatures.bin"
-    coming = iter(texts)
-
-    def written() -> Iterator[list[str]]:
-        while batch := list(islice(coming, _BATCH)):
-            writer.write_batch(pa.record_batch([pa.array(batch, pa.large_string())], _SCHEMA))
-            yield batch
-
-    def signed(batch: list[str]) -> NDArray[np.uint32]:
-        return signatures(*gram_hashes(batch, n), seed)
-
-    with signatures_file.open("wb") as out, pa.ipc.new_file(str(texts_file), _SCHEMA) as writer:
-        for signed_batch in mapped(signed, written()):
-            out.write(signed_batch.tobytes())
-    table = pa.ipc.open_file(pa.memory_map(str(texts_file))).read_all()
-    stored = np.zeros((0, PERMUTATIONS), np.uint32)  # an empty file cannot be mapped
-    if len(table):
-        stored = np.memmap(signatures_file, np.uint32, "r", shape=(len(table), PERMUTATIONS))
-    return Sketches(texts=table.column("text"), signatures=stored, n=n)
+        parts = (slice(at, at + _JOB) for at in range(0, len(left), _JOB))
+        jobs = ((left[part], right[part], near) for part in parts)
+        return np.concatenate([np.zeros(0), *self.pool.map(jobs)])
 
 
 def mapped(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

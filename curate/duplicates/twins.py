@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.data.rows import Rows
-from curate.duplicates.first_kept import Twins
+from curate.duplicates.alike import Twins
 from curate.duplicates.sketches import Groups
 from curate.scorers.contract import OK, Scores
 from curate.selectors.kept_and_dropped import Choice
@@ -20,8 +20,6 @@ EXACT, NEAR, IN, CONTAINS = REASONS
 
 
 class HeldQuestions(NamedTuple):
-    """Which question of another set a group holds."""
-
     question: NDArray[np.int64]  # (groups,) number of the question, -1 for none
     share: NDArray[np.float64]  # (groups,) of its n-grams
     places: list[tuple[int, int]]  # for each question the number of its set, and its row there

@@ -18,9 +18,9 @@ import pyarrow.json
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from curate.data.even_columns import Columns, columns_of
 from curate.data.rows import CHUNK, Rows
 from curate.data.schema import Shape
-from curate.emission.even_columns import Columns, columns_of
 from curate.errors import DataError, OutputError, UsageError
 from curate.llamafactory.dataset_info import FILE, entry_for, locked, read_registry, register
 from curate.system.files import sha256_of, writing_to
@@ -32,6 +32,10 @@ _LONGEST_NAME = 220
 _BLOCK = 16 << 20
 # Kinds of files that LLaMA-Factory reads by their ending.
 CONTAINERS = ("jsonl", "json", "parquet")
+# What `curate report` writes beside a data set: its page, and its map as a table.
+PAGE, MAP = ".report.html", ".map.parquet"
+# Beside rows that a model made: what it was asked, which was paid for, and what belongs to them.
+LEDGER, FAILED, CHUNKS = ".answers.db", ".failed.jsonl", ".chunks.parquet"
 # A line for every row; batch by batch where there are too many to hold.
 Scores: TypeAlias = "pa.Table | pa.RecordBatchReader"
 
@@ -72,7 +76,6 @@ def check_target(folder: Path, name: str, recipe: str, overwrite: bool) -> None:
 
 
 def paths(folder: Path, name: str, container: str = "jsonl") -> list[Path]:
-    """Return the paths of data, scores and manifest."""
     return [folder / f"{name}.{end}" for end in (container, "scores.parquet", "manifest.json")]
 
 
@@ -172,7 +175,7 @@ def write_values(
 def _as_parquet(lines: Path, path: Path) -> None:
     """Write JSON Lines of even columns as parquet, and delete them; memory does not grow."""
     try:
-        # The first block shows every column's type: see `curate.emission.even_columns`.
+        # The first block shows every column's type: see `curate.data.even_columns`.
         options = pyarrow.json.ReadOptions(block_size=_BLOCK)
         coming = pyarrow.json.open_json(lines, options)
         with coming, pq.ParquetWriter(path, coming.schema) as writer:
@@ -223,10 +226,7 @@ def write_files(
 def write_scores(
     folder: Path, name: str, scores: pa.Table, manifest: dict[str, Any] | None = None
 ) -> list[str]:
-    """Write scores without a data set, and what made them; return the names of the files.
-
-    Without a manifest they are those of a choice that kept no row.
-    """
+    """Write scores without a data set, and what made them; return the names of the files."""
     _, table, last = paths(folder, name)
     with _writing(folder, table, table, last):
         _put_scores(_part(table), scores)

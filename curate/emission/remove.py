@@ -6,7 +6,17 @@ import glob
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate.emission.emit import CONTAINERS, emitting_to, made_file, paths
+from curate.emission.emit import (
+    CHUNKS,
+    CONTAINERS,
+    FAILED,
+    LEDGER,
+    MAP,
+    PAGE,
+    emitting_to,
+    made_file,
+    paths,
+)
 from curate.errors import DataError, did_you_mean
 from curate.llamafactory.dataset_info import FILE, locked, read_registry, unregister
 from curate.system.files import sha256_of
@@ -48,6 +58,10 @@ def remove(folder: Path, name: str) -> Removed:
         written.insert(0, data)
         if data.is_file() and sha256_of(data) != (manifest or {})["output"].get("sha256"):
             stays[data.name] = "it was changed after curate wrote it"
+    more = [folder / (name + end) for end in (PAGE, MAP, FAILED, CHUNKS) if written]
+    written += [file for file in more if file.is_file()]
+    if written and (folder / f"{name}{LEDGER}").is_file():
+        stays[f"{name}{LEDGER}"] = "its answers were paid for; delete it if nobody wants them"
     removed = [file for file in written if file.is_file() and file.name not in stays]
     with emitting_to(folder), locked(folder):
         unregister(folder, name)

@@ -69,7 +69,6 @@ class Joined:
         return status.astype(object)
 
     def names(self) -> list[str]:
-        """Return the columns of all files, each once."""
         return list(dict.fromkeys(column for file in self.files for column in file.columns))
 
     def lines(self, rows: NDArray[np.int64]) -> list[dict[str, Any]]:

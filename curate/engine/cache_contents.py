@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,13 +42,10 @@ class Part:
 
 
 def contents() -> list[Part]:
-    """Return the parts of the cache that hold a file."""
     parts = []
     for name, (about, _) in _PARTS.items():
-        files = list(_files(cache_dir() / name))
-        if files:
-            size = sum(file.stat().st_size for file in files)
-            clears = sum(file.stat().st_size for file in _clearable(name))
+        if files := _files(cache_dir() / name):
+            size, clears = (sum(f.stat().st_size for f in fs) for fs in (files, _clearable(name)))
             parts.append(Part(name, about, len(files), size, clears))
     return parts
 
@@ -71,16 +67,14 @@ def clear() -> int:
 def _clearable(name: str) -> list[Path]:
     if not _PARTS[name][1]:
         return []
-    files = list(_files(cache_dir() / name))
+    files = _files(cache_dir() / name)
     if name == "scratch":
-        before = time.time() - _IN_USE
-        return [file for file in files if file.stat().st_mtime < before]
+        return [file for file in files if file.stat().st_mtime < time.time() - _IN_USE]
     if name == "journals":
-        finished = {file for file in files if file.suffix == ".sqlite" and is_finished(file)}
-        return [file for file in files if file in finished]
+        return [file for file in files if file.suffix == ".sqlite" and is_finished(file)]
     return files
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder; a link is itself, not what it leads to."""
-    return (p for p in sorted(folder.rglob("*")) if p.is_file() and not p.is_symlink())
+def _files(folder: Path) -> list[Path]:
+    """Return the files of a folder; a link is itself, not what it leads to."""
+    return [p for p in sorted(folder.rglob("*")) if p.is_file() and not p.is_symlink()]

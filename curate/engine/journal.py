@@ -12,6 +12,12 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from curate.errors import OutputError
+from curate.system.database import open_alone
+
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS batches (machine TEXT, number INTEGER, data BLOB, "
+    "PRIMARY KEY (machine, number)) WITHOUT ROWID"
+)
 
 
 class Journal:
@@ -26,12 +32,10 @@ class Journal:
         yield from self._connection.execute(query, (self._machine,))
 
     def of_others(self) -> dict[str, int]:
-        """Return how many batches other machines have computed."""
         query = "SELECT machine, count(*) FROM batches WHERE machine <> ? GROUP BY machine"
         return dict(self._connection.execute(query, (self._machine,)).fetchall())
 
     def append(self, number: int, data: bytes) -> None:
-        """Write one finished batch."""
         line = (self._machine, number, data)
         with _failing(self._path):
             self._connection.execute("INSERT INTO batches VALUES (?, ?, ?)", line)
@@ -39,18 +43,17 @@ class Journal:
 
 @contextmanager
 def open_journal(folder: Path, name: str, machine: str, batches: int) -> Iterator[Journal]:
-    """Open the journal of that name, made if need be; `batches` are planned in all."""
     path = _path(folder, name)
     with _failing(path):
         folder.mkdir(parents=True, exist_ok=True)
         path.touch()  # which says why it cannot, as SQLite does not
         try:
-            connection = _connect(path)
+            connection = open_alone(path, _TABLES)
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError:  # a damaged disk has spoiled it: all can be computed again
             delete_journal(folder, name)
-            connection = _connect(path)
+            connection = open_alone(path, _TABLES)
     with closing(connection):
         connection.execute(f"PRAGMA user_version = {batches:d}")
         yield Journal(connection, path, machine)
@@ -67,7 +70,6 @@ def is_finished(path: Path) -> bool:
 
 
 def delete_journal(folder: Path, name: str) -> None:
-    """Delete the journal of that name, if there is one."""
     path = _path(folder, name)
     for ending in ("", "-wal"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
@@ -92,23 +94,3 @@ def _failing(path: Path) -> Iterator[None]:
             f"{getattr(error, 'strerror', None) or error}. What was scored stays; make room, or "
             "set CURATRAIN_CACHE to another folder, and give the command again"
         ) from error
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=0, isolation_level=None)
-    try:
-        # One run alone: nobody else reads or writes it, and what a log needs beside it is kept in
-        # memory, not in a shared map, which network file systems do not have.
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS batches (machine TEXT, number INTEGER, data BLOB, "
-            "PRIMARY KEY (machine, number)) WITHOUT ROWID"
-        )
-        if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-            raise sqlite3.DatabaseError(f"{path.name} is damaged")
-    except BaseException:
-        connection.close()
-        raise
-    return connection

@@ -1,32 +1,35 @@
-"""Run a scorer's work on this machine: one thread a worker, the journal kept by the main thread."""
+"""Run a scorer's work: the plan, the journal and the results stay here, workers compute."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import platform
-import queue
-import threading
-from collections.abc import Callable, Generator
-from contextlib import closing, suppress
+import os
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.engine.crew import Crew, Loop
+from curate.engine.crews import Crews
 from curate.engine.journal import delete_journal, open_journal
 from curate.engine.plan import Plan, plan_batches
+from curate.engine.worker import machine
 from curate.models.protocols import Model
-from curate.scorers.contract import Numbers, Work
+from curate.scorers.contract import Work
+from curate.system.cache import scratch_dir
+from curate.system.files import writing_to
 
 if TYPE_CHECKING:
     from curate.models.recipe import ModelRecipe
 
 _FORM = "journal 2"
+_MANY_BYTES = 1 << 28  # of results: half a million vectors of 128 numbers
 
 
 class Progress(Protocol):
@@ -48,27 +51,22 @@ class Silent(Progress):
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """This machine.
+    """The engine: keeps plan, journal and results here, wherever the workers are."""
 
-    Attributes:
-        journals: Folder of the journals.
-        progress: Is told of every batch.
-        say: Is told what a user should know, a sentence each.
-    """
-
-    journals: Path
-    progress: Progress = field(default_factory=Silent)
-    say: Callable[[str], object] = str
+    journals: Path  # their folder
+    progress: Progress = field(default_factory=Silent)  # is told of every batch
+    say: Callable[[str], object] = str  # is told what a user should know, a sentence each
+    crews: Crews = field(default_factory=Crews)
+    tokenising: Progress = field(default_factory=Silent)  # is told of tokens that are made
 
     def load(self, recipe: ModelRecipe) -> Any:
-        """Return the model; what it decides by itself, it decides by what this machine has."""
-        return recipe.load()
+        return self.crews.settled(recipe).load()
 
     def run(self, work: Work, rows: int) -> NDArray[Any]:
         """Return the numbers of all items, computing those that no earlier run has journalled."""
         plan = plan_batches(work.lengths, work.model.batch_tokens, work.kinds)
         results = _Results(plan, work)
-        name, here = _name(work, plan), machine(work.model)
+        name, here = _name(work, plan), self.crews.machine(work.model) or machine(work.model)
         with open_journal(self.journals, name, here, len(plan)) as journal:
             for number, data in journal.batches():
                 results.put(number, data)
@@ -78,43 +76,76 @@ class LocalEngine:
                     f"{batches:,} batches of these rows were computed by {other}; machines round "
                     "differently, so here they are computed anew"
                 )
-            if waiting:
-                work.model.prepare()
-            elif len(plan):
+            if not waiting and len(plan):
                 self.say("an earlier run computed all of this; nothing is computed anew")
             total, left = int(work.lengths.sum()), sum(map(plan.tokens, waiting))
-            self.progress.start(rows, total, total - left)
-            try:
-                with closing(_computed(work, plan, waiting)) as finished:
-                    for number, data in finished:
-                        results.put(number, data)
-                        journal.append(number, data)
-                        self.progress.advance(plan.tokens(number))
-            finally:
-                self.progress.stop()
+            with ExitStack() as stack:
+                crew = stack.enter_context(self.crews.of(work.model, len(waiting)))
+                self.progress.start(rows, total, total - left)
+                stack.callback(self.progress.stop)
+                loop = Loop(crew, work, plan, self.say)
+                for number, data in stack.enter_context(closing(loop.run(waiting, here))):
+                    results.put(number, data)
+                    journal.append(number, data)
+                    self.progress.advance(plan.tokens(number))
+            if loop.workers:
+                self.say(f"{len(waiting):,} batches computed by {loop.workers}")
         return results.values
 
+    def each(
+        self,
+        model: Model,
+        answer: Callable[[Any, Any], bytes],
+        payloads: Iterator[Any],
+        rows: int,
+        total: int,
+        done: int,
+    ) -> Iterator[bytes]:
+        with ExitStack() as stack:
+            crew = stack.enter_context(self.crews.for_blocks(model, total - done))
+            self.tokenising.start(rows, total, done)
+            stack.callback(self.tokenising.stop)
+            if crew is None:
+                made: Iterator[bytes] = (answer(model, payload) for payload in payloads)
+            else:
+                made = stack.enter_context(
+                    closing(self._in_order(crew, model, answer, payloads, total - done))
+                )
+            for block in made:
+                yield block
+                self.tokenising.advance(1)
+
+    def _in_order(
+        self,
+        crew: Crew,
+        model: Model,
+        answer: Callable[[Any, Any], bytes],
+        payloads: Iterator[Any],
+        count: int,
+    ) -> Generator[bytes]:
+        held: dict[int, Any] = {}  # until it is made: a worker may end
+
+        def take(items: NDArray[np.int64]) -> Any:
+            (item,) = items.tolist()
+            if item not in held:
+                held[item] = next(payloads)
+            return held[item]
+
+        one = np.ones(count, dtype=np.int64)
+        plan = Plan(order=np.arange(count), ends=np.arange(1, count + 1), lengths=one)
+        work = Work(model, one, 1, take, answer, digest="", dtype="bytes")
+        ready: dict[int, bytes] = {}
+        coming = 0
+        for number, block in Loop(crew, work, plan, self.say).run([*range(count)], ""):
+            ready[number] = block
+            del held[number]
+            while coming in ready:
+                yield ready.pop(coming)
+                coming += 1
+
     def forget(self, work: Work) -> None:
-        """Delete the journal of a work whose numbers are kept elsewhere by now."""
         plan = plan_batches(work.lengths, work.model.batch_tokens, work.kinds)
         delete_journal(self.journals, _name(work, plan))
-
-
-def machine(model: Model) -> str:
-    """Return what decides how numbers are rounded, besides the model: device, libraries, cores."""
-    if not model.device:
-        return "a server"
-    if model.device == "cuda":
-        import torch
-
-        name = torch.cuda.get_device_name()
-    else:
-        name = platform.processor() or platform.machine()
-        with suppress(OSError):
-            lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-            name = next((x.partition(":")[2].strip() for x in lines if "model name" in x), name)
-    libraries = f"torch {version('torch')}, numpy {version('numpy')}"
-    return f"{name} ({libraries}, {model.threads} cores a batch)"
 
 
 def _name(work: Work, plan: Plan) -> str:
@@ -129,67 +160,30 @@ class _Results:
         self.plan, self.dtype = plan, work.dtype
         self.widths = np.broadcast_to(np.asarray(work.widths), len(work.lengths))
         self.starts = np.cumsum(self.widths) - self.widths
-        self.values: NDArray[Any] = np.full(int(self.widths.sum()), np.nan, dtype=work.dtype)
+        self.values = _room_for(int(self.widths.sum()), np.dtype(work.dtype))
         self.done = np.zeros(len(plan), dtype=bool)
 
     def put(self, number: int, data: bytes) -> None:
         items = self.plan.batch(number)
         widths = self.widths[items]
-        numbers = _unpacked(data, self.dtype)
+        if self.dtype == "object":
+            numbers = np.array(json.loads(data), dtype=object)
+        else:
+            numbers = np.frombuffer(data, dtype="<f4" if self.dtype == "float32" else "<f8")
         if len(numbers) != widths.sum():
             raise ValueError(f"batch {number}: {len(numbers)} numbers instead of {widths.sum()}")
         before = np.cumsum(widths) - widths
-        self.values[np.repeat(self.starts[items] - before, widths) + np.arange(len(numbers))] = (
-            numbers
-        )
+        places = np.repeat(self.starts[items] - before, widths) + np.arange(len(numbers))
+        self.values[places] = numbers
         self.done[number] = True
 
 
-def packed(numbers: Numbers, dtype: str) -> bytes:
-    """Return the numbers of a batch as they are journalled."""
-    if dtype == "object":
-        return json.dumps(list(chain.from_iterable(numbers))).encode()
-    if dtype == "float32":
-        return np.ascontiguousarray(numbers, dtype="<f4").tobytes()
-    return np.fromiter(chain.from_iterable(numbers), dtype="<f8").tobytes()
-
-
-def _unpacked(data: bytes, dtype: str) -> NDArray[Any]:
-    if dtype == "object":
-        return np.array(json.loads(data), dtype=object)
-    return np.frombuffer(data, dtype="<f4" if dtype == "float32" else "<f8")
-
-
-def _computed(work: Work, plan: Plan, waiting: list[int]) -> Generator[tuple[int, bytes]]:
-    """Yield each batch when it is done; an error of a worker is raised here."""
-    todo: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in waiting:
-        todo.put(number)
-    finished: queue.SimpleQueue[tuple[int, bytes | BaseException]] = queue.SimpleQueue()
-    stop = threading.Event()
-
-    def compute() -> None:
-        try:
-            with work.model.worker():
-                while not (stop.is_set() or todo.empty()):
-                    with suppress(queue.Empty):  # another thread was faster
-                        number = todo.get_nowait()
-                        numbers = work.answer(work.model, work.take(plan.batch(number)))
-                        finished.put((number, packed(numbers, work.dtype)))
-        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
-            finished.put((-1, error))
-
-    workers = min(max(1, work.model.workers), len(waiting))
-    threads = [threading.Thread(target=compute, daemon=True) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in waiting:
-            number, data = finished.get()
-            if isinstance(data, BaseException):
-                raise data
-            yield number, data
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+def _room_for(count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    size = count * dtype.itemsize
+    if dtype.hasobject or size < _MANY_BYTES:
+        return np.full(count, np.nan, dtype=dtype)
+    with writing_to(scratch_dir(), "results", "set CURATRAIN_CACHE to another folder"):
+        file = tempfile.TemporaryFile(dir=scratch_dir())  # noqa: SIM115 - it goes with the array
+        os.posix_fallocate(file.fileno(), 0, size)  # a full disk is told of now
+        room: NDArray[Any] = np.memmap(file, dtype, mode="r+", shape=(count,))
+        return room

@@ -15,29 +15,22 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Plan:
-    """Positions of the items in the order in which they are computed, and where each batch ends.
-
-    `lengths` are the tokens of each item, in the items' own order.
-    """
+    """Positions of the items in the order in which they are computed, and where each batch ends."""
 
     order: NDArray[np.int64]
     ends: NDArray[np.int64]
-    lengths: NDArray[np.int64]
+    lengths: NDArray[np.int64]  # tokens of each item, in the items' own order
 
     def __len__(self) -> int:
-        """Return the number of batches."""
         return len(self.ends)
 
     def batch(self, number: int) -> NDArray[np.int64]:
-        """Return the items of one batch."""
         return self.order[self.ends[number - 1] if number else 0 : self.ends[number]]
 
     def tokens(self, number: int) -> int:
-        """Return the tokens of one batch, padding not counted."""
         return int(self.lengths[self.batch(number)].sum())
 
     def fingerprint(self) -> str:
-        """Return a sha256 of the whole plan."""
         digest = hashlib.sha256()
         for array in (self.order, self.ends, self.lengths):
             digest.update(np.ascontiguousarray(array, dtype="<i8").tobytes())

@@ -144,7 +144,6 @@ def located(folder: Path, name: str, entries: dict[str, Any] | None = None) -> P
 
 
 def _taken_from(entry: Mapping[str, Any]) -> str:
-    """Return the key by which LLaMA-Factory finds an entry's rows, of those that it has."""
     first = "hf_hub_url" not in entry
     if "ms_hub_url" in entry and (first or wants_modelscope()):
         return "ms_hub_url"
@@ -169,14 +168,7 @@ class Attributes:
 
 
 def entry_attributes(entry: Any) -> Attributes:
-    """Return what LLaMA-Factory makes of an entry.
-
-    One column, or one tag, that is given sets all that are not given to None.
-
-    Example:
-        >>> entry_attributes({"columns": {"prompt": "text"}}).columns["query"] is None
-        True
-    """
+    """Return what LLaMA-Factory makes of an entry."""
     if not isinstance(entry, dict):
         raise DataError("the entry is no JSON object")
     values = {key.name: entry[key.name] for key in fields(Attributes) if key.name in entry}
@@ -190,24 +182,14 @@ def entry_attributes(entry: Any) -> Attributes:
 
 @dataclass(frozen=True)
 class NamedRows:
-    """A registered data set: where it is, and which of its keys and words is what.
+    """A registered data set: where it is, and which of its keys and words is what."""
 
-    Attributes:
-        place: Of the rows: a file or folder, or an address of a hub.
-        columns: Every column to its key, '' for one that LLaMA-Factory does not read, and the keys
-            of a message's role and text.
-        roles: Every role to its word, '' for one that the entry does not name.
-        given: Columns that the entry itself names.
-        attributes: What the entry says of subset, split and num_samples.
-        bounds: Of a split such as `train[:10%]`, in rows or, with %, in hundredths; '' for an end.
-    """
-
-    place: Path | Address
-    columns: dict[str, str]
-    roles: dict[str, str]
-    given: tuple[str, ...]
+    place: Path | Address  # a file or folder, or of a hub
+    columns: dict[str, str]  # every one, role and content too, to its key; '' for one not read
+    roles: dict[str, str]  # every one to its word, '' for one that the entry does not name
+    given: tuple[str, ...]  # columns that the entry itself names
     attributes: Attributes
-    bounds: tuple[str, str]
+    bounds: tuple[str, str]  # of `train[:10%]`, in rows or, with %, in hundredths; '' for an end
 
 
 def named_rows(folder: Path, name: str) -> NamedRows:

@@ -35,12 +35,10 @@ class Backend:
     more: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, verb: str, arguments: Sequence[str] = ()) -> list[str]:
-        """Return the argument list that starts it."""
         return [self.python, "-m", "llamafactory.cli", verb, *arguments]
 
     @property
     def variables(self) -> dict[str, str]:
-        """What its environment needs besides ours."""
         variables = dict(self.more)
         # On several GPUs it starts `torchrun`, by that name.
         programs = str(Path(self.python).parent)
@@ -70,7 +68,6 @@ def missing() -> list[str]:
 
 
 def find() -> Backend:
-    """Return the LLaMA-Factory of this environment."""
     if lacking := missing():
         what = "is not installed" if "llamafactory" in lacking else f"lacks {', '.join(lacking)}"
         raise UsageError(f"LLaMA-Factory {what} in this environment; `train setup` installs it")

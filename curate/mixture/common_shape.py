@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
 
 from curate.data.canonical import canonical_row, canonical_shape, parse
+from curate.data.row_lines import as_table
 from curate.data.rows import Rows
 from curate.data.schema import Shape
 from curate.errors import DataError
+
+if TYPE_CHECKING:
+    from curate.mixture.mixed import Mixed
 
 _MEDIA = frozenset({"images", "videos", "audios"})
 _WANTED = "a mixture is of instructions (--stage sft) or texts (--stage pt); leave it out"
@@ -41,10 +48,15 @@ def common_shape(sources: Sequence[Rows], stage: str) -> CommonShape:
         if why := refused.get(rows.shape.kind):
             raise DataError(f"{rows.sources[0].name} {why}")
     if stage == "pt" and any(rows.shape.kind == "sft" for rows in sources):
+
+        def as_text(value: dict[str, Any], own: Shape) -> dict[str, Any]:
+            row = parse(value, own)
+            return {"text": text_of_row(row.system, [turn.content for turn in row.turns])}
+
         names = dict.fromkeys(rows.sources[0].name for rows in sources if rows.shape.kind == "sft")
         return CommonShape(
             shape=canonical_shape("pretraining"),
-            convert=_as_text,
+            convert=as_text,
             note=f"{', '.join(names)}: instructions are written as text for pre-training, one row "
             "a text: the questions and answers one below the other, without names of roles",
         )
@@ -76,11 +88,6 @@ def _same(shapes: Sequence[Shape]) -> Shape | None:
     return replace(first, columns=columns) if len({*columns.values()}) == len(columns) else None
 
 
-def _as_text(value: dict[str, Any], own: Shape) -> dict[str, Any]:
-    row = parse(value, own)
-    return {"text": text_of_row(row.system, [turn.content for turn in row.turns])}
-
-
 def text_of_row(system: str, turns: list[str]) -> str:
     """Return an instruction as text for pre-training: what is said, one line after the other.
 
@@ -89,3 +96,25 @@ def text_of_row(system: str, turns: list[str]) -> str:
     """
     pairs = ["\n".join(turns[at : at + 2]) for at in range(0, len(turns), 2)]
     return "\n\n".join([system, *pairs] if system else pairs)
+
+
+def kept_rows(mixed: Mixed) -> Rows:
+    """Return the rows that are written, each as often as it is, domain first."""
+    taken, shape = [], mixed.common.shape
+    for part in mixed.pool.parts:
+        times = mixed.times[part.span].astype(np.int64)
+        if times.any():
+            rows = part.rows.at(np.repeat(np.arange(len(times)), times))
+            if convert := mixed.common.convert:
+                values = [convert(row.value, rows.shape) for row in rows]
+                lines = [
+                    (v, parse(v, shape), row.where) for v, row in zip(values, rows, strict=True)
+                ]
+                source = rows.sources[0]
+                source = replace(source, part=f"{source.part} as {shape.format}".strip())
+                rows = Rows(shape, (source,), as_table(lines))
+            taken.append(rows)
+    if not taken:
+        return mixed.pool.parts[0].rows[:0]
+    table = pa.concat_tables([rows.table for rows in taken])
+    return Rows(shape, tuple(rows.sources[0] for rows in taken), table)

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from curate.choices.selection import Selection
 from curate.data.ids import id_of, occurrences
 from curate.data.kto_verdicts import judged
 from curate.data.rows import Rows
@@ -26,7 +27,6 @@ from curate.data.schema import Source
 from curate.errors import UsageError
 from curate.mixture.plan import Draw, Heap
 from curate.mixture.spec import SIDES, Mixture, Side
-from curate.selection import Selection
 
 # What a mixture leaves out by itself, as state of a row; flaws of rows follow.
 REASONS = ("", "duplicate", "not_chosen", "over_limit")
@@ -230,17 +230,14 @@ def _parts(mixture: Mixture) -> tuple[Part, ...]:
                 rows = source.read()
             if mixture.good_only and "kto_tag" in rows.shape.columns:
                 rows = judged(rows, "a mixture", mixture.good_only)
-            start = 0
-            for file in rows.sources:
-                end = start + file.rows
-                alone = Rows(rows.shape, (file,), rows.table.slice(start, file.rows))
-                part = Part(side, number, alone, None if kept is None else kept[start:end])
+            for places, alone in rows.by_file():
+                file = alone.sources[0]
+                part = Part(side, number, alone, None if kept is None else kept[places])
                 named = [sorted(n.items()) for n in (file.fill, file.columns, file.roles)]
                 key = file.sha256, file.format, f"{named} {file.part}"
                 if first.setdefault(key, part) is not part:
                     raise UsageError(_given_twice(first[key], part, mixture))
                 parts.append(part)
-                start = end
     parts.sort(key=lambda part: (SIDES.index(part.side), part.source.sha256, str(part.source)))
     starts = np.cumsum([0, *(len(part.rows) for part in parts)]).tolist()
     return tuple(replace(part, start=at) for part, at in zip(parts, starts, strict=False))

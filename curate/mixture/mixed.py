@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from curate.choices.chosen import RANDOM, Chosen, no_such_rows
+from curate.data.even_columns import HEAD, ValueKinds, blocks, columns_ahead, kinds_of
+from curate.data.rows import Rows
 from curate.emission.emit import emitting_to, write_files, write_values
-from curate.emission.even_columns import HEAD, ValueKinds, blocks, columns_ahead, kinds_of
 from curate.errors import DataError
-from curate.mixture.common_shape import CommonShape
+from curate.mixture.common_shape import CommonShape, kept_rows
 from curate.mixture.draw import REASONS, Part, Pool, drawn
 from curate.mixture.plan import Ratio
 from curate.mixture.shuffle import Shuffle
 from curate.mixture.spec import NAME, SIDES, Mixture
-from curate.notebook import html_table
+from curate.notebook.pictures import Bars, Picture, picture
+from curate.notebook.tables import html_notes, html_table
+from curate.scorers.response_tokens import ResponseTokens
 from curate.system.manifest import versions
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _NOT_DRAWN = "not_drawn"
 _GROUP = 65_000  # rows of a row group of the table of scores
@@ -37,7 +37,10 @@ _GROUP = 65_000  # rows of a row group of the table of scores
 
 @dataclass(frozen=True)
 class SourceCount:
-    """What a mixture took from one file, in rows: `kept` are different ones, `written` all."""
+    """What a mixture took from one file, in rows: `kept` are different ones, `written` all.
+
+    `tokens` are those of prompts and responses, where these make the ratio.
+    """
 
     side: str
     name: str
@@ -48,48 +51,47 @@ class SourceCount:
     written: int
     repeated: int
     tokens: int | None
+    response_tokens: int
 
     def as_dict(self) -> dict[str, Any]:
         """Return what a manifest adds to what is known of the file."""
         counts = {"usable": self.usable, "kept": self.kept, "written": self.written}
         tokens = {} if self.tokens is None else {"tokens": self.tokens}
+        tokens["response_tokens"] = self.response_tokens
         return {"side": self.side, **counts, "left_out": self.left_out, **tokens}
 
 
 @dataclass(frozen=True)
 class Summary:
-    """How many rows went where; `read` is `kept` plus all of `dropped`, `written` has repeats."""
+    """How many rows went where; `read` is `kept` plus all of `dropped`, `written` has repeats.
+
+    `tokens` are those of the responses of `read`, `kept` and `written`, and `by` whose tokenizer.
+    """
 
     read: int
     kept: int
     written: int
     dropped: dict[str, int]
+    tokens: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Mixed:
-    """Domain and general rows at a ratio.
+class Mixed(Chosen):
+    """Domain and general rows at a ratio. It counts, and goes through, the rows that it writes."""
 
-    Attributes:
-        mixture: What was asked for.
-        ratio: Which of its ratios this is.
-        pool: All rows of all sources.
-        times: (n,) how often each row of the pool is taken.
-        common: How rows are written.
-        tokens: (n,) tokens of each row; None by rows.
-        notes: What a user should be told, a sentence each.
-        seconds: Wall time of reading and counting.
-    """
-
-    mixture: Mixture
-    ratio: Ratio
-    pool: Pool
-    times: NDArray[np.integer[Any]]
-    common: CommonShape
-    tokens: NDArray[np.int32] | None = None
-    notes: tuple[str, ...] = ()
-    seconds: float = field(default=0.0, compare=False)
+    mixture: Mixture  # what was asked for
+    ratio: Ratio  # which of its ratios this is
+    pool: Pool  # all rows of all sources
+    times: NDArray[np.integer[Any]]  # (n,) how often each row of the pool is taken
+    common: CommonShape  # how rows are written
+    responses: ResponseTokens  # tokens of each row's responses, (n,)
+    tokens: NDArray[np.int32] | None = None  # (n,) tokens of each row, its prompt too; None by rows
+    notes: tuple[str, ...] = ()  # what a user should be told, a sentence each
+    # How the model answered general prompts; empty where the rows' own stand.
+    self_answers: dict[str, Any] = field(default_factory=dict, repr=False)
+    seconds: float = field(default=0.0, compare=False)  # wall time of reading and counting
     recipe: str = NAME
+    _first = RANDOM
 
     @property
     def name(self) -> str:
@@ -115,9 +117,34 @@ class Mixed:
                     written=int(times.sum()),
                     repeated=int((times > 1).sum()),
                     tokens=tokens,
+                    response_tokens=int(np.dot(self.responses.counts[part.span], times)),
                 )
             )
         return tuple(counts)
+
+    def __len__(self) -> int:
+        return self._sum("written")
+
+    @cached_property
+    def kept(self) -> Rows:
+        """The rows that are written, each as often as it is, domain first; every recipe takes them.
+
+        Their ids are those of the file that `emit()` writes, in which they are shuffled.
+        """
+        return kept_rows(self)
+
+    def _parts(self) -> Sequence[Rows]:
+        return [part.rows for part in self.pool.parts]
+
+    def _score_table(self) -> pa.Table:
+        return self.score_lines().read_all()
+
+    def _places(self, which: str) -> NDArray[np.int64]:
+        if which not in (words := (RANDOM, *self.summary().dropped)):
+            raise no_such_rows(which, words)
+        reason = self._score_table().column("reason").to_numpy()
+        every = np.flatnonzero(reason == ("" if which == RANDOM else which))
+        return np.random.default_rng(self.mixture.seed).permutation(every)
 
     def _sum(self, counted: str, side: str = "") -> int:
         return sum(getattr(src, counted) for src in self.sources if side in ("", src.side))
@@ -128,11 +155,18 @@ class Mixed:
         for source in self.sources:
             dropped.update({**source.left_out, _NOT_DRAWN: source.usable - source.kept})
         ordered = sorted((-rows, reason) for reason, rows in dropped.items() if rows)
+        counts, kept = self.responses.counts, self.times > 0
         return Summary(
             read=self._sum("read"),
             kept=self._sum("kept"),
             written=self._sum("written"),
             dropped={reason: -rows for rows, reason in ordered},
+            tokens={
+                "read": int(counts.sum()),
+                "kept": int(counts[kept].sum()),
+                "written": self._sum("response_tokens"),
+                "by": self.responses.by,
+            },
         )
 
     def realised(self) -> str:
@@ -153,9 +187,9 @@ class Mixed:
     def table(self) -> tuple[list[tuple[object, ...]], tuple[str, ...]]:
         """Return a line for each file, for people, and the names of the columns."""
         tokens = () if self.tokens is None else ("tokens",)
-        fields = ("side", "name", "read", "usable", "kept", "written", *tokens)
+        fields = ("side", "name", "read", "usable", "kept", "written", *tokens, "response_tokens")
         lines = [tuple(getattr(source, name) for name in fields) for source in self.sources]
-        return lines, ("side", "source", *fields[2:])
+        return lines, ("side", "source", *fields[2:-1], "response tokens")
 
     def manifest(self) -> dict[str, Any]:
         """Return what made this mixture, without the output."""
@@ -169,6 +203,7 @@ class Mixed:
             "realised": self.realised(),
             "ids": "the rows with kept = true in NAME.scores.parquet; times says how often",
             "repeated": {"rows": self._sum("repeated")},
+            **({"self_answers": self.self_answers} if self.self_answers else {}),
             "notes": list(self.notes),
             "versions": versions(),
             "wall_seconds": round(self.seconds, 1),
@@ -186,7 +221,7 @@ class Mixed:
             part.rows.table.column("raw").nbytes * source.written // max(1, source.read)
             for part, source in zip(self.pool.parts, self.sources, strict=True)
         )
-        shape, manifest, scores = self.common.shape, self.manifest(), self._reader()
+        shape, manifest, scores = self.common.shape, self.manifest(), self.score_lines()
         with emitting_to(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with Shuffle(folder, size) as shuffle:
@@ -231,12 +266,13 @@ class Mixed:
             lines.append(line.encode() + b"\n")
         return pa.array(lines, pa.large_binary())
 
-    def _reader(self) -> pa.RecordBatchReader:
+    def score_lines(self) -> pa.RecordBatchReader:
         """Return one line for each row of all sources, batch by batch."""
         text = pa.string()
         columns = {"id": text, "row": pa.int64(), "source": text, "side": text, "status": text}
         columns |= {"kept": pa.bool_(), "reason": text, "times": pa.int32()}
         columns |= {} if self.tokens is None else {"tokens": pa.int32()}
+        columns |= {"response_tokens": pa.int32()}
         schema = pa.schema(columns)
         reasons = pa.array([*self.pool.reasons, _NOT_DRAWN])
         # What a mixture leaves out by itself is no flaw of the row.
@@ -261,23 +297,30 @@ class Mixed:
                         "reason": reasons.take(pa.array(state)),
                         "times": times,
                         **({} if self.tokens is None else {"tokens": self.tokens[span]}),
+                        "response_tokens": self.responses.counts[span],
                     }
                     yield pa.RecordBatch.from_pydict(values, schema=schema)
 
         return pa.RecordBatchReader.from_batches(schema, batches())
 
-    @property
-    def scores(self) -> pd.DataFrame:
-        """One line for each row of all sources, as a pandas DataFrame."""
-        frame: pd.DataFrame = self._reader().read_all().to_pandas()
-        return frame
-
     def __repr__(self) -> str:
         return f"{NAME} {self.ratio}: {self._sum('written'):,} rows, {self.realised()}"
 
+    def plot(self) -> Picture:
+        """Return a figure of the ratio that was asked for and those that came out."""
+        units = {"rows": "written", **({} if self.tokens is None else {"tokens": "tokens"})}
+        labels = [f"asked: {self.ratio}"]
+        parts: dict[str, list[float]] = {side: [] for side in SIDES}
+        for side, asked in zip(SIDES, (self.ratio.domain, self.ratio.general), strict=True):
+            parts[side].append(float(asked / (self.ratio.domain + self.ratio.general)))
+        for unit, counted in units.items():
+            sums = [self._sum(counted, side) for side in SIDES]
+            labels.append(f"{unit}: {sums[0]:,} : {sums[1]:,}")
+            for side, size in zip(SIDES, sums, strict=True):
+                parts[side].append(size / max(1, sum(sums)))
+        return picture([Bars("shares of domain and general data", labels, parts)])
+
     def _repr_html_(self) -> str:
-        notes = "".join(
-            f"<p>{escape(note)}</p>" for note in (*self.pool.left_out_lines(), *self.notes)
-        )
         head = f"<h4>{NAME} {self.ratio}</h4><p>{self.realised()}</p>"
-        return f"{head}{html_table(*self.table())}{notes}"
+        notes = (*self.pool.left_out_lines(), *self.notes)
+        return f"{head}{html_table(*self.table())}{html_notes(notes)}"

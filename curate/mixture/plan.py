@@ -252,11 +252,7 @@ def _afford(
     counted: str,
     fit: Callable[[Fraction], int],
 ) -> tuple[int, tuple[str, ...]]:
-    """Return how many domain rows or tokens general data suffices for, and a note if not for all.
-
-    `counted` is the unit, and why no more is available; `fit` tells how many domain rows or tokens
-    come nearest to a number without going past it.
-    """
+    """Return the domain rows or tokens that general data suffices for; a note if not for all."""
     largest = max(ratios, key=lambda ratio: ratio.times, default=None)
     if not largest or not largest.general:
         return used, ()

@@ -25,8 +25,8 @@ from curate.parameters.mix import MixParams
 from curate.system.hub import is_hub
 
 if TYPE_CHECKING:
+    from curate.choices.selection import Selection
     from curate.data.rows import Rows
-    from curate.selection import Selection
 
 Side = Literal["domain", "general"]
 SIDES: tuple[Side, Side] = ("domain", "general")
@@ -37,26 +37,19 @@ _LARGEST = 1 << 20  # bytes of a mixture file
 
 @dataclass(frozen=True)
 class MixSource:
-    """One source of a side.
+    """One source of a side."""
 
-    Attributes:
-        rows: A file, a folder, rows that were read, or what a recipe chose: its kept rows.
-        weight: Its part of the side; without weights all rows of a side are one heap.
-        limit: Rows to take at most, drawn by the seed.
-        format: Of the file; told from its content if not given.
-        fill: Placeholder to text.
-        columns: Column to the rows' own key, see curate.read().
-        roles: Role to the messages' own word.
-        dataset_dir: Folder of dataset_info.json, where `rows` is the name of a data set there.
-    """
-
+    # A file, a folder, rows that were read, or what a recipe chose: its kept rows.
     rows: str | os.PathLike[str] | Rows | Selection
+    # Its part of the side; without weights all rows of a side are one heap.
     weight: Fraction | float | None = None
-    limit: int | None = None
-    format: str | None = None
-    fill: Mapping[str, str] = field(default_factory=dict)
+    limit: int | None = None  # rows to take at most, drawn by the seed
+    format: str | None = None  # of the file; told from its content if not given
+    fill: Mapping[str, str] = field(default_factory=dict)  # placeholder to text
+    # Column to the rows' own key, see curate.read().
     columns: Mapping[str, str] = field(default_factory=dict)
-    roles: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)  # role to the messages' own word
+    # Folder of dataset_info.json, where `rows` is the name of a data set there.
     dataset_dir: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
@@ -136,6 +129,8 @@ class Mixture(MixParams):
         if self.by == "tokens":
             model = Path(self.model)
             whole["model"] = model.resolve().name if model.exists() else self.model
+        if self.self_answers:
+            whole["self_answers"] = self.self_answers
         return whole | {side: [src.as_dict() for src in self.sources(side)] for side in SIDES}
 
 
@@ -195,13 +190,7 @@ def _source(folder: Path, source: dict[str, Any], where: str) -> MixSource:
 
 
 def sources_of(given: str | Path, folder: Path, format_name: str | None = None) -> list[MixSource]:
-    """Return what a side stands for: a file, a registered data set, all sources of a mixture file.
-
-    Args:
-        given: Path, or name.
-        folder: Of dataset_info.json.
-        format_name: Of the rows of files.
-    """
+    """Return what a side stands for: a file, a registered data set, a mixture file's sources."""
     if is_registered(given, folder):
         return [MixSource(str(given), dataset_dir=folder)]
     if Path(given).suffix in (".yaml", ".yml"):
@@ -276,7 +265,7 @@ _weight = _reader(
 _flag = _reader("true|false", lambda text: text == "true", "answer; allowed are true and false")
 _OPTIONS: dict[str, _Reader] = {
     "ratio": lambda value, where: parse_ratios(value),
-    **dict.fromkeys(("by", "model", "stage", "shortage"), _text),
+    **dict.fromkeys(("by", "model", "stage", "shortage", "self_answers"), _text),
     "seed": _whole,
     "name": _text,
     "good_only": _flag,

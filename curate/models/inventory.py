@@ -19,14 +19,13 @@ from curate.system.model_folder import CONFIG, parameters, read_json
 LANGUAGE, ENCODER, RANKER = "language model", "encoder", "ranker"
 # What to type such a model after.
 OPTIONS = {LANGUAGE: "--model", ENCODER: "--encoder", RANKER: "--reward, --ranker"}
+_SAME = ("parameters", "licence", "languages")
 _GENERATES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 _ENCODER_LANGUAGES = tuple("ar de en es fr it ja ko nl pl pt ru th tr zh".split())  # noqa: SIM905
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """A model as `curate models` lists it."""
-
     name: str  # to type after the option
     kind: str
     note: str  # what to know before choosing it
@@ -57,27 +56,20 @@ def at_hand(here: Path = Path()) -> list[ModelInfo]:
     Nothing is loaded and no network is asked: it takes milliseconds a model.
     """
     models = [_packaged(model) for model in PACKAGED.values()]
-    models += [bundled_encoder(), bundled_ranker(), *_rankers_in(here), *_hub_cache()]
+    models += [bundled_encoder(), bundled_ranker(), *_rankers_in(here)]
+    cached = sorted(model for hub in HUBS.values() for model in hub.models())
+    models += [_hub_model(*model) for model in cached if any(model[1].glob("*.safetensors"))]
     return sorted(models, key=lambda model: list(OPTIONS).index(model.kind))
 
 
 def _packaged(model: Packaged) -> ModelInfo:
-    ready = is_ready(model)
-    return ModelInfo(
-        name=model.name,
-        kind=LANGUAGE,
-        note=model.note,
-        folder=converted_folder(model) if ready else None,
-        package=" ".join(part.requirement for part in model.parts),
-        parameters=model.parameters,
-        licence=model.licence,
-        languages=model.languages,
-        ready=ready,
-    )
+    same = {name: getattr(model, name) for name in ("name", "note", *_SAME)}
+    package, ready = " ".join(part.requirement for part in model.parts), is_ready(model)
+    folder = converted_folder(model) if ready else None
+    return ModelInfo(kind=LANGUAGE, folder=folder, package=package, ready=ready, **same)
 
 
 def bundled_encoder() -> ModelInfo:
-    """Return what there is to say of the encoder `use`; its bytes are checked when it is loaded."""
     folder = use_folder()
     ready = folder is not None and (folder / "weights.npz").is_file()
     return ModelInfo(
@@ -94,11 +86,10 @@ def bundled_encoder() -> ModelInfo:
 
 
 def bundled_ranker() -> ModelInfo:
-    """Return what there is to say of the ranker that comes with curate."""
     return ModelInfo(
         name=DEFAULT_RANKER,
         kind=RANKER,
-        note=_head_note(_card(SHIPPED) or {}),
+        note=_head_note(SHIPPED),
         folder=SHIPPED,
         licence="Apache-2.0",
         languages=("en", "zh"),
@@ -109,38 +100,26 @@ def _rankers_in(here: Path) -> list[ModelInfo]:
     """Return the rankers in a folder and in its `saves`: of `curate ranker train`, of stage rm."""
     notes: dict[Path, str] = {}
     for place in (here, here / "saves"):
-        for file in sorted(place.glob(f"*/{CARD}")):
-            card = _card(file.parent)
-            if card and (file.parent / WEIGHTS).is_file():
-                notes[file.parent] = _head_note(card)
-        for file in sorted(place.glob(f"*/{VALUE_HEAD}")):
-            notes[file.parent] = "a reward model of `train rm`: its base model is needed, too"
-    return [
-        ModelInfo(name=str(folder), kind=RANKER, note=note, folder=folder)
-        for folder, note in notes.items()
-    ]
+        for folder in sorted(file.parent for file in place.glob(f"*/{WEIGHTS}")):
+            if note := _head_note(folder):
+                notes[folder] = note
+        for folder in sorted(file.parent for file in place.glob(f"*/{VALUE_HEAD}")):
+            notes[folder] = "a reward model of `train rm`: its base model is needed, too"
+    return [ModelInfo(name=str(at), kind=RANKER, note=notes[at], folder=at) for at in notes]
 
 
-def _card(folder: Path) -> dict[str, Any] | None:
-    """Return a ranker's card, None where there is none."""
+def _head_note(folder: Path) -> str:
+    card: dict[str, Any] = {}
     with suppress(ModelError):
         card = read_json(folder / CARD)
-        return card if card.get("format") == FORMAT else None
-    return None
-
-
-def _head_note(card: dict[str, Any]) -> str:
+    if card.get("format") != FORMAT:
+        return ""
     note = f"a head over the encoder '{card.get('encoder', {}).get('name', '?')}'"
     nested = card.get("nested", {}).get("all", {})
     if "accuracy" in nested:
         note += f"; {nested['accuracy']:.1%} of pairs with unseen prompts are right, "
         note += f"{nested.get('length_baseline', 0):.1%} by length alone"
     return note
-
-
-def _hub_cache() -> list[ModelInfo]:
-    models = [model for hub in HUBS.values() for model in hub.models()]
-    return [_hub_model(*model) for model in sorted(models) if any(model[1].glob("*.safetensors"))]
 
 
 def _hub_model(name: str, folder: Path) -> ModelInfo:

@@ -22,7 +22,6 @@ from torch.nn import functional
 from curate.errors import ModelError
 
 Nll = Callable[[Tensor, Tensor, Tensor], Tensor]
-States = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 _PROBE_LENGTH = 24
 _LEAST_SHARED = 0.4  # of the longest sequence
@@ -40,18 +39,12 @@ _NEAR_OVERFLOW = 80.0  # nats; exp(88) is the end of float32
 
 @dataclass(frozen=True)
 class Route:
-    """A way to compute."""
-
     name: str  # `selected` or `whole`
     # From ids (batch, length), places and targets (n,) to nats (n,). A place counts through the
     # flattened ids; the target is the token that should follow it.
     nll: Nll
     vocabulary: int  # ids below this have an embedding
-    # As nll, and before it the final hidden states, one line a position; None where only
-    # likelihoods can be had.
-    states: States | None = None
-    # From ids (batch, length) to all final hidden states, (positions, width); None likewise.
-    hidden: Callable[[Tensor], Tensor] | None = None
+    selected: Selected | None = None  # gives hidden states, too
 
 
 def choose_route(model: Any, name: str) -> Route:
@@ -61,7 +54,7 @@ def choose_route(model: Any, name: str) -> Route:
     probe.check_causal(name)
     for shared in (True, False):
         if selected := probe.accepted(shared):
-            return Route("selected", selected, vocabulary, selected.states, selected.hidden)
+            return Route("selected", selected, vocabulary, selected)
     return Route("whole", partial(_whole, model), vocabulary)
 
 
@@ -102,7 +95,7 @@ class _Probe:
                 "no likelihoods. Give a model made for text generation."
             )
 
-    def accepted(self, shared: bool) -> _Selected | None:
+    def accepted(self, shared: bool) -> Selected | None:
         """Return the selected way if it computes what the model does."""
         try:
             judged = _selected(self.model, shared, self.dtype)
@@ -139,7 +132,6 @@ def _cast(weight: Tensor, dtype: Any, *_: Any) -> None:
 
 
 def _whole(model: Any, ids: Tensor, places: Tensor, targets: Tensor) -> Tensor:
-    """Return nats from all logits, a few lines at a time."""
     batch, length = ids.shape
     lines = max(1, _MOST_LOGITS // (length * _vocabulary(model)))
     nll = torch.empty(len(places))
@@ -154,7 +146,7 @@ def _whole(model: Any, ids: Tensor, places: Tensor, targets: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Selected:
+class Selected:
     """Hidden states, then logits only where they are wanted."""
 
     body: Any
@@ -171,7 +163,6 @@ class _Selected:
         return states, nll.cpu()
 
     def hidden(self, ids: Tensor) -> Tensor:
-        """Return the final hidden states, (positions, width)."""
         ids = ids.to(self.device)
         start = _common_start(ids) if self.shared else 0
         if not start:
@@ -194,13 +185,13 @@ def _common_start(ids: Tensor) -> int:
     return same - same % _SHARED_STEP if same >= _LEAST_SHARED * ids.shape[1] else 0
 
 
-def _selected(model: Any, shared: bool, dtype: Any) -> _Selected | None:
+def _selected(model: Any, shared: bool, dtype: Any) -> Selected | None:
     output = model.get_output_embeddings()
     if output is None or model.base_model is model:
         return None
     bias = None if output.bias is None else output.bias.to(dtype)
     head = TiledHead(output.weight.to(dtype), bias, logit_rule(model.config))
-    return _Selected(model.base_model, head, model.device, shared)
+    return Selected(model.base_model, head, model.device, shared)
 
 
 @dataclass(frozen=True)
@@ -232,7 +223,6 @@ class TiledHead:
         self.tiles = [(start, weight[start : start + _VOCABULARY_TILE]) for start in starts]
 
     def __call__(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Return -log p(target) in nats, float32, one a position."""
         count = len(targets)
         more = -count % _POSITION_STEP
         blocks = zip(
@@ -256,20 +246,17 @@ class TiledHead:
         nll = total.log_()[:, 0]
         high = ~(nll < _NEAR_OVERFLOW)
         if bool(high.any()):
-            nll[high] = self._slowly(hidden[high], targets[high], own[high])
+            some = hidden[high], targets[high], own[high]
+            bits_of = (self._bits(some[0], start, tile, *some[1:]) for start, tile in self.tiles)
+            parts = [torch.logsumexp(bits / _BITS, -1) for bits in bits_of]
+            nll[high] = torch.logsumexp(torch.stack(parts), 0)
         return nll
-
-    def _slowly(self, hidden: Tensor, targets: Tensor, own: Tensor) -> Tensor:
-        bits = (self._bits(hidden, start, tile, targets, own) for start, tile in self.tiles)
-        return torch.logsumexp(torch.stack([torch.logsumexp(b / _BITS, -1) for b in bits]), 0)
 
     def _bits(
         self, hidden: Tensor, start: int, tile: Tensor, targets: Tensor, own: Tensor
     ) -> Tensor:
-        """Return one tile's logits minus the target's, in float32 and in bits.
-
-        torch's exp2 takes a third of the time of its exp. The target's own entry is exactly 0.
-        """
+        """Return one tile's logits minus the target's (whose own is exactly 0), in float32 bits."""
+        # torch's exp2 takes a third of the time of its exp.
         logits = functional.linear(hidden, tile).float()
         if self.bias is not None:
             logits += self.bias[start : start + logits.shape[1]].float()

@@ -17,7 +17,6 @@ from typing import Any
 from filelock import FileLock
 
 from curate.errors import ModelError
-from curate.models.gguf_tokenizer import read_header, tokenizer_of
 from curate.models.quiet import quiet
 from curate.system.cache import cache_dir
 from curate.system.files import sha256_of
@@ -25,6 +24,9 @@ from curate.system.model_folder import for_older_readers
 
 # Part of the folder's name: a changed conversion never reuses what an older one wrote.
 CONVERSION = "3"
+_NORMAL, _CONTROL, _USER_DEFINED = 1, 3, 4  # token types in GGUF
+_DIGITS_APART = {"smollm"}
+_SPACE = "\u2581"  # how SentencePiece writes a space
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,6 @@ def converted_folder(model: Packaged) -> Path:
 
 
 def is_ready(model: Packaged) -> bool:
-    """Return whether the model is converted already; its card is written last."""
     return (converted_folder(model) / "curate.json").is_file()
 
 
@@ -128,7 +129,11 @@ def _join_parts(model: Packaged, target: Path) -> None:
     with target.open("wb") as out:
         for part in model.parts:
             with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-                source = _installed(part) or _downloaded(part, Path(scratch))
+                # find_spec does not run the package's code, and nothing here does.
+                spec = importlib.util.find_spec(part.module)
+                places = (spec.submodule_search_locations if spec else None) or []
+                here = (path for place in places if (path := Path(place) / part.file).is_file())
+                source = next(here, None) or _downloaded(part, Path(scratch))
                 with source.open("rb") as piece:
                     shutil.copyfileobj(piece, out)
     if (digest := sha256_of(target)) != model.sha256:
@@ -137,16 +142,6 @@ def _join_parts(model: Packaged, target: Path) -> None:
             f"{model.sha256[:12]}…; they are not used. Reinstall "
             + " ".join(part.requirement for part in model.parts)
         )
-
-
-def _installed(part: Part) -> Path | None:
-    # find_spec does not run the package's code, and nothing here does.
-    spec = importlib.util.find_spec(part.module)
-    for location in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(location) / part.file
-        if path.is_file():
-            return path
-    return None
 
 
 def _downloaded(part: Part, scratch: Path) -> Path:
@@ -171,6 +166,7 @@ def _downloaded(part: Part, scratch: Path) -> Path:
 def _convert(model: Packaged, gguf: Path, folder: Path) -> None:
     with quiet():
         import torch
+        from gguf import GGUFReader
         from transformers import AutoModelForCausalLM
 
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -183,13 +179,103 @@ def _convert(model: Packaged, gguf: Path, folder: Path) -> None:
         if hasattr(loaded.config, "quantization_config"):
             del loaded.config.quantization_config
         loaded.save_pretrained(folder)
-        tokenizer_of(read_header(gguf)).save_pretrained(folder)
+        header = {n: field.contents() for n, field in GGUFReader(str(gguf)).fields.items()}
+        tokenizer_of(header).save_pretrained(folder)
     for_older_readers(folder)
-    card = {
-        "name": model.name,
-        "from": [part.requirement for part in model.parts],
-        "gguf_sha256": model.sha256,
-        "licence": model.licence,
-        "note": model.note,
-    }
+    card = {"name": model.name, "from": [part.requirement for part in model.parts]}
+    card |= {"gguf_sha256": model.sha256, "licence": model.licence, "note": model.note}
     (folder / "curate.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def tokenizer_of(header: dict[str, Any]) -> Any:
+    """Return a fast transformers tokenizer from the header of a GGUF file.
+
+    transformers' reader of GGUF gets both bundled kinds wrong. A byte-level BPE becomes a CodeLlama
+    tokenizer, without the pre-tokenizer's digit splitting ("smollm"), with five tokens that have no
+    embedding and a BOS before everything. A SentencePiece BPE gets no merges in the order of its
+    scores: "capital" becomes "cap it al", and English costs Gemma 6.5 nats a token.
+    """
+    from tokenizers import AddedToken, processors
+    from transformers import PreTrainedTokenizerFast
+
+    table = {name.removeprefix("tokenizer.ggml."): value for name, value in header.items()}
+    builders = {"gpt2": _byte_level, "llama": _sentencepiece}
+    if table["model"] not in builders:
+        raise ModelError(f"tokenizer model {table['model']!r} is not known to curate")
+    tokens: list[str] = table["tokens"]
+    core = builders[table["model"]](table, {token: id_ for id_, token in enumerate(tokens)})
+    for kind, special in ((_CONTROL, True), (_USER_DEFINED, False)):
+        added = [t for t, own in zip(tokens, table["token_type"], strict=True) if own == kind]
+        add = core.add_special_tokens if special else core.add_tokens
+        add([AddedToken(token, special=special, normalized=False) for token in added])
+    named = {"bos": "bos", "eos": "eos", "unknown": "unk", "padding": "pad"}
+    ids = {short: table.get(f"{long}_token_id") for long, short in named.items()}
+    if table.get("add_bos_token"):
+        bos = tokens[int(table["bos_token_id"])]
+        numbered = [(bos, int(table["bos_token_id"]))]
+        core.post_processor = processors.TemplateProcessing(
+            single=f"{bos} $A", pair=f"{bos} $A {bos} $B", special_tokens=numbered
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        chat_template=header.get("tokenizer.chat_template"),
+        model_input_names=["input_ids", "attention_mask"],
+        clean_up_tokenization_spaces=False,
+        **{f"{short}_token": tokens[id_] for short, id_ in ids.items() if id_ is not None},
+    )
+
+
+def _byte_level(table: dict[str, Any], vocabulary: dict[str, int]) -> Any:
+    """GPT-2's kind: merges as they stand in the file, over bytes written as letters."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    if table["pre"] not in _DIGITS_APART:
+        raise ModelError(f"pre-tokenizer {table['pre']!r} is not known to curate")
+    merges = [tuple(merge.split(" ")) for merge in table["merges"]]
+    core = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    core.pre_tokenizer = pre_tokenizers.Sequence([digits, bytes_])
+    core.decoder = decoders.ByteLevel()
+    return core
+
+
+def _sentencepiece(table: dict[str, Any], vocabulary: dict[str, int]) -> Any:
+    """SentencePiece's BPE: the pair whose joint piece scores best is merged first."""
+    from tokenizers import Tokenizer, decoders, models, normalizers
+
+    if table.get("add_space_prefix", True):
+        raise ModelError(
+            "SentencePiece tokenizers that add a leading space are not known to curate"
+        )
+    core = Tokenizer(
+        models.BPE(
+            vocab=vocabulary,
+            merges=merges_by_score(table["tokens"], table["scores"], table["token_type"]),
+            unk_token=table["tokens"][table["unknown_token_id"]],
+            fuse_unk=True,
+            byte_fallback=True,
+        )
+    )
+    core.normalizer = normalizers.Replace(" ", _SPACE)
+    core.decoder = decoders.Sequence(
+        [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    return core
+
+
+def merges_by_score(
+    tokens: list[str], scores: list[float], types: list[int]
+) -> list[tuple[str, str]]:
+    """Return the merges that make a SentencePiece BPE of scored pieces, best first.
+
+    Every way to split a piece into two others is a merge, as good as the piece's score.
+    """
+    normal = {token for token, type_ in zip(tokens, types, strict=True) if type_ == _NORMAL}
+    ranked = sorted((-score, t) for t, score in zip(tokens, scores, strict=True) if t in normal)
+    return [
+        (token[:cut], token[cut:])
+        for _, token in ranked
+        for cut in range(1, len(token))
+        if token[:cut] in normal and token[cut:] in normal
+    ]

@@ -56,6 +56,12 @@ def _silence() -> None:
     _undo.enter_context(contextlib.redirect_stdout(nowhere))
     _undo.enter_context(warnings.catch_warnings())
     warnings.simplefilter("ignore")
+    from transformers.utils import logging as bars
+
+    # In a notebook they are drawn without stderr. The switch is huggingface_hub's, too.
+    if bars.is_progress_bar_enabled():
+        bars.disable_progress_bar()
+        _undo.callback(bars.enable_progress_bar)
 
 
 class _Nowhere(io.TextIOBase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,18 +18,16 @@ from curate.system.manifest import versions
 # Python threads share one interpreter lock.
 _MOST_WORKERS = 32
 T = TypeVar("T")
+M = TypeVar("M", bound=Model)
 
-# Kind to the module and function that load it, and what these take besides the name.
+# Kind to the function that loads it; what that takes besides the name is named as in a recipe.
 _LOADERS = {
-    "causal_lm": ("causal_lm", "load_causal_lm", ("dtype", "trust_remote_code", "device")),
-    "generator": (
-        *("generate", "load_generator"),
-        ("dtype", "trust_remote_code", "concurrency", "device", "batch_tokens"),
-    ),
-    "encoder": ("embedding", "load_encoder", ("device",)),
-    "states": ("hidden_states", "load_hidden_states", ("dtype", "trust_remote_code", "device")),
-    "features": ("ranking.features", "load_features", ("device",)),
-    "reward": ("ranking.reward_models", "load_reward", ("encoder", "device")),
+    "causal_lm": "causal_lm.load_causal_lm",
+    "generator": "generate.load_generator",
+    "encoder": "embedding.load_encoder",
+    "states": "hidden_states.load_hidden_states",
+    "features": "ranking.features.load_features",
+    "reward": "ranking.reward_models.load_reward",
 }
 # What decides a model's numbers besides its files, and what hands it the rows.
 _COMPARED = ("curatrain", "torch", "transformers")
@@ -36,7 +35,7 @@ _COMPARED = ("curatrain", "torch", "transformers")
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """All that a worker needs to load a model; it pickles and weighs nothing."""
+    """All that a worker needs to load a model; it pickles."""
 
     kind: str  # of _LOADERS
     name: str  # what the user gave; a directory by its whole path
@@ -60,8 +59,9 @@ class ModelRecipe:
                 f"was started with {', '.join(map(' '.join, other))}, which computes other "
                 "numbers; install the same versions here, or start the run with this worker's"
             )
-        module, function, options = _LOADERS[self.kind]
+        module, _, function = _LOADERS[self.kind].rpartition(".")
         loader = getattr(importlib.import_module(f"curate.models.{module}"), function)
+        options = list(inspect.signature(loader).parameters)[1:]
         model = loader(self.name, **{option: getattr(self, option) for option in options})
         if self.fingerprint and model.fingerprint != self.fingerprint:
             raise ModelError(
@@ -73,7 +73,6 @@ class ModelRecipe:
 
 
 def compared_versions() -> tuple[tuple[str, str], ...]:
-    """Return the versions here of what decides a model's numbers; `none` for what is not here."""
     here = versions()
     return tuple((package, here.get(package, "none")) for package in _COMPARED)
 
@@ -84,9 +83,9 @@ def whole_path(name: str) -> str:
     return str(path.resolve()) if path.is_dir() else name
 
 
-def recipe_of(kind: str, name: str, model: Model, **more: Any) -> ModelRecipe:
-    """Return what loads a model once more that was loaded by that name."""
-    return ModelRecipe(
+def with_recipe(model: M, kind: str, name: str, **more: Any) -> M:
+    """Return a model with what loads it once more, that was loaded by that name."""
+    model.recipe = ModelRecipe(
         kind=kind,
         name=whole_path(name),
         device=model.device,
@@ -94,10 +93,10 @@ def recipe_of(kind: str, name: str, model: Model, **more: Any) -> ModelRecipe:
         versions=compared_versions(),
         **more,
     )
+    return model
 
 
 def choose_device(device: str = "auto") -> str:
-    """Return `cpu` or `cuda`, of this machine where nobody has chosen."""
     import torch
 
     if device != "auto":
@@ -120,7 +119,6 @@ class LoadedOnce(Generic[T]):
 
     @property
     def ready(self) -> T:
-        """It, after somebody has called get()."""
         if self._loaded is None:
             raise RuntimeError("prepare() comes before anything is computed")
         return self._loaded
@@ -145,12 +143,8 @@ class TorchOnce(LoadedOnce[T]):
 
     @contextmanager
     def worker(self) -> Iterator[None]:
-        """Let the calling thread compute on one core, and leave the setting as it was.
-
-        Never on more: sums of bfloat16 are others on two cores than on one, by up to 0.5 nats of a
-        sentence's likelihood.
-        """
-        import torch
+        """Let the calling thread compute on one core, and leave the setting as it was."""
+        import torch  # whose sums of bfloat16 are others on two cores, by up to 0.5 nats a sentence
 
         if self._device == "cpu":
             torch.get_num_threads()  # a thread's first call takes over whatever was set last

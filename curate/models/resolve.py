@@ -34,11 +34,8 @@ _OF_ADAPTER = (ADAPTER_WEIGHTS, "tokenizer.json", TOKENIZER_CONFIG, CHAT_TEMPLAT
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model on this machine."""
-
     name: str  # what the user called it; a directory keeps only its last part
     folder: Path
-    licence: str = "not known here; see its model card"
     languages: tuple[str, ...] = ()  # that its scores can be trusted on; none if it is not known
 
 
@@ -52,11 +49,10 @@ def resolve(
     """Return the local files of a model, fetching them the first time.
 
     A model has a bundled name, a directory, or a hub id such as `Qwen/Qwen2.5-0.5B`, which
-    ModelScope has as `ms://Qwen/Qwen2.5-0.5B`. Messages say what it has to be, which names could
-    have been meant, and what else will do.
+    ModelScope has as `ms://Qwen/Qwen2.5-0.5B`.
     """
     if packaged := PACKAGED.get(name):
-        return ModelFiles(name, ensure(packaged), packaged.licence, packaged.languages)
+        return ModelFiles(name, ensure(packaged), packaged.languages)
     path = Path(name).expanduser()
     if path.is_dir():
         called = path.resolve().name
@@ -98,7 +94,7 @@ def _check(folder: Path, trusted: bool, called: str) -> None:
             f"{called} has no *.safetensors; .bin and .pt files are not loaded, since they can run "
             "code. Save it again with save_pretrained(folder)."
         )
-    if not any((folder / file).is_file() for file in TOKENIZER_FILES):
+    if not has_tokenizer(folder):
         raise ModelError(
             f"{called} has no tokenizer (one of {', '.join(TOKENIZER_FILES)}); copy it there from "
             "the base model: AutoTokenizer.from_pretrained(BASE).save_pretrained(folder)."
@@ -112,8 +108,11 @@ def _check(folder: Path, trusted: bool, called: str) -> None:
         )
 
 
+def has_tokenizer(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in TOKENIZER_FILES)
+
+
 def is_whole(folder: Path) -> bool:
-    """Return whether a snapshot of the hub has a config and all its safetensors files."""
     folder = weights_folder(folder)
     try:
         shards_there = any(folder.glob("*.safetensors")) and not missing_shards(folder)
@@ -123,26 +122,19 @@ def is_whole(folder: Path) -> bool:
 
 
 def _hub_folder(name: str, wanted: Address, with_code: bool) -> Path:
-    """Return the folder of a hub model, downloading it if it is not in the hub's cache.
-
-    What lies there whole is used as it is, without asking the hub for a newer revision: a run
-    that is continued next week should not find other weights.
-    """
+    # What lies there whole is used as it is, without asking the hub for a newer revision: a run
+    # that is continued next week should not find other weights.
     hub = HUBS[wanted.hub]
     cached = hub.cached(MODEL, wanted)
     inner = weights_folder(cached) if cached else None
-    tokenizer_there = inner and any((inner / file).is_file() for file in TOKENIZER_FILES)
-    if cached and not (tokenizer_there and is_whole(cached)):
+    if cached and not (inner and has_tokenizer(inner) and is_whole(cached)):
         cached = None
     if cached and not with_code:
         return cached
     patterns = [*_HUB_FILES, "*.py"] if with_code else _HUB_FILES
     try:
-        files = {
-            file: more
-            for file, more in hub.files(MODEL, wanted).items()
-            if any(fnmatch(file, pattern) for pattern in patterns)
-        }
+        there = hub.files(MODEL, wanted)
+        files = {f: there[f] for f in there if any(fnmatch(f, pattern) for pattern in patterns)}
         if files:
             return hub.fetch(MODEL, wanted, files)
     except Exception as error:  # noqa: BLE001 - httpx, requests or hub errors, by hub and version
@@ -164,7 +156,6 @@ def files_of(name: str, trust_remote_code: bool = False) -> ModelFiles:
 
 
 def base_of(files: ModelFiles, trust_remote_code: bool = False) -> ModelFiles:
-    """Return the model that an adapter is added to."""
     if not (files.folder / ADAPTER_WEIGHTS).is_file():
         raise ModelError(
             f"'{files.name}' has no {ADAPTER_WEIGHTS}; copy it there (.bin files are not loaded, "
@@ -180,11 +171,7 @@ def base_of(files: ModelFiles, trust_remote_code: bool = False) -> ModelFiles:
 
 
 def adapter_fingerprint(folder: Path) -> str:
-    """Return the sha256 over what an adapter adds to its base's numbers.
-
-    The trainer's own records lie in the same folder and do not count; neither does the place
-    where the base lay, which has a fingerprint of its own.
-    """
+    """Return the sha256 over what an adapter adds to its base's numbers."""
     config = read_json(folder / ADAPTER_CONFIG)
     config.pop("base_model_name_or_path", None)
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
@@ -203,5 +190,4 @@ def fingerprint_of(files: ModelFiles) -> str:
 
 
 def signed(*parts: str) -> str:
-    """Return the sha256 of all that decides a model's numbers."""
     return hashlib.sha256("|".join(parts).encode()).hexdigest()

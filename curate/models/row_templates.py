@@ -42,8 +42,6 @@ _EMPTY_THOUGHT = "<think>\n\n</think>\n\n"
 
 @dataclass(frozen=True)
 class Rendered:
-    """A row as text."""
-
     leads: tuple[str, ...]  # for each assistant turn, the text since the previous response
     responses: tuple[str, ...]  # the assistant turns
     headers: tuple[str, ...]  # what stands before each response when it is scored alone
@@ -184,21 +182,19 @@ class _Thought:
 
 
 class _Surroundings:
-    """What a template writes around the answer to some messages: its header, and a thought.
+    """What a template writes around the answer to some messages: its header, and a thought."""
 
-    Both are looked for behind a mark in what the row's own messages become. Subtracting one whole
-    text from another would not do: a template may end a closed conversation with eos, trim what it
-    is given, decide by the system prompt, or write the header unasked.
-    """
+    # Both are looked for behind a mark in what the row's own messages become. Subtracting one whole
+    # text from another would not do: a template may end a closed conversation with eos, trim what
+    # it is given, decide by the system prompt, or write the header unasked.
 
     def __init__(self, messages: list[dict[str, str]], context: str, encoder: TextEncoder) -> None:
         self._messages, self._context, self._encoder = messages, context, encoder
 
     def header(self) -> str:
-        """Return what the template writes between the end of the prompt and the answer.
+        """Return what the prompt's end has more than the same prompt in a closed conversation.
 
-        It is what the prompt's end has more than the same prompt in a closed conversation; where
-        both are the same (LLaMA-Factory saves such templates), more than the end of an answer.
+        Where both are the same (LLaMA-Factory saves such templates), more than an answer's end.
         """
         if not self._messages:
             return ""
@@ -217,11 +213,7 @@ class _Surroundings:
         return ""
 
     def thought(self) -> _Thought | None:
-        """Return how answers are thought over as LLaMA-Factory trains it, None where they are not.
-
-        Its reasoning templates begin the answer behind the bare header, whatever the generation
-        prompt opens: a response without a thought gets an empty one.
-        """
+        """Return how answers are thought over as LLaMA-Factory trains it, None if they are not."""
         if closed := _CLOSED.search(self._context):
             return _usual(closed.group())
         if opened := _OPENED.search(self._context):
@@ -246,7 +238,6 @@ class _Surroundings:
         return self._split([*self._messages, {"role": "assistant", "content": _MARK}], False)[0]
 
     def _split(self, messages: list[dict[str, str]], generation_prompt: bool) -> tuple[str, str]:
-        """Return the text before and behind the last mark."""
         try:
             text = self._encoder.render(messages, generation_prompt)
         except ModelError:

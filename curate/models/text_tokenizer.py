@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from os.path import exists
 from typing import Any
 
 from curate.errors import ModelError
 from curate.models.protocols import Message
+from curate.models.quiet import quiet
 from curate.models.resolve import ModelFiles
 from curate.models.row_templates import alpaca_prompt
 from curate.models.weights import reason
@@ -28,9 +29,8 @@ class HFEncoder:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
             return []
-        ids: list[list[int]] = self.tokenizer(
-            list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False
-        )["input_ids"]
+        how = {"add_special_tokens": False, "return_attention_mask": False, "verbose": False}
+        ids: list[list[int]] = self.tokenizer(list(texts), **how)["input_ids"]
         return ids
 
     @property
@@ -68,26 +68,21 @@ class HFEncoder:
 
 
 def load_tokenizer(files: ModelFiles, trust_remote_code: bool = False) -> Any:
-    """Return a transformers tokenizer."""
     try:
-        if _is_plain(files.folder):
-            from transformers import PreTrainedTokenizerFast
+        with quiet():
+            there = (files.folder / name for name in (TOKENIZER_CONFIG, "tokenizer.json"))
+            settings = read_json(files.folder / TOKENIZER_CONFIG) if all(map(exists, there)) else {}
+            if settings.get("tokenizer_class") in _PLAIN_CLASSES and "auto_map" not in settings:
+                from transformers import PreTrainedTokenizerFast
 
-            return PreTrainedTokenizerFast.from_pretrained(files.folder)
-        from transformers import AutoTokenizer
+                return PreTrainedTokenizerFast.from_pretrained(files.folder)
+            from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(files.folder, trust_remote_code=trust_remote_code)
+            return AutoTokenizer.from_pretrained(files.folder, trust_remote_code=trust_remote_code)
     except Exception as error:  # noqa: BLE001 - tokenizers raises bare Exception
         raise ModelError(
             f"tokenizer of model '{files.name}': {reason(error, files.folder)}"
         ) from error
-
-
-def _is_plain(folder: Path) -> bool:
-    if not all((folder / name).is_file() for name in (TOKENIZER_CONFIG, "tokenizer.json")):
-        return False
-    settings = read_json(folder / TOKENIZER_CONFIG)
-    return settings.get("tokenizer_class") in _PLAIN_CLASSES and "auto_map" not in settings
 
 
 def prompt_ids(encoder: HFEncoder, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
@@ -112,11 +107,7 @@ def first_token(encoder: HFEncoder, text: str) -> list[int]:
 
 
 def ends(encoder: HFEncoder, *configs: Any) -> frozenset[int]:
-    """Return the ids that end an answer.
-
-    A chat model may end its turns with another token than its tokenizer or config declares; what
-    the chat template writes behind an answer tells.
-    """
+    """Return the ids that end an answer: those declared, and what the template writes behind it."""
     ids: set[int] = set()
     for declaring in (encoder.tokenizer, *configs):
         declared = getattr(declaring, "eos_token_id", None)

@@ -20,12 +20,9 @@ _WIDTH_NAMES = ("hidden_size", "n_embd", "n_embed", "d_model")
 
 
 def max_positions(config: Mapping[str, Any]) -> int | None:
-    """Return the longest sequence, in tokens, that the model was made for; None if not said.
-
-    LongRoPE rotates every token by other angles once the longest sequence of a batch passes the
-    length of pre-training, so that a row's likelihood would hang on its neighbours; such models
-    (Phi-3) are held to that length.
-    """
+    """Return the longest sequence, in tokens, that the model was made for; None if not said."""
+    # LongRoPE rotates every token by other angles once the longest sequence of a batch passes the
+    # length of pre-training: a row's likelihood would hang on its neighbours. Phi-3 is held to it.
     config = config.get("text_config") or config
     longest = _first(config, *_LENGTH_NAMES)
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
@@ -36,14 +33,12 @@ def max_positions(config: Mapping[str, Any]) -> int | None:
 
 
 def hidden_width(config: Mapping[str, Any]) -> int:
-    """Return the numbers of a hidden state."""
     if width := _first(config.get("text_config") or config, *_WIDTH_NAMES):
         return width
     raise ModelError(f"its config.json says none of {', '.join(_WIDTH_NAMES)}; copy it again.")
 
 
 def cache_bytes(config: Mapping[str, Any], dtype: str) -> int:
-    """Return the bytes of keys and values that a token takes, all layers together."""
     config = config.get("text_config") or config
     layers = _first(config, "num_hidden_layers", "n_layer", "num_layers") or 0
     heads = _first(config, "num_attention_heads", "n_head", "num_heads") or 1
@@ -57,7 +52,6 @@ def _first(config: Mapping[str, Any], *names: str) -> int | None:
 
 
 def check_whole(files: ModelFiles) -> None:
-    """Raise if a weight file is missing or cut short."""
     folder = files.folder
     try:
         absent = missing_shards(folder)
@@ -150,8 +144,7 @@ def load_pretrained(
 ) -> Any:
     """Return a transformers model on the device, in evaluation mode, all its weights from files.
 
-    Messages say what it is called ("model 'tiny'") and what kind it has to be. Weights whose names
-    begin with `unused` are read by nothing here, and may be missing.
+    Those whose names begin with `unused` are read by nothing here, and may be missing.
     """
     check_memory(files, dtype, device)
     with loading(called, files.folder):
@@ -178,7 +171,6 @@ def load_weights(
     trust_remote_code: bool = False,
     adapter: ModelFiles | None = None,
 ) -> Any:
-    """Return a causal language model on the device, in evaluation mode, an adapter merged in."""
     model = load_pretrained(
         "AutoModelForCausalLM",
         files,

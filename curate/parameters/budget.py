@@ -20,17 +20,11 @@ _ALLOWED = (
 
 @dataclass(frozen=True)
 class Budget:
-    """A share of all rows or tokens, or a number of them.
+    """A share of all rows or tokens, or a number of them."""
 
-    Attributes:
-        amount: A share (Fraction) of 0 to 1, or a number (int) of at least 1.
-        in_tokens: Whether tokens of responses are counted, and not rows.
-        typed: As the user has it.
-    """
-
-    amount: Fraction | int
-    in_tokens: bool
-    typed: str
+    amount: Fraction | int  # a share of 0 to 1, or a number of at least 1
+    in_tokens: bool  # tokens of responses are counted, and not rows
+    typed: str  # as the user has it
 
     def of(self, total: int, name: str = "--keep") -> int:
         """Return how many of so many rows or tokens that is; a share is rounded down."""
@@ -50,14 +44,7 @@ class Budget:
 
 
 def parse_budget(typed: str | int, name: str = "--keep") -> Budget:
-    """Return what was typed as a budget; a UsageError for anything else.
-
-    Example:
-        >>> parse_budget("2.5%").amount, parse_budget("500").amount
-        (Fraction(1, 40), 500)
-        >>> parse_budget("1.5M-tokens").amount, parse_budget("10%-tokens").in_tokens
-        (1500000, True)
-    """
+    """Return what was typed as a budget; a UsageError for anything else."""
     text = str(typed).strip()
     number, in_tokens = _TOKENS.subn("", text)
     if match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", number):
@@ -79,12 +66,7 @@ def parse_budget(typed: str | int, name: str = "--keep") -> Budget:
 
 
 def row_budget(typed: str | int | None, rows: int, name: str = "--keep") -> int:
-    """Return how many of so many rows a budget in rows is; None for the default share.
-
-    Example:
-        >>> row_budget("10%", 52002), row_budget(500, 1000), row_budget(None, 3)
-        (5200, 500, 1)
-    """
+    """Return how many of so many rows a budget in rows is; None for the default share."""
     budget = parse_budget(DEFAULT_KEEP if typed is None else typed, name)
     if budget.in_tokens:
         raise UsageError(f"{name} {budget.typed}: here rows are counted; give 10% or a number")

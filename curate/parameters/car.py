@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from curate.errors import UsageError
 from curate.parameters.budget import METAVAR, parse_budget
-from curate.parameters.option import good_only, option, refuse_below, seed, tokenizer
+from curate.parameters.option import check, good_only, limit, option, seed, tokenizer
 
 AUTO = "auto"
 RANKERS = (
@@ -26,13 +26,14 @@ class CarParams:
         None, "Best of all.", metavar=METAVAR, shown="1000, at most 10 % of the rows"
     )
     tokenizer: str | None = tokenizer()
-    per_cluster: int = option(1, "Best rows of every cluster.")
+    per_cluster: int = option(1, "Best rows of every cluster.", least=0)
     clusters: str | int = option(AUTO, "auto: the root of half the rows.", metavar="auto|K")
     seed: int = seed()
     good_only: bool = good_only()
+    limit: int | None = limit()
 
     def __post_init__(self) -> None:
-        refuse_below(0, per_cluster=self.per_cluster, seed=self.seed)
+        check(self)
         if self.top is not None and str(self.top) != "0":
             parse_budget(self.top, "--top")
         if str(self.top) == "0" and self.per_cluster == 0:

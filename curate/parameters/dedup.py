@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from curate.errors import UsageError, check_one_of
-from curate.parameters.option import filled_in, option, refuse_below, seed
+from curate.errors import UsageError
+from curate.parameters.option import check, filled_in, option, seed
 
 FIRST = "first"
 ON = ("both", "prompt", "response")
@@ -19,11 +19,9 @@ class DedupParams:
 
     near: float = option(0.8, "Jaccard similarity of n-grams that makes two rows duplicates.")
     by: str = option(
-        FIRST,
-        "Keep the first, or the highest in a column of --scores.",
-        metavar="first|COLUMN",
+        FIRST, "Keep the first, or the highest in a column of --scores.", metavar="first|COLUMN"
     )
-    on: str = option("both", "What is compared; both: all turns.", metavar="both|prompt|response")
+    on: str = option("both", "What is compared; both: all turns.", allowed=ON)
     ngram: int = option(5, "Characters of an n-gram.")
     contained: float | None = option(
         None,
@@ -50,8 +48,7 @@ class DedupParams:
             raise UsageError(
                 f"--ngram {self.ngram}: allowed are 1 to {_MOST_NGRAM} characters; 5 is usual"
             )
-        check_one_of("--on", self.on, ON)
-        refuse_below(0, seed=self.seed)
+        check(self)
 
     @property
     def held(self) -> float:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from curate.content import IDENTIFIERS, KINDS
 from curate.errors import UsageError, check_one_of
-from curate.parameters.option import option, trust_remote_code
+from curate.parameters.option import check, option, trust_remote_code
 
 STAGES = ("pt", "sft", "rm", "dpo", "kto")
+
+_ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -16,11 +19,11 @@ class DoctorParams:
     """How a data set is judged, and whether it is written anew."""
 
     dataset_dir: str | Path | None = option(None, "Folder of dataset_info.json.", command=False)
-    stage: str | None = option(
-        None, "Default: the one the entry is meant for.", metavar="|".join(STAGES)
-    )
+    stage: str | None = option(None, "Default: the one the entry is meant for.", allowed=STAGES)
     model: str | None = option(None, "Whose tokenizer measures what --cutoff-len leaves.")
-    cutoff_len: int | None = option(None, "Tokens of a row, as in the training.", metavar="N")
+    cutoff_len: int | None = option(
+        None, "Tokens of a row, as in the training.", metavar="N", least=1
+    )
     template: str = option(
         "auto",
         "LLaMA-Factory's, as in the training; own: the tokenizer's.",
@@ -28,19 +31,57 @@ class DoctorParams:
     )
     no_packing: bool = option(False, "Stage pt: rows are cut, not packed.")
     fix: bool = option(False, "Write NAME_fixed, with every row that can be used.")
+    content: bool = option(
+        False, "Look at what rows say instead: identifiers, refusals, cut answers, loops …"
+    )
+    mask: tuple[str, ...] = option(
+        (),
+        "With --content, write NAME_content without these identifiers: all, or any of "
+        f"{', '.join(IDENTIFIERS)}.",
+        metavar="KINDS",
+    )
+    drop: tuple[str, ...] = option(
+        (),
+        "With --content, write NAME_content without rows of these kinds: all, any of --mask, or of "
+        f"{', '.join(KINDS[len(IDENTIFIERS) :])}.",
+        metavar="KINDS",
+    )
     output: str | Path | None = option(
-        None, "Folder for --fix; that of dataset_info.json, else data.", metavar="DIR"
+        None, "Folder for what is written; that of dataset_info.json, else data.", metavar="DIR"
     )
     trust_remote_code: bool = trust_remote_code()
 
     def __post_init__(self) -> None:
-        """Refuse what goes with no data set."""
-        if self.stage is not None:
-            check_one_of("--stage", self.stage, STAGES)
+        for name, allowed in (("mask", IDENTIFIERS), ("drop", KINDS)):
+            object.__setattr__(self, name, _kinds(f"--{name}", getattr(self, name), allowed))
+        if twice := set(self.mask) & set(self.drop) - {_ALL}:
+            raise UsageError(f"--mask and --drop {min(twice)}: name it once, for one of them")
+        if (self.mask or self.drop) and not self.content:
+            raise UsageError("--mask and --drop go with --content, which finds what they name")
+        if self.content and (self.fix or self.stage or self.model):
+            raise UsageError(
+                "--content looks at what rows say, and goes without --fix, --stage and --model"
+            )
+        check(self)
         alone = self.model is None and self.template != "auto"
         if alone or (self.model is None) != (self.cutoff_len is None):
             raise UsageError(
                 "--model, --cutoff-len and --template go together: give model and length"
             )
-        if self.cutoff_len is not None and self.cutoff_len < 1:
-            raise UsageError(f"--cutoff-len {self.cutoff_len}: allowed are whole numbers from 1")
+
+    def masked(self) -> tuple[str, ...]:
+        """Return the kinds that are masked."""
+        return IDENTIFIERS if _ALL in self.mask else self.mask
+
+    def dropped(self) -> tuple[str, ...]:
+        """Return the kinds whose rows are left out; all of them but what is masked."""
+        every = tuple(kind for kind in KINDS if kind not in self.masked())
+        return every if _ALL in self.drop else self.drop
+
+
+def _kinds(name: str, given: tuple[str, ...] | str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    words = [given] if isinstance(given, str) else list(given)
+    kinds = [kind.strip() for word in words for kind in word.split(",")]
+    for kind in kinds:
+        check_one_of(name, kind, (_ALL, *allowed))
+    return tuple(kinds)

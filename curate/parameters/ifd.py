@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from curate.errors import UsageError, check_one_of
-from curate.parameters.budget import parse_budget
+from curate.errors import UsageError
 from curate.parameters.option import (
+    check,
     good_only,
     keep,
+    limit,
     option,
     seed,
     tokenizer,
@@ -29,7 +30,7 @@ class IFDParams:
     form: str = option(
         "loss",
         "loss: ratio of mean losses (Cherry_LLM); ppl: of perplexities (Superfiltering).",
-        metavar="loss|ppl",
+        allowed=FORMS,
     )
     template: str = option("auto", "How a row becomes text.", metavar="auto|chat|alpaca|none")
     max_length: int | None = option(
@@ -52,12 +53,10 @@ class IFDParams:
     )
     train_set: tuple[str, ...] = train_set("of the brief experience")
     good_only: bool = good_only()
+    limit: int | None = limit()
 
     def __post_init__(self) -> None:
-        if self.keep is not None:
-            parse_budget(self.keep)
-        check_one_of("--form", self.form, FORMS)
-        refuse_settings(self.train_set)
+        check(self)
         parse_experience(self.experience)
         if (self.train_set or self.experience != "auto") and not self.brief_experience:
             alone = "--train-set" if self.train_set else "--experience"
@@ -74,10 +73,3 @@ def parse_experience(text: str) -> tuple[int | None, int]:
     raise UsageError(
         f"--experience {text}: allowed are auto, or clusters x rows of each such as 100x10"
     )
-
-
-def refuse_settings(settings: tuple[str, ...]) -> None:
-    """Refuse what `train sft --set` would not take."""
-    for setting in settings:
-        if "=" not in setting.strip("="):
-            raise UsageError(f"--train-set {setting}: allowed is KEY=VALUE, as train sft --set")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from curate.errors import UsageError
 from curate.parameters.budget import METAVAR, parse_budget
 from curate.parameters.car import ENCODERS, RANKERS
-from curate.parameters.ifd import refuse_settings
 from curate.parameters.option import (
+    check,
     good_only,
+    limit,
     option,
-    refuse_below,
     seed,
     tokenizer,
     train_set,
@@ -57,9 +57,10 @@ class ModsParams:
     augment: str | int | None = option(
         None, "Necessary rows to add.", metavar=METAVAR, shown="as many as there are seeds"
     )
-    max_new_tokens: int = option(256, "Where an answer is cut off.")
+    max_new_tokens: int = option(256, "Where an answer is cut off.", least=1)
     train_set: tuple[str, ...] = train_set("of the trained responder; 3 epochs else")
     good_only: bool = good_only()
+    limit: int | None = limit()
 
     def __post_init__(self) -> None:
         share, number = parse_bound(self.min_quality)
@@ -79,9 +80,7 @@ class ModsParams:
         for name, typed in (("--seeds", self.seeds), ("--augment", self.augment)):
             if typed is not None and not (name == "--augment" and str(typed) == "0"):
                 parse_budget(typed, name)
-        refuse_below(1, max_new_tokens=self.max_new_tokens)
-        refuse_below(0, seed=self.seed)
-        refuse_settings(self.train_set)
+        check(self)
         if not self.responder.strip():
             raise UsageError(
                 f"--responder '': allowed are {TRAINED}, {BASE}, {NONE}, a model, an adapter's "

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, fields
 from functools import wraps
 from typing import Any, TypeVar, get_type_hints
 
-from curate.errors import UsageError, did_you_mean
-from curate.parameters.budget import DEFAULT_KEEP, METAVAR
+from curate.errors import UsageError, check_one_of, did_you_mean
+from curate.parameters.budget import DEFAULT_KEEP, METAVAR, parse_budget
 
 T = TypeVar("T")
 _KEY = "option"
@@ -19,51 +19,38 @@ _POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 @dataclass(frozen=True)
 class Option:
-    """How a field of a parameters class is offered.
+    """How a field of a parameters class is offered."""
 
-    Attributes:
-        help: One sentence.
-        metavar: What stands for the value.
-        shown: The default in words, where the value does not say it.
-        command: Whether the command line has it.
-        python: Whether the Python function has it.
-        positional: Whether the Python function takes it without its name, and has to have it.
-        typed: The command line's default, where it is another.
-    """
-
-    help: str
-    metavar: str | None = None
-    shown: str = ""
-    command: bool = True
-    python: bool = True
-    positional: bool = False
-    typed: Any = None
+    help: str  # one sentence
+    metavar: str | None = None  # what stands for the value
+    shown: str = ""  # the default in words, where the value does not say it
+    command: bool = True  # whether the command line has it
+    python: bool = True  # whether the Python function has it
+    positional: bool = False  # the Python function takes it without its name, and has to have it
+    typed: Any = None  # the command line's default, where it is another
+    least: int | None = None  # the lowest number that is allowed
+    allowed: tuple[str, ...] = ()  # words; all where there are none
+    check: Callable[[Any], object] | None = None  # refuses a value
 
 
 def option(default: Any, help_: str, **how: Any) -> Any:
-    """Return a dataclass field with its help; see Option for the rest.
-
-    Example:
-        >>> @dataclass(frozen=True)
-        ... class TopParams:
-        ...     k: int = option(10, "Rows to keep.", metavar="N")
-    """
+    """Return a dataclass field with its help; see Option for the rest."""
+    if allowed := how.get("allowed"):
+        how.setdefault("metavar", "|".join(allowed))
     return field(default=default, metadata={_KEY: Option(help_, **how)})
 
 
-def filled_in(default: Any = ()) -> Any:
+def filled_in(default: Any = (), **how: Any) -> Any:
     """Return a field that nobody can set: a recipe notes in it what it has read."""
-    return option(default, "", command=False, python=False)
+    return option(default, "", command=False, python=False, **how)
 
 
 def keep() -> Any:
-    """Return the field of the budget, in rows or tokens."""
     help_ = "Share of all rows or number; 10%-tokens, 2M-tokens: of the responses' tokens."
-    return option(None, help_, shown=DEFAULT_KEEP, metavar=METAVAR)
+    return option(None, help_, shown=DEFAULT_KEEP, metavar=METAVAR, check=parse_budget)
 
 
 def tokenizer() -> Any:
-    """Return the field of what counts tokens."""
     return option(
         None,
         "Whose tokens count: a model, or a folder with its tokenizer.",
@@ -73,26 +60,44 @@ def tokenizer() -> Any:
 
 
 def seed() -> Any:
-    """Return the field of the seed."""
-    return option(0, "For everything that is drawn.")
+    return option(0, "For everything that is drawn.", least=0)
+
+
+def limit() -> Any:
+    """Return the field of how many rows a first look draws; see curate.recipes.budgets."""
+    return option(
+        None,
+        "A first look at so many rows, drawn by the seed, as NAME_sampleN.",
+        metavar="N",
+        least=1,
+    )
 
 
 def good_only() -> Any:
-    """Return the field that leaves out rows with a bad verdict."""
     return option(False, "Of rows with verdicts (kto_tag), leave out the bad ones.")
 
 
 def trust_remote_code() -> Any:
-    """Return the field that lets code of a model run."""
     return option(
-        False,
-        "Run the Python files that come with a model on this machine. Read them first.",
+        False, "Run the Python files that come with a model on this machine. Read them first."
     )
 
 
 def train_set(default_epochs: str) -> Any:
-    """Return the field of settings for a training in between."""
-    return option((), f"For `train sft --set` {default_epochs}.", metavar="KEY=VALUE")
+    help_ = f"For `train sft --set` {default_epochs}."
+    return option((), help_, metavar="KEY=VALUE", check=_refuse_settings)
+
+
+def _refuse_settings(settings: tuple[str, ...]) -> None:
+    for setting in settings:
+        if "=" not in setting.strip("="):
+            raise UsageError(f"--train-set {setting}: allowed is KEY=VALUE, as train sft --set")
+
+
+def option_in(field: Any) -> Option | None:
+    """Return how a field is offered; None for one that is not, and for what is no field."""
+    option: Option | None = getattr(field, "metadata", {}).get(_KEY)
+    return option
 
 
 def options_of(params: type) -> dict[str, tuple[Any, Any, Option]]:
@@ -105,8 +110,27 @@ def options_of(params: type) -> dict[str, tuple[Any, Any, Option]]:
     }
 
 
+def ending_of(recipe: str, params: Any) -> str:
+    """Return what the name of a data set ends in, where nobody gives one: ifd_sample200."""
+    limit, marks = (getattr(params, name, None) for name in ("limit", "marks"))
+    return recipe + (f"_sample{limit}" if limit else "") + ("_marked" if marks else "")
+
+
+def check(params: Any) -> None:
+    """Refuse values that their options do not allow."""
+    for each in fields(params):
+        value, way = getattr(params, each.name), option_in(each)
+        if way is None or value is None:
+            continue
+        if way.least is not None:
+            refuse_below(way.least, **{each.name: value})
+        if way.allowed:
+            check_one_of(f"--{each.name.replace('_', '-')}", value, way.allowed)
+        if way.check is not None:
+            way.check(value)
+
+
 def refuse_below(least: int, **options: int | None) -> None:
-    """Refuse numbers below the least one; None is no number."""
     for name, number in options.items():
         if number is not None and number < least:
             name = name.replace("_", "-")
@@ -118,31 +142,24 @@ def keywords(
 ) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """Make a recipe that takes `params` a function of keywords, with their types and defaults.
 
-    Args:
-        params: Class of the recipe's `params`, whose fields become keywords.
-        readers: Argument to what makes rows of it, whatever the user gives for them.
-
-    Example:
-        >>> @keywords(CarParams)
-        ... def car(rows: Rows, params: CarParams) -> Selection: ...
-        >>> inspect.signature(car)
-        <Signature (rows: Rows, *, ranker: str = 'pairs', …) -> Selection>
+    `readers` name arguments, with what makes rows of whatever the user gives for them.
     """
+    kinds = {each.name: each.type for each in fields(params)}
     offered = {name: way for name, way in options_of(params).items() if way[2].python}
 
     def with_keywords(recipe: Callable[..., T]) -> Callable[..., T]:
-        own = [each for each in inspect.signature(recipe).parameters.values()]
-        own = [
-            each.replace(annotation="Readable") if each.name in readers else each
-            for each in own
-            if each.name != "params"
-        ]
+        own: list[inspect.Parameter] = []
+        for each in inspect.signature(recipe).parameters.values():
+            if reader := readers.get(each.name):
+                (taken, *_) = inspect.signature(reader).parameters.values()
+                each = each.replace(annotation=taken.annotation)
+            own += [each] if each.name != "params" else []
         added = [
             inspect.Parameter(
                 name,
                 _POSITIONAL if option.positional else _KEYWORD,
                 default=inspect.Parameter.empty if option.positional else default,
-                annotation=params.__annotations__[name],
+                annotation=kinds[name],
             )
             for name, (_, default, option) in offered.items()
         ]

@@ -27,7 +27,6 @@ class RankerParams:
     seed: int = seed()
 
     def __post_init__(self) -> None:
-        """Refuse what no data could make right."""
         if not 0 <= self.spoiled <= 1:
             raise UsageError(f"--spoiled {self.spoiled}: allowed is 0 (none) to 1 (as a file's)")
         if not 0 < self.hold_out <= 0.5:

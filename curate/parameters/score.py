@@ -10,7 +10,7 @@ from typing import Any
 
 from curate.errors import UsageError, did_you_mean
 from curate.parameters.car import RANKERS
-from curate.parameters.option import filled_in, option, trust_remote_code
+from curate.parameters.option import check, filled_in, limit, option, trust_remote_code
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,7 @@ class ScoreParams:
         None, "reward, pairs: where the ranker's encoder lies, if not as in its card."
     )
     template: str | None = option(
-        None,
-        "ifd, pairs: how a row becomes text.",
-        metavar="auto|chat|alpaca|none",
-        shown="auto",
+        None, "ifd, pairs: how a row becomes text.", metavar="auto|chat|alpaca|none", shown="auto"
     )
     max_length: int | None = option(
         None,
@@ -57,7 +54,8 @@ class ScoreParams:
     small: str | None = option(
         None, "pairs: share of margins that are small, for only_longer.", metavar="%", shown="25%"
     )
-    seed: int = filled_in(0)  # scorers draw nothing; kept so that every manifest has one
+    limit: int | None = limit()
+    seed: int = filled_in(0)  # scorers draw nothing; of a first look
 
     def __post_init__(self) -> None:
         known, typed = scorers(), self.scorer
@@ -73,6 +71,7 @@ class ScoreParams:
                     f"no scorer '{name}'.{did_you_mean(name, known)} There are "
                     f"{', '.join(known)}; of several, each comes after a --scorer of its own"
                 )
+        check(self)
         if len(set(self.scorer)) < len(self.scorer):
             raise UsageError(f"--scorer {' '.join(self.scorer)}: the same one twice")
         for field in fields(self)[1:]:
@@ -106,4 +105,4 @@ def taken(scorer: str) -> tuple[str, ...]:
     of_models = {LANGUAGE_MODEL: language_model, REWARD: reward, PAIRS: language_model + reward}
     offered = {field.name for field in fields(ScoreParams)}
     own = (field.name for field in fields(module.PARAMS) if field.name in offered)
-    return (*of_models.get(module.NEEDS, ()), *own)
+    return (*of_models.get(module.NEEDS, ()), *own, "limit")

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from curate.errors import UsageError, check_one_of
-from curate.parameters.budget import METAVAR, parse_budget
+from curate.parameters.budget import METAVAR
 from curate.parameters.mods import parse_bound
 from curate.parameters.option import (
+    check,
     filled_in,
     good_only,
     keep,
+    limit,
     option,
-    refuse_below,
     seed,
     tokenizer,
     trust_remote_code,
@@ -81,13 +82,21 @@ class SelectParams:
         metavar="X|50%",
         shown="50%",
     )
+    max_new_tokens: int = option(256, "3ds: where the model's own answer is cut off.", least=1)
     set: tuple[str, ...] = option(
         (), "Parameter of a selector, such as neighbours=10.", metavar="KEY=VALUE"
     )
     seed: int = seed()
     trust_remote_code: bool = trust_remote_code()
     good_only: bool = good_only()
-    stage: str = option(SFT, "kto: choose among good and bad rows as they are.", metavar="sft|kto")
+    stage: str = option(SFT, "kto: choose among good and bad rows as they are.", allowed=(SFT, KTO))
+    limit: int | None = limit()
+    marks: str | None = option(
+        None,
+        "Keep and drop what was marked on the page of `curate report`; alone: that data set as it "
+        "is, with the marks.",
+        metavar="F",
+    )
     scores: tuple[str, ...] = filled_in()  # names and sha256 of the scores files
     like: tuple[str, ...] = filled_in()  # those of the questions, a text a set
 
@@ -97,7 +106,7 @@ class SelectParams:
             by = "questions" if self.recipe == LIKE else "nothing"
             raise UsageError(f"--by: --recipe {self.recipe} goes by {by}; leave one of them out")
         self._refuse_what_a_method_lacks()
-        check_one_of("--stage", self.stage, (SFT, KTO))
+        check(self)
         if self.good_only and self.stage == KTO:
             raise UsageError(
                 "--good-only and --stage kto: kto learns from the bad rows, too; give one"
@@ -107,23 +116,25 @@ class SelectParams:
                 f"--set {self.set[0]}: only a recipe that is a selector takes it: "
                 f"{', '.join(recipes()[len(METHODS) :])}"
             )
-        if self.keep is not None:
-            parse_budget(self.keep)
         if self.pool is not None and self.recipe != SUPERFILTER:
             raise UsageError(f"--pool {self.pool}: only --recipe {SUPERFILTER} has a pool")
         if not -1 <= self.nearest <= 1:
             raise UsageError(f"--nearest {self.nearest:g}: allowed is a cosine, -1 to 1")
-        refuse_below(0, seed=self.seed)
 
     def _refuse_unknown_recipe(self) -> None:
         from curate.selectors import params_from_text
 
         if self.recipe is not None:
             check_one_of("--recipe", self.recipe, recipes())
-        elif self.by is None:
+        elif self.by is None and self.marks is None:
             raise UsageError(
                 f"nothing to choose by: give --recipe {'|'.join(METHODS)}, or --by COLUMN with "
                 "--scores FILE"
+            )
+        if self.only_marks and (self.keep is not None or self.where is not None):
+            raise UsageError(
+                "--marks alone changes the choice that was marked; --keep and --where go with --by "
+                "or --recipe"
             )
         if self.selector:
             params_from_text(self.selector, self.set, 1, self.seed)
@@ -162,20 +173,22 @@ class SelectParams:
         return "" if self.recipe in (None, *METHODS) else str(self.recipe)
 
     @property
+    def only_marks(self) -> bool:
+        """Whether marks alone change a choice that is there."""
+        return self.recipe is None and self.by is None and self.marks is not None
+
+    @property
     def counted(self) -> bool:
         """Whether so many rows are kept as `keep` says."""
         from curate.selectors import takes_number
 
+        if self.only_marks:
+            return False
         return takes_number(self.selector) if self.selector else self.recipe != ANSWERS
 
 
 def parse_between(between: tuple[str, ...]) -> tuple[float, float]:
-    """Return the two percentiles of a band.
-
-    Example:
-        >>> parse_between(("25%", "75%"))
-        (25.0, 75.0)
-    """
+    """Return the two percentiles of a band: 25.0 and 75.0 of `25%`, `75%`."""
     match [parse_bound(each)[0] for each in between]:
         case [float(low), float(high)] if 0 <= low < high <= 1:
             return 100 * low, 100 * high

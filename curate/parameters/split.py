@@ -18,7 +18,6 @@ class SplitParams:
     seed: int = seed()
 
     def __post_init__(self) -> None:
-        """Refuse what no data could make right."""
         DedupParams(near=self.near, ngram=self.ngram, seed=self.seed)
 
 
@@ -34,5 +33,4 @@ class DecontaminateParams:
     against: tuple[str, ...] = filled_in()
 
     def __post_init__(self) -> None:
-        """Refuse what no data could make right."""
         DedupParams(near=self.near, ngram=self.ngram, seed=self.seed, contained=self.contained)

@@ -6,28 +6,28 @@ what is worth trying first, and not what will come of it. So every choice comes 
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import pyarrow as pa
 
-from curate.data.canonical import verdict_of
-from curate.data.read import read
+from curate.data.read import rows_of
 from curate.data.rows import Rows
 from curate.duplicates.twins import NEAR
 from curate.emission.emit import default_name
 from curate.models.token_counter import token_counter
-from curate.notebook import html_table
+from curate.notebook.tables import html_table
 from curate.parameters.dedup import DedupParams
 from curate.recipes.dedup import dedup
 from curate.recipes.like import read_sets
 from curate.scorers.response_tokens import response_tokens
+
+if TYPE_CHECKING:
+    from curate.data.read import Readable
 
 DRAWN = 5000  # rows that are looked at closely, where there are more
 FEW = 1000  # rows of which none is to spare
@@ -112,15 +112,12 @@ class Advice:
 
 
 def advise(
-    given: str | Path | Rows,
-    like: Sets = (),
-    typed: Sequence[str] = (),
-    folder: str | Path = "data",
+    given: Readable, like: Sets = (), typed: Sequence[str] = (), folder: str | Path = "data"
 ) -> Advice:
     """Look at rows, without a model, and return the commands that fit, why, and the evidence.
 
     Args:
-        given: A file, or rows from read().
+        given: A file, rows from read(), or what it takes.
         like: Files of questions like those that the model will get; several in a list of their own
             are one set.
         typed: What the command line said of where the rows are, `--input FILE` and more.
@@ -132,19 +129,17 @@ def advise(
     Example:
         >>> curate.advise("toyhom.csv", like="questions.txt")
     """
-    rows = given if isinstance(given, Rows) else read(given)
-    files = [source.name for source in rows.sources] if isinstance(given, Rows) else [str(given)]
+    rows = rows_of(given)
+    named = isinstance(given, str | Path)
+    files = [str(given)] if named else [source.name for source in rows.sources]
     words = list(typed) or ["--input", *files]
-    sets = [[like]] if isinstance(like, str | Path) else [_several(each) for each in like]
+    several = [like] if isinstance(like, str | Path) else like
+    sets = [[each] if isinstance(each, str | Path) else [*each] for each in several]
     asked = [each for some in read_sets(sets, Path(folder)) for each in some]
     likes = [word for each in sets for word in ("--like", *map(str, each))]
     seen = look(rows)
     notes = _notes(seen, words, asked)
     return Advice(seen, tuple(_steps(seen, words, likes)), tuple(notes))
-
-
-def _several(files: str | Path | Sequence[str | Path]) -> list[str | Path]:
-    return [files] if isinstance(files, str | Path) else list(files)
 
 
 def look(rows: Rows) -> dict[str, Any]:
@@ -153,7 +148,13 @@ def look(rows: Rows) -> dict[str, Any]:
     All rows are counted but for what is said of `drawn` ones: near duplicates of each other (of
     more rows more would be found), rows with an input or context, rows with a system prompt.
     """
-    drawn, description = _drawn(rows), rows.description()
+    drawn, description, of_kind = rows, rows.description(), dict[str, Any]()
+    if len(rows) > DRAWN:
+        drawn = rows.at(np.sort(np.random.default_rng(0).choice(len(rows), DRAWN, replace=False)))
+    if rows.shape.kind == "kto":
+        words = {True: "good", False: "bad", None: "without"}
+        verdicts = Counter(words[row.parsed.verdict] for row in rows)
+        of_kind["verdicts"] = dict(verdicts.most_common())
     _, median, most, _, longest = description.response_characters
     counted = response_tokens(drawn, token_counter())
     return {
@@ -170,28 +171,8 @@ def look(rows: Rows) -> dict[str, Any]:
         "drawn_near_duplicates": dedup(drawn, DedupParams()).choice.counts().get(NEAR, 0),
         "drawn_with_input": sum(bool(row.input) for row in drawn),
         "drawn_with_system": sum(bool(row.system) for row in drawn),
-        **_verdicts(rows),
+        **of_kind,
     }
-
-
-def _drawn(rows: Rows) -> Rows:
-    """Return rows drawn with seed 0, in their order."""
-    if len(rows) <= DRAWN:
-        return rows
-    places = np.sort(np.random.default_rng(0).choice(len(rows), DRAWN, replace=False))
-    ends = np.cumsum([source.rows for source in rows.sources])
-    counts = np.diff(np.searchsorted(places, ends), prepend=0).tolist()
-    sources = (replace(s, rows=n) for s, n in zip(rows.sources, counts, strict=True))
-    return replace(rows, sources=tuple(sources), table=rows.table.take(pa.array(places)))
-
-
-def _verdicts(rows: Rows) -> dict[str, Any]:
-    if rows.shape.kind != "kto":
-        return {}
-    values = (json.loads(raw.as_py()) for raw in rows.table.column("raw"))
-    verdicts = (verdict_of(v, rows.shape) if isinstance(v, dict) else None for v in values)
-    words = {True: "good", False: "bad", None: "without"}
-    return {"verdicts": dict(Counter(words[verdict] for verdict in verdicts).most_common())}
 
 
 def _steps(seen: dict[str, Any], typed: Sequence[str], likes: Sequence[str]) -> Iterator[Step]:
@@ -221,12 +202,8 @@ def _steps(seen: dict[str, Any], typed: Sequence[str], likes: Sequence[str]) -> 
             "small sample that stands in takes little of the domain with it"
         )
         yield _step(mix, why, _TEXTS)
-        yield _train(
-            kind,
-            default_name(called, "mix"),
-            "train on the mixture, and compare with the base",
-            _TRAIN,
-        )
+        why = "train on the mixture, and compare with the base"
+        yield _train(kind, default_name(called, "mix"), why, _TRAIN)
     elif kind == "kto":
         why = "kto learns from good and bad answers as they are: neither are left out"
         yield _train(kind, name, why, _VERDICTS)
@@ -260,11 +237,7 @@ def _choices(
     keep = ["--keep", f"{share}-tokens", "--with-control", "tokens"]
     choices = [
         ("like", "rows like the questions that the model will get, each question in turn", _LIKE),
-        (
-            "clusters",
-            "some rows of every cluster of embeddings, so that no topic is lost",
-            _CLUSTERS,
-        ),
+        ("clusters", "some rows of every cluster of embeddings: no topic is lost", _CLUSTERS),
         ("longest", "the longest answers, a baseline that is not always beaten", _LONGEST),
     ]
     for recipe, why, evidence in choices[:2] if likes else choices[1:]:

@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curate.choices.selection import Selection
 from curate.data.describe import counted
 from curate.data.ids import beside
-from curate.data.rows import Row, Rows
+from curate.data.rows import Rows
 from curate.duplicates.folding import fold
 from curate.engine import open_engine
 from curate.errors import DataError
@@ -24,13 +25,13 @@ from curate.parameters.select import SelectParams
 from curate.recipes.earlier_scores import EarlierScores
 from curate.recipes.model_scores import (
     about_language,
+    computed_by,
     language_model,
     leaving_out,
     likelihood_of,
     refuse_pairs_and_texts,
 )
 from curate.scorers.contract import OK, Scores
-from curate.selection import Selection
 from curate.selectors.kept_and_dropped import Choice
 
 NAME, CHOSEN, LESS_LIKELY = "answers", "chosen", "less_likely"
@@ -44,20 +45,10 @@ def answers(rows: Rows, params: SelectParams, earlier: EarlierScores) -> Selecti
     The columns of the scores file: `answers` (to the row's prompt), `mean_logprob` (nats a token;
     NaN for a single answer, which is not computed), `kept_twin` (id of the row that was kept in
     its place), `chosen` (1 or 0). Equally likely answers are taken by id.
-
-    Args:
-        rows: Instruction data.
-        params: The model.
-        earlier: What `where` allows.
-
-    Raises:
-        DataError: No prompt has two answers.
-        UsageError: Rows of another kind.
-        ModelError: The model is not to be had.
     """
     refuse_pairs_and_texts(rows, NAME)
     choice = earlier.choice()
-    prompt = _prompts(rows, choice.kept)
+    prompt = prompts_of(rows, choice.kept)
     sizes = np.where(choice.kept, np.bincount(prompt[choice.kept], minlength=1)[prompt], 0)
     several = sizes > 1
     if not several.any():
@@ -96,30 +87,21 @@ def answers(rows: Rows, params: SelectParams, earlier: EarlierScores) -> Selecti
     ]
     if params.model is None:
         notes.append(f"likeliest means to {model.name}: --model is to be what will be trained")
-    return Selection(
-        recipe=NAME,
-        params=params,
-        rows=rows,
-        scored=Scores(status, {**earlier.scores().columns, **columns}),
-        choice=choice,
-        ranked_by=CHOSEN,
-        model={"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype},
-        notes=tuple(notes),
-    )
+    scores, made_by = Scores(status, {**earlier.scores().columns, **columns}), computed_by(model)
+    return Selection(NAME, params, rows, scores, choice, CHOSEN, made_by, tuple(notes))
 
 
-def _prompts(rows: Rows, possible: NDArray[np.bool_]) -> NDArray[np.int64]:
+def prompts_of(rows: Rows, possible: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return (n,) the number of each possible row's prompt; 0 for the others, too."""
     prompts = np.zeros(len(rows), dtype=np.int64)
     numbers: dict[bytes, int] = {}
     for row in rows:
         if possible[row.position]:
-            prompts[row.position] = numbers.setdefault(_prompt(row), len(numbers))
+            # All that comes before the last answer.
+            turns = [(turn.role, fold(turn.content)) for turn in row.turns[:-1]]
+            whole = repr((fold(row.system), turns, row.parsed.tools, beside(row.value, None)))
+            digest = hashlib.blake2b(
+                whole.encode("utf-8", "surrogatepass"), digest_size=16
+            ).digest()
+            prompts[row.position] = numbers.setdefault(digest, len(numbers))
     return prompts
-
-
-def _prompt(row: Row) -> bytes:
-    """Return a digest of all that comes before the last answer."""
-    turns = [(turn.role, fold(turn.content)) for turn in row.turns[:-1]]
-    whole = repr((fold(row.system), turns, row.parsed.tools, beside(row.value, None)))
-    return hashlib.blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -16,19 +16,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from curate.choices.emitting import emit
+from curate.choices.selection import Selection
 from curate.console import say
 from curate.data.rows import Rows
 from curate.emission.emit import check_target
 from curate.engine import open_engine
-from curate.errors import DataError, UsageError
-from curate.models.resolve import ModelFiles, files_of, fingerprint_of
+from curate.errors import DataError
 from curate.parameters.ifd import PER_CLUSTER
 from curate.recipes import train_between
-from curate.recipes.model_scores import instructions_of, language_model
+from curate.recipes.model_scores import computed_by, instructions_of, language_model
 from curate.recipes.train_between import Place, Trained
 from curate.scorers.contract import Scores
-from curate.scorers.instruction import Instructions
-from curate.selection import Selection, emit
 from curate.selectors import middle_band
 from curate.selectors.kept_and_dropped import Candidates, scored
 from curate.selectors.kmeans import KMeansParams, clusters
@@ -60,74 +59,56 @@ class ExperienceParams:
     trust_remote_code: bool = False
 
 
-@dataclass(frozen=True)
-class Experience:
-    """A model that has had it."""
-
-    trained: Trained  # the run; its folder is what scores
-    details: dict[str, Any]  # what the manifest says of the stages
-    notes: tuple[str, ...]  # what a user should be told, a sentence each
-
-
 def default_clusters(rows: int) -> int:
     """Return the paper's 100, but one for 50 rows where there are fewer than 5,000."""
     return min(CLUSTERS, max(1, rows // _ROWS_A_CLUSTER))
 
 
-def check_experience(params: ExperienceParams, place: Place) -> None:
-    """Refuse what could not be trained or written, before hours are spent on scores."""
-    try:
-        train_between.check_trainer()
-    except UsageError as error:
-        raise UsageError(
-            f"--brief-experience trains a model: {error}. Without it rows are scored by the model "
-            "as it is, which is what Superfiltering does"
-        ) from error
-    files_of(params.model, params.trust_remote_code)
-    check_target(place.output, place.name + ENDING, NAME, place.overwrite)
-    # Where a run is there, or was begun, the trainer took them before.
-    if not any(place.saves.glob(f"{place.name}{ENDING}-*/{RUN}")):
-        train_between.check_settings(params.model, params.settings)
+def gain_experience(
+    rows: Rows, params: ExperienceParams, place: Place
+) -> tuple[Trained, dict[str, Any], tuple[str, ...]]:
+    """Choose rows, emit them, train on them; what an earlier run has done is found, not done.
 
-
-def gain_experience(rows: Rows, params: ExperienceParams, place: Place) -> Experience:
-    """Choose rows, emit them, train on them; what an earlier run has done is found, not done."""
-    check_experience(params, place)
-    selection, files = choose(rows, params)
+    Returned are the run, what the manifest says of the stages, and notes. What could not be
+    trained or written is refused before hours are spent on scores.
+    """
     name = place.name + ENDING
+    without = "Without it rows are scored by the model as it is, which is what Superfiltering does"
+    what = "--brief-experience trains a model"
+    train_between.check(what, params.model, without, params.trust_remote_code)
+    check_target(place.output, name, NAME, place.overwrite)
+    # Where a run is there, or was begun, the trainer took them before.
+    if not any(place.saves.glob(f"{name}-*/{RUN}")):
+        train_between.check_settings(params.model, params.settings)
+    selection = choose(rows, params)
     counts = selection.summary()
     how = _emit(selection, place, name)
     say(f"experience: {counts.kept:,} of {counts.read:,} rows, data set '{name}' ({how})")
-    request = train_between.Request(
-        dataset=name,
-        dataset_dir=place.output,
-        model=params.model,
-        model_fingerprint=fingerprint_of(files),
-        settings=params.settings,
-        saves=place.saves,
-        seed=params.seed,
-    )
-    trained = train_between.train_on(request)
-    chosen = {"dataset": name, **asdict(counts), **selection.details["clusters"]}
+    model, trust, grouped = params.model, params.trust_remote_code, selection.details["clusters"]
+    trained = train_between.train_at(place, name, model, params.settings, params.seed, trust)
+    notes = [
+        f"brief experience: {counts.kept:,} of {counts.read:,} rows ({grouped['clusters']:,} x "
+        f"{params.per_cluster:,} from the middle of their clusters), one model trained in "
+        f"{trained.run.steps} steps: {trained.folder.name}"
+    ]
+    if params.clusters is None and grouped["clusters"] < CLUSTERS:
+        notes.append(
+            f"the published numbers are {CLUSTERS} x {PER_CLUSTER} of 52,002 rows; few rows make "
+            f"fewer clusters (one for {_ROWS_A_CLUSTER} rows), --experience {CLUSTERS}x"
+            f"{PER_CLUSTER} asks for them"
+        )
+    chosen = {"dataset": name, **asdict(counts), **grouped}
     details = {"experience": chosen, "initial_model": trained.as_dict()}
-    return Experience(trained, details, _notes(selection, trained, params))
+    return trained, details, (*notes, *selection.notes)
 
 
-def choose(rows: Rows, params: ExperienceParams) -> tuple[Selection, ModelFiles]:
-    """Return the rows to train on, and the files of the model that read them."""
+def choose(rows: Rows, params: ExperienceParams) -> Selection:
+    """Return the rows of the middle band of every cluster."""
     started = time.monotonic()
     engine = open_engine()
     model = language_model(engine, params.model, params.dtype, params.trust_remote_code)
     say(f"reading {len(rows):,} instructions with {model.files.name}")
-    instructions = instructions_of(rows, model, engine, params.max_length)
-    asked = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
-    return _drawn(rows, params, instructions, asked, started), model.files
-
-
-def _drawn(
-    rows: Rows, params: ExperienceParams, read: Instructions, model: dict[str, str], started: float
-) -> Selection:
-    """Return the rows of the middle band of every cluster."""
+    read = instructions_of(rows, model, engine, params.max_length)
     silent = rows.table.column("response_characters").to_numpy() == 0
     choice = scored(read.status).without(silent, "empty_response")
     usable = int(choice.kept.sum())
@@ -141,7 +122,6 @@ def _drawn(
         perplexity = np.exp(read.nll)
     candidates = Candidates(choice, rows.ids, values=perplexity, clusters=grouped.labels)
     band = middle_band.MiddleBandParams(per_cluster=params.per_cluster)
-    choice = middle_band.select(candidates, band)
     columns = {
         "instruction_ppl": pa.array(perplexity),
         "cluster": pa.array(grouped.labels, mask=grouped.labels < 0),
@@ -152,9 +132,9 @@ def _drawn(
         params=params,
         rows=rows,
         scored=Scores(read.status, columns),
-        choice=choice,
+        choice=middle_band.select(candidates, band),
         ranked_by="instruction_ppl",
-        model=model,
+        model=computed_by(model),
         notes=tuple(filter(None, [grouped.note])),
         seconds=time.monotonic() - started,
         details={"clusters": {**used, "per_cluster": params.per_cluster}},
@@ -172,19 +152,3 @@ def _emit(selection: Selection, place: Place, name: str) -> str:
             return "from an earlier run"
     emit(selection, place.output, name, place.overwrite)
     return "written"
-
-
-def _notes(selection: Selection, trained: Trained, params: ExperienceParams) -> tuple[str, ...]:
-    counts, clusters = selection.summary(), selection.details["clusters"]["clusters"]
-    notes = [
-        f"brief experience: {counts.kept:,} of {counts.read:,} rows ({clusters:,} x "
-        f"{params.per_cluster:,} from the middle of their clusters), one model trained in "
-        f"{trained.run.steps} steps: {trained.folder.name}"
-    ]
-    if params.clusters is None and clusters < CLUSTERS:
-        notes.append(
-            f"the published numbers are {CLUSTERS} x {PER_CLUSTER} of 52,002 rows; few rows make "
-            f"fewer clusters (one for {_ROWS_A_CLUSTER} rows), --experience {CLUSTERS}x"
-            f"{PER_CLUSTER} asks for them"
-        )
-    return (*notes, *selection.notes)

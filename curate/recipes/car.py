@@ -12,19 +12,18 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from curate.choices.selection import Selection
 from curate.data.kto_verdicts import judged
 from curate.data.rows import Rows
 from curate.errors import UsageError
 from curate.parameters.car import AUTO, CarParams
 from curate.recipes import budgets
+from curate.recipes.budgets import sample
 from curate.recipes.model_scores import called, embedded, refuse_pairs_and_texts, rewarded
 from curate.scorers.contract import OK, Scores
-from curate.selection import Selection
 from curate.selectors import cluster_rank
-from curate.selectors.filled import Wanted, fitting
-from curate.selectors.kept_and_dropped import Candidates, scored
+from curate.selectors.kept_and_dropped import Candidates, Wanted, fitting, scored
 from curate.selectors.kmeans import KMeansParams, clusters
 
 NAME = "car"
@@ -50,11 +49,15 @@ def car(rows: Rows, params: CarParams) -> Selection:
     Example:
         >>> curate.car(curate.read("huatuo.json"), top=100)
     """
-    rows = judged(rows, "CaR", params.good_only)
+    rows = judged(sample(rows, params), "CaR", params.good_only)
     refuse_pairs_and_texts(rows, "CaR")
     started = time.monotonic()
     tokens = budgets.tokens_of(rows, params.tokenizer)
-    wanted = _top(params.top, tokens.counts)
+    if params.top is None or str(params.top) == "0":
+        most = min(MOST, max(1, len(rows) // 10)) if params.top is None else 0
+        wanted = Wanted(most, None, tokens.counts)
+    else:
+        wanted = budgets.wanted_of(params.top, tokens.counts, "--top")
     rewards, model = rewarded(rows, params.ranker, None, QUALITY)
     vectors, encoder = embedded(rows, params.encoder, "row")
     status = np.where(rewards.status == OK, vectors.status, rewards.status).astype(object)
@@ -73,6 +76,16 @@ def car(rows: Rows, params: CarParams) -> Selection:
     top = fitting(lambda k: ranked[:k], wanted)
     how = cluster_rank.ClusterRankParams(top=top, per_cluster=params.per_cluster)
     why = cluster_rank.chosen_by(candidates, how)
+    labels, (rank, within) = groups.labels, np.zeros((2, len(rows)), dtype=np.int64)
+    rank[ranked] = np.arange(1, len(ranked) + 1)
+    within[ranked] = 1 + cluster_rank.rank_in_group(labels[ranked])
+    columns = {
+        QUALITY: pa.array(values),
+        "cluster": pa.array(labels, mask=labels < 0),
+        "rank": pa.array(rank, mask=rank == 0),
+        "rank_in_cluster": pa.array(within, mask=within == 0),
+        "chosen_by": pa.array(why, pa.string()),
+    }
     counts = {name: int((why == name).sum()) for name in cluster_rank.REASONS}
     of_top, of_best, of_both = counts.values()
     notes = [
@@ -95,7 +108,7 @@ def car(rows: Rows, params: CarParams) -> Selection:
             tokenizer=tokens.by,
         ),
         rows=rows,
-        scored=Scores(status, _columns(candidates, why)),
+        scored=Scores(status, columns),
         choice=cluster_rank.select(candidates, how),
         ranked_by=QUALITY,
         model=model | encoder,
@@ -103,24 +116,3 @@ def car(rows: Rows, params: CarParams) -> Selection:
         seconds=time.monotonic() - started,
         tokens=tokens,
     )
-
-
-def _top(top: str | int | None, counts: NDArray[np.int64]) -> Wanted:
-    if top is None or str(top) == "0":
-        rows = min(MOST, max(1, len(counts) // 10)) if top is None else 0
-        return Wanted(rows, None, counts)
-    return budgets.wanted_of(top, counts, "--top")
-
-
-def _columns(candidates: Candidates, why: NDArray[np.object_]) -> dict[str, pa.Array]:
-    ranked, labels = candidates.ranked(), candidates.clusters
-    rank, within = np.zeros((2, len(labels)), dtype=np.int64)
-    rank[ranked] = np.arange(1, len(ranked) + 1)
-    within[ranked] = 1 + cluster_rank.rank_in_group(labels[ranked])
-    return {
-        QUALITY: pa.array(candidates.values),
-        "cluster": pa.array(labels, mask=labels < 0),
-        "rank": pa.array(rank, mask=rank == 0),
-        "rank_in_cluster": pa.array(within, mask=within == 0),
-        "chosen_by": pa.array(why, pa.string()),
-    }

@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.choices.emitting import nothing_chosen
+from curate.choices.selection import Selection
 from curate.errors import check_one_of
 from curate.models.embedding import DEFAULT_ENCODER
 from curate.parameters.controls import CONTROLS
 from curate.recipes.budgets import tokens_of
 from curate.recipes.model_scores import embedded
-from curate.selection import Selection, nothing_chosen
 from curate.selectors import random, selectors
-from curate.selectors.filled import Ranking, Wanted
-from curate.selectors.kept_and_dropped import Candidates, scored
+from curate.selectors.cluster_rank import rank_in_group
+from curate.selectors.kept_and_dropped import Candidates, Ranking, Wanted, scored
 from curate.selectors.kmeans import KMeansParams, clusters
 from curate.selectors.middle_band import NO_SCORE
 
@@ -35,39 +36,29 @@ ENDINGS = {
 }
 # More tokens than as many random rows, and a rank correlation of score and length, that are told.
 _MORE_TOKENS, _BY_LENGTH = 1.1, 0.5
+# What the note says that tells of it.
+UNFAIR = "as many rows are no fair control"
+_MANY = 0.5  # of a control's rows in the choice itself, that are told
 _PER_STRATUM = 10  # kept rows, of lengths that are taken for the same
 
 
 @dataclass(frozen=True)
 class ControlParams:
-    """What a control is of.
+    """What a control is of."""
 
-    Attributes:
-        of: Recipe of the selection.
-        keep: Rows drawn, as many as the selection keeps.
-        seed: Of the draw.
-    """
-
-    of: str
-    keep: int
-    seed: int = 0
+    of: str  # recipe of the selection
+    keep: int  # rows drawn, as many as the selection keeps
+    seed: int = 0  # of the draw
 
 
 @dataclass(frozen=True)
 class FairControlParams:
-    """What a control is of that is as large in something else than rows.
+    """What a control is of that is as large in something else than rows."""
 
-    Attributes:
-        of: Recipe of the selection.
-        kind: A word of CONTROLS.
-        tokens: Of the selection's responses.
-        seed: Of the draw.
-    """
-
-    of: str
-    kind: str
-    tokens: int
-    seed: int = 0
+    of: str  # recipe of the selection
+    kind: str  # a word of CONTROLS
+    tokens: int  # of the selection's responses
+    seed: int = 0  # of the draw
 
 
 def control(selection: Selection, kind: str = "rows") -> Selection:
@@ -116,6 +107,11 @@ def control(selection: Selection, kind: str = "rows") -> Selection:
     else:
         candidates = Candidates(possible, ids, **arrays)
         choice = Ranking(selectors()[made_by(kind)], candidates, settings).choice(wanted)
+    drawn, shared = int(choice.kept.sum()), int((choice.kept & kept).sum())
+    note = (
+        f"{shared:,} of the {drawn:,} rows of this control are in the choice itself, so that both "
+        "differ by less than the choice is worth"
+    )
     return Selection(
         recipe=made_by(kind),
         params=params,
@@ -124,6 +120,8 @@ def control(selection: Selection, kind: str = "rows") -> Selection:
         choice=choice,
         ranked_by=selection.ranked_by,
         model=model,
+        notes=(note,) if shared > _MANY * drawn else (),
+        details={"shared_with_choice": shared},
         tokens=tokens,
     )
 
@@ -134,12 +132,8 @@ def as_long(
     """Return as many rows as are kept, drawn so that their lengths are distributed as theirs are.
 
     The lengths of the kept rows are cut into strata of about ten rows each, and of every stratum as
-    many rows are drawn as were kept. Kept rows can be drawn, as in every control.
-
-    Args:
-        lengths: (n,) of all rows.
-        kept: (n,) whether each is chosen.
-        order: (m,) positions of all that can be drawn, in the order of the draw.
+    many rows are drawn as were kept. Kept rows can be drawn, as in every control: without them it
+    would be of the rows that the score rejects. Where the choice goes by length they are many.
     """
     own = np.sort(lengths[kept])
     if not len(own):
@@ -148,10 +142,8 @@ def as_long(
     stratum = np.searchsorted(edges, lengths, side="right")
     wanted = np.bincount(stratum[kept], minlength=len(edges) + 1)
     order = order[(lengths[order] >= own[0]) & (lengths[order] <= own[-1])]
-    by_stratum = order[np.argsort(stratum[order], kind="stable")]
-    sizes = np.bincount(stratum[by_stratum], minlength=len(wanted))
-    place = np.arange(len(by_stratum)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return by_stratum[place < wanted[stratum[by_stratum]]]
+    order = order[np.argsort(stratum[order], kind="stable")]
+    return order[rank_in_group(stratum[order]) < wanted[stratum[order]]]
 
 
 def made_by(kind: str) -> str:
@@ -185,8 +177,7 @@ def beside_as_many(selection: Selection) -> tuple[Selection, Selection]:
     told = f", rank correlation of score and length {agreement:.2f}" if known else ""
     note = (
         f"the kept rows have {ratio:.2f} times the response tokens of as many random rows ({own:,} "
-        f"to {other:,}){told}: as many rows are no fair control, --with-control tokens length "
-        "writes fairer ones"
+        f"to {other:,}){told}: {UNFAIR}, --with-control tokens length writes fairer ones"
     )
     bias = {
         "tokens": own,
@@ -200,12 +191,8 @@ def beside_as_many(selection: Selection) -> tuple[Selection, Selection]:
 
 def spearman(one: NDArray[Any], other: NDArray[Any]) -> float:
     """Return the rank correlation of two rows of numbers (n,); NaN where one does not vary."""
-
-    def ranks(values: NDArray[Any]) -> NDArray[np.float64]:
-        _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-        mean: NDArray[np.float64] = np.cumsum(count) - (count - 1) / 2
-        return mean[place]
+    import pandas as pd
 
     if len(one) < 2 or one.min() == one.max() or other.min() == other.max():
         return float("nan")
-    return float(np.corrcoef(ranks(one), ranks(other))[0, 1])
+    return float(np.corrcoef(pd.Series(one).rank(), pd.Series(other).rank())[0, 1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,20 +12,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from curate.choices.selection import Selection
 from curate.data.rows import Rows
 from curate.duplicates import contained
 from curate.duplicates.alike import pairs_between
 from curate.duplicates.folding import fold
 from curate.duplicates.ngrams import bands_for, buckets
-from curate.duplicates.sketches import compared, other_side
+from curate.duplicates.sketches import compared
 from curate.duplicates.twins import CONTAINS, IN
 from curate.errors import UsageError
 from curate.parameters.split import DecontaminateParams
-from curate.recipes.dedup import sketched
+from curate.recipes.budgets import tokens_of
+from curate.recipes.dedup import questions_of, sketched
 from curate.scorers.contract import OK, Scores, in_batches
-from curate.selection import Selection
 from curate.selectors.kept_and_dropped import Choice
-from curate.system.cache import scratch_dir
 
 NAME = "decontaminate"
 # A row with the number of a set, the row there, and the similarity.
@@ -42,11 +41,6 @@ def decontaminate(rows: Rows, params: DecontaminateParams, against: Sequence[Row
     benchmark its questions, those found, and the rows in which each stands.
 
     Reasons: `in_against`, `contains_against`, and flaws.
-
-    Args:
-        rows: To choose from.
-        params: See DecontaminateParams.
-        against: The benchmarks.
 
     Raises:
         UsageError: No benchmark is given.
@@ -80,10 +74,14 @@ def decontaminate(rows: Rows, params: DecontaminateParams, against: Sequence[Row
         "similarity": pa.array(similarity),
         "novelty": pa.array(1 - similarity),
     }
-    report = [
-        {**each, "questions": len(other) - each["not_compared"], **_found(rows, other, places)}
-        for each, other, places in zip(sets, against, standing, strict=True)
-    ]
+    report = []
+    for each, other, places in zip(sets, against, standing, strict=True):
+        where = [
+            {"id": other.ids[place], "rows": [rows.ids[row] for row in sorted(inside)]}
+            for place, inside in sorted(places.items())
+        ]
+        questions = len(other) - each["not_compared"]
+        report.append({**each, "questions": questions, "found": len(where), "where": where})
     names = tuple(f"{s.name} sha256:{s.sha256}" for other in against for s in other.sources)
     return Selection(
         recipe=NAME,
@@ -92,30 +90,18 @@ def decontaminate(rows: Rows, params: DecontaminateParams, against: Sequence[Row
         scored=Scores(np.where(flaws == "", OK, flaws).astype(object), columns),
         choice=Choice(reason),
         ranked_by="novelty",
-        model={},
         seconds=time.monotonic() - started,
         details={"against": report},
+        tokens=tokens_of(rows, None),
     )
-
-
-def _found(rows: Rows, other: Rows, standing: dict[int, set[int]]) -> dict[str, Any]:
-    """Return how many of a benchmark's questions were found, and where each stands."""
-    places = sorted(standing.items())
-    where = [
-        {"id": other.ids[place], "rows": [rows.ids[row] for row in sorted(inside)]}
-        for place, inside in places
-    ]
-    return {"found": len(where), "where": where}
 
 
 def _asked(
     rows: Rows, params: DecontaminateParams, against: Sequence[Rows]
 ) -> tuple[list[Match], list[dict[str, Any]]]:
     """Return the matches of what is asked, and what is known of each set."""
-    with tempfile.TemporaryDirectory(dir=scratch_dir()) as folder:
-        sketches, mine, others, sets = sketched(
-            rows, "prompt", params.ngram, params.seed, against, folder
-        )
+    with sketched(rows, "prompt", params.ngram, params.seed, against) as told:
+        sketches, mine, others, sets = told
         inside: dict[int, list[tuple[int, int]]] = defaultdict(list)
         for number, groups in enumerate(others):
             for place in np.flatnonzero(groups.of_row >= 0):
@@ -135,16 +121,10 @@ def _asked(
 
 def _containing(rows: Rows, params: DecontaminateParams, against: Sequence[Rows]) -> list[Match]:
     """Return the matches of questions that stand somewhere in a row's turns."""
-    places: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for number, other in enumerate(against if params.contained else ()):
-        for benchmark_row in other_side(other):
-            if question := fold(compared(benchmark_row, "prompt")):
-                places[question].append((number, benchmark_row.position))
-    asked = contained.questions(list(places), params.ngram, params.contained)
-    at = list(places.values())
+    asked, places = questions_of(against, params.ngram, params.contained)
     matches: list[Match] = []
     for batch in in_batches(row for row in rows if asked.sought and not row.flaw):
         texts = [fold(compared(row, "both")) for row in batch]
         for text, held, share in contained.all_held(asked, texts):
-            matches += [(batch[text].position, *place, share) for place in at[held]]
+            matches += [(batch[text].position, *place, share) for place in places[held]]
     return matches

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,26 +15,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.choices.selection import Selection
 from curate.console import progress
 from curate.data.rows import Rows
 from curate.duplicates import contained
-from curate.duplicates.first_kept import Twins, first_kept
+from curate.duplicates.alike import Twins, first_kept
 from curate.duplicates.folding import fold
 from curate.duplicates.ngrams import bands_for, buckets
 from curate.duplicates.sketches import (
+    MANY,
     Groups,
     Sketches,
+    Sketching,
     compared,
-    grouped,
     mapped,
     other_side,
-    sketch,
 )
 from curate.duplicates.twins import REASONS, HeldQuestions, judge, leaders
 from curate.emission.score_files import column_of
 from curate.errors import DataError, UsageError
 from curate.parameters.dedup import FIRST, DedupParams
-from curate.selection import Selection
+from curate.recipes.budgets import tokens_of
 from curate.system.cache import scratch_dir
 from curate.system.files import sha256_of
 
@@ -42,29 +44,21 @@ _SHOWN = 60  # characters
 
 
 def dedup(
-    rows: Rows,
-    params: DedupParams,
-    against: Sequence[Rows] = (),
-    scores: str | Path | None = None,
+    rows: Rows, params: DedupParams, against: Sequence[Rows] = (), scores: str | Path | None = None
 ) -> Selection:
     """Keep one of the rows that say the same, and none that another set says already.
 
     Compared are the turns of a row, all of them and not only the last, without its system prompt
-    and without `rejected`, folded (`curate.duplicates.folding`): without marks, capitals, tags and
-    white space next to Chinese, in simplified characters. Two rows are alike when |A ∩ B| /
+    and without `rejected`, folded (`curate.duplicates.folding`). Two rows are alike when |A ∩ B| /
     |A ∪ B| of their sets of character n-grams is at least `near`; a text shorter than an n-gram
-    is like its equals. Rows with other pictures or another KTO verdict
-    are never alike.
+    is like its equals. Rows with other pictures or another KTO verdict are never alike.
 
-    Which pairs to compare is found by MinHash with 128 permutations, in bands that bring together
-    at least 99.9 % of the pairs whose similarity is just `near`, and more of those above it
-    (0.8: 25 bands of 5, 99.995 %). Every pair found is then compared by its n-grams themselves,
-    so that nothing is left out for an estimate. Sources: Broder 1997; Lee et al., arXiv
-    2107.06499, who take word n-grams and drop whole clusters: here rows are taken in order, and
-    one is left out only if it is itself alike a row that is kept, its `twin`.
-
-    Rows of one long template that are nearly alike, but not enough, are all compared with each
-    other: some thousand of them take minutes. A higher `near`, or `on="response"`, helps.
+    MinHash with 128 permutations, in bands that bring together at least 99.9 % of the pairs whose
+    similarity is just `near`, finds what to compare by the n-grams themselves: nothing is left out
+    for an estimate. Sources: Broder 1997; Lee et al., arXiv 2107.06499, who take word n-grams and
+    drop whole clusters: here rows are taken in order, and one is left out only if it is itself
+    alike a row that is kept, its `twin`. Some thousand rows of one long template that are nearly
+    alike, but not enough, take minutes; a higher `near`, or `on="response"`, helps.
 
     Reasons: `exact_duplicate` (the same characters as its twin), `near_duplicate`, `in_against`
     (alike a row of another set), `contains_against` (holds a question of another set, see
@@ -75,7 +69,8 @@ def dedup(
     Args:
         rows: To choose from.
         params: See DedupParams.
-        against: Other sets, chosen already or to be tested on; none of their rows is written.
+        against: Other sets, chosen already or to be tested on: rows, in Python also what read()
+            takes, names of data sets in `data`, mixture files. None of their rows is written.
         scores: Parquet file of an earlier run, for `by`; joined by id.
 
     Raises:
@@ -87,15 +82,33 @@ def dedup(
         >>> dedup(curate.read("toyhom.csv"), DedupParams(near=0.8))
         dedup: 4,746 of 5,000 rows kept; dropped 235 exact_duplicate, 19 near_duplicate
     """
-    _check(rows, params, scores)
+    if rows.shape.kind == "pretraining" and params.on == "response":
+        raise UsageError(
+            "--on response: these rows are texts for pre-training and have no response; "
+            "leave --on out"
+        )
+    if params.by != FIRST and scores is None:
+        raise UsageError(
+            f"--by {params.by}: give --scores FILE too, the NAME.scores.parquet of an earlier run "
+            f"that has this column, or --by {FIRST}"
+        )
+    if params.by == FIRST and scores is not None:
+        raise UsageError(
+            f"--scores {Path(scores).name}: say with --by COLUMN which of its columns is to "
+            "decide; the highest is kept"
+        )
     started = time.monotonic()
     values = None if scores is None else column_of(Path(scores), params.by, rows.ids)
-    with tempfile.TemporaryDirectory(dir=scratch_dir()) as folder:
-        sketches, mine, others, sets = sketched(
-            rows, params.on, params.ngram, params.seed, against, folder
-        )
+    with sketched(rows, params.on, params.ngram, params.seed, against) as told:
+        sketches, mine, others, sets = told
         leader, order = leaders(values, rows.ids, mine)
-        holds, sought = _held(sketches, mine, against, params)
+        asked, places = questions_of(against, params.ngram, params.held)
+        numbers, share = np.full(len(mine.first), -1), np.zeros(len(mine.first))
+        if asked.sought and len(mine.first):
+            by_batch = mapped(partial(contained.held, asked), sketches.batches(mine.start))
+            numbers, share = map(np.concatenate, zip(*by_batch, strict=True))
+        firsts = [standing[0] for standing in places]
+        holds = HeldQuestions(question=numbers, share=share, places=firsts)
         twins = _twins(sketches, mine, order, holds.question >= 0, params)
     other_sets = list(zip(against, others, strict=True))
     scored, choice = judge(rows, mine, leader, twins, other_sets, holds)
@@ -112,33 +125,41 @@ def dedup(
         scored=scored,
         choice=choice,
         ranked_by="novelty",
-        model={},
-        notes=tuple(_notes(values, sets, sought, len(holds.places))),
+        notes=tuple(_notes(values, sets, asked.sought, len(places))),
         seconds=time.monotonic() - started,
         details={"against": sets} if sets else {},
+        tokens=tokens_of(rows, None),
     )
 
 
+@contextmanager
 def sketched(
-    rows: Rows, on: str, ngram: int, seed: int, against: Sequence[Rows], folder: str
-) -> tuple[Sketches, Groups, list[Groups], list[dict[str, Any]]]:
-    """Return all texts, the groups of the rows and of the other sets, and what those hold."""
-    groups: list[Groups] = []
+    rows: Rows, on: str, ngram: int, seed: int, against: Sequence[Rows]
+) -> Iterator[tuple[Sketches, Groups, list[Groups], list[dict[str, Any]]]]:
+    """Give all texts, the groups of the rows and of the other sets, and what those hold."""
+    others: list[Groups] = []
     sets: list[dict[str, Any]] = []
+    many = sum(map(len, (rows, *against))) >= MANY
+    with tempfile.TemporaryDirectory(dir=scratch_dir()) as folder:
+        with Sketching(Path(folder), ngram, seed, many) as sketching:
+            for other in against:
+                others.append(sketching.add(other, on, flawed=True))
+                sets.append(_compared(other, others[-1], on))
+            with shown("scoring", len(rows)) as advance:
+                mine = sketching.add(rows, on, advance=advance)
+        with sketching.sketches() as sketches:
+            yield sketches, mine, others, sets
 
-    def texts() -> Iterator[str]:
-        start = 0
-        for other in against:
-            groups.append((yield from grouped(other, on, start, flawed=True)))
-            sets.append(_compared(other, groups[-1], on))
-            start += len(groups[-1].first)
-        bar = progress()
-        bar.start(len(rows), len(rows), 0)
-        groups.append((yield from grouped(rows, on, start, advance=bar.advance)))
+
+@contextmanager
+def shown(doing: str, rows: int) -> Iterator[Callable[[int], object]]:
+    """Give what is called with the number of rows that were done since it was called last."""
+    bar = progress(doing)
+    bar.start(rows, rows, 0)
+    try:
+        yield bar.advance
+    finally:
         bar.stop()
-
-    sketches = sketch(texts(), Path(folder), ngram, seed)
-    return sketches, groups.pop(), groups, sets
 
 
 def _compared(rows: Rows, groups: Groups, on: str) -> dict[str, Any]:
@@ -153,27 +174,6 @@ def _compared(rows: Rows, groups: Groups, on: str) -> dict[str, Any]:
             f"them for {flaw}; give --against a file whose texts are read, see `curate doctor`"
         )
     return {"name": name, "rows": len(rows), "not_compared": len(left), "flaws": flaws}
-
-
-def _check(rows: Rows, params: DedupParams, scores: str | Path | None) -> None:
-    wrong = ""
-    if rows.shape.kind == "pretraining" and params.on == "response":
-        wrong = (
-            "--on response: these rows are texts for pre-training and have no response; "
-            "leave --on out"
-        )
-    elif params.by != FIRST and scores is None:
-        wrong = (
-            f"--by {params.by}: give --scores FILE too, the NAME.scores.parquet of an earlier run "
-            f"that has this column, or --by {FIRST}"
-        )
-    elif params.by == FIRST and scores is not None:
-        wrong = (
-            f"--scores {Path(scores).name}: say with --by COLUMN which of its columns is to "
-            "decide; the highest is kept"
-        )
-    if wrong:
-        raise UsageError(wrong)
 
 
 def _twins(
@@ -196,25 +196,20 @@ def _twins(
     order = np.concatenate([np.arange(start), start + order])
     met = buckets(sketches.signatures, bands_for(params.near))
     never = np.concatenate([np.zeros(start, bool), barred])
-    return first_kept(met, order, similar, params.near, start, never)
+    with shown("comparing", len(order) - start) as advance:
+        return first_kept(met, order, similar, params.near, start, never, advance)
 
 
-def _held(
-    sketches: Sketches, mine: Groups, against: Sequence[Rows], params: DedupParams
-) -> tuple[HeldQuestions, int]:
-    """Return which group holds which question of the other sets, and how many were looked for."""
-    places: dict[str, tuple[int, int]] = {}
-    for number, other in enumerate(against if params.held else ()):
+def questions_of(
+    against: Sequence[Rows], ngram: int, share: float
+) -> tuple[contained.Questions, list[list[tuple[int, int]]]]:
+    """Return the questions of other sets, to be found, and the sets and rows where each stands."""
+    places: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for number, other in enumerate(against if share else ()):
         for row in other_side(other):
             if question := fold(compared(row, "prompt")):
-                places.setdefault(question, (number, row.position))
-    asked = contained.questions(list(places), params.ngram, params.held)
-    numbers, share = np.full(len(mine.first), -1), np.zeros(len(mine.first))
-    if asked.sought and len(mine.first):
-        by_batch = mapped(partial(contained.held, asked), sketches.batches(mine.start))
-        numbers, share = map(np.concatenate, zip(*by_batch, strict=True))
-    holds = HeldQuestions(question=numbers, share=share, places=list(places.values()))
-    return holds, asked.sought
+                places[question].append((number, row.position))
+    return contained.questions(list(places), ngram, share), list(places.values())
 
 
 def _notes(

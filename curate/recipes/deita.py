@@ -20,9 +20,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from curate.choices.selection import Selection
 from curate.data.expression import parse_expression
 from curate.data.rows import Rows
-from curate.emission.score_files import Joined, ScoreFile
+from curate.emission.score_files import Joined
 from curate.models.packaged_models import DEFAULT_MODEL
 from curate.models.ranking.reward_models import DEFAULT_RANKER
 from curate.parameters.ifd import IFDParams
@@ -30,13 +31,17 @@ from curate.parameters.score import ScoreParams
 from curate.parameters.select import SelectParams
 from curate.recipes import ifd, score
 from curate.recipes.earlier_scores import WHERE, EarlierScores
-from curate.recipes.model_scores import called, embedded, refuse_pairs_and_texts, rewarded
+from curate.recipes.model_scores import (
+    called,
+    computed_by,
+    embedded,
+    refuse_pairs_and_texts,
+    rewarded,
+)
 from curate.scorers import complexity, quality
 from curate.scorers.contract import OK, Scores
-from curate.selection import Selection
 from curate.selectors import diverse
-from curate.selectors.filled import Ranking, Wanted
-from curate.selectors.kept_and_dropped import Candidates, scored
+from curate.selectors.kept_and_dropped import Candidates, Ranking, scored
 
 NAME, SCORE, IFD = "deita", "score", "ifd_loss"
 EVOL = "complexity * quality"
@@ -59,26 +64,9 @@ class _Part:
 
 
 def deita(
-    rows: Rows,
-    params: SelectParams,
-    earlier: EarlierScores,
-    paths: Sequence[Path],
-    wanted: Wanted,
+    rows: Rows, params: SelectParams, earlier: EarlierScores, paths: Sequence[Path]
 ) -> Selection:
-    """Keep the rows with the highest scores that are near no kept one.
-
-    Args:
-        rows: Instruction data.
-        params: Where complexity and quality come from, encoder, what is too near.
-        earlier: Scores to go by; without values DEITA's own score is made.
-        paths: Scores files of earlier runs over these rows.
-        wanted: How much to keep.
-
-    Raises:
-        UsageError: Rows of another kind.
-        DataError: A scores file is none, or of other rows.
-        ModelError: A model is not to be had.
-    """
+    """Keep the rows with the highest scores that are near no kept one."""
     refuse_pairs_and_texts(rows, NAME)
     name, scores, choice = earlier.name, earlier.scores(), earlier.choice()
     model: dict[str, str] = {}
@@ -94,9 +82,9 @@ def deita(
     candidates = Candidates(choice, rows.ids, scores.values(name), vectors.vectors)
     ranking = Ranking(diverse, candidates, {"nearest": params.nearest})
     notes = (*scores.notes, *vectors.notes)
-    choice = ranking.choice(wanted)
-    chosen = Selection(NAME, params, rows, scores, choice, name, model | encoder, notes)
-    return replace(chosen, ranking=ranking)
+    return Selection(
+        NAME, params, rows, scores, choice, name, model | encoder, notes, ranking=ranking
+    )
 
 
 def _evol(rows: Rows, params: SelectParams, paths: Sequence[Path]) -> tuple[Scores, dict[str, str]]:
@@ -113,70 +101,59 @@ def _evol(rows: Rows, params: SelectParams, paths: Sequence[Path]) -> tuple[Scor
     model = {name: part.by for name, part in parts.items()}
     for name, part in parts.items():
         model |= {f"{name}_{key}": value for key, value in part.model.items()}
-    notes = (*_about_stand_ins(parts), *first.scores.notes, *second.scores.notes)
+    notes = [*first.scores.notes, *second.scores.notes]
+    if missing := {name: part.in_place for name, part in parts.items() if part.in_place}:
+        trained = {each.NAME: each.TRAINED for each in (complexity, quality)}
+        instead = " and ".join(f"{text} stands in for its {name}" for name, text in missing.items())
+        own = " ".join(f"--{name} {trained[name]}" for name in missing)
+        notes.insert(
+            0,
+            f"this is not DEITA's own score: {instead}, by rank among these rows, 1 to 6. With its "
+            f"scorers (LLaMA of up to 13 billion parameters): {own}; or score first with `curate "
+            "score --scorer complexity --model M` and give --scores FILE",
+        )
     columns[SCORE] = pa.array(values)
     return Scores(status.astype(object), columns, tuple(dict.fromkeys(notes))), model
 
 
 def by_rank(values: Floats) -> Floats:
-    """Return values between 1 and 6 in the same order; equal ones stay equal, NaN stays NaN.
+    """Return values between 1 and 6 in the same order; equal ones stay equal, NaN stays NaN."""
+    import pandas as pd
 
-    Example:
-        >>> by_rank(np.array([-8.0, 90.0]))
-        array([2.25, 4.75])
-    """
-    ranked = np.full(len(values), np.nan)
     known = np.isfinite(values)
-    _, place, counts = np.unique(values[known], return_inverse=True, return_counts=True)
-    if len(counts):
-        middle = (np.cumsum(counts) - counts / 2) / counts.sum()
-        ranked[known] = _LOWEST + (_HIGHEST - _LOWEST) * middle[place]
-    return ranked
+    ranks = pd.Series(np.where(known, values, np.nan)).rank().to_numpy().astype(np.float64)
+    return _LOWEST + (_HIGHEST - _LOWEST) * ((ranks - 0.5) / max(1, int(known.sum())))
 
 
 def _part(name: str, rows: Rows, params: SelectParams, joined: Joined | None) -> _Part:
-    model: str | None = getattr(params, name)
+    """Return what a model of its own says of a part, a scores file, or what stands in."""
+    model, trusted = getattr(params, name), params.trust_remote_code
     if model is not None:
-        how = ScoreParams((name,), model, trust_remote_code=params.trust_remote_code)
-        selection = score.score(rows, how)
+        selection = score.score(rows, ScoreParams((name,), model, trust_remote_code=trusted))
         scores = replace(selection.scored, notes=selection.notes)
         turns = scores.columns[f"turn_{name}"]
         return _Part(called(model), scores, scores.values(name), turns, selection.model)
-    if joined is not None:
-        for file in joined.files:
-            if name in file.columns:
-                return _from_file(name, joined, file)
+    file = next((each for each in joined.files if name in each.columns), None) if joined else None
+    if joined and file:
+        values = joined.columns(parse_expression(name, "--scores"))[name].astype(np.float64)
+        why_not = np.where(joined.status() == OK, "non_finite", joined.status())
+        status = np.where(np.isfinite(values), OK, why_not).astype(object)
+        turns = None
+        if f"turn_{name}" in pq.read_schema(file.path).names:
+            column = pq.read_table(file.path, columns=[f"turn_{name}"]).column(0).combine_chunks()
+            turns = pc.take(column, pa.array(file.places, mask=file.places < 0))
+        return _Part(file.path.name, Scores(status, {}), values, turns)
     if name == quality.NAME:
-        return _instead_of_quality(rows)
-    return _instead_of_complexity(rows, params)
-
-
-def _from_file(name: str, joined: Joined, file: ScoreFile) -> _Part:
-    values = joined.columns(parse_expression(name, "--scores"))[name].astype(np.float64)
-    why_not = np.where(joined.status() == OK, "non_finite", joined.status())
-    status = np.where(np.isfinite(values), OK, why_not)
-    turns = None
-    if f"turn_{name}" in pq.read_schema(file.path).names:
-        column = pq.read_table(file.path, columns=[f"turn_{name}"]).column(0).combine_chunks()
-        turns = pc.take(column, pa.array(file.places, mask=file.places < 0))
-    return _Part(file.path.name, Scores(status.astype(object), {}), values, turns)
-
-
-def _instead_of_complexity(rows: Rows, params: SelectParams) -> _Part:
-    by_model = ifd.scored_by(
-        rows, IFDParams(params.model or DEFAULT_MODEL, trust_remote_code=params.trust_remote_code)
-    )
-    scores = by_model.scores
-    scores = Scores(scores.status, {IFD: scores.columns[IFD]}, by_model.notes)
-    text = f"IFD by {by_model.files.name}"
-    return _Part(f"rank of {text}", scores, by_rank(scores.values(IFD)), None, by_model.model, text)
-
-
-def _instead_of_quality(rows: Rows) -> _Part:
-    scores, model = rewarded(rows, DEFAULT_RANKER, None, "reward")
-    text = f"the reward of the bundled ranker '{DEFAULT_RANKER}'"
-    values = by_rank(scores.values("reward"))
-    return _Part(f"rank of reward by {DEFAULT_RANKER}", scores, values, None, model, text)
+        scores, made_by = rewarded(rows, DEFAULT_RANKER, None, "reward")
+        values, text = scores.values("reward"), f"reward by {DEFAULT_RANKER}"
+        instead = f"the reward of the bundled ranker '{DEFAULT_RANKER}'"
+    else:
+        asked = IFDParams(params.model or DEFAULT_MODEL, trust_remote_code=trusted)
+        scores, reader = ifd.scored_by(rows, asked)
+        scores = replace(scores, columns={IFD: scores.columns[IFD]})
+        values, made_by = scores.values(IFD), computed_by(reader)
+        text = instead = f"IFD by {reader.files.name}"
+    return _Part(f"rank of {text}", scores, by_rank(values), None, made_by, instead)
 
 
 def _times(first: _Part, second: _Part) -> Floats:
@@ -184,30 +161,12 @@ def _times(first: _Part, second: _Part) -> Floats:
     product = first.values * second.values
     if first.turns is None or second.turns is None:
         return product
-    sizes = [pc.fill_null(pc.list_value_length(each.turns), 0) for each in (first, second)]
+    both = (first.turns, second.turns)
+    sizes = [pc.fill_null(pc.list_value_length(turns), 0) for turns in both]
     one, other = (each.to_numpy(zero_copy_only=False).astype(np.int64) for each in sizes)
     if (one != other).any():
         return product
-    products = _flat(first.turns) * _flat(second.turns)
+    flat = (t.flatten().to_numpy(zero_copy_only=False).astype(np.float64) for t in both)
     owners = np.repeat(np.arange(len(one)), one)
-    added = np.bincount(owners, products, minlength=len(one)).astype(np.float64)
+    added = np.bincount(owners, np.multiply(*flat), minlength=len(one)).astype(np.float64)
     return np.where((one > 0) & np.isfinite(product), added, product).astype(np.float64)
-
-
-def _flat(turns: pa.ListArray) -> Floats:
-    flat: Floats = turns.flatten().to_numpy(zero_copy_only=False).astype(np.float64)
-    return flat
-
-
-def _about_stand_ins(parts: dict[str, _Part]) -> list[str]:
-    missing = {name: part.in_place for name, part in parts.items() if part.in_place}
-    if not missing:
-        return []
-    trained = {each.NAME: each.TRAINED for each in (complexity, quality)}
-    instead = " and ".join(f"{text} stands in for its {name}" for name, text in missing.items())
-    own = " ".join(f"--{name} {trained[name]}" for name in missing)
-    return [
-        f"this is not DEITA's own score: {instead}, by rank among these rows, 1 to 6. With its "
-        f"scorers (LLaMA of up to 13 billion parameters): {own}; or score first with `curate "
-        "score --scorer complexity --model M` and give --scores FILE"
-    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +28,15 @@ OWN = ("source", "status", "kept", "reason")
 
 @dataclass(frozen=True)
 class EarlierScores:
-    """What the scores files say about the rows.
+    """What the scores files say about the rows."""
 
-    Attributes:
-        status: (n,) `ok`, or why a row cannot be chosen.
-        values: (n,) of `by`; None without.
-        allowed: (n,) of `where`.
-        inside: (n,) of `between`, among the rows that have a score and are allowed.
-        columns: What the expressions name, (n,) each, for the new scores file.
-        name: The score's column: the one that `by` names, or `score` where it is worked out.
-    """
-
-    status: NDArray[np.object_]
-    values: NDArray[np.float64] | None
-    allowed: NDArray[np.bool_]
-    inside: NDArray[np.bool_]
+    status: NDArray[np.object_]  # (n,) `ok`, or why a row cannot be chosen
+    values: NDArray[np.float64] | None  # (n,) of `by`; None without
+    allowed: NDArray[np.bool_]  # (n,) of `where`
+    inside: NDArray[np.bool_]  # (n,) of `between`, among the rows that have a score and are allowed
+    # What the expressions name, (n,) each, for the new scores file.
     columns: dict[str, NDArray[Any]]
+    # The score's column: the one that `by` names, or `score` where it is worked out.
     name: str = SCORE
 
     def scores(self, **more: NDArray[Any]) -> Scores:
@@ -56,6 +49,11 @@ class EarlierScores:
     def choice(self) -> Choice:
         """Return the choice of all rows with a score that `where` and `between` let through."""
         return scored(self.status).without(~self.allowed, WHERE).without(~self.inside, OUTSIDE)
+
+    def beside(self, own: Scores) -> tuple[Scores, Choice]:
+        """Return scores that were computed now beside the files', and the choice of allowed."""
+        scores = replace(own, columns={**self.scores().columns, **own.columns})
+        return scores, scored(own.status).without(~self.allowed, WHERE)
 
 
 def read_scores(

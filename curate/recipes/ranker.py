@@ -8,7 +8,9 @@ cross-validation over the prompts of the others.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,9 @@ from curate.models.ranking.features import Featuriser
 from curate.models.ranking.learn import FOLDS, Material, by_file, fit_head, margins, right
 from curate.models.ranking.reward_models import trained_on
 from curate.models.ranking.trained_head import CARD, FORMAT, GROUPS, WEIGHTS, look, save_head
+from curate.models.ranking.writing_style import is_chinese
 from curate.models.recipe import ModelRecipe
 from curate.parameters.ranker import JudgeParams, RankerParams
-from curate.recipes.spoiled_pairs import spoil
 from curate.scorers.contract import Engine
 from curate.scorers.reward import pairs_work, score_texts
 
@@ -60,22 +62,15 @@ _NOTES = [
 def train(
     paths: Sequence[Path | Rows], params: RankerParams, output: Path, named: Naming | None = None
 ) -> dict[str, Any]:
-    """Train a head, judge it on held-out prompts, fit it once more on all pairs and write it.
+    """Train a head on files of pairs, or of rows with two responses each; return its card.
 
-    Args:
-        paths: Files of pairs, or rows with two responses each.
-        params: What the head is made of.
-        output: Folder for the head and its card.
-        named: Which key is which column, where it is no usual one.
+    It is judged on held-out prompts, then fitted once more on all pairs and written.
 
     Raises:
         UsageError: No pairs.
         DataError: The pairs cannot be read, or are too few.
         ModelError: The encoder is not to be had, or gives NaN.
         OutputError: The folder cannot be written.
-
-    Returns:
-        The card.
 
     Example:
         >>> train([Path("dpo_zh_demo.json")], RankerParams(), Path("ranker"))["held_out"]["all"]
@@ -129,11 +124,6 @@ def evaluate(
     paths: Sequence[Path | Rows], params: JudgeParams, named: Naming | None = None
 ) -> dict[str, Any]:
     """Return how often a ranker or reward model scores the better response higher.
-
-    Args:
-        paths: Files of pairs, or rows with two responses each.
-        params: The ranker.
-        named: Which key is which column, where it is no usual one.
 
     Raises:
         UsageError: No pairs.
@@ -256,3 +246,54 @@ def _material(
 
 def _features(model: Featuriser, pairs: list[tuple[str, str]]) -> NDArray[np.float32]:
     return model.features(pairs)
+
+
+# Responses spoiled on purpose. Nobody revises "I don't know" or a sentence that is said twenty
+# times, so a head that learns from revisions and preferences alone may take either for a good
+# response. Such pairs count little, and judge nothing but themselves.
+SOURCE = "spoiled: "
+_KINDS = ("no_answer", "loop", "echo", "other")
+_NOTHING = {
+    False: (
+        *("I don't know", "I do not know.", "No idea.", "I'm not sure.", "N/A", "Yes", "OK"),
+        "Sorry, I can't help with that.",
+    ),
+    True: ("不知道", "我不知道。", "不清楚", "抱歉，我不知道。", "无", "好的", "是", "嗯"),
+}
+
+
+def spoil(pairs: Sequence[Pair], seed: int) -> list[Pair]:
+    """Return a pair of each better response and a spoiled one, its source naming the kind.
+
+    Kinds are `no_answer`, `loop` (its beginning over and over), `echo` (the prompt) and `other`
+    (the better response of another prompt in the same language).
+    """
+    by_language: dict[bool, list[Pair]] = {True: [], False: []}
+    for pair in sorted(pairs, key=lambda pair: (pair.prompt, pair.better)):
+        by_language[is_chinese(pair.prompt)].append(pair)
+    spoiled = []
+    for pair in pairs:
+        digest = hashlib.sha256(f"{seed}|{pair.prompt}\0{pair.better}\0{pair.worse}".encode())
+        draws = np.random.default_rng(list(digest.digest()[:16]))
+        kind = _KINDS[int(draws.integers(len(_KINDS)))]
+        response = _response(kind, pair, by_language[is_chinese(pair.prompt)], draws)
+        if response.strip() not in ("", pair.better.strip()):
+            spoiled.append(replace(pair, worse=response, source=SOURCE + kind))
+    return spoiled
+
+
+def _response(kind: str, pair: Pair, others: Sequence[Pair], draws: np.random.Generator) -> str:
+    if kind == "no_answer":
+        texts = _NOTHING[is_chinese(pair.prompt)]
+        return texts[int(draws.integers(len(texts)))]
+    if kind == "echo":
+        return pair.prompt
+    if kind == "other":
+        other = others[int(draws.integers(len(others)))]
+        return "" if other.prompt == pair.prompt else other.better
+    text = pair.better.strip()
+    if is_chinese(text):
+        start = text[: int(draws.integers(4, 40))]
+    else:
+        start = " ".join(text.split()[: int(draws.integers(1, 12))]) + " "
+    return start * int(draws.integers(4, 20))

@@ -12,22 +12,24 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from curate.choices.selection import Selection
 from curate.data.rows import Rows
 from curate.engine import open_engine
+from curate.errors import UsageError
 from curate.models.packaged_models import DEFAULT_MODEL, PACKAGED
 from curate.models.ranking.reward_models import DEFAULT_RANKER, trained_on
 from curate.models.recipe import ModelRecipe
-from curate.models.resolve import ModelFiles
 from curate.parameters.score import ScoreParams, scorers, taken
+from curate.recipes.budgets import sample, tokens_of
 from curate.recipes.model_scores import (
+    KINDS,
     about_language,
     called,
+    computed_by,
     language_model,
-    refuse_all_but_pairs,
     refuse_pairs_and_texts,
 )
 from curate.scorers.contract import LANGUAGE_MODEL, NOTHING, OK, PAIRS, REWARD, Scores
-from curate.selection import Selection
 from curate.selectors.kept_and_dropped import scored
 from curate.system.cache import cache_dir
 
@@ -48,9 +50,16 @@ def score(rows: Rows, params: ScoreParams) -> Selection:
     Example:
         >>> curate.score(curate.read("huatuo.json"), "reward").scores["reward"]
     """
+    rows = sample(rows, params)
     for name in params.scorer:
         if scorers()[name].NEEDS == PAIRS:
-            refuse_all_but_pairs(rows)
+            if not rows.shape.ranking:
+                kind = KINDS.get(rows.shape.kind, "instruction data, one response each")
+                raise UsageError(
+                    f"these rows are {kind}; --scorer pairs takes preference pairs (chosen and "
+                    "rejected). For responses there are curate score --scorer reward, ifd and "
+                    "others"
+                )
         else:
             refuse_pairs_and_texts(rows, f"--scorer {name}")
     started = time.monotonic()
@@ -59,7 +68,17 @@ def score(rows: Rows, params: ScoreParams) -> Selection:
     for name in params.scorer:
         by_scorer[name], model = _scored(rows, name, params)
         models |= model
-    joined = side_by_side(by_scorer)
+    joined = next(iter(by_scorer.values()))
+    if len(by_scorer) > 1:
+        # A row is `ok` where all scorers say so; one that a scorer could not score keeps the
+        # numbers of the others.
+        status, columns = joined.status, dict[str, pa.Array]()
+        for name, scores in by_scorer.items():
+            status = np.where(status == OK, scores.status, status)
+            columns |= scores.columns | {f"status_{name}": pa.array(scores.status, pa.string())}
+        notes = tuple(note for scores in by_scorer.values() for note in scores.notes)
+        joined = Scores(status.astype(object), columns, notes)
+    scoring = (params.model or DEFAULT_MODEL) if "name" in models else None
     named: dict[str, Any] = {
         option: called(getattr(params, option))
         for option in ("model", "reward", "encoder")
@@ -75,24 +94,8 @@ def score(rows: Rows, params: ScoreParams) -> Selection:
         model=models,
         notes=joined.notes,
         seconds=time.monotonic() - started,
+        tokens=tokens_of(rows, None, scoring, params.trust_remote_code),
     )
-
-
-def side_by_side(by_scorer: dict[str, Scores]) -> Scores:
-    """Return the columns of several scorers as one table.
-
-    A row is `ok` where all scorers say so; the status of each is kept in a column `status_NAME`
-    of its own, and a row that one of them could not score keeps the numbers of the others.
-    """
-    first = next(iter(by_scorer.values()))
-    if len(by_scorer) == 1:
-        return first
-    status, columns = first.status, dict[str, pa.Array]()
-    for name, scores in by_scorer.items():
-        status = np.where(status == OK, scores.status, status)
-        columns |= scores.columns | {f"status_{name}": pa.array(scores.status, pa.string())}
-    notes = tuple(note for scores in by_scorer.values() for note in scores.notes)
-    return Scores(status.astype(object), columns, notes)
 
 
 def _scored(rows: Rows, name: str, params: ScoreParams) -> tuple[Scores, dict[str, str]]:
@@ -103,56 +106,45 @@ def _scored(rows: Rows, name: str, params: ScoreParams) -> tuple[Scores, dict[st
     settings = module.PARAMS(**{option: value for option, value in values.items() if value})
     if module.NEEDS == NOTHING:
         return module.score(rows, settings), {}
-    engine, scratch = open_engine(), cache_dir() / "scratch"
+    engine, scratch = open_engine(), cache_dir() / "tokens"
     reward: Any = None
     model: Any = None
-    computed_by: dict[str, str] = {}
+    made_by: dict[str, str] = {}
     notes: list[str] = []
+    ranker = params.reward or DEFAULT_RANKER
     if module.NEEDS in (REWARD, PAIRS):
-        ranker = params.reward or DEFAULT_RANKER
         reward = engine.load(ModelRecipe(kind="reward", name=ranker, encoder=params.encoder))
-        computed_by |= {"reward": called(ranker), "reward_fingerprint": reward.fingerprint}
+        made_by |= {"reward": called(ranker), "reward_fingerprint": reward.fingerprint}
     if module.NEEDS == LANGUAGE_MODEL or (module.NEEDS == PAIRS and params.model):
         model = language_model(
             engine, params.model or DEFAULT_MODEL, params.dtype or "auto", params.trust_remote_code
         )
-        computed_by |= {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
+        made_by |= computed_by(model)
         if trained := getattr(module, "TRAINED", None):
-            notes += about_training(model.files, name, trained)
+            # One that was never taught to give scores.
+            if model.files.name in PACKAGED:
+                notes.append(
+                    f"{model.files.name} was not trained to give scores: its {name} shows how the "
+                    "scorer runs and says little of the rows. The authors' model is --model "
+                    f"{trained}, a large LLaMA; a directory with any model that was trained to "
+                    "answer with 1 to 6 will do too"
+                )
         else:
             notes += about_language(rows, model.files, name)
     if module.NEEDS == PAIRS:
-        notes += about_ranker(rows, params.reward or DEFAULT_RANKER)
+        known = trained_on(ranker)
+        if files := [source.name for source in rows.sources if source.sha256 in known]:
+            notes.append(
+                f"the ranker {called(ranker)} was trained on {', '.join(files)}, so it contradicts "
+                "fewer pairs there than it would of others; --reward takes another one"
+            )
     arguments = {
         REWARD: (reward, engine),
         LANGUAGE_MODEL: (model, engine, scratch),
         PAIRS: (reward, engine, model, scratch),
     }[module.NEEDS]
     scores: Scores = module.score(rows, settings, *arguments)
-    return replace(scores, notes=(*notes, *scores.notes)), computed_by
-
-
-def about_ranker(rows: Rows, ranker: str) -> list[str]:
-    """Return a note if the ranker has learned from the very files that it judges."""
-    known = trained_on(ranker)
-    files = [source.name for source in rows.sources if source.sha256 in known]
-    if not files:
-        return []
-    return [
-        f"the ranker {called(ranker)} was trained on {', '.join(files)}, so it contradicts fewer "
-        "pairs there than it would of others; --reward takes another one"
-    ]
-
-
-def about_training(files: ModelFiles, scorer: str, trained: str) -> list[str]:
-    """Return a note if the model is one that was never taught to give scores."""
-    if files.name not in PACKAGED:
-        return []
-    return [
-        f"{files.name} was not trained to give scores: its {scorer} shows how the scorer runs and "
-        f"says little of the rows. The authors' model is --model {trained}, a large LLaMA; a "
-        "directory with any model that was trained to answer with 1 to 6 will do too"
-    ]
+    return replace(scores, notes=(*notes, *scores.notes)), made_by
 
 
 def lines(selection: Selection) -> pa.Table:
@@ -168,9 +160,11 @@ def manifest(selection: Selection) -> dict[str, Any]:
 
 
 def counts(selection: Selection) -> dict[str, Any]:
-    """Return `read`, `scored`, and `unscored` {status: rows}; the first is the others' sum."""
+    """Return `read`, `scored` and their tokens, and `unscored` {status: rows}."""
     summary = selection.summary()
-    return {"read": summary.read, "scored": summary.scored, "unscored": summary.dropped}
+    tokens = {"scored" if k == "kept" else k: each for k, each in (summary.tokens or {}).items()}
+    rows = {"read": summary.read, "scored": summary.scored, "unscored": summary.dropped}
+    return {**rows, "tokens": tokens}
 
 
 def spread(scores: Scores) -> dict[str, dict[str, float]]:

@@ -16,9 +16,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from curate.choices.rechoose import cut
+from curate.choices.selection import Selection
 from curate.data.expression import parse_expression
 from curate.data.kto_verdicts import judged
 from curate.data.rows import Rows
+from curate.emission.emit import paths as targets
+from curate.emission.marks import read_marks
+from curate.emission.score_files import Joined
 from curate.errors import UsageError
 from curate.models.packaged_models import DEFAULT_MODEL
 from curate.parameters.budget import DEFAULT_KEEP
@@ -35,17 +40,19 @@ from curate.parameters.select import (
 )
 from curate.recipes import answers, budgets, deita, ifd, three_ds
 from curate.recipes import like as by_questions
+from curate.recipes.budgets import sample
 from curate.recipes.earlier_scores import EarlierScores, read_scores
 from curate.recipes.like import QuestionSets
 from curate.recipes.model_scores import called, embedded, refuse_pairs_and_texts
 from curate.recipes.score import score
+from curate.scorers.contract import Scores
 from curate.scorers.response_tokens import ResponseTokens
-from curate.selection import Selection
 from curate.selectors import params_from_text, random, selectors, top_k
-from curate.selectors.filled import Ranking, Wanted
-from curate.selectors.kept_and_dropped import Candidates
+from curate.selectors.kept_and_dropped import MARKED_KEEP, Candidates, Choice, Ranking
 from curate.selectors.kmeans import KMeansParams, clusters
+from curate.selectors.middle_band import NO_SCORE
 from curate.system.files import sha256_of
+from curate.system.manifest import read_manifest
 
 NAME = "select"
 DRAW, CHOSEN, TOKENS = "draw", "chosen", "response_tokens"
@@ -56,6 +63,7 @@ def select(
     params: SelectParams,
     scores: Sequence[str | Path] = (),
     like: QuestionSets = (),
+    dataset_dir: str | Path = "data",
 ) -> Selection:
     """Choose rows by chance, by a recipe, or by scores of earlier runs.
 
@@ -66,6 +74,7 @@ def select(
             without any are scored by the scorer `pairs` where `by` or `where` is given.
         like: For the recipe `like`: sets of questions, each a file, rows that were read, or
             several of these in a list.
+        dataset_dir: Folder of dataset_info.json, where the data set that `marks` are of stands.
 
     Raises:
         UsageError: A parameter that does not fit the others, or an expression that is none.
@@ -84,9 +93,14 @@ def select(
                 f"--{name} {getattr(params, name)}: only --recipe {DEITA} without --by asks a "
                 "model for it; leave it out"
             )
+    together = answers.prompts_of if params.recipe == ANSWERS else None
+    rows = sample(rows, params, together)
+    marks = read_marks(Path(params.marks), Path(dataset_dir)) if params.marks else None
     rows = judged(rows, "select", params.good_only, params.stage)
     budgets.check_rows(params.keep, len(rows))
     scores_itself = evolved or params.recipe in (SUPERFILTER, THREE_DS, ANSWERS)
+    if marks:
+        marks.of_rows(rows)  # before hours are spent on scores
     model = params.model or (DEFAULT_MODEL if scores_itself else None)
     tokens = budgets.tokens_of(rows, params.tokenizer, model, params.trust_remote_code)
     wanted = budgets.wanted_of(params.keep, tokens.counts)
@@ -101,23 +115,22 @@ def select(
     ends = parse_between(params.between) if params.between else None
     band = None if params.recipe == THREE_DS else ends
     earlier = read_scores(rows, paths, by, where, band, own.scored if own else None)
-    if params.recipe == RANDOM:
-        chosen = _drawn(rows, params, earlier, wanted)
-    elif params.recipe == SUPERFILTER:
+    if params.recipe == SUPERFILTER:
         chosen = ifd.superfilter(rows, params, earlier, wanted)
     elif params.recipe == DEITA:
-        chosen = deita.deita(rows, params, earlier, paths, wanted)
+        chosen = deita.deita(rows, params, earlier, paths)
     elif params.recipe == THREE_DS:
-        chosen = three_ds.three_ds(rows, params, earlier, wanted)
+        chosen = three_ds.three_ds(rows, params, earlier)
     elif params.recipe == ANSWERS:
         chosen = answers.answers(rows, params, earlier)
     elif params.recipe == LIKE:
-        sets = by_questions.read_sets(like)
-        chosen = by_questions.like(rows, params, earlier, sets, wanted)
-    elif params.selector:
-        chosen = _by_selector(rows, params, earlier, tokens, wanted)
+        chosen = by_questions.like(rows, params, earlier, by_questions.read_sets(like))
+    elif marks and params.only_marks:
+        chosen = _as_it_is(rows, params, paths, Path(dataset_dir), marks.of)
     else:
-        chosen = _highest(rows, params, earlier, wanted)
+        chosen = _by_selector(rows, params, earlier, tokens)
+    if chosen.ranking:
+        chosen = cut(chosen, chosen.ranking, wanted=wanted, tokens=tokens)
     default = None if params.recipe == LIKE else DEFAULT_MODEL
     used = replace(
         chosen.params,
@@ -125,54 +138,55 @@ def select(
         model=called(named) if (named := params.model or default) else None,
         encoder=called(params.encoder),
         tokenizer=tokens.by,
+        marks=marks.signed if marks else None,
         scores=tuple(f"{path.name} {sha256_of(path)}" for path in paths),
     )
     if own:
         notes = (note for note in own.notes if note not in own.of_choice)
         chosen = replace(chosen, model=chosen.model | own.model, notes=(*notes, *chosen.notes))
-    return replace(
-        chosen,
-        params=used,
-        seconds=time.monotonic() - started,
-        tokens=tokens,
-        wanted=wanted if params.counted else None,
-    )
+    chosen = replace(chosen, params=used, seconds=time.monotonic() - started, tokens=tokens)
+    return chosen.marked(marks) if marks else chosen
 
 
-def _highest(rows: Rows, params: SelectParams, earlier: EarlierScores, wanted: Wanted) -> Selection:
-    assert earlier.values is not None  # SelectParams asks for --by where there is no recipe
-    ranking = Ranking(top_k, Candidates(earlier.choice(), rows.ids, values=earlier.values))
-    choice = ranking.choice(wanted)
-    chosen = Selection(NAME, params, rows, earlier.scores(), choice, earlier.name, {})
-    return replace(chosen, ranking=ranking)
-
-
-def _drawn(rows: Rows, params: SelectParams, earlier: EarlierScores, wanted: Wanted) -> Selection:
-    possible = earlier.choice()
-    drawn = random.draws(possible.kept, rows.ids, params.seed)
-    # 1 for the row that was drawn first, falling to above 0; NaN for no chance.
-    draw = np.full(len(rows), np.nan)
-    draw[drawn] = 1 - np.arange(len(drawn)) / max(1, len(drawn))
-    candidates = Candidates(possible, rows.ids, values=draw)
-    ranking = Ranking(random, candidates, {"seed": params.seed})
-    scores, choice = earlier.scores(draw=draw), ranking.choice(wanted)
-    return replace(Selection(RANDOM, params, rows, scores, choice, DRAW, {}), ranking=ranking)
+def _as_it_is(
+    rows: Rows, params: SelectParams, scores: Sequence[Path], folder: Path, name: str
+) -> Selection:
+    """Return the choice that a data set is, by its scores file."""
+    _, path, manifest = targets(folder, name)
+    file = Joined(scores or [path], rows.ids).files[0]
+    ranked_by = str((read_manifest(manifest) or {}).get("ranked_by"))
+    if not {"kept", "reason", ranked_by} <= file.columns.keys():
+        raise UsageError(
+            f"--marks: '{name}' was not chosen by scores, so what it is with the marks cannot be "
+            "told; give --by or --recipe"
+        )
+    kept, said = file.values("kept"), file.values("reason")
+    missing = file.places < 0
+    reason = np.where(kept, "", np.where(missing, NO_SCORE, said)).astype(object)
+    choice = Choice(reason).with_marked(kept & (said == MARKED_KEEP))
+    status = np.where(missing, NO_SCORE, file.values("status")).astype(object)
+    scored = Scores(status, {ranked_by: pa.array(file.values(ranked_by))})
+    return Selection(NAME, params, rows, scored, choice, ranked_by, {})
 
 
 def _by_selector(
-    rows: Rows,
-    params: SelectParams,
-    earlier: EarlierScores,
-    tokens: ResponseTokens,
-    wanted: Wanted,
+    rows: Rows, params: SelectParams, earlier: EarlierScores, tokens: ResponseTokens
 ) -> Selection:
-    """Return the choice of a selector; embeddings and clusters are made where it needs them."""
-    name = params.selector
-    module = selectors()[name]
-    if "values" in module.NEEDS and earlier.values is None:
-        raise UsageError(f"--recipe {name} goes by scores: give --by COLUMN and --scores FILE")
-    arrays: dict[str, Any] = {} if earlier.values is None else {"values": earlier.values}
+    """Return the choice of a selector; embeddings and clusters are made where it needs them.
+
+    Without a recipe the highest values are taken, which `by` asks for.
+    """
+    name = params.recipe or top_k.NAME
+    module, possible, values = selectors()[name], earlier.choice(), earlier.values
     columns: dict[str, Any] = {}
+    if name == RANDOM:
+        drawn = random.draws(possible.kept, rows.ids, params.seed)
+        # 1 for the row that was drawn first, falling to above 0; NaN for no chance.
+        columns[DRAW] = values = np.full(len(rows), np.nan)
+        values[drawn] = 1 - np.arange(len(drawn)) / max(1, len(drawn))
+    if "values" in module.NEEDS and values is None:
+        raise UsageError(f"--recipe {name} goes by scores: give --by COLUMN and --scores FILE")
+    arrays: dict[str, Any] = {} if values is None else {"values": values}
     model: dict[str, str] = {}
     notes: tuple[str, ...] = ()
     if {"vectors", "clusters"} & set(module.NEEDS):
@@ -188,18 +202,25 @@ def _by_selector(
         notes = (*notes, *filter(None, [grouped.note]))
     if "tokens" in module.NEEDS:
         arrays["tokens"] = tokens.counts
-    candidates = Candidates(earlier.choice(), rows.ids, **arrays)
-    if not params.counted:
-        choice, ranking = module.select(candidates, own), None
-    else:
-        settings = {key: value for key, value in asdict(own).items() if key != "k"}
-        ranking = Ranking(module, candidates, settings)
-        choice = ranking.choice(wanted)
-    ranked_by = earlier.name
-    if earlier.values is None and "tokens" in module.NEEDS:
+    candidates = Candidates(possible, rows.ids, **arrays)
+    ranked_by = DRAW if name == RANDOM else earlier.name
+    told = _which if values is None and "tokens" not in module.NEEDS else None
+    if told:
+        ranked_by = CHOSEN
+    elif values is None:
         ranked_by, columns[TOKENS] = TOKENS, tokens.counts.astype(np.float64)
-    elif earlier.values is None:
-        ranked_by, columns[CHOSEN] = CHOSEN, choice.kept.astype(np.float64)
-    scores = earlier.scores(**columns)
-    chosen = Selection(name, params, rows, scores, choice, ranked_by, model, notes)
-    return replace(chosen, ranking=ranking)
+    scores, ranking = earlier.scores(**columns), None
+    if params.counted:
+        settings = {key: value for key, value in asdict(own).items() if key != "k"}
+        choice, ranking = possible, Ranking(module, candidates, settings, told)
+    else:
+        choice = module.select(candidates, own)
+        more = told(choice)[0] if told else {}
+        scores = replace(scores, columns={**scores.columns, **more})
+    recipe = params.recipe or NAME
+    return Selection(recipe, params, rows, scores, choice, ranked_by, model, notes, ranking=ranking)
+
+
+def _which(choice: Choice) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a column that says which rows are chosen, where no score does."""
+    return {CHOSEN: pa.array(choice.kept.astype(np.float64))}, {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -11,17 +10,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curate.choices.selection import Selection
 from curate.data.rows import Rows
 from curate.duplicates.alike import together
 from curate.duplicates.ngrams import bands_for, buckets
 from curate.errors import UsageError
 from curate.parameters.budget import row_budget
 from curate.parameters.split import SplitParams
+from curate.recipes.budgets import tokens_of
 from curate.recipes.dedup import sketched
 from curate.scorers.contract import OK, Scores
-from curate.selection import Selection
 from curate.selectors.kept_and_dropped import Choice
-from curate.system.cache import scratch_dir
 
 NAME = "split"
 SIDES = ("train", "test")
@@ -31,17 +30,11 @@ _COMPARED = ("both", "prompt")
 
 @dataclass(frozen=True)
 class Split:
-    """Both sides of the same rows.
+    """Both sides of the same rows."""
 
-    Attributes:
-        train: All rows that are left.
-        test: The rows set aside.
-        twins: Rows that belong with at least one other.
-    """
-
-    train: Selection
-    test: Selection
-    twins: int
+    train: Selection  # all rows that are left
+    test: Selection  # the rows set aside
+    twins: int  # rows that belong with at least one other
 
 
 def split(rows: Rows, params: SplitParams) -> Split:
@@ -72,7 +65,16 @@ def split(rows: Rows, params: SplitParams) -> Split:
         )
     cluster = _clusters(rows, params)
     sizes = np.bincount(cluster[usable], minlength=int(cluster.max(initial=0)) + 1)
-    aside = _drawn(rows.ids[usable], cluster[usable], sizes, wanted, params.seed)
+    order = usable[np.argsort(rows.ids[usable].astype(str))]
+    _, firsts = np.unique(cluster[order], return_index=True)
+    by_smallest_id = cluster[order][np.sort(firsts)]
+    aside: list[int] = []  # drawn one by one, as long as they fit
+    for number in np.random.default_rng(params.seed).permutation(by_smallest_id).tolist():
+        if sizes[number] <= wanted:
+            aside.append(number)
+            wanted -= int(sizes[number])
+        if not wanted:
+            break
     in_test = np.isin(cluster, aside)
     status = np.where(flaws == "", OK, flaws).astype(object)
     twins = np.where(flaws == "", sizes[cluster] - 1.0, np.nan)
@@ -81,6 +83,7 @@ def split(rows: Rows, params: SplitParams) -> Split:
         "train": np.where(flaws != "", flaws, np.where(in_test, "in_test", "")),
         "test": np.where(flaws != "", flaws, np.where(in_test, "", "in_train")),
     }
+    tokens = tokens_of(rows, None)
     train, test = (
         Selection(
             recipe=NAME,
@@ -89,9 +92,9 @@ def split(rows: Rows, params: SplitParams) -> Split:
             scored=Scores(status, columns),
             choice=Choice(sides[side].astype(object)),
             ranked_by="twins",
-            model={},
             seconds=time.monotonic() - started,
             details={"side": side},
+            tokens=tokens,
         )
         for side in SIDES
     )
@@ -102,8 +105,7 @@ def _clusters(rows: Rows, params: SplitParams) -> NDArray[np.int64]:
     """Return (n,) the number of the cluster of rows that each belongs to."""
     edges = []
     for on in _COMPARED if rows.shape.kind != "pretraining" else _COMPARED[:1]:
-        with tempfile.TemporaryDirectory(dir=scratch_dir()) as folder:
-            sketches, groups, _, _ = sketched(rows, on, params.ngram, params.seed, (), folder)
+        with sketched(rows, on, params.ngram, params.seed, ()) as (sketches, groups, _, _):
             met = buckets(sketches.signatures, bands_for(params.near))
             similar = partial(sketches.similar, near=params.near)
             first = together(met, similar, params.near)
@@ -117,24 +119,3 @@ def _clusters(rows: Rows, params: SplitParams) -> NDArray[np.int64]:
             np.minimum.at(cluster, left, low)
             np.minimum.at(cluster, right, low)
     return cluster
-
-
-def _drawn(
-    ids: NDArray[np.object_],
-    cluster: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    wanted: int,
-    seed: int,
-) -> list[int]:
-    """Return the clusters that are set aside: drawn one by one, as long as they fit."""
-    order = np.argsort(ids.astype(str))
-    _, firsts = np.unique(cluster[order], return_index=True)
-    clusters = cluster[order][np.sort(firsts)]  # by their smallest id
-    aside: list[int] = []
-    for number in np.random.default_rng(seed).permutation(clusters).tolist():
-        if sizes[number] <= wanted:
-            aside.append(number)
-            wanted -= int(sizes[number])
-        if not wanted:
-            break
-    return aside

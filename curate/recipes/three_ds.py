@@ -14,7 +14,8 @@ What is not as published:
   and the bound 85. Here the bound is a share, as small models give all rows nearly the same;
 - tokens of a response count alike; published are losses weighted by the attention that a token
   gets, without function words;
-- the model's own answer is its likeliest one, of at most 256 tokens; published ones are sampled;
+- the model's own answer is its likeliest one, of at most 256 tokens (`max_new_tokens`);
+  published ones are sampled;
 - the instruction is read as it is, without the chat template, which is the same for every row.
 """
 
@@ -28,6 +29,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curate.choices.selection import Selection
 from curate.console import say
 from curate.data.rows import Row, Rows
 from curate.data.schema import Turn
@@ -36,25 +38,24 @@ from curate.models.packaged_models import DEFAULT_MODEL
 from curate.models.recipe import ModelRecipe
 from curate.parameters.score import ScoreParams
 from curate.parameters.select import SelectParams, parse_between
-from curate.recipes.earlier_scores import WHERE, EarlierScores
+from curate.recipes.earlier_scores import EarlierScores
 from curate.recipes.model_scores import (
     about_language,
+    computed_by,
     instructions_of,
     language_model,
     leaving_out,
     likelihood_of,
     refuse_pairs_and_texts,
 )
-from curate.recipes.mods import LOW, lowest_good
+from curate.recipes.mods_seeds import LOW, lowest_good
 from curate.recipes.score import score
-from curate.scorers.contract import OK, Scores
+from curate.scorers.contract import OK, Scores, digest_of
 from curate.scorers.ifd import DEFAULT_LENGTH
 from curate.scorers.necessity import AnswerParams, answers
 from curate.scorers.quality import NAME as QUALITY
-from curate.selection import Selection
 from curate.selectors import k_center, threshold
-from curate.selectors.filled import Ranking, Wanted
-from curate.selectors.kept_and_dropped import Candidates, Choice, scored
+from curate.selectors.kept_and_dropped import Candidates, Choice, Ranking
 from curate.selectors.middle_band import OUTSIDE, within
 
 if TYPE_CHECKING:
@@ -66,33 +67,23 @@ NO_ANSWER = "no_own_answer"
 HALF, BAND = "50%", ("25%", "75%")
 
 
-def three_ds(rows: Rows, params: SelectParams, earlier: EarlierScores, wanted: Wanted) -> Selection:
+def three_ds(rows: Rows, params: SelectParams, earlier: EarlierScores) -> Selection:
     """Keep good rows of middle difficulty that leave no other such row far from them.
 
     The columns of the scores file, beside the quality: `nll_instruction`, `nll_own_answer` and
     `nll_prompted`, nats a token, and `own_answer`. Reasons: `low_quality`, `no_own_answer`,
     `outside_band`, `covered`.
-
-    Args:
-        rows: Instruction data.
-        params: Model, lowest quality, band, seed.
-        earlier: Scores that stand for the quality; without values the model judges.
-        wanted: How much to keep.
-
-    Raises:
-        UsageError: Rows of another kind.
-        ModelError: The model is not to be had, or cannot answer with a score.
     """
     refuse_pairs_and_texts(rows, NAME)
     lowest, between = params.min_quality or HALF, params.between or BAND
     asked, trusted = params.model or DEFAULT_MODEL, params.trust_remote_code
-    name, scores, notes = earlier.name, earlier.scores(), tuple[str, ...]()
+    name, own, notes = earlier.name, earlier.scores(), tuple[str, ...]()
     if earlier.values is None:
         how = ScoreParams(scorer=(QUALITY,), model=asked, trust_remote_code=trusted)
         judged = score(rows, how)
-        name, notes = QUALITY, judged.notes
-        scores = replace(judged.scored, columns={**scores.columns, **judged.scored.columns})
-    choice, quality = scored(scores.status).without(~earlier.allowed, WHERE), scores.values(name)
+        name, notes, own = QUALITY, judged.notes, judged.scored
+    scores, choice = earlier.beside(own)
+    quality = scores.values(name)
     if choice.kept.any():
         bound = lowest_good(lowest, quality[choice.kept])
         from_it = threshold.ThresholdParams(bound=bound, keep="from", reason=LOW)
@@ -100,7 +91,8 @@ def three_ds(rows: Rows, params: SelectParams, earlier: EarlierScores, wanted: W
     good = int(choice.kept.sum())
     model = language_model(open_engine(), asked, trust_remote_code=trusted)
     generator = ModelRecipe(kind="generator", name=asked, trust_remote_code=trusted)
-    found, states = _difficulties(rows, choice.kept, model, generator)
+    asking = AnswerParams(params.max_new_tokens)
+    found, states = _difficulties(rows, choice.kept, model, generator, asking)
     choice = Choice(np.where(choice.kept & (found.status != OK), found.status, choice.reason))
     bands = (
         within(found.values(each), choice.kept, *parse_between(between)) for each in DIFFICULTIES
@@ -114,25 +106,21 @@ def three_ds(rows: Rows, params: SelectParams, earlier: EarlierScores, wanted: W
         f"of them lie within {' to '.join(between)} of all three difficulties"
     )
     notes = (*notes, *about_language(rows, model.files, "difficulties"), counts)
-    return Selection(
-        recipe=NAME,
-        params=replace(params, min_quality=lowest, between=between),
-        rows=rows,
-        scored=Scores(scores.status, {**scores.columns, **found.columns}),
-        choice=ranking.choice(wanted),
-        ranked_by=name,
-        model={"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype},
-        notes=notes,
-        ranking=ranking,
-    )
+    scores = Scores(scores.status, {**scores.columns, **found.columns})
+    params, made_by = replace(params, min_quality=lowest, between=between), computed_by(model)
+    return Selection(NAME, params, rows, scores, choice, name, made_by, notes, ranking=ranking)
 
 
 def _difficulties(
-    rows: Rows, good: NDArray[np.bool_], model: CausalLM, generator: ModelRecipe
+    rows: Rows,
+    good: NDArray[np.bool_],
+    model: CausalLM,
+    generator: ModelRecipe,
+    asking: AnswerParams,
 ) -> tuple[Scores, NDArray[np.float32]]:
     """Return how difficult the good rows are for the model, and its states, (n, width)."""
     engine, answering = open_engine(), open_engine("answering")
-    few, asking = leaving_out(rows, ~good, LOW), AnswerParams()
+    few = leaving_out(rows, ~good, LOW)
     say(f"reading {int(good.sum()):,} instructions and responses with {model.files.name}")
     read = instructions_of(few, model, engine, DEFAULT_LENGTH)
     given = likelihood_of(few, model, engine, DEFAULT_LENGTH)
@@ -161,6 +149,11 @@ class _WithOwnAnswers:
     places: list[int]
     texts: NDArray[np.object_]
 
+    @property
+    def identity(self) -> str:
+        answers = [self.texts[place] for place in self.places]
+        return digest_of(self.rows.identity, np.array(self.places), *answers)
+
     def __len__(self) -> int:
         return len(self.places)
 
@@ -168,4 +161,4 @@ class _WithOwnAnswers:
         for number, place in enumerate(self.places):
             row = self.rows[place]
             turns = (*row.turns[:-1], Turn("assistant", self.texts[place]))
-            yield replace(row, position=number, parsed=replace(row.parsed, turns=turns))
+            yield replace(row, position=number, parsed=row.parsed._replace(turns=turns))

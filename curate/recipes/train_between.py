@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from curate.console import say
 from curate.errors import OutputError, UsageError
 from curate.llamafactory import release as llamafactory
 from curate.llamafactory.dataset_info import FILE
-from curate.models.resolve import adapter_fingerprint, fingerprint
+from curate.models.resolve import adapter_fingerprint, files_of, fingerprint, fingerprint_of
 from curate.recipes.model_scores import called
 from curate.system.cache import cache_dir
 from curate.system.manifest import read_manifest
@@ -83,6 +83,15 @@ def check_trainer() -> None:
     llamafactory.find()
 
 
+def check(what: str, model: str, otherwise: str, trust_remote_code: bool = False) -> None:
+    """Refuse what cannot be trained on the way: no trainer, or no such model."""
+    try:
+        check_trainer()
+    except UsageError as error:
+        raise UsageError(f"{what}: {error}. {otherwise}") from error
+    files_of(model, trust_remote_code)
+
+
 def check_settings(model: str, settings: Sequence[str]) -> None:
     """Let `train sft --dry-run` look at model and settings before hours are spent on scores."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -98,22 +107,35 @@ def check_settings(model: str, settings: Sequence[str]) -> None:
         raise UsageError(f"what is trained in between: {why}")
 
 
-def train_on(request: Request) -> Trained:
+def train_at(
+    place: Place, name: str, model: str, settings: Sequence[str], seed: int = 0, trust: bool = False
+) -> Trained:
+    """Return a model after one epoch on a data set of a place; `trust` lets its own code run."""
+    mark = fingerprint_of(files_of(model, trust))
+    chosen = tuple(settings)
+    return train_on(Request(name, place.output, model, mark, chosen, place.saves, seed))
+
+
+def train_on(request: Request, tell: Callable[[str], object] = say) -> Trained:
     """Return a model after one epoch on a data set, trained now or found where it was kept.
 
-    Example:
-        >>> train_on(Request("alpaca_experience", Path("data"), "smollm2", "5f0c…")).folder
-        PosixPath('saves/alpaca_experience-1f0c9a3e')
+    `tell` hears what the training says, line by line; a log keeps it, too.
     """
-    digest = _data_sha256(request)
+    path = request.dataset_dir / f"{request.dataset}.manifest.json"
+    output = (read_manifest(path) or {}).get("output")
+    digest = output.get("sha256") if isinstance(output, dict) else None
+    if not isinstance(digest, str):
+        raise OutputError(
+            f"{path} has gone or says nothing of its data; give the same command again"
+        )
     folder = request.saves / f"{request.dataset}-{key(request, digest)}"
     run = read_run(folder)
     if run and run.state == "done":
-        say(f"the model is there from an earlier run: {folder}")
+        tell(f"the model is there from an earlier run: {folder}")
         return _finished(folder, run, digest, found=True)
     resume = ["--resume"] if run else []
     say(f"{'continuing' if run else 'training'} on {request.dataset}, kept in {folder}")
-    _run([*command(request, folder), *resume], folder)
+    _run([*command(request, folder), *resume], folder, tell)
     return _finished(folder, read_run(folder), digest, found=False)
 
 
@@ -134,8 +156,8 @@ def command(request: Request, folder: Path) -> list[str]:
     return [sys.executable, "-m", "train", "sft", *arguments]
 
 
-def _run(arguments: Sequence[str], folder: Path) -> None:
-    """Run the command to its end and pass on what it says, as it says it."""
+def _run(arguments: Sequence[str], folder: Path, tell: Callable[[str], object]) -> None:
+    """Run the command to its end and tell what it says, as it says it."""
     log = cache_dir() / "logs" / f"{folder.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_bytes(b"")
@@ -146,24 +168,13 @@ def _run(arguments: Sequence[str], folder: Path) -> None:
             code = child.wait(_EVERY)
             lines, offset = new_lines(log, offset)
             for last in filter(str.strip, lines):
-                say(f"  {last}")
+                tell(f"  {last}")
     if code != 0:
         why = last.removeprefix("error:").strip()
         raise OutputError(
             f"the training in between ended with exit code {code}: {why}; all it said is in {log}. "
             "Scores so far are kept: put that right and give the same command again"
         )
-
-
-def _data_sha256(request: Request) -> str:
-    path = request.dataset_dir / f"{request.dataset}.manifest.json"
-    output = (read_manifest(path) or {}).get("output")
-    digest = output.get("sha256") if isinstance(output, dict) else None
-    if not isinstance(digest, str):
-        raise OutputError(
-            f"{path} has gone or says nothing of its data; give the same command again"
-        )
-    return digest
 
 
 def _finished(folder: Path, run: RunRecord | None, data_sha256: str, found: bool) -> Trained:

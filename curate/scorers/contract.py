@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.models.protocols import Model
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from curate.models.recipe import ModelRecipe
 
 OK = "ok"
 # What a scorer's score() is handed after rows and parameters: `NEEDS` of its module.
 NOTHING = "nothing"  # ()
 REWARD = "reward"  # (RewardModel, Engine)
-LANGUAGE_MODEL = "language model"  # (LikelihoodModel, Engine, scratch folder)
-# (RewardModel, Engine, LikelihoodModel or None, scratch folder); rows are preference pairs.
+LANGUAGE_MODEL = "language model"  # (LikelihoodModel, Engine, folder of tokens)
+# (RewardModel, Engine, LikelihoodModel or None, folder of tokens); rows are preference pairs.
 PAIRS = "pairs"
 # One list of numbers an item, or of texts; or, where every item has as many numbers, (items,
 # width) in 32 bits.
@@ -36,30 +37,21 @@ class Work:
     """Numbers to be computed, as an engine needs to know them.
 
     What hangs on the rows stays where the rows are: take() is called there. What take() gives,
-    the model's recipe and answer() are all that a worker in another process or on another machine
-    is sent, and they pickle.
-
-    Attributes:
-        model: Computes; a worker elsewhere loads its own by the model's recipe.
-        lengths: (items,) tokens of each item.
-        widths: (items,) numbers that each item yields; one number if it is the same for all.
-        take: From the positions of some items to what the model is asked.
-        answer: From a model and what take() gives to the items' numbers, one list an item, or an
-            array of float32; a function of a module, or a functools.partial of one.
-        digest: Of all that decides the numbers besides the model.
-        kinds: (items,) items of unlike kinds never share a batch; None if all are of one kind.
-        dtype: What the numbers are kept in: `float64`, `float32` for vectors, or `object` for
-            texts.
+    the model's recipe and answer() are all that a worker elsewhere is sent, and they pickle.
     """
 
     model: Model
-    lengths: NDArray[np.int64]
-    widths: NDArray[np.int64] | int
-    take: Callable[[NDArray[np.int64]], Any]
-    answer: Callable[[Any, Any], Numbers]
-    digest: str
-    kinds: NDArray[np.int64] | None = None
+    lengths: NDArray[np.int64]  # (items,) tokens
+    widths: NDArray[np.int64] | int  # (items,) numbers that each yields, or one for all
+    take: Callable[[NDArray[np.int64]], Any]  # from positions of items to what the model is asked
+    # From a model and what take() gives to the items' numbers; of a module, or a partial.
+    answer: Callable[[Any, Any], Numbers | bytes]
+    digest: str  # of all that decides the numbers besides the model
+    kinds: NDArray[np.int64] | None = None  # (items,) those of unlike kinds never share a batch
+    # `float64`, `float32` for vectors, or `object` for texts; `bytes` are made without the model's
+    # weights, and are not kept.
     dtype: str = "float64"
+    names: Callable[[NDArray[np.int64]], list[str]] | None = None  # to the ids of the items' rows
 
 
 class Engine(Protocol):
@@ -71,23 +63,31 @@ class Engine(Protocol):
     def run(self, work: Work, rows: int) -> NDArray[Any]:
         """Return the numbers of all items, in their order; progress is told in rows."""
 
+    def each(
+        self,
+        model: Model,
+        answer: Callable[[Any, Any], bytes],
+        payloads: Iterator[Any],
+        rows: int,
+        total: int,
+        done: int,
+    ) -> Iterator[bytes]:
+        """Yield what is made of each payload, in their order; the model's weights are not loaded.
+
+        Of all rows there are so many payloads, and those that are done come no more.
+        """
+
     def forget(self, work: Work) -> None:
         """Delete the journal of a work whose numbers are kept elsewhere by now."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """One line for each row, in input order.
+    """One line for each row, in input order."""
 
-    Attributes:
-        status: (n,) `ok`, or why the row has no numbers.
-        columns: Name to an Arrow array of n values; NaN where the status is not ok.
-        notes: What a user should be told of this scoring, a sentence each.
-    """
-
-    status: NDArray[np.object_]
-    columns: dict[str, pa.Array]
-    notes: tuple[str, ...] = field(default=())
+    status: NDArray[np.object_]  # (n,) `ok`, or why the row has no numbers
+    columns: dict[str, pa.Array]  # of n values; NaN where the status is not ok
+    notes: tuple[str, ...] = ()  # what a user should be told, a sentence each
 
     def values(self, name: str) -> NDArray[np.float64]:
         """Return a numeric column, shape (n,)."""
@@ -113,5 +113,7 @@ def digest_of(*parts: object) -> str:
 
 def lists_of(sizes: NDArray[np.int64], values: pa.Array) -> pa.Array:
     """Return one list a row; a row of size 0 has none."""
+    import pyarrow as pa
+
     offsets = pa.array(np.concatenate(([0], np.cumsum(sizes))).astype(np.int32))
     return pa.ListArray.from_arrays(offsets, values, mask=pa.array(sizes == 0))

@@ -54,13 +54,9 @@ TEXTS: dict[str, Callable[[Row], str]] = {"row": whole_text, "instruction": inst
 
 @dataclass(frozen=True)
 class EmbeddingParams:
-    """What is embedded.
+    """What is embedded."""
 
-    Attributes:
-        text: `row` (instruction, input and response) or `instruction`.
-    """
-
-    text: str = "row"
+    text: str = "row"  # instruction, input and response; or `instruction`
 
     def __post_init__(self) -> None:
         if self.text not in TEXTS:
@@ -70,17 +66,11 @@ class EmbeddingParams:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """A vector for every row, in input order.
+    """A vector for every row, in input order."""
 
-    Attributes:
-        status: (n,) `ok`, or why the row has no vector.
-        vectors: (n, d) float32, on disk; NaN where the status is not ok.
-        notes: What a user should be told, a sentence each.
-    """
-
-    status: NDArray[np.object_]
-    vectors: NDArray[np.float32]
-    notes: tuple[str, ...] = ()
+    status: NDArray[np.object_]  # (n,) `ok`, or why the row has no vector
+    vectors: NDArray[np.float32]  # (n, d) on disk; NaN where the status is not ok
+    notes: tuple[str, ...] = ()  # what a user should be told, a sentence each
 
 
 def embed(
@@ -94,21 +84,34 @@ def embed(
     """Embed every row; what cannot be embedded has NaN and a status that says why.
 
     Equal texts are embedded once and have the same vector, bit for bit; texts are put in an order
-    of their own first, so a row's vector does not depend on the order of the rows.
-
-    Args:
-        rows: What to embed.
-        params: Which text of a row.
-        model: Gives vectors.
-        engine: Runs the model over the texts.
-        cache: Folder of the finished vectors, by a key over every text, the model's fingerprint
-            and the text form: what was made of anything else is never found.
-        framed: Puts a row into text in the model's own way, instead; ModelError where it cannot.
+    of their own first, so a row's vector does not depend on the order of the rows. The finished
+    vectors lie in `cache` by a key over every text, the model's fingerprint and the text form.
+    `framed` puts a row into text in the model's own way instead; ModelError where it cannot.
 
     Raises:
         OutputError: The cache cannot be written.
     """
+    found = _embeddings(rows, params, model, engine, cache, framed)
+    if found is None:
+        raise OutputError("embeddings in the cache cannot be read again; is the disk whole?")
+    return found
 
+
+def embedded_before(
+    rows: Rows, params: EmbeddingParams, model: EmbeddingModel, cache: Path
+) -> Embeddings | None:
+    """Return what embed() gives where an earlier run has left it in the cache, else None."""
+    return _embeddings(rows, params, model, None, cache, None)
+
+
+def _embeddings(
+    rows: Rows,
+    params: EmbeddingParams,
+    model: EmbeddingModel,
+    engine: Engine | None,
+    cache: Path,
+    framed: Callable[[Row], str] | None,
+) -> Embeddings | None:
     def text_of(row: Row) -> str:
         return without_surrogates((framed or TEXTS[params.text])(row)[:LONGEST])
 
@@ -135,7 +138,7 @@ def embed(
     key.update(str(len(rows)).encode())
     path = cache / f"{key.hexdigest()[:32]}.npy"
     vectors = _cached(path, len(rows))
-    if vectors is None:
+    if vectors is None and engine is not None:
         # One item a different text; the texts themselves are not held.
         places = owners[first]
 
@@ -152,6 +155,7 @@ def embed(
             answer=_vectors,
             digest=digest_of(_FORM, different),
             dtype="float32",
+            names=lambda items: [rows[place].id for place in places[items].tolist()],
         )
         values = engine.run(work, len(owners)).reshape(len(places), model.dimensions)
         line_of = np.full(len(rows), -1, dtype=np.int64)
@@ -159,15 +163,13 @@ def embed(
         _write(path, line_of, values)
         engine.forget(work)
         vectors = _cached(path, len(rows))
-        if vectors is None:
-            raise OutputError(f"{path.name} in the cache cannot be read again; is the disk whole?")
     notes: tuple[str, ...] = ()
     if long:
         notes = (
             f"{long:,} of the rows are longer than {LONGEST:,} characters and were embedded "
             "by their beginning",
         )
-    return Embeddings(status, vectors, notes)
+    return None if vectors is None else Embeddings(status, vectors, notes)
 
 
 def _vectors(model: EmbeddingModel, texts: list[str]) -> NDArray[np.float32]:

@@ -33,15 +33,10 @@ ABOUT = "how little the instruction helps a language model to expect the respons
 
 @dataclass(frozen=True)
 class IFDParams:
-    """What decides the numbers, besides rows and model.
+    """What decides the numbers, besides rows and model."""
 
-    Attributes:
-        template: `chat`, `alpaca`, `none`, or `auto` (chat where the model has a template).
-        max_length: Tokens of prompt and response together that are scored; None is 1,024, or what
-            the model takes if that is less.
-    """
-
-    template: str = "auto"
+    template: str = "auto"  # `chat`, `alpaca`, `none`, or `auto`: chat where the model has one
+    # Tokens of prompt and response together; None is 1,024, or what the model takes if less.
     max_length: int | None = None
 
 
@@ -74,16 +69,11 @@ def ifd_ppl(prompted: NDArray[np.float64], alone: NDArray[np.float64]) -> NDArra
 
 
 def score(
-    rows: Rows, params: IFDParams, model: LikelihoodModel, engine: Engine, scratch: Path
+    rows: Rows, params: IFDParams, model: LikelihoodModel, engine: Engine, folder: Path
 ) -> Scores:
     """Score every row; what cannot be scored gets NaN and a status that says why.
 
-    Args:
-        rows: What to score.
-        params: Template and length.
-        model: Gives likelihoods.
-        engine: Runs the model over the rows.
-        scratch: Folder for the tokens while the model runs.
+    `folder` is that of the tokens.
 
     Raises:
         UsageError: The template is unknown, or max_length is out of the model's range.
@@ -91,7 +81,7 @@ def score(
     """
     longest = longest_scored(params.max_length, DEFAULT_LENGTH, model.name, model.max_positions)
     name = choose_template(params.template, model.encoder)
-    of_turns = likelihoods(rows, TEMPLATES[name], longest, model, engine, scratch)
+    of_turns = likelihoods(rows, TEMPLATES[name], longest, model, engine, folder)
     prompted, alone = of_turns.mean(of_turns.turn_prompted), of_turns.mean(of_turns.turn_alone)
     wrong = (of_turns.turns > 0) & ~(np.isfinite(prompted) & np.isfinite(alone) & (alone > 0))
     of_turns.status[wrong] = "non_finite"
@@ -99,31 +89,20 @@ def score(
     notes = _notes(of_turns, longest)
     if params.max_length is None and longest < DEFAULT_LENGTH:
         notes = (f"{model.name} takes {longest:,} tokens, so that is --max-length here", *notes)
-    return Scores(of_turns.status, _columns(of_turns, prompted, alone), notes)
-
-
-def _columns(
-    of_turns: Likelihoods, prompted: NDArray[np.float64], alone: NDArray[np.float64]
-) -> dict[str, pa.Array]:
-    per_turn = (
-        of_turns.turn_prompted / of_turns.turn_tokens,
-        of_turns.turn_alone / of_turns.turn_tokens,
-    )
-    return {
-        "prompt_tokens": _counts(of_turns.prompt_tokens),
-        "response_tokens": _counts(of_turns.response_tokens),
-        "nll_prompted": pa.array(prompted),
-        "nll_alone": pa.array(alone),
-        "ifd_loss": pa.array(ifd_loss(prompted, alone)),
-        "ifd_ppl": pa.array(ifd_ppl(prompted, alone)),
-        "turn_tokens": lists_of(of_turns.turns, pa.array(of_turns.turn_tokens.astype(np.int32))),
-        "turn_nll_prompted": lists_of(of_turns.turns, pa.array(per_turn[0])),
-        "turn_nll_alone": lists_of(of_turns.turns, pa.array(per_turn[1])),
+    counts = {"prompt": of_turns.prompt_tokens, "response": of_turns.response_tokens}
+    by_row = {"nll_prompted": prompted, "nll_alone": alone}
+    by_row |= {"ifd_loss": ifd_loss(prompted, alone), "ifd_ppl": ifd_ppl(prompted, alone)}
+    by_turn = {
+        "turn_tokens": of_turns.turn_tokens.astype(np.int32),
+        "turn_nll_prompted": of_turns.turn_prompted / of_turns.turn_tokens,
+        "turn_nll_alone": of_turns.turn_alone / of_turns.turn_tokens,
     }
-
-
-def _counts(tokens: NDArray[np.int64]) -> pa.Array:
-    return pa.array(tokens.astype(np.int32), mask=tokens < 0)
+    columns = {
+        **{f"{n}_tokens": pa.array(c.astype(np.int32), mask=c < 0) for n, c in counts.items()},
+        **{name: pa.array(values) for name, values in by_row.items()},
+        **{name: lists_of(of_turns.turns, pa.array(each)) for name, each in by_turn.items()},
+    }
+    return Scores(of_turns.status, columns, notes)
 
 
 def _notes(of_turns: Likelihoods, longest: int) -> tuple[str, ...]:

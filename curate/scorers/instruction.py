@@ -9,59 +9,43 @@ instruction is read as it is, without the frame of a prompt, which is the same f
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.data.rows import Rows
+from curate.data.rows import Row, Rows
 from curate.models.protocols import LikelihoodModel, TokenSequence
-from curate.scorers.contract import OK, Engine, Work, digest_of, in_batches
+from curate.scorers.contract import OK, Engine
 from curate.scorers.embedding import EMPTY, LONGEST, instruction_text
-from curate.scorers.sequences import SequenceStore
+from curate.scorers.sequences import Block, tokenised
 
 
 @dataclass(frozen=True)
 class Instructions:
-    """What the model makes of every instruction, in input order.
+    """What the model makes of every instruction, in input order."""
 
-    Attributes:
-        status: (n,) `ok`, or why the row has no numbers.
-        nll: (n,) mean NLL of the instruction's tokens, nats; NaN where the status is not ok.
-        states: (n, width) float32 mean of the last hidden states; NaN likewise.
-    """
-
-    status: NDArray[np.object_]
-    nll: NDArray[np.float64]
-    states: NDArray[np.float32]
+    status: NDArray[np.object_]  # (n,) `ok`, or why the row has no numbers
+    nll: NDArray[np.float64]  # (n,) mean of its tokens, nats; NaN where the status is not ok
+    states: NDArray[np.float32]  # (n, width) mean of the last hidden states; NaN likewise
 
 
 def read_instructions(
-    rows: Rows, longest: int, model: LikelihoodModel, width: int, engine: Engine, scratch: Path
+    rows: Rows, longest: int, model: LikelihoodModel, width: int, engine: Engine, folder: Path
 ) -> Instructions:
-    """Return state and perplexity of every row's instruction.
+    """Return states, of so many numbers, and NLL of every row's instruction.
 
-    Args:
-        rows: What to read.
-        longest: Tokens; a longer instruction is read by its beginning.
-        model: Gives states and likelihoods.
-        width: Numbers of its hidden states.
-        engine: Runs the model over the rows.
-        scratch: Folder for the tokens while the model runs.
+    An instruction of more than `longest` tokens is read by its beginning; `folder` is that of the
+    tokens.
     """
-    status = np.full(len(rows), OK, dtype=object)
-    with SequenceStore(scratch) as store:
-        owners = _tokenise(rows, longest, model, store, status)
-        work = Work(
-            model=model,
-            widths=1 + width,
-            digest=digest_of("instruction 2", store.seal()),
-            lengths=store.lengths(),
-            take=store.take,
-            answer=_states,
-            dtype="float32",
-        )
-        values = engine.run(work, len(store)).reshape(len(store), 1 + width)
+    tokenise = partial(_tokenise, longest)
+    sequences = tokenised(rows, tokenise, ("instruction 3", longest), model, engine, folder)
+    status = sequences.columns.get("status", np.zeros(0)).astype(object)
+    owners = np.flatnonzero(status == OK)
+    how = {"widths": 1 + width, "dtype": "float32"}
+    work = sequences.work(rows, owners, model, _states, "instruction 3", **how)
+    values = engine.run(work, len(sequences)).reshape(len(sequences), 1 + width)
     nll = np.full(len(rows), np.nan)
     states = np.full((len(rows), width), np.nan, dtype=np.float32)
     nll[owners], states[owners] = values[:, 0], values[:, 1:]
@@ -69,29 +53,21 @@ def read_instructions(
     return Instructions(status, nll, states)
 
 
-def _tokenise(
-    rows: Rows,
-    longest: int,
-    model: LikelihoodModel,
-    store: SequenceStore,
-    status: NDArray[np.object_],
-) -> NDArray[np.int64]:
-    """Store the tokens of every instruction that has two and more; return whose they are."""
-    first = model.encoder.first_token
-    owners = []
-    for batch in in_batches(rows):
-        texts = ["" if row.flaw else instruction_text(row)[:LONGEST] for row in batch]
-        for row, text, ids in zip(batch, texts, model.encoder.encode(texts), strict=True):
-            whole = [*([] if first is None else [first]), *ids][:longest]
-            if row.flaw or not text.strip():
-                status[row.position] = row.flaw or EMPTY
-            elif len(whole) < 2:
-                status[row.position] = "too_short"
-            else:
-                # Where nothing opens the text, nothing predicts its first token.
-                store.append(whole, [(1, len(whole))])
-                owners.append(row.position)
-    return np.array(owners, dtype=np.int64)
+def _tokenise(longest: int, model: LikelihoodModel, rows: list[Row]) -> bytes:
+    """Return the tokens of every instruction that has two and more."""
+    block, status, first = Block(), [], model.encoder.first_token
+    texts = ["" if row.flaw else instruction_text(row)[:LONGEST] for row in rows]
+    for row, text, ids in zip(rows, texts, model.encoder.encode(texts), strict=True):
+        whole = [*([] if first is None else [first]), *ids][:longest]
+        if row.flaw or not text.strip():
+            status.append(row.flaw or EMPTY)
+        elif len(whole) < 2:
+            status.append("too_short")
+        else:
+            # Where nothing opens the text, nothing predicts its first token.
+            block.append(whole, [(1, len(whole))])
+            status.append(OK)
+    return block.packed(status=np.array(status, dtype=str))
 
 
 def _states(model: LikelihoodModel, sequences: list[TokenSequence]) -> NDArray[np.float32]:

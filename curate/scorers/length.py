@@ -7,12 +7,13 @@ be compared. Of a dialogue, the response is all of its answers, the prompt all e
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from curate.data.rows import Row, Rows
+from curate.data.rows import Rows
 from curate.scorers.contract import NOTHING, OK, Scores
 
 NAME, NEEDS, MAIN = "length", NOTHING, "response_words"
@@ -41,12 +42,11 @@ def words(text: str) -> int:
     return sum(1 for _ in _WORD.finditer(text))
 
 
+_SIZES: tuple[Callable[[str], int], ...] = (words, len)
+
+
 def score(rows: Rows, params: LengthParams = PARAMS()) -> Scores:  # noqa: B008 - frozen
     """Return the lengths of every row; NaN and a status where there is no response.
-
-    Args:
-        rows: What to measure.
-        params: None as yet.
 
     Example:
         >>> score(rows).values("response_words")
@@ -56,19 +56,10 @@ def score(rows: Rows, params: LengthParams = PARAMS()) -> Scores:  # noqa: B008 
     for row in rows:
         if row.flaw or not row.response.strip():
             status[row.position] = row.flaw or "empty_response"
-        else:
-            measured[row.position] = _measured(row)
+            continue
+        answers = [turn.content for turn in row.turns if turn.role in _ANSWERS]
+        asked = [row.system, *(turn.content for turn in row.turns if turn.role not in _ANSWERS)]
+        sums = [sum(map(size, texts)) for size in _SIZES for texts in (asked, answers)]
+        measured[row.position] = (*sums, len(answers))
     columns = {name: pa.array(measured[:, place]) for place, name in enumerate(COLUMNS)}
     return Scores(status, columns)
-
-
-def _measured(row: Row) -> tuple[int, ...]:
-    answers = [turn.content for turn in row.turns if turn.role in _ANSWERS]
-    asked = [row.system, *(turn.content for turn in row.turns if turn.role not in _ANSWERS)]
-    return (
-        sum(map(words, asked)),
-        sum(map(words, answers)),
-        sum(map(len, asked)),
-        sum(map(len, answers)),
-        len(answers),
-    )

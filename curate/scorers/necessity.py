@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,13 +46,9 @@ _TAIL = 500  # characters, about what Whisper looks at; longer texts compress be
 
 @dataclass(frozen=True)
 class AnswerParams:
-    """How to ask.
+    """How to ask."""
 
-    Attributes:
-        max_new_tokens: Where an answer is cut off.
-    """
-
-    max_new_tokens: int = 256
+    max_new_tokens: int = 256  # where an answer is cut off
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -60,17 +57,13 @@ class AnswerParams:
 
 @dataclass(frozen=True)
 class Answers:
-    """What was answered, a line for each row.
+    """What was answered, a line for each row."""
 
-    Attributes:
-        status: (n,) `ok`, `cut_off` (after max_new_tokens), `repeats_itself` (likewise, and it
-            would have gone on for ever), `empty_answer`, `prompt_too_long`, `content_filter` (of
-            a server), `template_refused`, or '' for a row that was not asked.
-        texts: (n,) the answers; None where there is none.
-    """
-
+    # (n,) `ok`, `cut_off` (after max_new_tokens), `repeats_itself` (likewise, and it would have
+    # gone on for ever), `empty_answer`, `prompt_too_long`, `content_filter` (of a server),
+    # `template_refused`, or '' for a row that was not asked.
     status: NDArray[np.object_]
-    texts: NDArray[np.object_]
+    texts: NDArray[np.object_]  # (n,) None where there is no answer
 
     @property
     def failed(self) -> NDArray[np.bool_]:
@@ -99,22 +92,12 @@ def conversation(row: Row) -> list[Message]:
 
 
 def answers(
-    rows: Rows,
-    places: NDArray[np.int64],
-    params: AnswerParams,
-    model: Generator,
-    engine: Engine,
+    rows: Rows, places: NDArray[np.int64], params: AnswerParams, model: Generator, engine: Engine
 ) -> Answers:
     """Return the model's answers to some rows; equal conversations are asked once.
 
     Conversations are put in an order of their own, so answers do not depend on that of the rows.
-
-    Args:
-        rows: All rows.
-        places: (m,) which of them to ask, without flaws.
-        params: How to ask.
-        model: Answers.
-        engine: Runs the model; what it answered is in its journal.
+    `places` (m,) are the rows to ask, without flaws.
 
     Raises:
         ModelError: The model cannot be loaded, or the server does not answer.
@@ -137,21 +120,42 @@ def answers(
         np.array(digests, dtype="S32")[taken], return_index=True, return_inverse=True
     )
     asked = owners[first]
-    work = Work(
-        model=model,
-        lengths=lengths[taken][first] + params.max_new_tokens,
-        widths=2,
+    work = _work(
+        model,
+        lengths[taken][first],
+        params.max_new_tokens,
         take=lambda items: [conversation(rows[place]) for place in asked[items].tolist()],
-        answer=partial(_replies, params.max_new_tokens),
         digest=digest_of("answers 2", params.max_new_tokens, different),
-        dtype="object",
+        names=lambda items: [rows[place].id for place in asked[items].tolist()],
     )
     replies = engine.run(work, len(owners)).reshape(-1, 2)
     for place, item in zip(owners.tolist(), inverse.tolist(), strict=True):
         reply = Reply(*replies[item])
-        status[place] = _status(reply)
+        looping = reply.end == CUT and repeats_itself(reply.text)
+        empty = reply.given and not reply.text.strip()
+        status[place] = EMPTY if empty else LOOP if looping else _STATUS[reply.end]
         texts[place] = reply.text if reply.given else None
     return Answers(status, texts)
+
+
+def ask(
+    talks: Sequence[Sequence[Message]], most: int, model: Generator, engine: Engine
+) -> list[Reply]:
+    """Return a reply of so many tokens at most to each conversation, kept in the journal."""
+    work = _work(
+        model,
+        np.array(model.lengths(talks), dtype=np.int64),
+        most,
+        take=lambda items: [talks[item] for item in items.tolist()],
+        digest=digest_of("answers 2", most, *map(repr, talks)),
+    )
+    return [Reply(*pair) for pair in engine.run(work, len(talks)).reshape(-1, 2).tolist()]
+
+
+def _work(model: Generator, prompts: NDArray[np.int64], most: int, **more: Any) -> Work:
+    """Return the work of answering prompts of so many tokens, with so many at most."""
+    replies = partial(_replies, most)
+    return Work(model, prompts + most, widths=2, answer=replies, dtype="object", **more)
 
 
 def repeats_itself(text: str) -> bool:
@@ -165,27 +169,10 @@ def repeats_itself(text: str) -> bool:
     return len(tail) > _LOOP_RATIO * len(zlib.compress(tail))
 
 
-def _status(reply: Reply) -> str:
-    if reply.given and not reply.text.strip():
-        return EMPTY
-    looping = reply.end == CUT and repeats_itself(reply.text)
-    return LOOP if looping else _STATUS[reply.end]
-
-
 def necessity(
     rows: Rows, replies: Answers, model: RewardModel, engine: Engine
 ) -> NDArray[np.float64]:
-    """Return the reward of each answer, (n,); NaN where none was given, or it is empty.
-
-    Args:
-        rows: All rows.
-        replies: Their answers.
-        model: Gives rewards.
-        engine: Runs it.
-
-    Raises:
-        ModelError: The model cannot be loaded.
-    """
+    """Return the reward of each answer, (n,); NaN where none was given, or it is empty."""
     values = np.full(len(rows), np.nan)
     places = np.flatnonzero(replies.given & (replies.status != EMPTY))
     pairs = []

@@ -62,20 +62,13 @@ Truths = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class PairParams:
-    """What decides the numbers, besides rows and models.
+    """What decides the numbers, besides rows and models."""
 
-    Attributes:
-        template: Of the language model: `chat`, `alpaca`, `none` or `auto`.
-        max_length: Tokens of prompt and response that it reads; longer pairs have no gap. None is
-            2,048, or what the model takes if that is less.
-        hard: Share of the pairs with a gap that are called too hard.
-        small: Share of the pairs whose margins, without their signs, are called small.
-    """
-
-    template: str = "auto"
+    template: str = "auto"  # of the language model: `chat`, `alpaca`, `none` or `auto`
+    # Tokens that it reads; longer pairs have no gap. None is 2,048, or what it takes if less.
     max_length: int | None = None
-    hard: str = "50%"
-    small: str = "25%"
+    hard: str = "50%"  # of the pairs with a gap are called too hard
+    small: str = "25%"  # of the margins, without their signs, are called small
 
     def __post_init__(self) -> None:
         for name in ("hard", "small"):
@@ -99,22 +92,15 @@ def score(
     reward: RewardModel,
     engine: Engine,
     model: LikelihoodModel | None,
-    scratch: Path,
+    folder: Path,
 ) -> Scores:
     """Return margins and findings of every pair; NaN and a status where there are none.
 
     Columns: `margin` (`reward_chosen` minus `reward_rejected`), `length_difference` (characters of
     the chosen response minus those of the rejected), `sides_similarity`, and one of truths for each
     of FINDINGS; with a model also `implicit_gap` (log-likelihood of chosen minus rejected given the
-    prompt, nats), `implicit_gap_mean` (the same of means, nats a token) and `gap_status`.
-
-    Args:
-        rows: Preference pairs.
-        params: Shares, template and length.
-        reward: Gives the rewards.
-        engine: Runs the models over the pairs.
-        model: Gives likelihoods; None leaves the gaps out.
-        scratch: Folder for the tokens while the model runs.
+    prompt, nats), `implicit_gap_mean` (the same of means, nats a token) and `gap_status`. Without
+    a model there are no gaps; `folder` is that of the tokens.
 
     Raises:
         UsageError: The template is unknown, or max_length is out of the model's range.
@@ -122,7 +108,15 @@ def score(
     """
     status = np.array([row.flaw or OK for row in rows], dtype=object)
     places = np.flatnonzero(status == OK)
-    rewards = _rewards(rows, places, reward, engine)
+
+    def texts(item: int) -> tuple[str, str]:
+        row = rows[int(places[item // 2])]
+        return joined(row.system, row.turns), _both(row)[item % 2]
+
+    every = ((joined(row.system, row.turns), side) for row in rows for side in _both(row))
+    named = lambda items: [rows[place].id for place in places[items // 2].tolist()]  # noqa: E731
+    work = pairs_work(every, texts, reward, names=named)
+    rewards: Floats = engine.run(work, len(places)).reshape(-1, 2)
     rewards[~np.isfinite(rewards).all(axis=1)] = np.nan
     margin = rewards[:, 0] - rewards[:, 1]
     status[places[np.isnan(margin)]] = "non_finite"
@@ -130,7 +124,7 @@ def score(
     columns |= {"reward_chosen": rewards[:, 0], "reward_rejected": rewards[:, 1]}
     notes: tuple[str, ...] = ()
     if model is not None:
-        gaps, notes = _gaps(rows, len(places), params, model, engine, scratch)
+        gaps, notes = _gaps(rows, len(places), params, model, engine, folder)
         hard = hardest(gaps["implicit_gap_mean"], rows.ids[places], share(params.hard, "--hard"))
         columns |= {**gaps, "too_hard": hard}
     columns |= {"contradicted": margin < 0, **_sides(rows)}
@@ -176,12 +170,8 @@ def findings(
     columns: Mapping[str, Any], ids: NDArray[np.object_], among: Truths
 ) -> dict[str, dict[str, Any]]:
     """Return how many of some pairs (n,) each finding is of, with up to three ids."""
-    found = {}
-    for name in FINDINGS:
-        if name in columns:
-            places = np.flatnonzero(np.asarray(columns[name]) & among)
-            found[name] = {"pairs": len(places), "ids": ids[places[:_EXAMPLES]].tolist()}
-    return found
+    found = {name: ids[np.asarray(columns[name]) & among] for name in FINDINGS if name in columns}
+    return {n: {"pairs": len(x), "ids": x[:_EXAMPLES].tolist()} for n, x in found.items()}
 
 
 def told(found: Mapping[str, Mapping[str, Any]], pairs: int, what: str) -> tuple[str, ...]:
@@ -197,18 +187,6 @@ def told(found: Mapping[str, Mapping[str, Any]], pairs: int, what: str) -> tuple
 def _both(row: Row) -> tuple[str, ...]:
     """Return the two responses; none of a row with a flaw."""
     return () if row.flaw else (row.parsed.chosen or "", row.parsed.rejected or "")
-
-
-def _rewards(rows: Rows, places: NDArray[np.int64], model: RewardModel, engine: Engine) -> Floats:
-    """Return the rewards of both responses, (pairs, 2)."""
-
-    def texts(item: int) -> tuple[str, str]:
-        row = rows[int(places[item // 2])]
-        return joined(row.system, row.turns), _both(row)[item % 2]
-
-    every = ((joined(row.system, row.turns), side) for row in rows for side in _both(row))
-    numbers: Floats = engine.run(pairs_work(every, texts, model), len(places))
-    return numbers.reshape(-1, 2)
 
 
 def _sides(rows: Rows) -> dict[str, NDArray[Any]]:
@@ -243,6 +221,10 @@ class _Responses:
     rows: Rows
     pairs: int
 
+    @property
+    def identity(self) -> str:
+        return digest_of("responses", self.rows.identity)
+
     def __len__(self) -> int:
         return 2 * self.pairs
 
@@ -250,23 +232,18 @@ class _Responses:
         sides = ((row, side) for row in self.rows for side in _both(row))
         for position, (row, side) in enumerate(sides):
             turns = (*row.turns, Turn("assistant", side))
-            parsed = replace(row.parsed, turns=turns, chosen=None, rejected=None)
+            parsed = row.parsed._replace(turns=turns, chosen=None, rejected=None)
             yield replace(row, position=position, parsed=parsed)
 
 
 def _gaps(
-    rows: Rows,
-    pairs: int,
-    params: PairParams,
-    model: LikelihoodModel,
-    engine: Engine,
-    scratch: Path,
+    rows: Rows, pairs: int, params: PairParams, model: LikelihoodModel, engine: Engine, folder: Path
 ) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
     """Return how much likelier the chosen responses are, and what a user should be told."""
     longest = longest_scored(params.max_length, DEFAULT_LENGTH, model.name, model.max_positions)
     template = TEMPLATES[choose_template(params.template, model.encoder)]
     responses = _Responses(rows, pairs)
-    likely = likelihoods(responses, template, longest, model, engine, scratch, alone=False)
+    likely = likelihoods(responses, template, longest, model, engine, folder, alone=False)
     scored = likely.turns > 0
     # Of a dialogue the last answer is the one to compare; those before it are on both sides.
     last = np.cumsum(likely.turns)[scored] - 1

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,13 +27,9 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class RewardParams:
-    """How to score.
+    """How to score."""
 
-    Attributes:
-        column: Name of the column; `reward`, `quality`, `necessity` …
-    """
-
-    column: str = "reward"
+    column: str = "reward"  # its name: `reward`, `quality` …
 
 
 PARAMS = RewardParams
@@ -49,15 +44,6 @@ def texts_of(row: Row) -> Pair:
 def score(rows: Rows, params: RewardParams, model: RewardModel, engine: Engine) -> Scores:
     """Return the reward of every row; NaN and a status where there is none.
 
-    Args:
-        rows: Rows with a response each.
-        params: Name of the column.
-        model: Gives the numbers.
-        engine: Runs the model over the rows.
-
-    Raises:
-        ModelError: The model cannot be loaded.
-
     Example:
         >>> score(rows, RewardParams(), load_reward("pairs"), engine).values("reward")
     """
@@ -68,7 +54,12 @@ def score(rows: Rows, params: RewardParams, model: RewardModel, engine: Engine) 
     places = np.flatnonzero(status == OK)
     values = np.full(len(rows), np.nan)
     texts = (texts_of(rows[place]) for place in places.tolist())
-    work = pairs_work(texts, lambda item: texts_of(rows[int(places[item])]), model)
+    work = pairs_work(
+        texts,
+        lambda item: texts_of(rows[int(places[item])]),
+        model,
+        names=lambda items: [rows[place].id for place in places[items].tolist()],
+    )
     values[places] = engine.run(work, len(places))
     broken = (status == OK) & ~np.isfinite(values)
     status[broken], values[broken] = "non_finite", np.nan
@@ -77,9 +68,8 @@ def score(rows: Rows, params: RewardParams, model: RewardModel, engine: Engine) 
 
 def score_texts(pairs: Sequence[Pair], model: RewardModel, engine: Engine) -> NDArray[np.float64]:
     """Return the reward of each prompt and response, (pairs,)."""
-    rewards: NDArray[np.float64] = engine.run(
-        pairs_work(pairs, pairs.__getitem__, model), len(pairs)
-    )
+    work = pairs_work(pairs, pairs.__getitem__, model)
+    rewards: NDArray[np.float64] = engine.run(work, len(pairs))
     return rewards
 
 
@@ -103,12 +93,8 @@ def pairs_work(
     return Work(
         model=model,
         lengths=np.array(lengths, dtype=np.int64),
-        take=partial(_pairs, pair),
+        take=lambda items: [pair(item) for item in items.tolist()],
         answer=answer,
         digest=digest_of("pairs 2", *digests),
         **{"widths": 1, **kept},
     )
-
-
-def _pairs(pair: Callable[[int], Pair], items: NDArray[np.int64]) -> list[Pair]:
-    return [pair(item) for item in items.tolist()]

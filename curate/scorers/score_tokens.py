@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from curate.data.rows import Row, Rows
 from curate.errors import ModelError
-from curate.models.protocols import LikelihoodModel, TextEncoder, TokenSequence
-from curate.scorers.contract import OK, Engine, Scores, Work, digest_of, in_batches, lists_of
+from curate.models.protocols import LikelihoodModel, TokenSequence
+from curate.scorers.contract import OK, Engine, Scores, lists_of
 from curate.scorers.likelihood import longest_scored
-from curate.scorers.sequences import SequenceStore
+from curate.scorers.sequences import Block, tokenised
 
 DIGITS = ("1", "2", "3", "4", "5", "6")
 LONGEST = 2048  # tokens of a turn, as DEITA's scorers were trained
@@ -40,13 +40,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TokenParams:
-    """What is read.
+    """What is read."""
 
-    Attributes:
-        max_length: Tokens of a turn and the question around it; None is 2,048, or what the model
-            was made for if that is less.
-    """
-
+    # Tokens of a turn and the question around it; None is 2,048, or what the model takes if less.
     max_length: int | None = None
 
 
@@ -70,18 +66,12 @@ def judge(
     params: TokenParams,
     model: LikelihoodModel,
     engine: Engine,
-    scratch: Path,
+    folder: Path,
 ) -> Scores:
     """Return the score of every row, which is the sum over its turns, and those of the turns.
 
-    Args:
-        column: Name of the score.
-        ask: From an instruction and a response to what the model is asked.
-        rows: What to score.
-        params: What is read.
-        model: Trained to answer with a score, or any other causal language model.
-        engine: Runs the model over the rows.
-        scratch: Folder for the tokens while the model runs.
+    `ask` makes what the model is asked of an instruction and a response; `folder` is that of the
+    tokens.
 
     Raises:
         UsageError: max_length is out of the model's range.
@@ -89,20 +79,17 @@ def judge(
     """
     longest = longest_scored(params.max_length, LONGEST, model.name, model.max_positions)
     digits = _digits(model)
-    status = np.full(len(rows), OK, dtype=object)
-    with SequenceStore(scratch) as store:
-        sizes = _tokenise(rows, ask, longest, model.encoder, store, status)
-        work = Work(
-            model=model,
-            digest=digest_of("score tokens 2", store.seal(), digits),
-            lengths=store.lengths(),
-            widths=len(digits),
-            take=store.take,
-            answer=partial(_next_nll, digits),
-        )
-        nll = engine.run(work, int((sizes > 0).sum())).reshape(-1, len(DIGITS))
-    values = expectation(nll)
+    tokenise = partial(_tokenise, ask, longest)
+    # A scorer's question is a function of its own module.
+    key = ("score tokens 3", ask.__module__, longest)
+    sequences = tokenised(rows, tokenise, key, model, engine, folder)
+    status = sequences.columns.get("status", np.zeros(0)).astype(object)
+    sizes = sequences.columns.get("turns", np.zeros(0, dtype=np.int64))
     owners = np.repeat(np.arange(len(rows)), sizes)
+    answer = partial(_next_nll, digits)
+    work = sequences.work(rows, owners, model, answer, key[0], digits, widths=len(digits))
+    nll = engine.run(work, int((sizes > 0).sum())).reshape(-1, len(DIGITS))
+    values = expectation(nll)
     sums = np.bincount(owners, values, minlength=len(rows))
     sums[sizes == 0] = np.nan
     status[(status == OK) & ~np.isfinite(sums)] = "non_finite"
@@ -124,34 +111,26 @@ def exchanges(row: Row) -> list[tuple[str, str]]:
     return turns
 
 
-def _tokenise(
-    rows: Rows,
-    ask: Ask,
-    longest: int,
-    encoder: TextEncoder,
-    store: SequenceStore,
-    status: NDArray[np.object_],
-) -> NDArray[np.int64]:
-    """Store what is asked of every turn of rows that can be judged; return each row's turns."""
-    sizes = np.zeros(len(rows), dtype=np.int64)
-    opening = [] if encoder.bos is None else [encoder.bos]
-    for batch in in_batches(rows):
-        questions: dict[int, list[str]] = {}
-        for row in batch:
-            if row.flaw or not row.response.strip():
-                status[row.position] = row.flaw or "empty_response"
-            else:
-                questions[row.position] = [ask(*turn) for turn in exchanges(row)]
-        encoded = iter(encoder.encode(list(chain.from_iterable(questions.values()))))
-        for position, texts in questions.items():
-            sequences = [[*opening, *ids] for ids in islice(encoded, len(texts))]
-            if max(map(len, sequences), default=0) > longest:
-                status[position] = "truncated"
-                continue
-            sizes[position] = len(sequences)
-            for ids in sequences:
-                store.append(ids, [])
-    return sizes
+def _tokenise(ask: Ask, longest: int, model: LikelihoodModel, rows: list[Row]) -> bytes:
+    """Return what is asked of every turn of rows that can be judged."""
+    block, status, sizes = Block(), [row.flaw or OK for row in rows], [0] * len(rows)
+    opening = [] if model.encoder.bos is None else [model.encoder.bos]
+    questions: dict[int, list[str]] = {}
+    for place, row in enumerate(rows):
+        if not row.flaw and row.response.strip():
+            questions[place] = [ask(*turn) for turn in exchanges(row)]
+        elif not row.flaw:
+            status[place] = "empty_response"
+    encoded = iter(model.encoder.encode(list(chain.from_iterable(questions.values()))))
+    for place, texts in questions.items():
+        sequences = [[*opening, *ids] for ids in islice(encoded, len(texts))]
+        if max(map(len, sequences), default=0) > longest:
+            status[place] = "truncated"
+            continue
+        sizes[place] = len(sequences)
+        for ids in sequences:
+            block.append(ids, [])
+    return block.packed(status=np.array(status, dtype=str), turns=np.array(sizes, dtype=np.int64))
 
 
 def _next_nll(

@@ -38,12 +38,7 @@ def takes_number(name: str) -> bool:
 
 
 def params_from_text(name: str, settings: Sequence[str], k: int, seed: int) -> Any:
-    """Return the parameters of a selector.
-
-    Example:
-        >>> params_from_text("facility_location", ["neighbours=10"], k=5, seed=0).neighbours
-        10
-    """
+    """Return the parameters of a selector."""
     params = selectors()[name].PARAMS
     names, types = [field.name for field in fields(params)], get_type_hints(params)
     values: dict[str, Any] = {key: v for key, v in (("k", k), ("seed", seed)) if key in names}

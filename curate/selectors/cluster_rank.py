@@ -25,15 +25,10 @@ NO_CLUSTER = "no_cluster"
 
 @dataclass(frozen=True)
 class ClusterRankParams:
-    """How many rows from where.
+    """How many rows from where."""
 
-    Attributes:
-        top: n1, rows with the highest scores of all; all rows if there are fewer.
-        per_cluster: n2, rows with the highest scores of every cluster.
-    """
-
-    top: int = 1000
-    per_cluster: int = 1
+    top: int = 1000  # n1, rows with the highest scores of all; all rows if there are fewer
+    per_cluster: int = 1  # n2, rows with the highest scores of every cluster
 
     def __post_init__(self) -> None:
         at_least(0, NAME, top=self.top, per_cluster=self.per_cluster)
@@ -70,17 +65,7 @@ def chosen_by(candidates: Candidates, params: ClusterRankParams) -> NDArray[np.o
 
 
 def rank_in_group(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return, for rows in order, how many of the same group (a number each) stand before each.
+    """Return, for rows in order, how many of the same group (a number each) stand before each."""
+    import pandas as pd
 
-    Example:
-        >>> rank_in_group(np.array([7, 2, 7, 7])).tolist()
-        [0, 0, 1, 2]
-    """
-    order = np.argsort(groups, kind="stable")
-    ordered = groups[order]
-    places = np.arange(len(groups))
-    begins = np.ones(len(groups), dtype=bool)
-    begins[1:] = ordered[1:] != ordered[:-1]
-    ranks = np.empty(len(groups), dtype=np.int64)
-    ranks[order] = places - np.maximum.accumulate(np.where(begins, places, 0))
-    return ranks
+    return pd.Series(groups).groupby(groups).cumcount().to_numpy().astype(np.int64)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from curate.errors import UsageError, check_one_of
 from curate.selectors import at_least
@@ -28,22 +27,16 @@ AUTO, BY, CENTRE, RANDOM = "auto", "by", "centre", "random"
 
 @dataclass(frozen=True)
 class ClustersParams:
-    """How many rows, and which of a cluster.
+    """How many rows, and which of a cluster."""
 
-    Attributes:
-        k: Rows to keep; all that are left if there are fewer.
-        share: `size` (places by Sainte-Laguë) or `equal` (clusters in turn, the largest first).
-        inside: Which rows of a cluster come first: `by` (highest value), `centre` (nearest the
-            mean of its vectors), `random`, or `auto`: `by` where there are values, else `centre`.
-        clusters: Number of clusters; 0 for floor(sqrt(n / 2)).
-        seed: Draws the first centres, and the rows of `random`.
-    """
-
-    k: int
+    k: int  # rows to keep; all that are left if there are fewer
+    # `size` (places by Sainte-Laguë) or `equal` (clusters in turn, the largest first).
     share: str = SIZE
+    # Which rows of a cluster come first: `by` (highest value), `centre` (nearest the mean of its
+    # vectors), `random`, or `auto`: `by` where there are values, else `centre`.
     inside: str = AUTO
-    clusters: int = 0
-    seed: int = 0
+    clusters: int = 0  # number of clusters; 0 for floor(sqrt(n / 2))
+    seed: int = 0  # draws the first centres, and the rows of `random`
 
     def __post_init__(self) -> None:
         at_least(0, NAME, k=self.k, clusters=self.clusters)
@@ -84,21 +77,15 @@ def select(candidates: Candidates, params: ClustersParams) -> Choice:
     if inside == RANDOM:
         ordered = draws(choice.kept, candidates.ids, params.seed)
     else:
-        nearness = candidates.values if inside == BY else -_distances(candidates, ordered)
+        nearness, labels = candidates.values, candidates.clusters[ordered]
+        if inside == CENTRE:
+            nearness = np.full(len(candidates.ids), np.nan)
+            for own in (ordered[labels == label] for label in np.unique(labels)):
+                points = candidates.vectors[own].astype(np.float64)
+                nearness[own] = -((points - points.mean(axis=0)) ** 2).sum(axis=1)
         ordered = ordered[np.argsort(-nearness[ordered], kind="stable")]
     labels = candidates.clusters[ordered]
     weights = np.bincount(labels)[labels] if params.share == SIZE else np.ones(len(labels))
     # A cluster's next row has its weight divided by 1, 3, 5 …: the sequence is in falling order.
     quotients = weights / (2 * rank_in_group(labels) + 1)
     return choice.only(ordered[np.lexsort((labels, -quotients))][: params.k], NOT_DRAWN)
-
-
-def _distances(candidates: Candidates, ordered: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return (n,) squared distance of each row, of those in order, to its cluster's mean vector."""
-    distances = np.full(len(candidates.ids), np.nan)
-    labels = candidates.clusters[ordered]
-    for label in np.unique(labels):
-        own = ordered[labels == label]
-        points = candidates.vectors[own].astype(np.float64)
-        distances[own] = ((points - points.mean(axis=0)) ** 2).sum(axis=1)
-    return distances

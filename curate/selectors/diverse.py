@@ -18,15 +18,10 @@ _BLOCK = 1024
 
 @dataclass(frozen=True)
 class DiverseParams:
-    """How many, and what is too near.
+    """How many, and what is too near."""
 
-    Attributes:
-        k: Rows to keep; fewer where not as many are apart from each other.
-        nearest: A row is skipped if its cosine to a kept one is above this.
-    """
-
-    k: int
-    nearest: float = 0.9
+    k: int  # rows to keep; fewer where not as many are apart from each other
+    nearest: float = 0.9  # a row is skipped if its cosine to a kept one is above this
 
     def __post_init__(self) -> None:
         at_least(0, NAME, k=self.k)
@@ -48,22 +43,12 @@ def select(candidates: Candidates, params: DiverseParams) -> Choice:
         array([ True, False,  True])
     """
     vectors, ranked = candidates.vectors, candidates.ranked()
-    kept, skipped = _walk(vectors, ranked[finite(vectors)[ranked]], params)
-    near = np.zeros(len(vectors), dtype=bool)
-    near[skipped] = True
-    choice = candidates.choice.without(~finite(vectors), NO_VECTOR).without(near, "too_similar")
-    return choice.only(np.array(kept, dtype=np.int64), BELOW_CUT)
-
-
-def _walk(
-    vectors: NDArray[np.float32], ranked: NDArray[np.int64], params: DiverseParams
-) -> tuple[list[int], list[int]]:
-    """Return (kept, skipped) positions; a block of rows at a time is compared with the kept."""
+    ranked = ranked[finite(vectors)[ranked]]
     kept: list[int] = []
-    skipped: list[int] = []
+    too_near = np.zeros(len(vectors), dtype=bool)
     chosen = np.empty((min(params.k, len(ranked)), vectors.shape[1]), dtype=np.float32)
-    for at in range(0, len(ranked), _BLOCK):
-        block = ranked[at : at + _BLOCK]
+    # A block of rows at a time is compared with the kept.
+    for block in (ranked[at : at + _BLOCK] for at in range(0, len(ranked), _BLOCK)):
         rows = unit(vectors[block])
         near = np.zeros(len(block), dtype=bool)
         for start in range(0, len(kept), 8 * _BLOCK):
@@ -72,26 +57,28 @@ def _walk(
         among = _above(rows, rows, params.nearest)
         for line, place in enumerate(block.tolist()):
             if len(kept) >= params.k:
-                return kept, skipped
+                break
             if near[line]:
-                skipped.append(place)
+                too_near[place] = True
                 continue
             near |= among[line]  # from now on, whatever lies near this row is skipped
             chosen[len(kept)] = rows[line]
             kept.append(place)
-    return kept, skipped
+        if len(kept) >= params.k:
+            break
+    choice = candidates.choice.without(~finite(vectors), NO_VECTOR)
+    choice = choice.without(too_near, "too_similar")
+    return choice.only(np.array(kept, dtype=np.int64), BELOW_CUT)
 
 
 def _above(
     rows: NDArray[np.float32], others: NDArray[np.float32], bound: float
 ) -> NDArray[np.bool_]:
-    """Return whether each cosine is above the bound, (rows, others).
-
-    A product in 32 bits may be on the wrong side of a bound that it all but touches, and which
-    one depends on the shape of the product: those are computed again in 64 bits.
-    """
+    """Return whether each cosine is above the bound, (rows, others)."""
     cosines = rows @ others.T
     above: NDArray[np.bool_] = cosines > bound
+    # A product in 32 bits may be on the wrong side of a bound that it all but touches, and which
+    # one depends on the shape of the product: those are computed again in 64 bits.
     slack = 2.0**-23 * (rows.shape[1] + 8)
     lines, columns = np.nonzero(np.abs(cosines - np.float32(bound)) <= slack)
     for at in range(0, len(lines), _BLOCK):

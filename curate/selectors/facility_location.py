@@ -28,15 +28,11 @@ _BLOCK = 1024
 
 @dataclass(frozen=True)
 class FacilityLocationParams:
-    """How many, and how much of the similarities is looked at.
+    """How many, and how much of the similarities is looked at."""
 
-    Attributes:
-        k: Rows to keep; all that are left if there are fewer.
-        neighbours: Most similar rows of each row that count; others count as not similar at
-            all. From the number of rows on, nothing is left out and the greedy choice is exact.
-    """
-
-    k: int
+    k: int  # rows to keep; all that are left if there are fewer
+    # Most similar rows of each row that count; others count as not similar at all. From the number
+    # of rows on, nothing is left out and the greedy choice is exact.
     neighbours: int = 256
 
     def __post_init__(self) -> None:
@@ -48,17 +44,12 @@ PARAMS = FacilityLocationParams
 
 
 class Graph(NamedTuple):
-    """Which rows each row could stand for, column by column.
+    """Which rows each row could stand for, column by column."""
 
-    Attributes:
-        starts: (n + 1,) where each column begins.
-        rows: (entries,) the rows that a column's row is similar to, ascending in a column.
-        similarities: (entries,) float32, above 0.
-    """
-
-    starts: NDArray[np.int64]
+    starts: NDArray[np.int64]  # (n + 1,) where each column begins
+    # (entries,) the rows that a column's row is similar to, ascending in a column.
     rows: NDArray[np.int64]
-    similarities: NDArray[np.float32]
+    similarities: NDArray[np.float32]  # (entries,) float32, above 0
 
 
 def select(candidates: Candidates, params: FacilityLocationParams) -> Choice:

@@ -27,15 +27,10 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class KCenterParams:
-    """How many centres, and where to begin.
+    """How many centres, and where to begin."""
 
-    Attributes:
-        k: Rows to keep; fewer where there are not as many different vectors.
-        seed: Draws the first centre where none is given.
-    """
-
-    k: int
-    seed: int = 0
+    k: int  # rows to keep; fewer where there are not as many different vectors
+    seed: int = 0  # draws the first centre where none is given
 
     def __post_init__(self) -> None:
         at_least(0, NAME, k=self.k)
@@ -46,18 +41,13 @@ PARAMS = KCenterParams
 
 @dataclass(frozen=True)
 class Centres:
-    """What was chosen, in order.
+    """What was chosen, in order."""
 
-    Attributes:
-        order: (m,) positions of the centres, the first chosen first; m <= k.
-        distances: (m,) Euclidean distance of each to the nearest centre before it; infinite for
-            the first one where nothing was given to start from.
-        radius: Largest distance of any row to its nearest centre, before the next one.
-    """
-
-    order: NDArray[np.int64]
+    order: NDArray[np.int64]  # (m,) positions of the centres, the first chosen first; m <= k
+    # (m,) Euclidean distance of each to the nearest centre before it; infinite for the first one
+    # where nothing was given to start from.
     distances: NDArray[np.float64]
-    radius: float
+    radius: float  # largest distance of any row to its nearest centre, before the next one
 
 
 def select(candidates: Candidates, params: KCenterParams) -> Choice:
@@ -159,21 +149,11 @@ def k_center(
         place = furthest(count)
     places = order[chosen]
     if values is not None:
-        places = _best_of_equals(points, ids, values, places)
+        points = points + np.float32(0)  # -0 lies on 0
+        best = {points[centre].tobytes(): centre for centre in places.tolist()}
+        for row, point in enumerate(points):
+            other = best.get(point.tobytes())
+            if other is not None and (-values[row], ids[row]) < (-values[other], ids[other]):
+                best[point.tobytes()] = row
+        places = np.array(list(best.values()), dtype=np.int64)
     return Centres(places, np.array(distances), radius=float(nearest[place] ** 0.5))
-
-
-def _best_of_equals(
-    points: NDArray[np.float32],
-    ids: NDArray[np.object_],
-    values: NDArray[np.float64],
-    centres: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """Return for each centre the row of the same vector with the highest value."""
-    points = points + np.float32(0)  # -0 lies on 0
-    best = {points[centre].tobytes(): centre for centre in centres.tolist()}
-    for row, point in enumerate(points):
-        other = best.get(point.tobytes())
-        if other is not None and (-values[row], ids[row]) < (-values[other], ids[other]):
-            best[point.tobytes()] = row
-    return np.array(list(best.values()), dtype=np.int64)

@@ -1,28 +1,35 @@
-"""Which rows are kept, for every other row why it is not, and what selectors choose from."""
+"""Which rows are kept, why others are not, what selectors choose from, and within which budget."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.errors import UsageError
+
+MARKED_KEEP, MARKED_DROP = "marked_keep", "marked_drop"
 NO_VECTOR = "no_vector"
 BELOW_CUT = "below_cut"
+# Reasons that a score alone decided, of whatever selector or recipe: with a little more of it the
+# row would have been kept.
+MISSED = (BELOW_CUT, "near_duplicate", "not_called", "low_quality")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One line for each row, in input order.
+    """One line for each row, in input order."""
 
-    Attributes:
-        reason: (n,) why the row is left out; '' for a row that is kept.
-        chosen_in_order: (m,) positions as they were chosen, the first one first; None where
-            there was no order. Rows that were left out later may be among them.
-    """
-
-    reason: NDArray[np.object_]
+    reason: NDArray[np.object_]  # (n,) why the row is left out; '' for a row that is kept
+    # (m,) positions as they were chosen, the first one first; None where there was no order. Rows
+    # that were left out later may be among them.
     chosen_in_order: NDArray[np.int64] | None = None
+    # (n,) whether the row is kept because somebody marked it, whatever the rule says; None where
+    # nobody did.
+    marked: NDArray[np.bool_] | None = None
 
     @property
     def order(self) -> NDArray[np.int64]:
@@ -43,15 +50,23 @@ class Choice:
         return Choice(reasons, self.chosen_in_order)
 
     def only(self, places: NDArray[np.int64], reason: str) -> Choice:
-        """Return the choice of rows alone, with a reason for the others.
-
-        Args:
-            places: (m,) positions, in the order in which they are chosen.
-            reason: Of all others.
-        """
+        """Return the choice of rows alone, with a reason for the others."""
         left_out = np.ones(len(self.reason), dtype=bool)
         left_out[places] = False
         return Choice(self.without(left_out, reason).reason, np.asarray(places))
+
+    def with_marked(self, rows: NDArray[np.bool_]) -> Choice:
+        """Return the choice with rows (n,) that somebody marked, before the others."""
+        order = self.chosen_in_order
+        if order is not None:
+            order = np.concatenate([np.flatnonzero(rows), order[~rows[order]]])
+        return Choice(np.where(rows, "", self.reason).astype(object), order, rows)
+
+    def by_rule(self) -> Choice:
+        """Return the choice without the rows that are kept because somebody marked them."""
+        if self.marked is None:
+            return self
+        return Choice(self.reason, self.chosen_in_order).without(self.marked, MARKED_KEEP)
 
     def counts(self) -> dict[str, int]:
         """Return how many rows each reason left out, the most frequent first."""
@@ -62,24 +77,19 @@ class Choice:
 
 @dataclass(frozen=True)
 class Candidates:
-    """What a selector chooses from; what it does not name in its NEEDS may be empty.
+    """What a selector chooses from; what it does not name in its NEEDS may be empty."""
 
-    Attributes:
-        choice: What is left to choose from.
-        ids: (n,) of the rows, so that a choice does not depend on their order.
-        values: (n,) scores, the higher the better; NaN for a row that has none.
-        vectors: (n, d) embeddings; NaN for a row that has none.
-        clusters: (n,) number of each row's cluster; -1 for none.
-        tokens: (n,) of the responses.
-        questions: (m, d) embeddings of each set of questions; NaN for a question that has none.
-    """
-
-    choice: Choice
-    ids: NDArray[np.object_]
+    choice: Choice  # what is left to choose from
+    ids: NDArray[np.object_]  # (n,) of the rows, so that a choice does not depend on their order
+    # (n,) scores, the higher the better; NaN for a row that has none.
     values: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    # (n, d) embeddings; NaN for a row that has none.
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    # (n,) number of each row's cluster; -1 for none.
     clusters: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    # (n,) of the responses.
     tokens: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    # (m, d) embeddings of each set of questions; NaN for a question that has none.
     questions: tuple[NDArray[np.float32], ...] = ()
 
     def ranked(self) -> NDArray[np.int64]:
@@ -88,16 +98,74 @@ class Candidates:
         return places[np.lexsort((self.ids[places].astype(str), -self.values[places]))]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """How much is to be kept."""
+
+    rows: int  # at most so many
+    tokens: int | None  # of their responses at most so many; None where rows alone are counted
+    row_tokens: NDArray[np.int64]  # (n,) of all rows
+
+    def less(self, rows: NDArray[np.bool_]) -> Wanted:
+        """Return what is left when rows (n,) that somebody marked are kept."""
+        number, tokens = int(rows.sum()), int(self.row_tokens[rows].sum())
+        if number > self.rows or (self.tokens is not None and tokens > self.tokens):
+            room = f"{self.rows:,} rows" if self.tokens is None else f"{self.tokens:,} tokens"
+            raise UsageError(
+                f"--keep is {room}, and the rows that are marked keep are {number:,} with "
+                f"{tokens:,} tokens of responses; give a larger --keep, or mark fewer"
+            )
+        left = None if self.tokens is None else self.tokens - tokens
+        return Wanted(self.rows - number, left, self.row_tokens)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A selector with a parameter `k` and what it chooses from, so that any budget can be cut."""
+
+    selector: Any  # its module. Its choice of k rows is the beginning of its choice of more
+    candidates: Candidates  # what it chooses from
+    settings: Mapping[str, Any] = field(default_factory=dict)  # its parameters besides `k`
+    # From a choice to the columns and the details that hang on it, where there are such.
+    told: Callable[[Choice], tuple[dict[str, Any], dict[str, Any]]] | None = None
+    # (n,) rows that somebody wants kept, none of them a candidate: the budget pays for them first.
+    # None where nobody does.
+    marked: NDArray[np.bool_] | None = None
+
+    def choice(self, wanted: Wanted) -> Choice:
+        """Return what is chosen within a budget."""
+
+        def chosen(k: int) -> Choice:
+            params = self.selector.PARAMS(k=k, **self.settings)
+            choice: Choice = self.selector.select(self.candidates, params)
+            return choice
+
+        if self.marked is None:
+            return chosen(fitting(lambda k: chosen(k).order, wanted))
+        left = wanted.less(self.marked)
+        return chosen(fitting(lambda k: chosen(k).order, left)).with_marked(self.marked)
+
+
+def fitting(order_of: Callable[[int], NDArray[np.int64]], wanted: Wanted) -> int:
+    """Return how many rows of an order fit: those before the first that does not."""
+    if wanted.tokens is None:
+        return wanted.rows
+    counts = wanted.row_tokens
+    # What rows of mean length would need, and twice as much again until it is too much.
+    k = 1 + int(
+        1.25 * wanted.tokens / max(1.0, float(counts[counts > 0].mean() if counts.any() else 1))
+    )
+    while True:
+        k = min(k, wanted.rows)
+        order = order_of(k)
+        fit = int(np.searchsorted(np.cumsum(counts[order]), wanted.tokens, side="right"))
+        if fit < len(order) or len(order) < k or k == wanted.rows:
+            return fit
+        k *= 2
+
+
 def scored(status: NDArray[np.object_]) -> Choice:
-    """Return the choice of all rows that have a score; the others' status is their reason.
-
-    Args:
-        status: (n,) of a scorer.
-
-    Example:
-        >>> scored(np.array(["ok", "truncated"], dtype=object)).reason.tolist()
-        ['', 'truncated']
-    """
+    """Return the choice of all rows that have a score; the others' status is their reason."""
     return Choice(np.where(status == "ok", "", status).astype(object))
 
 

@@ -24,19 +24,12 @@ _FIRST_PER_CLUSTER = 64
 
 @dataclass(frozen=True)
 class KMeansParams:
-    """How rows are clustered.
+    """How rows are clustered."""
 
-    Attributes:
-        k: Clusters; None for floor(sqrt(n / 2)), at least 1.
-        variance: Share of the variance that PCA keeps; 1 for no PCA.
-        iterations: Steps of k-means.
-        seed: Draws the samples and the first centres.
-    """
-
-    k: int | None = None
-    variance: float = 0.95
-    iterations: int = 25
-    seed: int = 0
+    k: int | None = None  # clusters; None for floor(sqrt(n / 2)), at least 1
+    variance: float = 0.95  # share of the variance that PCA keeps; 1 for no PCA
+    iterations: int = 25  # steps of k-means
+    seed: int = 0  # draws the samples and the first centres
 
     def __post_init__(self) -> None:
         if self.k is not None and self.k < 1:
@@ -49,31 +42,20 @@ class KMeansParams:
 
 @dataclass(frozen=True)
 class Clusters:
-    """Which cluster each row is in.
+    """Which cluster each row is in."""
 
-    Attributes:
-        labels: (n,) cluster of each row, 0 the largest; -1 for a row without vector.
-        sizes: (m,) rows of each cluster; m < k where there are fewer different rows.
-        dimensions: What PCA kept.
-        note: What a user should be told, '' for nothing.
-    """
-
+    # (n,) cluster of each row, 0 the largest; -1 for a row without vector.
     labels: NDArray[np.int64]
+    # (m,) rows of each cluster; m < k where there are fewer different rows.
     sizes: NDArray[np.int64]
-    dimensions: int
-    note: str = ""
+    dimensions: int  # what PCA kept
+    note: str = ""  # what a user should be told, '' for nothing
 
 
 def clusters(
     vectors: NDArray[np.float32], ids: NDArray[np.object_], params: KMeansParams = KMeansParams()
 ) -> Clusters:
-    """Return the clusters of all rows that have a vector.
-
-    Args:
-        vectors: (n, d) embeddings; rows with NaN are in no cluster.
-        ids: (n,) of the rows, so that the clusters do not depend on their order.
-        params: Number of clusters, PCA, seed.
-    """
+    """Return the clusters of all rows that have a vector."""
     labels = np.full(len(vectors), NONE, dtype=np.int64)
     places = np.flatnonzero(finite(vectors))
     if not len(places):
@@ -89,32 +71,21 @@ def clusters(
     labels[places] = np.argsort(order)[inverse]
     note, made = "", len(order)
     if made < wanted:
-        note = f"{wanted:,} clusters were {'sought' if params.k is None else 'asked for'}"
-        few = f" and there are {len(places):,} rows"
-        note += few if len(places) < wanted else "; many embeddings are equal"
-        note += (
-            f"{';' if len(places) < wanted else ', and'} the number of clusters made is {made:,}"
-        )
+        why = "; many embeddings are equal, and"
+        if len(places) < wanted:
+            why = f" and there are {len(places):,} rows;"
+        asked = "sought" if params.k is None else "asked for"
+        note = f"{wanted:,} clusters were {asked}{why} the number of clusters made is {made:,}"
     return Clusters(labels=labels, sizes=sizes[order], dimensions=points.shape[1], note=note)
 
 
 def default_k(rows: int) -> int:
-    """Return CaR's number of clusters for n rows, floor(sqrt(n / 2)), at least 1.
-
-    Example:
-        >>> default_k(52002), default_k(1)
-        (161, 1)
-    """
+    """Return CaR's number of clusters for n rows, floor(sqrt(n / 2)), at least 1."""
     return max(1, math.isqrt(rows // 2))
 
 
 def pca(points: NDArray[np.float32], variance: float) -> NDArray[np.float32]:
-    """Return the points (n, d) along the fewest directions that hold that share of the variance.
-
-    Example:
-        >>> pca(np.array([[0, 0], [2, 0], [4, 0.1]], dtype=np.float32), 0.95).shape
-        (3, 1)
-    """
+    """Return the points (n, d) along the fewest directions that hold that share of the variance."""
     from sklearn.decomposition import PCA
     from threadpoolctl import threadpool_limits
 

@@ -9,14 +9,14 @@ rows are only bounded, in 32 bits, so that vectors on disk are read from front t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.selectors import at_least
 from curate.selectors.kept_and_dropped import NO_VECTOR, Candidates, Choice, by_id, finite, unit
+from curate.selectors.top_k import TopKParams
 
 NAME = "like"
 NEEDS = ("vectors", "questions")
@@ -29,23 +29,7 @@ _A_TURN, _LEAST = 8, 64
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 Vectors = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class LikeParams:
-    """How many are kept.
-
-    Attributes:
-        k: Rows to keep; all that are left if there are fewer.
-    """
-
-    k: int
-
-    def __post_init__(self) -> None:
-        at_least(0, NAME, k=self.k)
-
-
-PARAMS = LikeParams
+PARAMS = TopKParams
 
 
 class Calls(NamedTuple):
@@ -56,7 +40,7 @@ class Calls(NamedTuple):
     similarity: Floats  # (m,) cosine of row and question
 
 
-def select(candidates: Candidates, params: LikeParams) -> Choice:
+def select(candidates: Candidates, params: TopKParams) -> Choice:
     """Return the choice of k rows, in the order in which questions call them.
 
     A question without a finite vector calls nothing. Vectors may be memory-mapped, of 16 bits or
@@ -66,7 +50,7 @@ def select(candidates: Candidates, params: LikeParams) -> Choice:
         >>> rows, everything = np.eye(3, dtype=np.float32), Choice(np.array([""] * 3, dtype=object))
         >>> ids = np.array(["a", "b", "c"], dtype=object)
         >>> candidates = Candidates(everything, ids, vectors=rows, questions=(rows[[2, 0]],))
-        >>> select(candidates, LikeParams(k=2)).kept
+        >>> select(candidates, TopKParams(k=2)).kept
         array([ True, False,  True])
     """
     choice = candidates.choice.without(~finite(candidates.vectors), NO_VECTOR)
@@ -201,10 +185,7 @@ class _Set:
             self._read[number], self._width[number] = 0, width
 
     def _nearest(self, asked: Vectors, width: int) -> tuple[Places, Vectors]:
-        """Return the nearest free rows, (questions, width), and the least of their cosines.
-
-        By cosines in 32 bits.
-        """
+        """Return the nearest free rows, (questions, width), and the least of their cosines."""
         best: Vectors = np.zeros((len(asked), 0), np.float32)
         places: Places = np.zeros((len(asked), 0), np.int64)
         for rows, cosines in _products(self._candidates.vectors, self._free, asked):

@@ -6,42 +6,27 @@ so the fair comparison is one at equal tokens.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from curate.selectors import at_least, top_k
+from curate.selectors import top_k
 from curate.selectors.kept_and_dropped import Candidates, Choice
+from curate.selectors.top_k import TopKParams
 
 NAME = "longest"
 NEEDS = ("tokens",)
+PARAMS = TopKParams
 
 
-@dataclass(frozen=True)
-class LongestParams:
-    """How many are kept.
-
-    Attributes:
-        k: Rows to keep; all that are left if there are fewer.
-    """
-
-    k: int
-
-    def __post_init__(self) -> None:
-        at_least(0, NAME, k=self.k)
-
-
-PARAMS = LongestParams
-
-
-def select(candidates: Candidates, params: LongestParams) -> Choice:
+def select(candidates: Candidates, params: TopKParams) -> Choice:
     """Return the choice of the k rows with most response tokens; equal ones by their ids.
 
     Example:
         >>> all_of = Choice(np.array(["", "", ""], dtype=object))
         >>> candidates = Candidates(all_of, np.array(["a", "b", "c"]), tokens=np.array([5, 9, 9]))
-        >>> select(candidates, LongestParams(1)).kept
+        >>> select(candidates, TopKParams(1)).kept
         array([False,  True, False])
     """
     lengths = np.where(candidates.tokens > 0, candidates.tokens, np.nan)
-    return top_k.select(replace(candidates, values=lengths), top_k.TopKParams(k=params.k))
+    return top_k.select(replace(candidates, values=lengths), params)

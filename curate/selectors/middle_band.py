@@ -26,17 +26,11 @@ NO_SCORE = "no_score"
 
 @dataclass(frozen=True)
 class MiddleBandParams:
-    """How many rows, from which band.
+    """How many rows, from which band."""
 
-    Attributes:
-        per_cluster: Rows of every cluster; a smaller cluster is taken whole.
-        low: Percentile of a cluster's scores where the band begins.
-        high: Percentile where it ends.
-    """
-
-    per_cluster: int = 10
-    low: float = 25.0
-    high: float = 75.0
+    per_cluster: int = 10  # rows of every cluster; a smaller cluster is taken whole
+    low: float = 25.0  # percentile of a cluster's scores where the band begins
+    high: float = 75.0  # percentile where it ends
 
     def __post_init__(self) -> None:
         at_least(0, NAME, per_cluster=self.per_cluster)
@@ -78,26 +72,18 @@ def select(candidates: Candidates, params: MiddleBandParams) -> Choice:
         outside[places[~inside]] = True
         band = places[inside]
         crowded[band] = True
-        crowded[band[_evenly(len(band), params.per_cluster)]] = False
+        # At equal distances, each in the middle of its part.
+        drawn = (np.arange(params.per_cluster) + 0.5) * len(band) / max(1, params.per_cluster)
+        crowded[band[drawn.astype(np.int64)]] = False
     return choice.without(outside, OUTSIDE).without(crowded, NOT_DRAWN)
 
 
 def within(
     values: NDArray[np.float64], possible: NDArray[np.bool_], low: float, high: float
 ) -> NDArray[np.bool_]:
-    """Return which values (n,) lie between two percentiles of the possible ones, both included.
-
-    Example:
-        >>> within(np.array([1.0, 2, 3, 4, 99]), np.array([True] * 4 + [False]), 25, 75).tolist()
-        [False, True, True, False, False]
-    """
+    """Return which values (n,) lie between two percentiles of the possible ones, both included."""
     inside = possible & ~np.isnan(values)
     if inside.any():
         first, last = np.percentile(values[inside], [low, high])
         inside &= (values >= first) & (values <= last)
     return inside
-
-
-def _evenly(size: int, wanted: int) -> NDArray[np.int64]:
-    """Return so many places of 0..size-1, with equal distances, each in the middle of its part."""
-    return ((np.arange(wanted) + 0.5) * size / max(1, wanted)).astype(np.int64)

@@ -16,15 +16,10 @@ NEEDS = ("values",)
 
 @dataclass(frozen=True)
 class RandomParams:
-    """How many, and the seed.
+    """How many, and the seed."""
 
-    Attributes:
-        k: Rows to keep; all that are left if there are fewer.
-        seed: Of the draw.
-    """
-
-    k: int
-    seed: int = 0
+    k: int  # rows to keep; all that are left if there are fewer
+    seed: int = 0  # of the draw
 
     def __post_init__(self) -> None:
         at_least(0, NAME, k=self.k)

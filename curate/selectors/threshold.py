@@ -13,17 +13,11 @@ NEEDS = ("values",)
 
 @dataclass(frozen=True)
 class ThresholdParams:
-    """What is left out, and what the reason is called.
+    """What is left out, and what the reason is called."""
 
-    Attributes:
-        bound: The value to compare with.
-        keep: `below` (score < bound) or `from` (score >= bound).
-        reason: Of the rows on the other side.
-    """
-
-    bound: float
-    keep: str = "below"
-    reason: str = "threshold"
+    bound: float  # the value to compare with
+    keep: str = "below"  # `below` (score < bound) or `from` (score >= bound)
+    reason: str = "threshold"  # of the rows on the other side
 
     def __post_init__(self) -> None:
         if self.keep not in ("below", "from"):

@@ -13,13 +13,9 @@ NEEDS = ("values",)
 
 @dataclass(frozen=True)
 class TopKParams:
-    """How many are kept.
+    """How many are kept."""
 
-    Attributes:
-        k: Rows to keep; all that are left if there are fewer.
-    """
-
-    k: int
+    k: int  # rows to keep; all that are left if there are fewer
 
     def __post_init__(self) -> None:
         at_least(0, NAME, k=self.k)

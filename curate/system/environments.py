@@ -30,8 +30,6 @@ _GB = 1e9
 
 @dataclass(frozen=True)
 class Environment:
-    """How an environment is built."""
-
     name: str  # of its folder
     purpose: str  # as a user would say it
     steps: tuple[tuple[str, ...], ...]  # what `pip install` is given, one call after the other
@@ -42,7 +40,6 @@ class Environment:
 
 
 def folder(environment: Environment) -> Path:
-    """Return where an environment lies, built or not."""
     return cache_dir() / "environments" / environment.name
 
 
@@ -93,7 +90,6 @@ def commands(environment: Environment) -> list[list[str]]:
 
 
 def pip_install(python: str, *requirements: str) -> tuple[str, ...]:
-    """Return the command that installs into an interpreter's environment."""
     return (python, "-m", "pip", "install", *_QUIET, *requirements)
 
 
@@ -105,7 +101,6 @@ def without_flags(command: Sequence[str]) -> list[str]:
 def install_step(
     command: Sequence[str], log: Path, variables: Mapping[str, str] | None = None, what: str = ""
 ) -> None:
-    """Run one step of an installation to its end."""
     child = process.start(command, log, variables)
     with process.stopping(child):
         code = child.wait()

@@ -41,7 +41,6 @@ _NO_ROOM = 10_000_000  # bytes
 
 
 def explain(code: int, log: str, free: int, more: Sequence[str] = ()) -> str:
-    """Return why a training failed, in one line."""
     less = f": {', '.join(more)}" if more else ""
     line = reason(log)
     is_cut = code > 0 or any(sign in log for sign in _CUT)
@@ -83,7 +82,6 @@ def reason(log: str) -> str:
 
 
 def reason_in(log: Path) -> str:
-    """Return reason() of a file, or that nothing stands in it."""
     return reason(log.read_text(encoding="utf-8", errors="replace")) or "it said nothing"
 
 
@@ -94,15 +92,13 @@ def _exceptions(lines: Sequence[str]) -> list[str]:
         if _TRACEBACK in line:
             inside = True
         elif inside and line[:1].strip() and _EXCEPTION.match(line):
-            following = lines[place + 1 : place + 6]
-            message = itertools.takewhile(lambda more: not _is_next(more), following)
+            message = itertools.takewhile(
+                lambda more: _TRACEBACK not in more and not _NEXT.match(more),
+                lines[place + 1 : place + 6],
+            )
             exceptions.append(" ".join(part.strip() for part in (line, *message)))
             inside = False
     return exceptions
-
-
-def _is_next(line: str) -> bool:
-    return _TRACEBACK in line or _NEXT.match(line) is not None
 
 
 def _short(line: str) -> str:
@@ -110,7 +106,6 @@ def _short(line: str) -> str:
 
 
 def explain_server(log: Path, code: int | None) -> str:
-    """Return why a model's server ended, in one line, from the last lines of its log."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     lines = text.splitlines()[-400:]
     memory = [line for line in lines if _MEMORY.search(line) and "INFO" not in line]

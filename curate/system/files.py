@@ -12,7 +12,6 @@ from curate.errors import OutputError
 
 
 def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

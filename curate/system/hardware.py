@@ -84,33 +84,33 @@ class Hardware:
 
     @property
     def name(self) -> str:
-        """What it is, for people."""
         if self.kind == "cpu":
             return "CPU"
         return "GPU" if self.count == 1 else f"{self.count} GPUs"
 
 
-def detect(only_cpu: bool = False) -> Hardware:
-    """Return the GPUs that torch can use, else the CPU.
+def detect(only_cpu: bool = False, visible: str | None = None) -> Hardware:
+    """Return the GPUs that torch can use, of those that are `visible`, else the CPU.
 
     A build of torch that knows no CUDA trains on the CPU, whatever is plugged in.
     """
-    gpus = [] if only_cpu or _torch_is_for_cpus() else _gpus()
+    torch = ""
+    with suppress(importlib.metadata.PackageNotFoundError):
+        torch = importlib.metadata.version("torch")
+    on_cpu = only_cpu or torch.endswith("+cpu") or bool(torch and platform.system() == "Darwin")
+    gpus = [] if on_cpu else _gpus(visible)
     if not gpus:
-        return Hardware("cpu", 1, free_memory() or 0, _cpu_has_bf16())
+        # Whether the CPU multiplies in bfloat16; others are slower at it than fp32.
+        words = {
+            w for line in cpu_info() if line.startswith(("flags", "Features")) for w in line.split()
+        }
+        has_bf16 = bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
+        return Hardware("cpu", 1, free_memory() or 0, has_bf16)
     bf16 = min(capability for _, capability in gpus) >= _BF16_SINCE
     return Hardware("cuda", len(gpus), min(memory for memory, _ in gpus), bf16)
 
 
-def _torch_is_for_cpus() -> bool:
-    try:
-        version = importlib.metadata.version("torch")
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return version.endswith("+cpu") or platform.system() == "Darwin"
-
-
-def _gpus() -> list[tuple[int, float]]:
+def _gpus(visible: str | None = None) -> list[tuple[int, float]]:
     """Return bytes and compute capability of the GPUs that CUDA_VISIBLE_DEVICES leaves."""
     try:
         table = subprocess.run(
@@ -123,18 +123,12 @@ def _gpus() -> list[tuple[int, float]]:
         with suppress(ValueError):
             index, memory, capability = (cell.strip() for cell in line.split(","))
             gpus[index] = (int(memory) * 2**20, float(capability))
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") if visible is None else visible
     if visible is None:
         return list(gpus.values())
     chosen = [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
     # Names such as GPU-8f6… are not looked up: as many of them as there are cards.
     return [gpus.get(name, next(iter(gpus.values()))) for name in chosen] if gpus else []
-
-
-def _cpu_has_bf16() -> bool:
-    """Return whether the CPU multiplies in bfloat16; others are slower at it than fp32."""
-    lines = [line.split() for line in cpu_info() if line.startswith(("flags", "Features"))]
-    return bool({word for line in lines for word in line} & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def cpu_info() -> list[str]:

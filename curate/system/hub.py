@@ -160,8 +160,6 @@ class _HuggingFace:
 
 
 class _ModelScope:
-    """The same of ModelScope."""
-
     site, home = "modelscope.cn", "MODELSCOPE_CACHE"
     away = (
         "set MODELSCOPE_ENDPOINT to one that can, give hf://OWNER/NAME if Hugging Face has it "
@@ -179,7 +177,9 @@ class _ModelScope:
         return {
             file.path: {"Path": file.path, "Sha256": file.sha256, "Size": file.size or None}
             for file in api.list_repo_files(wanted.repo, kind, **asked)
-            if not file.is_dir and _stays_inside(file.path)
+            if not file.is_dir
+            and not PurePosixPath(file.path).is_absolute()
+            and ".." not in PurePosixPath(file.path).parts
         }
 
     def fetch(self, kind: str, wanted: Address, files: Files) -> Path:
@@ -204,7 +204,8 @@ class _ModelScope:
         return folder if right else None
 
     def models(self) -> Iterator[tuple[str, Path]]:
-        for folder in self._cache().glob("models/*--*/snapshots/master"):
+        cache = Path(os.environ.get("MODELSCOPE_CACHE") or "~/.cache/modelscope").expanduser()
+        for folder in cache.glob("models/*--*/snapshots/master"):
             yield f"ms://{folder.parts[-3].replace('--', '/', 1)}", folder
 
     def refused(self, error: BaseException, wanted: Address, what: str) -> str:
@@ -219,10 +220,6 @@ class _ModelScope:
         if isinstance(error, errors.FileIntegrityError):
             return "what came is not what the hub lists; try again later"
         return ""
-
-    @staticmethod
-    def _cache() -> Path:
-        return Path(os.environ.get("MODELSCOPE_CACHE") or "~/.cache/modelscope").expanduser()
 
     @staticmethod
     def _api() -> Any:
@@ -248,11 +245,6 @@ def why_not(error: BaseException, kind: str, wanted: Address, without: str) -> s
     status = getattr(getattr(error, "response", error), "status_code", None)
     answer = f"answered {status}; try again later" if status else "cannot be reached"
     return refused or f"the hub {answer}; {hub.away}, {without}"
-
-
-def _stays_inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts
 
 
 def _in_seconds(ask: Callable[[], _Answer]) -> _Answer:

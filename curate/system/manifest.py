@@ -13,7 +13,6 @@ _NAMED = ("curatrain", "numpy", "pyarrow", "torch", "transformers", "tokenizers"
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what computes, and of Python."""
     versions = {"python": platform.python_version()}
     for name in _NAMED:
         with suppress(importlib.metadata.PackageNotFoundError):

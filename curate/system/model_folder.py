@@ -42,8 +42,19 @@ def read_json(path: Path, called: str = "") -> dict[str, Any]:
 
 
 def is_adapter(folder: Path) -> bool:
-    """Return whether a folder holds an adapter."""
     return (folder / ADAPTER_CONFIG).is_file()
+
+
+def refuse_reward_model(folder: Path) -> None:
+    """Raise if a folder's model judges answers, where one that gives them is wanted."""
+    run = read_run(folder)
+    named = read_json(folder / CONFIG).get("architectures") if (folder / CONFIG).is_file() else ()
+    judges = any("SequenceClassification" in str(kind) for kind in named or ())
+    if judges or (run and run.stage == "rm") or any(folder.glob("value_head.*")):
+        raise ModelError(
+            f"{folder} is a reward model: it judges answers and gives none. It is used as it is: "
+            "curate mods --reward, deploy compare --judge"
+        )
 
 
 def adapter_base(folder: Path) -> str:
@@ -97,7 +108,6 @@ def tensors(folder: Path) -> Iterator[Tensor]:
 
 
 def parameters(folder: Path) -> int:
-    """Return how many numbers the weight files of a model hold."""
     return sum(math.prod(tensor.shape) for tensor in tensors(folder))
 
 
@@ -113,7 +123,6 @@ def shards(folder: Path) -> set[str]:
 
 
 def missing_shards(folder: Path) -> list[str]:
-    """Return the weight files that are named and not there."""
     return sorted(name for name in shards(folder) if not (folder / name).is_file())
 
 
@@ -127,7 +136,6 @@ def stored_dtype(folder: Path) -> str:
 
 
 def weight_bytes(folder: Path) -> int:
-    """Return the bytes of a model's weight files."""
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 

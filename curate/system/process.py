@@ -77,7 +77,7 @@ def start(
                 env={**_NO_SPINNING, **os.environ, **(variables or {})},
                 cwd=folder,
                 start_new_session=True,
-                preexec_fn=_dying_with_parent(),
+                preexec_fn=dying_with_parent(),
             )
         except FileNotFoundError as error:
             raise UsageError(
@@ -111,7 +111,8 @@ def new_lines(path: Path, offset: int = 0) -> tuple[list[str], int]:
     with path.open("rb") as stream:
         stream.seek(offset)
         read = stream.read()
-    whole = read[: read.rfind(b"\n") + 1]
+    # A progress bar ends its lines so that the next is written over them.
+    whole = read[: max(read.rfind(b"\n"), read.rfind(b"\r")) + 1]
     return whole.decode("utf-8", errors="replace").splitlines(), offset + len(whole)
 
 
@@ -154,7 +155,8 @@ def _group_runs(group: int) -> bool:
     return False
 
 
-def _dying_with_parent() -> Callable[[], None] | None:
+def dying_with_parent() -> Callable[[], None] | None:
+    """Return what a child does before it begins, so that it is told to end when we are killed."""
     # The library is looked up here: after the fork little may be done.
     if not sys.platform.startswith("linux"):
         return None

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from curate.errors import DataError
 from curate.system.files import write_text
@@ -22,15 +22,13 @@ State = Literal["running", "done", "failed", "stopped"]
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run of training."""
-
     name: str = ""  # of its folder
     stage: str = ""  # pt, sft, rm, ppo, dpo or kto
-    method: str = ""  # lora, qlora or full
+    method: str = ""  # lora, qlora, full, or LLaMA-Factory's freeze or oft
     state: State = "done"
-    model: str = ""  # as the user typed it
+    model: str = ""  # as the user typed it; of a folder where it lies
     template: str | None = None  # LLaMA-Factory's; None for the tokenizer's own
-    # `name`, `dataset_dir` as typed, `data_sha256`, `manifest_sha256` or None
+    # `name`, `dataset_dir`, `data_sha256`, `manifest_sha256` or None
     dataset: Mapping[str, Any] = field(default_factory=dict)
     config_sha256: str = ""  # of the YAML that LLaMA-Factory was given
     model_fingerprint: str | None = None  # sha256 over the model's files; None if not here
@@ -44,6 +42,8 @@ class RunRecord:
     versions: Mapping[str, str] = field(default_factory=dict)  # of what trained
     # Seconds of a step in `float32` and `bfloat16`, where a CPU chose between them by these
     precision: Mapping[str, float] = field(default_factory=dict)
+    # Of the environment that it was started with, where its command named them
+    variables: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0  # from start to end, all attempts together
     error: str | None = None  # why it failed
     format: int = FORMAT  # of this file
@@ -81,6 +81,28 @@ def read_run(folder: Path) -> RunRecord | None:
         raise DataError(f"{path} is not whole ({(*wrong, 'state')[0]}); move the folder away")
     # null, as older releases wrote it for what was not known, is the field's own default.
     return RunRecord(**{k: v for k, v in values.items() if k in known and v is not None})
+
+
+class FoundRun(NamedTuple):
+    """A run that lies below a folder; without a record where that cannot be read, and why."""
+
+    folder: Path
+    changed: float  # when its record was last written
+    record: RunRecord | None
+    problem: str = ""
+
+
+def runs_below(folder: Path, deepest: int = 3) -> list[FoundRun]:
+    """Return the runs in a folder and in those below it, the newest first."""
+    runs = []
+    patterns = ["*/" * depth + RUN for depth in range(deepest + 1)]
+    for path in (path for pattern in patterns for path in folder.glob(pattern)):
+        changed = path.stat().st_mtime
+        try:
+            runs.append(FoundRun(path.parent, changed, read_run(path.parent)))
+        except DataError as error:
+            runs.append(FoundRun(path.parent, changed, None, str(error)))
+    return sorted(runs, key=lambda run: -run.changed)
 
 
 def write_run(folder: Path, record: RunRecord) -> None:

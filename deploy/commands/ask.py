@@ -1,25 +1,35 @@
-"""`deploy ask`: one question to a running server, its answer piece by piece."""
+"""`deploy ask` and `deploy chat`: a server's answers, piece by piece as they are made."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shlex
-import socket
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
-from typer import Option
+from typer import Argument, Option
 
-from curate.errors import ModelError, UsageError
+from curate import console
+from curate.errors import CuratrainError, ModelError, UsageError
+from curate.system.keys import read_key
+from curate.system.process import dying_with_parent
 
-_KEY = "CURATRAIN_API_KEY"
+if TYPE_CHECKING:
+    from curate.models.openai_request import ServerError
+
+KEY = "CURATRAIN_API_KEY"
 _LOADING_MINUTES, _PAUSE_SECONDS = 10, 1.0
+_HELP = "Type what you want to say; /reset forgets what was said, Ctrl-C ends an answer, Ctrl-D all"
+_END_SECONDS = 40.0
 
 
 def ask(
@@ -35,7 +45,7 @@ def ask(
     system: Annotated[str, Option(help="Said before the question.")] = "",
     api_key_env: Annotated[
         str | None,
-        Option(help="Variable with the server's key.", show_default=f"{_KEY}, where it is set"),
+        Option(help="Variable with the server's key.", show_default=f"{KEY}, where it is set"),
     ] = None,
     curl: Annotated[
         bool, Option("--curl", help="Print the request for curl; ask nothing.")
@@ -46,33 +56,85 @@ def ask(
 
     Example: deploy ask "What is the capital of France?" --max-tokens 40
     """
-    from curate import console
-    from deploy.gate.keys import read_key
-
     text = sys.stdin.read() if question == "-" else question
     if not text.strip():
         raise UsageError('the question is empty; give one, such as deploy ask "Who are you?"')
-    variable = api_key_env or (_KEY if os.environ.get(_KEY) else None)
-    body = request_body(text, model, max_tokens, temperature, system)
+    variable = api_key_env or (KEY if os.environ.get(KEY) else None)
+    messages = [*_lead(system), {"role": "user", "content": text}]
+    body = request_body(messages, model, max_tokens, temperature)
     if curl:
         typer.echo(curl_line(url, body, variable))
         return
 
     key, began = read_key(variable, None) or "", time.monotonic()
     write = (lambda piece: None) if as_json else partial(typer.echo, nl=False)
-    answer = streamed(url, body, key, console.say, write)
+    answer = streamed(url, body, key, write)
     seconds = round(time.monotonic() - began, 3)
     typer.echo(json.dumps({**answer, "seconds": seconds}, ensure_ascii=False) if as_json else "")
     if answer["finish_reason"] == "length":
         console.say(f"note: cut off after {max_tokens} tokens; --max-tokens allows more")
 
 
+def chat(
+    model: Annotated[
+        str, Argument(metavar="MODEL|RUN|URL", help="As `deploy serve` takes it, or a server's.")
+    ],
+    system: Annotated[str, Option(help="Said before all.")] = "",
+    max_tokens: Annotated[int, Option(help="Where an answer is cut off.", min=1)] = 1024,
+    temperature: Annotated[
+        float, Option(help="0 always takes the most likely token.", min=0, max=2)
+    ] = 0.0,
+    engine: Annotated[str, Option(help="auto, vllm, hf; for a model.")] = "auto",
+    api_key_env: Annotated[
+        str | None, Option(metavar="NAME", help="Variable with the server's key.")
+    ] = None,
+) -> None:
+    """Talk with a model, several turns; each answer appears as it is made.
+
+    /reset forgets what was said before. Ctrl-C stops the answer only, Ctrl-D
+    ends. A model is served on this machine for as long as the conversation is.
+
+    Example: deploy chat saves/NAME
+    """
+    from curate.models.openai_client import is_address
+
+    key = read_key(api_key_env or (KEY if os.environ.get(KEY) else None), None) or ""
+    with served(model, engine) if not is_address(model) else nullcontext(model) as address:
+        url, _, name = address.partition("#")
+        console.say(_HELP)
+        said = _lead(system)
+        for text in _lines():
+            if text == "/reset":
+                said = _lead(system)
+                console.say("what was said is forgotten")
+                continue
+            said.append({"role": "user", "content": text})
+            pieces: list[str] = []
+
+            def write(piece: str, pieces: list[str] = pieces) -> None:
+                pieces.append(piece)
+                typer.echo(piece, nl=False)
+
+            try:
+                streamed(url, request_body(said, name, max_tokens, temperature), key, write)
+            except KeyboardInterrupt:
+                console.say("\nstopped")
+            except CuratrainError as error:
+                console.say(f"error: {error}; /reset begins anew")
+            typer.echo()
+            answer = "".join(pieces)
+            # A question without an answer is none: two of them in a row are refused.
+            said = [*said, {"role": "assistant", "content": answer}] if answer else said[:-1]
+
+
+def _lead(system: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": system}] if system else []
+
+
 def request_body(
-    question: str, model: str | None, max_tokens: int, temperature: float, system: str
+    messages: list[dict[str, str]], model: str | None, max_tokens: int, temperature: float
 ) -> dict[str, Any]:
     """Return a question in OpenAI's interface; without a name the server's first model answers."""
-    messages = [{"role": "system", "content": system}] if system else []
-    messages.append({"role": "user", "content": question})
     settings = {"max_tokens": max_tokens, "temperature": temperature, "stream": True}
     return {**({"model": model} if model else {}), "messages": messages, **settings}
 
@@ -101,66 +163,116 @@ def curl_line(url: str, body: dict[str, Any], variable: str | None) -> str:
 
 
 def streamed(
-    url: str, body: dict[str, Any], key: str, say: Callable[[str], Any], write: Callable[[str], Any]
+    url: str, body: dict[str, Any], key: str, write: Callable[[str], Any]
 ) -> dict[str, str]:
     """Write the answer as it comes, and return it with the model and the reason that it ended."""
+    from curate.system.background import in_background
+
+    return in_background(_streamed(url, body, key, write))
+
+
+async def _streamed(
+    url: str, body: dict[str, Any], key: str, write: Callable[[str], Any]
+) -> dict[str, str]:
+    import httpx2
     import openai
 
-    from curate.models.openai_server import connect, root_cause, server_words
+    from curate.models.openai_client import connect
+    from curate.models.openai_request import failure_of, server_words
 
-    text = model = reason = ""
+    base, text, model, reason = endpoint(url), "", "", ""
+    client = connect(base, key)
     try:
-        with _opened(connect(endpoint(url), key, retries=0), body, say) as chunks:
-            for chunk in chunks:
-                model = chunk.model or model
-                for choice in chunk.choices or ():
-                    reason = choice.finish_reason or reason
-                    piece = (choice.delta and choice.delta.content) or ""
-                    text += piece
-                    write(piece)
-    except openai.APIStatusError as error:
-        words = server_words(error, key)
-        if error.status_code != 401:
-            raise UsageError(f"{url} refuses (HTTP {error.status_code}): {words}") from error
-        wants = f"wants {'another key' if key else 'its key'} (401: {words})"
-        give = "put it into an environment variable and give --api-key-env NAME"
-        raise UsageError(f"{url} {wants}: {give}") from error
-    except (openai.APIConnectionError, ValueError) as error:
-        cause = error if isinstance(error, ValueError) else root_cause(error)
-        raise ModelError(_why_silent(url, cause)) from error
+        async for chunk in await _opened(client, body):
+            model = chunk.model or model
+            for choice in chunk.choices or ():
+                reason = choice.finish_reason or reason
+                piece = (choice.delta and choice.delta.content) or ""
+                text += piece
+                write(piece)
+    except (openai.APIStatusError, openai.APIConnectionError) as error:
+        raise _advised(failure_of(error, base, key), url) from error
     except openai.APIError as error:
         raise ModelError(f"the server says: {server_words(error, key)}") from error
+    except (httpx2.HTTPError, ValueError) as error:
+        raise _advised(failure_of(error, base, key), url) from error
+    finally:
+        await client.close()
     if not reason:
         raise ModelError(f"{url} broke off in the middle of the answer; see its output")
     return {"answer": text, "model": model, "finish_reason": reason}
 
 
-def _opened(client: Any, body: dict[str, Any], say: Callable[[str], Any]) -> Any:
+async def _opened(client: Any, body: dict[str, Any]) -> Any:
     """Return the stream of an answer; a server of ours that still loads its model is waited for."""
     import openai
 
     until = 0.0
     while True:
         try:
-            return client.chat.completions.create(**{"model": openai.omit, **body})
+            return await client.chat.completions.create(**{"model": openai.omit, **body})
         except openai.APIStatusError as error:
             if error.status_code != 503 or error.code != "loading":
                 raise
         if not until:
             until = time.monotonic() + 60 * _LOADING_MINUTES
-            say(f"the server loads its model; waiting for it, {_LOADING_MINUTES} min. …")
+            console.say(f"the server loads its model; waiting for it, {_LOADING_MINUTES} min. …")
         if time.monotonic() > until:
             still = f"the server still loads after {_LOADING_MINUTES} min.; see its output"
             raise ModelError(still)
-        time.sleep(_PAUSE_SECONDS)
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
-def _why_silent(url: str, cause: BaseException) -> str:
-    if isinstance(cause, ConnectionRefusedError):
+def _advised(error: ServerError, url: str) -> ModelError:
+    """Return an error with what to do about it here."""
+    from curate.models.openai_request import KEY_REFUSED, UNREACHABLE
+
+    if error.kind == KEY_REFUSED:
+        return ModelError(f"{error}; or give --api-key-env NAME, the variable that holds it")
+    if error.kind == UNREACHABLE and not error.billed:
         start = "start one with `deploy serve smollm2`, or give its address with --url"
-        return f"no server answers at {url}; {start}"
-    if isinstance(cause, socket.gaierror):
-        return f"{url}: there is no such host; give another --url"
-    if isinstance(cause, TimeoutError):
-        return f"{url} says nothing; ask again later"
-    return f"{url} broke off ({cause or type(cause).__name__}); see its output"
+        return ModelError(f"no server answers at {url} ({error.says}); {start}")
+    return ModelError(f"{error}; see the server's output")
+
+
+def _lines() -> Iterator[str]:
+    """Yield what is typed, until the end of it; Ctrl-C drops a line that is not sent."""
+    if sys.stdin.isatty():
+        import readline  # noqa: F401 - lines can be edited, and called up again
+    while True:
+        try:
+            text = input("> " if sys.stdin.isatty() else "").strip()
+        except EOFError:
+            return
+        except KeyboardInterrupt:
+            typer.echo()
+            continue
+        if text:
+            yield text
+
+
+@contextmanager
+def served(model: str, engine: str) -> Iterator[str]:
+    """Give the address of a server of this model alone, which ends with the block."""
+    program = "from deploy.cli import main; main()"
+    words = ["serve", model, "--engine", engine, "--port", "0", "--json"]
+    # In a session of its own: Ctrl-C reaches us alone.
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=dying_with_parent(),
+    ) as child:
+        try:
+            line = child.stdout.readline() if child.stdout else ""
+            if not line:
+                raise ModelError(f"{model} cannot be served; see above why")
+            yield str(json.loads(line)["url"])
+        finally:
+            child.terminate()
+            try:
+                child.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()

@@ -1,20 +1,22 @@
-"""`deploy compare`."""
+"""`deploy compare` and `deploy eval`: answers and exams of models, side by side."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer import Option
+from typer import Argument, Option
 
 from curate import console
+from curate.errors import UsageError
 
 if TYPE_CHECKING:
     from deploy.compare.comparison import Comparison
+    from deploy.exam.questions import Exam
+    from deploy.exam.result import Result
 
 _PAIRS_DOUBT = (
     "the ranker pairs learned from revised answers: it knows how answers are written and no facts, "
@@ -28,6 +30,12 @@ _JUDGE = (
     "Who says which answer is better: pairs (bundled), a ranker or reward model, or a model "
     "behind OpenAI's interface, asked in both orders."
 )
+_EXAM = (
+    "Questions with options and an answer, as CMExam, CMB, C-Eval, MedQA, MMLU have them; one "
+    "file or more."
+)
+_EXAM_TOKENS = 64
+_HARNESS = "Let lm-evaluation-harness compute the letters, too (`deploy setup eval` brings it)."
 _MODEL = "smollm2, a folder, hub id or ms://OWNER/NAME, a run, or http://HOST:PORT/v1#MODEL."
 
 
@@ -44,6 +52,7 @@ def compare(
     limit: Annotated[int, Option(help="The most prompts; drawn with --seed.", min=1)] = 100,
     max_tokens: Annotated[int, Option(help="Of an answer, in tokens.", min=1)] = 256,
     judge: Annotated[str | None, Option(metavar="RANKER|URL#MODEL", help=_JUDGE)] = None,
+    exam: Annotated[list[Path] | None, Option(metavar="F...", help=_EXAM)] = None,
     output: Annotated[Path, Option(help="Folder of the page.")] = Path("reports"),
     name: Annotated[str | None, Option(help="Of files.", show_default="TUNED_beside_BASE")] = None,
     seed: Annotated[int, Option(help="Of intervals and of drawn prompts.", min=0)] = 0,
@@ -62,16 +71,19 @@ def compare(
     from deploy.compare.answers import load_model
     from deploy.compare.held_out import choose_prompts
     from deploy.compare.judge import load_judge
+    from deploy.exam.questions import read_exam
+    from deploy.output import check_target, default_name
 
     began = time.monotonic()
     params = comparison.CompareParams(
         base=base, tuned=tuned, max_tokens=max_tokens, judge=judge, seed=seed
     )
-    name = name or report.default_name(base, tuned)
-    report.check_target(output, name)
-    chosen, notes = choose_prompts(prompts, dataset, dataset_dir, (base, tuned), limit, seed)
+    name = name or default_name(base, tuned)
+    check_target(output, name)
+    questions = read_exam(exam, seed=seed) if exam else None
     mark = f"{output.resolve()}/{name}"
     sides = [load_model("--base", base, mark), load_model("--tuned", tuned, mark)]
+    chosen, notes = choose_prompts(prompts, dataset, dataset_dir, (base, tuned), limit, seed)
     judging = load_judge(judge, mark) if judge else None
     kept = [answers for _, answers in sides] + ([judging.kept] if judging else [])
     if judge == "pairs":
@@ -84,19 +96,103 @@ def compare(
         console.say(f"{who}: {done[who]:,} {what}")
 
     compared = comparison.compare(params, sides, chosen, judging, progress, notes)
-    paths = report.write(compared, output, name, time.monotonic() - began)
+    sat_exam = _sat([base, tuned], questions, _EXAM_TOKENS, mark) if questions else None
+    paths = report.write(compared, output, name, time.monotonic() - began, sat_exam)
+    kept += [answers for each in sat_exam.sittings for answers in each.kept] if sat_exam else []
     for answers in filter(None, kept):
         answers.forget()
-    _show(compared, paths, as_json)
-    if as_json:
-        files = [str(path) for path in paths]
-        result = {"name": name, **report.counts(compared), "files": files}
-        typer.echo(json.dumps(result, ensure_ascii=False))
+    if sat_exam:
+        _show_exam(sat_exam)
+    _show(compared, paths)
+    console.answer({"name": name, **report.counts(compared, sat_exam), "files": paths})
     if compared.worse:
         raise typer.Exit(1)
 
 
-def _show(compared: Comparison, paths: list[Path], as_json: bool) -> None:
+def eval_(
+    models: Annotated[
+        list[str],
+        Argument(metavar="MODEL|RUN|URL...", help="One or more, as `deploy compare` takes them."),
+    ],
+    exam: Annotated[list[Path], Option(metavar="F...", help=_EXAM)],
+    shots: Annotated[
+        int,
+        Option(help="Questions shown with their answers before; 0 or 5 are usual.", min=0, max=20),
+    ] = 0,
+    subject: Annotated[
+        str, Option(metavar="KEY", help="Key that names the subject.", show_default="subject, …")
+    ] = "",
+    limit: Annotated[
+        int | None, Option(help="The most questions; drawn with --seed.", min=1, show_default="all")
+    ] = None,
+    max_tokens: Annotated[int, Option(help="Of an answer, in tokens.", min=1)] = _EXAM_TOKENS,
+    harness: Annotated[bool, Option("--harness", help=_HARNESS)] = False,
+    output: Annotated[Path, Option(help="Folder of the two files.")] = Path("reports"),
+    name: Annotated[str | None, Option(help="Of the files.", show_default="MODEL_in_EXAM")] = None,
+    seed: Annotated[int, Option(help="Of drawn questions.", min=0)] = 0,
+    as_json: Annotated[bool, Option("--json", help="End stdout with one JSON object.")] = False,
+) -> None:
+    """See how models do in an exam: questions with options, of which one is right.
+
+    Each model answers in two ways, which may be tens of points apart: by the
+    letter that is likeliest, and by what it says. What names no letter, or
+    several, is counted as not read, and wrong. Questions that stand in what a
+    run was trained on are left out of a second column. Answers are kept.
+
+    Example: deploy eval smollm2 saves/NAME --exam cmexam.csv --shots 5
+    """
+    from curate.models.openai_client import is_address
+    from deploy.exam.harness import likeliest
+    from deploy.exam.questions import read_exam
+    from deploy.exam.result import Result, write
+    from deploy.exam.sitting import HARNESS
+    from deploy.output import check_target, stem_of
+
+    if len({*models}) < len(models):
+        raise UsageError(f"{' '.join(models)}: a model is given twice; give each once")
+    name = name or f"{stem_of(models[-1])}_in_{stem_of(exam[0].stem)}"
+    check_target(output, name)
+    questions = read_exam(exam, shots, limit, seed, subject)
+    result = _sat(models, questions, max_tokens, f"{output.resolve()}/{name}")
+    if harness:
+        sittings = (
+            each
+            if is_address(model)
+            else each.also(HARNESS, likeliest(model, questions, console.say))
+            for model, each in zip(models, result.sittings, strict=True)
+        )
+        result = Result(questions, tuple(sittings))
+    params = {"shots": shots, "limit": limit, "max_tokens": max_tokens, "seed": seed}
+    paths = write(result, output, name, params)
+    for each in result.sittings:
+        for answers in each.kept:
+            answers.forget()
+    _show_exam(result)
+    console.say(f"a line a question: {paths[0]}; what made it: {paths[1]}")
+    console.answer({"name": name, **result.as_dict(), "files": paths})
+
+
+def _sat(models: list[str], questions: Exam, max_tokens: int, mark: str) -> Result:
+    from deploy.exam.result import Result
+    from deploy.exam.sitting import sit
+
+    asked, sittings = len(questions.questions), []
+    for model in models:
+        bar = console.progress(f"{model} in the exam")
+        bar.start(2 * asked, 2 * asked, 0)
+        sittings.append(sit(model, questions, max_tokens, mark, bar.advance))
+        bar.stop()
+    return Result(questions, tuple(sittings))
+
+
+def _show_exam(result: Result) -> None:
+    for header, lines in result.tables:
+        console.show_table(lines, header)
+    for sentence in result.sentences:
+        console.say(sentence)
+
+
+def _show(compared: Comparison, paths: list[Path]) -> None:
     from deploy.compare import report
 
     console.say(report.asked_line(compared))
@@ -105,7 +201,7 @@ def _show(compared: Comparison, paths: list[Path], as_json: bool) -> None:
     if compared.measures:
         header = ("mean of the answers", "base", "tuned", "difference [95 %]", "tuned is")
         lines = [report.cells(measure) for measure in compared.measures]
-        console.show_table(lines, header, console.stderr() if as_json else None)
+        console.show_table(lines, header)
     if compared.wins is not None:
         console.say(report.win_line(compared.wins))
         if doubts := report.doubts(compared.wins):

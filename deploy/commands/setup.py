@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from typing import Annotated
@@ -15,22 +14,24 @@ from curate.errors import UsageError, did_you_mean
 
 
 def setup(
-    name: Annotated[str, Argument(metavar="vllm|gptq", help="What to install.")],
+    name: Annotated[str, Argument(metavar="vllm|gptq|eval", help="What to install.")],
     dry_run: Annotated[bool, Option("--dry-run", help="Print the commands; run nothing.")] = False,
     as_json: Annotated[bool, Option("--json", help="End stdout with one JSON object.")] = False,
 ) -> None:
-    """Build the environment of vLLM, or of GPTQ, in the cache folder.
+    """Build the environment of vLLM, GPTQ or lm-evaluation-harness in the cache folder.
 
-    Both exclude the versions that training needs, so each gets its own, some
-    gigabytes large. In the end it is tried whether it can be imported.
+    vLLM and GPTQ exclude the versions that training needs, so each gets its own,
+    some gigabytes large; the harness adds what is missing to what is here. In
+    the end it is tried whether it can be imported.
 
     Example: deploy setup gptq
     """
     from curate.system import environments
     from deploy.engines import vllm
+    from deploy.exam import harness
     from deploy.quantizing import gptq
 
-    known = {"vllm": vllm.environment, "gptq": gptq.environment}
+    known = {"vllm": vllm.environment, "gptq": gptq.environment, "eval": harness.environment}
     if name not in known:
         near = did_you_mean(name, known)
         allowed = f"Allowed are {', '.join(known)}"
@@ -51,7 +52,5 @@ def setup(
         console.say(f"building {name} ({wanted.purpose}): about {wanted.gigabytes:g} GB in {place}")
         environments.build(wanted, console.say)
         console.say(f"{name} is ready after {time.monotonic() - began:,.0f} s: {place}")
-    if as_json:
-        built = environments.python(wanted) is not None
-        state = {"name": name, "folder": str(place), "built": built, "new": built and not there}
-        typer.echo(json.dumps(state))
+    built = environments.python(wanted) is not None
+    console.answer({"name": name, "folder": place, "built": built, "new": built and not there})

@@ -36,9 +36,7 @@ _MEASURES = {
 
 @dataclass(frozen=True)
 class CompareParams:
-    """What was asked for, models as typed."""
-
-    base: str
+    base: str  # as typed
     tuned: str
     max_tokens: int = 256
     judge: str | None = None
@@ -47,8 +45,6 @@ class CompareParams:
 
 @dataclass(frozen=True)
 class Measure:
-    """One number of each model over the prompts that both answered."""
-
     name: str
     title: str
     base: float
@@ -174,9 +170,7 @@ def win_rate(judge: str, pairs: Sequence[Pair], seed: int) -> WinRate | None:
         unjudged=count["unjudged"],
         how=dict(sorted(Counter(verdict.how for _, verdict in verdicts).items())),
         rate=metrics.mean(np.array(worth), seed),
-        longer=sum(
-            better == ("tuned" if more > 0 else "base") for more, better in by_length if more
-        ),
+        longer=sum(v == ("tuned" if more > 0 else "base") for more, v in by_length if more),
     )
 
 

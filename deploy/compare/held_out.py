@@ -74,7 +74,7 @@ def choose_prompts(
     base, tuned = models
     folder = Path(tuned).expanduser()
     run = read_run(folder)
-    earlier = _trained_before(run) if run else ""
+    earlier = trained_before(run) if run else ""
     notes = []
     if run and run.state != "done":
         notes.append(f"the run {tuned} is not done but '{run.state}': it may not be what you mean")
@@ -125,7 +125,7 @@ def choose_prompts(
     return limited(asked, limit, seed), notes
 
 
-def _trained_before(run: RunRecord) -> str:
+def trained_before(run: RunRecord) -> str:
     """Return what a run went on from that was trained as well, '' if it was a model as it came."""
     if run.parents.get("adapter"):
         return "an adapter that was trained before"
@@ -156,7 +156,6 @@ def _training_set(dataset: str | None, folder: Path | None, run: RunRecord | Non
 
 
 def _read_sources(training: TrainingSet) -> list[Rows]:
-    """Read the files that a data set was chosen from, each known again by its sha256."""
     name, folder = training.name, training.folder
     sources = (read_manifest(folder / f"{name}.manifest.json") or {}).get("sources")
     known = [s for s in sources if isinstance(s, dict)] if isinstance(sources, list) else []
@@ -191,7 +190,6 @@ def validation_places(rows: int, share: float, seed: int) -> NDArray[np.int64]:
 
 
 def _validation_part(folder: Path, run: RunRecord, training: TrainingSet) -> Prompts:
-    """Return what those rows of a run's data set ask that only its loss was measured on."""
     path = folder / _CONFIG
     unproven = f"the validation part of {folder} cannot be proven: "
     if not path.is_file() or sha256_of(path) != run.config_sha256:

@@ -1,34 +1,23 @@
 """Numbers of texts: pieces, ROUGE and BLEU against a reference, loops, and bootstrap intervals.
 
-Pieces are alike for Chinese and for languages with spaces: a Chinese character, a word of another
-script, a mark. Characters are what Chinese is commonly counted in for ROUGE and BLEU; words would
-hang on a dictionary that knows no medical terms.
-
-ROUGE: Lin, "ROUGE: A Package for Automatic Evaluation of Summaries", 2004; the F1 of precision and
-recall, over pieces, without stemming. Deviation: ROUGE-L takes the answer as one sequence and does
-not go sentence by sentence. BLEU: Papineni et al., 2002, by sacrebleu and its tokenizer for
-Chinese, which leaves other scripts to the usual one (13a).
+Pieces, ROUGE-L and BLEU are those of `curate.scorers.overlap`.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sacrebleu.metrics.bleu import BLEU
 
+from curate.scorers.overlap import bleu, bleu_statistics, pieces, rouge_l, words
 from deploy.compare.answers import Answer
 
 ROUGE_L = "rouge_l"
 Numbers = dict[str, float]
 Floats = NDArray[np.float64]
-# Inside a class of a regular expression: Chinese characters, and kana, which go with them.
-HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3040-\u30ff\U00020000-\U0003ffff"
-_PIECE = re.compile(rf"[{HAN}]|[^\W_{HAN}]+|[^\s]")
 _LOOP_TIMES, _SHORTEST_LOOP = 3, 12
 _RESAMPLES, _RESAMPLES_AT_ONCE = 2000, 100
 # With fewer prompts resampling finds certainty where there is none: 5 of 5 is a draw of coins
@@ -55,15 +44,6 @@ def numbers_of(answer: Answer, reference: str) -> Numbers:
     return numbers
 
 
-def pieces(text: str) -> list[str]:
-    return _PIECE.findall(text)
-
-
-def words(text: str) -> list[str]:
-    """Return the pieces that are no marks, in lower case: for English, ROUGE-1.5.5's tokens."""
-    return [piece for piece in _PIECE.findall(text.lower()) if piece[0].isalnum()]
-
-
 def _grams(tokens: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
     return Counter(zip(*(tokens[start:] for start in range(n)), strict=False))
 
@@ -72,37 +52,6 @@ def rouge_n(answer: Sequence[str], reference: Sequence[str], n: int) -> float:
     """Return the F1 of n-grams, 0 … 1; each counts as often as it stands in both."""
     ours, theirs = _grams(answer, n), _grams(reference, n)
     return 2 * (ours & theirs).total() / ((ours.total() + theirs.total()) or 1)
-
-
-def rouge_l(answer: Sequence[str], reference: Sequence[str]) -> float:
-    return 2 * common_subsequence(answer, reference) / ((len(answer) + len(reference)) or 1)
-
-
-def common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    """Return the length of the longest common subsequence."""
-    # A row of the usual table is one whole number, a bit a place (Hyyrö, "Bit-parallel LCS-length
-    # computation revisited", 2004): some hundred times quicker.
-    places: dict[str, int] = {}
-    for place, piece in enumerate(first):
-        places[piece] = places.get(piece, 0) | 1 << place
-    all_bits = row = (1 << len(first)) - 1
-    for piece in second:
-        matches = row & places.get(piece, 0)
-        row = (row + matches | row - matches) & all_bits
-    return len(first) - row.bit_count()
-
-
-def bleu_statistics(answer: str, reference: str) -> list[int]:
-    """Return sizes of both and n-grams in common and of the answer: they add up over answers."""
-    # effective_order keeps sacrebleu from warning of what is not used here: the score of one.
-    score = BLEU(tokenize="zh", effective_order=True).sentence_score(answer, [reference])
-    return [score.sys_len, score.ref_len, *score.counts, *score.totals]
-
-
-def bleu(sums: Floats) -> float:
-    """Return BLEU of a whole set of answers, 0 … 100, smoothed as sacrebleu does by default."""
-    size, reference_size, *grams = sums.astype(int).tolist()
-    return float(BLEU.compute_bleu(grams[:4], grams[4:], size, reference_size, "exp").score)
 
 
 def repeated_share(answer: Sequence[str]) -> float:
@@ -122,8 +71,6 @@ def loops(answer: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class Interval:
-    """A number and how far it may be off."""
-
     value: float
     low: float | None  # ends of the 95 % interval; None with fewer than FEWEST prompts
     high: float | None

@@ -19,8 +19,6 @@ _MEDIA = ("images", "videos", "audios")
 
 @dataclass(frozen=True)
 class Prompt:
-    """A question, and what a person answered to it."""
-
     id: str  # of its row
     source: str  # name of its file
     system: str  # '' without one
@@ -91,7 +89,6 @@ def prompts_of(
 
 
 def _prompt(row: Row) -> Prompt | str:
-    """Return what a row asks, or why it asks nothing."""
     if isinstance(row.value, dict) and any(row.value.get(column) for column in _MEDIA):
         return "media"
     turns = row.turns

@@ -5,13 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from typer import Argument, Option
+
+_MODEL = "smollm2, a folder, hub id or ms://OWNER/NAME, an adapter, or a run of `train`."
+
+
+@dataclass(frozen=True)
+class ServeCall:
+    model: Annotated[str, Argument(metavar="MODEL|RUN", help=_MODEL)]
+    engine: Annotated[str, Option(help="auto (vLLM where it is installed), vllm, hf.")] = "auto"
+    host: Annotated[str, Option(help="Any but this machine's own needs a key.")] = "127.0.0.1"
+    port: Annotated[int, Option(help="0 takes any free one.")] = 8000
+    api_key_env: Annotated[
+        str | None, Option(metavar="NAME", help="Environment variable with the key to demand.")
+    ] = None
+    api_key_file: Annotated[Path | None, Option(help="File with the key to demand.")] = None
+    adapter: Annotated[
+        list[str] | None, Option(metavar="NAME=PATH", help="Answers beside the model; again.")
+    ] = None
+    dtype: Annotated[str, Option(help="auto, float32, bfloat16, float16.")] = "auto"
+    max_length: Annotated[
+        int | None,
+        Option(help="Tokens, answer included.", show_default="the model's; on a CPU at most 8192"),
+    ] = None
+    stop_timeout: Annotated[float, Option(help="Seconds from Ctrl-C to the end of all.")] = 30.0
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """A LoRA adapter."""
-
     name: str  # under which it answers
     folder: Path
     rank: int = 16
@@ -34,6 +57,7 @@ class Served:
     dtype: str
     gpu: bool
     sampling: Mapping[str, float] = field(default_factory=dict)  # as its authors recommend
+    opening: str = ""  # that the plain template lacks, and the tokenizer writes before texts
 
 
 @dataclass(frozen=True)
@@ -48,8 +72,6 @@ class Launch:
 
 @dataclass(frozen=True)
 class Engine:
-    """A program that answers."""
-
     name: str
     fields: frozenset[str]  # of a request, besides what every engine takes
     completions: bool  # whether it goes on with a bare text (/v1/completions)
@@ -59,3 +81,5 @@ class Engine:
     names: Callable[[Served], tuple[str, ...]]  # under which a model and its adapters answer
     launch: Callable[[Served, Path, str], Launch]  # from the model, a private folder, its key
     translate: Callable[[Served, dict[str, Any]], dict[str, Any]]  # a checked request
+    # Why a request that is valid cannot be answered; '' if it can.
+    refusal: Callable[[Served, Mapping[str, Any]], str] = lambda served, fields: ""

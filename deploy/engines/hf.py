@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from curate.errors import UsageError
 from curate.llamafactory import release as llamafactory
+from curate.llamafactory.doctor.templates import TEMPLATES
 from deploy.engines.contract import Engine, Launch, Served
 from deploy.quantizing import gptq
 
@@ -50,9 +53,40 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
 
 
 def translate(served: Served, fields: dict[str, Any]) -> dict[str, Any]:
-    """Name the penalty on repetition `presence_penalty`, whose neutral value is 1 there."""
+    """Name the penalty on repetition `presence_penalty`, whose neutral value is 1 there.
+
+    LLaMA-Factory's plain template begins with no BOS; it is written before the system's words.
+    """
     renamed = {"repetition_penalty": "presence_penalty"}
-    return {renamed.get(name, name): value for name, value in fields.items()}
+    body = {renamed.get(name, name): value for name, value in fields.items()}
+    if served.opening and not any(adapter.template for adapter in served.adapters):
+        first, *others = body["messages"]
+        has_system = first["role"] == "system"
+        system = first["content"] if has_system else TEMPLATES["alpaca"].default_system
+        body["messages"] = [
+            {"role": "system", "content": f"{served.opening}{system}"},
+            *(others if has_system else (first, *others)),
+        ]
+    tools = body.pop("tools", None)
+    if tools and body.pop("tool_choice", "auto") != "none":
+        without = {"description": "", "parameters": {"type": "object", "properties": {}}}
+        body["tools"] = [{**tool, "function": {**without, **tool["function"]}} for tool in tools]
+    body.pop("tool_choice", None)
+    body.pop("stream_options", None)  # the gate counts for it
+    return body
+
+
+def refusal(served: Served, fields: Mapping[str, Any]) -> str:
+    roles = [message["role"] for message in fields.get("messages", ())]
+    if ("tool", "tool") in pairwise(roles):
+        return "'messages': engine hf takes the result of one call at a time. Engine vllm takes all"
+    if not fields.get("tools") or fields.get("tool_choice") == "none":
+        return ""
+    if fields.get("tool_choice", "auto") != "auto":
+        return "'tool_choice': engine hf knows auto and none. Engine vllm knows all"
+    if fields.get("stream"):
+        return "'stream' with 'tools': engine hf tells calls whole; leave 'stream' out, or use vllm"
+    return ""
 
 
 def free_port() -> int:
@@ -66,7 +100,7 @@ def engine() -> Engine:
     parallel = os.environ.get("MAX_CONCURRENT", "1")
     return Engine(
         name="hf",
-        fields=frozenset({"repetition_penalty"}),
+        fields=frozenset({"repetition_penalty", "tools", "tool_choice", "stream_options"}),
         completions=False,
         health="/v1/models",
         tells_ends=False,
@@ -74,4 +108,5 @@ def engine() -> Engine:
         names=names,
         launch=launch,
         translate=translate,
+        refusal=refusal,
     )

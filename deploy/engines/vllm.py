@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ from deploy.engines.contract import Engine, Launch, Served
 
 _SITE = Path(__file__).parent / "vllm_site"
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # LoRA matrices are padded to one of these
+# What a chat template writes around calls, and the parser that reads it.
+_PARSERS = (
+    *(("<function=", "qwen3_coder"), ("<tool_call>", "hermes"), ("[TOOL_CALLS]", "mistral")),
+    *(("<|python_tag|>", "llama3_json"), ("<|start_header_id|>", "llama3_json")),
+)
 _CONVERSATIONS = 8  # of full length, for whose keys and values there should be memory on a CPU
 _MEMORY_SHARE = 0.25  # of what the machine, or the container, has
 
@@ -60,6 +66,8 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
         # Else the model's authors decide what a request that says nothing means.
         *("--generation-config", "vllm", "--disable-fastapi-docs", "--disable-uvicorn-access-log"),
     ]
+    if parser := tool_parser(served):
+        arguments += ["--enable-auto-tool-choice", "--tool-call-parser", parser]
     if served.adapters:
         rank = max(adapter.rank for adapter in served.adapters)
         padded = next((most for most in _RANKS if most >= rank), _RANKS[-1])
@@ -82,8 +90,20 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
     return Launch(tuple(arguments), variables, "http://engine", socket)
 
 
+def tool_parser(served: Served) -> str:
+    """Return vLLM's name of how a model writes its calls, by its template; '' if that has none."""
+    template = served.chat_template
+    signs = (name for sign, name in _PARSERS if sign in template and "tools" in template)
+    return next(signs, "")
+
+
+def tools_refusal(served: Served, fields: Mapping[str, Any]) -> str:
+    if not fields.get("tools") or tool_parser(served):
+        return ""
+    return "'tools': the chat template of this model has none that vLLM could read. Engine hf has"
+
+
 def translate(served: Served, fields: dict[str, Any]) -> dict[str, Any]:
-    """Add what an adapter was trained with."""
     body = dict(fields)
     for adapter in served.adapters:
         if adapter.name == fields["model"]:
@@ -95,7 +115,6 @@ def translate(served: Served, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cache_gigabytes(served: Served) -> int:
-    """Return the memory for keys and values on a CPU, in whole GiB as vLLM wants it."""
     from curate.models.weights import cache_bytes
 
     token = cache_bytes(served.config, "float32" if served.dtype == "float32" else "bfloat16")
@@ -109,7 +128,8 @@ ENGINE = Engine(
         {
             *("seed", "stop", "n", "top_k", "min_p", "repetition_penalty", "presence_penalty"),
             *("frequency_penalty", "logprobs", "top_logprobs", "stream_options", "ignore_eos"),
-            *("min_tokens", "response_format"),
+            *("min_tokens", "response_format", "tools", "tool_choice", "parallel_tool_calls"),
+            "chat_template_kwargs",
         }
     ),
     completions=True,
@@ -119,4 +139,5 @@ ENGINE = Engine(
     names=names,
     launch=launch,
     translate=translate,
+    refusal=tools_refusal,
 )

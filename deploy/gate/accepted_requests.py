@@ -8,7 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic_core import PydanticCustomError
 
 from curate.errors import did_you_mean
 from deploy.engines.contract import Engine, Served
@@ -22,14 +31,20 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("n", "best_of", "repetition_penalty"), (1,)),
     **dict.fromkeys(("presence_penalty", "frequency_penalty"), (0,)),
     **dict.fromkeys(("echo", "logprobs"), (False,)),
-    **{"tools": ([],), "tool_choice": ("none",), "stop": ([], ""), "top_k": (0, -1)},
+    **{"tools": ([],), "tool_choice": ("none", "auto"), "stop": ([], ""), "top_k": (0, -1)},
+    **{"chat_template_kwargs": ({},), "parallel_tool_calls": (True,)},
     "response_format": ({"type": "text"},),
 }
 # About the asker, or about what comes after the answer; nothing about the answer itself.
-_IDLE = ("user", "metadata", "store", "stream_options")
+_IDLE = ("user", "metadata", "store")
 _REASONS = {"missing": "is missing", "extra_forbidden": "is not understood"}
 _MOST_REASONS = 8
 _MOST_TOKENS = 1024  # of an answer, for a request that says nothing
+_NOT_FOR_TEMPLATE = (
+    *("chat_template", "messages", "conversation", "tools", "documents", "tokenize"),
+    *("add_generation_prompt", "continue_final_message", "return_dict"),
+)
+_TURNS = "has to be user, assistant, user ..., a system first if any, tools behind their calls"
 _SHOWN = 100  # characters of what somebody sent
 
 
@@ -42,19 +57,23 @@ class Refused(Exception):
 
 
 def shown(value: object) -> str:
-    """Return what somebody sent, short enough to be said back."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
+def no_model(name: str, models: Sequence[str]) -> Refused:
+    near = did_you_mean(name[:100], models)
+    return Refused(
+        404, f"no model '{shown(name)}' here.{near} There is {', '.join(models)}", "no_model"
+    )
+
+
 def error_body(status: int, message: str, code: str) -> dict[str, Any]:
-    """Return an error as OpenAI's interface has it."""
     kind = "invalid_request_error" if status < 500 else "server_error"
     return {"error": {"message": message, "type": kind, "code": code}}
 
 
 def _joined(content: Any) -> Any:
-    """Return parts of text as one text; anything else as it is."""
     if not isinstance(content, list):
         return content
     texts = [str(part.get("text")) for part in content if isinstance(part, dict)]
@@ -64,11 +83,31 @@ def _joined(content: Any) -> Any:
 
 
 def _in_turns(messages: list[Message]) -> list[Message]:
-    roles = [message.role for message in messages]
-    turns = roles[1:] if roles[:1] == ["system"] else roles
-    if len(turns) % 2 == 0 or turns != [("user", "assistant")[at % 2] for at in range(len(turns))]:
-        raise ValueError("has to be user, assistant, user ..., a system first if any")
+    last, calls = "assistant", False
+    after = {"user": {"assistant"}, "tool": {"assistant", "tool"}, "assistant": {"user"}}
+    led = bool(messages) and messages[0].role == "system"
+    for message in messages[led:]:
+        follows = {"tool"} if calls else after[last]
+        asks = message.role != "assistant" and message.tool_calls is not None
+        if message.role not in follows or asks:
+            raise ValueError(_TURNS)
+        last, calls = message.role, bool(message.tool_calls)
+    if last == "assistant":
+        raise ValueError(_TURNS)
     return messages
+
+
+def _said(content: str | None, told: ValidationInfo) -> str | None:
+    if content is None and not told.data.get("tool_calls"):
+        raise PydanticCustomError("missing", "is missing")
+    return content
+
+
+def _for_template(values: dict[str, Any]) -> dict[str, Any]:
+    # Else a request could bring a template of its own, or take the question out of it.
+    if wrong := [name for name in values if name in _NOT_FOR_TEMPLATE]:
+        raise ValueError(f"may not have {wrong[0]}")
+    return values
 
 
 def _not_next_to_nothing(temperature: float | None) -> float | None:
@@ -82,15 +121,40 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class Call(_Strict):
+    name: str = Field(min_length=1)
+    arguments: str
+
+
+class ToolCall(_Strict):
+    id: str
+    type: Literal["function"] = "function"
+    function: Call
+
+
 class Message(_Strict):
-    role: Literal["system", "user", "assistant"]
-    content: Annotated[str, BeforeValidator(_joined)]
+    role: Literal["system", "user", "assistant", "tool"]
+    tool_calls: list[ToolCall] | None = None
+    content: Annotated[str | None, BeforeValidator(_joined), AfterValidator(_said)] = Field(
+        None, validate_default=True
+    )
+    tool_call_id: str | None = None
     name: str | None = Field(None, exclude=True)
 
 
-class Body(_Strict):
-    """What every request may say."""
+class Function(_Strict):
+    name: str = Field(min_length=1)
+    description: str = ""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    strict: bool | None = Field(None, exclude=True)
 
+
+class Tool(_Strict):
+    type: Literal["function"] = "function"
+    function: Function
+
+
+class Body(_Strict):
     model: str = ""
     max_tokens: int | None = Field(None, ge=1)
     temperature: Annotated[float | None, AfterValidator(_not_next_to_nothing)] = None
@@ -114,6 +178,12 @@ class ChatBody(Body):
     messages: Annotated[list[Message], AfterValidator(_in_turns)]
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
+    tools: list[Tool] | None = Field(None, max_length=128)
+    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    chat_template_kwargs: Annotated[
+        dict[str, bool | int | float | str] | None, AfterValidator(_for_template)
+    ] = None
 
 
 class TextBody(Body):
@@ -146,12 +216,14 @@ def check_body(
     schema: type[Body] = ChatBody if kind == CHAT else TextBody
     _drop_refused(fields, schema, (kind, *_COMMON, *sorted(engine.fields)), engine.name, wrong)
     if (model := fields.get("model", models[0])) not in models:
-        near = did_you_mean(model[:100], models)
-        there = f"There is {', '.join(models)}"
-        wrong.append(Refused(404, f"no model '{shown(model)}' here.{near} {there}", "no_model"))
+        wrong.append(no_model(model, models))
     if kind in fields:
         fields = schema.model_validate(fields).model_dump(exclude_unset=True)
-        texts = [turn["content"] for turn in fields[CHAT]] if kind == CHAT else [fields[TEXT]]
+        if why := engine.refusal(served, fields):
+            wrong.append(Refused(400, why, "unknown_field"))
+        texts = [_text_of(turn) for turn in fields[CHAT]] if kind == CHAT else [fields[TEXT]]
+        if tools := fields.get("tools"):  # a template writes around each of them
+            texts[0] += 2 * json.dumps(tools, ensure_ascii=False)
         prompt = sum(map(count, texts)) + (room.around(len(texts)) if kind == CHAT else 1)
         answer = fields.setdefault("max_tokens", max(1, min(_MOST_TOKENS, served.context - prompt)))
         if prompt + answer > served.context:
@@ -164,6 +236,11 @@ def check_body(
     if wrong:
         raise wrong[0]
     return fields, notes
+
+
+def _text_of(turn: dict[str, Any]) -> str:
+    calls = turn.get("tool_calls")
+    return (turn.get("content") or "") + (json.dumps(calls, ensure_ascii=False) if calls else "")
 
 
 def _json_object(raw: bytes) -> dict[str, Any]:

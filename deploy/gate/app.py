@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 import re
 import time
@@ -16,17 +17,25 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from deploy.engines.contract import Engine, Served
-from deploy.gate.accepted_requests import CHAT, TEXT, Refused, Room, check_body, error_body, shown
-from deploy.gate.connections import Connections
-from deploy.gate.keys import is_right
+from deploy.gate.accepted_requests import (
+    CHAT,
+    TEXT,
+    Refused,
+    Room,
+    check_body,
+    error_body,
+    no_model,
+    shown,
+)
+from deploy.gate.connections import LATER, Connections, error_response
 
 LOADING, READY, STOPPING = "loading", "ready", "stopping"
+_CARD = {"object": "model", "created": 0, "owned_by": "curatrain"}
 _FAILED = "engine_failed"
 _MOST_BYTES = 1 << 20  # of a request
 _WAITING = 512  # requests that wait for the engine; more would wait for minutes
 _READ_SECONDS = 30.0  # for a client to send its body
 _HEALTH_SECONDS = 5.0
-_LATER = {"Retry-After": "5"}
 _LOCAL = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[1-6]?\d{1,4})?", re.IGNORECASE)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -53,6 +62,7 @@ class Gate:
         app = web.Application(middlewares=[self._guard], client_max_size=_MOST_BYTES)
         app.router.add_get("/health", self._health, allow_head=False)
         app.router.add_get("/v1/models", self._models, allow_head=False)
+        app.router.add_get("/v1/models/{name:.+}", self._model, allow_head=False)
         app.router.add_post("/v1/chat/completions", partial(self._answer, kind=CHAT))
         if self._engine.completions:
             app.router.add_post("/v1/completions", partial(self._answer, kind=TEXT))
@@ -65,20 +75,22 @@ class Gate:
             self._check(request)
             return await handler(request)
         except Refused as refusal:
-            return _error(refusal.status, refusal.message, refusal.code)
+            return error_response(refusal.status, refusal.message, refusal.code)
         except web.HTTPRequestEntityTooLarge:
-            return _error(413, f"a body may have {_MOST_BYTES:,} bytes", "too_large")
+            return error_response(413, f"a body may have {_MOST_BYTES:,} bytes", "too_large")
         except (web.RequestPayloadError, HttpProcessingError):
-            return _error(400, "the body broke off, or is not encoded as its head says", "not_http")
+            return error_response(
+                400, "the body broke off, or is not encoded as its head says", "not_http"
+            )
         except web.HTTPException as error:
             what = f"nothing is at {shown(request.path)}"
             if error.status == 405:
                 what = f"{shown(request.method)} is not for {request.path}"
             there = "GET /health, GET /v1/models, POST /v1/chat/completions"
             there += ", POST /v1/completions" if self._engine.completions else ""
-            return _error(error.status, f"{what}; there is {there}", "no")
+            return error_response(error.status, f"{what}; there is {there}", "no")
         except aiohttp.ClientError:
-            return _error(502, "the engine broke off; the server's log says more", _FAILED)
+            return error_response(502, "the engine broke off; the server's log says more", _FAILED)
 
     def _check(self, request: web.Request) -> None:
         """Refuse who has no key; without one, web pages that reach us by a false name."""
@@ -96,7 +108,7 @@ class Gate:
 
     async def _health(self, request: web.Request) -> web.Response:
         state = self.state if self.state != READY or await self.is_well() else "failing"
-        status, headers = (200, {}) if state == READY else (503, _LATER)
+        status, headers = (200, {}) if state == READY else (503, LATER)
         return web.json_response({"status": state}, status=status, headers=headers)
 
     async def is_well(self) -> bool:
@@ -113,9 +125,14 @@ class Gate:
         return self._well
 
     async def _models(self, request: web.Request) -> web.Response:
-        owner = {"object": "model", "created": 0, "owned_by": "curatrain"}
-        models = [{"id": name, **owner} for name in self.models]
+        models = [{"id": name, **_CARD} for name in self.models]
         return web.json_response({"object": "list", "data": models})
+
+    async def _model(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in self.models:
+            raise no_model(name, self.models)
+        return web.json_response({"id": name, **_CARD})
 
     async def _answer(self, request: web.Request, kind: str) -> web.StreamResponse:
         if "Content-Encoding" in request.headers:
@@ -137,23 +154,30 @@ class Gate:
             )
             headers = {"X-Curatrain-Note": "; ".join(notes)} if notes else {}
             body = self._engine.translate(self._served, fields)
+            wanted = fields["stream"] and (fields.get("stream_options") or {}).get("include_usage")
+            prompt = None
+            if wanted and not self._engine.tells_ends:
+                one = {**body, "stream": False, "max_tokens": 1}
+                async with self._slots, self._session.post(request.path, json=one) as engine:
+                    if engine.status == 200:
+                        prompt = int((await engine.json())["usage"]["prompt_tokens"])
             async with self._slots, self._session.post(request.path, json=body) as engine:
                 if engine.status != 200:
-                    return _error(*await _refusal_of(engine))
+                    return error_response(*await _refusal_of(engine))
                 if fields["stream"]:
                     headers |= {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
                     answer = web.StreamResponse(headers=headers)
                     await answer.prepare(request)
-                    await self._stream(engine, answer, fields["max_tokens"])
+                    endings = StreamEndings(fields["max_tokens"], self.count, prompt)
+                    await self._stream(engine, answer, endings)
                     return answer
                 whole = await engine.read()
                 return web.Response(body=whole, content_type="application/json", headers=headers)
 
     async def _stream(
-        self, engine: aiohttp.ClientResponse, answer: web.StreamResponse, max_tokens: int
+        self, engine: aiohttp.ClientResponse, answer: web.StreamResponse, endings: StreamEndings
     ) -> None:
         """Pass on an answer piece by piece; who leaves, ends this, and the engine's work."""
-        endings = StreamEndings(max_tokens, self.count)
         try:
             async for line in engine.content:
                 await answer.write(line if self._engine.tells_ends else endings.line(line))
@@ -181,17 +205,28 @@ def _token_counter(folder: Path) -> Callable[[str], int]:
 class StreamEndings:
     """Puts right the last event of a stream: LLaMA-Factory says `stop` of answers cut off, too.
 
-    By the tokenizer, which is right unless the model has spelled a word in an odd way.
+    By the tokenizer, which is right unless the model has spelled a word in an odd way. Where the
+    tokens of the prompt are given, the last event tells the usage.
     """
 
-    def __init__(self, max_tokens: int, count: Callable[[str], int]) -> None:
-        self._max_tokens, self._count = max_tokens, count
-        self._text = ""
+    def __init__(
+        self, max_tokens: int, count: Callable[[str], int], prompt: int | None = None
+    ) -> None:
+        self._max_tokens, self._count, self._prompt = max_tokens, count, prompt
+        self._text, self._last = "", dict[str, Any]()
 
     def line(self, line: bytes) -> bytes:
+        if line.startswith(b"data: [DONE]") and self._prompt is not None:
+            answer = min(self._max_tokens, self._count(self._text) + 1)  # its end is a token, too
+            usage = {"prompt_tokens": self._prompt, "completion_tokens": answer}
+            usage["total_tokens"] = self._prompt + answer
+            return (
+                f"data: {json.dumps({**self._last, 'choices': [], 'usage': usage})}\n\n".encode()
+                + line
+            )
         if not line.startswith(b"data: {"):
             return line
-        event = json.loads(line[6:])
+        event = self._last = json.loads(line[6:])
         for choice in event.get("choices") or ():
             self._text += (choice.get("delta") or {}).get("content") or ""
             stopped = choice.get("finish_reason") == "stop"
@@ -201,8 +236,14 @@ class StreamEndings:
         return line
 
 
+def is_right(header: str | None, key: str) -> bool:
+    """Compare what a client sent with the key, taking the same time for any wrong one."""
+    scheme, _, sent = (header or "").partition(" ")
+    same = hmac.compare_digest(sent.strip().encode("utf-8", "replace"), key.encode())
+    return same and scheme.lower() == "bearer"
+
+
 async def _refusal_of(engine: aiohttp.ClientResponse) -> tuple[int, str, str]:
-    """Return what an engine refused and why, whichever form it says that in."""
     text = await engine.text(errors="replace")
     if engine.status == 401:
         return 502, "the engine does not know its own key; start the server anew", _FAILED
@@ -215,11 +256,6 @@ async def _refusal_of(engine: aiohttp.ClientResponse) -> tuple[int, str, str]:
     for name in ("error", "detail", "message"):
         reason = reason.get(name, reason) if isinstance(reason, dict) else reason
     return engine.status, str(reason)[:500], "refused_by_engine"
-
-
-def _error(status: int, message: str, code: str) -> web.Response:
-    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: _LATER}.get(status, {})
-    return web.json_response(error_body(status, message, code), status=status, headers=headers)
 
 
 async def _without_versions(request: web.Request, response: web.StreamResponse) -> None:

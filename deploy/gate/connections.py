@@ -14,6 +14,7 @@ from aiohttp import web
 
 from deploy.gate.accepted_requests import error_body
 
+LATER = {"Retry-After": "5"}
 BACKLOG = 32  # accepted at once, before the first of them is looked at
 _IDLE_SECONDS = 20.0  # for a whole head, and between two requests
 _MOST = 2048
@@ -122,7 +123,7 @@ class Connection(web.RequestHandler):
         self._connections.seldom(line)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun")
-        answer = _answer(status, why, code)
+        answer = error_response(status, why, code)
         answer.force_close()
         return answer
 
@@ -134,10 +135,11 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Send an answer; what aiohttp refuses by itself is said in our form."""
         if isinstance(resp, web.HTTPException):
-            resp = _answer(resp.status, f"{resp.reason}: this is not taken here", "refused")
+            resp = error_response(resp.status, f"{resp.reason}: this is not taken here", "refused")
         return await super().finish_response(request, resp, start_time)
 
 
-def _answer(status: int, message: str, code: str) -> web.Response:
-    body = error_body(status, message, code)
-    return web.json_response(body, status=status, headers={"Server": "curatrain"})
+def error_response(status: int, message: str, code: str) -> web.Response:
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: LATER}.get(status, {})
+    headers = {"Server": "curatrain", **headers}  # no version of Python and aiohttp
+    return web.json_response(error_body(status, message, code), status=status, headers=headers)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.errors import DataError, ModelError, UsageError, did_you_mean
+from curate.errors import DataError, ModelError, UsageError, check_one_of, did_you_mean
 from curate.llamafactory import release as llamafactory
 from curate.system import model_folder, process
 from curate.system.failure import reason_in
@@ -25,13 +25,10 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 _NOTED = ("name", "stage", "method", "config_sha256")  # of the run
 _SHARD_GB = 5
 _ROOM = 1.1
-_VALUE_HEADS = ("value_head.safetensors", "value_head.bin")
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """A trained adapter that can be merged."""
-
     folder: Path
     base: str  # the model that it is added to, as a name, a folder or a hub id
     base_name: str  # the same as the user typed it; of a folder that nobody typed, the last part
@@ -110,9 +107,7 @@ def _check_run(folder: Path, run: RunRecord) -> None:
         how = "was stopped" if run.state == "stopped" else "failed"
         again = "give the same `train` command with --resume first"
         raise UsageError(f"the run {folder} {how} before its end ({RUN}: {run.state}); {again}")
-    if run.stage == "rm" or any((folder / head).is_file() for head in _VALUE_HEADS):
-        use = "it is used as it is: curate mods --reward, deploy compare --judge"
-        raise UsageError(f"{folder} is a reward model, there is nothing to merge; {use}")
+    model_folder.refuse_reward_model(folder)
     full = run.method == "full"
     if full or (not model_folder.is_adapter(folder) and (folder / CONFIG).is_file()):
         what = "trained all weights" if full else "is a whole model"
@@ -131,29 +126,20 @@ def _no_adapter(folder: Path) -> str:
     return f"{folder} is no run: {neither}. Give a folder that `train` wrote"
 
 
-@dataclass(frozen=True)
-class Merged:
-    """A merged model, its answers beside the adapter's, and names repaired for older readers."""
-
-    folder: Path
-    dtype: str
-    bytes: int
-    agreement: Agreement
-    repaired: list[str]
-
-
 def merge(
     adapter: Adapter,
     output: Path,
     asked: Sequence[Sequence[Message]],
     dtype: str,
     say: Callable[[str], None],
-) -> Merged:
-    """Merge, repair, compare, and give the folder its name if all is well."""
+) -> tuple[Agreement, dict[str, Any]]:
+    """Merge, repair, compare, and give the folder its name if all is well.
+
+    Returns the answers beside the adapter's, and what --json tells.
+    """
     from deploy.merging.agreement import compare
 
-    if dtype not in DTYPES:
-        raise UsageError(f"--dtype {dtype}: allowed are {', '.join(DTYPES)}")
+    check_one_of("--dtype", dtype, DTYPES)
     backend = llamafactory.find()
     base, fingerprint = resolve_base(adapter)
     chosen = model_folder.stored_dtype(base) if dtype == "auto" else dtype
@@ -178,7 +164,8 @@ def merge(
         noted = manifest(adapter, fingerprint, chosen, agreement)
         note(part, {**noted, "repaired": repaired, "versions": tools})
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
-    return Merged(folder=output, dtype=chosen, bytes=size, agreement=agreement, repaired=repaired)
+    told = {"folder": output, "dtype": chosen, "bytes": size}
+    return agreement, {**told, **agreement.as_dict(), "repaired": repaired}
 
 
 def template_of(adapter: Adapter, base: Path, part: Path) -> str:
@@ -222,7 +209,6 @@ def _export(
 def manifest(
     adapter: Adapter, fingerprint: str, dtype: str, agreement: Agreement
 ) -> dict[str, Any]:
-    """Return what made the model: no paths but what the user typed, nothing of the time."""
     run = adapter.run
     return {
         "format": 1,

@@ -7,21 +7,40 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
 
 from curate.errors import DataError, UsageError
-from curate.llamafactory.dataset_info import data_file, read_registry
-from curate.system.files import sha256_of
-from curate.system.run_record import read_run
-from deploy.output import noted
 
 if TYPE_CHECKING:
     from curate.data.rows import Rows
 
-LEAST = 8
-_LONGEST, _BEGINNING = 1024, 32  # tokens, of rows and of what is asked of documents
+_LEAST = 8
+_BEGINNING = 32  # tokens of what is asked of documents
 _HELD_OUT, _HELD_OUT_SHARE = 64, 0.25  # rows at most, of the usable ones
+
+
+@dataclass(frozen=True)
+class QuantiseParams:
+    bits: Annotated[int, Option(metavar="4|8", help="For each weight.")] = 4
+    rows: Annotated[int, Option(help="To quantise with, at most.")] = 128
+    max_length: Annotated[
+        int, Option(help="Tokens of a row; longer ones are left out, documents cut.", min=64)
+    ] = 1024
+    shard_size: Annotated[
+        float | None, Option(help="GB of a file.", min=0.1, show_default="GPTQModel's, 4")
+    ] = None
+    group_size: Annotated[
+        int | None, Option(help="Weights that share a scale.", show_default="largest that fits")
+    ] = None
+    seed: Annotated[int, Option(help="Of the draw of rows.")] = 0
+
+    def __post_init__(self) -> None:
+        if self.bits not in (4, 8):
+            raise UsageError(f"--bits {self.bits}: allowed are 4 and 8; fewer lose too much")
+        if self.rows < _LEAST:
+            raise UsageError(f"--rows {self.rows}: allowed are {_LEAST} and more; usual are 128")
 
 
 @dataclass(frozen=True)
@@ -53,48 +72,30 @@ class Drawn:
         return hashlib.sha256(json.dumps([row.id for row in self.calibration]).encode()).hexdigest()
 
 
-def calibration_set(
-    model: Path, name: str | None, folder: Path | None
-) -> tuple[str, list[Path], str]:
-    """Return name and files of the set to quantise with, and why that: given, or trained on."""
-    run = read_run(model)
-    trained = noted(model).get("dataset") or (run.dataset if run else {})
-    named = trained.get("dataset_dir")
-    where = folder or Path(named if named and not name else "data")
-    why, digest = "as given", None
-    if not name:
-        name, digest = trained.get("name"), trained.get("data_sha256")
-        why = "which it was trained on"
-    if not name:
-        known = ", ".join(list(read_registry(where))[:8]) or "none yet; `curate` makes them"
-        unsaid = "nothing says what this model was trained on"
-        raise UsageError(f"{unsaid}; give --dataset NAME ({where} has {known})")
-    files = [data_file(where, part.strip()) for part in name.split(",")]
-    # Of several data sets, or a folder of files, no sha256 of one file can be noted.
-    if digest and len(files) == 1 and files[0].is_file() and digest != sha256_of(files[0]):
-        why += " (changed since then)"
-    return name, files, f"in {where}, {why}"
-
-
-def draw(rows: Rows, tokenizer: Any, name: str, count: int, seed: int) -> Drawn:
+def draw(
+    rows: Rows, tokenizer: Any, name: str, count: int, seed: int, longest: int = 1024
+) -> Drawn:
     """Return at most `count` rows for quantising and others for measuring; equal ones are one."""
     import numpy as np
 
     reasons: Counter[str] = Counter()
     distinct: dict[tuple[int, ...], Encoded] = {}
-    encode = _documents if rows.shape.kind == "pretraining" else _conversations
-    for row in encode(rows, tokenizer, name, reasons):
-        if len(row.ids) > _LONGEST:
+    if rows.shape.kind == "pretraining":
+        encoded = _documents(rows, tokenizer, reasons, longest)
+    else:
+        encoded = _conversations(rows, tokenizer, name, reasons)
+    for row in encoded:
+        if len(row.ids) > longest:
             reasons["too_long"] += 1
         elif row.ids in distinct:
             reasons["repeats"] += 1
         else:
             distinct[row.ids] = row
     usable = list(distinct.values())
-    if len(usable) < 2 * LEAST:
+    if len(usable) < 2 * _LEAST:
         why = ", ".join(f"{reason} {number:,}" for reason, number in sorted(reasons.items()))
         good = f"{len(usable)} of {len(rows):,} rows are good for calibration ({why or 'all'})"
-        raise DataError(f"{good}, and at least {2 * LEAST} are needed; give a larger --dataset")
+        raise DataError(f"{good}, and at least {2 * _LEAST} are needed; give a larger --dataset")
     order = np.random.default_rng(seed).permutation(len(usable)).tolist()
     held = min(_HELD_OUT, int(_HELD_OUT_SHARE * len(usable)))
     reasons["not_drawn"] += max(0, len(usable) - held - count)
@@ -127,11 +128,13 @@ def _conversations(
         yield Encoded(prompt.id, (*lead, *response, *tail), len(lead), prompt.turns[-1].content)
 
 
-def _documents(rows: Rows, tokenizer: Any, name: str, reasons: Counter[str]) -> Iterator[Encoded]:
+def _documents(
+    rows: Rows, tokenizer: Any, reasons: Counter[str], longest: int
+) -> Iterator[Encoded]:
     """Yield the beginnings of documents: all but the first token is what has to be foretold."""
     for row in rows:
         ids = [] if row.flaw else tokenizer(row.turns[0].content)["input_ids"]
         if len(ids) < 2:
             reasons[row.flaw or "too_short"] += 1
         else:
-            yield Encoded(row.id, tuple(ids[:_LONGEST]), 1)
+            yield Encoded(row.id, tuple(ids[:longest]), 1)

@@ -21,7 +21,7 @@ from curate.system.environments import Environment
 from curate.system.failure import reason_in
 from curate.system.model_folder import CONFIG, chat_template, read_json
 from deploy.output import repair
-from deploy.quantizing.calibration import Drawn
+from deploy.quantizing.calibration import Drawn, QuantiseParams
 
 _TORCH = "torch==2.13.0"
 _JOB = Path(__file__).parent / "gptq_job.py"
@@ -70,7 +70,6 @@ def python() -> Path:
 
 
 def backend() -> Backend:
-    """Return the LLaMA-Factory that can serve a GPTQ model."""
     return Backend(str(python()), llamafactory.VERSION, stub=True)
 
 
@@ -85,14 +84,15 @@ def quantise(
     part: Path,
     tokenizer: Any,
     drawn: Drawn,
-    bits: int,
+    params: QuantiseParams,
     group: int,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Write the quantised model to a folder; return what gptq_job.py measured."""
     job = _question(model, tokenizer, drawn.held_out[0].question, _ANSWER) | {
         "output": str(part.resolve()),
-        "bits": bits,
+        "bits": params.bits,
+        "shard_size": params.shard_size and f"{params.shard_size:g}GB",
         "group_size": group,
         "calibration": [row.ids for row in drawn.calibration],
         "held_out": [{"ids": row.ids, "start": row.start} for row in drawn.held_out],

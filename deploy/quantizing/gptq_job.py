@@ -48,7 +48,7 @@ def _quantise(torch: Any, transformers: Any, device: str, job: dict[str, Any]) -
     rows = [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in job["calibration"]]
     _say(f"quantising with {len(rows)} rows")
     model.quantize(rows, batch_size=1)
-    model.save(job["output"])
+    model.save(job["output"], **({"max_shard_size": size} if (size := job["shard_size"]) else {}))
     seconds = time.monotonic() - began
     model = _loaded(transformers, job["output"], device)
     names = ("gptqmodel", "optimum", "torch", "transformers")
@@ -68,7 +68,6 @@ def _loaded(transformers: Any, folder: str, device: str) -> Any:
 
 
 def _measured(torch: Any, model: Any, job: dict[str, Any], when: str) -> dict[str, Any]:
-    """Return perplexity over the response tokens of the held-out rows, and a greedy answer."""
     _say(f"perplexity {when}: {len(job['held_out'])} rows")
     total, tokens = 0.0, 0
     with torch.inference_mode():

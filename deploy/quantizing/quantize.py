@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError, UsageError
+from curate.system import model_folder
 from curate.system.manifest import versions
-from curate.system.model_folder import CONFIG, is_adapter, read_json, tensors, weight_bytes
-from deploy.output import check_output, default_output, note, noted, run_or_folder, unfinished
+from deploy.output import (
+    check_output,
+    dataset_of,
+    default_output,
+    note,
+    noted,
+    run_or_folder,
+    unfinished,
+)
 from deploy.quantizing import gptq
-from deploy.quantizing.calibration import LEAST, Drawn, calibration_set, draw
+from deploy.quantizing.calibration import Drawn, QuantiseParams, draw
 
 # Sizes of a group of weights that share a scale, from the coarsest on: fewer scales are smaller
 # and faster, finer ones lose less. GPTQ's group has to divide the width of every layer.
 GROUPS = (128, 64, 32, 16)
-_BITS = (4, 8)
 _PACKED = 32  # weights are packed into words of so many bits
 _IN_BLOCK = re.compile(r"\.\d+\..*\.weight$")
 # Its layers keep their weights the other way round: (in, out).
@@ -29,41 +35,6 @@ WORSE = 0.15
 _ROOM = {4: 0.6, 8: 0.9}
 
 
-@dataclass(frozen=True)
-class QuantiseParams:
-    """How a model is quantised: `group_size` None is the largest that fits."""
-
-    bits: int = 4
-    group_size: int | None = None
-    rows: int = 128
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.bits not in _BITS:
-            raise UsageError(f"--bits {self.bits}: allowed are 4 and 8; fewer lose too much")
-        if self.rows < LEAST:
-            raise UsageError(f"--rows {self.rows}: allowed are {LEAST} and more; usual are 128")
-
-
-@dataclass(frozen=True)
-class Quantised:
-    folder: Path
-    group_size: int
-    dataset: str
-    drawn: Drawn
-    question: str
-    # Of the model as it was, and as transformers loads it now: `perplexity` of the held-out
-    # responses' `tokens`, a greedy `answer`, the `dtype` of that, `bytes` of the weights.
-    before: dict[str, Any]
-    after: dict[str, Any]
-    seconds: float
-
-    @property
-    def worse(self) -> float:
-        """By what share perplexity has grown; negative where it has fallen."""
-        return float(self.after["perplexity"] / self.before["perplexity"] - 1)
-
-
 def quantise(
     name: str,
     params: QuantiseParams,
@@ -71,8 +42,13 @@ def quantise(
     dataset: str | None,
     dataset_dir: Path | None,
     say: Callable[[str], None],
-) -> Quantised:
-    """Quantise, measure before and after, and give the folder its name if all is well."""
+) -> dict[str, Any]:
+    """Quantise, measure before and after, and give the folder its name if all is well.
+
+    Returns what --json tells. `before` and `after` are of the model as it was, and as transformers
+    loads it now: `perplexity` of the held-out responses' `tokens`, a greedy `answer`, the `dtype`
+    of that, `bytes` of the weights. `worse` is by what share perplexity has grown.
+    """
     from curate.data.read import read
     from curate.models.quiet import quiet
     from curate.models.resolve import ModelFiles
@@ -81,13 +57,13 @@ def quantise(
     model, beside = find_model(name)
     group = group_size(params.group_size, check_model(model, name))
     target = output or default_output(beside, f"{params.bits}bit")
-    check_output(target, weight_bytes(model) * _ROOM[params.bits])
+    check_output(target, model_folder.weight_bytes(model) * _ROOM[params.bits])
     gptq.python()
-    chosen, files, why = calibration_set(model, dataset, dataset_dir)
+    chosen, files, why = dataset_of(model, dataset, dataset_dir)
     say(f"calibration: data set '{chosen}' {why}")
     with quiet():
         tokenizer = load_tokenizer(ModelFiles(name, model))
-    drawn = draw(read(files), tokenizer, name, params.rows, params.seed)
+    drawn = draw(read(files), tokenizer, name, params.rows, params.seed, params.max_length)
     left_out = ", ".join(f"{reason} {number:,}" for reason, number in drawn.left_out.items())
     say(
         f"of {drawn.rows:,} rows: {len(drawn.calibration):,} to quantise with, "
@@ -95,24 +71,30 @@ def quantise(
         f"{f'; left out: {left_out}' if left_out else ''} (seed {params.seed})"
     )
     with unfinished(target) as part:
-        result = gptq.quantise(model, part, tokenizer, drawn, params.bits, group, say)
-        for measured, folder in ((result["before"], model), (result["after"], part)):
+        result = gptq.quantise(model, part, tokenizer, drawn, params, group, say)
+        before, after = result["before"], result["after"]
+        for measured, folder in ((before, model), (after, part)):
             answer = tokenizer.decode(measured["answer"], skip_special_tokens=True).strip()
             # It may be cut off in the middle of a character.
             measured["answer"] = answer.rstrip("\N{REPLACEMENT CHARACTER}")
-            measured["bytes"] = weight_bytes(folder)
-        quantised = Quantised(
-            folder=target,
-            group_size=group,
-            dataset=chosen,
-            drawn=drawn,
-            question=drawn.held_out[0].asked or tokenizer.decode(drawn.held_out[0].question),
-            before=result["before"],
-            after=result["after"],
-            seconds=float(result["seconds"]),
-        )
-        note(part, _manifest(model, name, params, quantised, result["versions"]))
-    return quantised
+            measured["bytes"] = model_folder.weight_bytes(folder)
+        note(part, _manifest(model, name, params, group, chosen, drawn, result))
+    worse = float(after["perplexity"] / before["perplexity"] - 1)
+    return {
+        "folder": target,
+        "bits": params.bits,
+        "group_size": group,
+        "dataset": chosen,
+        "question": drawn.held_out[0].asked or tokenizer.decode(drawn.held_out[0].question),
+        "before": before,
+        "after": after,
+        "worse": worse,
+        "seconds": float(result["seconds"]),
+        "calibration_rows": len(drawn.calibration),
+        "held_out_rows": len(drawn.held_out),
+        "left_out": drawn.left_out,
+        "warning": worse > WORSE,
+    }
 
 
 def find_model(name: str) -> tuple[Path, Path]:
@@ -120,7 +102,7 @@ def find_model(name: str) -> tuple[Path, Path]:
     from curate.models.resolve import resolve
 
     typed = run_or_folder(Path(name).expanduser())
-    if is_adapter(typed):
+    if model_folder.is_adapter(typed):
         raise UsageError(
             f"{typed} is an adapter, and quantised are whole models; first: deploy merge {typed}"
         )
@@ -132,20 +114,19 @@ def find_model(name: str) -> tuple[Path, Path]:
 
 def check_model(folder: Path, name: str) -> set[int]:
     """Return the widths of a model's layers, after seeing that it can be quantised."""
-    config = read_json(folder / CONFIG)
+    config = model_folder.read_json(folder / model_folder.CONFIG)
     if how := config.get("quantization_config"):
         method = how.get("quant_method", "some way") if isinstance(how, dict) else "some way"
         raise ModelError(f"{name} is quantised already ({method}); give the model it was made from")
+    model_folder.refuse_reward_model(folder)
     kinds = [str(kind) for kind in config.get("architectures") or []]
-    reward = (folder / "value_head.safetensors").is_file()
-    if reward or (kinds and not any("CausalLM" in kind or "LMHead" in kind for kind in kinds)):
-        kind = "reward model" if reward else kinds[0]
+    if kinds and not any("CausalLM" in kind or "LMHead" in kind for kind in kinds):
         raise ModelError(
-            f"{name} is a {kind}, which gives no answers; quantised are models that do"
+            f"{name} is a {kinds[0]}, which gives no answers; quantised are models that do"
         )
     shapes = {
         tensor.shape
-        for tensor in tensors(folder)
+        for tensor in model_folder.tensors(folder)
         if len(tensor.shape) == 2 and _IN_BLOCK.search(tensor.name) and "embed" not in tensor.name
     }
     if not shapes:
@@ -171,33 +152,39 @@ def group_size(given: int | None, widths: Iterable[int]) -> int:
 
 
 def _manifest(
-    model: Path, name: str, params: QuantiseParams, quantised: Quantised, tools: dict[str, str]
+    model: Path,
+    name: str,
+    params: QuantiseParams,
+    group: int,
+    dataset: str,
+    drawn: Drawn,
+    result: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return what made the model; nothing of the time it took, no paths but what was typed."""
     from curate.models.resolve import fingerprint
 
-    base, drawn = noted(model), quantised.drawn
+    base = noted(model)
     return {
         "format": 1,
         "made_by": "deploy quantize",
         "base": {"name": name, "fingerprint": fingerprint(model)},
         "bits": params.bits,
-        "group_size": quantised.group_size,
+        "group_size": group,
         "calibration": {
-            "dataset": quantised.dataset,
+            "dataset": dataset,
             "rows": len(drawn.calibration),
             "ids_sha256": drawn.sha256,
+            "max_length": params.max_length,
             "seed": params.seed,
             "left_out": drawn.left_out,
         },
         "perplexity": {
             "rows": len(drawn.held_out),
-            "tokens": quantised.before["tokens"],
-            "before": quantised.before["perplexity"],
-            "after": quantised.after["perplexity"],
+            "tokens": result["before"]["tokens"],
+            "before": result["before"]["perplexity"],
+            "after": result["after"]["perplexity"],
         },
         "template": base.get("template"),
         "dataset": base.get("dataset"),
         "merged_from": base.get("adapter"),
-        "versions": {**versions(), **tools},
+        "versions": {**versions(), **result["versions"]},
     }

@@ -73,11 +73,8 @@ def main(task: Path, answers: Path) -> None:
     from curate.models.generate import load_generator
     from deploy.quantizing import gptq
 
-    job, asked = (
-        json.loads(task.read_text(encoding="utf-8")),
-        [{"role": "user", "content": QUESTION}],
-    )
-    answer_of = {}
+    job = json.loads(task.read_text(encoding="utf-8"))
+    asked, answer_of = [{"role": "user", "content": QUESTION}], {}
     for name, folder in job["folders"].items():
         if gptq.is_quantised(Path(folder)):
             answer_of[name] = gptq.answer(Path(folder), QUESTION, _TOKENS, task.parent)
@@ -87,7 +84,6 @@ def main(task: Path, answers: Path) -> None:
 
 
 def agree(wanted: str, got: str, dtype: str) -> bool:
-    """Return whether two greedy answers of the same model are as alike as they have to be."""
     # In half precision a close race between two words may end otherwise in the second half of an
     # answer. LLaMA-Factory tidies white space: it does not count.
     first, second = "".join(wanted.split()), "".join(got.split())

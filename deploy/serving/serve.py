@@ -22,23 +22,14 @@ from curate.errors import ModelError, UsageError
 from curate.system import process
 from curate.system.cache import cache_dir
 from curate.system.failure import explain_server
-from deploy.engines.contract import Engine, Served
+from deploy.engines.contract import Engine, ServeCall, Served
 from deploy.gate.app import READY, STOPPING, Gate
 from deploy.gate.connections import BACKLOG, Connection, Connections, Seldom, most_connections
 from deploy.serving import first_answer
-from deploy.serving.served_model import ServeCall
 
 _START_SECONDS = 1800.0  # large models are read from slow disks
 _LEAVE_SECONDS = 10.0  # for an engine that has nothing to do any more
 _PAUSE = 0.1
-
-
-@dataclass(frozen=True)
-class Plan:
-    call: ServeCall
-    served: Served
-    engine: Engine
-    key: str | None  # that clients have to send; None if they need none
 
 
 @dataclass(frozen=True)
@@ -49,13 +40,22 @@ class Up:
     seconds: float  # from the start to here
 
 
-def serve(plan: Plan, say: Callable[[str], None], up: Callable[[Up], None]) -> None:
-    """Serve until a signal says stop; nothing of the engine is left when this returns."""
-    port = plan.call.port
-    if not 0 <= port < 65536:
-        raise UsageError(f"--port {port}: a port is a number from 0 (any free one) to 65535")
+def serve(
+    call: ServeCall,
+    served: Served,
+    engine: Engine,
+    key: str | None,
+    say: Callable[[str], None],
+    up: Callable[[Up], None],
+) -> None:
+    """Serve until a signal says stop; nothing of the engine is left when this returns.
+
+    `key` is what clients have to send, None if they need none.
+    """
+    if not 0 <= call.port < 65536:
+        raise UsageError(f"--port {call.port}: a port is a number from 0 (any free one) to 65535")
     with tempfile.TemporaryDirectory(prefix="curatrain-") as scratch:  # for this user only
-        asyncio.run(_Run(plan, Path(scratch), say, up).whole())
+        asyncio.run(_Run(call, served, engine, key, Path(scratch), say, up).whole())
 
 
 def _cannot_listen(error: OSError, host: str, port: int) -> str:
@@ -80,11 +80,19 @@ class _Run:
     """One engine and one gate, from the start to the end."""
 
     def __init__(
-        self, plan: Plan, scratch: Path, say: Callable[[str], None], up: Callable[[Up], None]
+        self,
+        call: ServeCall,
+        served: Served,
+        engine: Engine,
+        clients_key: str | None,
+        scratch: Path,
+        say: Callable[[str], None],
+        up: Callable[[Up], None],
     ) -> None:
-        self._plan, self._scratch, self._say, self._up = plan, scratch, say, up
+        self._call, self._served, self._engine = call, served, engine
+        self._clients_key, self._scratch, self._say, self._up = clients_key, scratch, say, up
         self._began, self._key = time.monotonic(), secrets.token_urlsafe(32)
-        self._launch = plan.engine.launch(plan.served, scratch, self._key)
+        self._launch = engine.launch(served, scratch, self._key)
         self._child: process.Child | None = None
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
 
@@ -124,23 +132,23 @@ class _Run:
         if self._stop.is_set():
             self._hurry.set()
             return
-        within = f"within {self._plan.call.stop_timeout:g} s"
+        within = f"within {self._call.stop_timeout:g} s"
         self._say(f"stopping, {within} (once more Ctrl-C: at once) …")
         self._stop.set()
 
     async def _open_gate(
         self, session: aiohttp.ClientSession
     ) -> tuple[Gate, web.AppRunner, asyncio.Server]:
-        plan, loop, seldom = self._plan, asyncio.get_running_loop(), Seldom(self._say)
+        engine, loop, seldom = self._engine, asyncio.get_running_loop(), Seldom(self._say)
         loop.set_exception_handler(seldom.lost)
-        connections = Connections(most_connections(plan.engine.parallel), seldom)
-        gate = Gate(plan.served, plan.engine, session, plan.key, connections)
+        connections = Connections(most_connections(engine.parallel), seldom)
+        gate = Gate(self._served, engine, session, self._clients_key, connections)
         # A client that leaves ends its handler, and that ends the engine's work for it.
         runner = web.AppRunner(gate.app(), handler_cancellation=True, shutdown_timeout=1.0)
         await runner.setup()
         server = runner.server
         assert server is not None
-        host, port = plan.call.host, plan.call.port
+        host, port = self._call.host, self._call.port
         try:
             door = await loop.create_server(
                 lambda: Connection(server, connections), host, port, backlog=BACKLOG
@@ -153,19 +161,18 @@ class _Run:
         host, port = door.sockets[0].getsockname()[:2]
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         self._url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        self._log = cache_dir() / "logs" / f"serve-{plan.engine.name}-{port}.log"
+        self._log = cache_dir() / "logs" / f"serve-{engine.name}-{port}.log"
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._log.unlink(missing_ok=True)
         self._log.touch(mode=0o600)
         return gate, runner, door
 
     async def _serve(self, session: aiohttp.ClientSession, gate: Gate) -> None:
-        plan, engine = self._plan, self._plan.engine
-        wanted = await first_answer.expected(plan.served, gate.models, self._scratch, self._say)
+        served, engine, hidden = self._served, self._engine, self._call.api_key_env
+        wanted = await first_answer.expected(served, gate.models, self._scratch, self._say)
         self._say(f"engine {engine.name} loads {', '.join(wanted)} (its output: {self._log}) …")
         # The engine does not get to see the clients' key.
-        hidden = {plan.call.api_key_env: ""} if plan.call.api_key_env else {}
-        variables = {**hidden, **self._launch.variables}
+        variables = {**({hidden: ""} if hidden else {}), **self._launch.variables}
         self._child = process.start(self._launch.arguments, self._log, variables)
         until = time.monotonic() + _START_SECONDS
         while not await gate.is_well():
@@ -174,7 +181,7 @@ class _Run:
                 late = f"is not ready after {_START_SECONDS / 60:.0f} minutes"
                 raise ModelError(f"engine {engine.name} {late}; its output: {self._log}")
             await asyncio.sleep(_PAUSE)
-        probe = first_answer.Probe(engine, plan.served, session)
+        probe = first_answer.Probe(engine, served, session)
         await probe.check(wanted)
         gate.room = await probe.measure(gate.models, gate.count)
         gate.state = READY
@@ -188,14 +195,14 @@ class _Run:
     def _check_alive(self, child: process.Child, when: str) -> None:
         if (code := child.code()) is not None:
             why = f"{explain_server(self._log, code)}. Its output: {self._log}"
-            raise ModelError(f"engine {self._plan.engine.name} ended {when}: {why}")
+            raise ModelError(f"engine {self._engine.name} ended {when}: {why}")
 
     async def _end(self, gate: Gate, runner: web.AppRunner, door: asyncio.Server) -> None:
         """Let answers be finished, then end the engine, all within the time given."""
         gate.state = STOPPING
         _notify_systemd("STOPPING=1")
-        until = time.monotonic() + self._plan.call.stop_timeout
-        reserve = min(5.0, self._plan.call.stop_timeout / 3)
+        until = time.monotonic() + self._call.stop_timeout
+        reserve = min(5.0, self._call.stop_timeout / 3)
         while gate.connections.answered and not self._hurry.is_set():
             if time.monotonic() >= until - reserve:
                 break

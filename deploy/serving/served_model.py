@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.errors import ModelError, UsageError
+from curate.errors import ModelError, UsageError, check_one_of
 from curate.system import environments, model_folder
 from curate.system.hardware import has_gpu
 from curate.system.model_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, chat_template, read_json
 from curate.system.run_record import RunRecord, read_run
 from deploy.engines import hf, vllm
-from deploy.engines.contract import Adapter, Engine, Served
+from deploy.engines.contract import Adapter, Engine, ServeCall, Served
 from deploy.output import run_or_folder
 
 ENGINES = ("auto", "vllm", "hf")
+MAKE = "python -c 'import secrets; print(secrets.token_urlsafe(32))' makes one"  # a key
+_SHORT_KEY = 16
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 # What curate and train take where a tokenizer has no chat template of its own.
 _PLAIN, _PLAIN_FILE = "alpaca", Path(__file__).parent.parent / "engines" / "alpaca.jinja"
@@ -29,26 +32,29 @@ _MOST_SAMPLING = {"temperature": 2.0, "top_p": 1.0}
 _UNSAID_CONTEXT, _MOST_UNSAID = 2048, 32768
 
 
-@dataclass(frozen=True)
-class ServeCall:
-    """A call of `deploy serve`, as the user typed it."""
+def check_host(host: str, key: str | None, say: Callable[[str], None]) -> None:
+    """Refuse to listen where others can ask without a key."""
+    if is_loopback(host):
+        return
+    if key is None:
+        give = "give --api-key-env NAME or --api-key-file F, or keep --host 127.0.0.1"
+        raise UsageError(f"--host {host} lets others ask, and there is no key: {give}. {MAKE}")
+    if len(key) < _SHORT_KEY:
+        say(f"note: a key of {len(key)} characters can be guessed. {MAKE}")
 
-    model: str  # a model's name, directory or hub id, an adapter's folder, or a run's
-    engine: str = "auto"
-    host: str = "127.0.0.1"
-    port: int = 8000  # 0 for any free one
-    api_key_env: str | None = None
-    api_key_file: Path | None = None
-    adapters: tuple[str, ...] = ()  # NAME=PATH
-    dtype: str = "auto"
-    max_length: int | None = None  # tokens of prompt and answer together
-    stop_timeout: float = 30.0  # seconds from the signal to the end
+
+def is_loopback(host: str) -> bool:
+    try:
+        addresses = socket.getaddrinfo(host or None, None, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        own = "127.0.0.1 is this machine alone, 0.0.0.0 all of its addresses"
+        raise UsageError(f"--host {host}: no address of this machine; {own}") from error
+    return all(ipaddress.ip_address(address[4][0]).is_loopback for address in addresses)
 
 
 def choose(name: str, served: Served) -> Engine:
     """Return an engine; `auto` is vLLM where it is installed and takes the model, else hf."""
-    if name not in ENGINES:
-        raise UsageError(f"--engine {name}: allowed are {', '.join(ENGINES)}")
+    check_one_of("--engine", name, ENGINES)
     refusal = vllm.refusal(served)
     if name == "vllm" and refusal:
         raise UsageError(f"engine vllm: {refusal}; --engine hf serves it")
@@ -59,11 +65,11 @@ def choose(name: str, served: Served) -> Engine:
 def served(call: ServeCall, say: Callable[[str], None] = lambda line: None) -> Served:
     from curate.models.resolve import ModelFiles, base_of, resolve
 
-    if call.dtype not in _DTYPES:
-        raise UsageError(f"--dtype {call.dtype}: allowed are {', '.join(_DTYPES)}")
+    check_one_of("--dtype", call.dtype, _DTYPES)
     folder = run_or_folder(Path(call.model).expanduser())
+    model_folder.refuse_reward_model(folder)
     run = _finished_run(folder)
-    named = [named_folder(text) for text in call.adapters]
+    named = [named_folder(text) for text in call.adapter or ()]
     if model_folder.is_adapter(folder):
         named.insert(0, (folder.resolve().name, folder.resolve()))
         base = base_of(ModelFiles(*named[0]))
@@ -75,23 +81,33 @@ def served(call: ServeCall, say: Callable[[str], None] = lambda line: None) -> S
     names = [typed or base.name, *(adapter.name for adapter in adapters)]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(f"two of what is to be served are named '{twice}'; rename an adapter")
-    jinja, config, gpu = (
-        chat_template(base.folder),
-        read_json(base.folder / model_folder.CONFIG),
-        has_gpu(),
-    )
+    jinja, gpu = chat_template(base.folder), has_gpu()
+    config = read_json(base.folder / model_folder.CONFIG)
+    opening = "" if jinja or run.template else _opening(base.folder)
     return Served(
         name=names[0],
         folder=base.folder,
         adapters=adapters,
         template=run.template or (None if jinja else _PLAIN),
-        chat_template=jinja or _PLAIN_FILE.read_text(encoding="utf-8"),
+        chat_template=jinja or opening + _PLAIN_FILE.read_text(encoding="utf-8"),
+        opening=opening,
         config=config,
         context=_context(config, call.max_length, gpu, say),
         dtype=_own_dtype(config, gpu) if call.dtype == "auto" else call.dtype,
         gpu=gpu,
         sampling=_recommended_sampling(base.folder / "generation_config.json"),
     )
+
+
+def _opening(folder: Path) -> str:
+    """Return the word that a tokenizer writes before a text, '' if it writes none."""
+    from tokenizers import Tokenizer
+
+    if not (folder / "tokenizer.json").is_file():
+        return ""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    first, plain = (tokenizer.encode("a", add_special_tokens=special) for special in (True, False))
+    return "" if first.ids[0] == plain.ids[0] else str(first.tokens[0])
 
 
 def named_folder(text: str) -> tuple[str, Path]:
@@ -105,7 +121,6 @@ def named_folder(text: str) -> tuple[str, Path]:
 
 
 def _finished_run(folder: Path) -> RunRecord:
-    """Return what a folder's run.json says, an empty record if it has none."""
     run = read_run(folder) or RunRecord()
     if run.state != "done":
         unfinished = f"run '{folder.resolve().name}' is not finished (its state is '{run.state}')"
@@ -117,6 +132,7 @@ def _adapter(name: str, folder: Path) -> Adapter:
     if not (model_folder.is_adapter(folder) and (folder / ADAPTER_WEIGHTS).is_file()):
         needs = f"{folder.name} needs {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}"
         raise ModelError(f"'{name}' is no adapter: {needs}; give the folder of a run of `train`")
+    model_folder.refuse_reward_model(folder)
     config = read_json(folder / ADAPTER_CONFIG)
     rank = int(config.get("r") or 0)
     if not rank or config.get("peft_type") != "LORA":
@@ -160,7 +176,6 @@ def _context(
 
 
 def _own_dtype(config: Mapping[str, Any], gpu: bool) -> str:
-    """Return a model's own precision where the device is good at it."""
     declared = config.get("dtype") or config.get("torch_dtype")
     half, usual = ("float16", "bfloat16") if gpu else ("bfloat16", "float32")
     return half if declared == half else usual

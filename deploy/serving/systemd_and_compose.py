@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import math
+import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -12,13 +13,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from curate.errors import UsageError
+from curate.errors import UsageError, check_one_of
 from curate.system.cache import cache_dir
 from curate.system.hardware import has_gpu
 from curate.system.model_folder import adapter_base, is_adapter
 from curate.system.run_record import RUN
-from deploy.gate.keys import check_host
-from deploy.serving.served_model import ENGINES, ServeCall, named_folder
+from deploy.engines.contract import ServeCall
+from deploy.serving.served_model import ENGINES, check_host, named_folder
 
 _GRACE = 10  # seconds that a supervisor waits beyond --stop-timeout, when the group is killed
 _ROOT = Path(__file__).parent.parent.parent
@@ -26,20 +27,17 @@ _SECRET = "/run/secrets/api_key"
 
 
 def _checked(call: ServeCall) -> dict[str, Path]:
-    """Return the adapters; refuse what `deploy serve` would, when the unit is started."""
-    if call.engine not in ENGINES:
-        raise UsageError(f"--engine {call.engine}: allowed are {', '.join(ENGINES)}")
+    check_one_of("--engine", call.engine, ENGINES)
     if not 0 < call.port < 65536:
         raise UsageError(f"--port {call.port}: a unit needs a fixed port, from 1 to 65535")
     if call.api_key_env and call.api_key_file:
         raise UsageError("--api-key-env and --api-key-file: give one of them")
     key = "to be read later" if call.api_key_env or call.api_key_file else None
     check_host(call.host, key, lambda line: None)
-    return dict(map(named_folder, call.adapters))
+    return dict(map(named_folder, call.adapter or ()))
 
 
 def _words(call: ServeCall, model: str, adapters: Mapping[str, object]) -> list[str]:
-    """Return the call without host and key, models where the unit finds them."""
     words = ["serve", model, "--engine", call.engine, "--port", str(call.port)]
     for name, place in adapters.items():
         words += ["--adapter", f"{name}={place}"]
@@ -62,6 +60,12 @@ def systemd(call: ServeCall) -> str:
         user=getpass.getuser(),
         folder=str(Path.cwd()),
         cache=str(cache_dir().resolve()),
+        # With a /tmp of its own a unit does not see what lies in this one.
+        private_tmp=not any(
+            path.is_relative_to(place)
+            for path in (Path(program), Path(typed), Path.cwd(), cache_dir().resolve())
+            for place in ("/tmp", "/var/tmp")  # noqa: S108 - looked at, not written to
+        ),
     )
 
 
@@ -77,6 +81,7 @@ def compose(call: ServeCall) -> str:
         model = f"/models/{folder.name}"
         mounts = {folder: model, **mounts}
     mounts |= {base: str(base) for base in sorted(filter(None, map(_base, mounts)))}
+    _check_readable([*mounts, *([call.api_key_file] if call.api_key_file else [])])
     key = ["--api-key-env", call.api_key_env] if call.api_key_env else ["--api-key-file", _SECRET]
     command = ["deploy", *_words(call, model, inside), "--host", "0.0.0.0", *key]
     engine = "hf" if call.engine == "auto" else call.engine
@@ -96,6 +101,8 @@ def compose(call: ServeCall) -> str:
         cache="/cache",  # kept from one container to the next: models, and vLLM's environment
         command=command,
         ports=[f"{published}:{call.port}:{call.port}"],
+        # Weights and keys are often readable for their owner alone.
+        user=f"{os.getuid()}:{os.getgid()}",
         volumes=["cache:/cache", *(f"{path}:{place}:ro" for path, place in mounts.items())],
         gpu=has_gpu(),
     )
@@ -115,8 +122,19 @@ def _rendered(template: str, call: ServeCall, **values: Any) -> str:
     )
 
 
+def _check_readable(paths: list[Path]) -> None:
+    """Refuse what the container, without any privilege, could not read as the caller's user."""
+    for path in paths:
+        for file in filter(Path.is_file, [path, *path.glob("*")]):
+            status = file.stat()
+            if status.st_uid != os.getuid() and not status.st_mode & 0o044:
+                raise UsageError(
+                    f"--print-compose: {file} is readable for its owner alone, and the container "
+                    "runs as you; chmod a+r it, or call this as its owner"
+                )
+
+
 def _base(folder: Path) -> Path | None:
-    """Return the folder of the model that an adapter is added to, if it is to be mounted."""
     base = Path(adapter_base(folder)) if is_adapter(folder) else Path()
     # What lies in the cache, the container makes again from the name in run.json.
     cached = base.is_relative_to(cache_dir().resolve()) and (folder / RUN).is_file()

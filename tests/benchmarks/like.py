@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.selectors.kept_and_dropped import Candidates, Choice, unit
-from curate.selectors.like import LikeParams, nearness, select
+from curate.selectors.like import nearness, select
+from curate.selectors.top_k import TopKParams
 from tests.benchmarks.clouds import cloud, ids_of
 from tests.memory import own_memory
 
@@ -34,7 +35,7 @@ def ours(file: Path, questions: NDArray[np.float32], keep: int) -> tuple[list[in
     choice = Choice(np.full(len(vectors), "", dtype=object))
     candidates = Candidates(choice, ids_of(len(vectors)), vectors=vectors, questions=(questions,))
     began = time.process_time()
-    order = select(candidates, LikeParams(keep)).order
+    order = select(candidates, TopKParams(keep)).order
     chosen = time.process_time()
     nearness(candidates)
     return order.tolist(), chosen - began, time.process_time() - chosen

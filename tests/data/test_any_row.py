@@ -11,7 +11,7 @@ from curate.data.formats import formats
 from curate.data.json_values import Record
 from curate.data.layout import Layout, Reading, Spread
 from curate.data.read import read
-from curate.data.row_cache import Tally, lines
+from curate.data.row_lines import Tally, lines
 from curate.data.schema import STRUCTURAL
 
 KEYS = sorted(

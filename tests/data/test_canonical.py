@@ -39,9 +39,9 @@ def views(draw, kind):
         system=draw(st.text("ab你")), turns=tuple(turns), tools=draw(st.just("[]") | st.just(""))
     )
     if kind == "kto":
-        return replace(view, verdict=draw(st.booleans()))
+        return view._replace(verdict=draw(st.booleans()))
     if kind == "preference":
-        return replace(view, turns=tuple(turns[:-1]), chosen=draw(_WORDS), rejected=draw(_WORDS))
+        return view._replace(turns=tuple(turns[:-1]), chosen=draw(_WORDS), rejected=draw(_WORDS))
     return view
 
 

@@ -100,7 +100,7 @@ def test_csv_rows_before_an_open_quote_are_yielded():
 def test_csv_duplicate_column_or_no_header():
     assert told("ask,answer,ask\n1,2,3\n") == (
         "rows.csv: its first line names the column 'ask' twice; rename one of them, or, if that "
-        "line is a row already, put a line with the columns' names above it"
+        "line is data already, put a line with the columns' names above it"
     )
 
 

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from curate.data.read import read
-from curate.data.text_blocks import blocks_of, dialogue_blocks, qa_blocks
+from curate.data.tables import blocks_of, dialogue_blocks, qa_blocks
 from curate.errors import DataError
 
 

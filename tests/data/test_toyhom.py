@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from curate.data.formats import toyhom
+from curate.data.formats import exams
 from curate.data.read import read
 from curate.data.schema import Turn
 
@@ -88,14 +88,16 @@ def test_the_question_may_be_named_as_the_readme_says(write):
 )
 def test_title_and_question(title, ask, prompt, changed):
     row = {"department": "内科", "title": title, "ask": ask, "answer": "b"}
-    made = toyhom.convert(row, toyhom.detect([row]))
+    made = exams.convert_toyhom(row, exams.detect_toyhom([row]))
     assert made.row["instruction"] == prompt
     assert bool(made.changes) == changed
 
 
 def test_a_value_that_is_no_text_leaves_the_row_as_it_is():
     row = {"title": "a", "ask": ["b"], "answer": "c"}
-    assert toyhom.convert(row, toyhom.detect([row])) == toyhom.Converted(row, flaw="not_text")
+    assert exams.convert_toyhom(row, exams.detect_toyhom([row])) == exams.Converted(
+        row, flaw="not_text"
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_a_value_that_is_no_text_leaves_the_row_as_it_is():
     [("<br>", 1), ("</p>", 1), ('<a href="x">', 1), ("HBV<1000", 0), ("a<b>c", 1), ("<5>", 0)],
 )
 def test_html(text, noted):
-    made = toyhom.convert({"title": "", "ask": "a", "answer": text}, toyhom.detect([]))
+    made = exams.convert_toyhom({"title": "", "ask": "a", "answer": text}, exams.detect_toyhom([]))
     assert len(made.changes) == noted
 
 

@@ -37,7 +37,7 @@ def test_the_sample_from_reading_to_llamafactorys_entry(call, tmp_path):
     assert told["read"] == told["kept"] + sum(told["dropped"].values()) == len(read(SAMPLE))
     assert told["name"] == "huatuo_dedup"
     table = pq.read_table(out / "huatuo_dedup.scores.parquet")
-    assert table.column_names[6:] == ["twin", "twin_source", "similarity", "novelty"]
+    assert table.column_names[6:] == ["tokens", "twin", "twin_source", "similarity", "novelty"]
     assert len(read(out / "huatuo_dedup.jsonl")) == told["kept"]
     entry = json.loads((out / "dataset_info.json").read_text())["huatuo_dedup"]
     assert entry["file_name"] == "huatuo_dedup.jsonl"

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.duplicates import first_kept as module
-from curate.duplicates.first_kept import first_kept
+from curate.duplicates import alike as module
+from curate.duplicates.alike import first_kept
 
 
 def choose(likeness, near=0.8, order=None, fixed=0, barred=None):

@@ -18,12 +18,12 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from curate import console
-from deploy.engines.contract import Engine, Launch, Served
+from curate.system.keys import read_key
+from deploy.engines.contract import Engine, Launch, ServeCall, Served
 from deploy.engines.hf import free_port
-from deploy.gate.keys import check_host, read_key
 from deploy.serving import first_answer
-from deploy.serving.serve import Plan, Up, serve
-from deploy.serving.served_model import ServeCall
+from deploy.serving.serve import Up, serve
+from deploy.serving.served_model import check_host
 from tests.deploy.fake_engine import GOOD
 
 
@@ -74,7 +74,7 @@ def main() -> None:
         api_key_env=told.key_env,
         stop_timeout=told.stop_timeout,
     )
-    serve(Plan(call, served, engine, key), console.say, up)
+    serve(call, served, engine, key, console.say, up)
 
 
 def up(told: Up) -> None:

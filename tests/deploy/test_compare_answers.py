@@ -7,8 +7,9 @@ import socket
 import pytest
 
 from curate.errors import DataError, ModelError
+from curate.models.openai_client import check_reachable
 from curate.models.protocols import FILTERED, TOO_LONG
-from deploy.compare.answers import AT_A_TIME, Answer, KeptAnswers, ask, check_reachable
+from deploy.compare.answers import AT_A_TIME, Answer, KeptAnswers, ask
 from deploy.compare.comparison import CompareParams, Comparison, compare
 from deploy.compare.judge import Pair, Verdict
 from deploy.compare.prompts import Prompts

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,9 @@ class Server:
                 self.send_response(found if isinstance(found, int) else 200)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
-                self.wfile.write(data)
+                # Who asked may have gone: one refusal ends all that was asked beside it.
+                with suppress(ConnectionError):
+                    self.wfile.write(data)
 
             def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002
                 pass
@@ -219,6 +221,7 @@ def test_a_server_that_wants_a_key_says_so_once(call, monkeypatch):
         ({"--judge": "http://127.0.0.1:9/v1#m"}, "no server answers at http://127.0.0.1:9/v1"),
         ({"--prompts": "nowhere.txt"}, "no file 'nowhere.txt'"),
         ({"--prompts": None}, "no run.json says .*; give --prompts FILE, or --dataset NAME"),
+        ({"--tuned": "nothing", "--prompts": None}, "--tuned: no model 'nothing'"),
         ({"--prompts": "blank.txt"}, "blank.txt is empty"),
         ({"--limit": 0}, "--limit"),
         ({"--max-tokens": 0}, "--max-tokens.*greater than or equal to 1"),

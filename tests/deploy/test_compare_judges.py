@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from curate.data.schema import Turn
+from curate.models.generate import letter
 from deploy.compare.answers import Answer, KeptAnswers
 from deploy.compare.comparison import win_rate
 from deploy.compare.judge import (
@@ -12,7 +13,6 @@ from deploy.compare.judge import (
     Pair,
     Verdict,
     judged,
-    letter,
     model_judge,
     question,
     reward_judge,

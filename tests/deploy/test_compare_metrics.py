@@ -5,22 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from curate.scorers.overlap import (
+    bleu,
+    bleu_statistics,
+    common_subsequence,
+    pieces,
+    rouge_l,
+    words,
+)
 from deploy.compare.answers import Answer
 from deploy.compare.comparison import measures
 from deploy.compare.judge import Pair
 from deploy.compare.metrics import (
     FEWEST,
-    bleu,
-    bleu_statistics,
-    common_subsequence,
     interval,
     loops,
     mean,
-    pieces,
     repeated_share,
-    rouge_l,
     rouge_n,
-    words,
 )
 from tests.deploy.comparing import prompts_from
 

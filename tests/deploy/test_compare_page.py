@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-from collections.abc import Callable
-from html.parser import HTMLParser
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from curate.errors import ModelError
+from curate.page import paragraph
+from curate.page import shown as escaped
 from deploy.compare.comparison import Comparison
 from deploy.compare.judge import Verdict
-from deploy.compare.report import default_name, differences, page, paragraph, write
-from deploy.compare.report import shown as escaped
+from deploy.compare.report import page, write
+from deploy.output import default_name
+from tests.browser import Page, Tags, browser, opened_browser
 from tests.conftest import SAMPLE
 from tests.deploy.comparing import compared, fake_judge
 
@@ -40,15 +40,6 @@ def made(scratch_cache: Path) -> Comparison:
     tuned[EVIL] = f"<!-- {EVIL}"
     better = iter(("tuned", "tuned", "tuned", "base", "base", "tie", "tie", "base"))
     return compared(texts, base, tuned, fake_judge(lambda pair: Verdict(next(better), "reward")))
-
-
-class Tags(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-
-    def handle_starttag(self, tag, attributes):
-        self.found.append((tag, dict(attributes)))
 
 
 def test_nothing_of_a_row_is_markup(made):
@@ -76,17 +67,6 @@ def test_texts_are_escaped_and_in_their_language():
     assert paragraph("高血压") == '<p class="text" dir="auto" lang="zh-Hans">高血压</p>'
     assert 'lang="en"' in paragraph("a headache")
     assert "lang" not in paragraph("140/90")
-
-
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [("多喝水，多休息。", "多休息，少喝酒。"), ("a <b> c", "a <i> c"), ("", "x"), (EVIL, "<p>")],
-)
-def test_marked_texts_say_what_the_texts_say(first, second):
-    for marked, text in zip(differences(first, second), (first, second), strict=True):
-        assert re.sub(r'<span class="d">|</span>', "", marked) == escaped(text)
-        for shown in re.findall(r"<(\w+)", marked):
-            assert shown == "span"
 
 
 def test_the_files_have_the_same_bytes_each_time(made, tmp_path):
@@ -119,94 +99,98 @@ def test_names_of_files(base, tuned, name):
 
 # In a browser
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
-QUIET = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-    *("--no-first-run", "--hide-scrollbars", "--virtual-time-budget=2000"),
-)
-
 
 @pytest.fixture
-def opened(made: Comparison, tmp_path: Path) -> Callable[..., str]:
-    """Open the page with a state in its address; return the document as it then is."""
+def opened(made: Comparison, tmp_path: Path) -> Iterator[Page]:
+    """The page, open."""
     path = tmp_path / "page.html"
     path.write_text(page(made), encoding="utf-8")
+    with opened_browser(tmp_path) as tab:
+        tab.open(path)
+        yield tab
 
-    def open_(state: str = "", text: str | None = None, *options: str) -> str:
-        if text is not None:
-            path.write_text(text, encoding="utf-8")
-        command = [str(CHROMIUM), *QUIET, f"--user-data-dir={tmp_path / 'profile'}", *options]
-        address = f"file://{path}#{state}" if state else f"file://{path}"
-        run = subprocess.run(
-            [*command, "--dump-dom", address],
-            capture_output=True,
-            encoding="utf-8",
-            timeout=60,
-            check=True,
+
+def shown(tab: Page) -> list[int]:
+    ids = tab.value("[...document.querySelectorAll('article:not([hidden])')].map((one) => one.id)")
+    return [int(each[1:]) for each in ids]
+
+
+@browser
+def test_filter_and_search_in_a_browser(opened, tmp_path):
+    assert shown(opened) == list(range(1, 12))
+    assert opened.value("document.getElementById('count').textContent") == "11 of 11 shown"
+    assert opened.value("document.title") == "tuned-model beside base-model"  # nobody hacked it
+    (asked_for,) = opened.requests
+    assert (asked_for, opened.complaints) == ((tmp_path / "page.html").as_uri(), [])
+    opened.open(tmp_path / "page.html", f"show=changed&q={quote('微调回答')}")
+    assert shown(opened) == [1, 2, 3, 4, 5, 6, 7]
+    opened.open(tmp_path / "page.html", f"q={quote('ONERROR=')}&diff=1")
+    assert shown(opened) == [11]
+    assert opened.value("document.body.className") == "diff"
+    opened.open(tmp_path / "page.html", f"q={quote('微调回答 -微调')}")
+    assert shown(opened) == []
+
+
+@browser
+def test_marked_texts_say_what_the_texts_say(opened, made):
+    texts = "[...document.querySelectorAll('article')].map((one) => one.textContent)"
+    before = opened.value(texts)
+    opened.press("d")
+    assert opened.value(texts) == before
+    marked = opened.value("[...document.querySelectorAll('#p1 .d')].map((one) => one.textContent)")
+    assert "".join(marked).startswith("基础微调")
+    assert opened.value("document.querySelectorAll('#p8 .d').length") == 0  # identical
+
+
+@browser
+def test_what_only_one_of_two_texts_has(opened):
+    for first, second, *only in (
+        ("多喝水，多休息。", "多休息，少喝酒。", "喝水，多", "，少喝酒"),
+        ("take one pill", "take two pills", "onepill", "twopills"),
+        ("a <b> c", "a <i> c", "b", "i"),
+        ("same", "same", "", ""),
+        ("", "x", "", "x"),
+    ):
+        sides = opened.value(
+            f"differences({json.dumps(first)}, {json.dumps(second)}).map((side) => ["
+            "side.map((run) => run.textContent ?? run).join(''),"
+            "side.filter((run) => run.textContent).map((run) => run.textContent).join('')])"
         )
-        return run.stdout
-
-    return open_
-
-
-def shown(document: str) -> list[int]:
-    parser = Tags()
-    parser.feed(document)
-    articles = [pairs for tag, pairs in parser.found if tag == "article"]
-    return [int(str(each["id"])[1:]) for each in articles if "hidden" not in each]
+        assert sides == [[first, only[0]], [second, only[1]]]
 
 
 @browser
-def test_filter_and_search_in_a_browser(opened):
-    everything = opened()
-    assert shown(everything) == list(range(1, 12))
-    assert ">11 of 11 shown<" in everything
-    assert "<title>tuned-model beside base-model</title>" in everything  # nobody hacked it
-    assert shown(opened(f"show=changed&q={quote('微调回答')}")) == [1, 2, 3, 4, 5, 6, 7]
-    marked = opened(f"q={quote('ONERROR=')}&diff=1")
-    assert shown(marked) == [11]
-    assert '<body class="diff">' in marked
-
-
-KEYS = """
-<script>addEventListener("load", () => {
-  const press = (key, on) => (on ?? document.body).dispatchEvent(
-    new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
-  const said = [];
-  for (const each of document.querySelectorAll("[data-show]")) {
-    each.click();
-    const ids = [...document.querySelectorAll("article:not([hidden])")].map((one) => one.id);
-    said.push(`${each.textContent}: ${ids.join(" ")}`);
-  }
-  document.querySelector('[data-show="worse"]').click();
-  press("j"); said.push(document.activeElement.id);
-  press("j"); said.push(document.activeElement.id);
-  press("k"); said.push(document.activeElement.id);
-  press("d"); said.push(document.body.className, location.hash);
-  press("/"); said.push(document.activeElement.id);
-  const search = document.getElementById("search");
-  search.value = "zzz"; search.dispatchEvent(new Event("input"));
-  said.push(document.getElementById("count").textContent);
-  press("Escape", search); said.push(document.getElementById("count").textContent);
-  said.push(document.documentElement.scrollWidth <= innerWidth ? "fits" : "too wide");
-  document.title = said.join(" | ");
-});</script></body>"""
-
-
-@browser
-def test_the_keyboard_and_a_narrow_window(opened, made):
-    # Without the policy, a second script can press keys as a person would.
-    text = re.sub(r"<meta http-equiv[^>]+>", "", page(made)).replace("</body>", KEYS)
-    document = opened("", text, "--window-size=390,800")
-    (title,) = re.findall("<title>(.*?)</title>", document)
-    assert title.split(" | ") == [
-        "All 11: p1 p2 p3 p4 p5 p6 p7 p8 p9 p10 p11",
-        *("Better 3: p1 p2 p3", "Worse 4: p4 p5 p9 p11", "Tie 2: p6 p7"),
-        *("Changed 9: p1 p2 p3 p4 p5 p6 p7 p9 p11", "Identical 1: p8", "Empty 1: p9"),
-        "No answer 1: p10",
-        *("p4", "p5", "p4", "diff", "#show=worse&amp;diff=1", "search"),
-        *("0 of 11 shown", "4 of 11 shown", "fits"),
+def test_the_keyboard_and_a_narrow_window(opened, tmp_path):
+    opened.open(tmp_path / "page.html", width=390)
+    by_button = {}
+    for at in range(opened.value("document.querySelectorAll('[data-show]').length")):
+        button = f"document.querySelectorAll('[data-show]')[{at}]"
+        opened.value(f"{button}.click()")
+        assert opened.value(f"{button}.getAttribute('aria-pressed')") == "true"
+        by_button[opened.value(f"{button}.textContent")] = shown(opened)
+    assert by_button == {
+        "All 11": list(range(1, 12)),
+        "Better 3": [1, 2, 3],
+        "Worse 4": [4, 5, 9, 11],
+        "Tie 2": [6, 7],
+        "Changed 9": [1, 2, 3, 4, 5, 6, 7, 9, 11],
+        "Identical 1": [8],
+        "Empty 1": [9],
+        "No answer 1": [10],
+    }
+    opened.value("document.querySelector('[data-show=\"worse\"]').click()")
+    for key, there in (("j", "p4"), ("j", "p5"), ("k", "p4")):
+        opened.press(key)
+        assert opened.value("document.activeElement.id") == there
+    opened.press("d")
+    assert opened.value("[document.body.className, location.hash]") == [
+        "diff",
+        "#show=worse&diff=1",
     ]
+    opened.press("/")
+    assert opened.value("document.activeElement.id") == "search"
+    opened.press("z")
+    assert opened.value("document.getElementById('count').textContent") == "0 of 11 shown"
+    opened.press("Escape")
+    assert opened.value("document.getElementById('count').textContent") == "4 of 11 shown"
+    assert opened.value("document.documentElement.scrollWidth <= innerWidth")

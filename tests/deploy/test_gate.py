@@ -82,6 +82,9 @@ def test_refusals_of_the_engine_have_one_form_and_failures_show_nothing_of_it(se
 def test_health_and_models(server, locked):
     assert server.request("GET", "/health").json == {"status": "ready"}
     assert locked.request("GET", "/health", Authorization="").json == {"status": "ready"}
+    one = server.request("GET", "/v1/models/fake")
+    assert (one.status, one.json["id"], one.json["object"]) == (200, "fake", "model")
+    assert server.request("GET", "/v1/models/other").status == 404
     listed = server.request("GET", "/v1/models").json
     assert [each["id"] for each in listed["data"]] == ["fake"]
 

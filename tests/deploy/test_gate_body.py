@@ -112,7 +112,7 @@ def test_what_only_vllm_can_do_is_refused_by_hf_and_not_ignored(fields):
 @BOTH
 @pytest.mark.parametrize(
     "fields",
-    [{"chat_template": "{{ x }}"}, {"stop_token_ids": [1]}, {"tools": [{}]}, {"guided_regex": "a"}],
+    [{"chat_template": "{{ x }}"}, {"stop_token_ids": [1]}, {"guided_regex": "a"}],
 )
 def test_fields_of_nobody_are_refused(engine, fields):
     assert no("is nothing that engine", engine, **fields).code == "unknown_field"
@@ -265,6 +265,55 @@ def test_another_engines_field_is_not_taken_for_a_slip():
 def test_fields_of_vllm_are_checked_under_their_own_names(fields):
     (name,) = fields
     no(f"'{name}' has to be ", VLLM, **fields)
+
+
+WEATHER = {"type": "function", "function": {"name": "weather", "description": "of a city"}}
+CALL = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+CALLED = [
+    *HI,
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "1", "content": "sunny"},
+]
+WITH_TOOLS = replace(SERVED, chat_template="{% if tools %}<tool_call>{% endif %}", context=900)
+
+
+def with_tools(engine, served=WITH_TOOLS, messages=HI, **fields):
+    raw = json.dumps({"messages": messages, "tools": [WEATHER], **fields}).encode()
+    return check_body(raw, CHAT, engine, served, Room(), words)[0]
+
+
+@BOTH
+def test_tools_and_what_they_said_are_taken(engine):
+    assert with_tools(engine)["tools"] == [WEATHER]
+    taken = with_tools(engine, messages=CALLED)["messages"]
+    assert taken[1]["tool_calls"] == [CALL]
+    assert taken[2] == CALLED[2]
+    for wrong, told in (
+        ({"tools": [{}]}, "'tools' is missing"),
+        ({"tools": [{"type": "function", "function": {"name": ""}}]}, "'tools' has to"),
+        ({"messages": [*HI, {"role": "assistant", "content": None}, *HI]}, "content' is missing"),
+        ({"messages": [*HI, CALLED[1], *HI, CALLED[2]]}, "has to be user, assistant"),
+    ):
+        with pytest.raises(Refused, match=told):
+            with_tools(engine, **wrong)
+
+
+def test_what_an_engine_cannot_do_with_tools_is_refused_and_says_which_can():
+    several = [*CALLED, {"role": "tool", "tool_call_id": "2", "content": "rain"}]
+    assert len(with_tools(VLLM, messages=several, stream=True)["messages"]) == 4
+    for fields in ({"messages": several}, {"stream": True}, {"tool_choice": "required"}):
+        with pytest.raises(Refused, match="engine hf .*vllm"):
+            with_tools(HF, **fields)
+    assert "stream" in with_tools(HF, stream=True, tool_choice="none")
+    with pytest.raises(Refused, match="template of this model has none that vLLM could read"):
+        with_tools(VLLM, SERVED)
+
+
+def test_the_template_is_told_to_think_or_not_and_nothing_else():
+    taken = chat(VLLM, chat_template_kwargs={"enable_thinking": False}).fields
+    assert taken["chat_template_kwargs"] == {"enable_thinking": False}
+    no("may not have chat_template", VLLM, chat_template_kwargs={"chat_template": "{{ x }}"})
+    no("Engine vllm does", HF, chat_template_kwargs={"enable_thinking": False})
 
 
 def test_completions():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from curate.system.keys import read_key
 from deploy.engines import hf, vllm
 from deploy.engines.contract import Adapter, Served
-from deploy.gate.app import StreamEndings
-from deploy.gate.keys import check_host, is_loopback, is_right, read_key
+from deploy.gate.app import StreamEndings, is_right
+from deploy.serving.served_model import check_host, is_loopback
 
 HI = [{"role": "user", "content": "Hi there"}]
 
@@ -26,6 +28,57 @@ def served(tmp_path, *adapters):
 def test_hf_gets_its_own_name_of_the_penalty(tmp_path):
     told = hf.translate(served(tmp_path), {"repetition_penalty": 1.2, "model": "m"})
     assert told == {"presence_penalty": 1.2, "model": "m"}
+
+
+def test_hf_writes_the_opening_that_the_plain_template_lacks(tmp_path):
+    plain = replace(served(tmp_path), opening="<bos>")
+    system, *others = hf.translate(plain, {"messages": HI})["messages"]
+    assert system["content"].startswith("<bos>Below is an instruction that describes a task.")
+    assert others == HI
+    typed = [{"role": "system", "content": "Be kind."}, *HI]
+    system, *others = hf.translate(plain, {"messages": typed})["messages"]
+    assert (system["content"], others) == ("<bos>Be kind.", HI)
+    # A run's own template is LLaMA-Factory's affair.
+    tuned = replace(plain, adapters=(Adapter("a", tmp_path, template="gemma"),))
+    assert hf.translate(tuned, {"messages": HI})["messages"] == HI
+
+
+def test_hf_gets_tools_as_llamafactory_reads_them(tmp_path):
+    tool = {"type": "function", "function": {"name": "f"}}
+    told = hf.translate(served(tmp_path), {"tools": [tool], "tool_choice": "auto"})
+    (function,) = (each["function"] for each in told["tools"])
+    assert set(told) == {"tools"}
+    assert (function["name"], function["description"]) == ("f", "")
+    assert hf.translate(served(tmp_path), {"tools": [tool], "tool_choice": "none"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("template", "parser"),
+    [
+        ("{{ tools }}<tool_call>", "hermes"),
+        ("{{ tools }}<|python_tag|>", "llama3_json"),
+        ("{{ tools }}[TOOL_CALLS]", "mistral"),
+        ("<tool_call>", ""),
+    ],
+)
+def test_vllm_is_told_how_a_model_writes_its_calls(tmp_path, monkeypatch, template, parser):
+    monkeypatch.setattr(vllm.environments, "python", lambda environment: tmp_path / "python")
+    launch = vllm.launch(replace(served(tmp_path), chat_template=template), tmp_path, "SECRET")
+    line = " ".join(launch.arguments)
+    assert (f"--enable-auto-tool-choice --tool-call-parser {parser}" in line) == bool(parser)
+    assert ("--tool-call-parser" in line) == bool(parser)
+
+
+def test_the_usage_of_a_stream_stands_before_its_end():
+    endings = StreamEndings(9, words, 5)
+    chunk = {"id": "1", "choices": [{"delta": {"content": "one two"}, "finish_reason": "stop"}]}
+    endings.line(f"data: {json.dumps(chunk)}\n".encode())
+    usage, end = endings.line(b"data: [DONE]\n").split(b"\n\n")
+    told = json.loads(usage.removeprefix(b"data: "))
+    assert (told["id"], told["choices"]) == ("1", [])
+    assert told["usage"] == {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+    assert end == b"data: [DONE]\n"
+    assert StreamEndings(9, words).line(end) == end
 
 
 def test_vllm_gets_what_an_adapter_was_trained_with(tmp_path):

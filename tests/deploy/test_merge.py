@@ -36,7 +36,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.model
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_bundled_model_and_an_adapter_become_one(call, tmp_path):
     base = resolve("smollm2").folder
     run = adapter(base, Path("saves/medical"), model="smollm2")

@@ -14,8 +14,8 @@ from curate.errors import DataError, UsageError
 from curate.models.resolve import resolve
 from deploy.cli import app
 from deploy.quantizing import gptq
-from deploy.quantizing.calibration import draw
-from deploy.quantizing.quantize import QuantiseParams, check_model, group_size
+from deploy.quantizing.calibration import QuantiseParams, draw
+from deploy.quantizing.quantize import check_model, group_size
 from tests.calling import Caller
 from tests.conftest import SAMPLE
 from tests.deploy.merging import program, tiny, write_run
@@ -193,7 +193,7 @@ def test_the_wrong_words(call, model, monkeypatch, tmp_path):
     ("config", "message"),
     [
         ({"quantization_config": {"quant_method": "gptq"}}, "is quantised already .gptq."),
-        ({"architectures": ["LlamaForSequenceClassification"]}, "which gives no answers"),
+        ({"architectures": ["LlamaForSequenceClassification"]}, "judges answers and gives none"),
     ],
 )
 def test_models_that_cannot_be_quantised(call, model, config, message):

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from curate.llamafactory.release import STUB
+from curate.models.generate import load_generator
 from curate.system.cache import cache_dir
 from tests.deploy.odd_requests import check
 from tests.deploy.runs import make_run
@@ -100,6 +104,81 @@ def test_a_stream_comes_in_pieces(server):
     events = server.chat("Count from one to five.", max_tokens=16, stream=True).events
     assert events[-1] == "[DONE]"
     assert len(events) > 5
+
+
+def test_the_official_clients_calls(server):
+    import openai
+
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key=KEY, max_retries=0)
+    assert [model.id for model in client.models.list()] == ["smollm2"]
+    assert client.models.retrieve("smollm2").id == "smollm2"
+    with pytest.raises(openai.NotFoundError, match="no model 'gpt-4' here"):
+        client.models.retrieve("gpt-4")
+    ask = client.chat.completions.create
+    asked = {"model": "smollm2", "messages": [{"role": "user", "content": "Say hello."}]}
+    few = {"temperature": 0, "max_tokens": 8}
+    whole = ask(**asked, **few)
+    pieces = list(ask(**asked, **few, stream=True, stream_options={"include_usage": True}))
+    text = "".join(x.choices[0].delta.content or "" for x in pieces if x.choices)
+    assert text == whole.choices[0].message.content
+    assert pieces[-1].usage == whole.usage
+    for fields in ({"n": 2}, {"stop": ["x"]}):
+        with pytest.raises(openai.BadRequestError, match="Engine vllm does"):
+            ask(**asked, **few, **fields)
+    tool = {"name": "weather", "description": "of a city", "parameters": {"type": "object"}}
+    tool["parameters"]["properties"] = {"city": {"type": "string", "description": "its name"}}
+    called = ask(**asked, **few, tools=[{"type": "function", "function": tool}])
+    assert called.choices[0].message.role == "assistant"
+    # What LLaMA-Factory's template writes of a tool is what the engine has read more of.
+    code = "import json, sys; from llamafactory.data.tool_utils import DefaultToolUtils as Tools; "
+    code += "print(Tools.tool_formatter(json.loads(sys.argv[1])))"
+    command = [sys.executable, "-c", code, json.dumps([tool])]
+    paths = {**os.environ, "PYTHONPATH": str(STUB)}
+    told = subprocess.run(command, check=True, capture_output=True, text=True, env=paths).stdout
+    encoder = load_generator("smollm2").encoder
+    before = encoder.tokenizer.apply_chat_template(asked["messages"], tokenize=False)
+    assert "system" in before  # the bundled template has a system text of its own
+    [more] = encoder.encode([told.strip()])
+    assert called.usage.prompt_tokens - whole.usage.prompt_tokens in range(
+        len(more) - 24, len(more) + 24
+    )
+    call = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    turns = [*asked["messages"], {"role": "assistant", "content": None, "tool_calls": [call]}]
+    turns.append({"role": "tool", "tool_call_id": "1", "content": "sunny"})
+    answer = ask(model="smollm2", messages=turns, **few)
+    assert answer.choices[0].finish_reason in ("stop", "length")
+    with pytest.raises(openai.AuthenticationError):
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key="x", max_retries=0).models.list()
+
+
+def test_a_conversation_in_the_terminal(server):
+    words = ["chat", f"{server.url}/v1", "--api-key-env", "SERVE_KEY", "--max-tokens", "24"]
+    typed = "What is the capital of France?\n\nOf which country is it?\n/reset\nAnd again?\n"
+    environment = {**os.environ, **VARIABLES}
+    done = subprocess.run(
+        [*DEPLOY, *words], input=typed, capture_output=True, text=True, timeout=240, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    answers = done.stdout.splitlines()
+    assert answers[0] == "The capital of France is Paris."
+    assert "France" in answers[1]  # it has been told the first question
+    assert "what was said is forgotten" in done.stderr
+
+
+def test_ctrl_c_ends_the_answer_and_not_the_conversation(server):
+    words = ["chat", server.url, "--api-key-env", "SERVE_KEY", "--max-tokens", "2000"]
+    with subprocess.Popen(
+        [*DEPLOY, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, env={**os.environ, **VARIABLES},
+    ) as chat:  # fmt: skip
+        chat.stdin.write("Tell me a very long story.\n")
+        chat.stdin.flush()
+        assert chat.stdout.read(4)
+        chat.send_signal(signal.SIGINT)
+        rest, told = chat.communicate("What is the capital of France?\n", timeout=240)
+    assert chat.returncode == 0, told
+    assert "stopped" in told
+    assert len(rest.splitlines()[-1]) > 5
 
 
 def test_the_tutorials_body_and_plain_answers(server):
@@ -218,7 +297,6 @@ def run(tmp_path_factory):
 
 
 def test_a_run_answers_as_its_adapter_does(run, tmp_path):
-    from curate.models.generate import load_generator
     from tests.models.tiny import answers
 
     arguments = ["serve", run, "--engine", "hf", "--port", 0, "--json"]

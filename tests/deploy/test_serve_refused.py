@@ -6,7 +6,10 @@ import asyncio
 import http.server
 import json
 import socket
+import subprocess
 import threading
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,11 +18,13 @@ from curate.llamafactory import release as llamafactory
 from curate.system import environments
 from curate.system.failure import explain_server
 from deploy.cli import app
+from deploy.commands import models
 from deploy.commands.ask import curl_line, endpoint, request_body
-from deploy.engines.contract import Adapter
+from deploy.engines.contract import Adapter, ServeCall
 from deploy.serving import first_answer
-from deploy.serving.served_model import ServeCall, served
+from deploy.serving.served_model import served
 from tests.calling import Caller, share_models
+from tests.deploy.serving import DEPLOY, alive, descendants, until
 from tests.train.making import model_in
 
 
@@ -140,6 +145,22 @@ def test_a_model_without_a_chat_template_gets_alpacas_everywhere(tmp_path):
     for messages in (asked, asked[1:], asked[1:2]):
         text = template.render(messages=messages, add_generation_prompt=True)
         assert text == alpaca_prompt(messages)
+    assert found.opening == ""
+    # A tokenizer that writes BOS before texts wants it before the plain template, too.
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    bos = {"SpecialToken": {"id": "<|im_start|>", "type_id": 0}}
+    tokenizer["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [bos, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {
+            "<|im_start|>": {"id": "<|im_start|>", "ids": [1], "tokens": ["<|im_start|>"]}
+        },
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    opened = served(ServeCall(str(folder)))
+    assert opened.opening == "<|im_start|>"
+    assert opened.chat_template == f"<|im_start|>{found.chat_template}"
 
 
 @pytest.mark.model
@@ -232,8 +253,8 @@ def canned():
 @pytest.mark.parametrize(
     ("model", "why"),
     [
-        ("html", "HTTP 502.*Bad gateway"),
-        ("detail", "HTTP 422.*Field required"),
+        ("html", "answered 502.*Bad gateway"),
+        ("detail", "answered 422: Field required"),
         ("locked", "401: the key is missing.*--api-key-env NAME"),
         ("fails", "the server says: no memory"),
     ],
@@ -294,7 +315,7 @@ def test_the_line_for_curl_is_quoted_and_holds_no_key(deploy, monkeypatch):
     assert '-H "Authorization: Bearer $CURATRAIN_API_KEY"' in line
     assert "中文" in line
     assert "'\"'\"'" in line
-    body = request_body("Hi", None, 8, 0.0, "")
+    body = request_body([{"role": "user", "content": "Hi"}], None, 8, 0.0)
     assert "Authorization" not in curl_line("localhost:8000", body, None)
 
 
@@ -313,3 +334,34 @@ def test_what_a_models_authors_recommend_is_taken_where_a_request_says_nothing(t
     folder = model_in(tmp_path / "small")
     (folder / "generation_config.json").write_text('{"temperature": 0.6, "top_p": 2, "top_k": 20}')
     assert served(ServeCall(str(folder))).sampling == {"temperature": 0.6}
+
+
+@pytest.mark.model
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_chat_that_is_killed_leaves_no_server(tmp_path):
+    words = ["chat", "smollm2", "--engine", "hf"]
+    with subprocess.Popen(
+        [*DEPLOY, *words], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=tmp_path
+    ) as chat:
+        until(lambda: bool(descendants(chat.pid)), 150)
+        started = descendants(chat.pid)
+        chat.kill()
+    until(lambda: not alive(started), 150)
+
+
+def test_a_reward_model_is_not_served(deploy, tmp_path):
+    told = {"format": 1, "state": "done", "stage": "rm", "model": "smollm2"}
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "smollm2"}')
+    deploy.refused("is a reward model: it judges answers", "serve", tmp_path, "--port", 0)
+
+
+def test_what_is_to_be_pasted_is_quoted(capsys):
+    agreement = SimpleNamespace(answers=(), ties=0, changed=1, same=0)
+    folder = Path("saves/运行 一-merged")
+    models._show(agreement, {"folder": folder, "repaired": [], "bytes": 1, "dtype": "x"})
+    assert (
+        f"deploy serve '{folder}', or smaller: deploy quantize '{folder}'"
+        in capsys.readouterr().err
+    )

@@ -23,7 +23,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
     return Caller(capsys, app, "deploy")
 
 
-@pytest.mark.parametrize("name", ["vllm", "gptq"])
+@pytest.mark.parametrize("name", ["vllm", "gptq", "eval"])
 def test_a_dry_run_prints_commands_and_runs_none(call, tmp_path, name):
     answer = call("setup", name, "--dry-run")
     assert answer.code == 0
@@ -57,3 +57,10 @@ def test_too_little_room_is_told(call, monkeypatch):
 def test_what_it_is_not_called(call):
     call.refused("Did you mean 'vllm'. Allowed are vllm, gptq", "setup", "vlm")
     call.refused("Missing argument", "setup")
+
+
+def test_help_is_there_by_both_names(call):
+    for words in (("-h",), ("eval", "-h"), ("chat", "-h")):
+        answer = call(*words)
+        assert answer.code == 0
+        assert answer.out == call(*words[:-1], "--help").out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 
@@ -117,6 +118,27 @@ def test_compose_mounts_what_an_adapter_needs(deploy, tmp_path):
     text = serve_unit(deploy, run, "--api-key-env", "SERVE_KEY", "--print-compose")
     volumes = yaml.safe_load(text)["services"]["serve"]["volumes"]
     assert volumes == ["cache:/cache", f"{run}:/models/run:ro", f"{base}:{base}:ro"]
+
+
+def test_the_container_reads_what_its_user_can_read_and_tells_its_health(deploy, tmp_path):
+    weights = tmp_path / "model.safetensors"
+    weights.touch(mode=0o600)
+    words = (tmp_path, "--api-key-env", "SERVE_KEY", "--print-compose", "--port", "8123")
+    service = yaml.safe_load(serve_unit(deploy, *words))["services"]["serve"]
+    assert service["user"] == f"{os.getuid()}:{os.getgid()}"
+    assert "USER serve" not in service["build"]["dockerfile_inline"]
+    assert "mkdir --mode 1777 /cache" in service["build"]["dockerfile_inline"]
+    assert "http://127.0.0.1:8123/health" in service["healthcheck"]["test"][-1]
+    compile(service["healthcheck"]["test"][-1], "", "exec")
+
+
+def test_a_unit_sees_the_tmp_that_it_lies_in(deploy, tmp_path, monkeypatch):
+    monkeypatch.setenv("CURATRAIN_CACHE", "/var/cache/curatrain")
+    monkeypatch.chdir("/")
+    assert "PrivateTmp=yes" in serve_unit(deploy, "smollm2", "--print-systemd")
+    monkeypatch.chdir(tmp_path)
+    inside = str(tmp_path).startswith("/tmp")
+    assert ("PrivateTmp=yes" in serve_unit(deploy, "smollm2", "--print-systemd")) != inside
 
 
 @pytest.mark.parametrize("unit", ["--print-compose", "--print-systemd"])

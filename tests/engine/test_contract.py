@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from curate.data.read import read
-from curate.engine.local import LocalEngine, packed
+from curate.engine.local import LocalEngine
 from curate.engine.plan import plan_batches
+from curate.engine.worker import packed
 from curate.errors import ModelError
 from curate.models.recipe import ModelRecipe
+from curate.models.row_templates import TEMPLATES
 from curate.recipes import ranker
 from curate.scorers import (
     complexity,
@@ -27,6 +29,7 @@ from curate.scorers import (
     quality,
     reward,
 )
+from curate.scorers.likelihood import likelihoods
 from curate.scorers.necessity import AnswerParams
 from curate.scorers.score_tokens import TokenParams
 from tests.conftest import ROOT
@@ -52,6 +55,13 @@ class Recording(LocalEngine):
         RECORDED.append((sent, work.dtype, here))
         return values
 
+    def each(self, model, answer, payloads, rows, total, done):
+        for payload in payloads:
+            block = answer(model, payload)
+            sent = [pickle.dumps(part) for part in (model.recipe, answer, payload)]
+            RECORDED.append((sent, "bytes", block))
+            yield block
+
 
 RECORDED: list = []
 
@@ -63,6 +73,8 @@ def scored(rows, folder, name, model, engine):
         scorer.score(rows, TokenParams(500), model, engine, folder)
     elif name == "ifd":
         ifd.score(rows, ifd.IFDParams("alpaca", 500), model, engine, folder)
+    elif name == "prompted":  # answers, 3ds, prove's measuring, the gaps of pairs
+        likelihoods(rows, TEMPLATES["alpaca"], 500, model, engine, folder, alone=False)
     elif name == "reward":
         reward.score(rows, reward.RewardParams(), model, engine)
     elif name == "pairs":
@@ -95,6 +107,7 @@ CASES = {
     "complexity": LM,
     "quality": FLOAT,
     "ifd": LM,
+    "prompted": LM,
     "reward": REWARD,
     "pairs": REWARD,
     "embedding": ModelRecipe(kind="encoder", name="use"),
@@ -110,8 +123,9 @@ def test_whoever_makes_a_work_is_tested_here():
         path.stem.removeprefix("_")
         for path in (ROOT / "curate").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Work", "pairs_work")
-    }
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("Work", "pairs_work", "sequences.work")
+    } - {"local", "sequences"}  # the engine's own, of tokens; and what three scorers call
     of_others = {"likelihood": "ifd", "score_tokens": "complexity"}
     assert {of_others.get(name, name) for name in makers} <= set(CASES)
 
@@ -150,11 +164,12 @@ def test_a_worker_in_a_fresh_process_gives_the_same_bytes(name, case, tmp_path, 
     engine = Recording(tmp_path / "journals")
     RECORDED.clear()
     scored(read(path), tmp_path / "scratch", name, engine.load(case(name)), engine)
-    ((sent, dtype, here),) = RECORDED
-    assert len(sent[0]) < 2000, "a recipe holds no weights"
-    assert len(sent[1]) < 1000
-    assert len(here) > 0
-    assert other_process(sent, dtype) == here
+    assert [dtype for _, dtype, _ in RECORDED].count("bytes") == (CASES[name] in (LM, FLOAT))
+    for sent, dtype, here in RECORDED:
+        assert len(sent[0]) < 2000, "a recipe holds no weights"
+        assert len(sent[1]) < 1000
+        assert len(here) > 0
+        assert other_process(sent, dtype) == here
 
 
 def test_another_model_than_the_drivers_is_refused():

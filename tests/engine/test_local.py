@@ -99,6 +99,14 @@ def test_a_second_run_computes_nothing_and_prepares_nothing(tmp_path):
     assert again.tolist() == first.tolist()
 
 
+def test_many_results_lie_in_a_file_without_a_name(tmp_path, scratch_cache, monkeypatch):
+    monkeypatch.setattr(local, "_MANY_BYTES", 8)
+    found = LocalEngine(tmp_path / "j").run(Job().work(), 40)
+    assert isinstance(found, np.memmap)
+    assert found.tolist() == Job().expected()
+    assert [*(scratch_cache / "scratch").iterdir()] == []
+
+
 def test_another_fingerprint_is_computed_anew(tmp_path):
     LocalEngine(tmp_path).run(Job().work("model a"), 40)
     job = Job()

@@ -71,8 +71,8 @@ def test_rows_of_every_cluster_out_of_its_middle(tmp_path, shortest, monkeypatch
     monkeypatch.setenv("CURATRAIN_CACHE", str(share_models(tmp_path / "cache")))
     values = [*shortest[:60], {"instruction": "And this?", "output": ""}]
     rows = read(write_rows(tmp_path / "rows.json", values))
-    found, files = choose(rows, ExperienceParams(clusters=3, per_cluster=4))
-    assert files.name == "smollm2"
+    found = choose(rows, ExperienceParams(clusters=3, per_cluster=4))
+    assert found.model["name"] == "smollm2"
     assert sum(found.summary().dropped.values()) + found.summary().kept == 61
     table = found.scores
     kept = table[table.kept]
@@ -88,9 +88,9 @@ def test_rows_of_every_cluster_out_of_its_middle(tmp_path, shortest, monkeypatch
     assert brief_experience._emit(found, place, "rows_experience") == "written"
     data = tmp_path / "data" / "rows_experience.jsonl"
     assert len(data.read_text().splitlines()) == 12
-    again, _ = choose(rows, ExperienceParams(clusters=3, per_cluster=4))
+    again = choose(rows, ExperienceParams(clusters=3, per_cluster=4))
     assert brief_experience._emit(again, place, "rows_experience") == "from an earlier run"
-    other, _ = choose(rows, ExperienceParams(clusters=3, per_cluster=2))
+    other = choose(rows, ExperienceParams(clusters=3, per_cluster=2))
     assert brief_experience._emit(other, place, "rows_experience") == "written"
     assert len(data.read_text().splitlines()) == 6
     data.write_text("cut off")

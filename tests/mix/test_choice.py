@@ -182,8 +182,8 @@ def test_rows_and_selections_are_sources(domain, general):
 
 
 def selection(found, keep):
+    from curate.choices.selection import Selection
     from curate.scorers.contract import Scores
-    from curate.selection import Selection
     from curate.selectors.kept_and_dropped import Choice
 
     reason = np.array([""] * keep + ["below_cut"] * (len(found) - keep), dtype=object)
@@ -277,7 +277,7 @@ def test_texts_are_not_fine_tuned_on(tmp_path, domain):
         ({"by": "row"}, r"--by row: allowed are rows, tokens. Did you mean 'rows'\?"),
         ({"stage": "dpo"}, "--stage dpo: allowed are sft, pt"),
         ({"shortage": "shrnk"}, "Did you mean 'shrink'"),
-        ({"seed": -1}, "--seed -1: allowed are whole numbers from 0"),
+        ({"seed": -1}, "--seed -1: allowed are 0 and more"),
         ({"sed": 1}, r"mix has no option 'sed'. Did you mean 'seed'\?"),
         ({"ratio": "1:1,1:2"}, "give one ratio here"),
         ({"ratio": "0:0"}, "a mixture of nothing"),

@@ -210,7 +210,7 @@ def test_of_a_sweep_nothing_is_written_if_one_is_not_possible(call, files, tmp_p
         (("--by", "token"), r"--by token: allowed are rows, tokens. Did you mean 'tokens'\?"),
         (("--stage", "dpo"), "--stage dpo: allowed are sft, pt"),
         (("--shortage", "wrap"), "--shortage wrap: allowed are error, shrink, repeat"),
-        (("--seed", "-3"), "--seed -3: allowed are whole numbers from 0"),
+        (("--seed", "-3"), "--seed -3: allowed are 0 and more"),
         (("--name", "a b"), "--name a b: allowed are letters"),
         (("--ratoi", "1:5"), "No such option"),
         (("--model", "smollm2"), "--model says whose tokens are counted; give --by tokens, too"),

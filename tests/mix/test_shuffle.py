@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.data.read import read
-from curate.emission.even_columns import (
+from curate.data.even_columns import (
     ValueKinds,
     blocks,
     collect,
@@ -19,6 +18,7 @@ from curate.emission.even_columns import (
     columns_of,
     kinds_of,
 )
+from curate.data.read import read
 from curate.mixture.draw import drawn, seed_keys
 from curate.mixture.shuffle import Shuffle
 from tests.mix.mixing import rows, save
@@ -106,7 +106,7 @@ def test_blocks_are_whole_and_not_too_large(monkeypatch):
         pa.record_batch([pa.array(range(at, at + n), pa.int64())], ["x"])
         for at, n in ((0, 3), (3, 1), (4, 0), (4, 20), (24, 2))
     ]
-    monkeypatch.setattr("curate.emission.even_columns._BLOCK", 4 * 8)
+    monkeypatch.setattr("curate.data.even_columns._BLOCK", 4 * 8)
     found = list(blocks(pa.Table.from_batches(batches)))
     assert [block.column("x").to_pylist() for block in found] == [
         [0, 1, 2, 3],
@@ -127,7 +127,7 @@ def test_kinds_are_of_the_rows_without_a_flaw_and_kept(tmp_path, monkeypatch):
     assert found.kinds["instruction",] == {"str"}
     assert found.kinds["input",] == {"blank"}
     assert not found.same_keys()
-    monkeypatch.setattr("curate.emission.even_columns.blocks", None)  # nothing is parsed again
+    monkeypatch.setattr("curate.data.even_columns.blocks", None)  # nothing is parsed again
     assert kinds_of(given_rows) == found
 
 

@@ -1,5 +1,6 @@
 """Answers of a server: what is sent, what is tried again, and what every odd answer becomes."""
 
+import asyncio
 import logging
 import threading
 import time
@@ -8,13 +9,15 @@ from types import SimpleNamespace
 import pytest
 
 from curate.errors import ModelError, UsageError
-from curate.models.generate import load_generator
-from curate.models.openai_server import key_for, load_server
+from curate.models import asking
+from curate.models.generate import load_generator, load_server
+from curate.models.openai_client import key_for
 from curate.models.protocols import CUT, FILTERED, STOPPED, TOO_LONG
 from tests.fake_server import FakeServer, said
 from tests.models.tiny import answers
 
 SECRET = "sk-very-secret"
+TEXTS = ("long", "cut", "none", "bad", "worse", "longer", "parts", "thought")
 
 
 @pytest.fixture
@@ -42,7 +45,16 @@ def patient(monkeypatch):
 
     def load(server, slept=None):
         monkeypatch.setenv("CURATRAIN_API_KEY", SECRET)
-        monkeypatch.setattr(time, "sleep", ([] if slept is None else slept).append)
+        # Time stands still but for what is waited, and nothing is waited for.
+        now = [time.monotonic()]
+
+        async def sleep(seconds):
+            now[0] += seconds
+            if slept is not None:
+                slept.append(seconds)
+
+        monkeypatch.setattr(asking, "time", SimpleNamespace(monotonic=lambda: now[0]))
+        monkeypatch.setattr(asking, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
         return load_server(f"{server.address}#m", 2)
 
     return load
@@ -72,7 +84,7 @@ def test_what_passes_is_tried_again_and_waited_for(serve, patient):
     server = serve(lambda text, count: first.get(count, (200, said("ok"), {})))
     slept = []
     assert answers(patient(server, slept), ask("a"), 5) == ["ok"]
-    assert slept[0] == 7.0
+    assert 7.0 <= slept[0] <= 7.35
     assert 0.7 <= slept[1] < slept[2] <= 2.0
     assert len(server.asked) == 4
 
@@ -99,7 +111,8 @@ def test_nobody_there(patient):
         ((200, "<html>hello", {}), "something that is no JSON: '<html>hello'"),
         ((200, {"choices": []}, {}), "no chat completion: .*choices"),
         ((200, [], {}), "no chat completion"),
-        ((200, said([{"type": "text"}]), {}), "an answer that is no text"),
+        ((200, said({"type": "text"}), {}), "an answer that is no text"),
+        ((200, {"error": {"message": "busy"}}, {}), "answered 200 with an error: busy"),
         ((404, {"detail": "Not Found"}, {}), "answered 404: .*Not Found.*; see that the address"),
         ((400, {"error": "bad"}, {}), "answered 400: bad"),
         ((302, "", {"Location": "http://127.0.0.1:9/x"}), r"points elsewhere \(302\)"),
@@ -112,7 +125,7 @@ def test_answers_that_are_none(serve, patient, answer, message, caplog):
     with pytest.raises(ModelError, match=message) as raised:
         answers(patient(server), ask("a"), 5)
     assert SECRET not in str(raised.value)
-    assert len(server.asked) == 1
+    assert len(server.asked) == (2 if answer[0] == 200 else 1)
     assert caplog.records
     assert SECRET not in caplog.text
 
@@ -127,10 +140,12 @@ def test_ends_and_what_is_too_long(serve, patient):
             "worse": (200, said("I wi", "content_filter"), {}),
             "cut": (200, said("half", "length"), {}),
             "none": (200, said(None), {}),
+            "parts": (200, said([{"type": "text", "text": "in "}, {"text": "two"}]), {}),
+            "thought": (200, said("<think>I see.</think>\n so"), {}),
         }[text]
 
     model = patient(serve(script))
-    found = model.replies(ask("long", "cut", "none", "bad", "worse", "longer"), 5)
+    found = model.replies(ask(*TEXTS), 5)
     assert [(each.text, each.end) for each in found] == [
         ("", TOO_LONG),
         ("half", CUT),
@@ -138,6 +153,8 @@ def test_ends_and_what_is_too_long(serve, patient):
         ("", FILTERED),
         ("", FILTERED),
         ("", TOO_LONG),
+        ("in two", STOPPED),
+        ("so", STOPPED),
     ]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from curate.errors import ModelError
-from curate.models.gguf_tokenizer import merges_by_score, tokenizer_of
+from curate.models.packaged_models import merges_by_score, tokenizer_of
 from curate.models.resolve import resolve
 from curate.models.text_tokenizer import load_tokenizer
 

@@ -72,3 +72,16 @@ def test_threads_may_be_inside_together(capsys: pytest.CaptureFixture[str]) -> N
     thread.join()
     assert (sys.stdout, sys.stderr) == before
     assert capsys.readouterr() == ("", "")
+
+
+def test_bars_of_other_libraries_are_off_and_back_again() -> None:
+    from huggingface_hub.utils import are_progress_bars_disabled
+    from transformers.utils import logging as bars
+
+    assert bars.is_progress_bar_enabled()
+    with quiet():
+        # A notebook draws them without stderr, so that silence there is not enough.
+        assert not bars.is_progress_bar_enabled()
+        assert are_progress_bars_disabled()
+    assert bars.is_progress_bar_enabled()
+    assert not are_progress_bars_disabled()

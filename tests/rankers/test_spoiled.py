@@ -10,7 +10,7 @@ from curate.data.preference_pairs import Pair
 from curate.models.ranking.learn import Material, fit_head, margins
 from curate.models.ranking.trained_head import look
 from curate.models.ranking.writing_style import is_chinese
-from curate.recipes.spoiled_pairs import SOURCE, spoil
+from curate.recipes.ranker import SOURCE, spoil
 from tests.rankers.fake import FakeFeatures
 
 ENGLISH = [

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import math
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from curate.engine.local import LocalEngine
 from curate.errors import ModelError, OutputError, UsageError
 from curate.scorers.contract import Scores
 from curate.scorers.ifd import IFDParams, ifd_loss, ifd_ppl, score
+from curate.scorers.sequences import Block
 from tests.fake import BOS, Characters, FakeModel
 
 Write = Callable[..., Path]
@@ -266,10 +267,16 @@ def test_a_second_run_asks_the_model_nothing_and_gives_the_same(scored: Any) -> 
 def test_a_full_disk_while_tokens_are_written_names_the_folder(
     scored: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Full(io.BytesIO):
-        def write(self, block: object) -> int:
-            raise OSError(28, "No space left on device")
+    whole = Block.packed
 
-    monkeypatch.setattr("curate.scorers.sequences.tempfile.TemporaryFile", lambda dir: Full())
-    with pytest.raises(OutputError, match="tokens.*scratch: No space left.*CURATRAIN_CACHE"):
-        scored([row("q", "abc")])
+    def packed(self: Block, *told: Any, **columns: Any) -> bytes:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+        return whole(self, *told, **columns)
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.setattr(Block, "packed", packed)
+    try:
+        with pytest.raises(OutputError, match="tokens.*scratch: File too large.*CURATRAIN_CACHE"):
+            scored([row("q", "abc")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

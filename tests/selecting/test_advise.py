@@ -197,10 +197,9 @@ def test_row_text_never_becomes_a_command(here, write_json):
     assert shlex.split(lines[0])[3] == "a'; touch owned #.json"
 
 
-def test_spread_of_the_drawn_rows_over_files(write_json, scratch_cache, monkeypatch):
-    monkeypatch.setattr(recipe, "DRAWN", 50)
+def test_spread_of_the_drawn_rows_over_files(write_json, scratch_cache):
     rows = read([write_json(instructions(60)), write_json(instructions(60, first=60), "b.json")])
-    drawn = recipe._drawn(rows)
+    drawn = rows.at(np.sort(np.random.default_rng(0).choice(len(rows), 50, replace=False)))
     assert sum(source.rows for source in drawn.sources) == len(drawn) == 50
     places = np.flatnonzero(np.isin(rows.ids, drawn.ids))
     assert (places < 60).sum() == drawn.sources[0].rows

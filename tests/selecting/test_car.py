@@ -110,12 +110,14 @@ def test_one_row(fake, rows_file):
     assert found.scores["cluster"].tolist() == [0]
 
 
-def test_of_few_rows_a_tenth_is_taken_for_its_rank(fake, rows_file):
+def test_of_few_rows_a_tenth_is_taken_for_its_rank(fake, rows_file, monkeypatch):
     found = car(read(rows_file(30)), CarParams("fake"))
     assert found.params.top == 3
     assert any("the best 3 of all are taken, 10 %" in note for note in found.notes)
-    assert recipe._top(None, np.zeros(52_002)).rows == 1000
     assert not any("10 %" in note for note in car(found.rows, CarParams("fake", top=3)).notes)
+    assert recipe.MOST == 1000  # of Alpaca's 52,002
+    monkeypatch.setattr(recipe, "MOST", 2)
+    assert car(found.rows, CarParams("fake")).params.top == 2
 
 
 def test_the_command_writes_the_same_bytes_twice(fake, call, sample, tmp_path):

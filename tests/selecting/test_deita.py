@@ -12,6 +12,7 @@ from curate.data.read import read
 from curate.models.resolve import resolve
 from curate.parameters.select import SelectParams
 from curate.recipes import ifd, score
+from curate.recipes.budgets import tokens_of
 from curate.recipes.deita import by_rank
 from curate.recipes.select import select
 from curate.scorers import complexity, quality
@@ -43,6 +44,8 @@ def models(monkeypatch, scratch_cache):
 
     monkeypatch.setattr(score, "language_model", judge)
     monkeypatch.setattr(ifd, "language_model", language_model)
+    # The made-up models have no tokenizer of their own.
+    monkeypatch.setattr("curate.recipes.score.tokens_of", lambda rows, *_: tokens_of(rows, None))
     put_in_place(monkeypatch, reward=lambda recipe: asked.append(recipe.name) or FakeReward())
     return asked
 

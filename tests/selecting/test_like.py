@@ -79,6 +79,19 @@ def test_another_budget_or_condition_tells_anew_who_called(letters, rows):
         assert place.notna().sum() == other.details["like"][0]["rows"] == len(order)
 
 
+def test_by_another_score_nothing_is_told_of_who_called(letters, rows):
+    asked = read([{"question": "b"}, {"question": "c"}], questions=True)
+    found = select(rows, SelectParams(recipe="like", keep=2), like=[asked])
+    told = {"similarity", "place", "question", "question_set", "question_text"}
+    assert told <= set(found.scores)
+    other = found.by("-nearest")
+    assert other.choice.order.tolist() == [0, 1]
+    assert told.isdisjoint(other.scores)
+    assert other.details.keys().isdisjoint(("like", "near", "compared"))
+    assert other.by("nearest").ranked_by == "nearest"
+    assert found.by("place").scores["score"].tolist()[2:] == [1, 2]
+
+
 def test_questions_with_answers_are_compared_with_their_answers(letters, write_json):
     rows = read(write_json([row("a", "b"), row("a", "c")]))
     asked = read(write_json([row("a", "c")], "q.json"))

@@ -11,7 +11,8 @@ from curate.data.read import read
 from curate.errors import DataError, UsageError
 from curate.parameters.mods import ModsParams
 from curate.recipes.model_scores import embedded
-from curate.recipes.mods import lowest_good, mods
+from curate.recipes.mods import mods
+from curate.recipes.mods_seeds import lowest_good
 from tests.conftest import SAMPLE
 from tests.fake import put_in_place
 from tests.rankers.fake import FakeReward

@@ -11,6 +11,7 @@ import curate
 from curate.data.read import read
 from curate.errors import UsageError
 from curate.llamafactory import release as llamafactory
+from curate.recipes.budgets import tokens_of
 from tests.calling import Caller
 from tests.fake import FakeModel, put_in_place
 from tests.rankers.fake import FakeReward
@@ -28,6 +29,8 @@ def fake(monkeypatch, models):
     model.dtype, model.files = "float32", None
     put_in_place(monkeypatch, reward=lambda recipe: reward, causal_lm=lambda recipe: model)
     monkeypatch.setattr("curate.recipes.score.about_language", lambda *_: [])
+    # The made-up models have no tokenizer of their own.
+    monkeypatch.setattr("curate.recipes.score.tokens_of", lambda rows, *_: tokens_of(rows, None))
     return reward
 
 

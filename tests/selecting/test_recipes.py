@@ -14,8 +14,7 @@ from curate.parameters.select import SelectParams
 from curate.recipes import ifd
 from curate.recipes.model_scores import embedded
 from curate.recipes.select import select
-from curate.selectors.filled import Wanted
-from curate.selectors.kept_and_dropped import Candidates, Choice
+from curate.selectors.kept_and_dropped import Candidates, Choice, Wanted
 from tests.conftest import SAMPLE
 from tests.fake import FakeModel
 

@@ -55,6 +55,7 @@ def test_rewards_of_answers_as_another_program_asks_for_them(fake, answers, call
         "read": 4,
         "scored": 2,
         "unscored": {"empty_response": 1, "non_finite": 1},
+        "tokens": {"read": 12, "scored": 9, "by": "use"},  # "xyz", "It's 42." and "nan"
         "scores": files[0],
         "columns": ["reward"],
         "spread": {
@@ -64,12 +65,13 @@ def test_rewards_of_answers_as_another_program_asks_for_them(fake, answers, call
         "not_used": {},
     }
     table = pq.read_table(files[0])
-    assert table.column_names == ["id", "row", "source", "status", "reward"]
+    assert table.column_names == ["id", "row", "source", "status", "tokens", "reward"]
     assert table.column("reward").to_pylist()[:2] == [23.0, 38.0]
     assert table.column("id").to_pylist() == read(answers).ids.tolist()
     manifest = json.loads((out / "answers_score_reward.manifest.json").read_text())
     assert manifest["recipe"] == "score"
-    assert manifest["counts"] == {name: told[name] for name in ("read", "scored", "unscored")}
+    counted = ("read", "scored", "unscored", "tokens")
+    assert manifest["counts"] == {name: told[name] for name in counted}
     assert manifest["model"] == {"reward": "pairs", "reward_fingerprint": FakeReward.fingerprint}
     assert manifest["output"]["rows"] == 4
     # No data set: nothing for LLaMA-Factory to find.

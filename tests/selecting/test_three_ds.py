@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +16,6 @@ from curate.parameters.select import SelectParams
 from curate.recipes import three_ds
 from curate.recipes.select import select
 from curate.scorers.instruction import Instructions
-from curate.scorers.necessity import AnswerParams
 from tests.conftest import ROOT
 from tests.fake import FakeModel, put_in_place
 from tests.naive import naive_ifd
@@ -118,12 +116,13 @@ def test_a_smaller_budget_lies_inside_a_larger_one(fakes, scores_file, tmp_path)
 
 @pytest.mark.model
 @pytest.mark.timeout(400)
-def test_the_bundled_model_against_a_naive_loop(tmp_path, monkeypatch, models):
-    monkeypatch.setattr(three_ds, "AnswerParams", partial(AnswerParams, 12))
+def test_the_bundled_model_against_a_naive_loop(tmp_path, models):
     path = tmp_path / "few.json"
     short = [row for row in json.loads(ENGLISH.read_text(encoding="utf-8")) if len(str(row)) < 300]
     path.write_text(json.dumps(short[:8]))
-    found = select(read(path), SelectParams("3ds", keep=2, between=("10%", "90%")))
+    found = select(
+        read(path), SelectParams("3ds", keep=2, between=("10%", "90%"), max_new_tokens=12)
+    )
     counts = found.choice.counts()
     assert counts["low_quality"] == 4, "half are left out"
     assert sum(counts.values()) + int(found.choice.kept.sum()) == 8
@@ -136,7 +135,7 @@ def test_the_bundled_model_against_a_naive_loop(tmp_path, monkeypatch, models):
             assert line["own_answer"] is None
             continue
         turns = (row.turns[0], Turn("assistant", line["own_answer"]))
-        own = replace(row, parsed=replace(row.parsed, turns=turns))
+        own = replace(row, parsed=row.parsed._replace(turns=turns))
         for name, each in (("nll_prompted", row), ("nll_own_answer", own)):
             assert line[name] == pytest.approx(
                 naive_ifd(model, tokenizer, each, "chat")[0], abs=0.1
@@ -144,5 +143,7 @@ def test_the_bundled_model_against_a_naive_loop(tmp_path, monkeypatch, models):
         assert line["nll_instruction"] > 0
         checked += 1
     assert checked == 4
-    again = select(read(path), SelectParams("3ds", keep=2, between=("10%", "90%")))
+    again = select(
+        read(path), SelectParams("3ds", keep=2, between=("10%", "90%"), max_new_tokens=12)
+    )
     assert again.choice.reason.tolist() == found.choice.reason.tolist()

@@ -9,13 +9,16 @@ from hypothesis import strategies as st
 
 import curate
 from curate.errors import ModelError, UsageError
-from curate.models.token_counter import token_counter
+from curate.models.token_counter import TokenCounter, token_counter
+from curate.parameters.split import DecontaminateParams, SplitParams
+from curate.recipes.decontaminate import decontaminate
+from curate.recipes.split import split
 from curate.scorers.response_tokens import response_tokens
 from curate.selectors import params_from_text, selectors, takes_number
-from curate.selectors.filled import Ranking, Wanted, fitting
-from curate.selectors.kept_and_dropped import Candidates, Choice
+from curate.selectors.kept_and_dropped import Candidates, Choice, Ranking, Wanted, fitting
 from tests.conftest import SAMPLE
 
+ENGLISH = SAMPLE.with_name("alpaca_en.json")
 COUNTED = sorted(name for name in selectors() if takes_number(name))
 
 
@@ -114,6 +117,34 @@ def test_the_bundled_tokenizer_counts_as_its_package_does():
     theirs[-1] = 0  # it calls nothing an unknown piece
     assert abs(sum(ours) - sum(theirs)) <= 0.002 * sum(theirs)
     assert ours[-2:] == theirs[-2:]
+
+
+def test_every_choice_has_the_tokens_that_select_counts(tmp_path, monkeypatch):
+    rows = curate.read(ENGLISH)
+    first = curate.select(rows, recipe="random", keep="10%")
+    counts = first.tokens.counts
+    # They are counted once for the same rows.
+    monkeypatch.setattr(TokenCounter, "count", None)
+    side = split(rows, SplitParams(test="10%"))
+    against = [curate.read([{"instruction": rows[3].prompt, "output": "x"}])]
+    without = decontaminate(rows, DecontaminateParams(), against)
+    for choice in (
+        curate.dedup(rows),
+        without,
+        side.train,
+        side.test,
+        curate.score(rows, "length"),
+    ):
+        kept = choice.choice.kept
+        assert choice.scores["tokens"].tolist() == counts.tolist()
+        told = choice.manifest()["counts"]["tokens"]
+        assert told == {"read": counts.sum(), "kept": counts[kept].sum(), "by": "use"}
+
+
+def test_chinese_rows_of_which_one_is_half_a_character(write_json):
+    good = {"instruction": "党参怎么吃?", "output": "党参可以补气，煎汤代茶。"}  # noqa: RUF001
+    rows = curate.read(write_json([good, {**good, "output": "好\ud800好"}]))
+    assert response_tokens(rows, token_counter()).counts[1] == 0
 
 
 def test_a_random_choice_of_so_many_tokens_from_the_command(curate_command, tmp_path):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from curate.selectors import like
 from curate.selectors.kept_and_dropped import Candidates, Choice
-from curate.selectors.like import LikeParams, between_rows, calls, nearness, select
+from curate.selectors.like import between_rows, calls, nearness, select
+from curate.selectors.top_k import TopKParams
 from tests.selectors.clouds import all_of, ids_of
 
 
@@ -60,7 +61,7 @@ def test_by_hand(blocks):
     # In turn: right takes b (0.8 beats 0.6 of a, c is taken by nobody but less like), and so on.
     rows = [[0.6, 0.8], [0.8, 0.6], [0, 1], [-1, 0]]
     found = candidates(rows, [[1, 0], [0, 1]], ids=np.array(list("abcd"), dtype=object))
-    choice = select(found, LikeParams(3))
+    choice = select(found, TopKParams(3))
     assert choice.order.tolist() == [1, 2, 0]
     assert choice.reason.tolist() == ["", "", "", "not_called"]
     told = calls(found, choice.order)
@@ -72,7 +73,7 @@ def test_by_hand(blocks):
 def test_sets_take_turns_however_many_questions_they_have(blocks):
     rows = [[1, 0], [1, 0.1], [1, 0.2], [0, 1], [0.1, 1], [0.2, 1]]
     found = candidates(rows, [[1, 0]], [[0, 1], [0, 1], [0, 1]])
-    choice = select(found, LikeParams(4))
+    choice = select(found, TopKParams(4))
     assert choice.order.tolist() == [0, 3, 1, 4]
     told = calls(found, choice.order)
     assert list(zip(told.sets, told.questions, strict=True)) == [(0, 0), (1, 0), (0, 0), (1, 1)]
@@ -89,7 +90,7 @@ def test_the_same_as_the_naive_loop(blocks, kind, bits):
         rows, questions = (generator.integers(1 - reach, reach, (n, 3)) for n in (300, 40))
     found = candidates(rows.astype(bits), questions[:20], questions[20:])
     order, called_by = naive(found, 170)
-    choice = select(found, LikeParams(170))
+    choice = select(found, TopKParams(170))
     assert choice.order.tolist() == order
     told = calls(found, choice.order)
     assert list(zip(told.sets, told.questions, strict=True)) == [each[:2] for each in called_by]
@@ -116,7 +117,7 @@ def test_what_has_no_vector_neither_calls_nor_is_called(seed, size, sets, k):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(like, "_LEAST", 1)
         patch.setattr(like, "_CELLS", 5)
-        choice = select(found, LikeParams(k))
+        choice = select(found, TopKParams(k))
     assert choice.order.tolist() == naive(found, k)[0]
     bad = ~np.isfinite(found.vectors).all(axis=1)
     assert set(choice.reason[(reason == "") & bad]) <= {"no_vector"}
@@ -125,10 +126,10 @@ def test_what_has_no_vector_neither_calls_nor_is_called(seed, size, sets, k):
 def test_a_smaller_choice_is_the_beginning_of_a_larger_one(blocks):
     generator = np.random.default_rng(1)
     found = candidates(generator.integers(0, 3, (80, 4)), generator.integers(0, 3, (7, 4)))
-    whole = select(found, LikeParams(80)).order
+    whole = select(found, TopKParams(80)).order
     assert sorted(whole.tolist()) == list(range(80))
     for k in (0, 1, 7, 8, 40, 79):
-        assert select(found, LikeParams(k)).order.tolist() == whole[:k].tolist()
+        assert select(found, TopKParams(k)).order.tolist() == whole[:k].tolist()
 
 
 def test_vectors_may_lie_on_disk_in_16_bits(tmp_path, blocks):
@@ -140,7 +141,7 @@ def test_vectors_may_lie_on_disk_in_16_bits(tmp_path, blocks):
         held.choice, held.ids, vectors=np.load(tmp_path / "v.npy", mmap_mode="r"),
         questions=held.questions,
     )  # fmt: skip
-    params = LikeParams(90)
+    params = TopKParams(90)
     assert select(mapped, params).order.tolist() == select(held, params).order.tolist()
 
 

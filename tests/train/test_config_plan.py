@@ -12,9 +12,20 @@ import pytest
 import yaml
 
 from curate.system.hardware import Hardware
+from train.checks.settings import doubts
 from train.config.model import Model
 from train.config.plan import Dataset, Plan, Request, make, to_yaml
-from train.config.presets import PRESETS, STAGES, Extent, held_out, intervals, preset_of, steps_of
+from train.config.presets import (
+    PRESETS,
+    STAGES,
+    Extent,
+    Preset,
+    blocks_of,
+    held_out,
+    intervals,
+    preset_of,
+    steps_of,
+)
 
 GPU = Hardware("cuda", 1, 80 << 30, True)
 CPU = Hardware("cpu", 1, 16 << 30, True)
@@ -66,9 +77,10 @@ def test_recipe_of_fine_tuning() -> None:
     # 18,000 rows in steps of 16: too few to save every 2,000, and that is said.
     assert found.steps == 1125
     has(found, warmup_steps=1000, save_steps=2000, eval_steps=2000, logging_steps=2000)
-    (note,) = (each for each in found.notes if "1,125 steps" in each)
-    assert "logging_steps 2,000, save_steps 2,000, eval_steps 2,000" in note
-    assert "warmup_steps 1" not in note
+    note = doubts(found, None)
+    assert note.startswith("in the 1,125 steps of this run nothing is logged (logging_steps 2,000)")
+    assert "(save_steps 2,000), nothing is evaluated (eval_steps 2,000): --set" in note
+    assert "warmup_steps" not in note
     assert any("first 20,000 of 50,000 rows" in each for each in found.notes)
 
 
@@ -125,11 +137,27 @@ def test_nobody_is_held_out_whom_nobody_evaluates(stage: str, rows: int, preset:
 
 def test_blocks_to_evaluate_are_counted_in_tokens() -> None:
     # A twentieth of 40,000 tokens is 2,000: not four blocks of 1,024.
-    assert held_out(Extent(1000, 40_000), 0.05, None, 1024) == 0
-    assert held_out(Extent(1000, 90_000), 0.05, None, 1024) == 0.05
+    packed, twentieth = {"packing": True, "cutoff_len": 1024}, Preset({}, val_share=0.05)
+    assert held_out(Extent(1000, 40_000), twentieth, packed) == 0
+    assert held_out(Extent(1000, 90_000), twentieth, packed) == 0.05
     # A number of 1 is read as a share of everything.
-    assert held_out(Extent(30), 0.01, None, None) == 2
-    assert held_out(Extent(500), 0.1, 8, None) == 8
+    assert held_out(Extent(30), Preset({}, val_share=0.01), {}) == 2
+    assert held_out(Extent(500), Preset({}, val_share=0.1, max_val=8), {}) == 8
+
+
+def test_each_process_drops_what_fills_no_block() -> None:
+    packed = {"stage": "pt", "packing": True, "cutoff_len": 100}
+    extent = Extent(10, 1000)
+    assert blocks_of(extent, packed, 10) == 10
+    # Four processes get 3, 3, 2 and 2 rows of 100 tokens; in blocks of 150 that is 2, 2, 1 and 1.
+    assert blocks_of(extent, {**packed, "cutoff_len": 150}, 10) == 6
+    several = {**packed, "cutoff_len": 150, "preprocessing_num_workers": 4}
+    assert blocks_of(extent, several, 10) == 2 + 2 + 1 + 1
+    # Batches of 4 rows: 400 // 150, 400 // 150, 200 // 150.
+    assert blocks_of(extent, {**packed, "cutoff_len": 150, "preprocessing_batch_size": 4}, 10) == 5
+    assert blocks_of(extent, {**several, "stage": "sft"}, 10) == 6
+    assert blocks_of(Extent(10), packed, 10) is None
+    assert blocks_of(extent, {"packing": False}, 10) is None
 
 
 def test_few_blocks_are_told_in_tokens() -> None:
@@ -172,9 +200,10 @@ def test_quick_is_30_steps_unless_passes_are_asked_for() -> None:
 
 def test_going_on_from_a_run_compares_with_that_run() -> None:
     after = replace(SMOL, adapter=Path("saves/sft"))
-    has(plan("sft", model=after), adapter_name_or_path="saves/sft", ref_model=None)
+    folder = str(Path("saves/sft").resolve())
+    has(plan("sft", model=after), adapter_name_or_path=folder, ref_model=None)
     for stage in ("dpo", "kto", "ppo"):
-        has(plan(stage, model=after), ref_model=SMOL.path, ref_model_adapters="saves/sft")
+        has(plan(stage, model=after), ref_model=SMOL.path, ref_model_adapters=folder)
 
 
 def test_methods() -> None:
@@ -242,14 +271,10 @@ def test_the_tutorial_is_its_table(stage: str, rows: int) -> None:
     extent = Extent(2 * rows, tokens, (rows, rows))
     found = plan(stage, extent=extent)
     has(found, **BOTH, **TABLE[stage])
-    said = [each for each in found.notes if "tutorial's" in each]
-    longer = [
-        each
-        for each in ("warmup", "logging", "save")
-        if TABLE[stage][f"{each}_steps"] >= found.steps
-    ]
-    assert len(said) == bool(longer)
-    assert all(f"{each}_steps" in said[0] for each in longer)
+    note = doubts(found, None)
+    for key in ("logging", "save"):
+        assert (f"({key}_steps" in note) == (TABLE[stage][f"{key}_steps"] > found.steps)
+    assert ("(warmup_steps" in note) == (TABLE[stage]["warmup_steps"] >= found.steps)
     other = plan(stage, extent=extent, model=SMOL)
     changes = {key for key in found.config if found.config[key] != other.config[key]}
     assert changes == {"model_name_or_path", "template", "lora_target"}

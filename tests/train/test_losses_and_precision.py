@@ -17,20 +17,9 @@ from tests.calling import Caller
 from tests.train.making import CHATML, adapter_in, model_in
 from train import setup
 from train.checks import precision
-from train.cli import app
 from train.config.model import Model
 
 CPU = Hardware("cpu", 1, 16 << 30, False)
-
-
-@pytest.fixture
-def train(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Caller:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    model_in(Path("mine"), chat=CHATML)
-    return Caller(capsys, app, "train")
 
 
 def rows_in(folder: Path, rows: list[dict[str, str]], **columns: str) -> None:

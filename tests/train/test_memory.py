@@ -1,5 +1,7 @@
 """The formulas of memory by hand, known models, and LLaMA-Factory's published table."""
 
+from dataclasses import replace
+
 import pytest
 
 from curate.errors import UsageError
@@ -55,6 +57,33 @@ def test_a_gate_keeps_two_tensors_more():
 def test_checkpointing_keeps_what_enters_a_layer_and_one_layer():
     one = memory.layer_activations(1024, 4096, 16384, False, 2)
     assert activations(BLOOM, Job()) == 2 * 1024 * 4096 * 30 + one
+
+
+def test_without_checkpointing_autocast_keeps_what_enters_an_adapter_again():
+    kept, job = {}, Job(checkpointing=False)
+    for name, method, precision in (("lora", "lora", "bf16"), ("full", "full", "bf16")):
+        kept[name] = activations(BLOOM, replace(job, method=method, precision=precision))
+    # query_key_value of 30 layers, 4,096 to 12,288: half of both, in bf16.
+    assert kept["lora"] - kept["full"] == 1024 * 30 * (4096 + 12288)
+
+
+def test_told_beside_measured_on_a_cpu():
+    """Peaks of LLaMA-Factory 0.9.5's process (VmHWM, GiB): smollm2, two samples, rows that long."""
+    small = known_shape("smollm2")
+    for measured, changes in (
+        (3.18, {"cutoff_len": 512, "checkpointing": False}),  # preset quick
+        (5.0, {"cutoff_len": 1024, "checkpointing": False}),  # preset quick, of long rows
+        (1.95, {"cutoff_len": 512}),
+        (2.72, {"cutoff_len": 1024}),  # as the preset tutorial
+        (3.27, {"cutoff_len": 512, "checkpointing": False, "stage": "pt"}),  # preset quick
+        (3.31, {"cutoff_len": 512, "stage": "dpo"}),
+        (5.61, {"cutoff_len": 1024, "stage": "dpo", "lora_rank": 4}),  # preset tutorial
+        # preset quick
+        (4.89, {"cutoff_len": 512, "checkpointing": False, "stage": "dpo", "lora_rank": 4}),
+        (2.24, {"cutoff_len": 512, "precision": "fp32"}),
+    ):
+        told = total(small, Job(device="cpu", batch=2, **changes)) / GIB
+        assert told == pytest.approx(measured, rel=0.15), changes
 
 
 def test_logits():

@@ -6,6 +6,7 @@ import pytest
 
 from curate.errors import ModelError, UsageError
 from train.memory import model_shape
+from train.memory.estimate import Job, total
 from train.memory.model_shape import config_of, counted_shape, known_models, known_shape, shape_of
 
 MIXTURE = {
@@ -118,6 +119,36 @@ def test_configs_of_which_nothing_can_be_counted(config, reason):
     with pytest.raises(ModelError, match="--params with the number") as refused:
         shape_of(config, "x")
     assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"model_type": "gemma3n", "text_config": {"intermediate_size": [64, 128]}},
+        {"model_type": "ernie4_5_moe", "moe_num_experts": 8, "hidden_size": 64},
+        {"model_type": "llama", "hidden_size": 64, "num_attention_heads": 0},
+        {"model_type": "llama", "num_hidden_layers": "many"},
+        {"model_type": "mamba", "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 100},
+        {"model_type": "rwkv", "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 100},
+        {"model_type": "llama", "rope_scaling": 7},
+        {"model_type": "llama", "vocab_size": -1},
+        {"model_type": ["llama"]},
+        {"model_type": "falcon", "hidden_size": None},
+    ],
+)
+def test_no_config_ends_in_a_traceback(odd):
+    refused = ""
+    try:
+        assert total(shape_of(odd, "x"), Job()) > 0
+    except ModelError as error:
+        refused = str(error)
+    assert not refused or "--params with the number" in refused
+
+
+def test_models_without_heads_are_counted_too():
+    config = {"model_type": "mamba", "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 100}
+    shape = shape_of(config, "x")
+    assert (shape.hidden, shape.layers, shape.heads) == (64, 2, 1)
 
 
 def test_an_adapter_names_its_base(tmp_path):

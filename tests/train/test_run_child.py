@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 from curate.errors import OutputError
-from curate.system.run_record import read_run
+from curate.system.run_record import read_run, runs_below
 from tests.train import fake_llamafactory
 from tests.train.plans import checkpoint, plan_in
 from train.commands import ls
@@ -167,14 +167,14 @@ def wait_until_gone(pids) -> None:
 @pytest.mark.parametrize("how", ["", "stubborn"])
 def test_a_signal_ends_all_of_it_and_is_recorded(tmp_path, number, how):
     running, pids = started(tmp_path, how)
-    (during,) = ls._runs(tmp_path / "saves")
-    assert during.state == "running"
+    (during,) = runs_below(tmp_path / "saves")
+    assert ls._state(during) == "running"
     os.kill(running.pid, number)
     _, told = running.communicate(timeout=60)
     assert running.returncode == 130
     assert all(gone(each) for each in pids)
     last = told.splitlines()[-1]
-    assert last.startswith("stopped at step 3; the same command with --resume goes on")
+    assert last.startswith("stopped at step 3; the same command with --resume goes on from the beg")
     assert "Traceback" not in told
     made = read_run(tmp_path / "saves" / "a")
     assert made is not None
@@ -196,8 +196,8 @@ def test_killed_outright_it_leaves_nothing_behind_either(tmp_path):
     running.kill()
     running.communicate()
     wait_until_gone(pids[:1])
-    (run_,) = ls._runs(tmp_path / "saves")
-    assert run_.state == "stopped"
+    (run_,) = runs_below(tmp_path / "saves")
+    assert ls._state(run_) == "stopped"
     made = json.loads((tmp_path / "saves" / "a" / "run.json").read_text())
     assert made["state"] == "running"
     for each in pids[1:]:  # its own children are LLaMA-Factory's to end

@@ -13,20 +13,7 @@ import yaml
 from curate.llamafactory import release as llamafactory
 from curate.system import hardware
 from tests.calling import Caller
-from tests.train.making import CHATML, adapter_in, data_in, model_in
-from train.cli import app
-
-
-@pytest.fixture
-def train(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Caller:
-    """Type `train …` in a folder with data sets of all kinds and a model of one layer."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    data_in(Path("data"))
-    model_in(Path("mine"), chat=CHATML)
-    return Caller(capsys, app, "train")
+from tests.train.making import adapter_in
 
 
 @pytest.mark.parametrize("stage", ["pt", "sft", "rm", "dpo", "kto"])
@@ -137,10 +124,11 @@ def test_going_on_from_a_run(train: Caller) -> None:
     adapter_in(Path("saves/first"), "somewhere", model="mine", template="alpaca")
     answer = train("dpo", "--model", "saves/first", "--dry-run")
     config = yaml.safe_load(answer.out)
-    assert (config["model_name_or_path"], config["adapter_name_or_path"]) == ("mine", "saves/first")
+    mine, first = (str(Path(path).resolve()) for path in ("mine", "saves/first"))
+    assert (config["model_name_or_path"], config["adapter_name_or_path"]) == (mine, first)
     # What the run was trained with stays; chatml would be the model's own.
     assert config["template"] == "alpaca"
-    assert config["ref_model_adapters"] == "saves/first"
+    assert config["ref_model_adapters"] == first
     assert "template: alpaca (that of the run)" in answer.err
     # The adapter has its own rank and layers.
     assert not [key for key in config if key.startswith("lora_")]
@@ -157,7 +145,8 @@ def test_ppo_takes_the_newest_reward_model(train: Caller) -> None:
     answer = train("ppo", "--model", "mine", "--dry-run")
     assert answer.code == 0, answer.err
     config = yaml.safe_load(answer.out)
-    assert (config["reward_model"], config["reward_model_type"]) == ("saves/better", "lora")
+    better = str(Path("saves/better").resolve())
+    assert (config["reward_model"], config["reward_model_type"]) == (better, "lora")
     assert config["dataset"] == "talks"
     assert "reward model: saves/better" in answer.err
 
@@ -172,6 +161,39 @@ def test_resume_takes_what_was_begun(train: Caller) -> None:
     assert train("sft", "--resume", "--dry-run").out == begun
     # Typed again: planned again, and compared by the runner.
     assert train("sft", "--resume", *typed, "--dry-run").out == begun
+
+
+def test_resume_from_another_folder_and_of_a_run_that_has_moved(
+    train: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = train("sft", "--model", "mine", "--dataset", "talks", "--dry-run").out
+    dataset = {"name": "talks", "dataset_dir": str(Path("data").resolve())}
+    model = str(Path("mine").resolve())
+    run = adapter_in(Path("saves/deep/er"), model, state="stopped", model=model, dataset=dataset)
+    (run / "train.yaml").write_text(begun.rpartition("#")[0])
+    (run / "adapter_config.json").unlink()
+    (Path("saves/broken")).mkdir()
+    (Path("saves/broken/run.json")).write_text("{")
+    told = train("sft", "--resume", "--dry-run")
+    assert "going on with saves/deep/er" in told.err
+    (tmp_path / "elsewhere").mkdir()
+    run.rename(tmp_path / "elsewhere" / "run")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    config = yaml.safe_load(train("sft", "--resume", "--output", "run", "--dry-run").out)
+    assert config["output_dir"] == str(tmp_path / "elsewhere" / "run")
+    before = yaml.safe_load(begun)
+    assert {**config, "output_dir": ""} == {**before, "output_dir": ""}
+
+
+def test_a_hub_out_of_reach_is_told_with_the_ways_around_it(
+    train: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HF_ENDPOINT", "MODELSCOPE_ENDPOINT"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for model in ("Qwen/Qwen2.5-0.5B-Instruct", "ms://Qwen/Qwen2.5-0.5B-Instruct"):
+        told = train("sft", "--model", model, "--dry-run").err
+        assert "HF_ENDPOINT" in told
+        assert "ms://" in told or "hf://" in told
 
 
 @pytest.mark.model

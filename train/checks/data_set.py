@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from train.config.model import Model
 from train.config.presets import Extent
 
 if TYPE_CHECKING:
-    from curate.llamafactory.doctor.stages import Takes
+    from curate.llamafactory.doctor.findings import Diagnosis
     from curate.llamafactory.doctor.truncation import Cutoff
 
 # Stages that read the same rows as another.
@@ -35,6 +36,8 @@ _FROM = {
 _BESIDE = ("_random", "_experience", "_seeds")
 _BETWEEN = "experience"
 _SHOWN = 12
+# Keys of an entry that say where its rows are.
+_PLACES = {"file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name"}
 _LOST_PROMPT = {"lost_prompt", "empty_prompt"}
 # Templates that differ from chatml in their system prompt alone, as far as lengths go.
 _LIKE_CHATML = {
@@ -107,6 +110,8 @@ def _newest(
 
 def _meant_for(entry: Any) -> str:
     """Return the stage that an entry's rows are for, '' where LLaMA-Factory cannot take it."""
+    if not isinstance(entry, dict) or not _PLACES & set(entry):
+        return ""
     from curate.llamafactory.doctor.data_set import attributes, stage_of
     from curate.llamafactory.doctor.findings import Ends
 
@@ -132,26 +137,23 @@ class Usable:
     not_measured: int  # rows of those that were measured by nothing: they have tools
     command: str
     line: str
+    longest: int  # tokens of the longest row that was measured, else 0
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What can be used of the data sets."""
-
     sets: tuple[Usable, ...]
-    tokens: int | None  # of all usable rows, and of the longest, where they were counted
-    longest: int | None
+    tokens: int | None  # of all usable rows, where they were counted
+
+    @property
+    def longest(self) -> int | None:
+        """Tokens of the longest row, None where rows were not measured."""
+        return max((usable.longest for usable in self.sets), default=0) or None
 
     @property
     def extent(self) -> Extent:
-        """How much there is to train on."""
         rows = tuple(usable.rows for usable in self.sets)
         return Extent(sum(rows), self.tokens, rows)
-
-    @property
-    def half_cut(self) -> bool:
-        """Whether half of the rows of a data set or more are cut."""
-        return any(2 * usable.cut >= usable.rows for usable in self.sets)
 
 
 def measuring(model: Model, cutoff: int, unpacked: bool) -> tuple[Cutoff | None, str]:
@@ -174,73 +176,79 @@ def measuring(model: Model, cutoff: int, unpacked: bool) -> tuple[Cutoff | None,
 def judge(
     folder: Path, names: Sequence[str], stage: str, model: Model, cutoff: int, packing: bool
 ) -> Verdict:
-    """Ask the doctor about every data set of a training."""
+    from curate.llamafactory.doctor.data_set import of_entry
+    from curate.llamafactory.doctor.diagnose import diagnose
     from curate.llamafactory.doctor.stages import Takes
+    from curate.llamafactory.doctor.templates import OFFERED
 
-    measure, why_not = measuring(model, cutoff, stage == "pt" and not packing)
-    command = f"curate doctor --dataset-dir {folder}"
-    command += "" if stage == "ppo" else f" --stage {stage}"
+    # LLaMA-Factory reads the prompts of ordinary rows for PPO.
+    judged_as, unpacked = "sft" if stage == "ppo" else stage, stage == "pt" and not packing
+    measure, why_not = measuring(model, cutoff, unpacked)
+    command = ["curate", "doctor", "--dataset-dir", str(folder)]
+    command += [] if stage == "ppo" else ["--stage", stage]
     if measure is not None:
         name = model.name if model.adapter is None else model.path
-        command += f" --model {name} --cutoff-len {cutoff}"
+        command += ["--model", name, "--cutoff-len", str(cutoff)]
+        command += ["--no-packing"] if unpacked else []
+        if measure.template.name in OFFERED:
+            command += ["--template", measure.template.name]
     # The tokenizer's own template takes no pictures, whatever the model does.
     media = recorded("media").get(model.template, ())
     takes = Takes(media, recorded("tools").get(model.template, "default"))
-    sets = tuple(_usable(folder, name, stage, measure, takes, why_not, command) for name in names)
-    if measure is None:
-        return Verdict(sets, tokens=None, longest=None)
-    whole = not any(usable.not_measured for usable in sets)
-    return Verdict(sets, tokens=measure.tokens if whole else None, longest=measure.longest)
+    sets = []
+    for name in names:
+        diagnosis = diagnose(of_entry(folder, name), judged_as, measure, takes)
+        words = f"`{shlex.join([*command, '--dataset', name])}`"
+        if not diagnosis.usable:
+            raise DataError(_nothing(diagnosis, stage, words))
+        sets.append(_usable(diagnosis, measure, why_not, words))
+    whole = measure is not None and not any(usable.not_measured for usable in sets)
+    return Verdict(tuple(sets), tokens=measure.tokens if measure is not None and whole else None)
 
 
-def _usable(
-    folder: Path,
-    name: str,
-    stage: str,
-    measure: Cutoff | None,
-    takes: Takes,
-    why_not: str,
-    command: str,
-) -> Usable:
-    from curate.llamafactory.doctor.data_set import of_entry
-    from curate.llamafactory.doctor.diagnose import diagnose
+def _nothing(diagnosis: Diagnosis, stage: str, command: str) -> str:
+    """Return why nothing can be used, and what to do; an entry's own flaw says both."""
+    fatal = next((f for f in diagnosis.found if f.effect in ("stops", "dropped")), None)
+    why = ""
+    if fatal is not None and fatal.rule == "entry_broken" and fatal.said:
+        why = f" {fatal.rule}: {fatal.said}."
+    elif fatal is not None:
+        said = f" {fatal.said}" if fatal.said else ""
+        why = f" {fatal.rule}: {fatal.says}{said} To do: {fatal.do}."
+    fix = ", and with --fix writes what can be used" if diagnosis.otherwise else ""
+    return (
+        f"nothing of '{diagnosis.name}' ({diagnosis.rows:,} rows) can be used for stage "
+        f"{stage}.{why} {command} tells more{fix}"
+    )
 
-    # LLaMA-Factory reads the prompts of ordinary rows for PPO.
-    judged_as = "sft" if stage == "ppo" else stage
-    diagnosis = diagnose(of_entry(folder, name), judged_as, measure, takes)
-    findings, command = diagnosis.found, f"`{command} --dataset {name}`"
-    if not diagnosis.usable:
-        fatal = [finding for finding in findings if finding.effect in ("stops", "dropped")]
-        why = f" {fatal[0].rule}: {fatal[0].says} To do: {fatal[0].do}" if fatal else ""
-        raise DataError(
-            f"nothing of '{name}' ({diagnosis.rows:,} rows) can be used for stage {stage}.{why} "
-            f"{command} tells more, --fix writes what can be used"
-        )
+
+def _usable(diagnosis: Diagnosis, measure: Cutoff | None, why_not: str, command: str) -> Usable:
+    findings = diagnosis.found
     line = f"{diagnosis.usable:,} of {diagnosis.rows:,} rows usable"
     worse = [finding for finding in findings if finding.effect != "note"]
     if worse:
         counts = (f"{found.rule} {found.count:,}" if found.count else found.rule for found in worse)
         line += f" ({', '.join(counts)}; {command} explains)"
+    not_measured = sum(found.count for found in findings if found.rule == "not_measured")
     if measure is None:
         line += f"; what the cutoff leaves was not measured: {why_not}"
-    else:
+    elif measure.longest:
         line += f"; longest row {measure.longest:,} tokens, {measure.about}"
-    not_measured = sum(found.count for found in findings if found.rule == "not_measured")
     if not_measured:
         line += f"; {not_measured:,} rows with tools were not measured"
     return Usable(
-        name=name,
+        name=diagnosis.name,
         rows=diagnosis.usable,
         without_prompt=max((f.count for f in findings if f.rule in _LOST_PROMPT), default=0),
         cut=measure.cut if measure is not None else 0,
         not_measured=not_measured,
         command=command,
         line=line,
+        longest=measure.longest if measure is not None else 0,
     )
 
 
 def check_losses(verdict: Verdict, cutoff: int | None) -> None:
-    """Refuse to train on rows of which half or more are not what the user thinks."""
     for usable in verdict.sets:
         if 2 * usable.without_prompt >= usable.rows:
             raise UsageError(
@@ -252,6 +260,6 @@ def check_losses(verdict: Verdict, cutoff: int | None) -> None:
         if cutoff is not None and 2 * usable.cut >= usable.rows:
             raise UsageError(
                 f"{usable.cut:,} of {usable.rows:,} rows of '{usable.name}' are longer than "
-                f"cutoff_len {cutoff:,} and are cut; the longest row has {verdict.longest:,} "
+                f"cutoff_len {cutoff:,} and are cut; the longest row has {usable.longest:,} "
                 "tokens. Give a larger --set cutoff_len=N, or --yes to train all the same"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,12 +23,11 @@ _GB = 1e9
 _SMALL = "smollm2"
 # Tokenizer, logs and figures that lie beside the weights of each checkpoint.
 _BESIDE = 20e6
-_OF_ADAPTERS = ("lora_rank", "lora_alpha", "lora_target", "lora_dropout")
+OF_ADAPTERS = ("lora_rank", "lora_alpha", "lora_target", "lora_dropout")
 _OPTIMIZERS = {"adafactor": "adafactor", "sgd": "sgd"}
 
 
 def check_settings(settings: Mapping[str, Any], method: str, hardware: Hardware) -> None:
-    """Refuse what cannot be trained on this machine, or does not go together."""
     on_gpus = [key for key in ("pure_bf16", "fp16", "fp8") if settings.get(key)]
     if hardware.kind == "cpu" and on_gpus:
         raise UsageError(
@@ -53,7 +53,7 @@ def check_adapter(model: Model, method: str, settings: Mapping[str, Any]) -> Non
     merge = f"`deploy merge {model.adapter}` makes a model of it to begin anew on"
     if method == "full":
         raise UsageError(f"--method full: {model.name} is an adapter, not a whole model; {merge}")
-    own = [key for key in _OF_ADAPTERS if key in settings]
+    own = [key for key in OF_ADAPTERS if key in settings]
     if own:
         raise UsageError(
             f"--set {own[0]}: the adapter of {model.name} is trained on and keeps its own; leave "
@@ -123,13 +123,21 @@ def memory_need(plan: Plan, hardware: Hardware, longest: int | None) -> Need:
         lora_target=target if set(target.split(",")) <= set(shape.modules) else "all",
         optimizer="adamw_8bit" if "8bit" in optimizer else _OPTIMIZERS.get(optimizer, "adamw"),
         checkpointing=not config.get("disable_gradient_checkpointing", False),
+        zero=0 if method == "qlora" else _zero(config.get("deepspeed")),
         gpus=hardware.count,
     )
     return need(shape, job, hardware)
 
 
+def _zero(path: Any) -> int:
+    try:
+        stage = json.loads(Path(path).read_text(encoding="utf-8"))["zero_optimization"]["stage"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return stage if stage in (1, 2, 3) else 0
+
+
 def need(shape: ModelShape, job: Job, hardware: Hardware) -> Need:
-    """Estimate a run for a machine."""
     job = replace(job, device="cpu" if hardware.kind == "cpu" else "gpu")
     takes = total(shape, job)
     ways = [(way, total(shape, other)) for way, other in _smaller(job)]
@@ -161,7 +169,6 @@ def check_memory(need: Need, force: bool) -> None:
 
 
 def check_disk(plan: Plan, need: Need) -> None:
-    """Refuse a folder whose disk has no room for the checkpoints."""
     config, trained = plan.config, need.trainable
     weights = trained * (need.job.wide if config["finetuning_type"] == "full" else 4)
     # AdamW's two moments in fp32 lie beside the weights of a checkpoint, not beside the result.
@@ -178,6 +185,16 @@ def check_disk(plan: Plan, need: Need) -> None:
             f"{place} has {free / _GB:.1f} GB free; make room, give another --output, or fewer "
             "checkpoints with --set save_total_limit=1"
         )
+
+
+def check_words(*paths: Path) -> None:
+    """Refuse paths that LLaMA-Factory's launcher of several processes would take for several."""
+    for path in paths:
+        if len(str(path).split()) > 1:
+            raise UsageError(
+                f"{path}: with several processes LLaMA-Factory splits its command at spaces, and "
+                "this path has one; give --output, or an environment, in a folder without"
+            )
 
 
 def check_output(output: Path, overwrite: bool) -> None:

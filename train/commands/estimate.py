@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
-from typer import Option
+from typing import Any
 
 from curate import console
+from curate.commands.options import AsJson
 from curate.commands.with_options import with_options
 from curate.errors import UsageError, check_one_of
+from curate.parameters.option import option
 from curate.system.hardware import detect
 from train.memory import estimate as memory
 from train.memory.estimate import Job
 from train.memory.model_shape import ModelShape, config_of, shape_of, typical
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 _SIZE = re.compile(r"\s*\d+(\.\d+)?\s*")
 
@@ -27,13 +22,13 @@ _SIZE = re.compile(r"\s*\d+(\.\d+)?\s*")
 @with_options
 def estimate(
     *,
-    model: Annotated[str | None, Option(help="Folder, config.json, hub id or known name.")] = None,
-    params: Annotated[str | None, Option(help="Its parameters instead: 7.1B, 135M.")] = None,
-    method: Annotated[str, Option(help="full, lora, qlora or all.")] = "all",
-    precision: Annotated[str | None, Option(help="bf16, fp16, fp32 or pure_bf16.")] = None,
+    model: str | None = option(None, "Folder, config.json, hub id or known name."),
+    params: str | None = option(None, "Its parameters instead: 7.1B, 135M."),
+    method: str = option("all", "full, lora, qlora or all."),
+    precision: str | None = option(None, "bf16, fp16, fp32 or pure_bf16."),
     job: Job,
-    cards: Annotated[str, Option(help="GPU sizes in GB, by commas.")] = "8,12,16,24,40,48,80",
-    as_json: Annotated[bool, Option("--json", help="End stdout with one JSON object.")] = False,
+    cards: str = option("8,12,16,24,40,48,80", "GPU sizes in GB, by commas."),
+    as_json: AsJson = False,
 ) -> None:
     """Estimate the memory of training and running a model; nothing is loaded or fetched.
 
@@ -47,9 +42,8 @@ def estimate(
     shape, note = _shape(model, params)
     ways = memory.methods(job, None if method == "all" else method, precision)
     report = _report(shape, job, ways, cards)
-    _show(shape, note, job, report, console.stderr() if as_json else console.stdout())
-    if as_json:
-        typer.echo(json.dumps(report, ensure_ascii=False))
+    _show(shape, note, job, report)
+    console.answer(report)
 
 
 def _shape(model: str | None, params: str | None) -> tuple[ModelShape, str]:
@@ -103,7 +97,8 @@ def _report(shape: ModelShape, job: Job, ways: list[tuple[str, Job]], cards: str
     }
 
 
-def _show(shape: ModelShape, note: str, job: Job, report: dict[str, Any], on: Console) -> None:
+def _show(shape: ModelShape, note: str, job: Job, report: dict[str, Any]) -> None:
+    on = console.stdout()
     ways, here, answering = report["methods"], report["here"], report["inference"]
     tokens, rank = job.batch * job.cutoff_len, job.lora_rank
     shared = f", ZeRO-{job.zero} over {job.gpus} GPUs" if job.zero else ""
@@ -119,7 +114,7 @@ def _show(shape: ModelShape, note: str, job: Job, report: dict[str, Any], on: Co
         [way["name"], *(_gib(way["bytes"][part]) for part in parts), _gib(way["total"])]
         for way in ways
     ]
-    console.show_table(table, ("method", *parts, "total"), on)
+    console.show_table(table, ("method", *parts, "total"))
     on.print("which card holds it (2x: two of them with ZeRO-3)", soft_wrap=True)
     kind = "CPU" if here["kind"] == "cpu" else "GPU"
     number = f"{here['count']} {kind}s" if here["count"] > 1 else kind
@@ -127,7 +122,7 @@ def _show(shape: ModelShape, note: str, job: Job, report: dict[str, Any], on: Co
     fitting = [
         [way["name"], *way["fits"].values(), "yes" if way["fits_here"] else "-"] for way in ways
     ]
-    console.show_table(fitting, ("method", *cards), on)
+    console.show_table(fitting, ("method", *cards))
     on.print(
         f"answering in bf16: {_gib(answering['weights'])} GiB of weights and "
         f"{_gib(answering['kv_cache'])} GiB of KV cache for {tokens:,} tokens\n"

@@ -2,93 +2,86 @@
 
 from __future__ import annotations
 
-import json
+import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-import typer
+from rich.console import Console
 
 from curate import console
-
-if TYPE_CHECKING:
-    from curate.system.run_record import RunRecord
+from curate.commands.options import AsJson
+from curate.commands.with_options import with_options
+from curate.parameters.option import option
+from curate.system.run_record import FoundRun, RunRecord, runs_below
 
 _HEADER = ("run", "stage", "model", "data set", "steps", "loss", "state", "age")
-_DEEPEST = 3  # folders below the one that is listed
+_LATELY = 86_400.0  # seconds; what failed before is not told again and again
 
 
+@with_options
 def list_(
-    saves: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("saves"),
-    as_json: Annotated[bool, typer.Option("--json", help="The runs as one JSON line.")] = False,
+    saves: Path = option(Path("saves"), "Folder of the runs."),
+    as_json: AsJson = False,
 ) -> None:
     """List the runs of training, the newest first, and what came of them.
 
     Example: train ls
     """
-    listed = _runs(saves)
+    listed = runs_below(saves)
     if not listed:
         console.say(f"no run of training is in {saves}; `train sft` makes one")
     else:
-        on = console.stderr() if as_json else None
+        stream, is_wide = sys.stderr if as_json else sys.stdout, not sys.stdout.isatty()
+        # What reads a pipe takes names whole.
+        on = Console(file=stream, highlight=False, width=1000 if is_wide else None)
         console.show_table([_line(run, saves) for run in listed], _HEADER, on)
+    older = 0
     for run in listed:
+        error = run.record.error if run.record is not None else None
         if run.problem:
             console.say(run.problem)
-        elif run.record is not None and run.record.error:
-            console.say(f"{run.folder}: {run.record.error}")
-    if as_json:
-        entries = [_entry(run) for run in listed]
-        typer.echo(json.dumps({"runs": entries}, ensure_ascii=False))
+        elif error and time.time() - run.changed < _LATELY:
+            console.say(f"{run.folder}: {error}")
+        older += bool(error) and time.time() - run.changed >= _LATELY
+    if older:
+        console.say(f"{older} failed more than a day ago; `train ls --json` tells why")
+    entries = []
+    for run in listed:
+        record = run.record.as_json() if run.record is not None else {"error": run.problem}
+        record |= {"steps": _steps(run)} if run.record is not None else {}
+        age = round(max(0.0, time.time() - run.changed), 1)
+        entries.append({"folder": run.folder, "age": age, **record, "state": _state(run)})
+    console.answer({"runs": entries})
 
 
-@dataclass(frozen=True)
-class _Listed:
-    """A run, as its folder tells; without a record where that cannot be read, with the reason."""
-
-    folder: Path
-    age: float  # seconds since its record was last written
-    record: RunRecord | None
-    state: str  # `running` only if a process is training into it now
-    problem: str = ""
-
-
-def _runs(folder: Path) -> list[_Listed]:
-    """Return the runs below a folder, the newest first."""
-    from curate.errors import DataError
-    from curate.system.run_record import RUN, read_run
+def _state(run: FoundRun) -> str:
     from train.run.run import is_running
 
-    runs = []
-    patterns = ["*/" * depth + RUN for depth in range(_DEEPEST + 1)]
-    for path in (path for pattern in patterns for path in folder.glob(pattern)):
-        age = max(0.0, time.time() - path.stat().st_mtime)
-        try:
-            record = read_run(path.parent)
-        except DataError as error:
-            runs.append(_Listed(path.parent, age, None, "unreadable", str(error)))
-            continue
-        assert record is not None
-        # Whoever is killed outright cannot say so any more.
-        stopped = record.state == "running" and not is_running(path.parent)
-        runs.append(_Listed(path.parent, age, record, "stopped" if stopped else record.state))
-    return sorted(runs, key=lambda run: run.age)
+    if run.record is None:
+        return "unreadable"
+    # Whoever is killed outright cannot say so any more.
+    stopped = run.record.state == "running" and not is_running(run.folder)
+    return "stopped" if stopped else run.record.state
 
 
-def _line(run: _Listed, saves: Path) -> list[Any]:
+def _steps(run: FoundRun) -> int:
+    from train.run.progress import steps_done
+
+    record = run.record or RunRecord()
+    return record.steps if record.state == "done" else max(record.steps, steps_done(run.folder))
+
+
+def _line(run: FoundRun, saves: Path) -> list[Any]:
     name = str(run.folder.relative_to(saves)) if run.folder != saves else run.folder.name
     units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-    unit, size = next((u for u in units if run.age >= u[1]), units[-1])
-    age, record = f"{run.age / size:.0f} {unit}", run.record
+    seconds = max(0.0, time.time() - run.changed)
+    unit, size = next((u for u in units if seconds >= u[1]), units[-1])
+    age, record = f"{seconds / size:.0f} {unit}", run.record
     if record is None:
-        return [name, "", "", "", 0, "", run.state, age]
+        return [name, "", "", "", 0, "", _state(run), age]
     first, last = record.loss.get("first"), record.loss.get("last")
     loss = "" if first is None or last is None else f"{first:.3f} to {last:.3f}"
     data_set = record.dataset.get("name", "")
-    return [name, record.stage, record.model, data_set, record.steps, loss, run.state, age]
-
-
-def _entry(run: _Listed) -> dict[str, Any]:
-    record = run.record.as_json() if run.record is not None else {"error": run.problem}
-    return {"folder": str(run.folder), "age": round(run.age, 1), **record, "state": run.state}
+    model = Path(record.model).name if Path(record.model).is_absolute() else record.model
+    return [name, record.stage, model, data_set, _steps(run), loss, _state(run), age]

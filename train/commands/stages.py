@@ -1,17 +1,18 @@
-"""`train pt|sft|rm|ppo|dpo|kto`."""
+"""`train pt|sft|rm|ppo|dpo|kto`, and `train run`."""
 
 from __future__ import annotations
 
-import json
+import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import fields
-from inspect import Parameter, Signature
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from curate import console
+from curate.commands.options import AsJson
+from curate.commands.with_options import with_options
 from train.config.plan import Request
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _EXAMPLES = {
     "dpo": "--dataset dpo_zh_fixed --model saves/huatuo_ifd_sft",
     "kto": "--dataset kto_en_demo_fixed --dry-run",
 }
+# Options of a stage that do not choose what the config of `train run` says.
+_OF_RUN = ("pairs", "output", "dry_run", "resume", "overwrite", "force", "yes")
 _SHOWN = 12  # lines of the table; a run of thousands of steps tells as much in a dozen
 _COLUMNS = {
     **{"loss": ("loss", ".4f"), "eval_loss": ("eval loss", ".4f"), "reward": ("reward", ".4f")},
@@ -43,38 +46,55 @@ _COLUMNS = {
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the six commands."""
+    """Add the six commands, and `run`."""
     for stage in _ABOUT:
         app.command(stage)(_command(stage))
+    names = [field.name for field in fields(Request) if field.name not in _OF_RUN]
+    app.command()(with_options(run, names))
 
 
 def _command(stage: str) -> Callable[..., None]:
-    """Return the function of a stage's command line: its options are the fields of Request."""
+    def command(request: Request, as_json: AsJson = False) -> None:
+        train(replace(request, stage=stage), as_json)
 
-    def run(as_json: bool, **options: Any) -> None:
-        _train(Request(stage=stage, **options), as_json)
-
-    # ppo cannot be gone on with, and it alone asks a reward model.
-    left_out = ("stage", "resume" if stage == "ppo" else "reward")
-    as_json = Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")]
-    hints = {**get_type_hints(Request, include_extras=True), "as_json": as_json}
-    defaults = {field.name: field.default for field in fields(Request)} | {"as_json": False}
-    parameters = [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=hints[name])
-        for name, default in defaults.items()
-        if name not in left_out
-    ]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    run.__doc__ = (
+    command.__doc__ = (
         f"{_ABOUT[stage]}\n\nWhat is not given is chosen and said: the newest data set that fits, "
         "the bundled model, settings by the size of the data and by this machine.\n\n"
         f"Example: train {stage} {_EXAMPLES[stage]}"
     )
-    return run
+    # ppo cannot be gone on with, and it alone asks a reward model.
+    return with_options(command, ("stage", "variables", "resume" if stage == "ppo" else "reward"))
 
 
-def _train(request: Request, as_json: bool) -> None:
+def run(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CONFIG.yaml",
+            help="A YAML of LLaMA-Factory, or -- and a whole command line of it.",
+        ),
+    ],
+    request: Request,
+    as_json: AsJson = False,
+) -> None:
+    """Train by a YAML or a command line that was written for LLaMA-Factory.
+
+    It is checked, shown, run and recorded as every other training; nothing of it is chosen here.
+
+    Example: train run -- CUDA_VISIBLE_DEVICES=0 llamafactory-cli train my.yaml
+    """
+    from train.config.pasted import request_of
+
+    pasted, notes = request_of(words, request.pairs or ())
+    for note in notes:
+        console.say(f"note: {note}")
+    options = {name: getattr(request, name) for name in _OF_RUN[1:]}
+    options["output"] = request.output or pasted.output
+    options["overwrite"] |= pasted.overwrite and not request.resume
+    train(replace(pasted, **options), as_json)
+
+
+def train(request: Request, as_json: bool) -> None:
     """Plan a training, then show it or run it."""
     from train.checks.prepare import prepare
 
@@ -89,7 +109,7 @@ def _train(request: Request, as_json: bool) -> None:
     if request.overwrite:
         run.clear(plan.output)
     console.say(f"training: {plan.steps:,} steps, into {plan.output}")
-    _show_result(run.run(plan, request.resume), plan.output, as_json)
+    _show_result(run.run(plan, request.resume), plan.output)
 
 
 def _show_plan(plan: Plan, as_json: bool) -> None:
@@ -99,34 +119,34 @@ def _show_plan(plan: Plan, as_json: bool) -> None:
     start = ["llamafactory-cli", "train", str(plan.config_file)]
     if not as_json:
         typer.echo(to_yaml(plan.config), nl=False)
-        typer.echo(f"# {' '.join(start)}")
+        before = {**plan.launching, **plan.variables}
+        words = [f"{name}={value}" for name, value in before.items()]
+        typer.echo(f"# {shlex.join([*words, *start])}")
         return
-    answer: dict[str, Any] = {"stage": plan.stage, "name": plan.output.name}
-    answer["config"] = dict(plan.config)
-    answer |= {"steps": plan.steps, "command": start, "notes": list(plan.notes)}
-    typer.echo(json.dumps(answer, ensure_ascii=False))
+    answer = {"stage": plan.stage, "name": plan.output.name, "config": dict(plan.config)}
+    console.answer(answer | {"steps": plan.steps, "command": start, "notes": list(plan.notes)})
 
 
-def _show_result(record: RunRecord, folder: Path, as_json: bool) -> None:
+def _show_result(record: RunRecord, folder: Path) -> None:
     """Print the losses and where the run lies; with --json its record as one line, too."""
     from train.run import progress
 
     points = progress.read(folder)
     if points:
         header, lines = _table(points)
-        console.show_table(lines, header, console.stderr() if as_json else None)
+        console.show_table(lines, header)
         if len(points) > len(lines):
             log = folder / progress.STEPS
             console.say(f"{len(lines)} of {len(points):,} logged steps: {log}")
     duration = progress.clock(record.seconds)
     console.say(f"done: {record.steps:,} steps in {duration}, {_change(record)}")
-    weights = record.adapter["file"] if record.adapter else f"{len(record.weights)} weight files"
+    number = len(record.weights)
+    files = f"{number} weight files" if number > 1 else "".join(record.weights)
+    weights = record.adapter["file"] if record.adapter else files
     # LLaMA-Factory draws it where a loss was logged.
     picture = ", training_loss.png" if (folder / "training_loss.png").is_file() else ""
     console.say(f"{weights}{picture} and run.json: {folder}")
-    if as_json:
-        answer = {"folder": str(folder), **record.as_json()}
-        typer.echo(json.dumps(answer, ensure_ascii=False))
+    console.answer({"folder": folder, **record.as_json()})
 
 
 def _change(record: RunRecord) -> str:

@@ -30,7 +30,6 @@ _REFUSALS = {
 
 @functools.cache
 def hints() -> dict[str, dict[str, Any]]:
-    """Return the tables of keys.toml: now, gone, ours, secret and least."""
     return tomllib.loads((_HERE / "keys.toml").read_text(encoding="utf-8"))
 
 
@@ -40,7 +39,6 @@ def recorded(part: str) -> Any:
 
     `absent` are the keys that a release has not; `media` the columns of pictures, videos and
     sounds that each template takes; `tools` the tool formats of those without the default one.
-    A key has the `kind` of its value, its `choices`, `many` for a list, `empty` for none.
     """
     return json.loads((_HERE / "llamafactory.json").read_text(encoding="utf-8"))[part]
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +19,7 @@ from curate.system.model_folder import (
     model_type,
     vocabulary,
 )
-from curate.system.run_record import RUN, RunRecord, read_run
+from curate.system.run_record import RUN, RunRecord, read_run, runs_below
 from train.config.keys import recorded
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin*")
@@ -58,7 +56,6 @@ class Model:
 
 
 def find(name: str) -> Model:
-    """Return where a model lies, and what its files tell."""
     path = Path(name).expanduser()
     if path.is_dir():
         return _directory(name, path)
@@ -68,7 +65,9 @@ def find(name: str) -> Model:
     # LLaMA-Factory fetches from the one hub, and its newest revision.
     if wanted and wanted.hub == "hf" and not wanted.revision:
         return _described(_of_the_hub(name, wanted))
-    folder = _packaged(str(wanted) if wanted else name)
+    from curate.models.inventory import fetched
+
+    folder = fetched(str(wanted) if wanted else name)
     return _described(Model(name=name, path=str(folder), folder=folder))
 
 
@@ -87,7 +86,8 @@ def _directory(name: str, path: Path) -> Model:
     if (path / CONFIG).is_file():
         if not any(any(path.glob(pattern)) for pattern in _WEIGHTS):
             raise ModelError(f"model directory '{name}' has no weights (*.safetensors)")
-        return _described(Model(name=name, path=str(path), folder=path))
+        # From another folder it is to be found, too: by the run, and by the adapter.
+        return _described(Model(name=name, path=os.path.abspath(path), folder=path))
     if is_adapter(path):
         base = find(adapter_base(path))
         # A run that continued another's adapter holds the sum of both.
@@ -100,21 +100,12 @@ def _directory(name: str, path: Path) -> Model:
     )
 
 
-def _packaged(name: str) -> Path:
-    """Ask `curate models` for a model that comes in packages; it fetches it the first time."""
-    command = [sys.executable, "-m", "curate", "models", "--get", name, "--json"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if answer.returncode or not answer.stdout.strip():
-        lines = answer.stderr.strip().splitlines() or [f"`{' '.join(command[2:])}` failed"]
-        raise ModelError(lines[-1].removeprefix("error: "))
-    return Path(json.loads(answer.stdout.strip().splitlines()[-1])["folder"])
-
-
 def _of_the_hub(name: str, wanted: Address) -> Model:
     """Return a model of Hugging Face's hub with its small files, fetched if they can be."""
     hub = HUBS[wanted.hub]
     folder, missing = hub.cached(MODEL, wanted), ""
-    if not folder or not (folder / CONFIG).is_file() or not _has_weights(folder):
+    weights = any(any(folder.glob(pattern)) for pattern in _WEIGHTS) if folder else False
+    if not folder or not (folder / CONFIG).is_file() or not weights or missing_shards(folder):
         try:
             listed = hub.files(MODEL, wanted)
             small = {file: listed[file] for file in _TELLING if file in listed}
@@ -127,19 +118,10 @@ def _of_the_hub(name: str, wanted: Address) -> Model:
     return Model(name=name, path=wanted.repo, folder=folder, missing=missing)
 
 
-def _has_weights(folder: Path) -> bool:
-    there = any(any(folder.glob(pattern)) for pattern in _WEIGHTS)
-    return there and not missing_shards(folder)
-
-
 def newest_run(saves: Path, wanted: Callable[[RunRecord], bool]) -> Path | None:
-    """Return the folder of the run in a folder that was written to last, of those wanted."""
-    runs = []
-    for path in saves.glob(f"*/{RUN}"):
-        record = read_run(path.parent)
-        if record is not None and wanted(record):
-            runs.append((path.stat().st_mtime_ns, path.parent))
-    return max(runs)[1] if runs else None
+    """Return the run below a folder that was written to last, of those wanted; none is broken."""
+    runs = (run for run in runs_below(saves) if run.record is not None and wanted(run.record))
+    return next((run.folder for run in runs), None)
 
 
 def reward_model(typed: Path | None, policy: Model, saves: Path) -> Model:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Option
 
 from curate.errors import DataError
+from curate.parameters.option import option
 from curate.system.hardware import Hardware
 from train.config.model import Model
-from train.config.presets import Extent, Preset, held_out, intervals, preset_of, steps_of
+from train.config.presets import WRITTEN, Extent, Preset, held_out, intervals, preset_of, steps_of
 
 CONFIG = "train.yaml"
 # Architectures whose adapters the recipe puts on one projection; all linear layers elsewhere.
@@ -22,45 +24,52 @@ _COMPARING = ("dpo", "kto", "ppo")
 _TUTORIAL = ("pt", "sft", "dpo")
 # Keys by which the user chooses the precision himself.
 PRECISIONS = {"bf16", "fp16", "pure_bf16", "fp8"}
-_DATASET = "Registered data set; several: A,B; else the newest that fits."
-_MODEL = "A name of `curate models`, a directory, a run, a hub id, ms://OWNER/NAME; else smollm2."
-_PRESET = "The medical recipe, or one of minutes on a CPU; auto: by what trains."
-_METHOD = "An adapter, one on 4 bits, or all weights."
-_TEMPLATE = "LLaMA-Factory's; own: the tokenizer's; else the model's."
-_YES = "Train though half of the rows lose their prompt or are cut."
+_SET = (
+    "A key of LLaMA-Factory 0.9.5 and its value, such as lora_rank=16; again for more. It wins "
+    "over preset and options."
+)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was typed; a field is an option, but the stage, which is the command."""
+    """What was typed; a field is an option, but stage and variables."""
 
-    stage: str
-    dataset: Annotated[str | None, Option(metavar="NAME", help=_DATASET)] = None
-    dataset_dir: Annotated[Path, Option(help="Folder of dataset_info.json.")] = Path("data")
-    model: Annotated[str | None, Option(metavar="M", help=_MODEL)] = None
-    reward: Annotated[
-        Path | None, Option(metavar="DIR", help="Run of `train rm`; else the newest in saves.")
-    ] = None
-    output: Annotated[
-        Path | None, Option(metavar="DIR", help="Folder of the run; else saves/DATASET_STAGE.")
-    ] = None
-    pairs: Annotated[
-        list[str] | None,
-        Option("--set", metavar="KEY=VALUE", help="Any key of LLaMA-Factory 0.9.5; wins."),
-    ] = None
-    preset: Annotated[str, Option(metavar="auto|tutorial|quick", help=_PRESET)] = "auto"
-    method: Annotated[str, Option(metavar="lora|qlora|full", help=_METHOD)] = "lora"
-    template: Annotated[str | None, Option(metavar="NAME", help=_TEMPLATE)] = None
-    seed: Annotated[int, Option(help="For everything that is drawn.")] = 0
-    dry_run: Annotated[
-        bool, Option("--dry-run", help="Show the YAML and the command, start nothing.")
-    ] = False
-    resume: Annotated[bool, Option("--resume", help="Go on from the last checkpoint.")] = False
-    overwrite: Annotated[bool, Option("--overwrite", help="Replace the run in the folder.")] = False
-    force: Annotated[
-        bool, Option("--force", help="Try it though the memory seems to be too little.")
-    ] = False
-    yes: Annotated[bool, Option("--yes", help=_YES)] = False
+    stage: str = ""
+    dataset: str | None = option(
+        None, "Registered data set; several: A,B; else the newest that fits.", metavar="NAME"
+    )
+    dataset_dir: Path = option(Path("data"), "Folder of dataset_info.json.")
+    model: str | None = option(
+        None,
+        "A name of `curate models`, a directory, a run, a hub id, ms://OWNER/NAME; else smollm2.",
+        metavar="M",
+    )
+    reward: Path | None = option(
+        None, "Run of `train rm`; else the newest in saves.", metavar="DIR"
+    )
+    output: Path | None = option(
+        None, "Folder of the run; else saves/DATASET_STAGE.", metavar="DIR"
+    )
+    pairs: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help=_SET)] = None
+    preset: str = option(
+        "auto",
+        "tutorial: the medical recipe, all rows and epochs. quick: 30 steps of 512 tokens, minutes "
+        "on a CPU. auto: by what trains.",
+        metavar="auto|tutorial|quick",
+    )
+    method: str = option(
+        "lora", "An adapter, one on 4 bits, or all weights.", metavar="lora|qlora|full"
+    )
+    template: str | None = option(
+        None, "LLaMA-Factory's; own: the tokenizer's; else the model's.", metavar="NAME"
+    )
+    seed: Annotated[int, Option(min=0, help="For everything that is drawn.")] = 0
+    dry_run: bool = option(False, "Show the YAML and the command, start nothing.")
+    resume: bool = option(False, "Go on from the last checkpoint.")
+    overwrite: bool = option(False, "Replace the run in the folder.")
+    force: bool = option(False, "Try it though the memory seems to be too little.")
+    yes: bool = option(False, "Train though half of the rows lose their prompt or are cut.")
+    variables: Mapping[str, str] = field(default_factory=dict)  # of the environment, of a paste
 
 
 @dataclass(frozen=True)
@@ -85,10 +94,16 @@ class Plan:
     steps: int  # as planned; rows that are too long for packing can make it less
     notes: tuple[str, ...] = ()
     step_seconds: Mapping[str, float] = field(default_factory=dict)  # by precision, if measured
+    variables: Mapping[str, str] = field(default_factory=dict)  # of the environment, besides ours
 
     @property
     def config_file(self) -> Path:
         return self.output / CONFIG
+
+    @property
+    def launching(self) -> dict[str, str]:
+        """Variables that LLaMA-Factory's launcher needs; several GPUs it finds by itself."""
+        return {"FORCE_TORCHRUN": "1"} if self.config.get("deepspeed") else {}
 
 
 def make(
@@ -104,34 +119,35 @@ def make(
     Settings are LLaMA-Factory's keys, checked, that override all. Nothing is read or written.
     """
     preset = preset_of(request.preset, request.stage)
+    written = request.preset == WRITTEN
     config = {**_keys(request, dataset, model, hardware, settings, reward), **settings}
-    block = int(config["cutoff_len"]) if config.get("packing") else None
     extent = dataset.extent.limited(config.get("max_samples"))
-    held = held_out(extent, preset.val_share, preset.max_val, block)
+    held = held_out(extent, preset, config)
     # The tutorial's share stays as it is, unless there is too little to hold anything out.
     config.setdefault("val_size", preset.val_share if held and preset.timing else held)
     evaluates = bool(config["val_size"]) or "eval_dataset" in config
     if not config["val_size"]:
         del config["val_size"]
     steps = steps_of(dataset.extent, config, hardware.count)
-    timing = intervals(steps, preset.warmup, evaluates, preset.best_at_end)
+    timing = {} if written else intervals(steps, preset.warmup, evaluates, preset.best_at_end)
     timing |= {key: n for key, n in preset.timing.items() if key in timing}
     # Evaluation and saving go together where the user set one of them.
     for one, other in (("save_steps", "eval_steps"), ("save_strategy", "eval_strategy")):
         for key, follows in ((one, other), (other, one)):
-            if evaluates and key in settings and follows not in settings:
+            if evaluates and not written and key in settings and follows not in settings:
                 timing[follows] = settings[key]
     config = {**config, **timing, **settings}
-    return Plan(
+    plan = Plan(
         stage=request.stage,
-        output=Path(config["output_dir"]),
+        output=request.output or Path(config["output_dir"]),
         config=config,
         model=model,
         dataset=dataset,
         method=request.method,
         steps=steps,
-        notes=_notes(dataset.extent, model.kind, config, steps, hardware.count, preset, settings),
+        variables=request.variables,
     )
+    return replace(plan, notes=_notes(plan, preset, settings, hardware.count))
 
 
 def _keys(
@@ -143,38 +159,39 @@ def _keys(
     reward: Model | None,
 ) -> dict[str, Any]:
     """Return LLaMA-Factory's keys but those that hang on the number of steps."""
-    stage, method = request.stage, request.method
+    stage, method, written = request.stage, request.method, request.preset == WRITTEN
     keys: dict[str, Any] = {"model_name_or_path": model.path}
     if model.adapter is not None:
-        keys["adapter_name_or_path"] = str(model.adapter)
-        if stage in _COMPARING:
+        keys["adapter_name_or_path"] = adapter = os.path.abspath(model.adapter)
+        if stage in _COMPARING and not written:
             # Without it the comparison is with the base model, as it was before the first run.
-            keys |= {"ref_model": model.path, "ref_model_adapters": str(model.adapter)}
+            keys |= {"ref_model": model.path, "ref_model_adapters": adapter}
     keys |= {"stage": stage, "do_train": True}
     keys["finetuning_type"] = "full" if method == "full" else "lora"
     if method == "qlora":
         keys |= {"quantization_bit": 4, "quantization_method": "bnb"}
     if reward is not None:
         kind = "full" if reward.adapter is None else "lora"
-        keys |= {"reward_model": str(reward.adapter or reward.path), "reward_model_type": kind}
+        whole = os.path.abspath(reward.adapter) if reward.adapter else reward.path
+        keys |= {"reward_model": whole, "reward_model_type": kind}
     keys |= {"dataset": dataset.name, "dataset_dir": str(dataset.folder)}
     if model.template is not None:
         keys["template"] = model.template
-    keys |= {
-        "output_dir": str(request.output),
-        "plot_loss": True,
-        # Without it the log tells no tokens, and the progress no tokens a second.
-        "include_num_input_tokens_seen": True,
-        "report_to": "none",
-        "save_total_limit": 3,
-        "seed": request.seed,
-        **preset_of(request.preset, stage).keys,
-    }
-    if method != "full" and model.adapter is None:
+    keys["output_dir"] = os.path.abspath(str(request.output))
+    if not written:
+        keys |= {"plot_loss": True, "report_to": "none"}
+        keys |= {"save_total_limit": 3, "seed": request.seed}
+    # Without it the log tells no tokens, and the progress no tokens a second.
+    keys |= {"include_num_input_tokens_seen": True, **preset_of(request.preset, stage).keys}
+    if not written and method != "full" and model.adapter is None:
         keys["lora_target"] = _TARGETS.get(model.kind, "all")
     else:
         keys = {key: value for key, value in keys.items() if not key.startswith("lora_")}
-    if not PRECISIONS & set(settings) and (hardware.bf16 or hardware.kind == "cuda"):
+    if (
+        not written
+        and not PRECISIONS & set(settings)
+        and (hardware.bf16 or hardware.kind == "cuda")
+    ):
         keys["bf16" if hardware.bf16 else "fp16"] = True
     if hardware.kind == "cpu":
         keys["use_cpu"] = True
@@ -184,15 +201,10 @@ def _keys(
 
 
 def _notes(
-    extent: Extent,
-    kind: str,
-    config: Mapping[str, Any],
-    steps: int,
-    devices: int,
-    preset: Preset,
-    settings: Mapping[str, Any],
+    plan: Plan, preset: Preset, settings: Mapping[str, Any], devices: int
 ) -> tuple[str, ...]:
     """Return what the user should know of how it was decided."""
+    config, extent, steps = plan.config, plan.dataset.extent, plan.steps
     notes, is_tutorial = [], preset == preset_of("tutorial", config["stage"])
     most = config.get("max_samples")
     used = extent.limited(most).rows
@@ -204,20 +216,9 @@ def _notes(
         )
     if preset.val_share and not config.get("val_size") and "val_size" not in settings:
         tokens = extent.tokens if config.get("packing") else None
-        amount = f"{extent.rows:,} rows" if tokens is None else f"{tokens:,} tokens"
+        amount = f"{used:,} rows" if tokens is None else f"{tokens:,} tokens"
         notes.append(f"no rows are held out for evaluation: {amount} are too few")
-    longer = [
-        f"{key} {n:,}"
-        for key, n in preset.timing.items()
-        if n >= steps and config.get(key) == n and key not in settings
-    ]
-    if longer:
-        notes.append(
-            f"this run has {steps:,} steps, and the tutorial's {', '.join(longer)} are not less: "
-            "the learning rate may never rise, nothing may be logged or evaluated. Give "
-            "--set warmup_steps=N --set logging_steps=N …, or --preset quick"
-        )
-    if is_tutorial and config["stage"] in _TUTORIAL and kind not in _TARGETS:
+    if is_tutorial and config["stage"] in _TUTORIAL and plan.model.kind not in _TARGETS:
         notes.append(
             "the tutorial trains BLOOM with template default and lora_target query_key_value; this "
             f"model has template {config.get('template', 'of its own')}, lora_target "

@@ -15,6 +15,9 @@ from typing import Any
 
 STAGES = ("pt", "sft", "rm", "ppo", "dpo", "kto")
 PRESETS = ("tutorial", "quick")
+WRITTEN = (
+    "as written"  # a config of the user's own: nothing is chosen, and what it leaves open is said
+)
 # The preset quick takes the first that cuts fewer than half of the rows, else the last.
 _QUICK_CUTOFF, *QUICK_CUTOFFS = 512, 768, 1024
 # Of the tutorial: sixteen processes start more slowly than they read so few rows.
@@ -25,6 +28,11 @@ FEWEST_TO_SPLIT = 20
 # Blocks that have to be held out of packed text: fewer leave nothing to evaluate.
 _FEWEST_BLOCKS = 4
 _FEWEST_TO_WARM_UP = 10  # steps
+# What LLaMA-Factory 0.9.5 takes where a config is silent.
+_SILENT = {
+    **{"cutoff_len": 2048, "learning_rate": 5e-5, "num_train_epochs": 3.0},
+    **{"per_device_train_batch_size": 8, "gradient_accumulation_steps": 1},
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,8 @@ class Preset:
 
 @functools.cache
 def preset_of(name: str, stage: str) -> Preset:
-    """Return how a preset trains a stage."""
+    if name == WRITTEN:
+        return Preset({**_SILENT, "packing": stage == "pt"})
     path = Path(__file__).parent / "presets.toml"
     recipes = tomllib.loads(path.read_text(encoding="utf-8"))
     keys = {**recipes["usual"], **recipes[stage]["keys"]}
@@ -82,15 +91,43 @@ class Extent:
         return Extent(rows, tokens, sets)
 
 
-def held_out(extent: Extent, share: float, most: int | None, block: int | None) -> float | int:
+def blocks_of(extent: Extent, config: Mapping[str, Any], rows: int) -> int | None:
+    """Return how many blocks of `cutoff_len` so many rows are packed into; None if not known.
+
+    In stage pt each process fills blocks from each batch of its rows, and drops what is left over.
+    """
+    if not config.get("packing") or extent.tokens is None or not extent.rows:
+        return None
+    block, length = int(config["cutoff_len"]), extent.tokens / extent.rows
+    if config.get("stage") != "pt":
+        return int(rows * length) // block
+    batch = int(config.get("preprocessing_batch_size") or 1000)
+    workers = max(1, min(int(config.get("preprocessing_num_workers") or 1), rows))
+    share, larger = divmod(rows, workers)
+    blocks = 0
+    for size, count in ((share + 1, larger), (share, workers - larger)):
+        batches, rest = divmod(size, batch)
+        blocks += count * (batches * int(batch * length / block) + int(rest * length / block))
+    return blocks
+
+
+def rows_held(rows: int, config: Mapping[str, Any]) -> int:
+    """Return how many rows `val_size` holds out: a share of them, or from 2 on a number."""
+    held = float(config.get("val_size") or 0)
+    return int(held) if held > 1 else math.ceil(rows * held)
+
+
+def held_out(extent: Extent, preset: Preset, config: Mapping[str, Any]) -> float | int:
     """Return `val_size`: a share of the rows, a number of them, or 0 where there are too few.
 
     LLaMA-Factory reads a number above 1 as rows, and ends on a split of which a side is empty.
     """
+    share, most = preset.val_share, preset.max_val
     rows = math.ceil(extent.rows * share)
     if not share or extent.rows < FEWEST_TO_SPLIT:
         return 0
-    if block and extent.tokens is not None and extent.tokens * share < _FEWEST_BLOCKS * block:
+    blocks = blocks_of(extent, config, rows)
+    if blocks is not None and blocks < _FEWEST_BLOCKS:
         return 0
     if rows < 2:
         return 2
@@ -103,11 +140,9 @@ def steps_of(extent: Extent, config: Mapping[str, Any], devices: int) -> int:
     if limit > 0:
         return limit
     rows = extent.limited(config.get("max_samples")).rows
-    held = float(config.get("val_size") or 0)
-    kept = rows - (int(held) if held > 1 else math.ceil(rows * held))
-    if config.get("packing") and extent.tokens is not None:
-        share = kept / extent.rows if extent.rows else 0.0
-        kept = max(1, int(extent.tokens * share) // int(config["cutoff_len"]))
+    kept = rows - rows_held(rows, config)
+    blocks = blocks_of(extent, config, kept)
+    kept = kept if blocks is None else max(1, blocks)
     batches = math.ceil(kept / (int(config.get("per_device_train_batch_size", 8)) * devices))
     a_pass = max(1, math.ceil(batches / int(config.get("gradient_accumulation_steps", 1))))
     return math.ceil(a_pass * float(config.get("num_train_epochs", 3.0)))

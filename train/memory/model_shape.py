@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -23,34 +23,28 @@ from curate.system.model_folder import CONFIG, adapter_base, is_adapter, read_js
 _SUFFIXES = re.compile(r"[-_](instruct|chat|hf|base|it|v\d+(\.\d+)?|mt|sft|meta)$")
 _COUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kmbt]?)", re.IGNORECASE)
 _INNER = ("moe_intermediate_size", "intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner")
+_HEADS, _LAYERS = ("num_attention_heads", "n_head"), ("num_hidden_layers", "n_layer")
 # Models with LLaMA's proportions, for a bare number of parameters.
 _TYPICAL = ("smollm2-", "llama-2-", "llama-30b")
 
 
 @dataclass(frozen=True)
 class ModelShape:
-    """A causal language model, as far as memory is concerned.
-
-    Attributes:
-        inner: Width inside a layer's inner part; in a mixture, of all experts a token takes.
-        gated: Whether the inner part has a gate.
-        unquantised: Parameters outside linear modules: embeddings, head, norms, fused experts.
-        modules: Name of a linear module to the sum of d_in + d_out of all that are called so.
-    """
+    """A causal language model, as far as memory is concerned."""
 
     name: str
     kind: str
     vocabulary: int
     hidden: int
-    inner: int
+    inner: int  # width inside a layer's inner part; in a mixture, of all experts a token takes
     layers: int
     heads: int
     kv_heads: int
     head_width: int
-    gated: bool
+    gated: bool  # whether the inner part has a gate
     parameters: int
-    unquantised: int
-    modules: Mapping[str, int]
+    unquantised: int  # outside linear modules: embeddings, head, norms, fused experts
+    modules: Mapping[str, int]  # name of linear modules to the sum of their d_in + d_out
 
 
 @cache
@@ -60,7 +54,6 @@ def known_models() -> dict[str, dict[str, Any]]:
 
 
 def known_shape(name: str) -> ModelShape:
-    """Return the recorded shape of a known model."""
     record = known_models()[name]
     return ModelShape(name=name, kind=record["config"]["model_type"], **record["figures"])
 
@@ -77,7 +70,6 @@ def shape_of(config: Mapping[str, Any], name: str) -> ModelShape:
 def counted_shape(config: Mapping[str, Any], name: str) -> ModelShape:
     """Count the shape from the model that transformers builds of a config, without its weights."""
     import torch
-    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.pytorch_utils import Conv1D
 
@@ -87,8 +79,9 @@ def counted_shape(config: Mapping[str, Any], name: str) -> ModelShape:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(whole, trust_remote_code=False)
         text = whole.get_text_config()
-        heads, hidden = int(text.num_attention_heads), int(text.hidden_size)
-        inner = next((v for key in _INNER if (v := getattr(text, key, None))), 4 * hidden)
+        hidden = _most(text, ("hidden_size", "d_model"), 0)
+        heads, layers = _most(text, _HEADS, 1), _most(text, _LAYERS, 1)
+        inner = _most(text, _INNER, 4 * hidden)
         modules: Counter[str] = Counter()
         parameters = unquantised = sum(weight.numel() for weight in model.parameters())
         for path, module in model.named_modules():
@@ -102,23 +95,31 @@ def counted_shape(config: Mapping[str, Any], name: str) -> ModelShape:
             kind=kind,
             vocabulary=int(text.vocab_size),
             hidden=hidden,
-            inner=int(inner) * int(getattr(text, "num_experts_per_tok", None) or 1),
-            layers=int(text.num_hidden_layers),
+            inner=inner * _most(text, ("num_experts_per_tok", "moe_k"), 1),
+            layers=layers,
             heads=heads,
-            kv_heads=int(getattr(text, "num_key_value_heads", None) or heads),
-            head_width=int(getattr(text, "head_dim", None) or hidden // heads),
+            kv_heads=_most(text, ("num_key_value_heads",), heads),
+            head_width=_most(text, ("head_dim",), hidden // heads),
             gated=any("gate_" in path for path, _ in model.named_parameters()),
             parameters=parameters,
             unquantised=unquantised,
             modules=dict(modules),
         )
-    except (StrictDataclassError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except Exception as error:  # the code of 150 architectures, on a config that may be anything
         reason = textwrap.shorten(str(error), 200, placeholder=" ...")
         raise ModelError(
             f"{name}: nothing can be counted of a causal language model with model_type '{kind}' "
             f"({reason}; code of a model's own is not run); --params with the number of its "
             "parameters will do"
         ) from error
+
+
+def _most(config: Any, names: Sequence[str], otherwise: int) -> int:
+    """Return the first of a config's numbers that is there; of one for each layer the largest."""
+    for name in names:
+        if value := getattr(config, name, None):
+            return max(map(int, value)) if isinstance(value, list | tuple) else int(value)
+    return otherwise
 
 
 def config_of(model: str) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def config_of(model: str) -> dict[str, Any]:
     raise ModelError(
         f"nothing is known of the shape of '{model}'.{did_you_mean(model.lower(), known_models())} "
         "Give a directory with config.json, a hub id whose files are in the hub's cache, a known "
-        f"name ({', '.join(known_models())}), or --params 7.1B"
+        f"name (such as {', '.join(list(known_models())[:6])}), or --params 7.1B"
     )
 
 

@@ -25,6 +25,10 @@ _PHASES = {
     "Training completed": "saving",
 }
 _TOTAL = re.compile(r"Total optimization steps = ([\d,]+)")
+# The trainer's bar tells of every step, its log of those that are logged.
+_BAR = re.compile(r"\| (\d+)/(\d+) \[")
+LOG = "train.log"
+_END_OF_LOG = 400_000  # bytes; a traceback under progress bars
 # A step that was logged, under LLaMA-Factory's names: current_steps, total_steps, loss (the mean
 # since the one before), eval_loss (of rows held out), reward, accuracy, lr, epoch, total_tokens.
 Point = dict[str, Any]
@@ -65,6 +69,24 @@ def read(folder: Path) -> list[Point]:
     return history(path.read_text(encoding="utf-8", errors="replace").splitlines())
 
 
+def end_of(log: Path, first: int = 0) -> str:
+    """Return what a log has after a place, of a long one its end."""
+    if not log.is_file():
+        return ""
+    with log.open("rb") as stream:
+        stream.seek(max(first, log.stat().st_size - _END_OF_LOG))
+        return stream.read().decode("utf-8", errors="replace")
+
+
+def steps_done(folder: Path) -> int:
+    """Return how many steps a run has done, as far as its logs tell."""
+    points, text = read(folder), end_of(folder / LOG)
+    totals = [int(total.replace(",", "")) for total in _TOTAL.findall(text)]
+    totals += [point["total_steps"] for point in points[-1:]]
+    bars = [int(step) for step, total in _BAR.findall(text) if int(total) in totals[-1:]]
+    return max([0, *bars[-1:], *(int(point["current_steps"]) for point in points[-1:])])
+
+
 def summary(points: Sequence[Point]) -> dict[str, float | None]:
     """Return the loss at the beginning and at the end, and both on the rows held out.
 
@@ -94,8 +116,9 @@ def clock(seconds: float) -> str:
 class Progress:
     """Reads what was added to the two logs since it last looked, and shows where a training is.
 
-    On a terminal or in a notebook as one line that changes; elsewhere a line for each new phase,
-    and one for steps every so often. Speed and time left are by the steps of this attempt.
+    On a terminal as one line that changes; elsewhere, also behind a cell's `!train`, a line for
+    each new phase, and one for steps every so often. Speed and time left are by the steps of this
+    attempt.
     """
 
     def __init__(
@@ -110,9 +133,7 @@ class Progress:
         self._speed: float | None = None
         self._shown: tuple[str, Point] = ("", {})
         self._shown_at = now() - _EVERY
-        stderr = console.stderr()
-        lively = stderr.is_terminal or stderr.is_jupyter
-        self._line = stderr.status("starting") if lively else None
+        self._line = console.stderr().status("starting") if console.is_lively() else None
         if self._line is not None:
             self._line.start()
 
@@ -125,6 +146,9 @@ class Progress:
                 self._began = self._now()
                 self._tokens = (self._began, 0)
             self._phase = next((p for mark, p in _PHASES.items() if mark in line), self._phase)
+            bar = _BAR.search(line)
+            if bar and int(bar[2]) == self._point["total_steps"] and int(bar[1]) > self._first:
+                self._step(Point(current_steps=int(bar[1]), total_steps=int(bar[2])))
         for point in filter(None, map(parse, self._new(self._steps))):
             self._step(point)
         self._show()

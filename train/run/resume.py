@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -13,11 +14,11 @@ from typing import Any
 from curate.errors import DataError, UsageError
 from curate.system.run_record import RUN, RunRecord, read_run
 from train.config.plan import CONFIG, Plan, read_config
-from train.run.progress import STEPS
+from train.run.progress import LOG, STEPS
 from train.setup import readable_by_ppo
 
-LOG = "train.log"
 ATTEMPT = "attempt.yaml"
+_FOLDERS = ("model_name_or_path", "adapter_name_or_path", "ref_model", "dataset_dir")
 _STATE = "trainer_state.json"
 _VALUE_HEAD = "value_head.safetensors"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
@@ -100,8 +101,8 @@ def run_before(plan: Plan, now: RunRecord) -> RunRecord:
             f"--resume: {plan.output} holds no run (no {RUN}); give the command without it"
         )
     other = "give another --output for a new run, or put it back as it was"
-    if now.config_sha256 != before.config_sha256:
-        old, new = read_config(plan.output), plan.config
+    old, new = (_in_place(config) for config in (read_config(plan.output), plan.config))
+    if now.config_sha256 != before.config_sha256 and old != new:
         changes = [
             f"{key} was {old.get(key, 'not given')}, is {new.get(key, 'not given')}"
             for key in {**old, **new}
@@ -122,13 +123,20 @@ def run_before(plan: Plan, now: RunRecord) -> RunRecord:
     return before
 
 
+def _in_place(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config without where it was written to, and with its folders as they lie."""
+    paths = {k: v for k, v in config.items() if k in _FOLDERS and v and Path(str(v)).exists()}
+    whole = {**config, **{key: os.path.abspath(str(path)) for key, path in paths.items()}}
+    return {key: value for key, value in whole.items() if key != "output_dir"}
+
+
 def attempt_config(plan: Plan, start: Start) -> tuple[Path, Mapping[str, Any]]:
     """Return the YAML that this attempt is given, and what it holds."""
     config = dict(plan.config)
     if plan.stage == "ppo" and plan.model.folder is not None:
         older = str(readable_by_ppo(plan.model.folder))
         for key in {"model_name_or_path", "ref_model"} & set(config):
-            if config[key] == str(plan.model.folder):
+            if config[key] in (plan.model.path, str(plan.model.folder)):
                 config[key] = older
     if start.checkpoint is not None:
         folder = start.checkpoint.folder

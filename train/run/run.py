@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,12 +26,14 @@ from train import setup
 from train.checks.limits import check_output
 from train.config.plan import Plan, to_yaml
 from train.run import progress, resume
-from train.run.resume import LOG, Start
+from train.run.progress import LOG, end_of
+from train.run.resume import Start
 
 _LOCK = ".lock"
 _LOOK_EVERY = 0.5  # seconds
-_DEADLINE = 20.0  # seconds that LLaMA-Factory has to end when it is told to
-_END_OF_LOG = 400_000  # bytes; a traceback under progress bars
+# Seconds that LLaMA-Factory has to end when it is told to; its launcher gives its workers 30.
+_DEADLINE = 40.0
+_OTHERS = ("freeze", "oft")  # methods that --set finetuning_type names
 _LESS_MEMORY = (
     "--set per_device_train_batch_size=1",
     "--set cutoff_len=512",
@@ -43,17 +46,10 @@ class TrainingFailed(CuratrainError):
 
 
 class TrainingStopped(CuratrainError):
-    """Ctrl-C or SIGTERM ended the training."""
-
     exit_code = 130
 
 
-def run(
-    plan: Plan,
-    resuming: bool = False,
-    say: Callable[[str], None] = console.say,
-) -> RunRecord:
-    """Train, anew or from the last whole checkpoint; return the record of the finished run."""
+def run(plan: Plan, resuming: bool = False, say: Callable[[str], None] = console.say) -> RunRecord:
     backend = setup.backend_of(plan.stage)
     begun = replace(begun_record(plan), versions=backend.versions())
     plan.output.mkdir(parents=True, exist_ok=True)
@@ -73,7 +69,6 @@ def run(
 
 
 def is_running(folder: Path) -> bool:
-    """Return whether a process is training into a folder right now."""
     if not (folder / _LOCK).is_file():
         return False
     try:
@@ -85,20 +80,14 @@ def is_running(folder: Path) -> bool:
         return False
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path) -> AbstractContextManager[object]:
     """Keep every other run out of the folder, as long as this process lives."""
-    lock = FileLock(folder / _LOCK)
     try:
-        lock.acquire(timeout=0)
+        return FileLock(folder / _LOCK).acquire(timeout=0)
     except Timeout as error:
         raise OutputError(
             f"{folder} is being trained right now; wait for it, or give another --output"
         ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def clear(output: Path) -> None:
@@ -117,7 +106,6 @@ class _Attempt:
     since: float
 
     def run(self, backend: Backend) -> RunRecord:
-        """Train to the end, and record how it ended."""
         folder, log = self.plan.output, self.plan.output / LOG
         if self.start.checkpoint is None:
             resume.clear(folder)
@@ -128,7 +116,8 @@ class _Attempt:
         from_byte = log.stat().st_size if log.is_file() else 0
         shown = progress.Progress(folder, log, self.start.step)
         try:
-            child = process.start(backend.command("train", [str(path)]), log, backend.variables)
+            variables = {**backend.variables, **self.plan.launching, **self.plan.variables}
+            child = process.start(backend.command("train", [str(path)]), log, variables)
             with process.stopping(child, _DEADLINE):
                 while (code := child.wait(_LOOK_EVERY)) is None:
                     shown.look()
@@ -157,7 +146,7 @@ class _Attempt:
         return replace(
             self.begun,
             state=state,
-            steps=max([self.start.step, *(point["current_steps"] for point in points[-1:])]),
+            steps=max(self.start.step, progress.steps_done(self.plan.output)),
             loss=progress.summary(points),
             seconds=round(self.start.seconds + time.monotonic() - self.since, 1),
             error=error,
@@ -167,9 +156,11 @@ class _Attempt:
         record = self.record("stopped")
         with suppress(OSError):
             write_run(self.plan.output, record)
+        value_head = self.plan.stage in ("rm", "ppo")
+        saved = resume.checkpoints(self.plan.output, value_head=value_head)
+        whole = next((f"step {entry.step}" for entry in saved if not entry.lacks), "the beginning")
         return TrainingStopped(
-            f"stopped at step {record.steps}; the same command with --resume goes on from the last "
-            "whole checkpoint"
+            f"stopped at step {record.steps}; the same command with --resume goes on from {whole}"
         )
 
     def _failed(self, code: int, log: str) -> TrainingFailed:
@@ -179,13 +170,6 @@ class _Attempt:
         with suppress(OSError):
             write_run(folder, self.record("failed", why))
         return TrainingFailed(f"{why} (the whole log: {folder / LOG})")
-
-
-def end_of(log: Path, first: int) -> str:
-    """Return what a log has after a place, of a long one its end."""
-    with log.open("rb") as stream:
-        stream.seek(max(first, log.stat().st_size - _END_OF_LOG))
-        return stream.read().decode("utf-8", errors="replace")
 
 
 def begun_record(plan: Plan) -> RunRecord:
@@ -201,17 +185,20 @@ def begun_record(plan: Plan) -> RunRecord:
         "reward_model": plan.config.get("reward_model"),
     }
     adapters = {what: Path(str(path)) / ADAPTER_WEIGHTS for what, path in parents.items() if path}
+    is_here = Path(plan.model.name).is_dir()
     has_weights = model is not None and any(model.glob("*.safetensors"))
     return RunRecord(
         name=plan.output.name,
         stage=plan.stage,
-        method=plan.method,
+        method=kind
+        if (kind := str(plan.config.get("finetuning_type"))) in _OTHERS
+        else plan.method,
         state="running",
-        model=plan.model.name,
+        model=os.path.abspath(plan.model.name) if is_here else plan.model.name,
         template=plan.config.get("template"),
         dataset={
             "name": plan.dataset.name,
-            "dataset_dir": str(folder),
+            "dataset_dir": os.path.abspath(folder),
             "data_sha256": _of_all(files, _content),
             "manifest_sha256": _of_all(manifests, sha256_of),
         },
@@ -219,11 +206,11 @@ def begun_record(plan: Plan) -> RunRecord:
         model_fingerprint=fingerprint(model) if model is not None and has_weights else None,
         parents={what: sha256_of(path) for what, path in adapters.items() if path.is_file()},
         precision=plan.step_seconds,
+        variables=plan.variables,
     )
 
 
 def weights_of(folder: Path) -> dict[str, str]:
-    """Return the sha256 of every file of weights that a finished run left."""
     return {path.name: sha256_of(path) for path in sorted(folder.glob("*.safetensors"))}
 
 

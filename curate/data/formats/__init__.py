@@ -57,6 +57,8 @@ class Format:
     optional: Mapping[str, str] = field(default_factory=dict)
     title: str = ""  # its name for people
     listed: str = ""  # the key under which a row is put that is a bare list
+    # Whether rows of a text in each column, without thoughts and tools, are kept as they are.
+    as_is: bool = False
 
     def keyed(self, value: Any) -> Any:
         """Return a bare list under its key, where the format has such rows."""
@@ -65,14 +67,12 @@ class Format:
 
 @cache
 def formats() -> dict[str, Format]:
-    """Return every format by name."""
     names = [module.name for module in pkgutil.iter_modules(__path__, prefix=f"{__name__}.")]
     every = [f for name in names for f in getattr(importlib.import_module(name), "FORMATS", ())]
     return {form.name: form for form in sorted(every, key=lambda form: form.name)}
 
 
 def format_named(name: str) -> Format:
-    """Return the format of a name."""
     if name not in formats():
         raise UsageError(
             f"--format {name}: no such format.{did_you_mean(name, formats())} "
@@ -110,10 +110,7 @@ def names_questions(key: str) -> bool:
 
 
 def kto_column(samples: list[Row]) -> dict[str, str]:
-    """Return the column of KTO's verdict, if rows have one, whatever a few of them hold there.
-
-    A `label` that is mostly a word is something else.
-    """
+    """Return the column of KTO's verdict, if rows have one, whatever a few of them hold there."""
     keys = keys_of(samples)
     if key := keys.get("kto_tag"):
         # A null here and there is what tables pad rows with.
@@ -133,10 +130,7 @@ def kto_column(samples: list[Row]) -> dict[str, str]:
 def detected(
     name: str, container: str, head: Sequence[Any], format_name: str = ""
 ) -> tuple[Format, Shape]:
-    """Return the format of a file and the shape of its rows, of which `head` are the first.
-
-    `format_name` is the one that the user gave, '' where it is to be told from the rows.
-    """
+    """Return the format of a file and the shape of its rows, of which `head` are the first."""
     if not head:
         raise DataError(f"{name} holds no rows; fetch it again or leave it out")
     tried = [format_named(format_name)] if format_name else list(formats().values())
@@ -186,7 +180,6 @@ def best_fits(values: Sequence[Any], tried: Iterable[Format] = ()) -> list[tuple
 
 
 def _explained(values: Sequence[Any], form: Format, shape: Shape) -> int:
-    """Return how many characters of rows a format gives a meaning to."""
     size = 0
     for value in map(form.keyed, values):
         if isinstance(value, dict):
@@ -197,7 +190,6 @@ def _explained(values: Sequence[Any], form: Format, shape: Shape) -> int:
 
 
 def _most_frequent(values: Sequence[Any], tried: list[Format]) -> list[tuple[Format, Shape]]:
-    """Return the format of most rows, where several share a file and none has half of them."""
     alone = [(best_fits([value], tried), value) for value in values]
     names = Counter(fits[0][0].name for fits, _ in alone if fits)
     if not names or 2 * names.total() < len(values):
@@ -235,7 +227,6 @@ def _roles(head: Sequence[Any]) -> str:
 
 
 def _likeness(keys: list[str], form: Format) -> float:
-    """Return how much the keys of a file are like those of a format, the largest is the nearest."""
     words = re.findall(r"\w+", form.keys)
     ratios = ([difflib.SequenceMatcher(None, word, key).ratio() for key in keys] for word in words)
     return sum(max(row, default=0.0) for row in ratios) / len(words)

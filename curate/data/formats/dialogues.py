@@ -1,6 +1,6 @@
 """Dialogues as texts that begin with who speaks: HuatuoGPT's 问：… 答：…, MedDialog's 病人：… .
 
-HuatuoGPT has lists of them under `data`; MedDialog has blocks of text (`curate.data.text_blocks`)
+HuatuoGPT has lists of them under `data`; MedDialog has blocks of text (`curate.data.tables`)
 or, processed, lists, and the hub's older copy turns of a speaker and an utterance.
 """
 

@@ -1,7 +1,9 @@
-"""Questions with options: CMExam, CMB, MedQA, MedMCQA, MMLU, C-Eval, CMMLU, ARC and their like.
+"""Questions put together: exams with options, and Toyhom's with a title.
 
-The options go below the question, a line each, and the answer is told by its letter and text. They
-stay apart as alpaca's `input`: on another side, as --against, a question is its text alone.
+CMExam, CMB, MedQA, MedMCQA, MMLU, C-Eval, CMMLU, ARC and their like: the options go below the
+question, a line each, and the answer is told by its letter and text. They stay apart as alpaca's
+`input`: on another side, as --against, a question is its text alone. Toyhom's Chinese medical
+dialogues have department, title, question and answer, in CSV or in text.
 """
 
 from __future__ import annotations
@@ -12,24 +14,16 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from curate.data.formats import OWN_KEYS, Format, keys_of
+from curate.data.formats import OWN_KEYS, Format, keys_of, mostly
 from curate.data.formats.named import beside, thought_first
-from curate.data.row_keys import CONTEXTS, in_small_letters
+from curate.data.row_keys import CONTEXTS, folded_row, in_small_letters
 from curate.data.schema import Converted, Shape
 
-_QUESTIONS = [
-    "question",
-    "question_stem",
-    "stem",
-    "query",
-    "problem",
-    "题目",
-    "题干",
-    "问题",
-    "instruction",
-    "prompt",
-]
-_OPTIONS = ["option", "options", "choices", "choice", "candidates", "选项"]
+_QUESTIONS = (
+    *("question", "question_stem", "stem", "query", "problem", "题目", "题干", "问题"),
+    *("instruction", "prompt"),
+)
+_OPTIONS = ("option", "options", "choices", "choice", "candidates", "选项")
 # What stands before the letters of options that have keys of their own.
 _SPREAD = ("", "op", "opt", "option", "option_", "opt_", "choice_", "选项")
 _LETTERS = "ABCDEFGH"
@@ -44,10 +38,12 @@ _LETTERED = re.compile(r"[A-H](?:[\s,，、;；/和]*[A-H])*")
 _BESIDE = {"system": "system"}
 _PUT = "options put below the question"
 _OPTION_TEXT, _ANSWER_TEXT = "options", "answer"
-
-
-def _small(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: row[key] for name, key in in_small_letters(row).items()}
+# What stands where a patient wrote nothing below the title.
+_NOTHING = ("", "无")
+_TAG = re.compile(
+    r"</?(?:a|b|br|div|font|h[1-6]|i|img|li|ol|p|span|strong|table|td|tr|u|ul)\b[^<>]*>"
+)
+_PUNCTUATION = "？?。.！!，, \t\r\n\u3000"
 
 
 def _options(row: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
@@ -97,7 +93,6 @@ def _labelled(value: Any) -> dict[str, str]:
 
 
 def _answer(row: Mapping[str, Any], options: Mapping[str, str], first: int) -> str:
-    """Return the answer as its letters and texts, or as the row has it."""
     there = [row[name] for name in _ANSWERS if row.get(name) not in (None, "")]
     for value in there:
         if labels := _labels(value, options, first):
@@ -127,7 +122,7 @@ def _detect(first: int, samples: list[dict[str, Any]]) -> Shape | None:
     """Return the shape if most rows have a question and options; answers count from `first`."""
     keys = keys_of(samples)
     question = next((keys[name] for name in _QUESTIONS if name in keys), "")
-    rows = [_small(row) for row in samples if isinstance(row.get(question), str)]
+    rows = [folded_row(row) for row in samples if isinstance(row.get(question), str)]
     exams = [(row, options) for row in rows if (options := _options(row)[0])]
     if not exams or 2 * len(exams) < len(samples):
         return None
@@ -146,7 +141,7 @@ def _detect(first: int, samples: list[dict[str, Any]]) -> Shape | None:
 
 def _convert(first: int, value: dict[str, Any], shape: Shape) -> Converted:
     """Return the row with its options as text and its answer told by letter and text."""
-    small, key = _small(value), shape.columns["prompt"]
+    small, key = folded_row(value), shape.columns["prompt"]
     question = value.get(key)
     options, held = _options(small)
     if not isinstance(question, str):
@@ -165,15 +160,55 @@ def _convert(first: int, value: dict[str, Any], shape: Shape) -> Converted:
     return Converted(row, (_PUT, *told))
 
 
-FORMATS = tuple(
+def detect_toyhom(samples: list[dict[str, Any]]) -> Shape | None:
+    keys = (("title", "ask", "answer"), ("department", "title", "question", "answer"))
+    if not any(mostly(samples, *wanted) for wanted in keys):
+        return None
+    columns = {"prompt": "instruction", "query": "input", "response": "output"}
+    return Shape("toyhom", "alpaca", columns)
+
+
+def convert_toyhom(value: dict[str, Any], shape: Shape) -> Converted:
+    """Return the row in alpaca's keys; department and title stay beside them."""
+    asked = "question" if "question" in value and "ask" not in value else "ask"
+    texts = [value.get(key) for key in ("title", asked, "answer")]
+    if not all(isinstance(text, str | None) for text in texts):
+        return Converted(value, flaw="not_text")
+    title, question, answer = ((text or "") for text in texts)
+    title, question, changes = title.strip(), question.strip(), []
+    bare = title.strip(_PUNCTUATION)
+    if question in _NOTHING:
+        question = title
+        changes = ["no question, the title taken for it"] if title else []
+    elif bare and bare not in question:
+        question = f"{title}\n{question}"
+        changes = ["title put before the question"]
+    if any(_TAG.search(text or "") for text in texts):
+        changes.append("HTML tags in the text left as they are")
+    beside = {key: inner for key, inner in value.items() if key not in (asked, "answer")}
+    row = {"instruction": question, "input": "", "output": answer, **beside}
+    return Converted(row, tuple(changes))
+
+
+FORMATS = (
+    *(
+        Format(
+            name=name,
+            keys="question, options (or A, B, C, D), answer" + (" counted from 1" if first else ""),
+            rank=OWN_KEYS,
+            detect=partial(_detect, first),
+            convert=partial(_convert, first),
+            optional=_BESIDE,
+            title="exam questions",
+        )
+        for first, name in enumerate(("exam", "exam_from_1"))
+    ),
     Format(
-        name=name,
-        keys="question, options (or A, B, C, D), answer" + (" counted from 1" if first else ""),
+        name="toyhom",
+        keys="department, title, ask (or question), answer",
         rank=OWN_KEYS,
-        detect=partial(_detect, first),
-        convert=partial(_convert, first),
-        optional=_BESIDE,
-        title="exam questions",
-    )
-    for first, name in enumerate(("exam", "exam_from_1"))
+        detect=detect_toyhom,
+        convert=convert_toyhom,
+        title="Toyhom",
+    ),
 )

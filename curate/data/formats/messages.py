@@ -173,21 +173,15 @@ def are_plain(messages: list[Any], tags: Mapping[str, str]) -> bool:
 
 def _unused(messages: list[Any], tags: Mapping[str, str]) -> list[str]:
     """Return the keys of messages that hold text which is not used."""
+    if not all(isinstance(message, dict) for message in messages):
+        return []
     used = {tags["role_tag"], tags["content_tag"], "tool_calls", "function_call", "tools"}
-    return sorted(
-        {
-            f"{key} of a message"
-            for message in messages
-            for key, value in message.items()
-            if key not in used and not is_thought(key) and not is_about(key) and holds_text(value)
-        }
-        if all(isinstance(message, dict) for message in messages)
-        else ()
-    )
+    items = {(key, holds_text(value)) for message in messages for key, value in message.items()}
+    keys = {key for key, text in items if text and key not in used}
+    return sorted(f"{key} of a message" for key in keys if not (is_thought(key) or is_about(key)))
 
 
 def _weights(messages: list[Any], tags: Mapping[str, str]) -> list[bool]:
-    """Return of every answer whether it is to be learnt."""
     answers = (tags["assistant_tag"], tags["function_tag"])
     return [
         not any(str(message.get(key)).lower() in ("0", "0.0", "false") for key in _WEIGHTS)
@@ -198,14 +192,12 @@ def _weights(messages: list[Any], tags: Mapping[str, str]) -> list[bool]:
 
 def are_openai(messages: Any) -> bool:
     """Tell whether messages have what only OpenAI's have: tool calls, parts, a developer."""
-    return isinstance(messages, list) and any(
-        bool(
-            message.get("tool_calls")
-            or message.get("function_call")
-            or isinstance(message.get("content"), list)
-            or message.get("role") == "developer"
-        )
-        for message in messages
+    there = messages if isinstance(messages, list) else ()
+    return any(
+        bool(message.get("tool_calls") or message.get("function_call"))
+        or isinstance(message.get("content"), list)
+        or message.get("role") == "developer"
+        for message in there
         if isinstance(message, dict)
     )
 

@@ -7,7 +7,7 @@ entry could name, is put into the answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -117,67 +117,40 @@ _ANSWERS = (
 _ASKS = "prompt question query input problem instruction"
 
 LAYOUTS = (
-    Layout(
-        "alpaca", "", {"prompt": "instruction"},
-        optional={"query": "input", "response": "output", **_BESIDE},
-        needs=("response",), pair=("chosen", "rejected"), rank=OWN_KEYS,
-        steps=(tools_as_text, thought_first),
-        keys="instruction, output and perhaps input, system, history",
-    ),
-    Layout(
-        "pretraining", "", {"prompt": "text"}, optional={}, rank=ONE_TEXT, steps=()
-    ),
-    Layout(
-        "qa", "question and answer",
-        {"prompt": "question problem ask 问题 提问 q", "response": f"{_ANSWERS} a"},
-    ),
+    Layout("alpaca", "", {"prompt": "instruction"},
+           optional={"query": "input", "response": "output", **_BESIDE}, needs=("response",),
+           pair=("chosen", "rejected"), rank=OWN_KEYS, steps=(tools_as_text, thought_first),
+           keys="instruction, output and perhaps input, system, history"),
+    Layout("pretraining", "", {"prompt": "text"}, optional={}, rank=ONE_TEXT, steps=()),
+    Layout("qa", "question and answer",
+           {"prompt": "question problem ask 问题 提问 q", "response": f"{_ANSWERS} a"}),
     Layout("qas", "questions and answers", {"prompt": "questions", "response": "answers"}),
     Layout("wenda", "问 and 答", {"prompt": "问", "response": "答"}),
-    Layout(
-        "query", "query and response",
-        {"prompt": "query user_query", "response": "response answer output completion"},
-    ),
-    Layout(
-        "prompt", "prompt and response",
-        {"prompt": "prompt 提示", "response": "response answer output target 回答"},
-    ),
+    Layout("query", "query and response",
+           {"prompt": "query user_query", "response": "response answer output completion"}),
+    Layout("prompt", "prompt and response",
+           {"prompt": "prompt 提示", "response": "response answer output target 回答"}),
     Layout("completion", "prompt and completion", {"prompt": "prompt", "response": "completion"}),
-    Layout(
-        "dolly", "instruction and response",
-        {"prompt": "instruction 指令", "response": "response answer completion target 回答 输出"},
-    ),
-    Layout(
-        "io", "input and output",
-        {"prompt": "input inputs 输入", "response": "output response answer content outputs 输出"},
-    ),
-    Layout(
-        "firefly", "firefly", {"prompt": "input inputs", "response": "target targets"}
-    ),
-    Layout(
-        "speakers", "one key a speaker",
-        {
-            "prompt": "human user patient 患者 病人 用户",
-            "response": "assistant gpt bot doctor 医生 助手 answer",
-        },
-    ),
+    Layout("dolly", "instruction and response",
+           {"prompt": "instruction 指令",
+            "response": "response answer completion target 回答 输出"}),
+    Layout("io", "input and output",
+           {"prompt": "input inputs 输入",
+            "response": "output response answer content outputs 输出"}),
+    Layout("firefly", "firefly", {"prompt": "input inputs", "response": "target targets"}),
+    Layout("speakers", "one key a speaker",
+           {"prompt": "human user patient 患者 病人 用户",
+            "response": "assistant gpt bot doctor 医生 助手 answer"}),
     Layout("context", "context and response", {"prompt": "context", "response": "response"}),
-    Layout(
-        "reward", "question and two responses",
-        {"prompt": _ASKS, "chosen": "response_chosen", "rejected": "response_rejected"},
-    ),
-    Layout(
-        "preference", "prompt and two responses",
-        {"prompt": _ASKS, "chosen": "chosen", "rejected": "rejected"},
-    ),
+    Layout("reward", "question and two responses",
+           {"prompt": _ASKS, "chosen": "response_chosen", "rejected": "response_rejected"}),
+    Layout("preference", "prompt and two responses",
+           {"prompt": _ASKS, "chosen": "chosen", "rejected": "rejected"}),
     Layout("comet", "src, pos and neg", {"prompt": "src", "chosen": "pos", "rejected": "neg"}),
-    Layout(
-        "responses", "a chosen and a rejected response",
-        {"prompt": _ASKS, "chosen": "chosen_response", "rejected": "rejected_response"},
-    ),
-    Layout(
-        "stack", "responses j and k",
-        {"prompt": _ASKS, "chosen": "response_j", "rejected": "response_k"},
-    ),
+    Layout("responses", "a chosen and a rejected response",
+           {"prompt": _ASKS, "chosen": "chosen_response", "rejected": "rejected_response"}),
+    Layout("stack", "responses j and k",
+           {"prompt": _ASKS, "chosen": "response_j", "rejected": "response_k"}),
 )  # fmt: skip
 
 
@@ -191,14 +164,11 @@ def key_of(names: str, keys: Mapping[str, str], samples: list[Row]) -> str:
     return there[sizes.index(max(sizes))]
 
 
-def beside(columns: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, str]:
+def beside(columns: Iterable[str], keys: Mapping[str, str]) -> dict[str, str]:
     """Return the optional columns that rows have, whatever their names for a system prompt."""
-    names = {column: (column,) for column in columns} | {"system": SYSTEMS}
-    return {
-        column: next(keys[name] for name in names[column] if name in keys)
-        for column in columns
-        if any(name in keys for name in names[column])
-    }
+    names = {column: SYSTEMS if column == "system" else (column,) for column in columns}
+    there = {column: [keys[n] for n in known if n in keys] for column, known in names.items()}
+    return {column: found[0] for column, found in there.items() if found}
 
 
 def _detect(layout: Layout, samples: list[Row]) -> Shape | None:
@@ -206,9 +176,8 @@ def _detect(layout: Layout, samples: list[Row]) -> Shape | None:
     columns = {column: key_of(names, keys, samples) for column, names in layout.columns.items()}
     if not all(columns.values()) or not mostly(samples, *columns.values()):
         return None
-    optional = {
-        column: keys[name] for column, name in layout.optional.items() if name in keys
-    } | beside({column: "" for column in _BESIDE if column in layout.optional}, keys)
+    optional = {column: keys[name] for column, name in layout.optional.items() if name in keys}
+    optional |= beside([column for column in _BESIDE if column in layout.optional], keys)
     pair = {name: keys[name] for name in layout.pair if name in keys}
     if not pair or len(pair) < len(layout.pair) or not mostly(samples, *pair.values()):
         pair = {}
@@ -235,6 +204,7 @@ FORMATS = tuple(
         convert=in_steps(*layout.steps),
         optional=layout.optional,
         title=layout.title,
+        as_is=True,
     )
     for layout in LAYOUTS
 )

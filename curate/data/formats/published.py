@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -25,7 +24,7 @@ from curate.data.formats.dialogues import (
     meddialog,
     utterance_of,
 )
-from curate.data.row_keys import SYSTEMS, are_messages, in_small_letters, unused_keys
+from curate.data.row_keys import SYSTEMS, are_messages, folded_row, in_small_letters, unused_keys
 from curate.data.schema import CANONICAL_TAGS, MEDIA, STRUCTURAL, Converted, Parsed, Shape, Turn
 
 Row = dict[str, Any]
@@ -49,12 +48,10 @@ def _in_turn(texts: list[str]) -> tuple[Turn, ...]:
 
 
 def _first_text(row: Row, *keys: str) -> str:
-    """Return the first of some keys that holds a text, '' if none does."""
     return next((key for key in keys if isinstance(row.get(key), str)), "")
 
 
 def _of_messages(value: Any) -> Parsed | None:
-    """Return what a list of messages says, None if it is none."""
     row = {"messages": value}
     shape = messages.detect([row]) if are_messages(value) else None
     if shape is None:
@@ -64,7 +61,6 @@ def _of_messages(value: Any) -> Parsed | None:
 
 
 def _of_text(value: Any) -> Parsed | None:
-    """Return the dialogue in a text whose parts begin with who speaks, None if it is none."""
     if not isinstance(value, str) or not _SPEAKER.match(value):
         return None
     _, *parts = _SPEAKER.split(value)
@@ -74,7 +70,6 @@ def _of_text(value: Any) -> Parsed | None:
 
 
 def _pair(row: Row) -> Dialogue | None:
-    """Read two whole dialogues that differ in their last answer."""
     for names in _PAIRS:
         chosen, rejected = (_of_messages(row.get(n)) or _of_text(row.get(n)) for n in names)
         if chosen and rejected and chosen.turns and rejected.turns:
@@ -114,7 +109,6 @@ def _listed_responses(row: Row) -> Dialogue | None:
 
 
 def _prompt_completion(row: Row) -> Dialogue | None:
-    """Read a prompt and a completion of which at least one is a list of messages."""
     name = "completion" if "completion" in row else "response"
     asked, told = _of_messages(row.get("prompt")), _of_messages(row.get(name))
     turns: list[Turn] = []
@@ -135,7 +129,7 @@ def _exchanges(row: Row) -> Dialogue | None:
             continue
         said: list[str] = []
         for item in value:
-            texts = _small(item) if isinstance(item, dict) else {}
+            texts = folded_row(item) if isinstance(item, dict) else {}
             asks, answers = (texts.keys() & names for names in (_ASKING, _ANSWERING))
             pair = [texts[name] for name in (*asks, *answers)]
             if (len(asks), len(answers)) != (1, 1) or not all(isinstance(t, str) for t in pair):
@@ -147,7 +141,6 @@ def _exchanges(row: Row) -> Dialogue | None:
 
 
 def _moss(row: Row) -> Dialogue | None:
-    """Read MOSS's turns, or its older text of all of them."""
     chat = row.get("chat")
     if isinstance(chat, dict) and chat:
         said: list[str] = []
@@ -228,18 +221,13 @@ def _in_instruction(row: Row) -> Dialogue | None:
     return None
 
 
-def _small(row: Row) -> Row:
-    return {name: row[key] for name, key in in_small_letters(row).items()}
-
-
 def _dialogue(reader: Reader, value: Row) -> Dialogue | None:
-    """Return what a row says, with the system prompt that stands beside it."""
-    row = _small(value)
+    row = folded_row(value)
     dialogue = reader(row)
     if dialogue is None or dialogue.parsed.system:
         return dialogue
     key = _first_text(row, *SYSTEMS)
-    parsed = replace(dialogue.parsed, system=row.get(key, ""))
+    parsed = dialogue.parsed._replace(system=row.get(key, ""))
     return dialogue._replace(parsed=parsed, used=(*dialogue.used, key))
 
 

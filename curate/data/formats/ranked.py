@@ -38,10 +38,7 @@ Ranked = list[tuple[str, float | None]]  # texts, and their worth where it is kn
 def as_pairs(
     head: list[Record], rest: Iterator[Record], trees: bool = False
 ) -> tuple[list[Record], Iterator[Record], Counter[str]]:
-    """Return the first rows and the others, ranked answers as pairs, and the tally for told().
-
-    The tally grows while the rows pass by; `trees` are those of oasst.
-    """
+    """Return the first rows and the others, ranked answers as pairs, and the tally for told()."""
     tally: Counter[str] = Counter()
     rows = [record.value for record in head if isinstance(record.value, dict)]
     if not trees and 2 * sum(_listed(row) is not None for row in rows) < max(1, len(rows)):
@@ -84,12 +81,12 @@ def _listed(row: Row) -> tuple[list[str], Ranked] | None:
         for key in (*_RANKS, *_SCORES):
             worth = [_number(item.get(key), -1 if key in _RANKS else 1) for item in items]
             if len(worth) - worth.count(None) > 1:
-                return used, list(zip(map(_text, items), worth, strict=True))
+                texts = [
+                    next((item[k] for k in _TEXTS if isinstance(item.get(k), str)), "")
+                    for item in items
+                ]
+                return used, list(zip(texts, worth, strict=True))
     return None
-
-
-def _text(item: Row) -> str:
-    return next((item[key] for key in _TEXTS if isinstance(item.get(key), str)), "")
 
 
 def _list(value: Any) -> list[Any]:
@@ -132,7 +129,6 @@ def _of_lists(records: Iterable[Record], tally: Counter[str]) -> Iterator[Record
 
 
 def _of_trees(records: Iterable[Record], tally: Counter[str]) -> Iterator[Record]:
-    """Yield the pairs of every message of a tree that has several ranked answers."""
     for record in records:
         root = record.value.get("prompt") if isinstance(record.value, dict) else None
         if not isinstance(root, dict):
@@ -156,7 +152,6 @@ def _of_trees(records: Iterable[Record], tally: Counter[str]) -> Iterator[Record
 
 
 def _detect(samples: list[Row]) -> Shape | None:
-    """Return the shape of pairs out of trees."""
     there = mostly(samples, "conversations", *_PAIR, "source_id")
     return replace(canonical_shape("preference"), format=TREES) if there else None
 

@@ -32,7 +32,6 @@ class Made:
 
 
 def message(role: Any, content: Any) -> Message:
-    """Return a message."""
     return {"role": role, "content": content}
 
 
@@ -105,7 +104,6 @@ def _cell(row: dict[str, Any], key: Any) -> Any:
 
 
 def _column(row: dict[str, Any], attr: Attributes, column: str) -> Any:
-    """Return a column that an entry may leave out, '' where it does."""
     key = attr.columns[column]
     return _cell(row, key) if key else ""
 
@@ -119,13 +117,11 @@ def _with_media(made: Made, row: dict[str, Any], attr: Attributes) -> Made:
 
 
 def _verdict(row: dict[str, Any], attr: Attributes) -> bool | None:
-    """Return KTO's verdict, None where LLaMA-Factory sees none."""
     value = _column(row, attr, "kto_tag")
     return value if isinstance(value, bool) else None
 
 
 def _beside_empty(answer: list[Message], good: bool) -> list[Message]:
-    """Return a response and the empty one beside it, whose place tells the verdict."""
     if any(not isinstance(each["content"], str | None) for each in answer):
         raise Ends("not_text", "the response is no text")
     empty = [message("assistant", "")]
@@ -166,7 +162,6 @@ def _alpaca_response(row: dict[str, Any], attr: Attributes) -> tuple[list[Messag
 
 
 def _opened(row: dict[str, Any], attr: Attributes) -> tuple[Any, list[Any]]:
-    """Return the system prompt and the messages after it."""
     if attr.columns["messages"] is None:
         raise Ends("messages_unnamed", "KeyError: None")
     turns = _cell(row, attr.columns["messages"])
@@ -184,14 +179,12 @@ def _opened(row: dict[str, Any], attr: Attributes) -> tuple[Any, list[Any]]:
 
 
 def _part(turn: Any, key: Any) -> Any:
-    """Return role or text of a message."""
     if not isinstance(turn, dict) or key not in turn:
         raise Ends("bad_messages", f"KeyError: {key!r}")
     return turn[key]
 
 
 def _roles(attr: Attributes) -> dict[Any, str]:
-    """Return word to role; of two roles with one word, or none, the last one wins."""
     order = ("user", "assistant", "observation", "function", "system")
     try:
         return {attr.tags[f"{role}_tag"]: role for role in order}
@@ -232,7 +225,6 @@ def _split(
 
 
 def _openai_turns(turns: list[Any], attr: Attributes) -> tuple[list[Message], bool]:
-    """Return the messages with LLaMA-Factory's roles, and whether tool answers are left over."""
     tags, roles = attr.tags, _roles(attr)
     aligned: list[Message] = []
     results: list[Any] = []

@@ -25,7 +25,7 @@ from curate.llamafactory.dataset_info import (
 )
 from curate.llamafactory.doctor.findings import Ends
 from curate.llamafactory.doctor.loading import files_of, loaded
-from curate.system.hub import Address, address, is_hub
+from curate.system.hub import address, is_hub
 
 _KEYS = (
     *("file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name"),
@@ -53,7 +53,6 @@ class DataSet:
 
     @property
     def better(self) -> dict[str, Any] | None:
-        """The entry that curate registers."""
         if not self.rows:
             return None
         of_hub = {key: self.entry[key] for key in _OF_HUB if key in self.entry}
@@ -65,10 +64,7 @@ class DataSet:
 
 
 def data_sets(
-    paths: list[Path] | None,
-    dataset_dir: str | Path | None,
-    dataset: list[str] | None,
-    **how: Any,
+    paths: list[Path] | None, dataset_dir: str | Path | None, dataset: list[str] | None, **how: Any
 ) -> list[DataSet]:
     """Return what is to be judged: files, read as `how` says, or registered data sets."""
     named = any(how.values())
@@ -110,11 +106,18 @@ def of_file(path: Path, **how: Any) -> DataSet:
     return DataSet(name=name, path=real, entry=entry, assumed=True, rows=rows, why=why, how=how)
 
 
+def of_rows(rows: Rows, path: Path) -> DataSet:
+    """Return rows as they would be emitted to a path."""
+    entry = entry_for(rows.shape, path.name)
+    return DataSet(rows.sources[0].name, path, entry, assumed=False, rows=rows)
+
+
 def of_entry(folder: Path, name: str) -> DataSet:
     """Return a data set as it is registered; what its rows alone do not tell, its entry says."""
     entries = read_registry(folder)
     place = located(folder, name, entries)
-    path = place if isinstance(place, Path) else _fetched(place, entries[name])
+    subset = str(entries[name].get("subset") or "")
+    path = place if isinstance(place, Path) else tuple(p for _, p in hub_files(place, subset))
     how: dict[str, Any] = {"paths": path}
     rows, why = _read(how)
     if rows is None:
@@ -123,7 +126,9 @@ def of_entry(folder: Path, name: str) -> DataSet:
     text = (folder / FILE).read_bytes()
     notes = []
     if text.startswith(b"\xef"):
-        notes.append(("entry_broken", f"{FILE} begins with a byte order mark"))
+        notes.append(
+            ("entry_broken", f"{FILE} begins with a byte order mark: save it as UTF-8 without one")
+        )
     if not text.isascii():
         notes.append(("not_in_gbk", ""))
     return DataSet(
@@ -137,10 +142,6 @@ def of_entry(folder: Path, name: str) -> DataSet:
         folder=folder,
         how=how,
     )
-
-
-def _fetched(place: Address, entry: dict[str, Any]) -> tuple[Path, ...]:
-    return tuple(path for _, path in hub_files(place, str(entry.get("subset") or "")))
 
 
 def _read(how: dict[str, Any]) -> tuple[Rows | None, str]:
@@ -181,7 +182,7 @@ def entry_ends(attr: Attributes, stage: str) -> Iterator[tuple[str, str]]:
             f"stage {stage} with `ranking`: {str(attr.ranking).lower()}: ValueError: The dataset "
             "is not applicable in the current training stage.",
         )
-    if attr.split != "train" and not _is_slice(attr.split):
+    if attr.split != "train" and not str(attr.split).startswith("train["):
         yield "unknown_split", f"ValueError: Unknown split {attr.split!r}"
 
 
@@ -203,10 +204,6 @@ def entry_notes(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "split_slice", str(entry["split"])
     if entry.get("num_samples") is not None:
         yield "num_samples", str(entry["num_samples"])
-
-
-def _is_slice(split: Any) -> bool:
-    return isinstance(split, str) and split.startswith("train[")
 
 
 def usual_entry(rows: Rows | None, first: dict[str, Any], file_name: str) -> dict[str, Any]:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from curate.data.rows import CHUNK, Rows
-from curate.llamafactory.dataset_info import Attributes, entry_for
+from curate.llamafactory.dataset_info import Attributes
 from curate.llamafactory.doctor.data_set import (
     DataSet,
     attributes,
     entry_ends,
     loader_stage,
+    of_rows,
     stage_of,
 )
 from curate.llamafactory.doctor.findings import EFFECTS, Diagnosis, Ends, Finding, rule_named
@@ -25,7 +26,7 @@ from curate.llamafactory.doctor.stages import ANYTHING, Takes, Verdict, judge
 from curate.llamafactory.doctor.truncation import Cutoff
 
 # Rows that are named of each finding.
-_SHOWN = 5
+SHOWN = 5
 # The column that pandas makes of fields beyond the header.
 _SHIFTED = "__index_level_"
 
@@ -55,7 +56,7 @@ class Tally:
         count = self.counts.setdefault(rule, Count(said))
         if position is not None:
             count.rows += 1
-            if len(count.positions) < _SHOWN:
+            if len(count.positions) < SHOWN:
                 count.positions.append(position)
 
 
@@ -65,10 +66,7 @@ def diagnose(
     measure: Cutoff | None = None,
     takes: Takes | None = None,
 ) -> Diagnosis:
-    """Return what LLaMA-Factory will do with a data set.
-
-    `takes` is what the model's template takes; that of the one that is measured, where not given.
-    """
+    """Return what LLaMA-Factory will do with a data set."""
     tally = Tally()
     takes = takes or (measure.takes if measure else ANYTHING)
     try:
@@ -88,7 +86,7 @@ def diagnose(
             if flaw == "unfilled_placeholder":
                 tally.note(flaw, position)
     known = len(rows) if rows is not None else 0
-    findings = [_finding(rule, count, rows, tally.rows) for rule, count in tally.counts.items()]
+    findings = [finding_of(rule, count, rows, tally.rows) for rule, count in tally.counts.items()]
     order = list(EFFECTS)
     return Diagnosis(
         name=data_set.name,
@@ -106,7 +104,6 @@ def diagnose(
 
 
 def _not_used(rows: Rows | None) -> dict[str, int]:
-    """Return the keys whose text is not used, to rows of all files."""
     keys: Counter[str] = Counter()
     for source in rows.sources if rows is not None else ():
         keys.update(source.unused)
@@ -121,10 +118,7 @@ def diagnose_rows(rows: Rows, stage: str | None = None, measure: Cutoff | None =
             raw = rows.table.column("raw")
             for start in range(0, len(rows), CHUNK):
                 out.writelines(f"{line}\n" for line in raw.slice(start, CHUNK).to_pylist())
-        entry = entry_for(rows.shape, path.name)
-        name = rows.sources[0].name
-        data_set = DataSet(name=name, path=path, entry=entry, assumed=False, rows=rows)
-        return diagnose(data_set, stage, measure)
+        return diagnose(of_rows(rows, path), stage, measure)
 
 
 def examine(
@@ -171,7 +165,6 @@ def examine(
 
 
 def _loaded_wrong(row: dict[str, Any], ending: str) -> Iterator[str]:
-    """Yield what the loader makes of a row that nobody has meant."""
     if ending == ".csv" and any(str(key).startswith(_SHIFTED) for key in row):
         yield "csv_shifted"
     text = (row.get("text") or "") if ending == ".txt" else ""
@@ -189,7 +182,8 @@ def _unpaired(before: Verdict) -> bool:
     return not answers or (not answers[0]["content"] and len(answers) < 2)
 
 
-def _finding(name: str, count: Count, rows: Rows | None, seen: int) -> Finding:
+def finding_of(name: str, count: Count, rows: Rows | None, seen: int) -> Finding:
+    """Return a finding as it is told; `seen` is how many rows LLaMA-Factory counts."""
     rule = rule_named(name)
     # Both count the same rows, or nobody can tell which is which.
     same = rows is not None and len(rows) == seen

@@ -9,20 +9,23 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from curate.notebook import html_table
+from curate.notebook.tables import frame_of, html_notes, html_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Effect = Literal["stops", "dropped", "lost", "note"]
+Effect = Literal["stops", "dropped", "lost", "identifies", "content", "note"]
 # In the order in which findings are told.
 EFFECTS: Mapping[str, str] = {
     "stops": "ends the run",
     "dropped": "row dropped",
     "lost": "loss in silence",
+    "identifies": "identifies somebody",
+    "content": "to be looked at",
     "note": "note",
 }
 HEADER = ("rule", "what it does", "rows", "first rows")
+CONTENT = "content"  # in place of a stage: what rows say was looked at
 _IN_TABLE = 3
 _MERGED_IDS = 5
 
@@ -68,76 +71,47 @@ def rule_named(name: str) -> Rule:
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding as it is told.
-
-    Attributes:
-        rule: Its name.
-        count: Rows; 0 where it is about the file or the entry.
-        ids: Of the first rows, where they have a canonical view.
-        effect: stops, dropped, lost or note.
-        places: Of the first rows, for people.
-        says: What happens.
-        do: What to do about it.
-        said: What LLaMA-Factory says itself, or which key it is about.
-    """
+    """A finding as it is told."""
 
     rule: str
-    count: int
-    ids: tuple[str, ...]
+    count: int  # rows; 0 where it is about the file or the entry
+    ids: tuple[str, ...]  # of the first rows, where they have a canonical view
     effect: Effect
-    places: tuple[str, ...]
-    says: str
+    places: tuple[str, ...]  # of the first rows, for people
+    says: str  # what happens
     do: str
-    said: str
+    said: str  # what LLaMA-Factory says itself, or which key it is about
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What LLaMA-Factory will do with a data set.
+    """What LLaMA-Factory will do with a data set."""
 
-    Attributes:
-        name: Of the data set or file.
-        stage: That was looked at.
-        entry: Of dataset_info.json, as it was judged.
-        assumed: Whether the entry is the one that a user would most likely write.
-        better: The entry that curate registers, where that is another.
-        rows: How many there are.
-        usable: How many LLaMA-Factory trains on; 0 where it ends before.
-        otherwise: How many it would train on if nothing ended it.
-        found: What was found.
-        template: And cutoff, where a model was given.
-        not_used: Keys whose text no reading uses, to rows.
-    """
-
-    name: str
-    stage: str
-    entry: Mapping[str, Any]
-    assumed: bool
-    better: Mapping[str, Any] | None
+    name: str  # of the data set or file
+    stage: str  # that was looked at; `content` for what rows say
+    entry: Mapping[str, Any]  # of dataset_info.json, as it was judged
+    assumed: bool  # whether the entry is the one that a user would most likely write
+    better: Mapping[str, Any] | None  # the entry that curate registers, where that is another
     rows: int
-    usable: int
-    otherwise: int
+    usable: int  # rows that it trains on, 0 where it ends before; of content, those without finding
+    otherwise: int  # rows that it would train on if nothing ended it
     found: tuple[Finding, ...]
-    template: str = ""
-    not_used: Mapping[str, int] = field(default_factory=dict)
+    template: str = ""  # and cutoff, where a model was given
+    not_used: Mapping[str, int] = field(default_factory=dict)  # keys whose text none uses, to rows
 
     @property
     def ended(self) -> bool:
-        """Whether LLaMA-Factory ends before it trains."""
         return any(finding.effect == "stops" for finding in self.found)
 
     @property
     def well(self) -> bool:
-        """Whether nothing is lost."""
         return self.usable == self.rows and all(found.effect == "note" for found in self.found)
 
     @property
     def findings(self) -> pd.DataFrame:
         """One line a finding, its fields as columns."""
-        import pandas as pd
-
         names = [of_finding.name for of_finding in fields(Finding)]
-        return pd.DataFrame([asdict(finding) for finding in self.found], columns=names)
+        return frame_of([asdict(each) for each in self.found], columns=names)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -150,6 +124,9 @@ class Diagnosis:
 
     def summary(self) -> str:
         """Return one line: how many rows of how many, at which stage."""
+        if self.stage == CONTENT:
+            found = self.rows - self.usable
+            return f"{self.name}: something was found in {found:,} of {self.rows:,} rows"
         text = f"{self.name}, stage {self.stage}: {self.usable:,} of {self.rows:,} rows usable"
         if self.template:
             text += f" ({self.template})"
@@ -166,7 +143,6 @@ class Diagnosis:
         ]
 
     def explained(self) -> list[str]:
-        """Return a sentence or two on each finding."""
         own_words = [f" [{finding.said}]" if finding.said else "" for finding in self.found]
         sentences = [
             f"{finding.rule}: {finding.says}{said} To do: {finding.do}"
@@ -183,7 +159,7 @@ class Diagnosis:
 
     def _repr_html_(self) -> str:
         head = html_table([("rows", self.rows), ("usable", self.usable), ("stage", self.stage)])
-        more = html_table([(line,) for line in (self.summary(), *self.explained())])
+        more = html_notes((self.summary(), *self.explained()))
         return head + html_table(self.lines(), HEADER) + more
 
 

@@ -126,7 +126,6 @@ def _by_pandas(path: Path) -> pa.Table:
 
 
 def _by_thousands(path: Path) -> Iterator[pa.Table]:
-    """Yield a long array by the thousand, under the types that all its rows fit: read before."""
     schema = pa.schema([])
     for table in _thousands(path):
         schema = pa.unify_schemas([schema, table.schema], promote_options="permissive")
@@ -142,7 +141,6 @@ def _thousands(path: Path) -> Iterator[pa.Table]:
 
 
 def _object(row: Any) -> dict[str, Any]:
-    """Return what pandas makes of an item of an array: columns by key, or by place."""
     if isinstance(row, list):
         return {str(place): value for place, value in enumerate(row)}
     return row if isinstance(row, dict) else {"text": row}

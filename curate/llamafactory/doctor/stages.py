@@ -19,15 +19,10 @@ _UNUSED = {"alpaca": {"messages"}, "sharegpt": _OF_ALPACA, "openai": _OF_ALPACA}
 
 @dataclass(frozen=True)
 class Takes:
-    """What a model's template takes; None where it is not known.
+    """What a model's template takes; None where it is not known."""
 
-    Attributes:
-        media: Columns of pictures, videos and sounds.
-        tools: Tool format, by LLaMA-Factory's name.
-    """
-
-    media: Collection[str] | None = None
-    tools: str | None = None
+    media: Collection[str] | None = None  # columns of pictures, videos and sounds
+    tools: str | None = None  # tool format, by LLaMA-Factory's name
 
 
 ANYTHING = Takes()
@@ -45,12 +40,7 @@ class Verdict:
 
 
 def judge(row: dict[str, Any], attr: Attributes, stage: str, takes: Takes = ANYTHING) -> Verdict:
-    """Return what becomes of one row under a template that takes so much.
-
-    Example:
-        >>> judge({"instruction": "a", "input": "", "output": None}, attributes({}), "sft").rule
-        'response_not_text'
-    """
+    """Return what becomes of one row under a template that takes so much."""
     stage = loader_stage(stage)
     try:
         if str(attr.formatting) not in CONVERTERS:
@@ -76,7 +66,6 @@ def judge(row: dict[str, Any], attr: Attributes, stage: str, takes: Takes = ANYT
 
 
 def trained(made: Made, stage: str) -> list[Message]:
-    """Return the responses that a stage trains on."""
     if stage == "kto":
         return [made.response[0] if made.response[0]["content"] else made.response[1]]
     return made.response[:2]
@@ -95,7 +84,6 @@ def _dropped(made: Made, stage: str, tag: Any, has_tag: bool) -> str:
 
 
 def _check_texts(made: Made, stage: str, takes: Takes) -> None:
-    """Raise what the template raises."""
     if stage == "pt":
         if not made.prompt:
             why = f" ({made.rule})" if made.rule else ""
@@ -120,7 +108,6 @@ def _check_texts(made: Made, stage: str, takes: Takes) -> None:
 
 
 def _check_media(made: Made, stage: str, takes: Collection[str] | None) -> None:
-    """Raise what the template's plugin for pictures raises."""
     if not all(are_media(files, kind == "videos") for kind, files in made.media.items()):
         raise Ends("bad_media", f"no list of files: {made.media}"[:80])
     for column in made.media:

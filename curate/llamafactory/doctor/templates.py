@@ -82,7 +82,6 @@ class Tokens:
         self.end = int(known[words[-1]])
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text, nothing added."""
         encoded = self._tokenizer.encode(text, add_special_tokens=False)
         return list(encoded.ids if self._plain else encoded)
 
@@ -149,7 +148,6 @@ def own_template(tokenizer: Any) -> Template:
 
 
 def _added(short: str, long: str) -> str:
-    """Return what a text has more than another that it contains in order."""
     place, added = 0, ""
     for letter in long:
         if place == len(short):

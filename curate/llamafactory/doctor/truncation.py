@@ -74,7 +74,7 @@ class Cutoff:
     cutoff: int  # tokens of a row, or of a packed block
     unpacked: bool = False  # in stage pt, cut every row, as `packing: false` does
     tokens: int = field(default=0, init=False)  # of all rows so far, of all files
-    longest: int = field(default=0, init=False)  # tokens of the longest of them
+    longest: int = field(default=0, init=False)  # tokens of the longest row of this file
     cut: int = field(default=0, init=False)  # rows of this file that are shortened
     # Of this file's texts in stage pt: tokens, those of the batch, whole blocks, what is left over.
     _texts: int = field(default=0, init=False)
@@ -84,7 +84,6 @@ class Cutoff:
 
     @property
     def about(self) -> str:
-        """What is assumed, for people."""
         return f"template {self.template.name}, cutoff {self.cutoff:,} tokens"
 
     @property
@@ -93,11 +92,9 @@ class Cutoff:
         return Takes((), self.template.tools)
 
     def begins(self) -> None:
-        """Hear that a file begins."""
-        self.cut = self._texts = self._batch = self._blocks = self._rest = 0
+        self.longest = self.cut = self._texts = self._batch = self._blocks = self._rest = 0
 
     def row(self, stage: str, verdict: Verdict) -> Iterable[str]:
-        """Return the rules that a usable row falls under."""
         assert verdict.made
         stage = loader_stage(stage)
         if stage == "pt":
@@ -189,7 +186,6 @@ class Cutoff:
 
 
 def _ends(ids: Sequence[int], kept: int, end: int) -> Iterator[str]:
-    """Yield what a response that is cut to so many tokens has lost."""
     last = max((place for place, token in enumerate(ids) if token == end), default=len(ids))
     if not kept and ids:
         yield "no_response_left"
@@ -200,7 +196,6 @@ def _ends(ids: Sequence[int], kept: int, end: int) -> Iterator[str]:
 
 
 def _call(text: Any) -> str:
-    """Return function calls as LLaMA-Factory's default tool format writes them."""
     before, calls = parts_of_call(text)
     lines = []
     for call in calls if isinstance(calls, list) else [calls]:

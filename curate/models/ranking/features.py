@@ -22,7 +22,7 @@ from curate.models.embedding import BUNDLED, load_encoder
 from curate.models.packaged_models import PACKAGED
 from curate.models.protocols import EmbeddingModel, TokenSequence
 from curate.models.ranking.writing_style import FORM_NAMES, form_features
-from curate.models.recipe import ModelRecipe, recipe_of
+from curate.models.recipe import ModelRecipe, with_recipe
 from curate.models.resolve import fingerprint, signed
 from curate.models.weights import hidden_width
 from curate.system.model_folder import CONFIG, read_json
@@ -45,7 +45,9 @@ Floats = NDArray[np.float32]
 def load_features(encoder: str, device: str = "auto") -> Featuriser:
     """Return what makes features with an encoder; its weights are loaded by prepare()."""
     model: Featuriser
-    if encoder in PACKAGED or _is_causal(Path(encoder).expanduser() / CONFIG):
+    config = Path(encoder).expanduser() / CONFIG
+    named = config.is_file() and read_json(config, "model").get("architectures")
+    if encoder in PACKAGED or "ForCausalLM" in str((named or [""])[0]):
         model = CausalFeatures(encoder, device)
     else:
         try:
@@ -59,31 +61,16 @@ def load_features(encoder: str, device: str = "auto") -> Featuriser:
                 f"{', '.join(known)}, a directory with an encoder of sentences or a language "
                 "model, or an encoder's hub id (owner/name)"
             ) from error
-    model.recipe = recipe_of("features", encoder, model)
-    return model
-
-
-def _is_causal(config: Path) -> bool:
-    named = config.is_file() and read_json(config, "model").get("architectures")
-    return "ForCausalLM" in str((named or [""])[0])
+    return with_recipe(model, "features", encoder)
 
 
 class _Features:
-    """What a model of features has from the model that it stands on, its encoder.
-
-    A head goes with the features of one `origin`, the fingerprint without the device; families
-    have so many numbers each, in this order.
-    """
-
     recipe: ModelRecipe
 
     def __init__(self, model: Any, origin: str, families: dict[str, int]) -> None:
         made_of = (_COMPUTATION, ",".join(FORM_NAMES))
-        self.name = model.name
-        self.fingerprint, self.origin = (
-            signed(*made_of, model.fingerprint),
-            signed(*made_of, origin),
-        )
+        self.name, self.fingerprint = model.name, signed(*made_of, model.fingerprint)
+        self.origin = signed(*made_of, origin)  # without the device; a head goes with one
         self.families = {"form": len(FORM_NAMES), **families}
         self.device, self.threads = model.device, model.threads
         self.batch_tokens, self.workers = model.batch_tokens, model.workers
@@ -98,8 +85,6 @@ class _Features:
 
 
 class EmbeddingFeatures(_Features):
-    """Form, relation, and the response's vector, by an encoder of sentences."""
-
     def __init__(self, model: EmbeddingModel) -> None:
         families = {"relation": 1 + len(_UNRELATED), "embedding": model.dimensions}
         super().__init__(model, model.origin, families)

@@ -37,7 +37,7 @@ Ridges = dict[str, float]  # by family; a family that is left out has no weights
 class Material:
     """Pairs as numbers, a line each; all but the families' widths in the features' order.
 
-    What is spoiled was made up (curate.recipes.spoiled_pairs), and says what it counts; people's
+    What is spoiled was made up (curate.recipes.ranker), and says what it counts; people's
     own pairs have 0 there, count 1, and alone choose scales, groups and ridges.
     """
 
@@ -52,12 +52,10 @@ class Material:
 
     @property
     def own(self) -> NDArray[np.bool_]:
-        """Which pairs are people's own, (pairs,)."""
         own: NDArray[np.bool_] = self.spoiled == 0
         return own
 
     def part(self, places: NDArray[Any]) -> Material:
-        """Return some of the pairs."""
         names = [field.name for field in fields(self) if field.name != "families"]
         return replace(self, **{name: getattr(self, name)[places] for name in names})
 
@@ -88,16 +86,12 @@ def fit_pairwise(
     return fitted
 
 
-def _scaler(features: Floats) -> Any:
-    from sklearn.preprocessing import StandardScaler
-
-    return StandardScaler().fit(features)  # what never changes keeps its scale
-
-
 def learn_groups(looks: Floats, preferred: NDArray[np.bool_]) -> PromptGroups:
     """Return what tells the prompts of preference rows from those of expert revisions."""
+    from sklearn.preprocessing import StandardScaler
+
     form, others = looks[:, :-1], looks[:, -1] == 0
-    scaler = _scaler(form)
+    scaler = StandardScaler().fit(form)
     weight = np.zeros(len(FORM_NAMES) + 1)
     counts = int((others & ~preferred).sum()), int((others & preferred).sum())
     if min(counts):
@@ -120,8 +114,11 @@ class _Fitting:
     """Pairs made ready for fits with some families; each starts where the last one ended."""
 
     def __init__(self, material: Material, families: Sequence[str]) -> None:
+        from sklearn.preprocessing import StandardScaler
+
         own = material.own
-        scaler = _scaler(np.concatenate([material.better[own], material.worse[own]]))
+        # What never changes keeps its scale.
+        scaler = StandardScaler().fit(np.concatenate([material.better[own], material.worse[own]]))
         groups = learn_groups(material.looks[own], material.preferred[own])
         nothing = np.zeros((len(GROUPS), len(scaler.mean_)))
         self._blank = Head(mean=scaler.mean_, scale=scaler.scale_, weight=nothing, groups=groups)
@@ -149,7 +146,6 @@ class _Fitting:
         self._last: Floats | None = None
 
     def head(self, ridges: Ridges) -> Head:
-        """Return the head that these ridges give."""
         ridge = np.array([ridges[name] for name in self._owners])
         weight = np.zeros((len(GROUPS) + 1, self._blank.weight.shape[1]))
         self._last = fit_pairwise(self._columns, ridge, self._counts, self._last)
@@ -158,12 +154,10 @@ class _Fitting:
 
 
 def fit_head(material: Material, ridges: Ridges) -> Head:
-    """Return the head that the pairs, at least one, and ridges give."""
     return _Fitting(material, list(ridges)).head(ridges)
 
 
 def margins(head: Head, material: Material) -> Floats:
-    """Return score of the better minus score of the worse, (pairs,)."""
     looks = material.looks
     return head.score(material.better, looks) - head.score(material.worse, looks)
 
@@ -216,10 +210,7 @@ def choose(material: Material, seed: int, families: Sequence[str] | None = None)
 
 
 def nested(material: Material, seed: int) -> Floats:
-    """Return every pair's margin by a head that never saw its prompt, not even to choose a ridge.
-
-    Each fifth of the prompts is held out in turn; the others choose the ridge and fit the head.
-    """
+    """Return every pair's margin by a head that never saw its prompt, nor chose a ridge by it."""
     margin = np.zeros(len(material.prompts))
     for places, judged in _folds(material.prompts, seed + 2):
         rest = material.part(places)
@@ -228,7 +219,6 @@ def nested(material: Material, seed: int) -> Floats:
 
 
 def by_file(values: Floats, sources: NDArray[np.str_]) -> dict[str, float]:
-    """Return the mean of each file of (pairs,) values."""
     return {str(name): float(values[sources == name].mean()) for name in np.unique(sources)}
 
 

@@ -21,7 +21,7 @@ from curate.models.packaged_models import PACKAGED
 from curate.models.protocols import RewardModel
 from curate.models.quiet import quiet
 from curate.models.ranking.trained_head import CARD, load_ranker, read_card
-from curate.models.recipe import ModelRecipe, TorchOnce, choose_device, recipe_of, whole_path
+from curate.models.recipe import ModelRecipe, TorchOnce, choose_device, whole_path, with_recipe
 from curate.models.resolve import ModelFiles, base_of, fingerprint, resolve, signed
 from curate.models.text_tokenizer import load_tokenizer
 from curate.system.model_folder import CONFIG, TOKENIZER_CONFIG, is_adapter, read_json
@@ -53,8 +53,7 @@ def load_reward(
     with one output. The encoder says where a trained head's lies, if not where its card says.
     """
     model = _named(name, encoder, device)
-    model.recipe = recipe_of("reward", name, model, encoder=encoder and whole_path(encoder))
-    return model
+    return with_recipe(model, "reward", name, encoder=encoder and whole_path(encoder))
 
 
 def _named(name: str, encoder: str | None, device: str) -> RewardModel:
@@ -90,8 +89,8 @@ def trained_on(name: str) -> set[str]:
 class TransformerReward:
     """A transformer behind the RewardModel protocol, computed in float32.
 
-    `encode` gives `input_ids` and what else the model reads, `load` the function from these, padded
-    with `padding`, to one number a line; without it, lines of unlike length share no batch.
+    `encode` gives `input_ids` and what else it reads, `load` the function from these to a number a
+    line, padded with `padding`; without it, lines of unlike length share no batch.
     """
 
     recipe: ModelRecipe
@@ -131,18 +130,20 @@ class TransformerReward:
 
         longest = max(len(line["input_ids"]) for line in lines)
         lines = [{**line, "attention_mask": [1] * len(line["input_ids"])} for line in lines]
-        inputs = {}
-        for key in lines[0]:
-            fill = (self._padding or 0) if key == "input_ids" else 0
-            padded = [line[key] + [fill] * (longest - len(line[key])) for line in lines]
-            inputs[key] = torch.tensor(padded, device=self.device)
+        fills = {"input_ids": self._padding or 0}
+        inputs = {
+            key: torch.tensor(
+                [line[key] + [fills.get(key, 0)] * (longest - len(line[key])) for line in lines],
+                device=self.device,
+            )
+            for key in lines[0]
+        }
         with torch.inference_mode():
             numbers: list[float] = self._forward.ready(inputs).double().cpu().tolist()
         return numbers
 
 
 def _encode_chat(tokenizer: Any, longest: int, pairs: Pairs) -> list[Encoded]:
-    """Return the ids of prompt and response in the model's chat template."""
     lines: list[Encoded] = []
     for prompt, response in pairs:
         asked = [{"role": "user", "content": prompt}]
@@ -167,23 +168,14 @@ def fitted(lead: list[int], rest: list[int], longest: int) -> list[int]:
 
 
 def _encode_texts(tokenizer: Any, longest: int, pairs: Pairs) -> list[Encoded]:
-    """Return the ids of prompt and response as two texts."""
-    columns = tokenizer(
-        [prompt for prompt, _ in pairs],
-        [response for _, response in pairs],
-        truncation="longest_first",
-        max_length=longest,
-        return_attention_mask=False,
-        verbose=False,
-    )
+    sides = [prompt for prompt, _ in pairs], [response for _, response in pairs]
+    cut = {"truncation": "longest_first", "max_length": longest}
+    columns = tokenizer(*sides, **cut, return_attention_mask=False, verbose=False)
     return [{key: columns[key][line] for key in columns} for line in range(len(pairs))]
 
 
 def _load_classifier(files: ModelFiles, device: str) -> TransformerReward:
     weights.check_whole(files)
-    with quiet():
-        device = choose_device(device)
-        tokenizer = load_tokenizer(files)
     with weights.loading(f"model '{files.name}'", files.folder):
         from transformers import AutoConfig
 
@@ -200,6 +192,8 @@ def _load_classifier(files: ModelFiles, device: str) -> TransformerReward:
             f"model '{files.name}' tells {config.num_labels} classes apart; a reward model has one "
             "output. Give another model"
         )
+    with quiet():
+        device, tokenizer = choose_device(device), load_tokenizer(files)
     longest = min(weights.max_positions(config.to_dict()) or _MOST_TOKENS, _MOST_TOKENS)
     encode = _encode_chat if getattr(tokenizer, "chat_template", None) else _encode_texts
     return TransformerReward(
@@ -216,12 +210,7 @@ def _load_classifier(files: ModelFiles, device: str) -> TransformerReward:
 def _classifier_forward(files: ModelFiles, device: str) -> Forward:
     kind, called = "AutoModelForSequenceClassification", f"model '{files.name}'"
     model = weights.load_pretrained(kind, files, device, called, "reward model")
-
-    def forward(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        logits: torch.Tensor = model(**inputs).logits
-        return logits[:, 0]
-
-    return forward
+    return lambda inputs: model(**inputs).logits[:, 0]
 
 
 def _load_value_head(files: ModelFiles, device: str) -> TransformerReward:
@@ -233,10 +222,9 @@ def _load_value_head(files: ModelFiles, device: str) -> TransformerReward:
         )
     base = base_of(files) if is_adapter(files.folder) else resolve(str(files.folder))
     weights.check_whole(files)
+    has_own = (files.folder / TOKENIZER_CONFIG).is_file()
     with quiet():
-        device = choose_device(device)
-        has_own = (files.folder / TOKENIZER_CONFIG).is_file()
-        tokenizer = load_tokenizer(files if has_own else base)
+        device, tokenizer = choose_device(device), load_tokenizer(files if has_own else base)
     if not getattr(tokenizer, "chat_template", None):
         raise ModelError(
             f"'{files.name}': its tokenizer has no chat template, so how prompt and response were "

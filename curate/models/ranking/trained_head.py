@@ -54,8 +54,6 @@ def look(prompts: Sequence[str]) -> Floats:
 
 @dataclass(frozen=True)
 class PromptGroups:
-    """Which weights a prompt is judged by."""
-
     mean: Floats  # (f,) of the looks of prompts, f = len(FORM_NAMES)
     scale: Floats  # (f,) above 0
     weight: Floats  # (f + 1,) towards preference rows; the last is added
@@ -73,21 +71,17 @@ class PromptGroups:
 
 @dataclass(frozen=True)
 class Head:
-    """The numbers of a head."""
-
     mean: Floats  # (d,) of the features
     scale: Floats  # (d,) above 0
     weight: Floats  # (groups, d)
     groups: PromptGroups  # which line of weight counts how much
 
     def score(self, features: NDArray[np.floating[Any]], looks: Floats) -> Floats:
-        """Return one score a response."""
         weights = self.groups.shares(looks) @ self.weight
         scores: Floats = (weights * standardised(features, self.mean, self.scale)).sum(1)
         return scores
 
     def parts(self) -> dict[str, Floats]:
-        """Return all numbers by the names that they have in a file."""
         gates = {f"gate_{name}": part for name, part in vars(self.groups).items()}
         return {"mean": self.mean, "scale": self.scale, "weight": self.weight, **gates}
 
@@ -118,8 +112,7 @@ class HeadRanker:
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         decoded = _decoded(pairs)
         looks = look([prompt for prompt, _ in decoded])
-        scores: list[float] = self.head.score(self._features.features(decoded), looks).tolist()
-        return scores
+        return list(map(float, self.head.score(self._features.features(decoded), looks)))
 
     def worker(self) -> AbstractContextManager[Any]:
         return self._features.worker()
@@ -144,7 +137,6 @@ def save_head(folder: Path, head: Head, card: dict[str, Any]) -> None:
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """Return the card of a trained ranker."""
     if not (folder / CARD).is_file():
         raise ModelError(
             f"'{folder.name}' has no {CARD}, so it is no trained ranker; give a folder that "
@@ -152,8 +144,8 @@ def read_card(folder: Path) -> dict[str, Any]:
         )
     card = read_json(folder / CARD, f"'{folder.name}'")
     encoder = card.get("encoder")
-    named = isinstance(encoder, dict) and {"fingerprint", "name"} <= encoder.keys()
-    if not named or not {"weights_sha256", "format"} <= card.keys():
+    known = {"fingerprint", "name"} <= (encoder if isinstance(encoder, dict) else {}).keys()
+    if not known or not {"weights_sha256", "format"} <= card.keys():
         raise ModelError(
             f"'{folder.name}': {CARD} cannot be read as a ranker's; copy the folder again"
         )
@@ -168,7 +160,6 @@ def read_card(folder: Path) -> dict[str, Any]:
 def load_ranker(
     folder: Path, name: str, encoder: str | None = None, device: str = "auto"
 ) -> HeadRanker:
-    """Return a trained ranker; its encoder's weights are loaded by prepare()."""
     card = read_card(folder)
     called, fingerprint = card["encoder"]["name"], card["encoder"]["fingerprint"]
     try:

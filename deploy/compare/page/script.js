@@ -1,84 +1,23 @@
-"use strict";
-(() => {
-  const all = [...document.querySelectorAll("article")];
-  const buttons = [...document.querySelectorAll("button[data-show]")];
-  const search = document.getElementById("search");
-  const diff = document.getElementById("diff");
-  const count = document.getElementById("count");
-  const plain = (text) => text.normalize("NFKC").toLowerCase();
-  const texts = all.map((each) =>
-    plain([...each.querySelectorAll(".text")].map((text) => text.textContent).join("\n")));
-  let shown = "all";
+{
+  const [articles, diff] = [all("article"), byId("diff")];
+  const texts = articles.map((each) =>
+    plain(all(".text", each).map((text) => text.textContent).join("\n")));
+  const mark = (sides) => {
+    const pair = all(".text", sides);
+    if (pair.length < 2 || all(".d", sides).length) return;
+    const marked = differences(...pair.map((each) => each.textContent));
+    pair.forEach((each, at) => each.replaceChildren(...marked[at]));
+  };
 
-  const apply = () => {
-    const wanted = plain(search.value.trim());
-    let visible = 0;
-    all.forEach((each, at) => {
-      const fits = each.dataset.is.split(" ").includes(shown);
-      each.hidden = !(fits && texts[at].includes(wanted));
-      visible += each.hidden ? 0 : 1;
+  listen((show, wanted) => {
+    const fits = finder(wanted);
+    articles.forEach((each, at) => {
+      each.hidden = !(each.dataset.is.split(" ").includes(show) && fits(texts[at]));
     });
-    for (const each of buttons) {
-      each.setAttribute("aria-pressed", String(each.dataset.show === shown));
-    }
+    if (diff.checked) all("article:not([hidden]) .sides").forEach(mark);
     document.body.classList.toggle("diff", diff.checked);
-    count.textContent = `${visible} of ${all.length} shown`;
-  };
-
-  const remember = () => {
-    const state = new URLSearchParams();
-    if (shown !== "all") state.set("show", shown);
-    if (search.value.trim()) state.set("q", search.value.trim());
-    if (diff.checked) state.set("diff", "1");
-    const text = state.toString();
-    history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
-    apply();
-  };
-
-  const recall = () => {
-    const state = new URLSearchParams(location.hash.slice(1));
-    const known = buttons.some((each) => each.dataset.show === state.get("show"));
-    shown = known ? state.get("show") : "all";
-    search.value = state.get("q") ?? "";
-    diff.checked = state.get("diff") === "1";
-    apply();
-  };
-
-  const step = (by) => {
-    const visible = all.filter((each) => !each.hidden);
-    const now = visible.indexOf(document.activeElement?.closest?.("article"));
-    const next = visible[now < 0 ? (by > 0 ? 0 : visible.length - 1) : now + by];
-    if (next) {
-      next.focus({ preventScroll: true });
-      next.scrollIntoView({ block: "start" });
-    }
-  };
-
-  const keys = {
-    "/": () => { search.focus(); search.select(); },
-    j: () => step(1),
-    k: () => step(-1),
-    d: () => { diff.checked = !diff.checked; remember(); },
-  };
-
-  for (const each of buttons) {
-    each.addEventListener("click", () => { shown = each.dataset.show; remember(); });
-  }
-  search.addEventListener("input", remember);
-  diff.addEventListener("change", remember);
-  addEventListener("hashchange", recall);
-  addEventListener("beforeprint", () => {
-    for (const each of document.querySelectorAll("article details")) each.open = true;
-  });
-  addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target === search) {
-      if (event.key === "Escape") { search.value = ""; remember(); search.blur(); }
-      return;
-    }
-    const act = keys[event.key];
-    if (act) { event.preventDefault(); act(); }
-  });
-  document.querySelector(".tools").hidden = false;
-  recall();
-})();
+    const visible = all("article:not([hidden])").length;
+    byId("count").textContent = `${visible} of ${articles.length} shown`;
+  }, { d: () => diff.click() });
+  addEventListener("beforeprint", () => all("article details").forEach((each) => each.open = true));
+}

@@ -1,0 +1,1 @@
+"""What a recipe gives back, and what can be done with it: look, choose again, compare, write."""

@@ -1,0 +1,173 @@
+"""Commands that only look: `advise`, `show`, `report`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from curate import console
+from curate.commands.options import LIKE, AsJson, Reading
+from curate.commands.result import say_notes
+from curate.commands.with_options import BETWEEN, with_options
+from curate.errors import UsageError
+from curate.parameters.option import option
+from curate.parameters.report import ReportParams
+
+_DESCRIBED = ("flaw", "language", "where", "responses", "prompt_characters", "response_characters")
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from curate.data.rows import Rows
+    from curate.emission.score_files import Joined
+
+
+@with_options
+def advise(
+    reading: Reading,
+    like: list[str] | None = option(None, LIKE, metavar="F…"),
+    as_json: AsJson = False,
+) -> None:
+    """Say which commands fit these rows, ready to paste, and what the evidence for each is.
+
+    Looks at rows, tokens, languages, duplicates and lengths; no model is asked, and nothing is
+    written. What is printed is a shell script: the commands, and why, as its comments.
+
+    Example: curate advise --input huatuo.json --like questions.txt
+    """
+    from curate.data.describe import not_used
+    from curate.recipes import advise as recipe
+
+    reading = reading.with_names()
+    rows = reading.rows()
+    sets = [names.split(BETWEEN) for names in like or ()]
+    advice = recipe.advise(rows, sets, _typed(reading), reading.folder())
+    console.show_table(advice.lines(), on=console.stderr())
+    console.stdout().print(advice.script(), markup=False, emoji=False, soft_wrap=True)
+    say_notes(advice.notes)
+    console.answer({**asdict(advice), "not_used": not_used(rows.sources)})
+
+
+def _typed(reading: Reading) -> list[str]:
+    """Return the options that read the same rows again."""
+    words: list[str] = []
+    for name in ("dataset", "dataset_dir", "input", "format", "fill", "columns", "roles"):
+        values = getattr(reading, name) or []
+        values = values if isinstance(values, list) else [values]
+        values = [*values, *(reading.more or ())] if name == "input" else values
+        words += [f"--{name.replace('_', '-')}", *map(str, values)] if values else []
+    return words
+
+
+@with_options
+def show(
+    reading: Reading,
+    id: list[str] | None = option(
+        None, "These rows; the first digits of an id are enough.", metavar="ID…"
+    ),
+    where: str | None = option(
+        None, f"Rows for which this holds: {', '.join(_DESCRIBED)}, and --scores'."
+    ),
+    number: Annotated[int, typer.Option("-n", "--number", help="So many rows.", min=1)] = 3,
+    scores: list[Path] | None = option(
+        None, "NAME.scores.parquet; default: the one beside a file of that name.", metavar="F…"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Show whole rows, from any file or registered data set: tables print no more than ids.
+
+    Example: curate show huatuo.json --where "response_characters < 20" -n 5
+    """
+    import numpy as np
+
+    from curate.data.cards import as_json as card_as_json
+    from curate.data.cards import card_lines
+    from curate.emission.score_files import ENDING, Joined
+
+    reading = reading.with_names()
+    rows = reading.rows()
+    beside = (path.with_name(path.stem + ENDING) for path in reading.paths())
+    files = scores or [file for file in beside if file.is_file()]
+    joined = Joined(files, rows.ids)
+    mask = np.ones(len(rows), dtype=bool)
+    if where is not None:
+        mask &= _holds(where, rows, joined)
+    if id:
+        mask &= _named(id, rows)
+    places = np.flatnonzero(mask)
+    shown = places if id else places[:number]
+    cards = list(zip((rows[int(place)] for place in shown), joined.lines(shown), strict=True))
+    for row, values in () if as_json else cards:
+        for at, line in enumerate((*card_lines(row, values), "")):
+            style = "" if at else "bold"
+            console.stdout().print(line, style=style, markup=False, emoji=False, soft_wrap=True)
+    if len(shown) < len(places):
+        console.say(f"{len(shown):,} of {len(places):,} rows; -n {len(places)} shows all of them")
+    elif not len(places):
+        console.say("no row is like that")
+    found = [card_as_json(row, values) for row, values in cards] if as_json else []
+    console.answer({"rows": found, "matching": len(places)})
+
+
+def _holds(where: str, rows: Rows, joined: Joined) -> NDArray[np.bool_]:
+    """Return for which rows an expression over descriptions and scores holds, (n,)."""
+    from curate.data.expression import SHORT, parse_expression, unknown_column
+
+    expression = parse_expression(where, "--where")
+    names = [*_DESCRIBED, *joined.names()]
+    columns: dict[str, NDArray[Any]] = {}
+    for name in expression.columns():
+        if name in _DESCRIBED:
+            columns[name] = rows.table.column(name).to_numpy()
+        elif joined.files and ("." in name or SHORT.get(name, name) in names):
+            columns[name] = joined.column(name, "--where")
+        else:
+            raise unknown_column(name, names, "--where", "the rows and their scores")
+    return expression.truths(columns, len(rows))
+
+
+def _named(ids: list[str], rows: Rows) -> NDArray[np.bool_]:
+    """Return which rows have one of the ids, (n,); the start of an id names all that begin so."""
+    import numpy as np
+
+    mask = np.zeros(len(rows), dtype=bool)
+    for wanted in ids:
+        exact = rows.ids == wanted
+        begins = exact if exact.any() else np.array([each.startswith(wanted) for each in rows.ids])
+        if not wanted or not begins.any():
+            raise UsageError(
+                f"--id {wanted}: no row has it; ids are 16 of 0-9 and a-f, as tables and scores "
+                "files have them, and those of the rows of another file are not here"
+            )
+        mask |= begins
+    return mask
+
+
+@with_options
+def report(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `curate ls` has it.")],
+    params: ReportParams,
+    output: Path | None = option(
+        None, "The page.", metavar="FILE", shown="NAME.report.html beside the data"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Write one page that shows a choice: numbers, map, rows, beside a random choice of its size.
+
+    The page loads nothing from anywhere; it can be sent to who is to judge the rows.
+
+    Example: curate report huatuo_ifd
+    """
+    from curate.reports import page
+
+    written = page.report(name, output, params=params)
+    table = page.beside(written)
+    console.say(f"open {written} in a browser ({console.size(written.stat().st_size)})")
+    if params.table:
+        console.say(f"embedding-atlas {table} --text text --x x --y y opens its map")
+    files = [written, table] if params.table else [written]
+    console.answer({"name": name, "files": files})

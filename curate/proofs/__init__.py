@@ -1,0 +1,1 @@
+"""Whether a choice beats random rows, shown by training: see `proof`."""

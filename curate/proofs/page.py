@@ -1,0 +1,155 @@
+"""A proof as one page of HTML, on the parts that all pages share."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from curate.data.rows import Row
+from curate.page.document import document
+from curate.page.figures import curves, interval
+from curate.parameters.prove import BASE
+from curate.proofs.answers import EXAM
+from curate.proofs.result import OF_ANSWERS, Proof
+from curate.proofs.statistics import Difference
+from curate.proofs.trainings import GENERAL, NLL, Measured
+
+_LOG = "trainer_log.jsonl"  # LLaMA-Factory's
+_ALONE, _APART = 3, 5  # rows that are shown
+_SMOOTHED = 5  # steps
+
+
+def draw(proof: Proof, name: str) -> str:
+    """Return the whole page; the same proof gives the same bytes."""
+    told = [
+        (NLL, "What each arm brings", "NLL", 4),
+        (GENERAL, "What is forgotten: general rows", "NLL", 4),
+        *(
+            (each, "Exam" if each == EXAM else f"Answers: {of}", of, 1)
+            for each, of in OF_ANSWERS.items()
+        ),
+    ]
+    return document(
+        Path(__file__).parent / "template",
+        signed,
+        interval,
+        name=name,
+        proof=proof,
+        plots=[plot for each in told if (plot := _plot(proof, *each))["arms"]],
+        learning=_learning(proof.arms),
+        alone=list(_alone(proof.arms)),
+        apart=_apart(proof),
+        provenance=_provenance(proof),
+        curves=curves,
+    )
+
+
+def signed(value: float, digits: int = 4) -> str:
+    """Return a difference as people read it."""
+    return "–" if value != value else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _plot(proof: Proof, measure: str, title: str, unit: str, digits: int) -> dict[str, Any]:
+    """Return a forest plot of what arms have by one measure, those without left out."""
+    lines = proof.by(measure)
+    shown = [
+        (each, lines.get(each.arm.name))
+        for each in proof.arms
+        if each.arm.name in lines or (measure == NLL and each.failure)
+    ]
+    ends = _ends(line.one for line in lines.values())
+    titled = {"measure": measure, "title": title, "unit": unit, "digits": digits}
+    return {**titled, "arms": shown, "ends": ends}
+
+
+def _ends(differences: Iterable[Difference | None]) -> tuple[float, float]:
+    """Return a scale that holds all intervals and zero."""
+    edges = [edge for one in differences if one for edge in (one.low, one.high, one.value)]
+    edges = [edge for edge in edges if edge == edge] or [0.0]
+    room = 0.05 * max(max(edges) - min(*edges, 0.0), 1e-9)
+    return min(*edges, 0.0) - room, max(*edges, 0.0) + room
+
+
+def _learning(arms: Sequence[Measured]) -> list[tuple[str, list[tuple[float, float]]]]:
+    """Return the loss by step of every arm, where the trainings have logged it."""
+    lines = []
+    for measured in arms:
+        by_step: dict[int, list[float]] = defaultdict(list)
+        for folder in measured.folders:
+            for step, loss in _losses(folder):
+                by_step[step].append(loss)
+        steps = sorted(by_step)
+        means = [float(np.mean(by_step[step])) for step in steps]
+        smooth = [
+            float(np.mean(means[max(0, n - _SMOOTHED + 1) : n + 1])) for n in range(len(steps))
+        ]
+        if len(steps) > 1:
+            lines.append((measured.arm.name, list(zip(map(float, steps), smooth, strict=True))))
+    return lines
+
+
+def _losses(folder: Path) -> list[tuple[int, float]]:
+    try:
+        text = (folder / _LOG).read_text(encoding="utf-8")
+    except OSError:
+        return []
+    logged = [json.loads(line) for line in text.splitlines() if line.strip()]
+    return [
+        (int(e["current_steps"]), float(e["loss"])) for e in logged if e.get("loss") is not None
+    ]
+
+
+def _alone(arms: Sequence[Measured]) -> Iterable[tuple[str, int, list[Row]]]:
+    """Yield what only one arm has: its name, how many rows, and the first of them."""
+    kept = {each.arm.name: each.arm.choices[0].choice.kept for each in arms if each.arm.choices}
+    for measured in arms:
+        if not measured.arm.choices:
+            continue
+        rows = measured.arm.choices[0].rows
+        others = [
+            mask
+            for name, mask in kept.items()
+            if name != measured.arm.name and len(mask) == len(rows)
+        ]
+        own = (
+            kept[measured.arm.name] & ~np.any(others, axis=0) if others else kept[measured.arm.name]
+        )
+        places = np.flatnonzero(own).tolist()
+        yield measured.arm.name, len(places), [rows[place] for place in places[:_ALONE]]
+
+
+def _apart(proof: Proof) -> list[tuple[Row, list[tuple[str, float, str]]]]:
+    """Return the test rows on which the trained arms differ most: NLL and first answer of all."""
+    means = {each.arm.name: each.nll.mean(axis=0) for each in proof.arms if each.nll is not None}
+    trained = [values for name, values in means.items() if name != BASE]
+    if len(trained) < 2:
+        return []
+    answers = {each.arm.name: each.answers[0] for each in proof.arms if each.answers}
+    spread = np.max(trained, axis=0) - np.min(trained, axis=0)
+    order = np.argsort(-np.nan_to_num(spread, nan=-1.0), kind="stable")[:_APART].tolist()
+    return [
+        (
+            proof.test[place],
+            [
+                (name, float(values[place]), answers[name][place] or "" if name in answers else "")
+                for name, values in means.items()
+            ],
+        )
+        for place in order
+        if spread[place] == spread[place]
+    ]
+
+
+def _provenance(proof: Proof) -> list[tuple[str, str]]:
+    params = {key: value for key, value in dataclasses.asdict(proof.params).items() if value}
+    lines = [("parameters", json.dumps(params, ensure_ascii=False))]
+    for source in proof.provenance.get("sources", []):
+        lines.append(("source", json.dumps(source, ensure_ascii=False)))
+    lines.append(("versions", json.dumps(proof.provenance.get("versions", {}))))
+    return lines

@@ -1,0 +1,194 @@
+"""Trainings of a proof: one a repeat of each arm, through `train sft`, found again where they are.
+
+All have the same steps, rows a step and learning rate; seeds differ from repeat to repeat. What one
+took is told by two steps, from which the whole is foreseen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from curate.choices.emitting import emit
+from curate.choices.selection import Selection
+from curate.console import say
+from curate.data.rows import Rows
+from curate.engine import open_engine
+from curate.errors import CuratrainError, UsageError
+from curate.parameters.prove import RANDOM, ProveParams
+from curate.proofs.answers import EXAM, Texts, answered, of_references, right_letters
+from curate.proofs.arms import Arm, Place
+from curate.proofs.statistics import Floats
+from curate.recipes.model_scores import language_model, leaving_out, likelihood_of
+from curate.recipes.train_between import Request, Trained, train_on
+
+NLL, GENERAL = "nll", "general"
+# Tokens of prompt and response that are trained on and measured.
+LONGEST = 2048
+_VALIDATION = 0.1  # of an arm's rows, for its learning rate
+_FEWEST = 5  # rows on which a rate is chosen
+_RESULTS = "train_results.json"  # what LLaMA-Factory says of a run
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An arm after its trainings.
+
+    Attributes:
+        arm: What it was trained on.
+        numbers: By measure, (repeats, test rows); one line for the base model. `nll`: nats a token
+            of each response; `general`: likewise of general rows; what answers have of references
+            (curate.scorers.overlap); `wins` against the control's answers; `exam` is (repeats,
+            questions).
+        whole: By measure of answers, that of each repeat's answers as one set.
+        answers: Of each repeat, (test rows,); () where nobody asked for any.
+        rate: Learning rate; None for the base model.
+        failure: Why there are no numbers, '' where there are.
+        folders: Of the trained models, one a repeat.
+    """
+
+    arm: Arm
+    numbers: Mapping[str, Floats] = field(default_factory=dict)
+    whole: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    answers: tuple[Texts, ...] = ()
+    rate: float | None = None
+    failure: str = ""
+    folders: tuple[Path, ...] = ()
+
+    @property
+    def nll(self) -> Floats | None:
+        """The numbers that decide."""
+        return self.numbers.get(NLL)
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Trains and measures arms, all in the same way."""
+
+    params: ProveParams
+    place: Place
+    test: Rows
+    general: Rows | None = None
+    workers: int = 1
+
+    def base(self, arm: Arm) -> Measured:
+        """Return the numbers of the model as it is."""
+        return self._measured(Measured(arm), [self.params.model])
+
+    def measure(self, arm: Arm, rate: float) -> Measured:
+        """Train an arm as often as there are repeats and measure every model.
+
+        A training that fails is told, and the arm has no numbers then.
+        """
+        try:
+            if self.params.rates_per_arm and len(self.params.learning_rates) > 1:
+                rate = self.best_rate(arm.choices[0], arm.name)
+            folders = tuple(each.folder for each in self.trained(arm, rate))
+            return self._measured(Measured(arm, rate=rate, folders=folders), [*map(str, folders)])
+        except CuratrainError as error:
+            if error.exit_code != CuratrainError.exit_code:  # stopped on purpose
+                raise
+            say(f"arm {arm.name} failed: {error}")
+            return Measured(arm, failure=str(error), rate=rate)
+
+    def trained(self, arm: Arm, rate: float, steps: int = 0) -> list[Trained]:
+        """Return every repeat's model, trained now or found."""
+        drawn = len({id(each) for each in arm.choices}) > 1
+        names = [f"{arm.name}_{n}" if drawn else arm.name for n in range(len(arm.choices))]
+        for name, choice in dict(zip(names, arm.choices, strict=True)).items():
+            self._emit(choice, name)
+        seeds = range(self.params.seed, self.params.seed + len(names))
+        with ThreadPoolExecutor(self.workers) as pool:
+            return list(pool.map(partial(self._train, rate=rate, steps=steps), names, seeds))
+
+    def best_rate(self, choice: Selection, name: str) -> float:
+        """Return the rate with the lowest NLL on a tenth of the rows after training on the rest."""
+        kept = np.flatnonzero(choice.choice.kept)
+        size = max(_FEWEST, round(_VALIDATION * len(kept)))
+        if size >= len(kept):
+            raise UsageError(
+                f"--rates: {len(kept):,} rows are too few to choose a learning rate on {size:,} of "
+                "them; give one rate, or a larger --keep"
+            )
+        aside = np.random.default_rng(self.params.seed).permutation(kept)[:size]
+        without = choice.choice.without(np.isin(np.arange(len(choice.rows)), aside), "validation")
+        held = choice.rows.table.column("flaw").to_numpy(zero_copy_only=False) != ""
+        held |= ~np.isin(np.arange(len(choice.rows)), aside)
+        validation = leaving_out(choice.rows, held, "not_validation")
+        self._emit(replace(choice, choice=without), f"{name}_rates")
+        losses = {}
+        for rate in self.params.learning_rates:
+            trained = self._train(f"{name}_rates", self.params.seed, rate=rate)
+            losses[rate] = float(np.nanmean(self._nll(validation, str(trained.folder))))
+        best = min(losses, key=lambda rate: (losses[rate], rate))
+        told = ", ".join(f"{rate:g}: {loss:.4f}" for rate, loss in losses.items())
+        say(f"learning rate {best:g} of {told} nats a token on {size:,} rows set aside of {name}")
+        return best
+
+    def seconds_foreseen(self, random: Arm, rate: float) -> tuple[float, float]:
+        """Return seconds of a training's start and of one step, by a training of two steps."""
+        (trained,) = self.trained(Arm(f"{RANDOM}_two_steps", random.choices[:1]), rate, steps=2)
+        results = json.loads((trained.folder / _RESULTS).read_text(encoding="utf-8"))
+        steps = float(results["train_runtime"])
+        return max(0.0, trained.run.seconds - steps), steps / 2
+
+    def _emit(self, choice: Selection, name: str) -> None:
+        emit(choice, self.place.data, f"{self.place.name}_{name}", overwrite=True)
+
+    def _train(self, name: str, seed: int, rate: float, steps: int = 0) -> Trained:
+        # Each data set would choose its own: an arm of long rows another than its control.
+        model = language_model(
+            open_engine(), self.params.model, trust_remote_code=self.params.trust_remote_code
+        )
+        settings = (
+            f"cutoff_len={min(LONGEST, model.max_positions)}",
+            f"max_steps={steps or self.params.steps}",
+            f"learning_rate={rate:g}",
+            "per_device_train_batch_size=1",
+            f"gradient_accumulation_steps={self.params.batch}",
+            *self.params.train_set,
+        )
+        return train_on(
+            Request(
+                dataset=f"{self.place.name}_{name}",
+                dataset_dir=self.place.data,
+                model=self.params.model,
+                model_fingerprint=model.fingerprint,
+                settings=settings,
+                saves=self.place.saves,
+                seed=seed,
+            ),
+            tell=lambda _: None,
+        )
+
+    def _measured(self, arm: Measured, models: Sequence[str]) -> Measured:
+        params = self.params
+        numbers = {NLL: [self._nll(self.test, model) for model in models]}
+        if self.general is not None:
+            numbers[GENERAL] = [self._nll(self.general, model) for model in models]
+        texts: list[Texts] = []
+        if params.measures or params.judge:
+            more = params.max_new_tokens, params.trust_remote_code
+            texts = [answered(self.test, model, *more) for model in models]
+        whole = {}
+        for measure in params.measures:
+            found = [of_references(measure, self.test, each) for each in texts]
+            numbers[measure] = [values for values, _ in found]
+            whole[measure] = [value for _, value in found]
+        if params.exam:
+            numbers[EXAM] = right_letters(models, params.exam)
+        stacked = {measure: np.stack(lines) for measure, lines in numbers.items()}
+        return replace(arm, numbers=stacked, whole=whole, answers=tuple(texts))
+
+    def _nll(self, rows: Rows, model: str) -> Floats:
+        """Return (n,) mean NLL of each row's responses, nats a token; NaN for what has none."""
+        engine, trusted = open_engine(), self.params.trust_remote_code
+        loaded = language_model(engine, model, trust_remote_code=trusted)
+        likelihoods = likelihood_of(rows, loaded, engine, LONGEST)
+        return likelihoods.mean(likelihoods.turn_prompted)

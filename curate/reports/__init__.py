@@ -1,0 +1,1 @@
+"""A choice or a mixture as one page to look at: see `contents` for what is on it."""

@@ -1,0 +1,181 @@
+"""A choice as curate wrote it to disk, with its rows where they are found again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from curate.data.encoding import sniff
+from curate.data.inputs import InputFile, input_files
+from curate.data.layout import Reading
+from curate.data.naming import naming
+from curate.data.read import read
+from curate.data.row_cache import Stored, read_before, stored
+from curate.data.rows import Rows
+from curate.data.schema import Shape, Source
+from curate.emission.emit import made_file, paths
+from curate.errors import CuratrainError, DataError, UsageError, did_you_mean
+from curate.llamafactory.dataset_info import read_registry
+from curate.recipes.controls import ENDINGS
+from curate.reports.chosen import Chosen, Mask, Places, decoded
+from curate.system.files import sha256_of
+from curate.system.manifest import read_manifest
+
+
+def named(name: str, folder: Path, inputs: Sequence[Path] = ()) -> Chosen:
+    """Return a data set, or scores alone, as curate wrote it.
+
+    `inputs` are the files that it was made of, where they are not in the cache any more.
+    """
+    _, scores, last = paths(folder, name)
+    manifest = read_manifest(last) if Path(name).name == name else None
+    if manifest is None:
+        entries = read_registry(folder)
+        if name in entries:
+            raise DataError(
+                f"'{name}' in {folder} was not made by curate and has no scores; `curate score "
+                f"--dataset-dir {folder} --dataset {name} --scorer length` gives it some"
+            )
+        raise DataError(
+            f"no data set '{name}' in {folder}.{did_you_mean(name, entries)} `curate ls "
+            f"--dataset-dir {folder}` lists what is there"
+        )
+    table = _table(scores)
+    parts, place, not_here = _rows(name, folder, manifest, table, inputs)
+    data, output = folder / made_file(last), manifest.get("output") or {}
+    return Chosen(
+        name=name,
+        table=table,
+        manifest=manifest,
+        parts=parts,
+        place=place,
+        beside=_controls(folder, name, table.column("id")),
+        folder=folder,
+        not_here=not_here,
+        changed=not data.is_file() or sha256_of(data) != output.get("sha256"),
+    )
+
+
+def _table(path: Path) -> pa.Table:
+    again = (
+        "the command that made it writes them again, from the cache; where it gives no scores, "
+        "`curate score --scorer length` does"
+    )
+    try:
+        schema = pq.read_schema(path)
+        flat = [each.name for each in schema if not pa.types.is_nested(each.type)]
+        if not {"id", "row", "source", "status"} <= set(flat):
+            raise DataError(f"'{path}' is no scores file of curate; {again}")
+        return pq.read_table(path, columns=flat)
+    except FileNotFoundError as error:
+        raise DataError(f"no scores: there is no '{path}'; {again}") from error
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"'{path}' is no parquet file that can be read; {again}") from error
+
+
+def _rows(
+    name: str, folder: Path, manifest: dict[str, Any], table: pa.Table, inputs: Sequence[Path]
+) -> tuple[tuple[Rows, ...], Places, tuple[str, ...]]:
+    """Return the rows that are found again, each line's place among them, and whose are not."""
+    # Equal ids are equal texts, wherever they stand: so are the first 16 digits.
+    hashes = np.array([int(each[:16], 16) for each in table.column("id").to_pylist()], np.uint64)
+    sources, names = manifest.get("sources", []), decoded(table.column("source"))
+    named_all = all({"name", "sha256", "format", "rows"} <= set(source) for source in sources)
+    if sources and not (named_all and sum(each["rows"] for each in sources) == len(table)):
+        raise DataError(
+            f"{name}.manifest.json does not say what the rows of {name}.scores.parquet are of; the "
+            "command that made them writes both anew"
+        )
+    place, parts, not_here, start, base = np.full(len(table), -1), [], [], 0, 0
+    with ExitStack() as opened:
+        files = _checked(name, sources, inputs, opened)
+        for source in sources:
+            # Rows that were taken one by one may stand file by file, or not.
+            lines = np.flatnonzero(names == source["name"])
+            if len(lines) != source["rows"]:
+                lines = np.arange(start, start + source["rows"])
+            start += source["rows"]
+            for known in _found(source, files.get(source["sha256"])):
+                at = _aligned(hashes[lines], known.table.column("hash").to_numpy())
+                if (at >= 0).all():
+                    parts.append(Rows(known.shape, (known.source,), known.table))
+                    place[lines], base = base + at, base + len(known.table)
+                    break
+            else:
+                not_here.append(source["name"])
+    if not_here:
+        try:
+            emitted = read(dataset=name, dataset_dir=folder)
+        except CuratrainError:
+            return tuple(parts), place, tuple(not_here)
+        at = _aligned(hashes[place < 0], emitted.hashes)
+        parts.append(emitted)
+        place[place < 0] = np.where(at >= 0, base + at, -1)
+    elif manifest.get("recipe") != "mix" and parts and "shape" in manifest:
+        own = tuple(part.sources[0] for part in parts)
+        whole = pa.concat_tables([part.table for part in parts])
+        parts = [Rows(Shape(**manifest["shape"]), own, whole)]
+    return tuple(parts), place, tuple(not_here)
+
+
+def _checked(
+    name: str, sources: list[dict[str, Any]], inputs: Sequence[Path], opened: ExitStack
+) -> dict[str, InputFile]:
+    """Return files by their sha256, and refuse what the data set was not made of."""
+    signed = {source["sha256"]: source["name"] for source in sources}
+    files = (file for path in inputs for file in input_files(path, opened))
+    by_sum = {sniff(file.path).sha256: file for file in files}
+    for sha256, file in by_sum.items():
+        if sha256 not in signed:
+            made_of = ", ".join(f"{name} (sha256 {sum_[:12]}…)" for sum_, name in signed.items())
+            raise UsageError(
+                f"--input {file.name}: its sha256 is {sha256[:12]}…, and '{name}' was made of "
+                f"{made_of}; give that file as it was then"
+            )
+    return by_sum
+
+
+def _found(source: dict[str, Any], file: InputFile | None) -> Iterator[Stored]:
+    """Yield rows that may be those of a source: of a file that was given, or read before."""
+    if file:
+        named_keys = naming(source.get("columns"), source.get("roles"))
+        for form in ("", source["format"]):
+            how = Reading(form, source.get("fill", {}), named_keys)
+            yield stored(file.path, source["name"], how, file.part)
+    yield from read_before(Source(**source_fields(source)))
+
+
+def source_fields(source: dict[str, Any]) -> dict[str, Any]:
+    """Return what a manifest says of a file, without what a mixture says of it besides."""
+    return {key: source[key] for key in Source.__dataclass_fields__ if key in source}
+
+
+def _aligned(wanted: NDArray[np.uint64], known: NDArray[np.uint64]) -> Places:
+    """Return the place of each hash among those that are known, -1 for none."""
+    if len(wanted) == len(known) and (wanted == known).all():
+        return np.arange(len(wanted))
+    found = pc.index_in(pa.array(wanted), value_set=pa.array(known))
+    places: Places = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return places
+
+
+def _controls(folder: Path, name: str, ids: pa.ChunkedArray) -> dict[str, Mask]:
+    """Return the controls that are registered beside a choice, and are of the same rows."""
+    controls: dict[str, Mask] = {}
+    registered = read_registry(folder)
+    for control in (name + ending for ending in ENDINGS.values()):
+        file = paths(folder, control)[1]
+        if control in registered and file.is_file():
+            kept = pq.read_table(file, columns=["id"], filters=[("kept", "=", True)])["id"]
+            mask = pc.is_in(ids, value_set=kept.combine_chunks()).to_numpy(zero_copy_only=False)
+            if int(mask.sum()) == len(kept):
+                controls[control] = mask
+    return controls

@@ -1,0 +1,1 @@
+"""How a model does in an exam: questions with options, of which one is right."""

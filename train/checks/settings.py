@@ -1,0 +1,213 @@
+"""Settings against rows, steps, model and files: what would end late, or train badly unnoticed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from curate.errors import UsageError
+from curate.llamafactory.dataset_info import data_file, read_registry
+from curate.system.hub import model_address
+from curate.system.model_folder import ADAPTER_CONFIG, CONFIG, missing_shards, read_json
+from train.config.keys import hints
+from train.config.plan import Plan
+from train.config.presets import blocks_of, intervals, rows_held
+
+_TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "*.tiktoken", "*token*.py")
+# What training on a quantised base needs; their torch is not that of this environment.
+_QUANTISED = {"gptq": "gptqmodel", "awq": "awq", "aqlm": "aqlm"}
+# Kinds with a table of positions: beyond its end there is nothing to look up.
+_TABLE = {"gpt2", "opt", "gpt_neo", "gpt_bigcode", "openai-gpt", "biogpt", "codegen", "gptj"}
+_POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx")
+_ADAPTERS = ("adapter_name_or_path", "ref_model_adapters", "reward_model_adapters")
+_HIGHEST_RATE = 0.05
+_MUCH_LOST = 0.1  # share of the tokens
+# Transformers' own, where a config is silent.
+_EVERY = 500
+
+
+def check(plan: Plan, longest: int | None) -> None:
+    """Refuse what LLaMA-Factory would end on, most of it after it has read and loaded all."""
+    config = plan.config
+    refusals = (_rows(plan), _evaluated(config), _files(config, plan.dataset.folder), _base(plan))
+    for why in (why for part in refusals for why in part):
+        raise UsageError(why)
+    length, positions = _length(config, longest), _positions(plan)
+    if plan.model.kind in _TABLE and positions and length > positions:
+        raise UsageError(
+            f"rows of {length:,} tokens are more than the {positions:,} positions that "
+            f"{plan.model.name} has; give --set cutoff_len={positions}"
+        )
+
+
+def _rows(plan: Plan) -> Iterator[str]:
+    config = plan.config
+    if config.get("max_steps") == 0:
+        yield "max_steps=0 trains nothing; give 1 and more, or -1 for whole passes"
+    if float(config.get("lora_dropout") or 0) >= 1:
+        yield "lora_dropout has to be below 1: a share of what the adapter sees"
+    held = float(config.get("val_size") or 0)
+    if held and config.get("eval_dataset"):
+        yield (
+            "val_size and eval_dataset do not go together: rows are held out of the data set, or "
+            "come from another; leave one out (--set val_size=0)"
+        )
+    extent = plan.dataset.extent.limited(config.get("max_samples"))
+    rows, count = extent.rows, rows_held(extent.rows, config)
+    if held and (held == 1 or not 0 < count < rows):
+        yield (
+            f"val_size {held:g} of {rows:,} rows leaves none to train on or none to evaluate; "
+            f"allowed is a share below 1, such as 0.1, or a number of rows from 2 to {rows - 1:,}"
+        )
+        return
+    for side, way in ((rows - count, "packing=false"), (count, "val_size=0")):
+        if side and blocks_of(extent, config, side) == 0:
+            workers = int(config.get("preprocessing_num_workers") or 1)
+            alone = {**config, "preprocessing_num_workers": 1}
+            fills_one = workers > 1 and blocks_of(extent, alone, side)
+            yield (
+                f"{side:,} rows do not fill one block of {config['cutoff_len']:,} tokens"
+                f"{f' in any of {workers} processes' if workers > 1 else ''}; give "
+                f"{'--set preprocessing_num_workers=1' if fills_one else f'--set {way}'}, or a "
+                "smaller cutoff_len"
+            )
+
+
+def _evaluated(config: Mapping[str, Any]) -> Iterator[str]:
+    saving = str(config.get("save_strategy") or "steps")
+    evaluating = str(config.get("eval_strategy") or "no")
+    if evaluating != "no" and not config.get("val_size") and not config.get("eval_dataset"):
+        yield (
+            f"eval_strategy {evaluating}: no rows are held out to evaluate on; give "
+            "--set val_size=0.1, --set eval_dataset=NAME, or --set eval_strategy=no"
+        )
+    best, without = "load_best_model_at_end", "or --set load_best_model_at_end=false"
+    if not config.get(best):
+        return
+    if config["stage"] in ("rm", "ppo"):
+        yield f"{best}: LLaMA-Factory cannot in stage {config['stage']}; leave it out"
+    if saving != evaluating:
+        yield (
+            f"{best} wants to save when it evaluates, and save_strategy is {saving}, eval_strategy "
+            f"{evaluating}; give both the same, {without}"
+        )
+    save = float(config.get("save_steps") or _EVERY)
+    every = float(config.get("eval_steps") or config.get("logging_steps") or _EVERY)
+    if saving == "steps" and min(save, every) >= 1 and save % every:
+        yield (
+            f"{best} wants save_steps {save:g} to be eval_steps {every:g} once or several times; "
+            f"give --set save_steps={every:g}, {without}"
+        )
+
+
+def _files(config: Mapping[str, Any], data: Path) -> Iterator[str]:
+    """Tell of names that lead nowhere, and of packages that are not here."""
+
+    def names(key: str) -> list[str]:
+        return [name.strip() for name in str(config.get(key) or "").split(",") if name.strip()]
+
+    for name in names("eval_dataset"):
+        data_file(data, name, read_registry(data))
+    for key, name in ((kind, each) for kind in _ADAPTERS for each in names(kind)):
+        is_there = (Path(name).expanduser() / ADAPTER_CONFIG).is_file()
+        if not is_there and (Path(name).exists() or not model_address(name)):
+            yield f"{key} {name}: there is no adapter; give a run that `train ls` lists"
+    if path := config.get("deepspeed"):
+        try:
+            if not isinstance(json.loads(Path(path).read_text(encoding="utf-8")), dict):
+                yield f"deepspeed {path} is no JSON object; give a configuration of DeepSpeed"
+        except (OSError, ValueError) as error:
+            yield f"deepspeed {path} cannot be read ({error}); give a configuration of DeepSpeed"
+    for key, package in hints()["packages"].items():
+        name, _, value = key.partition("=")
+        wanted = str(config.get(name)) == value if value else bool(config.get(name))
+        if wanted and importlib.util.find_spec(package) is None:
+            yield (
+                f"{key} needs the package {package}, which is not in this environment; leave "
+                f"{name} out, or install it (LLaMA-Factory's documentation says which version)"
+            )
+
+
+def _base(plan: Plan) -> Iterator[str]:
+    """Tell of a folder that is no whole model, or one that cannot be trained on here."""
+    folder, name = Path(plan.model.path), plan.model.name
+    if not (folder / CONFIG).is_file():
+        return
+    if missing := missing_shards(folder):
+        yield f"{name} lacks {', '.join(missing[:3])}, which its index names; copy it again"
+    if not any(any(folder.glob(pattern)) for pattern in _TOKENIZERS):
+        yield f"{name} has no tokenizer (tokenizer.json); copy it there from the model's own folder"
+    quantised = read_json(folder / CONFIG).get("quantization_config") or {}
+    method = str(quantised.get("quant_method", "")).lower()
+    if method and plan.config["finetuning_type"] not in ("lora", "oft"):
+        yield f"{name} is quantised ({method}): adapters alone can be trained; give --method lora"
+    package = _QUANTISED.get(method, "")
+    if package and importlib.util.find_spec(package) is None:
+        yield (
+            f"{name} is quantised ({method}), and training on it needs {package}, which is not in "
+            "this environment; train the model before it was quantised, then `deploy merge` and "
+            "`deploy quantize`"
+        )
+
+
+def _positions(plan: Plan) -> int | None:
+    """Return the positions that a model was made for, None where it names none."""
+    config = read_json(plan.model.folder / CONFIG) if plan.model.folder is not None else {}
+    config = config.get("text_config") or config
+    return next((n for key in _POSITIONS if isinstance(n := config.get(key), int)), None)
+
+
+def _length(config: Mapping[str, Any], longest: int | None) -> int:
+    cutoff = int(config["cutoff_len"])
+    return cutoff if config.get("packing") or not longest else min(cutoff, longest)
+
+
+def doubts(plan: Plan, longest: int | None) -> str:
+    """Return in one note what would run and train badly; '' if nothing would."""
+    config, steps, told = plan.config, plan.steps, {}
+    logging = float(config.get("logging_steps") or _EVERY)
+    for key, usual, by, what in (
+        ("warmup_steps", 0, "", "the learning rate never rises to its value"),
+        ("logging_steps", logging, "steps", "nothing is logged"),
+        ("save_steps", _EVERY, "steps", "no checkpoint is saved before the end"),
+        ("eval_steps", logging, "no", "nothing is evaluated"),
+    ):
+        every, strategy = float(config.get(key) or usual), key.replace("_steps", "_strategy")
+        is_late = every > steps if by else every >= max(2, steps)
+        if is_late and (not by or config.get(strategy, by) == "steps"):
+            told[key] = f"{what} ({key} {every:,.0f})"
+    notes = []
+    if told:
+        suits = intervals(steps, 0.1, True, False)
+        ways = " ".join(f"--set {key}={suits[key]}" for key in told)
+        notes.append(f"in the {steps:,} steps of this run {', '.join(told.values())}: {ways} suits")
+    notes += _left_over(plan)
+    rate = float(config.get("learning_rate") or 0)
+    if rate > _HIGHEST_RATE:
+        notes.append(f"a learning rate of {rate:g} forgets everything; 1e-5 to 1e-3 are usual")
+    length, positions = _length(config, longest), _positions(plan)
+    if positions and not config.get("rope_scaling") and length > positions:
+        notes.append(
+            f"rows are up to {length:,} tokens long, and the model was made for {positions:,}: "
+            f"--set cutoff_len={positions}"
+        )
+    return "; ".join(notes)
+
+
+def _left_over(plan: Plan) -> Iterator[str]:
+    """Tell of tokens that fill no block, so that they are not trained on."""
+    config, extent = plan.config, plan.dataset.extent.limited(plan.config.get("max_samples"))
+    rows = extent.rows - rows_held(extent.rows, config)
+    blocks = blocks_of(extent, config, rows)
+    if config["stage"] != "pt" or blocks is None or not extent.tokens or not rows:
+        return
+    share = 1 - blocks * int(config["cutoff_len"]) * extent.rows / (extent.tokens * rows)
+    if share > _MUCH_LOST:
+        yield (
+            f"{share:.0%} of the tokens are left over when blocks of {config['cutoff_len']:,} are "
+            "filled, and not trained on: --set preprocessing_num_workers=1 and a smaller "
+            "cutoff_len leave less"
+        )
