@@ -51,7 +51,8 @@ def engine(cluster, tmp_path):
 
 def test_two_actors_compute_all(engine, cluster, tmp_path):
     engine, said = engine
-    assert engine.run(squaring(tmp_path / "w", 200), 200).tolist() == [n**2 for n in range(200)]
+    work = squaring(tmp_path / "w", 200, together=2)
+    assert engine.run(work, 200).tolist() == [n**2 for n in range(200)]
     assert said == ["50 batches computed by 2 workers"]
     assert len(computed_by(tmp_path / "w")) == 2
     assert [*cluster[1].rglob("*")] == [], "nothing is written into the home folder"
@@ -189,9 +190,9 @@ def test_two_thousand_rows_by_two_actors_give_the_bytes_of_one_process(tmp_path)
 
 @pytest.mark.model
 def test_sixty_rows_by_two_actors_give_the_bytes_of_one_process(tmp_path):
-    (tmp_path / "rows.json").write_text(json.dumps(few(60, 60)))  # enough for both to compute
+    (tmp_path / "rows.json").write_text(json.dumps(few(60)))
     alone, _ = scored_with(tmp_path / "alone", "ifd --keep 10%")
     how = ("--engine", "ray", "--workers", "2")
-    several, said = scored_with(tmp_path / "several", "ifd --keep 10%", *how)
+    several, said = scored_with(tmp_path / "several", "ifd --keep 10%", *how, together=True)
     assert several == alone
     assert "batches computed by 2 workers" in said

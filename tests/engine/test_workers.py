@@ -35,7 +35,7 @@ def engine(tmp_path):
 
 def test_two_processes_compute_all_and_end(engine, tmp_path):
     engine, said = engine
-    assert engine.run(squaring(tmp_path / "w", slots=3), 60).tolist() == EXPECTED
+    assert engine.run(squaring(tmp_path / "w", slots=3, together=2), 60).tolist() == EXPECTED
     pids = computed_by(tmp_path / "w")
     assert len(pids) == 2
     assert said == ["15 batches computed by 2 workers"]
@@ -172,11 +172,21 @@ def few(size: int, shortest: int = 5) -> list[dict[str, str]]:
     return [values[each] for each in sorted(by_length[shortest : shortest + size])]
 
 
-def scored_with(folder: Path, command: str, *how: str) -> tuple[dict[str, bytes], str]:
+def scored_with(
+    folder: Path, command: str, *how: str, together: bool = False
+) -> tuple[dict[str, bytes], str]:
     """Return the files of a command over rows.json in a cache of its own, and what it said."""
     folder.mkdir()
-    line = [sys.executable, "-m", "curate", *command.split(), "--input", "rows.json", *how]
-    environment = {**os.environ, "CURATRAIN_CACHE": str(share_models(folder / "cache"))}
+    start = ["-m", "curate"]
+    if together:
+        start = [
+            "-c",
+            "from tests.engine import workers; workers.curate_together()",
+            str(folder / "w"),
+        ]
+    line = [sys.executable, *start, *command.split(), "--input", "rows.json", *how]
+    cache = str(share_models(folder / "cache"))
+    environment = {**os.environ, "CURATRAIN_CACHE": cache, "PYTHONPATH": str(ROOT)}
     output = folder / "data"
     run = subprocess.run(
         [*line, "--output", str(output)],
@@ -206,6 +216,8 @@ def scored_with(folder: Path, command: str, *how: str) -> tuple[dict[str, bytes]
 def test_two_workers_give_the_bytes_of_one_process(command, by, tmp_path):
     (tmp_path / "rows.json").write_text(json.dumps(few(60)))
     alone, _ = scored_with(tmp_path / "alone", command)
-    several, said = scored_with(tmp_path / "several", command, "--workers", "2")
+    together = command.startswith("ifd")
+    how = ("--workers", "2")
+    several, said = scored_with(tmp_path / "several", command, *how, together=together)
     assert several == alone
     assert by in said

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from runpy import run_module
 from typing import Any
 
 import numpy as np
 
+from curate.engine import crew
+from curate.engine.worker import Job
 from curate.errors import ModelError
 from curate.scorers.contract import Work
 
@@ -24,6 +29,7 @@ class Squaring:
     broken: str = ""
     machine: str = "cpu"
     slots: int = 1
+    together: int = 1  # processes that wait for each other before they compute
     name, fingerprint, threads, batch_tokens = "squaring", "f" * 64, 1, 4
 
     @property
@@ -51,7 +57,7 @@ class Squaring:
         return nullcontext()
 
     def answered(self, items: list[int]) -> list[list[float]]:
-        (self.folder / str(os.getpid())).touch()
+        come_together(self.folder, self.together)
         time.sleep(0.01)
         for item in items:
             once = self.folder / f"killed {item}"
@@ -85,6 +91,36 @@ def computed_by(folder: Path) -> list[int]:
     """Return the processes that have computed, without this one."""
     pids = [int(each.name) for each in folder.iterdir() if each.name.isdecimal()]
     return [pid for pid in pids if pid != os.getpid()]
+
+
+def come_together(folder: Path, count: int) -> None:
+    """Leave a file named after this process; wait until there are as many, a minute at most."""
+    (folder / str(os.getpid())).touch()
+    limit = time.monotonic() + 60
+    while len({*computed_by(folder), os.getpid()}) < count and time.monotonic() < limit:
+        time.sleep(0.01)
+
+
+def answered_together(folder: Path, job: Job, model: Any, payload: Any) -> Any:
+    come_together(folder, 2)
+    return job.answer(model, payload)
+
+
+def curate_together() -> None:
+    """Run the command line; its first folder is where two workers wait for each other.
+
+    A quick machine computes a few rows before its second worker has started.
+    """
+    folder = Path(sys.argv.pop(1))
+    folder.mkdir()
+
+    def together(*job: Any) -> Job:
+        made = Job(*job)
+        tokens = made.dtype == "bytes"  # one block of few rows, for one worker
+        return made if tokens else made._replace(answer=partial(answered_together, folder, made))
+
+    crew.Job = together  # type: ignore[attr-defined,misc,assignment]
+    run_module("curate", run_name="__main__", alter_sys=True)
 
 
 class Tokenising:
