@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -21,7 +21,9 @@ from curate.data.ids import beside
 from curate.data.rows import Row, Rows
 from curate.data.schema import Turn
 from curate.duplicates.folding import fold
+from curate.duplicates.kept import Kept
 from curate.duplicates.ngrams import PERMUTATIONS, gram_hashes, jaccard, may_be, signatures
+from curate.scorers.contract import digest_of
 from curate.system.processes import Pool, cores
 
 _ASKS = {"prompt": ("user", "observation"), "response": ("assistant", "function")}
@@ -75,11 +77,13 @@ class Groups:
 class Sketching:
     """Writes what is compared of sets of rows to an empty folder, set after set.
 
-    Texts are folded and signed by n-grams, in several processes where there are `many`.
+    Texts are folded and signed by n-grams, in several processes where there are `many`; signatures
+    of an earlier run are taken from what is `kept`, and `known` says of how many rows.
     """
 
-    def __init__(self, folder: Path, n: int, seed: int, many: bool) -> None:
+    def __init__(self, folder: Path, n: int, seed: int, many: bool, kept: Kept) -> None:
         self._folder, self._n, self._many, self._size = folder, n, many, 0
+        self._kept, self._batches, self.known = kept, 0, 0
         with ExitStack() as opened:
             pool = Pool(partial(_signer, n, seed), cores() if many else 1)
             self._pool = opened.enter_context(pool)
@@ -109,16 +113,19 @@ class Sketching:
         sent: deque[list[tuple[int, int, str]]] = deque()
         every = iter(other_side(rows) if flawed else rows)
 
-        def texts() -> Iterator[list[str]]:
-            while batch := list(islice(every, _BATCH)):
+        def texts() -> Iterator[tuple[list[str], bool]]:
+            for number in count(self._batches):
+                if not (batch := list(islice(every, _BATCH))):
+                    return
                 said = [compared(row, on) if flawed or not row.flaw else "" for row in batch]
                 own = (_hash(beside(row.value, row.parsed.verdict)) for row in batch)
                 flaws = (row.flaw for row in batch)
                 sent.append(list(zip(map(_hash, said), own, flaws, strict=True)))
-                yield said
+                yield said, f"signed {number}" not in self._kept
 
         position = 0
-        for folded, signed in self._pool.map(texts()):
+        for folded, own_signatures in self._pool.map(texts()):
+            signed = self._signed(folded, own_signatures)
             new: list[int] = []
             together = zip(folded, sent.popleft(), strict=True)
             for at, (plain, (text, own, flaw)) in enumerate(together):
@@ -148,19 +155,31 @@ class Sketching:
             start=start,
         )
 
+    def _signed(self, folded: list[str], made: NDArray[np.uint32] | None) -> NDArray[np.uint32]:
+        """Return (texts, 128) signatures, those of an earlier run where none were made."""
+        self.known += len(folded) * (made is None)
+        self._batches += 1
+        empty = np.zeros(0, np.uint32)
+        key = f"signed {self._batches - 1}"
+        values = self._kept.get(key, np.uint32, lambda: empty if made is None else made)
+        return values.reshape(-1, PERMUTATIONS)
+
     @contextmanager
     def sketches(self) -> Iterator[Sketches]:
         """Give what was written; pairs of many are compared in several processes."""
         self._opened.close()
         compare = partial(_comparer, self._folder, self._n)
         with Pool(compare, cores() if self._many else 1) as pool:
-            yield Sketches(*_mapped(self._folder), n=self._n, pool=pool)
+            yield Sketches(*_mapped(self._folder), n=self._n, pool=pool, kept=self._kept)
 
 
-def _signer(n: int, seed: int) -> Callable[[list[str]], tuple[list[str], NDArray[np.uint32]]]:
-    def signed(texts: list[str]) -> tuple[list[str], NDArray[np.uint32]]:
+def _signer(
+    n: int, seed: int
+) -> Callable[[tuple[list[str], bool]], tuple[list[str], NDArray[np.uint32] | None]]:
+    def signed(job: tuple[list[str], bool]) -> tuple[list[str], NDArray[np.uint32] | None]:
+        texts, unsigned = job
         folded = list(map(fold, texts))
-        return folded, signatures(*gram_hashes(folded, n), seed)
+        return folded, signatures(*gram_hashes(folded, n), seed) if unsigned else None
 
     return signed
 
@@ -200,6 +219,7 @@ class Sketches:
     signatures: NDArray[np.uint32]  # (groups, 128)
     n: int  # characters of a gram
     pool: Pool[_Pairs, NDArray[np.float64]]  # compares pairs
+    kept: Kept
 
     def batches(self, start: int) -> Iterator[list[str]]:
         """Yield the texts from one group on, some thousand at a time."""
@@ -213,9 +233,14 @@ class Sketches:
 
         Pairs whose signatures say that they are not nearly that similar are not compared: 0.
         """
-        parts = (slice(at, at + _JOB) for at in range(0, len(left), _JOB))
-        jobs = ((left[part], right[part], near) for part in parts)
-        return np.concatenate([np.zeros(0), *self.pool.map(jobs)])
+
+        def compare() -> NDArray[np.float64]:
+            parts = (slice(at, at + _JOB) for at in range(0, len(left), _JOB))
+            jobs = ((left[part], right[part], near) for part in parts)
+            return np.concatenate([np.zeros(0), *self.pool.map(jobs)])
+
+        # A copy: what is kept is read only, and who asks may write over it.
+        return self.kept.get(digest_of(near, left, right), np.float64, compare).copy()
 
 
 def mapped(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

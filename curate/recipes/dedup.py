@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.choices.selection import Selection
-from curate.console import progress
+from curate.console import progress, say
 from curate.data.rows import Rows
 from curate.duplicates import contained
 from curate.duplicates.alike import Twins, first_kept
 from curate.duplicates.folding import fold
+from curate.duplicates.kept import Kept
 from curate.duplicates.ngrams import bands_for, buckets
 from curate.duplicates.sketches import (
     MANY,
@@ -36,11 +37,13 @@ from curate.emission.score_files import column_of
 from curate.errors import DataError, UsageError
 from curate.parameters.dedup import FIRST, DedupParams
 from curate.recipes.budgets import tokens_of
+from curate.scorers.contract import digest_of
 from curate.system.cache import scratch_dir
 from curate.system.files import sha256_of
 
 NAME = "dedup"
 _SHOWN = 60  # characters
+_FORM = 1  # of what is kept: a changed way of signing or comparing never reads older numbers
 
 
 def dedup(
@@ -136,19 +139,40 @@ def dedup(
 def sketched(
     rows: Rows, on: str, ngram: int, seed: int, against: Sequence[Rows]
 ) -> Iterator[tuple[Sketches, Groups, list[Groups], list[dict[str, Any]]]]:
-    """Give all texts, the groups of the rows and of the other sets, and what those hold."""
+    """Give all texts, the groups of the rows and of the other sets, and what those hold.
+
+    Of many rows what is worked out is kept until all is done, so that a killed run goes on.
+    """
     others: list[Groups] = []
     sets: list[dict[str, Any]] = []
     many = sum(map(len, (rows, *against))) >= MANY
-    with tempfile.TemporaryDirectory(dir=scratch_dir()) as folder:
-        with Sketching(Path(folder), ngram, seed, many) as sketching:
+    with (
+        _kept((rows, *against), on, ngram, seed, many) as kept,
+        tempfile.TemporaryDirectory(dir=scratch_dir()) as folder,
+    ):
+        with Sketching(Path(folder), ngram, seed, many, kept) as sketching:
             for other in against:
                 others.append(sketching.add(other, on, flawed=True))
                 sets.append(_compared(other, others[-1], on))
             with shown("scoring", len(rows)) as advance:
                 mine = sketching.add(rows, on, advance=advance)
+        if sketching.known:
+            say(f"{sketching.known:,} rows were signed by a run that had ended before its end")
         with sketching.sketches() as sketches:
             yield sketches, mine, others, sets
+
+
+@contextmanager
+def _kept(sets: Sequence[Rows], on: str, ngram: int, seed: int, many: bool) -> Iterator[Kept]:
+    """Give what a killed run over the same texts has kept; it goes when this one ends well."""
+    name = digest_of(_FORM, on, ngram, seed, *(rows.identity for rows in sets)) if many else ""
+    kept = Kept(scratch_dir() / f"dedup-{name[:32]}.sqlite" if many else None)
+    ended = False
+    try:
+        yield kept
+        ended = True
+    finally:
+        kept.close(ended)
 
 
 @contextmanager
