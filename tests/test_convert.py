@@ -86,6 +86,50 @@ def test_what_has_no_place_is_counted_and_other_keys_go_along(call, tmp_path, wr
     assert json.loads(answer.out)["dropped"] == {"empty_response": 1}
 
 
+@pytest.mark.parametrize("container", ["jsonl", "json", "parquet"])
+def test_shards_are_a_folder_of_one_data_set(call, tmp_path, container):
+    line = ("convert", SAMPLE, "--to", "alpaca", "--as", container, "--output", tmp_path)
+    assert call(*line, "--shard-rows", "50").code == 0
+    folder = tmp_path / "huatuo_alpaca"
+    sizes = {file.name: len(read(file)) for file in sorted(folder.iterdir())}
+    assert sizes == {f"part-0000{n}.{container}": rows for n, rows in enumerate((50, 50, 20))}
+    assert read(folder).ids.tolist() == read(SAMPLE).ids.tolist()
+    assert train_in(str(tmp_path), "huatuo_alpaca", "sft").usable == 120
+    named = ("--dataset", "huatuo_alpaca", "--dataset-dir", tmp_path)
+    assert call("doctor", *named, "--stage", "sft").code == 0
+    again = call("convert", *named, "--to", "sharegpt", "--output", tmp_path, "--json")
+    assert json.loads(again.out)["kept"] == 120
+    assert call(*line, "--shard-rows", "100").code == 0, "the same recipe writes it anew"
+    assert len(list(folder.iterdir())) == 2
+    assert call(*line).code == 0
+    assert not folder.exists(), "one file has taken the folder's place"
+    assert call(*line, "--shard-rows", "50").code == 0
+    left = {file.name for file in tmp_path.glob("huatuo_alpaca*")}
+    assert left == {f"huatuo_alpaca{end}" for end in ("", ".scores.parquet", ".manifest.json")}
+    call("rm", "huatuo_alpaca", "--dataset-dir", tmp_path)
+    assert not list(tmp_path.glob("huatuo_alpaca*"))
+
+
+def test_a_folder_of_the_users_stays(call, tmp_path):
+    own = tmp_path / "huatuo_alpaca" / "mine.txt"
+    own.parent.mkdir()
+    own.write_text("mine")
+    line = ("convert", SAMPLE, "--to", "alpaca", "--output", tmp_path, "--overwrite")
+    call.refused("a folder that curate has not written", *line, "--shard-rows", "50")
+    assert call(*line).code == 0
+    assert own.read_text() == "mine"
+    call("rm", "huatuo_alpaca", "--dataset-dir", tmp_path)
+    assert own.read_text() == "mine"
+
+
+def test_a_shard_that_was_changed_stays(call, tmp_path):
+    call("convert", SAMPLE, "--to", "alpaca", "--output", tmp_path, "--shard-rows", "50")
+    part = tmp_path / "huatuo_alpaca" / "part-00001.jsonl"
+    part.write_text(part.read_text().replace("1", "2", 1))
+    call("rm", "huatuo_alpaca", "--dataset-dir", tmp_path)
+    assert part.exists()
+
+
 def test_another_kind_of_file_replaces_the_first(call, tmp_path):
     for container in ("json", "parquet"):
         call("convert", SAMPLE, "--to", "alpaca", "--as", container, "--output", tmp_path)
@@ -110,5 +154,8 @@ def test_wrong_words_are_refused(call, tmp_path, write_json):
         "--as",
         "csv",
     )
+    line = ("convert", SAMPLE, "--to", "alpaca", "--shard-rows")
+    call.refused("--shard-rows", *line, "-1")
+    call.refused("--shard-rows", *line, "many")
     texts = write_json([{"text": "once upon a time"}])
     call.refused("texts for pre-training", "convert", texts, "--to", "alpaca", "--output", tmp_path)

@@ -133,6 +133,10 @@ def convert(
     container: Annotated[
         str, typer.Option("--as", metavar="jsonl|json|parquet", help="The kind of file.")
     ] = "jsonl",
+    shard_rows: Annotated[
+        int,
+        typer.Option(min=0, help="Write a folder, so many rows in each of its files; 0: one file."),
+    ] = 0,
     output: Output = DATA,
     name: Name = None,
     overwrite: Overwrite = False,
@@ -147,7 +151,7 @@ def convert(
     from curate.data.describe import not_used
     from curate.recipes import convert as recipe
 
-    params = recipe.ConvertParams(to, container)
+    params = recipe.ConvertParams(to, container, shard_rows)
     rows = reading.rows(output)
     called, counts, files = recipe.convert(rows, params, output, name, overwrite)
     console.counts_table(counts)

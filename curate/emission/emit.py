@@ -14,24 +14,21 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.json
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curate.data.even_columns import Columns, columns_of
 from curate.data.rows import CHUNK, Rows
 from curate.data.schema import Shape
+from curate.emission.containers import CONTAINERS, put_rows
 from curate.errors import DataError, OutputError, UsageError
 from curate.llamafactory.dataset_info import FILE, entry_for, locked, read_registry, register
-from curate.system.files import sha256_of, writing_to
+from curate.system.files import content_sha256, delete, writing_to
 from curate.system.manifest import read_manifest, to_json
 
 _NAME = re.compile(r"[\w.-]+")
 # Names of files may have 255 bytes; the longest adds ".", "_none_kept", ".scores.parquet", ".part".
 _LONGEST_NAME = 220
-_BLOCK = 16 << 20
-# Kinds of files that LLaMA-Factory reads by their ending.
-CONTAINERS = ("jsonl", "json", "parquet")
 # What `curate report` writes beside a data set: its page, and its map as a table.
 PAGE, MAP = ".report.html", ".map.parquet"
 # Beside rows that a model made: what it was asked, which was paid for, and what belongs to them.
@@ -64,8 +61,8 @@ def check_target(folder: Path, name: str, recipe: str, overwrite: bool) -> None:
         with tempfile.TemporaryFile(dir=folder) as trial:
             trial.write(b" ")
         registered = name in read_registry(folder)
-        files = {path for kind in CONTAINERS for path in paths(folder, name, kind)}
-        exists = registered or any(path.exists() for path in files)
+        files = [*data_paths(folder, name), *paths(folder, name)[1:]]
+        exists = registered or any(path.is_file() for path in files)
         made_by = _made_by(folder, name)
     if exists and not overwrite and made_by != recipe:
         by = f"the recipe {made_by}" if made_by else "something other than curate"
@@ -77,6 +74,11 @@ def check_target(folder: Path, name: str, recipe: str, overwrite: bool) -> None:
 
 def paths(folder: Path, name: str, container: str = "jsonl") -> list[Path]:
     return [folder / f"{name}.{end}" for end in (container, "scores.parquet", "manifest.json")]
+
+
+def data_paths(folder: Path, name: str) -> list[Path]:
+    """Return where the rows of a data set can be: files of any kind, or a folder of shards."""
+    return [*(folder / f"{name}.{kind}" for kind in CONTAINERS), folder / name]
 
 
 def _part(path: Path) -> Path:
@@ -95,13 +97,13 @@ def _made_by(folder: Path, name: str) -> str | None:
     A run that was killed after its output was in place has left its manifest under the other
     name; the output's sha256 tells that it is of this output.
     """
-    outputs = [path for kind in CONTAINERS for path in paths(folder, name, kind)[:2]]
-    manifest = paths(folder, name)[2]
+    _, scores, manifest = paths(folder, name)
+    outputs = [*data_paths(folder, name), scores]
     unfinished = read_manifest(_part(manifest)) or {}
     output = unfinished.get("output")
     if isinstance(output, dict):
         path = folder / str(output.get("file"))
-        if path in outputs and path.is_file() and output.get("sha256") == sha256_of(path):
+        if path in outputs and path.exists() and output.get("sha256") == content_sha256(path):
             return str(unfinished.get("recipe"))
     recipe = (read_manifest(manifest) or {}).get("recipe")
     return recipe if isinstance(recipe, str) else None
@@ -142,12 +144,14 @@ def write_values(
     manifest: dict[str, Any],
     scores: Scores | None = None,
     container: str = "jsonl",
+    shard_rows: int = 0,
 ) -> list[str]:
     """Write any rows and all that belongs to them; return the names of the files.
 
-    `values` gives the same rows whenever it is called: without a flaw, all of one shape. A row that
-    is the first to have pictures, far behind the beginning, is written before all others: programs
-    that guess types from the beginning would refuse it.
+    `values` gives the same rows whenever it is called: without a flaw, all of one shape. With
+    `shard_rows` they are in a folder, so many in each of its files. A row that is the first to have
+    pictures, far behind the beginning, is written before all others: programs that guess types from
+    the beginning would refuse it.
     """
     columns = columns_of(values(), set(shape.columns.values()))
 
@@ -157,32 +161,11 @@ def write_values(
             yield from (row for place, row in enumerate(values()) if (place in first) is are_first)
 
     def put(path: Path) -> int:
-        lines = path.with_name(f"{path.name}.lines") if container == "parquet" else path
-        start, between, end = ("[\n", ",\n", "\n]\n") if container == "json" else ("", "\n", "\n")
-        count = 0
-        with lines.open("w", encoding="utf-8", newline="\n") as out:
-            for count, value in enumerate(ordered(), 1):  # noqa: B007 - counted
-                out.write(between if count > 1 else start)
-                out.write(json.dumps(columns.even(value), ensure_ascii=False))
-            out.write(end)
-        if container == "parquet":
-            _as_parquet(lines, path)
-        return count
+        lines = (json.dumps(columns.even(value), ensure_ascii=False) for value in ordered())
+        return put_rows(path, lines, container, shard_rows)
 
-    return write_files(folder, name, put, columns, shape, manifest, scores, container)
-
-
-def _as_parquet(lines: Path, path: Path) -> None:
-    """Write JSON Lines of even columns as parquet, and delete them; memory does not grow."""
-    try:
-        # The first block shows every column's type: see `curate.data.even_columns`.
-        options = pyarrow.json.ReadOptions(block_size=_BLOCK)
-        coming = pyarrow.json.open_json(lines, options)
-        with coming, pq.ParquetWriter(path, coming.schema) as writer:
-            for batch in coming:
-                writer.write_batch(batch)
-    finally:
-        lines.unlink()
+    end = "" if shard_rows else container
+    return write_files(folder, name, put, columns, shape, manifest, scores, end)
 
 
 def write_files(
@@ -197,10 +180,13 @@ def write_files(
 ) -> list[str]:
     """Write all files under other names and rename them, the manifest last; return their names.
 
-    `put` writes the rows to a file and returns how many. The manifest gets the sha256 and the
-    number of the output's rows.
+    `put` writes the rows to a file, or without a `container` to a folder, and returns how many.
+    The manifest gets the sha256 and the number of the output's rows.
     """
-    data, table, last = paths(folder, name, container)
+    _, table, last = paths(folder, name)
+    data = folder / f"{name}.{container}" if container else folder / name
+    if data.is_dir() and made_file(last) != data.name:
+        raise OutputError(f"{data} is a folder that curate has not written; give another --name")
     # An entry that names a column which the file lacks ends LLaMA-Factory with a KeyError.
     named = {role: key for role, key in shape.columns.items() if key in columns.keys}
     entry = entry_for(replace(shape, columns=named), data.name)
@@ -210,9 +196,9 @@ def write_files(
             _put_scores(_part(table), scores)
         as_text = {"columns_as_text": columns.as_text()}
         _put_manifest(last, {**manifest, "output": _output(data, rows), **as_text})
-        for other in (folder / f"{name}.{kind}" for kind in CONTAINERS if kind != container):
-            if made_file(last) == other.name:  # of an earlier data set of this name
-                other.unlink(missing_ok=True)
+        for other in data_paths(folder, name):
+            if made_file(last) == other.name and (other != data or data.is_dir()):
+                delete(other)  # of an earlier data set of this name
         os.replace(_part(data), data)
         if scores is not None:
             os.replace(_part(table), table)
@@ -252,7 +238,7 @@ def _put_manifest(path: Path, manifest: dict[str, Any]) -> None:
 
 
 def _output(path: Path, rows: int) -> dict[str, Any]:
-    return {"file": path.name, "sha256": sha256_of(_part(path)), "rows": rows}
+    return {"file": path.name, "sha256": content_sha256(_part(path)), "rows": rows}
 
 
 @contextmanager
@@ -266,7 +252,7 @@ def _writing(folder: Path, data: Path, table: Path, last: Path) -> Iterator[None
             except BaseException:
                 before = _part(data).exists() or not _part(last).exists()
                 for path in (data, table, last) if before else (table,):
-                    _part(path).unlink(missing_ok=True)
+                    delete(_part(path))
                 raise
 
 

@@ -8,18 +8,18 @@ from pathlib import Path
 
 from curate.emission.emit import (
     CHUNKS,
-    CONTAINERS,
     FAILED,
     LEDGER,
     MAP,
     PAGE,
+    data_paths,
     emitting_to,
     made_file,
     paths,
 )
 from curate.errors import DataError, did_you_mean
 from curate.llamafactory.dataset_info import FILE, locked, read_registry, unregister
-from curate.system.files import sha256_of
+from curate.system.files import content_sha256, delete
 from curate.system.manifest import read_manifest
 
 
@@ -54,19 +54,19 @@ def remove(folder: Path, name: str) -> Removed:
     written = [scores, last] if manifest is not None else []
     stays: dict[str, str] = {}
     data = folder / made_file(last)
-    if written and data.name in {f"{name}.{kind}" for kind in CONTAINERS}:
+    if written and data in data_paths(folder, name):
         written.insert(0, data)
-        if data.is_file() and sha256_of(data) != (manifest or {})["output"].get("sha256"):
+        if data.exists() and content_sha256(data) != (manifest or {})["output"].get("sha256"):
             stays[data.name] = "it was changed after curate wrote it"
     more = [folder / (name + end) for end in (PAGE, MAP, FAILED, CHUNKS) if written]
     written += [file for file in more if file.is_file()]
     if written and (folder / f"{name}{LEDGER}").is_file():
         stays[f"{name}{LEDGER}"] = "its answers were paid for; delete it if nobody wants them"
-    removed = [file for file in written if file.is_file() and file.name not in stays]
+    removed = [file for file in written if file.exists() and file.name not in stays]
     with emitting_to(folder), locked(folder):
         unregister(folder, name)
         for file in removed:
-            file.unlink()
+            delete(file)
     entry = entries.get(name)
     named = entry.get("file_name") if isinstance(entry, dict) else None
     beside = [file.name for file in sorted(folder.glob(f"{glob.escape(name)}.*"))]

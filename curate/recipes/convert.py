@@ -16,7 +16,8 @@ from curate.data.formats.messages import TAGS
 from curate.data.read import sources_as_dicts
 from curate.data.rows import Row, Rows
 from curate.data.schema import MEDIA, Shape
-from curate.emission.emit import CONTAINERS, check_target, write_values
+from curate.emission.containers import CONTAINERS
+from curate.emission.emit import check_target, write_values
 from curate.errors import DataError, UsageError, check_one_of
 from curate.system.manifest import versions
 
@@ -41,11 +42,14 @@ class ConvertParams:
 
     to: str
     container: str = "jsonl"
+    shard_rows: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what there is not."""
         check_one_of("--to", self.to, LAYOUTS)
         check_one_of("--as", self.container, CONTAINERS)
+        if self.shard_rows < 0:
+            raise UsageError(f"--shard-rows {self.shard_rows}: allowed is 1 or more rows a file")
 
 
 def convert(
@@ -93,7 +97,14 @@ def convert(
         yield from (_written(row, rows.shape, target) for row in rows if not reasons[row.position])
 
     files = write_values(
-        folder, name, values, target, manifest, pa.table(columns), params.container
+        folder,
+        name,
+        values,
+        target,
+        manifest,
+        pa.table(columns),
+        params.container,
+        params.shard_rows,
     )
     return name, counts, [folder / file for file in files]
 

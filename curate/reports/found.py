@@ -26,7 +26,7 @@ from curate.errors import CuratrainError, DataError, UsageError, did_you_mean
 from curate.llamafactory.dataset_info import read_registry
 from curate.recipes.controls import ENDINGS
 from curate.reports.chosen import Chosen, Mask, Places, decoded
-from curate.system.files import sha256_of
+from curate.system.files import content_sha256
 from curate.system.manifest import read_manifest
 
 
@@ -60,7 +60,7 @@ def named(name: str, folder: Path, inputs: Sequence[Path] = ()) -> Chosen:
         beside=_controls(folder, name, table.column("id")),
         folder=folder,
         not_here=not_here,
-        changed=not data.is_file() or sha256_of(data) != output.get("sha256"),
+        changed=not data.exists() or content_sha256(data) != output.get("sha256"),
     )
 
 

@@ -22,7 +22,7 @@ from curate.data.read import read
 from curate.data.rows import Row, Rows
 from curate.errors import CuratrainError, DataError, UsageError
 from curate.llamafactory.dataset_info import data_file
-from curate.system.files import sha256_of
+from curate.system.files import content_sha256, sha256_of
 from curate.system.manifest import read_manifest
 from curate.system.run_record import RUN, RunRecord, read_run
 from deploy.compare.prompts import Prompts, limited, prompts_of, read_rows
@@ -148,7 +148,7 @@ def _training_set(dataset: str | None, folder: Path | None, run: RunRecord | Non
     folder = folder or Path(str(of_run.get("dataset_dir") or "data"))
     path = data_file(folder, name)
     sha256 = of_run.get("data_sha256")
-    if sha256 and (path.is_dir() or sha256_of(path) != sha256):
+    if sha256 and content_sha256(path) != sha256:
         changed = f"{path.name} is not what the model was trained on, it has changed since then"
         unproven = "what was held out cannot be proven. Give prompts with --prompts"
         raise DataError(f"data set '{name}': {changed}; {unproven}")

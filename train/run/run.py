@@ -19,7 +19,7 @@ from curate.llamafactory.dataset_info import data_file, read_registry
 from curate.llamafactory.release import Backend
 from curate.system import failure, process
 from curate.system.cache import fingerprint
-from curate.system.files import sha256_of
+from curate.system.files import content_sha256, sha256_of
 from curate.system.model_folder import ADAPTER_WEIGHTS
 from curate.system.run_record import RunRecord, State, write_run
 from train import setup
@@ -199,7 +199,7 @@ def begun_record(plan: Plan) -> RunRecord:
         dataset={
             "name": plan.dataset.name,
             "dataset_dir": os.path.abspath(folder),
-            "data_sha256": _of_all(files, _content),
+            "data_sha256": _of_all(files, content_sha256),
             "manifest_sha256": _of_all(manifests, sha256_of),
         },
         config_sha256=hashlib.sha256(to_yaml(plan.config).encode()).hexdigest(),
@@ -212,15 +212,6 @@ def begun_record(plan: Plan) -> RunRecord:
 
 def weights_of(folder: Path) -> dict[str, str]:
     return {path.name: sha256_of(path) for path in sorted(folder.glob("*.safetensors"))}
-
-
-def _content(path: Path) -> str:
-    """Return the sha256 of a file, or over those of all files of a folder."""
-    if path.is_file():
-        return sha256_of(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    lines = "".join(f"{file.relative_to(path)} {sha256_of(file)}\n" for file in files)
-    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _of_all(paths: Sequence[Path], sha256: Callable[[Path], str]) -> str | None:
