@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 from curate.errors import ModelError
 from curate.models.embedding import DEFAULT_ENCODER, use_folder
@@ -61,8 +62,13 @@ def token_counter(name: str = DEFAULT_ENCODER) -> TokenCounter:
             raise ModelError(f"tokenizer of model '{called}': {error}") from error
         encode = partial(fast.encode_batch_fast, add_special_tokens=False)
         return TokenCounter(called, mark, encode)
-    slow = partial(load_tokenizer(ModelFiles(called, folder)), add_special_tokens=False)
-    return TokenCounter(called, mark, lambda texts: slow(texts, verbose=False)["input_ids"])
+    slow = load_tokenizer(ModelFiles(called, folder))
+    return TokenCounter(called, mark, partial(_input_ids, slow))
+
+
+def _input_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    return ids
 
 
 def prompt_counter(name: str) -> Callable[[Sequence[Message]], int]:

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ from curate.parameters.mix import MixParams
 from curate.recipes.budgets import tokens_of
 from curate.recipes.model_scores import say_if_fetched
 from curate.recipes.self_answers import about_answers, self_answered
-from curate.scorers.response_tokens import ResponseTokens, token_counts
+from curate.scorers.response_tokens import ResponseTokens, token_counts, tokens_a_row
 
 __all__ = ["NAME", "mix", "mixture_of", "one"]
 
@@ -148,10 +149,15 @@ def count_tokens(
 
     They are counted once for the same rows and tokenizer; `model` is its fingerprint.
     """
+    count = partial(_framed, encoder, "" if as_text else template)
+    return token_counts(rows, count, ("framed 3", as_text, template, model))
 
-    def trained_on(row: Row) -> list[str]:
-        """Return what is trained on, in pieces."""
-        if as_text:
+
+def _framed(encoder: TextEncoder, template: str, rows: list[Row]) -> NDArray[np.int64]:
+    """Return the tokens that are trained on: as a template frames them, as texts without one."""
+
+    def pieces(row: Row) -> list[str]:
+        if not template:
             return [text_of_row(row.system, [turn.content for turn in row.turns])]
         rendered = TEMPLATES[template](row, encoder)
         if rendered.joined:
@@ -159,8 +165,5 @@ def count_tokens(
         # Each lead is all that comes before its response.
         return [*rendered.leads[-1:], *rendered.responses[-1:]]
 
-    def count(texts: list[str]) -> list[int]:
-        return [len(ids) for ids in encoder.encode(texts)]
-
-    key = ("framed 3", as_text, template, model)
-    return token_counts(rows, trained_on, count, key, ends=lambda _: 1)
+    texts = [pieces(row) for row in rows]
+    return 1 + tokens_a_row(texts, lambda every: [len(ids) for ids in encoder.encode(every)])

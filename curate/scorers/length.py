@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from curate.data.rows import Rows
+from curate.data.rows import Row, Rows
+from curate.scorers.by_row import by_row
 from curate.scorers.contract import NOTHING, OK, Scores
 
 NAME, NEEDS, MAIN = "length", NOTHING, "response_words"
@@ -39,7 +41,19 @@ def words(text: str) -> int:
         >>> words("It's 42."), words("高血压患者能吃党参吗？")
         (2, 10)
     """
-    return sum(1 for _ in _WORD.finditer(text))
+    return len(_WORD.findall(text))
+
+
+def _sizes(rows: list[Row]) -> NDArray[np.float64]:
+    """Return (rows, columns) what is measured, NaN where there is no response."""
+    sizes = np.full((len(rows), len(COLUMNS)), np.nan)
+    for place, row in enumerate(rows):
+        if row.response.strip():
+            answers = [turn.content for turn in row.turns if turn.role in _ANSWERS]
+            asked = [row.system, *(turn.content for turn in row.turns if turn.role not in _ANSWERS)]
+            sums = [sum(map(size, texts)) for size in _SIZES for texts in (asked, answers)]
+            sizes[place] = (*sums, len(answers))
+    return sizes
 
 
 _SIZES: tuple[Callable[[str], int], ...] = (words, len)
@@ -51,15 +65,11 @@ def score(rows: Rows, params: LengthParams = PARAMS()) -> Scores:  # noqa: B008 
     Example:
         >>> score(rows).values("response_words")
     """
-    status = np.full(len(rows), OK, dtype=object)
+    flaws = rows.table.column("flaw").to_numpy()
+    status = np.where(flaws == "", OK, flaws).astype(object)
     measured = np.full((len(rows), len(COLUMNS)), np.nan)
-    for row in rows:
-        if row.flaw or not row.response.strip():
-            status[row.position] = row.flaw or "empty_response"
-            continue
-        answers = [turn.content for turn in row.turns if turn.role in _ANSWERS]
-        asked = [row.system, *(turn.content for turn in row.turns if turn.role not in _ANSWERS)]
-        sums = [sum(map(size, texts)) for size in _SIZES for texts in (asked, answers)]
-        measured[row.position] = (*sums, len(answers))
+    sound = np.equal(flaws, "")
+    measured[sound] = by_row(rows, sound, _sizes)
+    status[sound & np.isnan(measured[:, -1])] = "empty_response"
     columns = {name: pa.array(measured[:, place]) for place, name in enumerate(COLUMNS)}
     return Scores(status, columns)

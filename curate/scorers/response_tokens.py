@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -14,11 +15,11 @@ from numpy.typing import NDArray
 
 from curate.data.rows import Row, Rows
 from curate.models.protocols import TokenCounter
-from curate.scorers.contract import digest_of, in_batches
+from curate.scorers.by_row import Measure, by_row
+from curate.scorers.contract import digest_of
 from curate.system.cache import kept_bytes
 
 _ANSWERS = ("assistant", "function")
-_AT_A_TIME = 1000  # rows
 # Part of the key: a changed way of counting never takes older counts.
 _COUNTING = "responses 1"
 _SAMPLE = 200
@@ -42,38 +43,45 @@ def response_tokens(rows: Rows, counter: TokenCounter) -> ResponseTokens:
         >>> response_tokens(curate.read("huatuo.json"), token_counter("Qwen/Qwen2.5-7B")).counts
         array([ 88, 143, ...])
     """
-    key = (_COUNTING, counter.fingerprint)
-    counts = token_counts(rows, responses_of, counter.count, key)
+    count = partial(_of_responses, counter.count)
+    counts = token_counts(rows, count, (_COUNTING, counter.fingerprint))
     return ResponseTokens(counts, counter.name, _about_chinese(rows, counter))
 
 
-def token_counts(
-    rows: Rows,
-    texts_of: Callable[[Row], list[str]],
-    count: Callable[[list[str]], Sequence[int]],
-    key: tuple[object, ...],
-    ends: Callable[[list[str]], int] = len,
-) -> NDArray[np.int64]:
-    """Return the tokens of every row's texts and their end tokens, (n,); 0 for a row with a flaw.
+def token_counts(rows: Rows, count: Measure, key: tuple[object, ...]) -> NDArray[np.int64]:
+    """Return the tokens of every row, (n,); 0 for a row with a flaw.
 
-    They are counted once for the same rows and key (what else decides the numbers), and then lie
-    in the cache. `ends` says how many end tokens a row's texts have; one a text.
+    They are counted once for the same rows and key (what decides the numbers besides the rows), and
+    then lie in the cache. `count` gives one number a row, see `curate.scorers.by_row`.
     """
 
     def make() -> bytes:
         counts = np.zeros(len(rows), dtype="<i8")
-        for batch in in_batches((row for row in rows if not row.flaw), _AT_A_TIME):
-            texts = [texts_of(row) for row in batch]
-            sizes = np.cumsum([0, *count(list(chain.from_iterable(texts)))])
-            bounds = np.cumsum([0, *map(len, texts)])
-            places = [row.position for row in batch]
-            counts[places] = np.diff(sizes[bounds]) + list(map(ends, texts))
+        counts[~flawed] = by_row(rows, ~flawed, count)
         return counts.tobytes()
 
     flawed = np.not_equal(rows.table.column("flaw").to_numpy(), "")
     shape = sorted(rows.shape.as_dict().items())
     whole = [*key, digest_of(rows.hashes, flawed, shape)]
     return np.frombuffer(kept_bytes("tokens", "token counts", whole, make), dtype="<i8")
+
+
+def tokens_a_row(
+    texts: list[list[str]], count: Callable[[list[str]], Sequence[int]]
+) -> NDArray[np.int64]:
+    """Return the tokens of each row's texts together, (n,)."""
+    flat = list(chain.from_iterable(texts))
+    before = np.array([0, *(count(flat) if flat else [])], np.int64).cumsum()
+    tokens: NDArray[np.int64] = np.diff(before[np.cumsum([0, *map(len, texts)])])
+    return tokens
+
+
+def _of_responses(
+    count: Callable[[list[str]], Sequence[int]], rows: list[Row]
+) -> NDArray[np.int64]:
+    """Return the tokens of responses and their end tokens."""
+    texts = [responses_of(row) for row in rows]
+    return tokens_a_row(texts, count) + np.array(list(map(len, texts)), np.int64)
 
 
 def responses_of(row: Row) -> list[str]:
