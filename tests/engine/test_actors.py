@@ -6,8 +6,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 
@@ -69,6 +71,34 @@ def test_an_actor_that_is_killed_is_replaced_and_no_number_is_lost(engine, tmp_p
     engine, said = engine
     assert engine.run(squaring(tmp_path / "w", broken="once 30"), 60).tolist() == EXPECTED
     assert said[0].startswith("a worker has ended (")
+
+
+def test_all_actors_killed_at_once_are_replaced(engine, tmp_path):
+    engine, said = engine
+
+    def kill():
+        limit = time.monotonic() + 60
+        while len(pids := computed_by(tmp_path / "w")) < 2 and time.monotonic() < limit:
+            time.sleep(0.01)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+    work = squaring(tmp_path / "w", 800, together=2)
+    killing = threading.Thread(target=kill)
+    killing.start()
+    assert engine.run(work, 800).tolist() == [n**2 for n in range(800)]
+    killing.join()
+    assert sum(line.startswith("a worker has ended (") for line in said) == 2
+    assert len(computed_by(tmp_path / "w")) == 4
+
+
+def test_a_worker_of_another_release_is_refused_by_name(engine, tmp_path, monkeypatch):
+    from curate.engine import actors
+
+    monkeypatch.setattr(actors, "version", lambda _: "99.0")
+    message = rf"^{socket.gethostname()} has curatrain \d.*starts its workers has 99.0: install"
+    with pytest.raises(ModelError, match=message):
+        engine[0].run(squaring(tmp_path / "w"), 60)
 
 
 def test_a_batch_that_kills_its_worker_three_times_names_its_rows(engine, tmp_path):
