@@ -31,6 +31,18 @@ _LOADING_MINUTES, _PAUSE_SECONDS = 10, 1.0
 _HELP = "Type what you want to say; /reset forgets what was said, Ctrl-C ends an answer, Ctrl-D all"
 _END_SECONDS = 40.0
 
+System = Annotated[str, Option(help="Said before the first question.")]
+MaxTokens = Annotated[int, Option(help="Where an answer is cut off.", min=1)]
+Temperature = Annotated[float, Option(help="0 always takes the most likely token.", min=0, max=2)]
+KeyVariable = Annotated[
+    str | None,
+    Option(
+        metavar="NAME",
+        help="Variable with the server's key.",
+        show_default=f"{KEY}, where it is set",
+    ),
+]
+
 
 def ask(
     question: Annotated[str, typer.Argument(help="- reads it from stdin.")],
@@ -38,15 +50,10 @@ def ask(
     model: Annotated[
         str | None, Option(help="Name of a model or adapter.", show_default="its first")
     ] = None,
-    max_tokens: Annotated[int, Option(help="Where the answer is cut off.", min=1)] = 512,
-    temperature: Annotated[
-        float, Option(help="0 always takes the most likely token.", min=0, max=2)
-    ] = 0.0,
-    system: Annotated[str, Option(help="Said before the question.")] = "",
-    api_key_env: Annotated[
-        str | None,
-        Option(help="Variable with the server's key.", show_default=f"{KEY}, where it is set"),
-    ] = None,
+    max_tokens: MaxTokens = 512,
+    temperature: Temperature = 0.0,
+    system: System = "",
+    api_key_env: KeyVariable = None,
     curl: Annotated[
         bool, Option("--curl", help="Print the request for curl; ask nothing.")
     ] = False,
@@ -79,15 +86,11 @@ def chat(
     model: Annotated[
         str, Argument(metavar="MODEL|RUN|URL", help="As `deploy serve` takes it, or a server's.")
     ],
-    system: Annotated[str, Option(help="Said before all.")] = "",
-    max_tokens: Annotated[int, Option(help="Where an answer is cut off.", min=1)] = 1024,
-    temperature: Annotated[
-        float, Option(help="0 always takes the most likely token.", min=0, max=2)
-    ] = 0.0,
+    system: System = "",
+    max_tokens: MaxTokens = 1024,
+    temperature: Temperature = 0.0,
     engine: Annotated[str, Option(help="auto, vllm, hf; for a model.")] = "auto",
-    api_key_env: Annotated[
-        str | None, Option(metavar="NAME", help="Variable with the server's key.")
-    ] = None,
+    api_key_env: KeyVariable = None,
 ) -> None:
     """Talk with a model, several turns; each answer appears as it is made.
 
