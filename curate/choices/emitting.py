@@ -69,7 +69,7 @@ def emit(
         Path(selection.rows.sources[0].name), ending_of(selection.recipe, selection.params)
     )
     check_target(folder, name, selection.recipe, overwrite)
-    table, counts = selection.table(), selection.summary()
+    table, counts = selection.score_lines(), selection.summary()
     if not counts.kept:
         reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in counts.dropped.items())
         advice = [_LOOK_AT[reason] for reason in counts.dropped if reason in _LOOK_AT]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -24,7 +24,7 @@ from curate.recipes.budgets import about_budget
 from curate.scorers import pairs
 from curate.scorers.contract import OK, Scores
 from curate.scorers.response_tokens import ResponseTokens
-from curate.selectors.kept_and_dropped import MARKED_KEEP, MISSED, Choice, Ranking, Wanted
+from curate.selectors.kept_and_dropped import MARKED_KEEP, MISSED, Choice, Ranking, Wanted, labelled
 from curate.system.manifest import versions
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from curate.notebook.pictures import Picture
 
 
+_GROUP = 65_536  # rows that are written at a time
 _REPEATS = (
     "of the kept rows repeat another of them word for word; `curate dedup` leaves repeats out"
 )
@@ -116,20 +117,41 @@ class Selection(Chosen):
 
     def table(self) -> pa.Table:
         """Return one line for each row: id, row, source, status, kept, reason, then the scores."""
-        reason, marked = self.choice.reason, self.choice.marked
+        return self._lines(0, len(self.rows))
+
+    def score_lines(self, without: Sequence[str] = ()) -> pa.RecordBatchReader:
+        """Return what table() has, without some columns, batch by batch: of many rows it is large.
+
+        Example:
+            >>> sum(len(batch) for batch in cherry.score_lines())
+            600
+        """
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            for start in range(0, len(self.rows), _GROUP):
+                lines = self._lines(start, start + _GROUP).drop_columns([*without])
+                yield from lines.combine_chunks().to_batches()
+
+        schema = self._lines(0, 0).drop_columns([*without]).schema
+        return pa.RecordBatchReader.from_batches(schema, batches())
+
+    def _lines(self, start: int, end: int) -> pa.Table:
+        part, marked = slice(start, end), self.choice.marked
+        reason = self.choice.reason[part]
         if marked is not None:
-            reason = np.where(marked, MARKED_KEEP, reason)
+            reason = labelled(reason, marked[part], MARKED_KEEP)
         first = {
-            "id": pa.array(self.rows.ids, pa.string()),
-            "row": pa.array(np.arange(len(self.rows))),
-            "source": pa.array(self.rows.source_names, pa.string()),
-            "status": pa.array(self.scored.status, pa.string()),
-            "kept": pa.array(self.choice.kept),
+            "id": pa.array(self.rows.ids_of(start, end), pa.string()),
+            "row": pa.array(np.arange(len(self.rows))[part]),
+            "source": pa.array(self.rows.source_names[part], pa.string()),
+            "status": pa.array(self.scored.status[part], pa.string()),
+            "kept": pa.array(self.choice.reason[part] == ""),
             "reason": pa.array(reason, pa.string()),
         }
         if self.tokens:
-            first["tokens"] = pa.array(self.tokens.counts)
-        return pa.table({**first, **self.scored.columns})
+            first["tokens"] = pa.array(self.tokens.counts[part])
+        columns = {name: each[start:end] for name, each in self.scored.columns.items()}
+        return pa.table({**first, **columns})
 
     _score_table = table
 

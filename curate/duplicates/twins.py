@@ -13,7 +13,7 @@ from curate.data.rows import Rows
 from curate.duplicates.alike import Twins
 from curate.duplicates.sketches import Groups
 from curate.scorers.contract import OK, Scores
-from curate.selectors.kept_and_dropped import Choice
+from curate.selectors.kept_and_dropped import Choice, labelled
 
 REASONS = ("exact_duplicate", "near_duplicate", "in_against", "contains_against")
 EXACT, NEAR, IN, CONTAINS = REASONS
@@ -34,7 +34,7 @@ def leaders(
     the first row is.
     """
     size = len(groups.of_row)
-    order = np.arange(size) if values is None else np.lexsort((ids.astype(str), -values))
+    order = np.arange(size) if values is None else np.lexsort((ids.astype(np.bytes_), -values))
     rank = np.empty(size, np.int64)
     rank[order] = np.arange(size)
     first = np.full(len(groups.first), size)
@@ -56,7 +56,7 @@ def judge(
     `leader` is the row that stands for each group, `twins` are those of the groups of all sets,
     `against` the other sets with their groups, `holds` which question each group holds.
     """
-    reason = np.where(groups.status == OK, "", groups.status).astype(object)
+    reason = labelled(groups.status, groups.status == OK, "")
     twin, source = np.full((2, len(rows)), None, object)
     similarity = np.full(len(rows), np.nan)
     compared = np.flatnonzero(groups.of_row >= 0)

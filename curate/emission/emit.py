@@ -114,7 +114,7 @@ def write(
     name: str,
     rows: Rows,
     kept: NDArray[np.bool_],
-    scores: pa.Table,
+    scores: Scores,
     manifest: dict[str, Any],
 ) -> list[str]:
     """Write the rows of a selection where `kept` (n,) is true; return the names of the files."""
@@ -210,27 +210,31 @@ def write_files(
 
 
 def write_scores(
-    folder: Path, name: str, scores: pa.Table, manifest: dict[str, Any] | None = None
+    folder: Path, name: str, scores: Scores, manifest: dict[str, Any] | None = None
 ) -> list[str]:
     """Write scores without a data set, and what made them; return the names of the files."""
     _, table, last = paths(folder, name)
     with _writing(folder, table, table, last):
-        _put_scores(_part(table), scores)
+        rows = _put_scores(_part(table), scores)
         if manifest is not None:
-            _put_manifest(last, {**manifest, "output": _output(table, len(scores))})
+            _put_manifest(last, {**manifest, "output": _output(table, rows)})
         os.replace(_part(table), table)
         if manifest is not None:
             os.replace(_part(last), last)
     return [table.name] if manifest is None else [table.name, last.name]
 
 
-def _put_scores(path: Path, scores: Scores) -> None:
+def _put_scores(path: Path, scores: Scores) -> int:
+    """Write scores; return how many lines."""
     if isinstance(scores, pa.Table):
         pq.write_table(scores, path)
-        return
+        return len(scores)
+    rows = 0
     with pq.ParquetWriter(path, scores.schema) as writer:
         for batch in scores:
             writer.write_batch(batch)
+            rows += len(batch)
+    return rows
 
 
 def _put_manifest(path: Path, manifest: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from curate.llamafactory.doctor.diagnose import SHOWN, Count, finding_of
 from curate.llamafactory.doctor.findings import CONTENT, Diagnosis
 from curate.parameters.doctor import DoctorParams
 from curate.scorers.contract import OK, Scores
-from curate.selectors.kept_and_dropped import Choice
+from curate.selectors.kept_and_dropped import Choice, labelled
 
 NAME = "content"
 _GUESSED = (
@@ -89,7 +89,7 @@ def content(rows: Rows, params: ContentParams) -> Selection:
         recipe=NAME,
         params=params,
         rows=replace(rows, table=table),
-        scored=Scores(np.where(flaw == "", OK, flaw).astype(object), columns),
+        scored=Scores(labelled(flaw, flaw == "", OK), columns),
         choice=Choice(reason),
         ranked_by="clean",
         notes=() if recogniser() else (_GUESSED,),

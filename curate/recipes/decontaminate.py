@@ -25,7 +25,7 @@ from curate.parameters.split import DecontaminateParams
 from curate.recipes.budgets import tokens_of
 from curate.recipes.dedup import questions_of, sketched
 from curate.scorers.contract import OK, Scores, in_batches
-from curate.selectors.kept_and_dropped import Choice
+from curate.selectors.kept_and_dropped import Choice, labelled
 
 NAME = "decontaminate"
 # A row with the number of a set, the row there, and the similarity.
@@ -87,7 +87,7 @@ def decontaminate(rows: Rows, params: DecontaminateParams, against: Sequence[Row
         recipe=NAME,
         params=replace(params, against=names),
         rows=rows,
-        scored=Scores(np.where(flaws == "", OK, flaws).astype(object), columns),
+        scored=Scores(labelled(flaws, flaws == "", OK), columns),
         choice=Choice(reason),
         ranked_by="novelty",
         seconds=time.monotonic() - started,

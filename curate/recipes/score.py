@@ -147,9 +147,9 @@ def _scored(rows: Rows, name: str, params: ScoreParams) -> tuple[Scores, dict[st
     return replace(scores, notes=(*notes, *scores.notes)), made_by
 
 
-def lines(selection: Selection) -> pa.Table:
+def lines(selection: Selection) -> pa.RecordBatchReader:
     """Return what the scores file holds: a line for each row, and no word on a choice."""
-    return selection.table().drop_columns(["kept", "reason"])
+    return selection.score_lines(without=("kept", "reason"))
 
 
 def manifest(selection: Selection) -> dict[str, Any]:

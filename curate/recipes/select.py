@@ -180,7 +180,7 @@ def _by_selector(
     module, possible, values = selectors()[name], earlier.choice(), earlier.values
     columns: dict[str, Any] = {}
     if name == RANDOM:
-        drawn = random.draws(possible.kept, rows.ids, params.seed)
+        drawn = random.draws(possible.kept, rows.id_keys, params.seed)
         # 1 for the row that was drawn first, falling to above 0; NaN for no chance.
         columns[DRAW] = values = np.full(len(rows), np.nan)
         values[drawn] = 1 - np.arange(len(drawn)) / max(1, len(drawn))
@@ -202,7 +202,7 @@ def _by_selector(
         notes = (*notes, *filter(None, [grouped.note]))
     if "tokens" in module.NEEDS:
         arrays["tokens"] = tokens.counts
-    candidates = Candidates(possible, rows.ids, **arrays)
+    candidates = Candidates(possible, rows.id_keys, **arrays)
     ranked_by = DRAW if name == RANDOM else earlier.name
     told = _which if values is None and "tokens" not in module.NEEDS else None
     if told:

@@ -20,7 +20,7 @@ from curate.parameters.split import SplitParams
 from curate.recipes.budgets import tokens_of
 from curate.recipes.dedup import sketched
 from curate.scorers.contract import OK, Scores
-from curate.selectors.kept_and_dropped import Choice
+from curate.selectors.kept_and_dropped import Choice, labelled
 
 NAME = "split"
 SIDES = ("train", "test")
@@ -76,7 +76,7 @@ def split(rows: Rows, params: SplitParams) -> Split:
         if not wanted:
             break
     in_test = np.isin(cluster, aside)
-    status = np.where(flaws == "", OK, flaws).astype(object)
+    status = labelled(flaws, flaws == "", OK)
     twins = np.where(flaws == "", sizes[cluster] - 1.0, np.nan)
     columns = {"cluster": pa.array(cluster), "twins": pa.array(twins)}
     sides = {

@@ -66,9 +66,9 @@ def score(rows: Rows, params: LengthParams = PARAMS()) -> Scores:  # noqa: B008 
         >>> score(rows).values("response_words")
     """
     flaws = rows.table.column("flaw").to_numpy()
-    status = np.where(flaws == "", OK, flaws).astype(object)
     measured = np.full((len(rows), len(COLUMNS)), np.nan)
-    sound = np.equal(flaws, "")
+    sound, status = np.equal(flaws, ""), flaws.astype(object)
+    status[sound] = OK
     measured[sound] = by_row(rows, sound, _sizes)
     status[sound & np.isnan(measured[:, -1])] = "empty_response"
     columns = {name: pa.array(measured[:, place]) for place, name in enumerate(COLUMNS)}

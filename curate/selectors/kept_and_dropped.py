@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,15 @@ BELOW_CUT = "below_cut"
 # Reasons that a score alone decided, of whatever selector or recipe: with a little more of it the
 # row would have been kept.
 MISSED = (BELOW_CUT, "near_duplicate", "not_called", "low_quality")
+
+
+def labelled(
+    texts: NDArray[np.object_], places: NDArray[np.bool_], text: str
+) -> NDArray[np.object_]:
+    """Return texts (n,) with another at some places: one object, where np.where() makes many."""
+    new = texts.copy()
+    new[places] = text
+    return new
 
 
 @dataclass(frozen=True)
@@ -46,8 +56,7 @@ class Choice:
 
     def without(self, rows: NDArray[np.bool_], reason: str) -> Choice:
         """Return the choice without rows (n,); rows left out before keep their first reason."""
-        reasons = np.where(rows & self.kept, reason, self.reason).astype(object)
-        return Choice(reasons, self.chosen_in_order)
+        return Choice(labelled(self.reason, rows & self.kept, reason), self.chosen_in_order)
 
     def only(self, places: NDArray[np.int64], reason: str) -> Choice:
         """Return the choice of rows alone, with a reason for the others."""
@@ -60,7 +69,7 @@ class Choice:
         order = self.chosen_in_order
         if order is not None:
             order = np.concatenate([np.flatnonzero(rows), order[~rows[order]]])
-        return Choice(np.where(rows, "", self.reason).astype(object), order, rows)
+        return Choice(labelled(self.reason, rows, ""), order, rows)
 
     def by_rule(self) -> Choice:
         """Return the choice without the rows that are kept because somebody marked them."""
@@ -70,9 +79,8 @@ class Choice:
 
     def counts(self) -> dict[str, int]:
         """Return how many rows each reason left out, the most frequent first."""
-        reasons, counts = np.unique(self.reason[~self.kept].astype(str), return_counts=True)
-        pairs = zip(reasons.tolist(), counts.tolist(), strict=True)
-        return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
+        counts = Counter(self.reason[~self.kept].tolist())
+        return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,8 @@ class Candidates:
     """What a selector chooses from; what it does not name in its NEEDS may be empty."""
 
     choice: Choice  # what is left to choose from
-    ids: NDArray[np.object_]  # (n,) of the rows, so that a choice does not depend on their order
+    # (n,) of the rows, texts or bytes, so that a choice does not depend on their order.
+    ids: NDArray[Any]
     # (n,) scores, the higher the better; NaN for a row that has none.
     values: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     # (n, d) embeddings; NaN for a row that has none.
@@ -95,7 +104,7 @@ class Candidates:
     def ranked(self) -> NDArray[np.int64]:
         """Return the positions of rows with a score, the best first, equal ones by their ids."""
         places = np.flatnonzero(self.choice.kept & ~np.isnan(self.values))
-        return places[np.lexsort((self.ids[places].astype(str), -self.values[places]))]
+        return places[np.lexsort((self.ids[places].astype(np.bytes_), -self.values[places]))]
 
 
 @dataclass(frozen=True)
@@ -166,7 +175,7 @@ def fitting(order_of: Callable[[int], NDArray[np.int64]], wanted: Wanted) -> int
 
 def scored(status: NDArray[np.object_]) -> Choice:
     """Return the choice of all rows that have a score; the others' status is their reason."""
-    return Choice(np.where(status == "ok", "", status).astype(object))
+    return Choice(labelled(status, status == "ok", ""))
 
 
 def finite(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -178,9 +187,9 @@ def finite(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
     return sums
 
 
-def by_id(ids: NDArray[np.object_]) -> NDArray[np.int64]:
+def by_id(ids: NDArray[Any]) -> NDArray[np.int64]:
     """Return the positions in the order of the ids."""
-    return np.argsort(ids.astype(str), kind="stable")
+    return np.argsort(ids.astype(np.bytes_), kind="stable")
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -181,7 +181,7 @@ class _Set:
             # A row that is not among these may be as near as this, but no nearer.
             sure = (cosines > furthest + self._slack) | (width == left)
             places, cosines = places[sure], cosines[sure]
-            self._known[number] = places[np.lexsort((ids[places].astype(str), -cosines))]
+            self._known[number] = places[np.lexsort((ids[places].astype(np.bytes_), -cosines))]
             self._read[number], self._width[number] = 0, width
 
     def _nearest(self, asked: Vectors, width: int) -> tuple[Places, Vectors]:

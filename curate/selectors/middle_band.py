@@ -62,7 +62,7 @@ def select(candidates: Candidates, params: MiddleBandParams) -> Choice:
         places = np.flatnonzero(choice.kept & (clusters == cluster))
         if len(places) <= params.per_cluster:
             continue
-        places = places[np.lexsort((ids[places].astype(str), values[places]))]
+        places = places[np.lexsort((ids[places].astype(np.bytes_), values[places]))]
         # Percentiles of ranks, so that infinities and many equal scores leave a band.
         rank = 100 * np.arange(len(places)) / (len(places) - 1)
         inside = (rank >= params.low) & (rank <= params.high)

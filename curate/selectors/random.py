@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +45,8 @@ def select(candidates: Candidates, params: RandomParams) -> Choice:
     return candidates.choice.only(drawn[: params.k], "not_drawn")
 
 
-def draws(possible: NDArray[np.bool_], ids: NDArray[np.object_], seed: int) -> NDArray[np.int64]:
+def draws(possible: NDArray[np.bool_], ids: NDArray[Any], seed: int) -> NDArray[np.int64]:
     """Return the positions of all possible rows in the order in which they are drawn."""
     places = np.flatnonzero(possible)
-    ordered: NDArray[np.int64] = places[np.argsort(ids[places].astype(str), kind="stable")]
+    ordered: NDArray[np.int64] = places[np.argsort(ids[places].astype(np.bytes_), kind="stable")]
     return ordered[np.random.default_rng(seed).permutation(len(ordered))]
