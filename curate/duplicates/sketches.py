@@ -193,6 +193,19 @@ def _mapped(folder: Path) -> tuple[pa.ChunkedArray, NDArray[np.uint32]]:
     return table.column("text"), stored
 
 
+def _at(column: pa.ChunkedArray, places: NDArray[np.int64]) -> list[str]:
+    """Return the texts at places in rising order; Arrow's take() would copy the whole column."""
+    ends = np.cumsum([len(chunk) for chunk in column.chunks])
+    parts = np.split(places, np.searchsorted(places, ends[:-1]))
+    starts = [0, *ends[:-1].tolist()]
+    return [
+        text
+        for chunk, part, start in zip(column.chunks, parts, starts, strict=True)
+        if len(part)
+        for text in chunk.take(pa.array(part - start)).to_pylist()
+    ]
+
+
 def _comparer(folder: Path, n: int) -> Callable[[_Pairs], NDArray[np.float64]]:
     """Return what compares pairs of groups; of those that cannot be so similar it says 0."""
     every, signed = _mapped(folder)
@@ -204,7 +217,7 @@ def _comparer(folder: Path, n: int) -> Callable[[_Pairs], NDArray[np.float64]]:
         for at in range(0, len(maybe), _PAIRS):
             few = maybe[at : at + _PAIRS]
             groups, places = np.unique(np.concatenate([left[few], right[few]]), return_inverse=True)
-            texts = every.take(pa.array(groups)).to_pylist()
+            texts = _at(every, groups)
             similarities[few] = jaccard(texts, places[: len(few)], places[len(few) :], n)
         return similarities
 
