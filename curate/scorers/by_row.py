@@ -37,8 +37,14 @@ def by_row(rows: Rows, wanted: NDArray[np.bool_], measure: Measure) -> NDArray[A
         for at in range(0, len(wanted), _AT_A_TIME)
     )
     start = partial(_measuring, measure, rows.shape)
-    with Pool(start, cores() if np.count_nonzero(wanted) >= _MANY else 1) as pool:
-        return np.concatenate([measure([]), *pool.map(jobs)])
+    size, done, numbers = int(np.count_nonzero(wanted)), 0, measure([])
+    with Pool(start, cores() if size >= _MANY else 1) as pool:
+        for part in pool.map(jobs):
+            if not done:
+                numbers = np.empty((size, *part.shape[1:]), part.dtype)
+            numbers[done : done + len(part)] = part
+            done += len(part)
+    return numbers
 
 
 def _measuring(measure: Measure, shape: Shape) -> Callable[[list[str]], NDArray[Any]]:
