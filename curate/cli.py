@@ -12,12 +12,13 @@ from curate.commands.doctor import doctor
 from curate.commands.mix import Command as Mixing
 from curate.commands.mix import mix
 from curate.commands.prove import prove
-from curate.commands.with_options import READING, spreading
+from curate.commands.with_options import READING, Commands, spreading
 from curate.parameters.controls import CONTROLS
 
 _CHOOSING = {"--with-control": CONTROLS}
 
 app = typer.Typer(
+    cls=Commands,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -267,6 +267,8 @@ def run(main: Callable[[], object]) -> None:
             sys.exit(_INTERRUPTED)
         _fail(str(error), error.exit_code)
     except TyperException as error:
+        if not error.format_message():  # `curate ranker` alone has shown its help
+            sys.exit(0)
         context = getattr(error, "ctx", None)
         more = f"; `{context.command_path} --help` shows what is allowed" if context else ""
         _fail(f"{error.format_message().rstrip('.')}{more}")

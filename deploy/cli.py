@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from curate import console
-from curate.commands.with_options import spreading, with_options
+from curate.commands.with_options import Commands, spreading, with_options
 from deploy.commands import ask, compare, models, serve, setup
 
 app = typer.Typer(
+    cls=Commands,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -64,6 +64,10 @@ def test_a_bad_file(call, content, message):
     call.refused(message, "ifd", "--input", put("x.json", content))
 
 
+def test_a_file_of_nearly_that_name(call):
+    call.refused(r"there \(Did you mean 'good\.json'\?\); give", "show", "god.json")
+
+
 def test_a_missing_file(call):
     call.refused(r"no file 'god\.json'.*Did you mean 'good\.json'\?", "ifd", "--input", "god.json")
     call.refused("no file 'a/b.json'", "ifd", "--input", "a/b.json")
@@ -98,7 +102,7 @@ def test_nothing_is_left_where_input_was_bad(call):
 # Options
 
 
-@pytest.mark.parametrize("keep", ["0", "200%", "-3", "0%", "-5%", "abc", ""])
+@pytest.mark.parametrize("keep", ["0", "200%", "-3", "0%", "-5%", "abc"])
 def test_keep_out_of_range(call, keep):
     allowed = f"--keep {keep}: allowed are a share of all rows such as 10%"
     call.refused(allowed.strip(), "ifd", "--input", "good.json", "--keep", keep)
@@ -127,10 +131,62 @@ def test_keep_of_more_or_less_than_there_is(call):
         (["--model", "smolm2"], r"no model 'smolm2'\. Did you mean 'smollm2'\?"),
         (["--name", "a,b"], r"--name a,b: allowed are letters"),
         (["--name", "a/b"], r"--name a/b: allowed are letters"),
+        (["--name", "-a"], r"--name -a: .* the first no - or \."),
+        (["--name", "dataset_info", "--overwrite"], r"dataset_info\.json lists the data sets"),
+        (["--template", "llama3"], r"--template llama3: allowed are auto, chat, alpaca, none"),
+        (["--dtype", "fp16"], r"--dtype fp16: allowed are auto, float32, bfloat16"),
+        (["--output", "good.json"], r"good\.json: a file is in the place of the folder"),
+        (["--output", "good.json/x"], r"good\.json/x: a file is in the place of the folder"),
     ],
 )
 def test_bad_options(call, arguments, message):
     call.refused(message, "ifd", "--input", "good.json", *arguments)
+
+
+@pytest.mark.parametrize("option", ["--template", "--dtype"])
+def test_words_are_refused_before_the_rows_are_read(call, option):
+    answer = call("ifd", "--input", "good.json", option, "foo")
+    assert "read good.json" not in answer.err
+
+
+def test_words_that_are_checked_first_are_those_that_the_models_take():
+    from curate.models import causal_lm, row_templates
+    from curate.parameters import ifd
+
+    assert ("auto", *row_templates.TEMPLATES) == ifd.TEMPLATES
+    assert causal_lm.DTYPES == ifd.DTYPES
+
+
+@pytest.mark.parametrize(
+    ("words", "behind"),
+    [
+        (["ifd", "--input", ""], "--input"),
+        (["ifd", "--input", "good.json", ""], "good.json"),
+        (["select", "--input", "good.json", "--recipe", "random", "--name="], "--name"),
+        (["show", ""], "show"),
+    ],
+)
+def test_an_empty_value_is_not_this_folder(call, words, behind):
+    call.refused(f"the value behind {behind} is empty", *words)
+
+
+@pytest.mark.parametrize("group", ["ranker", "distill"])
+def test_a_group_without_a_command_shows_its_help(call, group):
+    answer = call(group)
+    assert (answer.code, answer.err) == (0, "")
+    assert f"Usage: curate {group}" in answer.out
+
+
+def test_home_is_known_behind_an_equals_sign_too(call, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    answer = call("convert", "good.json", "--to", "alpaca", "--output=~/out", "--json")
+    assert answer.code == 0, answer.err
+    assert (tmp_path / "home" / "out" / "good_alpaca.jsonl").is_file()
+    assert not Path("~").exists()
+
+
+def test_an_address_is_no_file(call):
+    call.refused("https:.* is an address; fetch", "show", "https://example.com/x.json")
 
 
 def test_an_unknown_command(call):

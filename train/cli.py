@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 
 from curate import console
+from curate.commands.with_options import Commands
 from train.commands import ls, stages
 from train.commands.estimate import estimate
 from train.setup import setup
 
 app = typer.Typer(
+    cls=Commands,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -165,8 +165,15 @@ class Sides:
 
         `folder` is where registered names are looked up.
         """
+        from curate.data.formats import format_named
         from curate.mixture.spec import sources_of
 
+        if self.against_format is not None:
+            if not self.against:
+                raise UsageError(
+                    f"--against-format {self.against_format}: give --against F, whose rows it is of"
+                )
+            format_named(self.against_format, "--against-format")
         others = [
             source.read(questions=True)
             for side in self.against or ()

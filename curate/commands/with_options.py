@@ -6,12 +6,14 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from curate import console
+from curate.errors import UsageError
 from curate.models.quiet import set_verbose
 from curate.parameters.option import option_in, options_of
 
@@ -41,19 +43,26 @@ def with_options(command: Callable[..., None], without: Sequence[str] = ()) -> C
         if "verbose" in values:
             set_verbose(values["verbose"])
         for group, options in groups.items():
-            typed = {name: values.pop(name) for name in options}
+            typed = {name: _at_home(values.pop(name)) for name in options}
             # Many values come as a list, or as None; what is kept as a tuple becomes one.
             for name, (hint, *_) in options_of(hints[group]).items():
                 if name in typed and get_origin(hint) is tuple:
                     typed[name] = tuple(typed[name] or ())
             values[group] = hints[group](**typed)
         with console.answering(as_json):
-            command(**values)
+            command(**{name: _at_home(value) for name, value in values.items()})
 
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {each.name: each.annotation for each in parameters}
     del call.__wrapped__  # its signature has no options
     return call
+
+
+def _at_home(value: Any) -> Any:
+    """Return paths with ~ for what it is: no shell replaces it in `--output=~/data`."""
+    if isinstance(value, list):
+        return [_at_home(each) for each in value]
+    return value.expanduser() if isinstance(value, Path) else value
 
 
 def is_typed(context: typer.Context, name: str) -> bool:
@@ -98,6 +107,25 @@ def _on_command_line(hint: Any) -> Any:
     if str in kinds:
         return str | None if type(None) in kinds else str
     return hint
+
+
+class Commands(TyperGroup):
+    """The commands of a program, none of which takes an empty value.
+
+    `--input "$FILE"` is one where the variable is not set; read as a path it is this folder.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse empty values before anything is read."""
+        own = args[: args.index("--")] if "--" in args else args
+        for before, word in zip(["", *own], own, strict=False):
+            option, equals, value = word.partition("=")
+            if not word or option.startswith("--") and equals and not value:
+                raise UsageError(
+                    f"the value behind {option or before} is empty, as that of a shell variable "
+                    "which is not set; give one, or leave the option out"
+                )
+        return super().parse_args(ctx, args)
 
 
 def spread(

@@ -81,11 +81,14 @@ def input_files(item: Given | Iterable[Row], opened: ExitStack) -> list[InputFil
         marks = [place for place, mark in enumerate(str(path)) if mark == "#"]
         split = [(Path(str(path)[:at]), str(path)[at + 1 :]) for at in marks]
         real, part = next((whole for whole in split if whole[0].is_file()), (None, ""))
+    if real is None and str(path).startswith(("http:/", "https:/")):
+        raise DataError(f"'{item}' is an address; fetch what is there, and give the file")
     if real is None:
         beside, hint = "", ""
         if path.parent.is_dir():
             beside = f"; the folder '{path.parent}' is there"
-            hint = did_you_mean(path.name, (file.name for file in path.parent.iterdir()))
+            near = did_you_mean(path.name, (file.name for file in path.parent.iterdir()))
+            hint = f" ({near.strip()})" if near else ""
         raise DataError(f"no file '{path}'{beside}{hint}; give an existing file or folder")
     if not real.is_file():
         raise DataError(f"'{path}' is neither a file nor a folder; save what it holds to a file")

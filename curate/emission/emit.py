@@ -26,7 +26,7 @@ from curate.llamafactory.dataset_info import FILE, entry_for, locked, read_regis
 from curate.system.files import content_sha256, delete, writing_to
 from curate.system.manifest import read_manifest, to_json
 
-_NAME = re.compile(r"[\w.-]+")
+_NAME = re.compile(r"\w[\w.-]*")  # what begins with - would be an option of `curate rm`
 # Names of files may have 255 bytes; the longest adds ".", "_none_kept", ".scores.parquet", ".part".
 _LONGEST_NAME = 220
 # What `curate report` writes beside a data set: its page, and its map as a table.
@@ -46,11 +46,13 @@ def default_name(path: Path, recipe: str) -> str:
 
 def check_target(folder: Path, name: str, recipe: str, overwrite: bool) -> None:
     """Make the folder and refuse what could not be written, before hours are spent on it."""
-    if not _NAME.fullmatch(name) or name.startswith("."):
+    if not _NAME.fullmatch(name):
         raise UsageError(
-            f"--name {name}: allowed are letters, digits, _, - and . (LLaMA-Factory takes names "
-            "separated by commas)"
+            f"--name {name}: allowed are letters, digits, _, - and ., the first no - or . "
+            "(LLaMA-Factory takes names separated by commas)"
         )
+    if f"{name}.json" == FILE:
+        raise UsageError(f"--name {name}: {FILE} lists the data sets themselves; give another name")
     if len(os.fsencode(name)) > _LONGEST_NAME:
         raise UsageError(
             f"--name {name}: allowed are up to {_LONGEST_NAME} bytes of UTF-8 (a Chinese "

@@ -118,6 +118,8 @@ def column_of(path: Path, column: str, ids: NDArray[np.object_]) -> NDArray[np.f
     """Return one file's score for every row, (n,); NaN for a row that has none."""
     file = _opened(path, ids)
     numbers = [name for name, kind in file.columns.items() if _is_number(kind)]
+    if column not in numbers and SHORT.get(column) in numbers:
+        column = SHORT[column]
     if column not in numbers:
         raise UsageError(
             f"no column of numbers '{column}' in {path.name}.{did_you_mean(column, numbers)} "

@@ -102,14 +102,14 @@ class Crews:
             return None, 0
         if self._params.engine == RAY:
             return 0, 0
-        gpus = 0
+        there = 0
         if model.device == "cuda":
             import torch
 
             there = torch.cuda.device_count()
-            gpus = there if self._params.gpus is None else self._params.gpus
-            if gpus > there:
-                raise UsageError(f"--gpus {gpus}: this machine has {there}; give as many or fewer")
+        gpus = there if self._params.gpus is None else self._params.gpus
+        if gpus > there:
+            raise UsageError(f"--gpus {gpus}: this machine has {there}; give as many or fewer")
         if self._params.workers is None and gpus < 2:
             return None, 0
         return self._params.workers or gpus, gpus

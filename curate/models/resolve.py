@@ -66,7 +66,7 @@ def resolve(
         return ModelFiles(name, folder)
     raise ModelError(
         f"no {what} '{name}'.{did_you_mean(name, known)} Known are {', '.join(known)}; {others}, "
-        "or a hub id (owner/name or ms://owner/name), will do too."
+        "or a hub id (owner/name or ms://owner/name), will do too"
     )
 
 

@@ -233,7 +233,7 @@ class DocumentParams(Asking):
     overlap: int = option(0, "Characters that a piece shares with the one before.")
     questions: int = option(3, "To each piece.", least=1)
     hold_out: str | None = option(
-        None, "Share of the pieces whose rows go to NAME_test.", metavar="P%", shown="none"
+        None, "Pieces whose rows go to NAME_test.", metavar="P%|N", shown="none"
     )
 
     def __post_init__(self) -> None:

@@ -63,6 +63,11 @@ class DoctorParams:
                 "--content looks at what rows say, and goes without --fix, --stage and --model"
             )
         check(self)
+        if self.no_packing and (self.model is None or self.stage not in (None, "pt")):
+            raise UsageError(
+                "--no-packing: only rows of stage pt are packed, and --model with --cutoff-len "
+                "measures them; give these, or leave it out"
+            )
         alone = self.model is None and self.template != "auto"
         if alone or (self.model is None) != (self.cutoff_len is None):
             raise UsageError(

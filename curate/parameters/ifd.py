@@ -18,6 +18,8 @@ from curate.parameters.option import (
 )
 
 FORMS = ("loss", "ppl")
+TEMPLATES = ("auto", "chat", "alpaca", "none")
+DTYPES = ("auto", "float32", "bfloat16")
 PER_CLUSTER = 10  # rows of the brief experience
 
 
@@ -32,13 +34,13 @@ class IFDParams:
         "loss: ratio of mean losses (Cherry_LLM); ppl: of perplexities (Superfiltering).",
         allowed=FORMS,
     )
-    template: str = option("auto", "How a row becomes text.", metavar="auto|chat|alpaca|none")
+    template: str = option("auto", "How a row becomes text.", allowed=TEMPLATES)
     max_length: int | None = option(
         None,
         "Tokens of prompt and response; longer rows are not scored.",
         shown="1024, or what the model takes",
     )
-    dtype: str = option("auto", "auto: bfloat16 where it is fast.", metavar="auto|float32|bfloat16")
+    dtype: str = option("auto", "auto: bfloat16 where it is fast.", allowed=DTYPES)
     keep_above_one: bool = option(False, "Keep rows whose IFD is 1 or more, too.")
     tokenizer: str | None = tokenizer()
     seed: int = seed()

@@ -10,6 +10,7 @@ from typing import Any
 
 from curate.errors import UsageError, did_you_mean
 from curate.parameters.car import RANKERS
+from curate.parameters.ifd import DTYPES, TEMPLATES
 from curate.parameters.option import check, filled_in, limit, option, trust_remote_code
 
 
@@ -32,7 +33,7 @@ class ScoreParams:
     dtype: str | None = option(
         None,
         "Of --model; auto: bfloat16 where it is fast.",
-        metavar="auto|float32|bfloat16",
+        allowed=DTYPES,
         shown="auto",
     )
     trust_remote_code: bool = trust_remote_code()
@@ -41,7 +42,7 @@ class ScoreParams:
         None, "reward, pairs: where the ranker's encoder lies, if not as in its card."
     )
     template: str | None = option(
-        None, "ifd, pairs: how a row becomes text.", metavar="auto|chat|alpaca|none", shown="auto"
+        None, "ifd, pairs: how a row becomes text.", allowed=TEMPLATES, shown="auto"
     )
     max_length: int | None = option(
         None,

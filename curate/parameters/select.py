@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from curate.errors import UsageError, check_one_of
 from curate.parameters.budget import METAVAR
@@ -116,8 +116,7 @@ class SelectParams:
                 f"--set {self.set[0]}: only a recipe that is a selector takes it: "
                 f"{', '.join(recipes()[len(METHODS) :])}"
             )
-        if self.pool is not None and self.recipe != SUPERFILTER:
-            raise UsageError(f"--pool {self.pool}: only --recipe {SUPERFILTER} has a pool")
+        self._refuse_what_others_take()
         if not -1 <= self.nearest <= 1:
             raise UsageError(f"--nearest {self.nearest:g}: allowed is a cosine, -1 to 1")
 
@@ -165,6 +164,26 @@ class SelectParams:
                 raise UsageError(
                     f"--min-quality {self.min_quality}: only --recipe {THREE_DS} has it, as a "
                     "number, or as a quantile from 0% to below 100%"
+                )
+
+    def _refuse_what_others_take(self) -> None:
+        """Refuse an option that this choice would not look at."""
+        from curate.selectors import by_vectors
+
+        encoding = tuple(dict.fromkeys((SUPERFILTER, DEITA, LIKE, *by_vectors())))
+        takers = {
+            "pool": (SUPERFILTER,),
+            "nearest": (DEITA,),
+            "max_new_tokens": (THREE_DS,),
+            "encoder": encoding,
+        }
+        for each in fields(self):
+            value = getattr(self, each.name)
+            allowed = takers.get(each.name)
+            if allowed and value != each.default and self.recipe not in allowed:
+                raise UsageError(
+                    f"--{each.name.replace('_', '-')} {value}: only --recipe "
+                    f"{', '.join(allowed)} takes it; leave it out"
                 )
 
     @property

@@ -156,6 +156,7 @@ def look(rows: Rows) -> dict[str, Any]:
         verdicts = Counter(words[row.parsed.verdict] for row in rows)
         of_kind["verdicts"] = dict(verdicts.most_common())
     _, median, most, _, longest = description.response_characters
+    lengths = {"median": median, "95 %": most, "longest": longest}
     counted = response_tokens(drawn, token_counter())
     return {
         "rows": len(rows),
@@ -165,7 +166,7 @@ def look(rows: Rows) -> dict[str, Any]:
         "several_answers": sum(n for answers, n in description.turns.items() if answers > 1),
         "response_tokens": round(counted.counts.sum() * len(rows) / max(1, len(drawn))),
         "tokens_by": f"{counted.by}{', of the drawn rows' if len(drawn) < len(rows) else ''}",
-        "response_characters": {"median": median, "95 %": most, "longest": longest},
+        **({"response_characters": lengths} if rows.shape.kind != "pretraining" else {}),
         "exact_duplicates": description.repeats,
         "drawn": len(drawn),
         "drawn_near_duplicates": dedup(drawn, DedupParams()).choice.counts().get(NEAR, 0),
@@ -177,6 +178,10 @@ def look(rows: Rows) -> dict[str, Any]:
 
 def _steps(seen: dict[str, Any], typed: Sequence[str], likes: Sequence[str]) -> Iterator[Step]:
     """Yield the commands for rows that are read by the options `typed`, in their order."""
+    if not seen["usable"]:
+        why = "every row has a flaw and none can be trained on: what is wrong, and what to do"
+        yield _step(["curate", "doctor", *typed], why, "the counts above")
+        return
     kind, name = seen["kind"], str(typed[1])
     called = Path(f"{name}." if typed[0] == "--dataset" else name)
     repeats, near, drawn = (seen[n] for n in ("exact_duplicates", "drawn_near_duplicates", "drawn"))

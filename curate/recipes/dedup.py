@@ -90,6 +90,10 @@ def dedup(
             "--on response: these rows are texts for pre-training and have no response; "
             "leave --on out"
         )
+    if params.contained is not None and not against:
+        raise UsageError(
+            f"--contained {params.contained:g}: give --against F, whose questions are looked for"
+        )
     if params.by != FIRST and scores is None:
         raise UsageError(
             f"--by {params.by}: give --scores FILE too, the NAME.scores.parquet of an earlier run "

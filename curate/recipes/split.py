@@ -57,6 +57,11 @@ def split(rows: Rows, params: SplitParams) -> Split:
     started = time.monotonic()
     flaws = np.array(rows.table.column("flaw").to_pylist(), dtype=object)
     usable = np.flatnonzero(flaws == "")
+    if not len(usable):
+        raise UsageError(
+            f"none of the {len(rows):,} rows is without a flaw, so none can be set aside; "
+            "`curate doctor` says what is wrong with them"
+        )
     wanted = row_budget(params.test, len(usable), "--test")
     if wanted >= len(usable):
         raise UsageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -48,7 +49,7 @@ def named(name: str, folder: Path, inputs: Sequence[Path] = ()) -> Chosen:
             f"no data set '{name}' in {folder}.{did_you_mean(name, entries)} `curate ls "
             f"--dataset-dir {folder}` lists what is there"
         )
-    table = _table(scores)
+    table = _table(scores, _others(name, folder, manifest))
     parts, place, not_here = _rows(name, folder, manifest, table, inputs)
     data, output = folder / made_file(last), manifest.get("output") or {}
     return Chosen(
@@ -64,7 +65,16 @@ def named(name: str, folder: Path, inputs: Sequence[Path] = ()) -> Chosen:
     )
 
 
-def _table(path: Path) -> pa.Table:
+def _others(name: str, folder: Path, manifest: dict[str, Any]) -> str:
+    """Return what to say of a scores file whose recipe chose among no rows."""
+    said = f"'{name}' in {folder} was made by {manifest.get('recipe')}, which chooses among no rows"
+    typed = shlex.join(["--dataset-dir", str(folder), "--dataset", name])
+    if name in read_registry(folder):
+        return f"{said}; `curate score {typed} --scorer length` gives it scores to show"
+    return f"{said}; give the name of a choice, of a mixture or of `curate score`"
+
+
+def _table(path: Path, others: str) -> pa.Table:
     again = (
         "the command that made it writes them again, from the cache; where it gives no scores, "
         "`curate score --scorer length` does"
@@ -73,7 +83,7 @@ def _table(path: Path) -> pa.Table:
         schema = pq.read_schema(path)
         flat = [each.name for each in schema if not pa.types.is_nested(each.type)]
         if not {"id", "row", "source", "status"} <= set(flat):
-            raise DataError(f"'{path}' is no scores file of curate; {again}")
+            raise DataError(others)
         return pq.read_table(path, columns=flat)
     except FileNotFoundError as error:
         raise DataError(f"no scores: there is no '{path}'; {again}") from error

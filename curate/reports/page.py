@@ -59,6 +59,10 @@ def report(
     chosen = named(given, folder, files) if isinstance(given, str) else of(given)
     shown = gather(chosen, params.points, not params.no_map)
     page = Path(output) if output is not None else folder / (chosen.name + PAGE)
+    if page.is_dir():
+        raise UsageError(
+            f"--output {page} is a folder; give a file in it, such as {page}/page.html"
+        )
     with writing_to(page.parent):
         page.parent.mkdir(parents=True, exist_ok=True)
         with whole_files(page) as (part,):

@@ -37,6 +37,11 @@ def takes_number(name: str) -> bool:
     return "k" in {field.name for field in fields(selectors()[name].PARAMS)}
 
 
+def by_vectors() -> list[str]:
+    """Return the names of the selectors that go by what an encoder says of rows."""
+    return [name for name, each in selectors().items() if {"vectors", "clusters"} & set(each.NEEDS)]
+
+
 def params_from_text(name: str, settings: Sequence[str], k: int, seed: int) -> Any:
     """Return the parameters of a selector."""
     params = selectors()[name].PARAMS
@@ -46,7 +51,7 @@ def params_from_text(name: str, settings: Sequence[str], k: int, seed: int) -> A
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or key not in allowed:
-            hint = did_you_mean(key, allowed)
+            hint = did_you_mean(key, allowed) if key not in allowed else ""
             raise UsageError(
                 f"--set {setting}: --recipe {name} takes KEY=VALUE of "
                 f"{', '.join(allowed) or 'none'}.{hint}"

@@ -77,6 +77,10 @@ def writing_to(
         yield
     except OSError as error:
         start = f"{what} cannot be written to {folder}" if what else f"cannot write to {folder}"
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            raise OutputError(
+                f"{start}: a file is in the place of the folder; {instead}{more}"
+            ) from error
         raise OutputError(
             f"{start}: {error.strerror or error}; make room, or {instead}{more}"
         ) from error

@@ -63,6 +63,8 @@ def ask(
 
     Example: deploy ask "What is the capital of France?" --max-tokens 40
     """
+    if curl and as_json:
+        raise UsageError("--curl asks nothing, so there is no answer for --json; give one of them")
     text = sys.stdin.read() if question == "-" else question
     if not text.strip():
         raise UsageError('the question is empty; give one, such as deploy ask "Who are you?"')

@@ -150,6 +150,10 @@ def eval_(
 
     if len({*models}) < len(models):
         raise UsageError(f"{' '.join(models)}: a model is given twice; give each once")
+    if harness and all(map(is_address, models)):
+        raise UsageError(
+            "--harness loads models itself and asks no server; give a model or a run, too"
+        )
     name = name or f"{stem_of(models[-1])}_in_{stem_of(exam[0].stem)}"
     check_target(output, name)
     questions = read_exam(exam, shots, limit, seed, subject)

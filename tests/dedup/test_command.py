@@ -124,7 +124,8 @@ def test_the_best_of_an_earlier_run_is_kept(call, write, tmp_path):
         pa.table({"id": pa.array(ids, pa.string()), "ifd_loss": [0.2, 0.4, 0.1]}), scores
     )
     out = tmp_path / "o"
-    answer = call("dedup", "--input", rows, "--scores", scores, "--by", "ifd_loss", "--output", out)
+    how = ("--input", rows, "--scores", scores, "--output", out)
+    answer = call("dedup", *how, "--by", "ifd")  # the word that `select` takes for ifd_loss
     assert answer.code == 0, answer.err
     table = pq.read_table(out / "rows_dedup.scores.parquet").to_pylist()
     assert [(line["reason"], line["twin"]) for line in table] == [
@@ -144,6 +145,10 @@ def test_wrong_use(call, write, tmp_path):
     call.refused("no file .*nowhere.json", "dedup", rows, "--against", "nowhere.json", *out)
     call.refused("no scores file", "dedup", rows, "--by", "x", "--scores", "nowhere", *out)
     call.refused("--ngram 0: allowed are", "dedup", rows, "--ngram", 0, *out)
+    call.refused("--contained 0.5: give --against", "dedup", rows, "--contained", 0.5, *out)
+    of = "--against-format"
+    call.refused(f"{of} exam: give --against F", "dedup", rows, of, "exam", *out)
+    call.refused(f"{of} exm: no such format", "dedup", rows, "--against", rows, of, "exm", *out)
     call.refused(
         "no row is left to write: of 1 rows read, 1 in_against",
         "dedup", rows, "--against", rows, *out,

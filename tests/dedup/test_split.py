@@ -63,6 +63,11 @@ def test_the_order_of_rows_changes_nothing(rows, write_json):
     assert len(sets[0]) == 6
 
 
+def test_rows_that_all_have_a_flaw(write_json):
+    with pytest.raises(UsageError, match="none of the 2 rows is without a flaw"):
+        split(read(write_json([qa("问", ""), qa("", "")])), SplitParams())
+
+
 def test_something_has_to_be_left(rows):
     with pytest.raises(UsageError, match="--test 100%: of 31 rows 30 have no flaw"):
         split(rows, SplitParams(test="100%"))

@@ -332,6 +332,8 @@ def test_wrong_words(call):
     call.refused("a model is given twice", "eval", "a", "a", "--exam", "medqa.json")
     call.refused("no model 'smolm2'. Did you mean", "eval", "smolm2", "--exam", "medqa.json")
     call.refused("Missing option '--exam'", "eval", "smollm2")
+    served = ("eval", "http://127.0.0.1:9/v1#m", "--exam", "medqa.json")
+    call.refused("--harness loads models itself", *served, "--harness")
     write("saves/rm/run.json", {"format": 1, "state": "done", "stage": "rm", "model": "smollm2"})
     write("saves/rm/adapter_config.json", {"base_model_name_or_path": "smollm2"})
     call.refused("is a reward model", "eval", "saves/rm", "--exam", "medqa.json")

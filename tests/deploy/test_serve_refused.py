@@ -311,6 +311,8 @@ def test_addresses_as_people_write_them(url):
 def test_the_line_for_curl_is_quoted_and_holds_no_key(deploy, monkeypatch):
     monkeypatch.setenv("CURATRAIN_API_KEY", "the-key-itself")
     line = deploy("ask", "it's 中文", "--curl", "--system", "Be brief").out
+    both = deploy("ask", "a", "--curl", "--json")
+    assert (both.code, "--curl asks nothing" in both.errors[0]) == (2, True)
     assert "the-key-itself" not in line
     assert '-H "Authorization: Bearer $CURATRAIN_API_KEY"' in line
     assert "中文" in line

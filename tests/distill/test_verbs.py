@@ -105,6 +105,7 @@ def test_document(distill, curate, tmp_path):
     taken = ("--output", tmp_path / "data", "--name", "book", "--hold-out", "30%")
     (tmp_path / "data" / "book_test.jsonl").write_text("mine")
     curate.refused("'book_test' is already in .* something other than curate", *again, *taken)
+    curate.refused("--hold-out 100%: there are", *again, "--dry-run", "--hold-out", "100%")
     gone = curate("rm", "book_document", "--dataset-dir", tmp_path / "data")
     assert gone.code == 0, gone.err
     assert "paid for" in gone.out + gone.err

@@ -199,3 +199,7 @@ def test_a_part_of_a_file_is_judged_as_a_file_that_llamafactory_does_not_load(ca
     assert [finding["rule"] for finding in found["findings"]] == ["file_type"]
     assert found["fixed"][0]["usable"] == 2
     call.refused("no file", "doctor", "--input", f"{path}x#b.json")
+
+
+def test_what_has_no_effect_is_refused(call, registered):
+    call.refused("--no-packing: only rows of stage pt", "doctor", "--input", "x", "--no-packing")

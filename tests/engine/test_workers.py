@@ -110,7 +110,10 @@ def test_each_gpu_has_a_process(gpus, params, expected, tmp_path, monkeypatch):
     assert Crews(EngineParams(**params))._size(model) == expected
     with pytest.raises(UsageError, match=f"--gpus 9: this machine has {gpus}"):
         Crews(EngineParams(gpus=9))._size(model)
-    assert Crews(EngineParams())._size(squaring(tmp_path / "c").model) == (None, 0)
+    here = squaring(tmp_path / "c").model  # on the CPU
+    assert Crews(EngineParams())._size(here) == (None, 0)
+    with pytest.raises(UsageError, match="--gpus 1: this machine has 0"):
+        Crews(EngineParams(gpus=1))._size(here)
 
 
 def test_a_gpu_for_each_process_out_of_those_that_are_visible(engine, tmp_path, monkeypatch):

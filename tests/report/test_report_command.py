@@ -126,6 +126,7 @@ def test_what_is_not_there_or_has_no_scores_is_one_line(call, folder):
     call.refused("no data set 'goud' in .* Did you mean 'good'", "report", "goud", *where)
     call.refused("no data set", "report", "../data/good", *where)
     call.refused("no data set", "report", "good", "--dataset-dir", folder / "none")
+    call.refused("is a folder; give a file in it", "report", "good", *where, "--output", folder)
     call.refused("--points 0: allowed", "report", "good", *where, "--points", "0")
     call.refused("leave --no-map out", "report", "good", *where, "--table", "--no-map")
     call.refused("no file 'nothing.json'", "report", "good", *where, "--input", "nothing.json")
@@ -137,7 +138,7 @@ def test_what_is_not_there_or_has_no_scores_is_one_line(call, folder):
     scores.write_bytes(b"nothing")
     call.refused("good.scores.parquet' is no parquet file", "report", "good", *where)
     pq.write_table(pa.table({"id": ["a"]}), scores)
-    call.refused("is no scores file of curate", "report", "good", *where)
+    call.refused("'good' in .* chooses among no rows; .curate score", "report", "good", *where)
     scores.unlink()
     call.refused("no scores: there is no", "report", "good", *where)
     with pytest.raises(UsageError, match="int is nothing that a recipe has chosen"):
@@ -218,7 +219,14 @@ def test_a_page_that_cannot_be_written_is_one_line(folder, tmp_path, call):
     (tmp_path / "file").touch()
     page = tmp_path / "file" / "page.html"
     where = ("--dataset-dir", folder, "--no-map")
-    call.refused("cannot write to .*make room", "report", "good", *where, "--output", page)
+    call.refused(
+        "cannot write to .*a file is in the place of the folder",
+        "report",
+        "good",
+        *where,
+        "--output",
+        page,
+    )
     with pytest.raises(OutputError, match="cannot write"):
         selection_of(read(folder / "good.jsonl"), keep=2).report(page)
 

@@ -206,3 +206,12 @@ def test_spread_of_the_drawn_rows_over_files(write_json, scratch_cache):
     assert [row.source for row in drawn] == ["rows.json"] * drawn.sources[0].rows + [
         "b.json"
     ] * drawn.sources[1].rows
+
+
+def test_rows_that_all_have_a_flaw_are_for_the_doctor(write_json):
+    steps = advise(write_json([{"instruction": "a", "output": ""}])).commands
+    assert [shlex.split(step.command)[:2] for step in steps] == [["curate", "doctor"]]
+
+
+def test_texts_have_no_lengths_of_responses(write_json):
+    assert "response_characters" not in look(read(write_json([{"text": "some words here"}])))

@@ -187,7 +187,11 @@ def test_wrong_use(call, rows_file, scores_file, tmp_path):
     call.refused("--complexity x: only --recipe deita", *own, "superfilter", "--complexity", "x")
     call.refused("no model 'smolm'", *own, "deita", "--complexity", "smolm")
     call.refused("--nearest 2: allowed is a cosine", *own, "deita", "--nearest", 2)
-    call.refused("only --recipe superfilter has a pool", *own, "deita", "--pool", 2)
+    call.refused("only --recipe superfilter takes it", *own, "deita", "--pool", 2)
+    call.refused("--nearest 0.5: only --recipe deita takes it", *own, "random", "--nearest", 0.5)
+    call.refused("--max-new-tokens 9: only --recipe 3ds", *own, "like", "--max-new-tokens", 9)
+    call.refused("--encoder x: only --recipe .*k_center", *own, "longest", "--encoder", "x")
+    call.refused("takes KEY=VALUE of share, inside, clusters.$", *own, "clusters", "--set", "share")
     call.refused(
         "no row is left to write: of 5 rows read, 5 non_finite",
         *own, "superfilter", "--by", "a", "--scores", run,

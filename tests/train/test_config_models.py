@@ -176,6 +176,17 @@ def test_a_random_control_is_not_what_was_meant(tmp_path: Path) -> None:
     assert data_set.choose(tmp_path, "sft", None)[0] == ("talks",)
 
 
+def test_rows_that_were_set_aside_to_test_on_are_not_trained_on(tmp_path: Path) -> None:
+    info = data_in(tmp_path, 3, "talks") / "dataset_info.json"
+    told = json.loads(info.read_text())["talks"]
+    info.write_text(json.dumps({"talks_train": told, "talks_test": told}))
+    for seconds, side in enumerate(("train", "test")):
+        manifest = tmp_path / f"talks_{side}.manifest.json"
+        manifest.write_text(json.dumps({"recipe": "split", "side": side}))
+        os.utime(manifest, (seconds, seconds))
+    assert data_set.choose(tmp_path, "sft", None)[0] == ("talks_train",)
+
+
 @pytest.mark.parametrize(
     ("stage", "name", "told"),
     [

@@ -209,6 +209,19 @@ def test_the_bundled_model_and_the_newest_data(train: Caller) -> None:
 
 
 @pytest.mark.model
+@pytest.mark.parametrize(
+    "words", [("talks,more",), ("talks", "more"), ("talks", "--dataset", "more")]
+)
+def test_several_data_sets_in_every_way(train: Caller, words: tuple[str, ...]) -> None:
+    info = Path("data/dataset_info.json")
+    told = json.loads(info.read_text())
+    info.write_text(json.dumps({**told, "more": told["talks"]}))
+    answer = train("sft", "--dry-run", "--dataset", *words)
+    assert answer.code == 0, answer.err
+    assert yaml.safe_load(answer.out)["dataset"] == "talks,more"
+
+
+@pytest.mark.model
 @pytest.mark.timeout(600)
 def test_it_trains_what_it_planned(train: Caller) -> None:
     if llamafactory.missing():

@@ -35,6 +35,7 @@ _FROM = {
 # What recipes emit beside their result: a control to compare with, rows for a model in between.
 _BESIDE = ("_random", "_experience", "_seeds")
 _BETWEEN = "experience"
+_TO_TEST_ON = "test"  # the side of `curate split` and of --hold-out that nothing is trained on
 _SHOWN = 12
 # Keys of an entry that say where its rows are.
 _PLACES = {"file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name"}
@@ -88,7 +89,8 @@ def _newest(
         manifest = read_manifest(path) if name not in beside else None
         # A control says in its parameters what it is `of`.
         is_control = manifest is not None and "of" in (manifest.get("params") or {})
-        if manifest is not None and manifest.get("recipe") != _BETWEEN and not is_control:
+        aside = is_control or manifest is not None and manifest.get("side") == _TO_TEST_ON
+        if manifest is not None and manifest.get("recipe") != _BETWEEN and not aside:
             dated.append((path.stat().st_mtime_ns, name, manifest.get("recipe", "curate")))
     if dated:
         _, name, recipe = max(dated)

@@ -60,7 +60,7 @@ def prepare(request: Request, say: Say) -> Plan:
         is_full, bits = settings.get("finetuning_type") == "full", settings.get("quantization_bit")
         method = "full" if is_full else "lora" if bits is None else "qlora"
     limits.check_settings(settings, method, hardware)
-    names, why = data_set.choose(request.dataset_dir, stage, request.dataset)
+    names, why = data_set.choose(request.dataset_dir, stage, ",".join(request.dataset) or None)
     output = request.output or SAVES / f"{'_'.join(names)}_{stage}"
     if begun is None:
         _or_say(request, say, lambda: limits.check_output(output, request.overwrite))
@@ -157,7 +157,7 @@ def _as_begun(request: Request, begun: Begun) -> Request:
     return replace(
         request,
         output=begun.folder,
-        dataset=request.dataset or dataset.get("name"),
+        dataset=request.dataset or ((name,) if (name := dataset.get("name")) else ()),
         dataset_dir=request.dataset_dir
         if request.dataset
         else Path(dataset.get("dataset_dir", "data")),

@@ -12,7 +12,7 @@ import typer
 
 from curate import console
 from curate.commands.options import AsJson
-from curate.commands.with_options import with_options
+from curate.commands.with_options import spreading, with_options
 from train.config.plan import Request
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ _COLUMNS = {
 def add_to(app: typer.Typer) -> None:
     """Add the six commands, and `run`."""
     for stage in _ABOUT:
-        app.command(stage)(_command(stage))
+        app.command(stage, cls=spreading("--dataset"))(_command(stage))
     names = [field.name for field in fields(Request) if field.name not in _OF_RUN]
     app.command()(with_options(run, names))
 

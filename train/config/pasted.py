@@ -62,7 +62,7 @@ def request_of(words: Sequence[str], pairs: Sequence[str]) -> tuple[Request, lis
     )
     request = Request(
         stage=stage,
-        dataset=str(values.pop("dataset")),
+        dataset=(str(values.pop("dataset")),),
         dataset_dir=Path(str(values.pop("dataset_dir", None) or "data")).expanduser(),
         model=str(values.pop("model_name_or_path")),
         reward=reward,
@@ -143,7 +143,11 @@ def _of_file(path: Path) -> dict[str, Any]:
 
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}; give a YAML of LLaMA-Factory that is here"
+        ) from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(f"{path} cannot be read ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise DataError(f"{path} is no list of keys and values; give a YAML of LLaMA-Factory")
@@ -155,7 +159,8 @@ def _of_pairs(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         key, separator, value = pair.lstrip("-").partition("=")
         if not separator:
-            raise UsageError(f"{pair}: allowed is key=value, for example learning_rate=1e-4")
+            ours = "; options of `train run` stand before the --" if pair.startswith("--") else ""
+            raise UsageError(f"{pair}: allowed is key=value, for example learning_rate=1e-4{ours}")
         values[key.strip()] = _read(value)
     return values
 

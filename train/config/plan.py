@@ -35,8 +35,8 @@ class Request:
     """What was typed; a field is an option, but stage and variables."""
 
     stage: str = ""
-    dataset: str | None = option(
-        None, "Registered data set; several: A,B; else the newest that fits.", metavar="NAME"
+    dataset: tuple[str, ...] = option(
+        (), "Registered data set; several: A,B; else the newest that fits.", metavar="NAME"
     )
     dataset_dir: Path = option(Path("data"), "Folder of dataset_info.json.")
     model: str | None = option(

@@ -72,10 +72,10 @@ def formats() -> dict[str, Format]:
     return {form.name: form for form in sorted(every, key=lambda form: form.name)}
 
 
-def format_named(name: str) -> Format:
+def format_named(name: str, option: str = "--format") -> Format:
     if name not in formats():
         raise UsageError(
-            f"--format {name}: no such format.{did_you_mean(name, formats())} "
+            f"{option} {name}: no such format.{did_you_mean(name, formats())} "
             f"Allowed are {', '.join(formats())}; without --format it is told from the rows"
         )
     return formats()[name]

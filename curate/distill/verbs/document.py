@@ -20,7 +20,7 @@ from curate.distill.prompts import Prompts
 from curate.distill.requests import OK, Line, Request, Steps, Verb
 from curate.distill.rows import ALPACA, REPEAT, Known, answer_text, texts
 from curate.emission.emit import CHUNKS
-from curate.errors import DataError
+from curate.errors import DataError, UsageError
 from curate.parameters.budget import row_budget
 from curate.parameters.distill import DocumentParams
 from curate.system.files import whole_files, writing_to
@@ -156,6 +156,11 @@ def _held_out(chunks: Sequence[Chunk], params: DocumentParams) -> frozenset[int]
     if params.hold_out is None:
         return frozenset()
     count = row_budget(params.hold_out, len(chunks), "--hold-out")
+    if count >= len(chunks):
+        raise UsageError(
+            f"--hold-out {params.hold_out}: there are {len(chunks):,} pieces, and some have to be "
+            "left to train on; give less"
+        )
     return frozenset(np.random.default_rng(params.seed).permutation(len(chunks))[:count].tolist())
 
 
