@@ -185,6 +185,18 @@ def test_home_is_known_behind_an_equals_sign_too(call, monkeypatch, tmp_path):
     assert not Path("~").exists()
 
 
+def test_a_data_set_of_other_rows_is_told_before_it_is_gone(call):
+    command = ("select", "--recipe", "random", "--keep", "3", "--show", "0", "--input")
+    Path("other").mkdir()
+    Path("other/good.json").write_text(json.dumps(GOOD[3:]), encoding="utf-8")
+    for file, told in (("good.json", 0), ("good.json", 0), ("other/good.json", 1)):
+        answer = call(*command, file)
+        assert answer.code == 0, answer.err
+        assert (
+            answer.err.count("'good_random' was made of other rows until now (good.json)") == told
+        )
+
+
 def test_an_address_is_no_file(call):
     call.refused("https:.* is an address; fetch", "show", "https://example.com/x.json")
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curate import console
 from curate.choices.selection import Selection
-from curate.emission.emit import check_target, default_name, write, write_scores
+from curate.emission.emit import check_target, default_name, paths, write, write_scores
 from curate.errors import DataError, UsageError
 from curate.parameters.option import ending_of
+from curate.system.manifest import read_manifest
 
 if TYPE_CHECKING:
     from curate.mixture.mixed import Mixed
@@ -80,5 +82,19 @@ def emit(
             f"No data set was written; what every row got is in {folder / scores}"
         )
     kept = selection.choice.kept
+    if not overwrite:
+        _say_what_is_replaced(folder, name, {each.sha256 for each in selection.rows.sources})
     files = write(folder, name, selection.rows, kept, table, selection.manifest())
     return [folder / file for file in files]
+
+
+def _say_what_is_replaced(folder: Path, name: str, made_of: set[str]) -> None:
+    """Tell that a data set of the same name and recipe, but of other rows, is gone with this."""
+    *_, manifest = paths(folder, name)
+    before = (read_manifest(manifest) or {}).get("sources") or []
+    if before and {each.get("sha256") for each in before} != made_of:
+        files = ", ".join(dict.fromkeys(str(each.get("name")) for each in before))
+        console.say(
+            f"note: '{name}' was made of other rows until now ({files}), and is replaced; --name "
+            "keeps both"
+        )
