@@ -7,12 +7,13 @@ writes rows anew, mostly in the shape that can say everything: LLaMA-Factory's s
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from curate.data.ends_training import flaw_of
-from curate.data.schema import CANONICAL_TAGS, MEDIA, ROLES, Kind, Parsed, Shape, Turn
+from curate.data.schema import CANONICAL_TAGS, MEDIA, ROLES, Kind, Parsed, Shape, Turn, is_blank
 
 _ASKS = ("user", "observation")
 _ANSWERS = ("assistant", "function")
@@ -26,12 +27,15 @@ _NAMES = {
     "kto_tag": "a verdict",
     "system": "a system prompt",
 }
-_VERDICTS = {
-    **dict.fromkeys(("true", "1", "1.0", "yes", "good", "desirable", "accepted", "是", "好"), True),
-    **dict.fromkeys(
-        ("false", "0", "0.0", "no", "bad", "undesirable", "rejected", "否", "差"), False
-    ),
-}
+_GOOD = (
+    "true 1 1.0 +1 yes good desirable accepted like liked thumbs_up up upvote correct 👍 是 好 对 "
+    "正确 赞"
+)
+_BAD = (
+    "false 0 0.0 -1 -1.0 no bad undesirable rejected dislike disliked thumbs_down down downvote "
+    "incorrect wrong 👎 否 差 错 错误 不好 踩"
+)
+_VERDICTS = {**dict.fromkeys(_GOOD.split(), True), **dict.fromkeys(_BAD.split(), False)}
 _MORE: dict[Kind, tuple[str, ...]] = {"preference": ("chosen", "rejected"), "kto": ("kto_tag",)}
 
 
@@ -43,16 +47,50 @@ def text_of(value: Any) -> str | None:
 
 
 def tools_of(value: Any) -> str:
-    """Return descriptions of tools as text, whether the file has them as text or as JSON."""
+    """Return descriptions of tools as text, one way, whatever way the file has them."""
     if not value:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    told = tools = _read(value)
+    if isinstance(tools, dict):  # one description, or each under its name
+        whole = "name" in tools or "function" in tools
+        tools = [tools] if whole else list(tools.values())
+    if isinstance(tools, list):
+        each = [_read(tool) for tool in tools]
+        tools = [_renamed(tool) if isinstance(tool, dict) else tool for tool in each]
+    if isinstance(value, str) and tools == told and (told == value or _is_json(value)):
+        return value
+    return json.dumps(tools, ensure_ascii=False)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _read(value: Any) -> Any:
+    for load in (json.loads, ast.literal_eval) if isinstance(value, str) else ():
+        try:
+            return load(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return value
+
+
+def _renamed(tool: dict[str, Any]) -> dict[str, Any]:
+    """Return a description with its parameters under the one name that LLaMA-Factory reads."""
+    if isinstance(schema := tool.get("input_schema"), dict) and "parameters" not in tool:
+        rest = {key: inner for key, inner in tool.items() if key != "input_schema"}
+        return {**rest, "parameters": schema}
+    return tool
 
 
 def read_verdict(value: Any) -> bool | None:
     """Return what a verdict plainly says, None for one that says nothing."""
     if isinstance(value, int | float | str):
-        return _VERDICTS.get(str(value).strip().lower())
+        return _VERDICTS.get(str(value).strip().lower().replace(" ", "_"))
     return None
 
 
@@ -70,7 +108,7 @@ def parse(value: dict[str, Any], shape: Shape) -> Parsed:
         text = text_of(value.get(shape.columns["prompt"]))
         if text is None:
             return Parsed(flaw="not_text")
-        return Parsed(turns=(Turn("user", text),), flaw="" if text.strip() else "empty_text")
+        return Parsed(turns=(Turn("user", text),), flaw="empty_text" if is_blank(text) else "")
     else:
         parsed = _of_fields(value, shape)
     if parsed.verdict is None and "kto_tag" in shape.columns and not parsed.flaw:
@@ -96,7 +134,7 @@ def _of_fields(value: dict[str, Any], shape: Shape) -> Parsed:
     turns.append(Turn("user", prompt))
     if not shape.ranking:
         turns.append(Turn("assistant", texts["response"]))
-    answered = all([texts[column].strip() for column in answers])
+    answered = not any(is_blank(texts[column]) for column in answers)
     view = Parsed(
         system=texts["system"],
         turns=tuple(turns),
@@ -105,7 +143,7 @@ def _of_fields(value: dict[str, Any], shape: Shape) -> Parsed:
         rejected=texts.get("rejected"),
         tools=tools_of(fields.get("tools")),
         verdict=verdict_of(value, shape),
-        flaw="empty_response" if not answered else "" if prompt.strip() else "empty_prompt",
+        flaw="empty_response" if not answered else "empty_prompt" if is_blank(prompt) else "",
     )
     flaw = view.flaw or flaw_of(view, fields)
     return view._replace(flaw=flaw) if flaw else view
@@ -188,9 +226,9 @@ def _flaw_of_turns(view: Parsed) -> str:
         answers = [turn.content for turn in view.turns if turn.role == "assistant"][-1:]
     if not answers and view.turns and view.turns[-1].role == "function":
         answers = [view.turns[-1].content]
-    if not answers or not all(answer and answer.strip() for answer in answers):
+    if not answers or any(is_blank(answer or "") for answer in answers):
         return "empty_response"
-    if not any(turn.content.strip() for turn in view.turns if turn.role in _ASKS):
+    if all(is_blank(turn.content) for turn in view.turns if turn.role in _ASKS):
         return "empty_prompt"
     odd = len(view.turns) % 2
     in_turn = all(

@@ -29,10 +29,19 @@ START = 1 << 10
 _LIST = 1 << 16
 # What the first item of a JSON array begins with: `[注]` begins a text.
 _ARRAY = re.compile(r"""\[\s*(?:$|[\[\]{"'\-/\d,]|true|false|null|NaN)""")
+# What a text of JSON begins with, which is in JSON once more.
+_TEXT_OF_JSON = re.compile(r'"\s*(?:\{|\[\s*\{)\s*\\+"')
 # Lines before the rows that are none: Markdown's fence and comments.
-_BEFORE = re.compile(r"```\w*\s*$|//|/\*.*\*/\s*$")
+_BEFORE = re.compile(r"```\w*\s*$|//|#|/\*.*\*/\s*$")
 # What may stand before the first row: white space, and marks of files that were put together.
-_BLANK = " \t\r\n\v\f\u3000\ufeff"
+_BLANK = " \t\r\n\v\f\u3000\ufeff\x1e"
+# JSON that begins behind something else: its first line, and what stands before it there.
+_LATER = re.compile(r'^(?P<before>[^\n"{\[]{0,200})(?:\{\s*"|\[\s*[{\[]|\[\s*$)', re.MULTILINE)
+_JSON_IN = re.compile(r'\{\s*"\w|"\s*:\s*["\[{]|"\}')
+_OTHER = {
+    "XML": re.compile(r"<\?xml|<[A-Za-z_][\w.-]*[\s>/]"),
+    "YAML": re.compile(r"---|- ?\w+:|\w+:$"),
+}
 _WEB = ("<!doctype html", "<html")
 _POINTER = "version https://git-lfs.github.com/"
 
@@ -92,6 +101,8 @@ def _container_of(path: Path, sniffed: Sniffed, plain: bool) -> str:
         lines = line.split("\n", 1)
         more = lines[1].lstrip(_BLANK) if len(lines) > 1 else ""
         return "jsonl" if more.startswith("[") and is_json(lines[0]) else "json"
+    if _TEXT_OF_JSON.match(start) and is_json(line):
+        return "jsonl"
     if start[0] == "{":
         return "jsonl" if is_json(line) else "json-values"
     with path.open(encoding=sniffed.encoding) as text:
@@ -102,11 +113,23 @@ def _container_of(path: Path, sniffed: Sniffed, plain: bool) -> str:
     # Empty lines inside the quotes of a cell part no blocks.
     if (blocks := blocks_of(head)) and not looks_like_table(head, whole, of_cells=True):
         return blocks
-    if not looks_like_table(head, whole):
+    is_table = looks_like_table(head, whole)
+    later = _LATER.search(head)
+    if later and (not is_table or _JSON_IN.search(head.partition("\n")[0])):
+        place = head.count("\n", 0, later.start()) + 1
+        above = (later["before"] if place == 1 else head.partition("\n")[0]).strip()
         raise DataError(
-            f"{path.name} is plain text, no table: its first line names no columns that the lines "
-            "below it fill. Plain text is read with --format pretraining, a row a line; a table "
-            "needs a line with the columns' names above it"
+            f"{path.name}: JSON begins on line {place}, behind other text ({above[:40]!r}); take "
+            "away what stands before it"
+        )
+    if not is_table:
+        kind = next((kind for kind, begins in _OTHER.items() if begins.match(start)), "")
+        raise DataError(
+            f"{path.name} is {kind}; save its rows as JSON Lines or CSV"
+            if kind
+            else f"{path.name} is plain text, no table: its first line names no columns that the "
+            "lines below it fill. Plain text is read with --format pretraining, a row a line; a "
+            "table needs a line with the columns' names above it"
         )
     return "csv"
 
@@ -124,7 +147,7 @@ def _first_line(path: Path, sniffed: Sniffed) -> tuple[str, str]:
             elif start:
                 # A whole array may stand on one line, which nobody needs in memory.
                 if not line.endswith("\n"):
-                    line += text.readline(LIMIT if start[0] == "{" else _LIST)
+                    line += text.readline(_LIST if start[0] == "[" else LIMIT)
                 if start[0] == "[" and line.endswith("\n"):
                     line += next(
                         (more for more in iter(lambda: text.readline(START), "") if more.strip()),

@@ -16,7 +16,7 @@ from curate.data.file_kinds import raw_rows
 from curate.data.formats import best_fits
 from curate.data.hub_files import hub_files
 from curate.data.in_memory import is_table, save_table
-from curate.data.layout import with_lists
+from curate.data.lists_in_rows import with_lists
 from curate.data.packed import listed, members
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.system.cache import cache_dir

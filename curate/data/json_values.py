@@ -19,13 +19,16 @@ _FIRST_TRY = 1 << 12  # characters in which a value with comments is looked for,
 # Levels of lists and objects in one row. What is deeper than Python's own stack allows fails in
 # some callers and not in others, so the limit is one that holds for all.
 DEPTH = 100
+_BREAKS = 1000  # raw line breaks that a text of one row may have
+_NOTHING = object()
 LONGEST_KEY = 40  # of a key that is named
-# A byte order mark stands between rows where files were put together; a fence is Markdown's.
-_BETWEEN = re.compile(r"(?:[ \t\n\r\ufeff]+|//[^\n]*\n|/\*(?s:.*?)\*/|```[^\n]*\n)*")
-_OPENED = ("/", "`")  # what such a part begins with
-_SPACES = " \t\n\r\ufeff/`"
+# A byte order mark stands between rows where files were put together, RFC 7464's separator before
+# each; a fence is Markdown's.
+_BETWEEN = re.compile(r"(?:[ \t\n\r\ufeff\x1e]+|(?://|#)[^\n]*\n|/\*(?s:.*?)\*/|```[^\n]*\n)*")
+_OPENED = ("/", "`", "#")  # what such a part begins with
+_SPACES = " \t\n\r\ufeff\x1e/`#"
 # No JSON, and no content: comments, and a comma after the last item. Texts are passed over whole.
-_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*+"?|//[^\n]*|/\*(?:.*?\*/|.*\Z)', re.DOTALL)
+_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*+"?|(?://|#)[^\n]*|/\*(?:.*?\*/|.*\Z)', re.DOTALL)
 _SPARE_COMMA = re.compile(r'"(?:[^"\\]|\\.)*+"?|,(?=\s*[}\]])', re.DOTALL)
 _NOT_A_BREAK = re.compile(r"[^\n]")
 _LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
@@ -144,27 +147,44 @@ def json_lines(stream: TextIO, name: str, *, limit: int = LIMIT, line: int = 1) 
         number += 1
         if len(whole) > limit:
             raise DataError(_LONG.format(f"{name}, line {number}", limit))
-        text = whole.lstrip("\ufeff").rstrip("\r\n")
+        text = whole.lstrip("\ufeff\x1e").rstrip("\r\n")
         if not text or text.isspace() or text.startswith("```"):
             continue
-        try:
+        first, begun = None, number
+        while True:
             try:
-                value = decoder.decode(text)
-            except json.JSONDecodeError:
-                if (bare := without_comments(text)) == text:
-                    raise
-                if bare.isspace():
-                    continue
-                value = decoder.decode(bare)
-            _check_depth(value, text, 0, len(text))
-        except json.JSONDecodeError as error:
-            if not whole.endswith("\n") and _is_cut(error, text):
-                raise DataError(_CUT.format(name, f"line {number}", rows)) from None
-            raise DataError(_BROKEN.format(name, number, error.colno, error.msg)) from None
-        except (ValueError, RecursionError) as error:
-            raise _unreadable(f"{name}, line {number}", error) from None
-        yield decoder.record(value, f"line {number}")
+                value = _value(decoder, text)
+                _check_depth(value, text, 0, len(text))
+                break
+            except json.JSONDecodeError as error:
+                first = first or error
+                # A text may go on behind a raw line break; LLaMA-Factory's reader takes it, too.
+                open_text = error.msg.startswith("Unterminated string") and len(text) < limit
+                more = stream.readline(limit + 1) if open_text and number - begun < _BREAKS else ""
+                if not more:
+                    if not whole.endswith("\n") and _is_cut(error, text):
+                        raise DataError(_CUT.format(name, f"line {number}", rows)) from None
+                    place = (name, begun, first.colno, first.msg)
+                    raise DataError(_BROKEN.format(*place)) from None
+                whole, number = more, number + 1
+                text += "\n" + more.rstrip("\r\n")
+            except (ValueError, RecursionError) as error:
+                raise _unreadable(f"{name}, line {begun}", error) from None
+        if value is _NOTHING:
+            continue
+        yield decoder.record(value, f"line {begun}")
         rows += 1
+
+
+def _value(decoder: _Decoder, text: str) -> Any:
+    """Return the value of a line, or that there is none but a comment."""
+    try:
+        return decoder.decode(text)
+    except json.JSONDecodeError:
+        bare = without_comments(text)
+        if bare == text:
+            raise
+        return _NOTHING if bare.isspace() else decoder.decode(bare)
 
 
 class _Window:
@@ -202,7 +222,7 @@ class _Window:
             between = _BETWEEN.match(self.text, self.at)
             self.at = between.end() if between else self.at
             mark = self.text[self.at : self.at + 1]
-            if self.ended and self.text.startswith(("//", "```"), self.at):
+            if self.ended and self.text.startswith(("//", "#", "```"), self.at):
                 self.at = len(self.text)
             elif self.ended or (mark and mark not in _OPENED):
                 return mark

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,10 +11,9 @@ from typing import Any
 
 from curate.data.canonical import canonical_row, parse, read_verdict
 from curate.data.formats import Format, best_fits, detected, detected_or_questions
+from curate.data.lists_in_rows import TOUCHED_TEXTS, columns_of_messages, with_lists
 from curate.data.naming import Naming, layout_named
 from curate.data.row_keys import (
-    RENAMED,
-    are_messages,
     have_others,
     holds_text,
     thoughts_among,
@@ -27,16 +24,7 @@ from curate.data.tables import SURPLUS
 from curate.errors import CuratrainError
 
 SAMPLES = 200
-# Lists that tables have as text.
-_LIST_NAMES = (
-    "conversations conversation messages dialog dialogue chat history option options choices data "
-    "chosen rejected prompt completion images videos audios"
-)
-_LISTED = frozenset(_LIST_NAMES.split())
-_MAY_BE_TEXT = ("chosen", "rejected", "prompt", "completion")
-_TOUCHED = _LISTED | RENAMED.keys()
 _TEXTS = ("prompt", "query", "response", "system")
-_BRACKETS = re.compile(r"\s*(?:\[.*\]|\{.*\})\s*\Z", re.DOTALL)
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
@@ -87,7 +75,11 @@ class Layout:
         if keys not in self.plain:
             columns = {name: key for name, key in self.shape.columns.items() if key in keys}
             same = self.form.as_is and not self.shape.ranking and not thoughts_among(keys)
-            own = _TOUCHED.isdisjoint(keys) and self.lists.isdisjoint(keys) and SURPLUS not in keys
+            own = (
+                TOUCHED_TEXTS.isdisjoint(keys)
+                and self.lists.isdisjoint(keys)
+                and SURPLUS not in keys
+            )
             known = {"prompt", "response"} <= columns.keys() <= {*_TEXTS}
             fits = same and own and known and not have_others(keys, self.used)
             fits = fits and "kto_tag" not in self.shape.columns
@@ -111,7 +103,7 @@ class Layout:
 
 def layout_of(name: str, container: str, values: Sequence[Any], reading: Reading) -> Layout:
     """Return the layout of a file of which some rows are given."""
-    lists = _columns_of_messages(values)
+    lists = columns_of_messages(values)
     rows = [with_lists(value, lists)[0] for value in values]
     if reading.naming:
         form, shape = layout_named(name, container, rows, reading.format, reading.naming)
@@ -165,57 +157,6 @@ class Spread:
         except CuratrainError:
             return None  # what the first rows say stands
         return anew if layout.gains(anew) else None
-
-
-def with_lists(row: Any, lists: frozenset[str] = frozenset()) -> tuple[Any, tuple[str, ...]]:
-    """Return a row with lists for texts that hold lists, and what was changed."""
-    if not isinstance(row, dict) or (_TOUCHED.isdisjoint(row) and lists.isdisjoint(row)):
-        return row, ()
-    made: dict[str, Any] = {}
-    changes: list[str] = []
-    for key, value in row.items():
-        if key not in _TOUCHED and key not in lists:
-            continue
-        if isinstance(value, str) and (key in _LISTED or key in lists) and _BRACKETS.match(value):
-            inner = _as_list(value)
-            if inner is not None and (key in _LISTED - {*_MAY_BE_TEXT} or are_messages(inner)):
-                made[key] = inner
-                changes.append(f"the list in the text of '{key}' read")
-        elif key in MEDIA and isinstance(value, str):
-            made[key] = [value] if value.strip() else []
-            changes.append(f"'{key}' made a list")
-        elif (name := RENAMED.get(key)) and value and not row.get(name):
-            texts = [value] if isinstance(value, str) else value
-            if name not in MEDIA or (
-                isinstance(texts, list) and all(isinstance(text, str) for text in texts)
-            ):
-                made |= {key: None, name: texts}
-                changes.append(f"'{key}' read as '{name}'")
-    if not made:
-        return row, ()
-    whole = {key: value for key, value in (row | made).items() if made.get(key, 0) is not None}
-    return whole, tuple(sorted(changes))
-
-
-def _as_list(text: str) -> Any:
-    """Return a list or an object written as text, as JSON or as Python writes it, else None."""
-    for load in (json.loads, ast.literal_eval):
-        try:
-            value = load(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        return value if isinstance(value, list | dict) else None
-    return None
-
-
-def _columns_of_messages(values: Sequence[Any]) -> frozenset[str]:
-    texts: dict[str, list[bool]] = {}
-    for value in values:
-        for key, cell in value.items() if isinstance(value, dict) else ():
-            if isinstance(cell, str) and cell and key not in _TOUCHED:
-                holds = cell.lstrip().startswith("[") and are_messages(_as_list(cell))
-                texts.setdefault(key, []).append(holds)
-    return frozenset(key for key, holds in texts.items() if 2 * sum(holds) > len(holds))
 
 
 # Keys that are told of a row that has others than its file.

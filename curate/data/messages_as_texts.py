@@ -20,7 +20,10 @@ _JOINED = "results of tool calls made at once joined"
 _THOUGHT = "thoughts put before their answers"
 _WHOLE_THOUGHT = re.compile(r"\s*<think>.*</think>\s*", re.DOTALL)
 _MARKS = {"image": "<image>", "video": "<video>", "audio": "<audio>"}
-_THINKING = ("reasoning", "thinking")
+_THINKING = ("reasoning", "thinking", "reasoning.text")
+THINKERS = ("reasoning", "thinking", "thought", "think", "analysis")  # roles and channels
+_ARGUMENTS = ("arguments", "args", "parameters", "input")
+_CALLS = ("tool_call", "tool_use")
 
 
 def beside_messages(
@@ -51,12 +54,18 @@ def as_texts(
     role_tag, content_tag = tags["role_tag"], tags["content_tag"]
     texts: list[dict[str, Any]] = []
     changes: dict[str, None] = {}
-    after_result = False
-    for message in messages:
+    after_result, thoughts_before = False, ""
+    for message in _with_results_apart(messages, tags):
         if not isinstance(message, dict):
             return messages, []
         role, content = message.get(role_tag), message.get(content_tag)
+        content = [content] if isinstance(content, dict) else content
+        if isinstance(content, str) and (role in THINKERS or message.get("channel") in THINKERS):
+            thoughts_before += content
+            continue
         thought = next((m for k, m in message.items() if is_thought(k) and holds_text(m)), "")
+        thought = _joined(thought) or thoughts_before
+        thoughts_before = ""
         calls = _calls(message, content)
         if isinstance(content, list):
             thoughts = [part for part in _dicts(content) if part.get("type") in _THINKING]
@@ -67,6 +76,8 @@ def as_texts(
         is_result = role in ("tool", tags["observation_tag"]) or (
             role == "function" and tags["function_tag"] != role and not calls
         )
+        if is_result and _is_data(content):
+            content = json.dumps(message[content_tag], ensure_ascii=False)
         if is_result and after_result and isinstance(content, str):
             before = texts[-1]
             if isinstance(before[content_tag], str):
@@ -115,7 +126,7 @@ def _text(parts: list[Any]) -> Any:
     after_text = False
     for each in parts:
         part = each if isinstance(each, dict) else {"text": each}
-        if part.get("type", "text") in (*_THINKING, "tool_call"):
+        if part.get("type", "text") in (*_THINKING, *_CALLS):
             continue
         mark = _mark(part)
         text = mark or part.get("text", part.get("value"))
@@ -128,21 +139,51 @@ def _text(parts: list[Any]) -> Any:
 
 def _calls(message: dict[str, Any], content: Any) -> str:
     """Return the calls of a message, beside its text or among its parts, as text."""
-    tool_calls = message.get("tool_calls")
-    functions = [message.get("function_call")]
-    if isinstance(tool_calls, list) and tool_calls:
-        functions = [c.get("function") if isinstance(c, dict) else None for c in tool_calls]
-    elif not functions[0]:
-        parts = [part for part in _dicts(content) if part.get("type") == "tool_call"]
-        functions = [_as_json(part.get("value")) for part in parts]
+    functions = _as_json(message.get("tool_calls")) or [message.get("function_call")]
+    if not isinstance(functions, list):
+        return ""
+    if not functions[0]:
+        parts = [part for part in _dicts(content) if part.get("type") in _CALLS]
+        functions = [_as_json(part.get("value", part)) for part in parts]
+    functions = [f.get("function", f) if isinstance(f, dict) else None for f in functions]
     calls = [
-        {"name": function["name"], "arguments": _as_json(function.get("arguments"))}
+        {"name": function["name"], "arguments": _as_json(_first(function, _ARGUMENTS))}
         for function in functions
         if isinstance(function, dict) and isinstance(function.get("name"), str)
     ]
     if not calls or len(calls) < len(functions):
         return ""
     return json.dumps(calls[0] if len(calls) == 1 else calls, ensure_ascii=False)
+
+
+def _is_data(content: Any) -> bool:
+    """Tell whether a result is an object or list of values, no parts of text."""
+    return isinstance(content, list) and not any("type" in part for part in _dicts(content))
+
+
+def _first(value: dict[str, Any], keys: tuple[str, ...]) -> Any:
+    return next((value[key] for key in keys if key in value), None)
+
+
+def _joined(thought: Any) -> Any:
+    """Return a thought that is a list of texts, or of parts, as one text."""
+    if not isinstance(thought, list):
+        return thought
+    texts = [part.get("text") if isinstance(part, dict) else part for part in thought]
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _with_results_apart(messages: list[Any], tags: Mapping[str, str]) -> Iterator[Any]:
+    """Yield messages; results of tools among the parts of one, as Anthropic has them, before it."""
+    content_tag = tags["content_tag"]
+    for message in messages:
+        parts = message.get(content_tag) if isinstance(message, dict) else None
+        results = [part for part in _dicts(parts) if part.get("type") == "tool_result"]
+        for part in results:
+            yield {tags["role_tag"]: tags["observation_tag"], content_tag: part.get("content", "")}
+        rest = [part for part in parts or () if part not in results] if results else []
+        if rest or not results:
+            yield message | {content_tag: rest} if results else message
 
 
 def _as_json(value: Any) -> Any:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from curate.data.encoding import CHUNK, PACKED, Sniffed, sniff
 from curate.data.json_values import plain
-from curate.data.tables import SURPLUS, check_header
+from curate.data.tables import SURPLUS, TITLE, check_header, is_title
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.system.cache import cache_dir
 
@@ -56,9 +56,8 @@ def unpacked(path: Path, sniffed: Sniffed, part: str = "") -> Iterator[Unpacked]
     with TemporaryDirectory(dir=cache_dir()) as folder:
         if kind == "an old Office document" or (kind == "zip" and _is_sheet(path)):
             sheet = Path(folder) / path.name
-            others = write_sheet(path, part, sheet)
-            told = (f"sheets {listed(others)} (as {path.name}#{others[0]})",) if others else ()
-            yield Unpacked(sheet, sniff(sheet), told, "sheet")
+            aside = tuple(write_sheet(path, part, sheet))
+            yield Unpacked(sheet, sniff(sheet), aside, "sheet")
             return
         member, aside = _member(path, part) if kind == "zip" else ("", ())
         inner = Path(folder) / (PurePosixPath(member).name if member else path.name)
@@ -184,7 +183,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def write_sheet(path: Path, part: str, target: Path) -> list[str]:
-    """Write the rows of a sheet, '' for the first, to a file; return the sheets left aside."""
+    """Write the rows of a sheet, '' for the first, to a file; return what is left aside."""
     import python_calamine
 
     try:
@@ -203,18 +202,22 @@ def write_sheet(path: Path, part: str, target: Path) -> list[str]:
             "give that"
         ) from None
     header: list[str] = []
+    sheets = [] if part else list(names[1:])
+    others = [f"sheets {listed(sheets)} (as {path.name}#{sheets[0]})"] if sheets else []
     with target.open("w", encoding="utf-8") as out:
         for cells in table:
             texts = [_cell(cell) for cell in cells]
             if header and any(texts):
                 out.write(json.dumps(_row(header, texts), ensure_ascii=False))
+            elif is_title(texts):
+                others.append(f"{TITLE}: {texts[0]}")
             elif any(texts):
                 while not texts[-1]:
                     texts.pop()
                 header = [text.strip() for text in texts]
                 check_header(header, path.name, "row")
             out.write("\n")
-    return [] if part else list(names[1:])
+    return others
 
 
 def _row(header: list[str], texts: list[str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from curate.data import pieces
+from curate.data.answer_lists import spread_out
 from curate.data.encoding import BINARY, sniff
 from curate.data.file_kinds import raw_rows
 from curate.data.formats import ONE_TEXT, format_named
@@ -25,14 +26,14 @@ from curate.data.layout import SAMPLES, Layout, Reading, Spread, layout_of
 from curate.data.packed import Unpacked, unpacked
 from curate.data.row_lines import SCHEMA, Part, Tally, batches, joined, lines, piece_reader
 from curate.data.schema import Shape, Source
-from curate.data.wrapped import laid_out, spread_out
+from curate.data.wrapped import laid_out
 from curate.errors import DataError
 from curate.system.cache import cache_dir
 from curate.system.files import whole_files, write_text, writing_to
 from curate.system.processes import Pool, cores
 
 # Part of the key: a changed reader never takes what an older one wrote.
-READER = "16"
+READER = "17"
 PROCESSES = 8  # at most, for one file
 
 
@@ -94,7 +95,7 @@ def _ingest(whole: Unpacked, name: str, sha256: str, card: Path, reading: Readin
     while True:
         container, head, untouched, changes = _head_and_rest(whole, reading)
         stream = untouched
-        if not reading.naming.is_of(head[0].value if len(head) == 1 else None):
+        if not any(reading.naming.is_of(record.value) for record in head):
             head, stream, inside = laid_out(head, stream)
             changes |= inside
         ranked: Counter[str] = Counter()

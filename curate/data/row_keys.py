@@ -12,12 +12,12 @@ from curate.data.schema import Parsed
 # What a model thought before its answer.
 _THOUGHT_NAMES = (
     "reasoning_content reasoning complex_cot complexcot thinking thinking_content think thought "
-    "thoughts cot chain_of_thought reasoning_process"
+    "thoughts cot chain_of_thought reasoning_process reasoning_details"
 )
 _THOUGHTS = frozenset(_THOUGHT_NAMES.split())
 SYSTEMS = (
     *("system", "system_prompt", "systemprompt", "sys", "meta_instruction", "system_message"),
-    *("system_instruction", "系统提示"),
+    *("system_instruction", "systeminstruction", "系统提示"),
 )
 # What a question is about.
 CONTEXTS = (
@@ -44,7 +44,21 @@ _LETTER = re.compile(r"[^\W\d_]")
 _EDGES = re.compile(r"\A\W+|\W+\Z")
 _THINK = re.compile(r"\A\s*<think>|</think>\s*\Z")
 # Columns under names that LLaMA-Factory does not know.
-RENAMED = {"functions": "tools", "image": "images", "video": "videos", "audio": "audios"}
+_NAMES = {
+    "tools": "functions",
+    "images": "image image_path image_paths img img_path picture pictures image_url image_urls",
+    "videos": "video video_path video_paths video_url",
+    "audios": "audio audio_path audio_paths audio_url",
+    "history": "chat_history conversation_history dialogue_history dialog_history",
+}
+RENAMED = {name: column for column, names in _NAMES.items() for name in names.split()}
+# What pandas and others write for a cell that is empty.
+EMPTY_CELLS = frozenset({"nan", "NaN", "NAN", "<NA>", "NaT"})
+SAYS_NOTHING = EMPTY_CELLS | {
+    *("None", "none", "null", "NULL", "N/A", "n/a", "undefined"),
+    *("<noinput>", "<no input>", "noinput", "Noinput", "<Noinput>"),
+}
+_WHO = frozenset({"role", "from", "speaker", "sender"})
 TOOLS_AS_TEXT = "descriptions of tools written as text"
 
 
@@ -139,5 +153,5 @@ def are_messages(value: Any) -> bool:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(item, dict) and ("role" in item or "from" in item) for item in value)
+        and all(isinstance(item, dict) and not _WHO.isdisjoint(item) for item in value)
     )

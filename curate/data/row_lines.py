@@ -21,8 +21,8 @@ from curate.data.json_values import Record, json_array, json_lines
 from curate.data.layout import Layout, Reading, Spread, layout_of, read_row
 from curate.data.pieces import Piece
 from curate.data.placeholders import filled, placeholders
-from curate.data.row_keys import unused_keys
-from curate.data.schema import STRUCTURAL, Parsed
+from curate.data.row_keys import SAYS_NOTHING, unused_keys
+from curate.data.schema import STRUCTURAL, Parsed, is_blank
 from curate.data.tables import SURPLUS
 from curate.errors import DataError
 
@@ -149,14 +149,14 @@ def _plain_line(value: dict[str, Any], keys: tuple[str, str, str, str], where: s
     """Return a row of a text in each column as it is kept: as read_row() has it, and sooner."""
     texts = [value.get(key, "") for key in keys]
     for text in texts:
-        if type(text) is not str:
+        if type(text) is not str or text in SAYS_NOTHING:
             return None
     prompt, query, response, system = texts
     prompt = f"{prompt}\n{query}" if prompt and query else prompt or query
     raw, flaw = _raw(value)
-    if not flaw and not response.strip():
+    if not flaw and is_blank(response):
         flaw = "empty_response"
-    elif not flaw and not prompt.strip():
+    elif not flaw and is_blank(prompt):
         flaw = "empty_prompt"
     hashed = hash_of_texts(system, (("user", prompt), ("assistant", response)))
     language = language_of(prompt + response)

@@ -24,7 +24,15 @@ CANONICAL_TAGS = {
 MEDIA = ("images", "videos", "audios")
 ROLES = ("user", "assistant", "observation", "function", "system")
 
+# White space, and characters that nobody sees: zero-width ones, soft hyphens, byte order marks.
+_UNSEEN = " \t\n\r\v\f\u00a0\u00ad\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u2060\u3000\ufeff"
+
 Kind = Literal["sft", "preference", "kto", "pretraining"]
+
+
+def is_blank(text: str) -> bool:
+    """Tell whether a text shows nothing."""
+    return not text.strip() or not text.strip(_UNSEEN)
 
 
 class Turn(NamedTuple):

@@ -22,6 +22,11 @@ _NAME = 40  # characters of a column's name
 # Key of the fields that have no column. Where it is a list, the row has a wrong number of fields;
 # where it is a text, it is a column without a name, which pandas gives to its index.
 SURPLUS = ""
+# Excel's line about the columns' separator; a name of one column.
+_SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+_WORDS = re.compile(r"[\w\s./()（）\-]+")
+TITLE = "a line above the columns' names left out"
+_AGAIN = "the columns' names again between rows, left out"
 # A last line of our own: the csv module takes an unclosed quote for a field in silence.
 _END = "\x00end\x00"
 
@@ -31,8 +36,12 @@ def csv_rows(stream: TextIO, name: str) -> Iterator[Record]:
     csv.field_size_limit(max(csv.field_size_limit(), LIMIT))
     lines = ((place, line) for place, line in enumerate(stream) if line.strip())
     blank, first = next(lines, (0, ""))
+    delimiter = _delimiter(first)
+    left: tuple[str, ...] = ()
+    if told := _SEPARATOR.fullmatch(first.strip()):
+        delimiter, (blank, first) = told[1], next(lines, (0, ""))
     # The header may itself be quoted over several lines, so it is read again with the rest.
-    reader = csv.reader(itertools.chain([first], stream, [_END]), delimiter=_delimiter(first))
+    reader = csv.reader(itertools.chain([first], stream, [_END]), delimiter=delimiter)
     header: list[str] = []
     line = blank + 1
     try:
@@ -41,15 +50,24 @@ def csv_rows(stream: TextIO, name: str) -> Iterator[Record]:
                 return
             if fields and fields[-1].endswith(_END):
                 break
-            if not header:
+            if not header and is_title(fields):
+                left = (f"{TITLE}: {fields[0]}",)
+            elif not header:
                 header = fields
+                while header.count("") > 1 and not header[-1]:
+                    header.pop()
                 check_header(header, name)
+            elif fields and [fields[0].lstrip("\ufeff"), *fields[1:]] == header:
+                left = (_AGAIN,)
             elif fields:
+                while len(fields) > len(header) and not fields[-1]:
+                    fields.pop()
                 row: dict[str, Any] = dict(zip(header, fields, strict=False))
                 if len(header) != len(fields):
                     own = [row[SURPLUS]] if SURPLUS in row else []
                     row[SURPLUS] = own + fields[len(header) :]
-                yield Record(row, f"line {line}")
+                yield Record(row, f"line {line}", left)
+                left = ()
             line = blank + reader.line_num + 1
     except csv.Error as error:
         raise DataError(
@@ -71,8 +89,15 @@ def check_header(header: Sequence[str], name: str, line: str = "line") -> None:
             )
 
 
+def is_title(cells: Sequence[str]) -> bool:
+    """Tell whether the first line of a table is its title or a comment: one cell of several."""
+    alone = len(cells) > 1 and bool(cells[0].strip()) and not any(cells[1:])
+    return alone or (len(cells) == 1 and cells[0].startswith("#"))
+
+
 def _delimiter(header: str) -> str:
-    return max(",\t;", key=lambda mark: len(next(csv.reader([header], delimiter=mark))))
+    marks = ",\t;" if header.startswith("|") else ",\t;|"
+    return max(marks, key=lambda mark: len(next(csv.reader([header], delimiter=mark))))
 
 
 def names_column(header: str, column: str) -> bool:
@@ -82,7 +107,9 @@ def names_column(header: str, column: str) -> bool:
 
 def looks_like_table(head: str, whole: bool, of_cells: bool = False) -> bool:
     """Tell whether a text, of which `head` is the beginning or the whole, is a table."""
-    first = head.partition("\n")[0]
+    first, _, below = head.partition("\n")
+    if _SEPARATOR.fullmatch(first.strip()) or (first.startswith("#") and is_title([first.strip()])):
+        head, first = below, below.partition("\n")[0]
     try:
         records = [row for row in csv.reader(io.StringIO(head), delimiter=_delimiter(first)) if row]
     except csv.Error:
@@ -96,6 +123,8 @@ def looks_like_table(head: str, whole: bool, of_cells: bool = False) -> bool:
         name == name.strip() and len(name) <= _NAME and not name.endswith((".", "。", "!", "?"))
         for name in header
     )
+    if len(header) == 1 and not _WORDS.fullmatch(header[0]):
+        return False
     return named or (len(header) > 1 and 2 * fitting > len(rows))
 
 

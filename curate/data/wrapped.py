@@ -1,20 +1,45 @@
-"""Files in which a value is no row: objects that wrap rows or columns, messages of trees."""
+"""Files in which a value is no row: objects that wrap rows or columns, messages of trees.
+
+What is no row is opened, a layer at a time, until a format knows what is in it: a list under a
+key, an object of columns, of splits or of rows under their ids, rows under a key of each row, lists
+of rows in rows, JSON in a text. What stands beside goes with the rows where it belongs to them,
+and is told otherwise.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
-from typing import Any
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
-from curate.data.describe import counted
-from curate.data.formats import best_fits, keys_of, mostly
+from curate.data.formats import ONE_TEXT, best_fits, mostly, names_questions
+from curate.data.formats.ranked import listed_answers
 from curate.data.json_values import Record
+from curate.data.lists_in_rows import with_lists
+from curate.data.message_lists import TEXTS, WHO
+from curate.data.packed import listed
+from curate.data.row_keys import CONTEXTS, SYSTEMS, folded, holds_text, is_about
 
 _DIALOGUES = (
     *("conversation", "conversations", "dialog", "dialogs", "dialogue", "dialogues", "messages"),
     *("chat", "turns", "qa_pairs"),
 )
 _NODE = ("message_id", "parent_id", "text", "role")
+_DEPTH = 4  # layers that are opened; SQuAD has three
+_TRIED = 200  # values by which it is found out what is in them
+_OPENED = ("row", "rows", "data", "json", "body", "record", "item", "_source", "example", "sample")
+
+
+_PARTS = frozenset({*WHO, *TEXTS})  # keys of messages, which are no index
+
+
+class Layer(NamedTuple):
+    """How to get from values to what is in each of them, and what is told of it."""
+
+    open: Callable[[Any], list[Any]]
+    said: str
 
 
 def laid_out(
@@ -26,46 +51,200 @@ def laid_out(
         trees = _trees(itertools.chain(head, rest))
         first = list(itertools.islice(trees, len(head)))
         return first, trees, {}
-    if len(head) == 1 and rows:
-        inside, change = _inside(rows[0])
-        if inside:
-            records = [Record(value, f"row {number}") for number, value in enumerate(inside, 1)]
-            records[0] = records[0]._replace(changes=head[0].changes)
-            return records, iter(()), {change: len(records)}
-    return head, rest, {}
+    if table := _named_by_the_first(head):
+        names = head[0].value
+        every = itertools.chain(head[1:], rest)
+        named = (r._replace(value=_as_row(names, r.value)) for r in every)
+        return list(itertools.islice(named, len(head))), named, {table: 0}
+    layers = _layers([record.value for record in head], _DEPTH) or []
+    stream: Iterator[Record] = itertools.chain(head, rest)
+    for layer in layers:
+        stream = _opened(stream, layer, len(head) == 1)
+    if not layers:
+        return head, rest, {}
+    if len(head) > 1:
+        said = {layer.said: 0 for layer in layers}
+        return list(itertools.islice(stream, len(head))), stream, said
+    whole = list(stream)
+    return whole, iter(()), {layer.said: len(whole) for layer in layers}
 
 
-def _inside(whole: dict[str, Any]) -> tuple[list[Any], str]:
-    """Return the rows that one object holds, and what was done; none if it is a row itself."""
+def _opened(records: Iterable[Record], layer: Layer, is_one: bool) -> Iterator[Record]:
+    number = 0
+    for record in records:
+        inside = layer.open(record.value)
+        for place, value in enumerate(inside, 1):
+            number += 1
+            several = f"{record.where}, item {place}" if len(inside) > 1 else record.where
+            where = f"row {number}" if is_one else several
+            yield Record(value, where, record.changes if place == 1 else ())
+        if not inside:
+            yield record
+
+
+def _fits(values: list[Any], least: int = ONE_TEXT) -> list[str]:
+    if 2 * sum(isinstance(v, dict) and listed_answers(v) is not None for v in values) >= len(
+        values
+    ):
+        return ["ranked"]
+    fits = best_fits([with_lists(value)[0] for value in values])
+    return [form.name for form, _ in fits if form.rank >= least]
+
+
+def _layers(values: list[Any], depth: int, least: int = ONE_TEXT) -> list[Layer] | None:
+    """Return the layers to open, from the outermost; None if no format is in them."""
+    several = [v for v in values[:_TRIED] if v not in (None, "", [], {})]
+    if not several:
+        return None
+    alone = several[0] if len(several) == 1 and isinstance(several[0], dict) else None
+    names = _fits(several, least)
+    if names and not (alone and _wraps(alone, names)):
+        return []
+    for layer in _ways(several, alone, depth) if depth else ():
+        inside = [inner for value in several for inner in layer.open(value)]
+        plain = any(f"'{name}'" in layer.said for name in _OPENED) or alone is not None
+        within = _layers(inside, depth - 1, ONE_TEXT if plain else ONE_TEXT + 1)
+        if within is not None:
+            return [layer, *within]
+    return [] if names else None
+
+
+def _wraps(whole: dict[str, Any], names: list[str]) -> bool:
+    """Tell whether one object that a format would take for a row holds rows all the same."""
+    if _columns(whole) or _by_index(whole):
+        return True
+    lists = {k: v for k, v in whole.items() if _is_list(v) and v and isinstance(v[0], dict | list)}
+    named = len(lists) > 1 and len(lists) == len(whole) and names in (["sharegpt"], ["exchanges"])
+    if named and all(_fits([value]) for value in lists.values()):
+        return True  # a dialogue under each name
+    # A list of questions and answers may be one dialogue, under a name of its own.
+    return names == ["exchanges"] and any(key.lower() not in _DIALOGUES for key in lists)
+
+
+def _columns(whole: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of one object whose keys are columns, lists of one length; none if not."""
+    lists = list(whole.values())
+    if len(lists) < 2 or not all(map(_is_list, lists)) or len({*map(len, lists)}) > 1:
+        return []
+    if not all(isinstance(cell, str | int | float | None) for cells in lists for cell in cells):
+        return []
+    return [dict(zip(whole, row, strict=True)) for row in zip(*lists, strict=True)]
+
+
+def _by_index(whole: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of one object whose keys are columns, each with a cell of every index."""
     columns = list(whole.values())
-    if len(columns) > 1 and all(isinstance(column, dict) for column in columns):
-        if all(column.keys() == columns[0].keys() for column in columns) and columns[0]:
-            by_row = [{name: column[key] for name, column in whole.items()} for key in columns[0]]
-            if best_fits(by_row):
-                return by_row, "columns of one object made rows"
-        if best_fits(columns) and not best_fits([whole]):
-            return columns, "rows of one object read, without the keys they stand under"
+    if len(columns) < 2 or not all(isinstance(column, dict) and column for column in columns):
+        return []
+    if any(column.keys() != columns[0].keys() for column in columns) or _PARTS & {*columns[0]}:
+        return []
+    return [{name: column[key] for name, column in whole.items()} for key in columns[0]]
+
+
+def _ways(values: list[Any], alone: dict[str, Any] | None, depth: int) -> Iterator[Layer]:
+    if all(isinstance(value, str) for value in values):
+        yield Layer(lambda text: _listed(_json(text)), "rows read from JSON in a text")
+    if all(map(_is_list, values)):
+        yield Layer(lambda value: value if _is_list(value) else [], "lists of rows opened")
+    rows = [value for value in values if isinstance(value, dict)]
+    if len(rows) < len(values):
+        return
+    if alone is not None:
+        yield from _whole(alone)
+    keys = Counter(key for row in rows for key in row if _holds_rows(row[key]))
+    for key, having in keys.most_common():
+        if 2 * having >= len(rows):
+            is_file = alone is not None and depth == _DEPTH and _is_list(alone[key])
+            yield _under(key, rows, is_file)
+
+
+def _holds_rows(value: Any) -> bool:
+    if isinstance(value, list):
+        return bool(value) and isinstance(value[0], dict | list)
+    return isinstance(value, dict) or (isinstance(value, str) and _json(value) is not None)
+
+
+def _json(text: Any) -> Any:
+    """Return the object or list that a text is in JSON; None for any other text."""
+    if not isinstance(text, str) or text.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict | list) else None
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _under(key: str, rows: list[dict[str, Any]], is_file: bool) -> Layer:
+    """Return the way to the rows under a key, with what belongs to them of what is beside."""
+
+    def open_one(value: Any) -> list[Any]:
+        inner = value.get(key) if isinstance(value, dict) else None
+        inside = _listed(_json(inner) if isinstance(inner, str) else inner)
+        beside = {name: other for name, other in value.items() if name != key} if inside else {}
+        if is_file or len(inside) > 1:
+            beside = {k: v for k, v in beside.items() if _is_of_rows(k, v, is_file)}
+        return [{**beside, **row} if isinstance(row, dict) else row for row in inside]
+
+    left = {
+        name: None
+        for row in rows
+        for name, inner in row.items()
+        if name != key and (is_file or len(_listed(row.get(key))) > 1)
+        if holds_text(inner) and not is_about(name) and not _is_of_rows(name, inner, is_file)
+    }
+    said = f", not {listed([*left])}" if left else ""
+    return Layer(open_one, f"rows read from under '{key}'{said}")
+
+
+def _is_of_rows(key: str, value: Any, is_file: bool) -> bool:
+    """Tell whether what stands beside several rows says something of each of them."""
+    says = folded(key) in (*SYSTEMS, *CONTEXTS, "tools") or names_questions(key)
+    return says or (not is_file and isinstance(value, str | int | float))
+
+
+def _whole(whole: dict[str, Any]) -> Iterator[Layer]:
+    """Yield the ways to the rows of one object whose keys are all one kind of thing."""
+    columns = list(whole.values())
+    if by_index := _by_index(whole):
+        yield Layer(lambda _: by_index, "columns of one object made rows")
+    dicts = len(columns) > 1 and all(isinstance(column, dict) for column in columns)
+    if dicts and set.intersection(*map(set, columns)):
+        said = "rows of one object read, without the keys they stand under"
+        yield Layer(lambda _: columns, said)
     names, cells = whole.get("columns"), whole.get("data")
     if isinstance(names, list) and isinstance(cells, list) and all(map(_is_list, cells)):
-        return [dict(zip(names, row, strict=False)) for row in cells], "rows of a table read"
-    if len(columns) > 1 and all(map(_is_list, columns)):
-        texts = all(isinstance(cell, str | int | float | None) for c in columns for cell in c)
-        if texts and len({len(column) for column in columns}) == 1:
-            rows = [dict(zip(whole, row, strict=True)) for row in zip(*columns, strict=True)]
-            return rows, "columns of one object made rows"
-    lists = {
-        name: value
-        for name, value in whole.items()
-        if isinstance(value, list) and value and isinstance(value[0], dict | list)
-    }
-    if len(lists) == 1:
-        ((name, inner),) = lists.items()
-        fits = [form.name for form, _ in best_fits([whole])]
-        # A list of questions and answers may be one dialogue, under a name of its own.
-        wraps = fits == ["exchanges"] and name.lower() not in _DIALOGUES
-        if (wraps or not fits) and best_fits(inner):
-            return inner, f"rows read from under '{name}'"
-    return [], ""
+        yield Layer(lambda _: [_as_row(names, row) for row in cells], "rows of a table read")
+    if rows := _columns(whole):
+        yield Layer(lambda _: rows, "columns of one object made rows")
+    parts = {name: part for name, part in whole.items() if _is_list(part) and _holds_rows(part)}
+    if len(parts) > 1 and len(parts) == len(whole) and _fits(columns):
+        yield Layer(lambda _: columns, "rows of one object read, without their keys")
+    if len(parts) > 1 and all(_fits(part[:_TRIED]) for part in parts.values()):
+        inside = [row for part in parts.values() for row in part]
+        told = ", ".join(f"'{name}' ({len(part):,})" for name, part in parts.items())
+        yield Layer(lambda _: inside, f"rows read from under {told}")
+
+
+def _named_by_the_first(head: list[Record]) -> str:
+    """Return what is told of lists of cells whose first names the columns, '' for others."""
+    lists = [record.value for record in head]
+    if len(lists) < 2 or not all(isinstance(cells, list) for cells in lists):
+        return ""
+    names = lists[0]
+    if len(names) < 2 or not all(isinstance(name, str) and len(name) < 40 for name in names):
+        return ""
+    if any(len(cells) != len(names) for cells in lists) or len({*names}) < len(names):
+        return ""
+    return "rows of a table read" if best_fits([_as_row(names, c) for c in lists[1:]]) else ""
+
+
+def _as_row(names: list[Any], cells: Any) -> Any:
+    return dict(zip(names, cells, strict=False)) if _is_list(cells) else cells
 
 
 def _is_list(value: Any) -> bool:
@@ -98,65 +277,3 @@ def _trees(records: Iterable[Record]) -> Iterator[Record]:
     everywhere = set(reached)
     for key in [key for key in nodes if key not in everywhere]:  # answers to each other
         yield Record({**nodes[key], "replies": None}, places[key])
-
-
-_ASKS = {"instruction", "prompt", "question", "query", "input", "problem", "问题", "提问"}
-# A key of one answer stays what it is; instead of one of several, `response` is written.
-_ANSWER = ("output", "response", "completion")
-_ANSWERS = ("responses", "answers", "outputs", "candidates", "completions")
-# Beside these a list is no list of answers that are to be learned.
-_GOOD = {"output", "response", "completion", "answer", "chosen", "rejected"}
-_OPTIONS = {"option", "options", "choices"}
-
-
-def spread_out(
-    head: list[Record], rest: Iterator[Record], changes: dict[str, int]
-) -> tuple[list[Record], Iterator[Record]]:
-    """Return the first rows of a file and the others, a row an answer."""
-    key = _key([record.value for record in head if isinstance(record.value, dict)])
-    if not key:
-        return head, rest
-    rows = _spread(itertools.chain(head, rest), key, changes)
-    return list(itertools.islice(rows, len(head))), rows
-
-
-def _spread(records: Iterable[Record], key: str, changes: dict[str, int]) -> Iterator[Record]:
-    """Yield a record of every answer; `source_id` says where the list stood."""
-    name = key if key.lower() in _ANSWER else "response"
-    held = answers = 0
-    for record in records:
-        value = record.value
-        if not isinstance(value, dict) or key not in value:
-            yield record
-            continue
-        listed, beside = value[key], {k: v for k, v in value.items() if k != key}
-        if not are_answers(listed):
-            yield record._replace(value={**beside, name: listed})
-            continue
-        held, answers = held + 1, answers + len(listed)
-        for number, text in enumerate(listed or [""], 1):  # no answer is told as a flaw
-            row = {"source_id": record.where, **beside, name: text}
-            told = record.changes if number == 1 else ()
-            yield Record(row, f"{record.where}, answer {number}", told)
-    if held:
-        changes[f"{counted(held)} held {answers:,} answers, each of which is a row now"] = 0
-
-
-def are_answers(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(text, str) for text in value)
-
-
-def _key(rows: list[dict[str, Any]]) -> str:
-    """Return the key of the lists of answers, '' where rows have none, or lists of another kind."""
-    keys = keys_of(rows)
-    texts = {name for name, key in keys.items() if any(isinstance(r.get(key), str) for r in rows)}
-    for name in (*_ANSWER, *_ANSWERS) if texts & _ASKS else ():
-        key = keys.get(name, "")
-        lists = [row[key] for row in rows if key and are_answers(row.get(key))]
-        if not lists or 2 * len(lists) < len(rows):
-            continue
-        # LLaMA-Factory's older preference pairs: the better and the worse.
-        pairs = name == "output" and 2 * sum(len(each) == 2 for each in lists) >= len(rows)
-        beside = (texts - {name}) & _GOOD or keys.keys() & _OPTIONS
-        return "" if pairs or beside or max(map(len, lists)) < 2 else key
-    return ""

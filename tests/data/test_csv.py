@@ -143,6 +143,8 @@ def test_csv_of_uneven_rows_equals_dict_reader(table):
     wanted = []
     for row in reader:
         surplus = row.pop("+", None)
+        while surplus and not surplus[-1]:  # empty cells behind the last column, as Excel writes
+            surplus.pop()
         short = [key for key, value in row.items() if value is None]
         value = {key: value for key, value in row.items() if value is not None}
         wanted.append(value | ({SURPLUS: surplus or []} if surplus or short else {}))

@@ -44,11 +44,9 @@ ENDING = [
     (called("[" * 100_000), "call_not_json"),
     (called("<think>\n嗯\n</think>\n\nclock"), "call_not_json"),
     (called(tools="clock"), "tools_not_described"),
-    (called(tools=json.dumps(TOOL)), "tools_not_described"),
     (called(tools="null"), "tools_not_described"),
     (called(tools='["clock"]'), "tools_not_described"),
     (called(tools="5"), "tools_not_described"),
-    (called(tools=TOOL), "tools_not_described"),
     (called(tools=5), "tools_not_described"),
     (called(tools=False), "tools_not_described"),
 ]
@@ -61,6 +59,11 @@ WHOLE = [
     called(tools=[TOOL]),
     called(tools="[]"),
     called(tools={}),
+    called(tools=TOOL),
+    called(tools=json.dumps(TOOL)),
+    called(tools={"clock": TOOL}),
+    called(tools=[json.dumps(TOOL)]),
+    called(tools=str([TOOL])),
     called(tools='[{"name": "clock"}]'),  # Qwen's template takes them
     called(tools='[{"type": "function"}]'),
 ]

@@ -289,11 +289,11 @@ def test_what_is_named_is_registered_so_that_llamafactory_reads_it(
 
 
 def test_roles_alone_where_the_keys_are_known(tmp_path: Path) -> None:
-    said = [{"from": "病人", "value": "a"}, {"from": "大夫", "value": "b"}]
+    said = [{"from": "甲", "value": "a"}, {"from": "乙", "value": "b"}]
     path = save(tmp_path / "a.jsonl", [{"conversations": said}])
     with pytest.raises(DataError, match="--roles"):
         curate.read(path)
-    rows = curate.read(path, roles={"user": "病人", "assistant": "大夫"})
+    rows = curate.read(path, roles={"user": "甲", "assistant": "乙"})
     assert (rows[0].prompt, rows[0].response) == ("a", "b")
 
 
@@ -344,8 +344,9 @@ def test_what_is_named_wrong_says_what_is_allowed(
 def test_roles_that_nobody_has_name_those_that_are_there(talk: Path) -> None:
     with pytest.raises(DataError, match="患者, 医生"):
         curate.read(talk, columns=OF_TALK, roles=WHO | {"user": "患着"})
-    with pytest.raises(DataError, match="who is the user.*患者, 医生"):
-        curate.read(talk, columns=OF_TALK)
+    said = [{"who": "甲", "says": "头疼"}, {"who": "乙", "says": "休息"}]
+    with pytest.raises(DataError, match="who is the user.*甲, 乙"):
+        curate.read(save(talk.with_name("other.jsonl"), [{"talk": said}]), columns=OF_TALK)
 
 
 def test_questions_without_answers(tmp_path: Path) -> None:

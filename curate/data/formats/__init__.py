@@ -35,10 +35,14 @@ _MEASURED = 20
 # Keys of questions that stand alone.
 _QUESTIONS = (
     *("question", "prompt", "instruction", "query", "problem", "ask", "input", "question_stem"),
-    *("问题", "提问", "问", "题目", "题干"),
+    *("问题", "提问", "问", "题目", "题干", "問題", "質問", "질문"),
 )
 # Keys of verdicts beside `kto_tag`; a label may be something else.
-_VERDICTS = ("label", "verdict", "is_good", "desirable")
+_VERDICTS = (
+    *("label", "verdict", "is_good", "desirable", "is_desirable", "liked", "like", "feedback"),
+    *("correct", "is_correct", "thumbs", "vote", "good", "preferred", "accepted", "chosen"),
+    *("is_chosen", "标签", "评价", "是否正确"),
+)
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,9 @@ def kto_column(samples: list[Row]) -> dict[str, str]:
     for key in [keys[name] for name in _VERDICTS if name in keys]:
         verdicts = [row[key] for row in samples if row.get(key) not in (None, "")]
         plain = [type(verdict) for verdict in verdicts if read_verdict(verdict) is not None]
+        words = {str(verdict).strip() for verdict in verdicts}
+        if {"-1", "0"} <= words:
+            continue  # three classes
         # Others of the same type are classes; of another type they are slips.
         alike = sum(type(verdict) in plain for verdict in verdicts)
         if 2 * len(plain) > len(verdicts) and 10 * len(plain) >= 9 * alike:

@@ -30,7 +30,7 @@ _LETTERS = "ABCDEFGH"
 # A letter before the text that it stands for, and a text of all of them.
 _ANSWER_NAMES = (
     "answer_idx answer_index answerkey answer_key answer_letter correct_option cop answer "
-    "correct_answer 答案 正确答案 label target output response"
+    "correct_answer 答案 正确答案 gold gold_idx correct correct_idx label target output response"
 )
 _ANSWERS = _ANSWER_NAMES.split()
 _MARKED = re.compile(r"(?:^|(?<=[\s;；]))\(?([A-H])[.．、:：)\s]\s*", re.MULTILINE)

@@ -14,27 +14,26 @@ from typing import Any
 
 from curate.data.formats import ITEMS, LISTS, Format, keys_of, kto_column, mostly
 from curate.data.formats.named import beside, tools_as_text
-from curate.data.messages_as_texts import as_texts, beside_messages
+from curate.data.message_lists import ROLES, TEXTS, WHO, WORDS
+from curate.data.messages_as_texts import THINKERS, as_texts, beside_messages
 from curate.data.row_keys import holds_text, is_about, is_thought
 from curate.data.schema import CANONICAL_TAGS, MEDIA, Converted, Shape
 
 _BESIDE: Mapping[str, str] = {column: column for column in ("system", "tools", *MEDIA)}
-_LISTS = ("conversations", "conversation", "messages", "dialog", "dialogue", "chat", "items")
+_LISTS = (
+    *("conversations", "conversation", "messages", "dialog", "dialogue", "chat", "items"),
+    "contents",
+)
 # Lists of messages that are a part of the dialogue.
 _PARTIAL = ("chosen", "rejected", "prompt", "completion", "history")
-_PAIRS = (
-    *(("from", "value"), ("role", "content"), ("role", "value"), ("from", "content")),
-    *(("role", "text"), ("from", "text")),
+_PAIRS = tuple(
+    dict.fromkeys(
+        (
+            *(("from", "value"), ("role", "content"), ("role", "value"), ("from", "content")),
+            *((who, text) for who in WHO for text in TEXTS),
+        )
+    )
 )
-# No word stands for two roles, so tags that are guessed never collide with tags that were seen.
-_WORDS = {
-    "user": ("human", "user", "prompter", "用户"),
-    "assistant": ("gpt", "assistant", "bot", "model", "助手"),
-    "observation": ("observation", "tool"),
-    "function": ("function_call", "function"),
-    "system": ("system",),
-}
-_ROLES = {word: role for role, words in _WORDS.items() for word in words}
 _WITH_USER = {"user": "user", "assistant": "assistant", "observation": "tool"}
 TAGS = {
     **CANONICAL_TAGS,
@@ -42,6 +41,7 @@ TAGS = {
     "content_tag": "content",
     **{f"{role}_tag": word for role, word in _WITH_USER.items()},
 }
+_WORDED = "who speaks written in the same words everywhere"
 _WEIGHT = "weight 0 on an answer, which LLaMA-Factory learns all the same"
 _WEIGHTS = ("weight", "loss_weight", "train", "trainable")
 
@@ -58,7 +58,7 @@ def detect(samples: list[dict[str, Any]]) -> Shape | None:
         for message in (row[key] if isinstance(row.get(key), list) else [])
         if isinstance(message, dict) and isinstance(message.get(role_tag), str)
     )
-    if 2 * having < len(samples) or not any(word.lower() in _ROLES for word in words):
+    if 2 * having < len(samples) or not any(word.lower() in ROLES for word in words):
         return None
     ranking = mostly(samples, "chosen", "rejected")
     verdict = {} if ranking else kto_column(samples)
@@ -101,10 +101,10 @@ def tags_of(words: Counter[str]) -> dict[str, str]:
     """Return the word for each role: the most frequent one seen, else the one of its family."""
     tags: dict[str, str] = {}
     for word, _ in words.most_common():
-        if role := _ROLES.get(word.lower()):
+        if role := ROLES.get(word.lower()):
             tags.setdefault(role, word)
     family = _WITH_USER if tags.get("user", "").lower() == "user" else {}
-    usual = {role: family.get(role, known[0]) for role, known in _WORDS.items()}
+    usual = {role: family.get(role, known[0]) for role, known in WORDS.items()}
     return {f"{role}_tag": word for role, word in {**usual, **tags}.items()}
 
 
@@ -120,22 +120,41 @@ def convert(value: dict[str, Any], shape: Shape) -> Converted:
     unused: list[str] = []
     key, tags = shape.columns["messages"], shape.tags
     messages = row.get(key)
+    if isinstance(messages, list) and (alike := _in_their_words(messages, tags)):
+        row, messages = row | {key: alike}, alike
+        changes.append(_WORDED)
     if isinstance(messages, list) and not are_plain(messages, tags):
-        more, changes = beside_messages(row, messages, tags)
+        more, told = beside_messages(row, messages, tags)
         texts, said = as_texts(messages, tags)
-        unused, weights = _unused(messages, tags), _weights(messages, tags)
+        unused, weights = _unused(messages, texts, tags), _weights(messages, tags)
         flaw = "" if any(weights) or not weights else "weight_0"
-        changes += [*said, *([_WEIGHT] if any(weights) and not all(weights) else [])]
+        changes += [*told, *said, *([_WEIGHT] if any(weights) and not all(weights) else [])]
         # Messages that say no more than before stay as they are, with all their keys.
         pair = (tags["role_tag"], tags["content_tag"])
         alike = [{k: m.get(k) for k in pair} if isinstance(m, dict) else m for m in messages]
         row = row | more if texts in (messages, alike) else row | more | {key: texts}
-    row, told = tools_as_text(row, shape)
-    changes += told
+    row, as_text = tools_as_text(row, shape)
+    changes += as_text
     if responses := _responses_as_messages(row, shape):
         row = row | responses
         changes.append("responses to compare made messages")
     return Converted(row, tuple(dict.fromkeys(changes)), flaw, tuple(unused))
+
+
+def _in_their_words(messages: list[Any], tags: Mapping[str, str]) -> list[Any]:
+    """Return messages with the file's words for who speaks; none if they have them already."""
+    role_tag, own = tags["role_tag"], {*tags.values()}
+    words = [m.get(role_tag) if isinstance(m, dict) else None for m in messages]
+    roles = [
+        ROLES.get(word.lower(), "") if isinstance(word, str) and word not in own else ""
+        for word in words
+    ]
+    if not any(role in ("user", "assistant", "system") for role in roles):
+        return []
+    return [
+        m | {role_tag: tags[f"{role}_tag"]} if role in ("user", "assistant", "system") else m
+        for m, role in zip(messages, roles, strict=True)
+    ]
 
 
 def _responses_as_messages(value: dict[str, Any], shape: Shape) -> dict[str, Any]:
@@ -166,16 +185,18 @@ def are_plain(messages: list[Any], tags: Mapping[str, str]) -> bool:
             return True  # nothing that could be understood
         if len(message) > 2 or not isinstance(message.get(content_tag), str | None):
             return False
-        if content_tag not in message or message.get(role_tag) == "developer":
+        if content_tag not in message or message.get(role_tag) in ("developer", *THINKERS):
             return False
     return True
 
 
-def _unused(messages: list[Any], tags: Mapping[str, str]) -> list[str]:
+def _unused(messages: list[Any], texts: list[Any], tags: Mapping[str, str]) -> list[str]:
     """Return the keys of messages that hold text which is not used."""
     if not all(isinstance(message, dict) for message in messages):
         return []
-    used = {tags["role_tag"], tags["content_tag"], "tool_calls", "function_call", "tools"}
+    used = {tags["role_tag"], tags["content_tag"], "tools", "channel"}
+    if any(text[tags["role_tag"]] == tags["function_tag"] for text in texts):
+        used |= {"tool_calls", "function_call"}
     items = {(key, holds_text(value)) for message in messages for key, value in message.items()}
     keys = {key for key, text in items if text and key not in used}
     return sorted(f"{key} of a message" for key in keys if not (is_thought(key) or is_about(key)))
@@ -195,7 +216,7 @@ def are_openai(messages: Any) -> bool:
     there = messages if isinstance(messages, list) else ()
     return any(
         bool(message.get("tool_calls") or message.get("function_call"))
-        or isinstance(message.get("content"), list)
+        or isinstance(message.get("content"), list | dict)
         or message.get("role") == "developer"
         for message in there
         if isinstance(message, dict)

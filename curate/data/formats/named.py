@@ -15,6 +15,8 @@ from curate.data.canonical import tools_of
 from curate.data.formats import KEYS_ALONE, ONE_TEXT, OWN_KEYS, Format, keys_of, kto_column, mostly
 from curate.data.row_keys import (
     CONTEXTS,
+    EMPTY_CELLS,
+    SAYS_NOTHING,
     SYSTEMS,
     TOOLS_AS_TEXT,
     folded,
@@ -48,9 +50,8 @@ def in_steps(*steps: Step) -> Callable[[Row, Shape], Converted]:
 def tools_as_text(row: Row, shape: Shape) -> tuple[Row, tuple[str, ...]]:
     """Put descriptions of tools as text, the one way LLaMA-Factory has them."""
     key = shape.columns.get("tools", "")
-    if not key or not row.get(key) or isinstance(row[key], str):
-        return row, ()
-    return row | {key: tools_of(row[key])}, (TOOLS_AS_TEXT,)
+    tools = tools_of(row.get(key)) if key else ""
+    return (row | {key: tools}, (TOOLS_AS_TEXT,)) if tools and tools != row[key] else (row, ())
 
 
 def texts_of_lists(row: Row, shape: Shape) -> tuple[Row, tuple[str, ...]]:
@@ -96,6 +97,18 @@ def thought_first(row: Row, shape: Shape) -> tuple[Row, tuple[str, ...]]:
     return row, ()
 
 
+def without_empty_words(row: Row, shape: Shape) -> tuple[Row, tuple[str, ...]]:
+    """Put nothing for the word of an empty cell; None may be an answer, and is no question."""
+    changes: tuple[str, ...] = ()
+    for column in ("query", "system", "prompt", "response", "chosen", "rejected"):
+        key = shape.columns.get(column, "")
+        word = row.get(key)
+        words = SAYS_NOTHING if column in ("query", "system") else EMPTY_CELLS
+        if isinstance(word, str) and word in words:
+            row, changes = row | {key: ""}, (*changes, f"{word!r} as '{key}' taken for nothing")
+    return row, changes
+
+
 class Layout(NamedTuple):
     """A line of the table; columns are LLaMA-Factory's, each with the names a key may have."""
 
@@ -106,46 +119,60 @@ class Layout(NamedTuple):
     needs: tuple[str, ...] = ()  # optional columns that most rows have all the same
     pair: tuple[str, ...] = ()  # keys of two responses to compare, which may stand for `needs`
     rank: int = KEYS_ALONE
-    steps: tuple[Step, ...] = (texts_of_lists, tools_as_text, thought_first)
+    steps: tuple[Step, ...] = (texts_of_lists, without_empty_words, tools_as_text, thought_first)
     keys: str = ""  # for people; '' for those of `columns`
 
 
 _ANSWERS = (
-    "answer response output completion solution target answers long_answer final_answer "
-    "回答 答案 答复 回复 输出"
+    "answer response output completion solution target answers long_answer final_answer reply "
+    "generation best_answer expected_answer generated_answer answer_text answertext 回答 答案 答复 "
+    "回复 输出 回答内容 医生回答 标准答案 答覆 回覆 解答 답변 대답 respuesta réponse reponse "
+    "antwort ответ resposta risposta câu_trả_lời trả_lời جواب إجابة उत्तर"
+)
+_QUESTIONS = (
+    "question problem ask 问题 提问 q question_text questiontext user_question qtext 提问内容 "
+    "用户问题 问题描述 标准问 問題 質問 提問 질문 pregunta frage вопрос pergunta domanda câu_hỏi "
+    "سؤال प्रश्न"
 )
 _ASKS = "prompt question query input problem instruction"
 
 LAYOUTS = (
     Layout("alpaca", "", {"prompt": "instruction"},
            optional={"query": "input", "response": "output", **_BESIDE}, needs=("response",),
-           pair=("chosen", "rejected"), rank=OWN_KEYS, steps=(tools_as_text, thought_first),
+           pair=("chosen", "rejected"), rank=OWN_KEYS,
+           steps=(without_empty_words, tools_as_text, thought_first),
            keys="instruction, output and perhaps input, system, history"),
     Layout("pretraining", "", {"prompt": "text"}, optional={}, rank=ONE_TEXT, steps=()),
     Layout("qa", "question and answer",
-           {"prompt": "question problem ask 问题 提问 q", "response": f"{_ANSWERS} a"}),
+           {"prompt": _QUESTIONS, "response": f"{_ANSWERS} a"}),
     Layout("qas", "questions and answers", {"prompt": "questions", "response": "answers"}),
     Layout("wenda", "问 and 答", {"prompt": "问", "response": "答"}),
     Layout("query", "query and response",
-           {"prompt": "query user_query", "response": "response answer output completion"}),
+           {"prompt": "query user_query user_input user_message request",
+            "response": "response answer output completion reply model_output model_response "
+                        "assistant_message"}),
     Layout("prompt", "prompt and response",
-           {"prompt": "prompt 提示", "response": "response answer output target 回答"}),
+           {"prompt": "prompt 提示 prompt_text",
+            "response": "response answer output target reply generation response_text 回答"}),
     Layout("completion", "prompt and completion", {"prompt": "prompt", "response": "completion"}),
     Layout("dolly", "instruction and response",
-           {"prompt": "instruction 指令",
-            "response": "response answer completion target 回答 输出"}),
+           {"prompt": "instruction 指令 指示 task",
+            "response": "response answer completion target reply 回答 输出"}),
     Layout("io", "input and output",
-           {"prompt": "input inputs 输入",
-            "response": "output response answer content outputs 输出"}),
+           {"prompt": "input inputs 输入 input_text 輸入 입력 入力",
+            "response": "output response answer content outputs 输出 output_text 輸出 출력 出力"}),
     Layout("firefly", "firefly", {"prompt": "input inputs", "response": "target targets"}),
     Layout("speakers", "one key a speaker",
-           {"prompt": "human user patient 患者 病人 用户",
-            "response": "assistant gpt bot doctor 医生 助手 answer"}),
-    Layout("context", "context and response", {"prompt": "context", "response": "response"}),
+           {"prompt": "human user patient 患者 病人 用户 client customer",
+            "response": "assistant gpt bot doctor 医生 助手 answer ai chatbot agent 客服"}),
+    Layout("context", "context and response",
+           {"prompt": "context", "response": "response completion"}),
     Layout("reward", "question and two responses",
            {"prompt": _ASKS, "chosen": "response_chosen", "rejected": "response_rejected"}),
     Layout("preference", "prompt and two responses",
-           {"prompt": _ASKS, "chosen": "chosen", "rejected": "rejected"}),
+           {"prompt": f"{_ASKS} 问题",
+            "chosen": "chosen accepted win good better preferred 好回答",
+            "rejected": "rejected lose bad worse dispreferred 差回答"}),
     Layout("comet", "src, pos and neg", {"prompt": "src", "chosen": "pos", "rejected": "neg"}),
     Layout("responses", "a chosen and a rejected response",
            {"prompt": _ASKS, "chosen": "chosen_response", "rejected": "rejected_response"}),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -24,22 +24,20 @@ from curate.data.formats.dialogues import (
     meddialog,
     utterance_of,
 )
+from curate.data.formats.spoken_texts import UNFRAMED, is_framed, said_in
 from curate.data.row_keys import SYSTEMS, are_messages, folded_row, in_small_letters, unused_keys
 from curate.data.schema import CANONICAL_TAGS, MEDIA, STRUCTURAL, Converted, Parsed, Shape, Turn
 
 Row = dict[str, Any]
 Reader = Callable[[Row], Dialogue | None]
 _KEY = "conversations"
+_ASKED = ("prompt", "messages", "conversations", "conversation", "input", "request", "question")
+_TOLD = ("completion", "response", "output", "answer", "reply", "choices")
 _BESIDE = {column: column for column in ("system", "tools", *MEDIA)}
-_PAIRS = (("chosen", "rejected"), ("chosen_messages", "rejected_messages"))
 _ASKING = {*ASKS, "question", "query", "input", "instruction", "prompt"}
 _ANSWERING = {*ANSWERS, "answer", "response", "output", "bot", "moss"}
-# Who speaks, at the beginning of a line or behind ###.
-_SPEAKER = re.compile(
-    r"(?:\A\s*|\n[ \t]*|###[ \t]*)(?:###[ \t]*)?\[?(?:<\|)?"
-    r"(Human|User|Assistant|MOSS)(?:\|>)?\]?[ \t]*[:：][ \t]*"
-)
 _MOSS = re.compile(r"\A\s*<\|[^|>]*\|>[:：]\s*|\s*<eo[a-z]>\s*")
+_NO_DIALOGUES = ("history", "qas", "faq", "faqs", "instances")  # lists of questions and answers
 _RANKED = "answers that others were ranked above left out"
 
 
@@ -47,11 +45,11 @@ def _in_turn(texts: list[str]) -> tuple[Turn, ...]:
     return tuple(Turn(("user", "assistant")[at % 2], text) for at, text in enumerate(texts))
 
 
-def _first_text(row: Row, *keys: str) -> str:
+def first_text(row: Row, *keys: str) -> str:
     return next((key for key in keys if isinstance(row.get(key), str)), "")
 
 
-def _of_messages(value: Any) -> Parsed | None:
+def of_messages(value: Any) -> Parsed | None:
     row = {"messages": value}
     shape = messages.detect([row]) if are_messages(value) else None
     if shape is None:
@@ -60,72 +58,53 @@ def _of_messages(value: Any) -> Parsed | None:
     return None if parsed.flaw in STRUCTURAL else parsed
 
 
-def _of_text(value: Any) -> Parsed | None:
-    if not isinstance(value, str) or not _SPEAKER.match(value):
-        return None
-    _, *parts = _SPEAKER.split(value)
-    roles = ("user" if who in ("Human", "User") else "assistant" for who in parts[::2])
-    texts = (_MOSS.sub("", text).strip() for text in parts[1::2])
-    return Parsed(turns=tuple(map(Turn, roles, texts)))
+def asked_in(row: Row, names: Iterable[str] = _ASKED) -> tuple[Parsed, str] | None:
+    """Return messages that an answer elsewhere is to follow, and the key that holds them."""
+    for key in (name for name in names if name in row):
+        value = row[key]
+        held = value.get("messages") if isinstance(value, dict) else value
+        parsed = of_messages(held)
+        if parsed and parsed.turns and parsed.turns[-1].role in ("user", "observation"):
+            tools = tools_of(value.get("tools")) if isinstance(value, dict) else ""
+            return parsed._replace(tools=tools), key
+    return None
 
 
-def _pair(row: Row) -> Dialogue | None:
-    for names in _PAIRS:
-        chosen, rejected = (_of_messages(row.get(n)) or _of_text(row.get(n)) for n in names)
-        if chosen and rejected and chosen.turns and rejected.turns:
-            break
-    else:
-        return None
-    if {chosen.turns[-1].role, rejected.turns[-1].role} != {"assistant"}:
-        return None
-    before, asked = chosen.turns[:-1], _of_messages(row.get("prompt"))
-    if asked and before[: len(asked.turns)] != asked.turns:
-        before = (*asked.turns, *before)
-    elif not before:
-        if any(are_messages(value) for key, value in row.items() if key not in names):
-            return None  # messages with two responses to them
-        key = _first_text(row, "prompt", "question")
-        before = (Turn("user", row[key]),) if row.get(key) else ()
-    parsed = Parsed(
-        system=chosen.system or (asked.system if asked else ""),
-        turns=before,
-        chosen=chosen.turns[-1].content,
-        rejected=rejected.turns[-1].content,
-        flaw="" if chosen.turns[:-1] == rejected.turns[:-1] else "prompts_differ",
-    )
-    return Dialogue(parsed, (*names, *(("prompt",) if asked else ())))
-
-
-def _listed_responses(row: Row) -> Dialogue | None:
-    """Read alpaca's older preferences: an output that lists the better and the worse."""
-    output = row.get("output")
-    if not isinstance(output, list) or [type(text) for text in output] != [str, str]:
-        return None
-    columns = {"prompt": "instruction", "query": "input", "history": "history"}
-    columns |= {"chosen": "chosen", "rejected": "rejected", "system": "system"}
-    pair = {"chosen": output[0], "rejected": output[1]}
-    parsed = parse(row | pair, Shape("alpaca", "alpaca", columns, ranking=True))
-    return Dialogue(parsed, ("instruction", "input", "output", "history", "system"))
+def _answer_of(value: Any) -> Any:
+    """Return the messages of an answer, as a model's server gives it, too."""
+    if isinstance(value, dict) and isinstance(value.get("choices"), list):
+        value = value["choices"]
+    first = value[0] if isinstance(value, list) and value else None
+    if isinstance(first, dict) and isinstance(first.get("message"), dict):
+        value = first["message"]
+    return [value] if isinstance(value, dict) else value
 
 
 def _prompt_completion(row: Row) -> Dialogue | None:
-    name = "completion" if "completion" in row else "response"
-    asked, told = _of_messages(row.get("prompt")), _of_messages(row.get(name))
-    turns: list[Turn] = []
-    for parsed, key, role in ((asked, "prompt", "user"), (told, name, "assistant")):
-        if not parsed and not isinstance(row.get(key), str):
-            return None
-        turns += parsed.turns if parsed else [Turn(role, row[key])]
-    if not asked and not told:
-        return None
-    system = asked.system if asked else ""
-    return Dialogue(Parsed(system=system, turns=tuple(turns)), ("prompt", name))
+    asked = asked_in(row)
+    name = next((name for name in _TOLD if row.get(name)), "")
+    value = _answer_of(row.get(name))
+    told = of_messages(value)
+    if asked and (told or isinstance(value, str)):
+        parsed, key = asked
+        answer = told.turns if told else (Turn("assistant", value),)
+        return Dialogue(parsed._replace(turns=(*parsed.turns, *answer), flaw=""), (key, name))
+    if told and isinstance(row.get("prompt"), str) and _first_role(told) == "assistant":
+        turns = (Turn("user", row["prompt"]), *told.turns)
+        return Dialogue(Parsed(system=told.system, turns=turns), ("prompt", name))
+    return None
+
+
+def _first_role(parsed: Parsed) -> str:
+    return parsed.turns[0].role if parsed.turns else ""
 
 
 def _exchanges(row: Row) -> Dialogue | None:
     """Read a list of objects that each hold a question and its answer: firefly's and others'."""
+    if any(isinstance(row.get(name), str) for name in ("instruction", "question", "prompt")):
+        return None  # what is listed belongs to that
     for key, value in row.items():
-        if not isinstance(value, list) or not value or key == "history":
+        if not isinstance(value, list) or not value or key in _NO_DIALOGUES:
             continue
         said: list[str] = []
         for item in value:
@@ -152,12 +131,17 @@ def _moss(row: Row) -> Dialogue | None:
             said += [texts.pop("Human"), texts.pop("MOSS")]
             left |= {f"{name} of a turn" for name in texts if texts[name] not in ("", "None")}
         return Dialogue(Parsed(turns=_in_turn(said)), ("chat",), unused=tuple(sorted(left)))
-    for name in ("plain_text", "text"):
-        parsed = _of_text(row.get(name))
-        if parsed and len(parsed.turns) > 1:
+    for name in ("plain_text", "text", "chat", "conversation", "dialogue"):
+        parsed = said_in(row.get(name))
+        if parsed and len(parsed.turns) > 1 and {"assistant", "function"} & _roles(parsed):
             turns, changes = answered(parsed.turns)
-            return Dialogue(Parsed(turns=turns), (name,), changes)
+            changes += (UNFRAMED,) * is_framed(row[name])
+            return Dialogue(parsed._replace(turns=turns), (name,), changes)
     return None
+
+
+def _roles(parsed: Parsed) -> set[str]:
+    return {turn.role for turn in parsed.turns}
 
 
 def _texts_in_turn(row: Row) -> Dialogue | None:
@@ -173,7 +157,7 @@ def _texts_in_turn(row: Row) -> Dialogue | None:
 
 def _calls(row: Row) -> Dialogue | None:
     """Read a question whose answers are calls of tools, as xlam has them."""
-    name = _first_text(row, "query", "question", "instruction", "prompt")
+    name = first_text(row, "query", "question", "instruction", "prompt")
     key = "answers" if "answers" in row else "answer"
     calls, tools = row.get(key), row.get("tools")
     try:
@@ -209,15 +193,18 @@ def _tree(row: Row) -> Dialogue | None:
 
 
 def _in_instruction(row: Row) -> Dialogue | None:
-    """Read BELLE's dialogues: all earlier turns stand in the instruction."""
-    for asked, answer in (("instruction", "output"), ("prompt", "completion")):
-        parsed, text = _of_text(row.get(asked)), row.get(answer)
-        if not parsed or not isinstance(text, str) or row.get("input"):
+    """Read BELLE's dialogues: all earlier turns stand in the instruction, to be gone on with."""
+    answer = first_text(row, "output", "completion", "response", "answer")
+    for asked in ("instruction", "prompt", "input", "question", "query"):
+        parsed = said_in(row.get(asked))
+        beside = [name for name in ("instruction", "input") if name != asked and row.get(name)]
+        if not parsed or not answer or beside:
             continue
         *turns, last = parsed.turns
         if turns and last == Turn("assistant", ""):
-            told = Parsed(turns=(*turns, Turn("assistant", text)))
-            return Dialogue(told, (asked, answer, "input"))
+            told = parsed._replace(turns=(*turns, Turn("assistant", row[answer])))
+            changes = (UNFRAMED,) * is_framed(row[asked])
+            return Dialogue(told, (asked, answer, "input"), changes)
     return None
 
 
@@ -226,7 +213,7 @@ def _dialogue(reader: Reader, value: Row) -> Dialogue | None:
     dialogue = reader(row)
     if dialogue is None or dialogue.parsed.system:
         return dialogue
-    key = _first_text(row, *SYSTEMS)
+    key = first_text(row, *SYSTEMS)
     parsed = dialogue.parsed._replace(system=row.get(key, ""))
     return dialogue._replace(parsed=parsed, used=(*dialogue.used, key))
 
@@ -260,7 +247,7 @@ def _convert(reader: Reader, value: Row, shape: Shape) -> Converted:
     return Converted({**row, **beside}, dialogue.changes, parsed.flaw, dialogue.unused)
 
 
-def _format(
+def dialogue_format(
     name: str, keys: str, title: str, rank: int, reader: Reader, listed: str = ""
 ) -> Format:
     detect, convert = partial(_detect, name, reader), partial(_convert, reader)
@@ -268,23 +255,23 @@ def _format(
 
 
 FORMATS = (
-    _format("huatuogpt", "data: a list of 问：… and 答：…", "HuatuoGPT", LISTS, huatuogpt),
-    _format("meddialog",
+    dialogue_format("huatuogpt", "data: a list of 问：… and 答：…", "HuatuoGPT", LISTS, huatuogpt),
+    dialogue_format("meddialog",
             "blocks of text that begin with id=1, or lists of 病人：… and 医生：…",
             "MedDialog", LISTS, meddialog, LISTED),
-    _format("pairs", "chosen and rejected: whole dialogues, as messages or Human: … Assistant: …",
-            "pairs of dialogues", ITEMS, _pair),
-    _format("listed_pairs", "instruction, output: a list of the better and the worse",
-            "alpaca with two outputs", LISTS, _listed_responses),
-    _format("prompt_messages", "prompt and completion: lists of messages",
-            "prompt and completion as messages", LISTS, _prompt_completion),
-    _format("exchanges", "conversation: a list of {human, assistant}", "exchanges", LISTS,
+    dialogue_format("prompt_messages", "prompt and completion: lists of messages",
+            "prompt and completion as messages", ITEMS, _prompt_completion),
+    dialogue_format("exchanges", "conversation: a list of {human, assistant}", "exchanges", LISTS,
             _exchanges),
-    _format("moss", "meta_instruction, chat or plain_text", "MOSS", KEYS_ALONE, _moss),
-    _format("ultrachat", "data: a list of texts in turn", "texts in turn", KEYS_ALONE,
+    dialogue_format("moss",
+                    "meta_instruction, chat or plain_text; text: a dialogue as templates write it",
+                    "MOSS", KEYS_ALONE, _moss),
+    dialogue_format("ultrachat", "data: a list of texts in turn", "texts in turn", KEYS_ALONE,
             _texts_in_turn, "data"),
-    _format("calls", "query, tools, answers: calls as JSON", "calls of tools", LISTS, _calls),
-    _format("oasst", "message_id, parent_id, text, role", "trees of messages", ITEMS, _tree),
-    _format("belle", "instruction: Human: … Assistant: …, output", "BELLE", LISTS,
+    dialogue_format("calls", "query, tools, answers: calls as JSON", "calls of tools", LISTS,
+                    _calls),
+    dialogue_format("oasst", "message_id, parent_id, text, role", "trees of messages", ITEMS,
+                    _tree),
+    dialogue_format("belle", "instruction: Human: … Assistant: …, output", "BELLE", LISTS,
             _in_instruction),
 )  # fmt: skip

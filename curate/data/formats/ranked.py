@@ -24,13 +24,15 @@ from curate.data.schema import Shape
 TREES = "oasst_pairs"
 _LISTS = (
     *("completions", "answers", "responses", "candidates", "generations", "replies"),
-    "responses_and_scores",
+    *("responses_and_scores", "summaries", "outputs"),
 )
 _TEXTS = ("response", "answer", "text", "content", "completion", "output", "generation")
 _RANKS = ("rank", "ranks", "ranking")  # 1 is the best
 _SCORES = (
     *("overall_score", "score", "scores", "pm_score", "rating", "ratings", "reward", "rewards"),
+    *("correctness", "correctness_math_verify", "is_correct", "correct"),
 )
+_BEST = ("chosen_idx", "chosen_index", "best", "best_idx", "choice", "preferred", "correct_idx")
 _PAIR = ("chosen", "rejected")
 Ranked = list[tuple[str, float | None]]  # texts, and their worth where it is known
 
@@ -41,7 +43,7 @@ def as_pairs(
     """Return the first rows and the others, ranked answers as pairs, and the tally for told()."""
     tally: Counter[str] = Counter()
     rows = [record.value for record in head if isinstance(record.value, dict)]
-    if not trees and 2 * sum(_listed(row) is not None for row in rows) < max(1, len(rows)):
+    if not trees and 2 * sum(listed_answers(row) is not None for row in rows) < max(1, len(rows)):
         return head, rest, tally
     pairs = (_of_trees if trees else _of_lists)(itertools.chain(head, rest), tally)
     return list(itertools.islice(pairs, len(head))), pairs, tally
@@ -58,9 +60,13 @@ def told(tally: Counter[str]) -> dict[str, int]:
     return {text: tally[name] for name, text in said.items() if tally[name]}
 
 
-def _listed(row: Row) -> tuple[list[str], Ranked] | None:
+def listed_answers(row: Row) -> tuple[list[str], Ranked] | None:
     """Return the keys of a row's answers and their ranks, and the answers; None without."""
     keys = {folded(key): key for key in row}
+    chosen, rejected = (row.get(keys.get(name, "")) for name in _PAIR)
+    worse = rejected if isinstance(rejected, list) else []
+    if isinstance(chosen, str) and worse and all(isinstance(text, str) for text in worse):
+        return [keys[name] for name in _PAIR], [(chosen, 1.0), *((text, 0.0) for text in worse)]
     for name in _LISTS if keys.keys().isdisjoint(_PAIR) else ():
         items = row.get(keys[name]) if name in keys else None
         if not isinstance(items, list) or not items:
@@ -70,23 +76,30 @@ def _listed(row: Row) -> tuple[list[str], Ranked] | None:
             beside = [key for key in (*_RANKS, *_SCORES) if key in keys]
             beside = [key for key in beside if len(_list(row[keys[key]])) == len(items)]
             used += [keys[key] for key in beside]
-            numbers = zip(*(row[keys[key]] for key in beside), strict=True)
             items = [
-                {"text": text, **dict(zip(beside, own, strict=True))}
-                for text, own in zip(items, numbers, strict=False)
+                {"text": text, **{key: row[keys[key]][at] for key in beside}}
+                for at, text in enumerate(items)
             ]
         if not all(isinstance(item, dict) for item in items):
             continue
         items = [{folded(key): value for key, value in item.items()} for item in items]
+        if best := [keys[n] for n in _BEST if n in keys and _is_place(row[keys[n]], items)]:
+            told = [(_text(item), float(at == row[best[0]])) for at, item in enumerate(items)]
+            return [*used, best[0]], [*told]
         for key in (*_RANKS, *_SCORES):
             worth = [_number(item.get(key), -1 if key in _RANKS else 1) for item in items]
             if len(worth) - worth.count(None) > 1:
-                texts = [
-                    next((item[k] for k in _TEXTS if isinstance(item.get(k), str)), "")
-                    for item in items
-                ]
-                return used, list(zip(texts, worth, strict=True))
+                return used, list(zip(map(_text, items), worth, strict=True))
     return None
+
+
+def _text(item: Row) -> str:
+    return next((item[key] for key in _TEXTS if isinstance(item.get(key), str)), "")
+
+
+def _is_place(value: Any, items: list[Any]) -> bool:
+    """Tell whether a value says which of some answers is the best."""
+    return type(value) is int and 0 <= value < len(items) and len(items) > 1
 
 
 def _list(value: Any) -> list[Any]:
@@ -95,7 +108,7 @@ def _list(value: Any) -> list[Any]:
 
 def _number(value: Any, sign: int) -> float | None:
     """Return a score or a rank; UltraFeedback has some as text, `N/A` among them."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if not isinstance(value, int | float | str):
         return None
     try:
         number = float(value)
@@ -120,7 +133,7 @@ def _pairs(record: Record, beside: Row, answers: Ranked, tally: Counter[str]) ->
 
 def _of_lists(records: Iterable[Record], tally: Counter[str]) -> Iterator[Record]:
     for record in records:
-        listed = _listed(record.value) if isinstance(record.value, dict) else None
+        listed = listed_answers(record.value) if isinstance(record.value, dict) else None
         if listed is None:
             yield record
             continue

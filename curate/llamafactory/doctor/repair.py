@@ -14,7 +14,7 @@ from curate.data.ends_training import wrong_tools
 from curate.data.file_kinds import raw_rows
 from curate.data.formats import format_named
 from curate.data.formats.messages import TAGS as OPENAI_TAGS
-from curate.data.layout import with_lists
+from curate.data.lists_in_rows import with_lists
 from curate.data.packed import unpacked
 from curate.data.read import read
 from curate.data.schema import CANONICAL_TAGS as TAGS
