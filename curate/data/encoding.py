@@ -37,6 +37,7 @@ BINARY = "binary"  # in place of an encoding: parquet and arrow
 # In place of an encoding, too: what curate.data.packed unpacks, spreadsheets among it.
 PACKED = {
     b"PK\x03\x04": "zip",
+    b"PK\x05\x06": "zip",  # an empty one
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
     b"\xfd7zXZ": "xz",

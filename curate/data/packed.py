@@ -183,7 +183,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def write_sheet(path: Path, part: str, target: Path) -> list[str]:
-    """Write the rows of a sheet, '' for the first, to a file; return what is left aside."""
+    """Write the rows of a sheet, '' for the first with any, to a file; return what is left."""
     import python_calamine
 
     try:
@@ -194,7 +194,11 @@ def write_sheet(path: Path, part: str, target: Path) -> list[str]:
             raise UsageError(f"{path.name} has no sheet {part!r}.{hint} It has {listed(names)}")
         if not names:
             raise DataError(f"{path.name} has no sheet with cells; give another file")
-        table = workbook.get_sheet_by_name(part or names[0]).to_python(skip_empty_area=False)
+        # A first sheet without a row below its names is a cover.
+        for name in [part] if part else [*names, names[0]]:
+            table = workbook.get_sheet_by_name(name).to_python(skip_empty_area=False)
+            if sum(any(map(_cell, cells)) for cells in table) > 1:
+                break
     except (python_calamine.CalamineError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise DataError(
@@ -202,7 +206,7 @@ def write_sheet(path: Path, part: str, target: Path) -> list[str]:
             "give that"
         ) from None
     header: list[str] = []
-    sheets = [] if part else list(names[1:])
+    sheets = [] if part else [other for other in names if other != name]
     others = [f"sheets {listed(sheets)} (as {path.name}#{sheets[0]})"] if sheets else []
     with target.open("w", encoding="utf-8") as out:
         for cells in table:
@@ -210,7 +214,7 @@ def write_sheet(path: Path, part: str, target: Path) -> list[str]:
             if header and any(texts):
                 out.write(json.dumps(_row(header, texts), ensure_ascii=False))
             elif is_title(texts):
-                others.append(f"{TITLE}: {texts[0]}")
+                others.append(f"{TITLE} ({texts[0]})")
             elif any(texts):
                 while not texts[-1]:
                     texts.pop()

@@ -25,7 +25,7 @@ SURPLUS = ""
 # Excel's line about the columns' separator; a name of one column.
 _SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _WORDS = re.compile(r"[\w\s./()（）\-]+")
-TITLE = "a line above the columns' names left out"
+TITLE = "a line above the columns' names"
 _AGAIN = "the columns' names again between rows, left out"
 # A last line of our own: the csv module takes an unclosed quote for a field in silence.
 _END = "\x00end\x00"
@@ -51,7 +51,7 @@ def csv_rows(stream: TextIO, name: str) -> Iterator[Record]:
             if fields and fields[-1].endswith(_END):
                 break
             if not header and is_title(fields):
-                left = (f"{TITLE}: {fields[0]}",)
+                left = (f"{TITLE} left out: {fields[0]}",)
             elif not header:
                 header = fields
                 while header.count("") > 1 and not header[-1]:

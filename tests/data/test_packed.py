@@ -203,6 +203,17 @@ def sheets(tables):
     return zipped(files)
 
 
+def test_a_cover_sheet_and_a_title_are_left_aside(write):
+    rows = [["问答集", ""], ["question", "answer"], ["头痛？", "休息。"]]
+    read_rows = read(write(sheets({"说明": [["由医院提供"]], "数据": rows}), "a.xlsx"))
+    assert [(row.prompt, row.response) for row in read_rows] == [("头痛？", "休息。")]
+    assert notes_on(read_rows.sources[0]) == [
+        "a.xlsx: left aside: sheets 说明 (as a.xlsx#说明), a line above the columns' names (问答集)"
+    ]
+    with pytest.raises(DataError, match="holds no file of rows"):
+        read(write(zipped({}), "a.zip"))
+
+
 def test_the_first_sheet_or_the_one_that_is_named(write):
     first = [["question", "answer"], ["头痛\n三天？", "休息。"], [], ["发热？", "喝水。"]]
     path = write(sheets({"问答": first, "旧": [["question", "answer"], ["x", "y"]]}), "a.xlsx")
