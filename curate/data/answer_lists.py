@@ -14,9 +14,13 @@ _ASKS = {"instruction", "prompt", "question", "query", "input", "problem", "é—®é
 # A key of one answer stays what it is; instead of one of several, `response` is written.
 _ANSWER = ("output", "response", "completion")
 _ANSWERS = ("responses", "answers", "outputs", "candidates", "completions")
-# Beside these a list is no list of answers that are to be learned.
+# Beside these, what is good and what tells it, a list is no list of answers that are to be learned.
 _GOOD = {"output", "response", "completion", "answer", "chosen", "rejected"}
-_OPTIONS = {"option", "options", "choices"}
+_OPTIONS = {
+    *("option", "options", "choices", "answer_idx", "answer_index", "answerkey", "answer_key"),
+    *("correct_option", "cop", "correct_answer", "correct_idx", "correct", "gold", "gold_idx"),
+    *("label", "best_idx", "chosen_idx"),
+}
 
 
 def spread_out(

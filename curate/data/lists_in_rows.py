@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from curate.data.message_lists import as_history, as_messages
-from curate.data.row_keys import RENAMED, SYSTEMS, are_messages
+from curate.data.row_keys import RENAMED, SYSTEMS, are_messages, leaves
 from curate.data.schema import MEDIA
 
 # Lists that tables have as text.
@@ -46,7 +46,7 @@ def with_lists(row: Any, lists: frozenset[str] = frozenset()) -> tuple[Any, tupl
         elif key in MEDIA and isinstance(value, str):
             made[key] = [value] if value.strip() else []
             changes.append(f"'{key}' made a list")
-        elif (name := RENAMED.get(key)) and value and not row.get(name):
+        elif (name := RENAMED.get(key)) and value and not row.get(name) and _is_meant(key, row):
             path = value.get("path") if isinstance(value, dict) else value
             texts = [path] if isinstance(path, str) and name in MEDIA else value
             if name not in MEDIA or (
@@ -70,6 +70,12 @@ def with_lists(row: Any, lists: frozenset[str] = frozenset()) -> tuple[Any, tupl
         return row, ()
     whole = {key: value for key, value in (row | made).items() if made.get(key, 0) is not None}
     return whole, tuple(sorted(changes))
+
+
+def _is_meant(key: str, row: dict[str, Any]) -> bool:
+    """Tell whether a key is of a picture, video or sound that the row speaks of."""
+    medium = RENAMED[key]
+    return medium not in MEDIA or key == medium[:-1] or f"<{medium[:-1]}>" in "".join(leaves(row))
 
 
 def _texts(value: Any) -> Iterator[Any]:

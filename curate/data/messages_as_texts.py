@@ -64,6 +64,8 @@ def as_texts(
             thoughts_before += content
             continue
         thought = next((m for k, m in message.items() if is_thought(k) and holds_text(m)), "")
+        if thoughts_before and role not in (tags["assistant_tag"], tags["function_tag"]):
+            return messages, []  # nobody's thought
         thought = _joined(thought) or thoughts_before
         thoughts_before = ""
         calls = _calls(message, content)
@@ -100,7 +102,7 @@ def as_texts(
                 content, changes[_THOUGHT] = framed, None
         texts.append({role_tag: role, content_tag: content})
         after_result = is_result
-    return texts, list(changes)
+    return (messages, []) if thoughts_before else (texts, list(changes))
 
 
 def _dicts(parts: Any) -> Iterator[dict[str, Any]]:

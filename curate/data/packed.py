@@ -206,14 +206,16 @@ def write_sheet(path: Path, part: str, target: Path) -> list[str]:
             "give that"
         ) from None
     header: list[str] = []
+    titled = False
     sheets = [] if part else [other for other in names if other != name]
     others = [f"sheets {listed(sheets)} (as {path.name}#{sheets[0]})"] if sheets else []
     with target.open("w", encoding="utf-8") as out:
-        for cells in table:
+        for at, cells in enumerate(table):
             texts = [_cell(cell) for cell in cells]
             if header and any(texts):
                 out.write(json.dumps(_row(header, texts), ensure_ascii=False))
-            elif is_title(texts):
+            elif not titled and is_title(texts) and _goes_on(table, at):
+                titled = True
                 others.append(f"{TITLE} ({texts[0]})")
             elif any(texts):
                 while not texts[-1]:
@@ -222,6 +224,12 @@ def write_sheet(path: Path, part: str, target: Path) -> list[str]:
                 check_header(header, path.name, "row")
             out.write("\n")
     return others
+
+
+def _goes_on(table: list[list[Any]], at: int) -> bool:
+    """Tell whether the next row of a sheet that has cells has several, as columns' names are."""
+    below = ([cell for cell in map(_cell, cells) if cell] for cells in table[at + 1 :])
+    return len(next(filter(None, below), [])) > 1
 
 
 def _row(header: list[str], texts: list[str]) -> dict[str, Any]:

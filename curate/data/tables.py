@@ -38,6 +38,7 @@ def csv_rows(stream: TextIO, name: str) -> Iterator[Record]:
     blank, first = next(lines, (0, ""))
     delimiter = _delimiter(first)
     left: tuple[str, ...] = ()
+    title: list[str] = []  # a first line that may be one
     if told := _SEPARATOR.fullmatch(first.strip()):
         delimiter, (blank, first) = told[1], next(lines, (0, ""))
     # The header may itself be quoted over several lines, so it is read again with the rest.
@@ -50,13 +51,15 @@ def csv_rows(stream: TextIO, name: str) -> Iterator[Record]:
                 return
             if fields and fields[-1].endswith(_END):
                 break
-            if not header and is_title(fields):
-                left = (f"{TITLE} left out: {fields[0]}",)
-            elif not header:
-                header = fields
-                while header.count("") > 1 and not header[-1]:
-                    header.pop()
-                check_header(header, name)
+            if not header and not title and is_title(fields):
+                title, line = fields, blank + reader.line_num + 1
+                continue
+            if not header:
+                above = title if sum(map(bool, fields)) > 1 else []
+                left = (f"{TITLE} left out: {above[0]}",) if above else ()
+                header = _header(fields if above or not title else title, name)
+            if header is fields:
+                pass
             elif fields and [fields[0].lstrip("\ufeff"), *fields[1:]] == header:
                 left = (_AGAIN,)
             elif fields:
@@ -89,6 +92,14 @@ def check_header(header: Sequence[str], name: str, line: str = "line") -> None:
             )
 
 
+def _header(fields: list[str], name: str) -> list[str]:
+    """Return the names of columns without the empty ones at the end, of which Excel writes many."""
+    while fields.count("") > 1 and not fields[-1]:
+        fields.pop()
+    check_header(fields, name)
+    return fields
+
+
 def is_title(cells: Sequence[str]) -> bool:
     """Tell whether the first line of a table is its title or a comment: one cell of several."""
     alone = len(cells) > 1 and bool(cells[0].strip()) and not any(cells[1:])
@@ -96,8 +107,9 @@ def is_title(cells: Sequence[str]) -> bool:
 
 
 def _delimiter(header: str) -> str:
-    marks = ",\t;" if header.startswith("|") else ",\t;|"
-    return max(marks, key=lambda mark: len(next(csv.reader([header], delimiter=mark))))
+    fields = {mark: len(next(csv.reader([header], delimiter=mark))) for mark in ",\t;|"}
+    most = max(",\t;", key=lambda mark: fields[mark])
+    return "|" if fields[most] == 1 < fields["|"] and not header.startswith("|") else most
 
 
 def names_column(header: str, column: str) -> bool:

@@ -156,6 +156,13 @@ def test_a_thought_that_is_a_message(read, messages):
     assert turns(rows[0]) == [("user", ASKED), ("assistant", THOUGHT)]
 
 
+@pytest.mark.parametrize("at", [0, 2])
+def test_a_thought_that_belongs_to_no_answer_is_told(read, at):
+    messages = [{"role": "user", "content": ASKED}, {"role": "assistant", "content": SAID}]
+    messages.insert(at, {"role": "thinking", "content": "想"})
+    assert read([{"messages": messages}])[0].flaw == "unknown_role"
+
+
 DRUG = {"drug": "头孢"}
 
 
@@ -259,6 +266,24 @@ def test_verdicts_under_other_names(read, key, good, bad):
     assert [row.parsed.verdict for row in rows] == [True, False]
 
 
+def test_candidates_of_which_one_is_right_are_options(read):
+    row = {"question": ASKED, "candidates": ["不", SAID]}
+    rows = read([row | {"correct_idx": 1}, row | {"correct_idx": 0}])
+    assert [each.response for each in rows] == [f"B. {SAID}", "A. 不"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "一样吗", "text_a": "甲", "text_b": "乙", "label": 1},
+        {"question": "一样吗", "sentence1": "甲", "sentence2": "乙", "label": 0},
+    ],
+)
+def test_two_sentences_and_a_class_are_no_pair(read, row):
+    with pytest.raises(DataError, match="no format"):
+        read([row, row])
+
+
 def test_three_classes_are_no_verdict(read):
     rows = read([{"prompt": ASKED, "completion": SAID, "label": at} for at in (-1, 0, 1)])
     assert rows.shape.kind == "sft"
@@ -292,6 +317,20 @@ def test_tables_with_more_than_columns(read, text, told):
     rows = read(text.format(ASKED, SAID), "rows.csv")
     assert [turns(row) for row in rows] == [TURNS]
     assert all(any(word in said for said in rows.sources[0].changes) for word in told)
+
+
+def test_one_column_and_commas_behind_it(read):
+    assert [row.prompt for row in read("text,\nabc,\nd e,\n", "rows.csv")] == ["abc", "d e"]
+
+
+def test_marks_in_a_header_part_no_columns(read):
+    rows = read("question,answer,kind (a|b|c|d)\nq,a,b\n", "rows.csv")
+    assert turns(rows[0]) == [("user", "q"), ("assistant", "a")]
+
+
+def test_addresses_of_pictures_that_a_row_does_not_speak_of_are_no_pictures(read):
+    rows = read([ALPACA[0] | {"image_url": "http://a/b.jpg"}])
+    assert (rows[0].flaw, "images" in rows.shape.columns) == ("", False)
 
 
 LINE = json.dumps(ALPACA[0])

@@ -64,7 +64,7 @@ DIALOGUES = [
         [ASKED, SAID],
     ),
     ("moss", {"plain_text": "[Human]: 腰疼吗<eoh> \n[MOSS]: 有一点<eoa>"}, [ASKED, SAID]),
-    ("moss", {"text": "### Human: 腰疼吗### Assistant: 有一点"}, [ASKED, SAID]),
+    ("spoken", {"text": "### Human: 腰疼吗### Assistant: 有一点"}, [ASKED, SAID]),
     (
         "ultrachat",
         {"id": "1", "data": ["腰疼吗", "有一点", "多久了", "两周", "谢谢"]},

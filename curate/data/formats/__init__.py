@@ -39,8 +39,8 @@ _QUESTIONS = (
 )
 # Keys of verdicts beside `kto_tag`; a label may be something else.
 _VERDICTS = (
-    *("label", "verdict", "is_good", "desirable", "is_desirable", "liked", "like", "feedback"),
-    *("correct", "is_correct", "thumbs", "vote", "good", "preferred", "accepted", "chosen"),
+    *("label", "verdict", "is_good", "desirable", "is_desirable", "liked", "feedback"),
+    *("correct", "is_correct", "thumbs", "good", "preferred", "accepted", "chosen"),
     *("is_chosen", "标签", "评价", "是否正确"),
 )
 

@@ -20,7 +20,7 @@ _PAIRS = (
 _ASKS = ("prompt", "question", "instruction", "query", "input", "history", "context", "problem")
 _ANSWERS = (
     *("response", "answer", "output", "completion", "conversation", "human_ref", "reply"),
-    *("summary", "candidate", "model_response", "generation", "assistant", "text"),
+    *("summary", "candidate", "model_response", "generation", "assistant"),
 )
 _ENDS = (("_a", "_b"), ("_0", "_1"), ("_1", "_2"), ("0", "1"), ("1", "2"), ("a", "b"))
 _BETTER = (
@@ -112,6 +112,8 @@ def _better(row: Row, keys: tuple[str, str], ends: tuple[str, str]) -> int | Non
         value = row.get(name)
         if value is None or isinstance(value, bool | list | dict):
             continue
+        if name.startswith("label") and ends[0] != "_0" and not keys[0].startswith("human_ref"):
+            continue  # a class of two sentences
         word = str(value).strip().lower()
         end = [mark.strip("_") for mark in ends]
         if ends[0].endswith("a") and word in ("0", "1"):  # SHP: 1 is the first

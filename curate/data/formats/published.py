@@ -32,6 +32,7 @@ Row = dict[str, Any]
 Reader = Callable[[Row], Dialogue | None]
 _KEY = "conversations"
 _ASKED = ("prompt", "messages", "conversations", "conversation", "input", "request", "question")
+_TEXTS = ("text", "chat", "conversation", "dialogue")
 _TOLD = ("completion", "response", "output", "answer", "reply", "choices")
 _BESIDE = {column: column for column in ("system", "tools", *MEDIA)}
 _ASKING = {*ASKS, "question", "query", "input", "instruction", "prompt"}
@@ -131,7 +132,12 @@ def _moss(row: Row) -> Dialogue | None:
             said += [texts.pop("Human"), texts.pop("MOSS")]
             left |= {f"{name} of a turn" for name in texts if texts[name] not in ("", "None")}
         return Dialogue(Parsed(turns=_in_turn(said)), ("chat",), unused=tuple(sorted(left)))
-    for name in ("plain_text", "text", "chat", "conversation", "dialogue"):
+    return _spoken(row, ("plain_text",))
+
+
+def _spoken(row: Row, names: Iterable[str] = _TEXTS) -> Dialogue | None:
+    """Read a dialogue that is one text, with who speaks or with a template's marks."""
+    for name in names:
         parsed = said_in(row.get(name))
         if parsed and len(parsed.turns) > 1 and {"assistant", "function"} & _roles(parsed):
             turns, changes = answered(parsed.turns)
@@ -263,9 +269,9 @@ FORMATS = (
             "prompt and completion as messages", ITEMS, _prompt_completion),
     dialogue_format("exchanges", "conversation: a list of {human, assistant}", "exchanges", LISTS,
             _exchanges),
-    dialogue_format("moss",
-                    "meta_instruction, chat or plain_text; text: a dialogue as templates write it",
-                    "MOSS", KEYS_ALONE, _moss),
+    dialogue_format("moss", "meta_instruction, chat or plain_text", "MOSS", KEYS_ALONE, _moss),
+    dialogue_format("spoken", "text: Human: … Assistant: …, or the marks of a template",
+                    "dialogues in a text", KEYS_ALONE, _spoken),
     dialogue_format("ultrachat", "data: a list of texts in turn", "texts in turn", KEYS_ALONE,
             _texts_in_turn, "data"),
     dialogue_format("calls", "query, tools, answers: calls as JSON", "calls of tools", LISTS,

@@ -24,7 +24,7 @@ from curate.data.schema import Shape
 TREES = "oasst_pairs"
 _LISTS = (
     *("completions", "answers", "responses", "candidates", "generations", "replies"),
-    *("responses_and_scores", "summaries", "outputs"),
+    *("responses_and_scores", "outputs"),
 )
 _TEXTS = ("response", "answer", "text", "content", "completion", "output", "generation")
 _RANKS = ("rank", "ranks", "ranking")  # 1 is the best
@@ -32,7 +32,7 @@ _SCORES = (
     *("overall_score", "score", "scores", "pm_score", "rating", "ratings", "reward", "rewards"),
     *("correctness", "correctness_math_verify", "is_correct", "correct"),
 )
-_BEST = ("chosen_idx", "chosen_index", "best", "best_idx", "choice", "preferred", "correct_idx")
+_BEST = ("chosen_idx", "chosen_index", "best_idx", "best_index", "preferred_idx")
 _PAIR = ("chosen", "rejected")
 Ranked = list[tuple[str, float | None]]  # texts, and their worth where it is known
 
