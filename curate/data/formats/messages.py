@@ -143,18 +143,18 @@ def convert(value: dict[str, Any], shape: Shape) -> Converted:
 
 def _in_their_words(messages: list[Any], tags: Mapping[str, str]) -> list[Any]:
     """Return messages with the file's words for who speaks; none if they have them already."""
-    role_tag, own = tags["role_tag"], {*tags.values()}
-    words = [m.get(role_tag) if isinstance(m, dict) else None for m in messages]
-    roles = [
-        ROLES.get(word.lower(), "") if isinstance(word, str) and word not in own else ""
-        for word in words
-    ]
-    if not any(role in ("user", "assistant", "system") for role in roles):
+    role_tag, own = tags["role_tag"], tags.values()
+    if all(isinstance(m, dict) and m.get(role_tag) in own for m in messages):
         return []
-    return [
-        m | {role_tag: tags[f"{role}_tag"]} if role in ("user", "assistant", "system") else m
-        for m, role in zip(messages, roles, strict=True)
-    ]
+    made = [m | _in_word(m.get(role_tag), tags) if isinstance(m, dict) else m for m in messages]
+    return made if made != messages else []
+
+
+def _in_word(word: Any, tags: Mapping[str, str]) -> dict[str, str]:
+    """Return who speaks in the file's word, nothing where it is that, or is not known."""
+    role = ROLES.get(word.lower(), "") if isinstance(word, str) else ""
+    known = role in ("user", "assistant", "system") and word not in tags.values()
+    return {tags["role_tag"]: tags[f"{role}_tag"]} if known else {}
 
 
 def _responses_as_messages(value: dict[str, Any], shape: Shape) -> dict[str, Any]:
