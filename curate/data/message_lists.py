@@ -27,7 +27,7 @@ WORDS = {
 }
 ROLES = {word: role for role, words in WORDS.items() for word in words}
 WHO = ("from", "role", "speaker", "sender", "author")
-TEXTS = ("value", "content", "text", "message", "parts")
+TEXTS = ("value", "content", "text", "message", "parts", "sentence")
 _ASKS = ("human", "user", "question", "query", "input", "instruction", "prompt", "问", "患者")
 _ANSWERS = (
     *("assistant", "gpt", "bot", "answer", "response", "output", "答", "医生"),

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from curate.data.formats import ONE_TEXT, best_fits, mostly, names_questions
-from curate.data.formats.ranked import listed_answers
+from curate.data.formats.ranked import RANKED, listed_answers
 from curate.data.json_values import Record
 from curate.data.lists_in_rows import with_lists
 from curate.data.message_lists import TEXTS, WHO
@@ -32,6 +33,8 @@ _TRIED = 200  # values by which it is found out what is in them
 _OPENED = ("row", "rows", "data", "json", "body", "record", "item", "_source", "example", "sample")
 
 
+# Keys of lists that are parts of one row.
+_OF_A_ROW = re.compile("messages|conversation|dialog|chosen|reject|prompt|complet|prefer")
 _PARTS = frozenset({*WHO, *TEXTS})  # keys of messages, which are no index
 
 
@@ -115,6 +118,7 @@ def _wraps(whole: dict[str, Any], names: list[str]) -> bool:
         return True
     lists = {k: v for k, v in whole.items() if _is_list(v) and v and isinstance(v[0], dict | list)}
     named = len(lists) > 1 and len(lists) == len(whole) and names in (["sharegpt"], ["exchanges"])
+    named = named and not any(_OF_A_ROW.search(key.lower()) for key in lists)
     if named and all(_fits([value]) for value in lists.values()):
         return True  # a dialogue under each name
     # A list of questions and answers may be one dialogue, under a name of its own.
@@ -153,7 +157,7 @@ def _ways(values: list[Any], alone: dict[str, Any] | None, depth: int) -> Iterat
         yield from _whole(alone)
     keys = Counter(key for row in rows for key in row if _holds_rows(row[key]))
     for key, having in keys.most_common():
-        if 2 * having >= len(rows):
+        if 2 * having >= len(rows) and folded(key) not in RANKED:
             is_file = alone is not None and depth == _DEPTH and _is_list(alone[key])
             yield _under(key, rows, is_file)
 

@@ -114,6 +114,10 @@ MESSAGES = [
     {"text": f"Below is an instruction.\n\n### Instruction:\n{ASKED}\n\n### Response:\n{SAID}"},
     {"prompt": f"\n\nHuman: {ASKED}\n\nAssistant:", "response": SAID},
     {"instruction": f"患者：{ASKED}\n医生：", "output": SAID},
+    {"conversations": [ASKED, SAID]},
+    {"dialog": [ASKED, SAID], "emotion": [0, 1]},
+    {"question": ASKED, "answers": [{"answer_text": SAID}]},
+    {"input": f"病人：{ASKED}\n医生：", "target": SAID},
     {"質問": ASKED, "回答": SAID},
     {"질문": ASKED, "답변": SAID},
     {"Pregunta": ASKED, "Respuesta": SAID},
@@ -229,6 +233,9 @@ PAIRS = [
         "question": {"full_text": ASKED},
         **{"answer_0": "不", "answer_1": SAID, "score_0": -1.0, "score_1": 1.0},
     },
+    {"messages": USER + GOOD, "rejected_messages": USER + BAD},
+    {"messages": USER + GOOD, "rejected_response": "不"},
+    {"query": ASKED, "response": SAID, "rejected_response": "不"},
     {"question": ASKED, "accepted": SAID, "rejected": "不"},
     {"instruction": ASKED, "responses": ["不", SAID], "chosen_idx": 1},
     {"prompt": ASKED, "chosen": SAID, "rejected": ["不"]},
@@ -242,6 +249,17 @@ def test_the_better_of_two_answers_in_other_layouts(read, row):
     assert len(rows) == 2
     for each in rows:
         assert (each.prompt, each.parsed.chosen, each.parsed.rejected) == (ASKED, SAID, "不")
+
+
+def test_one_pair_alone_in_a_file_is_no_two_rows(read):
+    rows = read({"messages": USER + GOOD, "rejected_messages": USER + BAD}, "rows.json")
+    assert [row.parsed.rejected for row in rows] == ["不"]
+
+
+def test_answers_of_which_few_are_ranked_are_not_all_learned(read):
+    completions = [{"response": SAID, "score": 9}, {"response": "不", "score": "N/A"}]
+    with pytest.raises(DataError, match="no format"):
+        read([{"instruction": ASKED, "completions": completions}])
 
 
 def test_a_tie_is_no_pair_and_is_told(read):

@@ -74,7 +74,8 @@ def texts_of_lists(row: Row, shape: Shape) -> tuple[Row, tuple[str, ...]]:
 def _parts(value: Any) -> Iterator[Any]:
     """Yield what a list holds; of SQuAD's and PubMedQA's objects, the texts."""
     if isinstance(value, dict):
-        value = value.get("text", value.get("contexts", value))
+        names = ("text", "contexts", "answer_text", "answer", "content")
+        value = next((value[name] for name in names if name in value), value)
     if not isinstance(value, list):
         yield value
         return
@@ -176,6 +177,8 @@ LAYOUTS = (
     Layout("comet", "src, pos and neg", {"prompt": "src", "chosen": "pos", "rejected": "neg"}),
     Layout("responses", "a chosen and a rejected response",
            {"prompt": _ASKS, "chosen": "chosen_response", "rejected": "rejected_response"}),
+    Layout("swift", "a response and a rejected one",
+           {"prompt": _ASKS, "chosen": "response output answer", "rejected": "rejected_response"}),
     Layout("stack", "responses j and k",
            {"prompt": _ASKS, "chosen": "response_j", "rejected": "response_k"}),
 )  # fmt: skip

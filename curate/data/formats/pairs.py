@@ -15,7 +15,8 @@ from curate.data.schema import Parsed, Shape, Turn
 
 _PAIRS = (
     *(("chosen", "rejected"), ("chosen_messages", "rejected_messages")),
-    *(("preferred_output", "non_preferred_output"), ("chosen_response", "rejected_response")),
+    *(("messages", "rejected_messages"), ("preferred_output", "non_preferred_output")),
+    ("chosen_response", "rejected_response"),
 )
 _ASKS = ("prompt", "question", "instruction", "query", "input", "history", "context", "problem")
 _ANSWERS = (
@@ -51,7 +52,19 @@ def _asked(row: Row) -> tuple[Parsed, str] | None:
     return None
 
 
+def _with_a_worse(row: Row) -> Dialogue | None:
+    """Read messages with an answer, and a worse answer beside them."""
+    worse, whole = row.get("rejected_response"), of_messages(row.get("messages"))
+    if not isinstance(worse, str) or whole is None or len(whole.turns) < 2:
+        return None
+    other = whole._replace(turns=(*whole.turns[:-1], Turn("assistant", worse)))
+    parsed = _compared(row, whole, other, None)
+    return parsed and Dialogue(parsed, ("messages", "rejected_response"))
+
+
 def _pair(row: Row) -> Dialogue | None:
+    if with_worse := _with_a_worse(row):
+        return with_worse
     asked, key = _asked(row) or (None, "")
     for names in _PAIRS:
         chosen, rejected = (_side(row.get(name), bool(asked)) for name in names)

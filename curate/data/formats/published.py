@@ -33,6 +33,7 @@ Reader = Callable[[Row], Dialogue | None]
 _KEY = "conversations"
 _ASKED = ("prompt", "messages", "conversations", "conversation", "input", "request", "question")
 _TEXTS = ("text", "chat", "conversation", "dialogue")
+_IN_TURN = ("data", "conversations", "conversation", "dialog", "dialogue", "turns")
 _TOLD = ("completion", "response", "output", "answer", "reply", "choices")
 _BESIDE = {column: column for column in ("system", "tools", *MEDIA)}
 _ASKING = {*ASKS, "question", "query", "input", "instruction", "prompt"}
@@ -151,14 +152,15 @@ def _roles(parsed: Parsed) -> set[str]:
 
 
 def _texts_in_turn(row: Row) -> Dialogue | None:
-    """Read UltraChat's lists: question, answer, question, answer, without who speaks."""
-    texts = row.get("data")
-    if not isinstance(texts, list) or len(texts) < 2:
-        return None
-    if not all(isinstance(text, str) and utterance_of(text) is None for text in texts):
-        return None
-    turns, changes = answered(_in_turn(texts))
-    return Dialogue(Parsed(turns=turns), ("data",), changes)
+    """Read UltraChat's and LIMA's lists: question, answer, question, answer, without who speaks."""
+    for key in _IN_TURN:
+        texts = row.get(key)
+        if not isinstance(texts, list) or len(texts) < 2:
+            continue
+        if all(isinstance(text, str) and utterance_of(text) is None for text in texts):
+            turns, changes = answered(_in_turn(texts))
+            return Dialogue(Parsed(turns=turns), (key,), changes)
+    return None
 
 
 def _calls(row: Row) -> Dialogue | None:
@@ -200,7 +202,7 @@ def _tree(row: Row) -> Dialogue | None:
 
 def _in_instruction(row: Row) -> Dialogue | None:
     """Read BELLE's dialogues: all earlier turns stand in the instruction, to be gone on with."""
-    answer = first_text(row, "output", "completion", "response", "answer")
+    answer = first_text(row, "output", "completion", "response", "answer", "target")
     for asked in ("instruction", "prompt", "input", "question", "query"):
         parsed = said_in(row.get(asked))
         beside = [name for name in ("instruction", "input") if name != asked and row.get(name)]

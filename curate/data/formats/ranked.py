@@ -22,7 +22,7 @@ from curate.data.row_keys import folded
 from curate.data.schema import Shape
 
 TREES = "oasst_pairs"
-_LISTS = (
+RANKED = (
     *("completions", "answers", "responses", "candidates", "generations", "replies"),
     *("responses_and_scores", "outputs"),
 )
@@ -67,7 +67,7 @@ def listed_answers(row: Row) -> tuple[list[str], Ranked] | None:
     worse = rejected if isinstance(rejected, list) else []
     if isinstance(chosen, str) and worse and all(isinstance(text, str) for text in worse):
         return [keys[name] for name in _PAIR], [(chosen, 1.0), *((text, 0.0) for text in worse)]
-    for name in _LISTS if keys.keys().isdisjoint(_PAIR) else ():
+    for name in RANKED if keys.keys().isdisjoint(_PAIR) else ():
         items = row.get(keys[name]) if name in keys else None
         if not isinstance(items, list) or not items:
             continue
