@@ -26,7 +26,8 @@ _WORDS = (
     "context|deita|diverse|dolly|exam|exchanges|firefly|huatuogpt|ifd|io|kto|length|like|"
     "longest|loss|margin|meddialog|moss|none|oasst|openai|pairs|ppl|preference|pretraining|"
     "prompt|qa|qas|quality|query|questions|random|ranking|repeat|response|responses|reward|sft|"
-    "sharegpt|shrink|speakers|stack|superfilter|threshold|toyhom|trained|ultrachat|use|wenda"
+    "sharegpt|shrink|speakers|spoken|stack|superfilter|swift|threshold|toyhom|trained|ultrachat|use|"
+    "wenda"
 )
 _DICTS, _LISTS = ("fill", "columns", "roles"), ("set", "train-set")
 # A quoted text, a number, a name in capitals, a small word with - or _ in it, or anything with a
