@@ -109,7 +109,7 @@ def test_a_row_of_each_format_is_told_and_read_as_it_is(row, name, prompt, respo
 
 def test_every_named_format_has_a_sample():
     told = {name for _, name, *_ in SAMPLES} | {"alpaca", "pretraining", "reward", "preference"}
-    told |= {"responses", "stack", "comet"}  # in test_layouts
+    told |= {"responses", "stack", "comet", "swift"}  # in test_layouts, test_field_layouts
     assert {form.name for form in named.FORMATS} <= told
 
 
@@ -236,7 +236,7 @@ def test_unknown_rows_are_told_with_the_nearest_formats():
     assert "rows with the keys ?, Quesion, Respose: no format that is read" in told
     assert "question, answer" in told or "query, response" in told
     assert all(name in told for name in formats())
-    assert len(told) < 620
+    assert len(told) < 640
 
 
 def test_a_format_said_is_another_cache_entry(write):
