@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from curate.models.generate import load_generator
+from curate.models.packaged_models import PACKAGED, ensure
+from curate.models.resolve import ModelFiles
+from curate.models.text_tokenizer import load_tokenizer
 from curate.system.cache import cache_dir
+from curate.system.model_folder import TOKENIZER_CONFIG
 from tests.deploy.odd_requests import check
 from tests.deploy.runs import make_run
 from tests.deploy.serving import DEPLOY, JSON, alive, serving
@@ -135,3 +139,56 @@ def test_zz_stopped_while_it_answers_nothing_is_left(server):
     asking.join()
     assert server.process.returncode == 0
     assert not alive(started)
+
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "blood_pressure",
+            "description": "Of a patient.",  # which vLLM writes as null where there is none
+            "parameters": {
+                "type": "object",
+                "properties": {"patient": {"type": "string", "maxLength": 20}},
+                "required": ["patient"],
+            },
+        },
+    }
+]
+CALLING = (
+    "{% if tools %}<|im_start|>system\nTools: {% for tool in tools %}{{ tool | tojson }}"
+    '{% endfor %}; answer <tool_call>{"name": …, "arguments": …}</tool_call><|im_end|>\n{% endif %}'
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content or '' }}"
+    "{% for call in m.tool_calls or [] %}<tool_call>{{ call.function | tojson }}</tool_call>"
+    "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% endif %}"
+)
+
+
+def test_tools_and_calls_stand_in_the_prompt(tmp_path):
+    bundled = ensure(PACKAGED["smollm2"])
+    model = tmp_path / "calling"
+    model.mkdir()
+    for file in bundled.iterdir():
+        if file.name not in (TOKENIZER_CONFIG, "chat_template.jinja"):
+            (model / file.name).symlink_to(file)
+    settings = json.loads((bundled / TOKENIZER_CONFIG).read_text())
+    (model / TOKENIZER_CONFIG).write_text(json.dumps({**settings, "chat_template": CALLING}))
+    tokenizer = load_tokenizer(ModelFiles("calling", model))
+    asked = {"role": "user", "content": "Ask for the blood pressure of Mr Li."}
+    call = {"name": "blood_pressure", "arguments": '{"patient": "Li"}'}
+    calls = [{"id": "c1", "type": "function", "function": call}]
+    turns = [asked, {"role": "assistant", "content": "", "tool_calls": calls}]
+    turns += [{"role": "tool", "tool_call_id": "c1", "content": "150/95"}]
+    line = ["serve", model, "--engine", "vllm", "--json", "--port", 0, "--stop-timeout", 10]
+    with serving(DEPLOY, *line, folder=tmp_path) as server:
+        how = {"model": "calling", "tools": TOOLS, "max_tokens": 40, "temperature": 0}
+        sizes = []
+        for messages in ([asked], turns):
+            body = {**how, "messages": messages, "tool_choice": "auto"}
+            answer = server.request("POST", "/v1/chat/completions", body)
+            assert answer.status == 200, answer.error
+            sizes.append(answer.json["usage"]["prompt_tokens"])
+        ids = tokenizer.apply_chat_template([asked], TOOLS, add_generation_prompt=True)
+        assert sizes[0] == len(ids["input_ids"])
+        assert sizes[1] > sizes[0] + 20, "the call and its result are in the prompt"
