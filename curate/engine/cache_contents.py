@@ -18,6 +18,7 @@ _PARTS: dict[str, tuple[str, bool]] = {
     "journals": ("scores; of runs that have not ended they stay", _GO),
     "scratch": ("what running commands need for now", _GO),
     "fingerprints": ("sha256 of models", _GO),
+    "routes": ("which way to likelihoods is right for a model", _GO),
     "profiles": ("lengths and languages of files", _GO),
     "value_kinds": ("kinds of values in columns", _GO),
     "precision": ("what was measured for training", _GO),

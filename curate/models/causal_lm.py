@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import ModelError, UsageError
@@ -60,6 +61,7 @@ class OpenedLM:
     device: str
     max_positions: int
     config: Mapping[str, Any]  # config.json
+    computed_by: str = ""  # a fingerprint of that and of the libraries; '' for no files
 
 
 def open_lm(
@@ -89,14 +91,14 @@ def open_lm(
             dtype = "bfloat16" if not (device == "cpu" and exact) and _fast(device) else "float32"
         longest = _longest(config, base, trusted)
     learned = [resolve.adapter_fingerprint(adapter.folder)] if adapter else []
+    weights = resolve.signed(resolve.fingerprint(base.folder), *learned, dtype, device, computation)
     return OpenedLM(
         name=files.name,
         files=files,
         load=partial(load_weights, base, dtype, device, trusted, adapter),
         tokenizer=tokenizer,
-        fingerprint=resolve.signed(
-            resolve.fingerprint(base.folder), *learned, dtype, device, computation
-        ),
+        fingerprint=weights,
+        computed_by=f"{weights} torch {version('torch')} transformers {version('transformers')}",
         dtype=dtype,
         device=device,
         max_positions=longest,
@@ -139,7 +141,8 @@ class CausalLM:
         self.dtype, self.device = opened.dtype, opened.device
         self.encoder = HFEncoder(opened.tokenizer, opened.name)
         self.max_positions = opened.max_positions
-        self._route = TorchOnce(partial(_load_route, opened.load, opened.name), self.device)
+        load = partial(_load_route, opened.load, opened.name, opened.computed_by)
+        self._route = TorchOnce(load, self.device)
         self.batch_tokens, self.workers = _BATCH_TOKENS[self.device], self._route.workers
 
     @property
@@ -229,10 +232,10 @@ class CausalLM:
         return ids, torch.tensor(places, dtype=torch.long)
 
 
-def _load_route(load: Callable[[], Any], name: str) -> Route:
+def _load_route(load: Callable[[], Any], name: str, computed_by: str) -> Route:
     import torch
 
     from curate.models.likelihood_routes import choose_route
 
     with torch.inference_mode():
-        return choose_route(load(), name)
+        return choose_route(load(), name, computed_by)

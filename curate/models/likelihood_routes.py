@@ -20,9 +20,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from curate.errors import ModelError
+from curate.system.cache import kept_bytes
 
 Nll = Callable[[Tensor, Tensor, Tensor], Tensor]
 
+_PROBE = "24 tokens 1"  # part of the key: a changed probe or way never takes older answers
+_SHARED, _WHOLE = {b"shared": True, b"apart": False}, b"whole"
 _PROBE_LENGTH = 24
 _LEAST_SHARED = 0.4  # of the longest sequence
 _SHARED_STEP = 8  # tokens; a common start has a multiple of these
@@ -47,14 +50,23 @@ class Route:
     selected: Selected | None = None  # gives hidden states, too
 
 
-def choose_route(model: Any, name: str) -> Route:
-    """Return the fastest way that agrees with the model's own logits on a probe."""
+def choose_route(model: Any, name: str, computed_by: str = "") -> Route:
+    """Return the fastest way that agrees with the model's own logits on a probe.
+
+    The answer takes seconds and is always the same: it is kept for the weights, dtype, device and
+    libraries that `computed_by` stands for, if given.
+    """
+
+    def judged() -> bytes:
+        probe = _Probe(model)
+        probe.check_causal(name)
+        return next((way for way, shared in _SHARED.items() if probe.accepted(shared)), _WHOLE)
+
+    key = [_PROBE, computed_by]
+    way = kept_bytes("routes", "a way to likelihoods", key, judged) if computed_by else judged()
     vocabulary = _vocabulary(model)
-    probe = _Probe(model)
-    probe.check_causal(name)
-    for shared in (True, False):
-        if selected := probe.accepted(shared):
-            return Route("selected", selected, vocabulary, selected)
+    if way in _SHARED and (selected := _selected(model, _SHARED[way], model.dtype)):
+        return Route("selected", selected, vocabulary, selected)
     return Route("whole", partial(_whole, model), vocabulary)
 
 
@@ -95,18 +107,18 @@ class _Probe:
                 "no likelihoods. Give a model made for text generation."
             )
 
-    def accepted(self, shared: bool) -> Selected | None:
-        """Return the selected way if it computes what the model does."""
+    def accepted(self, shared: bool) -> bool:
+        """Tell whether the selected way computes what the model does."""
         try:
             judged = _selected(self.model, shared, self.dtype)
             selected = _selected(self.model, shared, self.model.dtype)
             if judged is None or selected is None:
-                return None
+                return False
             worst = (self._computed(judged, self.ids) - self.expected).abs().max()
             selected(self.ids, self.places, self.targets)  # has to work in its own dtype, too
         except (RuntimeError, AttributeError, TypeError, ValueError, IndexError):
-            return None  # an architecture that it was not made for
-        return selected if bool(worst <= self.tolerance) else None
+            return False  # an architecture that it was not made for
+        return bool(worst <= self.tolerance)
 
 
 @contextmanager

@@ -10,11 +10,11 @@ from transformers import AutoModelForCausalLM
 
 from curate.errors import ModelError
 from curate.models import likelihood_routes as routes
-from curate.models.causal_lm import open_lm
+from curate.models.causal_lm import load_causal_lm, open_lm
 from curate.models.likelihood_routes import LogitRule
 from curate.models.protocols import TokenSequence
 from curate.models.resolve import resolve
-from tests.models.tiny import VOCABULARY, causal_lm, make, naive, sequences
+from tests.models.tiny import VOCABULARY, causal_lm, make, naive, save, sequences
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("Llama", {}),
@@ -144,3 +144,19 @@ def test_a_common_start_is_computed_once() -> None:
         expected = model.model(input_ids=ids).last_hidden_state.flatten(0, 1)
     assert seen == [(1, 16), (3, 4), (3, 20)]
     torch.testing.assert_close(hidden, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_answer_is_kept_for_the_same_weights(tmp_path, scratch_cache, monkeypatch) -> None:
+    folder = save(make("Llama"), tmp_path / "model")
+    first = load_causal_lm(str(folder), "float32")
+    first.prepare()
+    monkeypatch.setattr(routes, "_Probe", None)  # nothing is judged any more
+    again = load_causal_lm(str(folder), "float32")
+    again.prepare()
+    assert again.route == first.route == "selected"
+    assert again.span_nll(sequences(20, 9)) == first.span_nll(sequences(20, 9))
+    other = load_causal_lm(
+        str(save(make("Llama", num_hidden_layers=1), tmp_path / "other")), "float32"
+    )
+    with pytest.raises(TypeError):
+        other.prepare()
