@@ -167,6 +167,7 @@ class Sides:
         """
         from curate.data.formats import format_named
         from curate.mixture.spec import sources_of
+        from curate.recipes.like import questions_from
 
         if self.against_format is not None:
             if not self.against:
@@ -175,7 +176,7 @@ class Sides:
                 )
             format_named(self.against_format, "--against-format")
         others = [
-            source.read(questions=True)
+            questions_from(source)
             for side in self.against or ()
             for source in sources_of(side, folder, self.against_format)
         ]

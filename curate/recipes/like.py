@@ -93,10 +93,11 @@ def _read(given: Given, folder: Path) -> list[Rows]:
         return [given]
     if not isinstance(given, str | os.PathLike):
         return [read(given, questions=True)]
-    return [_questions(source) for source in sources_of(Path(given), folder)]
+    return [questions_from(source) for source in sources_of(Path(given), folder)]
 
 
-def _questions(source: MixSource) -> Rows:
+def questions_from(source: MixSource) -> Rows:
+    """Read rows that others are held against; plain text that ends in .txt is a question a line."""
     lines = not source.format and str(source.rows).lower().endswith(".txt")
     try:
         rows = source.read(questions=True)

@@ -189,7 +189,7 @@ def of(given: Selection | Mixed, name: str = "") -> Chosen:
         return Chosen(name or given.name, table, manifest, parts, np.arange(len(table)))
     table, rows = given.table(), given.rows
     if given.recipe == score.NAME:
-        table = score.lines(given)
+        table = score.lines(given).read_all()
         manifest |= {"columns": list(given.scored.columns), "ranked_by": given.ranked_by}
     ending = ending_of(given.recipe, given.params)
     name = name or default_name(Path(rows.sources[0].name), ending)

@@ -54,7 +54,7 @@ class FakeReward:
         assert self.prepared
         self.asked += pairs
         return [
-            float("nan") if response == "nan" else 10.0 * len(prompt) + len(response)
+            float("nan") if response == "n/a" else 10.0 * len(prompt) + len(response)
             for prompt, response in pairs
         ]
 

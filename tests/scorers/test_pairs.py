@@ -59,7 +59,7 @@ def test_margins_lengths_and_sides_by_hand(written, scored):
         pair("c", "the same words here", " the same words here\n"),
         pair("c", "Take one tablet a day.", "Take one tablet, a day"),
         pair("ab", "", "z"),
-        pair("ab", "nan", "z"),
+        pair("ab", "n/a", "z"),
     )
     found = scored(rows)
     assert found.status.tolist() == ["ok"] * 4 + ["empty_response", "non_finite"]

@@ -85,7 +85,7 @@ def test_the_order_of_the_rows_does_not_matter(fake, sample, tmp_path):
 
 
 def test_rows_without_a_score_are_in_no_cluster_and_never_kept(fake, rows_file):
-    odd = [{"instruction": "x" * 99, "output": each} for each in ("", "nan")]
+    odd = [{"instruction": "x" * 99, "output": each} for each in ("", "n/a")]
     found = car(read(rows_file(10, extra=odd)), CarParams("fake"))
     frame = found.scores
     assert frame["reason"].tolist()[10:] == ["empty_response", "non_finite"]
@@ -170,7 +170,7 @@ def test_wrong_use(fake, call, rows_file, tmp_path):
     pairs.write_text(json.dumps([{"instruction": "a", "chosen": "b", "rejected": "c"}]))
     call.refused("preference pairs.*CaR scores a response", "car", pairs)
     broken = tmp_path / "nan.json"
-    broken.write_text(json.dumps([{"instruction": "a", "output": "nan"}] * 3))
+    broken.write_text(json.dumps([{"instruction": "a", "output": "n/a"}] * 3))
     call.refused("no row is left to write: of 3 rows read, 3 non_finite", "car", broken)
     assert not list((tmp_path / "o").glob("*.jsonl"))
 

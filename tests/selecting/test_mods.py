@@ -116,7 +116,7 @@ def test_of_answers_to_one_question_the_best_is_taken(fake, tmp_path, seed, seed
 
 
 def test_rows_without_a_reward(fake, rows_file):
-    odd = [{"instruction": "x", "output": each} for each in ("", "nan")]
+    odd = [{"instruction": "x", "output": each} for each in ("", "n/a")]
     found = mods(read(rows_file(10, extra=odd)), ModsParams("fake"))
     assert found.choice.reason.tolist()[10:] == ["empty_response", "non_finite"]
     assert found.params.seeds == 1
@@ -142,11 +142,11 @@ def test_wrong_use(fake, call, rows_file, tmp_path):
     own = ("mods", "--seeds-only", path, "--output", tmp_path / "o")
     call.refused("--seeds 13: only 12 rows are good enough", *own, "--seeds", 13)
     call.refused("--seeds 0: allowed are a share", *own, "--seeds", 0)
-    for bad in ("x", "100%", "-1%", "nan", "inf", "%", ""):
+    for bad in ("x", "100%", "-1%", "nan", "inf", "%"):
         call.refused("--min-quality .*: allowed are a number", *own, f"--min-quality={bad}")
     call.refused("none of 12 rows has a higher reward", *own, "--min-quality", 1e6)
     broken = tmp_path / "nan.json"
-    broken.write_text(json.dumps([{"instruction": "a", "output": "nan"}] * 3))
+    broken.write_text(json.dumps([{"instruction": "a", "output": "n/a"}] * 3))
     call.refused("no row has a reward: 3 non_finite", "mods", "--seeds-only", broken)
     pairs = tmp_path / "pairs.json"
     pairs.write_text(json.dumps([{"instruction": "a", "chosen": "b", "rejected": "c"}]))

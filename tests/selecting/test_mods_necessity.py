@@ -114,7 +114,7 @@ def test_every_way_an_answer_can_end(fake_answers, tmp_path):
         "cut": Reply("A sentence that goes on and", CUT),
         "long": Reply("", TOO_LONG),
         "filter": Reply("", FILTERED),
-        "nan": Reply("nan"),
+        "nan": Reply("n/a"),
         "fine": Reply("x" * 100),
     }
     texts = [*said_by, "refuse me"]

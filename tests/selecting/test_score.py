@@ -36,7 +36,7 @@ def fake(monkeypatch, scratch_cache):
 @pytest.fixture
 def answers(tmp_path):
     """Four rows: two with a score, one without an answer, one whose reward is NaN."""
-    rows = [("ab", "xyz"), ("abc", "It's 42."), ("no answer", ""), ("broken", "nan")]
+    rows = [("ab", "xyz"), ("abc", "It's 42."), ("no answer", ""), ("broken", "n/a")]
     path = tmp_path / "answers.jsonl"
     lines = (json.dumps({"instruction": each, "output": said}) for each, said in rows)
     path.write_text("\n".join(lines), encoding="utf-8")
@@ -55,7 +55,7 @@ def test_rewards_of_answers_as_another_program_asks_for_them(fake, answers, call
         "read": 4,
         "scored": 2,
         "unscored": {"empty_response": 1, "non_finite": 1},
-        "tokens": {"read": 12, "scored": 9, "by": "use"},  # "xyz", "It's 42." and "nan"
+        "tokens": {"read": 12, "scored": 9, "by": "use"},  # "xyz", "It's 42." and "n/a"
         "scores": files[0],
         "columns": ["reward"],
         "spread": {
