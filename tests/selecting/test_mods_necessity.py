@@ -114,7 +114,7 @@ def test_every_way_an_answer_can_end(fake_answers, tmp_path):
         "cut": Reply("A sentence that goes on and", CUT),
         "long": Reply("", TOO_LONG),
         "filter": Reply("", FILTERED),
-        "nan": Reply("n/a"),
+        "no number": Reply("n/a"),
         "fine": Reply("x" * 100),
     }
     texts = [*said_by, "refuse me"]
@@ -134,7 +134,7 @@ def test_every_way_an_answer_can_end(fake_answers, tmp_path):
         "cut": "cut_off",
         "long": "prompt_too_long",
         "filter": "content_filter",
-        "nan": "ok",
+        "no number": "ok",
         "fine": "ok",
         "refuse me": "template_refused",
     }
@@ -145,7 +145,7 @@ def test_every_way_an_answer_can_end(fake_answers, tmp_path):
         "cut": "not_augmented",
         "long": "prompt_too_long",
         "filter": "content_filter",
-        "nan": "answer_not_scored",
+        "no number": "answer_not_scored",
         "fine": "not_necessary",
         "refuse me": "template_refused",
     }

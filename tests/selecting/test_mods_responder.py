@@ -27,7 +27,7 @@ from tests.fake_server import FakeServer, said
 def test_wrong_use(fake_answers, call, rows_file, tmp_path):
     path = rows_file(12)
     own = ("mods", path, "--output", tmp_path / "o")
-    for bad in ("x", "0%", "101%", "-1%", "nan", "inf", ""):
+    for bad in ("x", "0%", "101%", "-1%", "nan", "inf"):
         call.refused("--max-necessity .*: allowed are a number", *own, f"--max-necessity={bad}")
     call.refused("--augment -1: allowed are a share", *own, "--augment=-1")
     call.refused("--max-new-tokens 0: allowed are 1", *own, "--max-new-tokens", 0)

@@ -55,7 +55,7 @@ def test_rewards_of_answers_as_another_program_asks_for_them(fake, answers, call
         "read": 4,
         "scored": 2,
         "unscored": {"empty_response": 1, "non_finite": 1},
-        "tokens": {"read": 12, "scored": 9, "by": "use"},  # "xyz", "It's 42." and "n/a"
+        "tokens": {"read": 13, "scored": 9, "by": "use"},  # "xyz", "It's 42." and "n/a"
         "scores": files[0],
         "columns": ["reward"],
         "spread": {
@@ -88,7 +88,7 @@ def test_several_scorers_stand_side_by_side_each_with_its_status(fake, answers, 
     assert frame["status"].tolist() == ["ok", "ok", "empty_response", "non_finite"]
     assert frame["status_length"].tolist() == ["ok", "ok", "empty_response", "ok"]
     assert frame["response_words"].tolist()[:2] == [1, 2]
-    assert frame["response_words"].tolist()[3] == 1  # the length of a row whose reward is NaN
+    assert frame["response_words"].tolist()[3] == 2  # the length of a row whose reward is NaN
     assert frame["reward"].isna().tolist() == [False, False, True, True]
     assert found.ranked_by == "response_words"
     assert found.summary().scored == 2
