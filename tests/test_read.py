@@ -193,7 +193,7 @@ def test_nothing_given():
 
 def test_a_missing_file_is_told_with_the_nearest_name(tmp_path):
     put(tmp_path / "huatuo.json", text_of(ALPACA))
-    with pytest.raises(DataError, match=r"no file .*huatou\.json.* Did you mean 'huatuo\.json'\?"):
+    with pytest.raises(DataError, match=r"no file .*huatou\.json.*Did you mean 'huatuo\.json'\?"):
         read(tmp_path / "huatou.json")
     with pytest.raises(DataError, match="no file"):
         read(tmp_path / "nowhere" / "x.json")

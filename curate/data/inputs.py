@@ -87,10 +87,9 @@ def input_files(item: Given | Iterable[Row], opened: ExitStack) -> list[InputFil
         beside, hint = "", ""
         if path.parent.is_dir():
             beside = f"; the folder '{path.parent}' is there"
-            hint = did_you_mean(path.name, (file.name for file in path.parent.iterdir()))
-        raise DataError(
-            f"no file '{path}'{beside}; give an existing file or folder{'.' * bool(hint)}{hint}"
-        )
+            near = did_you_mean(path.name, (file.name for file in path.parent.iterdir()))
+            hint = f" ({near.strip()})" if near else ""
+        raise DataError(f"no file '{path}'{beside}{hint}; give an existing file or folder")
     if not real.is_file():
         raise DataError(f"'{path}' is neither a file nor a folder; save what it holds to a file")
     return [InputFile(_name(Path(real.name if part else path.name)), real, part)]

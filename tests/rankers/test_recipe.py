@@ -117,7 +117,7 @@ def test_a_judge_by_hand(scratch_cache, write_json, monkeypatch):
     assert (found["longer_wins"], found["shorter_wins"]) == (2.5 / 4, 1.5 / 4)
     assert found["length_baseline"] == 2.5 / 4
     assert 0 <= found["low"] <= 2.5 / 4 <= found["high"] <= 1
-    rows.append({"prompt": "t", "better": "nan", "worse": "no"})
+    rows.append({"prompt": "t", "better": "n/a", "worse": "no"})
     with pytest.raises(ModelError, match=r"NaN or infinity for 1 of the pairs.*more\.json, .*5"):
         evaluate([write_json(rows, "more.json")], JudgeParams(ranker="fake"))
 

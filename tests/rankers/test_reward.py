@@ -26,7 +26,7 @@ def row(instruction, output, **more):
 
 
 def test_rows_are_scored_in_their_order_and_the_rest_says_why(scored):
-    scores, _ = scored([row("abc", "xy"), row("abcd", " "), row("a", "nan"), row("", "z" * 50)])
+    scores, _ = scored([row("abc", "xy"), row("abcd", " "), row("a", "n/a"), row("", "z" * 50)])
     assert scores.status.tolist()[:3] == ["ok", "empty_response", "non_finite"]
     values = scores.values("reward")
     assert values[0] == 32.0
