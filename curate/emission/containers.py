@@ -26,6 +26,8 @@ def put_rows(path: Path, lines: Iterator[str], container: str, shard_rows: int =
         delete(path)
         path.mkdir()
         parts = (path / f"part-{number:05}.{container}" for number in count())
+    if container != "parquet" and not shard_rows:
+        return _put_lines(path, lines, container)
     if container != "parquet":
         return sum(_put_lines(next(parts), some, container) for some in _shards(lines, shard_rows))
     whole = path.with_name(f"{path.name}.lines")
@@ -38,9 +40,9 @@ def put_rows(path: Path, lines: Iterator[str], container: str, shard_rows: int =
 
 
 def _shards(lines: Iterator[str], rows: int) -> Iterator[Iterator[str]]:
-    """Yield the lines, so many at a time; all at once for 0."""
+    """Yield the lines, so many at a time."""
     for first in lines:
-        yield chain([first], islice(lines, rows - 1) if rows else lines)
+        yield chain([first], islice(lines, rows - 1))
 
 
 def _put_lines(path: Path, lines: Iterable[str], container: str = "jsonl") -> int:

@@ -74,8 +74,8 @@ def check_target(folder: Path, name: str, recipe: str, overwrite: bool) -> None:
         )
 
 
-def paths(folder: Path, name: str, container: str = "jsonl") -> list[Path]:
-    return [folder / f"{name}.{end}" for end in (container, "scores.parquet", "manifest.json")]
+def paths(folder: Path, name: str) -> list[Path]:
+    return [folder / f"{name}.{end}" for end in ("jsonl", "scores.parquet", "manifest.json")]
 
 
 def data_paths(folder: Path, name: str) -> list[Path]:
