@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate import console
-from curate.commands.options import DATA, AsJson
+from curate.commands.options import DATA, AsJson, refuse_missing
 from curate.commands.with_options import with_options
 from curate.parameters.option import option
 
@@ -29,6 +29,7 @@ def list_(
     """
     from curate.llamafactory.dataset_info import registered
 
+    refuse_missing("--dataset-dir", dataset_dir, DATA)
     entries = registered(dataset_dir)
     if entries:
         lines = [(each.name, each.recipe, each.kept, each.read, each.sources) for each in entries]

@@ -46,6 +46,12 @@ LIKE = (
 )
 
 
+def refuse_missing(option: str, folder: Path, usual: Path) -> None:
+    """Refuse a folder that is not there, unless nobody named it."""
+    if folder != usual and not folder.is_dir():
+        raise UsageError(f"{option} {folder}: there is no such folder")
+
+
 @dataclass(frozen=True)
 class Named:
     """What is registered, or what its columns and roles are called."""

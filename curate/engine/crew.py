@@ -18,6 +18,7 @@ from curate.engine.plan import Plan
 from curate.engine.worker import Job, Threads
 from curate.errors import ModelError, OutputError
 from curate.scorers.contract import Work
+from curate.system.process import NO_SPINNING
 
 READY, DONE, DIED = "ready", "done", "died"
 _TRIES = 3  # of a batch whose workers end
@@ -100,7 +101,9 @@ class Processes:
 
     def _start(self, place: int) -> None:
         ours, theirs = Pipe()
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        # Before torch is there to be told: threads of all workers that spin take each other's cores.
+        environment = {**NO_SPINNING, "OMP_NUM_THREADS": str(self._prepare[1]), **os.environ}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         if self._gpus:
             own = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
             own = own if own[0] else [str(number) for number in range(self._gpus)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from curate.errors import UsageError
 from curate.parameters.budget import METAVAR, parse_budget
@@ -20,6 +20,8 @@ from curate.parameters.option import (
 
 # What stands for a model behind --responder.
 NONE, BASE, TRAINED = "none", "base", "trained"
+# Of no use where nobody answers.
+_ANSWERS = ("max_necessity", "augment", "max_new_tokens")
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,22 @@ class ModsParams:
                 f"--responder '': allowed are {TRAINED}, {BASE}, {NONE}, a model, an adapter's "
                 "directory, or http://HOST:PORT/v1#MODEL"
             )
+        self._refuse_unused()
+
+    def _refuse_unused(self) -> None:
+        """Refuse what was given of a model that does not answer, or is not trained."""
+        unused = {TRAINED: (), BASE: ("train_set",)}.get(self.responder, ("train_set", "model"))
+        unused += _ANSWERS if self.responder == NONE else ()
+        for each in fields(self):
+            if each.name in unused and getattr(self, each.name) != each.default:
+                why = (
+                    "no model answers with --seeds-only"
+                    if self.responder == NONE
+                    else f"--responder {self.responder} "
+                    + ("is not trained" if each.name == "train_set" else "answers itself")
+                )
+                name = each.name.replace("_", "-")
+                raise UsageError(f"--{name}: {why}; leave one of them out")
 
 
 def parse_bound(text: str | float) -> tuple[float | None, float | None]:

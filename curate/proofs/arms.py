@@ -100,6 +100,7 @@ def make_arms(
 
     Data sets that are there (`others`, by name) lose what the test set asks.
     """
+    arms = [Arm(BASE), Arm(RANDOM, _draws(pool, params, params.keep))]  # refuses a bad --keep
     chosen: dict[str, Selection] = {}
     for name in named_arms(params, like):
         say(f"arm {name}: choosing")
@@ -109,9 +110,7 @@ def make_arms(
         if len(clean) < len(rows):
             say(f"arm {name}: {len(rows) - len(clean):,} rows left out that ask what the test asks")
         chosen[name] = _whole(clean, params)
-    arms = [Arm(BASE), Arm(RANDOM, _draws(pool, params, params.keep))]
-    for name, selection in chosen.items():
-        arms.append(Arm(name, (selection,) * params.repeats))
+    arms += [Arm(name, (selection,) * params.repeats) for name, selection in chosen.items()]
     return _with_controls(arms, pool, params)
 
 

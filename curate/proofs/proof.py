@@ -32,7 +32,7 @@ from curate.recipes.like import QuestionSets
 from curate.recipes.model_scores import refuse_pairs_and_texts
 from curate.recipes.select import select
 from curate.recipes.split import split
-from curate.recipes.train_between import check_trainer
+from curate.recipes.train_between import check_settings, check_trainer
 from curate.system.files import write_text
 from curate.system.manifest import versions
 
@@ -69,6 +69,8 @@ def prove(
     for ratio in filter(lambda each: each != "self", params.mixes):
         parse_ratio(ratio)
     check_trainer()
+    if params.train_set:
+        check_settings(params.model, params.train_set)
     if params.judge:
         load_judge(params.judge)  # before hours are spent
     if params.exam and not dry_run:

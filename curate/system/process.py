@@ -20,7 +20,7 @@ _PAUSE = 0.1
 _AFTER_KILL = 10.0  # seconds; the kernel needs a moment to free a large process
 _PR_SET_PDEATHSIG = 1
 # OpenMP's threads spin at barriers: beside one busy process, training is many times slower.
-_NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE"}
+NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 class Child:
@@ -74,7 +74,7 @@ def start(
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
-                env={**_NO_SPINNING, **os.environ, **(variables or {})},
+                env={**NO_SPINNING, **os.environ, **(variables or {})},
                 cwd=folder,
                 start_new_session=True,
                 preexec_fn=dying_with_parent(),

@@ -273,7 +273,7 @@ def served(model: str, engine: str) -> Iterator[str]:
         try:
             line = child.stdout.readline() if child.stdout else ""
             if not line:
-                raise ModelError(f"{model} cannot be served; see above why")
+                raise typer.Exit(abs(child.wait()) or 1)  # which has said why
             yield str(json.loads(line)["url"])
         finally:
             child.terminate()

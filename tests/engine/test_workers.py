@@ -116,18 +116,33 @@ def test_each_gpu_has_a_process(gpus, params, expected, tmp_path, monkeypatch):
         Crews(EngineParams(gpus=1))._size(here)
 
 
-def test_a_gpu_for_each_process_out_of_those_that_are_visible(engine, tmp_path, monkeypatch):
+@pytest.fixture
+def started(monkeypatch):
+    """Return the environments of processes, which are not started."""
+    started = []
+    monkeypatch.setattr(subprocess, "Popen", lambda line, **how: started.append(how["env"]))
+    return started
+
+
+def test_threads_of_workers_do_not_take_each_others_cores(started, tmp_path, monkeypatch):
     from curate.engine.crew import Processes
 
-    started = []
-    monkeypatch.setattr(
-        subprocess, "Popen", lambda line, **how: started.append(how["env"]["CUDA_VISIBLE_DEVICES"])
-    )
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    Processes(2).begin(squaring(tmp_path / "w"))
+    assert {(e["OMP_NUM_THREADS"], e["OMP_WAIT_POLICY"]) for e in started} == {("4", "PASSIVE")}
+
+
+def test_a_gpu_for_each_process_out_of_those_that_are_visible(started, tmp_path, monkeypatch):
+    from curate.engine.crew import Processes
+
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     Processes(3, 2).begin(squaring(tmp_path / "w"))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     Processes(3, 2).begin(squaring(tmp_path / "w"))
-    assert started == ["4", "6", "4", "0", "1", "0"]
+    own = [environment["CUDA_VISIBLE_DEVICES"] for environment in started]
+    assert own == ["4", "6", "4", "0", "1", "0"]
 
 
 SCRIPT = """

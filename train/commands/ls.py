@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from curate import console
-from curate.commands.options import AsJson
+from curate.commands.options import SAVES, AsJson, refuse_missing
 from curate.commands.with_options import with_options
 from curate.parameters.option import option
 from curate.system.run_record import FoundRun, RunRecord, runs_below
@@ -21,13 +21,14 @@ _LATELY = 86_400.0  # seconds; what failed before is not told again and again
 
 @with_options
 def list_(
-    saves: Path = option(Path("saves"), "Folder of the runs."),
+    saves: Path = option(SAVES, "Folder of the runs."),
     as_json: AsJson = False,
 ) -> None:
     """List the runs of training, the newest first, and what came of them.
 
     Example: train ls
     """
+    refuse_missing("--saves", saves, SAVES)
     listed = runs_below(saves)
     if not listed:
         console.say(f"no run of training is in {saves}; `train sft` makes one")

@@ -13,6 +13,7 @@ import typer
 from curate import console
 from curate.commands.options import AsJson
 from curate.commands.with_options import spreading, with_options
+from curate.errors import UsageError
 from train.config.plan import Request
 
 if TYPE_CHECKING:
@@ -85,13 +86,18 @@ def run(
     """
     from train.config.pasted import request_of
 
-    pasted, notes = request_of(words, request.pairs or ())
-    for note in notes:
-        console.say(f"note: {note}")
-    options = {name: getattr(request, name) for name in _OF_RUN[1:]}
-    options["output"] = request.output or pasted.output
-    options["overwrite"] |= pasted.overwrite and not request.resume
-    train(replace(pasted, **options), as_json)
+    try:
+        pasted, notes = request_of(words, request.pairs or ())
+        for note in notes:
+            console.say(f"note: {note}")
+        options = {name: getattr(request, name) for name in _OF_RUN[1:]}
+        options["output"] = request.output or pasted.output
+        options["overwrite"] |= pasted.overwrite and not request.resume
+        train(replace(pasted, **options), as_json)
+    except UsageError as error:
+        if request.pairs:
+            raise
+        raise UsageError(str(error).replace("--set ", "")) from error  # it stands in the YAML
 
 
 def train(request: Request, as_json: bool) -> None:
