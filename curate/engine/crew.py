@@ -101,7 +101,7 @@ class Processes:
 
     def _start(self, place: int) -> None:
         ours, theirs = Pipe()
-        # Before torch is there to be told: threads of all workers that spin take each other's cores.
+        # Before torch is there to be told: threads that spin take the other workers' cores.
         environment = {**NO_SPINNING, "OMP_NUM_THREADS": str(self._prepare[1]), **os.environ}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         if self._gpus:

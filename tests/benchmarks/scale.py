@@ -41,7 +41,7 @@ from tests.memory import measured
 LOCAL, WORKERS, RAY, PEER, AGAINST = "local", "2 workers", "ray", "peer", "against"
 SIDES = (LOCAL, WORKERS, RAY, PEER, AGAINST)
 # What a user's cache has after the first command, whatever comes next.
-KEPT = ("rows", "models", "fingerprints")
+KEPT = ("rows", "models", "fingerprints", "routes")
 BUSY = 0.2  # cores of other programs above which the wall's clock says little
 SHORT = 30.0  # seconds; what takes no longer is run three times
 _READ = "import curate, sys; [len(curate.read(path)) for path in sys.argv[1:]]"
