@@ -185,16 +185,39 @@ def test_home_is_known_behind_an_equals_sign_too(call, monkeypatch, tmp_path):
     assert not Path("~").exists()
 
 
-def test_a_data_set_of_other_rows_is_told_before_it_is_gone(call):
-    command = ("select", "--recipe", "random", "--keep", "3", "--show", "0", "--input")
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("good_random", "select --recipe random --keep 3 --show 0 --input"),
+        ("good_alpaca", "convert --to alpaca"),
+        ("m", "mix --name m --ratio 1:1 --shortage shrink --general more.json --domain"),
+    ],
+)
+def test_a_data_set_of_other_rows_is_told_before_it_is_gone(name, command, call):
     Path("other").mkdir()
     Path("other/good.json").write_text(json.dumps(GOOD[3:]), encoding="utf-8")
+    more = [{"instruction": f"q{each}", "output": f"a{each}"} for each in range(9)]
+    Path("more.json").write_text(json.dumps(more), encoding="utf-8")
     for file, told in (("good.json", 0), ("good.json", 0), ("other/good.json", 1)):
-        answer = call(*command, file)
+        answer = call(*command.split(), file)
         assert answer.code == 0, answer.err
-        assert (
-            answer.err.count("'good_random' was made of other rows until now (good.json)") == told
-        )
+        assert answer.err.count(f"'{name}' was made of other rows until now (good.json)") == told
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "mods good.json --seeds-only --augment 5",
+            "--augment: no model answers with --seeds-only",
+        ),
+        ("mods good.json --responder base --train-set a=1", "--train-set: .* base is not trained"),
+        ("mods good.json --responder http://127.0.0.1:1/v1#m --model m", "--model: .* itself"),
+        ("ls --dataset-dir nosuch", "--dataset-dir nosuch: there is no such folder"),
+    ],
+)
+def test_what_would_be_of_no_use_is_refused(line, said, call):
+    call.refused(said, *line.split())
 
 
 def test_an_address_is_no_file(call):

@@ -66,6 +66,9 @@ def emit(
             raise nothing_chosen(selection)
         name = name or selection.name
         check_target(folder, name, selection.recipe, overwrite)
+        if not overwrite:
+            made_of = {part.source.sha256 for part in selection.pool.parts}
+            say_what_is_replaced(folder, name, made_of)
         return [folder / file for file in selection.emit_to(folder, name)]
     name = name or default_name(
         Path(selection.rows.sources[0].name), ending_of(selection.recipe, selection.params)
@@ -83,17 +86,18 @@ def emit(
         )
     kept = selection.choice.kept
     if not overwrite:
-        _say_what_is_replaced(folder, name, {each.sha256 for each in selection.rows.sources})
+        say_what_is_replaced(folder, name, {each.sha256 for each in selection.rows.sources})
     files = write(folder, name, selection.rows, kept, table, selection.manifest())
     return [folder / file for file in files]
 
 
-def _say_what_is_replaced(folder: Path, name: str, made_of: set[str]) -> None:
+def say_what_is_replaced(folder: Path, name: str, made_of: set[str]) -> None:
     """Tell that a data set of the same name and recipe, but of other rows, is gone with this."""
     *_, manifest = paths(folder, name)
     before = (read_manifest(manifest) or {}).get("sources") or []
     if before and {each.get("sha256") for each in before} != made_of:
-        files = ", ".join(dict.fromkeys(str(each.get("name")) for each in before))
+        others = [each for each in before if each.get("sha256") not in made_of] or before
+        files = ", ".join(dict.fromkeys(str(each.get("name")) for each in others))
         console.say(
             f"note: '{name}' was made of other rows until now ({files}), and is replaced; --name "
             "keeps both"

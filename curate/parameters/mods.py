@@ -88,9 +88,8 @@ class ModsParams:
                 f"--responder '': allowed are {TRAINED}, {BASE}, {NONE}, a model, an adapter's "
                 "directory, or http://HOST:PORT/v1#MODEL"
             )
-        self._refuse_unused()
 
-    def _refuse_unused(self) -> None:
+    def refuse_unused(self) -> None:
         """Refuse what was given of a model that does not answer, or is not trained."""
         unused = {TRAINED: (), BASE: ("train_set",)}.get(self.responder, ("train_set", "model"))
         unused += _ANSWERS if self.responder == NONE else ()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from curate.choices.emitting import say_what_is_replaced
 from curate.data.canonical import canonical_row, canonical_shape
 from curate.data.formats.messages import TAGS
 from curate.data.read import sources_as_dicts
@@ -96,6 +97,8 @@ def convert(
     def values() -> Iterator[dict[str, Any]]:
         yield from (_written(row, rows.shape, target) for row in rows if not reasons[row.position])
 
+    if not overwrite:
+        say_what_is_replaced(folder, name, {source.sha256 for source in rows.sources})
     files = write_values(
         folder,
         name,

@@ -207,6 +207,7 @@ def necessary_below(params: ModsParams, rewards: Floats) -> float:
 
 def check_responder(params: ModsParams) -> None:
     """Refuse a responder that is not to be had, before hours are spent on scores."""
+    params.refuse_unused()
     if params.responder == TRAINED:
         if is_address(params.model):
             raise UsageError(
