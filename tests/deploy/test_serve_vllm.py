@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -165,30 +166,59 @@ CALLING = (
 )
 
 
-def test_tools_and_calls_stand_in_the_prompt(tmp_path):
+ASKED = {"role": "user", "content": "Ask for the blood pressure of Mr Li."}
+CALL = {"name": "blood_pressure", "arguments": '{"patient": "Li"}'}
+
+
+def calling_model(folder):
+    """Write smollm2 with a template that has tools, taught to answer ASKED with CALL."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
     bundled = ensure(PACKAGED["smollm2"])
+    model = AutoModelForCausalLM.from_pretrained(bundled, dtype=torch.float32)
+    model.save_pretrained(folder)
+    for file in bundled.iterdir():
+        if not (folder / file.name).exists() and file.name != "chat_template.jinja":
+            shutil.copy(file, folder)
+    settings = json.loads((bundled / TOKENIZER_CONFIG).read_text())
+    (folder / TOKENIZER_CONFIG).write_text(json.dumps({**settings, "chat_template": CALLING}))
+    tokenizer = load_tokenizer(ModelFiles("calling", folder))
+    ids = tokenizer.apply_chat_template([ASKED], TOOLS, add_generation_prompt=True)["input_ids"]
+    told = json.dumps({**CALL, "arguments": json.loads(CALL["arguments"])})
+    answer = tokenizer.encode(f"<tool_call>{told}</tool_call><|im_end|>")
+    whole, labels = torch.tensor([ids + answer]), torch.tensor([len(ids) * [-100] + answer])
+    learning = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    for _ in range(60):
+        loss = model(whole, labels=labels).loss
+        if loss < 0.01:
+            break
+        loss.backward()
+        learning.step()
+        learning.zero_grad()
+    model.save_pretrained(folder)
+    return len(ids)
+
+
+def test_tools_stand_in_the_prompt_and_calls_are_read_out_of_answers(tmp_path):
     model = tmp_path / "calling"
     model.mkdir()
-    for file in bundled.iterdir():
-        if file.name not in (TOKENIZER_CONFIG, "chat_template.jinja"):
-            (model / file.name).symlink_to(file)
-    settings = json.loads((bundled / TOKENIZER_CONFIG).read_text())
-    (model / TOKENIZER_CONFIG).write_text(json.dumps({**settings, "chat_template": CALLING}))
-    tokenizer = load_tokenizer(ModelFiles("calling", model))
-    asked = {"role": "user", "content": "Ask for the blood pressure of Mr Li."}
-    call = {"name": "blood_pressure", "arguments": '{"patient": "Li"}'}
-    calls = [{"id": "c1", "type": "function", "function": call}]
-    turns = [asked, {"role": "assistant", "content": "", "tool_calls": calls}]
+    length = calling_model(model)
+    calls = [{"id": "c1", "type": "function", "function": CALL}]
+    turns = [ASKED, {"role": "assistant", "content": "", "tool_calls": calls}]
     turns += [{"role": "tool", "tool_call_id": "c1", "content": "150/95"}]
     line = ["serve", model, "--engine", "vllm", "--json", "--port", 0, "--stop-timeout", 10]
     with serving(DEPLOY, *line, folder=tmp_path) as server:
-        how = {"model": "calling", "tools": TOOLS, "max_tokens": 40, "temperature": 0}
-        sizes = []
-        for messages in ([asked], turns):
-            body = {**how, "messages": messages, "tool_choice": "auto"}
-            answer = server.request("POST", "/v1/chat/completions", body)
+        how = {"model": "calling", "tools": TOOLS, "max_tokens": 60, "temperature": 0}
+        answers = []
+        for messages in ([ASKED], turns):
+            answer = server.request("POST", "/v1/chat/completions", {**how, "messages": messages})
             assert answer.status == 200, answer.error
-            sizes.append(answer.json["usage"]["prompt_tokens"])
-        ids = tokenizer.apply_chat_template([asked], TOOLS, add_generation_prompt=True)
-        assert sizes[0] == len(ids["input_ids"])
-        assert sizes[1] > sizes[0] + 20, "the call and its result are in the prompt"
+            answers.append(answer.json)
+        first, second = (answer["usage"]["prompt_tokens"] for answer in answers)
+        assert first == length
+        assert second > first + 20, "the call and its result are in the prompt"
+        (choice,) = answers[0]["choices"]
+        (made,) = choice["message"]["tool_calls"]
+        assert (choice["finish_reason"], made["function"]["name"]) == ("tool_calls", CALL["name"])
+        assert json.loads(made["function"]["arguments"]) == json.loads(CALL["arguments"])
