@@ -66,10 +66,12 @@ def score(rows: Rows, params: LengthParams = PARAMS()) -> Scores:  # noqa: B008 
         >>> score(rows).values("response_words")
     """
     flaws = rows.table.column("flaw").to_numpy()
-    measured = np.full((len(rows), len(COLUMNS)), np.nan)
     sound, status = np.equal(flaws, ""), flaws.astype(object)
-    status[sound] = OK
-    measured[sound] = by_row(rows, sound, _sizes)
-    status[sound & np.isnan(measured[:, -1])] = "empty_response"
-    columns = {name: pa.array(measured[:, place]) for place, name in enumerate(COLUMNS)}
+    measured = by_row(rows, sound, _sizes)
+    status[sound] = np.where(np.isnan(measured[:, -1]), "empty_response", OK)
+    columns = {}
+    for name, numbers in zip(COLUMNS, measured.T, strict=True):
+        whole = np.full(len(rows), np.nan)
+        whole[sound] = numbers
+        columns[name] = pa.array(whole)  # takes it over, without a copy
     return Scores(status, columns)
