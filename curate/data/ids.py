@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from json.encoder import encode_basestring as _quoted
+from json.encoder import encode_basestring as quoted
 from typing import Any
 
 import numpy as np
@@ -43,11 +43,15 @@ def hash_of_texts(
     rejected: str | None = None,
 ) -> int:
     """Return the hash of a row that says no more, put together as the encoder would write it."""
-    said = ",".join([f'["{role}",{_quoted(text)}]' for role, text in turns])
-    better, worse = ("null" if t is None else _quoted(t) for t in (chosen, rejected))
+    said = ",".join([f'["{role}",{quoted(text)}]' for role, text in turns])
+    better, worse = ("null" if t is None else quoted(t) for t in (chosen, rejected))
+    return hash_of_quoted(quoted(system), said, better, worse)
+
+
+def hash_of_quoted(system: str, turns: str, better: str = "null", worse: str = "null") -> int:
+    """Return the same hash of texts, and of turns between commas, as the encoder writes them."""
     return _hash(
-        f'{{"chosen":{better},"rejected":{worse},"system":{_quoted(system)},"tools":"",'
-        f'"turns":[{said}]}}'
+        f'{{"chosen":{better},"rejected":{worse},"system":{system},"tools":"","turns":[{turns}]}}'
     )
 
 

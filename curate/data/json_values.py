@@ -60,6 +60,7 @@ class _Decoder:
             parse_constant=lambda word: None if word == "NaN" else float(word),
         )
         self.decode, self.raw_decode = decoder.decode, decoder.raw_decode
+        self.scan = decoder.scan_once  # type: ignore[attr-defined] # raw_decode, for less
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         row = dict(pairs)
@@ -148,7 +149,7 @@ def json_lines(stream: TextIO, name: str, *, limit: int = LIMIT, line: int = 1) 
         if len(whole) > limit:
             raise DataError(_LONG.format(f"{name}, line {number}", limit))
         text = whole.lstrip("\ufeff\x1e").rstrip("\r\n")
-        if not text or text.isspace() or text.startswith("```"):
+        if text[:1] != "{" and (not text or text.isspace() or text.startswith("```")):
             continue
         first, begun = None, number
         while True:
@@ -178,6 +179,12 @@ def json_lines(stream: TextIO, name: str, *, limit: int = LIMIT, line: int = 1) 
 
 def _value(decoder: _Decoder, text: str) -> Any:
     """Return the value of a line, or that there is none but a comment."""
+    try:
+        value, end = decoder.scan(text, 0)
+        if end == len(text):  # most lines are a value and nothing else
+            return value
+    except (StopIteration, json.JSONDecodeError):
+        pass
     try:
         return decoder.decode(text)
     except json.JSONDecodeError:

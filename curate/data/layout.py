@@ -144,8 +144,8 @@ class Spread:
     def _is_fresh(self, value: Any) -> bool:
         if not isinstance(value, dict) or self._filled.issuperset(value):
             return False
-        keys = {k for k in value.keys() - self._filled if value[k] not in _NOTHING}
-        self._filled |= keys
+        keys = [k for k in value if k not in self._filled and value[k] not in _NOTHING]
+        self._filled.update(keys)
         return bool(keys)
 
     def revised(self, layout: Layout, tell: Callable[[list[Any]], Layout]) -> Layout | None:

@@ -9,6 +9,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from json.encoder import encode_basestring as quoted
+from operator import add
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.data.describe import language_of
-from curate.data.ids import content_hash, hash_of_texts
+from curate.data.ids import content_hash, hash_of_quoted
 from curate.data.json_values import Record, json_array, json_lines
 from curate.data.layout import Layout, Reading, Spread, layout_of, read_row
 from curate.data.pieces import Piece
@@ -151,21 +154,33 @@ def _plain_line(value: dict[str, Any], keys: tuple[str, str, str, str], where: s
     for text in texts:
         if type(text) is not str or text in SAYS_NOTHING:
             return None
-    prompt, query, response, system = texts
+    prompt, query, response, _ = texts
+    # Each text is quoted once, for the row and for its hash: that is most of the work of a row.
+    written = {
+        key: quoted(text) if type(text) is str else _compact(text) for key, text in value.items()
+    }
+    own = [written.get(key, '""') for key in keys]
+    asked = f"{own[0][:-1]}\\n{own[1][1:]}" if prompt and query else own[0] if prompt else own[1]
     prompt = f"{prompt}\n{query}" if prompt and query else prompt or query
-    raw, flaw = _raw(value)
+    whole = ",".join(map(add, _named(tuple(written)), written.values()))
+    raw, flaw = _checked(f"{{{whole}}}", value)
     if not flaw and is_blank(response):
         flaw = "empty_response"
     elif not flaw and is_blank(prompt):
         flaw = "empty_prompt"
-    hashed = hash_of_texts(system, (("user", prompt), ("assistant", response)))
+    hashed = hash_of_quoted(own[3], f'["user",{asked}],["assistant",{own[2]}]')
     language = language_of(prompt + response)
     return Line(raw, hashed, flaw, where, 1, language, len(prompt), len(response))
 
 
-def _raw(value: Any) -> tuple[str, str]:
+@lru_cache(maxsize=64)
+def _named(keys: tuple[Any, ...]) -> list[str]:
+    """Return keys as JSON has them before their values."""
+    return [_compact({key: ""})[1:-3] for key in keys]
+
+
+def _checked(raw: str, value: Any) -> tuple[str, str]:
     """Return a row as JSON, and the flaw that only its characters have."""
-    raw = _compact(value)
     try:
         raw.encode("utf-8")
     except UnicodeEncodeError:
@@ -175,7 +190,7 @@ def _raw(value: Any) -> tuple[str, str]:
 
 
 def _line(value: Any, parsed: Parsed, where: str) -> Line:
-    raw, flaw = _raw(value)
+    raw, flaw = _checked(_compact(value), value)
     if flaw and parsed.flaw not in STRUCTURAL:
         parsed = parsed._replace(flaw=flaw)
     prompt, response = parsed.prompt, parsed.response
@@ -211,22 +226,19 @@ def piece_reader(
     def read(piece: Piece) -> Part | None:
         with path.open("rb") as file:
             file.seek(piece.start)
-            text = file.read(piece.size).decode()
-        if container == "json":
-            records = json_array(io.StringIO(f"[{text}]", newline=""), name, line=piece.line)
-        else:
-            records = json_lines(io.StringIO(text, newline="\n"), name, line=piece.line)
+            text = file.read(piece.size)
+        whole, newline = (b"[%b]" % text, "") if container == "json" else (text, "\n")
+        stream = io.TextIOWrapper(io.BytesIO(whole), "utf-8", newline=newline)
+        records = (json_array if container == "json" else json_lines)(stream, name, line=piece.line)
         tally, spread = Tally.of(values), Spread(values)
-        stream = io.BytesIO()
+        made = io.BytesIO()
         try:
-            with pa.ipc.new_stream(stream, SCHEMA) as out:
+            with pa.ipc.new_stream(made, SCHEMA) as out:
                 for batch in batches(lines(records, layout, reading, tally, spread)):
                     out.write_batch(batch)
         except DataError:
             return None
-        return (
-            None if spread.late or layout.others or tally.first else Part(stream.getvalue(), tally)
-        )
+        return None if spread.late or layout.others or tally.first else Part(made.getvalue(), tally)
 
     return read
 

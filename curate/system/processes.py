@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import queue
@@ -117,6 +118,7 @@ def _started(start: Callable[[], Any]) -> tuple[Connection, subprocess.Popen[byt
 def _answer(connection: Connection) -> None:
     """Work out jobs until nothing more can come; a thread takes them, so that no pipe is full."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started this one ends it
+    gc.set_threshold(100_000)  # rows are many objects and no cycles, which it looks for in vain
     waiting: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
 
     def receive() -> None:
