@@ -6,11 +6,9 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Hashable
 from contextlib import suppress
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +17,7 @@ from curate.engine.worker import Job, Threads
 from curate.errors import ModelError, OutputError
 from curate.scorers.contract import Work
 from curate.system.process import NO_SPINNING
+from curate.system.processes import started
 
 READY, DONE, DIED = "ready", "done", "died"
 _TRIES = 3  # of a batch whose workers end
@@ -100,22 +99,13 @@ class Processes:
             self._start(len(self._workers))
 
     def _start(self, place: int) -> None:
-        ours, theirs = Pipe()
         # Before torch is there to be told: threads that spin take the other workers' cores.
         environment = {**NO_SPINNING, "OMP_NUM_THREADS": str(self._prepare[1]), **os.environ}
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         if self._gpus:
             own = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
             own = own if own[0] else [str(number) for number in range(self._gpus)]
             environment["CUDA_VISIBLE_DEVICES"] = own[place % self._gpus]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "curate.engine", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        theirs.close()
+        ours, process = started("curate.engine", environment)
         self._workers[ours] = (process, place)
         self._tell(ours, self._prepare)
 

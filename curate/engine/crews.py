@@ -50,12 +50,7 @@ class Crews:
 
     @contextmanager
     def of(self, model: Model, batches: int) -> Iterator[Crew]:
-        """Yield workers for so many batches of a model; the model is loaded where it is not sent.
-
-        Raises:
-            UsageError: There are not as many GPUs as asked for.
-            ModelError: The model cannot be loaded.
-        """
+        """Yield workers for so many batches of a model, which is loaded where it is not sent."""
         size, gpus = self._size(model)
         if size is None or not batches:
             if batches:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.console import Bar, Lines
 from curate.engine.crew import Crew, Loop
 from curate.engine.crews import Crews
 from curate.engine.journal import delete_journal, open_journal
@@ -32,21 +35,7 @@ _FORM = "journal 2"
 _MANY_BYTES = 1 << 28  # of results: half a million vectors of 128 numbers
 
 
-class Progress(Protocol):
-    """What is told while batches are done."""
-
-    def start(self, rows: int, total: int, done: int) -> None:
-        """Work of so many tokens, for so many rows, begins; so many tokens were done before."""
-
-    def advance(self, tokens: int) -> None:
-        """So many more tokens are done."""
-
-    def stop(self) -> None:
-        """All is done, or the run ends early."""
-
-
-class Silent(Progress):
-    """A progress that says nothing."""
+_silent = partial(Lines, every=math.inf)
 
 
 @dataclass(frozen=True)
@@ -54,10 +43,10 @@ class LocalEngine:
     """The engine: keeps plan, journal and results here, wherever the workers are."""
 
     journals: Path  # their folder
-    progress: Progress = field(default_factory=Silent)  # is told of every batch
+    progress: Bar | Lines = field(default_factory=_silent)  # is told of every batch
     say: Callable[[str], object] = str  # is told what a user should know, a sentence each
     crews: Crews = field(default_factory=Crews)
-    tokenising: Progress = field(default_factory=Silent)  # is told of tokens that are made
+    tokenising: Bar | Lines = field(default_factory=_silent)  # is told of tokens that are made
 
     def load(self, recipe: ModelRecipe) -> Any:
         return self.crews.settled(recipe).load()

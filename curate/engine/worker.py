@@ -72,11 +72,7 @@ class Worker:
     def prepare(
         self, recipe: ModelRecipe, slots: int, cores: int, weights: bool
     ) -> tuple[str, int]:
-        """Load a model for so many batches at a time, of so many cores; return machine and slots.
-
-        Raises:
-            ModelError: It is not here, or another one.
-        """
+        """Load a model for so many batches at a time, of as many cores; return machine, slots."""
         with self._preparing:
             if self._threads is not None:
                 self._threads.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -144,17 +143,12 @@ class CausalLM:
         load = partial(_load_route, opened.load, opened.name, opened.computed_by)
         self._route = TorchOnce(load, self.device)
         self.batch_tokens, self.workers = _BATCH_TOKENS[self.device], self._route.workers
+        self.prepare, self.worker = self._route.get, self._route.worker
 
     @property
     def route(self) -> str | None:
         """How likelihoods are computed (`selected` or `whole`); None before prepare()."""
         return self._route.ready.name if self._route else None
-
-    def prepare(self) -> None:
-        self._route.get()
-
-    def worker(self) -> AbstractContextManager[None]:
-        return self._route.worker()
 
     def span_nll(self, batch: Sequence[TokenSequence]) -> list[list[float]]:
         import torch

@@ -7,7 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -105,19 +105,14 @@ class UniversalSentenceEncoder:
         self.origin = self.fingerprint  # NumPy knows one device
         self.workers = min(os.cpu_count() or 1, _MOST_USE_WORKERS)
         self._model = LoadedOnce(_load_use)
+        self.prepare, self.worker = self._model.get, _one_core_of_blas
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         return [max(1, len(text)) for text in texts]
 
-    def prepare(self) -> None:
-        self._model.get()
-
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         vectors: NDArray[np.float32] = self._model.ready.encode(list(texts))
         return vectors
-
-    def worker(self) -> AbstractContextManager[None]:
-        return _one_core_of_blas()
 
 
 def _load_use() -> Any:
@@ -173,6 +168,7 @@ class SentenceEncoder:
         self._longest = _longest(inner)
         self._model = TorchOnce(partial(_load_transformer, files, self.device), self.device)
         self.batch_tokens, self.workers = _BATCH_TOKENS[self.device], self._model.workers
+        self.prepare, self.worker = self._model.get, self._model.worker
 
     @cached_property
     def dimensions(self) -> int:
@@ -185,9 +181,6 @@ class SentenceEncoder:
         cut = {"truncation": True, "max_length": self._longest, "return_attention_mask": False}
         return [max(1, len(ids)) for ids in self._tokenizer(list(texts), **cut)["input_ids"]]
 
-    def prepare(self) -> None:
-        self._model.get()
-
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         try:
             vectors: NDArray[np.float32] = self._model.ready.encode(
@@ -199,9 +192,6 @@ class SentenceEncoder:
                 f"({reason(error, self._files.folder)}); take another encoder"
             ) from error
         return vectors
-
-    def worker(self) -> AbstractContextManager[None]:
-        return self._model.worker()
 
 
 def _load_transformer(files: ModelFiles, device: str) -> Any:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 from curate.models.asking import Asking
@@ -76,6 +76,7 @@ def _batch_tokens(opened: OpenedLM) -> int:
 class LocalGenerator:
     recipe: ModelRecipe
     workers = 1  # the products of one step take all cores
+    worker = nullcontext
 
     def __init__(self, opened: OpenedLM, batch_tokens: int) -> None:
         import torch
@@ -114,9 +115,6 @@ class LocalGenerator:
             for at, ids in zip(batch, answers, strict=True):
                 replies[at] = self._reply(ids)
         return replies
-
-    def worker(self) -> AbstractContextManager[Any]:
-        return nullcontext()
 
     def _reply(self, ids: list[int]) -> Reply:
         ended = bool(ids) and ids[-1] in self._ends
@@ -165,7 +163,7 @@ def load_server(address: str, concurrency: int = 8) -> Server:
 class Server:
     """A server's model behind the Generator protocol; the key is sent as bearer token."""
 
-    device, threads = "", 1
+    device, threads, worker = "", 1, nullcontext
     batch_tokens = 1  # every conversation is a batch of its own: the server makes batches itself
 
     def __init__(self, asking: Asking, model: str) -> None:
@@ -183,9 +181,6 @@ class Server:
 
     def prepare(self) -> None:
         """Do nothing: the server has loaded its model."""
-
-    def worker(self) -> AbstractContextManager[Any]:
-        return nullcontext()
 
     def replies(
         self, conversations: Sequence[Sequence[Message]], max_new_tokens: int

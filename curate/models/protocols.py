@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -50,19 +50,17 @@ class TextEncoder(Protocol):
         """Id that opens every sequence (BOS, or EOS for models trained with that)."""
 
 
-class TokenCounter(Protocol):
+@dataclass(frozen=True)
+class TokenCounter:
     """What counts tokens (`--tokenizer`)."""
 
-    @property
-    def name(self) -> str:
-        """What the user called it."""
-
-    @property
-    def fingerprint(self) -> str:
-        """The sha256 over all that decides its counts."""
+    name: str  # what the user called the model; of a folder its last part
+    fingerprint: str  # sha256 of the tokenizer's files
+    encode: Callable[[list[str]], Sequence[Sized]]  # without special tokens
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Return the tokens of each text, without special ones."""
+        return [len(tokens) for tokens in self.encode(list(texts))]
 
 
 class Model(Protocol):
@@ -79,7 +77,7 @@ class Model(Protocol):
     batch_tokens: int  # padded length that one batch may hold, in the unit of the items' lengths
     workers: int  # how many batches are computed side by side
 
-    def prepare(self) -> None:
+    def prepare(self) -> object:
         """Load the weights, before the first batch; again, from any thread, it does nothing.
 
         Raises:

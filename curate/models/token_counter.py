@@ -7,8 +7,7 @@ Where nobody names a model they are counted by the bundled encoder's vocabulary,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence, Sized
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 from curate.errors import ModelError
 from curate.models.embedding import DEFAULT_ENCODER, use_folder
 from curate.models.packaged_models import PACKAGED, ensure
-from curate.models.protocols import Message
+from curate.models.protocols import Message, TokenCounter
 from curate.models.resolve import TOKENIZER_FILES, ModelFiles, base_of, has_tokenizer
 from curate.models.text_tokenizer import HFEncoder, load_tokenizer, prompt_ids
 from curate.system.files import sha256_of
@@ -24,16 +23,6 @@ from curate.system.hub import HUBS, MODEL, model_address, why_not
 from curate.system.model_folder import TOKENIZER_CONFIG, is_adapter
 
 _FETCHED = (*TOKENIZER_FILES, TOKENIZER_CONFIG, "merges.txt", "special_tokens_map.json")
-
-
-@dataclass(frozen=True)
-class TokenCounter:
-    name: str  # what the user called the model; of a folder its last part
-    fingerprint: str  # sha256 of the tokenizer's files
-    encode: Callable[[list[str]], Sequence[Sized]]  # without special tokens
-
-    def count(self, texts: Sequence[str]) -> list[int]:
-        return [len(tokens) for tokens in self.encode(list(texts))]
 
 
 def token_counter(name: str = DEFAULT_ENCODER) -> TokenCounter:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -41,7 +41,10 @@ class Pool(Generic[Job, Answer]):
     def __init__(self, start: Callable[[], Callable[[Job], Answer]], processes: int) -> None:
         several = processes if processes > 1 else 0
         self._here = None if several else start()
-        self._workers = dict(_started(start) for _ in range(several))
+        this = "curate.system.processes"
+        self._workers = dict(started(this, {**os.environ, _ONE: "1"}) for _ in range(several))
+        for ours in self._workers:
+            ours.send(start)
         self._held = dict.fromkeys(self._workers, 0)
         self._sent = 0
 
@@ -100,18 +103,20 @@ class Pool(Generic[Job, Answer]):
             ) from None
 
 
-def _started(start: Callable[[], Any]) -> tuple[Connection, subprocess.Popen[bytes]]:
+def started(
+    module: str, environment: Mapping[str, str]
+) -> tuple[Connection, subprocess.Popen[bytes]]:
+    """Run a module of ours with its end of a pipe; return our end, and the process."""
     ours, theirs = Pipe()
     path = os.pathsep.join(filter(None, sys.path))
     process = subprocess.Popen(
-        [sys.executable, "-m", "curate.system.processes", str(theirs.fileno())],
+        [sys.executable, "-m", module, str(theirs.fileno())],
         pass_fds=[theirs.fileno()],
-        env={**os.environ, "PYTHONPATH": path, _ONE: "1"},
+        env={**environment, "PYTHONPATH": path},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
     theirs.close()
-    ours.send(start)
     return ours, process
 
 

@@ -9,7 +9,6 @@ and `states`, its last hidden state averaged over the response.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +73,7 @@ class _Features:
         self.families = {"form": len(FORM_NAMES), **families}
         self.device, self.threads = model.device, model.threads
         self.batch_tokens, self.workers = model.batch_tokens, model.workers
-        self._model = model
-
-    def prepare(self) -> None:
-        self._model.prepare()
-
-    def worker(self) -> AbstractContextManager[Any]:
-        context: AbstractContextManager[Any] = self._model.worker()
-        return context
+        self.prepare, self.worker, self._model = model.prepare, model.worker, model
 
 
 class EmbeddingFeatures(_Features):

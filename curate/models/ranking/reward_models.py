@@ -10,7 +10,6 @@ writes, a linear head over the last hidden state of the last token, beside an ad
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,15 +109,10 @@ class TransformerReward:
         self._encode, self._padding = encode, padding
         self._forward = TorchOnce(load, device)
         self.batch_tokens, self.workers = _BATCH_TOKENS[device], self._forward.workers
+        self.prepare, self.worker = self._forward.get, self._forward.worker
 
     def lengths(self, pairs: Pairs) -> list[int]:
         return [max(1, len(line["input_ids"])) for line in self._encode(pairs)]
-
-    def prepare(self) -> None:
-        self._forward.get()
-
-    def worker(self) -> AbstractContextManager[None]:
-        return self._forward.worker()
 
     def score(self, pairs: Pairs) -> list[float]:
         lines = self._encode(pairs)

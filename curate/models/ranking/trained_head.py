@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -102,20 +101,15 @@ class HeadRanker:
         self.fingerprint = digest.hexdigest()
         self.batch_tokens, self.workers = features.batch_tokens, features.workers
         self.device, self.threads = features.device, features.threads
+        self.prepare, self.worker = features.prepare, features.worker
 
     def lengths(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
         return self._features.lengths(_decoded(pairs))
-
-    def prepare(self) -> None:
-        self._features.prepare()
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         decoded = _decoded(pairs)
         looks = look([prompt for prompt, _ in decoded])
         return list(map(float, self.head.score(self._features.features(decoded), looks)))
-
-    def worker(self) -> AbstractContextManager[Any]:
-        return self._features.worker()
 
 
 def _decoded(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
