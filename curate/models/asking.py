@@ -14,16 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from curate.errors import ModelError, UsageError
+from curate.models import openai_request
 from curate.models.openai_client import connect
-from curate.models.openai_request import (
-    BAD_BODY,
-    BUSY,
-    PASSING,
-    REFUSED,
-    Completion,
-    ServerError,
-    complete,
-)
+from curate.models.openai_request import Completion, ServerError
 
 MINUTE = 60.0
 _LATE = 0.05  # of a window: so much later than it was sent may a request be counted by the server
@@ -128,9 +121,9 @@ class Asking:
                 try:
                     completion = await self._attempt(sent, most_tokens, before, after)
                 except ServerError as error:
-                    if error.kind == REFUSED and self._leave_out(sent, error.words):
+                    if error.kind == openai_request.REFUSED and self._leave_out(sent, error.words):
                         continue
-                    if error.kind not in PASSING:
+                    if error.kind not in openai_request.PASSING:
                         raise
                     if error.wait is not None:
                         waited += error.wait
@@ -144,12 +137,12 @@ class Asking:
                         self._pause(error.wait)
                         continue
                     failures += 1
-                    strange += error.kind == BAD_BODY and not self._proven
+                    strange += error.kind == openai_request.BAD_BODY and not self._proven
                     if failures >= self.patience.tries or strange >= _TRIES_OF_STRANGERS:
                         raise error.after(failures) from None
                     pause = min(_MOST_SECONDS, _FIRST_SECONDS * 2**failures)
                     pause *= random.uniform(0.75, 1)
-                    if error.kind == BUSY:
+                    if error.kind == openai_request.BUSY:
                         self._pause(pause)
                     else:
                         await asyncio.sleep(pause)
@@ -179,7 +172,8 @@ class Asking:
                 await before()
             used, seconds = most, self.patience.seconds
             try:
-                result = await complete(self._client, self.base, self.key, body, seconds)
+                ask = openai_request.complete(self._client, self.base, self.key, body, seconds)
+                result = await ask
             except ServerError as error:
                 after(error)
                 used = most if error.billed else 0

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 from curate.errors import ModelError
 from curate.models.embedding import DEFAULT_ENCODER, use_folder
@@ -52,12 +51,7 @@ def token_counter(name: str = DEFAULT_ENCODER) -> TokenCounter:
         encode = partial(fast.encode_batch_fast, add_special_tokens=False)
         return TokenCounter(called, mark, encode)
     slow = load_tokenizer(ModelFiles(called, folder))
-    return TokenCounter(called, mark, partial(_input_ids, slow))
-
-
-def _input_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-    return ids
+    return TokenCounter(called, mark, HFEncoder(slow, called).encode)
 
 
 def prompt_counter(name: str) -> Callable[[Sequence[Message]], int]:

@@ -5,17 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from curate.errors import UsageError
-from curate.parameters.option import (
-    check,
-    good_only,
-    keep,
-    limit,
-    option,
-    seed,
-    tokenizer,
-    train_set,
-    trust_remote_code,
-)
+from curate.parameters import option as options
+from curate.parameters.option import check, option
 
 FORMS = ("loss", "ppl")
 TEMPLATES = ("auto", "chat", "alpaca", "none")
@@ -28,7 +19,7 @@ class IFDParams:
     """How IFD scores and how much it keeps."""
 
     model: str = option("smollm2", "A name of `curate models`, directory, hub id, ms://OWNER/NAME.")
-    keep: str | int | None = keep()
+    keep: str | int | None = options.keep()
     form: str = option(
         "loss",
         "loss: ratio of mean losses (Cherry_LLM); ppl: of perplexities (Superfiltering).",
@@ -42,9 +33,9 @@ class IFDParams:
     )
     dtype: str = option("auto", "auto: bfloat16 where it is fast.", allowed=DTYPES)
     keep_above_one: bool = option(False, "Keep rows whose IFD is 1 or more, too.")
-    tokenizer: str | None = tokenizer()
-    seed: int = seed()
-    trust_remote_code: bool = trust_remote_code()
+    tokenizer: str | None = options.tokenizer()
+    seed: int = options.seed()
+    trust_remote_code: bool = options.trust_remote_code()
     brief_experience: bool = option(
         False, "Train the model on a few rows first, then score with it; needs `train setup`."
     )
@@ -53,9 +44,9 @@ class IFDParams:
         "Rows of the brief experience: clusters x rows of each; auto: 100x10, fewer of few rows.",
         metavar="auto|CxN",
     )
-    train_set: tuple[str, ...] = train_set("of the brief experience")
-    good_only: bool = good_only()
-    limit: int | None = limit()
+    train_set: tuple[str, ...] = options.train_set("of the brief experience")
+    good_only: bool = options.good_only()
+    limit: int | None = options.limit()
 
     def __post_init__(self) -> None:
         check(self)

@@ -6,17 +6,10 @@ import math
 from dataclasses import dataclass, fields
 
 from curate.errors import UsageError
+from curate.parameters import option as options
 from curate.parameters.budget import METAVAR, parse_budget
 from curate.parameters.car import ENCODERS, RANKERS
-from curate.parameters.option import (
-    check,
-    good_only,
-    limit,
-    option,
-    seed,
-    tokenizer,
-    train_set,
-)
+from curate.parameters.option import check, option
 
 # What stands for a model behind --responder.
 NONE, BASE, TRAINED = "none", "base", "trained"
@@ -41,8 +34,8 @@ class ModsParams:
         metavar=METAVAR,
         shown="1000, at most 10 % of them",
     )
-    tokenizer: str | None = tokenizer()
-    seed: int = seed()
+    tokenizer: str | None = options.tokenizer()
+    seed: int = options.seed()
     responder: str = option(
         NONE,
         "Answers the good rows: --model trained on the seeds, or as it is; a model, an adapter's "
@@ -60,9 +53,9 @@ class ModsParams:
         None, "Necessary rows to add.", metavar=METAVAR, shown="as many as there are seeds"
     )
     max_new_tokens: int = option(256, "Where an answer is cut off.", least=1)
-    train_set: tuple[str, ...] = train_set("of the trained responder; 3 epochs else")
-    good_only: bool = good_only()
-    limit: int | None = limit()
+    train_set: tuple[str, ...] = options.train_set("of the trained responder; 3 epochs else")
+    good_only: bool = options.good_only()
+    limit: int | None = options.limit()
 
     def __post_init__(self) -> None:
         share, number = parse_bound(self.min_quality)

@@ -5,15 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from curate.errors import UsageError, check_one_of
-from curate.parameters.option import (
-    check,
-    keep,
-    option,
-    seed,
-    tokenizer,
-    train_set,
-    trust_remote_code,
-)
+from curate.parameters import option as options
+from curate.parameters.option import check, option
 from curate.scorers.overlap import MEASURES
 
 BASE, RANDOM, RANDOM_TOKENS, LIKE = "base", "random", "random-tokens", "like"
@@ -32,7 +25,7 @@ class ProveParams:
         metavar="A,B…",
         shown="base,random,random-tokens,longest,clusters,ifd, and like with --like",
     )
-    keep: str | int | None = keep()
+    keep: str | int | None = options.keep()
     model: str = option("smollm2", "What is trained: as train sft --model.")
     repeats: int = option(3, "Trainings of each arm, each with a seed of its own.", least=1)
     steps: int = option(60, "Of the optimizer, the same for every arm.", least=1)
@@ -61,10 +54,10 @@ class ProveParams:
         (), "Let every model sit an exam, as `deploy eval --exam`, by letters.", metavar="F…"
     )
     max_new_tokens: int = option(256, "Where an answer is cut off.", least=1)
-    tokenizer: str | None = tokenizer()
-    seed: int = seed()
-    train_set: tuple[str, ...] = train_set("of every training")
-    trust_remote_code: bool = trust_remote_code()
+    tokenizer: str | None = options.tokenizer()
+    seed: int = options.seed()
+    train_set: tuple[str, ...] = options.train_set("of every training")
+    trust_remote_code: bool = options.trust_remote_code()
 
     def __post_init__(self) -> None:
         for arm in self.named:

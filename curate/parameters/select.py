@@ -5,19 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from curate.errors import UsageError, check_one_of
+from curate.parameters import option as options
 from curate.parameters.budget import METAVAR
 from curate.parameters.mods import parse_bound
-from curate.parameters.option import (
-    check,
-    filled_in,
-    good_only,
-    keep,
-    limit,
-    option,
-    seed,
-    tokenizer,
-    trust_remote_code,
-)
+from curate.parameters.option import check, option
 
 RANDOM, SUPERFILTER, DEITA, LIKE = "random", "superfilter", "deita", "like"
 THREE_DS, ANSWERS = "3ds", "answers"
@@ -34,8 +25,8 @@ class SelectParams:
         "random, superfilter, deita, like, 3ds, answers or a selector; or give --by.",
         metavar="NAME",
     )
-    keep: str | int | None = keep()
-    tokenizer: str | None = tokenizer()
+    keep: str | int | None = options.keep()
+    tokenizer: str | None = options.tokenizer()
     by: str | None = option(
         None, "Keep the highest, such as ifd or 2*reward-ifd.", metavar="EXPRESSION"
     )
@@ -86,19 +77,19 @@ class SelectParams:
     set: tuple[str, ...] = option(
         (), "Parameter of a selector, such as neighbours=10.", metavar="KEY=VALUE"
     )
-    seed: int = seed()
-    trust_remote_code: bool = trust_remote_code()
-    good_only: bool = good_only()
+    seed: int = options.seed()
+    trust_remote_code: bool = options.trust_remote_code()
+    good_only: bool = options.good_only()
     stage: str = option(SFT, "kto: choose among good and bad rows as they are.", allowed=(SFT, KTO))
-    limit: int | None = limit()
+    limit: int | None = options.limit()
     marks: str | None = option(
         None,
         "Keep and drop what was marked on the page of `curate report`; alone: that data set as it "
         "is, with the marks.",
         metavar="F",
     )
-    scores: tuple[str, ...] = filled_in()  # names and sha256 of the scores files
-    like: tuple[str, ...] = filled_in()  # those of the questions, a text a set
+    scores: tuple[str, ...] = options.filled_in()  # names and sha256 of the scores files
+    like: tuple[str, ...] = options.filled_in()  # those of the questions, a text a set
 
     def __post_init__(self) -> None:
         self._refuse_unknown_recipe()

@@ -19,7 +19,6 @@ from curate.choices.emitting import emit
 from curate.choices.selection import Selection
 from curate.console import say
 from curate.data.rows import Rows
-from curate.engine import open_engine
 from curate.errors import CuratrainError, UsageError
 from curate.parameters.prove import RANDOM, ProveParams
 from curate.proofs.answers import EXAM, Texts, answered, of_references, right_letters
@@ -143,9 +142,7 @@ class Runner:
 
     def _train(self, name: str, seed: int, rate: float, steps: int = 0) -> Trained:
         # Each data set would choose its own: an arm of long rows another than its control.
-        model = language_model(
-            open_engine(), self.params.model, trust_remote_code=self.params.trust_remote_code
-        )
+        model = language_model(self.params.model, self.params.trust_remote_code)
         settings = (
             f"cutoff_len={min(LONGEST, model.max_positions)}",
             f"max_steps={steps or self.params.steps}",
@@ -188,7 +185,6 @@ class Runner:
 
     def _nll(self, rows: Rows, model: str) -> Floats:
         """Return (n,) mean NLL of each row's responses, nats a token; NaN for what has none."""
-        engine, trusted = open_engine(), self.params.trust_remote_code
-        loaded = language_model(engine, model, trust_remote_code=trusted)
-        likelihoods = likelihood_of(rows, loaded, engine, LONGEST)
+        loaded = language_model(model, self.params.trust_remote_code)
+        likelihoods = likelihood_of(rows, loaded, LONGEST)
         return likelihoods.mean(likelihoods.turn_prompted)

@@ -18,19 +18,10 @@ from curate.data.describe import counted
 from curate.data.ids import beside
 from curate.data.rows import Rows
 from curate.duplicates.folding import fold
-from curate.engine import open_engine
 from curate.errors import DataError
-from curate.models.packaged_models import DEFAULT_MODEL
 from curate.parameters.select import SelectParams
+from curate.recipes import model_scores as models
 from curate.recipes.earlier_scores import EarlierScores
-from curate.recipes.model_scores import (
-    about_language,
-    computed_by,
-    language_model,
-    leaving_out,
-    likelihood_of,
-    refuse_pairs_and_texts,
-)
 from curate.scorers.contract import OK, Scores
 from curate.selectors.kept_and_dropped import Choice
 
@@ -46,7 +37,7 @@ def answers(rows: Rows, params: SelectParams, earlier: EarlierScores) -> Selecti
     NaN for a single answer, which is not computed), `kept_twin` (id of the row that was kept in
     its place), `chosen` (1 or 0). Equally likely answers are taken by id.
     """
-    refuse_pairs_and_texts(rows, NAME)
+    models.refuse_pairs_and_texts(rows, NAME)
     choice = earlier.choice()
     prompt = prompts_of(rows, choice.kept)
     sizes = np.where(choice.kept, np.bincount(prompt[choice.kept], minlength=1)[prompt], 0)
@@ -57,10 +48,8 @@ def answers(rows: Rows, params: SelectParams, earlier: EarlierScores) -> Selecti
             f"--recipe {NAME} chooses between several. Give rows that share their prompts, or "
             "lists of answers"
         )
-    engine = open_engine()
-    asked, trusted = params.model or DEFAULT_MODEL, params.trust_remote_code
-    model = language_model(engine, asked, trust_remote_code=trusted)
-    found = likelihood_of(leaving_out(rows, ~several, _ALONE), model, engine, LONGEST)
+    model = models.language_model(params.model, params.trust_remote_code)
+    found = models.likelihood_of(models.leaving_out(rows, ~several, _ALONE), model, LONGEST)
     logprob = -found.last()
     found.status[(found.status == OK) & ~np.isfinite(logprob)] = "non_finite"
     status = np.where(several, found.status, earlier.status)
@@ -81,13 +70,14 @@ def answers(rows: Rows, params: SelectParams, earlier: EarlierScores) -> Selecti
         CHOSEN: pa.array(choice.kept.astype(np.float64)),
     }
     notes = [
-        *about_language(rows, model.files, "likelihood"),
+        *models.about_language(rows, model.files, "likelihood"),
         f"{len(np.unique(prompt[several])):,} prompts have {int(several.sum()):,} answers; "
         f"{counted(int((sizes == 1).sum()))} without another answer to their prompt kept as read",
     ]
     if params.model is None:
         notes.append(f"likeliest means to {model.name}: --model is to be what will be trained")
-    scores, made_by = Scores(status, {**earlier.scores().columns, **columns}), computed_by(model)
+    scores = Scores(status, {**earlier.scores().columns, **columns})
+    made_by = models.computed_by(model)
     return Selection(NAME, params, rows, scores, choice, CHOSEN, made_by, tuple(notes))
 
 

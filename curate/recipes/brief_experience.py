@@ -21,7 +21,6 @@ from curate.choices.selection import Selection
 from curate.console import say
 from curate.data.rows import Rows
 from curate.emission.emit import check_target
-from curate.engine import open_engine
 from curate.errors import DataError
 from curate.parameters.ifd import PER_CLUSTER
 from curate.recipes import train_between
@@ -105,10 +104,9 @@ def gain_experience(
 def choose(rows: Rows, params: ExperienceParams) -> Selection:
     """Return the rows of the middle band of every cluster."""
     started = time.monotonic()
-    engine = open_engine()
-    model = language_model(engine, params.model, params.dtype, params.trust_remote_code)
+    model = language_model(params.model, params.trust_remote_code, params.dtype)
     say(f"reading {len(rows):,} instructions with {model.files.name}")
-    read = instructions_of(rows, model, engine, params.max_length)
+    read = instructions_of(rows, model, params.max_length)
     silent = rows.table.column("response_characters").to_numpy() == 0
     choice = scored(read.status).without(silent, "empty_response")
     usable = int(choice.kept.sum())

@@ -58,7 +58,7 @@ def car(rows: Rows, params: CarParams) -> Selection:
         wanted = Wanted(most, None, tokens.counts)
     else:
         wanted = budgets.wanted_of(params.top, tokens.counts, "--top")
-    rewards, model = rewarded(rows, params.ranker, None, QUALITY)
+    rewards, model = rewarded(rows, params.ranker, QUALITY)
     vectors, encoder = embedded(rows, params.encoder, "row")
     status = np.where(rewards.status == OK, vectors.status, rewards.status).astype(object)
     usable = status == OK

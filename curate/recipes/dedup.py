@@ -19,19 +19,12 @@ from curate.choices.selection import Selection
 from curate.console import progress, say
 from curate.data.rows import Rows
 from curate.duplicates import contained
+from curate.duplicates import sketches as sketches_of
 from curate.duplicates.alike import Twins, first_kept
 from curate.duplicates.folding import fold
 from curate.duplicates.kept import Kept
 from curate.duplicates.ngrams import bands_for, buckets
-from curate.duplicates.sketches import (
-    MANY,
-    Groups,
-    Sketches,
-    Sketching,
-    compared,
-    mapped,
-    other_side,
-)
+from curate.duplicates.sketches import MANY, Groups, Sketches, compared
 from curate.duplicates.twins import REASONS, HeldQuestions, judge, leaders
 from curate.emission.score_files import column_of
 from curate.errors import DataError, UsageError
@@ -112,7 +105,8 @@ def dedup(
         asked, places = questions_of(against, params.ngram, params.held)
         numbers, share = np.full(len(mine.first), -1), np.zeros(len(mine.first))
         if asked.sought and len(mine.first):
-            by_batch = mapped(partial(contained.held, asked), sketches.batches(mine.start))
+            held = partial(contained.held, asked)
+            by_batch = sketches_of.mapped(held, sketches.batches(mine.start))
             numbers, share = map(np.concatenate, zip(*by_batch, strict=True))
         firsts = [standing[0] for standing in places]
         holds = HeldQuestions(question=numbers, share=share, places=firsts)
@@ -154,7 +148,7 @@ def sketched(
         _kept((rows, *against), on, ngram, seed, many) as kept,
         tempfile.TemporaryDirectory(dir=scratch_dir()) as folder,
     ):
-        with Sketching(Path(folder), ngram, seed, many, kept) as sketching:
+        with sketches_of.Sketching(Path(folder), ngram, seed, many, kept) as sketching:
             for other in against:
                 others.append(sketching.add(other, on, flawed=True))
                 sets.append(_compared(other, others[-1], on))
@@ -234,7 +228,7 @@ def questions_of(
     """Return the questions of other sets, to be found, and the sets and rows where each stands."""
     places: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for number, other in enumerate(against if share else ()):
-        for row in other_side(other):
+        for row in sketches_of.other_side(other):
             if question := fold(compared(row, "prompt")):
                 places[question].append((number, row.position))
     return contained.questions(list(places), ngram, share), list(places.values())

@@ -30,14 +30,8 @@ from curate.parameters.ifd import IFDParams
 from curate.parameters.score import ScoreParams
 from curate.parameters.select import SelectParams
 from curate.recipes import ifd, score
+from curate.recipes import model_scores as models
 from curate.recipes.earlier_scores import WHERE, EarlierScores
-from curate.recipes.model_scores import (
-    called,
-    computed_by,
-    embedded,
-    refuse_pairs_and_texts,
-    rewarded,
-)
 from curate.scorers import complexity, quality
 from curate.scorers.contract import OK, Scores
 from curate.selectors import diverse
@@ -67,7 +61,7 @@ def deita(
     rows: Rows, params: SelectParams, earlier: EarlierScores, paths: Sequence[Path]
 ) -> Selection:
     """Keep the rows with the highest scores that are near no kept one."""
-    refuse_pairs_and_texts(rows, NAME)
+    models.refuse_pairs_and_texts(rows, NAME)
     name, scores, choice = earlier.name, earlier.scores(), earlier.choice()
     model: dict[str, str] = {}
     if earlier.values is None:
@@ -78,7 +72,7 @@ def deita(
             choice = ifd.below_one(choice, own.values(IFD), rows.ids)
         choice = choice.without(~earlier.allowed, WHERE)
         scores = replace(own, columns={**scores.columns, **own.columns})
-    vectors, encoder = embedded(rows, params.encoder, "row")
+    vectors, encoder = models.embedded(rows, params.encoder, "row")
     candidates = Candidates(choice, rows.ids, scores.values(name), vectors.vectors)
     ranking = Ranking(diverse, candidates, {"nearest": params.nearest})
     notes = (*scores.notes, *vectors.notes)
@@ -132,7 +126,7 @@ def _part(name: str, rows: Rows, params: SelectParams, joined: Joined | None) ->
         selection = score.score(rows, ScoreParams((name,), model, trust_remote_code=trusted))
         scores = replace(selection.scored, notes=selection.notes)
         turns = scores.columns[f"turn_{name}"]
-        return _Part(called(model), scores, scores.values(name), turns, selection.model)
+        return _Part(models.called(model), scores, scores.values(name), turns, selection.model)
     file = next((each for each in joined.files if name in each.columns), None) if joined else None
     if joined and file:
         values = joined.columns(parse_expression(name, "--scores"))[name].astype(np.float64)
@@ -144,14 +138,14 @@ def _part(name: str, rows: Rows, params: SelectParams, joined: Joined | None) ->
             turns = pc.take(column, pa.array(file.places, mask=file.places < 0))
         return _Part(file.path.name, Scores(status, {}), values, turns)
     if name == quality.NAME:
-        scores, made_by = rewarded(rows, DEFAULT_RANKER, None, "reward")
+        scores, made_by = models.rewarded(rows, DEFAULT_RANKER, "reward")
         values, text = scores.values("reward"), f"reward by {DEFAULT_RANKER}"
         instead = f"the reward of the bundled ranker '{DEFAULT_RANKER}'"
     else:
         asked = IFDParams(params.model or DEFAULT_MODEL, trust_remote_code=trusted)
         scores, reader = ifd.scored_by(rows, asked)
         scores = replace(scores, columns={IFD: scores.columns[IFD]})
-        values, made_by = scores.values(IFD), computed_by(reader)
+        values, made_by = scores.values(IFD), models.computed_by(reader)
         text = instead = f"IFD by {reader.files.name}"
     return _Part(f"rank of {text}", scores, by_rank(values), None, made_by, instead)
 

@@ -27,17 +27,10 @@ from curate.parameters.ifd import IFDParams, parse_experience
 from curate.parameters.option import ending_of
 from curate.parameters.select import SelectParams
 from curate.recipes import budgets
+from curate.recipes import model_scores as models
 from curate.recipes.brief_experience import ExperienceParams, gain_experience
 from curate.recipes.budgets import sample
 from curate.recipes.earlier_scores import EarlierScores
-from curate.recipes.model_scores import (
-    about_language,
-    called,
-    computed_by,
-    embedded,
-    language_model,
-    refuse_pairs_and_texts,
-)
 from curate.recipes.train_between import Place
 from curate.scorers import ifd as scorer
 from curate.scorers.contract import Scores
@@ -77,16 +70,25 @@ def ifd(rows: Rows, params: IFDParams, place: Place | None = None) -> Selection:
     rows = sample(rows, params)
     budgets.check_rows(params.keep, len(rows))
     rows = judged(rows, "IFD", params.good_only)
-    refuse_pairs_and_texts(rows, "IFD")
+    models.refuse_pairs_and_texts(rows, "IFD")
     tokens = budgets.tokens_of(rows, params.tokenizer, params.model, params.trust_remote_code)
     wanted = budgets.wanted_of(params.keep, tokens.counts)
-    asked = params
-    details: dict[str, Any] = {}
-    notes: tuple[str, ...] = ()
+    asked, details, notes = params, dict[str, Any](), tuple[str, ...]()
     if params.brief_experience:
         stem = Path(rows.sources[0].name)
         place = place or Place(name=default_name(stem, ending_of(NAME, params)))
-        trained, details, notes = gain_experience(rows, experience_of(params), place)
+        clusters, per_cluster = parse_experience(params.experience)
+        experience = ExperienceParams(
+            model=params.model,
+            dtype=params.dtype,
+            max_length=params.max_length or scorer.DEFAULT_LENGTH,
+            clusters=clusters,
+            per_cluster=per_cluster,
+            seed=params.seed,
+            settings=params.train_set,
+            trust_remote_code=params.trust_remote_code,
+        )
+        trained, details, notes = gain_experience(rows, experience, place)
         asked = replace(params, model=str(trained.folder))
     scores, model = scored_by(rows, asked)
     column = f"ifd_{params.form}"
@@ -102,7 +104,7 @@ def ifd(rows: Rows, params: IFDParams, place: Place | None = None) -> Selection:
         params=replace(
             params,
             # The directory of a model is this machine's business; its fingerprint says what it is.
-            model=model.files.name if asked is params else called(params.model),
+            model=model.files.name if asked is params else models.called(params.model),
             keep=params.keep or DEFAULT_KEEP,
             max_length=longest,
             tokenizer=tokens.by,
@@ -111,7 +113,7 @@ def ifd(rows: Rows, params: IFDParams, place: Place | None = None) -> Selection:
         scored=scores,
         choice=ranking.choice(wanted),
         ranked_by=column,
-        model=computed_by(model),
+        model=models.computed_by(model),
         notes=(*notes, *scores.notes),
         seconds=time.monotonic() - started,
         details=details,
@@ -121,29 +123,13 @@ def ifd(rows: Rows, params: IFDParams, place: Place | None = None) -> Selection:
     )
 
 
-def experience_of(params: IFDParams) -> ExperienceParams:
-    """Return what the brief experience is asked for."""
-    clusters, per_cluster = parse_experience(params.experience)
-    return ExperienceParams(
-        model=params.model,
-        dtype=params.dtype,
-        max_length=params.max_length or scorer.DEFAULT_LENGTH,
-        clusters=clusters,
-        per_cluster=per_cluster,
-        seed=params.seed,
-        settings=params.train_set,
-        trust_remote_code=params.trust_remote_code,
-    )
-
-
 def scored_by(rows: Rows, params: IFDParams) -> tuple[Scores, CausalLM]:
     """Return the IFD of every row and the model that gave it; nothing is chosen yet."""
-    refuse_pairs_and_texts(rows, "IFD")
-    engine = open_engine()
-    model = language_model(engine, params.model, params.dtype, params.trust_remote_code)
+    models.refuse_pairs_and_texts(rows, "IFD")
+    model = models.language_model(params.model, params.trust_remote_code, params.dtype)
     scoring = scorer.IFDParams(template=params.template, max_length=params.max_length)
-    scores = scorer.score(rows, scoring, model, engine, cache_dir() / "tokens")
-    notes = (*about_language(rows, model.files, "IFD"), *scores.notes)
+    scores = scorer.score(rows, scoring, model, open_engine(), cache_dir() / "tokens")
+    notes = (*models.about_language(rows, model.files, "IFD"), *scores.notes)
     return replace(scores, notes=notes), model
 
 
@@ -160,19 +146,19 @@ def superfilter(
     rows: Rows, params: SelectParams, earlier: EarlierScores, wanted: Wanted
 ) -> Selection:
     """Keep, of the rows with the highest IFD, those that stand for the others best."""
-    refuse_pairs_and_texts(rows, SUPERFILTER)
+    models.refuse_pairs_and_texts(rows, SUPERFILTER)
     pool = pool_of(params.pool, wanted)
     name, scores, choice = earlier.name, earlier.scores(), earlier.choice()
     model: dict[str, str] = {}
     if earlier.values is None:
         asked, trusted = params.model or DEFAULT_MODEL, params.trust_remote_code
         own, by_model = scored_by(rows, IFDParams(asked, form="ppl", trust_remote_code=trusted))
-        name, model = "ifd_ppl", computed_by(by_model)
+        name, model = "ifd_ppl", models.computed_by(by_model)
         scores, choice = earlier.beside(own)
     values = scores.values(name)
     if name in COLUMNS:
         choice = below_one(choice, values, rows.ids)
-    vectors, encoder = embedded(rows, params.encoder, "row")
+    vectors, encoder = models.embedded(rows, params.encoder, "row")
     ranking = thinned_out(Candidates(choice, rows.ids, values, vectors.vectors), pool)
     notes, choice = (*scores.notes, *vectors.notes), ranking.candidates.choice
     made_by = model | encoder

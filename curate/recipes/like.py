@@ -30,15 +30,8 @@ from curate.errors import DataError, UsageError
 from curate.mixture.spec import MixSource, sources_of
 from curate.models.recipe import ModelRecipe
 from curate.parameters.select import LIKE, SelectParams
+from curate.recipes import model_scores as models
 from curate.recipes.earlier_scores import EarlierScores
-from curate.recipes.model_scores import (
-    about_language,
-    called,
-    computed_by,
-    leaving_out,
-    refuse_pairs_and_texts,
-    say_if_fetched,
-)
 from curate.scorers.contract import OK
 from curate.scorers.embedding import EmbeddingParams, Embeddings, embed, instruction_text
 from curate.selectors import like as selector
@@ -123,7 +116,7 @@ def like(
     and highest similarity, and whether that is near: not below what 95 of 100 rows have to
     another row. Similarities are cosines.
     """
-    refuse_pairs_and_texts(rows, LIKE)
+    models.refuse_pairs_and_texts(rows, LIKE)
     readable = [[_readable(file) for file in some] for some in sets]
     files = [file for some in readable for file in some]
     text = "row" if all(map(_answered, files)) else "instruction"
@@ -163,7 +156,7 @@ def like(
 def _readable(rows: Rows) -> Rows:
     """Return rows as questions: what they lack to be trained on is no flaw of theirs."""
     flaws = rows.table.column("flaw").to_numpy()
-    return leaving_out(rows, (flaws != "") & ~np.isin(flaws.astype(str), [*STRUCTURAL]), "")
+    return models.leaving_out(rows, (flaws != "") & ~np.isin(flaws.astype(str), [*STRUCTURAL]), "")
 
 
 def _answered(rows: Rows) -> bool:
@@ -178,15 +171,16 @@ def _embedded(
     how, notes = EmbeddingParams(text), list[str]()
     if params.model is None:
         model = engine.load(ModelRecipe(kind="encoder", name=params.encoder))
-        made_by = {"encoder": called(params.encoder), "encoder_fingerprint": model.fingerprint}
+        name = models.called(params.encoder)
+        made_by = {"encoder": name, "encoder_fingerprint": model.fingerprint}
     else:
-        say_if_fetched(params.model)
+        models.say_if_fetched(params.model)
         trusted = params.trust_remote_code
         recipe = ModelRecipe(kind="states", name=params.model, trust_remote_code=trusted)
         model = engine.load(recipe)
-        made_by = computed_by(model)
+        made_by = models.computed_by(model)
         framed = partial(model.text_of, answered=text == "row")
-        notes = about_language(sets[0], model.files, "view")
+        notes = models.about_language(sets[0], model.files, "view")
     vectors = [embed(rows, how, model, engine, cache_dir() / "embeddings", framed) for rows in sets]
     return vectors, made_by, [*notes, *vectors[0].notes]
 

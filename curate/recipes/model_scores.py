@@ -15,13 +15,13 @@ from curate.data.describe import language_of
 from curate.data.rows import Rows
 from curate.engine import open_engine
 from curate.errors import UsageError
-from curate.models.packaged_models import PACKAGED, is_ready
+from curate.models.packaged_models import DEFAULT_MODEL, PACKAGED, is_ready
 from curate.models.recipe import ModelRecipe
 from curate.models.resolve import ModelFiles, base_of
 from curate.models.row_templates import TEMPLATES, choose_template
 from curate.models.weights import hidden_width
 from curate.scorers import reward
-from curate.scorers.contract import Engine, Scores
+from curate.scorers.contract import Scores
 from curate.scorers.embedding import EmbeddingParams, Embeddings, embed
 from curate.scorers.instruction import Instructions, read_instructions
 from curate.scorers.likelihood import Likelihoods, likelihoods
@@ -42,8 +42,7 @@ KINDS = {
 
 def refuse_pairs_and_texts(rows: Rows, what: str) -> None:
     """Refuse rows that are no prompt with one response."""
-    kind = KINDS.get(rows.shape.kind)
-    if kind:
+    if kind := KINDS.get(rows.shape.kind):
         other = "; for pairs there is curate score --scorer pairs" if rows.shape.ranking else ""
         raise UsageError(
             f"these rows are {kind}; {what} scores a response to a prompt. Give instruction data"
@@ -68,25 +67,19 @@ def embedded(rows: Rows, encoder: str, text: str) -> tuple[Embeddings, dict[str,
     return embeddings, {"encoder": called(encoder), "encoder_fingerprint": model.fingerprint}
 
 
-def rewarded(
-    rows: Rows, ranker: str, encoder: str | None, column: str
-) -> tuple[Scores, dict[str, str]]:
+def rewarded(rows: Rows, ranker: str, column: str) -> tuple[Scores, dict[str, str]]:
     """Return the reward of every row, and the model's name and fingerprint."""
     engine = open_engine()
-    model = engine.load(ModelRecipe(kind="reward", name=ranker, encoder=encoder))
+    model = engine.load(ModelRecipe(kind="reward", name=ranker))
     scores = reward.score(rows, reward.RewardParams(column), model, engine)
     return scores, {"name": called(ranker), "fingerprint": model.fingerprint}
 
 
-def language_model(
-    engine: Engine, name: str, dtype: str = "auto", trust_remote_code: bool = False
-) -> CausalLM:
-    """Return a causal language model as an engine has it."""
-    say_if_fetched(name)
-    recipe = ModelRecipe(
-        kind="causal_lm", name=name, dtype=dtype, trust_remote_code=trust_remote_code
-    )
-    model: CausalLM = engine.load(recipe)
+def language_model(name: str | None, trusted: bool, dtype: str | None = None) -> CausalLM:
+    """Return a causal language model as the engine has it; None is the bundled one."""
+    say_if_fetched(name := name or DEFAULT_MODEL)
+    recipe = ModelRecipe("causal_lm", name, dtype or "auto", trust_remote_code=trusted)
+    model: CausalLM = open_engine().load(recipe)
     return model
 
 
@@ -95,20 +88,19 @@ def computed_by(model: CausalLM) -> dict[str, str]:
     return {"name": model.name, "fingerprint": model.fingerprint, "dtype": model.dtype}
 
 
-def instructions_of(rows: Rows, model: CausalLM, engine: Engine, longest: int) -> Instructions:
+def instructions_of(rows: Rows, model: CausalLM, longest: int) -> Instructions:
     """Return what a causal language model makes of every instruction: its state, and its NLL."""
     files = base_of(model.files) if is_adapter(model.files.folder) else model.files
     width = hidden_width(read_json(files.folder / CONFIG))
-    longest = min(longest, model.max_positions)
-    return read_instructions(rows, longest, model, width, engine, cache_dir() / "tokens")
+    longest, folder = min(longest, model.max_positions), cache_dir() / "tokens"
+    return read_instructions(rows, longest, model, width, open_engine(), folder)
 
 
-def likelihood_of(rows: SizedRows, model: CausalLM, engine: Engine, longest: int) -> Likelihoods:
+def likelihood_of(rows: SizedRows, model: CausalLM, longest: int) -> Likelihoods:
     """Return the likelihood of every row's responses, each given what comes before it."""
     template = TEMPLATES[choose_template("auto", model.encoder)]
-    longest = min(longest, model.max_positions)
-    folder = cache_dir() / "tokens"
-    return likelihoods(rows, template, longest, model, engine, folder, alone=False)
+    longest, folder = min(longest, model.max_positions), cache_dir() / "tokens"
+    return likelihoods(rows, template, longest, model, open_engine(), folder, alone=False)
 
 
 def leaving_out(rows: Rows, left_out: NDArray[np.bool_], reason: str) -> Rows:
@@ -121,8 +113,7 @@ def leaving_out(rows: Rows, left_out: NDArray[np.bool_], reason: str) -> Rows:
 
 def say_if_fetched(name: str) -> None:
     """Say so where a language model has to be fetched first."""
-    known = PACKAGED.get(name)
-    if known and not known.opt_in and not is_ready(known):
+    if (known := PACKAGED.get(name)) and not known.opt_in and not is_ready(known):
         say(f"fetching {known.name} ({known.parameters} parameters, {known.licence}), once")
 
 

@@ -34,20 +34,9 @@ from curate.models.protocols import Generator
 from curate.models.recipe import ModelRecipe
 from curate.models.resolve import base_of, files_of
 from curate.parameters.mods import BASE, NONE, TRAINED, ModsParams, parse_bound
-from curate.recipes import budgets, model_scores, train_between
+from curate.recipes import budgets, model_scores, mods_seeds, train_between
 from curate.recipes.budgets import sample
-from curate.recipes.mods_seeds import (
-    NAME,
-    QUALITY,
-    Floats,
-    Places,
-    Vectors,
-    about_tokens,
-    choose_seeds,
-    quantiles,
-    ranks,
-    spread,
-)
+from curate.recipes.mods_seeds import NAME, QUALITY, Floats, Places, Vectors
 from curate.recipes.train_between import Place
 from curate.scorers.contract import OK
 from curate.scorers.necessity import EMPTY, AnswerParams, Answers, answers, necessity
@@ -89,7 +78,7 @@ def mods(rows: Rows, params: ModsParams, place: Place | None = None) -> Selectio
     check_responder(params)
     asks = params.responder in (BASE, TRAINED) and not is_address(params.model)
     tokens = budgets.tokens_of(rows, params.tokenizer, params.model if asks else None)
-    chosen, vectors = choose_seeds(rows, params, tokens)
+    chosen, vectors = mods_seeds.choose_seeds(rows, params, tokens)
     if params.responder != NONE:
         chosen = add_necessary(chosen, vectors, params, place or Place(name=NAME))
     return replace(chosen, seconds=time.monotonic() - started)
@@ -121,7 +110,7 @@ def add_necessary(
     pool = np.flatnonzero(necessary & ~seeds.choice.kept)
     wanted = budgets.wanted_of_part(params.augment, len(chosen), tokens.counts, "--augment")
     quality = seeds.scored.values(QUALITY)
-    centres = spread(rows, vectors, pool, wanted, params.seed, quality, chosen)
+    centres = mods_seeds.spread(rows, vectors, pool, wanted, params.seed, quality, chosen)
     added = centres.order
     # All others lie on a row that is kept.
     exhausted = wanted.tokens is None and len(added) < min(wanted.rows, len(pool))
@@ -132,7 +121,7 @@ def add_necessary(
     columns = {
         NECESSITY: pa.array(values),
         "necessary": pa.array(necessary, mask=not_asked),
-        **ranks("augment", len(rows), centres),
+        **mods_seeds.ranks("augment", len(rows), centres),
         "chosen_by": pa.array(chosen_by, pa.string()),
         "answer_status": pa.array(replies.status, pa.string(), mask=not_asked),
         "answer": pa.array(replies.texts, pa.large_string()),
@@ -154,10 +143,10 @@ def add_necessary(
     if not len(pool) and len(finite):
         notes.append(
             "no row besides the seeds is necessary; quantiles of the answers' rewards are "
-            f"{quantiles(finite)}: --max-necessity 30% takes the 30 % with the lowest"
+            f"{mods_seeds.quantiles(finite)}: --max-necessity 30% takes the 30 % with the lowest"
         )
     elif wanted.tokens is not None:
-        notes.append(about_tokens(f"--augment {params.augment}", centres, wanted))
+        notes.append(mods_seeds.about_tokens(f"--augment {params.augment}", centres, wanted))
     elif exhausted:
         notes.append("all other necessary rows have the instruction of a row that is kept")
     elif len(pool) < wanted.rows and params.augment is not None:

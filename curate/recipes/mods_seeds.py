@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -38,8 +37,7 @@ def choose_seeds(
 
     All good rows are kept or `covered`; the choice is in the order in which seeds were chosen.
     """
-    started = time.monotonic()
-    rewards, model = rewarded(rows, params.reward, None, QUALITY)
+    rewards, model = rewarded(rows, params.reward, QUALITY)
     vectors, encoder = embedded(rows, params.encoder, "instruction")
     status = np.where(rewards.status == OK, vectors.status, rewards.status).astype(object)
     quality = np.where(status == OK, rewards.values(QUALITY), np.nan)
@@ -88,7 +86,6 @@ def choose_seeds(
         ranked_by=QUALITY,
         model=model | encoder,
         notes=(*rewards.notes, *vectors.notes, *notes),
-        seconds=time.monotonic() - started,
         details={
             "stages": [
                 {"stage": "quality", "rows": passed + low, "good": passed, LOW: low},

@@ -116,9 +116,7 @@ def _scored(rows: Rows, name: str, params: ScoreParams) -> tuple[Scores, dict[st
         reward = engine.load(ModelRecipe(kind="reward", name=ranker, encoder=params.encoder))
         made_by |= {"reward": called(ranker), "reward_fingerprint": reward.fingerprint}
     if module.NEEDS == LANGUAGE_MODEL or (module.NEEDS == PAIRS and params.model):
-        model = language_model(
-            engine, params.model or DEFAULT_MODEL, params.dtype or "auto", params.trust_remote_code
-        )
+        model = language_model(params.model, params.trust_remote_code, params.dtype)
         made_by |= computed_by(model)
         if trained := getattr(module, "TRAINED", None):
             # One that was never taught to give scores.

@@ -28,16 +28,7 @@ from curate.errors import UsageError
 from curate.models.packaged_models import DEFAULT_MODEL
 from curate.parameters.budget import DEFAULT_KEEP
 from curate.parameters.score import ScoreParams
-from curate.parameters.select import (
-    ANSWERS,
-    DEITA,
-    LIKE,
-    RANDOM,
-    SUPERFILTER,
-    THREE_DS,
-    SelectParams,
-    parse_between,
-)
+from curate.parameters.select import LIKE, RANDOM, SelectParams, parse_between
 from curate.recipes import answers, budgets, deita, ifd, three_ds
 from curate.recipes import like as by_questions
 from curate.recipes.budgets import sample
@@ -86,19 +77,19 @@ def select(
     """
     started = time.monotonic()
     by_questions.check_given(params, like)
-    evolved = params.recipe == DEITA and params.by in (None, deita.EVOL)
+    evolved = params.recipe == deita.NAME and params.by in (None, deita.EVOL)
     for name in deita.PARTS:
         if getattr(params, name) and not evolved:
             raise UsageError(
-                f"--{name} {getattr(params, name)}: only --recipe {DEITA} without --by asks a "
+                f"--{name} {getattr(params, name)}: only --recipe {deita.NAME} without --by asks a "
                 "model for it; leave it out"
             )
-    together = answers.prompts_of if params.recipe == ANSWERS else None
+    together = answers.prompts_of if params.recipe == answers.NAME else None
     rows = sample(rows, params, together)
     marks = read_marks(Path(params.marks), Path(dataset_dir)) if params.marks else None
     rows = judged(rows, "select", params.good_only, params.stage)
     budgets.check_rows(params.keep, len(rows))
-    scores_itself = evolved or params.recipe in (SUPERFILTER, THREE_DS, ANSWERS)
+    scores_itself = evolved or params.recipe in (ifd.SUPERFILTER, three_ds.NAME, answers.NAME)
     if marks:
         marks.of_rows(rows)  # before hours are spent on scores
     model = params.model or (DEFAULT_MODEL if scores_itself else None)
@@ -113,15 +104,15 @@ def select(
         asked = ScoreParams(("pairs",), params.model, trust_remote_code=params.trust_remote_code)
         own = score(rows, asked)
     ends = parse_between(params.between) if params.between else None
-    band = None if params.recipe == THREE_DS else ends
+    band = None if params.recipe == three_ds.NAME else ends
     earlier = read_scores(rows, paths, by, where, band, own.scored if own else None)
-    if params.recipe == SUPERFILTER:
+    if params.recipe == ifd.SUPERFILTER:
         chosen = ifd.superfilter(rows, params, earlier, wanted)
-    elif params.recipe == DEITA:
+    elif params.recipe == deita.NAME:
         chosen = deita.deita(rows, params, earlier, paths)
-    elif params.recipe == THREE_DS:
+    elif params.recipe == three_ds.NAME:
         chosen = three_ds.three_ds(rows, params, earlier)
-    elif params.recipe == ANSWERS:
+    elif params.recipe == answers.NAME:
         chosen = answers.answers(rows, params, earlier)
     elif params.recipe == LIKE:
         chosen = by_questions.like(rows, params, earlier, by_questions.read_sets(like))

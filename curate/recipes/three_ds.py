@@ -22,7 +22,8 @@ What is not as published:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,22 +39,15 @@ from curate.models.packaged_models import DEFAULT_MODEL
 from curate.models.recipe import ModelRecipe
 from curate.parameters.score import ScoreParams
 from curate.parameters.select import SelectParams, parse_between
+from curate.recipes import model_scores as models
 from curate.recipes.earlier_scores import EarlierScores
-from curate.recipes.model_scores import (
-    about_language,
-    computed_by,
-    instructions_of,
-    language_model,
-    leaving_out,
-    likelihood_of,
-    refuse_pairs_and_texts,
-)
 from curate.recipes.mods_seeds import LOW, lowest_good
 from curate.recipes.score import score
 from curate.scorers.contract import OK, Scores, digest_of
 from curate.scorers.ifd import DEFAULT_LENGTH
 from curate.scorers.necessity import AnswerParams, answers
 from curate.scorers.quality import NAME as QUALITY
+from curate.scorers.sequences import MadeRows
 from curate.selectors import k_center, threshold
 from curate.selectors.kept_and_dropped import Candidates, Choice, Ranking
 from curate.selectors.middle_band import OUTSIDE, within
@@ -74,12 +68,12 @@ def three_ds(rows: Rows, params: SelectParams, earlier: EarlierScores) -> Select
     `nll_prompted`, nats a token, and `own_answer`. Reasons: `low_quality`, `no_own_answer`,
     `outside_band`, `covered`.
     """
-    refuse_pairs_and_texts(rows, NAME)
+    models.refuse_pairs_and_texts(rows, NAME)
     lowest, between = params.min_quality or HALF, params.between or BAND
-    asked, trusted = params.model or DEFAULT_MODEL, params.trust_remote_code
+    trusted = params.trust_remote_code
     name, own, notes = earlier.name, earlier.scores(), tuple[str, ...]()
     if earlier.values is None:
-        how = ScoreParams(scorer=(QUALITY,), model=asked, trust_remote_code=trusted)
+        how = ScoreParams(scorer=(QUALITY,), model=params.model, trust_remote_code=trusted)
         judged = score(rows, how)
         name, notes, own = QUALITY, judged.notes, judged.scored
     scores, choice = earlier.beside(own)
@@ -89,10 +83,8 @@ def three_ds(rows: Rows, params: SelectParams, earlier: EarlierScores) -> Select
         from_it = threshold.ThresholdParams(bound=bound, keep="from", reason=LOW)
         choice = threshold.select(Candidates(choice, rows.ids, quality), from_it)
     good = int(choice.kept.sum())
-    model = language_model(open_engine(), asked, trust_remote_code=trusted)
-    generator = ModelRecipe(kind="generator", name=asked, trust_remote_code=trusted)
-    asking = AnswerParams(params.max_new_tokens)
-    found, states = _difficulties(rows, choice.kept, model, generator, asking)
+    model = models.language_model(params.model, trusted)
+    found, states = _difficulties(rows, choice.kept, model, params)
     choice = Choice(np.where(choice.kept & (found.status != OK), found.status, choice.reason))
     bands = (
         within(found.values(each), choice.kept, *parse_between(between)) for each in DIFFICULTIES
@@ -105,32 +97,33 @@ def three_ds(rows: Rows, params: SelectParams, earlier: EarlierScores) -> Select
         f"{good:,} rows are good enough (--min-quality {lowest}), and {int(choice.kept.sum()):,} "
         f"of them lie within {' to '.join(between)} of all three difficulties"
     )
-    notes = (*notes, *about_language(rows, model.files, "difficulties"), counts)
+    notes = (*notes, *models.about_language(rows, model.files, "difficulties"), counts)
     scores = Scores(scores.status, {**scores.columns, **found.columns})
-    params, made_by = replace(params, min_quality=lowest, between=between), computed_by(model)
+    params = replace(params, min_quality=lowest, between=between)
+    made_by = models.computed_by(model)
     return Selection(NAME, params, rows, scores, choice, name, made_by, notes, ranking=ranking)
 
 
 def _difficulties(
-    rows: Rows,
-    good: NDArray[np.bool_],
-    model: CausalLM,
-    generator: ModelRecipe,
-    asking: AnswerParams,
+    rows: Rows, good: NDArray[np.bool_], model: CausalLM, params: SelectParams
 ) -> tuple[Scores, NDArray[np.float32]]:
     """Return how difficult the good rows are for the model, and its states, (n, width)."""
-    engine, answering = open_engine(), open_engine("answering")
-    few = leaving_out(rows, ~good, LOW)
+    few = models.leaving_out(rows, ~good, LOW)
     say(f"reading {int(good.sum()):,} instructions and responses with {model.files.name}")
-    read = instructions_of(few, model, engine, DEFAULT_LENGTH)
-    given = likelihood_of(few, model, engine, DEFAULT_LENGTH)
+    read = models.instructions_of(few, model, DEFAULT_LENGTH)
+    given = models.likelihood_of(few, model, DEFAULT_LENGTH)
     status = np.where(read.status == OK, given.status, read.status)
     say(f"{model.files.name} answers the instructions itself")
     places = np.flatnonzero(good & (status == OK))
-    replies = answers(rows, places, asking, answering.load(generator), answering)
+    engine, asking = open_engine("answering"), AnswerParams(params.max_new_tokens)
+    name, trusted = params.model or DEFAULT_MODEL, params.trust_remote_code
+    generator = engine.load(ModelRecipe("generator", name, trust_remote_code=trusted))
+    replies = answers(rows, places, asking, generator, engine)
     answered = [place for place in places.tolist() if (replies.texts[place] or "").strip()]
-    own = _WithOwnAnswers(rows, answered, replies.texts)
-    said = likelihood_of(own, model, engine, DEFAULT_LENGTH + asking.max_new_tokens)
+    texts = {place: replies.texts[place] for place in answered}
+    identity = digest_of(rows.identity, np.array(answered), *texts.values())
+    own = MadeRows(identity, len(texts), partial(_answered, rows, texts))
+    said = models.likelihood_of(own, model, DEFAULT_LENGTH + params.max_new_tokens)
     confidence = np.full(len(rows), np.nan)
     confidence[answered] = said.last()
     status[good & (status == OK) & np.isnan(confidence)] = NO_ANSWER
@@ -141,24 +134,9 @@ def _difficulties(
     return Scores(status, columns), read.states
 
 
-@dataclass(frozen=True)
-class _WithOwnAnswers:
-    """Some rows, numbered from 0, with the model's answers for their last responses."""
-
-    rows: Rows
-    places: list[int]
-    texts: NDArray[np.object_]
-
-    @property
-    def identity(self) -> str:
-        answers = [self.texts[place] for place in self.places]
-        return digest_of(self.rows.identity, np.array(self.places), *answers)
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __iter__(self) -> Iterator[Row]:
-        for number, place in enumerate(self.places):
-            row = self.rows[place]
-            turns = (*row.turns[:-1], Turn("assistant", self.texts[place]))
-            yield replace(row, position=number, parsed=row.parsed._replace(turns=turns))
+def _answered(rows: Rows, texts: dict[int, str]) -> Iterator[Row]:
+    """Yield rows, by their places, numbered from 0, with the model's answers as last responses."""
+    for number, (place, text) in enumerate(texts.items()):
+        row = rows[place]
+        turns = (*row.turns[:-1], Turn("assistant", text))
+        yield replace(row, position=number, parsed=row.parsed._replace(turns=turns))

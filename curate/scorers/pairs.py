@@ -22,6 +22,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from curate.models.row_templates import TEMPLATES, choose_template
 from curate.scorers.contract import OK, PAIRS, Engine, Scores, digest_of
 from curate.scorers.likelihood import likelihoods, longest_scored
 from curate.scorers.reward import pairs_work
+from curate.scorers.sequences import MadeRows
 
 NAME, NEEDS, MAIN = "pairs", PAIRS, "margin"
 ABOUT = "preference pairs: by how much the chosen response is better, and what is wrong with a pair"
@@ -214,26 +216,13 @@ def _sides(rows: Rows) -> dict[str, NDArray[Any]]:
     }
 
 
-@dataclass(frozen=True)
-class _Responses:
-    """Both responses of so many pairs as rows of one response each, the chosen first."""
-
-    rows: Rows
-    pairs: int
-
-    @property
-    def identity(self) -> str:
-        return digest_of("responses", self.rows.identity)
-
-    def __len__(self) -> int:
-        return 2 * self.pairs
-
-    def __iter__(self) -> Iterator[Row]:
-        sides = ((row, side) for row in self.rows for side in _both(row))
-        for position, (row, side) in enumerate(sides):
-            turns = (*row.turns, Turn("assistant", side))
-            parsed = row.parsed._replace(turns=turns, chosen=None, rejected=None)
-            yield replace(row, position=position, parsed=parsed)
+def _responses(rows: Rows) -> Iterator[Row]:
+    """Yield both responses of each pair as rows of one response each, the chosen first."""
+    sides = ((row, side) for row in rows for side in _both(row))
+    for position, (row, side) in enumerate(sides):
+        turns = (*row.turns, Turn("assistant", side))
+        parsed = row.parsed._replace(turns=turns, chosen=None, rejected=None)
+        yield replace(row, position=position, parsed=parsed)
 
 
 def _gaps(
@@ -242,7 +231,8 @@ def _gaps(
     """Return how much likelier the chosen responses are, and what a user should be told."""
     longest = longest_scored(params.max_length, DEFAULT_LENGTH, model.name, model.max_positions)
     template = TEMPLATES[choose_template(params.template, model.encoder)]
-    responses = _Responses(rows, pairs)
+    identity = digest_of("responses", rows.identity)
+    responses = MadeRows(identity, 2 * pairs, partial(_responses, rows))
     likely = likelihoods(responses, template, longest, model, engine, folder, alone=False)
     scored = likely.turns > 0
     # Of a dialogue the last answer is the one to compare; those before it are on both sides.

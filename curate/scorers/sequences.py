@@ -8,17 +8,18 @@ import json
 import os
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from curate.data.rows import Row
+from curate.data.rows import Row, Rows
 from curate.models.protocols import Model, TokenSequence
-from curate.scorers.contract import Engine, Work, digest_of
+from curate.scorers.contract import Engine, Work, digest_of, in_batches
 from curate.system.files import writing_to
 
 BLOCK = 1000  # rows
@@ -27,16 +28,22 @@ _FORM = "sequences 1"
 _HEAD = 48  # bytes before a block: its ids, the bytes behind them, and a sha256 of what it says
 
 
-class SizedRows(Protocol):
-    """Rows, or what is made of rows, each at its position."""
+@dataclass(frozen=True)
+class MadeRows:
+    """Rows that are made of others, each at its position, whenever they are gone through."""
 
-    @property
-    def identity(self) -> str:
-        """A sha256 over all that they say, in their order."""
+    identity: str  # a sha256 over all that they say, in their order
+    size: int
+    make: Callable[[], Iterator[Row]]
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return self.size
 
-    def __iter__(self) -> Iterator[Row]: ...
+    def __iter__(self) -> Iterator[Row]:
+        return self.make()
+
+
+SizedRows: TypeAlias = Rows | MadeRows
 
 
 class Block:
@@ -164,9 +171,7 @@ def tokenised(
                 at, ids, rest, _ = known[-1] if known else (-_HEAD, 0, 0, b"")
                 stream.seek(at + _HEAD + 4 * ids + rest)
                 stream.truncate()
-                coming = iter(rows)
-                next(islice(coming, done * BLOCK, done * BLOCK), None)
-                batches = iter(lambda: list(islice(coming, BLOCK)), [])
+                batches = in_batches(islice(rows, done * BLOCK, None), BLOCK)
                 for block in engine.each(model, tokenise, batches, len(rows), total, done):
                     stream.write(block)
                     stream.flush()

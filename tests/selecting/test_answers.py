@@ -24,7 +24,7 @@ def likes_a(monkeypatch, models):
     model = FakeModel(lambda before, token: 1.0 if token == ord("a") else 2.0, budget=600)
     model.dtype = "float32"
     model.files = SimpleNamespace(name="fake", languages=("en",))
-    monkeypatch.setattr(answers, "language_model", lambda engine, name, **_: model)
+    monkeypatch.setattr(answers.models, "language_model", lambda *_: model)
     return model
 
 

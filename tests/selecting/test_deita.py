@@ -28,14 +28,14 @@ def models(monkeypatch, scratch_cache):
     share_models(scratch_cache)
     asked = []
 
-    def judge(engine, name, dtype, trust):
+    def judge(name, trusted, dtype):
         asked.append(name)
         model = FakeJudge(lambda text, digit: 1 / (1 + abs(digit - len(text) % 7)))
         model.name, model.dtype = name, "float32"
         model.files = SimpleNamespace(name=name, languages=())
         return model
 
-    def language_model(engine, name, dtype, trust):
+    def language_model(name, trusted, dtype):
         asked.append(name)
         model = FakeModel(budget=600)
         model.dtype = "float32"
@@ -43,7 +43,7 @@ def models(monkeypatch, scratch_cache):
         return model
 
     monkeypatch.setattr(score, "language_model", judge)
-    monkeypatch.setattr(ifd, "language_model", language_model)
+    monkeypatch.setattr(ifd.models, "language_model", language_model)
     # The made-up models have no tokenizer of their own.
     monkeypatch.setattr("curate.recipes.score.tokens_of", lambda rows, *_: tokens_of(rows, None))
     put_in_place(monkeypatch, reward=lambda recipe: asked.append(recipe.name) or FakeReward())
@@ -85,13 +85,13 @@ def test_as_typed_on_a_fresh_machine_others_stand_in_and_that_is_said(
 
 
 def test_where_ifd_stands_in_rows_it_does_not_help_are_left_out(models, monkeypatch, rows_file):
-    def longer_is_harder(engine, name, dtype, trust):
+    def longer_is_harder(name, trusted, dtype):
         model = FakeModel(lambda before, token: float(len(before)), budget=600)
         model.dtype = "float32"
         model.files = SimpleNamespace(name=name, languages=())
         return model
 
-    monkeypatch.setattr(ifd, "language_model", longer_is_harder)
+    monkeypatch.setattr(ifd.models, "language_model", longer_is_harder)
     found = select(read(rows_file(3)), SelectParams("deita", keep=2))
     assert found.choice.counts() == {"ifd_ge_1": 3}
     assert np.isfinite(found.scored.values("score")).all()

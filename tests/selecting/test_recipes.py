@@ -113,12 +113,12 @@ def test_superfilter_computes_ifd_where_there_is_none(monkeypatch, models, rows_
     model.dtype = "float32"
     asked = []
 
-    def load(engine, name, *_):
+    def load(name, *_):
         asked.append(name)
         model.files = SimpleNamespace(name=name, languages=("en",))
         return model
 
-    monkeypatch.setattr(ifd, "language_model", load)
+    monkeypatch.setattr(ifd.models, "language_model", load)
     rows = read(rows_file(10, extra=[{"instruction": "no answer", "output": ""}]))
     found = select(rows, SelectParams("superfilter", keep=2, pool=5))
     assert len(asked) == 1

@@ -30,7 +30,7 @@ def fakes(monkeypatch, models):
     """A model that reads `x` hard; instructions are at their number, of that NLL; it answers."""
     model = FakeModel(lambda before, token: 2.0 if token == ord("x") else 1.0, budget=4000)
     model.dtype, model.files = "float32", SimpleNamespace(name="fake", languages=("en",))
-    monkeypatch.setattr(three_ds, "language_model", lambda engine, name, **_: model)
+    monkeypatch.setattr(three_ds.models, "language_model", lambda *_: model)
 
     def read_ones(rows, *_):
         numbers = np.array([float(row.prompt.split()[-1]) for row in rows])
@@ -39,7 +39,7 @@ def fakes(monkeypatch, models):
         status = np.where(flaws == "", "ok", flaws)
         return Instructions(status, numbers, numbers[:, None].astype(np.float32))
 
-    monkeypatch.setattr(three_ds, "instructions_of", read_ones)
+    monkeypatch.setattr(three_ds.models, "instructions_of", read_ones)
     put_in_place(
         monkeypatch,
         generator=lambda recipe: FakeAnswers(
