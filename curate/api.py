@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.choices.selection import Selection
-from curate.data.read import as_rows, read, rows_of, sides_of
+from curate.data.read import read, rows_of, sides_of
 from curate.data.rows import Rows
 from curate.emission.emit import default_name
 from curate.engine import using as _using
@@ -22,7 +22,6 @@ from curate.llamafactory.doctor.repair import repair
 from curate.llamafactory.doctor.stages import ANYTHING
 from curate.llamafactory.doctor.truncation import cutoff_of
 from curate.mixture.mixed import Mixed
-from curate.mixture.spec import sources_of
 from curate.parameters.car import CarParams
 from curate.parameters.dedup import DedupParams
 from curate.parameters.doctor import DoctorParams
@@ -43,6 +42,7 @@ from curate.recipes import mods as _mods
 from curate.recipes import score as _score
 from curate.recipes import select as _select
 from curate.recipes.content import content_of
+from curate.recipes.like import read_beside
 from curate.recipes.train_between import Place
 from curate.reports import page as _page
 
@@ -59,16 +59,7 @@ _PLACE = """output: Folder of data sets that are made on the way.
 
 def _sets(against: Readable | Sequence[Readable]) -> list[Rows]:
     """Return the rows of other sets, which may be questions alone."""
-    rows: list[Rows] = []
-    for given in map(as_rows, sides_of(against)):
-        if isinstance(given, Rows):
-            rows.append(given)
-        elif isinstance(given, str | os.PathLike):
-            sources = sources_of(str(given), Path("data"))  # a file, or a registered name
-            rows += [source.read(questions=True) for source in sources]
-        else:
-            rows.append(read(given, questions=True))
-    return rows
+    return [rows for given in sides_of(against) for rows in read_beside(given, Path("data"))]
 
 
 def _placed(recipe: _Recipe) -> Callable[..., Selection]:

@@ -165,8 +165,7 @@ def compare(*choices: Any, dataset_dir: str | Path = "data", **named: Any) -> Co
         raise UsageError(f"compare: {count} given; give two or more choices, data sets or files")
     import pandas as pd
 
-    folder = Path(dataset_dir)
-    given: dict[str, Any] = {}
+    folder, given = Path(dataset_dir), dict[str, Any]()
     for choice in choices:
         label = choice.recipe if isinstance(choice, Chosen) else "rows"
         if isinstance(choice, str | os.PathLike):

@@ -179,12 +179,8 @@ def beside_as_many(selection: Selection) -> tuple[Selection, Selection]:
         f"the kept rows have {ratio:.2f} times the response tokens of as many random rows ({own:,} "
         f"to {other:,}){told}: {UNFAIR}, --with-control tokens length writes fairer ones"
     )
-    bias = {
-        "tokens": own,
-        "random_tokens": other,
-        "ratio": round(ratio, 4),
-        "spearman": round(agreement, 4) if known else None,
-    }
+    bias: dict[str, Any] = {"tokens": own, "random_tokens": other, "ratio": round(ratio, 4)}
+    bias["spearman"] = round(agreement, 4) if known else None
     details = {**selection.details, "length_bias": bias}
     return replace(selection, details=details, notes=(*selection.notes, note)), drawn
 

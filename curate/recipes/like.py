@@ -77,10 +77,11 @@ def read_sets(sets: QuestionSets, folder: Path = Path("data")) -> list[list[Rows
     several: Any = [sets] if isinstance(as_rows(sets), _ONE) else sets
     given = [as_rows(each) for each in several]
     lists: list[Sequence[Given]] = [[each] if isinstance(each, _ONE) else each for each in given]
-    return [[rows for each in some for rows in _read(each, folder)] for some in lists]
+    return [[rows for each in some for rows in read_beside(each, folder)] for some in lists]
 
 
-def _read(given: Given, folder: Path) -> list[Rows]:
+def read_beside(given: Given, folder: Path) -> list[Rows]:
+    """Return rows that others are held against: a file, a registered name, or what read() takes."""
     given = as_rows(given)
     if isinstance(given, Rows):
         return [given]

@@ -41,7 +41,7 @@ def read_instructions(
     """
     tokenise = partial(_tokenise, longest)
     sequences = tokenised(rows, tokenise, ("instruction 3", longest), model, engine, folder)
-    status = sequences.columns.get("status", np.zeros(0)).astype(object)
+    status = sequences.columns["status"].astype(object)
     owners = np.flatnonzero(status == OK)
     how = {"widths": 1 + width, "dtype": "float32"}
     work = sequences.work(rows, owners, model, _states, "instruction 3", **how)

@@ -26,9 +26,6 @@ from curate.scorers.sequences import Block, SizedRows, tokenised
 # Alone, a response of one token says nothing of how it was learned, only of how frequent it is.
 FEWEST_TOKENS = 2
 
-# Of rows, as a block of tokens has them.
-_OF_ROWS = ("status", "prompt_tokens", "response_tokens", "turns", "sequences")
-
 Spans = list[tuple[int, int]]
 
 
@@ -87,8 +84,7 @@ def likelihoods(
     key = ("likelihood 5", template.__name__, max_length, alone)
     tokenise = partial(_tokenise, template, max_length, alone)
     sequences = tokenised(rows, tokenise, key, model, engine, folder)
-    none = np.zeros(0, dtype=np.int64)
-    columns = {name: sequences.columns.get(name, none) for name in (*_OF_ROWS, "prompted")}
+    columns = sequences.columns
     refusal = next((ModelError(told[0]) for told in sequences.told if told[0]), None)
     if refusal and not len(sequences):
         raise refusal
@@ -169,11 +165,12 @@ def _tokenise(
                     block.append(by_itself, [(len(prefixes[header]), len(by_itself))])
                     prompted.append(0)
                 counts[2:, place] += len(spans), 1 + alone * len(spans)
+    names = ("prompt_tokens", "response_tokens", "turns", "sequences")
     return block.packed(
         [refusal, note],
         status=np.array(status, dtype=str),
         prompted=np.array(prompted, dtype=np.int64),
-        **dict(zip(_OF_ROWS[1:], counts, strict=True)),
+        **dict(zip(names, counts, strict=True)),
     )
 
 

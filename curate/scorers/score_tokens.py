@@ -83,8 +83,7 @@ def judge(
     # A scorer's question is a function of its own module.
     key = ("score tokens 3", ask.__module__, longest)
     sequences = tokenised(rows, tokenise, key, model, engine, folder)
-    status = sequences.columns.get("status", np.zeros(0)).astype(object)
-    sizes = sequences.columns.get("turns", np.zeros(0, dtype=np.int64))
+    status, sizes = sequences.columns["status"].astype(object), sequences.columns["turns"]
     owners = np.repeat(np.arange(len(rows)), sizes)
     answer = partial(_next_nll, digits)
     work = sequences.work(rows, owners, model, answer, key[0], digits, widths=len(digits))

@@ -7,6 +7,7 @@ import io
 import json
 import os
 from array import array
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -98,12 +99,11 @@ class Sequences:
                 columns["starts"] = (at + _HEAD) // 4 + np.cumsum(sizes) - sizes
                 for name, column in columns.items():
                     parts.setdefault(name, []).append(column)
-        self.columns = {name: np.concatenate(blocks) for name, blocks in parts.items()}
-        none = np.zeros(0, dtype=np.int64)
-        self._sizes, self._starts, self.counts = (
-            self.columns.pop(name, none) for name in ("sizes", "starts", "counts")
-        )
-        self.spans = self.columns.pop("spans", np.zeros((0, 2), dtype=np.int32))
+        # Of no rows there are no blocks, and every column is there all the same.
+        whole = {name: np.concatenate(blocks) for name, blocks in parts.items()}
+        self.columns = defaultdict(lambda: np.zeros(0, dtype=np.int64), whole)
+        self._sizes, self._starts = self.columns["sizes"], self.columns["starts"]
+        self.counts, self.spans = self.columns["counts"], self.columns["spans"].reshape(-1, 2)
         self._firsts = np.cumsum(self.counts) - self.counts
         self.digest = digest.hexdigest()
         if len(self._sizes):
