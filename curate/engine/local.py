@@ -49,10 +49,14 @@ class LocalEngine:
     tokenising: Bar | Lines = field(default_factory=_silent)  # is told of tokens that are made
 
     def load(self, recipe: ModelRecipe) -> Any:
+        """Return the model with the device, dtype and batch size of the workers."""
         return self.crews.settled(recipe).load()
 
     def run(self, work: Work, rows: int) -> NDArray[Any]:
-        """Return the numbers of all items, computing those that no earlier run has journalled."""
+        """Return the numbers of all items, computing those that no earlier run has journalled.
+
+        Progress is told in rows.
+        """
         plan = plan_batches(work.lengths, work.model.batch_tokens, work.kinds)
         results = _Results(plan, work)
         name, here = _name(work, plan), self.crews.machine(work.model) or machine(work.model)
@@ -90,6 +94,10 @@ class LocalEngine:
         total: int,
         done: int,
     ) -> Iterator[bytes]:
+        """Yield what is made of each payload, in their order; the model's weights are not loaded.
+
+        Of all rows there are so many payloads, and those that are done come no more.
+        """
         with ExitStack() as stack:
             crew = stack.enter_context(self.crews.for_blocks(model, total - done))
             self.tokenising.start(rows, total, done)
@@ -133,6 +141,7 @@ class LocalEngine:
                 coming += 1
 
     def forget(self, work: Work) -> None:
+        """Delete the journal of a work whose numbers are kept elsewhere by now."""
         plan = plan_batches(work.lengths, work.model.batch_tokens, work.kinds)
         delete_journal(self.journals, _name(work, plan))
 

@@ -126,7 +126,7 @@ def _fast(device: str) -> bool:
 
 
 class CausalLM:
-    """A causal language model behind the LikelihoodModel protocol.
+    """A causal language model that gives the likelihood of tokens, and its hidden states.
 
     On a CPU, batches are computed side by side, each on one core: between the products there is
     nothing that two cores could share without waiting for each other.
@@ -151,6 +151,7 @@ class CausalLM:
         return self._route.ready.name if self._route else None
 
     def span_nll(self, batch: Sequence[TokenSequence]) -> list[list[float]]:
+        """Return, for each sequence, the summed negative log-likelihood of each span in nats."""
         import torch
 
         ids, places = self._laid_out(batch)

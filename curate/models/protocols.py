@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from curate.models.causal_lm import CausalLM
     from curate.models.recipe import ModelRecipe
+    from curate.models.text_tokenizer import HFEncoder
 
 
 @dataclass(frozen=True)
@@ -26,28 +28,6 @@ class TokenSequence:
         for start, end in self.spans:
             if not 1 <= start < end <= len(self.ids):
                 raise ValueError(f"span ({start}, {end}) does not lie in 1..{len(self.ids)}")
-
-
-class TextEncoder(Protocol):
-    """The part of a tokenizer that templates and scorers use."""
-
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of each text, without special tokens around it."""
-
-    def render(self, messages: list[dict[str, str]], generation_prompt: bool) -> str:
-        """Return the chat template's text for the messages; ModelError if there is none."""
-
-    @property
-    def has_chat_template(self) -> bool:
-        """Whether render() will work."""
-
-    @property
-    def bos(self) -> int | None:
-        """Id that the tokenizer declares as its BOS, or None if it declares none."""
-
-    @property
-    def first_token(self) -> int | None:
-        """Id that opens every sequence (BOS, or EOS for models trained with that)."""
 
 
 @dataclass(frozen=True)
@@ -88,23 +68,9 @@ class Model(Protocol):
         """Return a context in which one worker thread computes."""
 
 
-class LikelihoodModel(Model, Protocol):
-    """A causal language model that gives the likelihood of tokens."""
-
-    max_positions: int  # longest sequence in tokens
-
-    @property
-    def encoder(self) -> TextEncoder:
-        """The model's tokenizer."""
-
-    def span_nll(self, batch: Sequence[TokenSequence]) -> list[list[float]]:
-        """Return, for each sequence, the summed negative log-likelihood of each span in nats."""
-
-    def next_nll(self, batch: Sequence[TokenSequence], tokens: Sequence[int]) -> list[list[float]]:
-        """Return, for each sequence, the NLL of each token as the next one, in nats."""
-
-    def span_states(self, batch: Sequence[TokenSequence]) -> list[tuple[Any, Any]]:
-        """Return, for each sequence, (tokens, width) states and (tokens,) NLL of its spans."""
+# The part of a tokenizer that templates and scorers use, and what gives the likelihood of tokens.
+TextEncoder: TypeAlias = "HFEncoder"
+LikelihoodModel: TypeAlias = "CausalLM"
 
 
 class EmbeddingModel(Model, Protocol):

@@ -21,12 +21,13 @@ _MARK = "mark"
 
 
 class HFEncoder:
-    """A Hugging Face tokenizer behind the TextEncoder protocol; messages call its model so."""
+    """The part of a Hugging Face tokenizer that is used; messages call its model so."""
 
     def __init__(self, tokenizer: Any, name: str) -> None:
         self.tokenizer, self._name = tokenizer, name
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text, without special tokens around it."""
         if not texts:
             return []
         how = {"add_special_tokens": False, "return_attention_mask": False, "verbose": False}
@@ -63,6 +64,7 @@ class HFEncoder:
 
     @property
     def first_token(self) -> int | None:
+        """Id that opens every sequence (BOS, or EOS for models trained with that)."""
         token: int | None = self.tokenizer.eos_token_id
         return token if self.bos is None else self.bos
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from curate.models.protocols import Model
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from curate.models.recipe import ModelRecipe
+    from curate.engine.local import LocalEngine
 
 OK = "ok"
 # What a scorer's score() is handed after rows and parameters: `NEEDS` of its module.
@@ -54,31 +54,8 @@ class Work:
     names: Callable[[NDArray[np.int64]], list[str]] | None = None  # to the ids of the items' rows
 
 
-class Engine(Protocol):
-    """Runs a scorer's work: here or on many machines, resumable, the same bytes either way."""
-
-    def load(self, recipe: ModelRecipe) -> Any:
-        """Return the model with the device, dtype and batch size of this engine's workers."""
-
-    def run(self, work: Work, rows: int) -> NDArray[Any]:
-        """Return the numbers of all items, in their order; progress is told in rows."""
-
-    def each(
-        self,
-        model: Model,
-        answer: Callable[[Any, Any], bytes],
-        payloads: Iterator[Any],
-        rows: int,
-        total: int,
-        done: int,
-    ) -> Iterator[bytes]:
-        """Yield what is made of each payload, in their order; the model's weights are not loaded.
-
-        Of all rows there are so many payloads, and those that are done come no more.
-        """
-
-    def forget(self, work: Work) -> None:
-        """Delete the journal of a work whose numbers are kept elsewhere by now."""
+# Runs a scorer's work: here or on many machines, resumable, the same bytes either way.
+Engine: TypeAlias = "LocalEngine"
 
 
 @dataclass(frozen=True)
