@@ -80,10 +80,12 @@ def judge(
             reason[row] = EXACT if groups.raw[row] == groups.raw[place] else NEAR
             similarity[row] = 1.0
         twin[row], source[row] = theirs.ids[place], theirs.source_of(place).name
-    columns = {
-        "twin": pa.array(twin, pa.string()),
-        "twin_source": pa.array(source, pa.string()),
-        "similarity": pa.array(similarity),
-        "novelty": pa.array(1 - similarity),
-    }
-    return Scores(groups.status, columns), Choice(reason)
+    return Scores(groups.status, twin_columns(twin, source, similarity)), Choice(reason)
+
+
+def twin_columns(
+    twin: NDArray[np.object_], source: NDArray[np.object_], similarity: NDArray[np.float64]
+) -> dict[str, pa.Array]:
+    """Return columns of each row's twin (n,) by its id and its file, and how alike both are."""
+    words = {"twin": pa.array(twin, pa.string()), "twin_source": pa.array(source, pa.string())}
+    return {**words, "similarity": pa.array(similarity), "novelty": pa.array(1 - similarity)}

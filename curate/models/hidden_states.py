@@ -66,10 +66,7 @@ class HiddenStates(CausalLM):
     def text_of(self, row: Row, answered: bool) -> str:
         """Return a row in the model's chat template, or what is asked of it up to the answer.
 
-        Where the model has no template, what is said, a line each.
-
-        Raises:
-            ModelError: The chat template refuses the row.
+        Where the model has no template, what is said, a line each. ModelError where it refuses.
         """
         encoder, messages = self.encoder, chat_messages(row)
         while messages and not answered and messages[-1]["role"] == "assistant":

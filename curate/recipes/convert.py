@@ -32,8 +32,6 @@ _FIELDS = {
     "tools": "tools",
 }
 _PAIR = {"chosen": "chosen", "rejected": "rejected"}
-
-
 LAYOUTS = ("alpaca", "sharegpt", "messages")
 
 
@@ -95,20 +93,12 @@ def convert(
     }
 
     def values() -> Iterator[dict[str, Any]]:
-        yield from (_written(row, rows.shape, target) for row in rows if not reasons[row.position])
+        return (_written(row, rows.shape, target) for row in rows if not reasons[row.position])
 
     if not overwrite:
         say_what_is_replaced(folder, name, {source.sha256 for source in rows.sources})
-    files = write_values(
-        folder,
-        name,
-        values,
-        target,
-        manifest,
-        pa.table(columns),
-        params.container,
-        params.shard_rows,
-    )
+    how = (pa.table(columns), params.container, params.shard_rows)
+    files = write_values(folder, name, values, target, manifest, *how)
     return name, counts, [folder / file for file in files]
 
 

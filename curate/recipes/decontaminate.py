@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from curate.choices.selection import Selection
 from curate.data.rows import Rows
@@ -19,7 +18,7 @@ from curate.duplicates.alike import pairs_between
 from curate.duplicates.folding import fold
 from curate.duplicates.ngrams import bands_for, buckets
 from curate.duplicates.sketches import compared
-from curate.duplicates.twins import CONTAINS, IN
+from curate.duplicates.twins import CONTAINS, IN, twin_columns
 from curate.errors import UsageError
 from curate.parameters.split import DecontaminateParams
 from curate.recipes.budgets import tokens_of
@@ -68,12 +67,7 @@ def decontaminate(rows: Rows, params: DecontaminateParams, against: Sequence[Row
                 other = against[number]
                 reason[row], similarity[row] = why, value
                 twin[row], source[row] = other.ids[place], other.source_of(place).name
-    columns = {
-        "twin": pa.array(twin, pa.string()),
-        "twin_source": pa.array(source, pa.string()),
-        "similarity": pa.array(similarity),
-        "novelty": pa.array(1 - similarity),
-    }
+    columns = twin_columns(twin, source, similarity)
     report = []
     for each, other, places in zip(sets, against, standing, strict=True):
         where = [

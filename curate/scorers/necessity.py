@@ -23,23 +23,14 @@ from numpy.typing import NDArray
 
 from curate.data.rows import Row, Rows
 from curate.errors import ModelError, UsageError
-from curate.models.protocols import (
-    CUT,
-    FILTERED,
-    STOPPED,
-    TOO_LONG,
-    Generator,
-    Message,
-    Reply,
-    RewardModel,
-)
+from curate.models.protocols import CUT, STOPPED, Generator, Message, Reply, RewardModel
 from curate.models.row_templates import chat_messages
 from curate.scorers.contract import OK, Engine, Work, digest_of, in_batches
 from curate.scorers.embedding import without_surrogates
 from curate.scorers.reward import score_texts, texts_of
 
 REFUSED, EMPTY, LOOP, NOT_ASKED = "template_refused", "empty_answer", "repeats_itself", ""
-_STATUS = {STOPPED: OK, CUT: "cut_off", TOO_LONG: TOO_LONG, FILTERED: FILTERED}
+_STATUS = {STOPPED: OK, CUT: "cut_off"}  # others are called as the ends are
 _LOOP_RATIO = 2.4  # Whisper's; ordinary text of this length stays below 2.2
 _TAIL = 500  # characters, about what Whisper looks at; longer texts compress better
 
@@ -133,7 +124,7 @@ def answers(
         reply = Reply(*replies[item])
         looping = reply.end == CUT and repeats_itself(reply.text)
         empty = reply.given and not reply.text.strip()
-        status[place] = EMPTY if empty else LOOP if looping else _STATUS[reply.end]
+        status[place] = EMPTY if empty else LOOP if looping else _STATUS.get(reply.end, reply.end)
         texts[place] = reply.text if reply.given else None
     return Answers(status, texts)
 

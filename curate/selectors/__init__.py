@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Sequence
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from typing import Any, get_type_hints
 
 from curate.errors import UsageError, did_you_mean
@@ -62,13 +62,8 @@ def params_from_text(name: str, settings: Sequence[str], k: int, seed: int) -> A
             raise UsageError(
                 f"--set {setting}: {key} is of type {types[key].__name__}; give such a value"
             ) from error
-    missing = [
-        field.name
-        for field in fields(params)
-        if field.default is MISSING
-        and field.default_factory is MISSING
-        and field.name not in values
-    ]
-    if missing:
+    # Both are MISSING where there is none.
+    needed = [each for each in fields(params) if each.default is each.default_factory]
+    if missing := [field.name for field in needed if field.name not in values]:
         raise UsageError(f"--recipe {name}: give --set {missing[0]}=VALUE")
     return params(**values)
