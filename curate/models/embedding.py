@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from curate.errors import ModelError
 from curate.models.packaged_models import PACKAGED
 from curate.models.protocols import EmbeddingModel
-from curate.models.quiet import quiet
 from curate.models.recipe import LoadedOnce, ModelRecipe, TorchOnce, choose_device, with_recipe
 from curate.models.resolve import MODULES, ModelFiles, fingerprint, resolve, signed, weights_folder
 from curate.models.text_tokenizer import load_tokenizer
@@ -159,9 +158,8 @@ class SentenceEncoder:
         # Older releases wrote the transformer to a folder of its own.
         inner = replace(files, folder=weights_folder(files.folder))
         check_whole(inner)
-        with quiet():
-            self._tokenizer = load_tokenizer(inner)
-            self.name, self._files, self.device = files.name, files, choose_device(device)
+        self._tokenizer = load_tokenizer(inner)
+        self.name, self._files, self.device = files.name, files, choose_device(device)
         marks = [fingerprint(files.folder), *map(fingerprint, folders), _COMPUTATION]
         # Devices round differently: what one has begun, another does not go on with.
         self.fingerprint, self.origin = signed(*marks, self.device), signed(*marks)

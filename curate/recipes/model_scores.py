@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curate.console import say
-from curate.data.describe import language_of
 from curate.data.rows import Rows
 from curate.engine import open_engine
 from curate.errors import UsageError
@@ -32,7 +32,6 @@ from curate.system.model_folder import CONFIG, is_adapter, read_json
 if TYPE_CHECKING:
     from curate.models.causal_lm import CausalLM
 
-_SAMPLE = 200
 # What rows are called that are no instruction data.
 KINDS = {
     "preference": "preference pairs (chosen and rejected)",
@@ -119,13 +118,8 @@ def say_if_fetched(name: str) -> None:
 
 def about_language(rows: Rows, files: ModelFiles, what: str) -> list[str]:
     """Return a note if the model does not read what most of the rows are written in."""
-    if not files.languages:
-        return []
-    step = max(1, len(rows) // _SAMPLE)
-    seen = [rows[position] for position in range(0, len(rows), step)]
-    languages = [language_of(row.prompt + row.response) for row in seen]
-    chinese = languages.count("zh")
-    if "zh" in files.languages or 2 * chinese <= len(languages):
+    chinese = pc.sum(pc.equal(rows.table.column("language"), "zh")).as_py() or 0
+    if "zh" in files.languages or not files.languages or 2 * chinese <= len(rows):
         return []
     return [
         f"{files.name} is a model of English and reads Chinese only byte by byte: its {what} of "

@@ -18,7 +18,6 @@ from curate.errors import ModelError
 from curate.models import weights
 from curate.models.packaged_models import PACKAGED
 from curate.models.protocols import RewardModel
-from curate.models.quiet import quiet
 from curate.models.ranking.trained_head import CARD, load_ranker, read_card
 from curate.models.recipe import ModelRecipe, TorchOnce, choose_device, whole_path, with_recipe
 from curate.models.resolve import ModelFiles, base_of, fingerprint, resolve, signed
@@ -186,8 +185,7 @@ def _load_classifier(files: ModelFiles, device: str) -> TransformerReward:
             f"model '{files.name}' tells {config.num_labels} classes apart; a reward model has one "
             "output. Give another model"
         )
-    with quiet():
-        device, tokenizer = choose_device(device), load_tokenizer(files)
+    device, tokenizer = choose_device(device), load_tokenizer(files)
     longest = min(weights.max_positions(config.to_dict()) or _MOST_TOKENS, _MOST_TOKENS)
     encode = _encode_chat if getattr(tokenizer, "chat_template", None) else _encode_texts
     return TransformerReward(
@@ -217,8 +215,7 @@ def _load_value_head(files: ModelFiles, device: str) -> TransformerReward:
     base = base_of(files) if is_adapter(files.folder) else resolve(str(files.folder))
     weights.check_whole(files)
     has_own = (files.folder / TOKENIZER_CONFIG).is_file()
-    with quiet():
-        device, tokenizer = choose_device(device), load_tokenizer(files if has_own else base)
+    device, tokenizer = choose_device(device), load_tokenizer(files if has_own else base)
     if not getattr(tokenizer, "chat_template", None):
         raise ModelError(
             f"'{files.name}': its tokenizer has no chat template, so how prompt and response were "
