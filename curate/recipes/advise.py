@@ -19,7 +19,7 @@ from curate.data.read import rows_of
 from curate.data.rows import Rows
 from curate.duplicates.twins import NEAR
 from curate.emission.emit import default_name
-from curate.models.token_counter import token_counter
+from curate.models.text_tokenizer import token_counter
 from curate.notebook.tables import html_table
 from curate.parameters.dedup import DedupParams
 from curate.recipes.dedup import dedup

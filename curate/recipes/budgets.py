@@ -12,7 +12,7 @@ from curate.console import say
 from curate.data.rows import Rows
 from curate.models.embedding import DEFAULT_ENCODER
 from curate.models.resolve import files_of
-from curate.models.token_counter import token_counter
+from curate.models.text_tokenizer import token_counter
 from curate.parameters.budget import DEFAULT_KEEP, parse_budget, row_budget
 from curate.scorers.response_tokens import ResponseTokens, response_tokens
 from curate.selectors.kept_and_dropped import Choice, Wanted

@@ -9,8 +9,9 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -18,8 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.choices.selection import Selection
-from curate.data.read import rows_of, sides_of
+from curate.data.canonical import canonical_row, canonical_shape
+from curate.data.read import read as read_rows
+from curate.data.read import rows_of, sides_of, sources_as_dicts
 from curate.data.rows import Row, Rows
+from curate.data.schema import Turn
+from curate.engine import open_engine
 from curate.errors import DataError, UsageError
 from curate.mixture.common_shape import common_shape, text_of_row
 from curate.mixture.draw import Pool, heaps_of, pool_of
@@ -27,18 +32,21 @@ from curate.mixture.mixed import Mixed
 from curate.mixture.plan import parse_ratios, plan_rows, plan_tokens
 from curate.mixture.spec import NAME, SIDES, MixSource, Mixture
 from curate.models.protocols import TextEncoder
+from curate.models.recipe import ModelRecipe
 from curate.models.resolve import fingerprint, resolve
 from curate.models.row_templates import TEMPLATES
 from curate.models.text_tokenizer import HFEncoder, load_tokenizer
 from curate.parameters.mix import MixParams
 from curate.recipes.budgets import tokens_of
-from curate.recipes.model_scores import say_if_fetched
-from curate.recipes.self_answers import about_answers, self_answered
+from curate.recipes.model_scores import called, leaving_out, say_if_fetched
+from curate.scorers.contract import OK
+from curate.scorers.necessity import AnswerParams, answers
 from curate.scorers.response_tokens import ResponseTokens, token_counts, tokens_a_row
 
 __all__ = ["NAME", "mix", "mixture_of", "one"]
 
 _ONE = (str, os.PathLike, Rows, Selection)
+_MOST = 512  # tokens; what is cut off there is no answer to learn from
 Given = str | os.PathLike[str] | Rows | Selection | MixSource
 
 
@@ -83,7 +91,7 @@ def mix(mixture: Mixture, read: Callable[[Pool], None] | None = None) -> list[Mi
     started = time.monotonic()
     own_answers: dict[str, Any] = {}
     if mixture.self_answers:
-        mixture, own_answers = self_answered(mixture, mix)
+        mixture, own_answers = _self_answered(mixture)
     pool = pool_of(mixture)
     if read:
         read(pool)
@@ -93,7 +101,7 @@ def mix(mixture: Mixture, read: Callable[[Pool], None] | None = None) -> list[Mi
     own = [tokens_of(part.rows, mixture.model if by_tokens else None) for part in pool.parts]
     counts = np.concatenate([each.counts for each in own])
     domain, general = (heaps_of(pool, mixture, side, tokens) for side in SIDES)
-    plan_by = plan_rows if tokens is None else plan_tokens
+    plan_by, first = plan_rows if tokens is None else plan_tokens, [common.note, framing]
     try:
         plans = plan_by(domain, general, mixture.ratios, mixture.shortage)
     except DataError as error:
@@ -108,7 +116,7 @@ def mix(mixture: Mixture, read: Callable[[Pool], None] | None = None) -> list[Mi
             common=common,
             responses=ResponseTokens(counts, own[0].by),
             tokens=tokens,
-            notes=(*filter(None, (common.note, framing)), *plan.notes, *about_answers(own_answers)),
+            notes=(*filter(None, first), *plan.notes, *_about_answers(own_answers)),
             self_answers=own_answers,
             seconds=time.monotonic() - started,
         )
@@ -167,3 +175,94 @@ def _framed(encoder: TextEncoder, template: str, rows: list[Row]) -> NDArray[np.
 
     texts = [pieces(row) for row in rows]
     return 1 + tokens_a_row(texts, lambda every: [len(ids) for ids in encoder.encode(every)])
+
+
+# General prompts answered by the model that will be trained
+
+
+def _self_answered(mixture: Mixture) -> tuple[Mixture, dict[str, Any]]:
+    """Return a mixture whose general rows are those drawn, with the model's own answers.
+
+    So it forgets less. Rows are drawn as without; those that are drawn are asked, greedily, and
+    where there is no answer, or none that ends, another row is drawn. The second is what the
+    manifest says of it.
+    """
+    say_if_fetched(mixture.self_answers)
+    engine = open_engine()
+    model = engine.load(ModelRecipe(kind="generator", name=mixture.self_answers))
+    given: list[Rows] = []
+    for source in mixture.general:
+        rows = source.rows.kept if isinstance(source.rows, Selection) else source.rows
+        given.append(rows if isinstance(rows, Rows) else source.read())
+    asked: dict[str, tuple[str, str]] = {}  # by id: status and answer
+    while True:
+        without = [row_id for row_id, (status, _) in asked.items() if status != OK]
+        sources = [
+            replace(source, rows=leaving_out(rows, np.isin(rows.ids, without), "no_self_answer"))
+            for source, rows in zip(mixture.general, given, strict=True)
+        ]
+        ratios = mix(replace(mixture, general=tuple(sources), self_answers=""))
+        pool, taken = ratios[0].pool, np.any([each.times > 0 for each in ratios], axis=0)
+        general = [part for part in pool.parts if part.side == "general"]
+        drawn = {row_id for part in general for row_id in part.rows.ids[taken[part.span]].tolist()}
+        if drawn <= asked.keys():
+            break
+        for rows in given:
+            places = np.flatnonzero(np.isin(rows.ids, sorted(drawn - asked.keys())))
+            replies = answers(rows, places, AnswerParams(_MOST), model, engine)
+            for place in places.tolist():
+                asked[rows.ids[place]] = replies.status[place], replies.texts[place] or ""
+    if not drawn:
+        raise DataError("no general row is drawn, so --self-answers has none to answer")
+    told = {
+        "model": called(mixture.self_answers),
+        "fingerprint": model.fingerprint,
+        "decoding": "greedy",
+        "max_new_tokens": _MOST,
+        "asked": dict(Counter(status for status, _ in asked.values())),
+        "left_out": {part.source.name: pool.left_out(part) for part in general},
+        "prompts_of": [each for rows in given for each in sources_as_dicts(rows)],
+    }
+    sources = [
+        replace(source, rows=_answered(rows, drawn, asked), limit=None)
+        for source, rows in zip(mixture.general, given, strict=True)
+        if drawn.intersection(rows.ids)
+    ]
+    return replace(mixture, general=tuple(sources)), told
+
+
+def _answered(rows: Rows, drawn: set[str], asked: Mapping[str, tuple[str, str]]) -> Rows:
+    """Return the rows that are drawn with the model's answers as responses."""
+    chosen = [row for row in rows if row.id in drawn]
+    if all(len(row.turns) == 2 and not row.system for row in chosen):  # noqa: PLR2004
+        values = [
+            {"instruction": row.prompt, "input": "", "output": asked[row.id][1]} for row in chosen
+        ]
+    else:
+        shape, values = canonical_shape("sft"), []
+        for row in chosen:
+            turns = (*row.turns[:-1], Turn("assistant", asked[row.id][1]))
+            parsed = row.parsed._replace(turns=turns, input="")
+            values.append(canonical_row(parsed, row.value, shape, rows.shape))
+    answered = read_rows(values)
+    names = ", ".join(source.name for source in rows.sources)
+    named = [replace(source, name=f"{names}, answered") for source in answered.sources]
+    return replace(answered, sources=tuple(named))
+
+
+def _about_answers(told: Mapping[str, Any]) -> list[str]:
+    """Return what a user should know of the answers, a sentence each."""
+    if not told:
+        return []
+    notes = [f"{told['asked'].get(OK, 0):,} general prompts are answered by {told['model']} itself"]
+    failed = {status: rows for status, rows in told["asked"].items() if status != OK}
+    if failed:
+        counts = ", ".join(f"{rows:,} {status}" for status, rows in sorted(failed.items()))
+        notes.append(
+            f"general rows without an answer that ends, others are drawn for them: {counts}"
+        )
+    for name, reasons in told["left_out"].items():
+        if others := {why: rows for why, rows in reasons.items() if why != "no_self_answer"}:
+            counts = ", ".join(f"{rows:,} {why}" for why, rows in others.items())
+            notes.append(f"{name}: rows that never enter: {counts}")
+    return notes

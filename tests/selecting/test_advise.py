@@ -9,7 +9,7 @@ import pytest
 import curate
 from curate.cli import app as curate_app
 from curate.data.read import read
-from curate.models.token_counter import token_counter
+from curate.models.text_tokenizer import token_counter
 from curate.recipes import advise as recipe
 from curate.recipes.advise import advise, look
 from tests.calling import Caller, share_models

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import curate
 from curate.errors import ModelError, UsageError
-from curate.models.token_counter import TokenCounter, token_counter
+from curate.models.text_tokenizer import TokenCounter, token_counter
 from curate.parameters.split import DecontaminateParams, SplitParams
 from curate.recipes.decontaminate import decontaminate
 from curate.recipes.split import split
