@@ -118,15 +118,15 @@ def size(number: int) -> str:
     return f"{number} B" if number else "0"
 
 
-def counts_table(counts: Mapping[str, Any], on: Console | None = None) -> None:
-    """Print how many rows went where, and with how many tokens where these were counted."""
+def count_lines(counts: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Return how many rows went where, and with how many tokens where these were counted."""
     lines: list[tuple[str, int]] = [("read", counts["read"]), ("scored", counts["scored"])]
     lines += [(f"dropped: {reason}", rows) for reason, rows in counts["dropped"].items()]
     lines.append(("kept", counts["kept"]))
     if tokens := counts.get("tokens"):
         lines.append((f"tokens of responses read, by {tokens['by']}", tokens["read"]))
         lines.append(("tokens of responses kept", tokens["kept"]))
-    show_table(lines, on=on)
+    return lines
 
 
 class Bar:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from curate.choices import rechoose
 from curate.choices.chosen import BEST, LOW, NEAR, RANDOM, WORDS, Chosen, no_such_rows
-from curate.console import say
+from curate.console import count_lines, say
 from curate.data.cards import short
 from curate.data.read import sources_as_dicts
 from curate.data.rows import Rows
@@ -254,13 +254,7 @@ class Selection(Chosen):
         return f"{self.recipe}: {counts.kept:,} of {counts.read:,} rows kept; {left_out}"
 
     def _repr_html_(self) -> str:
-        counts = self.summary()
-        lines: list[Sequence[object]] = [("read", counts.read), ("scored", counts.scored)]
-        lines += [(f"dropped: {reason}", rows) for reason, rows in counts.dropped.items()]
-        lines.append(("kept", counts.kept))
-        if tokens := counts.tokens:
-            lines.append((f"tokens of responses read, by {tokens['by']}", tokens["read"]))
-            lines.append(("tokens of responses kept", tokens["kept"]))
+        lines = count_lines(self.summary().as_dict())
         parts = [f"<h4>{escape(self.recipe)}</h4>", html_table(lines), html_notes(self.notes)]
         # A draw, or 1 for each row that was chosen, is no score to be highest by.
         ranked = self.ranked_by not in ("draw", "chosen")

@@ -87,7 +87,7 @@ def _distill(
         told = asdict(made.estimate)
         _say_estimate(made.estimate, params.tokenizer)
     else:
-        console.counts_table(made.counts)
+        console.show_table(console.count_lines(made.counts))
         files = [writing.output / file for file in made.files]
         told = {"name": name, **made.counts, **_told(made, params), "files": files}
         console.say(f"'{name}' is in {writing.output}: {made.files[0]}")

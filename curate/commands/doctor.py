@@ -95,7 +95,7 @@ def _content(
     _print([*before.explained(), before.summary()])
     for after in copies:
         counts = selection.summary().as_dict()
-        console.counts_table(counts)
+        console.show_table(console.count_lines(counts))
         _print([f"left in {after.summary()}"])
         console.say(f"'{after.name}' is registered for LLaMA-Factory: {files[0]}")
         more = {**selection.details, "dropped": counts["dropped"]}

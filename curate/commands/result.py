@@ -55,7 +55,7 @@ def choose(
     files = emit(selection, writing.output, name, writing.overwrite)
     show_best(selection, writing.show if show is None else show)
     counts = selection.summary().as_dict()
-    console.counts_table(counts)
+    console.show_table(console.count_lines(counts))
     result = {"name": name, **counts, **selection.details, "files": files}
     if drawn is not None:
         result |= _compare(selection, drawn, writing, name, kinds)

@@ -154,7 +154,7 @@ def convert(
     params = recipe.ConvertParams(to, container, shard_rows)
     rows = reading.rows(output)
     called, counts, files = recipe.convert(rows, params, output, name, overwrite)
-    console.counts_table(counts)
+    console.show_table(console.count_lines(counts))
     console.say(f"'{called}' is registered for LLaMA-Factory in {output}: {files[0].name}")
     not_taken = not_used(rows.sources)
     console.answer({"name": called, **counts, "files": files, "not_used": not_taken})

@@ -126,10 +126,6 @@ class LoadedOnce(Generic[T]):
     def __bool__(self) -> bool:
         return self._loaded is not None
 
-    def __reduce__(self) -> tuple[type[Any], tuple[Any, ...]]:
-        """Pickle what loads it, not what was loaded, nor the lock."""
-        return type(self), (self._load,)
-
 
 class TorchOnce(LoadedOnce[T]):
     """What torch loads once, and how many threads compute with it side by side, on a core each."""
@@ -154,6 +150,3 @@ class TorchOnce(LoadedOnce[T]):
         finally:
             if self._device == "cpu":
                 torch.set_num_threads(self._cores)
-
-    def __reduce__(self) -> tuple[type[Any], tuple[Any, ...]]:
-        return type(self), (self._load, self._device)

@@ -210,14 +210,3 @@ def test_device_dtype_and_batch_size_are_the_workers(case, monkeypatch):
     answering = replace(case("necessity"), device="cuda", batch_tokens=4000).load()
     assert (answering.device, answering.batch_tokens) == ("cuda", 4000)
     assert replace(REWARD, device="cuda").load().device == embedding.device, "NumPy knows one"
-
-
-@pytest.mark.parametrize("name", ["ifd", "reward", "embedding", "necessity", "ranker"])
-def test_a_model_pickles_without_weights_and_locks(name, case):
-    model = case(name).load()
-    model.prepare()
-    data = pickle.dumps(model)
-    assert len(data) < 1_000_000
-    again = pickle.loads(data)  # noqa: S301 - our own
-    assert again.fingerprint == model.fingerprint
-    again.prepare()

@@ -8,8 +8,7 @@ import pytest
 import curate
 from curate.models.embedding import use_folder
 from curate.models.resolve import resolve
-from curate.models.text_tokenizer import HFEncoder, load_tokenizer
-from curate.models.text_tokenizer import token_counter
+from curate.models.text_tokenizer import HFEncoder, load_tokenizer, token_counter
 from curate.recipes.mix import count_tokens
 from curate.scorers import by_row, length, response_tokens
 from tests.benchmarks import made_rows
