@@ -158,7 +158,15 @@ class _Results:
         self.plan, self.dtype = plan, work.dtype
         self.widths = np.broadcast_to(np.asarray(work.widths), len(work.lengths))
         self.starts = np.cumsum(self.widths) - self.widths
-        self.values = _room_for(int(self.widths.sum()), np.dtype(work.dtype))
+        count, dtype = int(self.widths.sum()), np.dtype(work.dtype)
+        if dtype.hasobject or count * dtype.itemsize < _MANY_BYTES:
+            self.values: NDArray[Any] = np.full(count, np.nan, dtype=dtype)
+        else:
+            with writing_to(scratch_dir(), "results", "set CURATRAIN_CACHE to another folder"):
+                file = tempfile.TemporaryFile(dir=scratch_dir())  # noqa: SIM115 - goes with the array
+                # A full disk is told of now.
+                os.posix_fallocate(file.fileno(), 0, count * dtype.itemsize)
+                self.values = np.memmap(file, dtype, mode="r+", shape=(count,))
         self.done = np.zeros(len(plan), dtype=bool)
 
     def put(self, number: int, data: bytes) -> None:
@@ -174,14 +182,3 @@ class _Results:
         places = np.repeat(self.starts[items] - before, widths) + np.arange(len(numbers))
         self.values[places] = numbers
         self.done[number] = True
-
-
-def _room_for(count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    size = count * dtype.itemsize
-    if dtype.hasobject or size < _MANY_BYTES:
-        return np.full(count, np.nan, dtype=dtype)
-    with writing_to(scratch_dir(), "results", "set CURATRAIN_CACHE to another folder"):
-        file = tempfile.TemporaryFile(dir=scratch_dir())  # noqa: SIM115 - it goes with the array
-        os.posix_fallocate(file.fileno(), 0, size)  # a full disk is told of now
-        room: NDArray[Any] = np.memmap(file, dtype, mode="r+", shape=(count,))
-        return room

@@ -38,8 +38,7 @@ def load_causal_lm(
     dtype `auto` is bfloat16 where the CPU or GPU computes in it, else float32.
     """
     model = CausalLM(open_lm(name, dtype, trust_remote_code, device, computation=_COMPUTATION))
-    more = {"dtype": model.dtype, "trust_remote_code": trust_remote_code}
-    return with_recipe(model, "causal_lm", name, **more)
+    return with_recipe(model, "causal_lm", name, trust_remote_code=trust_remote_code)
 
 
 def check_dtype(dtype: str) -> None:

@@ -58,8 +58,8 @@ def load_generator(
         return load_server(name, concurrency)
     opened = open_lm(name, dtype, trust_remote_code, device, computation=_COMPUTATION, exact=True)
     model = LocalGenerator(opened, batch_tokens or _batch_tokens(opened))
-    more = {"dtype": model.dtype, "batch_tokens": model.batch_tokens}
-    return with_recipe(model, "generator", name, trust_remote_code=trust_remote_code, **more)
+    more = {"batch_tokens": model.batch_tokens, "trust_remote_code": trust_remote_code}
+    return with_recipe(model, "generator", name, **more)
 
 
 def _batch_tokens(opened: OpenedLM) -> int:

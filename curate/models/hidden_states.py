@@ -29,8 +29,7 @@ def load_hidden_states(
     name: str, dtype: str = "auto", trust_remote_code: bool = False, device: str = "auto"
 ) -> HiddenStates:
     model = HiddenStates(open_lm(name, dtype, trust_remote_code, device, computation=_COMPUTATION))
-    more = {"dtype": model.dtype, "trust_remote_code": trust_remote_code}
-    return with_recipe(model, "states", name, **more)
+    return with_recipe(model, "states", name, trust_remote_code=trust_remote_code)
 
 
 def weighted_mean(states: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -88,6 +88,7 @@ def with_recipe(model: M, kind: str, name: str, **more: Any) -> M:
     model.recipe = ModelRecipe(
         kind=kind,
         name=whole_path(name),
+        dtype=getattr(model, "dtype", "auto"),
         device=model.device,
         fingerprint=model.fingerprint,
         versions=compared_versions(),

@@ -66,17 +66,13 @@ def _translated(match: re.Match[str]) -> str:
         options = re.findall(_OPTION, match["rest"])
         if command not in FUNCTIONS or not (match["quote"] or options):
             return whole
-        inside = ", ".join(_named(name, _values(values)) for name, values in options)
+        inside = ", ".join(_named(name, re.findall(_VALUE, values)) for name, values in options)
         return f"{match['quote']}curate.{command}({inside}){match['quote']}"
     return whole if match["other"] else re.sub(_OPTION, _option, whole)
 
 
 def _option(match: re.Match[str]) -> str:
-    return _named(match[1], _values(match[2]))
-
-
-def _values(text: str) -> list[str]:
-    return re.findall(_VALUE, text)
+    return _named(match[1], re.findall(_VALUE, match[2]))
 
 
 def _named(option: str, values: Sequence[str]) -> str:

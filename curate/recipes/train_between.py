@@ -111,8 +111,7 @@ def train_at(
     place: Place, name: str, model: str, settings: Sequence[str], seed: int = 0, trust: bool = False
 ) -> Trained:
     """Return a model after one epoch on a data set of a place; `trust` lets its own code run."""
-    mark = fingerprint_of(files_of(model, trust))
-    chosen = tuple(settings)
+    mark, chosen = fingerprint_of(files_of(model, trust)), tuple(settings)
     return train_on(Request(name, place.output, model, mark, chosen, place.saves, seed))
 
 
