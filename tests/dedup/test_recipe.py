@@ -249,3 +249,13 @@ def test_short_questions_are_named_in_a_note(rows):
 def test_options_that_cannot_be(rows, options, told):
     with pytest.raises(UsageError, match=told):
         curate.dedup(rows([pair("a")]), **options)
+
+
+def test_other_sets_of_plain_text_are_a_question_a_line(rows, tmp_path):
+    """As behind --against: the first line is a question, too, and no name of a column."""
+    path = tmp_path / "q.txt"
+    path.write_text("能吃党参吗？\n孕妇可以喝茶吗？\n", encoding="utf-8")
+    found = curate.dedup(
+        rows([pair("能吃党参吗？", LONG), pair("x", OTHER)]), on="prompt", against=path
+    )
+    assert found.choice.reason.tolist() == ["in_against", ""]
