@@ -5,6 +5,7 @@ from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
 from curate.errors import UsageError
+from curate.selectors import kmeans as km
 from curate.selectors.kmeans import KMeansParams, clusters, default_k, kmeans, pca
 from tests.selectors.clouds import ids_of
 
@@ -47,6 +48,40 @@ def test_equal_sizes_are_numbered_by_the_smallest_id():
     points = np.array([[0], [9], [9.1], [0.1]], dtype=np.float32)
     ids = np.array(list("dcba"), dtype=object)
     assert clusters(points, ids, KMeansParams(k=2)).labels.tolist() == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("variance", [0.9, 1])
+def test_in_blocks_they_are_the_same_where_clusters_are_apart(variance, monkeypatch):
+    points, _ = blobs([400, 300, 200, 50], wide=30)
+    points[7] = np.nan
+    ids, params = ids_of(len(points)), KMeansParams(k=4, variance=variance)
+    whole = clusters(points, ids, params)
+    monkeypatch.setattr(km, "WHOLE", 1)
+    monkeypatch.setattr(km, "_BLOCK", 64)
+    monkeypatch.setattr(km, "_PER_CLUSTER", 100)
+    found = clusters(points.astype(np.float16), ids, params)
+    assert (found.labels == whole.labels).all()
+    assert (found.dimensions, found.labels[7]) == (whole.dimensions, -1)
+    order = np.random.default_rng(1).permutation(len(points))
+    turned = clusters(points[order].astype(np.float16), ids[order], params)
+    assert (turned.labels == found.labels[order]).all()
+
+
+def test_in_blocks_they_are_as_good(monkeypatch):
+    points = np.random.default_rng(3).standard_normal((4000, 24)).astype(np.float32)
+    ids, how = ids_of(len(points)), [KMeansParams(k=12, seed=seed) for seed in TRIES]
+    whole = [inertia(points, clusters(points, ids, each).labels) for each in how]
+    monkeypatch.setattr(km, "WHOLE", 1)
+    blocks = [inertia(points, clusters(points, ids, each).labels) for each in how]
+    assert np.mean(blocks) < 1.01 * np.mean(whole)
+    monkeypatch.setattr(km, "_PER_CLUSTER", 1)
+    assert inertia(points, clusters(points, ids, how[0]).labels) > 1.02 * np.mean(whole)
+
+
+def test_of_equal_points_there_is_one_cluster_in_blocks_too(monkeypatch):
+    monkeypatch.setattr(km, "WHOLE", 1)
+    found = clusters(np.ones((30, 4), dtype=np.float32), ids_of(30))
+    assert found.labels.tolist() == [0] * 30
 
 
 @pytest.mark.parametrize("seed", [0, 1])
