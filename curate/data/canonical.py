@@ -7,12 +7,12 @@ writes rows anew, mostly in the shape that can say everything: LLaMA-Factory's s
 
 from __future__ import annotations
 
-import ast
 import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from curate.data.ends_training import flaw_of
+from curate.data.json_values import read_text
 from curate.data.schema import CANONICAL_TAGS, MEDIA, ROLES, Kind, Parsed, Shape, Turn, is_blank
 
 _ASKS = ("user", "observation")
@@ -50,33 +50,17 @@ def tools_of(value: Any) -> str:
     """Return descriptions of tools as text, one way, whatever way the file has them."""
     if not value:
         return ""
-    told = tools = _read(value)
+    told = tools = read_text(value, python=True)
     if isinstance(tools, dict):  # one description, or each under its name
         whole = "name" in tools or "function" in tools
         tools = [tools] if whole else list(tools.values())
     if isinstance(tools, list):
-        each = [_read(tool) for tool in tools]
+        each = [read_text(tool, python=True) for tool in tools]
         tools = [_renamed(tool) if isinstance(tool, dict) else tool for tool in each]
-    if isinstance(value, str) and tools == told and (told == value or _is_json(value)):
+    as_it_is = tools == told and (told == value or read_text(value) is not value)
+    if isinstance(value, str) and as_it_is:
         return value
     return json.dumps(tools, ensure_ascii=False)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _read(value: Any) -> Any:
-    for load in (json.loads, ast.literal_eval) if isinstance(value, str) else ():
-        try:
-            return load(value)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-    return value
 
 
 def _renamed(tool: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.data.json_values import read_text, without_nulls
 from curate.data.schema import MEDIA, STRUCTURAL, Parsed
 
 _canonical = json.JSONEncoder(
@@ -21,14 +22,14 @@ _canonical = json.JSONEncoder(
 def content_hash(parsed: Parsed, value: Any) -> int:
     """Return the first 64 bits of the sha256 of what a row says."""
     if parsed.flaw in STRUCTURAL:
-        return _hash(_canonical(_without_nulls(value)))
+        return _hash(_canonical(without_nulls(value)))
     more = beside(value, parsed.verdict)
     if not more and not parsed.tools:
         return hash_of_texts(parsed.system, parsed.turns, parsed.chosen, parsed.rejected)
     content = {
         "system": parsed.system,
         "turns": parsed.turns,
-        "tools": _tools(parsed.tools),
+        "tools": without_nulls(read_text(parsed.tools)),
         "chosen": parsed.chosen,
         "rejected": parsed.rejected,
         **more,
@@ -60,27 +61,12 @@ def _hash(text: str) -> int:
     return int.from_bytes(digest[:8], "big")
 
 
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
-    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
-
-
 def beside(value: Any, verdict: bool | None) -> dict[str, Any]:
     """Return what a row has beside its text: the same words on another picture are another row."""
     if not isinstance(value, dict):
         return {}
     media = {key: value[key] for key in MEDIA if value.get(key)}
     return media if verdict is None else media | {"verdict": verdict}
-
-
-def _tools(text: str) -> Any:
-    if not text:
-        return text
-    try:
-        return _without_nulls(json.loads(text))
-    except (ValueError, RecursionError):
-        return text
 
 
 def occurrences(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:

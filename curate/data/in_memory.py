@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from curate.data.even_columns import columns_of
-from curate.data.json_values import plain
-from curate.data.tables import SURPLUS, unpadded
+from curate.data.json_values import plain, without_nulls
+from curate.data.tables import SURPLUS
 from curate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def save_table(given: Any, folder: Path) -> Path:
             cells = row.items() if isinstance(row, dict) else enumerate(row)
             values = {column: _cell(cell, table, number, column) for column, cell in cells}
             if padded:
-                values = {column: unpadded(cell) for column, cell in values.items()}
+                values = {column: without_nulls(cell) for column, cell in values.items()}
             out.write(json.dumps(values if isinstance(row, dict) else list(values.values())) + "\n")
     return path
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import datetime
 import decimal
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn, TextIO
 
 from curate.errors import DataError
@@ -321,6 +323,21 @@ def _unreadable(where: str, error: Exception) -> DataError:
     deep = f"lists and objects are nested more than {DEPTH} levels deep"
     reason = deep if isinstance(error, RecursionError) else str(error).split(";")[0]
     return DataError(f"{where}: {reason}; take that row out and read the file again")
+
+
+def read_text(text: Any, *, python: bool = False) -> Any:
+    """Return what a text is in JSON, perhaps as Python writes it; anything else as it is."""
+    for load in (json.loads, ast.literal_eval)[: 1 + python] if isinstance(text, str) else ():
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return load(text)
+    return text
+
+
+def without_nulls(value: Any) -> Any:
+    """Return a value without keys of nothing, as Arrow gives them to every struct of a column."""
+    if isinstance(value, dict):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def plain(value: Any) -> Any:

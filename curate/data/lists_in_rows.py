@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from curate.data.json_values import read_text
 from curate.data.message_lists import as_history, as_messages
 from curate.data.row_keys import RENAMED, SYSTEMS, are_messages, leaves
 from curate.data.schema import MEDIA
@@ -88,14 +87,8 @@ def _texts(value: Any) -> Iterator[Any]:
 
 def _as_list(text: str) -> Any:
     """Return a list or an object written as text, as JSON or as Python writes it, else None."""
-    for load in (json.loads, ast.literal_eval):
-        try:
-            # numpy puts no commas between objects.
-            value = load(text if load is json.loads else _BETWEEN.sub("}, {", text))
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        return value if isinstance(value, list | dict) else None
-    return None
+    value = read_text(_BETWEEN.sub("}, {", text), python=True)  # numpy puts no commas there
+    return value if isinstance(value, list | dict) else None
 
 
 def columns_of_messages(values: Sequence[Any]) -> frozenset[str]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from curate.data.json_values import read_text
 from curate.data.row_keys import TOOLS_AS_TEXT, holds_text, is_thought, with_thought
 
 # Between the results of calls made at once, as LLaMA-Factory 0.9.5 puts them into one message.
@@ -141,15 +142,15 @@ def _text(parts: list[Any]) -> Any:
 
 def _calls(message: dict[str, Any], content: Any) -> str:
     """Return the calls of a message, beside its text or among its parts, as text."""
-    functions = _as_json(message.get("tool_calls")) or [message.get("function_call")]
+    functions = read_text(message.get("tool_calls")) or [message.get("function_call")]
     if not isinstance(functions, list):
         return ""
     if not functions[0]:
         parts = [part for part in _dicts(content) if part.get("type") in _CALLS]
-        functions = [_as_json(part.get("value", part)) for part in parts]
+        functions = [read_text(part.get("value", part)) for part in parts]
     functions = [f.get("function", f) if isinstance(f, dict) else None for f in functions]
     calls = [
-        {"name": function["name"], "arguments": _as_json(_first(function, _ARGUMENTS))}
+        {"name": function["name"], "arguments": _arguments(function)}
         for function in functions
         if isinstance(function, dict) and isinstance(function.get("name"), str)
     ]
@@ -163,8 +164,9 @@ def _is_data(content: Any) -> bool:
     return isinstance(content, list) and not any("type" in part for part in _dicts(content))
 
 
-def _first(value: dict[str, Any], keys: tuple[str, ...]) -> Any:
-    return next((value[key] for key in keys if key in value), None)
+def _arguments(function: dict[str, Any]) -> Any:
+    value = next((function[key] for key in _ARGUMENTS if key in function), None)
+    return {} if value is None else read_text(value)
 
 
 def _joined(thought: Any) -> Any:
@@ -186,12 +188,3 @@ def _with_results_apart(messages: list[Any], tags: Mapping[str, str]) -> Iterato
         rest = [part for part in parts or () if part not in results] if results else []
         if rest or not results:
             yield message | {content_tag: rest} if results else message
-
-
-def _as_json(value: Any) -> Any:
-    if not isinstance(value, str):
-        return {} if value is None else value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,11 +15,10 @@ import pyarrow as pa
 from filelock import FileLock
 
 from curate.data import pieces
-from curate.data.answer_lists import spread_out
 from curate.data.encoding import BINARY, sniff
 from curate.data.file_kinds import raw_rows
 from curate.data.formats import ONE_TEXT, format_named
-from curate.data.formats.ranked import TREES, as_pairs, told
+from curate.data.formats.several_answers import TREES, as_pairs, spread_out
 from curate.data.json_values import Record
 from curate.data.layout import SAMPLES, Layout, Reading, Spread, layout_of
 from curate.data.packed import Unpacked, unpacked
@@ -35,6 +33,8 @@ from curate.system.processes import Pool, cores
 # Part of the key: a changed reader never takes what an older one wrote.
 READER = "17"
 PROCESSES = 8  # at most, for one file
+# From the first values of a file, all its records and what is told, to other records; None: as is.
+Step = Callable[[list[Any], Iterator[Record], dict[str, int]], Iterator[Record] | None]
 
 
 @dataclass(frozen=True)
@@ -93,26 +93,25 @@ def _ingest(whole: Unpacked, name: str, sha256: str, card: Path, reading: Readin
     rows = card.with_suffix(".arrow")
     layout: Layout | None = None
     while True:
-        container, head, untouched, changes = _head_and_rest(whole, reading)
-        stream = untouched
-        if not any(reading.naming.is_of(record.value) for record in head):
-            head, stream, inside = laid_out(head, stream)
-            changes |= inside
-        ranked: Counter[str] = Counter()
-        if not reading.naming and reading.format in ("", TREES):
-            head, stream, ranked = as_pairs(head, stream, reading.format == TREES)
-        if not reading.naming:
-            head, stream = spread_out(head, stream, changes)
+        plain = bool(reading.format) and format_named(reading.format).rank == ONE_TEXT
+        container, untouched = raw_rows(whole.path, whole.sniffed, plain)
+        stream, head = untouched, list(itertools.islice(untouched, SAMPLES))
+        changes = {f"left aside: {', '.join(whole.aside)}": 0} if whole.aside else {}
         values = [record.value for record in head]
+        for step in _steps(reading, values):
+            made = step(values, itertools.chain(head, stream), changes)
+            if made is not None:
+                stream, head = made, list(itertools.islice(made, SAMPLES))
+                values = [record.value for record in head]
         again, spread = layout is not None, Spread(values)
         layout = layout or layout_of(name, container, values, reading)
-        tally = Tally.of(values, changes)
+        tally = Tally.of(values)
         if not again and stream is untouched:
             counted = _in_pieces(rows, whole, container, values, reading, tally)
             if counted is not None:
                 total = counted
                 break
-            tally = Tally.of(values, changes)
+            tally = Tally.of(values)
         every = itertools.chain(head, stream)
         kept = lines(every, layout.with_optional(), reading, tally, spread)
         total = _write(rows, batches(kept))
@@ -129,7 +128,7 @@ def _ingest(whole: Unpacked, name: str, sha256: str, card: Path, reading: Readin
         container=whole.container or container,
         encoding=BINARY if whole.container else whole.sniffed.encoding,
         rows=total,
-        changes={**told(ranked), **dict(sorted({**changes, **tally.changes}.items()))},
+        changes={**changes, **dict(sorted(tally.changes.items()))},
         unused=dict(tally.unused.most_common()),
         fill={key: text for key, text in reading.fill.items() if tally.placeholders[key]},
         unfilled=tally.unfilled(reading.fill),
@@ -141,14 +140,14 @@ def _ingest(whole: Unpacked, name: str, sha256: str, card: Path, reading: Readin
     return Stored(source, shape, pa.ipc.open_file(pa.memory_map(str(rows))).read_all())
 
 
-def _head_and_rest(
-    whole: Unpacked, reading: Reading
-) -> tuple[str, list[Record], Iterator[Record], dict[str, int]]:
-    plain = bool(reading.format) and format_named(reading.format).rank == ONE_TEXT
-    container, stream = raw_rows(whole.path, whole.sniffed, plain)
-    head = list(itertools.islice(stream, SAMPLES))
-    changes = {f"left aside: {', '.join(whole.aside)}": 0} if whole.aside else {}
-    return container, head, stream, changes
+def _steps(reading: Reading, values: list[Any]) -> Iterator[Step]:
+    """Yield what makes rows of the values of a file, one after the other."""
+    if not any(map(reading.naming.is_of, values)):
+        yield laid_out
+    if not reading.naming and reading.format in ("", TREES):
+        yield partial(as_pairs, trees=reading.format == TREES)
+    if not reading.naming:
+        yield spread_out
 
 
 def _write(path: Path, rows: Iterator[pa.RecordBatch]) -> int:

@@ -62,10 +62,10 @@ class Tally:
     first: dict[str, str] = field(default_factory=dict)  # what reading did, and to which row first
 
     @classmethod
-    def of(cls, values: Sequence[Any], changes: Mapping[str, int] | None = None) -> Tally:
+    def of(cls, values: Sequence[Any]) -> Tally:
         """Return the beginning of a count: from the first rows, whether they are a template."""
         having = sum(bool(placeholders(value)) for value in values)
-        return cls(0 < len(values) <= having * TEMPLATE, changes=Counter(changes or {}))
+        return cls(0 < len(values) <= having * TEMPLATE)
 
     def add(self, other: Tally) -> None:
         self.keys |= other.keys

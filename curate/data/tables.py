@@ -14,7 +14,7 @@ from typing import Any, Literal, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.data.json_values import LIMIT, Record, plain
+from curate.data.json_values import LIMIT, Record, plain, without_nulls
 from curate.errors import DataError
 
 BATCH = 1000
@@ -175,13 +175,6 @@ def _readable(path: Path, what: str) -> Iterator[None]:
         ) from None
 
 
-def unpadded(value: Any) -> Any:
-    """Return a cell without the keys of nothing that Arrow gives to every struct of a column."""
-    if isinstance(value, dict):
-        return {key: unpadded(inner) for key, inner in value.items() if inner is not None}
-    return [unpadded(item) for item in value] if isinstance(value, list) else value
-
-
 def _dicts(batches: Iterable[Any], schema: Any) -> Iterator[Record]:
     nested = [column.name for column in schema if "struct<" in str(column.type)]
     rows = (
@@ -193,7 +186,7 @@ def _dicts(batches: Iterable[Any], schema: Any) -> Iterator[Record]:
     for number, row in enumerate(rows, 1):
         value = plain(row)
         for name in nested:
-            value[name] = unpadded(value[name])
+            value[name] = without_nulls(value[name])
         yield Record(value, f"row {number}")
 
 

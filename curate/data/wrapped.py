@@ -8,16 +8,14 @@ and is told otherwise.
 
 from __future__ import annotations
 
-import itertools
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from curate.data.formats import ONE_TEXT, best_fits, mostly, names_questions
-from curate.data.formats.ranked import RANKED, listed_answers
-from curate.data.json_values import Record
+from curate.data.formats.several_answers import RANKED, listed_answers
+from curate.data.json_values import Record, read_text
 from curate.data.lists_in_rows import with_lists
 from curate.data.message_lists import TEXTS, WHO
 from curate.data.packed import listed
@@ -30,6 +28,7 @@ _DIALOGUES = (
 _NODE = ("message_id", "parent_id", "text", "role")
 _DEPTH = 4  # layers that are opened; SQuAD has three
 _TRIED = 200  # values by which it is found out what is in them
+_TABLE = "rows of a table read"
 _OPENED = ("row", "rows", "data", "json", "body", "record", "item", "_source", "example", "sample")
 
 
@@ -46,30 +45,21 @@ class Layer(NamedTuple):
 
 
 def laid_out(
-    head: list[Record], rest: Iterator[Record]
-) -> tuple[list[Record], Iterator[Record], dict[str, int]]:
-    """Return the first rows of a file, the others, and what was done to get at them, to rows."""
-    rows = [record.value for record in head if isinstance(record.value, dict)]
-    if mostly(rows, *_NODE):
-        trees = _trees(itertools.chain(head, rest))
-        first = list(itertools.islice(trees, len(head)))
-        return first, trees, {}
-    if table := _named_by_the_first(head):
-        names = head[0].value
-        every = itertools.chain(head[1:], rest)
-        named = (r._replace(value=_as_row(names, r.value)) for r in every)
-        return list(itertools.islice(named, len(head))), named, {table: 0}
-    layers = _layers([record.value for record in head], _DEPTH) or []
-    stream: Iterator[Record] = itertools.chain(head, rest)
-    for layer in layers:
-        stream = _opened(stream, layer, len(head) == 1)
-    if not layers:
-        return head, rest, {}
-    if len(head) > 1:
-        said = {layer.said: 0 for layer in layers}
-        return list(itertools.islice(stream, len(head))), stream, said
-    whole = list(stream)
-    return whole, iter(()), {layer.said: len(whole) for layer in layers}
+    values: list[Any], every: Iterator[Record], changes: dict[str, int]
+) -> Iterator[Record] | None:
+    """Return the rows in a file of which the first values are given, None where they are rows."""
+    if mostly([value for value in values if isinstance(value, dict)], *_NODE):
+        return _trees(every)
+    if _are_named_by_the_first(values):
+        changes[_TABLE] = 0
+        names = next(every).value
+        return (record._replace(value=_as_row(names, record.value)) for record in every)
+    layers, is_one = _layers(values, _DEPTH), len(values) == 1
+    for layer in layers or ():
+        every = _opened(every, layer, is_one)
+    whole = list(every) if layers and is_one else []
+    changes |= {layer.said: len(whole) for layer in layers or ()}
+    return (iter(whole) if is_one else every) if layers else None
 
 
 def _opened(records: Iterable[Record], layer: Layer, is_one: bool) -> Iterator[Record]:
@@ -172,10 +162,7 @@ def _json(text: Any) -> Any:
     """Return the object or list that a text is in JSON; None for any other text."""
     if not isinstance(text, str) or text.lstrip()[:1] not in ("{", "["):
         return None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+    value = read_text(text)
     return value if isinstance(value, dict | list) else None
 
 
@@ -222,7 +209,7 @@ def _whole(whole: dict[str, Any]) -> Iterator[Layer]:
         yield Layer(lambda _: columns, said)
     names, cells = whole.get("columns"), whole.get("data")
     if isinstance(names, list) and isinstance(cells, list) and all(map(_is_list, cells)):
-        yield Layer(lambda _: [_as_row(names, row) for row in cells], "rows of a table read")
+        yield Layer(lambda _: [_as_row(names, row) for row in cells], _TABLE)
     if rows := _columns(whole):
         yield Layer(lambda _: rows, "columns of one object made rows")
     parts = {name: part for name, part in whole.items() if _is_list(part) and _holds_rows(part)}
@@ -234,17 +221,16 @@ def _whole(whole: dict[str, Any]) -> Iterator[Layer]:
         yield Layer(lambda _: inside, f"rows read from under {told}")
 
 
-def _named_by_the_first(head: list[Record]) -> str:
-    """Return what is told of lists of cells whose first names the columns, '' for others."""
-    lists = [record.value for record in head]
-    if len(lists) < 2 or not all(isinstance(cells, list) for cells in lists):
-        return ""
+def _are_named_by_the_first(lists: list[Any]) -> bool:
+    """Tell whether values are lists of cells whose first names the columns."""
+    if len(lists) < 2 or not all(map(_is_list, lists)):
+        return False
     names = lists[0]
     if len(names) < 2 or not all(isinstance(name, str) and len(name) < 40 for name in names):
-        return ""
+        return False
     if any(len(cells) != len(names) for cells in lists) or len({*names}) < len(names):
-        return ""
-    return "rows of a table read" if best_fits([_as_row(names, c) for c in lists[1:]]) else ""
+        return False
+    return bool(best_fits([_as_row(names, cells) for cells in lists[1:]]))
 
 
 def _as_row(names: list[Any], cells: Any) -> Any:

@@ -8,7 +8,6 @@ dialogues have department, title, question and answer, in CSV or in text.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Any
 
 from curate.data.formats import OWN_KEYS, Format, keys_of, mostly
 from curate.data.formats.named import beside, thought_first
+from curate.data.json_values import read_text
 from curate.data.row_keys import CONTEXTS, folded_row, in_small_letters
 from curate.data.schema import Converted, Shape
 
@@ -67,9 +67,7 @@ def _says(value: Any) -> bool:
 def _labelled(value: Any) -> dict[str, str]:
     """Return options as label to text, however they are written."""
     if isinstance(value, str):
-        try:
-            inner = json.loads(value)
-        except (ValueError, RecursionError):
+        if (inner := read_text(value)) is value:
             parts = _MARKED.split(value)[1:]
             return {k: text.strip() for k, text in zip(parts[::2], parts[1::2], strict=True)}
         return {} if isinstance(inner, str) else _labelled(inner)

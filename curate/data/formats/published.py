@@ -25,6 +25,7 @@ from curate.data.formats.dialogues import (
     utterance_of,
 )
 from curate.data.formats.spoken_texts import UNFRAMED, is_framed, said_in
+from curate.data.json_values import read_text
 from curate.data.row_keys import SYSTEMS, are_messages, folded_row, in_small_letters, unused_keys
 from curate.data.schema import CANONICAL_TAGS, MEDIA, STRUCTURAL, Converted, Parsed, Shape, Turn
 
@@ -167,11 +168,7 @@ def _calls(row: Row) -> Dialogue | None:
     """Read a question whose answers are calls of tools, as xlam has them."""
     name = first_text(row, "query", "question", "instruction", "prompt")
     key = "answers" if "answers" in row else "answer"
-    calls, tools = row.get(key), row.get("tools")
-    try:
-        calls = json.loads(calls) if isinstance(calls, str) else calls
-    except (ValueError, RecursionError):
-        return None
+    calls, tools = read_text(row.get(key)), row.get("tools")
     if not name or not tools or not isinstance(calls, list) or not calls:
         return None
     if not all(isinstance(call, dict) and {"name", "arguments"} <= call.keys() for call in calls):

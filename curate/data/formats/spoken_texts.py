@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from typing import Any
 
+from curate.data.json_values import read_text
 from curate.data.message_lists import ROLES
 from curate.data.schema import Parsed, Turn
 
@@ -116,9 +116,5 @@ def _call_of(turn: Turn) -> Turn:
         return turn
     quoted = _QUOTED.search(call[1])
     text = call[1][: quoted.start()] + quoted[1] + quoted[2] + quoted[3] if quoted else call[1]
-    for load in (json.loads, ast.literal_eval):
-        try:
-            return Turn("function", json.dumps(load(text), ensure_ascii=False))
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-    return turn
+    read = read_text(text, python=True)
+    return turn if read is text else Turn("function", json.dumps(read, ensure_ascii=False))
