@@ -71,11 +71,13 @@ class Named:
 
     def naming(self) -> Naming:
         """Return what --columns and --roles name."""
-        from curate.data.naming import naming, pairs
+        from curate.data.naming import naming
+        from curate.data.placeholders import words_named
 
+        word = "NAME=WORD, for example"
         return naming(
-            pairs("--columns", self.columns or (), "prompt=ask response=reply"),
-            pairs("--roles", self.roles or (), "user=患者 assistant=医生"),
+            words_named("--columns", self.columns or (), f"{word} prompt=ask response=reply"),
+            words_named("--roles", self.roles or (), f"{word} user=患者 assistant=医生"),
         )
 
 

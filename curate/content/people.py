@@ -19,17 +19,13 @@ from curate.content.spans import Span
 _HAN = "\\u3400-\\u4dbf\\u4e00-\\u9fff"
 _NAMES = tomllib.loads((files("curate.content") / "names.toml").read_text(encoding="utf-8"))
 _SURNAMES = _NAMES["surnames"]
-
 _COMPOUND = _NAMES["compound"]
 _WORDS = _NAMES["words"]
 _PARTICLES = "伊塔艾应从来那代连相都于许全向时常第"
 _ALSO_WORDS = _WORDS + "于应许单左方查时常向管谢曾解都白毛"
 _NEVER = _NAMES["never"]
-
 _GIVEN = frozenset(_NAMES["given"])
-
 _NO_NAME = re.compile(_NAMES["no_name"])
-
 _OFFICE = re.compile(
     r"副?主任|主治|主管|医|大夫|药师|护[士师]|技[师士]|物理师|治疗师|教授|院长|老师|女士|先生|小姐|师傅|[局科处校队班组]长|经理|阿[姨婆公]|大[爷妈娘姐哥叔婶]|同学|同志|太太|总|哥|姐|氏|某|家[长属人]"
 )
@@ -43,9 +39,7 @@ _BEHIND = re.compile(
     rf"[^{_HAN}A-Za-z]|$|[男女因于之的到来在已主自诊既曾系入出住说称代吞均今昨近反从突得患被也都又还就现是走吃上去前后打拿要把有为向告让给问带送陪做和与及或等携由坐探提反上接]|其|本人|同意|持续|建议|认为|指[出示]|表示|检查|查房|嘱|签|记录|审核|确认|接|投|咨询|摔|坠|跌|发[烧热现病作]|确诊|手术|术后|化疗|血压|需|申请|领取|复"
 )
 _LABELS = tuple(_NAMES["labels"].split())
-
 _ROLES = tuple(_NAMES["roles"].split())
-
 _LONG = tuple(cue for cue in _LABELS + _ROLES if len(cue) > 1)
 _CALLED = re.compile(
     rf"[{_HAN}]{{1,5}}[人者员师士属友方民户长生手护部科室](?<!作者|学者|记者|演员)$|\d床$"

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
-from curate.data.packed import ROWS
+from curate.data.packed import ROWS, listed
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.system.hub import DATASET, HUBS, Address, address, why_not
 
@@ -49,7 +49,7 @@ def chosen(wanted: Address, names: Sequence[str], subset: Subset | None = None) 
         if not inside:
             raise DataError(
                 f"{wanted}: no such file.{did_you_mean(path, names)} "
-                f"It has {_some(files) or 'no files of rows'}"
+                f"It has {listed(files) or 'no files of rows'}"
             )
         if not wanted.split:
             return inside
@@ -73,13 +73,13 @@ def chosen(wanted: Address, names: Sequence[str], subset: Subset | None = None) 
         if not named:
             raise UsageError(
                 f"{wanted}: no split '{wanted.split}'.{did_you_mean(wanted.split, splits)} "
-                f"It has {', '.join(split or 'train' for split in splits)} ({_some(files)})"
+                f"It has {', '.join(split or 'train' for split in splits)} ({listed(files)})"
             )
         return named
     if len(splits) > 1:
         first = next(split for split in splits if split)
         raise UsageError(
-            f"{wanted} has files of several splits ({_some(files)}); say which, "
+            f"{wanted} has files of several splits ({listed(files)}); say which, "
             f"{wanted.hub}://{wanted.repo}:{first}, or name a file, "
             f"{wanted.hub}://{wanted.repo}/{files[0]}"
         )
@@ -104,10 +104,6 @@ def _rows(names: Iterable[str]) -> list[str]:
         and not any(part.startswith(".") for part in path.parts)
         and not path.name.upper().startswith(("README", "LICENSE"))
     )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def hub_files(given: object, subset: str = "") -> list[tuple[str, Path]]:
@@ -135,7 +131,7 @@ def hub_files(given: object, subset: str = "") -> list[tuple[str, Path]]:
         return DataError(f"{wanted} could not be fetched: {why}")
 
     try:
-        listed = hub.files(DATASET, wanted)
+        there = hub.files(DATASET, wanted)
     except Exception as error:  # noqa: BLE001 - httpx, requests or hub errors, by hub and version
         folder = hub.cached(DATASET, wanted)
         if folder is None:
@@ -143,11 +139,10 @@ def hub_files(given: object, subset: str = "") -> list[tuple[str, Path]]:
         names = _cached(wanted, folder, described(folder))
     else:
         try:
-            card = {CARD: listed[CARD]} if by_card and CARD in listed else {}
-            names = chosen(
-                wanted, list(listed), described(hub.fetch(DATASET, wanted, card) if card else None)
-            )
-            folder = hub.fetch(DATASET, wanted, {name: listed[name] for name in names})
+            card = {CARD: there[CARD]} if by_card and CARD in there else {}
+            described_in = hub.fetch(DATASET, wanted, card) if card else None
+            names = chosen(wanted, list(there), described(described_in))
+            folder = hub.fetch(DATASET, wanted, {name: there[name] for name in names})
         except (DataError, UsageError):
             raise
         except Exception as error:  # noqa: BLE001 - as above

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from curate.data.json_values import read_text
-from curate.data.row_keys import TOOLS_AS_TEXT, holds_text, is_thought, with_thought
+from curate.data.row_keys import TOOLS_AS_TEXT, holds_text, is_thought, texts_in, with_thought
 
 # Between the results of calls made at once, as LLaMA-Factory 0.9.5 puts them into one message.
 _NEXT_RESULT = "\n</tool_response>\n<tool_response>\n"
@@ -67,7 +67,8 @@ def as_texts(
         thought = next((m for k, m in message.items() if is_thought(k) and holds_text(m)), "")
         if thoughts_before and role not in (tags["assistant_tag"], tags["function_tag"]):
             return messages, []  # nobody's thought
-        thought = _joined(thought) or thoughts_before
+        parts = [part for part in texts_in(thought) if isinstance(part, str)]
+        thought = "\n".join(parts) or thoughts_before
         thoughts_before = ""
         calls = _calls(message, content)
         if isinstance(content, list):
@@ -97,7 +98,7 @@ def as_texts(
             role = tags["observation_tag"]
         elif role == "developer":
             role = tags["system_tag"]
-        if isinstance(thought, str) and isinstance(content, str) and content.strip():
+        if isinstance(content, str) and content.strip():
             framed = with_thought(thought, content)
             if framed != content:
                 content, changes[_THOUGHT] = framed, None
@@ -167,14 +168,6 @@ def _is_data(content: Any) -> bool:
 def _arguments(function: dict[str, Any]) -> Any:
     value = next((function[key] for key in _ARGUMENTS if key in function), None)
     return {} if value is None else read_text(value)
-
-
-def _joined(thought: Any) -> Any:
-    """Return a thought that is a list of texts, or of parts, as one text."""
-    if not isinstance(thought, list):
-        return thought
-    texts = [part.get("text") if isinstance(part, dict) else part for part in thought]
-    return "\n".join(text for text in texts if isinstance(text, str))
 
 
 def _with_results_apart(messages: list[Any], tags: Mapping[str, str]) -> Iterator[Any]:

@@ -60,18 +60,6 @@ class Naming:
         )
 
 
-def pairs(option: str, texts: Sequence[str], example: str) -> dict[str, str]:
-    """Return NAME=WORD texts of an option as a mapping."""
-    named: dict[str, str] = {}
-    for text in texts:
-        name, equals, word = text.partition("=")
-        if not equals or not name:
-            raise UsageError(f"{option} {text!r}: allowed is NAME=WORD, for example {example}")
-        if named.setdefault(name, word) != word:
-            raise UsageError(f"{option} names {name!r} twice, {named[name]!r} and {word!r}; once")
-    return named
-
-
 def naming(columns: Mapping[str, str] | None, roles: Mapping[str, str] | None) -> Naming:
     """Return what a user names, every name and word checked."""
     columns, roles = dict(columns or {}), dict(roles or {})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from curate.data.row_keys import leaves
 from curate.errors import UsageError
 
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
@@ -14,12 +15,7 @@ _KEY = re.compile(r"[A-Za-z_]\w*")
 
 def placeholders(value: Any) -> set[str]:
     """Return the names between double braces that stand in any text of a value."""
-    if isinstance(value, str):
-        return set(_PLACEHOLDER.findall(value)) if "{{" in value else set()
-    if not isinstance(value, dict | list):
-        return set()
-    inner = value.values() if isinstance(value, dict) else value
-    return {name for item in inner for name in placeholders(item)}
+    return {n for text in leaves(value) if "{{" in text for n in _PLACEHOLDER.findall(text)}
 
 
 def filled(value: Any, fill: Mapping[str, str]) -> Any:
@@ -33,21 +29,29 @@ def filled(value: Any, fill: Mapping[str, str]) -> Any:
     return [filled(item, fill) for item in value] if isinstance(value, list) else value
 
 
-def pairs(texts: list[str]) -> dict[str, str]:
-    """Return `name=value` texts as a mapping."""
-    fill: dict[str, str] = {}
+def pairs(texts: Sequence[str]) -> dict[str, str]:
+    """Return the NAME=TEXT texts of --fill as a mapping."""
+    allowed = (
+        "NAME=TEXT with the NAME that stands between double braces in the rows; give for example "
+        "--fill name=小医 author=我们"
+    )
+    return checked(words_named("--fill", texts, allowed, _KEY))
+
+
+def words_named(
+    option: str, texts: Sequence[str], allowed: str, name: re.Pattern[str] = re.compile("(?s).+")
+) -> dict[str, str]:
+    """Return the NAME=TEXT texts of an option as a mapping."""
+    named: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
-        if not equals or not _KEY.fullmatch(key):
+        if not equals or not name.fullmatch(key):
+            raise UsageError(f"{option} {text!r}: allowed is {allowed}")
+        if named.setdefault(key, value) != value:
             raise UsageError(
-                f"--fill {text!r}: allowed is NAME=TEXT with the NAME that stands between double "
-                "braces in the rows; give for example --fill name=小医 author=我们"
+                f"{option} gives {key!r} two values, {named[key]!r} and {value!r}; give one"
             )
-        if fill.setdefault(key, value) != value:
-            raise UsageError(
-                f"--fill gives {key!r} two values, {fill[key]!r} and {value!r}; give one"
-            )
-    return checked(fill)
+    return named
 
 
 def checked(fill: Mapping[str, str]) -> dict[str, str]:

@@ -38,6 +38,8 @@ _ABOUT_NAMES = (
     "编号 序号 日期 时间 链接 难度 年份 性别 年龄"
 )
 _ABOUT = frozenset(_ABOUT_NAMES.split())
+# Keys of objects that stand for a text: of system prompts, SQuAD's answers, PubMedQA's contexts.
+_HOLDERS = ("content", "parts", "text", "contexts", "answer_text", "answer")
 _NUMBERED = re.compile(r"\d+$")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+\d*|\d+")
 _LETTER = re.compile(r"[^\W\d_]")
@@ -110,6 +112,14 @@ def leaves(value: Any) -> Iterator[str]:
             yield from leaves(inner)
 
 
+def texts_in(value: Any) -> Iterator[Any]:
+    """Yield what a list holds, or an object that has texts or parts under one of a few names."""
+    if isinstance(value, dict):
+        value = next((value[name] for name in _HOLDERS if name in value), None)
+    for part in value if isinstance(value, list) else [value]:
+        yield from texts_in(part) if isinstance(part, dict | list) else (part,)
+
+
 def holds_text(value: Any) -> bool:
     """Tell whether a value holds a text with at least one letter."""
     if isinstance(value, str):
@@ -134,8 +144,7 @@ def unused_keys(row: dict[str, Any], used: Collection[str], parsed: Parsed) -> l
     ]
     if not keys:
         return keys
-    parts = [parsed.system, parsed.tools, parsed.chosen or "", parsed.rejected or ""]
-    whole = "\n".join((*parts, *(turn.content for turn in parsed.turns)))
+    whole = "\n".join(parsed.texts)
     return [
         key for key in keys if not all(_EDGES.sub("", leaf) in whole for leaf in leaves(row[key]))
     ]

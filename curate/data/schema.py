@@ -70,6 +70,11 @@ class Parsed(NamedTuple):
         return ""
 
     @property
+    def texts(self) -> list[str]:
+        beside = [self.system, self.tools, self.chosen or "", self.rejected or ""]
+        return [*beside, *(turn.content for turn in self.turns)]
+
+    @property
     def responses(self) -> int:
         """How many answers there are; two to compare are one."""
         answers = [turn for turn in self.turns if turn.role in ("assistant", "function")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate.data.expression import (
-    SHORT,
-    Expression,
-    file_named,
-    in_expressions,
-    unknown_column,
-)
+from curate.data.expression import SHORT, Expression, file_named, in_expressions, unknown_column
 from curate.errors import DataError, UsageError, did_you_mean
 
 OK = "ok"
@@ -93,8 +87,7 @@ class Joined:
                 f"{did_you_mean(owner, names)} Given are {', '.join(names)}"
             )
         known = list(dict.fromkeys(column for file in files for column in file.columns))
-        if column not in known and SHORT.get(column) in known:
-            column = SHORT[column]
+        column = _whole(column, known)
         if column not in known:
             raise unknown_column(column, known, option, ", ".join(file.path.name for file in files))
         if column == "status" and not dot:
@@ -118,8 +111,7 @@ def column_of(path: Path, column: str, ids: NDArray[np.object_]) -> NDArray[np.f
     """Return one file's score for every row, (n,); NaN for a row that has none."""
     file = _opened(path, ids)
     numbers = [name for name, kind in file.columns.items() if _is_number(kind)]
-    if column not in numbers and SHORT.get(column) in numbers:
-        column = SHORT[column]
+    column = _whole(column, numbers)
     if column not in numbers:
         raise UsageError(
             f"no column of numbers '{column}' in {path.name}.{did_you_mean(column, numbers)} "
@@ -160,7 +152,7 @@ def table_columns(table: pa.Table, expression: Expression) -> dict[str, NDArray[
     ]
     columns = {}
     for name in expression.columns():
-        column = SHORT.get(name, name) if name not in known else name
+        column = _whole(name, known)
         if column not in known:
             raise unknown_column(name, known, expression.option, "the scores")
         columns[name] = column_values(table.column(column))
@@ -175,6 +167,11 @@ def column_values(column: pa.ChunkedArray) -> NDArray[Any]:
     nothing = False if pa.types.is_boolean(column.type) else ""
     kind = bool if nothing is False else object
     return np.array([nothing if value is None else value for value in column.to_pylist()], kind)
+
+
+def _whole(column: str, known: Collection[str]) -> str:
+    """Return the column that a short word stands for, where there is one."""
+    return SHORT[column] if column not in known and SHORT.get(column) in known else column
 
 
 def _is_number(kind: pa.DataType) -> bool:

@@ -190,9 +190,7 @@ def _explained(values: Sequence[Any], form: Format, shape: Shape) -> int:
     size = 0
     for value in map(form.keyed, values):
         if isinstance(value, dict):
-            parsed = parse(form.convert(value, shape).row, shape)
-            parts = [parsed.system, parsed.tools, parsed.chosen or "", parsed.rejected or ""]
-            size += sum(map(len, parts)) + sum(len(turn.content) for turn in parsed.turns)
+            size += sum(map(len, parse(form.convert(value, shape).row, shape).texts))
     return size
 
 

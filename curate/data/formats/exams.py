@@ -188,25 +188,12 @@ def convert_toyhom(value: dict[str, Any], shape: Shape) -> Converted:
     return Converted(row, tuple(changes))
 
 
+_KEYS = "question, options (or A, B, C, D), answer"
 FORMATS = (
-    *(
-        Format(
-            name=name,
-            keys="question, options (or A, B, C, D), answer" + (" counted from 1" if first else ""),
-            rank=OWN_KEYS,
-            detect=partial(_detect, first),
-            convert=partial(_convert, first),
-            optional=_BESIDE,
-            title="exam questions",
-        )
-        for first, name in enumerate(("exam", "exam_from_1"))
-    ),
-    Format(
-        name="toyhom",
-        keys="department, title, ask (or question), answer",
-        rank=OWN_KEYS,
-        detect=detect_toyhom,
-        convert=convert_toyhom,
-        title="Toyhom",
-    ),
-)
+    Format("exam", _KEYS, OWN_KEYS, partial(_detect, 0), partial(_convert, 0), _BESIDE,
+           "exam questions"),
+    Format("exam_from_1", f"{_KEYS} counted from 1", OWN_KEYS, partial(_detect, 1),
+           partial(_convert, 1), _BESIDE, "exam questions"),
+    Format("toyhom", "department, title, ask (or question), answer", OWN_KEYS, detect_toyhom,
+           convert_toyhom, title="Toyhom"),
+)  # fmt: skip

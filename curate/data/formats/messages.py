@@ -14,7 +14,7 @@ from typing import Any
 
 from curate.data.formats import ITEMS, LISTS, Format, keys_of, kto_column, mostly
 from curate.data.formats.named import beside, tools_as_text
-from curate.data.message_lists import ROLES, TEXTS, WHO, WORDS
+from curate.data.lists_in_rows import ROLES, TEXTS, WHO, WORDS
 from curate.data.messages_as_texts import THINKERS, as_texts, beside_messages
 from curate.data.row_keys import holds_text, is_about, is_thought
 from curate.data.schema import CANONICAL_TAGS, MEDIA, Converted, Shape
@@ -224,24 +224,8 @@ def are_openai(messages: Any) -> bool:
 
 
 FORMATS = (
-    Format(
-        name="sharegpt",
-        keys="conversations, conversation, messages or dialog: a list of {from, value} or "
-        "{role, content}",
-        rank=LISTS,
-        detect=detect,
-        convert=convert,
-        optional=_BESIDE,
-        listed="conversations",
-    ),
-    Format(
-        name="openai",
-        keys="messages: a list of {role, content} with tool_calls, parts or a developer",
-        rank=ITEMS,
-        detect=detect_openai,
-        convert=convert,
-        optional=_BESIDE,
-        title="OpenAI messages",
-        listed="conversations",
-    ),
-)
+    Format("sharegpt", "conversations, conversation, messages or dialog: a list of {from, value} "
+           "or {role, content}", LISTS, detect, convert, _BESIDE, listed="conversations"),
+    Format("openai", "messages: a list of {role, content} with tool_calls, parts or a developer",
+           ITEMS, detect_openai, convert, _BESIDE, "OpenAI messages", "conversations"),
+)  # fmt: skip

@@ -7,7 +7,7 @@ entry could name, is put into the answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from curate.data.row_keys import (
     TOOLS_AS_TEXT,
     folded,
     leaves,
+    texts_in,
     thoughts_among,
     with_thought,
 )
@@ -62,25 +63,13 @@ def texts_of_lists(row: Row, shape: Shape) -> tuple[Row, tuple[str, ...]]:
         inner = row.get(key)
         if not inner or isinstance(inner, str):
             continue
-        parts = list(_parts(inner)) if isinstance(inner, list | dict) else []
+        parts = list(texts_in(inner)) if isinstance(inner, list | dict) else []
         if not parts or not all(isinstance(part, str) for part in parts):
             continue
         row = row | {key: "\n".join(parts) if column == "query" else parts[0]}
         if len(parts) > 1 and column != "query":
             changes += (f"the first of several texts of '{key}' taken",)
     return row, changes
-
-
-def _parts(value: Any) -> Iterator[Any]:
-    """Yield what a list holds; of SQuAD's and PubMedQA's objects, the texts."""
-    if isinstance(value, dict):
-        names = ("text", "contexts", "answer_text", "answer", "content")
-        value = next((value[name] for name in names if name in value), value)
-    if not isinstance(value, list):
-        yield value
-        return
-    for item in value:
-        yield from _parts(item)
 
 
 def thought_first(row: Row, shape: Shape) -> tuple[Row, tuple[str, ...]]:

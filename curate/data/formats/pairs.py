@@ -166,25 +166,10 @@ def _told_better(row: Row) -> Dialogue | None:
 
 
 FORMATS = (
-    dialogue_format(
-        "pairs",
-        "chosen and rejected: whole dialogues, as messages or Human: … Assistant: …",
-        "pairs of dialogues",
-        ITEMS,
-        _pair,
-    ),
-    dialogue_format(
-        "listed_pairs",
-        "instruction, output: a list of the better and the worse",
-        "alpaca with two outputs",
-        LISTS,
-        _listed_responses,
-    ),
-    dialogue_format(
-        "told_better",
-        "prompt, response_a, response_b, and winner or preference (or scores of both)",
-        "two responses and which is better",
-        ITEMS,
-        _told_better,
-    ),
-)
+    dialogue_format("pairs", "chosen and rejected: whole dialogues, as messages or Human: … "
+            "Assistant: …", "pairs of dialogues", ITEMS, _pair),
+    dialogue_format("listed_pairs", "instruction, output: a list of the better and the worse",
+            "alpaca with two outputs", LISTS, _listed_responses),
+    dialogue_format("told_better", "prompt, response_a, response_b, and winner or preference (or "
+            "scores of both)", "two responses and which is better", ITEMS, _told_better),
+)  # fmt: skip

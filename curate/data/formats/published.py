@@ -7,7 +7,6 @@ another layout. The row is then emitted as LLaMA-Factory's sharegpt, its other k
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -15,8 +14,6 @@ from typing import Any
 from curate.data.canonical import canonical_row, canonical_shape, parse, tools_of
 from curate.data.formats import ITEMS, KEYS_ALONE, LISTS, Format, keys_of, kto_column, messages
 from curate.data.formats.dialogues import (
-    ANSWERS,
-    ASKS,
     LISTED,
     Dialogue,
     answered,
@@ -24,8 +21,9 @@ from curate.data.formats.dialogues import (
     meddialog,
     utterance_of,
 )
-from curate.data.formats.spoken_texts import UNFRAMED, is_framed, said_in
+from curate.data.formats.spoken_texts import MOSS, UNFRAMED, is_framed, said_in
 from curate.data.json_values import read_text
+from curate.data.lists_in_rows import exchange
 from curate.data.row_keys import SYSTEMS, are_messages, folded_row, in_small_letters, unused_keys
 from curate.data.schema import CANONICAL_TAGS, MEDIA, STRUCTURAL, Converted, Parsed, Shape, Turn
 
@@ -37,9 +35,6 @@ _TEXTS = ("text", "chat", "conversation", "dialogue")
 _IN_TURN = ("data", "conversations", "conversation", "dialog", "dialogue", "turns")
 _TOLD = ("completion", "response", "output", "answer", "reply", "choices")
 _BESIDE = {column: column for column in ("system", "tools", *MEDIA)}
-_ASKING = {*ASKS, "question", "query", "input", "instruction", "prompt"}
-_ANSWERING = {*ANSWERS, "answer", "response", "output", "bot", "moss"}
-_MOSS = re.compile(r"\A\s*<\|[^|>]*\|>[:：]\s*|\s*<eo[a-z]>\s*")
 _NO_DIALOGUES = ("history", "qas", "faq", "faqs", "instances")  # lists of questions and answers
 _RANKED = "answers that others were ranked above left out"
 
@@ -92,14 +87,11 @@ def _prompt_completion(row: Row) -> Dialogue | None:
         parsed, key = asked
         answer = told.turns if told else (Turn("assistant", value),)
         return Dialogue(parsed._replace(turns=(*parsed.turns, *answer), flaw=""), (key, name))
-    if told and isinstance(row.get("prompt"), str) and _first_role(told) == "assistant":
+    begins = [turn.role for turn in told.turns[:1]] if told else []
+    if told and isinstance(row.get("prompt"), str) and begins == ["assistant"]:
         turns = (Turn("user", row["prompt"]), *told.turns)
         return Dialogue(Parsed(system=told.system, turns=turns), ("prompt", name))
     return None
-
-
-def _first_role(parsed: Parsed) -> str:
-    return parsed.turns[0].role if parsed.turns else ""
 
 
 def _exchanges(row: Row) -> Dialogue | None:
@@ -109,16 +101,9 @@ def _exchanges(row: Row) -> Dialogue | None:
     for key, value in row.items():
         if not isinstance(value, list) or not value or key in _NO_DIALOGUES:
             continue
-        said: list[str] = []
-        for item in value:
-            texts = folded_row(item) if isinstance(item, dict) else {}
-            asks, answers = (texts.keys() & names for names in (_ASKING, _ANSWERING))
-            pair = [texts[name] for name in (*asks, *answers)]
-            if (len(asks), len(answers)) != (1, 1) or not all(isinstance(t, str) for t in pair):
-                break
-            said += pair
-        else:
-            return Dialogue(Parsed(turns=_in_turn(said)), (key,))
+        pairs = [exchange(item) if isinstance(item, dict) else [] for item in value]
+        if all(pair and isinstance(pair[0], str) and isinstance(pair[1], str) for pair in pairs):
+            return Dialogue(Parsed(turns=_in_turn([text for p in pairs for text in p])), (key,))
     return None
 
 
@@ -130,7 +115,7 @@ def _moss(row: Row) -> Dialogue | None:
         for turn in chat.values():
             if not isinstance(turn, dict) or not {"Human", "MOSS"} <= turn.keys():
                 return None
-            texts = {name: _MOSS.sub("", str(text or "")).strip() for name, text in turn.items()}
+            texts = {name: MOSS.sub("", str(text or "")).strip() for name, text in turn.items()}
             said += [texts.pop("Human"), texts.pop("MOSS")]
             left |= {f"{name} of a turn" for name in texts if texts[name] not in ("", "None")}
         return Dialogue(Parsed(turns=_in_turn(said)), ("chat",), unused=tuple(sorted(left)))
@@ -141,15 +126,12 @@ def _spoken(row: Row, names: Iterable[str] = _TEXTS) -> Dialogue | None:
     """Read a dialogue that is one text, with who speaks or with a template's marks."""
     for name in names:
         parsed = said_in(row.get(name))
-        if parsed and len(parsed.turns) > 1 and {"assistant", "function"} & _roles(parsed):
+        roles = {turn.role for turn in parsed.turns} if parsed else set()
+        if parsed and len(parsed.turns) > 1 and {"assistant", "function"} & roles:
             turns, changes = answered(parsed.turns)
             changes += (UNFRAMED,) * is_framed(row[name])
             return Dialogue(parsed._replace(turns=turns), (name,), changes)
     return None
-
-
-def _roles(parsed: Parsed) -> set[str]:
-    return {turn.role for turn in parsed.turns}
 
 
 def _texts_in_turn(row: Row) -> Dialogue | None:

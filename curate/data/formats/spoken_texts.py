@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from curate.data.json_values import read_text
-from curate.data.message_lists import ROLES
+from curate.data.lists_in_rows import ROLES
 from curate.data.schema import Parsed, Turn
 
 # What begins a message, in the templates of many models.
@@ -33,7 +33,7 @@ _SPEAKER = re.compile(
     r"(?:\A\s*|\n[ \t]*|###[ \t]*)(?:###[ \t]*)?(?:\[?Round \d+\]?\s*)?\[?(?:<\|)?"
     rf"({_NAMES})(?:\|>)?\]?[ \t]*[:：][ \t]*|(?:\A|(?<=\s))(USER|ASSISTANT|FUNCTION RESPONSE):\s*"
 )
-_MOSS = re.compile(r"\A\s*<\|[^|>]*\|>[:：]\s*|\s*<eo[a-z]>\s*")
+MOSS = re.compile(r"\A\s*<\|[^|>]*\|>[:：]\s*|\s*<eo[a-z]>\s*")
 _CALL = re.compile(r"\A<functioncall>\s*(\{.*\})\Z", re.DOTALL)
 _QUOTED = re.compile(r"(\"arguments\":\s*)'(.*)'(\s*\}\s*)\Z", re.DOTALL)
 _ROLES = {**ROLES, "moss": "assistant", "function response": "observation"}
@@ -102,7 +102,7 @@ def _named(text: str) -> Parsed | None:
     if not marks or (system and not marks[0][2]):
         return None
     ends = [*(mark.start() for mark in marks[1:]), len(text)]
-    texts = [_MOSS.sub("", text[m.end() : end]).strip() for m, end in zip(marks, ends, strict=True)]
+    texts = [MOSS.sub("", text[m.end() : end]).strip() for m, end in zip(marks, ends, strict=True)]
     parsed = _parsed([(mark[1] or mark[2]).lower() for mark in marks], list(map(_bare, texts)))
     if parsed is None or not {"user", "assistant"} & {turn.role for turn in parsed.turns}:
         return None
