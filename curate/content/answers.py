@@ -204,5 +204,4 @@ def mentions_source(prompt: str, answer: str) -> bool:
 
 @functools.cache
 def _traditional() -> re.Pattern[str]:
-    """Return what finds characters that are written otherwise in simplified Chinese."""
     return re.compile(f"[{''.join(map(chr, simplified()))}]")

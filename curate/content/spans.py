@@ -14,8 +14,6 @@ _CHINESE_NUMBER = re.compile(r"[零〇○一二三四五六七八九幺](?:[ -]?
 
 
 class Span(NamedTuple):
-    """A place in a text, and what stands there."""
-
     start: int
     end: int
     kind: str

@@ -79,7 +79,6 @@ def read_verdict(value: Any) -> bool | None:
 
 
 def verdict_of(value: dict[str, Any], shape: Shape) -> bool | None:
-    """Return KTO's verdict on a row, None for a row without one."""
     verdict = value.get(shape.columns.get("kto_tag", ""))
     return verdict if isinstance(verdict, bool) else None
 

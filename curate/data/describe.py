@@ -140,7 +140,6 @@ def to_lines(description: Description) -> list[tuple[str, str]]:
 
 
 def to_text(description: Description) -> str:
-    """Return a description as lines of text."""
     read = [f"  {name}: {how}: {counted(count)}" for name, count, how in description.sources]
     counts = [f"  {name}: {what}" for name, what in to_lines(description)]
     notes = [f"  note: {note}" for note in description.notes]
@@ -148,7 +147,6 @@ def to_text(description: Description) -> str:
 
 
 def to_html(description: Description) -> str:
-    """Return a description as one table."""
     lines: list[Sequence[object]] = [("rows", description.rows)]
     lines += [(f"read {name}", f"{how}: {counted(n)}") for name, n, how in description.sources]
     lines += to_lines(description)

@@ -90,7 +90,6 @@ class Expression:
 
 
 def parse_expression(text: str, option: str) -> Expression:
-    """Return an expression of columns, or say what is wrong with it."""
     if len(text) > LONGEST:
         raise UsageError(f"{option}: {len(text):,} characters; allowed are {LONGEST:,}")
     try:
@@ -135,7 +134,6 @@ def file_named(owner: str) -> str:
 
 
 def unknown_column(name: str, known: Sequence[str], option: str, where: str) -> UsageError:
-    """Return the error of a column that is not there."""
     longer = next((column for column in known if column.startswith(f"{name}_")), "")
     hint = f" Did you mean '{longer}'?" if longer else did_you_mean(name, known)
     return UsageError(

@@ -66,7 +66,6 @@ class InputFile(NamedTuple):
 
 
 def input_files(item: Given | Iterable[Row], opened: ExitStack) -> list[InputFile]:
-    """Return the files that a path, or rows in memory, stand for."""
     if is_table(item) or not isinstance(item, str | os.PathLike):
         cache_dir().mkdir(parents=True, exist_ok=True)
         file = save_table(item, Path(opened.enter_context(TemporaryDirectory(dir=cache_dir()))))

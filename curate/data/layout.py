@@ -30,8 +30,6 @@ _NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 @dataclass(frozen=True)
 class Reading:
-    """How a file is to be read."""
-
     format: str = ""  # its name, '' for any
     fill: Mapping[str, str] = field(default_factory=dict)  # placeholder to text
     naming: Naming = field(default_factory=Naming)
@@ -213,15 +211,14 @@ def _converted(value: Any, layout: Layout) -> Converted:
 
 def _paths(row: dict[str, Any], media: Sequence[str]) -> dict[str, Any]:
     """Return lists of pictures in which an object stood for a path: a column has one type."""
-    return {
-        key: [item["path"] if _is_path(item) else item for item in row[key]]
-        for key in media
-        if isinstance(row.get(key), list) and any(map(_is_path, row[key]))
-    }
+    lists = {key: row[key] for key in media if isinstance(row.get(key), list)}
+    paths = {key: list(map(_path, items)) for key, items in lists.items()}
+    return {key: items for key, items in paths.items() if items != lists[key]}
 
 
-def _is_path(item: Any) -> bool:
-    return isinstance(item, dict) and isinstance(item.get("path"), str) and not item.get("bytes")
+def _path(item: Any) -> Any:
+    names = isinstance(item, dict) and isinstance(item.get("path"), str) and not item.get("bytes")
+    return item["path"] if names else item
 
 
 def _missing(row: Any, shape: Shape, nothing: tuple[Any, ...]) -> bool:

@@ -106,24 +106,17 @@ def _member(path: Path, part: str) -> tuple[str, tuple[str, ...]]:
 
 def _unpack(path: Path, kind: str, member: str, target: Path) -> None:
     bound, size = _ROOM + _RATIO * path.stat().st_size, 0
-    with target.open("wb") as out:
-        for chunk in _chunks(path, kind, member):
-            size += len(chunk)
-            if size > bound:
-                raise DataError(
-                    f"{path.name} unpacks to more than {bound:,} bytes, {_RATIO} times its size: "
-                    "no text does; if it is sound, unpack it and give what is in it"
-                )
-            out.write(chunk)
-
-
-def _chunks(path: Path, kind: str, member: str) -> Iterator[bytes]:
     try:
-        with _opened(path, kind, member) as stream:
-            while chunk := stream.read(CHUNK):
-                yield chunk
+        with target.open("wb") as out, _opened(path, kind, member) as stream:
+            while size <= bound and (chunk := stream.read(CHUNK)):
+                size += out.write(chunk)
     except _DAMAGE as error:
         raise _damaged(path, kind, error) from None
+    if size > bound:
+        raise DataError(
+            f"{path.name} unpacks to more than {bound:,} bytes, {_RATIO} times its size: "
+            "no text does; if it is sound, unpack it and give what is in it"
+        )
 
 
 def _opened(path: Path, kind: str, member: str) -> IO[bytes]:

@@ -30,7 +30,6 @@ def filled(value: Any, fill: Mapping[str, str]) -> Any:
 
 
 def pairs(texts: Sequence[str]) -> dict[str, str]:
-    """Return the NAME=TEXT texts of --fill as a mapping."""
     allowed = (
         "NAME=TEXT with the NAME that stands between double braces in the rows; give for example "
         "--fill name=小医 author=我们"
@@ -49,7 +48,7 @@ def words_named(
             raise UsageError(f"{option} {text!r}: allowed is {allowed}")
         if named.setdefault(key, value) != value:
             raise UsageError(
-                f"{option} gives {key!r} two values, {named[key]!r} and {value!r}; give one"
+                f"{option} gives {key!r} twice, two values, {named[key]!r} and {value!r}; give one"
             )
     return named
 

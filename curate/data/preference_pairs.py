@@ -38,8 +38,6 @@ _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|(?:\\r)?\\n|\\([rt])(?![a-zA-Z])")
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One comparison."""
-
     prompt: str  # all that comes before the response
     better: str
     worse: str
@@ -77,7 +75,6 @@ def decode_escapes(text: str) -> str:
 
 
 def read_pairs(sources: Sequence[Path | Rows], named: Naming | None = None) -> Pairs:
-    """Read pairs from files, or take those of rows."""
     dropped: Counter[str] = Counter()
     pairs: dict[tuple[str, str, str], Pair] = {}
     sha256: dict[str, str] = {}

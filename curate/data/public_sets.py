@@ -17,8 +17,6 @@ _COMMANDS = {"sft": "ifd", "preference": "dedup", "kto": "dedup", "pretraining":
 
 @dataclass(frozen=True)
 class PublicSet:
-    """A public data set."""
-
     name: str  # word for the command line
     about: str
     address: str  # page to look at

@@ -26,7 +26,6 @@ _SEED = 42  # LLaMA-Factory's, where a training sets no other
 def registered(
     folder: Path, name: str, opened: ExitStack
 ) -> tuple[NamedRows, Naming, list[InputFile]]:
-    """Return a registered data set, what its entry names, and its files."""
     entry = named_rows(folder, name)
     by = f"{FILE}, entry '{name}', columns:"
     naming = Naming(entry.columns, entry.roles, by=by, expected=entry.given)

@@ -151,7 +151,6 @@ def _steps(reading: Reading, values: list[Any]) -> Iterator[Step]:
 
 
 def _write(path: Path, rows: Iterator[pa.RecordBatch]) -> int:
-    """Write rows to an Arrow file; return how many."""
     total = 0
     with (
         whole_files(path) as (part,),

@@ -52,8 +52,6 @@ _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 @dataclass
 class Tally:
-    """What is counted while rows pass by."""
-
     template: bool = False  # whether the file is one that has to be filled in
     keys: set[str] = field(default_factory=set)  # of rows as they are kept
     changes: Counter[str] = field(default_factory=Counter)  # what conversion did, to rows

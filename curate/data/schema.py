@@ -36,8 +36,6 @@ def is_blank(text: str) -> bool:
 
 
 class Turn(NamedTuple):
-    """One message."""
-
     role: str  # user, assistant, observation or function; in a `bad_turn_order` also system
     content: str
 
@@ -102,7 +100,6 @@ class Shape:
         return "sft" if answered else "pretraining"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the shape as JSON has it."""
         return asdict(self)
 
     def with_columns(self, optional: Mapping[str, str], keys: Iterable[str]) -> Shape:

@@ -113,7 +113,6 @@ def _delimiter(header: str) -> str:
 
 
 def names_column(header: str, column: str) -> bool:
-    """Tell whether the first line of a table names a column."""
     return column in next(csv.reader([header], delimiter=_delimiter(header)), [])
 
 
@@ -141,7 +140,6 @@ def looks_like_table(head: str, whole: bool, of_cells: bool = False) -> bool:
 
 
 def parquet_rows(path: Path) -> Iterator[Record]:
-    """Yield the rows of a parquet file as dicts."""
     with _readable(path, "parquet"), pq.ParquetFile(path, pre_buffer=False) as file:
         _check_schema(file.schema_arrow, path.name)
         yield from _dicts(file.iter_batches(batch_size=BATCH), file.schema_arrow)
@@ -282,6 +280,7 @@ def _blocks(
     """Yield blocks, each with the number of its first line."""
     block: list[str] = []
     start = empty = 1
+    size = 0
     for number, line in _lines(stream, name, limit):
         if not line.strip():
             empty += 1
@@ -290,11 +289,12 @@ def _blocks(
         else:
             if block and begins(line, empty):
                 yield start, block
-                block = []
+                block, size = [], 0
             start = start if block else number
             empty = 0
         block.append(line)
-        _check(block, name, start, limit)
+        size += len(line)
+        _check(size, name, start, limit)
     if block:
         yield start, block
 
@@ -303,14 +303,12 @@ def _lines(stream: TextIO, name: str, limit: int) -> Iterator[tuple[int, str]]:
     number = 0
     while line := stream.readline(limit + 1):
         number += 1
-        _check([line], name, number, limit)
+        _check(len(line), name, number, limit)
         yield number, line.rstrip("\r\n").lstrip("\ufeff")
 
 
-def _check(block: list[str], name: str, line: int, limit: int) -> None:
-    # Counting a block anew at every line would be quadratic; at powers of two it is not.
-    size = len(block)
-    if size and not size & (size - 1) and sum(map(len, block)) > limit:
+def _check(size: int, name: str, line: int, limit: int) -> None:
+    if size > limit:
         raise DataError(
             f"{name}, line {line}: one block of text is longer than {limit:,} characters, the most "
             "that is read; take it out, or put the empty lines between blocks"

@@ -103,7 +103,7 @@ def _layers(values: list[Any], depth: int, least: int = ONE_TEXT) -> list[Layer]
 
 def _wraps(whole: dict[str, Any], names: list[str]) -> bool:
     """Tell whether one object that a format would take for a row holds rows all the same."""
-    if _columns(whole) or _by_index(whole):
+    if _columns(whole):
         return True
     lists = {k: v for k, v in whole.items() if _is_list(v) and v and isinstance(v[0], dict | list)}
     named = len(lists) > 1 and len(lists) == len(whole) and names in (["sharegpt"], ["exchanges"])
@@ -115,23 +115,21 @@ def _wraps(whole: dict[str, Any], names: list[str]) -> bool:
 
 
 def _columns(whole: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of one object whose keys are columns, lists of one length; none if not."""
-    lists = list(whole.values())
-    if len(lists) < 2 or not all(map(_is_list, lists)) or len({*map(len, lists)}) > 1:
-        return []
-    if not all(isinstance(cell, str | int | float | None) for cells in lists for cell in cells):
-        return []
-    return [dict(zip(whole, row, strict=True)) for row in zip(*lists, strict=True)]
+    """Return the rows of one object whose keys are columns, none if they are not.
 
-
-def _by_index(whole: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of one object whose keys are columns, each with a cell of every index."""
+    A column is a list, all of one length, or has a cell of every index under it.
+    """
     columns = list(whole.values())
-    if len(columns) < 2 or not all(isinstance(column, dict) and column for column in columns):
+    if all(map(_is_list, columns)):
+        plain = all(isinstance(cell, str | int | float | None) for c in columns for cell in c)
+        even = plain and len({*map(len, columns)}) == 1
+    elif even := all(isinstance(column, dict) and column for column in columns):
+        index = columns[0].keys()
+        even = not _PARTS & index and all(column.keys() == index for column in columns)
+        columns = [[column[key] for key in index] for column in columns] if even else []
+    if len(whole) < 2 or not even:
         return []
-    if any(column.keys() != columns[0].keys() for column in columns) or _PARTS & {*columns[0]}:
-        return []
-    return [{name: column[key] for name, column in whole.items()} for key in columns[0]]
+    return [dict(zip(whole, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _ways(values: list[Any], alone: dict[str, Any] | None, depth: int) -> Iterator[Layer]:
@@ -200,8 +198,8 @@ def _is_of_rows(key: str, value: Any, is_file: bool) -> bool:
 def _whole(whole: dict[str, Any]) -> Iterator[Layer]:
     """Yield the ways to the rows of one object whose keys are all one kind of thing."""
     columns = list(whole.values())
-    if by_index := _by_index(whole):
-        yield Layer(lambda _: by_index, "columns of one object made rows")
+    if rows := _columns(whole):
+        yield Layer(lambda _: rows, "columns of one object made rows")
     dicts = len(columns) > 1 and all(isinstance(column, dict) for column in columns)
     if dicts and set.intersection(*map(set, columns)):
         said = "rows of one object read, without the keys they stand under"
@@ -209,8 +207,6 @@ def _whole(whole: dict[str, Any]) -> Iterator[Layer]:
     names, cells = whole.get("columns"), whole.get("data")
     if isinstance(names, list) and isinstance(cells, list) and all(map(_is_list, cells)):
         yield Layer(lambda _: [_as_row(names, row) for row in cells], _TABLE)
-    if rows := _columns(whole):
-        yield Layer(lambda _: rows, "columns of one object made rows")
     parts = {name: part for name, part in whole.items() if _is_list(part) and _holds_rows(part)}
     if len(parts) > 1 and len(parts) == len(whole) and _fits(columns):
         yield Layer(lambda _: columns, "rows of one object read, without their keys")

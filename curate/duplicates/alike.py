@@ -29,8 +29,6 @@ class Twins(NamedTuple):
 
 
 class _Seen:
-    """The texts that were seen in each bucket."""
-
     def __init__(self, buckets: NDArray[np.int32], seen: Iterable[int] = ()) -> None:
         self._buckets, self._members = buckets, defaultdict[int, list[int]](list)
         for place in seen:

@@ -28,7 +28,10 @@ class Kept:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._path, self._file = path, None if path is None else _opened(path)
+        self._path = path
+        self._file: sqlite3.Connection | None = None
+        with suppress(sqlite3.OperationalError):  # another run holds it
+            self._file = open_alone(path, _TABLE, anew=True) if path else None
 
     def __contains__(self, key: str) -> bool:
         return self._find("1", key) is not None
@@ -55,14 +58,3 @@ class Kept:
             return None
         line = f"SELECT {column} FROM arrays WHERE key = ?"  # noqa: S608 - a word of ours
         return (self._file.execute(line, (key,)).fetchone() or [None])[0]
-
-
-def _opened(path: Path) -> sqlite3.Connection | None:
-    try:
-        return open_alone(path, _TABLE)
-    except sqlite3.OperationalError:  # another run holds it
-        return None
-    except sqlite3.DatabaseError:  # damaged
-        for ending in ("", "-wal"):
-            path.with_name(path.name + ending).unlink(missing_ok=True)
-        return open_alone(path, _TABLE)

@@ -227,7 +227,6 @@ def write_scores(
 
 
 def _put_scores(path: Path, scores: Scores) -> int:
-    """Write scores; return how many lines."""
     if isinstance(scores, pa.Table):
         pq.write_table(scores, path)
         return len(scores)

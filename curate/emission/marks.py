@@ -28,8 +28,6 @@ _NAMED = 3  # rows that are gone
 
 @dataclass(frozen=True)
 class Marks:
-    """What was marked."""
-
     marks: dict[str, str]  # id of a row to `keep` or `drop`
     note: dict[str, str] = field(default_factory=dict)  # id of a row to what was noted of it
     of: str = ""  # name of the data set; '' for marks that come from no file

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from curate.errors import OutputError
-from curate.system.database import open_alone
+from curate.system.database import delete_database, open_alone
 
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS batches (machine TEXT, number INTEGER, data BLOB, "
@@ -47,13 +47,7 @@ def open_journal(folder: Path, name: str, machine: str, batches: int) -> Iterato
     with _failing(path):
         folder.mkdir(parents=True, exist_ok=True)
         path.touch()  # which says why it cannot, as SQLite does not
-        try:
-            connection = open_alone(path, _TABLES)
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:  # a damaged disk has spoiled it: all can be computed again
-            delete_journal(folder, name)
-            connection = open_alone(path, _TABLES)
+        connection = open_alone(path, _TABLES, anew=True)
     with closing(connection):
         connection.execute(f"PRAGMA user_version = {batches:d}")
         yield Journal(connection, path, machine)
@@ -70,9 +64,7 @@ def is_finished(path: Path) -> bool:
 
 
 def delete_journal(folder: Path, name: str) -> None:
-    path = _path(folder, name)
-    for ending in ("", "-wal"):
-        path.with_name(path.name + ending).unlink(missing_ok=True)
+    delete_database(_path(folder, name))
 
 
 def _path(folder: Path, name: str) -> Path:

@@ -33,8 +33,6 @@ _NO_RESPONSE = (
 
 @dataclass(frozen=True)
 class CommonShape:
-    """How rows are written."""
-
     shape: Shape  # of the output
     # From an original row and its shape to the row that is written; None: as it is.
     convert: Callable[[dict[str, Any], Shape], dict[str, Any]] | None = None

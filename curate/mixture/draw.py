@@ -34,7 +34,6 @@ _DUPLICATE, _NOT_CHOSEN, _OVER_LIMIT = 1, 2, 3
 
 
 def seed_keys(seed: int, count: int) -> list[np.uint64]:
-    """Return numbers that stand for a seed, 0 or more."""
     return list(np.random.default_rng(seed).integers(0, 2**64 - 1, count, np.uint64, endpoint=True))
 
 
@@ -86,7 +85,6 @@ class Pool:
     order_key: np.uint64  # makes the order of the output from content hashes
 
     def usable(self, parts: Sequence[Part]) -> int:
-        """Return how many rows of some files can be used."""
         return sum(int(np.count_nonzero(self.state[part.span] == 0)) for part in parts)
 
     def nth(self, parts: Sequence[Part], count: int) -> int | None:
@@ -95,7 +93,6 @@ class Pool:
         return int(np.partition(np.concatenate(sound), count - 1)[count - 1]) if count else None
 
     def times(self, heaps: Sequence[Heap], draws: Sequence[Draw]) -> NDArray[np.integer[Any]]:
-        """Return how often each row is taken, (n,)."""
         largest = max(draw.passes for draw in draws) + 1
         times = np.zeros(len(self.order), np.min_scalar_type(largest))
         for heap, draw in zip(heaps, draws, strict=True):

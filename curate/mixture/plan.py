@@ -180,7 +180,6 @@ def _row_draws(heaps: Sequence[Heap], total: int) -> tuple[Draw, ...]:
 
 
 def _scarce(heaps: Sequence[Heap]) -> str:
-    """Say which heap is the smallest for its share."""
     heap = min(heaps, key=lambda heap: heap.rows / heap.share)
     return f"{heap.name} has {heap.rows:,}"
 

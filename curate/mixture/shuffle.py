@@ -76,7 +76,6 @@ class Shuffle:
                 yield json.loads(text)
 
     def copy_to(self, path: Path) -> int:
-        """Write all lines to a file; return how many."""
         with path.open("wb") as out:
             out.writelines(self.blocks())
         return self._lines

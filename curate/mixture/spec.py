@@ -175,7 +175,6 @@ def read_mixture(path: Path, changes: Mapping[str, Any] | None = None) -> Mixtur
 
 
 def _source(folder: Path, source: dict[str, Any], where: str) -> MixSource:
-    """Return a source of a mixture file that lies in a folder."""
     if not source.keys() & {"path", "dataset"}:
         raise DataError(f"{where}: a source without path; give it one, or a dataset")
     if {"path", "dataset"} <= source.keys():

@@ -6,12 +6,21 @@ import sqlite3
 from pathlib import Path
 
 
-def open_alone(path: Path, tables: str, *, threads: bool = False) -> sqlite3.Connection:
+def open_alone(
+    path: Path, tables: str, *, threads: bool = False, anew: bool = False
+) -> sqlite3.Connection:
     """Open a database for this run alone, its tables made by statements if need be.
 
     With `threads` several may use the connection, one at a time. Raises sqlite3.OperationalError
-    where another run holds it, sqlite3.DatabaseError where it is damaged.
+    where another run holds it, sqlite3.DatabaseError where it is damaged; `anew` begins it anew.
     """
+    if anew:
+        try:
+            return open_alone(path, tables, threads=threads)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:  # what is in it can be computed again
+            delete_database(path)
     connection = sqlite3.connect(
         path, timeout=0, isolation_level=None, check_same_thread=not threads
     )
@@ -28,3 +37,8 @@ def open_alone(path: Path, tables: str, *, threads: bool = False) -> sqlite3.Con
         connection.close()
         raise
     return connection
+
+
+def delete_database(path: Path) -> None:
+    for ending in ("", "-wal"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)

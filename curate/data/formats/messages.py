@@ -146,15 +146,13 @@ def _in_their_words(messages: list[Any], tags: Mapping[str, str]) -> list[Any]:
     role_tag, own = tags["role_tag"], tags.values()
     if all(isinstance(m, dict) and m.get(role_tag) in own for m in messages):
         return []
-    made = [m | _in_word(m.get(role_tag), tags) if isinstance(m, dict) else m for m in messages]
+    made = []
+    for message in messages:
+        word = message.get(role_tag) if isinstance(message, dict) else None
+        role = ROLES.get(word.lower(), "") if isinstance(word, str) else ""
+        known = role in ("user", "assistant", "system") and word not in own
+        made.append(message | {role_tag: tags[f"{role}_tag"]} if known else message)
     return made if made != messages else []
-
-
-def _in_word(word: Any, tags: Mapping[str, str]) -> dict[str, str]:
-    """Return who speaks in the file's word, nothing where it is that, or is not known."""
-    role = ROLES.get(word.lower(), "") if isinstance(word, str) else ""
-    known = role in ("user", "assistant", "system") and word not in tags.values()
-    return {tags["role_tag"]: tags[f"{role}_tag"]} if known else {}
 
 
 def _responses_as_messages(value: dict[str, Any], shape: Shape) -> dict[str, Any]:

@@ -36,7 +36,6 @@ Step = Callable[[Row, Shape], tuple[Row, tuple[str, ...]]]  # to a row, and what
 
 
 def in_steps(*steps: Step) -> Callable[[Row, Shape], Converted]:
-    """Return a conversion that is some steps, one after the other."""
 
     def convert(row: Row, shape: Shape) -> Converted:
         changes: tuple[str, ...] = ()

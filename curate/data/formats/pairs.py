@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
 from typing import Any
 
 from curate.data.canonical import parse
@@ -110,15 +110,6 @@ def _listed_responses(row: Row) -> Dialogue | None:
     return Dialogue(parsed, ("instruction", "input", "output", "history", "system"))
 
 
-def _two(row: Row) -> Iterator[tuple[str, str, tuple[str, str]]]:
-    """Yield the keys of two answers, and their ends."""
-    for ends in _ENDS:
-        for stem in _ANSWERS:
-            first, second = stem + ends[0], stem + ends[1]
-            if row.get(first) and row.get(second):
-                yield first, second, ends
-
-
 def _better(row: Row, keys: tuple[str, str], ends: tuple[str, str]) -> int | None:
     """Return which of two answers is told to be better: 0 or 1, -1 for neither; None untold."""
     for name in _BETTER:
@@ -143,7 +134,10 @@ def _better(row: Row, keys: tuple[str, str], ends: tuple[str, str]) -> int | Non
 
 
 def _told_better(row: Row) -> Dialogue | None:
-    for first, second, ends in _two(row):
+    for ends, stem in itertools.product(_ENDS, _ANSWERS):
+        first, second = stem + ends[0], stem + ends[1]
+        if not (row.get(first) and row.get(second)):
+            continue
         better = _better(row, (first, second), ends)
         sides = [_side(row[name], True) for name in (first, second)]
         if better is None or not all(sides):

@@ -93,7 +93,9 @@ def listed_answers(row: Row) -> tuple[list[str], Ranked] | None:
         if not all(isinstance(item, dict) for item in items):
             continue
         items = [{folded(key): value for key, value in item.items()} for item in items]
-        if best := [keys[n] for n in _BEST if n in keys and _is_place(row[keys[n]], items)]:
+        places = range(len(items)) if len(items) > 1 else ()
+        best = [keys[n] for n in _BEST if n in keys and type(row[keys[n]]) is int]
+        if best := [key for key in best if row[key] in places]:
             told = [(_text(item), float(at == row[best[0]])) for at, item in enumerate(items)]
             return [*used, best[0]], [*told]
         for key in (*_RANKS, *_SCORES):
@@ -105,11 +107,6 @@ def listed_answers(row: Row) -> tuple[list[str], Ranked] | None:
 
 def _text(item: Row) -> str:
     return next((item[key] for key in _TEXTS if isinstance(item.get(key), str)), "")
-
-
-def _is_place(value: Any, items: list[Any]) -> bool:
-    """Tell whether a value says which of some answers is the best."""
-    return type(value) is int and 0 <= value < len(items) and len(items) > 1
 
 
 def _list(value: Any) -> list[Any]:
