@@ -12,26 +12,19 @@ from typing import Any
 
 from curate.data.formats.dialogues import ANSWERS, ASKS, utterance_of
 from curate.data.json_values import read_text
-from curate.data.row_keys import RENAMED, SYSTEMS, are_messages, folded_row, leaves, texts_in
+from curate.data.row_keys import (
+    RENAMED,
+    ROLES,
+    SYSTEMS,
+    TEXTS,
+    WHO,
+    are_messages,
+    folded_row,
+    leaves,
+    texts_in,
+)
 from curate.data.schema import MEDIA
 
-# No word stands for two roles, so tags that are guessed never collide with tags that were seen.
-WORDS = {
-    "user": (
-        *("human", "user", "prompter", "用户", "patient", "患者", "病人", "customer", "client"),
-        *("usr", "提问者", "问", "utilisateur", "usuario"),
-    ),
-    "assistant": (
-        *("gpt", "assistant", "bot", "model", "助手", "ai", "doctor", "医生", "大夫", "agent"),
-        *("chatbot", "客服", "回答者", "答", "assistente"),
-    ),
-    "observation": ("observation", "tool", "tool_response", "tool_result", "ipython"),
-    "function": ("function_call", "function", "tool_call"),
-    "system": ("system",),
-}
-ROLES = {word: role for role, words in WORDS.items() for word in words}
-WHO = ("from", "role", "speaker", "sender", "author")
-TEXTS = ("value", "content", "text", "message", "parts", "sentence")
 _ASKING = {*ASKS, "question", "query", "input", "instruction", "prompt"}
 _ANSWERING = {*ANSWERS, "answer", "response", "output", "bot", "moss", "ai", "model"}
 # Lists that tables have as text.

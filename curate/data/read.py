@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     Readable: TypeAlias = Rows | Selection | Mixed | Given | Iterable[Given] | Iterable[Row]
 
-_AGREE = ("format", "formatting", "ranking", "tags")
 _SHOWN = 12
 
 
@@ -241,18 +240,17 @@ def _common(parts: list[Stored]) -> Shape:
     first = parts[0]
     shape = first.shape
     for part in parts[1:]:
-        clash = [name for name in _AGREE if getattr(shape, name) != getattr(part.shape, name)]
-        mine, theirs = shape.columns, part.shape.columns
-        clash += [name for name in mine.keys() & theirs.keys() if mine[name] != theirs[name]]
         # A row without a verdict among rows with one would be trained on as plain SFT.
-        if clash or ("kto_tag" in mine) != ("kto_tag" in theirs):
+        own, other = ((s.format, s.ranking, "kto_tag" in s.columns) for s in (shape, part.shape))
+        both = shape.joined(part.shape) if own == other else None
+        if both is None:
             raise DataError(
                 f"{first.source.name} and {part.source.name} have different shapes: "
                 f"{shape} and {part.shape}. One emitted file has one shape; "
                 "give files of one shape together and the others in a run of their own, or join "
                 "them with `curate mix`"
             )
-        shape = replace(shape, columns={**theirs, **mine})
+        shape = both
     return shape
 
 

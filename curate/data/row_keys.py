@@ -19,6 +19,8 @@ SYSTEMS = (
     *("system", "system_prompt", "systemprompt", "sys", "meta_instruction", "system_message"),
     *("system_instruction", "systeminstruction", "系统提示"),
 )
+# What is asked, in most files.
+ASKED = ("prompt", "question", "instruction", "query", "input", "problem", "问题", "提问")
 # What a question is about.
 CONTEXTS = (
     *("context", "contexts", "passage", "input", "document", "article", "paragraph"),
@@ -60,7 +62,24 @@ SAYS_NOTHING = EMPTY_CELLS | {
     *("None", "none", "null", "NULL", "N/A", "n/a", "undefined"),
     *("<noinput>", "<no input>", "noinput", "Noinput", "<Noinput>"),
 }
-_WHO = frozenset({"role", "from", "speaker", "sender"})
+# No word stands for two roles, so tags that are guessed never collide with tags that were seen.
+WORDS = {
+    "user": (
+        *("human", "user", "prompter", "用户", "patient", "患者", "病人", "customer", "client"),
+        *("usr", "提问者", "问", "utilisateur", "usuario"),
+    ),
+    "assistant": (
+        *("gpt", "assistant", "bot", "model", "助手", "ai", "doctor", "医生", "大夫", "agent"),
+        *("chatbot", "客服", "回答者", "答", "assistente"),
+    ),
+    "observation": ("observation", "tool", "tool_response", "tool_result", "ipython"),
+    "function": ("function_call", "function", "tool_call"),
+    "system": ("system",),
+}
+ROLES = {word: role for role, words in WORDS.items() for word in words}
+WHO = ("from", "role", "speaker", "sender", "author")
+TEXTS = ("value", "content", "text", "message", "parts", "sentence")
+_WHO = frozenset(WHO) - {"author"}
 TOOLS_AS_TEXT = "descriptions of tools written as text"
 
 

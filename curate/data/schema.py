@@ -108,6 +108,14 @@ class Shape:
         added = {column: key for column, key in optional.items() if key in present}
         return replace(self, columns={**added, **self.columns})
 
+    def joined(self, other: Shape) -> Shape | None:
+        """Return the shape of rows of both, with columns that only one has; None without one."""
+        columns = {**other.columns, **self.columns}
+        alike = (self.formatting, self.tags) == (other.formatting, other.tags)
+        alike = alike and other.columns.items() <= columns.items()
+        whole = len({*columns.values()}) == len(columns)  # else one key would be read twice
+        return replace(self, columns=columns) if alike and whole else None
+
     def __str__(self) -> str:
         names = {**self.columns, **self.tags}
         kind = f"{self.format} ranking" if self.ranking else self.format

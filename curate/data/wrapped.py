@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 from curate.data.formats import ONE_TEXT, best_fits, mostly, names_questions
 from curate.data.formats.several_answers import RANKED, listed_answers
 from curate.data.json_values import Record, read_text
-from curate.data.lists_in_rows import TEXTS, WHO, with_lists
+from curate.data.lists_in_rows import with_lists
 from curate.data.packed import listed
-from curate.data.row_keys import CONTEXTS, SYSTEMS, folded, holds_text, is_about
+from curate.data.row_keys import CONTEXTS, SYSTEMS, TEXTS, WHO, folded, holds_text, is_about
 
 _DIALOGUES = (
     *("conversation", "conversations", "dialog", "dialogs", "dialogue", "dialogues", "messages"),

@@ -44,6 +44,23 @@ class _Seen:
         met = (self._members.get(bucket, ()) for bucket in self._buckets[place].tolist())
         return {other for members in met for other in members}
 
+    def pairs(
+        self, texts: Iterable[tuple[int, int]], note: bool = False
+    ) -> Iterator[tuple[Numbers, Numbers]]:
+        """Yield the numbers of texts, each with that of one it meets; `note` it then, too."""
+        left: list[int] = []
+        right: list[int] = []
+        for place, number in texts:
+            others = sorted(self.met(place))
+            left += [number] * len(others)
+            right += others
+            if note:
+                self.add(place, number)
+            if len(left) >= _PAIRS:
+                yield np.array(left), np.array(right)
+                left, right = [], []
+        yield np.array(left, np.int64), np.array(right, np.int64)
+
 
 def first_kept(
     buckets: NDArray[np.int32],
@@ -64,7 +81,7 @@ def first_kept(
     twin, similarity = np.full(len(order), -1), np.zeros(len(order))
     never = np.zeros(len(order), bool) if barred is None else barred
 
-    def decide(left: list[int], right: list[int]) -> None:
+    def decide(left: Numbers, right: Numbers) -> None:
         """Give every row its first twin among the others, each of which is decided before it."""
         rows, others = order[left], order[right]
         values = similar(rows, others).tolist()
@@ -87,18 +104,9 @@ def first_kept(
         # What is like nothing kept before can only be like others of its own block.
         own = _Seen(buckets)
         for seen in (kept, own):
-            left: list[int] = []
-            right: list[int] = []
-            for rank in block.tolist():
-                others = sorted(seen.met(order[rank]))
-                left += [rank] * len(others)
-                right += others
-                if seen is own:
-                    own.add(order[rank], rank)
-                if len(left) >= _PAIRS:
-                    decide(left, right)
-                    left, right = [], []
-            decide(left, right)
+            ranks = zip(order[block].tolist(), block.tolist(), strict=True)
+            for left, right in seen.pairs(ranks, note=seen is own):
+                decide(left, right)
             block = block[(twin[order[block]] < 0) & ~never[order[block]]]
         for rank in block.tolist():
             kept.add(order[rank], rank)
@@ -113,17 +121,9 @@ def pairs_between(
     buckets: NDArray[np.int32], start: int, similar: Similar, near: float
 ) -> Iterator[Pairs]:
     """Yield all pairs of a text from `start` on and one before it, whose similarity is enough."""
-    before = _Seen(buckets, range(start))
-    left: list[int] = []
-    right: list[int] = []
-    for place in range(start, len(buckets)):
-        others = sorted(before.met(place))
-        left += [place] * len(others)
-        right += others
-        if len(left) >= _PAIRS:
-            yield _alike(left, right, similar, near)
-            left, right = [], []
-    yield _alike(left, right, similar, near)
+    places = ((place, place) for place in range(start, len(buckets)))
+    for left, right in _Seen(buckets, range(start)).pairs(places):
+        yield _alike(left, right, similar, near)
 
 
 def together(buckets: NDArray[np.int32], similar: Similar, near: float) -> Numbers:
@@ -144,14 +144,14 @@ def together(buckets: NDArray[np.int32], similar: Similar, near: float) -> Numbe
             left += [place] * len(others)
             right += others
             seen.add(place)
-        for one, other in zip(*_alike(left, right, similar, near)[:2], strict=True):
+        pairs = np.array(left, np.int64), np.array(right, np.int64)
+        for one, other in zip(*_alike(*pairs, similar, near)[:2], strict=True):
             low, high = sorted((root(int(one)), root(int(other))))
             first[high] = low
     return np.array([root(place) for place in range(len(buckets))], dtype=np.int64)
 
 
-def _alike(left: list[int], right: list[int], similar: Similar, near: float) -> Pairs:
-    one, other = np.array(left, np.int64), np.array(right, np.int64)
-    values = similar(one, other)
+def _alike(left: Numbers, right: Numbers, similar: Similar, near: float) -> Pairs:
+    values = similar(left, right)
     enough = values >= near
-    return one[enough], other[enough], values[enough]
+    return left[enough], right[enough], values[enough]

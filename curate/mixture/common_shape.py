@@ -59,8 +59,11 @@ def common_shape(sources: Sequence[Rows], stage: str) -> CommonShape:
             "a text: the questions and answers one below the other, without names of roles",
         )
     shapes = [rows.shape for rows in sources]
-    if shape := _same(shapes):
-        return CommonShape(shape)
+    same: Shape | None = shapes[0]
+    for shape in shapes[1:]:
+        same = same and same.joined(shape)
+    if same:
+        return CommonShape(same)
     media = frozenset(name for shape in shapes for name in shape.columns if name in _MEDIA)
     target = canonical_shape("pretraining" if stage == "pt" else "sft", media)
     formats = dict.fromkeys(f"{rows.sources[0].name}: {rows.shape.format}" for rows in sources)
@@ -70,20 +73,6 @@ def common_shape(sources: Sequence[Rows], stage: str) -> CommonShape:
         note=f"the sources differ in shape ({', '.join(formats)}): all rows are written as "
         f"{target.format}; keys that hold no part of the dialogue are left out",
     )
-
-
-def _same(shapes: Sequence[Shape]) -> Shape | None:
-    """Return the one shape that all have, perhaps with columns that only some have."""
-    first = shapes[0]
-    columns: dict[str, str] = {}
-    for shape in shapes:
-        if (shape.formatting, shape.tags) != (first.formatting, first.tags):
-            return None
-        if any(columns.get(name, key) != key for name, key in shape.columns.items()):
-            return None
-        columns = {**shape.columns, **columns}
-    # One key under two columns would be read twice.
-    return replace(first, columns=columns) if len({*columns.values()}) == len(columns) else None
 
 
 def text_of_row(system: str, turns: list[str]) -> str:

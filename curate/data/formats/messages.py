@@ -14,9 +14,8 @@ from typing import Any
 
 from curate.data.formats import ITEMS, LISTS, Format, keys_of, kto_column, mostly
 from curate.data.formats.named import beside, tools_as_text
-from curate.data.lists_in_rows import ROLES, TEXTS, WHO, WORDS
 from curate.data.messages_as_texts import THINKERS, as_texts, beside_messages
-from curate.data.row_keys import holds_text, is_about, is_thought
+from curate.data.row_keys import ROLES, TEXTS, WHO, WORDS, holds_text, is_about, is_thought
 from curate.data.schema import CANONICAL_TAGS, MEDIA, Converted, Shape
 
 _BESIDE: Mapping[str, str] = {column: column for column in ("system", "tools", *MEDIA)}

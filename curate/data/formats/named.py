@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from curate.data.canonical import tools_of
 from curate.data.formats import KEYS_ALONE, ONE_TEXT, OWN_KEYS, Format, keys_of, kto_column, mostly
 from curate.data.row_keys import (
+    ASKED,
     CONTEXTS,
     EMPTY_CELLS,
     SAYS_NOTHING,
@@ -123,7 +124,7 @@ _QUESTIONS = (
     "用户问题 问题描述 标准问 問題 質問 提問 질문 pregunta frage вопрос pergunta domanda câu_hỏi "
     "سؤال प्रश्न"
 )
-_ASKS = "prompt question query input problem instruction"
+_ASKS = " ".join(ASKED)
 
 LAYOUTS = (
     Layout("alpaca", "", {"prompt": "instruction"},
@@ -159,7 +160,7 @@ LAYOUTS = (
     Layout("reward", "question and two responses",
            {"prompt": _ASKS, "chosen": "response_chosen", "rejected": "response_rejected"}),
     Layout("preference", "prompt and two responses",
-           {"prompt": f"{_ASKS} 问题",
+           {"prompt": _ASKS,
             "chosen": "chosen accepted win good better preferred 好回答",
             "rejected": "rejected lose bad worse dispreferred 差回答"}),
     Layout("comet", "src, pos and neg", {"prompt": "src", "chosen": "pos", "rejected": "neg"}),

@@ -7,10 +7,9 @@ from typing import Any
 
 from curate.data.canonical import parse
 from curate.data.formats import ITEMS, LISTS
-from curate.data.formats.dialogues import Dialogue
+from curate.data.formats.dialogues import Dialogue, said_in
 from curate.data.formats.published import Row, asked_in, dialogue_format, first_text, of_messages
-from curate.data.formats.spoken_texts import said_in
-from curate.data.row_keys import are_messages
+from curate.data.row_keys import ASKED, are_messages
 from curate.data.schema import Parsed, Shape, Turn
 
 _PAIRS = (
@@ -18,7 +17,7 @@ _PAIRS = (
     *(("messages", "rejected_messages"), ("preferred_output", "non_preferred_output")),
     ("chosen_response", "rejected_response"),
 )
-_ASKS = ("prompt", "question", "instruction", "query", "input", "history", "context", "problem")
+_ASKS = (*ASKED, "history", "context")
 _ANSWERS = (
     *("response", "answer", "output", "completion", "conversation", "human_ref", "reply"),
     *("summary", "candidate", "model_response", "generation", "assistant"),

@@ -15,13 +15,16 @@ from curate.data.canonical import canonical_row, canonical_shape, parse, tools_o
 from curate.data.formats import ITEMS, KEYS_ALONE, LISTS, Format, keys_of, kto_column, messages
 from curate.data.formats.dialogues import (
     LISTED,
+    MOSS,
+    UNFRAMED,
     Dialogue,
     answered,
     huatuogpt,
+    is_framed,
     meddialog,
+    said_in,
     utterance_of,
 )
-from curate.data.formats.spoken_texts import MOSS, UNFRAMED, is_framed, said_in
 from curate.data.json_values import read_text
 from curate.data.lists_in_rows import exchange
 from curate.data.row_keys import SYSTEMS, are_messages, folded_row, in_small_letters, unused_keys

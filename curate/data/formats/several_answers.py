@@ -18,7 +18,7 @@ from curate.data.canonical import canonical_shape
 from curate.data.describe import counted
 from curate.data.formats import KEYS_ALONE, Format, Row, keys_of, messages, mostly
 from curate.data.json_values import Record
-from curate.data.row_keys import folded
+from curate.data.row_keys import ASKED, folded
 from curate.data.schema import Shape
 
 TREES = "oasst_pairs"
@@ -35,7 +35,6 @@ _SCORES = (
 _BEST = ("chosen_idx", "chosen_index", "best_idx", "best_index", "preferred_idx")
 _PAIR = ("chosen", "rejected")
 Ranked = list[tuple[str, float | None]]  # texts, and their worth where it is known
-_ASKS = {"instruction", "prompt", "question", "query", "input", "problem", "问题", "提问"}
 # A key of one answer stays what it is; instead of one of several, `response` is written.
 _ANSWER = ("output", "response", "completion")
 _ANSWERS = ("responses", "answers", "outputs", "candidates", "completions")
@@ -207,7 +206,7 @@ def _key(rows: list[Row]) -> str:
     """Return the key of the lists of answers, '' where rows have none, or lists of another kind."""
     keys = keys_of(rows)
     texts = {name for name, key in keys.items() if any(isinstance(r.get(key), str) for r in rows)}
-    for name in (*_ANSWER, *_ANSWERS) if texts & _ASKS else ():
+    for name in (*_ANSWER, *_ANSWERS) if not texts.isdisjoint(ASKED) else ():
         key = keys.get(name, "")
         lists = [row[key] for row in rows if key and _are_texts(row.get(key))]
         if not lists or 2 * len(lists) < len(rows):
