@@ -80,7 +80,8 @@ def as_texts(
         is_result = role in ("tool", tags["observation_tag"]) or (
             role == "function" and tags["function_tag"] != role and not calls
         )
-        if is_result and _is_data(content):
+        is_data = isinstance(content, list) and not any("type" in p for p in _dicts(content))
+        if is_result and is_data:  # an object or list of values, no parts of text
             content = json.dumps(message[content_tag], ensure_ascii=False)
         if is_result and after_result and isinstance(content, str):
             before = texts[-1]
@@ -158,11 +159,6 @@ def _calls(message: dict[str, Any], content: Any) -> str:
     if not calls or len(calls) < len(functions):
         return ""
     return json.dumps(calls[0] if len(calls) == 1 else calls, ensure_ascii=False)
-
-
-def _is_data(content: Any) -> bool:
-    """Tell whether a result is an object or list of values, no parts of text."""
-    return isinstance(content, list) and not any("type" in part for part in _dicts(content))
 
 
 def _arguments(function: dict[str, Any]) -> Any:

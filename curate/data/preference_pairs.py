@@ -23,11 +23,12 @@ from pathlib import Path
 from curate.data.encoding import sniff
 from curate.data.file_kinds import raw_rows
 from curate.data.json_values import Record
-from curate.data.layout import SAMPLES, Layout, Reading, layout_of, read_row
+from curate.data.layout import SAMPLES
 from curate.data.naming import Naming
 from curate.data.packed import unpacked
+from curate.data.read import read
 from curate.data.rows import Rows
-from curate.data.schema import Parsed, Shape, Turn
+from curate.data.schema import Parsed, Turn
 from curate.errors import DataError
 
 EXPERT = ("Raw Instruction", "Raw Response", "Revised Response")
@@ -112,34 +113,32 @@ def _pairs_of(
     try:
         sniffed = sniff(path)
         whole = stack.enter_context(unpacked(path, sniffed))
-        container, stream = raw_rows(whole.path, whole.sniffed)
+        _, stream = raw_rows(whole.path, whole.sniffed)
         head = list(itertools.islice(stream, SAMPLES))
     except OSError as error:
         raise DataError(f"'{name}' cannot be read: {error.strerror or error}") from error
     sha256[name] = sniffed.sha256
-    values = [record.value for record in head]
-    objects = [value for value in values if isinstance(value, dict)]
+    objects = [record.value for record in head if isinstance(record.value, dict)]
     keys = next(
         (keys for keys in (EXPERT, TRIPLE) if any(keys[1] in v or keys[2] in v for v in objects)),
         None,
     )
-    layout: Layout | None = None
     if named or not keys:
-        keys = None
-        layout = layout_of(name, container, values, Reading(naming=named)).with_optional()
-        _refuse_single(name, layout.shape)
+        yield from _pairs_in(read(path, columns=named.columns, roles=named.roles), sha256)
+        return
     for record in itertools.chain(head, stream):
-        place = f"{name}, {record.where}"
-        if layout:
-            texts = _texts(read_row(record.value, layout)[1], place)
-        else:
-            texts = _named(record, keys or (), place)
+        texts = _named(record, keys, f"{name}, {record.where}")
         prompt, better, worse = map(decode_escapes, texts)
         yield Pair(prompt, better, worse, name, record.where, revised=keys == EXPERT)
 
 
 def _pairs_in(rows: Rows, sha256: dict[str, str]) -> Iterator[Pair]:
-    _refuse_single(rows.sources[0].name, rows.shape)
+    if not rows.shape.ranking:
+        raise DataError(
+            f"{rows.sources[0].name} was read as {rows.shape}: its rows have one response each, "
+            "not a better and a worse one. Give preference rows (chosen and rejected), objects "
+            f"with {', '.join(TRIPLE)}, or CoachLM's expert revisions"
+        )
     sha256.update({source.name: source.sha256 for source in rows.sources})
     for row in rows:
         texts = _texts(row.parsed, f"{row.source}, {row.where}")
@@ -147,17 +146,9 @@ def _pairs_in(rows: Rows, sha256: dict[str, str]) -> Iterator[Pair]:
         yield Pair(prompt, better, worse, row.source, row.where)
 
 
-def _refuse_single(name: str, shape: Shape) -> None:
-    if not shape.ranking:
-        raise DataError(
-            f"{name} was read as {shape}: its rows have one response each, not a better and a "
-            "worse one. Give preference rows (chosen and rejected), objects with "
-            f"{', '.join(TRIPLE)}, or CoachLM's expert revisions"
-        )
-
-
 def _texts(parsed: Parsed, place: str) -> tuple[str, str, str]:
-    if parsed.flaw or parsed.chosen is None or parsed.rejected is None:
+    sound = parsed.flaw in ("", "lone_surrogate")  # which is decoded
+    if not sound or parsed.chosen is None or parsed.rejected is None:
         why = parsed.flaw.replace("_", " ") or "chosen or rejected is missing"
         raise DataError(f"{place}: {why}; mend the row or leave it out")
     return joined(parsed.system, parsed.turns), parsed.chosen, parsed.rejected

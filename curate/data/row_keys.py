@@ -103,7 +103,6 @@ def folded_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[key] for name, key in in_small_letters(row).items()}
 
 
-@lru_cache(maxsize=4096)
 def is_thought(key: str) -> bool:
     """Tell whether a key holds what was thought before an answer."""
     return folded(key) in _THOUGHTS

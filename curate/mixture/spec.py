@@ -258,20 +258,18 @@ def _pairs(value: Any, where: str) -> dict[str, str]:
 
 _text = _reader(".+", str, "text; give one word or path")
 _whole = _reader("[0-9]{1,15}", int, "whole number; give one")
-_weight = _reader(
-    r"[0-9]{1,9}(\.[0-9]{1,6})?", Fraction, "number above 0; give one such as 2 or 0.5"
-)
-_flag = _reader("true|false", lambda text: text == "true", "answer; allowed are true and false")
 _OPTIONS: dict[str, _Reader] = {
     "ratio": lambda value, where: parse_ratios(value),
     **dict.fromkeys(("by", "model", "stage", "shortage", "self_answers"), _text),
     "seed": _whole,
     "name": _text,
-    "good_only": _flag,
+    "good_only": _reader("true|false", "true".__eq__, "answer; allowed are true and false"),
 }
 _SOURCE: dict[str, _Reader] = {
     **dict.fromkeys(("path", "dataset", "dataset_dir"), _text),
-    "weight": _weight,
+    "weight": _reader(
+        r"[0-9]{1,9}(\.[0-9]{1,6})?", Fraction, "number above 0; give one such as 2 or 0.5"
+    ),
     "limit": _whole,
     "format": _text,
     **dict.fromkeys(("fill", "columns", "roles"), _pairs),

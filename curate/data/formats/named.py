@@ -36,18 +36,6 @@ Row = dict[str, Any]
 Step = Callable[[Row, Shape], tuple[Row, tuple[str, ...]]]  # to a row, and what was changed
 
 
-def in_steps(*steps: Step) -> Callable[[Row, Shape], Converted]:
-
-    def convert(row: Row, shape: Shape) -> Converted:
-        changes: tuple[str, ...] = ()
-        for step in steps:
-            row, told = step(row, shape)
-            changes += told
-        return Converted(row, changes)
-
-    return convert
-
-
 def tools_as_text(row: Row, shape: Shape) -> tuple[Row, tuple[str, ...]]:
     """Put descriptions of tools as text, the one way LLaMA-Factory has them."""
     key = shape.columns.get("tools", "")
@@ -190,6 +178,14 @@ def beside(columns: Iterable[str], keys: Mapping[str, str]) -> dict[str, str]:
     return {column: found[0] for column, found in there.items() if found}
 
 
+def _in_steps(steps: tuple[Step, ...], row: Row, shape: Shape) -> Converted:
+    changes: tuple[str, ...] = ()
+    for step in steps:
+        row, told = step(row, shape)
+        changes += told
+    return Converted(row, changes)
+
+
 def _detect(layout: Layout, samples: list[Row]) -> Shape | None:
     keys = keys_of(samples)
     columns = {column: key_of(names, keys, samples) for column, names in layout.columns.items()}
@@ -220,7 +216,7 @@ FORMATS = tuple(
         keys=layout.keys or ", ".join(names.split()[0] for names in layout.columns.values()),
         rank=layout.rank,
         detect=partial(_detect, layout),
-        convert=in_steps(*layout.steps),
+        convert=partial(_in_steps, layout.steps),
         optional=layout.optional,
         title=layout.title,
         as_is=True,
