@@ -105,24 +105,17 @@ def is_cut(answer: str) -> bool:
     Chinese sentence does, in a bracket or quote, or with a letter of the Latin alphabet.
     """
     text = answer.rstrip()
-    if (
-        answer.count("<think>") > answer.count("</think>")
-        or text.count("```") % 2
-        or _OPEN.search(text)
-    ):
+    thinks = answer.count("<think>") > answer.count("</think>")
+    if thinks or text.count("```") % 2 or _OPEN.search(text):
         return True
     line = text.rsplit("\n", 1)[-1]
     if not text[-1:].isalpha() or _LIST_LINE.match(line):
         return False
     finished, tail = _SENTENCE.split(text)[:-1], _SENTENCE.split(line)[-1]
-    unfinished = text[-1] in _UNFINISHED or tail.count("（") + tail.count("“") > tail.count(
-        "）"
-    ) + tail.count("”")
-    return (
-        len(finished) > 1
-        and len(tail) > 1
-        and (unfinished or (len(tail) < len(line) and text[-1].isascii()))
-    )
+    is_open = sum(map(tail.count, "（“")) > sum(map(tail.count, "）”"))
+    latin = len(tail) < len(line) and text[-1].isascii()
+    unfinished = text[-1] in _UNFINISHED or is_open or latin
+    return len(finished) > 1 and len(tail) > 1 and unfinished
 
 
 def loops(answer: str) -> bool:
@@ -177,13 +170,11 @@ def in_another_language(prompt: str, answer: str) -> bool:
     foreign = len(_FOREIGN.findall(answer))
     if foreign > 10 and foreign > len(_HAN.findall(answer)) and not _FOREIGN.search(prompt):
         return not _ASKS_FOR.search(prompt)
-    if (
-        asked == given
-        or "other" in (asked, given)
-        or _ASKS_FOR.search(prompt if asked == "zh" else "")
-    ):
+    if asked == given or "other" in (asked, given):
         return False
     if asked == "zh":
+        if _ASKS_FOR.search(prompt):
+            return False
         return not _HAN.search(answer) and len(re.findall("[A-Za-z]{2,}", answer)) > 4
     return not _HAN.search(prompt) and not re.search("chinese|mandarin|translat", prompt, re.I)
 

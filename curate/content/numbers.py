@@ -167,17 +167,11 @@ def luhn(number: str) -> bool:
 
 def spans(text: str) -> Iterator[Span]:
     """Yield the numbers, codes and addresses of mail that stand for somebody in a plain text."""
-    patterns = {
-        "email": _EMAIL,
-        "account": _ACCOUNT,
-        "passport": _TRAVELS,
-        "id_number": _OTHER_CARD,
-    }
+    patterns = {"email": _EMAIL, "account": _ACCOUNT, "passport": _TRAVELS}
+    patterns |= {"id_number": _OTHER_CARD, "record_number": _BED}
     for kind, pattern in patterns.items():
         for match in pattern.finditer(text):
             yield Span(*match.span(match.lastgroup or 0), kind)
-    for match in _BED.finditer(text):
-        yield Span(*match.span(match.lastgroup or 0), "record_number")
     if not _DIGITS.search(text):
         return
     for run in _GROUPS.finditer(text):
@@ -284,27 +278,21 @@ def _kind(parts: list[str], before: str, behind: str) -> str:
     number = "".join(parts)
     if not 7 <= len(number) <= 21 or min(map(len, parts[:-1]), default=3) < 2:
         return ""
-    if (
-        len(number) == 18
-        and _PERSON.fullmatch(number)
-        and check_character(number[:17]) == number[17]
-    ):
+    is_person = _PERSON.fullmatch(number)
+    if is_person and check_character(number[:17]) == number[17]:
         return "id_number"
     whole = number.isdigit() and (len(parts) == 1 or min(map(len, parts)) > 2)
-    if whole and _CARD.fullmatch(number) and luhn(number):
+    is_card = whole and _CARD.fullmatch(number)
+    if is_card and luhn(number):
         return "bank_card"
     if whole and _MOBILE.fullmatch(number):
         return "phone"
     area = _AREA.fullmatch(parts[0]) and 7 <= len("".join(parts[1:])) <= 8
     if whole and len(parts) in (2, 3) and area:
         return "phone"
-    if _PERSON.fullmatch(number) and re.search("身份|证", before):
+    if is_person and re.search("身份|证", before):
         return "id_number"
-    if (
-        whole
-        and _CARD.fullmatch(number)
-        and re.search("卡|[账帐]|[银农工建中招交]行|邮储|[退汇转]", before)
-    ):
+    if is_card and re.search("卡|[账帐]|[银农工建中招交]行|邮储|[退汇转]", before):
         return "bank_card"
     no_phone = not whole or _DAY.fullmatch(number) or _HOTLINE.fullmatch(number)
     for kind, cue in _CUE.items():

@@ -301,11 +301,8 @@ class _Window:
 
 def _is_cut(error: json.JSONDecodeError, text: str) -> bool:
     rest = text[error.pos :]
-    return (
-        error.msg.startswith("Unterminated string")
-        or _CUT_PART.fullmatch(rest) is not None
-        or any(word.startswith(rest) for word in _LITERALS)
-    )
+    begun = any(word.startswith(rest) for word in _LITERALS) or _CUT_PART.fullmatch(rest)
+    return error.msg.startswith("Unterminated string") or bool(begun)
 
 
 def _check_depth(value: Any, text: str, start: int, end: int) -> None:

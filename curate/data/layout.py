@@ -73,11 +73,7 @@ class Layout:
         if keys not in self.plain:
             columns = {name: key for name, key in self.shape.columns.items() if key in keys}
             same = self.form.as_is and not self.shape.ranking and not thoughts_among(keys)
-            own = (
-                TOUCHED_TEXTS.isdisjoint(keys)
-                and self.lists.isdisjoint(keys)
-                and SURPLUS not in keys
-            )
+            own = (TOUCHED_TEXTS | self.lists | {SURPLUS}).isdisjoint(keys)
             known = {"prompt", "response"} <= columns.keys() <= {*_TEXTS}
             fits = same and own and known and not have_others(keys, self.used)
             fits = fits and "kto_tag" not in self.shape.columns

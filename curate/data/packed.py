@@ -144,11 +144,8 @@ def _is_sheet(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-            kind = (
-                archive.read("mimetype")[:99].decode(errors="replace")
-                if "mimetype" in names
-                else ""
-            )
+            mime = archive.read("mimetype") if "mimetype" in names else b""
+            kind = mime[:99].decode(errors="replace")
             size = sum(info.file_size for info in archive.infolist())
     except _DAMAGE as error:
         raise _damaged(path, "zip", error) from None

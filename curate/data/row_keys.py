@@ -63,19 +63,16 @@ SAYS_NOTHING = EMPTY_CELLS | {
     *("<noinput>", "<no input>", "noinput", "Noinput", "<Noinput>"),
 }
 # No word stands for two roles, so tags that are guessed never collide with tags that were seen.
-WORDS = {
-    "user": (
-        *("human", "user", "prompter", "用户", "patient", "患者", "病人", "customer", "client"),
-        *("usr", "提问者", "问", "utilisateur", "usuario"),
-    ),
-    "assistant": (
-        *("gpt", "assistant", "bot", "model", "助手", "ai", "doctor", "医生", "大夫", "agent"),
-        *("chatbot", "客服", "回答者", "答", "assistente"),
-    ),
-    "observation": ("observation", "tool", "tool_response", "tool_result", "ipython"),
-    "function": ("function_call", "function", "tool_call"),
-    "system": ("system",),
+_ROLE_WORDS = {
+    "user": "human user prompter 用户 patient 患者 病人 customer client usr 提问者 问 utilisateur "
+    "usuario",
+    "assistant": "gpt assistant bot model 助手 ai doctor 医生 大夫 agent chatbot 客服 回答者 答 "
+    "assistente",
+    "observation": "observation tool tool_response tool_result ipython",
+    "function": "function_call function tool_call",
+    "system": "system",
 }
+WORDS = {role: words.split() for role, words in _ROLE_WORDS.items()}
 ROLES = {word: role for role, words in WORDS.items() for word in words}
 WHO = ("from", "role", "speaker", "sender", "author")
 TEXTS = ("value", "content", "text", "message", "parts", "sentence")
@@ -177,8 +174,6 @@ def with_thought(thought: str, answer: str) -> str:
 
 def are_messages(value: Any) -> bool:
     """Tell whether a value is a list of messages: objects with a role, and a text or a call."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(item, dict) and not _WHO.isdisjoint(item) for item in value)
-    )
+    if not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(item, dict) and not _WHO.isdisjoint(item) for item in value)

@@ -67,12 +67,8 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         self.keys |= other.keys
-        for mine, theirs in (
-            (self.changes, other.changes),
-            (self.unused, other.unused),
-            (self.placeholders, other.placeholders),
-        ):
-            mine.update(theirs)
+        for name in ("changes", "unused", "placeholders"):
+            getattr(self, name).update(getattr(other, name))
 
     def read(self, record: Record) -> None:
         for change in record.changes:

@@ -12,13 +12,12 @@ import pyarrow as pa
 from curate.data.canonical import canonical_row, canonical_shape, parse
 from curate.data.row_lines import as_table
 from curate.data.rows import Rows
-from curate.data.schema import Shape
+from curate.data.schema import MEDIA, Shape
 from curate.errors import DataError
 
 if TYPE_CHECKING:
     from curate.mixture.mixed import Mixed
 
-_MEDIA = frozenset({"images", "videos", "audios"})
 _WANTED = "a mixture is of instructions (--stage sft) or texts (--stage pt); leave it out"
 _REFUSED = {
     "preference": f"holds preference pairs (chosen and rejected), and {_WANTED}",
@@ -64,7 +63,7 @@ def common_shape(sources: Sequence[Rows], stage: str) -> CommonShape:
         same = same and same.joined(shape)
     if same:
         return CommonShape(same)
-    media = frozenset(name for shape in shapes for name in shape.columns if name in _MEDIA)
+    media = frozenset(name for shape in shapes for name in shape.columns if name in MEDIA)
     target = canonical_shape("pretraining" if stage == "pt" else "sft", media)
     formats = dict.fromkeys(f"{rows.sources[0].name}: {rows.shape.format}" for rows in sources)
     return CommonShape(
