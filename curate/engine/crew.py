@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Hashable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from curate.engine.plan import Plan
 from curate.engine.worker import Job, Threads
@@ -18,6 +18,9 @@ from curate.errors import ModelError, OutputError
 from curate.scorers.contract import Work
 from curate.system.process import NO_SPINNING
 from curate.system.processes import started
+
+if TYPE_CHECKING:
+    from curate.engine.actors import Actors
 
 READY, DONE, DIED = "ready", "done", "died"
 _TRIES = 3  # of a batch whose workers end
@@ -32,28 +35,9 @@ class Event(NamedTuple):
     value: Any
 
 
-class Crew(Protocol):
-    """Workers of one kind."""
-
-    size: int
-
-    def begin(self, work: Work) -> None:
-        """Let all workers load the work's model; each is `ready` in its time."""
-
-    def send(self, worker: Hashable, job: Job) -> None:
-        """Give a worker a batch."""
-
-    def events(self) -> list[Event]:
-        """Wait, and return what happened."""
-
-    def replace(self, worker: Hashable) -> None:
-        """Start another in place of a worker that has ended."""
-
-    def close(self) -> None:
-        """End all workers."""
-
-
 class Here:
+    """Threads of this process, as one worker."""
+
     size = 1
 
     def __init__(self, most: int) -> None:
@@ -90,6 +74,7 @@ class Processes:
         self._works = 0  # that were begun; what comes of an older one is not heard
 
     def begin(self, work: Work) -> None:
+        """Let all workers load the work's model; each is `ready` in its time."""
         slots = max(1, (os.cpu_count() or 1) // self.size)
         self._prepare = (work.model.recipe, slots, work.model.threads, work.dtype != "bytes")
         self._works += 1
@@ -117,6 +102,7 @@ class Processes:
         self._tell(worker, job)
 
     def events(self) -> list[Event]:
+        """Wait, and return what happened."""
         happened = []
         for worker in wait([*self._workers]):  # type: ignore[list-item]
             assert isinstance(worker, Connection)
@@ -129,6 +115,7 @@ class Processes:
         return happened
 
     def replace(self, worker: Hashable) -> None:
+        """Start another in place of a worker that has ended."""
         self._start(self._workers.pop(worker)[1])
 
     def _ended(self, worker: Hashable) -> str:
@@ -144,6 +131,9 @@ class Processes:
                 process.kill()
                 process.wait()
         self._workers.clear()
+
+
+Crew: TypeAlias = "Here | Processes | Actors"
 
 
 class Loop:
