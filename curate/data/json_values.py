@@ -150,9 +150,11 @@ def json_lines(stream: TextIO, name: str, *, limit: int = LIMIT, line: int = 1) 
         number += 1
         if len(whole) > limit:
             raise DataError(_LONG.format(f"{name}, line {number}", limit))
-        text = whole.lstrip("\ufeff\x1e").rstrip("\r\n")
-        if text[:1] != "{" and (not text or text.isspace() or text.startswith("```")):
-            continue
+        text = whole.rstrip("\r\n")
+        if text[:1] != "{":
+            text = text.lstrip("\ufeff\x1e")
+            if not text or text.isspace() or text.startswith("```"):
+                continue
         first, begun = None, number
         while True:
             try:
