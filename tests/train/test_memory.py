@@ -76,6 +76,7 @@ def test_told_beside_measured_on_a_cpu():
         (1.95, {"cutoff_len": 512}),
         (2.72, {"cutoff_len": 1024}),  # as the preset tutorial
         (3.27, {"cutoff_len": 512, "checkpointing": False, "stage": "pt"}),  # preset quick
+        (2.76, {"cutoff_len": 1024, "stage": "pt"}),  # preset tutorial
         (3.31, {"cutoff_len": 512, "stage": "dpo"}),
         (5.61, {"cutoff_len": 1024, "stage": "dpo", "lora_rank": 4}),  # preset tutorial
         # preset quick
