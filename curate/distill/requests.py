@@ -128,8 +128,3 @@ def line_of(
     """Return what became of a row: a value is written only where the status is `ok`."""
     made = {**value, "source_id": row.id} if value and status == OK else None
     return Line(row.id, row.source, status, made, tuple(replies), **more)
-
-
-def failed(replies: list[Reply]) -> str:
-    """Return the status of the first reply that cannot be used, `ok` if all can."""
-    return next((reply.status for reply in replies if reply.status != OK), OK)

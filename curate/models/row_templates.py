@@ -14,6 +14,7 @@ from operator import add
 from os.path import commonprefix
 
 from curate.data.rows import Row
+from curate.data.schema import MEDIA, Turn
 from curate.errors import ModelError, UsageError, did_you_mean
 from curate.models.protocols import Message, TextEncoder
 
@@ -150,6 +151,20 @@ def chat_messages(row: Row) -> list[dict[str, str]]:
     system = [("system", row.system)] if row.system else []
     turns = [(_CHAT_ROLES.get(turn.role, turn.role), turn.content) for turn in row.turns]
     return [{"role": role, "content": content} for role, content in (*system, *turns)]
+
+
+def asked_turns(row: Row) -> list[Turn] | str:
+    """Return the turns up to the last question, or why the row asks none that a text answers."""
+    if isinstance(row.value, dict) and any(row.value.get(column) for column in MEDIA):
+        return "media"
+    turns = list(row.turns)
+    if row.parsed.chosen is None and turns and turns[-1].role == "assistant":
+        turns.pop()
+    roles = [turn.role for turn in turns]
+    if row.parsed.tools or {"function", "observation"} & set(roles):
+        return "tools"
+    in_turn = roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
+    return turns if in_turn else row.flaw or "bad_turn_order"
 
 
 TEMPLATES: dict[str, Template] = dict(chat=render_chat, alpaca=render_alpaca, none=render_none)

@@ -13,8 +13,7 @@ from curate.data.read import read
 from curate.data.rows import Row, Rows
 from curate.data.schema import Turn
 from curate.errors import DataError
-
-_MEDIA = ("images", "videos", "audios")
+from curate.models.row_templates import asked_turns
 
 
 @dataclass(frozen=True)
@@ -89,19 +88,13 @@ def prompts_of(
 
 
 def _prompt(row: Row) -> Prompt | str:
-    if isinstance(row.value, dict) and any(row.value.get(column) for column in _MEDIA):
-        return "media"
-    turns = row.turns
-    reference = row.parsed.chosen or ""
-    if row.parsed.chosen is None and turns and turns[-1].role == "assistant":
-        turns, reference = turns[:-1], turns[-1].content
-    roles = [turn.role for turn in turns]
-    if row.parsed.tools or {"function", "observation"} & set(roles):
-        return "tools"
-    if roles != ["user", "assistant"] * (len(roles) // 2) + ["user"]:
-        return row.flaw or "bad_turn_order"
+    turns = asked_turns(row)
+    if isinstance(turns, str):
+        return turns
     if not turns[-1].content.strip():
         return "empty_prompt"
+    answered = len(turns) < len(row.turns)
+    reference = row.parsed.chosen or (row.turns[-1].content if answered else "")
     return Prompt(
         id=row.id,
         source=row.source,
