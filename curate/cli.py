@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from curate import console
 from curate.commands import choosing, distill, listing, looking, ranker, sets
 from curate.commands.doctor import doctor
 from curate.commands.mix import Command as Mixing
 from curate.commands.mix import mix
 from curate.commands.prove import prove
-from curate.commands.with_options import READING, Commands, spreading
+from curate.commands.with_options import READING, program, spreading
 from curate.parameters.controls import CONTROLS
 
 _CHOOSING = {"--with-control": CONTROLS}
 
-app = typer.Typer(
-    cls=Commands,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Choose what to fine-tune on: score rows by published methods, keep the best, "
-    "write them where LLaMA-Factory finds them.",
+app = program(
+    "Choose what to fine-tune on: score rows by published methods, keep the best, write them where "
+    "LLaMA-Factory finds them."
 )
-
-
-@app.callback(invoke_without_command=True)
-def _start(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
-) -> None:
-    console.show_version_or_help(context, version)
-
-
 for _name, _command, _class in (
     ("advise", looking.advise, spreading(*READING, together=["--like"])),
     ("cache", listing.cache, None),

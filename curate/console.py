@@ -17,7 +17,6 @@ from curate.errors import CuratrainError
 from curate.notebook.wording import in_python
 
 if TYPE_CHECKING:
-    import typer
     from rich.console import Console
     from rich.progress import ProgressColumn, Task
 
@@ -235,19 +234,6 @@ def progress(doing: str = "scoring") -> Bar | Lines:
     if in_kernel():
         return CellLine(doing)
     return Bar(doing) if is_lively() else Lines(doing=doing)
-
-
-def show_version_or_help(context: typer.Context, version: bool) -> None:
-    """Do what a command does that was called without one of its own commands."""
-    import typer
-
-    if version:
-        import importlib.metadata
-
-        typer.echo(f"curatrain {importlib.metadata.version('curatrain')}")
-        raise typer.Exit
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
 
 
 def run(main: Callable[[], object]) -> None:

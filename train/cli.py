@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from curate import console
-from curate.commands.with_options import Commands
-from train.commands import ls, stages
+from curate.commands.with_options import program
+from train.commands import stages
 from train.commands.estimate import estimate
 from train.setup import setup
 
-app = typer.Typer(
-    cls=Commands,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+app = program(
+    "Fine-tune on an emitted data set: `train sft` takes the newest and the bundled model."
 )
-
-
-@app.callback(invoke_without_command=True)
-def _start(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
-) -> None:
-    """Fine-tune on an emitted data set: `train sft` takes the newest and the bundled model."""
-    console.show_version_or_help(context, version)
-
-
 stages.add_to(app)
 app.command()(estimate)
-app.command("ls")(ls.list_)
+app.command("ls")(stages.list_)
 app.command()(setup)
 
 

@@ -128,6 +128,29 @@ class Commands(TyperGroup):
         return super().parse_args(ctx, args)
 
 
+def program(help_: str) -> typer.Typer:
+    """Return a program, which shows its version or its help where no command of it is named."""
+    context_settings = {"help_option_names": ["-h", "--help"]}
+    app = typer.Typer(
+        cls=Commands, pretty_exceptions_enable=False, context_settings=context_settings, help=help_
+    )
+
+    @app.callback(invoke_without_command=True)
+    def start(
+        context: typer.Context,
+        version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    ) -> None:
+        if version:
+            import importlib.metadata
+
+            typer.echo(f"curatrain {importlib.metadata.version('curatrain')}")
+            raise typer.Exit
+        if context.invoked_subcommand is None:
+            typer.echo(context.get_help())
+
+    return app
+
+
 def spread(
     arguments: Sequence[str],
     options: Sequence[str],

@@ -1,14 +1,20 @@
-"""`deploy merge` and `deploy quantize`: one model made of another."""
+"""`deploy merge`, `quantize` and `serve`: models made, and answering; and `deploy setup`."""
 
 from __future__ import annotations
 
 import shlex
+import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from typer import Argument, Option
 
 from curate import console
+from curate.errors import UsageError, did_you_mean
+from curate.system.keys import read_key
+from deploy.engines.contract import ServeCall
 from deploy.quantizing.calibration import QuantiseParams
 
 if TYPE_CHECKING:
@@ -96,6 +102,93 @@ def quantize(
         f"deploy serve {shlex.quote(str(told['folder']))}"
     )
     console.answer(told)
+
+
+def serve(
+    call: ServeCall,
+    print_compose: Annotated[bool, Option("--print-compose", help="Print a Compose file.")] = False,
+    print_systemd: Annotated[bool, Option("--print-systemd", help="Print a systemd unit.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Say in JSON when it is ready.")] = False,
+) -> None:
+    """Answer questions over OpenAI's interface.
+
+    Ready once the engine answers as transformers does. There is /v1/models,
+    /v1/chat/completions, /health, and with vLLM /v1/completions. Ctrl-C ends it.
+
+    Example: deploy serve smollm2 --port 8000
+    """
+    from deploy.serving.serve import Up
+    from deploy.serving.serve import serve as run
+    from deploy.serving.served_model import MAKE, check_host, choose, served
+
+    if call.stop_timeout <= 0:
+        raise UsageError(f"--stop-timeout {call.stop_timeout:g}: give seconds above 0")
+    if print_compose or print_systemd:
+        from deploy.serving.systemd_and_compose import compose, systemd
+
+        if print_compose and print_systemd:
+            raise UsageError("--print-compose and --print-systemd: give one of them")
+        typer.echo(compose(call) if print_compose else systemd(call), nl=False)
+        return
+    key = read_key(call.api_key_env, call.api_key_file, MAKE)
+    check_host(call.host, key, console.say)
+
+    def tell(up: Up) -> None:
+        console.say(
+            f"ready after {up.seconds:.0f} s: {up.url}/v1 answers as {', '.join(up.models)} "
+            f"(engine {up.engine}); Ctrl-C stops it. Try: deploy ask "
+            '"What is the capital of France?"'
+            + ("" if up.url.endswith(":8000") else f" --url {up.url}")
+            + (f" --api-key-env {call.api_key_env}" if call.api_key_env else "")
+        )
+        console.answer(asdict(up))
+
+    model_files = served(call, console.say)
+    run(call, model_files, choose(call.engine, model_files), key, console.say, tell)
+    console.say("stopped")
+
+
+def setup(
+    name: Annotated[str, Argument(metavar="vllm|gptq|eval", help="What to install.")],
+    dry_run: Annotated[bool, Option("--dry-run", help="Print the commands; run nothing.")] = False,
+    as_json: Annotated[bool, Option("--json", help="End stdout with one JSON object.")] = False,
+) -> None:
+    """Build the environment of vLLM, GPTQ or lm-evaluation-harness in the cache folder.
+
+    vLLM and GPTQ exclude the versions that training needs, so each gets its own,
+    some gigabytes large; the harness adds what is missing to what is here. In
+    the end it is tried whether it can be imported.
+
+    Example: deploy setup gptq
+    """
+    from curate.system import environments
+    from deploy.engines import vllm
+    from deploy.exam import harness
+    from deploy.quantizing import gptq
+
+    known = {"vllm": vllm.environment, "gptq": gptq.environment, "eval": harness.environment}
+    if name not in known:
+        near = did_you_mean(name, known)
+        allowed = f"Allowed are {', '.join(known)}"
+        raise UsageError(f"deploy setup {name}: no such environment.{near} {allowed}")
+    wanted = known[name]()
+    place = environments.folder(wanted)
+    there = environments.python(wanted) is not None
+    began = time.monotonic()
+    if dry_run:
+        typer.echo(f"# {wanted.purpose}: {place}, about {wanted.gigabytes:g} GB", err=as_json)
+        for key, value in wanted.variables.items():
+            typer.echo(f"export {key}={shlex.quote(value)}", err=as_json)
+        for command in environments.commands(wanted):
+            typer.echo(shlex.join(command), err=as_json)
+    elif there:
+        console.say(f"{name} is built already: {place}. To build it anew, remove that folder")
+    else:
+        console.say(f"building {name} ({wanted.purpose}): about {wanted.gigabytes:g} GB in {place}")
+        environments.build(wanted, console.say)
+        console.say(f"{name} is ready after {time.monotonic() - began:,.0f} s: {place}")
+    built = environments.python(wanted) is not None
+    console.answer({"name": name, "folder": place, "built": built, "new": built and not there})
 
 
 def _asked(prompts: Path | None) -> list[list[Message]]:

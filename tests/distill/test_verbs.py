@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import curate as library
-from curate.distill.requests import BAD_JSON, Reply, Request
 from curate.distill.answers import listed
+from curate.distill.requests import BAD_JSON, Reply, Request
 from curate.distill.verbs.document import chunks_of
 from curate.errors import DataError
 from curate.models.openai_request import Completion

@@ -16,7 +16,7 @@ from curate.errors import OutputError
 from curate.system.run_record import read_run, runs_below
 from tests.train import fake_llamafactory
 from tests.train.plans import checkpoint, plan_in
-from train.commands import ls
+from train.commands import stages
 from train.run import progress, run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -168,7 +168,7 @@ def wait_until_gone(pids) -> None:
 def test_a_signal_ends_all_of_it_and_is_recorded(tmp_path, number, how):
     running, pids = started(tmp_path, how)
     (during,) = runs_below(tmp_path / "saves")
-    assert ls._state(during) == "running"
+    assert stages._entry(during)["state"] == "running"
     os.kill(running.pid, number)
     _, told = running.communicate(timeout=60)
     assert running.returncode == 130
@@ -197,7 +197,7 @@ def test_killed_outright_it_leaves_nothing_behind_either(tmp_path):
     running.communicate()
     wait_until_gone(pids[:1])
     (run_,) = runs_below(tmp_path / "saves")
-    assert ls._state(run_) == "stopped"
+    assert stages._entry(run_)["state"] == "stopped"
     made = json.loads((tmp_path / "saves" / "a" / "run.json").read_text())
     assert made["state"] == "running"
     for each in pids[1:]:  # its own children are LLaMA-Factory's to end

@@ -1,8 +1,10 @@
-"""`train pt|sft|rm|ppo|dpo|kto`, and `train run`."""
+"""`train pt|sft|rm|ppo|dpo|kto`, `train run`, and `train ls`."""
 
 from __future__ import annotations
 
 import shlex
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -11,13 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate import console
-from curate.commands.options import AsJson
+from curate.commands.options import SAVES, AsJson, refuse_missing
 from curate.commands.with_options import spreading, with_options
 from curate.errors import UsageError
+from curate.parameters.option import option
+from curate.system.run_record import FoundRun, RunRecord, runs_below
 from train.config.plan import Request
 
 if TYPE_CHECKING:
-    from curate.system.run_record import RunRecord
     from train.config.plan import Plan
     from train.run.progress import Point
 
@@ -44,6 +47,9 @@ _COLUMNS = {
     **{"loss": ("loss", ".4f"), "eval_loss": ("eval loss", ".4f"), "reward": ("reward", ".4f")},
     **{"accuracy": ("accuracy", ".4f"), "lr": ("learning rate", ".2e"), "epoch": ("epoch", ".2f")},
 }
+_UNREADABLE = "unreadable"
+_LS = ("run", "stage", "model", "data set", "steps", "loss", "state", "age")
+_LATELY = 86_400.0  # seconds; what failed before is not told again and again
 
 
 def add_to(app: typer.Typer) -> None:
@@ -179,3 +185,64 @@ def _table(points: Sequence[Point], most: int = _SHOWN) -> tuple[list[str], list
 
     lines = [[point["current_steps"], *(cell(point, name) for name in names)] for point in shown]
     return ["step", *(_COLUMNS[name][0] for name in names)], lines
+
+
+@with_options
+def list_(
+    saves: Path = option(SAVES, "Folder of the runs."), as_json: AsJson = False
+) -> None:
+    """List the runs of training, the newest first, and what came of them.
+
+    Example: train ls
+    """
+    from rich.console import Console
+
+    refuse_missing("--saves", saves, SAVES)
+    entries = list(map(_entry, runs_below(saves)))
+    if not entries:
+        console.say(f"no run of training is in {saves}; `train sft` makes one")
+    else:
+        stream, is_wide = sys.stderr if as_json else sys.stdout, not sys.stdout.isatty()
+        # What reads a pipe takes names whole.
+        on = Console(file=stream, highlight=False, width=1000 if is_wide else None)
+        console.show_table([_line(entry, saves) for entry in entries], _LS, on)
+    failed = [entry for entry in entries if entry["error"]]
+    for entry in failed:
+        if entry["state"] == _UNREADABLE:
+            console.say(entry["error"])
+        elif entry["age"] < _LATELY:
+            console.say(f"{entry['folder']}: {entry['error']}")
+    older = [e for e in failed if e["age"] >= _LATELY and e["state"] != _UNREADABLE]
+    if older:
+        console.say(f"{len(older)} failed more than a day ago; `train ls --json` tells why")
+    console.answer({"runs": entries})
+
+
+def _entry(run: FoundRun) -> dict[str, Any]:
+    from train.run.progress import steps_done
+    from train.run.run import is_running
+
+    entry: dict[str, Any] = {"folder": run.folder}
+    entry["age"] = round(max(0.0, time.time() - run.changed), 1)
+    if run.record is None:
+        return entry | {"error": run.problem, "state": _UNREADABLE}
+    entry |= run.record.as_json()
+    if entry["state"] != "done":
+        entry["steps"] = max(entry["steps"], steps_done(run.folder))
+    # Whoever is killed outright cannot say so any more.
+    if entry["state"] == "running" and not is_running(run.folder):
+        entry["state"] = "stopped"
+    return entry
+
+
+def _line(entry: dict[str, Any], saves: Path) -> list[Any]:
+    folder, model = entry["folder"], Path(entry.get("model", ""))
+    name = folder.name if folder == saves else str(folder.relative_to(saves))
+    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    unit, size = next((u for u in units if entry["age"] >= u[1]), units[-1])
+    first, last = (entry.get("loss", {}).get(end) for end in ("first", "last"))
+    loss = "" if first is None or last is None else f"{first:.3f} to {last:.3f}"
+    shown = model.name if model.is_absolute() else entry.get("model", "")
+    data_set, steps = entry.get("dataset", {}).get("name", ""), entry.get("steps", 0)
+    age = f"{entry['age'] / size:.0f} {unit}"
+    return [name, entry.get("stage", ""), shown, data_set, steps, loss, entry["state"], age]

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from curate.data.describe import language_of
 from curate.data.encoding import BINARY, PACKED, sniff
 from curate.data.read import read, sources_as_dicts
+from curate.distill.answers import ALPACA, REPEAT, Known, answer_text, texts
 from curate.distill.prompts import Prompts
 from curate.distill.requests import OK, Line, Request, Steps, Verb
-from curate.distill.answers import ALPACA, REPEAT, Known, answer_text, texts
 from curate.emission.emit import CHUNKS
 from curate.errors import DataError, UsageError
 from curate.parameters.budget import row_budget

@@ -10,9 +10,9 @@ import numpy as np
 import yaml
 
 from curate.data.rows import Rows
+from curate.distill.answers import ALPACA, REPEAT, Known, listed, texts_of
 from curate.distill.prompts import Prompts, text_of
 from curate.distill.requests import NOT_IN_SCHEMA, OK, Line, Request, Steps, Verb
-from curate.distill.answers import ALPACA, REPEAT, Known, listed, texts_of
 from curate.errors import UsageError
 from curate.parameters.distill import InstructParams
 
