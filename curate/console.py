@@ -27,7 +27,6 @@ _AS_JSON = ContextVar("as_json", default=False)
 
 @functools.cache
 def stderr() -> Console:
-    """Return the console of progress, notes and errors."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
@@ -230,7 +229,6 @@ class CellLine(Lines):
 
 
 def progress(doing: str = "scoring") -> Bar | Lines:
-    """Return the progress that fits where stderr goes."""
     if in_kernel():
         return CellLine(doing)
     return Bar(doing) if is_lively() else Lines(doing=doing)

@@ -32,12 +32,11 @@ def list_(
     refuse_missing("--dataset-dir", dataset_dir, DATA)
     entries = registered(dataset_dir)
     if entries:
-        lines = [(each.name, each.recipe, each.kept, each.read, each.sources) for each in entries]
         header = ("name", "recipe", "kept", "read", "from")
-        console.show_table(lines, header)
+        console.show_table([[*each.values()] for each in entries], header)
     else:
         console.say(f"no data set is registered in {dataset_dir}; `curate ifd` makes one")
-    console.answer({"datasets": list(map(asdict, entries))})
+    console.answer({"datasets": entries})
 
 
 @with_options

@@ -29,7 +29,6 @@ def answer_text(reply: Reply, params: Asking) -> str:
 
 
 def texts_of(rows: Rows) -> Iterator[str]:
-    """Yield what rows ask and answer."""
     yield from (f"{row.prompt}\n{row.response}" for row in rows)
 
 

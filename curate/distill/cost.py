@@ -28,7 +28,6 @@ class Price:
     cached: float
 
     def most(self, prompt_tokens: int, response_tokens: int) -> float:
-        """Return what so many tokens cost at most."""
         dearest = max(self.prompt, self.cached)
         return (prompt_tokens * dearest + response_tokens * self.response) / _MILLION
 
@@ -71,7 +70,6 @@ def most_tokens(messages: Sequence[Message]) -> int:
 
 
 def usual_tokens(messages: Sequence[Message]) -> float:
-    """Return about how many tokens a prompt has."""
     texts = [message["content"] for message in messages]
     han = sum(len(_HAN_CHARACTERS.findall(text)) for text in texts)
     return _HAN * han + _OTHER * (sum(map(len, texts)) - han) + _AROUND_USUALLY * len(texts)
@@ -79,8 +77,6 @@ def usual_tokens(messages: Sequence[Message]) -> float:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run would take."""
-
     requests: int  # that have no answer yet
     prompt_tokens: int
     response_tokens: int | None  # as answers had until now; None before the first

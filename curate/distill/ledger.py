@@ -36,23 +36,18 @@ CREATE TABLE IF NOT EXISTS models (base TEXT PRIMARY KEY, name TEXT);
 
 
 class Ledger:
-    """An open ledger, for this run alone.
-
-    Attributes:
-        spent: What all attempts have cost, those without an outcome at their most.
-    """
+    """An open ledger, for this run alone."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.path, self._connection = path, connection
+        # What all attempts have cost, those without an outcome at their most.
         self.spent = float(self._one("SELECT total(cost) FROM attempts")[0])
 
     def answer(self, key: str) -> Completion | None:
-        """Return the answer to a request, None if there is none yet."""
         row = self._one("SELECT * FROM answers WHERE key = ?", key)
         return Completion(*row[1:]) if row else None
 
     def answers(self) -> int:
-        """Return how many answers there are."""
         return int(self._one("SELECT count(*) FROM answers")[0])
 
     def lost(self) -> int:
@@ -99,7 +94,6 @@ class Ledger:
         return str(row[0]) if row else ""
 
     def note_model(self, base: str, name: str) -> None:
-        """Write which model a server has."""
         with _writing(self.path):
             self._connection.execute("INSERT OR REPLACE INTO models VALUES (?, ?)", (base, name))
 
@@ -109,12 +103,7 @@ class Ledger:
 
 @contextmanager
 def open_ledger(path: Path) -> Iterator[Ledger]:
-    """Open the ledger beside a data set, made if need be.
-
-    Raises:
-        OutputError: Another run holds it, a newer curatrain made it, it is none, or it cannot be
-            written.
-    """
+    """Open the ledger beside a data set, made if need be."""
     with _writing(path):
         path.touch()  # which says why it cannot, as SQLite does not
         with closing(sqlite3.connect(path, timeout=0)) as first:

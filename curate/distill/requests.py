@@ -102,8 +102,6 @@ Steps: TypeAlias = Generator[list[Request], list[Reply], list[Line]]
 
 @dataclass(frozen=True)
 class Verb:
-    """A way of making rows."""
-
     size: int  # of what there is to be asked about
     # Asks about one of them, and returns what became of it: given equal replies, the same.
     steps: Callable[[int], Steps]

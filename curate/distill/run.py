@@ -40,8 +40,6 @@ class _StoppedError(Exception):
 
 @dataclass
 class Run:
-    """What it takes to ask."""
-
     ledger: Ledger
     servers: Mapping[str, Asking]  # by address
     # From the texts of a request and its server's address to what may be sent, None if nothing may.

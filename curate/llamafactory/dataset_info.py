@@ -168,7 +168,6 @@ class Attributes:
 
 
 def entry_attributes(entry: Any) -> Attributes:
-    """Return what LLaMA-Factory makes of an entry."""
     if not isinstance(entry, dict):
         raise DataError("the entry is no JSON object")
     values = {key.name: entry[key.name] for key in fields(Attributes) if key.name in entry}
@@ -235,34 +234,17 @@ def named_rows(folder: Path, name: str) -> NamedRows:
     return NamedRows(place, columns, roles, given=given, attributes=attr, bounds=bounds)
 
 
-@dataclass(frozen=True)
-class Registered:
-    """A data set that LLaMA-Factory can find; '-' where curate did not make it."""
-
-    name: str
-    recipe: str
-    kept: int | str
-    read: int | str
-    sources: str
-
-
-def registered(folder: Path) -> list[Registered]:
-    """Return the data sets of a folder in the order of its dataset_info.json."""
+def registered(folder: Path) -> list[dict[str, Any]]:
+    """Return the data sets of a folder in its order; '-' where curate did not make one."""
     data_sets = []
     for name, entry in read_registry(folder).items():
         manifest = read_manifest(folder / f"{name}.manifest.json") or {}
         counts = manifest.get("counts", {})
         sources = [source.get("name", "?") for source in manifest.get("sources", [])]
         own = str(entry.get(_taken_from(entry), "-")) if isinstance(entry, dict) else "-"
-        data_sets.append(
-            Registered(
-                name=name,
-                recipe=manifest.get("recipe", "-"),
-                kept=counts.get("kept", "-"),
-                read=counts.get("read", "-"),
-                sources=", ".join(sources) or own,
-            )
-        )
+        about = {"name": name, "recipe": manifest.get("recipe", "-")}
+        about |= {key: counts.get(key, "-") for key in ("kept", "read")}
+        data_sets.append({**about, "sources": ", ".join(sources) or own})
     return data_sets
 
 

@@ -27,8 +27,6 @@ _COMPUTES = ("llamafactory", "torch", "transformers", "peft", "trl", "accelerate
 
 @dataclass(frozen=True)
 class Backend:
-    """A LLaMA-Factory that can be run."""
-
     python: str
     version: str
     stub: bool = False

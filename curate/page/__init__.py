@@ -5,8 +5,3 @@ page, open several times slower, set inline styles that the policy refuses or ne
 two of them run what stands in a row; and the linked list, the search, the marks, print and dark
 would be our own script all the same.
 """
-
-from curate.page.document import document
-from curate.page.texts import clean, paragraph, shown
-
-__all__ = ["clean", "document", "paragraph", "shown"]

@@ -20,15 +20,7 @@ _HEIGHT, _LINE = 170, 17
 def histogram(
     edges: Sequence[float], counts: Sequence[int], kept: Sequence[int], marks: Marks, label: str
 ) -> Markup:
-    """Return a bar a bin, what is kept of it in front.
-
-    Args:
-        edges: Of the bins, one more than bins.
-        counts: Rows of a bin, the kept ones among them.
-        kept: Rows of it that are kept.
-        marks: Lines at values, with what they mean.
-        label: What the figure shows, for who cannot see it.
-    """
+    """Return a bar a bin, what is kept of its counts in front; `label` is for who cannot see it."""
     top = max(*counts, 1)
     shapes = [
         Markup('<path class="{}" d="{}"/>').format(group, _bars(edges, rows, top))
@@ -133,7 +125,10 @@ def _frame(
         _text("0", "start", head - 5, top),
     ]
     # From the middle outwards no line of a mark would cross the words of another: outermost first.
-    placed = sorted(((100 * _place(value, *ends), text) for text, value in marks), key=_inwards)
+    placed = sorted(
+        ((100 * _place(value, *ends), text) for text, value in marks),
+        key=lambda placed: -abs(placed[0] - 50),
+    )
     for line, (at, text) in enumerate(placed):
         y = _LINE * line
         parts.append(
@@ -161,10 +156,6 @@ def _ticks(low: float, high: float) -> list[float]:
     step = next(step for step in steps if (high - low) / step <= 6)
     places = range(math.ceil(low / step), math.floor(high / step) + 1)
     return [round(place * step, decimals + 1) + 0.0 for place in places]
-
-
-def _inwards(placed: tuple[float, str]) -> float:
-    return -abs(placed[0] - 50)
 
 
 def _rule(y: int, name: str) -> Markup:

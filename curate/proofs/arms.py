@@ -49,17 +49,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Arm:
-    """What one model is trained on, as often as there are repeats.
+    """What one model is trained on, as often as there are repeats."""
 
-    Attributes:
-        name: As `--arms` has it; a control's has that of the arm behind it.
-        choices: One for every repeat; several times the same where nothing is drawn. None: base.
-        control: Arm of random rows with as many tokens that it is tested against; '' for those
-            themselves. What is mixed with general rows stands against the arm without.
-    """
-
-    name: str
+    name: str  # as `--arms` has it; a control's has that of the arm behind it
+    # One for every repeat; several times the same where nothing is drawn. None: base
     choices: tuple[Selection, ...] = ()
+    # Arm of random rows with as many tokens that it is tested against, '' for those themselves;
+    # what is mixed with general rows stands against the arm without
     control: str = ""
 
     @property
@@ -75,7 +71,6 @@ class Arm:
 
     @property
     def rows(self) -> int:
-        """Rows of the first choice."""
         return self.choices[0].summary().kept if self.choices else 0
 
 

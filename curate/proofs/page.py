@@ -51,7 +51,6 @@ def draw(proof: Proof, name: str) -> str:
 
 
 def signed(value: float, digits: int = 4) -> str:
-    """Return a difference as people read it."""
     return "–" if value != value else f"{value:+.{digits}f}".replace("-", "−")
 
 

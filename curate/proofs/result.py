@@ -41,7 +41,6 @@ class Line:
         return "better" if self.one.low > 0 else "worse" if self.one.high < 0 else ""
 
     def cells(self) -> tuple[str, str]:
-        """Return the mean and the difference as people read them."""
         mean = "" if self.mean is None else f"{self.mean:.4f}"
         if self.one is None or self.mean is None:
             return mean, ""
@@ -51,14 +50,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Foreseen:
-    """What a proof will take."""
-
     start: float  # seconds until a training's first step
     step: float  # seconds
     trainings: int  # of all arms, those for the rate included
 
     def seconds(self, steps: int, workers: int) -> float:
-        """Return how long the trainings will take here."""
         return self.trainings * (self.start + steps * self.step) / workers
 
 

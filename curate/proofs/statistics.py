@@ -24,21 +24,13 @@ _RESAMPLES, _AT_ONCE = 2000, 100
 
 @dataclass(frozen=True)
 class Difference:
-    """How much lower an arm's mean is than its control's; above 0 the arm is better.
+    """How much lower an arm's mean is than its control's; above 0 the arm is better."""
 
-    Attributes:
-        value: Mean of the control less that of the arm.
-        low: Of the 95 % interval; NaN where nothing can be resampled.
-        high: Likewise.
-        p: Of the hypothesis that there is none, two-sided; NaN likewise.
-        rows: Test rows that both have numbers of.
-    """
-
-    value: float
-    low: float
+    value: float  # mean of the control less that of the arm
+    low: float  # of the 95 % interval; NaN where nothing can be resampled
     high: float
-    p: float
-    rows: int
+    p: float  # of the hypothesis that there is none, two-sided; NaN likewise
+    rows: int  # that both have numbers of
 
 
 def difference(arm: Floats, control: Floats, seed: int) -> Difference:

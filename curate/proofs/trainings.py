@@ -37,32 +37,21 @@ _RESULTS = "train_results.json"  # what LLaMA-Factory says of a run
 
 @dataclass(frozen=True)
 class Measured:
-    """An arm after its trainings.
-
-    Attributes:
-        arm: What it was trained on.
-        numbers: By measure, (repeats, test rows); one line for the base model. `nll`: nats a token
-            of each response; `general`: likewise of general rows; what answers have of references
-            (curate.scorers.overlap); `wins` against the control's answers; `exam` is (repeats,
-            questions).
-        whole: By measure of answers, that of each repeat's answers as one set.
-        answers: Of each repeat, (test rows,); () where nobody asked for any.
-        rate: Learning rate; None for the base model.
-        failure: Why there are no numbers, '' where there are.
-        folders: Of the trained models, one a repeat.
-    """
+    """An arm after its trainings."""
 
     arm: Arm
+    # By measure, (repeats, test rows); one line for the base model. `nll`: nats a token of each
+    # response; `general`: likewise of general rows; what answers have of references
+    # (curate.scorers.overlap); `wins` against the control's answers; `exam` is (repeats, questions)
     numbers: Mapping[str, Floats] = field(default_factory=dict)
-    whole: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    answers: tuple[Texts, ...] = ()
-    rate: float | None = None
-    failure: str = ""
-    folders: tuple[Path, ...] = ()
+    whole: Mapping[str, Sequence[float]] = field(default_factory=dict)  # of a repeat's as one set
+    answers: tuple[Texts, ...] = ()  # of each repeat, (test rows,), where they were asked for
+    rate: float | None = None  # of learning; None for the base model
+    failure: str = ""  # why there are no numbers
+    folders: tuple[Path, ...] = ()  # of the trained models, one a repeat
 
     @property
     def nll(self) -> Floats | None:
-        """The numbers that decide."""
         return self.numbers.get(NLL)
 
 
@@ -77,7 +66,6 @@ class Runner:
     workers: int = 1
 
     def base(self, arm: Arm) -> Measured:
-        """Return the numbers of the model as it is."""
         return self._measured(Measured(arm), [self.params.model])
 
     def measure(self, arm: Arm, rate: float) -> Measured:

@@ -180,7 +180,6 @@ def decoded(column: pa.ChunkedArray) -> Words:
 
 
 def of(given: Selection | Mixed, name: str = "") -> Chosen:
-    """Return what is in memory."""
     if not isinstance(given, Selection | Mixed):
         raise nothing_chosen(given)
     manifest = given.manifest()

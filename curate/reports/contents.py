@@ -13,8 +13,6 @@ ALL, KEPT, CONTROL = "all", "kept", "control"
 
 @dataclass(frozen=True)
 class Stage:
-    """A line of the funnel."""
-
     label: str  # what happened to the rows: read, scored, left out by what, kept
     rows: int
     kind: str  # read, unscored, scored, left_out, kept, or part of what is kept
@@ -84,8 +82,6 @@ class View:
 
 @dataclass(frozen=True)
 class PageRow:
-    """A row as the page holds it."""
-
     id: str
     where: str  # source and place there, for people
     reason: str  # '' for a kept row, else why it was left out

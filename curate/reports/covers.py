@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -88,8 +88,10 @@ def _own_keys(chosen: Chosen) -> dict[str, Words]:
     sample = here[:: max(1, len(here) // _SAMPLE)].tolist()
     for line in sample:
         row, shape = chosen.row(line)
-        for key, value in _beside(row.value, {*shape.columns.values()}):
-            seen.setdefault(key, Counter())[_word(value)] += 1
+        named = {*shape.columns.values()} - {"kto_tag"}
+        own = row.value if isinstance(row.value, dict) else {}
+        for key in own.keys() - named:
+            seen.setdefault(key, Counter())[_word(own[key])] += 1
     found = {
         key
         for key, values in seen.items()
@@ -106,11 +108,6 @@ def _own_keys(chosen: Chosen) -> dict[str, Words]:
         if 2 <= len(distinct) <= _FEW and "" not in distinct:
             labels[key] = words
     return labels
-
-
-def _beside(value: Any, named: set[str]) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        yield from ((k, v) for k, v in value.items() if k not in named or k == "kto_tag")
 
 
 def _word(value: Any) -> str:

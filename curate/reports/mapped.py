@@ -32,8 +32,6 @@ _HAN, _LATIN = re.compile("[\u3400-\u9fff]+"), re.compile("[a-z][a-z'-]{2,}")
 
 @dataclass(frozen=True)
 class OnMap:
-    """The rows on the map."""
-
     note: str  # how it was made
     lines: Places  # (m,) places of the rows among all, ascending
     spots: Floats  # (m, 2) from 0 to 1

@@ -18,9 +18,8 @@ from curate.data.describe import language_of
 from curate.emission.emit import MAP, PAGE
 from curate.errors import UsageError
 from curate.mixture.mixed import Mixed
-from curate.page.document import document
+from curate.page.document import LANGUAGES, clean, document, one_line
 from curate.page.figures import bar, dots, histogram, share_lines, short
-from curate.page.texts import LANGUAGES, clean, one_line
 from curate.parameters.option import refuse_below
 from curate.parameters.report import ReportParams
 from curate.reports.chosen import of
@@ -74,7 +73,6 @@ def report(
 
 
 def beside(page: Path) -> Path:
-    """Return where the table of the map of a page is written."""
     return page.with_name(page.name.removesuffix(".html").removesuffix(".report") + MAP)
 
 

@@ -49,7 +49,6 @@ _STAGES = (
 
 
 def of_selection(selection: Selection) -> Picture:
-    """Return the figure of a choice."""
     chosen = of(selection)
     stages = {each["stage"]: each for each in chosen.manifest.get("stages", ())}
     sizes = {
@@ -79,7 +78,6 @@ def panels(chosen: Chosen) -> list[Panel]:
 
 
 def panel_of(chosen: Chosen, name: str) -> Panel:
-    """Return the rows along one number."""
     if name == TOKENS:
         unit, lengths = chosen.lengths
         values = lengths if unit == "tokens" and lengths is not None else chosen.values * np.nan

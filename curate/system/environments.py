@@ -80,7 +80,6 @@ def build(environment: Environment, say: Callable[[str], None]) -> Path:
 
 
 def commands(environment: Environment) -> list[list[str]]:
-    """Return what build() runs, in order."""
     place = folder(environment)
     own = str(place / "bin" / "python")
     install = [list(pip_install(own, *step)) for step in environment.steps]

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 
 from curate.errors import UsageError
 
@@ -94,11 +93,11 @@ def stopping(child: Child, deadline: float = 30.0) -> Iterator[Child]:
     SIGTERM and SIGHUP end the block as Ctrl-C does: with KeyboardInterrupt. A second one while the
     program is being stopped does not cut that short.
     """
-    before = _handle(_interrupt)
+    before = _handle(signal.default_int_handler)
     try:
         yield child
     finally:
-        during = _handle(_ignore)
+        during = _handle(signal.SIG_IGN)
         child.stop(deadline)
         for number, handler in {**during, **before}.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
@@ -119,19 +118,11 @@ def new_lines(path: Path, offset: int = 0) -> tuple[list[str], int]:
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _ignore(number: int, frame: FrameType | None) -> None:
-    pass
-
-
 def _handle(how: object) -> dict[int, object]:
     """Set the handlers and return those that were set; only the main thread may."""
     if threading.current_thread() is not threading.main_thread():
         return {}
-    ending = (*_ENDING, signal.SIGINT) if how is _ignore else _ENDING
+    ending = (*_ENDING, signal.SIGINT) if how is signal.SIG_IGN else _ENDING
     # What is ignored stays so: it was started with nohup.
     heard = [number for number in ending if signal.getsignal(number) is not signal.SIG_IGN]
     return {number: signal.signal(number, how) for number in heard}  # type: ignore[arg-type]

@@ -49,7 +49,6 @@ class RunRecord:
     format: int = FORMAT  # of this file
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as run.json holds it."""
         values = asdict(self)
         return {"format": values.pop("format"), **values}
 

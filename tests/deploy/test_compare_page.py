@@ -11,8 +11,8 @@ from urllib.parse import quote
 import pytest
 
 from curate.errors import ModelError
-from curate.page import paragraph
-from curate.page import shown as escaped
+from curate.page.document import paragraph
+from curate.page.document import shown as escaped
 from deploy.compare.comparison import Comparison
 from deploy.compare.judge import Verdict
 from deploy.compare.report import page, write

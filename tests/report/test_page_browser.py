@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from curate.page.texts import clean, one_line
+from curate.page.document import clean, one_line
 from curate.reports.contents import Report
 from curate.reports.page import draw
 from tests.browser import Page, browser, opened_browser

@@ -6,16 +6,20 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curate.errors import DataError, UsageError
+from curate.llamafactory.dataset_info import data_file, read_registry
+from curate.llamafactory.doctor.data_set import attributes, of_entry, stage_of
+from curate.llamafactory.doctor.diagnose import diagnose
+from curate.llamafactory.doctor.findings import Diagnosis, Ends
+from curate.llamafactory.doctor.stages import Takes
+from curate.llamafactory.doctor.templates import OFFERED, TEMPLATES, template_in
+from curate.llamafactory.doctor.truncation import Cutoff, cutoff_in
+from curate.system.manifest import read_manifest
 from train.config.keys import recorded
 from train.config.model import Model
 from train.config.presets import Extent
-
-if TYPE_CHECKING:
-    from curate.llamafactory.doctor.findings import Diagnosis
-    from curate.llamafactory.doctor.truncation import Cutoff
 
 # Stages that read the same rows as another.
 _READS = {"rm": "dpo", "ppo": "sft"}
@@ -50,8 +54,6 @@ _LIKE_CHATML = {
 
 def choose(folder: Path, stage: str, typed: str | None) -> tuple[tuple[str, ...], str]:
     """Return the data sets to train on, and for people why; '' where the user named them."""
-    from curate.llamafactory.dataset_info import data_file, read_registry
-
     entries, kind = read_registry(folder), _READS.get(stage, stage)
     if not entries:
         raise DataError(
@@ -80,8 +82,6 @@ def _newest(
     folder: Path, stage: str, meant_for: Mapping[str, str], fitting: Sequence[str]
 ) -> tuple[tuple[str, ...], str]:
     """Return the data set whose manifest was written last; those of others have none."""
-    from curate.system.manifest import read_manifest
-
     beside = {name + ending for name in meant_for for ending in _BESIDE}
     dated = []
     for name in fitting:
@@ -114,9 +114,6 @@ def _meant_for(entry: Any) -> str:
     """Return the stage that an entry's rows are for, '' where LLaMA-Factory cannot take it."""
     if not isinstance(entry, dict) or not _PLACES & set(entry):
         return ""
-    from curate.llamafactory.doctor.data_set import attributes, stage_of
-    from curate.llamafactory.doctor.findings import Ends
-
     try:
         return stage_of(attributes(entry))
     except Ends:
@@ -160,9 +157,6 @@ class Verdict:
 
 def measuring(model: Model, cutoff: int, unpacked: bool) -> tuple[Cutoff | None, str]:
     """Return what measures rows with a model's tokenizer, or None and why there is no measuring."""
-    from curate.llamafactory.doctor.templates import TEMPLATES, template_in
-    from curate.llamafactory.doctor.truncation import cutoff_in
-
     if model.folder is None or not (model.folder / "tokenizer.json").is_file():
         return None, "the model's tokenizer.json is not here"
     name = model.template or "own"
@@ -178,11 +172,6 @@ def measuring(model: Model, cutoff: int, unpacked: bool) -> tuple[Cutoff | None,
 def judge(
     folder: Path, names: Sequence[str], stage: str, model: Model, cutoff: int, packing: bool
 ) -> Verdict:
-    from curate.llamafactory.doctor.data_set import of_entry
-    from curate.llamafactory.doctor.diagnose import diagnose
-    from curate.llamafactory.doctor.stages import Takes
-    from curate.llamafactory.doctor.templates import OFFERED
-
     # LLaMA-Factory reads the prompts of ordinary rows for PPO.
     judged_as, unpacked = "sft" if stage == "ppo" else stage, stage == "pt" and not packing
     measure, why_not = measuring(model, cutoff, unpacked)

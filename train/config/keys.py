@@ -18,6 +18,8 @@ from curate.llamafactory.release import VERSION
 
 _HERE = Path(__file__).parent
 _ABOVE_0 = 1e-9
+_YES, _NO = ("true", "yes", "1", "on"), ("false", "no", "0", "off")
+_BOOLS = {**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False)}
 # Why a key of keys.toml's tables is refused.
 _REFUSALS = {
     "ours": "this is not set by hand; {0}",
@@ -108,15 +110,8 @@ def _one(name: str, key: Mapping[str, Any], text: str) -> Any:
     read, allowed = _READERS[key["kind"]]
     try:
         return read(text)
-    except ValueError:
+    except (ValueError, KeyError):
         raise UsageError(f"--set {name}={text}: allowed is {allowed}") from None
-
-
-def _bool(text: str) -> bool:
-    yes, no = ("true", "yes", "1", "on"), ("false", "no", "0", "off")
-    if text.lower() not in yes + no:
-        raise ValueError(text)
-    return text.lower() in yes
 
 
 def _float(text: str) -> float:
@@ -131,7 +126,7 @@ def _text(text: str) -> Any:
 
 
 _READERS: Mapping[str, tuple[Callable[[str], Any], str]] = {
-    "bool": (_bool, "true or false"),
+    "bool": (lambda text: _BOOLS[text.lower()], "true or false"),
     "int": (int, "a whole number"),
     "float": (_float, "a number such as 5e-5"),
     "json": (json.loads, 'JSON such as {"a": 1}'),

@@ -8,17 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from curate.errors import ModelError, UsageError, did_you_mean
+from curate.system import model_folder
 from curate.system.hub import HUBS, MODEL, Address, model_address, why_not
-from curate.system.model_folder import (
-    CONFIG,
-    adapter_base,
-    chat_template,
-    is_adapter,
-    matrices,
-    missing_shards,
-    model_type,
-    vocabulary,
-)
+from curate.system.model_folder import CONFIG
 from curate.system.run_record import RUN, RunRecord, read_run, runs_below
 from train.config.keys import recorded
 
@@ -73,7 +65,11 @@ def find(name: str) -> Model:
 
 def _described(model: Model) -> Model:
     if model.folder is not None:
-        return replace(model, kind=model_type(model.folder), modules=matrices(model.folder))
+        return replace(
+            model,
+            kind=model_folder.model_type(model.folder),
+            modules=model_folder.matrices(model.folder),
+        )
     from train.memory.model_shape import config_of
 
     try:
@@ -88,8 +84,8 @@ def _directory(name: str, path: Path) -> Model:
             raise ModelError(f"model directory '{name}' has no weights (*.safetensors)")
         # From another folder it is to be found, too: by the run, and by the adapter.
         return _described(Model(name=name, path=os.path.abspath(path), folder=path))
-    if is_adapter(path):
-        base = find(adapter_base(path))
+    if model_folder.is_adapter(path):
+        base = find(model_folder.adapter_base(path))
         # A run that continued another's adapter holds the sum of both.
         return replace(base, name=name, adapter=path, base=base.base or base.name)
     if (path / RUN).is_file():
@@ -105,7 +101,12 @@ def _of_the_hub(name: str, wanted: Address) -> Model:
     hub = HUBS[wanted.hub]
     folder, missing = hub.cached(MODEL, wanted), ""
     weights = any(any(folder.glob(pattern)) for pattern in _WEIGHTS) if folder else False
-    if not folder or not (folder / CONFIG).is_file() or not weights or missing_shards(folder):
+    if (
+        not folder
+        or not (folder / CONFIG).is_file()
+        or not weights
+        or model_folder.missing_shards(folder)
+    ):
         try:
             listed = hub.files(MODEL, wanted)
             small = {file: listed[file] for file in _TELLING if file in listed}
@@ -182,7 +183,7 @@ def _usual_template(model: Model) -> tuple[str | None, str]:
             f"which template {name} is trained with is not known: nothing of it is on this "
             "machine. Give --template NAME (chatml, qwen, llama3, default …), or a directory"
         )
-    chat = chat_template(model.folder)
+    chat = model_folder.chat_template(model.folder)
     if not chat:
         return "default", "the model has no chat template of its own"
     for words, template in _SIGNS:
@@ -193,7 +194,7 @@ def _usual_template(model: Model) -> tuple[str | None, str]:
 
 def _check_words(name: str, model: Model, folder: Path) -> None:
     words = recorded("templates")[name]
-    known = vocabulary(folder) if words else None
+    known = model_folder.vocabulary(folder) if words else None
     missing = [] if known is None else [word for word in words if word not in known]
     if missing:
         raise ModelError(

@@ -141,7 +141,6 @@ class _Attempt:
         return record
 
     def record(self, state: State, error: str | None = None) -> RunRecord:
-        """Return what is to be recorded of it now."""
         points = progress.read(self.plan.output)
         return replace(
             self.begun,

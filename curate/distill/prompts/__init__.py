@@ -51,7 +51,6 @@ class Prompts:
             self._add(name, path, allowed)
 
     def messages(self, name: str, **fields: Any) -> tuple[Message, ...]:
-        """Return a prompt, filled in."""
         from jinja2 import TemplateError
 
         try:

@@ -35,8 +35,6 @@ _BETWEEN_SENTENCES = re.compile(r"(?<=[。！？!?\n])|(?<=\.)(?=\s)")
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of a text."""
-
     id: str  # of its content
     source: str
     number: int  # from 1, in its text

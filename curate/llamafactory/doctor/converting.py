@@ -36,7 +36,6 @@ def message(role: Any, content: Any) -> Message:
 
 
 def alpaca(row: dict[str, Any], attr: Attributes) -> Made:
-    """Return what a row becomes under `formatting: alpaca`."""
     parts = [part for part in (_column(row, attr, each) for each in ("prompt", "query")) if part]
     if not all(isinstance(part, str) for part in parts):
         raise Ends("prompt_not_text", "TypeError: sequence item: expected str instance")
@@ -49,7 +48,6 @@ def alpaca(row: dict[str, Any], attr: Attributes) -> Made:
 
 
 def sharegpt(row: dict[str, Any], attr: Attributes) -> Made:
-    """Return what a row becomes under `formatting: sharegpt`."""
     system, turns = _opened(row, attr)
     tags, roles = attr.tags, _roles(attr)
     aligned: list[Message] = []
@@ -72,7 +70,6 @@ def sharegpt(row: dict[str, Any], attr: Attributes) -> Made:
 
 
 def openai(row: dict[str, Any], attr: Attributes) -> Made:
-    """Return what a row becomes under `formatting: openai`."""
     system, turns = _opened(row, attr)
     aligned, results_left = _openai_turns(turns, attr)
     rule = ""

@@ -39,8 +39,6 @@ _DATA = Path("data")
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set to be judged."""
-
     name: str  # of the data set, or of the file
     path: Path | tuple[Path, ...]  # the data file or folder; of a hub, its files
     entry: Any  # of dataset_info.json
@@ -107,7 +105,6 @@ def of_file(path: Path, **how: Any) -> DataSet:
 
 
 def of_rows(rows: Rows, path: Path) -> DataSet:
-    """Return rows as they would be emitted to a path."""
     entry = entry_for(rows.shape, path.name)
     return DataSet(rows.sources[0].name, path, entry, assumed=False, rows=rows)
 

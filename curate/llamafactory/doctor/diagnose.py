@@ -42,8 +42,6 @@ class Count:
 
 @dataclass
 class Tally:
-    """What is counted while rows pass by."""
-
     rows: int = 0
     usable: int = 0
     ended: str = ""
@@ -66,7 +64,6 @@ def diagnose(
     measure: Cutoff | None = None,
     takes: Takes | None = None,
 ) -> Diagnosis:
-    """Return what LLaMA-Factory will do with a data set."""
     tally = Tally()
     takes = takes or (measure.takes if measure else ANYTHING)
     try:
@@ -88,6 +85,9 @@ def diagnose(
     known = len(rows) if rows is not None else 0
     findings = [finding_of(rule, count, rows, tally.rows) for rule, count in tally.counts.items()]
     order = list(EFFECTS)
+    not_used: Counter[str] = Counter()
+    for source in rows.sources if rows is not None else ():
+        not_used.update(source.unused)
     return Diagnosis(
         name=data_set.name,
         stage=stage,
@@ -99,15 +99,8 @@ def diagnose(
         otherwise=tally.usable,
         found=tuple(sorted(findings, key=lambda found: (order.index(found.effect), -found.count))),
         template=measure.about if measure else "",
-        not_used=_not_used(rows),
+        not_used=dict(not_used.most_common()),
     )
-
-
-def _not_used(rows: Rows | None) -> dict[str, int]:
-    keys: Counter[str] = Counter()
-    for source in rows.sources if rows is not None else ():
-        keys.update(source.unused)
-    return dict(keys.most_common())
 
 
 def diagnose_rows(rows: Rows, stage: str | None = None, measure: Cutoff | None = None) -> Diagnosis:
@@ -128,7 +121,6 @@ def examine(
     measure: Cutoff | None = None,
     takes: Takes = ANYTHING,
 ) -> Tally:
-    """Judge every row of a data file or folder under an entry."""
     tally = Tally()
     if measure:
         measure.begins()

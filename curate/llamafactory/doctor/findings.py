@@ -71,8 +71,6 @@ def rule_named(name: str) -> Rule:
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding as it is told."""
-
     rule: str
     count: int  # rows; 0 where it is about the file or the entry
     ids: tuple[str, ...]  # of the first rows, where they have a canonical view
@@ -114,7 +112,6 @@ class Diagnosis:
         return frame_of([asdict(each) for each in self.found], columns=names)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
         return {
             **{name: getattr(self, name) for name in ("name", "stage", "rows", "usable", "ended")},
             "entry": dict(self.entry),

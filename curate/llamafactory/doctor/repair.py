@@ -34,8 +34,6 @@ _PAIR = ("chosen", "rejected")
 
 @dataclass(frozen=True)
 class Repaired:
-    """A data set that was written anew."""
-
     data_set: DataSet
     files: tuple[str, ...]
     written: int

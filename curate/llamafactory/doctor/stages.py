@@ -30,8 +30,6 @@ ANYTHING = Takes()
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of a row."""
-
     kind: Literal["usable", "dropped", "raises"]
     rule: str = ""
     said: str = ""
