@@ -11,7 +11,7 @@ from pathlib import Path
 import curate
 
 STUB = Path(curate.__file__).with_suffix(".pyi")
-MADE = ("curate.api", "curate.distill.functions")  # homes of functions whose keywords are made
+MADE = ("curate.api", "curate.distill.making")  # homes of functions whose keywords are made
 HEAD = '''"""Made by `python -m tests.stub`."""
 
 from collections.abc import Mapping, Sequence

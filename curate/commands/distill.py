@@ -17,8 +17,8 @@ from curate.parameters.distill import QUESTIONS, VERBS, Asking
 
 if TYPE_CHECKING:
     from curate.data.rows import Rows
-    from curate.distill.cost import Estimate
     from curate.distill.emission import Made
+    from curate.distill.requests import Estimate
 
 app = typer.Typer(
     help="Make rows by asking a model behind a server: answers, rewritten answers, questions about "
@@ -33,7 +33,7 @@ def _add(params_class: type[Asking]) -> None:
 
     def of_rows(reading: Reading, params: Any, writing: Writing) -> None:
         def rows() -> Rows:
-            from curate.distill.functions import read_questions
+            from curate.distill.making import read_questions
 
             if verb not in QUESTIONS:
                 return reading.rows(writing.output)

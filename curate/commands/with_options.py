@@ -156,14 +156,17 @@ def spread(
     options: Sequence[str],
     apart: tuple[str, ...] = (),
     together: Sequence[str] = (),
+    words: Mapping[str, Sequence[str]] | None = None,
 ) -> list[str]:
     """Return arguments with the option before each of its values.
 
     An option of the command line takes one value; what follows would belong to no option, and
     with two such options nobody could tell to which. Values of an option of `together` are one
-    value, with BETWEEN in between: `--like a b --like c` are two sets.
+    value, with BETWEEN in between: `--like a b --like c` are two sets. An option of `words` takes
+    any of its words, none meaning the first; what is none of them is not its value.
     """
     spread_out: list[str] = []
+    words = words or {}
     current, first = "", False
     for place, each in enumerate(arguments):
         if each == "--":
@@ -171,8 +174,14 @@ def spread(
         if each.startswith("-") and each != "-":
             name, equals, _ = each.partition("=")
             current, first = (name if name in (*options, *together) else ""), not equals
+            if each in words:
+                spread_out.append(each)
+                if arguments[place + 1 : place + 2] and arguments[place + 1] in words[each]:
+                    current = each
+                    continue
+                each = words[each][0]
         elif current and not first:
-            if apart and each.endswith(apart):
+            if (apart and each.endswith(apart)) or each not in words.get(current, [each]):
                 current = ""
             elif current in together:
                 spread_out[-1] += BETWEEN + each
@@ -185,38 +194,17 @@ def spread(
     return spread_out
 
 
-def with_words(arguments: Sequence[str], option: str, words: Sequence[str]) -> list[str]:
-    """Return arguments with an option before each of its words; bare, the first word follows it.
-
-    What comes after it and is none of its words is not its value: `--with-control mine.json`.
-    """
-    out: list[str] = []
-    coming = list(arguments)
-    while coming and coming[0] != "--":
-        out.append(coming.pop(0))
-        if out[-1] == option:
-            out.append(coming.pop(0) if coming and coming[0] in words else words[0])
-            while coming and coming[0] in words:
-                out += [option, coming.pop(0)]
-    return out + coming
-
-
 def spreading(
     *options: str,
     apart: tuple[str, ...] = (),
     together: Sequence[str] = (),
     words: Mapping[str, Sequence[str]] | None = None,
 ) -> type[TyperCommand]:
-    """Return the class of a command whose options take all values up to the next option.
-
-    `words` has options that take any number of words from a set, none meaning the first.
-    """
+    """Return the class of a command whose options take all values up to the next option."""
 
     class Spreading(TyperCommand):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-            for option, allowed in (words or {}).items():
-                args = with_words(args, option, allowed)
-            return super().parse_args(ctx, spread(args, options, apart, together))
+            return super().parse_args(ctx, spread(args, options, apart, together, words))
 
         def collect_usage_pieces(self, ctx: Any) -> list[str]:
             # The argument that takes files without --input is hidden, but for this trace of it.

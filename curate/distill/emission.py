@@ -20,8 +20,7 @@ from curate.data.canonical import parse
 from curate.data.ids import content_hash, id_of
 from curate.data.rows import Row
 from curate.data.schema import Shape
-from curate.distill.cost import Estimate
-from curate.distill.requests import OK, REFUSED_PII, Line, Reply, Verb
+from curate.distill.requests import OK, REFUSED_PII, Estimate, Line, Reply, Verb
 from curate.distill.run import Run
 from curate.emission.emit import FAILED, write_scores, write_values
 from curate.errors import CuratrainError, DataError

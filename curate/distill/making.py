@@ -1,4 +1,4 @@
-"""From a verb and how to send to a data set: what every verb has in common."""
+"""From a verb and how to send to a data set: what verbs have in common, and each as a function."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from curate.content.gate import look_before_sending, policy_for
-from curate.data.read import sources_as_dicts
+from curate.data.read import read, rows_of, sources_as_dicts
 from curate.data.rows import Rows
-from curate.distill.cost import FREE, estimate, parse_price
 from curate.distill.emission import NOTES, Made, emit
 from curate.distill.ledger import open_ledger
-from curate.distill.requests import OK, Verb
+from curate.distill.requests import FREE, OK, Verb, estimate, parse_price
 from curate.distill.run import Run
 from curate.distill.verbs import verb_of
-from curate.emission.emit import LEDGER, check_target
+from curate.emission.emit import LEDGER, check_target, default_name
 from curate.errors import CuratrainError, UsageError
 from curate.models.asking import Asking as Server
 from curate.models.asking import Patience
@@ -34,10 +33,14 @@ from curate.models.openai_client import (
     only_model,
 )
 from curate.models.text_tokenizer import prompt_counter
-from curate.parameters.distill import ALLOW, Asking, Sending, models_of
+from curate.parameters.distill import ALLOW, QUESTIONS, VERBS, Asking, Sending, models_of
+from curate.parameters.option import keywords
 from curate.system.files import writing_to
 from curate.system.keys import read_key
 from curate.system.manifest import versions
+
+if TYPE_CHECKING:
+    from curate.data.read import Readable
 
 RECIPE = "distill_"
 
@@ -175,3 +178,72 @@ def _ask(run: Run, verb: Verb, places: Sequence[int], done: Callable[[int], Any]
         if left <= 0:
             return places
         places = range(min(verb.size, len(places) - (-left // verb.per_request)))
+
+
+_DOCUMENTATION = """{says}
+
+    Every answer is kept in `output`, and never asked for again: the same call goes on from there.
+
+    Args:
+        given: Rows, from read(), or what it takes; texts for distill_document, examples for
+            distill_instruct.
+        output: Folder of the rows and of the answers.
+        name: Of the data set; the first source's stem and `{verb}` if not given.
+        overwrite: Replace a data set of that name that something else has made.
+        params: See below.
+
+    Raises:
+        UsageError: An option that is unknown or does not fit.
+        ModelError: The server gives no answers; those that came are kept, and written.
+        DataError: No row was made.
+
+    Example:
+        >>> made = curate.distill_{verb}("huatuo.json", {models}, limit=20)
+        >>> rows = curate.read(dataset=made.name)
+    """
+
+
+def read_questions(given: Any, **how: Any) -> Rows:
+    """Read rows that may be questions alone; of .txt every line is one."""
+    paths = [given] if isinstance(given, str | Path) else given
+    endings = {str(path)[-4:].lower() for path in paths} if isinstance(paths, list | tuple) else ()
+    if set(endings) == {".txt"}:
+        how["format"] = how.get("format") or "pretraining"
+    return read(given, **how, questions=True)
+
+
+def _function(params_class: type[Asking]) -> Callable[..., Made]:
+    verb = params_class.verb
+
+    def distill(
+        given: Readable | Sequence[str | Path],
+        output: str | Path = "data",
+        name: str | None = None,
+        overwrite: bool = False,
+        *,
+        params: Any,
+    ) -> Made:
+        asked: Any = given
+        if verb == "document":
+            paths = [asked] if isinstance(asked, str | Path) else asked
+            asked = [Path(path) for path in paths]
+        elif verb in QUESTIONS and not isinstance(asked, Rows):
+            asked = read_questions(asked)
+        else:
+            asked = rows_of(asked)
+        first = asked.sources[0].name if isinstance(asked, Rows) else asked[0]
+        name = name or default_name(Path(first), verb)
+        made = make(lambda: asked, params, Path(output), name, overwrite)
+        if isinstance(made.stopped, CuratrainError):
+            raise made.stopped
+        return made
+
+    says = (params_class.__doc__ or "").partition("\n")[0].replace("--", "")
+    models = ", ".join(f'{name}="http://127.0.0.1:8000/v1"' for name in models_of(params_class()))
+    distill.__name__ = f"distill_{verb}"
+    distill.__doc__ = _DOCUMENTATION.format(says=says, verb=verb, models=models)
+    return keywords(params_class)(distill)
+
+
+distill_answer, distill_rewrite, distill_score, distill_prefer = map(_function, VERBS[:4])
+distill_dialogue, distill_document, distill_instruct = map(_function, VERBS[4:])

@@ -8,18 +8,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from curate.distill.cost import FREE, Price, most_tokens
 from curate.distill.ledger import ANSWERED, SENT, Ledger
 from curate.distill.requests import (
+    FREE,
     LARGE,
     NOT_ASKED,
     OK,
     REFUSED_PII,
     Line,
+    Price,
     Reply,
     Request,
     Steps,
     Verb,
+    most_tokens,
 )
 from curate.errors import CuratrainError, ModelError, UsageError
 from curate.models import openai_request as failures

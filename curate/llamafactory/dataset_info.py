@@ -6,8 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -248,11 +247,9 @@ def registered(folder: Path) -> list[dict[str, Any]]:
     return data_sets
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: several runs may emit into it at once."""
-    with FileLock(folder / f".{FILE}.lock"):
-        yield
+def locked(folder: Path) -> FileLock:
+    """Return the folder's lock, to be held: several runs may emit into it at once."""
+    return FileLock(folder / f".{FILE}.lock")
 
 
 def register(folder: Path, name: str, entry: dict[str, Any]) -> None:

@@ -20,9 +20,8 @@ from curate.recipes.mods import NOT_NECESSARY
 from curate.recipes.mods_seeds import LOW
 from curate.reports.chosen import OF_TWINS, SCORED, Chosen, Mask, Places
 from curate.reports.contents import ALL, CONTROL, KEPT, Report, Stage, View
-from curate.reports.covers import covers_of
 from curate.reports.mapped import mapped
-from curate.reports.numbers import beside, budgets, dots, figures
+from curate.reports.numbers import beside, budgets, covers_of, dots, figures
 from curate.reports.page_rows import page_rows
 from curate.reports.provenance import provenance
 from curate.scorers.contract import OK

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,7 +69,7 @@ def compare(
     Example: deploy compare --base smollm2 --tuned saves/NAME --judge pairs
     """
     from deploy.compare import comparison, report
-    from deploy.compare.answers import load_model
+    from deploy.compare.asking import load_model
     from deploy.compare.held_out import choose_prompts
     from deploy.compare.judge import load_judge
     from deploy.exam.questions import read_exam
@@ -162,7 +163,9 @@ def eval_(
         sittings = (
             each
             if is_address(model)
-            else each.also(HARNESS, likeliest(model, questions, console.say))
+            else replace(
+                each, letters={**each.letters, HARNESS: likeliest(model, questions, console.say)}
+            )
             for model, each in zip(models, result.sittings, strict=True)
         )
         result = Result(questions, tuple(sittings))

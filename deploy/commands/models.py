@@ -192,7 +192,7 @@ def setup(
 
 
 def _asked(prompts: Path | None) -> list[list[Message]]:
-    from deploy.compare.prompts import limited, prompts_of, read_rows
+    from deploy.compare.asking import limited, prompts_of, read_rows
     from deploy.merging.agreement import BUILT_IN
 
     if prompts is None:

@@ -12,10 +12,9 @@ import numpy as np
 
 from curate.models.protocols import Generator
 from deploy.compare import metrics
-from deploy.compare.answers import Answer, KeptAnswers, ask
+from deploy.compare.asking import Answer, KeptAnswers, Prompts, ask, check_asked
 from deploy.compare.judge import Judge, Pair, judged
 from deploy.compare.metrics import FEWEST, ROUGE_L, Interval
-from deploy.compare.prompts import Prompts, check_asked
 
 Progress = Callable[[str, int], Any]
 _WORTH = {"tuned": 1.0, "tie": 0.5, "base": 0.0}

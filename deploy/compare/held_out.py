@@ -25,7 +25,7 @@ from curate.llamafactory.dataset_info import data_file
 from curate.system.files import content_sha256, sha256_of
 from curate.system.manifest import read_manifest
 from curate.system.run_record import RUN, RunRecord, read_run
-from deploy.compare.prompts import Prompts, limited, prompts_of, read_rows
+from deploy.compare.asking import Prompts, limited, prompts_of, read_rows
 
 _CONFIG = "train.yaml"
 # What else decides which rows are trained on; with one of them the validation part is not known.

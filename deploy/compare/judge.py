@@ -21,9 +21,8 @@ from curate.errors import ModelError
 from curate.models.generate import MOST_TOKENS, asked_of_judge, letter
 from curate.models.openai_client import is_address
 from curate.models.protocols import Generator, RewardModel
-from deploy.compare.answers import Answer, KeptAnswers, ask, load_model
+from deploy.compare.asking import Answer, KeptAnswers, Prompt, ask, load_model
 from deploy.compare.metrics import ROUGE_L, Numbers, numbers_of
-from deploy.compare.prompts import Prompt
 
 Better = Literal["tuned", "base", "tie", "unjudged"]
 Done = Callable[[int], Any]

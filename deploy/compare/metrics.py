@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.scorers.overlap import bleu, bleu_statistics, pieces, rouge_l, words
-from deploy.compare.answers import Answer
+from deploy.compare.asking import Answer
 
 ROUGE_L = "rouge_l"
 Numbers = dict[str, float]

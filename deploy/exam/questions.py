@@ -17,7 +17,7 @@ from curate.data.row_keys import in_small_letters
 from curate.data.rows import Row, Rows
 from curate.errors import DataError, UsageError
 from curate.scorers.overlap import HAN
-from deploy.compare.prompts import writable
+from deploy.compare.asking import writable
 
 LETTERS = "ABCDEFGH"
 _SUBJECTS = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from curate.models.openai_request import failure_of
 from curate.models.protocols import TOO_LONG, TokenSequence
 from curate.system.background import in_background
 from curate.system.run_record import read_run
-from deploy.compare.answers import Answer, Conversation, KeptAnswers, answered, ask, load_model
+from deploy.compare.asking import Answer, Conversation, KeptAnswers, answered, ask, load_model
 from deploy.compare.held_out import trained_before
 from deploy.exam.questions import Exam, letter_in
 from deploy.output import dataset_of, noted, run_or_folder
@@ -53,9 +53,6 @@ class Sitting:
     seen: frozenset[int] | None = None  # places of questions in its training data; None: not known
     notes: tuple[str, ...] = ()
     kept: tuple[KeptAnswers, ...] = ()  # a server's are to be forgotten once the exam is written
-
-    def also(self, way: str, letters: tuple[str, ...]) -> Sitting:
-        return replace(self, letters={**self.letters, way: letters})
 
 
 def sit(name: str, exam: Exam, max_tokens: int, mark: str, done: Callable[[int], Any]) -> Sitting:

@@ -111,7 +111,7 @@ def _conversations(
     rows: Rows, tokenizer: Any, name: str, reasons: Counter[str]
 ) -> Iterator[Encoded]:
     from curate.models.text_tokenizer import HFEncoder, ends, prompt_ids
-    from deploy.compare.prompts import prompts_of
+    from deploy.compare.asking import prompts_of
 
     encoder = HFEncoder(tokenizer, name)
     stops = ends(encoder)

@@ -9,10 +9,9 @@ from typing import Any
 from curate.data.schema import Turn
 from curate.errors import ModelError
 from curate.models.protocols import CUT, FILTERED, STOPPED, TOO_LONG, Reply
-from deploy.compare.answers import KeptAnswers
+from deploy.compare.asking import KeptAnswers, Prompt, Prompts
 from deploy.compare.comparison import CompareParams, Comparison, compare
 from deploy.compare.judge import Judge, Pair, Verdict
-from deploy.compare.prompts import Prompt, Prompts
 
 
 class FakeModel:

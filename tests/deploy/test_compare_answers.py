@@ -9,10 +9,9 @@ import pytest
 from curate.errors import DataError, ModelError
 from curate.models.openai_client import check_reachable
 from curate.models.protocols import FILTERED, TOO_LONG
-from deploy.compare.answers import AT_A_TIME, Answer, KeptAnswers, ask
+from deploy.compare.asking import AT_A_TIME, Answer, KeptAnswers, Prompts, ask
 from deploy.compare.comparison import CompareParams, Comparison, compare
 from deploy.compare.judge import Pair, Verdict
-from deploy.compare.prompts import Prompts
 from deploy.compare.report import counts
 from tests.deploy.comparing import FakeModel, compared, fake_judge, prompts_from, sides
 

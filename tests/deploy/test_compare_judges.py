@@ -6,7 +6,7 @@ import pytest
 
 from curate.data.schema import Turn
 from curate.models.generate import letter
-from deploy.compare.answers import Answer, KeptAnswers
+from deploy.compare.asking import Answer, KeptAnswers, Prompt
 from deploy.compare.comparison import win_rate
 from deploy.compare.judge import (
     Better,
@@ -19,7 +19,6 @@ from deploy.compare.judge import (
     reward_verdict,
     settled,
 )
-from deploy.compare.prompts import Prompt
 from tests.deploy.comparing import FakeModel, fake_judge
 
 PROMPT = Prompt("0" * 16, "rows.json", "", (Turn("user", "头痛怎么办？"),))

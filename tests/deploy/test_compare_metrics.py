@@ -13,7 +13,7 @@ from curate.scorers.overlap import (
     rouge_l,
     words,
 )
-from deploy.compare.answers import Answer
+from deploy.compare.asking import Answer
 from deploy.compare.comparison import measures
 from deploy.compare.judge import Pair
 from deploy.compare.metrics import (

@@ -9,7 +9,7 @@ import pytest
 import curate
 from curate.errors import DataError
 from curate.system.files import sha256_of
-from deploy.compare.prompts import limited, prompts_of, read_rows
+from deploy.compare.asking import limited, prompts_of, read_rows
 from tests.deploy.datasets import alpaca, write
 
 

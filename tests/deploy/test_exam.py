@@ -18,7 +18,7 @@ import yaml
 from curate.errors import DataError, UsageError
 from curate.system import environments
 from deploy.cli import app
-from deploy.compare.answers import Answer
+from deploy.compare.asking import Answer
 from deploy.exam import harness
 from deploy.exam.questions import Exam, Question, letter_in, read_exam
 from deploy.exam.result import Result

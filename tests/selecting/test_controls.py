@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import ks_2samp, spearmanr
 
 import curate
-from curate.commands.with_options import with_words
+from curate.commands.with_options import spread
 from curate.data.read import read
 from curate.errors import UsageError
 from curate.parameters.controls import CONTROLS
@@ -159,7 +159,7 @@ def test_words_after_the_option_that_are_none_are_files(call, write_json, scores
 
 
 @pytest.mark.parametrize(
-    ("typed", "spread"),
+    ("typed", "wanted"),
     [
         (["--c"], ["--c", "a"]),
         (["--c", "b", "f"], ["--c", "b", "f"]),
@@ -169,8 +169,8 @@ def test_words_after_the_option_that_are_none_are_files(call, write_json, scores
         (["a", "--c=b", "a"], ["a", "--c=b", "a"]),
     ],
 )
-def test_words_of_an_option(typed, spread):
-    assert with_words(typed, "--c", ["a", "b"]) == spread
+def test_words_of_an_option(typed, wanted):
+    assert spread(typed, [], words={"--c": ["a", "b"]}) == wanted
 
 
 def test_a_kind_that_is_none(by_length):
