@@ -22,6 +22,7 @@ from curate.data.read import read
 from curate.data.rows import Row, Rows
 from curate.data.schema import Turn
 from curate.errors import DataError, ModelError
+from curate.models.generate import load_generator
 from curate.models.openai_client import check_reachable, is_address
 from curate.models.protocols import CUT, TOO_LONG, Generator
 from curate.models.row_templates import asked_turns
@@ -158,8 +159,6 @@ class Answer:
 
 def load_model(option: str, name: str, mark: str) -> tuple[Generator, KeptAnswers]:
     """Return a model, whose weights are loaded when it is first asked, and its earlier answers."""
-    from curate.models.generate import load_generator
-
     check_reachable(name)
     try:
         model = load_generator(name)

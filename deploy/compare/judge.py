@@ -21,6 +21,7 @@ from curate.errors import ModelError
 from curate.models.generate import MOST_TOKENS, asked_of_judge, letter
 from curate.models.openai_client import is_address
 from curate.models.protocols import Generator, RewardModel
+from curate.models.ranking.reward_models import load_reward
 from deploy.compare.asking import Answer, KeptAnswers, Prompt, ask, load_model
 from deploy.compare.metrics import ROUGE_L, Numbers, numbers_of
 
@@ -90,8 +91,6 @@ class Judge:
 def load_judge(name: str, mark: str) -> Judge:
     if is_address(name):
         return model_judge(*load_model("--judge", name, mark))
-    from curate.models.ranking.reward_models import load_reward
-
     try:
         return reward_judge(load_reward(name))
     except ModelError as error:

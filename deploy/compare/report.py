@@ -10,16 +10,14 @@ import os
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curate.page.document import document
 from curate.page.figures import bar
 from deploy.compare.comparison import Comparison, Measure, WinRate
 from deploy.compare.judge import EMPTY, FAILED, IDENTICAL, MALFORMED, POSITION, Pair
+from deploy.exam.result import Result
 from deploy.output import write_results
-
-if TYPE_CHECKING:
-    from deploy.exam.result import Result
 
 _SHARES, _LARGE = ("cut", "empty", "repeated", "loops"), ("characters", "pieces", "bleu")
 _VERDICTS = {"none": "not told apart", "too_few": "too few"}

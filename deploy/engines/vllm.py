@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import UsageError
+from curate.models.weights import cache_bytes
 from curate.system import environments
 from curate.system.environments import Environment
 from curate.system.hardware import has_gpu, total_memory
@@ -115,8 +116,6 @@ def translate(served: Served, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cache_gigabytes(served: Served) -> int:
-    from curate.models.weights import cache_bytes
-
     token = cache_bytes(served.config, "float32" if served.dtype == "float32" else "bfloat16")
     wanted = math.ceil(token * served.context * _CONVERSATIONS / 2**30)
     return max(1, min(wanted, int((total_memory() or 0) * _MEMORY_SHARE / 2**30)))

@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from curate.errors import ModelError, UsageError
+from curate.models.resolve import base_of, files_of
 from curate.system import environments, process
 from curate.system.environments import Environment
 from curate.system.failure import reason_in
@@ -39,8 +40,6 @@ def environment() -> Environment:
 
 def likeliest(name: str, exam: Exam, say: Callable[[str], None]) -> tuple[str, ...]:
     """Return the letters that the harness finds likeliest, by the same text before the answer."""
-    from curate.models.resolve import base_of, files_of
-
     python = environments.python(environment())
     if python is None:
         raise UsageError("--harness needs lm-evaluation-harness; `deploy setup eval` brings it")

@@ -13,22 +13,25 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from curate.data.read import read
 from curate.errors import CuratrainError
+from curate.models.causal_lm import CausalLM, load_causal_lm
+from curate.models.generate import load_server
 from curate.models.openai_client import address_of, connect, is_address, key_for
 from curate.models.openai_request import failure_of
 from curate.models.protocols import TOO_LONG, TokenSequence
+from curate.models.recipe import choose_device
+from curate.models.text_tokenizer import HFEncoder, first_token
+from curate.parameters.split import DecontaminateParams
+from curate.recipes.decontaminate import decontaminate
 from curate.system.background import in_background
 from curate.system.run_record import read_run
 from deploy.compare.asking import Answer, Conversation, KeptAnswers, answered, ask, load_model
 from deploy.compare.held_out import trained_before
 from deploy.exam.questions import Exam, letter_in
 from deploy.output import dataset_of, noted, run_or_folder
-
-if TYPE_CHECKING:
-    from curate.models.causal_lm import CausalLM
-    from curate.models.text_tokenizer import HFEncoder
 
 LETTER, ANSWER, HARNESS = "letter likelihood", "generated answer", "lm-evaluation-harness"
 # Question, answer, an empty line: how models without a chat template are shown an exam.
@@ -102,9 +105,6 @@ def _in_threads(
 
 
 def letter_model(name: str) -> CausalLM:
-    from curate.models.causal_lm import load_causal_lm
-    from curate.models.recipe import choose_device
-
     # In bfloat16 rounding decides between letters that are close.
     model = load_causal_lm(name, "float32" if choose_device("auto") == "cpu" else "auto")
     set_plain_template(model.encoder)
@@ -113,8 +113,6 @@ def letter_model(name: str) -> CausalLM:
 
 def set_plain_template(encoder: HFEncoder) -> bool:
     """Give a tokenizer that has no chat template a plain one; tell whether it had none."""
-    from curate.models.text_tokenizer import first_token
-
     if encoder.has_chat_template:
         return False
     begins = first_token(encoder, "a")
@@ -127,10 +125,6 @@ def seen_in_training(folder: Path, exam: Exam) -> tuple[frozenset[int] | None, s
 
     By `curate decontaminate`'s rules, with its defaults. None, and why, where it is not known.
     """
-    from curate.data.read import read
-    from curate.parameters.split import DecontaminateParams
-    from curate.recipes.decontaminate import decontaminate
-
     run = read_run(folder) if folder.is_dir() else None
     if run is None and not noted(folder):
         return None, f"what {folder} was trained on is not known here: no question is looked for"
@@ -184,8 +178,6 @@ def _server_chooser(name: str, first: Conversation) -> Choose | None:
     letters comes first is certain.
     """
     import openai
-
-    from curate.models.generate import load_server
 
     base, model = address_of(name)[0], load_server(name).model
     key = key_for(base, os.environ)

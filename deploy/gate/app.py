@@ -16,6 +16,8 @@ import aiohttp
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
+from curate.models.resolve import ModelFiles
+from curate.models.text_tokenizer import load_tokenizer
 from deploy.engines.contract import Engine, Served
 from deploy.gate.accepted_requests import (
     CHAT,
@@ -195,9 +197,6 @@ def _token_counter(folder: Path) -> Callable[[str], int]:
 
         fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
         return lambda text: len(fast.encode(text, add_special_tokens=False).ids)
-    from curate.models.resolve import ModelFiles
-    from curate.models.text_tokenizer import load_tokenizer
-
     slow = load_tokenizer(ModelFiles(folder.name, folder))
     return lambda text: len(slow.encode(text, add_special_tokens=False))
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curate.errors import DataError, ModelError, UsageError, check_one_of, did_you_mean
 from curate.llamafactory import release as llamafactory
+from curate.models.protocols import Message
+from curate.models.resolve import fingerprint, resolve
 from curate.system import model_folder, process
 from curate.system.failure import reason_in
 from curate.system.files import sha256_of
 from curate.system.manifest import versions
 from curate.system.model_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG, read_json
 from curate.system.run_record import RUN, RunRecord, read_run
+from deploy.merging.agreement import Agreement, compare
 from deploy.output import SAVES, check_output, note, repair, run_or_folder, unfinished
-
-if TYPE_CHECKING:
-    from curate.models.protocols import Message
-    from deploy.merging.agreement import Agreement
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _NOTED = ("name", "stage", "method", "config_sha256")  # of the run
@@ -80,8 +79,6 @@ def read_adapter(typed: Path, base: str | None = None) -> Adapter:
 
 def resolve_base(adapter: Adapter) -> tuple[Path, str]:
     """Return the folder and the fingerprint of the model that an adapter is added to."""
-    from curate.models.resolve import fingerprint, resolve
-
     try:
         files = resolve(adapter.base)
     except ModelError as error:
@@ -137,8 +134,6 @@ def merge(
 
     Returns the answers beside the adapter's, and what --json tells.
     """
-    from deploy.merging.agreement import compare
-
     check_one_of("--dtype", dtype, DTYPES)
     backend = llamafactory.find()
     base, fingerprint = resolve_base(adapter)

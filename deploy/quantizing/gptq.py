@@ -16,6 +16,9 @@ from typing import Any
 from curate.errors import ModelError, UsageError
 from curate.llamafactory import release as llamafactory
 from curate.llamafactory.release import Backend
+from curate.models.quiet import quiet
+from curate.models.resolve import ModelFiles
+from curate.models.text_tokenizer import HFEncoder, ends, load_tokenizer, prompt_ids
 from curate.system import environments, process
 from curate.system.environments import Environment
 from curate.system.failure import reason_in
@@ -115,10 +118,6 @@ def quantise(
 
 def answer(model: Path, question: str, tokens: int, scratch: Path) -> str:
     """Return the greedy answer of a GPTQ model, which only GPTQ's environment can load."""
-    from curate.models.quiet import quiet
-    from curate.models.resolve import ModelFiles
-    from curate.models.text_tokenizer import HFEncoder, load_tokenizer, prompt_ids
-
     with quiet():
         tokenizer = load_tokenizer(ModelFiles(model.name, model))
     conversation = [{"role": "user", "content": question}]
@@ -129,8 +128,6 @@ def answer(model: Path, question: str, tokens: int, scratch: Path) -> str:
 
 
 def _question(model: Path, tokenizer: Any, ids: Sequence[int], tokens: int) -> dict[str, Any]:
-    from curate.models.text_tokenizer import HFEncoder, ends
-
     stops = sorted(ends(HFEncoder(tokenizer, model.name)))
     path = str(model.resolve())
     return {"model": path, "question": ids, "ends": stops, "max_new_tokens": tokens}

@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from curate.data.read import read
 from curate.errors import ModelError, UsageError
+from curate.models.quiet import quiet
+from curate.models.resolve import ModelFiles, fingerprint, resolve
+from curate.models.text_tokenizer import load_tokenizer
 from curate.system import model_folder
 from curate.system.manifest import versions
 from deploy.output import (
@@ -49,11 +53,6 @@ def quantise(
     loads it now: `perplexity` of the held-out responses' `tokens`, a greedy `answer`, the `dtype`
     of that, `bytes` of the weights. `worse` is by what share perplexity has grown.
     """
-    from curate.data.read import read
-    from curate.models.quiet import quiet
-    from curate.models.resolve import ModelFiles
-    from curate.models.text_tokenizer import load_tokenizer
-
     model, beside = find_model(name)
     group = group_size(params.group_size, check_model(model, name))
     target = output or default_output(beside, f"{params.bits}bit")
@@ -99,8 +98,6 @@ def quantise(
 
 def find_model(name: str) -> tuple[Path, Path]:
     """Return the folder of a whole model, and the path that what is made of it goes beside."""
-    from curate.models.resolve import resolve
-
     typed = run_or_folder(Path(name).expanduser())
     if model_folder.is_adapter(typed):
         raise UsageError(
@@ -160,8 +157,6 @@ def _manifest(
     drawn: Drawn,
     result: dict[str, Any],
 ) -> dict[str, Any]:
-    from curate.models.resolve import fingerprint
-
     base = noted(model)
     return {
         "format": 1,

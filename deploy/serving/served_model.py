@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError, UsageError, check_one_of
+from curate.models.resolve import ModelFiles, base_of, resolve
+from curate.models.weights import max_positions
 from curate.system import environments, model_folder
 from curate.system.hardware import has_gpu
 from curate.system.model_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, chat_template, read_json
@@ -63,8 +65,6 @@ def choose(name: str, served: Served) -> Engine:
 
 
 def served(call: ServeCall, say: Callable[[str], None] = lambda line: None) -> Served:
-    from curate.models.resolve import ModelFiles, base_of, resolve
-
     check_one_of("--dtype", call.dtype, _DTYPES)
     folder = run_or_folder(Path(call.model).expanduser())
     model_folder.refuse_reward_model(folder)
@@ -160,8 +160,6 @@ def _adapter(name: str, folder: Path) -> Adapter:
 def _context(
     config: Mapping[str, Any], asked: int | None, gpu: bool, say: Callable[[str], None]
 ) -> int:
-    from curate.models.weights import max_positions
-
     longest = max_positions(config)
     most = longest or _MOST_UNSAID
     if asked is not None and not 1 <= asked <= most:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from curate.distill.requests import Verb
+from curate.distill.requests import Verb
 
 _OWN = ("document", "instruct")  # those with a file of their own
 
