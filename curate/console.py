@@ -18,7 +18,6 @@ from curate.notebook.wording import in_python
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import ProgressColumn, Task
 
 EVERY_SECONDS, _CELL_SECONDS = 30.0, 0.2
 _INTERRUPTED = 130
@@ -131,15 +130,15 @@ class Bar:
     """One progress bar on a terminal: share, rows/s, time left."""
 
     def __init__(self, doing: str = "scoring") -> None:
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
+        from rich import progress
 
         # Batches differ in length: time left is by tokens, of which each costs about the same.
-        self._progress = Progress(
+        self._progress = progress.Progress(
             doing,
-            BarColumn(),
-            TaskProgressColumn(),
-            _rate_column(),
-            TimeRemainingColumn(elapsed_when_finished=True),
+            progress.BarColumn(),
+            progress.TaskProgressColumn(),
+            progress.TextColumn("{task.fields[rate]}"),
+            progress.TimeRemainingColumn(elapsed_when_finished=True),
             console=stderr(),
             speed_estimate_period=120,
         )
@@ -147,27 +146,17 @@ class Bar:
     def start(self, rows: int, total: int, done: int) -> None:
         if total > done:
             self._progress.start()
-            self._task = self._progress.add_task("", total=total, completed=done, rows=rows)
+            self._rows = rows / total  # a token
+            self._task = self._progress.add_task("", total=total, completed=done, rate="? rows/s")
 
     def advance(self, tokens: int) -> None:
         self._progress.advance(self._task, tokens)
+        (task,) = self._progress.tasks
+        if speed := task.finished_speed or task.speed:
+            self._progress.update(self._task, rate=f"{speed * self._rows:,.1f} rows/s")
 
     def stop(self) -> None:
         self._progress.stop()
-
-
-def _rate_column() -> ProgressColumn:
-    from rich.progress import ProgressColumn
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            if not speed or not task.total:
-                return Text("? rows/s")
-            return Text(f"{speed * task.fields['rows'] / task.total:,.1f} rows/s")
-
-    return Rate()
 
 
 class Lines:

@@ -19,7 +19,7 @@ from curate.distill.emission import NOTES, Made, emit
 from curate.distill.ledger import open_ledger
 from curate.distill.requests import FREE, OK, Verb, estimate, parse_price
 from curate.distill.run import Run
-from curate.distill.verbs import verb_of
+from curate.distill.verbs import about_rows, document, instruct
 from curate.emission.emit import LEDGER, check_target, default_name
 from curate.errors import CuratrainError, UsageError
 from curate.models.asking import Asking as Server
@@ -62,7 +62,8 @@ def make(
         check_target(output, target, RECIPE + params.verb, overwrite)
     with _opened(params, output, name) as (run, models):
         asked = what()
-        verb = verb_of(params.verb)(asked, params, models)
+        home = {"document": document, "instruct": instruct}.get(params.verb, about_rows)
+        verb: Verb = getattr(home, params.verb)(asked, params, models)
         if isinstance(asked, Rows):
             verb = replace(verb, sources=sources_as_dicts(asked))
         places = _first_places(verb, params)

@@ -54,14 +54,18 @@ def fingerprint(folder: Path) -> str:
 
 
 def kept_bytes(folder: str, what: str, key: object, make: Callable[[], bytes]) -> bytes:
-    """Return what was made earlier for the same key; make it now if it is not there, or damaged."""
+    """Return what was made earlier for the same key; make it now if it is not there, or damaged.
+
+    What is made as nothing, b"", is not kept.
+    """
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
     path = cache_dir() / folder / name
     with suppress(OSError):
         known = path.read_bytes()
         if known[:32] == hashlib.sha256(known[32:]).digest():
             return known[32:]
-    content = make()
+    if not (content := make()):
+        return content
     with writing_to(path.parent, what, "set CURATRAIN_CACHE to another folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_files(path, shared=True) as (part,):

@@ -10,7 +10,6 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -167,10 +166,6 @@ def load_model(option: str, name: str, mark: str) -> tuple[Generator, KeptAnswer
     return model, KeptAnswers(model.fingerprint, f"{option} {mark}" if is_address(name) else "")
 
 
-class _NotKeptError(Exception):
-    """What failed is asked again by the next run: the reason may have gone."""
-
-
 class KeptAnswers:
     """Answers of the model with a fingerprint, on disk, by digest of the batch that was asked."""
 
@@ -188,15 +183,13 @@ class KeptAnswers:
 
         def record() -> bytes:
             answers.extend(compute())
-            if any(answer.failure not in ("", TOO_LONG) for answer in answers):
-                raise _NotKeptError
-            return json.dumps([asdict(answer) for answer in answers]).encode()
+            # What failed is asked again by the next run: the reason may have gone.
+            lasting = all(answer.failure in ("", TOO_LONG) for answer in answers)
+            return json.dumps([asdict(answer) for answer in answers]).encode() if lasting else b""
 
         key = [self._model, max_tokens, list(map(list, asked))]
-        with suppress(_NotKeptError):
-            kept = kept_bytes(self._folder, "answers", key, record)
-            return [Answer(**values) for values in json.loads(kept)]
-        return answers
+        kept = kept_bytes(self._folder, "answers", key, record)
+        return [Answer(**values) for values in json.loads(kept)] if kept else answers
 
     def forget(self) -> None:
         if self._passing:
