@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from curate import console
 from curate.commands import choosing, distill, listing, looking, ranker, sets
-from curate.commands.doctor import doctor
-from curate.commands.mix import Command as Mixing
-from curate.commands.mix import mix
 from curate.commands.prove import prove
 from curate.commands.with_options import READING, program, spreading
 from curate.parameters.controls import CONTROLS
@@ -25,9 +22,9 @@ for _name, _command, _class in (
     ("datasets", listing.datasets, None),
     ("decontaminate", sets.decontaminate, spreading(*READING, "--against")),
     ("dedup", sets.dedup, spreading(*READING, "--against")),
-    ("doctor", doctor, spreading(*READING, "--mask", "--drop")),
+    ("doctor", looking.doctor, spreading(*READING, "--mask", "--drop")),
     ("ifd", choosing.ifd, spreading(*READING, words=_CHOOSING)),
-    ("mix", mix, Mixing),
+    ("mix", sets.mix, spreading("--domain", "--general", apart=(".yaml", ".yml"))),
     ("models", listing.models, None),
     ("mods", choosing.mods, spreading(*READING, words=_CHOOSING)),
     ("ls", listing.list_, None),
