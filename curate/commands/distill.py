@@ -18,7 +18,6 @@ from curate.parameters.distill import QUESTIONS, VERBS, Asking
 if TYPE_CHECKING:
     from curate.data.rows import Rows
     from curate.distill.emission import Made
-    from curate.distill.requests import Estimate
 
 app = typer.Typer(
     help="Make rows by asking a model behind a server: answers, rewritten answers, questions about "
@@ -85,7 +84,17 @@ def _distill(
         bar.stop()
     if made.estimate:
         told = asdict(made.estimate)
-        _say_estimate(made.estimate, params.tokenizer)
+        by = f"by the tokenizer of {params.tokenizer}" if params.tokenizer else "about"
+        responses = "as many as --max-tokens allows, each"
+        if made.estimate.response_tokens is not None:
+            responses = f"{made.estimate.response_tokens:,}, as long as answers were until now"
+        console.say(f"nothing is sent. To ask: {made.estimate.requests:,} requests")
+        prompts = f"{made.estimate.prompt_tokens:,} ({by})"
+        console.say(f"tokens of prompts: {prompts}; of answers: {responses}")
+        if (most := made.estimate.most_cost) is not None:
+            cost = made.estimate.cost
+            about = "" if cost is None else f"about {cost:.6g}, and "
+            console.say(f"cost: {about}at most {most:.6g}, each request sent once")
     else:
         console.show_table(console.count_lines(made.counts))
         files = [writing.output / file for file in made.files]
@@ -130,15 +139,3 @@ def _told(made: Made, params: Asking) -> dict[str, Any]:
     for note in NOTES:
         console.say(f"note: {note}")
     return told
-
-
-def _say_estimate(told: Estimate, tokenizer: str | None) -> None:
-    by = f"by the tokenizer of {tokenizer}" if tokenizer else "about"
-    responses = "as many as --max-tokens allows, each"
-    if told.response_tokens is not None:
-        responses = f"{told.response_tokens:,}, as long as answers were until now"
-    console.say(f"nothing is sent. To ask: {told.requests:,} requests")
-    console.say(f"tokens of prompts: {told.prompt_tokens:,} ({by}); of answers: {responses}")
-    if told.most_cost is not None:
-        about = "" if told.cost is None else f"about {told.cost:.6g}, and "
-        console.say(f"cost: {about}at most {told.most_cost:.6g}, each request sent once")

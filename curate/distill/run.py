@@ -157,8 +157,18 @@ class Run:
             self._under_way, self.asked = self._under_way + 1, self.asked + 1
 
         def after(result: Completion | ServerError) -> None:
+            """Write what became of it, and give back what it did not cost."""
             try:
-                self._settle(number, most_cost, request.key, result)
+                if isinstance(result, ServerError):
+                    # What a server's filter keeps from being answered would be kept again.
+                    filtered = (request.key, Completion("", FILTERED))
+                    answer = filtered if result.kind == FILTERED else None
+                    cost, words = most_cost if result.billed else 0.0, result.words or str(result)
+                    self.ledger.end(number, cost, result.kind, words, answer)
+                else:
+                    known = self.price.of(result)
+                    cost = most_cost if known is None else known
+                    self.ledger.end(number, cost, ANSWERED, answer=(request.key, result))
             finally:
                 self._under_way -= 1
                 self._changed.set()
@@ -203,18 +213,6 @@ class Run:
             await self._changed.wait()
         if self.stopped:
             raise _StoppedError
-
-    def _settle(self, number: int, most: float, key: str, result: Completion | ServerError) -> None:
-        """Write what became of a request that was sent, and give back what it did not cost."""
-        if isinstance(result, ServerError):
-            # What a server's filter keeps from being answered would be kept again.
-            filtered = (key, Completion("", FILTERED)) if result.kind == FILTERED else None
-            cost, words = most if result.billed else 0.0, result.words or str(result)
-            self.ledger.end(number, cost, result.kind, words, filtered)
-        else:
-            known = self.price.of(result)
-            cost = most if known is None else known
-            self.ledger.end(number, cost, ANSWERED, answer=(key, result))
 
 
 def _ended(steps: Steps, reply: Callable[[Request], Reply]) -> list[Line]:

@@ -74,20 +74,14 @@ def _resampled(arm: Floats, control: Floats, generator: np.random.Generator) -> 
     chances = np.full(rows, 1 / rows)
     drawn = []
     for _ in range(_RESAMPLES // _AT_ONCE):
-        weights = generator.multinomial(rows, chances, _AT_ONCE) / rows
-        means = [
-            (_repeats(len(side), generator) * (weights @ side.T)).sum(axis=1)
-            for side in (arm, control)
-        ]
+        weights, means = generator.multinomial(rows, chances, _AT_ONCE) / rows, []
+        for side in (arm, control):
+            repeats = len(side)
+            draws = max(1, repeats - 1)  # trainings, one fewer than there are
+            of_each = generator.multinomial(draws, np.full(repeats, 1 / repeats), _AT_ONCE) / draws
+            means.append((of_each * (weights @ side.T)).sum(axis=1))
         drawn.append(means[1] - means[0])
     return np.concatenate(drawn)
-
-
-def _repeats(repeats: int, generator: np.random.Generator) -> Floats:
-    """Return (_AT_ONCE, repeats) weights of trainings, one fewer drawn than there are."""
-    draws = max(1, repeats - 1)
-    weights: Floats = generator.multinomial(draws, np.full(repeats, 1 / repeats), _AT_ONCE) / draws
-    return weights
 
 
 def _freedom(parts: list[tuple[float, int]]) -> float:

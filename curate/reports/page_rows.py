@@ -34,7 +34,16 @@ def page_rows(
     on_map: OnMap | None,
 ) -> tuple[list[PageRow], Places, str]:
     """Return the rows of the page in their order, their places among all, and what was left out."""
-    order = _by_need(chosen, views, edges, on_map)
+    # Those first that a reader looks for first.
+    wanted = [places[:_HEAD] for key, (_, places) in views.items() if key != ALL]
+    wanted += [edges, *([on_map.lines] if on_map else [])]
+    wanted += [views[key][1] for key in ("kept", CONTROL, "near") if key in views]
+    wanted += [np.flatnonzero(chosen.status != OK)]
+    wanted += [np.random.default_rng(0).permutation(len(chosen))]
+    order = np.concatenate(wanted)
+    order = order[chosen.place[order] >= 0]
+    _, at = np.unique(order, return_index=True)
+    order = order[np.sort(at)][:_MOST]
     if not len(order):
         return [], order, "no row is here: the page has numbers alone" if len(chosen) else ""
     make = _maker(chosen, labels, on_map)
@@ -59,21 +68,6 @@ def page_rows(
     if short:
         left_out.append(f"Of {short:,} rows it has the beginning of the text.")
     return page, lines, " ".join(left_out)
-
-
-def _by_need(
-    chosen: Chosen, views: Mapping[str, tuple[str, Places]], edges: Places, on_map: OnMap | None
-) -> Places:
-    """Return the rows that are here, those first that a reader looks for first."""
-    wanted = [places[:_HEAD] for key, (_, places) in views.items() if key != ALL]
-    wanted += [edges, *([on_map.lines] if on_map else [])]
-    wanted += [views[key][1] for key in ("kept", CONTROL, "near") if key in views]
-    wanted += [np.flatnonzero(chosen.status != OK)]
-    wanted += [np.random.default_rng(0).permutation(len(chosen))]
-    order = np.concatenate(wanted)
-    order = order[chosen.place[order] >= 0]
-    _, first = np.unique(order, return_index=True)
-    return order[np.sort(first)][:_MOST]
 
 
 def _maker(

@@ -51,7 +51,23 @@ class Child:
 
     def alive(self) -> bool:
         """Return whether the program, or anything in its group, still runs."""
-        return self.code() is None or _group_runs(self.pid)
+        if self.code() is None:
+            return True
+        processes = Path("/proc")
+        if not (processes / "self" / "stat").is_file():
+            try:
+                os.killpg(self.pid, 0)
+            except (ProcessLookupError, PermissionError):
+                return False
+            return True
+        for path in processes.glob("[0-9]*/stat"):
+            with suppress(OSError):
+                # The name in parentheses may hold anything; what follows it is state, ppid, pgrp.
+                state, _, group = path.read_text(errors="replace").rpartition(")")[2].split()[:3]
+                # One that is but an entry to be reaped runs no more.
+                if int(group) == self.pid and state not in "ZX":
+                    return True
+        return False
 
 
 def start(
@@ -126,24 +142,6 @@ def _handle(how: object) -> dict[int, object]:
     # What is ignored stays so: it was started with nohup.
     heard = [number for number in ending if signal.getsignal(number) is not signal.SIG_IGN]
     return {number: signal.signal(number, how) for number in heard}  # type: ignore[arg-type]
-
-
-def _group_runs(group: int) -> bool:
-    """Return whether a process of the group is there that is more than an entry to be reaped."""
-    processes = Path("/proc")
-    if not (processes / "self" / "stat").is_file():
-        try:
-            os.killpg(group, 0)
-        except (ProcessLookupError, PermissionError):
-            return False
-        return True
-    for path in processes.glob("[0-9]*/stat"):
-        with suppress(OSError):
-            # The name in parentheses may hold anything; what follows it is state, ppid, pgrp.
-            state, _, its_group = path.read_text(errors="replace").rpartition(")")[2].split()[:3]
-            if int(its_group) == group and state not in "ZX":
-                return True
-    return False
 
 
 def dying_with_parent() -> Callable[[], None] | None:

@@ -87,7 +87,11 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
     if not served.gpu:
         arguments += ["--enforce-eager"]  # compiled, it has answered nonsense there and said 200
         if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
-            variables["VLLM_CPU_KVCACHE_SPACE"] = str(_cache_gigabytes(served))
+            half = "float32" if served.dtype == "float32" else "bfloat16"
+            token = cache_bytes(served.config, half)
+            wanted = math.ceil(token * served.context * _CONVERSATIONS / 2**30)
+            gigabytes = max(1, min(wanted, int((total_memory() or 0) * _MEMORY_SHARE / 2**30)))
+            variables["VLLM_CPU_KVCACHE_SPACE"] = str(gigabytes)
     return Launch(tuple(arguments), variables, "http://engine", socket)
 
 
@@ -113,12 +117,6 @@ def translate(served: Served, fields: dict[str, Any]) -> dict[str, Any]:
             if adapter.stop:
                 body["stop_token_ids"] = list(adapter.stop)
     return body
-
-
-def _cache_gigabytes(served: Served) -> int:
-    token = cache_bytes(served.config, "float32" if served.dtype == "float32" else "bfloat16")
-    wanted = math.ceil(token * served.context * _CONVERSATIONS / 2**30)
-    return max(1, min(wanted, int((total_memory() or 0) * _MEMORY_SHARE / 2**30)))
 
 
 ENGINE = Engine(

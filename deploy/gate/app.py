@@ -171,23 +171,20 @@ class Gate:
                     answer = web.StreamResponse(headers=headers)
                     await answer.prepare(request)
                     endings = StreamEndings(fields["max_tokens"], self.count, prompt)
-                    await self._stream(engine, answer, endings)
+                    # Piece by piece; who leaves, ends this, and the engine's work.
+                    try:
+                        async for line in engine.content:
+                            whole_line = self._engine.tells_ends
+                            await answer.write(line if whole_line else endings.line(line))
+                    except (aiohttp.ClientError, ValueError):
+                        # The head has been sent: one more event alone can say that it went wrong.
+                        why = "the engine broke off in the middle of the answer"
+                        body = error_body(502, why, _FAILED)
+                        await answer.write(f"data: {json.dumps(body)}\n\n".encode())
+                    await answer.write_eof()
                     return answer
                 whole = await engine.read()
                 return web.Response(body=whole, content_type="application/json", headers=headers)
-
-    async def _stream(
-        self, engine: aiohttp.ClientResponse, answer: web.StreamResponse, endings: StreamEndings
-    ) -> None:
-        """Pass on an answer piece by piece; who leaves, ends this, and the engine's work."""
-        try:
-            async for line in engine.content:
-                await answer.write(line if self._engine.tells_ends else endings.line(line))
-        except (aiohttp.ClientError, ValueError):
-            # The head has been sent: that it went wrong can only be said as one more event.
-            body = error_body(502, "the engine broke off in the middle of the answer", _FAILED)
-            await answer.write(f"data: {json.dumps(body)}\n\n".encode())
-        await answer.write_eof()
 
 
 def _token_counter(folder: Path) -> Callable[[str], int]:

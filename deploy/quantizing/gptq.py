@@ -142,26 +142,20 @@ def _run(
     arguments = [str(python()), str(_JOB.resolve()), verb, str(job_path), str(result_path)]
     variables = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     child = process.start(arguments, log, variables, scratch)
+    shown, layer, since = 0, "", time.monotonic()
+    code = None
     with process.stopping(child):
-        code = _followed(child, log, say)
+        while code is None:
+            code = child.wait(_LOOK_EVERY)
+            text = log.read_text("utf-8", "replace").replace("\r", "\n")
+            lines, layers = _PROGRESS.findall(text), _LAYER.findall(text)
+            for line in lines[shown:]:
+                say(line)
+            shown = len(lines)
+            if layers and layers[-1][0] != layer and time.monotonic() - since >= _TELL_EVERY:
+                layer, since = layers[-1][0], time.monotonic()
+                say(f"layer {layer} of {layers[-1][1]}")
     if code or not result_path.is_file():
         why = f"ended with {code}: {reason_in(log)}"
         raise ModelError(f"GPTQModel {why}. Nothing was kept; all it said: {log}")
     return json.loads(result_path.read_text(encoding="utf-8"))
-
-
-def _followed(child: process.Child, log: Path, say: Callable[[str], None]) -> int:
-    """Say how far it is until it ends; return its exit code."""
-    shown, layer, since = 0, "", time.monotonic()
-    while True:
-        code = child.wait(_LOOK_EVERY)
-        text = log.read_text("utf-8", "replace").replace("\r", "\n")
-        lines, layers = _PROGRESS.findall(text), _LAYER.findall(text)
-        for line in lines[shown:]:
-            say(line)
-        shown = len(lines)
-        if layers and layers[-1][0] != layer and time.monotonic() - since >= _TELL_EVERY:
-            layer, since = layers[-1][0], time.monotonic()
-            say(f"layer {layer} of {layers[-1][1]}")
-        if code is not None:
-            return code

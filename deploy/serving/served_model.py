@@ -84,6 +84,8 @@ def served(call: ServeCall, say: Callable[[str], None] = lambda line: None) -> S
     jinja, gpu = chat_template(base.folder), has_gpu()
     config = read_json(base.folder / model_folder.CONFIG)
     opening = "" if jinja or run.template else _opening(base.folder)
+    declared = config.get("dtype") or config.get("torch_dtype")
+    half, usual = ("float16", "bfloat16") if gpu else ("bfloat16", "float32")
     return Served(
         name=names[0],
         folder=base.folder,
@@ -93,7 +95,7 @@ def served(call: ServeCall, say: Callable[[str], None] = lambda line: None) -> S
         opening=opening,
         config=config,
         context=_context(config, call.max_length, gpu, say),
-        dtype=_own_dtype(config, gpu) if call.dtype == "auto" else call.dtype,
+        dtype=(half if declared == half else usual) if call.dtype == "auto" else call.dtype,
         gpu=gpu,
         sampling=_recommended_sampling(base.folder / "generation_config.json"),
     )
@@ -171,12 +173,6 @@ def _context(
         say(f"note: the model's config names no length; {tokens}, --max-length allows more")
         return _UNSAID_CONTEXT
     return longest if gpu else min(longest, _CPU_CONTEXT)
-
-
-def _own_dtype(config: Mapping[str, Any], gpu: bool) -> str:
-    declared = config.get("dtype") or config.get("torch_dtype")
-    half, usual = ("float16", "bfloat16") if gpu else ("bfloat16", "float32")
-    return half if declared == half else usual
 
 
 def _recommended_sampling(path: Path) -> dict[str, float]:

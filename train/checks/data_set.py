@@ -63,7 +63,7 @@ def choose(folder: Path, stage: str, typed: str | None) -> tuple[tuple[str, ...]
     meant_for = {name: _meant_for(entry) for name, entry in entries.items()}
     fitting = [name for name, meant in meant_for.items() if meant == kind]
     if typed is None:
-        return _newest(folder, stage, meant_for, fitting)
+        return _newest(folder, stage, kind, meant_for)
     names = tuple(dict.fromkeys(name.strip() for name in typed.split(",") if name.strip()))
     for name in names or (typed,):
         data_file(folder, name, entries)
@@ -79,9 +79,10 @@ def choose(folder: Path, stage: str, typed: str | None) -> tuple[tuple[str, ...]
 
 
 def _newest(
-    folder: Path, stage: str, meant_for: Mapping[str, str], fitting: Sequence[str]
+    folder: Path, stage: str, kind: str, meant_for: Mapping[str, str]
 ) -> tuple[tuple[str, ...], str]:
     """Return the data set whose manifest was written last; those of others have none."""
+    fitting = [name for name, meant in meant_for.items() if meant == kind]
     beside = {name + ending for name in meant_for for ending in _BESIDE}
     dated = []
     for name in fitting:
@@ -102,7 +103,6 @@ def _newest(
             f"which data set? None of those in '{folder}' was made by curate; give --dataset, one "
             f"of {_listed(fitting)}"
         )
-    kind = _READS.get(stage, stage)
     kinds = (f"{name} is for {meant or 'no stage'}" for name, meant in meant_for.items())
     raise DataError(
         f"no data set in '{folder}' is for stage {stage}, which wants {_MEANT[kind]}: "

@@ -140,23 +140,23 @@ def _zero(path: Any) -> int:
 def need(shape: ModelShape, job: Job, hardware: Hardware) -> Need:
     job = replace(job, device="cpu" if hardware.kind == "cpu" else "gpu")
     takes = total(shape, job)
-    ways = [(way, total(shape, other)) for way, other in _smaller(job)]
-    ways.append((f"--model {_SMALL}", total(known_shape(_SMALL), replace(job, lora_target="auto"))))
-    better = sorted((way for way in ways if way[1] < takes), key=lambda way: way[1])
-    return Need(job, takes, trainable(shape, job), hardware, tuple(better))
-
-
-def _smaller(job: Job) -> list[tuple[str, Job]]:
-    """Return jobs that do the same with less, as a user would type them."""
     full, gpu, half = job.method == "full", job.device == "gpu", job.cutoff_len // 2
-    ways: list[tuple[bool, str, dict[str, Any]]] = [
+    # What does the same with less, as a user would type it.
+    smaller: list[tuple[bool, str, dict[str, Any]]] = [
         (full, "finetuning_type=lora", {"method": "lora"}),
         (not full and gpu, "quantization_bit=4", {"method": "qlora", "bits": 4, "zero": 0}),
         (job.batch > 1, "per_device_train_batch_size=1", {"batch": 1}),
         (job.cutoff_len >= 256, f"cutoff_len={half}", {"cutoff_len": half}),
         (job.precision == "fp32", "bf16=true", {"precision": "bf16"}),
     ]
-    return [(f"--set {way}", replace(job, **less)) for possible, way, less in ways if possible]
+    ways = [
+        (f"--set {way}", total(shape, replace(job, **less)))
+        for possible, way, less in smaller
+        if possible
+    ]
+    ways.append((f"--model {_SMALL}", total(known_shape(_SMALL), replace(job, lora_target="auto"))))
+    better = sorted((way for way in ways if way[1] < takes), key=lambda way: way[1])
+    return Need(job, takes, trainable(shape, job), hardware, tuple(better))
 
 
 def _gib(number: float) -> str:

@@ -163,8 +163,14 @@ def template_of(model: Model, typed: str | None) -> tuple[str | None, str]:
             f"{', '.join(sorted(known))}"
         )
     name, why = (typed, "given") if typed is not None else _usual_template(model)
-    if name is not None and model.folder is not None:
-        _check_words(name, model, model.folder)
+    words = known[name] if name is not None and model.folder is not None else ()
+    tokens = model_folder.vocabulary(model.folder) if words and model.folder is not None else None
+    if tokens is not None and (missing := [word for word in words if word not in tokens]):
+        raise ModelError(
+            f"template {name} wants the tokens {' and '.join(missing)}, and the tokenizer "
+            f"of {model.base or model.name} has not: LLaMA-Factory would add them, without weights "
+            "that mean anything. Give another --template; `default` needs no tokens of its own"
+        )
     return name, why
 
 
@@ -190,15 +196,3 @@ def _usual_template(model: Model) -> tuple[str | None, str]:
         if all(word in chat for word in words):
             return template, "by the tokenizer's chat template"
     return None, f"the tokenizer's own chat template, {_OWN}"
-
-
-def _check_words(name: str, model: Model, folder: Path) -> None:
-    words = recorded("templates")[name]
-    known = model_folder.vocabulary(folder) if words else None
-    missing = [] if known is None else [word for word in words if word not in known]
-    if missing:
-        raise ModelError(
-            f"template {name} wants the tokens {' and '.join(missing)}, and the tokenizer "
-            f"of {model.base or model.name} has not: LLaMA-Factory would add them, without weights "
-            "that mean anything. Give another --template; `default` needs no tokens of its own"
-        )

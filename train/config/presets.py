@@ -56,12 +56,10 @@ def preset_of(name: str, stage: str) -> Preset:
     recipes = tomllib.loads(path.read_text(encoding="utf-8"))
     keys = {**recipes["usual"], **recipes[stage]["keys"]}
     tutorial = Preset(**{**recipes[stage], "keys": keys})
-    return tutorial if name == "tutorial" else _quick(stage, tutorial)
-
-
-def _quick(stage: str, whole: Preset) -> Preset:
-    """Return a stage made so small that a CPU does it in minutes with a model of 135M."""
-    keys = {key: value for key, value in whole.keys.items() if key not in _FOR_MANY_ROWS}
+    if name == "tutorial":
+        return tutorial
+    # quick: made so small that a CPU does it in minutes with a model of 135M.
+    keys = {key: value for key, value in keys.items() if key not in _FOR_MANY_ROWS}
     # Few steps have to show something: LoRA on a small model bears more than on a large one.
     rate = max(keys["learning_rate"], 2e-4 if stage in ("pt", "sft") else 5e-5)
     keys |= {"learning_rate": rate, "num_train_epochs": 1.0, "max_steps": 30}
@@ -70,7 +68,7 @@ def _quick(stage: str, whole: Preset) -> Preset:
     keys["disable_gradient_checkpointing"] = True
     if stage == "ppo":
         keys |= {"max_new_tokens": 32, "max_steps": 4}
-    return replace(whole, keys=keys, timing={}, max_val=8 if whole.val_share else None)
+    return replace(tutorial, keys=keys, timing={}, max_val=8 if tutorial.val_share else None)
 
 
 @dataclass(frozen=True)

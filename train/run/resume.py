@@ -48,29 +48,24 @@ class Start:
 
 def checkpoints(run: Path, value_head: bool = False) -> list[Checkpoint]:
     """Return the checkpoints of a run, the last one first."""
-    entries = [
-        Checkpoint(path, int(match[1]), _lacks(path, int(match[1]), value_head))
-        for path in run.glob("checkpoint-*")
-        if path.is_dir() and (match := _CHECKPOINT.fullmatch(path.name))
-    ]
+    entries = []
+    for folder in filter(Path.is_dir, run.glob("checkpoint-*")):
+        if not (match := _CHECKPOINT.fullmatch(folder.name)):
+            continue
+        # The trainer writes its state when all else is written; LLaMA-Factory splits off value
+        # heads after that.
+        try:
+            state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+            lacks = "" if state["global_step"] == int(match[1]) else _STATE
+        except (OSError, ValueError, KeyError, TypeError):
+            lacks = _STATE
+        if not lacks and value_head and not (folder / _VALUE_HEAD).is_file():
+            lacks = _VALUE_HEAD
+        # --set save_only_model=true saves none; DeepSpeed keeps it in a folder.
+        if not ((folder / "optimizer.pt").is_file() or any(folder.glob("global_step*"))):
+            lacks = lacks or "optimizer.pt"
+        entries.append(Checkpoint(folder, int(match[1]), lacks))
     return sorted(entries, key=lambda checkpoint: -checkpoint.step)
-
-
-def _lacks(folder: Path, step: int, value_head: bool) -> str:
-    # The trainer writes its state when all else is written; LLaMA-Factory splits off value heads
-    # after that.
-    try:
-        state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
-        whole = state["global_step"] == step
-    except (OSError, ValueError, KeyError, TypeError):
-        whole = False
-    if not whole:
-        return _STATE
-    if value_head and not (folder / _VALUE_HEAD).is_file():
-        return _VALUE_HEAD
-    # --set save_only_model=true saves none; DeepSpeed keeps it in a folder.
-    has_optimizer = (folder / "optimizer.pt").is_file() or any(folder.glob("global_step*"))
-    return "" if has_optimizer else "optimizer.pt"
 
 
 def decide(plan: Plan, before: RunRecord) -> Start:
