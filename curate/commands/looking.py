@@ -49,22 +49,17 @@ def advise(
     reading = reading.with_names()
     rows = reading.rows()
     sets = [names.split(BETWEEN) for names in like or ()]
-    advice = recipe.advise(rows, sets, _typed(reading), reading.folder())
-    console.show_table(advice.lines(), on=console.stderr())
-    console.stdout().print(advice.script(), markup=False, emoji=False, soft_wrap=True)
-    say_notes(advice.notes)
-    console.answer({**asdict(advice), "not_used": not_used(rows.sources)})
-
-
-def _typed(reading: Reading) -> list[str]:
-    """Return the options that read the same rows again."""
-    words: list[str] = []
+    again: list[str] = []  # the options that read the same rows
     for name in ("dataset", "dataset_dir", "input", "format", "fill", "columns", "roles"):
         values = getattr(reading, name) or []
         values = values if isinstance(values, list) else [values]
         values = [*values, *(reading.more or ())] if name == "input" else values
-        words += [f"--{name.replace('_', '-')}", *map(str, values)] if values else []
-    return words
+        again += [f"--{name.replace('_', '-')}", *map(str, values)] if values else []
+    advice = recipe.advise(rows, sets, again, reading.folder())
+    console.show_table(advice.lines(), on=console.stderr())
+    console.stdout().print(advice.script(), markup=False, emoji=False, soft_wrap=True)
+    say_notes(advice.notes)
+    console.answer({**asdict(advice), "not_used": not_used(rows.sources)})
 
 
 @with_options

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,11 @@ def draw(proof: Proof, name: str) -> str:
         learning=_learning(proof.arms),
         alone=list(_alone(proof.arms)),
         apart=_apart(proof),
-        provenance=_provenance(proof),
+        provenance=[
+            ("parameters", _json({k: v for k, v in asdict(proof.params).items() if v})),
+            *(("source", _json(source)) for source in proof.provenance.get("sources", [])),
+            ("versions", _json(proof.provenance.get("versions", {}))),
+        ],
         curves=curves,
     )
 
@@ -81,8 +85,11 @@ def _learning(arms: Sequence[Measured]) -> list[tuple[str, list[tuple[float, flo
     for measured in arms:
         by_step: dict[int, list[float]] = defaultdict(list)
         for folder in measured.folders:
-            for step, loss in _losses(folder):
-                by_step[step].append(loss)
+            log = folder / _LOG
+            for line in log.read_text("utf-8").splitlines() if log.is_file() else ():
+                logged = json.loads(line) if line.strip() else {}
+                if logged.get("loss") is not None:
+                    by_step[int(logged["current_steps"])].append(float(logged["loss"]))
         steps = sorted(by_step)
         means = [float(np.mean(by_step[step])) for step in steps]
         smooth = [
@@ -91,17 +98,6 @@ def _learning(arms: Sequence[Measured]) -> list[tuple[str, list[tuple[float, flo
         if len(steps) > 1:
             lines.append((measured.arm.name, list(zip(map(float, steps), smooth, strict=True))))
     return lines
-
-
-def _losses(folder: Path) -> list[tuple[int, float]]:
-    try:
-        text = (folder / _LOG).read_text(encoding="utf-8")
-    except OSError:
-        return []
-    logged = [json.loads(line) for line in text.splitlines() if line.strip()]
-    return [
-        (int(e["current_steps"]), float(e["loss"])) for e in logged if e.get("loss") is not None
-    ]
 
 
 def _alone(arms: Sequence[Measured]) -> Iterable[tuple[str, int, list[Row]]]:
@@ -145,10 +141,5 @@ def _apart(proof: Proof) -> list[tuple[Row, list[tuple[str, float, str]]]]:
     ]
 
 
-def _provenance(proof: Proof) -> list[tuple[str, str]]:
-    params = {key: value for key, value in dataclasses.asdict(proof.params).items() if value}
-    lines = [("parameters", json.dumps(params, ensure_ascii=False))]
-    for source in proof.provenance.get("sources", []):
-        lines.append(("source", json.dumps(source, ensure_ascii=False)))
-    lines.append(("versions", json.dumps(proof.provenance.get("versions", {}))))
-    return lines
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -73,20 +73,7 @@ def reason(log: str) -> str:
     the last line with an error in it; failing that the last line.
     """
     lines = [_RANK.sub("", part) for line in log.splitlines() for part in line.split("\r")]
-    raised = [line for line in _exceptions(lines) if not line.startswith(_WRAPPERS)]
-    if raised:
-        return _short(raised[-1])
-    filled = [line.strip() for line in lines if line.strip()]
-    wrong = [line for line in filled if re.search(r"\b(error|fatal|cannot)\b", line, re.IGNORECASE)]
-    return _short((wrong or filled or [""])[-1])
-
-
-def reason_in(log: Path) -> str:
-    return reason(log.read_text(encoding="utf-8", errors="replace")) or "it said nothing"
-
-
-def _exceptions(lines: Sequence[str]) -> list[str]:
-    """Return what each traceback ends with: the exception and the lines of its message."""
+    # What each traceback ends with: the exception and the lines of its message.
     exceptions, inside = [], False
     for place, line in enumerate(lines):
         if _TRACEBACK in line:
@@ -98,7 +85,15 @@ def _exceptions(lines: Sequence[str]) -> list[str]:
             )
             exceptions.append(" ".join(part.strip() for part in (line, *message)))
             inside = False
-    return exceptions
+    if raised := [line for line in exceptions if not line.startswith(_WRAPPERS)]:
+        return _short(raised[-1])
+    filled = [line.strip() for line in lines if line.strip()]
+    wrong = [line for line in filled if re.search(r"\b(error|fatal|cannot)\b", line, re.IGNORECASE)]
+    return _short((wrong or filled or [""])[-1])
+
+
+def reason_in(log: Path) -> str:
+    return reason(log.read_text(encoding="utf-8", errors="replace")) or "it said nothing"
 
 
 def _short(line: str) -> str:

@@ -20,6 +20,7 @@ from typer import Argument, Option
 
 from curate import console
 from curate.errors import CuratrainError, ModelError, UsageError
+from curate.system.background import in_background
 from curate.system.keys import read_key
 from curate.system.process import dying_with_parent
 
@@ -77,7 +78,7 @@ def ask(
 
     key, began = read_key(variable, None) or "", time.monotonic()
     write = (lambda piece: None) if as_json else partial(typer.echo, nl=False)
-    answer = streamed(url, body, key, write)
+    answer = in_background(streamed(url, body, key, write))
     seconds = round(time.monotonic() - began, 3)
     typer.echo(json.dumps({**answer, "seconds": seconds}, ensure_ascii=False) if as_json else "")
     if answer["finish_reason"] == "length":
@@ -121,7 +122,8 @@ def chat(
                 typer.echo(piece, nl=False)
 
             try:
-                streamed(url, request_body(said, name, max_tokens, temperature), key, write)
+                body = request_body(said, name, max_tokens, temperature)
+                in_background(streamed(url, body, key, write))
             except KeyboardInterrupt:
                 console.say("\nstopped")
             except CuratrainError as error:
@@ -167,18 +169,10 @@ def curl_line(url: str, body: dict[str, Any], variable: str | None) -> str:
     return " \\\n  ".join(lines)
 
 
-def streamed(
+async def streamed(
     url: str, body: dict[str, Any], key: str, write: Callable[[str], Any]
 ) -> dict[str, str]:
     """Write the answer as it comes, and return it with the model and the reason that it ended."""
-    from curate.system.background import in_background
-
-    return in_background(_streamed(url, body, key, write))
-
-
-async def _streamed(
-    url: str, body: dict[str, Any], key: str, write: Callable[[str], Any]
-) -> dict[str, str]:
     import httpx2
     import openai
 

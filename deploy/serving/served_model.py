@@ -84,6 +84,8 @@ def served(call: ServeCall, say: Callable[[str], None] = lambda line: None) -> S
     jinja, gpu = chat_template(base.folder), has_gpu()
     config = read_json(base.folder / model_folder.CONFIG)
     opening = "" if jinja or run.template else _opening(base.folder)
+    authors = base.folder / "generation_config.json"
+    recommended = read_json(authors) if authors.is_file() else {}
     declared = config.get("dtype") or config.get("torch_dtype")
     half, usual = ("float16", "bfloat16") if gpu else ("bfloat16", "float32")
     return Served(
@@ -97,7 +99,11 @@ def served(call: ServeCall, say: Callable[[str], None] = lambda line: None) -> S
         context=_context(config, call.max_length, gpu, say),
         dtype=(half if declared == half else usual) if call.dtype == "auto" else call.dtype,
         gpu=gpu,
-        sampling=_recommended_sampling(base.folder / "generation_config.json"),
+        sampling={
+            name: float(value)
+            for name, most in _MOST_SAMPLING.items()
+            if isinstance(value := recommended.get(name), int | float) and 0 < value <= most
+        },
     )
 
 
@@ -173,13 +179,3 @@ def _context(
         say(f"note: the model's config names no length; {tokens}, --max-length allows more")
         return _UNSAID_CONTEXT
     return longest if gpu else min(longest, _CPU_CONTEXT)
-
-
-def _recommended_sampling(path: Path) -> dict[str, float]:
-    config = read_json(path) if path.is_file() else {}
-    values = {name: (config.get(name), most) for name, most in _MOST_SAMPLING.items()}
-    return {
-        name: float(value)
-        for name, (value, most) in values.items()
-        if isinstance(value, int | float) and 0 < value <= most
-    }

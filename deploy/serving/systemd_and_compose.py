@@ -81,7 +81,15 @@ def compose(call: ServeCall) -> str:
         model = f"/models/{folder.name}"
         mounts = {folder: model, **mounts}
     mounts |= {base: str(base) for base in sorted(filter(None, map(_base, mounts)))}
-    _check_readable([*mounts, *([call.api_key_file] if call.api_key_file else [])])
+    # Without any privilege the container could not read all as the caller's user.
+    for path in [*mounts, *([call.api_key_file] if call.api_key_file else [])]:
+        for file in filter(Path.is_file, [path, *path.glob("*")]):
+            status = file.stat()
+            if status.st_uid != os.getuid() and not status.st_mode & 0o044:
+                raise UsageError(
+                    f"--print-compose: {file} is readable for its owner alone, and the container "
+                    "runs as you; chmod a+r it, or call this as its owner"
+                )
     key = ["--api-key-env", call.api_key_env] if call.api_key_env else ["--api-key-file", _SECRET]
     command = ["deploy", *_words(call, model, inside), "--host", "0.0.0.0", *key]
     engine = "hf" if call.engine == "auto" else call.engine
@@ -120,18 +128,6 @@ def _rendered(template: str, call: ServeCall, **values: Any) -> str:
         stop_seconds=math.ceil(call.stop_timeout) + _GRACE,
         **values,
     )
-
-
-def _check_readable(paths: list[Path]) -> None:
-    """Refuse what the container, without any privilege, could not read as the caller's user."""
-    for path in paths:
-        for file in filter(Path.is_file, [path, *path.glob("*")]):
-            status = file.stat()
-            if status.st_uid != os.getuid() and not status.st_mode & 0o044:
-                raise UsageError(
-                    f"--print-compose: {file} is readable for its owner alone, and the container "
-                    "runs as you; chmod a+r it, or call this as its owner"
-                )
 
 
 def _base(folder: Path) -> Path | None:

@@ -49,8 +49,22 @@ class Model:
 
 def find(name: str) -> Model:
     path = Path(name).expanduser()
+    if path.is_dir() and (path / CONFIG).is_file():
+        if not any(any(path.glob(pattern)) for pattern in _WEIGHTS):
+            raise ModelError(f"model directory '{name}' has no weights (*.safetensors)")
+        # From another folder it is to be found, too: by the run, and by the adapter.
+        return _described(Model(name=name, path=os.path.abspath(path), folder=path))
+    if path.is_dir() and model_folder.is_adapter(path):
+        base = find(model_folder.adapter_base(path))
+        # A run that continued another's adapter holds the sum of both.
+        return replace(base, name=name, adapter=path, base=base.base or base.name)
+    if (path / RUN).is_file():
+        raise ModelError(f"run '{name}' has no model in it: it did not end; --resume it first")
     if path.is_dir():
-        return _directory(name, path)
+        raise ModelError(
+            f"model directory '{name}' has no config.json; give the folder that save_pretrained "
+            "wrote, a run that `train ls` lists, or a name of `curate models`"
+        )
     if path.is_file():
         raise ModelError(f"'{name}' is a file; give the directory with config.json and weights")
     wanted = model_address(name)
@@ -76,24 +90,6 @@ def _described(model: Model) -> Model:
         return replace(model, kind=str(config_of(model.name).get("model_type", "")))
     except ModelError:
         return model
-
-
-def _directory(name: str, path: Path) -> Model:
-    if (path / CONFIG).is_file():
-        if not any(any(path.glob(pattern)) for pattern in _WEIGHTS):
-            raise ModelError(f"model directory '{name}' has no weights (*.safetensors)")
-        # From another folder it is to be found, too: by the run, and by the adapter.
-        return _described(Model(name=name, path=os.path.abspath(path), folder=path))
-    if model_folder.is_adapter(path):
-        base = find(model_folder.adapter_base(path))
-        # A run that continued another's adapter holds the sum of both.
-        return replace(base, name=name, adapter=path, base=base.base or base.name)
-    if (path / RUN).is_file():
-        raise ModelError(f"run '{name}' has no model in it: it did not end; --resume it first")
-    raise ModelError(
-        f"model directory '{name}' has no config.json; give the folder that save_pretrained wrote, "
-        "a run that `train ls` lists, or a name of `curate models`"
-    )
 
 
 def _of_the_hub(name: str, wanted: Address) -> Model:

@@ -124,7 +124,21 @@ def _values(arguments: Sequence[str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     rest = list(arguments)
     if rest and rest[0].endswith(_FILES):
-        return _of_file(Path(rest[0]).expanduser()) | _of_pairs(rest[1:])
+        import yaml
+
+        path = Path(rest[0]).expanduser()
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        except OSError as error:
+            raise DataError(
+                f"{path} cannot be read: {error.strerror}; give a YAML of LLaMA-Factory that is "
+                "here"
+            ) from error
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            raise DataError(f"{path} cannot be read ({' '.join(str(error).split())})") from error
+        if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+            raise DataError(f"{path} is no list of keys and values; give a YAML of LLaMA-Factory")
+        return values | _of_pairs(rest[1:])
     while rest:
         flag = rest.pop(0)
         key, separator, value = flag.removeprefix("--").partition("=")
@@ -135,22 +149,6 @@ def _values(arguments: Sequence[str]) -> dict[str, Any]:
             found.append(rest.pop(0))
         is_no = not found and key.startswith("no_") and key not in hints()["now"]
         values[key[3:] if is_no else key] = _read(",".join(found)) if found else not is_no
-    return values
-
-
-def _of_file(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {error.strerror}; give a YAML of LLaMA-Factory that is here"
-        ) from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"{path} cannot be read ({' '.join(str(error).split())})") from error
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise DataError(f"{path} is no list of keys and values; give a YAML of LLaMA-Factory")
     return values
 
 
