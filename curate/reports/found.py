@@ -1,9 +1,10 @@
-"""A choice as curate wrote it to disk, with its rows where they are found again."""
+"""A choice as curate wrote it: its rows, where they are found again, and what made it."""
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from curate.data.describe import how_read, notes_on
 from curate.data.encoding import sniff
 from curate.data.inputs import InputFile, input_files
 from curate.data.layout import Reading
 from curate.data.naming import naming
+from curate.data.public_sets import public_sets
 from curate.data.read import read
 from curate.data.row_cache import Stored, read_before, stored
 from curate.data.rows import Rows
@@ -25,6 +28,15 @@ from curate.data.schema import Shape, Source
 from curate.emission.emit import made_file, paths
 from curate.errors import CuratrainError, DataError, UsageError, did_you_mean
 from curate.llamafactory.dataset_info import read_registry
+from curate.parameters.car import CarParams
+from curate.parameters.dedup import DedupParams
+from curate.parameters.ifd import IFDParams
+from curate.parameters.mix import MixParams
+from curate.parameters.mods import ModsParams
+from curate.parameters.option import options_of
+from curate.parameters.score import ScoreParams
+from curate.parameters.select import SelectParams, recipes
+from curate.parameters.split import DecontaminateParams, SplitParams
 from curate.recipes.controls import ENDINGS
 from curate.reports.chosen import Chosen, Mask, Places, decoded
 from curate.system.files import content_sha256
@@ -49,7 +61,14 @@ def named(name: str, folder: Path, inputs: Sequence[Path] = ()) -> Chosen:
             f"no data set '{name}' in {folder}.{did_you_mean(name, entries)} `curate ls "
             f"--dataset-dir {folder}` lists what is there"
         )
-    table = _table(scores, _others(name, folder, manifest))
+    recipe = manifest.get("recipe")
+    others = f"'{name}' in {folder} was made by {recipe}, which chooses among no rows; "
+    if name in read_registry(folder):
+        typed = shlex.join(["--dataset-dir", str(folder), "--dataset", name])
+        others += f"`curate score {typed} --scorer length` gives it scores to show"
+    else:
+        others += "give the name of a choice, of a mixture or of `curate score`"
+    table = _table(scores, others)
     parts, place, not_here = _rows(name, folder, manifest, table, inputs)
     data, output = folder / made_file(last), manifest.get("output") or {}
     return Chosen(
@@ -63,15 +82,6 @@ def named(name: str, folder: Path, inputs: Sequence[Path] = ()) -> Chosen:
         not_here=not_here,
         changed=not data.exists() or content_sha256(data) != output.get("sha256"),
     )
-
-
-def _others(name: str, folder: Path, manifest: dict[str, Any]) -> str:
-    """Return what to say of a scores file whose recipe chose among no rows."""
-    said = f"'{name}' in {folder} was made by {manifest.get('recipe')}, which chooses among no rows"
-    typed = shlex.join(["--dataset-dir", str(folder), "--dataset", name])
-    if name in read_registry(folder):
-        return f"{said}; `curate score {typed} --scorer length` gives it scores to show"
-    return f"{said}; give the name of a choice, of a mixture or of `curate score`"
 
 
 def _table(path: Path, others: str) -> pa.Table:
@@ -189,3 +199,95 @@ def _controls(folder: Path, name: str, ids: pa.ChunkedArray) -> dict[str, Mask]:
             if int(mask.sum()) == len(kept):
                 controls[control] = mask
     return controls
+
+
+# Where it comes from: the command to type again, sources, models, versions, files
+
+_COMMANDS: dict[str, type] = {
+    **{"car": CarParams, "dedup": DedupParams, "ifd": IFDParams, "mods": ModsParams},
+    **{"score": ScoreParams, "select": SelectParams, "split": SplitParams},
+    **{"decontaminate": DecontaminateParams, "mix": MixParams},
+}
+# Fields that hold "NAME sha256:…" of files, by which option they were given.
+_FILES = ("against", "scores", "like", "marks")
+
+
+def provenance(chosen: Chosen) -> Iterator[tuple[str, str]]:
+    """Yield headings and texts; none of them holds a date, a time or a folder of this machine."""
+    manifest = chosen.manifest
+    if command := command_of(chosen.name, manifest):
+        yield "command", command
+    yield "recipe", chosen.recipe
+    yield "parameters", _json(chosen.params)
+    for entry in manifest.get("sources", ()):
+        source = Source(**source_fields(entry))
+        told = [f"{how_read(source)}, {source.rows:,} rows, sha256 {source.sha256}"]
+        told += [note.removeprefix(f"{source.name}: ") for note in notes_on(source)]
+        yield f"source {source.name}", "; ".join(told)
+        for known in public_sets().values():
+            if Path(known.input).name == source.name:
+                yield (
+                    f"licence of {source.name}",
+                    f"{known.licence}, as {known.name} ({known.where})",
+                )
+    if output := manifest.get("output"):
+        yield "output", f"{output['file']}, {output['rows']:,} rows, sha256 {output['sha256']}"
+    if manifest.get("model"):
+        yield "model", _json(manifest["model"])
+    if tokens := (manifest.get("counts") or {}).get("tokens"):
+        yield "tokens are counted by", str(tokens.get("by"))
+    yield "versions", _json(manifest.get("versions", {}))
+    if chosen.folder:
+        names = [file.name for file in paths(chosen.folder, chosen.name)[1:]]
+        data = made_file(paths(chosen.folder, chosen.name)[2])
+        yield "files", ", ".join(dict.fromkeys([data, *names]))
+
+
+def command_of(name: str, manifest: Mapping[str, Any]) -> str:
+    """Return the command that makes a choice again, '' for one that belongs to another's.
+
+    Example:
+        >>> command_of("h_ifd", {"recipe": "ifd", "params": {"keep": "5%"}, "sources": [...]})
+        'curate ifd --input huatuo.json --keep 5% --name h_ifd'
+    """
+    recipe, params = str(manifest.get("recipe")), dict(manifest.get("params") or {})
+    if "of" in params:  # a control
+        return ""
+    command = "select" if recipe in recipes() and recipe not in _COMMANDS else recipe
+    if command not in _COMMANDS:
+        return ""
+    sources = manifest.get("sources", ())
+    words = ["curate", command]
+    if command == "mix":
+        for side in ("domain", "general"):
+            names = [source["name"] for source in sources if source.get("side") == side]
+            words += [f"--{side}", *names] if names else []
+        words += ["--ratio", str(params.pop("ratio", ""))]
+    else:
+        words += ["--input", *(source["name"] for source in sources)]
+        for how in ("fill", "columns", "roles"):
+            pairs = {k: v for source in sources for k, v in (source.get(how) or {}).items()}
+            words += [f"--{how}", *(f"{k}={v}" for k, v in pairs.items())] if pairs else []
+    if command == "select":
+        params |= {"recipe": recipe if recipe in recipes() else None}
+        # The default is noted also where no model was asked for anything.
+        if params.get("model") not in (manifest.get("model") or {}).values():
+            del params["model"]
+    if command == "split":  # its name and an ending are those of its two sides
+        name = name.removesuffix(f"_{manifest.get('side')}")
+    for key, (_, default, option) in options_of(_COMMANDS[command]).items():
+        value, flag = params.get(key, default), f"--{key.replace('_', '-')}"
+        if key in _FILES and value:
+            for files in [value] if isinstance(value, str) else value:
+                words += [flag, *(each.split(" ")[0] for each in files.split(", "))]
+        elif not option.command or value in (None, (), [], option.typed or default):
+            continue
+        elif isinstance(value, list | tuple):
+            words += [word for each in value for word in (flag, str(each))]
+        else:
+            words += [flag] if value is True else [flag, str(value)]
+    return shlex.join([*words, "--name", name])
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -20,10 +20,10 @@ from curate.recipes.mods import NOT_NECESSARY
 from curate.recipes.mods_seeds import LOW
 from curate.reports.chosen import OF_TWINS, SCORED, Chosen, Mask, Places
 from curate.reports.contents import ALL, CONTROL, KEPT, Report, Stage, View
+from curate.reports.found import provenance
 from curate.reports.mapped import mapped
 from curate.reports.numbers import beside, budgets, covers_of, dots, figures
 from curate.reports.page_rows import page_rows
-from curate.reports.provenance import provenance
 from curate.scorers.contract import OK
 from curate.selectors.kept_and_dropped import BELOW_CUT, MARKED_KEEP
 

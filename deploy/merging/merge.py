@@ -52,7 +52,15 @@ def read_adapter(typed: Path, base: str | None = None) -> Adapter:
     run = read_run(folder) or RunRecord()
     _check_run(folder, run)
     if not model_folder.is_adapter(folder):
-        raise UsageError(_no_adapter(folder))
+        checkpoints = folder.glob(f"checkpoint-*/{ADAPTER_CONFIG}")
+        if by_age := sorted(checkpoints, key=lambda path: path.stat().st_mtime):
+            newest = f"to merge the newest: deploy merge {by_age[-1].parent}"
+            of_steps = "has no adapter of its own, only of steps on the way"
+            raise UsageError(f"{folder} {of_steps}; {newest}")
+        inside = sorted(path.parent.name for path in folder.glob(f"*/{ADAPTER_CONFIG}"))
+        more = f"; it has these inside: {', '.join(inside[:8])}" if inside else ""
+        neither = f"it has neither {RUN} nor {ADAPTER_CONFIG}{more}"
+        raise UsageError(f"{folder} is no run: {neither}. Give a folder that `train` wrote")
     weights = folder / ADAPTER_WEIGHTS
     if not weights.is_file():
         copy = "copy it there, or train again (.bin files are not loaded: they can run code)"
@@ -110,17 +118,6 @@ def _check_run(folder: Path, run: RunRecord) -> None:
         what = "trained all weights" if full else "is a whole model"
         use = f"it can be used: deploy serve {folder}, deploy quantize {folder}"
         raise UsageError(f"{folder} {what} and has no adapter: it needs no merge; {use}")
-
-
-def _no_adapter(folder: Path) -> str:
-    by_age = sorted(folder.glob(f"checkpoint-*/{ADAPTER_CONFIG}"), key=lambda p: p.stat().st_mtime)
-    if by_age:
-        newest = f"to merge the newest: deploy merge {by_age[-1].parent}"
-        return f"{folder} has no adapter of its own, only of steps on the way; {newest}"
-    inside = sorted(path.parent.name for path in folder.glob(f"*/{ADAPTER_CONFIG}"))
-    more = f"; it has these inside: {', '.join(inside[:8])}" if inside else ""
-    neither = f"it has neither {RUN} nor {ADAPTER_CONFIG}{more}"
-    return f"{folder} is no run: {neither}. Give a folder that `train` wrote"
 
 
 def merge(

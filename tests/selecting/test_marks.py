@@ -13,8 +13,7 @@ from curate.errors import DataError, UsageError
 from curate.parameters.select import SelectParams
 from curate.recipes.controls import control
 from curate.recipes.select import select
-from curate.reports.found import named
-from curate.reports.provenance import command_of
+from curate.reports.found import command_of, named
 from tests.conftest import SAMPLE
 
 

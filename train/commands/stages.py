@@ -151,7 +151,16 @@ def _show_result(record: RunRecord, folder: Path) -> None:
             log = folder / progress.STEPS
             console.say(f"{len(lines)} of {len(points):,} logged steps: {log}")
     duration = progress.clock(record.seconds)
-    console.say(f"done: {record.steps:,} steps in {duration}, {_change(record)}")
+    first, last = record.loss.get("first"), record.loss.get("last")
+    change = "no loss was logged"
+    if first is not None and last is not None:
+        # Of fewer steps a fifth is one.
+        more = "" if record.steps < 10 else " (means of the first and of the last fifth)"
+        began, ended = record.loss.get("eval_first"), record.loss.get("eval")
+        if began is not None and ended is not None:
+            more += f"; on rows held out {began:.4f} to {ended:.4f}"
+        change = f"loss {first:.4f} to {last:.4f}{more}"
+    console.say(f"done: {record.steps:,} steps in {duration}, {change}")
     number = len(record.weights)
     files = f"{number} weight files" if number > 1 else "".join(record.weights)
     weights = record.adapter["file"] if record.adapter else files
@@ -159,18 +168,6 @@ def _show_result(record: RunRecord, folder: Path) -> None:
     picture = ", training_loss.png" if (folder / "training_loss.png").is_file() else ""
     console.say(f"{weights}{picture} and run.json: {folder}")
     console.answer({"folder": folder, **record.as_json()})
-
-
-def _change(record: RunRecord) -> str:
-    first, last = record.loss.get("first"), record.loss.get("last")
-    if first is None or last is None:
-        return "no loss was logged"
-    # Of fewer steps a fifth is one.
-    more = "" if record.steps < 10 else " (means of the first and of the last fifth)"
-    began, ended = record.loss.get("eval_first"), record.loss.get("eval")
-    if began is not None and ended is not None:
-        more += f"; on rows held out {began:.4f} to {ended:.4f}"
-    return f"loss {first:.4f} to {last:.4f}{more}"
 
 
 def _table(points: Sequence[Point], most: int = _SHOWN) -> tuple[list[str], list[list[Any]]]:

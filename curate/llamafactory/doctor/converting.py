@@ -84,7 +84,14 @@ def openai(row: dict[str, Any], attr: Attributes) -> Made:
     key = attr.columns["tools"]
     tools = row.get(key, "") if key else ""
     made.tools = json.dumps(tools, ensure_ascii=False) if isinstance(tools, dict | list) else tools
-    made.system = _openai_system(system, made)
+    if system and not isinstance(system, str):
+        raise Ends("system_not_text", f"TypeError: the system prompt is {type(system).__name__}")
+    made.system = system
+    if made.tools:
+        made.system = system + "\n" if system else system
+    elif not (system and (_ADDED in system or "detailed thinking on" in system)):
+        made.losses.append("openai_system_prompt")
+        made.system = f"{system}\n{_ADDED}" if system else _ADDED
     return _with_media(made, row, attr)
 
 
@@ -244,15 +251,3 @@ def _openai_turns(turns: list[Any], attr: Attributes) -> tuple[list[Message], bo
             results = []
         aligned.append(message(_role(word, roles), content))
     return aligned, bool(results)
-
-
-def _openai_system(system: Any, made: Made) -> Any:
-    """Return the system prompt with what the converter adds; that is noted as a loss."""
-    if system and not isinstance(system, str):
-        raise Ends("system_not_text", f"TypeError: the system prompt is {type(system).__name__}")
-    if made.tools:
-        return system + "\n" if system else system
-    if system and (_ADDED in system or "detailed thinking on" in system):
-        return system
-    made.losses.append("openai_system_prompt")
-    return f"{system}\n{_ADDED}" if system else _ADDED

@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from curate.data.rows import CHUNK, Rows
 from curate.llamafactory.dataset_info import Attributes
@@ -128,12 +127,15 @@ def examine(
         tally.note(rule, None, said)
     try:
         files = files_of(path)
-        rows = loaded(files)
+        rows, ending = loaded(files), files[0].suffix
         while batch := list(itertools.islice(rows, BATCH)):
             verdicts = [judge(row, attr, stage, takes) for row in batch]
             for position, row in enumerate(batch, tally.rows):
-                for rule in _loaded_wrong(row, files[0].suffix):
-                    tally.note(rule, position)
+                if ending == ".csv" and any(str(key).startswith(_SHIFTED) for key in row):
+                    tally.note("csv_shifted", position)
+                text = (row.get("text") or "") if ending == ".txt" else ""
+                if text.startswith("{") and text.rstrip().endswith("}"):
+                    tally.note("json_in_txt", position)
             for place, verdict in enumerate(verdicts):
                 position = tally.rows + place
                 if verdict.kind != "usable":
@@ -154,14 +156,6 @@ def examine(
     except Ends as end:
         tally.note(end.rule, None, end.said)
     return tally
-
-
-def _loaded_wrong(row: dict[str, Any], ending: str) -> Iterator[str]:
-    if ending == ".csv" and any(str(key).startswith(_SHIFTED) for key in row):
-        yield "csv_shifted"
-    text = (row.get("text") or "") if ending == ".txt" else ""
-    if text.startswith("{") and text.rstrip().endswith("}"):
-        yield "json_in_txt"
 
 
 def _unpaired(before: Verdict) -> bool:

@@ -51,9 +51,7 @@ def judge(row: dict[str, Any], attr: Attributes, stage: str, takes: Takes = ANYT
     try:
         if stage != "pt" and (dropped := _dropped(made, stage, tag, bool(key))):
             return Verdict("dropped", dropped, made=made)
-        _check_texts(made, stage, takes)
-        if stage != "pt":
-            _check_media(made, stage, takes.media)
+        _check(made, stage, takes)
     except Ends as end:
         return Verdict("raises", end.rule, end.said, made)
     unsure = ["media"] * bool(made.media and takes.media is None)
@@ -81,7 +79,7 @@ def _dropped(made: Made, stage: str, tag: Any, has_tag: bool) -> str:
     return made.rule or "not_a_pair"
 
 
-def _check_texts(made: Made, stage: str, takes: Takes) -> None:
+def _check(made: Made, stage: str, takes: Takes) -> None:
     if stage == "pt":
         if not made.prompt:
             why = f" ({made.rule})" if made.rule else ""
@@ -103,16 +101,13 @@ def _check_texts(made: Made, stage: str, takes: Takes) -> None:
         _end_if(wrong_tools(made.tools, takes.tools or ""), "tools_not_described")
     if made.system and not isinstance(made.system, str):
         raise Ends("system_not_text", "TypeError: unsupported operand type(s) for +")
-
-
-def _check_media(made: Made, stage: str, takes: Collection[str] | None) -> None:
     if not all(are_media(files, kind == "videos") for kind, files in made.media.items()):
         raise Ends("bad_media", f"no list of files: {made.media}"[:80])
     for column in made.media:
-        if takes is not None and column not in takes:
+        if takes.media is not None and column not in takes.media:
             kind = column.removesuffix("s")
             raise Ends("media_not_taken", f"ValueError: This model does not support {kind} input.")
-    for answer in trained(made, stage) if made.media or takes else ():
+    for answer in trained(made, stage) if made.media or takes.media else ():
         texts = [message["content"] for message in (*made.prompt, answer)]
         _end_if(miscounted(texts, made.media), "media_miscounted")
 

@@ -69,9 +69,12 @@ class Tokens:
     ) -> None:
         self._plain = (folder / "tokenizer.json").is_file()
         self._tokenizer = _loaded(folder, self._plain, trust_remote_code)
-        words = words or (
-            _end_token(folder) or str(getattr(self._tokenizer, "eos_token", None) or ""),
-        )
+        end = ""
+        for path in (folder / TOKENIZER_CONFIG, folder / "special_tokens_map.json"):
+            token = read_json(path).get("eos_token") if not end and path.is_file() else ""
+            token = token.get("content") if isinstance(token, dict) else token
+            end = end or (token if isinstance(token, str) else "")
+        words = words or (end or str(getattr(self._tokenizer, "eos_token", None) or ""),)
         known = self._tokenizer.get_vocab()
         missing = [word or "end" for word in words if word not in known]
         if missing:
@@ -178,12 +181,3 @@ def _loaded(folder: Path, plain: bool, trust_remote_code: bool) -> Any:
         raise ModelError(
             f"the tokenizer of {folder.name} cannot be loaded ({first}); fetch the model again"
         ) from error
-
-
-def _end_token(folder: Path) -> str:
-    for path in (folder / TOKENIZER_CONFIG, folder / "special_tokens_map.json"):
-        token = read_json(path).get("eos_token") if path.is_file() else ""
-        token = token.get("content") if isinstance(token, dict) else token
-        if token and isinstance(token, str):
-            return token
-    return ""
