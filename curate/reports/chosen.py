@@ -34,6 +34,8 @@ Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 Words = NDArray[np.object_]
+# Lists of rows by key: what the button says, and the rows in the order to read them.
+Views = dict[str, tuple[str, Places]]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from curate.llamafactory.doctor.findings import Diagnosis
 from curate.recipes.controls import UNFAIR
 from curate.recipes.mods import NOT_NECESSARY
 from curate.recipes.mods_seeds import LOW
-from curate.reports.chosen import OF_TWINS, SCORED, Chosen, Mask, Places
+from curate.reports.chosen import OF_TWINS, SCORED, Chosen, Mask, Views
 from curate.reports.contents import ALL, CONTROL, KEPT, Report, Stage, View
 from curate.reports.found import provenance
 from curate.reports.mapped import mapped
@@ -58,7 +58,6 @@ _MEANS = {
     "margin": "margin is by how much the ranker finds the chosen response better.",
 }
 _MEANS["ifd_ppl"] = _MEANS["ifd_loss"].replace("loss", "perplexity")
-Views = dict[str, tuple[str, Places]]
 
 
 def gather(chosen: Chosen, points: int = 2000, with_map: bool = True) -> Report:

@@ -16,7 +16,7 @@ from curate.errors import CuratrainError
 from curate.models.embedding import DEFAULT_ENCODER
 from curate.models.recipe import ModelRecipe
 from curate.recipes.model_scores import embedded
-from curate.reports.chosen import Chosen, Floats, Mask, Places
+from curate.reports.chosen import Chosen, Floats, Mask, Places, Views
 from curate.reports.contents import CONTROL
 from curate.scorers.contract import OK
 from curate.scorers.embedding import EmbeddingParams, embedded_before
@@ -39,12 +39,7 @@ class OnMap:
     drawn: Mask  # (m,) whether a row is of those that stand for all
 
 
-def mapped(
-    chosen: Chosen,
-    groups: Mapping[str, Mask],
-    views: Mapping[str, tuple[str, Places]],
-    points: int,
-) -> OnMap | None:
+def mapped(chosen: Chosen, groups: Mapping[str, Mask], views: Views, points: int) -> OnMap | None:
     """Return where rows lie; None where too few of them are here.
 
     Vectors are those of the recipe's own encoder, where they lie in the cache; else the bundled

@@ -13,7 +13,7 @@ import numpy as np
 
 from curate.data.cards import parts
 from curate.page.document import coded
-from curate.reports.chosen import Chosen, Places, Words
+from curate.reports.chosen import Chosen, Places, Views, Words
 from curate.reports.contents import ALL, CONTROL, PageRow
 from curate.reports.mapped import OnMap
 from curate.scorers.contract import OK
@@ -27,11 +27,7 @@ _FLUSHED = 50_000  # bytes after which those that are packed are counted
 
 
 def page_rows(
-    chosen: Chosen,
-    views: Mapping[str, tuple[str, Places]],
-    edges: Places,
-    labels: Mapping[str, Words],
-    on_map: OnMap | None,
+    chosen: Chosen, views: Views, edges: Places, labels: Mapping[str, Words], on_map: OnMap | None
 ) -> tuple[list[PageRow], Places, str]:
     """Return the rows of the page in their order, their places among all, and what was left out."""
     # Those first that a reader looks for first.
