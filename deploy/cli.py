@@ -18,5 +18,4 @@ app.command("setup")(with_options(models.setup))
 
 
 def main() -> None:
-    """Run the command line."""
     console.run(lambda: app(standalone_mode=False))

@@ -72,7 +72,6 @@ def noted(folder: Path) -> dict[str, Any]:
 
 
 def stem_of(model: str) -> str:
-    """Return what a model is called in the name of a file."""
     server, _, name = model.partition("#")
     last = name or re.sub(r"^https?://|/v1$", "", server)
     parts = [part for part in re.split(r"[/\\]", last) if part not in ("", ".", "..")]

@@ -84,7 +84,6 @@ def listed(reply: Reply) -> tuple[list[Any], bool] | str:
 
 
 def texts(reply: Reply) -> tuple[list[str], bool] | str:
-    """Return a list of texts, or why there is none."""
     items = listed(reply)
     if isinstance(items, str):
         return items

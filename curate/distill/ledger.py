@@ -51,7 +51,6 @@ class Ledger:
         return int(self._one("SELECT count(*) FROM answers")[0])
 
     def lost(self) -> int:
-        """Return how many attempts were sent and have no outcome."""
         return int(self._one("SELECT count(*) FROM attempts WHERE outcome = ?", SENT)[0])
 
     def failure(self, key: str) -> tuple[str, str, int] | None:

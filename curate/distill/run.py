@@ -84,7 +84,6 @@ class Run:
         return Reply(looked, failure[0] if failure else NOT_ASKED)
 
     def _looked(self, request: Request) -> Request | str:
-        """Return a request as it may be sent, or why it may not be."""
         texts = [
             message["content"].encode("utf-8", "replace").decode().replace("\0", "")
             for message in request.messages
@@ -197,7 +196,6 @@ class Run:
         self._changed.set()
 
     async def _afford(self, most: float) -> None:
-        """Wait until so much can be paid."""
         while not self.stopped and self.max_cost is not None:
             if self.ledger.spent + most <= self.max_cost:
                 break

@@ -62,7 +62,6 @@ def entry_for(shape: Shape, file_name: str) -> dict[str, Any]:
 
 
 def read_registry(folder: Path) -> dict[str, Any]:
-    """Return all entries, {} if there is no file yet."""
     path = folder / FILE
     if not path.is_file():
         return {}

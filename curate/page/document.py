@@ -92,7 +92,6 @@ def shown(text: str) -> Markup:
 
 
 def paragraph(text: str, name: str = "text") -> Markup:
-    """Return a text as a paragraph in its language."""
     language = LANGUAGES.get(language_of(text))
     attribute = Markup(' lang="{}"').format(language) if language else ""
     return Markup('<p class="{}" dir="auto"{}>{}</p>').format(name, attribute, shown(text))

@@ -35,8 +35,6 @@ _AGREE = 0.05
 
 @dataclass(frozen=True)
 class Place:
-    """Where a proof keeps what it makes."""
-
     data: Path  # of the data sets of the arms
     saves: Path  # of the trained models
     name: str  # what all their names begin with
@@ -191,7 +189,6 @@ def _agree(arms: Sequence[Arm]) -> bool:
 
 
 def equal_arms(arms: Sequence[Arm]) -> list[tuple[str, str]]:
-    """Return pairs of arms that chose the same rows."""
     firsts = [(arm.name, frozenset(_kept(arm))) for arm in arms if arm.choices]
     return [
         (one, other)

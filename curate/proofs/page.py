@@ -72,7 +72,6 @@ def _plot(proof: Proof, measure: str, title: str, unit: str, digits: int) -> dic
 
 
 def _ends(differences: Iterable[Difference | None]) -> tuple[float, float]:
-    """Return a scale that holds all intervals and zero."""
     edges = [edge for one in differences if one for edge in (one.low, one.high, one.value)]
     edges = [edge for edge in edges if edge == edge] or [0.0]
     room = 0.05 * max(max(edges) - min(*edges, 0.0), 1e-9)

@@ -175,7 +175,6 @@ def _of_earlier_pilot(params: ProveParams, place: Place, rows: int, arms: int) -
 def _sides(
     rows: Rows, test: str | int, seed: int, place: Place, named: str = ""
 ) -> tuple[Rows, Rows]:
-    """Return the rows to choose from, and those to measure on."""
     if Path(str(test)).is_file():
         given = read(str(test))
         refuse_pairs_and_texts(given, "prove --test")

@@ -249,7 +249,6 @@ def pilot_of(arms: Sequence[Measured]) -> Floats | None:
 
 
 def write_proof(proof: Proof, folder: Path, name: str) -> Path:
-    """Write NAME.prove.json and return its path."""
     path = folder / f"{name}.prove.json"
     write_text(path, json.dumps(json.loads(to_json(proof.as_dict())), ensure_ascii=False, indent=1))
     return path

@@ -69,7 +69,6 @@ def difference(arm: Floats, control: Floats, seed: int) -> Difference:
 
 
 def _resampled(arm: Floats, control: Floats, generator: np.random.Generator) -> Floats:
-    """Return (resamples,) differences of means."""
     rows = arm.shape[1]
     chances = np.full(rows, 1 / rows)
     drawn = []

@@ -37,8 +37,6 @@ _RESULTS = "train_results.json"  # what LLaMA-Factory says of a run
 
 @dataclass(frozen=True)
 class Measured:
-    """An arm after its trainings."""
-
     arm: Arm
     # By measure, (repeats, test rows); one line for the base model. `nll`: nats a token of each
     # response; `general`: likewise of general rows; what answers have of references
@@ -57,8 +55,6 @@ class Measured:
 
 @dataclass(frozen=True)
 class Runner:
-    """Trains and measures arms, all in the same way."""
-
     params: ProveParams
     place: Place
     test: Rows

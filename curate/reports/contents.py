@@ -32,8 +32,6 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Dots:
-    """Two numbers of rows against each other."""
-
     x: str
     y: str
     points: tuple[tuple[float, float, bool], ...]  # x, y, kept

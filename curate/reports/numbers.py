@@ -57,7 +57,6 @@ def budgets(chosen: Chosen) -> Iterator[BudgetStep]:
 
 
 def figures(chosen: Chosen, groups: Mapping[str, Mask]) -> Iterator[Histogram]:
-    """Yield how scores and lengths are distributed."""
     shown = panels(chosen)
     if chosen.recipe == score.NAME:
         shown = [panel_of(chosen, name) for name in chosen.float_columns]
@@ -251,7 +250,6 @@ def _word(value: Any) -> str:
 
 
 def _values(part: Rows, keys: set[str]) -> dict[str, Words]:
-    """Return every row's value of some keys."""
     values = {key: np.full(len(part), _NONE, dtype=object) for key in keys}
     words: dict[str, str] = {}  # equal words are one object
     raw = part.table.column("raw")

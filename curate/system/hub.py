@@ -99,7 +99,6 @@ class _HuggingFace:
     away = "set HF_ENDPOINT to a mirror, give ms://OWNER/NAME if ModelScope has it"
 
     def files(self, kind: str, wanted: Address) -> Files:
-        """Return all files of a repository."""
         from huggingface_hub import HfApi
 
         asked = {"repo_type": kind, "revision": wanted.revision or None, "timeout": _SECONDS}
@@ -131,7 +130,6 @@ class _HuggingFace:
             return Path(folder) if folder else None
 
     def models(self) -> Iterator[tuple[str, Path]]:
-        """Return name and folder of each model in the cache."""
         from huggingface_hub import scan_cache_dir
         from huggingface_hub.errors import CacheNotFound
 

@@ -140,7 +140,6 @@ def weight_bytes(folder: Path) -> int:
 
 
 def model_type(folder: Path) -> str:
-    """Return what kind of model a folder holds, by its config.json."""
     kind = read_json(folder / CONFIG).get("model_type")
     if not isinstance(kind, str) or not kind:
         raise ModelError(

@@ -59,7 +59,6 @@ class RunRecord:
 
 
 def read_run(folder: Path) -> RunRecord | None:
-    """Return the record of a run, None if the folder holds none."""
     path = folder / RUN
     if not path.is_file():
         return None

@@ -40,7 +40,6 @@ class TrainingSet:
     digests: frozenset[bytes]  # of all its prompts
 
     def has(self, row: Row) -> bool:
-        """Tell whether a row's last prompt is in the data set."""
         return not self.digests.isdisjoint(list(_prompt_digests(row))[-1:])
 
 

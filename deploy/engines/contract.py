@@ -45,8 +45,6 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Served:
-    """A model and its adapters, as an engine gets them."""
-
     name: str  # under which the model answers; each adapter answers under its own
     folder: Path
     adapters: tuple[Adapter, ...]

@@ -34,8 +34,6 @@ class Share:
 
 @dataclass(frozen=True)
 class Result:
-    """An exam that one or more models have sat."""
-
     exam: Exam
     sittings: tuple[Sitting, ...]
 

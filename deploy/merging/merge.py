@@ -40,7 +40,6 @@ class Adapter:
 
 
 def read_adapter(typed: Path, base: str | None = None) -> Adapter:
-    """Return the adapter of a run, or of a folder that LLaMA-Factory or peft wrote."""
     folder = run_or_folder(typed)
     if not folder.exists():
         known = sorted(path.parent.name for path in SAVES.glob(f"*/{RUN}"))
@@ -86,7 +85,6 @@ def read_adapter(typed: Path, base: str | None = None) -> Adapter:
 
 
 def resolve_base(adapter: Adapter) -> tuple[Path, str]:
-    """Return the folder and the fingerprint of the model that an adapter is added to."""
     try:
         files = resolve(adapter.base)
     except ModelError as error:

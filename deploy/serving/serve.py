@@ -77,8 +77,6 @@ def _notify_systemd(state: str) -> None:
 
 
 class _Run:
-    """One engine and one gate, from the start to the end."""
-
     def __init__(
         self,
         call: ServeCall,

@@ -102,7 +102,6 @@ class Need:
 
 
 def memory_need(plan: Plan, hardware: Hardware, longest: int | None) -> Need:
-    """Return what a plan takes beside what this machine has."""
     config, model = plan.config, plan.model
     cutoff = int(config["cutoff_len"])
     if longest and not config.get("packing"):

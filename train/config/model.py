@@ -122,7 +122,6 @@ def newest_run(saves: Path, wanted: Callable[[RunRecord], bool]) -> Path | None:
 
 
 def reward_model(typed: Path | None, policy: Model, saves: Path) -> Model:
-    """Return the reward model: a run of `train rm` on the same base."""
     folder = typed or newest_run(saves, lambda run: run.stage == "rm" and run.state == "done")
     if folder is None:
         raise UsageError(

@@ -25,7 +25,6 @@ _TAKEN = {
 
 
 def request_of(words: Sequence[str], pairs: Sequence[str]) -> tuple[Request, list[str]]:
-    """Return what a config or a pasted command line asks for, and notes."""
     words, variables = _split(words)
     values = _values(_arguments(words)) | _of_pairs(pairs)
     for key, value in values.items():

@@ -241,7 +241,6 @@ def to_yaml(config: Mapping[str, Any]) -> str:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return what LLaMA-Factory was given for the run in a folder."""
     import yaml
 
     path = folder / CONFIG

@@ -160,7 +160,6 @@ def bytes_a_parameter(job: Job) -> tuple[int, int, int]:
 
 
 def methods(job: Job, method: str | None, precision: str | None) -> list[tuple[str, Job]]:
-    """Return the ways of training to compare, each under its name."""
     ways = []
     for name, usual in (("full", ("fp32", "bf16", "pure_bf16")), ("lora", ("bf16",))):
         for kind in (precision,) if precision else usual:

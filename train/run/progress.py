@@ -62,7 +62,6 @@ def history(lines: Iterable[str]) -> list[Point]:
 
 
 def read(folder: Path) -> list[Point]:
-    """Return the history of a run; empty if it has told nothing."""
     path = folder / STEPS
     if not path.is_file():
         return []

@@ -47,7 +47,6 @@ class Start:
 
 
 def checkpoints(run: Path, value_head: bool = False) -> list[Checkpoint]:
-    """Return the checkpoints of a run, the last one first."""
     entries = []
     for folder in filter(Path.is_dir, run.glob("checkpoint-*")):
         if not (match := _CHECKPOINT.fullmatch(folder.name)):

@@ -150,7 +150,6 @@ def support(answer: str, text: str) -> tuple[float, bool]:
 
 
 def _held_out(chunks: Sequence[Chunk], params: DocumentParams) -> frozenset[int]:
-    """Return the places of the pieces that are set aside, drawn by the seed."""
     if params.hold_out is None:
         return frozenset()
     count = row_budget(params.hold_out, len(chunks), "--hold-out")

@@ -45,7 +45,6 @@ def files_of(path: Path | Sequence[Path]) -> list[Path]:
 
 
 def loaded(files: Iterable[Path]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of files as LLaMA-Factory gets them."""
     schema: pa.Schema | None = None
     empty = True
     for table in itertools.chain.from_iterable(_tables(file) for file in files):
