@@ -21,11 +21,15 @@ def histogram(
     edges: Sequence[float], counts: Sequence[int], kept: Sequence[int], marks: Marks, label: str
 ) -> Markup:
     """Return a bar a bin, what is kept of its counts in front; `label` is for who cannot see it."""
-    top = max(*counts, 1)
-    shapes = [
-        Markup('<path class="{}" d="{}"/>').format(group, _bars(edges, rows, top))
-        for group, rows in (("all", counts), ("kept", kept))
-    ]
+    top, shapes = max(*counts, 1), []
+    for group, rows in (("all", counts), ("kept", kept)):
+        path = ""
+        for (left, right), count in zip(pairwise(_scaled(edges)), rows, strict=True):
+            if count:
+                # A bar of few rows is seen beside one of many.
+                y = min(_BOX * (1 - count / top), _BOX - 8)
+                path += f"M{left} {_BOX}V{y:.0f}H{right - 2}V{_BOX}Z"
+        shapes.append(Markup('<path class="{}" d="{}"/>').format(group, path))
     return _frame(shapes, (edges[0], edges[-1]), f"{top:,} rows", marks, label)
 
 
@@ -166,16 +170,6 @@ def _text(x: str, side: str, y: int, text: str, gap: int = 0) -> Markup:
     return Markup('<text x="{}" dx="{}" y="{}" text-anchor="{}">{}</text>').format(
         x, gap, y, side, text
     )
-
-
-def _bars(edges: Sequence[float], counts: Sequence[int], top: int) -> str:
-    path = ""
-    for (left, right), count in zip(pairwise(_scaled(edges)), counts, strict=True):
-        if count:
-            # A bar of few rows is seen beside one of many.
-            y = min(_BOX * (1 - count / top), _BOX - 8)
-            path += f"M{left} {_BOX}V{y:.0f}H{right - 2}V{_BOX}Z"
-    return path
 
 
 def _scaled(edges: Sequence[float]) -> list[int]:

@@ -63,10 +63,20 @@ def preferred(rows: Rows, ours: Texts, theirs: Texts, judge: str) -> Floats:
             open_places.append(place)
         elif first != second:
             wins[place] = 100.0 if first else 0.0
+    if not open_places:
+        return wins
     asked = [texts_of(rows[place])[0] for place in open_places]
     sides = [(str(ours[place]), str(theirs[place])) for place in open_places]
-    judged = _by_server if is_address(judge) else _by_ranker
-    wins[open_places] = judged(asked, sides, judge) if open_places else []
+    model, engine, both = load_judge(judge), open_engine(), list(zip(asked, sides, strict=True))
+    if is_address(judge):
+        talks = [asked_of_judge(asked, *pair[::step]) for asked, pair in both for step in (1, -1)]
+        said = [letter(reply.text) for reply in ask(talks, MOST_TOKENS, model, engine)]
+        pairs = zip(said[::2], said[1::2], strict=True)
+        wins[open_places] = [{"AB": 100.0, "BA": 0.0}.get("".join(pair), EVEN) for pair in pairs]
+    else:
+        texts = [(prompt, side) for prompt, pair in both for side in pair]
+        rewards = score_texts(texts, model, engine).reshape(-1, 2)
+        wins[open_places] = EVEN + EVEN * np.sign(rewards[:, 0] - rewards[:, 1])
     return wins
 
 
@@ -98,24 +108,3 @@ def load_judge(name: str) -> Any:
     check_reachable(name)
     kind = "generator" if is_address(name) else "reward"
     return open_engine().load(ModelRecipe(kind=kind, name=name))
-
-
-def _by_ranker(asked: Sequence[str], sides: Sequence[tuple[str, str]], judge: str) -> Floats:
-    pairs = [(prompt, side) for prompt, both in zip(asked, sides, strict=True) for side in both]
-    rewards = score_texts(pairs, load_judge(judge), open_engine()).reshape(-1, 2)
-    wins: Floats = EVEN + EVEN * np.sign(rewards[:, 0] - rewards[:, 1])
-    return wins
-
-
-def _by_server(asked: Sequence[str], sides: Sequence[tuple[str, str]], judge: str) -> Floats:
-    talks = [
-        asked_of_judge(prompt, *both[::step])
-        for prompt, both in zip(asked, sides, strict=True)
-        for step in (1, -1)
-    ]
-    replies = ask(talks, MOST_TOKENS, load_judge(judge), open_engine())
-    said = [
-        "".join(letter(reply.text) for reply in both)
-        for both in zip(replies[::2], replies[1::2], strict=True)
-    ]
-    return np.array([{"AB": 100.0, "BA": 0.0}.get(both, EVEN) for both in said])

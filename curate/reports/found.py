@@ -50,8 +50,8 @@ def named(name: str, folder: Path, inputs: Sequence[Path] = ()) -> Chosen:
     """
     _, scores, last = paths(folder, name)
     manifest = read_manifest(last) if Path(name).name == name else None
+    entries = read_registry(folder)
     if manifest is None:
-        entries = read_registry(folder)
         if name in entries:
             raise DataError(
                 f"'{name}' in {folder} was not made by curate and has no scores; `curate score "
@@ -63,7 +63,7 @@ def named(name: str, folder: Path, inputs: Sequence[Path] = ()) -> Chosen:
         )
     recipe = manifest.get("recipe")
     others = f"'{name}' in {folder} was made by {recipe}, which chooses among no rows; "
-    if name in read_registry(folder):
+    if name in entries:
         typed = shlex.join(["--dataset-dir", str(folder), "--dataset", name])
         others += f"`curate score {typed} --scorer length` gives it scores to show"
     else:
@@ -71,13 +71,22 @@ def named(name: str, folder: Path, inputs: Sequence[Path] = ()) -> Chosen:
     table = _table(scores, others)
     parts, place, not_here = _rows(name, folder, manifest, table, inputs)
     data, output = folder / made_file(last), manifest.get("output") or {}
+    controls: dict[str, Mask] = {}  # that are registered beside it, and are of the same rows
+    for control in (name + ending for ending in ENDINGS.values()):
+        file = paths(folder, control)[1]
+        if control in entries and file.is_file():
+            kept = pq.read_table(file, columns=["id"], filters=[("kept", "=", True)])["id"]
+            same = pc.is_in(table.column("id"), value_set=kept.combine_chunks())
+            mask = same.to_numpy(zero_copy_only=False)
+            if int(mask.sum()) == len(kept):
+                controls[control] = mask
     return Chosen(
         name=name,
         table=table,
         manifest=manifest,
         parts=parts,
         place=place,
-        beside=_controls(folder, name, table.column("id")),
+        beside=controls,
         folder=folder,
         not_here=not_here,
         changed=not data.exists() or content_sha256(data) != output.get("sha256"),
@@ -185,20 +194,6 @@ def _aligned(wanted: NDArray[np.uint64], known: NDArray[np.uint64]) -> Places:
     found = pc.index_in(pa.array(wanted), value_set=pa.array(known))
     places: Places = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     return places
-
-
-def _controls(folder: Path, name: str, ids: pa.ChunkedArray) -> dict[str, Mask]:
-    """Return the controls that are registered beside a choice, and are of the same rows."""
-    controls: dict[str, Mask] = {}
-    registered = read_registry(folder)
-    for control in (name + ending for ending in ENDINGS.values()):
-        file = paths(folder, control)[1]
-        if control in registered and file.is_file():
-            kept = pq.read_table(file, columns=["id"], filters=[("kept", "=", True)])["id"]
-            mask = pc.is_in(ids, value_set=kept.combine_chunks()).to_numpy(zero_copy_only=False)
-            if int(mask.sum()) == len(kept):
-                controls[control] = mask
-    return controls
 
 
 # Where it comes from: the command to type again, sources, models, versions, files

@@ -28,6 +28,7 @@ from curate.scorers.contract import OK
 from curate.selectors.kept_and_dropped import BELOW_CUT, MARKED_KEEP
 
 _TOGETHER, _MORE = 0.3, 1.1  # rank correlation, and ratio of lengths, that are told
+_OF_SOURCE = ("usable", "kept", "written", "tokens")
 _MOST_JUDGED = 200_000  # rows that the doctor looks at
 # Reasons in the order in which rows leave.
 _WORDS = {
@@ -95,7 +96,17 @@ def gather(chosen: Chosen, points: int = 2000, with_map: bool = True) -> Report:
             View(key, label, len(places), tuple(at[places[at[places] >= 0]].tolist()))
             for key, (label, places) in views.items()
         ),
-        sources=tuple(_sources(chosen)),
+        # Of a mixture, what of each source was read, usable, drawn, written.
+        sources=tuple(
+            (
+                source["name"],
+                {
+                    **{"side": source["side"], "read": source["rows"]},
+                    **{key: source[key] for key in _OF_SOURCE if key in source},
+                },
+            )
+            for source in (chosen.manifest.get("sources", ()) if chosen.recipe == "mix" else ())
+        ),
         provenance=tuple(provenance(chosen)),
         left_out=left_out,
     )
@@ -190,15 +201,6 @@ def _verdict(chosen: Chosen, is_cut: bool) -> str:
         how = f"the side {chosen.manifest.get('side')}"
     means = _MEANS.get(chosen.score, "")
     return f"{kept:,} of {rows:,} rows are kept: {how}. {means}".strip()
-
-
-def _sources(chosen: Chosen) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield a line for each source of a mixture: what of it was read, usable, drawn, written."""
-    for source in chosen.manifest.get("sources", ()) if chosen.recipe == "mix" else ():
-        counts = {
-            key: source[key] for key in ("usable", "kept", "written", "tokens") if key in source
-        }
-        yield source["name"], {"side": source["side"], "read": source["rows"], **counts}
 
 
 # What is to be read first

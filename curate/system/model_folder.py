@@ -193,26 +193,21 @@ def for_older_readers(folder: Path) -> list[str]:
             # Where the weights lay when they were read: a path of one machine.
             config.pop("_name_or_path", None)
             config.pop("_model_name_or_path", None)
-            changed += _rotary(config)
+            named = config.get("rope_parameters")
+            rope: dict[str, Any] = named if isinstance(named, dict) else {}
+            full, local = rope.get("full_attention", rope), rope.get("sliding_attention")
+            wanted: dict[str, Any] = {}
+            if "rope_theta" in full:
+                wanted["rope_theta"] = full["rope_theta"]
+            # Those with a rope for each kind of layer say their scaling in a way of their own.
+            if full is rope and full.get("rope_type", "default") != "default":
+                wanted["rope_scaling"] = {key: full[key] for key in full if key != "rope_theta"}
+            if local and "rope_theta" in local:
+                wanted["rope_local_base_freq"] = local["rope_theta"]
+            new = {key: value for key, value in wanted.items() if config.get(key) != value}
+            config.update(new)
+            changed += [f"{key}: {value}" for key, value in new.items()]
     return changed
-
-
-def _rotary(config: dict[str, Any]) -> list[str]:
-    rope = config.get("rope_parameters")
-    if not isinstance(rope, dict):
-        return []
-    full, local = rope.get("full_attention", rope), rope.get("sliding_attention")
-    wanted: dict[str, Any] = {}
-    if "rope_theta" in full:
-        wanted["rope_theta"] = full["rope_theta"]
-    # Those with a rope for each kind of layer say their scaling in a way of their own.
-    if full is rope and full.get("rope_type", "default") != "default":
-        wanted["rope_scaling"] = {key: full[key] for key in full if key != "rope_theta"}
-    if local and "rope_theta" in local:
-        wanted["rope_local_base_freq"] = local["rope_theta"]
-    changed = {key: value for key, value in wanted.items() if config.get(key) != value}
-    config.update(changed)
-    return [f"{key}: {value}" for key, value in changed.items()]
 
 
 @contextmanager

@@ -208,8 +208,22 @@ def check_body(
     raw: bytes, kind: str, engine: Engine, served: Served, room: Room, count: Callable[[str], int]
 ) -> tuple[dict[str, Any], list[str]]:
     """Return fields, nothing left to an engine's defaults, and notes; or all that is wrong."""
+    try:
+        sent = json.loads(raw, parse_constant=_no_constant)
+        json.dumps(sent, ensure_ascii=False).encode()
+    except RecursionError:
+        raise Refused(400, "the body is nested too deep", "not_json") from None
+    except UnicodeEncodeError:
+        half = "a message or another text holds half a character (a lone surrogate such as \\ud83d)"
+        raise Refused(400, half) from None
+    except ValueError as error:  # also UnicodeDecodeError
+        why = shown(str(error))
+        raise Refused(400, f"the body is not JSON in UTF-8: {why}", "not_json") from None
+    if not isinstance(sent, dict):
+        form = 'the body has to be a JSON object, such as {"messages": [...]}'
+        raise Refused(400, form, "not_json")
     models = engine.names(served)
-    fields = {name: value for name, value in _json_object(raw).items() if value is not None}
+    fields: dict[str, Any] = {name: value for name, value in sent.items() if value is not None}
     wrong: list[Refused] = []
     notes = _normalise(fields, engine, models, wrong)
     fields = {"model": models[0], "stream": False, **_SAMPLING, **served.sampling, **fields}
@@ -241,24 +255,6 @@ def check_body(
 def _text_of(turn: dict[str, Any]) -> str:
     calls = turn.get("tool_calls")
     return (turn.get("content") or "") + (json.dumps(calls, ensure_ascii=False) if calls else "")
-
-
-def _json_object(raw: bytes) -> dict[str, Any]:
-    try:
-        body = json.loads(raw, parse_constant=_no_constant)
-        json.dumps(body, ensure_ascii=False).encode()
-    except RecursionError:
-        raise Refused(400, "the body is nested too deep", "not_json") from None
-    except UnicodeEncodeError:
-        half = "a message or another text holds half a character (a lone surrogate such as \\ud83d)"
-        raise Refused(400, half) from None
-    except ValueError as error:  # also UnicodeDecodeError
-        why = shown(str(error))
-        raise Refused(400, f"the body is not JSON in UTF-8: {why}", "not_json") from None
-    if not isinstance(body, dict):
-        form = 'the body has to be a JSON object, such as {"messages": [...]}'
-        raise Refused(400, form, "not_json")
-    return body
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -49,7 +49,19 @@ def read_adapter(typed: Path, base: str | None = None) -> Adapter:
     if not folder.is_dir():
         raise UsageError(f"{folder} is a file; give the folder that holds it: {folder.parent}")
     run = read_run(folder) or RunRecord()
-    _check_run(folder, run)
+    if run.state == "running":
+        killed = "wait for it, or if it was killed, `train … --resume` goes on"
+        raise UsageError(f"the run {folder} has not ended ({RUN}: running); {killed}")
+    if run.state != "done":
+        how = "was stopped" if run.state == "stopped" else "failed"
+        again = "give the same `train` command with --resume first"
+        raise UsageError(f"the run {folder} {how} before its end ({RUN}: {run.state}); {again}")
+    model_folder.refuse_reward_model(folder)
+    full = run.method == "full"
+    if full or (not model_folder.is_adapter(folder) and (folder / CONFIG).is_file()):
+        what = "trained all weights" if full else "is a whole model"
+        use = f"it can be used: deploy serve {folder}, deploy quantize {folder}"
+        raise UsageError(f"{folder} {what} and has no adapter: it needs no merge; {use}")
     if not model_folder.is_adapter(folder):
         checkpoints = folder.glob(f"checkpoint-*/{ADAPTER_CONFIG}")
         if by_age := sorted(checkpoints, key=lambda path: path.stat().st_mtime):
@@ -84,40 +96,6 @@ def read_adapter(typed: Path, base: str | None = None) -> Adapter:
     return Adapter(folder=folder, base=base, base_name=name, sha256=sha256, run=run)
 
 
-def resolve_base(adapter: Adapter) -> tuple[Path, str]:
-    try:
-        files = resolve(adapter.base)
-    except ModelError as error:
-        gone = f"the model that {adapter.folder} was trained on is not to be had: {error}"
-        raise ModelError(f"{gone} Where it has been moved, name it with --base MODEL") from error
-    if read_json(files.folder / CONFIG).get("quantization_config"):
-        quantised = f"the base {adapter.base} is quantised, and adapters cannot be added to that"
-        raise ModelError(f"{quantised}; give the model it was made from with --base MODEL")
-    actual = fingerprint(files.folder)
-    noted = adapter.run.model_fingerprint
-    if noted and noted != actual:
-        both = f"fingerprint {actual[:12]}…, {RUN} has {noted[:12]}…"
-        other = f"is not the model that {adapter.folder} was trained on ({both})"
-        raise ModelError(f"the base {adapter.base} {other}; give that one with --base MODEL")
-    return files.folder, actual
-
-
-def _check_run(folder: Path, run: RunRecord) -> None:
-    if run.state == "running":
-        killed = "wait for it, or if it was killed, `train … --resume` goes on"
-        raise UsageError(f"the run {folder} has not ended ({RUN}: running); {killed}")
-    if run.state != "done":
-        how = "was stopped" if run.state == "stopped" else "failed"
-        again = "give the same `train` command with --resume first"
-        raise UsageError(f"the run {folder} {how} before its end ({RUN}: {run.state}); {again}")
-    model_folder.refuse_reward_model(folder)
-    full = run.method == "full"
-    if full or (not model_folder.is_adapter(folder) and (folder / CONFIG).is_file()):
-        what = "trained all weights" if full else "is a whole model"
-        use = f"it can be used: deploy serve {folder}, deploy quantize {folder}"
-        raise UsageError(f"{folder} {what} and has no adapter: it needs no merge; {use}")
-
-
 def merge(
     adapter: Adapter,
     output: Path,
@@ -131,7 +109,19 @@ def merge(
     """
     check_one_of("--dtype", dtype, DTYPES)
     backend = llamafactory.find()
-    base, fingerprint = resolve_base(adapter)
+    try:
+        base = resolve(adapter.base).folder
+    except ModelError as error:
+        gone = f"the model that {adapter.folder} was trained on is not to be had: {error}"
+        raise ModelError(f"{gone} Where it has been moved, name it with --base MODEL") from error
+    if read_json(base / CONFIG).get("quantization_config"):
+        quantised = f"the base {adapter.base} is quantised, and adapters cannot be added to that"
+        raise ModelError(f"{quantised}; give the model it was made from with --base MODEL")
+    print_of, known = fingerprint(base), adapter.run.model_fingerprint
+    if known and known != print_of:
+        both = f"fingerprint {print_of[:12]}…, {RUN} has {known[:12]}…"
+        other = f"is not the model that {adapter.folder} was trained on ({both})"
+        raise ModelError(f"the base {adapter.base} {other}; give that one with --base MODEL")
     chosen = model_folder.stored_dtype(base) if dtype == "auto" else dtype
     check_output(output, _ROOM * model_folder.weight_bytes(base))
     with unfinished(output) as part:
@@ -151,7 +141,7 @@ def merge(
                 f"{adapter.base_name} (--base MODEL), or keep more digits with --dtype float32"
             )
         tools = {**versions(), "llamafactory": backend.version}
-        noted = manifest(adapter, fingerprint, chosen, agreement)
+        noted = manifest(adapter, print_of, chosen, agreement)
         note(part, {**noted, "repaired": repaired, "versions": tools})
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     told = {"folder": output, "dtype": chosen, "bytes": size}

@@ -192,7 +192,30 @@ def judge(
         words = f"`{shlex.join([*command, '--dataset', name])}`"
         if not diagnosis.usable:
             raise DataError(_nothing(diagnosis, stage, words))
-        sets.append(_usable(diagnosis, measure, why_not, words))
+        findings = diagnosis.found
+        line = f"{diagnosis.usable:,} of {diagnosis.rows:,} rows usable"
+        worse = [f for f in findings if f.effect != "note"]
+        if worse:
+            counts = (f"{f.rule} {f.count:,}" if f.count else f.rule for f in worse)
+            line += f" ({', '.join(counts)}; {words} explains)"
+        not_measured = sum(f.count for f in findings if f.rule == "not_measured")
+        if measure is None:
+            line += f"; what the cutoff leaves was not measured: {why_not}"
+        elif measure.longest:
+            line += f"; longest row {measure.longest:,} tokens, {measure.about}"
+        if not_measured:
+            line += f"; {not_measured:,} rows with tools were not measured"
+        usable = Usable(
+            name=diagnosis.name,
+            rows=diagnosis.usable,
+            without_prompt=max((f.count for f in findings if f.rule in _LOST_PROMPT), default=0),
+            cut=measure.cut if measure is not None else 0,
+            not_measured=not_measured,
+            command=words,
+            line=line,
+            longest=measure.longest if measure is not None else 0,
+        )
+        sets.append(usable)
     whole = measure is not None and not any(usable.not_measured for usable in sets)
     return Verdict(tuple(sets), tokens=measure.tokens if measure is not None and whole else None)
 
@@ -210,32 +233,6 @@ def _nothing(diagnosis: Diagnosis, stage: str, command: str) -> str:
     return (
         f"nothing of '{diagnosis.name}' ({diagnosis.rows:,} rows) can be used for stage "
         f"{stage}.{why} {command} tells more{fix}"
-    )
-
-
-def _usable(diagnosis: Diagnosis, measure: Cutoff | None, why_not: str, command: str) -> Usable:
-    findings = diagnosis.found
-    line = f"{diagnosis.usable:,} of {diagnosis.rows:,} rows usable"
-    worse = [finding for finding in findings if finding.effect != "note"]
-    if worse:
-        counts = (f"{found.rule} {found.count:,}" if found.count else found.rule for found in worse)
-        line += f" ({', '.join(counts)}; {command} explains)"
-    not_measured = sum(found.count for found in findings if found.rule == "not_measured")
-    if measure is None:
-        line += f"; what the cutoff leaves was not measured: {why_not}"
-    elif measure.longest:
-        line += f"; longest row {measure.longest:,} tokens, {measure.about}"
-    if not_measured:
-        line += f"; {not_measured:,} rows with tools were not measured"
-    return Usable(
-        name=diagnosis.name,
-        rows=diagnosis.usable,
-        without_prompt=max((f.count for f in findings if f.rule in _LOST_PROMPT), default=0),
-        cut=measure.cut if measure is not None else 0,
-        not_measured=not_measured,
-        command=command,
-        line=line,
-        longest=measure.longest if measure is not None else 0,
     )
 
 

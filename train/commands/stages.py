@@ -18,10 +18,9 @@ from curate.commands.with_options import spreading, with_options
 from curate.errors import UsageError
 from curate.parameters.option import option
 from curate.system.run_record import FoundRun, RunRecord, runs_below
-from train.config.plan import Request
+from train.config.plan import Request, to_yaml
 
 if TYPE_CHECKING:
-    from train.config.plan import Plan
     from train.run.progress import Point
 
 _ABOUT = {
@@ -111,7 +110,17 @@ def train(request: Request, as_json: bool) -> None:
     from train.checks.prepare import prepare
 
     if request.dry_run:
-        _show_plan(prepare(request, console.say), as_json)
+        plan = prepare(request, console.say)
+        start = ["llamafactory-cli", "train", str(plan.config_file)]
+        if not as_json:
+            # Redirected to a file, it is what LLaMA-Factory takes.
+            typer.echo(to_yaml(plan.config), nl=False)
+            before = {**plan.launching, **plan.variables}
+            words = [f"{name}={value}" for name, value in before.items()]
+            typer.echo(f"# {shlex.join([*words, *start])}")
+            return
+        answer = {"stage": plan.stage, "name": plan.output.name, "config": dict(plan.config)}
+        console.answer(answer | {"steps": plan.steps, "command": start, "notes": list(plan.notes)})
         return
     from train import setup
     from train.run import run
@@ -122,21 +131,6 @@ def train(request: Request, as_json: bool) -> None:
         run.clear(plan.output)
     console.say(f"training: {plan.steps:,} steps, into {plan.output}")
     _show_result(run.run(plan, request.resume), plan.output)
-
-
-def _show_plan(plan: Plan, as_json: bool) -> None:
-    """Print the YAML and the command; redirected to a file, it is what LLaMA-Factory takes."""
-    from train.config.plan import to_yaml
-
-    start = ["llamafactory-cli", "train", str(plan.config_file)]
-    if not as_json:
-        typer.echo(to_yaml(plan.config), nl=False)
-        before = {**plan.launching, **plan.variables}
-        words = [f"{name}={value}" for name, value in before.items()]
-        typer.echo(f"# {shlex.join([*words, *start])}")
-        return
-    answer = {"stage": plan.stage, "name": plan.output.name, "config": dict(plan.config)}
-    console.answer(answer | {"steps": plan.steps, "command": start, "notes": list(plan.notes)})
 
 
 def _show_result(record: RunRecord, folder: Path) -> None:

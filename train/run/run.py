@@ -123,7 +123,15 @@ class _Attempt:
                     shown.look()
                 shown.look()
         except KeyboardInterrupt:
-            raise self._stopped() from None
+            record = self.record("stopped")
+            with suppress(OSError):
+                write_run(folder, record)
+            saved = resume.checkpoints(folder, value_head=self.plan.stage in ("rm", "ppo"))
+            steps = (f"step {entry.step}" for entry in saved if not entry.lacks)
+            raise TrainingStopped(
+                f"stopped at step {record.steps}; the same command with --resume goes on from "
+                f"{next(steps, 'the beginning')}"
+            ) from None
         finally:
             shown.stop()
         if code:
@@ -149,17 +157,6 @@ class _Attempt:
             loss=progress.summary(points),
             seconds=round(self.start.seconds + time.monotonic() - self.since, 1),
             error=error,
-        )
-
-    def _stopped(self) -> TrainingStopped:
-        record = self.record("stopped")
-        with suppress(OSError):
-            write_run(self.plan.output, record)
-        value_head = self.plan.stage in ("rm", "ppo")
-        saved = resume.checkpoints(self.plan.output, value_head=value_head)
-        whole = next((f"step {entry.step}" for entry in saved if not entry.lacks), "the beginning")
-        return TrainingStopped(
-            f"stopped at step {record.steps}; the same command with --resume goes on from {whole}"
         )
 
     def _failed(self, code: int, log: str) -> TrainingFailed:

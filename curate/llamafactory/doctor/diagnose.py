@@ -21,7 +21,7 @@ from curate.llamafactory.doctor.data_set import (
 )
 from curate.llamafactory.doctor.findings import EFFECTS, Diagnosis, Ends, Finding, rule_named
 from curate.llamafactory.doctor.loading import BATCH, files_of, loaded
-from curate.llamafactory.doctor.stages import ANYTHING, Takes, Verdict, judge
+from curate.llamafactory.doctor.stages import ANYTHING, Takes, judge
 from curate.llamafactory.doctor.truncation import Cutoff
 
 # Rows that are named of each finding.
@@ -141,8 +141,15 @@ def examine(
                 if verdict.kind != "usable":
                     tally.note(verdict.rule, position, verdict.said)
                     continue
-                if loader_stage(stage) == "kto" and _unpaired(verdicts[place - 1]):
-                    tally.note("kto_neighbour", position, "IndexError: list index out of range")
+                # In stage kto a row's answer is compared with the first of two answers of the row
+                # before if that is no empty text, else with the second, and LLaMA-Factory does not
+                # look whether they are there. A batch's first row is compared with its last.
+                if loader_stage(stage) == "kto":
+                    made = verdicts[place - 1].made
+                    answers = made.response if made else []
+                    if not answers or (not answers[0]["content"] and len(answers) < 2):
+                        why = "IndexError: list index out of range"
+                        tally.note("kto_neighbour", position, why)
                 tally.usable += 1
                 for rule in dict.fromkeys(verdict.losses):
                     tally.note(rule, position)
@@ -156,16 +163,6 @@ def examine(
     except Ends as end:
         tally.note(end.rule, None, end.said)
     return tally
-
-
-def _unpaired(before: Verdict) -> bool:
-    """Tell whether a row's answer cannot be compared with in stage kto.
-
-    LLaMA-Factory takes the first of two answers if it is no empty text, else the second, and does
-    not look whether they are there. A batch's first row is compared with its last.
-    """
-    answers = before.made.response if before.made else []
-    return not answers or (not answers[0]["content"] and len(answers) < 2)
 
 
 def finding_of(name: str, count: Count, rows: Rows | None, seen: int) -> Finding:
