@@ -59,9 +59,6 @@ def prove(
 
     What was chosen, trained and measured before is found again. `others` are data sets that are
     arms of their own, by name; `ended` is told of every arm that has its numbers.
-
-    Raises:
-        UsageError: A test set of more than half of the rows, or parameters that do not fit.
     """
     refuse_pairs_and_texts(rows, "prove")
     if params.mixes and general is None:

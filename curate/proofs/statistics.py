@@ -36,11 +36,8 @@ class Difference:
 def difference(arm: Floats, control: Floats, seed: int) -> Difference:
     """Return by how much an arm's numbers are lower than its control's.
 
-    Args:
-        arm: (repeats, rows) a number of each test row after each training, the lower the better;
-            a row without one in any training is left out.
-        control: (repeats, rows) the same rows; one line for what is not trained.
-        seed: Of the resampling.
+    Both are (repeats, rows): a number of each test row after each training, the lower the better,
+    one line for what is not trained; a row without one in any training is left out.
 
     Example:
         >>> difference(np.full((3, 40), 1.0), np.full((3, 40), 1.5), seed=0).value
@@ -112,20 +109,12 @@ def holm(p: Mapping[str, float]) -> dict[str, float]:
 
 
 def smallest_difference(pilot: Floats, rows: int, repeats: int, arms: int = 1) -> float:
-    """Return the smallest difference that is found with 80 % power.
+    """Return the smallest difference that is found with 80 % power, in the pilot's unit.
 
-    The two trainings of a pilot differ by what differs between any: in the mean of all rows, and
-    row by row. Both go into the interval of a later difference as `difference` works it out, with
-    Holm's first threshold.
-
-    Args:
-        pilot: (2, n) numbers of the same rows after two trainings of the same arm.
-        rows: Test rows that there will be.
-        repeats: Trainings of each arm.
-        arms: That are tested, each against its control.
-
-    Returns:
-        In the unit of the pilot's numbers.
+    `pilot` (2, n) are numbers of the same rows after two trainings of one arm, which differ by what
+    differs between any: in the mean of all rows, and row by row. Both go into the interval of a
+    later difference as `difference` works it out, with Holm's first threshold, of so many test
+    rows, repeats, and arms that are tested.
     """
     first, second = pilot[:, np.isfinite(pilot).all(axis=0)]
     between = first - second

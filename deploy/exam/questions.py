@@ -104,11 +104,7 @@ def read_exam(
     seed: int = 0,
     subject: str = "",
 ) -> Exam:
-    """Read files of questions; so many are drawn to be shown, and of the rest `limit` to be asked.
-
-    Raises:
-        DataError: A file holds no questions with options, or not one is left to be asked.
-    """
+    """Read files of questions; so many are drawn to be shown, of the rest `limit` to be asked."""
     reasons: Counter[str] = Counter()
     questions: list[Question] = []
     files = tuple(read(path, questions=True) for path in paths)
