@@ -189,15 +189,13 @@ def _agree(arms: Sequence[Arm]) -> bool:
 
 
 def equal_arms(arms: Sequence[Arm]) -> list[tuple[str, str]]:
-    firsts = [(arm.name, frozenset(_kept(arm))) for arm in arms if arm.choices]
+    firsts = []
+    for arm in (arm for arm in arms if arm.choices):
+        choice = arm.choices[0]
+        firsts.append((arm.name, frozenset(map(str, choice.rows.ids[choice.choice.kept]))))
     return [
         (one, other)
         for place, (one, ids) in enumerate(firsts)
         for other, others in firsts[place + 1 :]
         if ids == others
     ]
-
-
-def _kept(arm: Arm) -> list[str]:
-    choice = arm.choices[0]
-    return [str(each) for each in choice.rows.ids[choice.choice.kept]]

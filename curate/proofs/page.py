@@ -15,10 +15,9 @@ from curate.data.rows import Row
 from curate.page.document import document
 from curate.page.figures import curves, interval
 from curate.parameters.prove import BASE
-from curate.proofs.answers import EXAM
 from curate.proofs.result import OF_ANSWERS, Proof
 from curate.proofs.statistics import Difference
-from curate.proofs.trainings import GENERAL, NLL, Measured
+from curate.proofs.trainings import EXAM, GENERAL, NLL, Measured
 
 _LOG = "trainer_log.jsonl"  # LLaMA-Factory's
 _ALONE, _APART = 3, 5  # rows that are shown

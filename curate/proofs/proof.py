@@ -17,7 +17,6 @@ from curate.mixture.plan import parse_ratio
 from curate.parameters.prove import BASE, RANDOM, ProveParams
 from curate.parameters.select import SelectParams
 from curate.parameters.split import DecontaminateParams, SplitParams
-from curate.proofs.answers import EVEN, WINS, load_judge, preferred, right_letters
 from curate.proofs.arms import Arm, Place, equal_arms, make_arms, mixed_arms, named_arms
 from curate.proofs.result import Foreseen, Proof, pilot_of
 from curate.proofs.statistics import (
@@ -26,7 +25,17 @@ from curate.proofs.statistics import (
     holm,
     smallest_difference,
 )
-from curate.proofs.trainings import GENERAL, NLL, Measured, Runner
+from curate.proofs.trainings import (
+    EVEN,
+    GENERAL,
+    NLL,
+    WINS,
+    Measured,
+    Runner,
+    load_judge,
+    preferred,
+    right_letters,
+)
 from curate.recipes.decontaminate import decontaminate
 from curate.recipes.like import QuestionSets
 from curate.recipes.model_scores import refuse_pairs_and_texts

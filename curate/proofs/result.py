@@ -14,9 +14,8 @@ import numpy as np
 from curate.data.rows import Rows
 from curate.notebook.tables import html_notes, html_table
 from curate.parameters.prove import RANDOM, ProveParams
-from curate.proofs.answers import EXAM, WINS
 from curate.proofs.statistics import LEVEL, Difference, Floats, smallest_difference
-from curate.proofs.trainings import GENERAL, NLL, Measured
+from curate.proofs.trainings import EXAM, GENERAL, NLL, WINS, Measured
 from curate.scorers.overlap import MEASURES
 from curate.system.files import write_text
 from curate.system.manifest import to_json

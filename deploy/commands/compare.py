@@ -71,7 +71,7 @@ def compare(
     from deploy.compare import comparison, report
     from deploy.compare.asking import load_model
     from deploy.compare.held_out import choose_prompts
-    from deploy.compare.judge import load_judge
+    from deploy.compare.pairs import load_judge
     from deploy.exam.questions import read_exam
     from deploy.output import check_target, default_name
 

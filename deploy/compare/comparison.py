@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from curate.models.protocols import Generator
-from deploy.compare import metrics
+from deploy.compare import pairs as of_pairs
 from deploy.compare.asking import Answer, KeptAnswers, Prompts, ask, check_asked
-from deploy.compare.judge import Judge, Pair, judged
-from deploy.compare.metrics import FEWEST, ROUGE_L, Interval
+from deploy.compare.pairs import FEWEST, ROUGE_L, Interval, Judge, Pair, judged
 
 Progress = Callable[[str, int], Any]
 _WORTH = {"tuned": 1.0, "tie": 0.5, "base": 0.0}
@@ -142,11 +141,11 @@ def measures(pairs: Sequence[Pair], seed: int) -> list[Measure]:
     for name, (title, better) in _MEASURES.items():
         numbers = [pair.numbers for pair in answered if name in pair.numbers[0]]
         if name == "bleu" and referenced:
-            base, tuned, difference = metrics.bleu_of_both(referenced, seed)
+            base, tuned, difference = of_pairs.bleu_of_both(referenced, seed)
         elif numbers:
             sides = [np.array([both[side][name] for both in numbers]) for side in (0, 1)]
             base, tuned = (float(values.mean()) for values in sides)
-            difference = metrics.mean(sides[1] - sides[0], seed)
+            difference = of_pairs.mean(sides[1] - sides[0], seed)
         else:
             continue
         measured.append(Measure(name, title, base, tuned, difference, better))
@@ -168,7 +167,7 @@ def win_rate(judge: str, pairs: Sequence[Pair], seed: int) -> WinRate | None:
         ties=count["tie"],
         unjudged=count["unjudged"],
         how=dict(sorted(Counter(verdict.how for _, verdict in verdicts).items())),
-        rate=metrics.mean(np.array(worth), seed),
+        rate=of_pairs.mean(np.array(worth), seed),
         longer=sum(v == ("tuned" if more > 0 else "base") for more, v in by_length if more),
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 from curate.page.document import document
 from curate.page.figures import bar
 from deploy.compare.comparison import Comparison, Measure, WinRate
-from deploy.compare.judge import EMPTY, FAILED, IDENTICAL, MALFORMED, POSITION, Pair
+from deploy.compare.pairs import EMPTY, FAILED, IDENTICAL, MALFORMED, POSITION, Pair
 from deploy.exam.result import Result
 from deploy.output import write_results
 

@@ -11,7 +11,7 @@ from curate.errors import ModelError
 from curate.models.protocols import CUT, FILTERED, STOPPED, TOO_LONG, Reply
 from deploy.compare.asking import KeptAnswers, Prompt, Prompts
 from deploy.compare.comparison import CompareParams, Comparison, compare
-from deploy.compare.judge import Judge, Pair, Verdict
+from deploy.compare.pairs import Judge, Pair, Verdict
 
 
 class FakeModel:

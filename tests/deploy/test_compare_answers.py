@@ -11,7 +11,7 @@ from curate.models.openai_client import check_reachable
 from curate.models.protocols import FILTERED, TOO_LONG
 from deploy.compare.asking import AT_A_TIME, Answer, KeptAnswers, Prompts, ask
 from deploy.compare.comparison import CompareParams, Comparison, compare
-from deploy.compare.judge import Pair, Verdict
+from deploy.compare.pairs import Pair, Verdict
 from deploy.compare.report import counts
 from tests.deploy.comparing import FakeModel, compared, fake_judge, prompts_from, sides
 

@@ -8,7 +8,7 @@ from curate.data.schema import Turn
 from curate.models.generate import letter
 from deploy.compare.asking import Answer, KeptAnswers, Prompt
 from deploy.compare.comparison import win_rate
-from deploy.compare.judge import (
+from deploy.compare.pairs import (
     Better,
     Pair,
     Verdict,

@@ -15,9 +15,9 @@ from curate.scorers.overlap import (
 )
 from deploy.compare.asking import Answer
 from deploy.compare.comparison import measures
-from deploy.compare.judge import Pair
-from deploy.compare.metrics import (
+from deploy.compare.pairs import (
     FEWEST,
+    Pair,
     interval,
     loops,
     mean,

@@ -14,7 +14,7 @@ from curate.errors import ModelError
 from curate.page.document import paragraph
 from curate.page.document import shown as escaped
 from deploy.compare.comparison import Comparison
-from deploy.compare.judge import Verdict
+from deploy.compare.pairs import Verdict
 from deploy.compare.report import page, write
 from deploy.output import default_name
 from tests.browser import Page, Tags, browser, opened_browser

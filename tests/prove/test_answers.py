@@ -12,11 +12,11 @@ import pytest
 from curate.data.read import read
 from curate.errors import UsageError
 from curate.proofs import trainings
-from curate.proofs.answers import preferred
 from curate.proofs.arms import Place
 from curate.proofs.page import draw
 from curate.proofs.proof import prove
 from curate.proofs.statistics import difference, holm, smallest_difference
+from curate.proofs.trainings import preferred
 from curate.recipes.train_between import Trained
 from curate.scorers.overlap import overlap
 from curate.system.run_record import RunRecord
