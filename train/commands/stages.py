@@ -179,9 +179,7 @@ def _table(points: Sequence[Point], most: int = _SHOWN) -> tuple[list[str], list
 
 
 @with_options
-def list_(
-    saves: Path = option(SAVES, "Folder of the runs."), as_json: AsJson = False
-) -> None:
+def list_(saves: Path = option(SAVES, "Folder of the runs."), as_json: AsJson = False) -> None:
     """List the runs of training, the newest first, and what came of them.
 
     Example: train ls
