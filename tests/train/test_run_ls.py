@@ -70,9 +70,11 @@ def test_json(saves, call):
 
 def test_a_run_itself_and_no_runs_at_all(saves, call, tmp_path):
     assert call("ls", "--saves", saves / "a").out.count("smollm2") == 1
-    answer = call("ls", "--saves", tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    answer = call("ls", "--saves", tmp_path / "empty")
     assert (answer.code, answer.out) == (0, "")
     assert "no run of training is in" in answer.err
+    assert call("ls", "--saves", tmp_path / "nowhere").code == 2
 
 
 def test_names_stay_whole_in_a_pipe_and_killed_runs_tell_their_steps(saves, call):
