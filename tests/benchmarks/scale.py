@@ -306,7 +306,8 @@ def ratio(entry: dict[str, Any], side: str) -> str:
     ours, other = entry[LOCAL], entry.get(side, {})
     if "seconds" not in ours or "seconds" not in other:
         return ""
-    busy = max(ours["elsewhere"], other["elsewhere"]) > BUSY
+    # What Ray's actors compute is no child's of ours, and not in its CPU seconds.
+    busy = side != RAY and max(ours["elsewhere"], other["elsewhere"]) > BUSY
     measure = "cpu" if busy else "seconds"
     ratios = [theirs / own for theirs, own in zip(other[measure], ours[measure], strict=False)]
     return f" ({median(ratios):.2f} x{', CPU' * busy})"
@@ -345,7 +346,8 @@ def table(cases: dict[str, Any]) -> str:
         usual = {"seconds", "cpu", "own_mb", "rss_mb", "elsewhere", "needed"}
         figures = (f"{side}: {figure} {value:,.4g}"
                    for side in SIDES for figure, value in entry.get(side, {}).items()
-                   if figure not in usual)  # fmt: skip
+                   if figure not in usual
+                   and (side == LOCAL or ours.get(figure) != value))  # fmt: skip
         cells = (name, f"{int(rows):,}", shown(ours), f"{median(ours.get('cpu', [0])):,.1f}",
                  f"{ours.get('own_mb', 0):,}", f"{ours.get('rss_mb', 0):,}",
                  exponent(cases, name, int(rows)), others[WORKERS], others[RAY], others[PEER],
