@@ -9,7 +9,7 @@ from curate import console
 from curate.choices.selection import Selection
 from curate.emission.emit import check_target, default_name, paths, write, write_scores
 from curate.errors import DataError, UsageError
-from curate.parameters.option import ending_of
+from curate.parameters.option import ending_of, refuse_below
 from curate.system.manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def emit(
     output: str | Path = "data",
     name: str | None = None,
     overwrite: bool = False,
+    shard_rows: int = 0,
 ) -> list[Path]:
     """Write the kept rows, their scores, the dataset_info.json entry and the manifest.
 
@@ -50,9 +51,10 @@ def emit(
         output: Folder.
         name: Of the data set; the first source's stem and the recipe if not given.
         overwrite: Replace a data set of that name that another recipe made.
+        shard_rows: Write a folder, so many rows in each of its files; 0 writes one file.
 
     Raises:
-        UsageError: It is nothing that a recipe gave.
+        UsageError: It is nothing that a recipe gave, or `shard_rows` is below 0.
         DataError: Every row was dropped.
         OutputError: The folder cannot be written, or the name is another recipe's.
 
@@ -61,19 +63,20 @@ def emit(
         [PosixPath('data/medical_cherry.jsonl'), ...]
     """
     folder = Path(output)
+    refuse_below(0, shard_rows=shard_rows)
     if not isinstance(selection, Selection):
         if not hasattr(selection, "emit_to"):
             raise nothing_chosen(selection)
         name = name or selection.name
-        check_target(folder, name, selection.recipe, overwrite)
+        check_target(folder, name, selection.recipe, overwrite, shard_rows)
         if not overwrite:
             made_of = {part.source.sha256 for part in selection.pool.parts}
             say_what_is_replaced(folder, name, made_of)
-        return [folder / file for file in selection.emit_to(folder, name)]
+        return [folder / file for file in selection.emit_to(folder, name, shard_rows)]
     name = name or default_name(
         Path(selection.rows.sources[0].name), ending_of(selection.recipe, selection.params)
     )
-    check_target(folder, name, selection.recipe, overwrite)
+    check_target(folder, name, selection.recipe, overwrite, shard_rows)
     table, counts = selection.score_lines(), selection.summary()
     if not counts.kept:
         reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in counts.dropped.items())
@@ -87,7 +90,7 @@ def emit(
     kept = selection.choice.kept
     if not overwrite:
         say_what_is_replaced(folder, name, {each.sha256 for each in selection.rows.sources})
-    files = write(folder, name, selection.rows, kept, table, selection.manifest())
+    files = write(folder, name, selection.rows, kept, table, selection.manifest(), shard_rows)
     return [folder / file for file in files]
 
 

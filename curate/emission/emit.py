@@ -44,7 +44,9 @@ def default_name(path: Path, recipe: str) -> str:
     return f"{plain or 'rows'}_{recipe}"
 
 
-def check_target(folder: Path, name: str, recipe: str, overwrite: bool) -> None:
+def check_target(
+    folder: Path, name: str, recipe: str, overwrite: bool, shard_rows: int = 0
+) -> None:
     """Make the folder and refuse what could not be written, before hours are spent on it."""
     if not _NAME.fullmatch(name):
         raise UsageError(
@@ -66,6 +68,12 @@ def check_target(folder: Path, name: str, recipe: str, overwrite: bool) -> None:
         files = [*data_paths(folder, name), *paths(folder, name)[1:]]
         exists = registered or any(path.is_file() for path in files)
         made_by = _made_by(folder, name)
+    last = paths(folder, name)[-1]
+    ours = {made_file(last), made_file(_part(last))}  # the second of a run that was killed
+    if shard_rows and (folder / name).is_dir() and name not in ours:
+        raise OutputError(
+            f"{folder / name} is a folder that curate has not written; give another --name"
+        )
     if exists and not overwrite and made_by != recipe:
         by = f"the recipe {made_by}" if made_by else "something other than curate"
         raise OutputError(
@@ -118,6 +126,7 @@ def write(
     kept: NDArray[np.bool_],
     scores: Scores,
     manifest: dict[str, Any],
+    shard_rows: int = 0,
 ) -> list[str]:
     """Write the rows of a selection where `kept` (n,) is true; return the names of the files."""
     flaws = np.array(rows.table.column("flaw").to_pylist(), dtype=object)
@@ -135,7 +144,7 @@ def write(
             mask = pa.array(kept[start : start + CHUNK])
             yield from map(json.loads, raw.slice(start, CHUNK).filter(mask).to_pylist())
 
-    return write_values(folder, name, values, rows.shape, manifest, scores)
+    return write_values(folder, name, values, rows.shape, manifest, scores, shard_rows=shard_rows)
 
 
 def write_values(
@@ -187,8 +196,6 @@ def write_files(
     """
     _, table, last = paths(folder, name)
     data = folder / f"{name}.{container}" if container else folder / name
-    if data.is_dir() and made_file(last) != data.name:
-        raise OutputError(f"{data} is a folder that curate has not written; give another --name")
     # An entry that names a column which the file lacks ends LLaMA-Factory with a KeyError.
     named = {role: key for role, key in shape.columns.items() if key in columns.keys}
     entry = entry_for(replace(shape, columns=named), data.name)

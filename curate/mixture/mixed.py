@@ -209,11 +209,11 @@ class Mixed(Chosen):
             "wall_seconds": round(self.seconds, 1),
         }
 
-    def emit_to(self, folder: Path, name: str) -> list[str]:
+    def emit_to(self, folder: Path, name: str, shard_rows: int = 0) -> list[str]:
         """Write the mixture and all that belongs to it; return the names of the files.
 
-        Rows are copied as text, through a temporary file in the folder. Only where columns have
-        values of several types are they parsed, and written as those of a selection are.
+        Rows are copied as text, through a temporary file in the folder. Only for shards, and where
+        columns have values of several types, are they parsed, and written as those of a selection.
         """
         if not self.summary().written:
             raise DataError("no row is left to write; give other data or another ratio")
@@ -229,10 +229,13 @@ class Mixed(Chosen):
                 columns = columns_ahead(
                     shuffle.values(HEAD), kinds.kinds, {*shape.columns.values()}
                 )
-                if columns.change_nothing and kinds.same_keys() and not columns.first:
+                as_it_is = columns.change_nothing and kinds.same_keys() and not columns.first
+                if as_it_is and not shard_rows:
                     copy = shuffle.copy_to
                     return write_files(folder, name, copy, columns, shape, manifest, scores)
-                return write_values(folder, name, shuffle.values, shape, manifest, scores)
+                return write_values(
+                    folder, name, shuffle.values, shape, manifest, scores, shard_rows=shard_rows
+                )
 
     def _add_to(self, shuffle: Shuffle) -> ValueKinds:
         """Add the rows that are taken as lines; return what is known of them, or of more."""

@@ -67,7 +67,7 @@ def convert(
     name, target = name or f"{source.stem}_{params.to}", _target(rows.shape, params.to)
     flaws = [row.flaw or _misfit(row, rows.shape, target) for row in rows]
     reasons = np.array(flaws, dtype=object)
-    check_target(folder, name, NAME, overwrite)
+    check_target(folder, name, NAME, overwrite, params.shard_rows)
     dropped = Counter(sorted(filter(None, flaws)))
     kept = len(rows) - dropped.total()
     if not kept:
