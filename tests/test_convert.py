@@ -1,14 +1,16 @@
 """`curate convert`: every layout and kind of file is read again as the same rows."""
 
 import json
+import shutil
 
 import pytest
 
 from curate.data.read import read
 from tests.calling import Caller
-from tests.conftest import SAMPLE
+from tests.conftest import ROOT, SAMPLE
 from tests.converter import train_in
 
+ENGLISH = ROOT / "mixtures/samples/alpaca_en.json"
 CALLS = [
     {
         "messages": [
@@ -159,3 +161,25 @@ def test_wrong_words_are_refused(call, tmp_path, write_json):
     call.refused("--shard-rows", *line, "many")
     texts = write_json([{"text": "once upon a time"}])
     call.refused("texts for pre-training", "convert", texts, "--to", "alpaca", "--output", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        (("select", SAMPLE, "--recipe", "random", "--keep", "110", "--show", "0"), "huatuo_random"),
+        (("dedup", SAMPLE, "--show", "0"), "huatuo_dedup"),
+        (("split", SAMPLE, "--test", "10"), "huatuo_train"),
+        (("mix", "--domain", SAMPLE, "--general", ENGLISH, "--ratio", "1:1", "--name", "m"), "m"),
+    ],
+)
+def test_what_is_chosen_and_mixed_is_written_in_shards_too(line, name, call, tmp_path):
+    for output, more in (("one", ()), ("shards", ("--shard-rows", "50"))):
+        assert call(*line, *more, "--output", tmp_path / output).code == 0
+    folder = tmp_path / "shards" / name
+    sizes = [len(read(file)) for file in sorted(folder.iterdir())]
+    whole = read(tmp_path / "one" / f"{name}.jsonl")
+    assert sizes == [50] * (len(whole) // 50) + [len(whole) % 50] * bool(len(whole) % 50)
+    assert read(folder).ids.tolist() == whole.ids.tolist()
+    shutil.rmtree(tmp_path / "shards")
+    (tmp_path / "shards" / name).mkdir(parents=True)
+    call.refused("not written", *line, "--shard-rows", "50", "--output", tmp_path / "shards")

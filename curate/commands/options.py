@@ -34,6 +34,10 @@ Name = Annotated[
     str | None, typer.Option(help="Of the data set; default: the input's stem and the recipe.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another's data set.")]
+ShardRows = Annotated[
+    int,
+    typer.Option(min=0, help="Write a folder, so many rows in each of its files; 0: one file."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="End stdout with one JSON object.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", help="Show what the libraries underneath have to say.")
@@ -214,7 +218,14 @@ class Writing:
 
 
 @dataclass(frozen=True)
-class Choosing(Writing, EngineParams):
+class Emitting(Writing):
+    """Where a choice goes, in one file or several."""
+
+    shard_rows: ShardRows = 0
+
+
+@dataclass(frozen=True)
+class Choosing(Emitting, EngineParams):
     """Where a choice goes, where its models compute, and the controls beside it."""
 
     with_control: list[str] | None = option(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from curate import console
-from curate.commands.options import Choosing, Reading, Writing
+from curate.commands.options import Choosing, Emitting, Reading, Writing
 from curate.errors import UsageError, check_one_of
 from curate.parameters.controls import CONTROLS
 from curate.parameters.engine import EngineParams
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def choose(
     reading: Reading,
-    writing: Writing,
+    writing: Emitting,
     recipe: str,
     run: Callable[[Rows, str], Selection],
     params: object = None,
@@ -52,7 +52,7 @@ def choose(
 
         selection, drawn = beside_as_many(selection)
     tell(selection)
-    files = emit(selection, writing.output, name, writing.overwrite)
+    files = emit(selection, writing.output, name, writing.overwrite, writing.shard_rows)
     show_best(selection, writing.show if show is None else show)
     counts = selection.summary().as_dict()
     console.show_table(console.count_lines(counts))
@@ -69,7 +69,8 @@ def check_targets(writing: Writing, name: str, recipe: str, controls: Sequence[s
     """Refuse what could not be written, before hours are spent on it; controls' names, too."""
     from curate.emission.emit import check_target
 
-    check_target(writing.output, name, recipe, writing.overwrite)
+    shard_rows = writing.shard_rows if isinstance(writing, Emitting) else 0
+    check_target(writing.output, name, recipe, writing.overwrite, shard_rows)
     if not controls:
         return
     from curate.recipes.controls import ENDINGS, made_by
@@ -78,7 +79,8 @@ def check_targets(writing: Writing, name: str, recipe: str, controls: Sequence[s
         check_one_of("--with-control", kind, CONTROLS)
         if kind == recipe:
             raise UsageError(f"--with-control {kind}: the choice is by {kind} itself; leave it out")
-        check_target(writing.output, name + ENDINGS[kind], made_by(kind), writing.overwrite)
+        called = name + ENDINGS[kind]
+        check_target(writing.output, called, made_by(kind), writing.overwrite, shard_rows)
 
 
 def say_notes(notes: Sequence[str]) -> None:
@@ -95,7 +97,7 @@ def show_best(selection: Selection, rows: int) -> None:
 
 
 def _compare(
-    selection: Selection, drawn: Selection, writing: Writing, name: str, kinds: Sequence[str]
+    selection: Selection, drawn: Selection, writing: Emitting, name: str, kinds: Sequence[str]
 ) -> dict[str, Any]:
     from curate.choices.emitting import emit
     from curate.recipes.controls import ENDINGS, control, mean_score
@@ -110,7 +112,7 @@ def _compare(
     for kind in kinds:
         beside = drawn if kind == "rows" else control(selection, kind)
         called, counts = name + ENDINGS[kind], beside.summary()
-        files = emit(beside, writing.output, called, writing.overwrite)
+        files = emit(beside, writing.output, called, writing.overwrite, writing.shard_rows)
         what = "the random control" if kind == "rows" else f"the control of {kind}"
         console.say(f"'{called}', {what}, is registered too: {files[0].name}")
         say_notes([f"'{called}': {note}" for note in beside.notes])

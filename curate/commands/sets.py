@@ -13,12 +13,13 @@ from curate.commands.options import (
     DATA,
     AsJson,
     DatasetDir,
+    Emitting,
     Name,
     Output,
     Overwrite,
     Reading,
+    ShardRows,
     Sides,
-    Writing,
 )
 from curate.commands.result import choose, say_notes
 from curate.commands.with_options import is_typed, with_options
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 def dedup(
     reading: Reading,
     params: DedupParams,
-    writing: Writing,
+    writing: Emitting,
     sides: Sides,
     scores: Path | None = option(None, "NAME.scores.parquet of an earlier run, for --by COLUMN."),
 ) -> None:
@@ -70,7 +71,7 @@ def dedup(
 
 @with_options
 def decontaminate(
-    reading: Reading, params: DecontaminateParams, writing: Writing, sides: Sides
+    reading: Reading, params: DecontaminateParams, writing: Emitting, sides: Sides
 ) -> None:
     """Leave out the rows that ask what a benchmark asks; rows like each other stay.
 
@@ -107,6 +108,7 @@ def split(
     output: Output = DATA,
     name: Name = None,
     overwrite: Overwrite = False,
+    shard_rows: ShardRows = 0,
     as_json: AsJson = False,
 ) -> None:
     """Set rows aside to test on: NAME_test, and NAME_train without a twin of theirs.
@@ -122,11 +124,11 @@ def split(
 
     called = name or default_name(reading.called(output), "").rstrip("_")
     for side in recipe.SIDES:
-        check_target(output, f"{called}_{side}", recipe.NAME, overwrite)
+        check_target(output, f"{called}_{side}", recipe.NAME, overwrite, shard_rows)
     halves = recipe.split(reading.rows(output), params)
     result: dict[str, Any] = {"name": called, "with_twins": halves.twins}
     for side, selection in (("train", halves.train), ("test", halves.test)):
-        files = emit(selection, output, f"{called}_{side}", overwrite)
+        files = emit(selection, output, f"{called}_{side}", overwrite, shard_rows)
         kept = selection.summary().kept
         result[side] = {"name": f"{called}_{side}", "kept": kept, "files": files}
         console.say(f"'{called}_{side}' is registered in {output}: {kept:,} rows, {files[0].name}")
@@ -147,10 +149,7 @@ def convert(
     container: Annotated[
         str, typer.Option("--as", metavar="jsonl|json|parquet", help="The kind of file.")
     ] = "jsonl",
-    shard_rows: Annotated[
-        int,
-        typer.Option(min=0, help="Write a folder, so many rows in each of its files; 0: one file."),
-    ] = 0,
+    shard_rows: ShardRows = 0,
     output: Output = DATA,
     name: Name = None,
     overwrite: Overwrite = False,
@@ -198,6 +197,7 @@ def mix(
     output: Output = DATA,
     name: Name = None,
     overwrite: Overwrite = False,
+    shard_rows: ShardRows = 0,
     as_json: AsJson = False,
 ) -> None:
     """Mix domain and general data at an exact ratio: all domain rows once, k times general rows.
@@ -236,11 +236,11 @@ def mix(
     several = len(wanted.ratios) > 1
     names = [f"{base}_{each.as_name}" if several else base for each in wanted.ratios]
     for dataset in names:
-        check_target(output, dataset, recipe.NAME, overwrite)
+        check_target(output, dataset, recipe.NAME, overwrite, shard_rows)
     mixtures = recipe.mix(wanted, _tell)
     say_notes(mixtures[0].notes)
     pairs = zip(mixtures, names, strict=True)
-    results = [_emit(mixed, output, dataset, overwrite) for mixed, dataset in pairs]
+    results = [_emit(mixed, output, dataset, overwrite, shard_rows) for mixed, dataset in pairs]
     console.answer({"mixtures": results} if several else results[0])
 
 
@@ -262,11 +262,13 @@ def _tell(pool: Pool) -> None:
     say_notes(pool.left_out_lines())
 
 
-def _emit(mixed: Mixed, output: Path, name: str, overwrite: bool) -> dict[str, Any]:
+def _emit(
+    mixed: Mixed, output: Path, name: str, overwrite: bool, shard_rows: int
+) -> dict[str, Any]:
     from curate.choices.emitting import emit
     from curate.data.describe import not_used
 
-    files = emit(mixed, output, name, overwrite)
+    files = emit(mixed, output, name, overwrite, shard_rows)
     console.show_table(*mixed.table())
     asked = f"asked {mixed.ratio}, got {mixed.realised()}"
     console.stdout().print(asked, markup=False, soft_wrap=True)
