@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from curate.data.canonical import parse
-from curate.data.formats import formats
+from curate.data.formats import _VERDICTS, formats
 from curate.data.json_values import Record
 from curate.data.layout import Layout, Reading, Spread
 from curate.data.read import read
@@ -172,6 +172,7 @@ def test_a_preference_is_fine_or_flawed(value):
 
 @settings(max_examples=60)
 @given(st.lists(VALUES, max_size=6))
+@example([{"chosen": False}])
 @example([["问：a"], [["x"]], "text", None, 3, {"": ["more"]}])
 def test_a_file_of_anything_is_read_and_counts_add_up(tmp_path_factory, values):
     folder = tmp_path_factory.mktemp("any")
@@ -188,7 +189,7 @@ def test_a_file_of_anything_is_read_and_counts_add_up(tmp_path_factory, values):
             keys = {
                 key.strip().lower() for each in values if isinstance(each, dict) for key in each
             }
-            fine = {"", "no_verdict"} if keys & {"kto_tag", "label"} else {""}
+            fine = {"", "no_verdict"} if keys & {"kto_tag", *_VERDICTS} else {""}
             assert set(flaws[: len(values) + 1]) <= fine
             assert sum(rows.flaws().values()) == sum(flaw != "" for flaw in flaws)
             told = rows.description()
