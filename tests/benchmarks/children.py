@@ -165,9 +165,9 @@ def _inertia(points: Any, labels: Any) -> float:
 
     sums = np.zeros((labels.max() + 1, points.shape[1]))
     squares = 0.0
-    for at in range(0, len(points), 65_536):
-        part = np.asarray(points[at : at + 65_536], dtype=np.float64)
-        np.add.at(sums, labels[at : at + 65_536], part)
+    for at in range(0, len(points), 4_096):
+        part = np.asarray(points[at : at + 4_096], dtype=np.float64)
+        np.add.at(sums, labels[at : at + 4_096], part)
         squares += float((part * part).sum())
     return squares - float(((sums * sums).sum(1) / np.bincount(labels, minlength=len(sums))).sum())
 
