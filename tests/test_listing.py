@@ -21,7 +21,7 @@ def test_what_curate_made_and_what_it_did_not(tmp_path: Path) -> None:
     }
     (tmp_path / "cherry.manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     found = [
-        (each.name, each.recipe, each.kept, each.read, each.sources)
+        (each["name"], each["recipe"], each["kept"], each["read"], each["sources"])
         for each in registered(tmp_path)
     ]
     assert found == [
