@@ -73,7 +73,7 @@ class _Decoder:
 
     def record(self, value: Any, where: str) -> Record:
         if not self.repeated:
-            return Record(value, where)
+            return tuple.__new__(Record, (value, where, ()))  # sooner than the class itself
         keys = [
             key if len(key) <= LONGEST_KEY else f"{key[:LONGEST_KEY]}…" for key in self.repeated
         ]
