@@ -58,7 +58,7 @@ class Here:
         return [self._events.get()]
 
     def replace(self, worker: Hashable) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # threads of this process do not die alone
 
     def close(self) -> None:
         if self._threads:

@@ -367,3 +367,12 @@ def test_what_is_to_be_pasted_is_quoted(capsys):
         f"deploy serve '{folder}', or smaller: deploy quantize '{folder}'"
         in capsys.readouterr().err
     )
+
+
+def test_a_chat_with_no_such_model_ends_with_the_one_line_of_its_server(tmp_path):
+    line = [*DEPLOY, "chat", "nosuch"]
+    chat = subprocess.run(
+        line, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert (chat.returncode, chat.stderr.count("error:")) == (2, 1), chat.stderr
+    assert "no model 'nosuch'" in chat.stderr

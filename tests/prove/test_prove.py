@@ -233,13 +233,15 @@ def test_a_test_set_of_more_than_half_is_refused(tmp_path, scratch_cache):
         ({"test": "no.json"}, "--test no.json: there is no such file"),
         ({"keep": 5000}, "--keep 5000: there are only 259 rows"),
         ({"judge": "nope"}, "no ranker or reward model 'nope'"),
+        ({"train_set": ("learning_rat=1",)}, "--train-set learning_rat: .* no such key"),
     ],
 )
-def test_what_these_rows_do_not_have_is_refused(asked, message, tmp_path, scratch_cache):
+def test_what_these_rows_do_not_have_is_refused(asked, message, tmp_path, scratch_cache, capsys):
     share_models(scratch_cache)
     place = Place(tmp_path / "data", tmp_path / "saves", "small")
     with pytest.raises(CuratrainError, match=message):
         prove(read(SAMPLE), params_of("smollm2", **asked), place)
+    assert "choosing" not in capsys.readouterr().err, "it is refused before anything is chosen"
 
 
 def test_the_test_rows_may_be_a_file(tmp_path, scratch_cache):

@@ -42,6 +42,11 @@ def write(values: dict[str, Any], name: str = "mine.yaml") -> str:
     return name
 
 
+def test_an_error_names_a_key_as_it_stands_in_the_yaml(train: Caller) -> None:
+    line = ("run", write({**WRITTEN, "learning_rat": 1e-4}))
+    assert "--set" not in train.refused("learning_rat: .* Did you mean 'learning_rate'", *line)
+
+
 def test_a_yaml_is_run_as_it_is_written(train: Caller) -> None:
     answer = train("run", write(WRITTEN), "--dry-run")
     config = shown(answer)
