@@ -17,7 +17,7 @@ from curate.engine.worker import Job, Threads
 from curate.errors import ModelError, OutputError
 from curate.scorers.contract import Work
 from curate.system.process import NO_SPINNING
-from curate.system.processes import started
+from curate.system.processes import cores, started
 
 if TYPE_CHECKING:
     from curate.engine.actors import Actors
@@ -69,13 +69,13 @@ class Processes:
     """Processes of this machine; with GPUs each has one of them, in turn."""
 
     def __init__(self, size: int, gpus: int = 0) -> None:
-        self.size, self._gpus = size, gpus
+        self.size, self.gpus = size, gpus
         self._workers: dict[Hashable, tuple[subprocess.Popen[bytes], int]] = {}
         self._works = 0  # that were begun; what comes of an older one is not heard
 
     def begin(self, work: Work) -> None:
         """Let all workers load the work's model; each is `ready` in its time."""
-        slots = max(1, (os.cpu_count() or 1) // self.size)
+        slots = max(1, cores() // self.size)
         self._prepare = (work.model.recipe, slots, work.model.threads, work.dtype != "bytes")
         self._works += 1
         for worker in list(self._workers):
@@ -86,10 +86,10 @@ class Processes:
     def _start(self, place: int) -> None:
         # Before torch is there to be told: threads that spin take the other workers' cores.
         environment = {**NO_SPINNING, "OMP_NUM_THREADS": str(self._prepare[1]), **os.environ}
-        if self._gpus:
+        if self.gpus:
             own = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-            own = own if own[0] else [str(number) for number in range(self._gpus)]
-            environment["CUDA_VISIBLE_DEVICES"] = own[place % self._gpus]
+            own = own if own[0] else [str(number) for number in range(self.gpus)]
+            environment["CUDA_VISIBLE_DEVICES"] = own[place % self.gpus]
         ours, process = started("curate.engine", environment)
         self._workers[ours] = (process, place)
         self._tell(ours, self._prepare)

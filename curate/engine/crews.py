@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -13,6 +12,7 @@ from curate.engine.crew import Crew, Here, Processes
 from curate.errors import UsageError
 from curate.models.protocols import Model
 from curate.parameters.engine import RAY, EngineParams
+from curate.system.processes import cores
 
 if TYPE_CHECKING:
     from curate.models.recipe import ModelRecipe
@@ -64,18 +64,19 @@ class Crews:
     @contextmanager
     def for_blocks(self, model: Model, blocks: int) -> Iterator[Crew | None]:
         """Yield processes that make so many blocks of rows into tokens; None where few are."""
-        cores = os.cpu_count() or 1
         if self._params.engine == RAY or (self._params.workers and model.device == "cpu"):
             with self._opened(self._params.workers or 0, 0) as crew:
                 yield crew
-        elif blocks >= _MANY and cores > 1:
-            with closing(Processes(min(cores, _MOST))) as processes:
+        elif blocks >= _MANY and cores() > 1:
+            with closing(Processes(min(cores(), _MOST))) as processes:
                 yield processes
         else:
             yield None
 
     @contextmanager
     def _opened(self, size: int, gpus: int) -> Iterator[Crew]:
+        if isinstance(self._crew, Processes) and self._crew.gpus < gpus:
+            self.close()  # they were started for a model of the CPU
         if self._crew is None and self._params.engine == RAY:
             self._crew = Actors(self._params, self._say)
         elif self._crew is None:
@@ -97,14 +98,16 @@ class Crews:
             return None, 0
         if self._params.engine == RAY:
             return 0, 0
-        there = 0
-        if model.device == "cuda":
+        gpus = 0
+        if self._params.gpus or model.device == "cuda":
             import torch
 
             there = torch.cuda.device_count()
-        gpus = there if self._params.gpus is None else self._params.gpus
-        if gpus > there:
-            raise UsageError(f"--gpus {gpus}: this machine has {there}; give as many or fewer")
+            gpus = there if self._params.gpus is None else self._params.gpus
+            if gpus > there:
+                raise UsageError(f"--gpus {gpus}: this machine has {there}; give as many or fewer")
+        if model.device == "cpu":  # of a machine with GPUs, too: the bundled encoder knows none
+            gpus = 0
         if self._params.workers is None and gpus < 2:
             return None, 0
         return self._params.workers or gpus, gpus

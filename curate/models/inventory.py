@@ -5,13 +5,21 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from curate.errors import ModelError, did_you_mean
-from curate.models.embedding import DEFAULT_ENCODER, REQUIREMENT, use_folder
-from curate.models.packaged_models import PACKAGED, Packaged, converted_folder, ensure, is_ready
-from curate.models.ranking.reward_models import DEFAULT_RANKER, SHIPPED, VALUE_HEAD
-from curate.models.ranking.trained_head import CARD, FORMAT, WEIGHTS
+from curate.models.embedding import REQUIREMENT
+from curate.models.packaged_models import (
+    DEFAULT_ENCODER,
+    DEFAULT_RANKER,
+    PACKAGED,
+    Packaged,
+    converted_folder,
+    ensure,
+    is_ready,
+    use_folder,
+)
+from curate.models.ranking.reward_models import SHIPPED, VALUE_HEAD
+from curate.models.ranking.trained_head import WEIGHTS, read_card
 from curate.models.resolve import is_whole, resolve
 from curate.system.hub import HUBS, model_address
 from curate.system.model_folder import CONFIG, parameters, read_json
@@ -109,16 +117,15 @@ def _rankers_in(here: Path) -> list[ModelInfo]:
 
 
 def _head_note(folder: Path) -> str:
-    card: dict[str, Any] = {}
-    with suppress(ModelError):
-        card = read_json(folder / CARD)
-    if card.get("format") != FORMAT:
+    try:
+        card = read_card(folder)
+    except ModelError:
         return ""
-    note = f"a head over the encoder '{card.get('encoder', {}).get('name', '?')}'"
-    nested = card.get("nested", {}).get("all", {})
-    if "accuracy" in nested:
+    note = f"a head over the encoder '{card['encoder']['name']}'"
+    with suppress(KeyError, TypeError, ValueError):
+        nested = card["nested"]["all"]
         note += f"; {nested['accuracy']:.1%} of pairs with unseen prompts are right, "
-        note += f"{nested.get('length_baseline', 0):.1%} by length alone"
+        note += f"{nested['length_baseline']:.1%} by length alone"
     return note
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from curate.errors import ModelError, UsageError
 from curate.models.openai_request import CHAT, KEY, OPENAI_KEY, ServerError, failure_of, limited
@@ -71,8 +72,11 @@ def check_reachable(name: str) -> None:
         return
     try:
         parts = urlsplit(name)
-        port = parts.port or {"https": 443}.get(parts.scheme, 80)
-        socket.create_connection((parts.hostname or "", port), _CONNECT_SECONDS).close()
+        host, port = parts.hostname or "", parts.port or {"https": 443}.get(parts.scheme, 80)
+        by_proxy = not is_local(name) and not proxy_bypass(host)
+        if by_proxy and {parts.scheme, "all"} & getproxies().keys():
+            return  # which alone knows whether anybody listens
+        socket.create_connection((host, port), _CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         start = "start it (`deploy serve RUN`), or give another address: http://HOST:PORT/v1#MODEL"

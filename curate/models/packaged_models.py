@@ -83,6 +83,9 @@ GEMMA3 = Packaged(
 PACKAGED = {model.name: model for model in (SMOLLM2, GEMMA3)}
 DEFAULT_MODEL = SMOLLM2.name
 DEFAULT_ENCODER = "use"  # comes in a package as it is used, see curate.models.embedding
+DEFAULT_RANKER = "pairs"  # the head that comes with curate; `make ranker` trains it
+# These names mean what comes with curate, even where a folder is called so.
+BUNDLED = frozenset({*PACKAGED, DEFAULT_ENCODER, DEFAULT_RANKER})
 
 
 def use_folder() -> Path | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from curate.errors import ModelError
+from curate.models.packaged_models import BUNDLED
 from curate.models.protocols import Model
 from curate.system.manifest import versions
 
@@ -80,7 +81,7 @@ def compared_versions() -> tuple[tuple[str, str], ...]:
 def whole_path(name: str) -> str:
     """Return a directory by its whole path, any other name as it is."""
     path = Path(name).expanduser()
-    return str(path.resolve()) if path.is_dir() else name
+    return str(path.resolve()) if name not in BUNDLED and path.is_dir() else name
 
 
 def with_recipe(model: M, kind: str, name: str, **more: Any) -> M:

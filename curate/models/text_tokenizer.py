@@ -149,8 +149,8 @@ def token_counter(name: str = DEFAULT_ENCODER) -> TokenCounter:
         return _of_the_encoder()
     from tokenizers import Tokenizer
 
-    folder = _folder(name)
-    called = folder.resolve().name if Path(name).expanduser().is_dir() else name
+    folder, typed = _folder(name), Path(name).expanduser()
+    called = typed.resolve().name if name not in PACKAGED and typed.is_dir() else name
     files = [folder / file for file in (*TOKENIZER_FILES, TOKENIZER_CONFIG)]
     digests = [f"{file.name} {sha256_of(file)}" for file in files if file.is_file()]
     mark = hashlib.sha256("\n".join(digests).encode()).hexdigest()
@@ -159,6 +159,9 @@ def token_counter(name: str = DEFAULT_ENCODER) -> TokenCounter:
             fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # noqa: BLE001 - tokenizers raises bare Exception
             raise ModelError(f"tokenizer of model '{called}': {error}") from error
+        # Files may hold the settings of the last batch that was encoded before they were saved.
+        fast.no_truncation()
+        fast.no_padding()
         encode = partial(fast.encode_batch_fast, add_special_tokens=False)
         return TokenCounter(called, mark, encode)
     slow = load_tokenizer(ModelFiles(called, folder))

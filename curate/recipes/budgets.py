@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from curate.console import say
 from curate.data.rows import Rows
-from curate.models.embedding import DEFAULT_ENCODER
+from curate.models.packaged_models import DEFAULT_ENCODER
 from curate.models.resolve import files_of
 from curate.models.text_tokenizer import token_counter
 from curate.parameters.budget import DEFAULT_KEEP, parse_budget, row_budget

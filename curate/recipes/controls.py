@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from curate.choices.emitting import nothing_chosen
 from curate.choices.selection import Selection
 from curate.errors import check_one_of
-from curate.models.embedding import DEFAULT_ENCODER
+from curate.models.packaged_models import DEFAULT_ENCODER
 from curate.parameters.controls import CONTROLS
 from curate.recipes.budgets import tokens_of
 from curate.recipes.model_scores import embedded

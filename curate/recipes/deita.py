@@ -24,8 +24,7 @@ from curate.choices.selection import Selection
 from curate.data.expression import parse_expression
 from curate.data.rows import Rows
 from curate.emission.score_files import Joined
-from curate.models.packaged_models import DEFAULT_MODEL
-from curate.models.ranking.reward_models import DEFAULT_RANKER
+from curate.models.packaged_models import DEFAULT_MODEL, DEFAULT_RANKER
 from curate.parameters.ifd import IFDParams
 from curate.parameters.score import ScoreParams
 from curate.parameters.select import SelectParams

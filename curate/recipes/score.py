@@ -16,8 +16,8 @@ from curate.choices.selection import Selection
 from curate.data.rows import Rows
 from curate.engine import open_engine
 from curate.errors import UsageError
-from curate.models.packaged_models import DEFAULT_MODEL, PACKAGED
-from curate.models.ranking.reward_models import DEFAULT_RANKER, trained_on
+from curate.models.packaged_models import DEFAULT_MODEL, DEFAULT_RANKER, PACKAGED
+from curate.models.ranking.reward_models import trained_on
 from curate.models.recipe import ModelRecipe
 from curate.parameters.score import ScoreParams, scorers, taken
 from curate.recipes.budgets import sample, tokens_of

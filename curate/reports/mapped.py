@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from curate.engine import open_engine
 from curate.errors import CuratrainError
-from curate.models.embedding import DEFAULT_ENCODER
+from curate.models.packaged_models import DEFAULT_ENCODER
 from curate.models.recipe import ModelRecipe
 from curate.recipes.model_scores import embedded
 from curate.reports.chosen import Chosen, Floats, Mask, Places, Views

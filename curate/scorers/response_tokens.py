@@ -21,7 +21,7 @@ from curate.system.cache import kept_bytes
 
 _ANSWERS = ("assistant", "function")
 # Part of the key: a changed way of counting never takes older counts.
-_COUNTING = "responses 1"
+_COUNTING = "responses 2"
 _SAMPLE = 200
 # So many tokens a Chinese character and more: the vocabulary was not made for Chinese.
 _MANY = 1.2

@@ -121,6 +121,17 @@ def test_an_address_that_nobody_listens_at():
     check_reachable("smollm2")
 
 
+def test_behind_a_proxy_it_alone_knows_who_listens(monkeypatch):
+    away = "https://nosuch.invalid/v1"
+    with pytest.raises(ModelError, match="no server answers at https://nosuch.invalid/v1"):
+        check_reachable(away)
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    check_reachable(away)
+    monkeypatch.setenv("no_proxy", "nosuch.invalid")
+    with pytest.raises(ModelError, match="no server answers"):
+        check_reachable(away)
+
+
 # Both sides
 
 

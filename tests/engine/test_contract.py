@@ -18,6 +18,7 @@ from curate.engine.worker import packed
 from curate.errors import ModelError
 from curate.models.recipe import ModelRecipe
 from curate.models.row_templates import TEMPLATES
+from curate.models.text_tokenizer import token_counter
 from curate.recipes import ranker
 from curate.scorers import (
     complexity,
@@ -176,6 +177,23 @@ def test_another_model_than_the_drivers_is_refused():
     recipe = replace(ModelRecipe(kind="encoder", name="use").load().recipe, fingerprint="0" * 64)
     with pytest.raises(ModelError, match="'use' is another one here.*started .000000000000.*copy"):
         recipe.load()
+
+
+@pytest.mark.parametrize(("kind", "name"), [("reward", "pairs"), ("encoder", "use")])
+def test_a_folder_called_like_a_bundled_model_is_not_taken_for_it(
+    kind, name, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    recipe = ModelRecipe(kind=kind, name=name).load().recipe
+    assert recipe.load().fingerprint == recipe.fingerprint
+
+
+@pytest.mark.model
+def test_nor_does_it_rename_what_counts_tokens(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "smollm2").mkdir()
+    assert token_counter("smollm2").name == "smollm2"
 
 
 def test_a_worker_with_other_versions_refuses_and_says_which(case, monkeypatch):

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from curate.engine.journal import delete_journal, open_journal
+from curate.engine.journal import delete_journal, is_finished, open_journal
 from curate.errors import OutputError
 
 NAME = "ab" * 32
@@ -39,6 +39,14 @@ def test_machines_do_not_see_each_others_batches(tmp_path):
     assert write(tmp_path, {0: b"eins"}, "a GPU") == {}
     with open_journal(tmp_path, NAME, "a GPU", 3) as journal:
         assert (dict(journal.batches()), journal.of_others()) == ({0: b"eins"}, {HERE: 2})
+
+
+def test_halves_of_two_machines_are_no_finished_journal(tmp_path):
+    write(tmp_path, {0: b"one", 1: b"two"})
+    write(tmp_path, {2: b"drei"}, "a GPU")
+    assert not is_finished(file_in(tmp_path))
+    write(tmp_path, {2: b"three"})
+    assert is_finished(file_in(tmp_path))
 
 
 def killed(folder, sent):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -110,10 +111,22 @@ def test_each_gpu_has_a_process(gpus, params, expected, tmp_path, monkeypatch):
     assert Crews(EngineParams(**params))._size(model) == expected
     with pytest.raises(UsageError, match=f"--gpus 9: this machine has {gpus}"):
         Crews(EngineParams(gpus=9))._size(model)
-    here = squaring(tmp_path / "c").model  # on the CPU
-    assert Crews(EngineParams())._size(here) == (None, 0)
+    here = squaring(tmp_path / "c").model  # on the CPU, as the bundled encoder always is
+    for asked in (None, gpus):
+        assert Crews(EngineParams(gpus=asked))._size(here) == (None, 0)
+        assert Crews(EngineParams(workers=2, gpus=asked))._size(here) == (2, 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(UsageError, match="--gpus 1: this machine has 0"):
         Crews(EngineParams(gpus=1))._size(here)
+
+
+def test_workers_without_a_gpu_are_not_kept_for_a_model_that_has_one():
+    with closing(Crews(EngineParams(workers=2), kept=True)) as crews:
+        with crews._opened(2, 0) as first, crews._opened(2, 0) as same:
+            assert same is first
+        with crews._opened(2, 2) as other, crews._opened(2, 0) as kept:
+            assert other is not first
+            assert (kept, other.gpus) == (other, 2)
 
 
 @pytest.fixture
@@ -129,7 +142,7 @@ def test_threads_of_workers_do_not_take_each_others_cores(started, tmp_path, mon
 
     for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr("curate.engine.crew.cores", lambda: 8)
     Processes(2).begin(squaring(tmp_path / "w"))
     assert {(e["OMP_NUM_THREADS"], e["OMP_WAIT_POLICY"]) for e in started} == {("4", "PASSIVE")}
 

@@ -100,6 +100,7 @@ def test_other_weights_are_refused(monkeypatch):
         ("us", "no encoder 'us'. Did you mean 'use'"),
         ("smollm2", "a language model, not an encoder"),
         ("no/such/folder", "no encoder 'no/such/folder'"),
+        (__file__, "is a file; give the directory"),
     ],
 )
 def test_an_encoder_that_is_none(name, said):

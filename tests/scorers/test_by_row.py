@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 import curate
-from curate.models.embedding import use_folder
+from curate.models.packaged_models import use_folder
 from curate.models.resolve import resolve
 from curate.models.text_tokenizer import HFEncoder, load_tokenizer, token_counter
 from curate.recipes.mix import count_tokens
@@ -69,6 +70,19 @@ def test_tokens(rows, twice, name, tmp_path):
     assert several.tolist() == one.tolist()
     assert one[0] == counter.count([rows[0].response])[0] + 1
     assert one[-1] == 0
+
+
+def test_settings_of_an_earlier_batch_do_not_cut_or_fill_texts(tmp_path):
+    """A tokenizer that was saved after training with them, as transformers saves it."""
+    folder = tiny.save(tiny.make("Llama"), tmp_path / "tiny")
+    texts = ["one two three", "a"]
+    whole = token_counter(str(folder)).count(texts)
+    saved = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    saved.enable_truncation(2)
+    saved.enable_padding()
+    saved.save(str(folder / "tokenizer.json"))
+    assert token_counter(str(folder)).count(texts) == whole
+    assert whole[0] > 2 > whole[1]
 
 
 @pytest.mark.model

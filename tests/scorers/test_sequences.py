@@ -144,7 +144,7 @@ def test_processes_make_the_same_file(made, tmp_path, monkeypatch):
     assert (several.digest, path.read_bytes()) == (alone.digest, content)
     path.unlink()
     monkeypatch.setattr("curate.engine.crews._MANY", 5)
-    monkeypatch.setattr("curate.engine.crews.os.cpu_count", lambda: 2)
+    monkeypatch.setattr("curate.engine.crews.cores", lambda: 2)
     model.pids.clear()
     assert made(model=model).digest == alone.digest
     assert not model.pids, "nothing was made in this process"

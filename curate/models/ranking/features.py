@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from curate.errors import ModelError, did_you_mean
 from curate.models.causal_lm import load_causal_lm
-from curate.models.embedding import BUNDLED, load_encoder
-from curate.models.packaged_models import PACKAGED
+from curate.models.embedding import load_encoder
+from curate.models.packaged_models import DEFAULT_ENCODER, PACKAGED
 from curate.models.protocols import EmbeddingModel, TokenSequence
 from curate.models.ranking.writing_style import FORM_NAMES, form_features
 from curate.models.recipe import ModelRecipe, with_recipe
@@ -54,7 +54,7 @@ def load_features(encoder: str, device: str = "auto") -> Featuriser:
         except ModelError as error:
             if not str(error).startswith("no encoder"):
                 raise
-            known = (*BUNDLED, *PACKAGED)
+            known = (DEFAULT_ENCODER, *PACKAGED)
             raise ModelError(
                 f"no encoder '{encoder}'.{did_you_mean(encoder, known)} Allowed are "
                 f"{', '.join(known)}, a directory with an encoder of sentences or a language "

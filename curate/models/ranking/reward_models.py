@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.errors import ModelError
 from curate.models import weights
-from curate.models.packaged_models import PACKAGED
+from curate.models.packaged_models import DEFAULT_RANKER, PACKAGED
 from curate.models.protocols import RewardModel
 from curate.models.ranking.trained_head import CARD, load_ranker, read_card
 from curate.models.recipe import ModelRecipe, TorchOnce, choose_device, whole_path, with_recipe
@@ -27,9 +27,7 @@ from curate.system.model_folder import CONFIG, TOKENIZER_CONFIG, is_adapter, rea
 if TYPE_CHECKING:
     import torch
 
-# The head that comes with curate; `make ranker` trains it.
-DEFAULT_RANKER = "pairs"
-SHIPPED = Path(__file__).parent / "pairs"
+SHIPPED = Path(__file__).parent / DEFAULT_RANKER
 VALUE_HEAD = "value_head.safetensors"
 _WEIGHT, _BIAS = "v_head.summary.weight", "v_head.summary.bias"
 _CLASSIFIER, _VALUE_HEAD = "classifier 1", "value head 1"  # ways of computing, in fingerprints
