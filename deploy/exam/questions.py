@@ -19,7 +19,7 @@ from curate.errors import DataError, UsageError
 from curate.scorers.overlap import HAN
 from deploy.compare.asking import writable
 
-LETTERS = "ABCDEFGH"
+LETTERS = "ABCDEFGHIJ"
 _SUBJECTS = (
     *("subject", "exam_subject", "subject_name", "medical_discipline", "discipline", "科目"),
     *("clinical_department", "department", "exam_class", "category", "topic", "meta_info", "学科"),
@@ -34,15 +34,16 @@ _LEADS = {
     ),
 }
 _THOUGHT = re.compile(r"^\s*<think>.*?(</think>|\Z)", re.DOTALL)
-_BARE = re.compile(r"\W*([A-H])\W*")
+_BARE = re.compile(r"\W*([A-J])\W*")
 # Not the article of "A patient", nor the first of several letters.
 _FIRST = re.compile(
-    r"^\W*([A-H])(?![A-Za-z0-9]|[ \t]+\w|\s*[,，、和与及/&]\s*[A-H](?![a-z]))", re.MULTILINE
+    r"^\W*([A-J])(?![A-Za-z0-9]|[ \t]+\w|\s*[,，、和与及/&]\s*[A-J](?![a-z]))", re.MULTILINE
 )
 _NAMED = re.compile(
     r"(?:答案|(?<!不)(?<!不应)(?:选|选择)|(?i:\banswer))(?:应该|应)?(?:是|为|选|(?i:\s+is))?"
-    r"[\s:：(（\"'“*【\[]*([A-H](?:\s*[,，、和与及/&]?\s*[A-H])*)(?![A-Za-z])"
+    r"[\s:：(（\"'“*【\[]*([A-J](?:\s*[,，、和与及/&]?\s*[A-J])*)(?![A-Za-z])"
 )
+_PRONOUN = re.compile(r"\bI(?=['’]|\s+[a-z])")
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def letter_in(answer: str, question: Question) -> str:
         >>> [letter_in(text, question) for text in ("B. 肝", "答案是B。", "A or B", "A patient")]
         ['B', 'B', '', '']
     """
-    text = unicodedata.normalize("NFKC", _THOUGHT.sub("", answer)).strip()
+    text = _PRONOUN.sub("", unicodedata.normalize("NFKC", _THOUGHT.sub("", answer))).strip()
     beginning = text.split("\n\n")[0]
     options = [*zip(question.letters, map(_bare, question.options), strict=True)]
     if match := _BARE.fullmatch(beginning):
@@ -199,7 +200,7 @@ def letter_in(answer: str, question: Question) -> str:
     elif same := {letter for letter, option in options if option == _bare(text) != ""}:
         named = same
     else:
-        named = {letter for found in _NAMED.findall(text) for letter in re.findall("[A-H]", found)}
+        named = {letter for found in _NAMED.findall(text) for letter in re.findall("[A-J]", found)}
         begun = {*_FIRST.findall(beginning)}
         begun |= {
             x for x, option in options if _bare(text).startswith(x.lower() + option) and option

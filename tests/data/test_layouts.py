@@ -287,6 +287,43 @@ def test_answers_of_several_letters_and_numbers_from_one(write):
     assert rows.sources[0].unused == {"exp": 2}
 
 
+OPTIONS_AS_TEXT = {
+    "A. Hepatitis B virus\nB. Hepatitis C virus\nC. HIV": [
+        "Hepatitis B virus",
+        "Hepatitis C virus",
+        "HIV",
+    ],
+    # As CMExam's tables are published: two characters where a line ends.
+    r"A 维生素 B 缺乏\nB 维生素 A、D\nC 无": ["维生素 B 缺乏", "维生素 A、D", "无"],
+    "(A) vitamin A (B) vitamin B (C) vitamin C": ["vitamin A", "vitamin B", "vitamin C"],
+    "A. 甲 B. 乙\nC. 丙 D. 丁": ["甲", "乙", "丙", "丁"],
+    "(A) 甲 (C) 丙\n(B) 乙 (D) 丁": ["甲", "乙", "丙", "丁"],
+    "(A)甲(B)乙": ["甲", "乙"],
+    "A 乙肝 B 甲肝": ["乙肝", "甲肝"],
+    "A. 型 A. 乙 B. 丙": ["型 A. 乙", "丙"],
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS_AS_TEXT)
+def test_options_as_one_text_are_taken_apart_at_their_own_letters(write, options):
+    row = written(write, {"question": "哪个", "options": options, "answer": "B"})[0]
+    texts = OPTIONS_AS_TEXT[options]
+    lines = [f"{letter}. {text}" for letter, text in zip("ABCD", texts, strict=False)]
+    assert turns(row) == [("user", "\n".join(["哪个", *lines])), ("assistant", lines[1])]
+
+
+def test_lists_of_options_keep_every_one_in_the_order_of_its_letter(write):
+    mixed = {"question": "哪个", "options": ["(A) 甲", "  C. 丙", "B。 乙"], "answer": "C"}
+    assert turns(written(write, mixed)[0]) == [
+        ("user", "哪个\nA. 甲\nB. 乙\nC. 丙"),
+        ("assistant", "C. 丙"),
+    ]
+    ten = {"question": "Which", "options": list("zyxwvutsrq"), "answer": "J", "answer_index": 9}
+    assert written(write, ten)[0].response == "J. q"
+    twice = {"question": "哪个", "options": ["A. 甲", "A. 乙"], "answer": "B"}
+    assert written(write, twice)[0].response == "B. A. 乙"
+
+
 # Nothing is lost in silence
 
 

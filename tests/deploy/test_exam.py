@@ -139,6 +139,12 @@ def test_what_is_shown_before_is_not_asked():
     assert "multiple choice" not in messages[-1]["content"]
 
 
+def test_i_is_an_option_only_where_it_is_no_word():
+    ten = Question("1", "f", 0, "Which?", tuple("zyxwvutsrq"), "I", "")
+    answers = ("I", "The answer is I.", "Answer: I think it is B", "I'd say J. q")
+    assert [letter_in(answer, ten) for answer in answers] == ["I", "I", "", ""]
+
+
 def test_what_is_no_exam_is_refused():
     write("rows.json", [{"instruction": "问", "output": "答"}] * 3)
     with pytest.raises(DataError, match="rows.json holds no exam: its rows are read as alpaca"):

@@ -26,15 +26,20 @@ _QUESTIONS = (
 _OPTIONS = ("option", "options", "choices", "choice", "candidates", "选项")
 # What stands before the letters of options that have keys of their own.
 _SPREAD = ("", "op", "opt", "option", "option_", "opt_", "choice_", "选项")
-_LETTERS = "ABCDEFGH"
+_LETTERS = "ABCDEFGHIJ"  # ten, as MMLU-Pro has
 # A letter before the text that it stands for, and a text of all of them.
 _ANSWER_NAMES = (
     "answer_idx answer_index answerkey answer_key answer_letter correct_option cop answer "
     "correct_answer 答案 正确答案 gold gold_idx correct correct_idx label target output response"
 )
 _ANSWERS = _ANSWER_NAMES.split()
-_MARKED = re.compile(r"(?:^|(?<=[\s;；]))\(?([A-H])[.．、:：)\s]\s*", re.MULTILINE)
-_LETTERED = re.compile(r"[A-H](?:[\s,，、;；/和]*[A-H])*")
+# A letter that may begin an option: at the beginning of a line, also where tables such as CMExam's
+# hold `\n` as two characters, or behind white space.
+_MARK = re.compile(
+    r"(?:(?P<line>(?:^|\\n)[ \t\u3000]*)|(?<=[\s;；])|(?=\([A-J]\)))\(?([A-J])([.．。、:：)\s])\s*",
+    re.MULTILINE,
+)
+_LETTERED = re.compile(r"[A-J](?:[\s,，、;；/和]*[A-J])*")
 _BESIDE = {"system": "system"}
 _PUT = "options put below the question"
 _OPTION_TEXT, _ANSWER_TEXT = "options", "answer"
@@ -53,7 +58,11 @@ def _options(row: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
             return labelled, [name]
     for prefix in _SPREAD:
         names = {letter: prefix + letter.lower() for letter in _LETTERS}
-        names = {letter: name for letter, name in names.items() if name in row}
+        names = {
+            letter: name
+            for letter, name in names.items()
+            if name in row and (letter < "I" or prefix + "h" in row)  # i and j are counters, too
+        }
         texts = {letter: str(row[n]).strip() for letter, n in names.items() if _says(row[n])}
         if {"A", "B"} <= texts.keys():
             return texts, list(names.values())
@@ -68,8 +77,7 @@ def _labelled(value: Any) -> dict[str, str]:
     """Return options as label to text, however they are written."""
     if isinstance(value, str):
         if (inner := read_text(value)) is value:
-            parts = _MARKED.split(value)[1:]
-            return {k: text.strip() for k, text in zip(parts[::2], parts[1::2], strict=True)}
+            return _marked(value)
         return {} if isinstance(inner, str) else _labelled(inner)
     pairs: list[tuple[Any, Any]] = []
     if isinstance(value, dict):
@@ -82,12 +90,37 @@ def _labelled(value: Any) -> dict[str, str]:
         both = (sorted((str(item[key]) for key in list(item)[:2]), key=len) for item in value)
         pairs = [(label, text) for label, text in both]
         pairs = pairs if all(len(label) < 3 for label, _ in pairs) else []
-    elif isinstance(value, list) and all(map(_says, value)):
-        marks = [_MARKED.match(str(item)) for item in value]
-        pairs = list(zip(_LETTERS, value, strict=False))
-        if all(marks):
-            pairs = [(m[1], m.string[m.end() :]) for m in marks if m]
-    return {str(label): str(text).strip() for label, text in pairs}
+    elif isinstance(value, list) and len(value) <= len(_LETTERS) and all(map(_says, value)):
+        lines = [_MARK.match(str(item)) for item in value]
+        if len({line[2] for line in lines if line}) == len(value):
+            pairs = [(line[2], line.string[line.end() :]) for line in lines if line]
+        else:
+            pairs = list(zip(_LETTERS, value, strict=False))
+    texts_of = {str(label): str(text).strip() for label, text in pairs}
+    return dict(sorted(texts_of.items()) if texts_of.keys() <= {*_LETTERS} else texts_of.items())
+
+
+def _marked(text: str) -> dict[str, str]:
+    """Return the options of a text; the B of `A. Hepatitis B virus` begins none."""
+    every = list(_MARK.finditer(text))
+    sure = [mark for mark in every if mark["line"] is not None or not mark[3].isspace()]
+    if len(sure) < 2:
+        sure = every
+    alike = [mark for mark in sure if (mark[3] == ")") == (sure[0][3] == ")")]
+    begun: list[re.Match[str]] = []  # where nothing else fits: the first A, the next B …
+    for mark in sure:
+        if mark[2] == _LETTERS[len(begun) : len(begun) + 1]:
+            begun.append(mark)
+    lines = [mark for mark in every if mark["line"] is not None]
+    ways = (alike, lines, sure) if sure and sure[0][3] == ")" else (lines, alike, sure)
+    distinct = [way for way in ways if len({mark[2] for mark in way}) == len(way) > 1]
+    without_gap = (
+        way for way in distinct if max(mark[2] for mark in way) == _LETTERS[len(way) - 1]
+    )
+    marks = next(without_gap, next(iter(distinct), begun))
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    options = {m[2]: text[m.end() : end].strip() for m, end in zip(marks, ends, strict=False)}
+    return dict(sorted(options.items()))
 
 
 def _answer(row: Mapping[str, Any], options: Mapping[str, str], first: int) -> str:
@@ -111,7 +144,7 @@ def _labels(value: Any, options: Mapping[str, str], first: int) -> list[str]:
         at = int(bare) - first if bare.isdecimal() else -1
         return list(options)[at : at + 1] if at >= 0 else []
     if _LETTERED.fullmatch(bare.upper()):
-        letters = re.findall("[A-H]", bare.upper())
+        letters = re.findall("[A-J]", bare.upper())
         return letters if options.keys() >= {*letters} else []
     return [label for label, option in options.items() if option == text][:1]
 
