@@ -229,8 +229,8 @@ def test_max_samples_counts_for_each_data_set() -> None:
     assert found.steps == 9
     assert any("first 40 of 60 rows" in each and "20 of each" in each for each in found.notes)
     # A data set that is shorter gives all that it has.
-    assert Extent(55, 5500, (50, 5)).limited(20) == Extent(25, 2500, (20, 5))
-    assert Extent(55, 5500).limited(100).rows == 55
+    assert Extent(55, 5500, (50, 5)).used({"max_samples": 20}) == Extent(25, 2500, (20, 5))
+    assert Extent(55, 5500).used({"max_samples": 100}).rows == 55
 
 
 # The tutorial's commands of June 2024, under the names that LLaMA-Factory 0.9.5 takes.
@@ -279,3 +279,17 @@ def test_the_tutorial_is_its_table(stage: str, rows: int) -> None:
     changes = {key for key in found.config if found.config[key] != other.config[key]}
     assert changes == {"model_name_or_path", "template", "lora_target"}
     assert any("template chatml, lora_target all" in each for each in other.notes)
+
+
+@pytest.mark.parametrize(
+    ("mixing", "rows"),
+    [
+        ({"mix_strategy": "interleave_under"}, 60),
+        ({"mix_strategy": "interleave_over"}, 80),
+        ({"mix_strategy": "interleave_once"}, 70),
+        ({"mix_strategy": "interleave_under", "interleave_probs": "0.8,0.2"}, 50),
+        ({"mix_strategy": "interleave_under", "max_samples": 10}, 20),
+    ],
+)
+def test_rows_that_are_drawn_by_turns(mixing: dict[str, Any], rows: int) -> None:
+    assert Extent(70, None, (40, 30)).used(mixing).rows == rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import namedtuple
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def test_too_little_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyP
     limits.check_disk(plan, need)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 10**7))
-    with pytest.raises(OutputError, match=r"about 0\.1 GB, and .* has 0\.0 GB free"):
+    with pytest.raises(OutputError, match=r"about 0\.0[0-9] GB, and .* has 0\.01 GB free"):
         limits.check_disk(plan, need)
 
 
@@ -148,3 +149,30 @@ def test_what_resume_goes_on_with(tmp_path: Path) -> None:
             begun_run(output, stage, saves)
     with pytest.raises(CuratrainError, match="cannot be read"):
         begun_run(saves / "b", "sft", saves)
+
+
+@pytest.mark.parametrize(
+    ("saving", "number"),
+    [
+        ({"save_steps": 100}, 11),
+        ({"save_steps": 100, "save_total_limit": 2}, 4),
+        ({"save_steps": 0.5}, 3),
+        ({}, 3),  # LLaMA-Factory saves each 500 steps where a config is silent
+        ({"save_strategy": "epoch", "num_train_epochs": 4}, 5),
+        ({"save_strategy": "no"}, 1),
+    ],
+)
+def test_room_is_for_the_checkpoints_that_are_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saving: dict[str, Any], number: int
+) -> None:
+    plan = plan_for(tmp_path)
+    need = limits.memory_need(plan, CPU, None)
+    silent = {key: value for key, value in plan.config.items() if not key.startswith("save_")}
+    plan = replace(plan, steps=1000, config={**silent, **saving})
+    usage = namedtuple("usage", "total used free")
+    # Of so small an adapter each checkpoint takes the 20 MB that lie beside it, and a little more.
+    for spare, fits in ((1, True), (-1, False)):
+        room = round(number * 20.2e6 + spare * 1e7)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, room=room: usage(0, 0, room))
+        with nullcontext() if fits else pytest.raises(OutputError, match="too little room"):
+            limits.check_disk(plan, need)

@@ -60,28 +60,32 @@ def choose(folder: Path, stage: str, typed: str | None) -> tuple[tuple[str, ...]
             f"no data set is registered in '{folder}'; {_FROM[kind]} writes one into `data`, or "
             "give --dataset-dir FOLDER"
         )
-    meant_for = {name: _meant_for(entry) for name, entry in entries.items()}
-    fitting = [name for name, meant in meant_for.items() if meant == kind]
     if typed is None:
-        return _newest(folder, stage, kind, meant_for)
+        return _newest(folder, stage, kind, entries)
     names = tuple(dict.fromkeys(name.strip() for name in typed.split(",") if name.strip()))
     for name in names or (typed,):
-        data_file(folder, name, entries)
-        meant = meant_for[name]
-        if meant != kind:
-            here = f"Here are for it: {_listed(fitting)}" if fitting else "None here is for it"
-            fits = f"`train {meant} --dataset {name}`" if meant else "`curate doctor` says why"
-            raise DataError(
-                f"stage {stage} wants {_MEANT[kind]}, and '{name}' has {_MEANT[meant]}: {fits}. "
-                f"{here}"
-            )
+        check_kind(folder, name, stage)
     return names, ""
 
 
+def check_kind(folder: Path, name: str, stage: str) -> None:
+    """Refuse a data set that is not registered, or is for another stage."""
+    entries, kind = read_registry(folder), _READS.get(stage, stage)
+    data_file(folder, name, entries)
+    if (meant := _meant_for(entries[name])) != kind:
+        fitting = [other for other, entry in entries.items() if _meant_for(entry) == kind]
+        here = f"Here are for it: {_listed(fitting)}" if fitting else "None here is for it"
+        fits = f"`train {meant} --dataset {name}`" if meant else "`curate doctor` says why"
+        raise DataError(
+            f"stage {stage} wants {_MEANT[kind]}, and '{name}' has {_MEANT[meant]}: {fits}. {here}"
+        )
+
+
 def _newest(
-    folder: Path, stage: str, kind: str, meant_for: Mapping[str, str]
+    folder: Path, stage: str, kind: str, entries: Mapping[str, Any]
 ) -> tuple[tuple[str, ...], str]:
     """Return the data set whose manifest was written last; those of others have none."""
+    meant_for = {name: _meant_for(entry) for name, entry in entries.items()}
     fitting = [name for name, meant in meant_for.items() if meant == kind]
     beside = {name + ending for name in meant_for for ending in _BESIDE}
     dated = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from curate.system.hardware import Hardware
 from curate.system.run_record import RUN
 from train.config.model import Model
 from train.config.plan import CONFIG, Plan
+from train.config.presets import EVERY
 from train.memory.estimate import GIB, Job, total, trainable
 from train.memory.model_shape import ModelShape, config_of, known_shape, shape_of
 
@@ -128,9 +130,12 @@ def memory_need(plan: Plan, hardware: Hardware, longest: int | None) -> Need:
     return need(shape, job, hardware)
 
 
-def _zero(path: Any) -> int:
+def _zero(deepspeed: Any) -> int:
+    """Return the stage of ZeRO that a configuration, or a file with one, asks for; else 0."""
     try:
-        stage = json.loads(Path(path).read_text(encoding="utf-8"))["zero_optimization"]["stage"]
+        if not isinstance(deepspeed, dict):
+            deepspeed = json.loads(Path(deepspeed).read_text(encoding="utf-8"))
+        stage = deepspeed["zero_optimization"]["stage"]
     except (OSError, ValueError, KeyError, TypeError):
         return 0
     return stage if stage in (1, 2, 3) else 0
@@ -172,18 +177,29 @@ def check_disk(plan: Plan, need: Need) -> None:
     weights = trained * (need.job.wide if config["finetuning_type"] == "full" else 4)
     # AdamW's two moments in fp32 lie beside the weights of a checkpoint, not beside the result.
     checkpoint = weights + (0 if config.get("save_only_model") else trained * 8) + _BESIDE
-    saved = config.get("save_total_limit")
-    kept = int(saved) + 1 if saved else max(1, plan.steps // int(config.get("save_steps", 1)))
+    # The oldest is deleted when the next is written.
+    limit, number = int(config.get("save_total_limit") or 0), _checkpoints(config, plan.steps)
+    kept = min(number, limit + 1) if limit > 0 else number
     wanted = kept * checkpoint + weights + _BESIDE
     parents = (plan.output, *plan.output.absolute().parents)
     place = next(folder for folder in parents if folder.exists())
     free = shutil.disk_usage(place).free
     if free < wanted:
         raise OutputError(
-            f"too little room on the disk: checkpoints take about {wanted / _GB:.1f} GB, and "
-            f"{place} has {free / _GB:.1f} GB free; make room, give another --output, or fewer "
+            f"too little room on the disk: checkpoints take about {wanted / _GB:,.2f} GB, and "
+            f"{place} has {free / _GB:,.2f} GB free; make room, give another --output, or fewer "
             "checkpoints with --set save_total_limit=1"
         )
+
+
+def _checkpoints(config: Mapping[str, Any], steps: int) -> int:
+    """Return how many checkpoints a run saves; with a strategy, one at its end."""
+    strategy = config.get("save_strategy", "steps")
+    if strategy == "epoch":
+        return math.ceil(float(config.get("num_train_epochs") or 1))
+    every = float(config.get("save_steps") or EVERY)
+    number = steps / every if every >= 1 else 1 / every
+    return 0 if strategy == "no" else max(1, math.ceil(number))
 
 
 def check_words(*paths: Path) -> None:

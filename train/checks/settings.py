@@ -7,14 +7,15 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 from curate.errors import UsageError
-from curate.llamafactory.dataset_info import data_file, read_registry
 from curate.system.hub import model_address
 from curate.system.model_folder import ADAPTER_CONFIG, CONFIG, missing_shards, read_json
+from train.checks.data_set import check_kind
 from train.config.keys import hints
 from train.config.plan import Plan
-from train.config.presets import blocks_of, intervals, rows_held
+from train.config.presets import EVERY, blocks_of, intervals, rows_held
 
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "*.tiktoken", "*token*.py")
 # What training on a quantised base needs; their torch is not that of this environment.
@@ -25,14 +26,12 @@ _POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx")
 _ADAPTERS = ("adapter_name_or_path", "ref_model_adapters", "reward_model_adapters")
 _HIGHEST_RATE = 0.05
 _MUCH_LOST = 0.1  # share of the tokens
-# Transformers' own, where a config is silent.
-_EVERY = 500
 
 
 def check(plan: Plan, longest: int | None) -> None:
     """Refuse what LLaMA-Factory would end on, most of it after it has read and loaded all."""
     config = plan.config
-    refusals = (_rows(plan), _evaluated(config), _files(config, plan.dataset.folder), _base(plan))
+    refusals = (_rows(plan), _together(config), _evaluated(config), _files(plan), _base(plan))
     for why in (why for part in refusals for why in part):
         raise UsageError(why)
     length, positions = _length(config, longest), _positions(plan)
@@ -47,15 +46,16 @@ def _rows(plan: Plan) -> Iterator[str]:
     config = plan.config
     if config.get("max_steps") == 0:
         yield "max_steps=0 trains nothing; give 1 and more, or -1 for whole passes"
-    if float(config.get("lora_dropout") or 0) >= 1:
-        yield "lora_dropout has to be below 1: a share of what the adapter sees"
+    shares, number = config.get("interleave_probs"), len(plan.dataset.name.split(","))
+    if shares and len(str(shares).split(",")) != number:
+        yield f"interleave_probs {shares}: allowed is one for each data set, and there are {number}"
     held = float(config.get("val_size") or 0)
     if held and config.get("eval_dataset"):
         yield (
             "val_size and eval_dataset do not go together: rows are held out of the data set, or "
             "come from another; leave one out (--set val_size=0)"
         )
-    extent = plan.dataset.extent.limited(config.get("max_samples"))
+    extent = plan.dataset.extent.used(config)
     rows, count = extent.rows, rows_held(extent.rows, config)
     if held and (held == 1 or not 0 < count < rows):
         yield (
@@ -76,6 +76,26 @@ def _rows(plan: Plan) -> Iterator[str]:
             )
 
 
+def _together(config: Mapping[str, Any]) -> Iterator[str]:
+    """Tell of keys that LLaMA-Factory does not take beside each other; see keys.toml."""
+    for conditions in hints()["together"]:
+        words = [_holds(config, condition) for condition in conditions.split()]
+        if all(words):
+            yield f"{' and '.join(words)}: LLaMA-Factory ends on them together; change one"
+
+
+def _holds(config: Mapping[str, Any], condition: str) -> str:
+    """Return the words of a condition that holds, such as `streaming=True`, else ''."""
+    key, equal, wanted = condition.lstrip("!").partition("=")
+    name = key.rstrip("!")
+    value = config.get(name)
+    is_set = value not in (None, False, 0, "") and (name, value) != ("max_steps", -1)
+    if condition.startswith("!"):
+        return "" if is_set else f"no {name}"
+    fits = not equal or (str(value) == wanted) != key.endswith("!")
+    return f"{name}={value}" if is_set and fits else ""
+
+
 def _evaluated(config: Mapping[str, Any]) -> Iterator[str]:
     saving = str(config.get("save_strategy") or "steps")
     evaluating = str(config.get("eval_strategy") or "no")
@@ -87,15 +107,13 @@ def _evaluated(config: Mapping[str, Any]) -> Iterator[str]:
     best, without = "load_best_model_at_end", "or --set load_best_model_at_end=false"
     if not config.get(best):
         return
-    if config["stage"] in ("rm", "ppo"):
-        yield f"{best}: LLaMA-Factory cannot in stage {config['stage']}; leave it out"
     if saving != evaluating:
         yield (
             f"{best} wants to save when it evaluates, and save_strategy is {saving}, eval_strategy "
             f"{evaluating}; give both the same, {without}"
         )
-    save = float(config.get("save_steps") or _EVERY)
-    every = float(config.get("eval_steps") or config.get("logging_steps") or _EVERY)
+    save = float(config.get("save_steps") or EVERY)
+    every = float(config.get("eval_steps") or config.get("logging_steps") or EVERY)
     if saving == "steps" and min(save, every) >= 1 and save % every:
         yield (
             f"{best} wants save_steps {save:g} to be eval_steps {every:g} once or several times; "
@@ -103,19 +121,20 @@ def _evaluated(config: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _files(config: Mapping[str, Any], data: Path) -> Iterator[str]:
+def _files(plan: Plan) -> Iterator[str]:
     """Tell of names that lead nowhere, and of packages that are not here."""
+    config, data = plan.config, plan.dataset.folder
 
     def names(key: str) -> list[str]:
         return [name.strip() for name in str(config.get(key) or "").split(",") if name.strip()]
 
     for name in names("eval_dataset"):
-        data_file(data, name, read_registry(data))
+        check_kind(data, name, plan.stage)
     for key, name in ((kind, each) for kind in _ADAPTERS for each in names(kind)):
         is_there = (Path(name).expanduser() / ADAPTER_CONFIG).is_file()
         if not is_there and (Path(name).exists() or not model_address(name)):
             yield f"{key} {name}: there is no adapter; give a run that `train ls` lists"
-    if path := config.get("deepspeed"):
+    if isinstance(path := config.get("deepspeed"), str):
         try:
             if not isinstance(json.loads(Path(path).read_text(encoding="utf-8")), dict):
                 yield f"deepspeed {path} is no JSON object; give a configuration of DeepSpeed"
@@ -136,6 +155,10 @@ def _base(plan: Plan) -> Iterator[str]:
     folder, name = Path(plan.model.path), plan.model.name
     if not (folder / CONFIG).is_file():
         return
+    for path in folder.glob("pytorch_model*.bin"):
+        # Of old releases of torch, it is no archive and begins with pickle's own mark.
+        if not is_zipfile(path) and path.open("rb").read(2) != b"\x80\x02":
+            yield f"{path} is cut short or corrupt; fetch or copy it again"
     if missing := missing_shards(folder):
         yield f"{name} lacks {', '.join(missing[:3])}, which its index names; copy it again"
     if not any(any(folder.glob(pattern)) for pattern in _TOKENIZERS):
@@ -168,11 +191,11 @@ def _length(config: Mapping[str, Any], longest: int | None) -> int:
 def doubts(plan: Plan, longest: int | None) -> str:
     """Return in one note what would run and train badly; '' if nothing would."""
     config, steps, told = plan.config, plan.steps, {}
-    logging = float(config.get("logging_steps") or _EVERY)
+    logging = float(config.get("logging_steps") or EVERY)
     for key, usual, by, what in (
         ("warmup_steps", 0, "", "the learning rate never rises to its value"),
         ("logging_steps", logging, "steps", "nothing is logged"),
-        ("save_steps", _EVERY, "steps", "no checkpoint is saved before the end"),
+        ("save_steps", EVERY, "steps", "no checkpoint is saved before the end"),
         ("eval_steps", logging, "no", "nothing is evaluated"),
     ):
         every, strategy = float(config.get(key) or usual), key.replace("_steps", "_strategy")
@@ -199,7 +222,7 @@ def doubts(plan: Plan, longest: int | None) -> str:
 
 def _left_over(plan: Plan) -> Iterator[str]:
     """Tell of tokens that fill no block, so that they are not trained on."""
-    config, extent = plan.config, plan.dataset.extent.limited(plan.config.get("max_samples"))
+    config, extent = plan.config, plan.dataset.extent.used(plan.config)
     rows = extent.rows - rows_held(extent.rows, config)
     blocks = blocks_of(extent, config, rows)
     if config["stage"] != "pt" or blocks is None or not extent.tokens or not rows:

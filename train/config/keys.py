@@ -56,7 +56,7 @@ def settings(pairs: Sequence[str], release: str = VERSION) -> tuple[dict[str, An
             raise UsageError(
                 f"--set {pair}: allowed is key=value, for example --set learning_rate=1e-4"
             )
-        if name == "warmup_ratio":
+        if is_share := name == "warmup_ratio":
             notes.append("warmup_ratio is deprecated: warmup_steps below 1 is a share of the steps")
             name = "warmup_steps"
         if name in recorded("absent").get(release, ()):
@@ -65,6 +65,10 @@ def settings(pairs: Sequence[str], release: str = VERSION) -> tuple[dict[str, An
                 "yet; leave it out"
             )
         values[name] = _value(name, text.strip())
+        if is_share and values[name] >= 1:
+            raise UsageError(f"--set {pair}: allowed is a share of the steps, from 0 to below 1")
+    if values.get("neat_packing"):
+        values["packing"] = True  # as LLaMA-Factory takes it
     return values, notes
 
 
@@ -75,10 +79,12 @@ def _value(name: str, text: str) -> Any:
     if key.get("many"):
         return [_one(name, key, part.strip()) for part in text.split(",")]
     value = _one(name, key, text)
-    least = hints()["least"].get(name)
+    least, most = (hints()[end].get(name) for end in ("least", "most"))
     if least is not None and value < least:
         allowed = "more than 0" if least == _ABOVE_0 else f"{least} and more"
         raise UsageError(f"--set {name}={text}: allowed is {allowed}")
+    if most is not None and value > most:
+        raise UsageError(f"--set {name}={text}: allowed is {most} and less")
     # Steps are whole; below 1 they are a share of all.
     return int(value) if name.endswith("_steps") and value >= 1 else value
 

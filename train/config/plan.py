@@ -63,7 +63,7 @@ class Request:
     template: str | None = option(
         None, "LLaMA-Factory's; own: the tokenizer's; else the model's.", metavar="NAME"
     )
-    seed: Annotated[int, Option(min=0, help="For everything that is drawn.")] = 0
+    seed: Annotated[int, Option(min=0, max=2**32 - 1, help="For everything that is drawn.")] = 0
     dry_run: bool = option(False, "Show the YAML and the command, start nothing.")
     resume: bool = option(False, "Go on from the last checkpoint.")
     overwrite: bool = option(False, "Replace the run in the folder.")
@@ -121,7 +121,7 @@ def make(
     preset = preset_of(request.preset, request.stage)
     written = request.preset == WRITTEN
     config = {**_keys(request, dataset, model, hardware, settings, reward), **settings}
-    extent = dataset.extent.limited(config.get("max_samples"))
+    extent = dataset.extent.used(config)
     held = held_out(extent, preset, config)
     # The tutorial's share stays as it is, unless there is too little to hold anything out.
     config.setdefault("val_size", preset.val_share if held and preset.timing else held)
@@ -206,9 +206,8 @@ def _notes(
     """Return what the user should know of how it was decided."""
     config, extent, steps = plan.config, plan.dataset.extent, plan.steps
     notes, is_tutorial = [], preset == preset_of("tutorial", config["stage"])
-    most = config.get("max_samples")
-    used = extent.limited(most).rows
-    if used < extent.rows:
+    most, used = config.get("max_samples"), extent.used(config).rows
+    if most is not None and used < extent.rows:
         several = f", at most {most:,} of each data set" if len(extent.sets) > 1 else ""
         notes.append(
             f"the first {used:,} of {extent.rows:,} rows are used (max_samples{several}); "

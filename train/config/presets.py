@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ FEWEST_TO_SPLIT = 20
 # Blocks that have to be held out of packed text: fewer leave nothing to evaluate.
 _FEWEST_BLOCKS = 4
 _FEWEST_TO_WARM_UP = 10  # steps
+# Steps between logging, saving and evaluating, where a config is silent: transformers' own.
+EVERY = 500
 # What LLaMA-Factory 0.9.5 takes where a config is silent.
 _SILENT = {
     **{"cutoff_len": 2048, "learning_rate": 5e-5, "num_train_epochs": 3.0},
@@ -71,6 +73,12 @@ def preset_of(name: str, stage: str) -> Preset:
     return replace(tutorial, keys=keys, timing={}, max_val=8 if tutorial.val_share else None)
 
 
+_ENDS: Mapping[str, Callable[[list[float]], float]] = {
+    "interleave_under": min,
+    "interleave_over": max,
+}
+
+
 @dataclass(frozen=True)
 class Extent:
     """Rows that a stage can use, tokens of packed text if counted, rows of each of several sets."""
@@ -79,14 +87,28 @@ class Extent:
     tokens: int | None = None
     sets: tuple[int, ...] = ()
 
-    def limited(self, most: Any) -> Extent:
-        """Return what `max_samples` leaves: LLaMA-Factory takes so many rows of each data set."""
-        if most is None:
-            return self
-        sets = tuple(min(rows, int(most)) for rows in self.sets or (self.rows,))
+    def used(self, config: Mapping[str, Any]) -> Extent:
+        """Return what is trained on: `max_samples` of each data set, mixed by `mix_strategy`."""
+        most, mixed = config.get("max_samples"), str(config.get("mix_strategy"))
+        sets = self.sets or (self.rows,)
+        if most is not None:
+            sets = tuple(min(rows, int(most)) for rows in sets)
         rows = sum(sets)
+        if len(sets) > 1 and mixed in _ENDS:
+            # Drawn by turns, or by probabilities, until one of them is used up, or all.
+            shares = _shares(config.get("interleave_probs"), len(sets))
+            drawn = [size * sum(shares) / share for size, share in zip(sets, shares, strict=True)]
+            rows = round(_ENDS[mixed](drawn))
         tokens = None if self.tokens is None else self.tokens * rows // max(1, self.rows)
         return Extent(rows, tokens, sets)
+
+
+def _shares(probabilities: Any, count: int) -> list[float]:
+    try:
+        shares = [float(share) for share in str(probabilities).split(",")]
+    except ValueError:
+        shares = []
+    return shares if len(shares) == count and min(shares) > 0 else [1.0] * count
 
 
 def blocks_of(extent: Extent, config: Mapping[str, Any], rows: int) -> int | None:
@@ -137,7 +159,7 @@ def steps_of(extent: Extent, config: Mapping[str, Any], devices: int) -> int:
     limit = int(config.get("max_steps") or -1)
     if limit > 0:
         return limit
-    rows = extent.limited(config.get("max_samples")).rows
+    rows = extent.used(config).rows
     kept = rows - rows_held(rows, config)
     blocks = blocks_of(extent, config, kept)
     kept = kept if blocks is None else max(1, blocks)
