@@ -66,7 +66,7 @@ def test_a_yaml_is_run_as_it_is_written(train: Caller) -> None:
 def test_what_is_set_beside_it_wins(train: Caller) -> None:
     typed = ("--set", "learning_rate=1e-5", "--output", "saves/b", "--dry-run")
     values = {key: value for key, value in WRITTEN.items() if key != "dataset"}
-    train.refused("--set dataset=… adds it", "run", write(values), *typed)
+    train.refused("no dataset is named: .* name it there", "run", write(values), *typed)
     config = shown(train("run", "mine.yaml", *typed, "--set", "dataset=talks"))
     assert config["learning_rate"] == 1e-5
     assert config["output_dir"].endswith("saves/b")
@@ -117,6 +117,39 @@ def test_ways_to_start_it(train: Caller, line: str) -> None:
     assert config["learning_rate"] == (2e-5 if "2e-5" in line else 1e-4)
 
 
+@pytest.mark.parametrize("before", ["$ ", "export CUDA_VISIBLE_DEVICES=0\n", "nohup "])
+def test_what_may_stand_before_a_paste(train: Caller, before: str) -> None:
+    write(WRITTEN)
+    shown(train("run", "--dry-run", "--", f"{before}llamafactory-cli train mine.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("paste", "told"),
+    [
+        ("cd LLaMA-Factory && {}", "'&&' is for a shell; paste the command"),
+        ("{} > train.log 2>&1 &", "'>' is for a shell"),
+        ("{} | tee log", "'|' is for a shell"),
+        ("{} dataset='talks", "cannot be read (No closing quotation); paste it whole"),
+    ],
+)
+def test_pastes_with_more_than_one_command(train: Caller, paste: str, told: str) -> None:
+    write(WRITTEN)
+    line = paste.format("llamafactory-cli train mine.yaml")
+    train.refused(re.escape(told), "run", "--dry-run", "--", line)
+
+
+def test_lists_and_mappings_of_a_yaml(train: Caller) -> None:
+    registry = json.loads((Path("data") / "dataset_info.json").read_text())
+    registry["others"] = registry["talks"]
+    (Path("data") / "dataset_info.json").write_text(json.dumps(registry))
+    zero = {"zero_optimization": {"stage": 3}}
+    values = {**WRITTEN, "dataset": ["talks", "others"], "deepspeed": zero, "save_steps": 0.5}
+    answer = train("run", write(values), "--dry-run")
+    config = shown(answer)
+    assert (config["dataset"], config["deepspeed"]) == ("talks,others", zero)
+    assert "deepspeed needs the package deepspeed" in answer.err
+
+
 def test_a_secret_before_a_paste_is_not_kept(train: Caller) -> None:
     write(WRITTEN)
     line = "WANDB_API_KEY=sk-secret llamafactory-cli train mine.yaml"
@@ -134,6 +167,8 @@ REFUSED = [
     ("nothing.yaml", "nothing.yaml cannot be read"),
     ("llamafactory-cli train --stage sft", "no model_name_or_path is named"),
     ("llamafactory-cli train --model_name_or_path ${MODEL}", "is not replaced here"),
+    ("llamafactory-cli export --model_name_or_path m", "a whole model needs no merging"),
+    ("python -m torch.distributed.run src/train.py", "give `llamafactory-cli train …`"),
     ("llamafactory-cli train mine.yaml learning_rat=1", "Did you mean 'learning_rate'"),
     ("llamafactory-cli train mine.yaml stage=sftt", "Did you mean 'sft'"),
     ("llamafactory-cli train mine.yaml resume_from_checkpoint=x", "give --resume"),
@@ -151,11 +186,12 @@ def test_an_export_is_answered_with_what_to_type(train: Caller) -> None:
     merge = [*line.split(), "--model_name_or_path", "m", "--adapter_name_or_path", "saves/a b"]
     told = train.refused("that is done by", "run", "--", *merge)
     assert "`deploy merge 'saves/a b' --output my/merged`" in told
-    quantise = "--export_quantization_bit 4 --export_quantization_dataset data/c4_demo.json"
+    quantise = "--export_quantization_bit 4 --export_quantization_dataset data/c4_demo.json "
+    quantise += "--export_size 2 --export_device cpu --export_quantization_maxlen 512"
     typed = [*line.split(), "--model_name_or_path", "m", *quantise.split()]
     told = train.refused("that is done by", "run", "--", *typed)
-    command = "deploy quantize m --bits 4 --dataset c4_demo --dataset-dir data --output my/merged"
-    assert f"`{command}`" in told
+    command = "deploy quantize m --bits 4 --max-length 512 --shard-size 2 --dataset c4_demo"
+    assert f"`{command} --dataset-dir data --output my/merged`" in told
 
 
 def test_an_adapter_that_is_gone_on_with_keeps_its_own(train: Caller) -> None:

@@ -25,8 +25,8 @@ _REFUSALS = {
     "ours": "this is not set by hand; {0}",
     "gone": "LLaMA-Factory 0.9.5 has no such key: {0}",
     "now": "LLaMA-Factory 0.9.5 calls this {0}: --set {0}=…",
-    "secret": "secrets do not belong on a command line, where others can read them; put it into "
-    "the environment ({0})",
+    "secret": "secrets do not belong on a command line or in a file that is kept, where others can "
+    "read them; put it into the environment ({0})",
 }
 
 

@@ -15,6 +15,18 @@ from train.config.plan import Request
 from train.config.presets import STAGES, WRITTEN
 
 _VARIABLE = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)", re.DOTALL)
+# What may stand before a command, and what joins it with others or leads its output elsewhere.
+_BEFORE = ("$", "env", "export", "nohup")
+_OF_SHELLS = re.compile(r"&&?|\|\|?|;|\d?>>?(&\d)?|&>|<")
+# Keys of an export, and the options of `deploy` for them.
+_EXPORTING = {
+    "merge": {"export_dir": "--output"},
+    "quantize": {
+        **{"export_quantization_bit": "--bits", "export_quantization_nsamples": "--rows"},
+        **{"export_quantization_maxlen": "--max-length", "export_size": "--shard-size"},
+        **{"dataset": "--dataset", "dataset_dir": "--dataset-dir", "export_dir": "--output"},
+    },
+}
 _FILES = (".yaml", ".yml", ".json")
 # Variables that say where and by how many processes is trained. No others: a secret in one would
 # be recorded with the run.
@@ -26,18 +38,19 @@ _TAKEN = {
 
 def request_of(words: Sequence[str], pairs: Sequence[str]) -> tuple[Request, list[str]]:
     words, variables = _split(words)
-    values = _values(_arguments(words)) | _of_pairs(pairs)
+    verb, arguments = _arguments(words)
+    values = _values(arguments) | _of_pairs(pairs)
     for key, value in values.items():
         if "${" in str(value) or str(value).startswith("$"):
             raise UsageError(f"{key}: {value} is not replaced here; write the value itself")
     for key, why in hints()["kinds"].items():
         if values.get(key) and not (key == "infer_backend" and "stage" in values):
             raise UsageError(f"{key}: {why}")
-    if "export_dir" in values:
+    if verb == "export" or "export_dir" in values:
         raise UsageError(_export(values))
     for key in ("model_name_or_path", "dataset"):
         if not values.get(key):
-            raise UsageError(f"no {key} is named: that trains nothing; --set {key}=… adds it")
+            raise UsageError(f"no {key} is named: that trains nothing; name it there")
     if values.pop("resume_from_checkpoint", None):
         raise UsageError("resume_from_checkpoint: leave it out, and give --resume")
     notes = [
@@ -61,7 +74,7 @@ def request_of(words: Sequence[str], pairs: Sequence[str]) -> tuple[Request, lis
     )
     request = Request(
         stage=stage,
-        dataset=(str(values.pop("dataset")),),
+        dataset=(_text("dataset", values.pop("dataset")),),
         dataset_dir=Path(str(values.pop("dataset_dir", None) or "data")).expanduser(),
         model=str(values.pop("model_name_or_path")),
         reward=reward,
@@ -83,35 +96,44 @@ def _split(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     text = words[0] if len(words) == 1 else ""
     # A line is longer than a file's name can be, or no file has its name.
     if re.search(r"\s", text.strip()) and (len(text) > 250 or not Path(text).is_file()):
-        words = shlex.split(re.sub(r"\\\s*\n", " ", text.rstrip(" \\\t\r\n")), comments=True)
+        line = re.sub(r"\\\s*\n", " ", text.rstrip(" \\\t\r\n"))
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            raise UsageError(f"the paste cannot be read ({error}); paste it whole") from error
+        if joining := [word for word in words if _OF_SHELLS.fullmatch(word)]:
+            raise UsageError(
+                f"'{joining[0]}' is for a shell; paste the command of LLaMA-Factory alone, without "
+                "what stands before it or behind it"
+            )
     words = [word.strip() for word in words if word.strip(" \\\t\r\n")]
     variables: dict[str, str] = {}
-    while words and (words[0] == "env" or _VARIABLE.fullmatch(words[0])):
+    while words and (words[0] in _BEFORE or _VARIABLE.fullmatch(words[0])):
         if match := _VARIABLE.fullmatch(words.pop(0)):
             variables[match[1]] = match[2]
     return words, variables
 
 
-def _arguments(words: Sequence[str]) -> list[str]:
-    """Return what a command gives to LLaMA-Factory's training; refuse commands that do not."""
+def _arguments(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Return train or export, and what a command gives to it; refuse commands that do not."""
     program, *rest = words or [""]
     name = Path(program).name
     if name.startswith("python"):
         module = rest[:1] == ["-m"]
         name, *rest = rest[1:] if module else (rest or [""])
         if not module and Path(name).name in ("train.py", "train_bash.py"):
-            return rest
+            return "train", rest
         name = "llamafactory-cli" if name.startswith("llamafactory") else name
     if name in ("llamafactory-cli", "lmf"):
         verb, *rest = rest or ["help"]
         if verb not in ("train", "export"):
             why = hints()["verbs"].get(verb, "allowed is train")
             raise UsageError(f"llamafactory-cli {verb}: {why}")
-        return rest
+        return verb, rest
     if name in hints()["launchers"]:
         raise UsageError(f"{name}: {hints()['launchers'][name]}")
     if program.startswith("--") or program.endswith(_FILES):
-        return list(words)
+        return "train", list(words)
     raise UsageError(
         f"'{program[:60]}' is neither a YAML nor a command of LLaMA-Factory; allowed are "
         "CONFIG.yaml, or -- and `llamafactory-cli train …`"
@@ -182,15 +204,15 @@ def _today(key: str) -> str:
 
 def _export(values: Mapping[str, Any]) -> str:
     """Return the command that does what `llamafactory-cli export` was asked for."""
-    output = ["--output", str(values["export_dir"])]
-    if bits := values.get("export_quantization_bit"):
-        command = ["deploy", "quantize", str(values.get("model_name_or_path")), "--bits", str(bits)]
+    values, run = dict(values), values.get("adapter_name_or_path")
+    if values.get("export_quantization_bit"):
+        command = ["deploy", "quantize", str(values.get("model_name_or_path"))]
         if data := values.get("export_quantization_dataset"):
-            folder, name = Path(str(data)).parent, Path(str(data)).stem
-            command += ["--dataset", name, "--dataset-dir", str(folder)]
-    else:
-        run = values.get("adapter_name_or_path")
-        if not run:
-            return "export_dir: a whole model needs no merging; `deploy serve` takes its folder"
+            values |= {"dataset": Path(str(data)).stem, "dataset_dir": Path(str(data)).parent}
+    elif run:
         command = ["deploy", "merge", str(run)]
-    return f"that is done by `{shlex.join([*command, *output])}`"
+    else:
+        return "a whole model needs no merging; `deploy serve` takes its folder"
+    for key, option in _EXPORTING[command[1]].items():
+        command += [option, str(values[key])] if values.get(key) else []
+    return f"that is done by `{shlex.join(command)}`"
