@@ -401,7 +401,7 @@ def score(
 ) -> Selection: ...
 def select(
     rows: Readable,
-    scores: Sequence[str | Path] = (),
+    scores: str | Path | Sequence[str | Path] = (),
     like: QuestionSets = (),
     dataset_dir: str | Path = "data",
     *,

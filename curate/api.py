@@ -29,7 +29,7 @@ from curate.parameters.engine import EngineParams
 from curate.parameters.ifd import IFDParams
 from curate.parameters.mix import MixParams
 from curate.parameters.mods import ModsParams
-from curate.parameters.option import ending_of, keywords
+from curate.parameters.option import as_tuple, ending_of, keywords
 from curate.parameters.prove import ProveParams
 from curate.parameters.report import ReportParams
 from curate.parameters.score import ScoreParams
@@ -55,6 +55,11 @@ _Recipe = Callable[[Rows, Any, Place], Selection]
 _PLACE = """output: Folder of data sets that are made on the way.
         name: Of the data set; the first source's stem and the recipe if not given.
         saves: Folder of models that are trained on the way."""
+
+
+def _files(scores: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
+    """Return scores files, of which one may come without a list."""
+    return as_tuple(scores)
 
 
 def _sets(against: Readable | Sequence[Readable]) -> list[Rows]:
@@ -88,7 +93,7 @@ ifd = keywords(IFDParams, rows=rows_of)(_placed(_ifd.ifd))
 mods = keywords(ModsParams, rows=rows_of)(_placed(_mods.mods))
 report = keywords(ReportParams)(_page.report)
 score = keywords(ScoreParams, rows=rows_of)(_score.score)
-select = keywords(SelectParams, rows=rows_of)(_select.select)
+select = keywords(SelectParams, rows=rows_of, scores=_files)(_select.select)
 
 
 @keywords(EngineParams)

@@ -91,7 +91,8 @@ def test_one_line_gives_the_keyword_and_the_option():
         """Brew."""
         seen.append((reading, params, lid))
 
-    assert brew("assam", cups=3, sorts=("a",)) == TeaParams(cups=3, sorts=("a",))
+    for sorts in (("a",), ["a"], "a"):
+        assert brew("assam", cups=3, sorts=sorts) == TeaParams(cups=3, sorts=("a",))
     assert "cups: How many." in inspect.getdoc(brew)
     with pytest.raises(
         UsageError, match="brew has no option 'cup'.*'cups'.*Allowed are leaves, cups, s"

@@ -48,7 +48,7 @@ def where(selection: Selection, condition: str) -> Selection:
     allowed = expression.truths(table_columns(selection.table(), expression), len(selection.rows))
     choice = ranking.candidates.choice.without(~allowed, "where")
     ranking = replace(ranking, candidates=replace(ranking.candidates, choice=choice))
-    return cut(selection, ranking)
+    return cut(selection, ranking, details=_again(selection.details, where=condition))
 
 
 def by(selection: Selection, score: str) -> Selection:
@@ -72,7 +72,7 @@ def by(selection: Selection, score: str) -> Selection:
         ranking = Ranking(top_k, candidates, marked=ranking.marked)
     if name not in columns:
         name, columns = "score", {**columns, "score": pa.array(values)}
-    scored = replace(selection.scored, columns=columns)
+    scored, details = replace(selection.scored, columns=columns), _again(details, by=score)
     return cut(selection, ranking, scored=scored, details=details, ranked_by=name)
 
 
@@ -129,6 +129,11 @@ def marked(
     return cut(selection, replace(ranking, candidates=candidates, marked=keep))
 
 
+def _again(details: dict[str, Any], **asked: str) -> dict[str, Any]:
+    """Return details with what was asked of the choice, which its parameters do not say."""
+    return {**details, "chosen_again": [*details.get("chosen_again", ()), asked]}
+
+
 def _ranking(selection: Selection) -> Ranking:
     if selection.ranking is None:
         raise UsageError(
@@ -146,5 +151,6 @@ def cut(selection: Selection, ranking: Ranking, **changes: Any) -> Selection:
     if ranking.told:
         columns, details = ranking.told(choice.by_rule())
         scored = replace(selection.scored, columns={**selection.scored.columns, **columns})
-        changes |= {"scored": scored, "details": {**selection.details, **details}}
+        before = changes.get("details", selection.details)
+        changes |= {"scored": scored, "details": {**before, **details}}
     return replace(selection, ranking=ranking, choice=choice, **changes)

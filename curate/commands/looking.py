@@ -50,7 +50,7 @@ def advise(
     rows = reading.rows()
     sets = [names.split(BETWEEN) for names in like or ()]
     again: list[str] = []  # the options that read the same rows
-    for name in ("dataset", "dataset_dir", "input", "format", "fill", "columns", "roles"):
+    for name in ("dataset", "input", "dataset_dir", "format", "fill", "columns", "roles"):
         values = getattr(reading, name) or []
         values = values if isinstance(values, list) else [values]
         values = [*values, *(reading.more or ())] if name == "input" else values

@@ -88,8 +88,12 @@ def prove(
         raise UsageError(f"--arm {min(clash)}: an arm of that name is chosen; give one of them")
     other = None
     if general is not None:
-        (source,) = sources_of(general, reading.folder(output))
-        other = source.read()
+        sources = sources_of(general, reading.folder(output))
+        if len(sources) != 1:
+            raise UsageError(
+                f"--general {general}: a mixture of {len(sources)} sources; give one file or name"
+            )
+        other = sources[0].read()
     proof = run(
         reading.rows(output),
         params,

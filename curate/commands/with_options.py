@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from curate import console
 from curate.errors import UsageError
 from curate.models.quiet import set_verbose
-from curate.parameters.option import option_in, options_of
+from curate.parameters.option import filled, option_in
 
 # Options of what is read that take several values.
 READING = ("--input", "--fill", "--columns", "--roles", "--dataset")
@@ -44,11 +44,7 @@ def with_options(command: Callable[..., None], without: Sequence[str] = ()) -> C
             set_verbose(values["verbose"])
         for group, options in groups.items():
             typed = {name: _at_home(values.pop(name)) for name in options}
-            # Many values come as a list, or as None; what is kept as a tuple becomes one.
-            for name, (hint, *_) in options_of(hints[group]).items():
-                if name in typed and get_origin(hint) is tuple:
-                    typed[name] = tuple(typed[name] or ())
-            values[group] = hints[group](**typed)
+            values[group] = filled(hints[group], typed)
         with console.answering(as_json):
             command(**{name: _at_home(value) for name, value in values.items()})
 

@@ -84,8 +84,7 @@ class DoctorParams:
         return every if _ALL in self.drop else self.drop
 
 
-def _kinds(name: str, given: tuple[str, ...] | str, allowed: tuple[str, ...]) -> tuple[str, ...]:
-    words = [given] if isinstance(given, str) else list(given)
+def _kinds(name: str, words: tuple[str, ...], allowed: tuple[str, ...]) -> tuple[str, ...]:
     kinds = [kind.strip() for word in words for kind in word.split(",")]
     for kind in kinds:
         check_one_of(name, kind, (_ALL, *allowed))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import wraps
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 from curate.errors import UsageError, check_one_of, did_you_mean
 from curate.parameters.budget import DEFAULT_KEEP, METAVAR, parse_budget
@@ -110,6 +111,16 @@ def options_of(params: type) -> dict[str, tuple[Any, Any, Option]]:
     }
 
 
+def filled(params: type, values: Mapping[str, Any]) -> Any:
+    """Return the parameters; for what is kept as a tuple one value will do, a list, or None."""
+    several = {name for name, (hint, *_) in options_of(params).items() if get_origin(hint) is tuple}
+    return params(**{n: as_tuple(v) if n in several else v for n, v in values.items()})
+
+
+def as_tuple(values: Any) -> tuple[Any, ...]:
+    return (values,) if isinstance(values, str | os.PathLike) else tuple(values or ())
+
+
 def ending_of(recipe: str, params: Any) -> str:
     """Return what the name of a data set ends in, where nobody gives one: ifd_sample200."""
     limit, marks = (getattr(params, name, None) for name in ("limit", "marks"))
@@ -175,7 +186,7 @@ def keywords(
                         f"Allowed are {', '.join(allowed)}"
                     )
             bound = signature.bind(*arguments, **values).arguments
-            chosen = params(**{name: bound.pop(name) for name in offered if name in bound})
+            chosen = filled(params, {name: bound.pop(name) for name in offered if name in bound})
             read = {name: reader(bound[name]) for name, reader in readers.items() if name in bound}
             return recipe(**{**bound, **read}, params=chosen)
 

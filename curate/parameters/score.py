@@ -59,9 +59,8 @@ class ScoreParams:
     seed: int = filled_in(0)  # scorers draw nothing; of a first look
 
     def __post_init__(self) -> None:
-        known, typed = scorers(), self.scorer
-        typed = (typed,) if isinstance(typed, str) else typed
-        names = tuple(name for each in typed for name in each.split(","))
+        known = scorers()
+        names = tuple(name for each in self.scorer for name in each.split(","))
         object.__setattr__(self, "scorer", names)
         if not self.scorer:
             about = "; ".join(f"{name}: {module.ABOUT}" for name, module in known.items())
@@ -76,8 +75,8 @@ class ScoreParams:
         if len(set(self.scorer)) < len(self.scorer):
             raise UsageError(f"--scorer {' '.join(self.scorer)}: the same one twice")
         for field in fields(self)[1:]:
-            option_ = field.name
-            if getattr(self, option_) and not any(option_ in taken(each) for each in self.scorer):
+            option_, typed = field.name, getattr(self, field.name) != field.default
+            if typed and not any(option_ in taken(each) for each in self.scorer):
                 takers = [name for name in known if option_ in taken(name)]
                 raise UsageError(
                     f"--{option_.replace('_', '-')} is an option of --scorer "

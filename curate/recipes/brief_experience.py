@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ from curate.recipes import train_between
 from curate.recipes.model_scores import computed_by, instructions_of, language_model
 from curate.recipes.train_between import Place, Trained
 from curate.scorers.contract import Scores
+from curate.scorers.ifd import DEFAULT_LENGTH
+from curate.scorers.likelihood import longest_scored
 from curate.selectors import middle_band
 from curate.selectors.kept_and_dropped import Candidates, scored
 from curate.selectors.kmeans import KMeansParams, clusters
@@ -50,7 +52,7 @@ class ExperienceParams:
 
     model: str = "smollm2"  # that gains the experience, and scores afterwards
     dtype: str = "auto"  # it reads instructions in
-    max_length: int = 1024  # tokens of an instruction that are read
+    max_length: int | None = None  # tokens of an instruction that are read
     clusters: int | None = None  # None is default_clusters()
     per_cluster: int = PER_CLUSTER
     seed: int = 0
@@ -105,8 +107,9 @@ def choose(rows: Rows, params: ExperienceParams) -> Selection:
     """Return the rows of the middle band of every cluster."""
     started = time.monotonic()
     model = language_model(params.model, params.trust_remote_code, params.dtype)
+    longest = longest_scored(params.max_length, DEFAULT_LENGTH, model.name, model.max_positions)
     say(f"reading {len(rows):,} instructions with {model.files.name}")
-    read = instructions_of(rows, model, params.max_length)
+    read = instructions_of(rows, model, longest)
     silent = rows.table.column("response_characters").to_numpy() == 0
     choice = scored(read.status).without(silent, "empty_response")
     usable = int(choice.kept.sum())
@@ -127,7 +130,7 @@ def choose(rows: Rows, params: ExperienceParams) -> Selection:
     used = {"asked_for": params.clusters, "clusters": len(grouped.sizes)}
     return Selection(
         recipe=NAME,
-        params=params,
+        params=replace(params, max_length=longest),
         rows=rows,
         scored=Scores(read.status, columns),
         choice=middle_band.select(candidates, band),

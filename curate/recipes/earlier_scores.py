@@ -17,7 +17,7 @@ from curate.emission.score_files import Joined, column_values, table_columns
 from curate.errors import UsageError
 from curate.scorers.contract import OK, Scores
 from curate.scorers.pairs import FINDINGS
-from curate.selectors.kept_and_dropped import Choice, scored
+from curate.selectors.kept_and_dropped import Choice, labelled, scored
 from curate.selectors.middle_band import OUTSIDE, within
 
 SCORE = "score"
@@ -69,7 +69,8 @@ def read_scores(
     `between` are percentiles of `by`. Of pairs what was found wrong with them is read, too, named
     or not; all that was computed is.
     """
-    flawed = np.array([row.flaw or OK for row in rows], dtype=object)
+    flaws = rows.table.column("flaw").to_numpy()
+    flawed = labelled(flaws, flaws == "", OK)
     expressions = [each for each in (by, where) if each is not None]
     if expressions and not paths and not computed:
         first = expressions[0]

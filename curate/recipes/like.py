@@ -77,6 +77,8 @@ def read_sets(sets: QuestionSets, folder: Path = Path("data")) -> list[list[Rows
     several: Any = [sets] if isinstance(as_rows(sets), _ONE) else sets
     given = [as_rows(each) for each in several]
     lists: list[Sequence[Given]] = [[each] if isinstance(each, _ONE) else each for each in given]
+    if not all(map(len, lists)):
+        raise UsageError("--like: a set of questions is empty; give it a file or rows")
     return [[rows for each in some for rows in read_beside(each, folder)] for some in lists]
 
 

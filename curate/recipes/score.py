@@ -103,7 +103,8 @@ def _scored(rows: Rows, name: str, params: ScoreParams) -> tuple[Scores, dict[st
     module = scorers()[name]
     own = {field.name for field in fields(module.PARAMS)} & set(taken(name))
     values = {option: getattr(params, option) for option in own}
-    settings = module.PARAMS(**{option: value for option, value in values.items() if value})
+    given = {option: value for option, value in values.items() if value is not None}
+    settings = module.PARAMS(**given)
     if module.NEEDS == NOTHING:
         return module.score(rows, settings), {}
     engine, scratch = open_engine(), cache_dir() / "tokens"

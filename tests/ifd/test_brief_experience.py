@@ -98,6 +98,15 @@ def test_rows_of_every_cluster_out_of_its_middle(tmp_path, shortest, monkeypatch
 
 
 @pytest.mark.model
+def test_a_length_that_the_model_does_not_take_is_refused_before_the_training(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CURATRAIN_CACHE", str(share_models(tmp_path / "cache")))
+    with pytest.raises(UsageError, match="--max-length 9000: smollm2 takes 2 to 8,192"):
+        choose(read(SAMPLE), ExperienceParams(max_length=9000))
+
+
+@pytest.mark.model
 def test_rows_that_nobody_can_train_on(tmp_path, monkeypatch):
     monkeypatch.setenv("CURATRAIN_CACHE", str(share_models(tmp_path / "cache")))
     rows = read(write_rows(tmp_path / "rows.json", [{"instruction": "And this?", "output": ""}]))

@@ -278,6 +278,14 @@ def test_like_needs_questions(tmp_path, scratch_cache, capsys):
     )
 
 
+def test_general_rows_are_one_source(tmp_path, scratch_cache, capsys):
+    mixture = ROOT / "mixtures" / "chathome-pt.yaml"
+    Caller(capsys).refused(
+        f"--general {mixture}: a mixture of 2 sources; give one file or name",
+        *("prove", "--input", SAMPLE, "--general", mixture, "--output", tmp_path / "data"),
+    )
+
+
 def test_arms_by_commas_and_by_words():
     assert params_of("m", arms=("ifd,like", "car")).named == ("ifd", "like", "car")
     assert np.allclose(params_of("m", rates="5e-5, 1e-4").learning_rates, (5e-5, 1e-4))

@@ -175,6 +175,12 @@ def test_a_registered_set_in_another_folder(here, write_json):
     assert here(first).code == 0
 
 
+def test_a_file_beside_a_folder_of_registered_names(here, write_json):
+    write_json(instructions(60))
+    answer = here("curate advise --input rows.json --dataset-dir sets")
+    assert "\ntrain sft --dataset rows_dedup\n" in answer.out
+
+
 def test_in_python_and_in_a_notebook(scratch_cache):
     advice = curate.advise(SAMPLE)
     assert advice.looked["rows"] == 120

@@ -43,6 +43,11 @@ def row(instruction, output):
     return {"instruction": instruction, "input": "", "output": output}
 
 
+def test_a_set_without_questions_is_refused(letters, rows):
+    with pytest.raises(UsageError, match="a set of questions is empty"):
+        curate.select(rows, recipe="like", like=[[]], keep=1)
+
+
 def test_what_is_said_of_rows_and_questions_by_hand(letters, rows, write_json):
     asked = read(write_json([{"question": "b"}, {"question": "c"}, {"question": ""}], "q.json"),
                  questions=True)  # fmt: skip

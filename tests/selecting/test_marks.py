@@ -53,6 +53,8 @@ def test_another_budget_condition_or_score_keeps_the_marks(chosen):
     assert kept(found.where("a < 5")) == [2, 3]
     assert kept(found.by("-a")) == [3, 4]
     assert found.by("-a").table()["reason"].to_pylist()[3] == "marked_keep"
+    again = found.where("a < 5").by("-a").manifest()["chosen_again"]
+    assert again == [{"where": "a < 5"}, {"by": "-a"}]
     assert kept(found.marked({ids[3]: "drop"})) == [1, 2]
     assert kept(found.marked({ids[0]: "keep"})) == [0, 3]
     with pytest.raises(UsageError, match="--keep is 2 rows, and .* marked keep are 3"):

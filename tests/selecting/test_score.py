@@ -16,6 +16,7 @@ from curate.parameters.score import ScoreParams
 from curate.recipes import score as recipe
 from curate.recipes.score import score
 from curate.scorers.length import words
+from tests.calling import share_models
 from tests.fake import put_in_place
 from tests.rankers.fake import FakeReward
 
@@ -170,11 +171,20 @@ def test_wrong_use(fake, call, answers, tmp_path):
     )  # fmt: skip
     call.refused("--reward is an option of --scorer pairs or reward, not of length",
                  *own, "--scorer", "length", "--reward", "pairs")  # fmt: skip
+    call.refused("--max-length is an option of --scorer .*ifd.*, not of length",
+                 *own, "--scorer", "length", "--max-length", "0")  # fmt: skip
     call.refused("no input: give --input FILE", "score", "--scorer", "length")
     pairs = tmp_path / "pairs.json"
     pairs.write_text(json.dumps([{"instruction": "a", "chosen": "b", "rejected": "c"}]))
     call.refused("preference pairs", "score", pairs, "--scorer", "length")
     assert not list((tmp_path / "o").glob("*.parquet"))
+
+
+@pytest.mark.model
+def test_a_length_of_zero_is_not_the_default(tmp_path, scratch_cache, answers):
+    share_models(scratch_cache)
+    with pytest.raises(UsageError, match="--max-length 0: smollm2 takes 2 to"):
+        score(read(answers), ScoreParams(("ifd",), max_length=0))
 
 
 def test_help_names_every_scorer():

@@ -212,6 +212,7 @@ def test_in_python(rows_file, scores_file):
     rows = curate.read(path)
     run = scores_file(path, a=[1.0, 5.0, 2.0, 3.0, 4.0])
     assert kept(curate.select(rows, [run], by="a", keep=2)) == [1, 4]
+    assert kept(curate.select(rows, str(run), by="a", keep=2)) == [1, 4]
     assert len(kept(curate.select(rows, recipe="random", keep="40%"))) == 2
     with pytest.raises(UsageError, match=r"no option 'kep'. Did you mean 'keep'\?"):
         curate.select(rows, recipe="random", kep=2)
