@@ -12,7 +12,7 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from curate.data import row_cache
-from curate.data.describe import language_of
+from curate.data.describe import language_of, not_used
 from curate.data.read import read
 from curate.errors import DataError, UsageError
 
@@ -341,3 +341,20 @@ def test_what_is_read_already_is_named(tmp_path):
     for given in (rows, rows[0], [rows]):
         with pytest.raises(UsageError, match="Rows? is read already; give it to a recipe"):
             read(given)
+
+
+@pytest.mark.parametrize("given", ['{"instruction": "' + "x" * 300, "~nobody-of-that-name/x.json"])
+def test_what_can_be_no_path_is_refused_in_one_line(given):
+    with pytest.raises(
+        DataError, match="; give the path of a file or folder, or rows as"
+    ) as caught:
+        read(given)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+def test_keys_that_are_not_used_are_counted_of_all_files_of_one_name(tmp_path):
+    for folder in ("a", "b"):
+        put(tmp_path / folder / "train.json", text_of([row | {folder: "text"} for row in ALPACA]))
+    sources = read([tmp_path / "a" / "train.json", tmp_path / "b" / "train.json"]).sources
+    assert not_used(sources) == {"train.json": {"a": 6, "b": 6}}

@@ -175,3 +175,9 @@ def test_memory_does_not_grow_with_the_rows(write_json, tmp_path, parsed):
     assert megabytes < MEGABYTES
     assert len(read(large)) == 200_000
     assert parsed == []
+
+
+def test_cards_that_another_process_takes_away_are_passed_over(write_json, cache):
+    rows = read(write_json(VALUES))
+    (cache / "gone.json").symlink_to(cache / "nowhere")
+    assert len(list(row_cache.read_before(rows.sources[0]))) == 1

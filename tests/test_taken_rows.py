@@ -12,6 +12,7 @@ import pytest
 
 import curate
 from curate.data.even_columns import kinds_of
+from curate.data.places import places_of
 from curate.errors import DataError, NoSuchRow, UsageError
 from curate.reports.found import named
 
@@ -31,6 +32,13 @@ def rows_of_two_files(write_json: Any) -> curate.Rows:
 @pytest.fixture
 def rows(write_json: Any) -> curate.Rows:
     return rows_of_two_files(write_json)
+
+
+@pytest.mark.timeout(100)  # counting each place takes hours
+def test_a_row_that_is_given_twice_is_found_among_many() -> None:
+    places = list(range(300_000))
+    with pytest.raises(UsageError, match="row 299999 is given twice"):
+        places_of([*places, 299_999], len(places), dict)
 
 
 def departments(rows: Any) -> list[int]:

@@ -79,7 +79,8 @@ def read_verdict(value: Any) -> bool | None:
 
 
 def verdict_of(value: dict[str, Any], shape: Shape) -> bool | None:
-    verdict = value.get(shape.columns.get("kto_tag", ""))
+    key = shape.columns.get("kto_tag")
+    verdict = None if key is None else value.get(key)
     return verdict if isinstance(verdict, bool) else None
 
 

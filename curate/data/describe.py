@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -122,7 +123,11 @@ def visible(text: str) -> str:
 
 def not_used(sources: Iterable[Source]) -> dict[str, dict[str, int]]:
     """Return the keys whose text is not used, with their rows, by name of the file."""
-    return {source.name: source.unused for source in sources if source.unused}
+    counts: dict[str, Counter[str]] = {}
+    for source in sources:  # several may have one name, in folders of their own
+        if source.unused:
+            counts.setdefault(source.name, Counter()).update(source.unused)
+    return {name: dict(keys) for name, keys in counts.items()}
 
 
 def to_lines(description: Description) -> list[tuple[str, str]]:

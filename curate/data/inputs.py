@@ -39,6 +39,7 @@ _BESIDE_NAMES = (
     "sqlite faiss model whl"
 )
 _BESIDE = frozenset(_BESIDE_NAMES.split())
+_LONGEST = 60  # characters of a path that is none, as errors name it
 _CONFIG = 1 << 20  # bytes of a lone JSON object that may be settings
 
 
@@ -70,7 +71,15 @@ def input_files(item: Given | Iterable[Row], opened: ExitStack) -> list[InputFil
         cache_dir().mkdir(parents=True, exist_ok=True)
         file = save_table(item, Path(opened.enter_context(TemporaryDirectory(dir=cache_dir()))))
         return [InputFile(file.name, file)]
-    path = Path(item).expanduser()
+    try:
+        path = Path(item).expanduser()
+        path.exists()
+    except (OSError, RuntimeError) as error:  # a name too long, a folder that is closed, no home
+        reason = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".")
+        raise DataError(
+            f"'{str(item)[:_LONGEST]}': {reason}; give the path of a file or folder, or rows as a "
+            "list of dicts"
+        ) from None
     if is_hub(path):
         return [InputFile(*file) for file in hub_files(path)]
     if path.is_dir():
@@ -164,8 +173,8 @@ def _is_settings(path: Path) -> bool:
     try:
         container, records = raw_rows(path, sniff(path))
         head = [record.value for record in itertools.islice(records, 2)]
-    except DataError:
-        return False
+    except (DataError, OSError):
+        return False  # whoever reads it says what is the matter
     inner = head[0].values() if head and isinstance(head[0], dict) else ()
     wraps_rows = any(isinstance(v, list) and v and isinstance(v[0], dict | list) for v in inner)
     if len(head) != 1 or container == "json" or wraps_rows:

@@ -198,7 +198,7 @@ def write_sheet(path: Path, part: str, target: Path) -> list[str]:
     header: list[str] = []
     titled = False
     sheets = [] if part else [other for other in names if other != name]
-    others = [f"sheets {listed(sheets)} (as {path.name}#{sheets[0]})"] if sheets else []
+    others = [f"sheets {listed(sheets)} (as FILE#{sheets[0]})"] if sheets else []
     with target.open("w", encoding="utf-8") as out:
         for at, cells in enumerate(table):
             texts = [_cell(cell) for cell in cells]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from operator import index
 from typing import Any
@@ -42,7 +43,7 @@ def places_of(key: Any, size: int, ids: Callable[[], Mapping[str, int]]) -> int 
         raise UsageError(f"a list of {' and '.join(kinds)}: {_ALLOWED}")
     places = [_place(item, size, ids) for item in items]
     if len(set(places)) < len(places):
-        twice = next(place for place in places if places.count(place) > 1)
+        ((twice, _),) = Counter(places).most_common(1)
         raise UsageError(f"row {twice} is given twice; name each row once")
     return np.array(places, dtype=np.int64)
 

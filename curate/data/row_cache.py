@@ -31,7 +31,7 @@ from curate.system.files import whole_files, write_text, writing_to
 from curate.system.processes import Pool, cores
 
 # Part of the key: a changed reader never takes what an older one wrote.
-READER = "17"
+READER = "18"
 PROCESSES = 8  # at most, for one file
 # From the first values of a file, all its records and what is told, to other records; None: as is.
 Step = Callable[[list[Any], Iterator[Record], dict[str, int]], Iterator[Record] | None]
@@ -72,7 +72,11 @@ def read_before(source: Source) -> Iterator[Stored]:
     """Yield what earlier runs have read of a file, known by its sha256, as it was read."""
     same = ("sha256", "format", "fill", "columns", "roles")
     for card in sorted((cache_dir() / "rows").glob("*.json")):
-        known = _open(card, source.name) if source.sha256 in card.read_text("utf-8") else None
+        try:  # another process may clear the cache meanwhile
+            same_file = source.sha256.encode() in card.read_bytes()
+        except OSError:
+            continue
+        known = _open(card, source.name) if same_file else None
         if known and all(getattr(known.source, key) == getattr(source, key) for key in same):
             yield known
 

@@ -211,7 +211,7 @@ def _has_bytes(kind: Any) -> bool:
 HEAD = 1 << 16
 _ID = re.compile(r"id\s*=\s*(\d+)")
 _HEADINGS = ("Doctor faculty", "Description", "Dialogue", "Diagnosis and suggestions")
-_FAR = re.compile(r"(?:[ \t\r]*\n){3,}")
+_FAR = re.compile(r"(?<![ \t\r])(?:[ \t\r]*\n){3,}")
 Blocks = Literal["dialogue-text", "qa-text"]
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from curate.data.formats import formats, published
 from curate.data.read import read
+from curate.data.tables import blocks_of
 
 
 @pytest.fixture(autouse=True)
@@ -325,6 +326,31 @@ def test_lists_of_options_keep_every_one_in_the_order_of_its_letter(write):
 
 
 # Nothing is lost in silence
+
+
+@pytest.mark.timeout(100)  # with a search from each of its characters, half an hour
+def test_a_long_run_of_one_character_is_passed_over_at_once(write):
+    run, space = "!" * 200_000, " " * 200_000
+    noted = {"instruction": "腰疼吗", "output": "有一点", "note": f"甲{run}乙"}
+    assert written(write, noted).sources[0].unused == {"note": 1}
+    named = written(write, {"text": f"Human: 腰疼{space}吗<eoh> <eoa>\nAssistant: 有一点"})
+    assert turns(named[0]) == [("user", f"腰疼{space}吗"), SAID]
+    begin = "<|im_start|>"
+    framed = written(
+        write, {"text": f"{begin}user\n腰疼{space}吗<|im_end|>{begin}assistant\n有一点"}
+    )
+    assert turns(framed[0]) == [("user", f"腰疼{space}吗"), SAID]
+    assert blocks_of(f"甲{space}乙\n\n\n") is None
+
+
+def test_a_key_without_a_name_is_no_verdict_and_no_column(write):
+    assert (
+        written(write, {"instruction": "腰疼吗", "output": "有一点", "": True})[0].parsed.verdict
+        is None
+    )
+    rows = written(write, {"question": "腰疼吗", "answer": "有一点", "": "none"})
+    assert rows[0].value[""] == "none"
+    assert not rows.sources[0].changes
 
 
 def test_thoughts_go_before_their_answers(write):

@@ -208,7 +208,7 @@ def test_a_cover_sheet_and_a_title_are_left_aside(write):
     read_rows = read(write(sheets({"说明": [["由医院提供"]], "数据": rows}), "a.xlsx"))
     assert [(row.prompt, row.response) for row in read_rows] == [("头痛？", "休息。")]
     assert notes_on(read_rows.sources[0]) == [
-        "a.xlsx: left aside: sheets 说明 (as a.xlsx#说明), a line above the columns' names (问答集)"
+        "a.xlsx: left aside: sheets 说明 (as FILE#说明), a line above the columns' names (问答集)"
     ]
     with pytest.raises(DataError, match="holds no file of rows"):
         read(write(zipped({}), "a.zip"))
@@ -223,7 +223,7 @@ def test_the_first_sheet_or_the_one_that_is_named(write):
         {"question": "发热？", "answer": "喝水。"},
     ]
     assert [row.where for row in rows] == ["line 2", "line 4"]
-    assert notes_on(rows.sources[0]) == ["a.xlsx: left aside: sheets 旧 (as a.xlsx#旧)"]
+    assert notes_on(rows.sources[0]) == ["a.xlsx: left aside: sheets 旧 (as FILE#旧)"]
     assert rows.sources[0].container == "sheet"
     assert "spreadsheet" in repr(rows)
     named = read(f"{path}#旧")

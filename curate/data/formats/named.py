@@ -80,7 +80,7 @@ def without_empty_words(row: Row, shape: Shape) -> tuple[Row, tuple[str, ...]]:
     changes: tuple[str, ...] = ()
     for column in ("query", "system", "prompt", "response", "chosen", "rejected"):
         key = shape.columns.get(column, "")
-        word = row.get(key)
+        word = row.get(key) if key else None
         words = SAYS_NOTHING if column in ("query", "system") else EMPTY_CELLS
         if isinstance(word, str) and word in words:
             row, changes = row | {key: ""}, (*changes, f"{word!r} as '{key}' taken for nothing")
