@@ -105,6 +105,17 @@ def test_pairs_with_scores_beside_them_stay_one_pair(pairs):
     assert pairs(row, row)[0] == 2 * [("q", "a", "b")]
 
 
+def test_answers_beside_a_whole_dialogue_make_no_pairs_of_it(pairs, tmp_path):
+    said = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "<think>t</think>a"}]
+    row = {"problem": "q", "generations": ["a", "b"], "correctness": [True, False]}
+    assert pairs(row, row)[0] == 2 * [("q", "a", "b")]
+    path = tmp_path / "whole.jsonl"
+    path.write_text(2 * (json.dumps(row | {"messages": said}) + "\n"))
+    rows = read(path)
+    assert (rows.shape.ranking, rows[0].flaw, rows[0].response) == (False, "", said[1]["content"])
+    assert rows.sources[0].unused == {"generations": 2}
+
+
 def test_a_user_who_names_a_format_gets_it(pairs, tmp_path):
     row = {"question": "q", "answers": ["a", "b"], "scores": [1, 2]}
     pairs(row, row)

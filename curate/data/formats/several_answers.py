@@ -18,7 +18,7 @@ from curate.data.canonical import canonical_shape
 from curate.data.describe import counted
 from curate.data.formats import KEYS_ALONE, Format, Row, keys_of, messages, mostly
 from curate.data.json_values import Record
-from curate.data.row_keys import ASKED, folded
+from curate.data.row_keys import ASKED, ROLES, WHO, are_messages, folded
 from curate.data.schema import Shape
 
 TREES = "oasst_pairs"
@@ -34,6 +34,7 @@ _SCORES = (
 )
 _BEST = ("chosen_idx", "chosen_index", "best_idx", "best_index", "preferred_idx")
 _PAIR = ("chosen", "rejected")
+_DIALOGUES = ("messages", "conversations")
 Ranked = list[tuple[str, float | None]]  # texts, and their worth where it is known
 # A key of one answer stays what it is; instead of one of several, `response` is written.
 _ANSWER = ("output", "response", "completion")
@@ -76,7 +77,11 @@ def listed_answers(row: Row) -> tuple[list[str], Ranked] | None:
     chosen, rejected = (row.get(keys.get(name, "")) for name in _PAIR)
     if isinstance(chosen, str) and rejected and _are_texts(rejected):
         return [keys[name] for name in _PAIR], [(chosen, 1.0), *((text, 0.0) for text in rejected)]
-    for name in RANKED if keys.keys().isdisjoint(_PAIR) else ():
+    if not keys.keys().isdisjoint(_PAIR) or any(
+        _is_whole(row.get(keys.get(name, ""))) for name in _DIALOGUES
+    ):
+        return None
+    for name in RANKED:
         items = row.get(keys[name]) if name in keys else None
         if not isinstance(items, list) or not items:
             continue
@@ -102,6 +107,13 @@ def listed_answers(row: Row) -> tuple[list[str], Ranked] | None:
             if len(worth) - worth.count(None) > 1:
                 return used, list(zip(map(_text, items), worth, strict=True))
     return None
+
+
+def _is_whole(value: Any) -> bool:
+    """Tell whether a value is a dialogue that ends with its answer: what is to be learned."""
+    last = value[-1] if are_messages(value) else {}
+    who = next((last[key] for key in WHO if key in last), "")
+    return ROLES.get(str(who).lower()) == "assistant"
 
 
 def _text(item: Row) -> str:
