@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,25 @@ def run_or_folder(typed: Path) -> Path:
     """Return the folder that the user means: as typed, or of that name among the runs."""
     named = SAVES / typed
     return named if not typed.exists() and not typed.is_absolute() and named.is_dir() else typed
+
+
+def model_name(typed: str) -> str:
+    """Return the folder that is meant where there is one, else the name or address as typed."""
+    folder = run_or_folder(Path(typed).expanduser())
+    return str(folder) if folder.is_dir() else typed
+
+
+def told_apart(models: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return names of models; of folders that are called the same, with those they lie in."""
+    paths = [
+        Path(model).resolve().parts if Path(model).is_dir() else (name,)
+        for model, name in zip(models, names, strict=True)
+    ]
+    for depth in range(1, max(map(len, paths)) + 1):
+        apart = ["/".join(parts[-depth:]) for parts in paths]
+        if len({*apart}) == len(apart):
+            return apart
+    return [*names]
 
 
 def default_output(folder: Path, suffix: str) -> Path:
@@ -78,8 +97,9 @@ def stem_of(model: str) -> str:
     return re.sub(r"[^\w.-]+", "_", parts[-1] if parts else "model").strip("._") or "model"
 
 
-def default_name(base: str, tuned: str) -> str:
-    return f"{stem_of(tuned)}_beside_{stem_of(base)}"[:_LONGEST_NAME]
+def default_name(first: str, between: str, second: str) -> str:
+    name = f"{stem_of(first)}_{between}_{stem_of(second)}"
+    return os.fsencode(name)[:_LONGEST_NAME].decode(errors="ignore")
 
 
 def check_target(folder: Path, name: str) -> None:

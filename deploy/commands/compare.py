@@ -73,13 +73,14 @@ def compare(
     from deploy.compare.held_out import choose_prompts
     from deploy.compare.pairs import load_judge
     from deploy.exam.questions import read_exam
-    from deploy.output import check_target, default_name
+    from deploy.output import check_target, default_name, model_name
 
     began = time.monotonic()
+    base, tuned = model_name(base), model_name(tuned)
     params = comparison.CompareParams(
         base=base, tuned=tuned, max_tokens=max_tokens, judge=judge, seed=seed
     )
-    name = name or default_name(base, tuned)
+    name = name or default_name(tuned, "beside", base)
     check_target(output, name)
     questions = read_exam(exam, seed=seed) if exam else None
     mark = f"{output.resolve()}/{name}"
@@ -97,7 +98,9 @@ def compare(
         console.say(f"{who}: {done[who]:,} {what}")
 
     compared = comparison.compare(params, sides, chosen, judging, progress, notes)
-    sat_exam = _sat([base, tuned], questions, _EXAM_TOKENS, mark) if questions else None
+    sat_exam = (
+        _sat([*dict.fromkeys((base, tuned))], questions, _EXAM_TOKENS, mark) if questions else None
+    )
     paths = report.write(compared, output, name, time.monotonic() - began, sat_exam)
     kept += [answers for each in sat_exam.sittings for answers in each.kept] if sat_exam else []
     for answers in filter(None, kept):
@@ -143,19 +146,20 @@ def eval_(
     Example: deploy eval smollm2 saves/NAME --exam cmexam.csv --shots 5
     """
     from curate.models.openai_client import is_address
-    from deploy.exam.harness import likeliest
+    from deploy.exam.harness import likeliest, python
     from deploy.exam.questions import read_exam
     from deploy.exam.result import Result, write
     from deploy.exam.sitting import HARNESS
-    from deploy.output import check_target, stem_of
+    from deploy.output import check_target, default_name, model_name
 
-    if len({*models}) < len(models):
-        raise UsageError(f"{' '.join(models)}: a model is given twice; give each once")
+    models = [*map(model_name, models)]
     if harness and all(map(is_address, models)):
         raise UsageError(
             "--harness loads models itself and asks no server; give a model or a run, too"
         )
-    name = name or f"{stem_of(models[-1])}_in_{stem_of(exam[0].stem)}"
+    if harness:
+        python()  # or raise before hours of answers
+    name = name or default_name(models[-1], "in", exam[0].stem)
     check_target(output, name)
     questions = read_exam(exam, shots, limit, seed, subject)
     result = _sat(models, questions, max_tokens, f"{output.resolve()}/{name}")
@@ -180,14 +184,22 @@ def eval_(
 
 
 def _sat(models: list[str], questions: Exam, max_tokens: int, mark: str) -> Result:
+    from deploy.compare.asking import load_model
     from deploy.exam.result import Result
     from deploy.exam.sitting import sit
+    from deploy.output import told_apart
 
     asked, sittings = len(questions.questions), []
-    for model in models:
-        bar = console.progress(f"{model} in the exam")
+    # All before the first is asked, and each given away: its memory is free when the next loads.
+    opened = [load_model("deploy eval", model, mark) for model in models]
+    names = told_apart(models, [generator.name for generator, _ in opened])
+    if len({*names}) < len(names):
+        raise UsageError(f"{' '.join(models)}: a model is given twice; give each once")
+    for model, name in zip(models, names, strict=True):
+        bar = console.progress(f"{name} in the exam")
         bar.start(2 * asked, 2 * asked, 0)
-        sittings.append(sit(model, questions, max_tokens, mark, bar.advance))
+        sitting = sit(model, *opened.pop(0), questions, max_tokens, mark, bar.advance)
+        sittings.append(replace(sitting, name=name))
         bar.stop()
     return Result(questions, tuple(sittings))
 

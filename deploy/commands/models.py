@@ -69,8 +69,8 @@ def quantize(
 ) -> None:
     """Make a model smaller by GPTQ, and measure what that costs.
 
-    GPTQModel does it, in the environment that `deploy setup gptq` builds. Rows that
-    quantising does not look at tell the perplexity before and after.
+    GPTQModel does it, in the environment that `deploy setup gptq` builds. Rows
+    that quantising does not look at tell the perplexity before and after.
 
     Example: deploy quantize saves/huatuo_ifd-merged --bits 4
     """

@@ -102,12 +102,13 @@ def write(
     for side in ("base", "tuned", "judge"):
         if os.path.isabs(params[side] or ""):
             params[side] = Path(params[side]).name  # folders are this machine's
-    sources = comparison.prompts.sources.items()
+    asked = comparison.prompts.sources.items()
+    sources = [{"name": source, "sha256": sha256} for source, sha256 in asked]
     manifest = {
         "recipe": "compare",
         "params": params,
         "models": comparison.models,
-        "sources": [{"name": source, "sha256": sha256} for source, sha256 in sources],
+        "sources": sources + (exam.exam.sources if exam else []),
         **counts(comparison, exam),
         "wall_seconds": round(seconds, 1),
     }

@@ -38,11 +38,15 @@ def environment() -> Environment:
     )
 
 
+def python() -> Path:
+    interpreter = environments.python(environment())
+    if interpreter is None:
+        raise UsageError("--harness needs lm-evaluation-harness; `deploy setup eval` brings it")
+    return interpreter
+
+
 def likeliest(name: str, exam: Exam, say: Callable[[str], None]) -> tuple[str, ...]:
     """Return the letters that the harness finds likeliest, by the same text before the answer."""
-    python = environments.python(environment())
-    if python is None:
-        raise UsageError("--harness needs lm-evaluation-harness; `deploy setup eval` brings it")
     model = letter_model(name)
     files = files_of(name)
     base = base_of(files) if is_adapter(files.folder) else files
@@ -75,7 +79,7 @@ def likeliest(name: str, exam: Exam, say: Callable[[str], None]) -> tuple[str, .
         (folder / f"{_TASK}.yaml").write_text(yaml.safe_dump(task), encoding="utf-8")
         say(f"lm-evaluation-harness {VERSION} computes {model.name} …")
         command = [
-            *(str(python), "-m", "lm_eval", "--model", "hf", "--tasks", _TASK),
+            *(str(python()), "-m", "lm_eval", "--model", "hf", "--tasks", _TASK),
             *("--model_args", json.dumps(arguments), "--device", model.device),
             *("--include_path", scratch, "--output_path", str(folder / "out"), "--log_samples"),
         ]

@@ -89,6 +89,11 @@ class Exam:
     left_out: dict[str, int]  # by reason: a flaw, no_answer, several_answers, shown_before, …
 
     @property
+    def sources(self) -> list[dict[str, str]]:
+        sources = (source for rows in self.files for source in rows.sources)
+        return [{"name": source.name, "sha256": source.sha256} for source in sources]
+
+    @property
     def chance(self) -> float:
         return float(np.mean([1 / len(question.options) for question in self.questions]))
 

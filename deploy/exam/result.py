@@ -175,12 +175,11 @@ class Result:
 
 
 def write(result: Result, folder: Path, name: str, params: dict[str, Any]) -> list[Path]:
-    sources = [source for rows in result.exam.files for source in rows.sources]
     manifest = {
         "recipe": "eval",
         "params": params,
         "models": [{"name": s.name, "fingerprint": s.fingerprint} for s in result.sittings],
-        "sources": [{"name": source.name, "sha256": source.sha256} for source in sources],
+        "sources": result.exam.sources,
         "result": result.as_dict(),
     }
     lines = []

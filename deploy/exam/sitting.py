@@ -21,17 +21,17 @@ from curate.models.causal_lm import CausalLM, load_causal_lm
 from curate.models.generate import load_server
 from curate.models.openai_client import address_of, connect, is_address, key_for
 from curate.models.openai_request import failure_of
-from curate.models.protocols import TOO_LONG, TokenSequence
+from curate.models.protocols import TOO_LONG, Generator, TokenSequence
 from curate.models.recipe import choose_device
 from curate.models.text_tokenizer import HFEncoder, first_token
 from curate.parameters.split import DecontaminateParams
 from curate.recipes.decontaminate import decontaminate
 from curate.system.background import in_background
 from curate.system.run_record import read_run
-from deploy.compare.asking import Answer, Conversation, KeptAnswers, answered, ask, load_model
+from deploy.compare.asking import Answer, Conversation, KeptAnswers, answered, ask
 from deploy.compare.held_out import trained_before
 from deploy.exam.questions import Exam, letter_in
-from deploy.output import dataset_of, noted, run_or_folder
+from deploy.output import dataset_of, noted
 
 LETTER, ANSWER, HARNESS = "letter likelihood", "generated answer", "lm-evaluation-harness"
 # Question, answer, an empty line: how models without a chat template are shown an exam.
@@ -58,9 +58,16 @@ class Sitting:
     kept: tuple[KeptAnswers, ...] = ()  # a server's are to be forgotten once the exam is written
 
 
-def sit(name: str, exam: Exam, max_tokens: int, mark: str, done: Callable[[int], Any]) -> Sitting:
+def sit(
+    name: str,
+    generator: Generator,
+    kept: KeptAnswers,
+    exam: Exam,
+    max_tokens: int,
+    mark: str,
+    done: Callable[[int], Any],
+) -> Sitting:
     """Let a model answer all questions in both ways; answers are kept, a second run goes on."""
-    folder = run_or_folder(Path(name).expanduser())
     asked = [question.conversation(exam.shots) for question in exam.questions]
     letters_of = {c[-1]["content"]: q.letters for c, q in zip(asked, exam.questions, strict=True)}
     seen, note, at_once = None, "", 1
@@ -68,8 +75,7 @@ def sit(name: str, exam: Exam, max_tokens: int, mark: str, done: Callable[[int],
         fingerprint, choose, at_once = "server", _server_chooser(name, asked[0]), 8
         note = "" if choose else f"{name} tells no likelihoods of letters: that column is –"
     else:
-        name = str(folder) if folder.is_dir() else name
-        seen, note = seen_in_training(folder, exam)
+        seen, note = seen_in_training(Path(name).expanduser(), exam)
         model = letter_model(name)
         fingerprint, choose, at_once = model.fingerprint, _chooser(model), model.workers
         del model
@@ -79,8 +85,9 @@ def sit(name: str, exam: Exam, max_tokens: int, mark: str, done: Callable[[int],
         chosen = partial(_in_threads, choose, letters_of, at_once)
         likeliest = tuple(each.text for each in answered(chosen, asked, 1, letters, done))
         del chosen
+    else:
+        done(len(asked))
     choose = None  # with this the weights are let go
-    generator, kept = load_model("deploy eval", name, mark)
     if (encoder := getattr(generator, "encoder", None)) and set_plain_template(encoder):
         kept = KeptAnswers(f"{generator.fingerprint}|plain")
     said = ask(generator, asked, max_tokens, kept, done)
@@ -203,6 +210,7 @@ def _server_chooser(name: str, first: Conversation) -> Choose | None:
         if not (told and told.content and told.content[0].top_logprobs):
             return Answer("", failure="no likelihoods")
         tokens = sorted(told.content[0].top_logprobs, key=lambda each: -each.logprob)
-        return Answer(next((each.token for each in tokens if each.token in [*letters]), ""))
+        texts = (each.token.strip() for each in tokens)  # " B" is B, too
+        return Answer(next((text for text in texts if text in [*letters]), ""))
 
     return None if choose(first, "").failure else choose

@@ -37,6 +37,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 }
 # About the asker, or about what comes after the answer; nothing about the answer itself.
 _IDLE = ("user", "metadata", "store")
+_NESTED = (CHAT, "tools")  # of which an error says where in them it is
 _REASONS = {"missing": "is missing", "extra_forbidden": "is not understood"}
 _MOST_REASONS = 8
 _MOST_TOKENS = 1024  # of an answer, for a request that says nothing
@@ -309,11 +310,11 @@ def _drop_refused(
         reason = f"'{shown(name)}' is nothing that engine {engine} understands here."
         # Another engine's field is spelled rightly: no guess what else was meant.
         if name in schema.model_fields:
-            reason += " Engine vllm does, where it serves the model"
+            reason += " Engine vllm does, where it serves the model."
         else:
             reason += did_you_mean(name[:100], known)
         if not wrong:
-            reason += f" It takes {', '.join(known)}"
+            reason += f" Engine {engine} takes {', '.join(known)}"
         wrong.append(Refused(400, reason.rstrip("."), "unknown_field"))
     problems: dict[str, Refused] = {}
     try:
@@ -321,7 +322,7 @@ def _drop_refused(
     except ValidationError as invalid:
         for error in invalid.errors(include_url=False, include_context=False):
             name = str(error["loc"][0])
-            place = ".".join(map(str, error["loc"])) if name == CHAT else name
+            place = ".".join(map(str, error["loc"])) if name in _NESTED else name
             reason = _REASONS.get(error["type"], "")
             if not reason:
                 message = re.sub(r"^\w+ should", "has to", error["msg"])

@@ -78,8 +78,9 @@ class Agreement:
     def wrong(self) -> tuple[Answers, ...]:
         """Answers that differ by more than rounding, or by rounding what was learned away."""
         differing = tuple(answer for answer in self.answers if answer.gap is not None)
-        beyond = tuple(answer for answer in differing if (answer.gap or 0) > self.most)
-        return beyond or (differing if self.lost > _MOST_LOST * self.learned else ())
+        beyond = tuple(answer for answer in differing if not (answer.gap or 0) <= self.most)
+        # `not <=`: weights that overflow make every number NaN.
+        return beyond or (() if self.lost <= _MOST_LOST * self.learned else differing)
 
 
 def compare(

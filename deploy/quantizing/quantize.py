@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -72,13 +73,19 @@ def quantise(
     with unfinished(target) as part:
         result = gptq.quantise(model, part, tokenizer, drawn, params, group, say)
         before, after = result["before"], result["after"]
+        worse = float(after["perplexity"] / before["perplexity"] - 1)
+        if not math.isfinite(worse):
+            both = f"{before['perplexity']:g} before, {after['perplexity']:g} after"
+            raise ModelError(
+                f"the perplexity of {name} is {both}: its numbers overflow. Nothing was kept; give "
+                "a model that was saved in bfloat16 or float32"
+            )
         for measured, folder in ((before, model), (after, part)):
             answer = tokenizer.decode(measured["answer"], skip_special_tokens=True).strip()
             # It may be cut off in the middle of a character.
             measured["answer"] = answer.rstrip("\N{REPLACEMENT CHARACTER}")
             measured["bytes"] = model_folder.weight_bytes(folder)
         note(part, _manifest(model, name, params, group, chosen, drawn, result))
-    worse = float(after["perplexity"] / before["perplexity"] - 1)
     return {
         "folder": target,
         "bits": params.bits,

@@ -74,24 +74,19 @@ def compose(call: ServeCall) -> str:
     if not (call.api_key_env or call.api_key_file):
         give = "give --api-key-env NAME or --api-key-file F"
         raise UsageError(f"--print-compose: a container's server needs a key: {give}")
-    inside = {name: f"/adapters/{name}" for name in adapters}
-    mounts = {path: inside[name] for name, path in adapters.items()}
-    model, folder = call.model, Path(call.model).expanduser().resolve()
-    if folder.is_dir():
-        model = f"/models/{folder.name}"
-        mounts = {folder: model, **mounts}
-    mounts |= {base: str(base) for base in sorted(filter(None, map(_base, mounts)))}
-    # Without any privilege the container could not read all as the caller's user.
-    for path in [*mounts, *([call.api_key_file] if call.api_key_file else [])]:
-        for file in filter(Path.is_file, [path, *path.glob("*")]):
-            status = file.stat()
-            if status.st_uid != os.getuid() and not status.st_mode & 0o044:
-                raise UsageError(
-                    f"--print-compose: {file} is readable for its owner alone, and the container "
-                    "runs as you; chmod a+r it, or call this as its owner"
-                )
+    folder = Path(call.model).expanduser().resolve()
+    mounts = [*([folder] if folder.is_dir() else []), *adapters.values()]
+    mounts += filter(None, map(_base, mounts[:]))
+    # A hub's cache is made of links to files that lie beside it.
+    links = [file for path in mounts for file in path.glob("*") if file.is_symlink()]
+    mounts = [*dict.fromkeys((*mounts, *(link.resolve().parent for link in links)))]
+    for path in [*mounts, *([call.api_key_file.expanduser()] if call.api_key_file else [])]:
+        for file in (path, *filter(Path.is_file, path.glob("*"))):
+            if file.exists():  # a key may be put there later
+                _check_readable(file)
     key = ["--api-key-env", call.api_key_env] if call.api_key_env else ["--api-key-file", _SECRET]
-    command = ["deploy", *_words(call, model, inside), "--host", "0.0.0.0", *key]
+    model = str(folder) if folder.is_dir() else call.model
+    command = ["deploy", *_words(call, model, adapters), "--host", "0.0.0.0", *key]
     engine = "hf" if call.engine == "auto" else call.engine
     if engine == "vllm":
         # Built when it starts, where it sees the GPU; the next time it is there.
@@ -111,9 +106,22 @@ def compose(call: ServeCall) -> str:
         ports=[f"{published}:{call.port}:{call.port}"],
         # Weights and keys are often readable for their owner alone.
         user=f"{os.getuid()}:{os.getgid()}",
-        volumes=["cache:/cache", *(f"{path}:{place}:ro" for path, place in mounts.items())],
+        # In their own places, where links and what adapters name lead.
+        volumes=["cache:/cache", *(f"{path}:{path}:ro" for path in mounts)],
         gpu=has_gpu(),
     )
+
+
+def _check_readable(path: Path) -> None:
+    """Refuse what the container would not read: as the caller, without privileges, in one group."""
+    user, group = os.getuid(), os.getgid()
+    status, needed = path.stat(), 0o5 if path.is_dir() else 0o4
+    shift = 6 if status.st_uid == user else 3 if status.st_gid == group else 0
+    if status.st_mode >> shift & needed != needed:
+        raise UsageError(
+            f"--print-compose: {path} is not readable for {user}:{group}, as whom the container "
+            f"runs; chmod a+r{'x' * path.is_dir()} it, or call this as its owner"
+        )
 
 
 def _rendered(template: str, call: ServeCall, **values: Any) -> str:

@@ -94,7 +94,8 @@ def test_the_files_have_the_same_bytes_each_time(made, tmp_path):
     ],
 )
 def test_names_of_files(base, tuned, name):
-    assert default_name(base, tuned) == name
+    assert default_name(tuned, "beside", base) == name
+    assert default_name("字" * 99, "beside", base).startswith("字" * 66)
 
 
 # In a browser

@@ -23,6 +23,7 @@ from deploy.exam import harness
 from deploy.exam.questions import Exam, Question, letter_in, read_exam
 from deploy.exam.result import Result
 from deploy.exam.sitting import ANSWER, LETTER, Sitting, letter_ids, letter_model, seen_in_training
+from deploy.output import told_apart
 from tests.calling import Caller, share_models
 from tests.deploy.datasets import write
 
@@ -272,7 +273,8 @@ def says(right: Callable[[str], str], likelihoods: bool) -> Callable[[dict[str, 
         if body.get("logprobs"):
             if not likelihoods:
                 return 400, {"error": {"message": "'logprobs' is not understood"}}
-            tokens = [{"token": x, "logprob": -at, "bytes": None} for at, x in enumerate(" AC")]
+            spelled = enumerate((" ", " A", "C"))
+            tokens = [{"token": x, "logprob": -at, "bytes": None} for at, x in spelled]
             choice["logprobs"] = {"content": [{**tokens[0], "top_logprobs": tokens[::-1]}]}
         told = {"id": "1", "object": "chat.completion", "created": 0, "model": "model"}
         return 200, {**told, "choices": [choice]}
@@ -316,6 +318,31 @@ def test_servers_with_and_without_likelihoods_in_one_table(call):
     assert manifest["sources"][0]["name"] == "medqa.json"
 
 
+def test_what_cannot_sit_is_told_before_anything_is_asked(call):
+    file, asked = medqa(), list[str]()
+
+    def right(text: str) -> str:
+        asked.append(text)
+        return gold(text)
+
+    with serving(says(right, True)) as server:
+        call.refused("no model 'smolm2'", "eval", server, "smolm2", "--exam", file)
+        call.refused(
+            "`deploy setup eval` brings it", "eval", server, "smollm2", "--exam", file, "--harness"
+        )
+        call.refused("a model is given twice", "eval", server, server, "--exam", file)
+    assert asked == []
+
+
+def test_folders_of_one_name_are_told_apart():
+    paths = ["a/r", "b/r", "b/s"]
+    for path in paths:
+        Path(path).mkdir(parents=True)
+    assert told_apart(paths, ["r", "r", "s"]) == ["a/r", "b/r", "b/s"]
+    assert told_apart(["b/s", "smollm2"], ["s", "smollm2"]) == ["s", "smollm2"]
+    assert told_apart(["a/r", "a/../a/r"], ["r", "r"]) == ["r", "r"]
+
+
 def test_compare_puts_the_exam_on_its_page(call):
     Path("ask.txt").write_text("".join(f"问题{at}？\n" for at in range(3)), encoding="utf-8")
 
@@ -327,6 +354,8 @@ def test_compare_puts_the_exam_on_its_page(call):
         answer = call("compare", *words, "--exam", medqa(), "--json")
         assert answer.code == 0, answer.err
     assert json.loads(answer.out.splitlines()[-1])["exam"]["questions"] == 12
+    manifest = json.loads(Path("reports/x.manifest.json").read_text("utf-8"))
+    assert [source["name"] for source in manifest["sources"]] == ["ask.txt", "medqa.json"]
     page = Path("reports/x.html").read_text(encoding="utf-8")
     assert "<h2>Exam</h2>" in page
     assert "<td>100.0 % [75.8, 100.0]</td>" in page
@@ -335,7 +364,6 @@ def test_compare_puts_the_exam_on_its_page(call):
 def test_wrong_words(call):
     medqa()
     call.refused("no file 'nowhere.csv'", "eval", "smollm2", "--exam", "nowhere.csv")
-    call.refused("a model is given twice", "eval", "a", "a", "--exam", "medqa.json")
     call.refused("no model 'smolm2'. Did you mean", "eval", "smolm2", "--exam", "medqa.json")
     call.refused("Missing option '--exam'", "eval", "smollm2")
     served = ("eval", "http://127.0.0.1:9/v1#m", "--exam", "medqa.json")

@@ -253,7 +253,9 @@ def test_what_is_said_back_is_short():
 
 
 def test_another_engines_field_is_not_taken_for_a_slip():
-    assert "Did you mean" not in no("vllm", stop=["。"]).message
+    told = no("vllm", stop=["。"]).message
+    assert "Did you mean" not in told
+    assert "where it serves the model. Engine hf takes messages, model" in told
 
 
 @pytest.mark.parametrize(
@@ -289,8 +291,8 @@ def test_tools_and_what_they_said_are_taken(engine):
     assert taken[1]["tool_calls"] == [CALL]
     assert taken[2] == CALLED[2]
     for wrong, told in (
-        ({"tools": [{}]}, "'tools' is missing"),
-        ({"tools": [{"type": "function", "function": {"name": ""}}]}, "'tools' has to"),
+        ({"tools": [{}]}, "'tools.0.function' is missing"),
+        ({"tools": [{"type": "function", "function": {"name": ""}}]}, "tools.0.function.name' has"),
         ({"messages": [*HI, {"role": "assistant", "content": None}, *HI]}, "content' is missing"),
         ({"messages": [*HI, CALLED[1], *HI, CALLED[2]]}, "has to be user, assistant"),
     ):

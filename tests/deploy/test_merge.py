@@ -110,6 +110,10 @@ def test_two_tokens_as_good_as_equally_likely_are_a_tie():
     tied = Agreement(answers[:2], most=0.25)
     assert replace(tied, lost=0.01, learned=0.1).wrong == ()
     assert replace(tied, lost=0.06, learned=0.1).wrong == answers[1:2]
+    # Weights that overflow answer nonsense and measure NaN.
+    nothing = float("nan")
+    broken = Agreement((replace(answers[0], gap=nothing),), most=0.25, lost=nothing, learned=0.1)
+    assert broken.wrong == broken.answers
 
 
 @pytest.mark.model

@@ -166,6 +166,12 @@ def test_what_is_said_and_kept(call, model, monkeypatch, tmp_path, worse, warned
     call.refused("model-4bit is there already", "quantize", "model", "--rows", "8")
 
 
+def test_a_model_whose_numbers_overflow_is_not_kept(call, model, monkeypatch, tmp_path):
+    stand_in(monkeypatch, tmp_path / "python", QUANTISES.replace("WORSE", "float('nan')"))
+    call.refused("is 4 before, nan after: its numbers overflow", "quantize", "model", "--rows", "8")
+    assert not (tmp_path / "model-4bit").exists()
+
+
 def test_what_fails_leaves_nothing_but_its_log(call, model, monkeypatch, tmp_path):
     code = "import sys\nprint('ValueError: no such layer')\nsys.exit(1)"
     stand_in(monkeypatch, tmp_path / "python", code)

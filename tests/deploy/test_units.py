@@ -66,7 +66,7 @@ def test_odd_names_reach_the_program_as_they_are(deploy, tmp_path):
         deploy, folder, "--adapter", f"x={adapter}", "--print-compose", "--api-key-env", "SERVE_KEY"
     )
     assert (
-        f"{adapter}:/adapters/x:ro".replace("$", "$$")
+        f"{adapter}:{adapter}:ro".replace("$", "$$")
         in yaml.safe_load(text)["services"]["serve"]["volumes"]
     )
 
@@ -117,7 +117,33 @@ def test_compose_mounts_what_an_adapter_needs(deploy, tmp_path):
     (run / "adapter_config.json").write_text(json.dumps(config))
     text = serve_unit(deploy, run, "--api-key-env", "SERVE_KEY", "--print-compose")
     volumes = yaml.safe_load(text)["services"]["serve"]["volumes"]
-    assert volumes == ["cache:/cache", f"{run}:/models/run:ro", f"{base}:{base}:ro"]
+    assert volumes == ["cache:/cache", f"{run}:{run}:ro", f"{base}:{base}:ro"]
+
+
+def test_compose_mounts_what_links_of_a_hub_s_cache_lead_to(deploy, tmp_path):
+    (blobs := tmp_path / "blobs").mkdir()
+    (snapshot := tmp_path / "snapshots" / "main").mkdir(parents=True)
+    (blobs / "0123").write_text("{}")
+    (snapshot / "config.json").symlink_to("../../blobs/0123")
+    text = serve_unit(deploy, snapshot, "--api-key-env", "SERVE_KEY", "--print-compose")
+    service = yaml.safe_load(text)["services"]["serve"]
+    assert service["volumes"][1:] == [f"{snapshot}:{snapshot}:ro", f"{blobs}:{blobs}:ro"]
+    assert service["command"][2] == str(snapshot)
+
+
+def test_what_the_container_s_user_could_not_read_is_refused(deploy, tmp_path, monkeypatch):
+    weights = tmp_path / "model.safetensors"
+    weights.touch(mode=0o640)
+    words = (tmp_path, "--api-key-env", "SERVE_KEY", "--print-compose")
+    # Of the owner's groups a container has one.
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    monkeypatch.setattr(os, "getgid", lambda: 54321)
+    tmp_path.chmod(0o750)
+    deploy.refused("is not readable for 54321:54321.*chmod a.rx", "serve", *words)
+    tmp_path.chmod(0o755)
+    deploy.refused("model.safetensors is not readable.*chmod a.r it", "serve", *words)
+    weights.chmod(0o644)
+    assert deploy("serve", *words).code == 0
 
 
 def test_the_container_reads_what_its_user_can_read_and_tells_its_health(deploy, tmp_path):
