@@ -94,39 +94,42 @@ class Result:
     @property
     def tables(self) -> list[Table]:
         """The subjects, if there are several, and the models beside chance."""
+        ways = [*dict.fromkeys(way for each in self.sittings for way in each.letters)]
+        by_subject = [
+            [
+                *(subject, f"{len(places):,}", each.name),
+                *(str(self.share(each.letters.get(way), places) or "–") for way in ways),
+            ]
+            for subject, places in self.subjects.items()
+            for each in self.sittings
+        ]
         header = ["model", "by", "right [95 %]", "not read"]
         header += [f"without {len(self.seen):,} trained on"] * bool(self.seen)
-        lines, several = [], len(self.sittings) > 1
-        subjects: Table = (["subject", "questions"], [])
-        shares = []
+        lines = []
         for sitting in self.sittings:
             for way, letters in sitting.letters.items():
-                whole = self.share(letters)
-                line = [sitting.name, way, str(whole or "–"), f"{whole.unread:,}" if whole else "–"]
-                lines.append([*line, str(self.unseen_share(letters) or "–")][: len(header)])
-                if whole:
-                    subjects[0].append(f"{sitting.name}, {way}" if several else way)
-                    shares.append(letters)
+                whole, unseen = self.share(letters), self.unseen_share(letters)
+                numbers = (whole, whole and f"{whole.unread:,}", unseen)
+                line = [sitting.name, way, *(str(number or "–") for number in numbers)]
+                lines.append(line[: len(header)])
         letter, times = self.exam.most_frequent
         always = times / len(self.exam.questions)
         for name, value in (("chance", self.exam.chance), (f"always {letter}", always)):
             lines.append([name, "", f"{100 * value:.1f} %", *[""] * (len(header) - 3)])
-        for subject, places in self.subjects.items() if len(self.subjects) > 1 else ():
-            by = (str(self.share(letters, places)) for letters in shares)
-            subjects[1].append([subject, f"{len(places):,}", *by])
-        return [each for each in (subjects, (header, lines)) if each[1]]
+        subjects = [(["subject", "questions", "model", *ways], by_subject)]
+        return [*(subjects if len(self.subjects) > 1 else ()), (header, lines)]
 
     @property
     def sentences(self) -> list[str]:
         left_out = ", ".join(f"{count:,} {reason}" for reason, count in self.exam.left_out.items())
-        asked = f"{len(self.exam.questions):,} questions"
+        asked = f"questions: {len(self.exam.questions):,}"
         lines = [f"{asked}; left out: {left_out}" if left_out else asked]
         for test in self.paired:
             first, second = test["models"]
             verdict = "not told apart" if test["p"] > 0.05 else "they differ"
             lines.append(
-                f"by {test['by']}: only {first} is right {test['only_first']:,} times, only "
-                f"{second} {test['only_second']:,} times; McNemar p = {test['p']:.3g}: {verdict}"
+                f"by {test['by']}, {first} alone is right on {test['only_first']:,}, {second} "
+                f"alone on {test['only_second']:,}; McNemar p = {test['p']:.3g}: {verdict}"
             )
         for sitting in self.sittings:
             if sitting.seen:

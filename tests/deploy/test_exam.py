@@ -7,6 +7,7 @@ import json
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -207,6 +208,14 @@ def test_a_second_column_is_without_what_any_of_them_was_trained_on():
     assert header[-1] == "without 2 trained on"
     assert [line[4].split()[0] for line in lines[:4]] == ["0.0", "0.0", "100.0", "100.0"]
     assert result.as_dict()["models"][0]["trained_on"] == ["0", "2"]
+    assert len(Result(exam_of("BABA"), (one,)).tables) == 1  # of one subject there is no table
+    exam = exam_of("BABA")
+    exam = replace(exam, questions=tuple(replace(q, subject=q.answer) for q in exam.questions))
+    header, lines = Result(exam, (one, replace(one, name="–", letters={LETTER: None}))).tables[0]
+    assert header == ["subject", "questions", "model", LETTER, ANSWER]
+    assert [line[0] + line[2] for line in lines] == ["Aone", "A–", "Bone", "B–"]
+    assert lines[2][3:] == ["100.0 % [34.2, 100.0]"] * 2
+    assert lines[3][3:] == ["–", "–"]
     unseen = Result(exam_of("BABA"), (sitting("run", "BABA", "BABA", seen=frozenset()),)).as_dict()
     assert json.loads(json.dumps(unseen))["models"][0]["trained_on"] == []
     assert any("one was trained on 2 of them: 0, 2" in each for each in result.sentences)
