@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import OutputError, UsageError
-from curate.llamafactory.dataset_info import data_file, read_registry
 from curate.system import model_folder
 from curate.system.files import sha256_of, write_text, writing_to
 from curate.system.manifest import read_manifest, to_json, versions
-from curate.system.run_record import read_run
 
 SAVES = Path("saves")
 _MANIFEST = "deploy.manifest.json"
@@ -129,27 +127,6 @@ def write_results(
         files = {path.name: sha256_of(path) for path in paths[:-1]}
         write_text(paths[-1], to_json({**manifest, "files": files, "versions": versions()}))
     return paths
-
-
-def dataset_of(model: Path, name: str | None, folder: Path | None) -> tuple[str, list[Path], str]:
-    """Return name and files of a data set, and why that: given, or what a model was trained on."""
-    run = read_run(model)
-    trained = noted(model).get("dataset") or (run.dataset if run else {})
-    named = trained.get("dataset_dir")
-    where = folder or Path(named if named and not name else "data")
-    why, digest = "as given", None
-    if not name:
-        name, digest = trained.get("name"), trained.get("data_sha256")
-        why = "which it was trained on"
-    if not name:
-        known = ", ".join(list(read_registry(where))[:8]) or "none yet; `curate` makes them"
-        unsaid = "nothing says what this model was trained on"
-        raise UsageError(f"{unsaid}; give --dataset NAME ({where} has {known})")
-    files = [data_file(where, part.strip()) for part in name.split(",")]
-    # Of several data sets, or a folder of files, no sha256 of one file can be noted.
-    if digest and len(files) == 1 and files[0].is_file() and digest != sha256_of(files[0]):
-        why += " (changed since then)"
-    return name, files, f"in {where}, {why}"
 
 
 def repair(folder: Path, template: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,6 +24,14 @@ def content_sha256(path: Path) -> str:
     files = sorted(file for file in path.rglob("*") if file.is_file())
     lines = "".join(f"{file.relative_to(path)} {sha256_of(file)}\n" for file in files)
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def sha256_of_all(paths: Sequence[Path]) -> str | None:
+    """Return the content's sha256 of one place; over those of several; None if one is not here."""
+    if not all(path.exists() for path in paths):
+        return None
+    hashes = [content_sha256(path) for path in paths]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def delete(path: Path) -> None:

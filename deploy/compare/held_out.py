@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -21,26 +22,17 @@ from curate.data.inputs import bundled_folder
 from curate.data.read import read
 from curate.data.rows import Row, Rows
 from curate.errors import CuratrainError, DataError, UsageError
-from curate.llamafactory.dataset_info import data_file
-from curate.system.files import content_sha256, sha256_of
+from curate.llamafactory.dataset_info import read_registry
+from curate.system.files import sha256_of
 from curate.system.manifest import read_manifest
 from curate.system.run_record import RUN, RunRecord, read_run
 from deploy.compare.asking import Prompts, limited, prompts_of, read_rows
+from deploy.training_data import DataSet, data_set_of
 
 _CONFIG = "train.yaml"
 # What else decides which rows are trained on; with one of them the validation part is not known.
 _DECIDING = ("eval_dataset", "streaming", "tokenized_path", "mix_strategy", "interleave_probs")
 _SEED = 42  # of transformers, where the config has none
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    name: str
-    folder: Path  # of dataset_info.json
-    digests: frozenset[bytes]  # of all its prompts
-
-    def has(self, row: Row) -> bool:
-        return not self.digests.isdisjoint(list(_prompt_digests(row))[-1:])
 
 
 def _prompt_digests(row: Row) -> Iterator[bytes]:
@@ -53,8 +45,10 @@ def _prompt_digests(row: Row) -> Iterator[bytes]:
             yield digest.digest()[:16]
 
 
-def _digests(rows: Iterable[Row]) -> frozenset[bytes]:
-    return frozenset(digest for row in rows for digest in _prompt_digests(row))
+def _is_asked_in(sets: Iterable[Iterable[Row]]) -> Callable[[Row], bool]:
+    """Return a function that tells whether a prompt is one of these rows'."""
+    asked = frozenset(digest for rows in sets for row in rows for digest in _prompt_digests(row))
+    return lambda row: not asked.isdisjoint([*_prompt_digests(row)][-1:])
 
 
 def choose_prompts(
@@ -83,23 +77,25 @@ def choose_prompts(
             "the same model, the difference is not that of the training"
         )
     if dataset is None and prompts is not None:
-        rows, training = read_rows(prompts), None
+        rows, seen = read_rows(prompts), None
         try:
-            training = _training_set(None, dataset_dir, run) if run else None
+            training = _training_set(folder, None, dataset_dir) if run else None
+            seen = _is_asked_in(training.read()) if training else None
         except CuratrainError as error:
             unknown = "whether the tuned model was trained on these prompts cannot be told"
             notes.append(f"{unknown}: {error}")
-        asked = prompts_of(rows, trained_on=training.has) if training else prompts_of(rows)
+        asked = prompts_of(rows, trained_on=seen) if seen else prompts_of(rows)
     elif dataset is None and earlier:
         raise UsageError(
             f"the run {tuned} went on from {earlier}, so no row can be proven to be held out; give "
             "--prompts FILE, or --dataset NAME to leave out the rows of that data set alone"
         )
     else:
-        training = _training_set(dataset, dataset_dir, run)
+        training = _training_set(folder, dataset, dataset_dir)
+        seen = _is_asked_in(training.read())
         try:
             files = _read_sources(training) if prompts is None else [read_rows(prompts)]
-            asked = prompts_of(*files, trained_on=training.has, held_out=True)
+            asked = prompts_of(*files, trained_on=seen, held_out=True)
         except CuratrainError as error:
             if prompts is not None or run is None or not run.dataset.get("name"):
                 raise
@@ -132,36 +128,36 @@ def trained_before(run: RunRecord) -> str:
     return f"the run {run.model}" if trained else ""
 
 
-def _training_set(dataset: str | None, folder: Path | None, run: RunRecord | None) -> TrainingSet:
+def _training_set(model: Path, name: str | None, folder: Path | None) -> DataSet:
     """Return the data set that was named, else the run's; of the run's, its sha256 has to fit."""
-    of_run = run.dataset if run else {}
-    trained = of_run.get("name")
-    name = dataset or trained
-    if not name:
+    run = read_run(model)
+    trained = run.dataset.get("name") if run else None
+    if not (name or trained):
         other = "--dataset NAME for the rows of its source that are not in it"
         raise UsageError(f"no {RUN} says what it was trained on; give --prompts FILE, or {other}")
-    if trained not in (None, name):
+    if name and trained not in (None, name):
         other = f"trained on '{trained}'; rows that {name} left out may be in it"
         give = f"Give --dataset {trained}, or leave it away"
         raise UsageError(f"--dataset {name}: the tuned model was {other}. {give}")
-    folder = folder or Path(str(of_run.get("dataset_dir") or "data"))
-    path = data_file(folder, name)
-    sha256 = of_run.get("data_sha256")
-    if sha256 and content_sha256(path) != sha256:
-        changed = f"{path.name} is not what the model was trained on, it has changed since then"
+    training = data_set_of(model, name, folder)
+    if training.changed:
+        changed = "is not what the model was trained on, it has changed since then"
         unproven = "what was held out cannot be proven. Give prompts with --prompts"
-        raise DataError(f"data set '{name}': {changed}; {unproven}")
-    return TrainingSet(name=name, folder=folder, digests=_digests(read(path)))
+        raise DataError(f"data set '{training.name}' in {training.folder} {changed}; {unproven}")
+    return training
 
 
-def _read_sources(training: TrainingSet) -> list[Rows]:
-    name, folder = training.name, training.folder
-    sources = (read_manifest(folder / f"{name}.manifest.json") or {}).get("sources")
-    known = [s for s in sources if isinstance(s, dict)] if isinstance(sources, list) else []
-    if not known or not all(s.get("name") and s.get("sha256") for s in known):
-        unsaid = "its manifest does not say what its rows were chosen from"
-        unproven = "no row can be proven to be held out; give prompts with --prompts F"
-        raise UsageError(f"--dataset {name}: {unsaid}, so {unproven}")
+def _read_sources(training: DataSet) -> list[Rows]:
+    folder = training.folder
+    known: list[dict[str, Any]] = []
+    for name in training.names:
+        sources = (read_manifest(folder / f"{name}.manifest.json") or {}).get("sources")
+        named = [s for s in sources if isinstance(s, dict)] if isinstance(sources, list) else []
+        if not named or not all(s.get("name") and s.get("sha256") for s in named):
+            unsaid = "its manifest does not say what its rows were chosen from"
+            unproven = "no row can be proven to be held out; give prompts with --prompts F"
+            raise UsageError(f"--dataset {name}: {unsaid}, so {unproven}")
+        known += [source for source in named if source not in known]
     files = []
     for source in known:
         folders = (Path(), folder, folder.parent, bundled_folder() / "samples")
@@ -169,7 +165,7 @@ def _read_sources(training: TrainingSet) -> list[Rows]:
         same = [p for p in paths if p.is_file() and sha256_of(p) == source["sha256"]]
         if not same:
             raise UsageError(
-                f"--dataset {name}: its rows were chosen from {source['name']} (sha256 "
+                f"--dataset {training.name}: its rows were chosen from {source['name']} (sha256 "
                 f"{source['sha256'][:12]}…), neither here nor in {folder}; give it with --prompts"
             )
         form, fill, columns, roles = (
@@ -188,7 +184,7 @@ def validation_places(rows: int, share: float, seed: int) -> NDArray[np.int64]:
     return np.sort(drawn)
 
 
-def _validation_part(folder: Path, run: RunRecord, training: TrainingSet) -> Prompts:
+def _validation_part(folder: Path, run: RunRecord, training: DataSet) -> Prompts:
     path = folder / _CONFIG
     unproven = f"the validation part of {folder} cannot be proven: "
     if not path.is_file() or sha256_of(path) != run.config_sha256:
@@ -200,10 +196,12 @@ def _validation_part(folder: Path, run: RunRecord, training: TrainingSet) -> Pro
         raise DataError(f"{folder} has no validation part: its config has no val_size")
     if others := [key for key in _DECIDING if config.get(key)]:
         raise DataError(f"{unproven}its config has {', '.join(others)}")
-    rows = read(data_file(training.folder, training.name))
+    entries = read_registry(training.folder)
+    if len(training.names) > 1 or entries[training.name].keys() & {"split", "num_samples"}:
+        raise DataError(f"{unproven}it is a part of several data sets, or of a part of one")
+    [rows] = training.read()
     used = min(len(rows), int(config.get("max_samples") or len(rows)))
     seed = int(config.get("seed", _SEED))
     places = set(validation_places(used, float(config["val_size"]), seed).tolist())
     trained = (row for row in rows if row.position < used and row.position not in places)
-    is_trained = replace(training, digests=_digests(trained)).has
-    return prompts_of(rows, trained_on=is_trained, held_out=True)
+    return prompts_of(rows, trained_on=_is_asked_in([trained]), held_out=True)

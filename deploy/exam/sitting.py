@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from curate.data.read import read
 from curate.errors import CuratrainError
 from curate.models.causal_lm import CausalLM, load_causal_lm
 from curate.models.generate import load_server
@@ -31,7 +30,8 @@ from curate.system.run_record import read_run
 from deploy.compare.asking import Answer, Conversation, KeptAnswers, answered, ask
 from deploy.compare.held_out import trained_before
 from deploy.exam.questions import Exam, letter_in
-from deploy.output import dataset_of, noted
+from deploy.output import noted
+from deploy.training_data import data_set_of
 
 LETTER, ANSWER, HARNESS = "letter likelihood", "generated answer", "lm-evaluation-harness"
 # Question, answer, an empty line: how models without a chat template are shown an exam.
@@ -136,14 +136,23 @@ def seen_in_training(folder: Path, exam: Exam) -> tuple[frozenset[int] | None, s
     if run is None and not noted(folder):
         return None, f"what {folder} was trained on is not known here: no question is looked for"
     try:
-        name, files, why = dataset_of(folder, None, None)
-        sets = decontaminate(read(files), DecontaminateParams(), exam.files).details["against"]
+        trained_on = data_set_of(folder, None, None)
+        told = [
+            decontaminate(rows, DecontaminateParams(), exam.files).details["against"]
+            for rows in trained_on.read()
+        ]
     except CuratrainError as error:
         return None, f"whether {folder.name} was trained on these questions is not known: {error}"
-    ids = {(number, each["id"]) for number, one in enumerate(sets) for each in one["where"]}
+    ids = {
+        (number, each["id"])
+        for sets in told
+        for number, one in enumerate(sets)
+        for each in one["where"]
+    }
     note = ""
-    if "changed" in why:
-        note = f"data set '{name}' {why}: which questions stood in it then is not known"
+    if trained_on.changed:
+        changed = f"data set '{trained_on.name}' {trained_on.why}"
+        note = f"{changed}: which questions stood in it then is not known"
     elif earlier := run and trained_before(run):
         note = f"{folder.name} went on from {earlier}: what that was trained on is not looked at"
     return frozenset(at for at, q in enumerate(exam.questions) if (q.file, q.id) in ids), note

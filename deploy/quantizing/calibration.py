@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
@@ -73,28 +74,30 @@ class Drawn:
 
 
 def draw(
-    rows: Rows, tokenizer: Any, name: str, count: int, seed: int, longest: int = 1024
+    sets: Sequence[Rows], tokenizer: Any, name: str, count: int, seed: int, longest: int = 1024
 ) -> Drawn:
     """Return at most `count` rows for quantising and others for measuring; equal ones are one."""
     import numpy as np
 
     reasons: Counter[str] = Counter()
     distinct: dict[tuple[int, ...], Encoded] = {}
-    if rows.shape.kind == "pretraining":
-        encoded = _documents(rows, tokenizer, reasons, longest)
-    else:
-        encoded = _conversations(rows, tokenizer, name, reasons)
-    for row in encoded:
+    encoded = (
+        _documents(rows, tokenizer, reasons, longest)
+        if rows.shape.kind == "pretraining"
+        else _conversations(rows, tokenizer, name, reasons)
+        for rows in sets
+    )
+    for row in chain.from_iterable(encoded):
         if len(row.ids) > longest:
             reasons["too_long"] += 1
         elif row.ids in distinct:
             reasons["repeats"] += 1
         else:
             distinct[row.ids] = row
-    usable = list(distinct.values())
+    usable, whole = list(distinct.values()), sum(map(len, sets))
     if len(usable) < 2 * _LEAST:
         why = ", ".join(f"{reason} {number:,}" for reason, number in sorted(reasons.items()))
-        good = f"{len(usable)} of {len(rows):,} rows are good for calibration ({why or 'all'})"
+        good = f"{len(usable)} of {whole:,} rows are good for calibration ({why or 'all'})"
         raise DataError(f"{good}, and at least {2 * _LEAST} are needed; give a larger --dataset")
     order = np.random.default_rng(seed).permutation(len(usable)).tolist()
     held = min(_HELD_OUT, int(_HELD_OUT_SHARE * len(usable)))
@@ -102,7 +105,7 @@ def draw(
     return Drawn(
         calibration=tuple(usable[place] for place in order[held : held + count]),
         held_out=tuple(usable[place] for place in order[:held]),
-        rows=len(rows),
+        rows=whole,
         left_out={reason: number for reason, number in sorted(reasons.items()) if number},
     )
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from curate.data.read import read
 from curate.errors import ModelError, UsageError
 from curate.models.quiet import quiet
 from curate.models.resolve import ModelFiles, fingerprint, resolve
@@ -17,7 +16,6 @@ from curate.system import model_folder
 from curate.system.manifest import versions
 from deploy.output import (
     check_output,
-    dataset_of,
     default_output,
     note,
     noted,
@@ -26,6 +24,7 @@ from deploy.output import (
 )
 from deploy.quantizing import gptq
 from deploy.quantizing.calibration import Drawn, QuantiseParams, draw
+from deploy.training_data import data_set_of
 
 # Sizes of a group of weights that share a scale, from the coarsest on: fewer scales are smaller
 # and faster, finer ones lose less. GPTQ's group has to divide the width of every layer.
@@ -59,11 +58,11 @@ def quantise(
     target = output or default_output(beside, f"{params.bits}bit")
     check_output(target, model_folder.weight_bytes(model) * _ROOM[params.bits])
     gptq.python()
-    chosen, files, why = dataset_of(model, dataset, dataset_dir)
-    say(f"calibration: data set '{chosen}' {why}")
+    data_set = data_set_of(model, dataset, dataset_dir)
+    say(f"calibration: data set '{data_set.name}' {data_set.why}")
     with quiet():
         tokenizer = load_tokenizer(ModelFiles(name, model))
-    drawn = draw(read(files), tokenizer, name, params.rows, params.seed, params.max_length)
+    drawn = draw(data_set.read(), tokenizer, name, params.rows, params.seed, params.max_length)
     left_out = ", ".join(f"{reason} {number:,}" for reason, number in drawn.left_out.items())
     say(
         f"of {drawn.rows:,} rows: {len(drawn.calibration):,} to quantise with, "
@@ -85,12 +84,12 @@ def quantise(
             # It may be cut off in the middle of a character.
             measured["answer"] = answer.rstrip("\N{REPLACEMENT CHARACTER}")
             measured["bytes"] = model_folder.weight_bytes(folder)
-        note(part, _manifest(model, name, params, group, chosen, drawn, result))
+        note(part, _manifest(model, name, params, group, data_set.name, drawn, result))
     return {
         "folder": target,
         "bits": params.bits,
         "group_size": group,
-        "dataset": chosen,
+        "dataset": data_set.name,
         "question": drawn.held_out[0].asked or tokenizer.decode(drawn.held_out[0].question),
         "before": before,
         "after": after,

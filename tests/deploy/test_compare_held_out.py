@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from curate.errors import DataError, UsageError
-from curate.system.files import sha256_of
+from curate.system.files import sha256_of, sha256_of_all
 from deploy.compare.held_out import validation_places
 from tests.deploy.datasets import alpaca, ask, emitted, questions, run, write
 
@@ -74,7 +74,7 @@ def test_what_cannot_be_proven_is_not_called_held_out():
     run()
     with Path("data/chosen.jsonl").open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(alpaca(8)[0], ensure_ascii=False) + "\n")
-    with pytest.raises(DataError, match="chosen.jsonl is not what the model was trained on"):
+    with pytest.raises(DataError, match="data set 'chosen' in data is not what the model was"):
         ask()
     found, notes = ask("source.json")
     assert {each.trained_on for each in found.prompts} == {None}
@@ -148,6 +148,31 @@ def test_sources_of_several_shapes_are_read_as_they_were():
     found, _ = ask(dataset="chosen", tuned="x")
     assert questions(found) == [2, 3]
     assert (found.read, found.left_out) == (5, {"trained_on": 3})
+
+
+def test_data_sets_are_read_as_their_entries_say_and_may_be_several():
+    emitted(range(6), alpaca(*range(10)))
+    own = [{"ask": f"问题{at}？", "reply": "答"} for at in (7, 8)]
+    write("data/own.json", own)
+    write("data/own.manifest.json", json.loads(Path("data/chosen.manifest.json").read_text()))
+    entries = json.loads(Path("data/dataset_info.json").read_text("utf-8"))
+    columns = {"prompt": "ask", "response": "reply"}
+    entries["own"] = {"file_name": "own.json", "columns": columns, "split": "train[1:]"}
+    write("data/dataset_info.json", entries)
+    files = [Path("data/chosen.jsonl"), Path("data/own.json")]
+    run(
+        dataset={
+            "name": "chosen,own",
+            "dataset_dir": str(Path("data").absolute()),
+            "data_sha256": sha256_of_all(files),
+        }
+    )
+    found, notes = ask()
+    assert (questions(found), notes) == ([6, 7, 9], [])
+    assert [each.trained_on for each in ask("source.json")[0].prompts].count(False) == 3
+    write("data/own.json", own[:1])
+    with pytest.raises(DataError, match="data set 'chosen,own' in .* has changed since then"):
+        ask()
 
 
 @pytest.mark.parametrize("before", ["adapter", "model"])

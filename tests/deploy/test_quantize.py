@@ -76,7 +76,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, path: Path, code: str) -> None:
 
 def test_no_row_is_both_quantised_with_and_measured_on(tokenizer):
     rows = read(SAMPLE.parent / "alpaca_en.json")
-    found = draw(rows, tokenizer, "m", 100, 0)
+    found = draw([rows], tokenizer, "m", 100, 0)
     used, held = ({each.ids for each in part} for part in (found.calibration, found.held_out))
     assert (len(found.calibration), len(found.held_out)) == (100, 64)
     assert (len(used), len(held)) == (100, 64)
@@ -84,15 +84,15 @@ def test_no_row_is_both_quantised_with_and_measured_on(tokenizer):
     assert found.rows == 299
     assert sum(found.left_out.values()) == 299 - 164
     assert found.left_out["repeats"] == 2
-    assert draw(rows, tokenizer, "m", 100, 0) == found
-    other = draw(rows, tokenizer, "m", 100, 1)
+    assert draw([rows], tokenizer, "m", 100, 0) == found
+    other = draw([rows], tokenizer, "m", 100, 1)
     assert {each.id for each in other.held_out} != {each.id for each in found.held_out}
     assert other.sha256 != found.sha256
 
 
 def test_rows_are_rendered_in_the_chat_template_and_end(tokenizer):
     rows = read(SAMPLE.parent / "alpaca_en.json")
-    found = draw(rows, tokenizer, "m", 100, 0)
+    found = draw([rows], tokenizer, "m", 100, 0)
     by_id = {row.id: row for row in rows}
     for each in (*found.calibration[:5], *found.held_out[:5]):
         row = by_id[each.id]
@@ -105,7 +105,7 @@ def test_rows_are_rendered_in_the_chat_template_and_end(tokenizer):
 
 def test_documents_are_calibrated_on_too(tokenizer, write_json):
     path = write_json([{"text": f"Document {at} says something new."} for at in range(30)])
-    found = draw(read(path), tokenizer, "m", 16, 0)
+    found = draw([read(path)], tokenizer, "m", 16, 0)
     assert (len(found.calibration), len(found.held_out)) == (16, 7)
     assert {each.start for each in found.calibration} == {1}
     assert found.held_out[0].question == found.held_out[0].ids[:32]
@@ -115,7 +115,7 @@ def test_too_few_rows_are_refused_with_what_was_left_out(tokenizer, write_json):
     long = {"instruction": "a", "output": "word " * 2000}
     rows = [{"instruction": f"Say {at}", "output": str(at)} for at in range(15)]
     with pytest.raises(DataError, match=r"15 of 17 rows .*\(repeats 1, too_long 1\).* 16 are"):
-        draw(read(write_json([*rows, rows[0], long])), tokenizer, "m", 128, 0)
+        draw([read(write_json([*rows, rows[0], long]))], tokenizer, "m", 128, 0)
     with pytest.raises(UsageError, match="--rows 7: allowed are 8 and more"):
         QuantiseParams(rows=7)
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from curate.llamafactory.dataset_info import data_file, read_registry
 from curate.llamafactory.release import Backend
 from curate.system import failure, process
 from curate.system.cache import fingerprint
-from curate.system.files import content_sha256, sha256_of
+from curate.system.files import sha256_of, sha256_of_all
 from curate.system.model_folder import ADAPTER_WEIGHTS
 from curate.system.run_record import RunRecord, State, write_run
 from train import setup
@@ -195,8 +195,8 @@ def begun_record(plan: Plan) -> RunRecord:
         dataset={
             "name": plan.dataset.name,
             "dataset_dir": os.path.abspath(folder),
-            "data_sha256": _of_all(files, content_sha256),
-            "manifest_sha256": _of_all(manifests, sha256_of),
+            "data_sha256": sha256_of_all(files),
+            "manifest_sha256": sha256_of_all(manifests),
         },
         config_sha256=hashlib.sha256(to_yaml(plan.config).encode()).hexdigest(),
         model_fingerprint=fingerprint(model) if model is not None and has_weights else None,
@@ -208,11 +208,3 @@ def begun_record(plan: Plan) -> RunRecord:
 
 def weights_of(folder: Path) -> dict[str, str]:
     return {path.name: sha256_of(path) for path in sorted(folder.glob("*.safetensors"))}
-
-
-def _of_all(paths: Sequence[Path], sha256: Callable[[Path], str]) -> str | None:
-    """Return the sha256 of one file; over those of several; None if one is not here."""
-    if not all(path.exists() for path in paths):
-        return None
-    hashes = [sha256(path) for path in paths]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
