@@ -20,14 +20,19 @@ def test_what_curate_made_and_what_it_did_not(tmp_path: Path) -> None:
         "sources": [{"name": "a.json"}, {"name": "b.json"}],
     }
     (tmp_path / "cherry.manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    found = [
-        (each["name"], each["recipe"], each["kept"], each["read"], each["sources"])
-        for each in registered(tmp_path)
-    ]
-    assert found == [
+    assert registered(tmp_path) == [
         ("mine", "-", "-", "-", "mine.json"),
         ("cherry", "ifd", 5, 50, "a.json, b.json"),
     ]
+
+
+@pytest.mark.parametrize(
+    "manifest", [{"counts": None, "sources": ["x"]}, {"recipe": "x", "sources": 5}, {"counts": []}]
+)
+def test_a_manifest_of_another_program_says_nothing(tmp_path: Path, manifest: object) -> None:
+    (tmp_path / "dataset_info.json").write_text('{"a": {"file_name": "a.json"}, "b": 5}')
+    (tmp_path / "a.manifest.json").write_text(json.dumps(manifest))
+    assert registered(tmp_path) == [("a", "-", "-", "-", "a.json"), ("b", "-", "-", "-", "-")]
 
 
 def test_no_folder_is_no_data_sets(tmp_path: Path) -> None:

@@ -318,6 +318,7 @@ def test_a_split_takes_what_llamafactory_takes(tmp_path: Path, split: str) -> No
         ({"split": "train[10:]"}, "leaves none of 10 rows"),
         ({"num_samples": "5"}, "num_samples '5'; allowed are whole numbers"),
         ({"num_samples": 0}, "num_samples 0"),
+        ({"formatting": ["alpaca"]}, r"formatting \['alpaca'\]; allowed are alpaca"),
     ],
 )
 def test_a_part_that_cannot_be_taken_is_refused(tmp_path: Path, more: Any, says: str) -> None:

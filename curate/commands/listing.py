@@ -33,10 +33,10 @@ def list_(
     entries = registered(dataset_dir)
     if entries:
         header = ("name", "recipe", "kept", "read", "from")
-        console.show_table([[*each.values()] for each in entries], header)
+        console.show_table(entries, header)
     else:
         console.say(f"no data set is registered in {dataset_dir}; `curate ifd` makes one")
-    console.answer({"datasets": entries})
+    console.answer({"datasets": [each._asdict() for each in entries]})
 
 
 @with_options

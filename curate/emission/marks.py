@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from curate.data.rows import Rows
 from curate.errors import DataError
 from curate.llamafactory.dataset_info import data_file
-from curate.system.files import sha256_of
+from curate.system.files import content_sha256, sha256_of
 
 KEEP, DROP = "keep", "drop"
 _NAMED = 3  # rows that are gone
@@ -93,7 +93,7 @@ def read_marks(path: Path, folder: Path) -> Marks:
         )
     made = Marks(marks, note, name, path.name, f"{path.name} {sha256_of(path)}")
     # The page of a choice that nobody has emitted is of no file.
-    if sha256 and sha256 != (now := sha256_of(data_file(folder, name))):
+    if sha256 and sha256 != (now := content_sha256(data_file(folder, name))):
         raise DataError(
             f"{path.name}: its marks are of another '{name}' (sha256 {sha256[:12]}…) than the one "
             f"in {folder} ({now[:12]}…); mark the rows of a new report"

@@ -7,9 +7,10 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock
 
@@ -119,17 +120,20 @@ def located(folder: Path, name: str, entries: dict[str, Any] | None = None) -> P
             "rows and name their file as file_name"
         )
     if key != "file_name":
-        if not _REPO.fullmatch(str(entry[key])):
-            raise DataError(f"{FILE}, entry '{name}': {key} {entry[key]!r} is no OWNER/NAME")
+        repo = entry[key]
+        if not isinstance(repo, str) or not _REPO.fullmatch(repo):
+            raise DataError(f"{FILE}, entry '{name}': {key} {repo!r} is no OWNER/NAME")
         split = str(entry.get("split") or "train").partition("[")[0]
         where = str(entry.get("folder") or "").strip("/")
-        return Address(str(entry[key]), path=where, split=split, hub=key[:2])
+        return Address(repo, path=where, split=split, hub=key[:2])
     file_name = entry.get("file_name")
     if not isinstance(file_name, str):
+        lacks = f"no file_name (it has {', '.join(entry) or 'nothing'})"
+        if "file_name" in entry:
+            lacks = "a file_name that is no text"
         raise DataError(
-            f"{FILE}, entry '{name}' has no file_name (it has {', '.join(entry) or 'nothing'}); "
-            "LLaMA-Factory ends with KeyError: 'file_name'. Name the data file there, relative to "
-            "the folder"
+            f"{FILE}, entry '{name}' has {lacks}; LLaMA-Factory ends with an error. Name the data "
+            "file there, relative to the folder"
         )
     path = folder / file_name
     if not path.exists():
@@ -197,7 +201,7 @@ def named_rows(folder: Path, name: str) -> NamedRows:
         attr = entry_attributes(entries[name])
     except DataError as error:
         raise DataError(f"{where}: {error}; put it right") from error
-    if attr.formatting not in _NOT_READ:
+    if str(attr.formatting) not in _NOT_READ:
         raise DataError(
             f"{where}: formatting {attr.formatting!r}; allowed are {', '.join(_NOT_READ)}"
         )
@@ -232,17 +236,29 @@ def named_rows(folder: Path, name: str) -> NamedRows:
     return NamedRows(place, columns, roles, given=given, attributes=attr, bounds=bounds)
 
 
-def registered(folder: Path) -> list[dict[str, Any]]:
-    """Return the data sets of a folder in its order; '-' where curate did not make one."""
+class Listed(NamedTuple):
+    """A registered data set as `curate ls` lists it; '-' for what no manifest of curate's says."""
+
+    name: str
+    recipe: str
+    kept: int | str
+    read: int | str
+    sources: str  # names of the files that it was made of, else where its entry takes it from
+
+
+def registered(folder: Path) -> list[Listed]:
+    """Return the data sets of a folder, in its order."""
     data_sets = []
     for name, entry in read_registry(folder).items():
-        manifest = read_manifest(folder / f"{name}.manifest.json") or {}
-        counts = manifest.get("counts", {})
-        sources = [source.get("name", "?") for source in manifest.get("sources", [])]
         own = str(entry.get(_taken_from(entry), "-")) if isinstance(entry, dict) else "-"
-        about = {"name": name, "recipe": manifest.get("recipe", "-")}
-        about |= {key: counts.get(key, "-") for key in ("kept", "read")}
-        data_sets.append({**about, "sources": ", ".join(sources) or own})
+        listed = Listed(name, "-", "-", "-", own)
+        manifest = read_manifest(folder / f"{name}.manifest.json") or {}
+        with suppress(AttributeError, LookupError, TypeError):  # another program's manifest
+            recipe, counts = manifest["recipe"], manifest["counts"]
+            files = ", ".join(source["name"] for source in manifest["sources"])
+            kept, read = (counts.get(key, "-") for key in ("kept", "read"))
+            listed = Listed(name, recipe, kept, read, files or own)
+        data_sets.append(listed)
     return data_sets
 
 

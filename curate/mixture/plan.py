@@ -47,7 +47,7 @@ def parse_ratio(typed: str) -> Ratio:
     """Return the ratio that was typed, `2:3.50`; UsageError says what is none."""
     text = str(typed).replace("：", ":")  # noqa: RUF001 - what a Chinese keyboard types
     sides = [side.strip() for side in text.split(":")]
-    wrong = "" if len(sides) == 2 else f"{len(sides)} numbers"
+    wrong = {1: "one number", 2: ""}.get(len(sides), f"{len(sides)} numbers")
     for side in sides:
         if not wrong and not _NUMBER.fullmatch(side):
             wrong = f"{side!r} is no number" if side else "a side is empty"

@@ -204,10 +204,11 @@ class _Texts(yaml.BaseLoader):  # type: ignore[misc]
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
         seen = set()
         for key, _ in node.value:
-            if key.value in seen:
-                problem = f"{key.value} is given twice; give it once"
+            word = str(key.value)  # of a key that is a list, its parts: PyYAML refuses that one
+            if word in seen:
+                problem = f"{word} is given twice; give it once"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            seen.add(str(key.value))
+            seen.add(word)
         return super().construct_mapping(node, deep=True)
 
     def compose_node(self, parent: Any, index: Any) -> Any:

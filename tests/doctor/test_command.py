@@ -152,7 +152,8 @@ def test_wrong_usage(call, registered, tmp_path):
     ("entry", "message"),
     [
         ({"file_name": "nowhere.json"}, "leads nowhere"),
-        ({"file_name": None}, "has no file_name"),
+        ({"file_name": None}, "has a file_name that is no text"),
+        ({"hf_hub_url": None}, "hf_hub_url None is no OWNER/NAME"),
         ({"hf_hub_url": "a/b"}, "hf://a/b:train could not be fetched"),
         ({"script_url": "a.py"}, "takes it from elsewhere: a Python script"),
         ("rows.jsonl", 'no JSON object but "rows.jsonl"'),

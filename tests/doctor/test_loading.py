@@ -152,3 +152,19 @@ def test_windows_of_a_long_array_have_the_types_of_all_its_rows(tmp_path, monkey
     assert by_us(path) == short
     assert short is not None
     assert (short[0]["more"], short[0]["turns"]) == (None, [{"from": "human", "value": None}])
+
+
+@pytest.mark.parametrize(
+    "content", [b"null\n", b" null\nnull", b'null\n{"a": 1}\n', b'{"a": 1}\n' + b"null\n" * 90_000]
+)
+def test_a_row_of_nothing_that_ends_the_process_of_pyarrow(tmp_path, content):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(Ends, match="Segmentation fault: a row is null"):
+        list(loaded([path]))
+
+
+def test_a_row_of_nothing_among_others_is_a_row(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"a": "nullx"}\nnull\n{"a": "x"}\n')
+    assert by_us(path) == by_datasets(path, tmp_path / "cache")

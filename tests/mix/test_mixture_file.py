@@ -106,6 +106,8 @@ GIVEN = "domain: a\ngeneral: b\n"
         ("- a\n- b", "my.yaml has no keys; allowed are domain, general"),
         ("just text", "my.yaml has no keys"),
         ("domain: [a", "my.yaml is no YAML: line 1 column"),
+        ("? [a, b]\n: 1", "my.yaml is no YAML: line 1 column 3, found unhashable key"),
+        (GIVEN + "ratio:", "my.yaml: --ratio : one number; give domain:general as two"),
         ("domain: &x a\ngeneral: *x", r"aliases \(\*name\) are not read"),
         ("domain: !!python/object:os.system x\nby: y", "my.yaml: --by y"),
         ("domain: {path: {a: {b: {c: {d: e}}}}}", "my.yaml, domain, path: .* is no text"),

@@ -44,9 +44,9 @@ def test_ratios(given, domain, general, written):
         ("inf:1", "'inf' is no number"),
         ("1:1e3", "'1e3' is no number"),
         ("1:٥", "is no number"),
-        ("5", "1 numbers"),
+        ("5", "--ratio 5: one number; give domain:general as two numbers"),
         ("1:2:3", "3 numbers"),
-        ("", "1 numbers"),
+        ("", "one number"),
         ("1:9999999999999", "is no number"),
     ],
 )

@@ -222,3 +222,15 @@ def test_by_every_recipe_with_questions(data, rows_file):
     line = found.table().slice(place, 1).to_pylist()[0]
     assert (line["reason"], line["question"], line["place"]) == ("marked_keep", None, None)
     assert sum(each["rows"] for each in found.details["like"]) == 4
+
+
+def test_marks_of_a_data_set_in_shards(call, data):
+    answer = call(*LONGEST, "--output", data, "--name", "shards", "--shard-rows", 4)
+    assert answer.code == 0, answer.err
+    output = json.loads((data / "shards.manifest.json").read_text())["output"]
+    marks = {lines(data, "shards")[0]["id"]: "drop"}
+    file = write(data, marks, name="shards", sha256=output["sha256"])
+    answer = call(*LONGEST, "--output", data, "--marks", file)
+    assert answer.code == 0, answer.err
+    other = write(data, marks, name="shards", sha256="0" * 64)
+    call.refused("its marks are of another 'shards'", *LONGEST, "--output", data, "--marks", other)

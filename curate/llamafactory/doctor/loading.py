@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from curate.llamafactory.doctor.findings import Ends
 CHUNK = 10 << 20
 BATCH = 1000
 _CSV_ROWS = 10_000
+_NULL = re.compile(rb"\s*null\b")
 # A JSON array beyond this is read by the thousand rows, twice; up to it by pandas as `datasets`
 # does, which needs many times its size of memory.
 _WHOLE = 64 << 20
@@ -104,6 +106,10 @@ def _by_arrow(piece: bytes) -> pa.Table:
     """Parse a piece; blocks grow until the longest row fits."""
     block = CHUNK // 32
     while True:
+        # Where one begins a block pyarrow ends the process, LLaMA-Factory's as well as ours.
+        firsts = (piece.rfind(b"\n", 0, at) + 1 for at in range(0, len(piece), block))
+        if any(_NULL.match(piece, first) for first in firsts):
+            raise Ends("broken_file", "Segmentation fault: a row is null and no object")
         try:
             options = pa.json.ReadOptions(block_size=block)
             return pa.json.read_json(io.BytesIO(piece), read_options=options)
