@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
@@ -27,10 +28,8 @@ class Ratio:
     general: Fraction
 
     def __str__(self) -> str:
-        return ":".join(
-            str(side) if side.denominator == 1 else f"{float(side):.10g}"
-            for side in (self.domain, self.general)
-        )
+        sides = (self.domain, self.general)
+        return ":".join(f"{Decimal(side.numerator) / side.denominator:f}" for side in sides)
 
     @property
     def as_name(self) -> str:

@@ -169,6 +169,13 @@ FILES_AS_LOADED = {
     "txt": ("eins\nzwei\n\ndrei", "a.txt", {"columns": {"prompt": "text"}}, "pt"),
     "tsv": ("instruction\toutput\na\tb\n", "a.tsv", {}, "sft"),
     "split": (lines(alpaca()), "a.jsonl", {"split": "test"}, "sft"),
+    **{
+        f"{key}, {value}": (lines(alpaca()), "a.jsonl", {key: value}, "sft")
+        for key, value in (
+            *(("split", value) for value in ("train[x]", "train[:1]", "train[:100%]")),
+            *(("num_samples", value) for value in (None, "3", -1, 1.5, 1)),
+        )
+    },
     "formatting": (lines(alpaca()), "a.jsonl", {"formatting": "multilingual-thinking"}, "sft"),
     "columns null": (lines(alpaca()), "a.jsonl", {"columns": None}, "sft"),
 }

@@ -21,6 +21,8 @@ from curate.mixture.plan import parse_ratio, parse_ratios
         ("0:1", 0, 1, "0:1"),
         ("0.1:0.3", Fraction(1, 10), Fraction(3, 10), "0.1:0.3"),
         ("10:4", 10, 4, "10:4"),
+        ("1:0.000001", 1, Fraction(1, 10**6), "1:0.000001"),
+        ("123456789012.5:1", Fraction(246913578025, 2), 1, "123456789012.5:1"),
     ],
 )
 def test_ratios(given, domain, general, written):

@@ -179,8 +179,22 @@ def entry_ends(attr: Attributes, stage: str) -> Iterator[tuple[str, str]]:
             f"stage {stage} with `ranking`: {str(attr.ranking).lower()}: ValueError: The dataset "
             "is not applicable in the current training stage.",
         )
-    if attr.split != "train" and not str(attr.split).startswith("train["):
+    if attr.split != "train" and not _is_of_train(str(attr.split)):
         yield "unknown_split", f"ValueError: Unknown split {attr.split!r}"
+    if attr.num_samples is not None and not (
+        isinstance(attr.num_samples, int) and attr.num_samples > 0
+    ):
+        yield "bad_num_samples", f"`num_samples` {attr.num_samples!r}"
+
+
+def _is_of_train(split: str) -> bool:
+    from datasets import ReadInstruction
+
+    try:
+        ReadInstruction.from_spec(split)
+    except ValueError:
+        return False
+    return split.startswith("train[")
 
 
 def entry_notes(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
