@@ -31,7 +31,7 @@ COLUMNS: dict[str, str | None] = {
     **dict.fromkeys(("images", "videos", "audios", "chosen", "rejected", "kto_tag")),
 }
 # Columns that a formatting does not look at.
-_NOT_READ = {
+NOT_READ = {
     "alpaca": ("messages",),
     **dict.fromkeys(("sharegpt", "openai"), ("prompt", "query", "response", "history")),
 }
@@ -201,11 +201,11 @@ def named_rows(folder: Path, name: str) -> NamedRows:
         attr = entry_attributes(entries[name])
     except DataError as error:
         raise DataError(f"{where}: {error}; put it right") from error
-    if str(attr.formatting) not in _NOT_READ:
+    if str(attr.formatting) not in NOT_READ:
         raise DataError(
-            f"{where}: formatting {attr.formatting!r}; allowed are {', '.join(_NOT_READ)}"
+            f"{where}: formatting {attr.formatting!r}; allowed are {', '.join(NOT_READ)}"
         )
-    unread = {*_NOT_READ[attr.formatting], *(("response",) if attr.ranking else _PAIR)}
+    unread = {*NOT_READ[attr.formatting], *(("response",) if attr.ranking else _PAIR)}
     keys = {column: key for column, key in attr.columns.items() if column not in unread and key}
     if attr.formatting == "alpaca" and "prompt" not in keys and "query" in keys:
         keys["prompt"] = keys.pop("query")

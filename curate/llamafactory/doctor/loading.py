@@ -197,30 +197,11 @@ def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Return a table with the types of the first one; rows and objects may lack keys."""
     if table.schema.equals(schema):
         return table
-    new = [name for name in table.column_names if name not in schema.names]
-    if new:
+    from datasets.table import table_cast
+
+    if new := [name for name in table.column_names if name not in schema.names]:
         raise Ends("columns_differ", f"CastError: column names don't match: {', '.join(new)}")
-    columns = []
     try:
-        for column in schema:
-            if column.name not in table.column_names:
-                columns.append(pa.nulls(table.num_rows, column.type))
-                continue
-            values = table.column(column.name)
-            _check_no_new_key(values.type, column.type)
-            columns.append(values.cast(column.type))
-    except (pa.ArrowException, TypeError) as error:
+        return table_cast(table, schema)
+    except (pa.ArrowException, TypeError, ValueError) as error:
         raise Ends("columns_differ", " ".join(str(error).split())[:160]) from None
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _check_no_new_key(given: pa.DataType, wanted: pa.DataType) -> None:
-    """Refuse keys of objects that the first table does not have: pyarrow would leave them out."""
-    if pa.types.is_list(given) and pa.types.is_list(wanted):
-        _check_no_new_key(given.value_type, wanted.value_type)
-    if pa.types.is_struct(given) and pa.types.is_struct(wanted):
-        known = {part.name: part.type for part in wanted}
-        for part in given:
-            if part.name not in known:
-                raise TypeError(f"couldn't cast array of type {given} to {wanted}")
-            _check_no_new_key(part.type, known[part.name])

@@ -7,14 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from curate.data.ends_training import are_media, miscounted, wrong_call, wrong_tools
-from curate.llamafactory.dataset_info import COLUMNS, Attributes
+from curate.llamafactory.dataset_info import COLUMNS, NOT_READ, Attributes
 from curate.llamafactory.doctor.converting import CONVERTERS, Made, Message
 from curate.llamafactory.doctor.data_set import loader_stage
 from curate.llamafactory.doctor.findings import Ends
-
-_OF_ALPACA = {"prompt", "query", "response", "history"}
-# Columns that a converter does not look at.
-_UNUSED = {"alpaca": {"messages"}, "sharegpt": _OF_ALPACA, "openai": _OF_ALPACA}
 
 
 @dataclass(frozen=True)
@@ -119,7 +115,7 @@ def _end_if(problem: str, rule: str) -> None:
 
 def _lost_columns(row: dict[str, Any], attr: Attributes) -> list[str]:
     """Return a rule for every column under its usual name that the entry does not read."""
-    looked_at = [column for column in COLUMNS if column not in _UNUSED[attr.formatting]]
+    looked_at = [column for column in COLUMNS if column not in NOT_READ[attr.formatting]]
     read = {attr.columns[column] for column in looked_at}
     lost = []
     for column in looked_at:
