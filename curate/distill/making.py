@@ -227,6 +227,13 @@ def _function(params_class: type[Asking]) -> Callable[..., Made]:
         asked: Any = given
         if verb == "document":
             paths = [asked] if isinstance(asked, str | Path) else asked
+            if not (isinstance(paths, list | tuple) and paths) or not all(
+                isinstance(path, str | Path) for path in paths
+            ):
+                raise UsageError(
+                    f"{type(given).__name__} is nothing that holds texts; give the path of a text, "
+                    "of a folder, or a list of some"
+                )
             asked = [Path(path) for path in paths]
         elif verb in QUESTIONS and not isinstance(asked, Rows):
             asked = read_questions(asked)

@@ -77,6 +77,9 @@ def test_functions_of_texts_and_of_examples(serve, file, tmp_path):
     )
     made = library.distill_document(book, tmp_path / "data", model=f"{server.address}#m")
     assert (made.counts["kept"], made.name) == (1, "book_document")
+    for wrong in ([], None, library.read(file), [{"instruction": "q"}]):
+        with pytest.raises(UsageError, match="is nothing that holds texts; give the path"):
+            library.distill_document(wrong, tmp_path / "data", model=f"{server.address}#m")
     task = {"instruction": "Name three sources of salt.", "input": "", "output": "Bread, soup."}
     server = serve(lambda body, times: completion(json.dumps([task])))
     more = {"target": 1, "per_request": 1}

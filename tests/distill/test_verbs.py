@@ -229,6 +229,24 @@ def test_score_is_joined_to_its_rows(distill, curate, questions, tmp_path):
     assert [row.prompt for row in written(tmp_path, "best")] == ["question 2?", "question 3?"]
 
 
+def test_prompts_take_rows_with_any_keys_and_name_the_row_that_lacks_one(
+    curate, distill, questions, tmp_path
+):
+    file = tmp_path / "keys.jsonl"
+    keys = [{"name": "Ann", "self": "x", "row": 1, "ward": "3"}, {"name": "Bo", "ward": "4"}, {}]
+    rows = [{"instruction": f"q{n}?", "output": "old", **own} for n, own in enumerate(keys)]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    told, _ = distill("rewrite", lambda body: completion("new"), "--input", file)
+    assert told["kept"] == 3
+    template = tmp_path / "t.j2"
+    template.write_text("{{ question }} of ward {{ ward }}")
+    curate.refused(
+        "keys.jsonl, line 3: the prompt 'answer' cannot be filled in: 'ward' is undefined",
+        *("distill", "answer", "--input", file, "--template", template, "--dry-run"),
+        *("--model", "http://127.0.0.1:9/v1#m", "--output", tmp_path / "data"),
+    )
+
+
 def test_what_was_made_can_be_trained_on(distill, questions, tmp_path):
     told, _ = distill("answer", lambda body: completion("an answer"), "--input", questions(7))
     trained = train_in(tmp_path / "data", told["name"])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.data.describe import language_of
+from curate.data.rows import Row
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.models.protocols import Message
 from curate.parameters.distill import Asking
@@ -50,13 +51,18 @@ class Prompts:
             path = given.get(name, Path(__file__).parent / self.lang / f"{name}.j2")
             self._add(name, path, allowed)
 
-    def messages(self, name: str, **fields: Any) -> tuple[Message, ...]:
+    def messages(self, name: str, row: Row | None = None, /, **fields: Any) -> tuple[Message, ...]:
+        """Return the messages of a request; `row`, if it is about one, is named where they fail."""
         from jinja2 import TemplateError
 
         try:
             texts = [part.render(fields).strip() for part in self._parts[name]]
         except (TemplateError, TypeError, ValueError) as error:
-            raise DataError(f"the prompt '{name}' cannot be filled in: {error}") from error
+            where = f"{row.source}, {row.where}: " if row else ""
+            raise DataError(
+                f"{where}the prompt '{name}' cannot be filled in: {error}; correct the row, or the "
+                "prompt (--template)"
+            ) from error
         pairs = zip(("system", "user")[-len(texts) :], texts, strict=True)
         return tuple({"role": role, "content": text} for role, text in pairs if text)
 

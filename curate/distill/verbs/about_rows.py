@@ -40,7 +40,7 @@ def answer(rows: Rows, params: parameters.AnswerParams, models: Mapping[str, str
             return [line_of(row, turns)]
         asked = turns
         if prompt:
-            filled = prompt.messages("answer", **_fields_of(row, turns))
+            filled = prompt.messages("answer", row, **_fields_of(row, turns))
             asked = [*turns[:-1], Turn("user", filled[-1]["content"])]
         messages = _chat(system or row.system, asked)
         samples = range(params.n)
@@ -92,7 +92,7 @@ def rewrite(rows: Rows, params: parameters.RewriteParams, models: Mapping[str, s
                 turns.append(turn)
                 continue
             old = {"answer": turn.content, "rubric": rubric}
-            messages = prompt.messages("rewrite", **{**_fields_of(row, turns), **old})
+            messages = prompt.messages("rewrite", row, **{**_fields_of(row, turns), **old})
             replies += yield [Request.by(params, models["model"], messages)]
             if replies[-1].status != OK:
                 return [line_of(row, replies[-1].status, None, replies)]
@@ -116,7 +116,7 @@ def score(rows: Rows, params: parameters.ScoreParams, models: Mapping[str, str])
         turns = list(row.turns)
         if turns and turns[-1].role == "assistant":
             turns.pop()
-        messages = prompt.messages("score", **{**_fields_of(row, turns), "rubric": rubric})
+        messages = prompt.messages("score", row, **{**_fields_of(row, turns), "rubric": rubric})
         replies = yield [Request.by(params, models["model"], messages)]
         points = listed(replies[0])
         if isinstance(points, str):
@@ -147,7 +147,7 @@ def dialogue(rows: Rows, params: DialogueParams, models: Mapping[str, str]) -> V
         while len(turns) < 2 * params.turns:
             said = [{"role": turn.role, "content": turn.content} for turn in turns]
             known = {**_fields_of(row, []), "case": case, "history": said}
-            messages = prompt.messages(PATIENT, **known)
+            messages = prompt.messages(PATIENT, row, **known)
             replies += yield [Request.by(params, models[PATIENT], messages)]
             if replies[-1].status != OK:
                 return [line_of(row, replies[-1].status, None, replies)]
