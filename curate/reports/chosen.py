@@ -64,6 +64,10 @@ class Chosen:
         return dict(self.manifest.get("params") or {})
 
     @cached_property
+    def all_here(self) -> bool:
+        return bool((self.place >= 0).all())
+
+    @cached_property
     def ids(self) -> Words:
         return np.array(self.table.column("id").to_pylist(), dtype=object)
 
@@ -152,15 +156,18 @@ class Chosen:
         return values
 
     def described(self, column: str) -> Any:
-        """Return what was counted of each row when it was read, NaN or '' for one not here."""
-        if not (self.place >= 0).any():
+        """Return what was counted of each row when it was read; None unless all are here.
+
+        Where kept rows alone are here, no number of theirs may stand for all rows or a control.
+        """
+        if not self.all_here:
             return None
         every = pa.chunked_array(
             [c for part in self.parts for c in part.table.column(column).chunks]
         )
         is_text = pa.types.is_string(every.type)
         values = decoded(every) if is_text else every.to_numpy().astype(np.float64)
-        return np.where(self.place >= 0, values[self.place], "" if is_text else np.nan)
+        return values[self.place]
 
     def row(self, line: int) -> tuple[Row, Shape]:
         """Return the row of a line, which has to be here, and its shape."""

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate.data.describe import how_read, notes_on
+from curate.data.describe import counted, how_read, notes_on
 from curate.data.encoding import sniff
 from curate.data.inputs import InputFile, input_files
 from curate.data.layout import Reading
@@ -216,7 +216,7 @@ def provenance(chosen: Chosen) -> Iterator[tuple[str, str]]:
     yield "parameters", _json(chosen.params)
     for entry in manifest.get("sources", ()):
         source = Source(**source_fields(entry))
-        told = [f"{how_read(source)}, {source.rows:,} rows, sha256 {source.sha256}"]
+        told = [f"{how_read(source)}, {counted(source.rows)}, sha256 {source.sha256}"]
         told += [note.removeprefix(f"{source.name}: ") for note in notes_on(source)]
         yield f"source {source.name}", "; ".join(told)
         for known in public_sets().values():
@@ -226,7 +226,7 @@ def provenance(chosen: Chosen) -> Iterator[tuple[str, str]]:
                     f"{known.licence}, as {known.name} ({known.where})",
                 )
     if output := manifest.get("output"):
-        yield "output", f"{output['file']}, {output['rows']:,} rows, sha256 {output['sha256']}"
+        yield "output", f"{output['file']}, {counted(output['rows'])}, sha256 {output['sha256']}"
     if manifest.get("model"):
         yield "model", _json(manifest["model"])
     if tokens := (manifest.get("counts") or {}).get("tokens"):
@@ -267,7 +267,7 @@ def command_of(name: str, manifest: Mapping[str, Any]) -> str:
         params |= {"recipe": recipe if recipe in recipes() else None}
         # The default is noted also where no model was asked for anything.
         if params.get("model") not in (manifest.get("model") or {}).values():
-            del params["model"]
+            params.pop("model", None)
     if command == "split":  # its name and an ending are those of its two sides
         name = name.removesuffix(f"_{manifest.get('side')}")
     for key, (_, default, option) in options_of(_COMMANDS[command]).items():

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from curate.data.describe import counted
 from curate.duplicates.twins import REASONS as REPEATS
 from curate.errors import CuratrainError
 from curate.llamafactory.dataset_info import read_registry
@@ -220,7 +221,7 @@ def _warnings(
     diagnosis = _diagnosis(chosen)
     for found in diagnosis.found if diagnosis else ():
         if found.effect != "note":
-            how_many = f"{found.count:,} rows: " if found.count else ""
+            how_many = f"{counted(found.count)}: " if found.count else ""
             said = f"curate doctor: {found.rule}: {how_many}{found.says} {found.do}"
             yield "finding", said.strip()
     # How the model reads the rows comes before what it says of them.
@@ -232,7 +233,8 @@ def _warnings(
         yield (
             "note",
             f"the rows of {', '.join(chosen.not_here)} are not in the cache any more: the page "
-            f"has the texts of kept rows alone; `curate report {chosen.name} --input FILE` has all",
+            "has the texts of kept ones alone, and no number of texts; `curate report "
+            f"{chosen.name} --input FILE` has all",
         )
     yield from (("note", note) for note in notes if note not in first)
     status, source = chosen.status, chosen.words("source")
@@ -240,7 +242,7 @@ def _warnings(
         why = Counter(status[(source == name) & (status != OK)].tolist()).most_common()
         counts = ", ".join(f"{rows:,} {word}" for word, rows in why)
         rows = int((source == name).sum())
-        yield "note", f"{name}: of {rows:,} rows these have no score: {counts}"
+        yield "note", f"{name}: of {counted(rows)} these have no score: {counts}"
 
 
 def _about_length(

@@ -66,6 +66,11 @@ def mapped(chosen: Chosen, groups: Mapping[str, Mask], views: Views, points: int
         special = np.unique(np.concatenate([some(places, share) for places, share in shares]))
         drawn = generator.choice(lines, max(1, points - len(special)), replace=False)
         lines = np.union1d(special, drawn)
+    of_all = "all rows that have a score"
+    if len(lines) < int(here.sum()):
+        of_all = "kept rows, nearest misses, the random control and random others"
+    elif not chosen.all_here:
+        of_all = "all whose texts are here"
     vectors, whose = _vectors(chosen, lines)
     known = finite(vectors)
     lines, vectors = lines[known], unit(vectors[known])
@@ -74,9 +79,6 @@ def mapped(chosen: Chosen, groups: Mapping[str, Mask], views: Views, points: int
     spots, share = plane(vectors)
     size = min(_MOST_CLUSTERS, max(2, default_k(len(lines))))
     grouped = clusters(vectors, chosen.ids[lines], KMeansParams(k=size))
-    of_all = "all rows that have a score"
-    if len(lines) < int(here.sum()):
-        of_all = "kept rows, nearest misses, the random control and random others"
     note = (
         f"{len(lines):,} of {len(chosen):,} are here: {of_all}. The axes are the first two "
         f"principal components of {whose}; they hold {share:.0%} of the variance, so distances "

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from curate.data.describe import counted
 from curate.data.rows import CHUNK, Rows
 from curate.notebook.pictures import FAR, bins
 from curate.recipes import score
@@ -168,10 +169,12 @@ def covers_of(
             lines = on_map.lines[on_map.drawn]
             drawn = {**groups, ALL: np.isin(np.arange(len(chosen)), lines)}
             note = f"rows: of {len(lines):,} drawn at random; all counts: on the map"
+        elif not chosen.all_here:
+            note = f"of the {counted(len(on_map.lines))} on the map, whose texts are here"
     labels |= {key: chosen.words(key) for key in ("source", "side") if chosen.has(key)}
     if (languages := chosen.described("language")) is not None:
         labels["language"] = languages
-    labels |= _own_keys(chosen)
+    labels |= {k if k not in labels else f"{k} (of the row)": v for k, v in _own_keys(chosen)}
     labels = {key: values for key, values in labels.items() if len({*values.tolist()} - {""}) > 1}
     covers = [
         _cover(key, values, drawn, note) if key == "cluster" else _cover(key, values, groups)
@@ -211,11 +214,12 @@ def _named(chosen: Chosen, numbers: Places) -> Words:
     return names[numbers]  # the last is of -1
 
 
-def _own_keys(chosen: Chosen) -> dict[str, Words]:
-    """Return the values of keys, beside the text, that have few of them in all rows."""
-    here = np.flatnonzero(chosen.place >= 0)
+def _own_keys(chosen: Chosen) -> Iterator[tuple[str, Words]]:
+    """Yield keys, beside the text, that have few values in all rows, with each row's."""
+    if not chosen.all_here:
+        return
     seen: dict[str, Counter[str]] = {}
-    sample = here[:: max(1, len(here) // _SAMPLE)].tolist()
+    sample = range(0, len(chosen), max(1, len(chosen) // _SAMPLE))
     for line in sample:
         row, shape = chosen.row(line)
         named = {*shape.columns.values()} - {"kto_tag"}
@@ -227,17 +231,12 @@ def _own_keys(chosen: Chosen) -> dict[str, Words]:
         for key, values in seen.items()
         if "" not in values and len(values) <= min(_FEW, max(2, len(sample) // 2))
     }
-    if not found:
-        return {}
-    of_parts = [_values(part, found) for part in chosen.parts]
-    labels = {}
+    of_parts = [_values(part, found) for part in chosen.parts] if found else []
     for key in sorted(found):
-        values = np.concatenate([part[key] for part in of_parts])
-        words = np.where(chosen.place >= 0, values[chosen.place], "").astype(object)
-        distinct = {*words[here].tolist()}
+        words = np.concatenate([part[key] for part in of_parts])[chosen.place]
+        distinct = {*words.tolist()}
         if 2 <= len(distinct) <= _FEW and "" not in distinct:
-            labels[key] = words
-    return labels
+            yield key, words
 
 
 def _word(value: Any) -> str:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from markupsafe import Markup
 
 from curate.choices.selection import Selection
-from curate.data.describe import language_of
+from curate.data.describe import counted, language_of
 from curate.emission.emit import MAP, PAGE
 from curate.errors import UsageError
 from curate.mixture.mixed import Mixed
@@ -182,8 +182,8 @@ def _keeps(step: BudgetStep) -> str:
     tokens = ""
     if step.tokens is not None and step.mean_tokens is not None:
         tokens = f", {number(step.tokens)} tokens, {number(step.mean_tokens)} a row"
-    rows = f"{number(step.rows)} row{'s' if step.rows != 1 else ''}"
-    return f"{number(100 * step.share)} % keeps {rows}{tokens}; the lowest has {number(step.cut)}."
+    kept, lowest = counted(step.rows), number(step.cut)
+    return f"{number(100 * step.share)} % keeps {kept}{tokens}; the lowest has {lowest}."
 
 
 def _colourings(rows: Sequence[PageRow], control: str) -> Iterator[_Colouring]:

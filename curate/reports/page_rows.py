@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from curate.data.cards import parts
+from curate.data.describe import counted
 from curate.page.document import coded
 from curate.reports.chosen import Chosen, Places, Views, Words
 from curate.reports.contents import ALL, CONTROL, PageRow
@@ -62,7 +63,7 @@ def page_rows(
             "is on the map, kept and random rows before others."
         )
     if short:
-        left_out.append(f"Of {short:,} rows it has the beginning of the text.")
+        left_out.append(f"Of {counted(short)} it has the beginning of the text.")
     return page, lines, " ".join(left_out)
 
 
@@ -97,10 +98,15 @@ def _maker(
             messages=tuple((role, text[:longest]) for role, text in texts if text),
             cut=sum(max(0, len(text) - longest) for _, text in texts),
             numbers={
-                n: float(f"{v[line]:.5g}") for n, v in columns.items() if np.isfinite(v[line])
+                name: _rounded(v[line]) for name, v in columns.items() if np.isfinite(v[line])
             },
             colour={key: str(values[line]) for key, values in labels.items()},
             spot=(spot[0], spot[1]) if spot else None,
         )
 
     return make
+
+
+def _rounded(value: np.float64) -> float:
+    """Return five digits of a number, and all of a count."""
+    return float(value) if value.is_integer() else float(f"{value:.5g}")

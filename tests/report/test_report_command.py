@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from curate.reports import page_rows
 from curate.reports.chosen import of
 from curate.reports.found import named
 from curate.reports.gather import gather
+from curate.reports.page import draw
 from curate.scorers.contract import Scores
 from curate.selectors import top_k
 from curate.selectors.kept_and_dropped import Candidates, scored
@@ -95,6 +97,10 @@ def test_rows_that_are_gone_from_the_cache_are_asked_for(folder, source, scratch
     assert [view.rows for view in alone.views] == [view.rows for view in whole.views]
     assert any("rows.json are not in the cache any more" in text for _, text in alone.warnings)
     assert "6 of 30 rows" in alone.left_out
+    # What is known of kept rows alone is said of no others.
+    assert all(line in whole.beside for line in alone.beside)
+    assert all(cover in whole.covers for cover in alone.covers)
+    assert not {shown.name for shown in alone.figures} & {"response, characters"}
     assert shown(folder, inputs=[source]).rows == whole.rows
     shutil.rmtree(scratch_cache / "rows")
     shutil.move(source, source.with_name("moved.json"))
@@ -153,6 +159,41 @@ def test_a_file_that_was_changed_and_what_training_would_lose_come_first(folder)
     assert (kind, other) == ("finding", "finding")
     assert "good.jsonl is no more what curate wrote" in first
     assert re.match("curate doctor: [a-z_]+: 1 rows?: ", second)
+
+
+@pytest.mark.model
+def test_a_map_of_kept_rows_alone_says_so(folder, scratch_cache):
+    shutil.rmtree(scratch_cache / "rows")
+    report = gather(named("good", folder))
+    assert "6 of 30 are here: all whose texts are here" in report.map_note
+    (cluster,) = report.covers
+    assert cluster.note == "of the 6 rows on the map, whose texts are here"
+
+
+def test_keys_of_rows_may_be_named_as_ours(write_json, scratch_cache):
+    names = ("cluster", "source", "language", "kept")
+    values = [
+        {"instruction": f"q{n}", "output": "a" * (1 + n % 9), **dict.fromkeys(names, "xy"[n % 2])}
+        for n in range(SIZE)
+    ]
+    report = gather(
+        with_column(of(selection_of(read(write_json(values)))), "cluster", [0, 1, 2] * 10),
+        with_map=False,
+    )
+    keys = [cover.key for cover in report.covers]
+    others = (f"{key} (of the row)" for key in ("cluster", "language", "source"))
+    assert sorted(keys) == sorted(["cluster", "kept", *others])
+    draw(report)
+
+
+def with_column(chosen, name, values):
+    return replace(chosen, table=chosen.table.append_column(name, [values]))
+
+
+def test_counts_are_whole_and_other_numbers_have_five_digits(source):
+    chosen = with_column(of(selection_of(read(source))), "tokens", [123_457.0, 123_457.5] * 15)
+    report = gather(chosen, with_map=False)
+    assert [row.numbers["tokens"] for row in report.rows[:2]] == [123_457, 123_460]
 
 
 def test_bytes_are_kept_whatever_the_rows(write_json, scratch_cache, monkeypatch):
