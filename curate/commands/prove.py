@@ -84,8 +84,6 @@ def prove(
     for asked in (each for some in questions for each in some):
         say_what_was_read(asked)
     others = {each: read(dataset=each, dataset_dir=reading.folder(output)) for each in arm or ()}
-    if clash := set(others) & set(params.named):
-        raise UsageError(f"--arm {min(clash)}: an arm of that name is chosen; give one of them")
     other = None
     if general is not None:
         sources = sources_of(general, reading.folder(output))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -57,15 +58,27 @@ class Arm:
     control: str = ""
 
     @property
+    def chose(self) -> bool:
+        """Whether its rows are its own choice, not another arm's mixed with general ones."""
+        return bool(self.choices) and (not self.control or self.control.startswith(RANDOM))
+
+    @property
     def tested(self) -> bool:
         """Whether it is a choice that has to beat random rows."""
-        return bool(self.choices) and self.name != RANDOM and self.control.startswith(RANDOM)
+        return self.chose and self.name != RANDOM and bool(self.control)
 
     @property
     def tokens(self) -> int:
         """Tokens of responses, of the first choice."""
         summary = self.choices[0].summary().tokens if self.choices else None
         return int(summary["kept"]) if summary else 0
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids of the rows of the first choice, in their order."""
+        if not self.choices:
+            return []
+        return [str(id_) for id_ in self.choices[0].rows.ids[self.choices[0].choice.kept]]
 
     @property
     def rows(self) -> int:
@@ -189,13 +202,9 @@ def _agree(arms: Sequence[Arm]) -> bool:
 
 
 def equal_arms(arms: Sequence[Arm]) -> list[tuple[str, str]]:
-    firsts = []
-    for arm in (arm for arm in arms if arm.choices):
-        choice = arm.choices[0]
-        firsts.append((arm.name, frozenset(map(str, choice.rows.ids[choice.choice.kept]))))
+    chosen = [(arm.name, set(arm.ids)) for arm in arms if arm.choices]
     return [
         (one, other)
-        for place, (one, ids) in enumerate(firsts)
-        for other, others in firsts[place + 1 :]
-        if ids == others
+        for (one, ids), (other, other_ids) in combinations(chosen, 2)
+        if ids == other_ids
     ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +84,8 @@ def _learning(arms: Sequence[Measured]) -> list[tuple[str, list[tuple[float, flo
     lines = []
     for measured in arms:
         by_step: dict[int, list[float]] = defaultdict(list)
-        for folder in measured.folders:
-            log = folder / _LOG
-            for line in log.read_text("utf-8").splitlines() if log.is_file() else ():
-                logged = json.loads(line) if line.strip() else {}
-                if logged.get("loss") is not None:
-                    by_step[int(logged["current_steps"])].append(float(logged["loss"]))
+        for step, loss in chain.from_iterable(map(_logged, measured.folders)):
+            by_step[step].append(loss)
         steps = sorted(by_step)
         means = [float(np.mean(by_step[step])) for step in steps]
         smooth = [
@@ -98,23 +96,26 @@ def _learning(arms: Sequence[Measured]) -> list[tuple[str, list[tuple[float, flo
     return lines
 
 
-def _alone(arms: Sequence[Measured]) -> Iterable[tuple[str, int, list[Row]]]:
-    """Yield what only one arm has: its name, how many rows, and the first of them."""
-    kept = {each.arm.name: each.arm.choices[0].choice.kept for each in arms if each.arm.choices}
-    for measured in arms:
-        if not measured.arm.choices:
-            continue
-        rows = measured.arm.choices[0].rows
-        others = [
-            mask
-            for name, mask in kept.items()
-            if name != measured.arm.name and len(mask) == len(rows)
-        ]
-        own = (
-            kept[measured.arm.name] & ~np.any(others, axis=0) if others else kept[measured.arm.name]
-        )
-        places = np.flatnonzero(own).tolist()
-        yield measured.arm.name, len(places), [rows[place] for place in places[:_ALONE]]
+def _logged(folder: Path) -> Iterator[tuple[int, float]]:
+    """Yield steps and losses of a training's log; a line that a kill has torn has none."""
+    log = folder / _LOG
+    for line in log.read_text("utf-8", "replace").splitlines() if log.is_file() else ():
+        with suppress(ValueError, TypeError, KeyError):
+            logged = json.loads(line)
+            yield int(logged["current_steps"]), float(logged["loss"])
+
+
+def _alone(arms: Sequence[Measured]) -> Iterator[tuple[str, int, list[Row]]]:
+    """Yield what only one choice has: its arm, how many rows, and the first of them.
+
+    Arms that are mixed of another's rows chose nothing themselves.
+    """
+    choices = [each.arm for each in arms if each.arm.chose]
+    arms_with = Counter(chain.from_iterable(arm.ids for arm in choices))
+    for arm in choices:
+        rows = arm.choices[0].kept
+        places = [place for place, id_ in enumerate(arm.ids) if arms_with[id_] == 1]
+        yield arm.name, len(places), [rows[place] for place in places[:_ALONE]]
 
 
 def _apart(proof: Proof) -> list[tuple[Row, list[tuple[str, float, str]]]]:

@@ -14,7 +14,7 @@ from curate.data.read import read, sources_as_dicts
 from curate.data.rows import Rows
 from curate.errors import UsageError
 from curate.mixture.plan import parse_ratio
-from curate.parameters.prove import BASE, RANDOM, ProveParams
+from curate.parameters.prove import BASE, RANDOM, RANDOM_TOKENS, ProveParams
 from curate.parameters.select import SelectParams
 from curate.parameters.split import DecontaminateParams, SplitParams
 from curate.proofs.arms import Arm, Place, equal_arms, make_arms, mixed_arms, named_arms
@@ -74,6 +74,11 @@ def prove(
         raise UsageError("--mix: give --general F, rows of other kinds to mix with and measure on")
     for ratio in filter(lambda each: each != "self", params.mixes):
         parse_ratio(ratio)
+    if clash := {BASE, RANDOM, RANDOM_TOKENS, *named_arms(params, like)} & set(others or ()):
+        raise UsageError(
+            f"--arm {min(clash)}: the proof has an arm of that name itself; register the data set "
+            "under another name, or give other --arms"
+        )
     check_trainer()
     if params.train_set:
         check_settings(params.model, params.train_set)
@@ -123,7 +128,7 @@ def prove(
         ended(measured_arms[-1])
         if arm is random and (pilot := pilot_of(measured_arms)) is not None:
             smallest = smallest_difference(pilot, len(test), params.repeats, tested)
-            notes += _about_power(smallest, measured_arms)
+            notes += _about_power(smallest, measured_arms) if smallest is not None else []
             write_text(place.data / _PILOT, json.dumps(pilot.tolist()))
     return _judged(dataclasses.replace(proof, smallest=smallest, notes=tuple(notes)), measured_arms)
 

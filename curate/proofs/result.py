@@ -117,7 +117,7 @@ class Proof:
         """Return what was shown, what was not, and what it would take."""
         tested = self.corrected.get(NLL, {})
         if not tested:
-            return "nothing was trained, so nothing is shown yet"
+            return "no choice was trained and measured, so nothing is shown yet"
         seen = "" if self.smallest is None else _seen(self)
         for measure in self.of_answers:
             won = ", ".join(self.wins_by(measure)) or "none"
@@ -231,10 +231,11 @@ def _seen(proof: Proof) -> str:
     pilot = pilot_of(proof.arms)
     tested = proof.corrected[NLL]
     best = max(proof.differences[NLL][name].value for name in tested)
-    if proof.wins or pilot is None or best <= 0:
+    if proof.wins or pilot is None or not best > 0:
         return f"{told}."
     for more in range(repeats, _MOST_REPEATS + 1):
-        if smallest_difference(pilot, rows, more, len(tested)) <= best:
+        smallest = smallest_difference(pilot, rows, more, len(tested))
+        if smallest is not None and smallest <= best:
             return f"{told}; to find the largest one seen ({best:.4f}) {more} repeats."
     return f"{told}; to find the largest one seen ({best:.4f}) takes more test rows."
 

@@ -108,8 +108,10 @@ def holm(p: Mapping[str, float]) -> dict[str, float]:
     return corrected | {name: value for name, value in p.items() if name not in corrected}
 
 
-def smallest_difference(pilot: Floats, rows: int, repeats: int, arms: int = 1) -> float:
+def smallest_difference(pilot: Floats, rows: int, repeats: int, arms: int = 1) -> float | None:
     """Return the smallest difference that is found with 80 % power, in the pilot's unit.
+
+    None where there are fewer than two rows, which tell no spread.
 
     `pilot` (2, n) are numbers of the same rows after two trainings of one arm, which differ by what
     differs between any: in the mean of all rows, and row by row. Both go into the interval of a
@@ -117,6 +119,8 @@ def smallest_difference(pilot: Floats, rows: int, repeats: int, arms: int = 1) -
     rows, repeats, and arms that are tested.
     """
     first, second = pilot[:, np.isfinite(pilot).all(axis=0)]
+    if min(rows, len(first)) < 2:
+        return None
     between = first - second
     by_row = float(np.var(between, ddof=1)) / 2
     of_training = max(0.0, float(between.mean()) ** 2 / 2 - by_row / len(between))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 import time
@@ -9,16 +10,17 @@ import time
 import numpy as np
 import pytest
 
+import curate
 from curate.data.read import read
 from curate.errors import CuratrainError, OutputError, UsageError
 from curate.parameters.prove import ProveParams
 from curate.proofs import trainings
-from curate.proofs.arms import Place, make_arms
+from curate.proofs.arms import Arm, Place, make_arms
 from curate.proofs.page import draw
-from curate.proofs.proof import _about_arms, _sides, prove
-from curate.proofs.result import write_proof
+from curate.proofs.proof import _about_arms, _judged, _sides, prove
+from curate.proofs.result import Proof, write_proof
 from curate.proofs.statistics import difference, holm
-from curate.proofs.trainings import Runner
+from curate.proofs.trainings import NLL, Measured, Runner
 from curate.system.model_folder import ADAPTER_WEIGHTS
 from tests.calling import Caller, share_models
 from tests.conftest import ROOT
@@ -284,6 +286,51 @@ def test_general_rows_are_one_source(tmp_path, scratch_cache, capsys):
         f"--general {mixture}: a mixture of 2 sources; give one file or name",
         *("prove", "--input", SAMPLE, "--general", mixture, "--output", tmp_path / "data"),
     )
+
+
+@pytest.mark.parametrize("name", ["ifd", "random", "random-tokens"])
+def test_a_data_set_named_as_an_arm_of_the_proof_is_refused(name, tmp_path, scratch_cache):
+    place = Place(tmp_path / "data", tmp_path / "saves", "small")
+    rows = read(SAMPLE)
+    with pytest.raises(UsageError, match=f"--arm {name}: the proof has an arm of that name itself"):
+        prove(rows, params_of("smollm2", arms=()), place, others={name: rows})
+
+
+def of_ones(arm, by=0.0, rows=2):
+    return Measured(arm, numbers={NLL: np.ones((2, rows)) - by})
+
+
+def test_the_page_of_one_test_row_a_torn_log_and_mixed_arms(scratch_cache, tmp_path):
+    rows = read(SAMPLE)[:40]
+    random = Arm("random", (curate.select(rows, recipe="random", keep=6),))
+    longest = Arm("longest", (curate.select(rows, recipe="longest", keep=6),), "random")
+    mixed = Arm("longest-1to1", (curate.select(rows, recipe="longest", keep=12),), "longest")
+    assert (longest.tested, mixed.tested, mixed.chose) == (True, False, False)
+    (tmp_path / "trainer_log.jsonl").write_text(
+        '{"current_steps": 1, "loss": 2.0}\n{"current_steps": 2, "lo{"current_steps": 2\n'
+        '{"current_steps": 3, "loss": 1.0}\n{"current_steps": 3, "eval_loss": 9}\n'
+    )
+    arms = [of_ones(each, rows=1) for each in (Arm("base", control="random"), random, mixed)]
+    arms.append(dataclasses.replace(of_ones(longest, 0.5, 1), folders=(tmp_path,)))
+    proof = _judged(Proof(params_of("smollm2"), rows[:1], ()), arms)
+    assert proof.differences[NLL]["longest"].value == 0.5
+    page = draw(proof, "small")
+    assert not re.search(r"\bnan\b", page)
+    assert "<h2>Learning</h2>" in page
+    shared = len(set(random.ids) & set(longest.ids))
+    assert f"longest: {6 - shared} rows that no other arm has" in page
+    assert "longest-1to1: " not in page
+    assert "nan" not in proof.sentence()
+
+
+def test_no_numbers_of_any_choice_show_nothing(scratch_cache):
+    rows = read(SAMPLE)[:40]
+    arms = [of_ones(Arm("base", control="random")), of_ones(Arm("random"))]
+    chosen = Arm("longest", (curate.select(rows, recipe="longest", keep=6),), "random")
+    proof = _judged(
+        Proof(params_of("smollm2"), rows[:2], ()), [*arms, Measured(chosen, failure="x")]
+    )
+    assert proof.sentence() == "no choice was trained and measured, so nothing is shown yet"
 
 
 def test_arms_by_commas_and_by_words():

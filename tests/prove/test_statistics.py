@@ -121,6 +121,12 @@ def test_the_smallest_difference_is_found_in_four_of_five_proofs():
     assert 140 <= hits <= 190
 
 
+@pytest.mark.parametrize("pilot", [np.ones((2, 1)), np.full((2, 9), np.nan)])
+def test_a_pilot_of_one_row_tells_no_spread(pilot):
+    assert smallest_difference(pilot, 9, 3) is None
+    assert smallest_difference(np.ones((2, 9)), 1, 3) is None
+
+
 def test_more_rows_repeats_and_fewer_arms_see_smaller_differences():
     pilot, _ = made_up(np.random.default_rng(0), repeats=2)
     whole = smallest_difference(pilot, 300, 3)
