@@ -1,6 +1,7 @@
 """`curate cache`: what can be made again goes, what took hours or money stays."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,7 @@ def test_clearing_leaves_models_answers_and_unfinished_journals(call, scratch_ca
         "clears": 0,
     }
     assert parts["journals"]["clears"] == finished.stat().st_size
+    assert {*finished.parent.iterdir()} == {finished, unfinished}
 
     freed = json.loads(call("cache", "--clear", "--json").out)["freed"]
     assert freed == parts["rows"]["size"] + parts["journals"]["clears"]
@@ -57,6 +59,26 @@ def test_scratch_of_a_run_that_may_still_go_on_stays(call, scratch_cache):
     file.write_bytes(b"x")
     call("cache", "--clear")
     assert file.exists()
+
+
+def test_what_another_command_deletes_meanwhile_is_no_error(call, scratch_cache, monkeypatch):
+    folder = scratch_cache / "embeddings"
+    folder.mkdir(parents=True)
+    (folder / "there").write_bytes(b"x" * 7)
+    plain = Path.rglob
+    monkeypatch.setattr(Path, "rglob", lambda at, what: [*plain(at, what), at / "gone"])
+    (part,) = json.loads(call("cache", "--json").out)["parts"]
+    assert (part["files"], part["size"]) == (1, 7)
+    assert json.loads(call("cache", "--clear", "--json").out)["freed"] == 7
+
+
+def test_what_a_killed_run_left_goes_with_its_journal(call, scratch_cache):
+    path = journal(scratch_cache / "journals", "a" * 32, planned=2, done=2)
+    log = path.with_name(f"{path.name}-shm")
+    log.write_bytes(b"")
+    call("cache", "--clear")
+    assert not path.exists()
+    assert not log.exists()
 
 
 def test_an_empty_cache_is_no_error(call, scratch_cache):

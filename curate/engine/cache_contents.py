@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import stat
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,37 +47,41 @@ class Part:
 def contents() -> list[Part]:
     parts = []
     for name, (about, _) in _PARTS.items():
-        if files := _files(cache_dir() / name):
-            size, clears = (sum(f.stat().st_size for f in fs) for fs in (files, _clearable(name)))
-            parts.append(Part(name, about, len(files), size, clears))
+        sizes, clears = _sizes(name), _clearable(name)
+        if sizes:
+            parts.append(Part(name, about, len(sizes), sum(sizes.values()), sum(clears.values())))
     return parts
 
 
 def clear() -> int:
     """Delete what can be made again at little cost; return how many bytes."""
     freed = 0
-    for name in _PARTS:
-        for file in _clearable(name):
-            freed += file.stat().st_size
+    for name, (_, goes) in _PARTS.items():
+        for file, size in _clearable(name).items():
             file.unlink(missing_ok=True)
-        folders = (path for path in (cache_dir() / name).rglob("*") if path.is_dir())
-        for folder in sorted(folders, reverse=True) if _PARTS[name][1] else ():
-            if not any(folder.iterdir()):
+            freed += size
+        folders = [path for path in (cache_dir() / name).rglob("*") if path.is_dir()]
+        for folder in sorted(folders, reverse=True) if goes else ():
+            with suppress(OSError):  # it holds something
                 folder.rmdir()
     return freed
 
 
-def _clearable(name: str) -> list[Path]:
-    if not _PARTS[name][1]:
-        return []
-    files = _files(cache_dir() / name)
-    if name == "scratch":
-        return [file for file in files if file.stat().st_mtime < time.time() - _IN_USE]
+def _clearable(name: str) -> dict[Path, int]:
+    sizes = _sizes(name, older_than=_IN_USE if name == "scratch" else 0)
     if name == "journals":
-        return [file for file in files if file.suffix == ".sqlite" and is_finished(file)]
-    return files
+        # What a killed run leaves beside its journal goes with it.
+        whole = {file for file in sizes if file.suffix == ".sqlite" and is_finished(file)}
+        return {f: sizes[f] for f in sizes if f.with_suffix(".sqlite") in whole}
+    return sizes if _PARTS[name][1] else {}
 
 
-def _files(folder: Path) -> list[Path]:
-    """Return the files of a folder; a link is itself, not what it leads to."""
-    return [p for p in sorted(folder.rglob("*")) if p.is_file() and not p.is_symlink()]
+def _sizes(name: str, older_than: float = 0) -> dict[Path, int]:
+    """Return the bytes of a part's files; a link is itself, not what it leads to."""
+    sizes = {}
+    for path in sorted((cache_dir() / name).rglob("*")):
+        with suppress(FileNotFoundError):  # a command that runs has deleted it meanwhile
+            state = path.lstat()
+            if stat.S_ISREG(state.st_mode) and state.st_mtime <= time.time() - older_than:
+                sizes[path] = state.st_size
+    return sizes

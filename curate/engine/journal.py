@@ -55,8 +55,9 @@ def open_journal(folder: Path, name: str, machine: str, batches: int) -> Iterato
 
 def is_finished(path: Path) -> bool:
     """Tell whether a journal has all of its batches; one that cannot be told from here has not."""
-    address = f"{path.absolute().as_uri()}?mode=ro"
+    address = f"{path.absolute().as_uri()}?mode=rw"
     with suppress(sqlite3.Error), closing(sqlite3.connect(address, uri=True, timeout=0)) as journal:
+        journal.execute("PRAGMA locking_mode = EXCLUSIVE")  # with which no map is left beside it
         planned = journal.execute("PRAGMA user_version").fetchone()[0]
         by_machine = journal.execute("SELECT count(*) FROM batches GROUP BY machine").fetchall()
         return bool(planned) and any(done >= planned for (done,) in by_machine)
