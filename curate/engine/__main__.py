@@ -10,7 +10,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
-from curate.engine.worker import Job, Worker, sendable
+from curate.engine.worker import Job, Outcome, Worker, sendable
 
 
 def main(connection: Connection) -> None:
@@ -24,16 +24,19 @@ def main(connection: Connection) -> None:
         with sending:
             connection.send(event)
 
-    def prepare(number: int, how: Any) -> None:
+    def answer(work: int, job: int, outcome: Outcome) -> None:
+        send(work, "done", job, sendable(outcome))
+
+    def prepare(work: int, how: Any) -> None:
         try:
-            send(number, "ready", *worker.prepare(*how))
+            send(work, "ready", *worker.prepare(*how))
         except BaseException as error:  # noqa: BLE001 - raised again where it was started
-            send(number, "done", -1, sendable(error))
+            answer(work, -1, error)
 
     while True:
         number, given = connection.recv()
         if isinstance(given, Job):
-            worker.put(given, partial(send, number, "done"))
+            worker.put(given, partial(answer, number))
         else:
             threading.Thread(target=prepare, args=(number, given), daemon=True).start()
 

@@ -20,7 +20,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from curate.engine.crew import DIED, DONE, READY, Event
-from curate.engine.worker import Job, Worker
+from curate.engine.worker import Job, Worker, machine, sendable
 from curate.errors import CuratrainError, ModelError, UsageError
 from curate.parameters.engine import EngineParams
 from curate.scorers.contract import Work
@@ -45,6 +45,16 @@ class Actor(Worker):
                 f"that starts its workers has {curate}: install the same on all"
             )
         return self.prepare(*how)
+
+    def settled(self, recipe: ModelRecipe) -> tuple[ModelRecipe, str]:
+        model = recipe.load()
+        return model.recipe, machine(model)
+
+    def compute(self, job: Job) -> bytes:
+        outcome = sendable(self.outcome(job))
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
 
 class Actors:

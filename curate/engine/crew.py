@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from curate.engine.plan import Plan
-from curate.engine.worker import Job, Threads
+from curate.engine.worker import Job, Worker
 from curate.errors import ModelError, OutputError
 from curate.scorers.contract import Work
 from curate.system.process import NO_SPINNING
@@ -41,18 +41,16 @@ class Here:
     size = 1
 
     def __init__(self, most: int) -> None:
-        self._most = most
-        self._threads: Threads | None = None
+        self._most, self._worker = most, Worker()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
     def begin(self, work: Work) -> None:
         slots = min(max(1, work.model.workers), self._most)
-        self._threads = Threads(work.model, slots)
+        self._worker = Worker(work.model, slots)
         self._events.put(Event(0, READY, ("", slots)))
 
     def send(self, worker: Hashable, job: Job) -> None:
-        assert self._threads
-        self._threads.put(job, lambda *outcome: self._events.put(Event(worker, DONE, outcome)))
+        self._worker.put(job, lambda *outcome: self._events.put(Event(worker, DONE, outcome)))
 
     def events(self) -> list[Event]:
         return [self._events.get()]
@@ -61,8 +59,7 @@ class Here:
         raise NotImplementedError  # threads of this process do not die alone
 
     def close(self) -> None:
-        if self._threads:
-            self._threads.close()
+        self._worker.close()
 
 
 class Processes:
@@ -131,6 +128,10 @@ class Processes:
                 process.kill()
                 process.wait()
         self._workers.clear()
+
+
+def batches(count: int) -> str:
+    return "1 batch" if count == 1 else f"{count:,} batches"
 
 
 Crew: TypeAlias = "Here | Processes | Actors"
@@ -210,7 +211,7 @@ class Loop:
                 )
         if self._deaths > self.crew.size + _SPARE:
             raise OutputError(f"{self._deaths} workers have ended ({why}); what was computed stays")
-        self.say(f"a worker has ended ({why}); {len(held)} batches are computed again by another")
+        self.say(f"a worker has ended ({why}); computed again by another: {batches(len(held))}")
         self.crew.replace(worker)
         return held
 

@@ -47,9 +47,9 @@ def open_journal(folder: Path, name: str, machine: str, batches: int) -> Iterato
     with _failing(path):
         folder.mkdir(parents=True, exist_ok=True)
         path.touch()  # which says why it cannot, as SQLite does not
-        connection = open_alone(path, _TABLES, anew=True)
+        tables = f"{_TABLES}; PRAGMA user_version = {batches:d}"
+        connection = open_alone(path, tables, anew=True)
     with closing(connection):
-        connection.execute(f"PRAGMA user_version = {batches:d}")
         yield Journal(connection, path, machine)
 
 

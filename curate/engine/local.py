@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.console import Bar, Lines
-from curate.engine.crew import Crew, Loop
+from curate.engine.crew import Crew, Loop, batches
 from curate.engine.crews import Crews
 from curate.engine.journal import delete_journal, open_journal
 from curate.engine.plan import Plan, plan_batches
@@ -64,9 +64,9 @@ class LocalEngine:
             for number, data in journal.batches():
                 results.put(number, data)
             waiting = np.flatnonzero(~results.done).tolist()
-            for other, batches in journal.of_others().items() if waiting else ():
+            for other, count in journal.of_others().items() if waiting else ():
                 self.say(
-                    f"{batches:,} batches of these rows were computed by {other}; machines round "
+                    f"computed by {other}: {batches(count)} of these rows; machines round "
                     "differently, so here they are computed anew"
                 )
             if not waiting and len(plan):
@@ -82,7 +82,7 @@ class LocalEngine:
                     journal.append(number, data)
                     self.progress.advance(plan.tokens(number))
             if loop.workers:
-                self.say(f"{len(waiting):,} batches computed by {loop.workers}")
+                self.say(f"{batches(len(waiting))} computed by {loop.workers}")
         return results.values
 
     def each(

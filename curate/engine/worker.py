@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import queue
 import threading
 import traceback
 from collections.abc import Callable
@@ -36,74 +35,49 @@ class Job(NamedTuple):
     dtype: str
 
 
-class Threads:
-    """Threads that compute batches with one model side by side, a batch on one of them."""
-
-    def __init__(self, model: Model, count: int) -> None:
-        self._model, self._pool = model, ThreadPoolExecutor(count)
-
-    def put(self, job: Job, reply: Callable[[int, Outcome], None]) -> None:
-        """Compute a job; reply is called with its number and its numbers, or what went wrong."""
-        self._pool.submit(self._compute, job, reply)
-
-    def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def _compute(self, job: Job, reply: Callable[[int, Outcome], None]) -> None:
-        try:
-            with self._model.worker():
-                outcome: Outcome = packed(job.answer(self._model, job.payload), job.dtype)
-        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
-            outcome = error
-        reply(job.number, outcome)
-
-
 class Worker:
-    """A worker in another process or on another machine: loads a model, computes batches."""
+    """A model, and threads that compute its batches side by side, a batch on one of them."""
 
-    def __init__(self) -> None:
-        self._threads: Threads | None = None
+    def __init__(self, model: Model | None = None, slots: int = 1) -> None:
+        self._model, self._pool = model, ThreadPoolExecutor(slots)
         self._preparing = threading.Lock()
-
-    def settled(self, recipe: ModelRecipe) -> tuple[ModelRecipe, str]:
-        model = recipe.load()
-        return model.recipe, machine(model)
 
     def prepare(
         self, recipe: ModelRecipe, slots: int, cores: int, weights: bool
     ) -> tuple[str, int]:
         """Load a model for so many batches at a time, of as many cores; return machine, slots."""
         with self._preparing:
-            if self._threads is not None:
-                self._threads.close()
+            self.close()
             if cores > 1:
                 import torch
 
                 torch.set_num_threads(cores)
-            model = recipe.load()
+            self._model = recipe.load()
             if weights:
-                model.prepare()
-            slots = max(1, min(slots, model.workers)) if weights else 1
-            self._threads = Threads(model, slots)
-            return machine(model), slots
+                self._model.prepare()
+            slots = max(1, min(slots, self._model.workers)) if weights else 1
+            self._pool = ThreadPoolExecutor(slots)
+            return machine(self._model), slots
 
     def put(self, job: Job, reply: Callable[[int, Outcome], None]) -> None:
-        """Compute a job in the background; what went wrong is handed on so that it pickles."""
-        if self._threads is None:
-            raise RuntimeError("prepare() comes first")
-        self._threads.put(job, lambda number, outcome: reply(number, sendable(outcome)))
+        """Compute a job beside others; reply is called with its number and what came of it."""
+        self._pool.submit(lambda: reply(job.number, self.outcome(job)))
 
-    def compute(self, job: Job) -> bytes:
-        outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-        self.put(job, lambda _, outcome: outcomes.put(outcome))
-        outcome = outcomes.get()
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
+    def outcome(self, job: Job) -> Outcome:
+        """Compute a job in this thread; return its numbers, or what went wrong."""
+        try:
+            assert self._model, "prepare() comes first"
+            with self._model.worker():
+                return packed(job.answer(self._model, job.payload), job.dtype)
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+            return error
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
 
 
 def sendable(outcome: Outcome) -> Outcome:
-    """Return an error of ours as it is, any other as text: not all errors pickle."""
+    """Return what pickles: numbers, an error of ours as it is, any other as text."""
     if isinstance(outcome, bytes | CuratrainError):
         return outcome
     return RuntimeError("".join(traceback.format_exception(outcome)))

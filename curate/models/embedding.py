@@ -44,13 +44,6 @@ _ENCODER_ONLY = {
     "umt5": "UMT5EncoderModel",
     "longt5": "LongT5EncoderModel",
 }
-# Their first position is that behind the padding's, so that their table counts that many too many.
-_FROM_PADDING = frozenset(
-    {
-        *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "camembert"),
-        *("mpnet", "xmod", "ibert", "data2vec-text", "longformer"),
-    }
-)
 
 
 def load_encoder(name: str = DEFAULT_ENCODER, device: str = "auto") -> EmbeddingModel:
@@ -235,8 +228,6 @@ def _longest(files: ModelFiles) -> int:
     """Return how many tokens are read: what the encoder says, else what its tokenizer says."""
     config = _json(files, CONFIG)
     positions = max_positions(config) or _MOST_TOKENS
-    if config.get("model_type") in _FROM_PADDING:
-        positions -= int(config.get("pad_token_id", 1) or 0) + 1
     own = _json(files, "sentence_bert_config.json").get("max_seq_length")
     wanted = own or _json(files, TOKENIZER_CONFIG).get("model_max_length") or positions
     return max(8, min(int(wanted), positions))

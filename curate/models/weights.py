@@ -16,6 +16,13 @@ from curate.system.model_folder import missing_shards, parameters, shards
 
 _BYTES = {"float32": 4, "bfloat16": 2}
 _LENGTH_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+# Their first position is that behind the padding's, so that their table counts that many too many.
+_FROM_PADDING = frozenset(
+    {
+        *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "camembert"),
+        *("mpnet", "xmod", "ibert", "data2vec-text", "longformer"),
+    }
+)
 _WIDTH_NAMES = ("hidden_size", "n_embd", "n_embed", "d_model")
 
 
@@ -25,6 +32,8 @@ def max_positions(config: Mapping[str, Any]) -> int | None:
     # length of pre-training: a row's likelihood would hang on its neighbours. Phi-3 is held to it.
     config = config.get("text_config") or config
     longest = _first(config, *_LENGTH_NAMES)
+    if longest and config.get("model_type") in _FROM_PADDING:
+        return longest - int(config.get("pad_token_id", 1) or 0) - 1
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if longest and "longrope" in (rope.get("rope_type"), rope.get("type")):
         name = "original_max_position_embeddings"

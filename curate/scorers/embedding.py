@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.data.describe import counted
 from curate.data.rows import Row, Rows
 from curate.errors import ModelError, OutputError, UsageError, did_you_mean
 from curate.models.protocols import EmbeddingModel
@@ -113,7 +114,7 @@ def _embeddings(
     framed: Callable[[Row], str] | None,
 ) -> Embeddings | None:
     def text_of(row: Row) -> str:
-        return without_surrogates((framed or TEXTS[params.text])(row)[:LONGEST])
+        return without_surrogates((framed or TEXTS[params.text])(row))
 
     status = np.full(len(rows), OK, dtype=object)
     long, digests, positions = 0, [], []
@@ -125,8 +126,8 @@ def _embeddings(
         if not text.strip():
             status[row.position] = why_not
             continue
-        long += len(text) == LONGEST
-        digests.append(hashlib.sha256(text.encode()).hexdigest()[:32])
+        long += len(text) > LONGEST
+        digests.append(hashlib.sha256(text[:LONGEST].encode()).hexdigest()[:32])
         positions.append(row.position)
     owners = np.array(positions, dtype=np.int64)
     different, first, inverse = np.unique(
@@ -143,7 +144,7 @@ def _embeddings(
         places = owners[first]
 
         def take(items: NDArray[np.int64]) -> list[str]:
-            return [text_of(rows[place]) for place in places[items].tolist()]
+            return [text_of(rows[place])[:LONGEST] for place in places[items].tolist()]
 
         batches = in_batches(range(len(places)))
         lengths = [size for batch in batches for size in model.lengths(take(np.array(batch)))]
@@ -165,10 +166,7 @@ def _embeddings(
         vectors = _cached(path, len(rows))
     notes: tuple[str, ...] = ()
     if long:
-        notes = (
-            f"{long:,} of the rows are longer than {LONGEST:,} characters and were embedded "
-            "by their beginning",
-        )
+        notes = (f"embedded by the beginning: {counted(long)} of more than {LONGEST:,} characters",)
     return None if vectors is None else Embeddings(status, vectors, notes)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curate.data.describe import counted
 from curate.data.rows import Rows
 from curate.models.protocols import LikelihoodModel
 from curate.models.row_templates import TEMPLATES, choose_template
@@ -111,10 +112,10 @@ def _notes(of_turns: Likelihoods, longest: int) -> tuple[str, ...]:
     if long.any():
         needed = int((of_turns.prompt_tokens + of_turns.response_tokens)[long].max())
         notes.append(
-            f"{int(long.sum()):,} of the rows are longer than --max-length {longest:,} tokens and "
-            f"have no score; the longest has {needed:,}"
+            f"no score for {counted(int(long.sum()))} longer than --max-length {longest:,} tokens; "
+            f"the longest has {needed:,}"
         )
     if of_turns.refusal:
         refused = int((of_turns.status == "template_refused").sum())
-        notes.append(f"{refused:,} of the rows were not scored: {of_turns.refusal}")
+        notes.append(f"no score for {counted(refused)}: {of_turns.refusal}")
     return tuple(notes)

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curate.data.describe import counted
 from curate.data.rows import Row, Rows
 from curate.errors import ModelError
 from curate.models.protocols import LikelihoodModel, TokenSequence
@@ -157,8 +158,8 @@ def _notes(
     notes = []
     if long := int((status == "truncated").sum()):
         notes.append(
-            f"{long:,} of the rows have a turn of more than {longest:,} tokens (--max-length) and "
-            f"no {column}"
+            f"no {column} for {counted(long)} with a turn of more than {longest:,} tokens "
+            "(--max-length)"
         )
     chance = float(np.median(np.exp(-nll).sum(axis=1))) if len(nll) else 1.0
     if chance < _FEW:

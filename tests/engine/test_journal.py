@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import signal
 
 import pytest
@@ -143,6 +144,18 @@ def test_a_full_disk_is_told_with_what_to_do(tmp_path):
         journal._connection.execute("PRAGMA max_page_count = 5")
         with pytest.raises(OutputError, match=message):
             journal.append(1, b"x" * 100_000)
+    assert write(tmp_path, {}) == {0: b"one"}
+
+
+def test_a_disk_that_is_full_when_a_run_goes_on_is_told(tmp_path):
+    write(tmp_path, {0: b"one"})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        with pytest.raises(OutputError, match="scores cannot be written .*CURATRAIN_CACHE"):
+            write(tmp_path, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert write(tmp_path, {}) == {0: b"one"}
 
 

@@ -212,7 +212,7 @@ def test_batches_of_another_machine_are_told_and_not_taken(tmp_path, monkeypatch
     assert sorted(job.asked) == sorted(first.asked), "all of it was computed anew"
     assert found.tolist() == job.expected()
     assert len(said) == 1
-    assert re.match(rf"{len(first.asked)} batches of these rows were computed by .*torch", said[0])
+    assert re.match(rf"computed by .*torch.*: {len(first.asked)} batches of these rows", said[0])
     monkeypatch.undo()
     again = Job()
     assert LocalEngine(tmp_path, say=said.append).run(again.work(), 40).tolist() == first.expected()

@@ -241,7 +241,7 @@ def scored_with(
 @pytest.mark.parametrize(
     ("command", "by"),
     # The encoder takes 60 short rows as one batch.
-    [("ifd --keep 10%", "batches computed by 2 workers"), ("car --top 5", "1 batches computed by")],
+    [("ifd --keep 10%", "batches computed by 2 workers"), ("car --top 5", "1 batch computed by")],
     ids=["ifd", "car"],
 )
 def test_two_workers_give_the_bytes_of_one_process(command, by, tmp_path):

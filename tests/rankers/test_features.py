@@ -22,7 +22,7 @@ PAIRS = [
 
 @pytest.fixture
 def folder(tmp_path, scratch_cache):
-    return tiny.save(tiny.make("Llama"), tmp_path / "model")
+    return tiny.save(tiny.make("Llama", max_position_embeddings=1024), tmp_path / "model")
 
 
 def computed(features):
@@ -62,6 +62,13 @@ def test_lengths_and_fingerprints(folder, tmp_path):
     other = tiny.save(tiny.make("Llama", hidden_size=64), tmp_path / "other")
     assert load_features(str(other)).fingerprint != features.fingerprint
     assert load_features(str(other)).origin != features.origin
+
+
+def test_a_long_pair_is_cut_to_what_the_model_reads(tmp_path):
+    folder = tiny.save(tiny.make("GPT2", n_positions=300), tmp_path / "model")
+    features = load_features(str(folder))
+    assert features.lengths([PAIRS[3]]) == [300]
+    assert np.isfinite(computed(features)).all()
 
 
 def test_a_causal_encoder_of_another_device_has_the_same_origin(folder):

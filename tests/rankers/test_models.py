@@ -82,12 +82,13 @@ def test_llama_reads_its_chat_template_alone_or_padded(tmp_path, pad):
     assert reward.fingerprint == load_reward(str(tmp_path)).fingerprint
 
 
-def test_a_long_pair_is_cut_and_scored(tmp_path):
-    classifier("Bert", tmp_path, pad_token_id=257)
+@pytest.mark.parametrize(("kind", "pad", "longest"), [("Bert", 257, 512), ("Roberta", 1, 510)])
+def test_a_long_pair_is_cut_and_scored(tmp_path, kind, pad, longest):
+    classifier(kind, tmp_path, pad_token_id=pad)
     reward = load_reward(str(tmp_path))
     reward.prepare()
     assert np.isfinite(reward.score([("q " * 2000, "a " * 2000)])[0])
-    assert reward.lengths([("q " * 2000, "a " * 2000)]) == [512]
+    assert reward.lengths([("q " * 2000, "a " * 2000)]) == [longest]
 
 
 def test_no_reward_models_are_refused(tmp_path):

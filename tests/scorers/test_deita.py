@@ -113,7 +113,7 @@ def test_what_has_no_score_says_why(scored: Any) -> None:
     assert found.status.tolist() == ["ok", "empty_response", "truncated", "not_text", "non_finite"]
     assert np.isnan(found.values("complexity")).tolist() == [False] + [True] * 4
     assert found.columns["turn_complexity"].to_pylist()[:4] == [[3.5], None, None, None]
-    assert "1 of the rows have a turn of more than 200 tokens" in found.notes[0]
+    assert "for 1 row with a turn of more than 200 tokens" in found.notes[0]
 
 
 def test_how_sure_the_model_is_of_a_digit_is_told(scored: Any) -> None:

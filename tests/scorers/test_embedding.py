@@ -172,13 +172,11 @@ def test_a_damaged_file_is_made_again(rows_of, run, tmp_path, damage):
 
 def test_half_characters_and_long_texts(rows_of, run):
     model = Hasher()
-    rows = rows_of([alpaca("\ud83d half", "r"), alpaca("x" * (embedding.LONGEST + 5), "r")])
-    found = run(rows, model)
+    texts = ("\ud83d half", "x" * (embedding.LONGEST + 5), "y" * embedding.LONGEST)
+    found = run(rows_of([alpaca(text, "r") for text in texts]), model)
     assert all("\ud83d" not in text for text in model.asked)
     assert max(map(len, model.asked)) == embedding.LONGEST
-    assert found.notes == (
-        "1 of the rows are longer than 20,000 characters and were embedded by their beginning",
-    )
+    assert found.notes == ("embedded by the beginning: 1 row of more than 20,000 characters",)
 
 
 def test_no_row_with_a_text(rows_of, run):

@@ -46,7 +46,7 @@ def load_features(encoder: str, device: str = "auto") -> Featuriser:
     model: Featuriser
     config = Path(encoder).expanduser() / CONFIG
     named = config.is_file() and read_json(config, "model").get("architectures")
-    if encoder in PACKAGED or "ForCausalLM" in str((named or [""])[0]):
+    if encoder in PACKAGED or str((named or [""])[0]).endswith(("ForCausalLM", "LMHeadModel")):
         model = CausalFeatures(encoder, device)
     else:
         try:
@@ -131,7 +131,7 @@ class CausalFeatures(_Features):
                 half = _PROMPT_TOKENS // 2
                 lead = lead[:half] + lead[-half:]
             start = [*first, *lead, *between]
-            ids = [*start, *rest[:_RESPONSE_TOKENS]]
+            ids = [*start, *rest[:_RESPONSE_TOKENS]][: self._model.max_positions]
             sequences.append(TokenSequence(tuple(ids), ((len(start), len(ids)),)))
         return sequences
 
