@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from curate.errors import CuratrainError
+from curate.errors import CuratrainError, ModelError
 from curate.models.protocols import Model
 from curate.scorers.contract import Numbers
 
@@ -70,7 +70,14 @@ class Worker:
             with self._model.worker():
                 return packed(job.answer(self._model, job.payload), job.dtype)
         except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
-            return error
+            if type(error).__name__ != "OutOfMemoryError":  # torch's
+                return error
+            why = str(error).partition(". ")[0]
+            return ModelError(
+                f"the GPU has too little free memory for a batch ({why}); "
+                "end what else runs on it, give a shorter --max-length where there is one, or a "
+                "smaller model: what was computed stays"
+            )
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)

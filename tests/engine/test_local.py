@@ -11,6 +11,7 @@ import torch
 
 from curate.engine import local
 from curate.engine.local import LocalEngine, machine
+from curate.errors import ModelError
 from curate.scorers.contract import Work
 
 WIDTHS = (1, 3, 2, 0, 1)
@@ -136,6 +137,17 @@ def test_an_error_of_a_worker_that_cannot_begin_reaches_the_caller(tmp_path, wor
     job = Job(workers=workers)
     job.worker = worker
     with pytest.raises(MemoryError, match="no room"):
+        LocalEngine(tmp_path).run(job.work(), 40)
+
+
+def test_too_little_memory_of_a_gpu_is_told_in_a_line(tmp_path):
+    job, said = Job(workers=1), "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total"
+
+    def compute(items):
+        raise torch.OutOfMemoryError(said)
+
+    job.compute = compute
+    with pytest.raises(ModelError, match=r"for a batch \(CUDA out of memory\); end what"):
         LocalEngine(tmp_path).run(job.work(), 40)
 
 
