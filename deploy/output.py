@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import OutputError, UsageError
+from curate.models.packaged_models import PACKAGED
 from curate.system import model_folder
 from curate.system.files import sha256_of, write_text, writing_to
 from curate.system.manifest import read_manifest, to_json, versions
@@ -32,7 +33,7 @@ def run_or_folder(typed: Path) -> Path:
 def model_name(typed: str) -> str:
     """Return the folder that is meant where there is one, else the name or address as typed."""
     folder = run_or_folder(Path(typed).expanduser())
-    return str(folder) if folder.is_dir() else typed
+    return str(folder) if folder.is_dir() and typed not in PACKAGED else typed
 
 
 def told_apart(models: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -24,7 +24,7 @@ from deploy.exam import harness
 from deploy.exam.questions import Exam, Question, letter_in, read_exam
 from deploy.exam.result import Result
 from deploy.exam.sitting import ANSWER, LETTER, Sitting, letter_ids, letter_model, seen_in_training
-from deploy.output import told_apart
+from deploy.output import model_name, told_apart
 from tests.calling import Caller, share_models
 from tests.deploy.datasets import write
 
@@ -348,6 +348,9 @@ def test_folders_of_one_name_are_told_apart():
     for path in paths:
         Path(path).mkdir(parents=True)
     assert told_apart(paths, ["r", "r", "s"]) == ["a/r", "b/r", "b/s"]
+    for name in ("medical", "smollm2"):
+        Path("saves", name).mkdir(parents=True)
+    assert [model_name(each) for each in ("medical", "smollm2")] == ["saves/medical", "smollm2"]
     assert told_apart(["b/s", "smollm2"], ["s", "smollm2"]) == ["s", "smollm2"]
     assert told_apart(["a/r", "a/../a/r"], ["r", "r"]) == ["r", "r"]
 
