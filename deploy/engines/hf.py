@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,10 @@ def translate(served: Served, fields: dict[str, Any]) -> dict[str, Any]:
     """
     renamed = {"repetition_penalty": "presence_penalty"}
     body = {renamed.get(name, name): value for name, value in fields.items()}
+    if messages := body.get("messages"):
+        body["messages"] = [
+            _as_trained(turn) if turn.get("tool_calls") else turn for turn in messages
+        ]
     if served.opening and not any(adapter.template for adapter in served.adapters):
         first, *others = body["messages"]
         has_system = first["role"] == "system"
@@ -74,6 +80,17 @@ def translate(served: Served, fields: dict[str, Any]) -> dict[str, Any]:
     body.pop("tool_choice", None)
     body.pop("stream_options", None)  # the gate counts for it
     return body
+
+
+def _as_trained(turn: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a turn of calls as rows have it; LLaMA-Factory's api would quote the arguments."""
+    calls = []
+    for call in turn["tool_calls"]:
+        name, arguments = call["function"]["name"], call["function"]["arguments"]
+        with suppress(ValueError):
+            arguments = json.loads(arguments)
+        calls.append({"name": name, "arguments": arguments})
+    return {"role": "function", "content": json.dumps(calls, ensure_ascii=False)}
 
 
 def refusal(served: Served, fields: Mapping[str, Any]) -> str:

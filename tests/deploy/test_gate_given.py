@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
+from curate.llamafactory.release import STUB
 from curate.system.keys import read_key
 from deploy.engines import hf, vllm
 from deploy.engines.contract import Adapter, Served
@@ -50,6 +54,24 @@ def test_hf_gets_tools_as_llamafactory_reads_them(tmp_path):
     assert set(told) == {"tools"}
     assert (function["name"], function["description"]) == ("f", "")
     assert hf.translate(served(tmp_path), {"tools": [tool], "tool_choice": "none"}) == {}
+
+
+@pytest.mark.slow
+def test_hf_gets_calls_as_rows_have_them(tmp_path):
+    call = {"name": "天气", "arguments": '{"city": "巴黎"}'}
+    broken = {"name": "x", "arguments": "{"}
+    calls = [{"id": "1", "type": "function", "function": each} for each in (call, broken)]
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "tool_calls": calls}]
+    told = hf.translate(served(tmp_path), {"messages": turns})["messages"]
+    assert told[0] == turns[0]
+    assert told[1]["role"] == "function"
+    assert json.loads(told[1]["content"])[1] == broken
+    code = "import sys; from llamafactory.data.formatter import FunctionFormatter as F; "
+    code += "print(F(slots=['{{content}}'], tool_format='default').apply(content=sys.argv[1])[0])"
+    command = [sys.executable, "-c", code, json.dumps(json.loads(told[1]["content"])[:1])]
+    paths = {**os.environ, "PYTHONPATH": str(STUB)}
+    written = subprocess.run(command, check=True, capture_output=True, text=True, env=paths).stdout
+    assert written.strip() == 'Action: 天气\nAction Input: {"city": "巴黎"}'
 
 
 @pytest.mark.parametrize(
