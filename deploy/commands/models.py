@@ -192,13 +192,14 @@ def setup(
 
 
 def _asked(prompts: Path | None) -> list[list[Message]]:
-    from deploy.compare.asking import limited, prompts_of, read_rows
+    from deploy.compare.asking import check_asked, limited, prompts_of, read_rows
     from deploy.merging.agreement import BUILT_IN
 
     if prompts is None:
         return BUILT_IN
-    asked = limited(prompts_of(read_rows(prompts)), _ASKED, 0)
-    return [[*prompt.messages] for prompt in asked.prompts]
+    asked = prompts_of(read_rows(prompts))
+    check_asked(asked)
+    return [[*prompt.messages] for prompt in limited(asked, _ASKED, 0).prompts]
 
 
 def _show(agreement: Agreement, told: dict[str, Any]) -> None:

@@ -111,6 +111,8 @@ def read_exam(
     subject: str = "",
 ) -> Exam:
     """Read files of questions; so many are drawn to be shown, of the rest `limit` to be asked."""
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise UsageError(f"--exam {' '.join(map(str, paths))}: a file is given twice; give it once")
     reasons: Counter[str] = Counter()
     questions: list[Question] = []
     files = tuple(read(path, questions=True) for path in paths)

@@ -19,6 +19,7 @@ from curate.system.hardware import has_gpu
 from curate.system.model_folder import adapter_base, is_adapter
 from curate.system.run_record import RUN
 from deploy.engines.contract import ServeCall
+from deploy.output import run_or_folder
 from deploy.serving.served_model import ENGINES, check_host, named_folder
 
 _GRACE = 10  # seconds that a supervisor waits beyond --stop-timeout, when the group is killed
@@ -51,7 +52,7 @@ def systemd(call: ServeCall) -> str:
     adapters = _checked(call)
     own = Path(sys.executable).parent / "deploy"
     program = str(own) if own.is_file() else shutil.which("deploy") or "deploy"
-    model = Path(call.model).expanduser()
+    model = run_or_folder(Path(call.model).expanduser())
     typed = str(model.resolve()) if model.exists() else call.model
     return _rendered(
         "systemd.service",
@@ -74,7 +75,7 @@ def compose(call: ServeCall) -> str:
     if not (call.api_key_env or call.api_key_file):
         give = "give --api-key-env NAME or --api-key-file F"
         raise UsageError(f"--print-compose: a container's server needs a key: {give}")
-    folder = Path(call.model).expanduser().resolve()
+    folder = run_or_folder(Path(call.model).expanduser()).resolve()
     mounts = [*([folder] if folder.is_dir() else []), *adapters.values()]
     mounts += filter(None, map(_base, mounts[:]))
     # A hub's cache is made of links to files that lie beside it.

@@ -155,6 +155,8 @@ def test_what_is_no_exam_is_refused():
         read_exam([cmexam(CMEXAM[-1:])])
     with pytest.raises(DataError, match="give more than the 12 that are shown"):
         read_exam([medqa()], shots=12)
+    with pytest.raises(UsageError, match="a file is given twice"):
+        read_exam([medqa(), Path("../.") / Path.cwd().name / "medqa.json"])
     with pytest.raises(UsageError, match="--subject chapter: no question"):
         read_exam([medqa()], subject="chapter")
 

@@ -170,6 +170,15 @@ def test_runs_that_cannot_be_merged(call, tmp_path, change, message):
     call.refused(message, "merge", "run")
 
 
+def test_prompts_of_which_none_can_be_asked_are_refused_before_anything_runs(call, tmp_path):
+    run = write_run(tmp_path / "run")
+    (run / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    (run / "adapter_model.safetensors").write_bytes(b"x")
+    write_run(run, model="smollm2")
+    (tmp_path / "p.json").write_text('[{"instruction": " ", "output": "a"}]')
+    call.refused("none of 1 rows can be asked: 1 empty", "merge", "run", "--prompts", "p.json")
+
+
 def test_what_is_no_run(call, tmp_path):
     call.refused("there is no folder nothing.*there are no runs in saves", "merge", "nothing")
     write_run(tmp_path / "saves" / "medical")

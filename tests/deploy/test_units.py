@@ -120,6 +120,15 @@ def test_compose_mounts_what_an_adapter_needs(deploy, tmp_path):
     assert volumes == ["cache:/cache", f"{run}:{run}:ro", f"{base}:{base}:ro"]
 
 
+def test_a_run_of_that_name_is_mounted_and_named_by_its_place(deploy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (run := tmp_path / "saves" / "medical").mkdir(parents=True)
+    text = serve_unit(deploy, "medical", "--api-key-env", "SERVE_KEY", "--print-compose")
+    service = yaml.safe_load(text)["services"]["serve"]
+    assert service["volumes"][1:] == [f"{run}:{run}:ro"]
+    assert f"serve {run} " in serve_unit(deploy, "medical", "--print-systemd")
+
+
 def test_compose_mounts_what_links_of_a_hub_s_cache_lead_to(deploy, tmp_path):
     (blobs := tmp_path / "blobs").mkdir()
     (snapshot := tmp_path / "snapshots" / "main").mkdir(parents=True)
