@@ -70,7 +70,7 @@ def ask(
     if not text.strip():
         raise UsageError('the question is empty; give one, such as deploy ask "Who are you?"')
     variable = api_key_env or (KEY if os.environ.get(KEY) else None)
-    messages = [*_lead(system), {"role": "user", "content": text}]
+    messages = [*_system_messages(system), {"role": "user", "content": text}]
     body = request_body(messages, model, max_tokens, temperature)
     if curl:
         typer.echo(curl_line(url, body, variable))
@@ -108,13 +108,13 @@ def chat(
     with served(model, engine) if not is_address(model) else nullcontext(model) as address:
         url, _, name = address.partition("#")
         console.say(_HELP)
-        said = _lead(system)
+        messages = _system_messages(system)
         for text in _lines():
             if text == "/reset":
-                said = _lead(system)
+                messages = _system_messages(system)
                 console.say("what was said is forgotten")
                 continue
-            said.append({"role": "user", "content": text})
+            messages.append({"role": "user", "content": text})
             pieces: list[str] = []
 
             def write(piece: str, pieces: list[str] = pieces) -> None:
@@ -122,19 +122,20 @@ def chat(
                 typer.echo(piece, nl=False)
 
             try:
-                body = request_body(said, name, max_tokens, temperature)
+                body = request_body(messages, name, max_tokens, temperature)
                 in_background(streamed(url, body, key, write))
             except KeyboardInterrupt:
                 console.say("\nstopped")
             except CuratrainError as error:
                 console.say(f"error: {error}; /reset begins anew")
             typer.echo()
-            answer = "".join(pieces)
-            # A question without an answer is none: two of them in a row are refused.
-            said = [*said, {"role": "assistant", "content": answer}] if answer else said[:-1]
+            if answer := "".join(pieces):
+                messages.append({"role": "assistant", "content": answer})
+            else:  # a question without an answer is none: two of them in a row are refused
+                messages.pop()
 
 
-def _lead(system: str) -> list[dict[str, str]]:
+def _system_messages(system: str) -> list[dict[str, str]]:
     return [{"role": "system", "content": system}] if system else []
 
 
@@ -182,7 +183,7 @@ async def streamed(
     base, text, model, reason = endpoint(url), "", "", ""
     client = connect(base, key)
     try:
-        async for chunk in await _opened(client, body):
+        async for chunk in await _open_stream(client, body):
             model = chunk.model or model
             for choice in chunk.choices or ():
                 reason = choice.finish_reason or reason
@@ -202,7 +203,7 @@ async def streamed(
     return {"answer": text, "model": model, "finish_reason": reason}
 
 
-async def _opened(client: Any, body: dict[str, Any]) -> Any:
+async def _open_stream(client: Any, body: dict[str, Any]) -> Any:
     """Return the stream of an answer; a server of ours that still loads its model is waited for."""
     import openai
 

@@ -50,9 +50,9 @@ def merge(
     adapter = read_adapter(run, base)
     target = output or default_output(adapter.folder, "merged")
     check_output(target, 0)
-    agreement, told = merging.merge(adapter, target, _asked(prompts), dtype, console.say)
-    _show(agreement, told)
-    console.answer(told)
+    agreement, result = merging.merge(adapter, target, _asked(prompts), dtype, console.say)
+    _show(agreement, result)
+    console.answer(result)
 
 
 def quantize(
@@ -76,20 +76,20 @@ def quantize(
     """
     from deploy.quantizing.quantize import GROUPS, WORSE, quantise
 
-    told = quantise(model, params, output, dataset, dataset_dir, console.say)
-    bits, columns, group = params.bits, (told["before"], told["after"]), told["group_size"]
+    result = quantise(model, params, output, dataset, dataset_dir, console.say)
+    bits, columns, group = params.bits, (result["before"], result["after"]), result["group_size"]
     lines = [
         ("weights", *(f"{column['bytes'] / 1e6:,.0f} MB" for column in columns)),
         ("perplexity", *(f"{column['perplexity']:.3f}" for column in columns)),
         ("answer", *(column["answer"] for column in columns)),
     ]
     console.show_table(lines, ("", "before", f"{bits} bits"))
-    console.say(f"asked: {' '.join(told['question'].split())}")
+    console.say(f"asked: {' '.join(result['question'].split())}")
     console.say(
-        f"perplexity {told['worse']:+.1%} over the {columns[0]['tokens']:,} response tokens of "
-        f"{told['held_out_rows']:,} rows that it was not quantised with"
+        f"perplexity {result['worse']:+.1%} over the {columns[0]['tokens']:,} response tokens of "
+        f"{result['held_out_rows']:,} rows that it was not quantised with"
     )
-    if told["warning"]:
+    if result["warning"]:
         remedies = ["--bits 8"] if bits == 4 else []
         remedies += [f"--group-size {n}" for n in GROUPS if n < group][:1]
         remedies += ["or more rows like those it will be asked (--rows, --dataset)"]
@@ -98,10 +98,10 @@ def quantize(
             "models lose most"
         )
     console.say(
-        f"{told['folder']}: {bits} bits, groups of {group}, {told['seconds']:,.0f} s; next: "
-        f"deploy serve {shlex.quote(str(told['folder']))}"
+        f"{result['folder']}: {bits} bits, groups of {group}, {result['seconds']:,.0f} s; next: "
+        f"deploy serve {shlex.quote(str(result['folder']))}"
     )
-    console.answer(told)
+    console.answer(result)
 
 
 def serve(
@@ -202,16 +202,16 @@ def _asked(prompts: Path | None) -> list[list[Message]]:
     return [[*prompt.messages] for prompt in limited(asked, _ASKED, 0).prompts]
 
 
-def _show(agreement: Agreement, told: dict[str, Any]) -> None:
+def _show(agreement: Agreement, result: dict[str, Any]) -> None:
     gaps = ("same" if a.gap is None else f"tie ({a.gap:.3f} nats)" for a in agreement.answers)
     lines = [(a.prompt, a.merged, gap) for a, gap in zip(agreement.answers, gaps, strict=True)]
     console.show_table(lines, ("prompt", "merged model", "adapter"))
-    for name in told["repaired"]:
+    for name in result["repaired"]:
         console.say(f"repaired for older readers: {name}")
     if agreement.ties:
         console.say(
             f"note: {agreement.ties} answers part where two tokens are as good as equally likely: "
-            f"rounding to {told['dtype']} decides there. It changes the adapter's answers by "
+            f"rounding to {result['dtype']} decides there. It changes the adapter's answers by "
             f"{agreement.lost:.3f} nats a token; the adapter has changed them by "
             f"{agreement.learned:.3f}"
         )
@@ -219,6 +219,6 @@ def _show(agreement: Agreement, told: dict[str, Any]) -> None:
         own = "compare on prompts of your own with --prompts F"
         console.say(f"note: the adapter changes none of these answers; {own}")
     same = f"{agreement.same} of {len(agreement.answers)} answers are the adapter's"
-    console.say(f"{told['folder']}: {told['bytes'] / 1e6:,.0f} MB, {told['dtype']}; {same}")
-    typed = shlex.quote(str(told["folder"]))
+    console.say(f"{result['folder']}: {result['bytes'] / 1e6:,.0f} MB, {result['dtype']}; {same}")
+    typed = shlex.quote(str(result["folder"]))
     console.say(f"next: deploy serve {typed}, or smaller: deploy quantize {typed}")

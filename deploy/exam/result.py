@@ -136,7 +136,7 @@ class Result:
                 ids = [self.exam.questions[place].id for place in sorted(sitting.seen)]
                 shown = ", ".join(ids[:_SHOWN]) + " …" * (len(ids) > _SHOWN)
                 lines.append(f"{sitting.name} was trained on {len(ids):,} of them: {shown}")
-            if failed := sum(bool(answer.failure) for answer in sitting.said):
+            if failed := sum(bool(answer.failure) for answer in sitting.answers):
                 lines.append(f"{sitting.name} gave no answer to {failed:,} of them; they are wrong")
             lines += sitting.notes
         return lines
@@ -191,7 +191,7 @@ def write(result: Result, folder: Path, name: str, params: dict[str, Any]) -> li
         line["models"] = {
             each.name: {
                 **{_SHORT[way]: chosen and chosen[place] for way, chosen in each.letters.items()},
-                "said": each.said[place].text,
+                "said": each.answers[place].text,
                 "trained_on": None if each.seen is None else place in each.seen,
             }
             for each in result.sittings

@@ -51,7 +51,7 @@ class Sitting:
 
     name: str
     fingerprint: str
-    said: tuple[Answer, ...]
+    answers: tuple[Answer, ...]
     letters: Mapping[str, tuple[str, ...] | None]  # by way; None where likelihoods are not told
     seen: frozenset[int] | None = None  # places of questions in its training data; None: not known
     notes: tuple[str, ...] = ()
@@ -90,12 +90,12 @@ def sit(
     choose = None  # with this the weights are let go
     if (encoder := getattr(generator, "encoder", None)) and set_plain_template(encoder):
         kept = KeptAnswers(f"{generator.fingerprint}|plain")
-    said = ask(generator, asked, max_tokens, kept, done)
-    generated = tuple(letter_in(a.text, q) for a, q in zip(said, exam.questions, strict=True))
+    answers = ask(generator, asked, max_tokens, kept, done)
+    generated = tuple(letter_in(a.text, q) for a, q in zip(answers, exam.questions, strict=True))
     return Sitting(
         name=generator.name,
         fingerprint=generator.fingerprint,
-        said=tuple(said),
+        answers=tuple(answers),
         letters={LETTER: likeliest, ANSWER: generated},
         seen=seen,
         notes=(note,) if note else (),
@@ -137,7 +137,7 @@ def seen_in_training(folder: Path, exam: Exam) -> tuple[frozenset[int] | None, s
         return None, f"what {folder} was trained on is not known here: no question is looked for"
     try:
         trained_on = data_set_of(folder, None, None)
-        told = [
+        matches = [
             decontaminate(rows, DecontaminateParams(), exam.files).details["against"]
             for rows in trained_on.read()
         ]
@@ -145,7 +145,7 @@ def seen_in_training(folder: Path, exam: Exam) -> tuple[frozenset[int] | None, s
         return None, f"whether {folder.name} was trained on these questions is not known: {error}"
     ids = {
         (number, each["id"])
-        for sets in told
+        for sets in matches
         for number, one in enumerate(sets)
         for each in one["where"]
     }
@@ -215,10 +215,10 @@ def _server_chooser(name: str, first: Conversation) -> Choose | None:
             return Answer("", failure="refused")
         except openai.OpenAIError as error:
             raise failure_of(error, base, key).after(1) from error
-        told = answer.choices[0].logprobs
-        if not (told and told.content and told.content[0].top_logprobs):
+        logprobs = answer.choices[0].logprobs
+        if not (logprobs and logprobs.content and logprobs.content[0].top_logprobs):
             return Answer("", failure="no likelihoods")
-        tokens = sorted(told.content[0].top_logprobs, key=lambda each: -each.logprob)
+        tokens = sorted(logprobs.content[0].top_logprobs, key=lambda each: -each.logprob)
         texts = (each.token.strip() for each in tokens)  # " B" is B, too
         return Answer(next((text for text in texts if text in [*letters]), ""))
 

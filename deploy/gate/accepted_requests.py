@@ -98,8 +98,8 @@ def _in_turns(messages: list[Message]) -> list[Message]:
     return messages
 
 
-def _said(content: str | None, told: ValidationInfo) -> str | None:
-    if content is None and not told.data.get("tool_calls"):
+def _needed_without_calls(content: str | None, info: ValidationInfo) -> str | None:
+    if content is None and not info.data.get("tool_calls"):
         raise PydanticCustomError("missing", "is missing")
     return content
 
@@ -136,9 +136,9 @@ class ToolCall(_Strict):
 class Message(_Strict):
     role: Literal["system", "user", "assistant", "tool"]
     tool_calls: list[ToolCall] | None = None
-    content: Annotated[str | None, BeforeValidator(_joined), AfterValidator(_said)] = Field(
-        None, validate_default=True
-    )
+    content: Annotated[
+        str | None, BeforeValidator(_joined), AfterValidator(_needed_without_calls)
+    ] = Field(None, validate_default=True)
     tool_call_id: str | None = None
     name: str | None = Field(None, exclude=True)
 

@@ -159,8 +159,8 @@ class Gate:
             wanted = fields["stream"] and (fields.get("stream_options") or {}).get("include_usage")
             prompt = None
             if wanted and not self._engine.tells_ends:
-                one = {**body, "stream": False, "max_tokens": 1}
-                async with self._slots, self._session.post(request.path, json=one) as engine:
+                one_token = {**body, "stream": False, "max_tokens": 1}
+                async with self._slots, self._session.post(request.path, json=one_token) as engine:
                     if engine.status == 200:
                         prompt = int((await engine.json())["usage"]["prompt_tokens"])
             async with self._slots, self._session.post(request.path, json=body) as engine:

@@ -144,8 +144,8 @@ def merge(
         noted = manifest(adapter, print_of, chosen, agreement)
         note(part, {**noted, "repaired": repaired, "versions": tools})
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
-    told = {"folder": output, "dtype": chosen, "bytes": size}
-    return agreement, {**told, **agreement.as_dict(), "repaired": repaired}
+    made = {"folder": output, "dtype": chosen, "bytes": size}
+    return agreement, {**made, **agreement.as_dict(), "repaired": repaired}
 
 
 def template_of(adapter: Adapter, base: Path, part: Path) -> str:

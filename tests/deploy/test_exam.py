@@ -91,8 +91,8 @@ def medqa(rows: Any = MEDQA) -> Path:
 
 def sitting(name: str, letters: str, answers: str, **more: Any) -> Sitting:
     by = {LETTER: tuple(letters), ANSWER: tuple(x.strip("-") for x in answers)}
-    said = tuple(Answer(each) for each in answers)
-    return Sitting(name=name, fingerprint=name, said=said, letters=by, **more)
+    texts = tuple(Answer(each) for each in answers)
+    return Sitting(name=name, fingerprint=name, answers=texts, letters=by, **more)
 
 
 def exam_of(answers: str) -> Exam:
