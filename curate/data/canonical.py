@@ -50,14 +50,14 @@ def tools_of(value: Any) -> str:
     """Return descriptions of tools as text, one way, whatever way the file has them."""
     if not value:
         return ""
-    told = tools = read_text(value, python=True)
+    original = tools = read_text(value, python=True)
     if isinstance(tools, dict):  # one description, or each under its name
         whole = "name" in tools or "function" in tools
         tools = [tools] if whole else list(tools.values())
     if isinstance(tools, list):
-        each = [read_text(tool, python=True) for tool in tools]
-        tools = [_renamed(tool) if isinstance(tool, dict) else tool for tool in each]
-    as_it_is = tools == told and (told == value or read_text(value) is not value)
+        items = [read_text(tool, python=True) for tool in tools]
+        tools = [_renamed(tool) if isinstance(tool, dict) else tool for tool in items]
+    as_it_is = tools == original and (original == value or read_text(value) is not value)
     if isinstance(value, str) and as_it_is:
         return value
     return json.dumps(tools, ensure_ascii=False)
@@ -236,11 +236,11 @@ def canonical_row(
     """Return a row of `shape` that says what a view says; ValueError names what has no place."""
     row: dict[str, Any] = {}
     write = _as_messages if shape.formatting == "sharegpt" else _as_fields
-    said = {"system": parsed.system, "tools": parsed.tools, **write(row, parsed, shape)}
+    fields = {"system": parsed.system, "tools": parsed.tools, **write(row, parsed, shape)}
     if parsed.verdict is not None or shape.kind == "kto":
-        said["kto_tag"] = parsed.verdict
-    said |= {name: value.get(own.columns.get(name, "")) or [] for name in MEDIA}
-    for column, part in said.items():
+        fields["kto_tag"] = parsed.verdict
+    fields |= {name: value.get(own.columns.get(name, "")) or [] for name in MEDIA}
+    for column, part in fields.items():
         if column in shape.columns:
             row[shape.columns[column]] = part
         elif part not in (None, "", []):

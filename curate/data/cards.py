@@ -100,15 +100,15 @@ def parts(row: Row) -> list[tuple[str, str]]:
     parsed = row.parsed
     if row.flaw in STRUCTURAL:  # nothing could be taken apart
         return [("row", json.dumps(row.value, ensure_ascii=False, indent=1))]
-    found = [("system", parsed.system), ("tools", parsed.tools)]
-    found += [(turn.role, turn.content) for turn in parsed.turns]
-    found += [("chosen", parsed.chosen or ""), ("rejected", parsed.rejected or "")]
+    sections = [("system", parsed.system), ("tools", parsed.tools)]
+    sections += [(turn.role, turn.content) for turn in parsed.turns]
+    sections += [("chosen", parsed.chosen or ""), ("rejected", parsed.rejected or "")]
     if parsed.verdict is not None:
-        found.append(("verdict", "good" if parsed.verdict else "bad"))
+        sections.append(("verdict", "good" if parsed.verdict else "bad"))
     nothing: tuple[Any, ...] = (None, "", [], {})
     others = {k: v for k, v in row.value.items() if k not in row.named and v not in nothing}
-    found += [
+    sections += [
         (key, v if isinstance(v, str) else json.dumps(v, ensure_ascii=False))
         for key, v in others.items()
     ]
-    return [(name, text) for name, text in found if text]
+    return [(name, text) for name, text in sections if text]

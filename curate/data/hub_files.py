@@ -106,7 +106,7 @@ def _rows(names: Iterable[str]) -> list[str]:
     )
 
 
-def hub_files(given: object, subset: str = "") -> list[tuple[str, Path]]:
+def hub_files(source: object, subset: str = "") -> list[tuple[str, Path]]:
     """Return the files of an address, fetched, each with the name to call it by.
 
     The hub is asked for the newest revision first; where it cannot be reached, what an earlier
@@ -114,7 +114,7 @@ def hub_files(given: object, subset: str = "") -> list[tuple[str, Path]]:
     memory does not grow with their size. An Address is read as `datasets` reads it, by the data
     set's card; what a user typed names files.
     """
-    wanted, by_card = (given, True) if isinstance(given, Address) else (address(given), False)
+    wanted, by_card = (source, True) if isinstance(source, Address) else (address(source), False)
     hub = HUBS[wanted.hub]
 
     def described(folder: Path | None) -> Subset | None:
@@ -131,7 +131,7 @@ def hub_files(given: object, subset: str = "") -> list[tuple[str, Path]]:
         return DataError(f"{wanted} could not be fetched: {why}")
 
     try:
-        there = hub.files(DATASET, wanted)
+        listing = hub.files(DATASET, wanted)
     except Exception as error:  # noqa: BLE001 - httpx, requests or hub errors, by hub and version
         folder = hub.cached(DATASET, wanted)
         if folder is None:
@@ -139,10 +139,10 @@ def hub_files(given: object, subset: str = "") -> list[tuple[str, Path]]:
         names = _cached(wanted, folder, described(folder))
     else:
         try:
-            card = {CARD: there[CARD]} if by_card and CARD in there else {}
+            card = {CARD: listing[CARD]} if by_card and CARD in listing else {}
             described_in = hub.fetch(DATASET, wanted, card) if card else None
-            names = chosen(wanted, list(there), described(described_in))
-            folder = hub.fetch(DATASET, wanted, {name: there[name] for name in names})
+            names = chosen(wanted, list(listing), described(described_in))
+            folder = hub.fetch(DATASET, wanted, {name: listing[name] for name in names})
         except (DataError, UsageError):
             raise
         except Exception as error:  # noqa: BLE001 - as above
@@ -218,8 +218,8 @@ def subset_of(wanted: Address, card: str, name: str) -> Subset:
             f"{wanted} has no subset '{name}'.{did_you_mean(name, configs)} Its page names "
             f"{', '.join(configs) or 'none'}; correct `subset` in the entry, or leave it out"
         )
-    alone = [each for each in configs if len(configs) == 1 or each == "default"]
-    alone = alone or [each for each, config in configs.items() if config.get("default")]
+    alone = [key for key in configs if len(configs) == 1 or key == "default"]
+    alone = alone or [key for key, config in configs.items() if config.get("default")]
     if configs and not name and not alone:
         raise DataError(
             f"{wanted} has the subsets {', '.join(configs)}; name one as `subset` in the entry"

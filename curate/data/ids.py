@@ -44,9 +44,9 @@ def hash_of_texts(
     rejected: str | None = None,
 ) -> int:
     """Return the hash of a row that says no more, put together as the encoder would write it."""
-    said = ",".join([f'["{role}",{quoted(text)}]' for role, text in turns])
+    quoted_turns = ",".join([f'["{role}",{quoted(text)}]' for role, text in turns])
     better, worse = ("null" if t is None else quoted(t) for t in (chosen, rejected))
-    return hash_of_quoted(quoted(system), said, better, worse)
+    return hash_of_quoted(quoted(system), quoted_turns, better, worse)
 
 
 def hash_of_quoted(system: str, turns: str, better: str = "null", worse: str = "null") -> int:

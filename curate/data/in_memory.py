@@ -38,14 +38,14 @@ def is_table(item: Any) -> TypeGuard[pandas.DataFrame | Dataset | DatasetDict]:
     return _is(item, "pandas", "DataFrame") or _is(item, "datasets", *_SETS)
 
 
-def inputs_of(given: Any) -> list[Any]:
+def inputs_of(source: Any) -> list[Any]:
     """Return what is to be read one after the other: paths, tables, or rows as one stream."""
-    if isinstance(given, str | os.PathLike) or is_table(given):
-        return [given]
-    no_heap = isinstance(given, Mapping | bytes | bytearray) or type(given).__name__ in _READ
-    if no_heap or not isinstance(given, Iterable):
-        raise UsageError(_nothing_to_read(given))
-    items = iter(given)
+    if isinstance(source, str | os.PathLike) or is_table(source):
+        return [source]
+    no_heap = isinstance(source, Mapping | bytes | bytearray) or type(source).__name__ in _READ
+    if no_heap or not isinstance(source, Iterable):
+        raise UsageError(_nothing_to_read(source))
+    items = iter(source)
     first = next(items, None)
     if first is None:
         raise UsageError("no input: give at least one file or folder")
@@ -97,9 +97,9 @@ def _table_name(table: Any) -> str:
     return Path(name or type(table).__name__.lower()).name
 
 
-def save_table(given: Any, folder: Path) -> Path:
+def save_table(source: Any, folder: Path) -> Path:
     """Write rows as JSON Lines, and return the file; memory does not depend on their number."""
-    table = _one_split(given)
+    table = _one_split(source)
     padded = is_table(table)
     path = folder / _table_name(table)
     with path.open("w", encoding="utf-8") as out:

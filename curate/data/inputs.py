@@ -133,9 +133,9 @@ def _in_folder(folder: Path) -> list[InputFile]:
         files = [file for file in files if file not in settings]
         aside = sorted(aside + [file.name for file in settings])
     if not files:
-        held = f" (beside {listed(aside)})" if aside else ""
+        beside = f" (beside {listed(aside)})" if aside else ""
         raise DataError(
-            f"folder '{folder}' holds no data files{held}; give a file, or another folder"
+            f"folder '{folder}' holds no data files{beside}; give a file, or another folder"
         )
     return [files[0]._replace(aside=listed(aside)), *files[1:]]
 

@@ -175,8 +175,8 @@ def read_row(value: Any, layout: Layout) -> tuple[Converted, Parsed]:
     texts = [k for k, v in value.items() if holds_text(v)] if isinstance(value, dict) else []
     if not texts or {*texts} & layout.used or not _missing(converted.row, layout.shape, (None,)):
         return converted, parsed
-    said = f"rows with other keys: {', '.join(texts[:_KEYS])}"
-    return Converted(value, (said,)), Parsed(flaw="other_keys")
+    change = f"rows with other keys: {', '.join(texts[:_KEYS])}"
+    return Converted(value, (change,)), Parsed(flaw="other_keys")
 
 
 def _parsed(converted: Converted, shape: Shape) -> Parsed:
@@ -251,5 +251,5 @@ def _by_own_layout(value: Any, layout: Layout) -> tuple[Converted, Parsed] | Non
     if again.turns != parsed.turns or again.flaw:
         return None
     unused = unused_keys(converted.row, own.columns.values(), parsed)
-    said = f"rows of another layout ({form.name}) written like the others"
-    return Converted(written, (said,), unused=(*converted.unused, *unused)), again
+    change = f"rows of another layout ({form.name}) written like the others"
+    return Converted(written, (change,), unused=(*converted.unused, *unused)), again

@@ -48,7 +48,7 @@ def with_lists(row: Any, lists: frozenset[str] = frozenset()) -> tuple[Any, tupl
     """Return a row with lists for texts that hold lists, and what was changed."""
     if not isinstance(row, dict) or (TOUCHED.isdisjoint(row) and lists.isdisjoint(row)):
         return row, ()
-    made: dict[str, Any] = {}
+    changed: dict[str, Any] = {}
     changes: list[str] = []
     for key, value in row.items():
         if key not in TOUCHED and key not in lists:
@@ -56,10 +56,10 @@ def with_lists(row: Any, lists: frozenset[str] = frozenset()) -> tuple[Any, tupl
         if isinstance(value, str) and (key in _AS_TEXT or key in lists) and _BRACKETS.match(value):
             inner = _as_list(value)
             if inner is not None and (key in _LISTED - {*_MAY_BE_TEXT} or are_messages(inner)):
-                made[key] = value = inner
+                changed[key] = value = inner
                 changes.append(f"the list in the text of '{key}' read")
         elif key in MEDIA and isinstance(value, str):
-            made[key] = [value] if value.strip() else []
+            changed[key] = [value] if value.strip() else []
             changes.append(f"'{key}' made a list")
         elif (name := RENAMED.get(key)) and value and not row.get(name) and _is_meant(key, row):
             path = value.get("path") if isinstance(value, dict) else value
@@ -67,23 +67,25 @@ def with_lists(row: Any, lists: frozenset[str] = frozenset()) -> tuple[Any, tupl
             if name not in MEDIA or (
                 isinstance(texts, list) and all(isinstance(text, str) for text in texts)
             ):
-                made |= {key: None, name: texts}
+                changed |= {key: None, name: texts}
                 changes.append(f"'{key}' read as '{name}'")
                 key, value = name, texts
         if isinstance(value, list | dict) and key in _SYSTEMS:
             texts = list(texts_in(value))
             if all(isinstance(text, str) for text in texts):
-                made[key] = "\n".join(texts)
+                changed[key] = "\n".join(texts)
                 changes.append(f"the parts of '{key}' joined")
         elif isinstance(value, list | dict) and (key in _FORMS or key in lists):
             is_history, dialogue = key == "history", key in _DIALOGUES
             form: Any = as_history(value) if is_history else as_messages(value, dialogue)
             if form is not None:
-                made[key] = form
+                changed[key] = form
                 changes.append(f"'{key}' written as the usual list")
-    if not made:
+    if not changed:
         return row, ()
-    whole = {key: value for key, value in (row | made).items() if made.get(key, 0) is not None}
+    whole = {
+        key: value for key, value in (row | changed).items() if changed.get(key, 0) is not None
+    }
     return whole, tuple(sorted(changes))
 
 
@@ -124,9 +126,9 @@ def as_messages(value: Any, of_pairs: bool = False) -> list[dict[str, Any]] | No
         return None
     if _message(value[0]) is None:
         return _of_pairs(value) if of_pairs else None
-    made = [_message(item) for item in value]
-    whole = [message for message in made if message is not None]
-    return whole if len(whole) == len(made) else None
+    messages = [_message(item) for item in value]
+    whole = [message for message in messages if message is not None]
+    return whole if len(whole) == len(messages) else None
 
 
 def _of_pairs(value: list[Any]) -> list[dict[str, Any]] | None:
@@ -175,8 +177,8 @@ def as_history(value: Any) -> list[list[str]] | None:
 def _pairs_among(value: list[Any]) -> Iterator[list[Any]]:
     messages = as_messages(value) or value
     if all(isinstance(text, str) for text in value):
-        said = [utterance_of(text) for text in value]
-        named = [u.text for u in said if u]
+        utterances = [utterance_of(text) for text in value]
+        named = [u.text for u in utterances if u]
         texts = named if len(named) == len(value) else value
         yield from (list(texts[at : at + 2]) for at in range(0, len(texts), 2))
     elif all(isinstance(item, dict) and _who(item) and _text_key(item) for item in messages):

@@ -73,8 +73,8 @@ def as_texts(
         calls = _calls(message, content)
         if isinstance(content, list):
             thoughts = [part for part in _dicts(content) if part.get("type") in _THINKING]
-            said = [p.get("value", p.get("text", p.get(p["type"]))) for p in thoughts]
-            thought = thought or "\n".join(text for text in said if isinstance(text, str))
+            thought_texts = [p.get("value", p.get("text", p.get(p["type"]))) for p in thoughts]
+            thought = thought or "\n".join(text for text in thought_texts if isinstance(text, str))
             if role != tags["assistant_tag"] or not any(map(_mark, _dicts(content))):
                 content = _text(content)
         is_result = role in ("tool", tags["observation_tag"]) or (
@@ -129,8 +129,8 @@ def _text(parts: list[Any]) -> Any:
     """Return parts of texts and media as one text, anything else as it is."""
     texts: list[str] = []
     after_text = False
-    for each in parts:
-        part = each if isinstance(each, dict) else {"text": each}
+    for item in parts:
+        part = item if isinstance(item, dict) else {"text": item}
         if part.get("type", "text") in (*_THINKING, *_CALLS):
             continue
         mark = _mark(part)

@@ -209,7 +209,7 @@ def _of_messages(file: _File, columns: dict[str, str]) -> tuple[Format, Shape]:
             "name the key that does with --columns messages=KEY; the rows have "
             f"{_some(file.keys.values())}"
         )
-    usual = next((found[0][1:] for m in messages if (found := message_keys({"m": [m]}))), ("", ""))
+    usual = next((keys[0][1:] for m in messages if (keys := message_keys({"m": [m]}))), ("", ""))
     role_tag, content_tag = (
         file.key(part, named[part], messages) if named.get(part) else tag
         for part, tag in zip(PARTS, usual, strict=True)

@@ -95,8 +95,8 @@ def read(
             raise UsageError(f"{what} {texts!r}: allowed is a dict of names and texts")
     reading = Reading(format or "", checked(fill or {}), naming(columns, roles), questions)
     names = [dataset] if isinstance(dataset, str) else list(dataset)
-    given = not isinstance(paths, tuple | list) or bool(paths)
-    if names and (given or reading.format or reading.naming):
+    has_paths = not isinstance(paths, tuple | list) or bool(paths)
+    if names and (has_paths or reading.format or reading.naming):
         raise UsageError(
             f"dataset {names[0]}: its entry in {FILE} says where its rows are and how they are "
             "read; leave paths, format, columns and roles out"
@@ -127,9 +127,9 @@ def read(
             _told(part, f) for part, (f, *_) in zip(filter(None, outcomes), files, strict=True)
         ]
         if bad:
-            said = f"left out: {len(bad):,} of {len(every):,} files that cannot be read"
+            note = f"left out: {len(bad):,} of {len(every):,} files that cannot be read"
             source = read_parts[0].source
-            changes = {f"{said}: {listed(bad)}": 0, **source.changes}
+            changes = {f"{note}: {listed(bad)}": 0, **source.changes}
             read_parts[0] = replace(read_parts[0], source=replace(source, changes=changes))
     _check_filled(read_parts, reading.fill)
     _check_named(read_parts, [how.naming for _, how, _ in files])
@@ -166,31 +166,31 @@ def _all_stored(files: Sequence[tuple[Path, str, Reading, str]], skip: bool) -> 
     if bad and len(files) == 1:
         raise bad[0]
     if bad and (not skip or len(bad) == len(files)):
-        told = f"{len(bad):,} of {len(files):,} files cannot be read: " if len(bad) > 1 else ""
+        count = f"{len(bad):,} of {len(files):,} files cannot be read: " if len(bad) > 1 else ""
         others = "; --skip-bad-shards goes on without" if len(bad) < len(files) else ""
-        raise DataError(told + "; ".join(map(str, bad)) + others)
+        raise DataError(count + "; ".join(map(str, bad)) + others)
     return [None if isinstance(outcome, DataError) else outcome for outcome in outcomes]
 
 
-def as_rows(given: Any) -> Any:
+def as_rows(source: Any) -> Any:
     """Return the rows of what a recipe chose, a Selection or a Mixed; anything else as it is."""
-    kept = getattr(given, "kept", None)
-    return kept if isinstance(kept, Rows) else given
+    kept = getattr(source, "kept", None)
+    return kept if isinstance(kept, Rows) else source
 
 
-def rows_of(given: Readable) -> Rows:
+def rows_of(source: Readable) -> Rows:
     """Return rows as they are, and those of a choice; anything else that read() takes is read."""
-    given = as_rows(given)
-    rows = given if isinstance(given, Rows) else read(given)
+    source = as_rows(source)
+    rows = source if isinstance(source, Rows) else read(source)
     if not len(rows):
         raise DataError("there are 0 rows here, none is left to choose from; give others")
     return rows
 
 
-def sides_of(given: Any) -> Sequence[Any]:
+def sides_of(source: Any) -> Sequence[Any]:
     """Return several sets one by one; a list of dicts or lists is rows, and one set."""
-    is_one = not isinstance(given, list | tuple) or isinstance(next(iter(given), 0), dict | list)
-    return [given] if is_one else given
+    is_one = not isinstance(source, list | tuple) or isinstance(next(iter(source), 0), dict | list)
+    return [source] if is_one else source
 
 
 def _told(part: Stored, file: InputFile) -> Stored:

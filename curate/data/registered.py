@@ -56,16 +56,16 @@ def taken(parts: Sequence[Stored], entry: NamedRows) -> list[Stored]:
         for text in entry.bounds
     )
     places = np.arange(total)[start:end]
-    said = f"{len(places):,} of {total:,} rows, those of {split}"
-    changes = {said: 0} if len(places) < total else {}
+    note = f"{len(places):,} of {total:,} rows, those of {split}"
+    changes = {note: 0} if len(places) < total else {}
     if count is not None and len(places):
         # Its own generator and its own calls, so that these rows are those.
         generator = np.random.RandomState(_SEED)  # noqa: NPY002
         first = generator.permutation(len(places))[:count]
         kept = np.concatenate([first, generator.choice(len(places), count - len(first))])
         repeats = len(kept) - len(np.unique(kept))
-        said = f"{len(kept):,} of {len(places):,} rows drawn, as num_samples says"
-        changes[said + f"; {repeats:,} of them again" * bool(repeats)] = 0
+        note = f"{len(kept):,} of {len(places):,} rows drawn, as num_samples says"
+        changes[note + f"; {repeats:,} of them again" * bool(repeats)] = 0
         places = np.sort(places[kept])
     if not changes:
         return list(parts)

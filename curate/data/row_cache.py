@@ -103,9 +103,9 @@ def _ingest(whole: Unpacked, name: str, sha256: str, card: Path, reading: Readin
         changes = {f"left aside: {', '.join(whole.aside)}": 0} if whole.aside else {}
         values = [record.value for record in head]
         for step in _steps(reading, values):
-            made = step(values, itertools.chain(head, stream), changes)
-            if made is not None:
-                stream, head = made, list(itertools.islice(made, SAMPLES))
+            records = step(values, itertools.chain(head, stream), changes)
+            if records is not None:
+                stream, head = records, list(itertools.islice(records, SAMPLES))
                 values = [record.value for record in head]
         again, spread = layout is not None, Spread(values)
         layout = layout or layout_of(name, container, values, reading)

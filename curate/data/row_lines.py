@@ -228,14 +228,14 @@ def piece_reader(
         stream = io.TextIOWrapper(io.BytesIO(whole), "utf-8", newline=newline)
         records = (json_array if container == "json" else json_lines)(stream, name, line=piece.line)
         tally, spread = Tally.of(values), Spread(values)
-        made = io.BytesIO()
+        sink = io.BytesIO()
         try:
-            with pa.ipc.new_stream(made, SCHEMA) as out:
+            with pa.ipc.new_stream(sink, SCHEMA) as out:
                 for batch in batches(lines(records, layout, reading, tally, spread)):
                     out.write_batch(batch)
         except DataError:
             return None
-        return None if spread.late or layout.others or tally.first else Part(made.getvalue(), tally)
+        return None if spread.late or layout.others or tally.first else Part(sink.getvalue(), tally)
 
     return read
 

@@ -39,8 +39,8 @@ def csv_rows(stream: TextIO, name: str) -> Iterator[Record]:
     delimiter = _delimiter(first)
     left: tuple[str, ...] = ()
     title: list[str] = []  # a first line that may be one
-    if told := _SEPARATOR.fullmatch(first.strip()):
-        delimiter, (blank, first) = told[1], next(lines, (0, ""))
+    if separator := _SEPARATOR.fullmatch(first.strip()):
+        delimiter, (blank, first) = separator[1], next(lines, (0, ""))
     # The header may itself be quoted over several lines, so it is read again with the rest.
     reader = csv.reader(itertools.chain([first], stream, [_END]), delimiter=delimiter)
     header: list[str] = []

@@ -40,7 +40,7 @@ class Layer(NamedTuple):
     """How to get from values to what is in each of them, and what is told of it."""
 
     open: Callable[[Any], list[Any]]
-    said: str
+    change: str
 
 
 def laid_out(
@@ -57,7 +57,7 @@ def laid_out(
     for layer in layers or ():
         every = _opened(every, layer, is_one)
     whole = list(every) if layers and is_one else []
-    changes |= {layer.said: len(whole) for layer in layers or ()}
+    changes |= {layer.change: len(whole) for layer in layers or ()}
     return (iter(whole) if is_one else every) if layers else None
 
 
@@ -94,7 +94,7 @@ def _layers(values: list[Any], depth: int, least: int = ONE_TEXT) -> list[Layer]
         return []
     for layer in _ways(several, alone, depth) if depth else ():
         inside = [inner for value in several for inner in layer.open(value)]
-        plain = any(f"'{name}'" in layer.said for name in _OPENED) or alone is not None
+        plain = any(f"'{name}'" in layer.change for name in _OPENED) or alone is not None
         within = _layers(inside, depth - 1, ONE_TEXT if plain else ONE_TEXT + 1)
         if within is not None:
             return [layer, *within]
@@ -185,8 +185,8 @@ def _under(key: str, rows: list[dict[str, Any]], is_file: bool) -> Layer:
         if name != key and (is_file or len(_listed(row.get(key))) > 1)
         if holds_text(inner) and not is_about(name) and not _is_of_rows(name, inner, is_file)
     }
-    said = f", not {listed([*left])}" if left else ""
-    return Layer(open_one, f"rows read from under '{key}'{said}")
+    not_read = f", not {listed([*left])}" if left else ""
+    return Layer(open_one, f"rows read from under '{key}'{not_read}")
 
 
 def _is_of_rows(key: str, value: Any, is_file: bool) -> bool:
@@ -202,8 +202,8 @@ def _whole(whole: dict[str, Any]) -> Iterator[Layer]:
         yield Layer(lambda _: rows, "columns of one object made rows")
     dicts = len(columns) > 1 and all(isinstance(column, dict) for column in columns)
     if dicts and set.intersection(*map(set, columns)):
-        said = "rows of one object read, without the keys they stand under"
-        yield Layer(lambda _: columns, said)
+        change = "rows of one object read, without the keys they stand under"
+        yield Layer(lambda _: columns, change)
     names, cells = whole.get("columns"), whole.get("data")
     if isinstance(names, list) and isinstance(cells, list) and all(map(_is_list, cells)):
         yield Layer(lambda _: [_as_row(names, row) for row in cells], _TABLE)
@@ -212,8 +212,8 @@ def _whole(whole: dict[str, Any]) -> Iterator[Layer]:
         yield Layer(lambda _: columns, "rows of one object read, without their keys")
     if len(parts) > 1 and all(_fits(part[:_TRIED]) for part in parts.values()):
         inside = [row for part in parts.values() for row in part]
-        told = ", ".join(f"'{name}' ({len(part):,})" for name, part in parts.items())
-        yield Layer(lambda _: inside, f"rows read from under {told}")
+        counts = ", ".join(f"'{name}' ({len(part):,})" for name, part in parts.items())
+        yield Layer(lambda _: inside, f"rows read from under {counts}")
 
 
 def _are_named_by_the_first(lists: list[Any]) -> bool:

@@ -118,8 +118,8 @@ def kto_column(samples: list[Row]) -> dict[str, str]:
     keys = keys_of(samples)
     if key := keys.get("kto_tag"):
         # A null here and there is what tables pad rows with.
-        said = any(read_verdict(row.get(key)) is not None for row in samples)
-        return {"kto_tag": key} if said or mostly(samples, key) else {}
+        readable = any(read_verdict(row.get(key)) is not None for row in samples)
+        return {"kto_tag": key} if readable or mostly(samples, key) else {}
     for key in [keys[name] for name in _VERDICTS if name in keys]:
         verdicts = [row[key] for row in samples if row.get(key) not in (None, "")]
         plain = [type(verdict) for verdict in verdicts if read_verdict(verdict) is not None]

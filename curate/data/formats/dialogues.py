@@ -70,20 +70,22 @@ def spoken(texts: Any, key: str, opening: str = "") -> Dialogue | None:
     """
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         return None
-    said = [utterance for text in texts if (utterance := utterance_of(text))]
-    if len(said) < len(texts):
+    utterances = [utterance for text in texts if (utterance := utterance_of(text))]
+    if len(utterances) < len(texts):
         # A list most of which nobody says is no dialogue at all.
-        turns = tuple(Turn("user", text) for _, text in said if 2 * len(said) >= len(texts))
+        turns = tuple(
+            Turn("user", text) for _, text in utterances if 2 * len(utterances) >= len(texts)
+        )
         return Dialogue(Parsed(turns=turns, flaw="unknown_role"), (key,))
-    opened = bool(said) and not said[0].asks and bool(opening.strip())
+    opened = bool(utterances) and not utterances[0].asks and bool(opening.strip())
     if opened:
-        said.insert(0, Utterance(True, opening.strip()))
+        utterances.insert(0, Utterance(True, opening.strip()))
     joined = [
         Turn("user" if asks else "assistant", "\n".join(u.text for u in group if u.text))
-        for asks, group in itertools.groupby(said, key=lambda utterance: utterance.asks)
+        for asks, group in itertools.groupby(utterances, key=lambda utterance: utterance.asks)
     ]
     turns, trimmed = answered(joined)
-    merged = (MERGED,) if len(joined) < len(said) else ()
+    merged = (MERGED,) if len(joined) < len(utterances) else ()
     return Dialogue(Parsed(turns=turns), (key,), (*(OPENED,) * opened, *merged, *trimmed))
 
 
@@ -225,11 +227,11 @@ def _instructed(text: str) -> Parsed | None:
 def _in_parts(text: str) -> Parsed | None:
     """Read alpaca's prompt; what stands above its instruction is the same in every row."""
     _, *parts = _PART.split(text)
-    said = dict(zip(parts[::2], map(_bare, parts[1::2]), strict=True))
-    answer = said.get("Response", said.get("Output"))
-    if "Instruction" not in said or answer is None or 2 * len(said) < len(parts):
+    sections = dict(zip(parts[::2], map(_bare, parts[1::2]), strict=True))
+    answer = sections.get("Response", sections.get("Output"))
+    if "Instruction" not in sections or answer is None or 2 * len(sections) < len(parts):
         return None
-    asked = "\n".join(filter(None, (said["Instruction"], said.get("Input", ""))))
+    asked = "\n".join(filter(None, (sections["Instruction"], sections.get("Input", ""))))
     return Parsed(turns=(Turn("user", asked), Turn("assistant", answer)))
 
 

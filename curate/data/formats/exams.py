@@ -124,11 +124,11 @@ def _marked(text: str) -> dict[str, str]:
 
 
 def _answer(row: Mapping[str, Any], options: Mapping[str, str], first: int) -> str:
-    there = [row[name] for name in _ANSWERS if row.get(name) not in (None, "")]
-    for value in there:
+    values = [row[name] for name in _ANSWERS if row.get(name) not in (None, "")]
+    for value in values:
         if labels := _labels(value, options, first):
             return "\n".join(f"{label}. {options[label]}" for label in labels)
-    return max((value for value in there if isinstance(value, str)), key=len, default="")
+    return max((value for value in values if isinstance(value, str)), key=len, default="")
 
 
 def _labels(value: Any, options: Mapping[str, str], first: int) -> list[str]:
@@ -174,21 +174,21 @@ def _convert(first: int, value: dict[str, Any], shape: Shape) -> Converted:
     """Return the row with its options as text and its answer told by letter and text."""
     small, key = folded_row(value), shape.columns["prompt"]
     question = value.get(key)
-    options, held = _options(small)
+    options, option_keys = _options(small)
     if not isinstance(question, str):
         return Converted(value, flaw="not_text")
     if not options:
         return Converted(*thought_first(value, shape))
     keys = in_small_letters(value)
-    taken = {keys[name] for name in (*held, "answer") if name in keys}
+    taken = {keys[name] for name in (*option_keys, "answer") if name in keys}
     row = {name: inner for name, inner in value.items() if name not in taken}
     about = next((small[name] for name in CONTEXTS if isinstance(small.get(name), str)), "")
     if about.strip() and about not in question:
         row[key] = f"{about}\n{question}"
     row[_OPTION_TEXT] = "\n".join(f"{label}. {text}" for label, text in options.items())
     row[_ANSWER_TEXT] = _answer(small, options, first)
-    row, told = thought_first(row, shape)
-    return Converted(row, (_PUT, *told))
+    row, changes = thought_first(row, shape)
+    return Converted(row, (_PUT, *changes))
 
 
 def detect_toyhom(samples: list[dict[str, Any]]) -> Shape | None:

@@ -123,11 +123,11 @@ def convert(value: dict[str, Any], shape: Shape) -> Converted:
         row, messages = row | {key: alike}, alike
         changes.append(_WORDED)
     if isinstance(messages, list) and not are_plain(messages, tags):
-        more, told = beside_messages(row, messages, tags)
-        texts, said = as_texts(messages, tags)
+        more, moved = beside_messages(row, messages, tags)
+        texts, reworded = as_texts(messages, tags)
         unused, weights = _unused(messages, texts, tags), _weights(messages, tags)
         flaw = "" if any(weights) or not weights else "weight_0"
-        changes += [*told, *said, *([_WEIGHT] if any(weights) and not all(weights) else [])]
+        changes += [*moved, *reworded, *([_WEIGHT] if any(weights) and not all(weights) else [])]
         # Messages that say no more than before stay as they are, with all their keys.
         pair = (tags["role_tag"], tags["content_tag"])
         alike = [{k: m.get(k) for k in pair} if isinstance(m, dict) else m for m in messages]
@@ -145,13 +145,13 @@ def _in_their_words(messages: list[Any], tags: Mapping[str, str]) -> list[Any]:
     role_tag, own = tags["role_tag"], tags.values()
     if all(isinstance(m, dict) and m.get(role_tag) in own for m in messages):
         return []
-    made = []
+    renamed = []
     for message in messages:
         word = message.get(role_tag) if isinstance(message, dict) else None
         role = ROLES.get(word.lower(), "") if isinstance(word, str) else ""
         known = role in ("user", "assistant", "system") and word not in own
-        made.append(message | {role_tag: tags[f"{role}_tag"]} if known else message)
-    return made if made != messages else []
+        renamed.append(message | {role_tag: tags[f"{role}_tag"]} if known else message)
+    return renamed if renamed != messages else []
 
 
 def _responses_as_messages(value: dict[str, Any], shape: Shape) -> dict[str, Any]:
@@ -210,12 +210,12 @@ def _weights(messages: list[Any], tags: Mapping[str, str]) -> list[bool]:
 
 def are_openai(messages: Any) -> bool:
     """Tell whether messages have what only OpenAI's have: tool calls, parts, a developer."""
-    there = messages if isinstance(messages, list) else ()
+    items = messages if isinstance(messages, list) else ()
     return any(
         bool(message.get("tool_calls") or message.get("function_call"))
         or isinstance(message.get("content"), list | dict)
         or message.get("role") == "developer"
-        for message in there
+        for message in items
         if isinstance(message, dict)
     )
 

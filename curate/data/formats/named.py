@@ -163,26 +163,26 @@ LAYOUTS = (
 
 def key_of(names: str, keys: Mapping[str, str], samples: list[Row]) -> str:
     """Return the key of most rows that has one of some names; of several that with most text."""
-    there = [keys[name] for name in names.split() if name in keys]
-    there = [key for key in there if mostly(samples, key)]
-    if len(there) < 2:
-        return there[0] if there else ""
-    sizes = [sum(len(leaf) for row in samples for leaf in leaves(row.get(key))) for key in there]
-    return there[sizes.index(max(sizes))]
+    known = [keys[name] for name in names.split() if name in keys]
+    known = [key for key in known if mostly(samples, key)]
+    if len(known) < 2:
+        return known[0] if known else ""
+    sizes = [sum(len(leaf) for row in samples for leaf in leaves(row.get(key))) for key in known]
+    return known[sizes.index(max(sizes))]
 
 
 def beside(columns: Iterable[str], keys: Mapping[str, str]) -> dict[str, str]:
     """Return the optional columns that rows have, whatever their names for a system prompt."""
     names = {column: SYSTEMS if column == "system" else (column,) for column in columns}
-    there = {column: [keys[n] for n in known if n in keys] for column, known in names.items()}
-    return {column: found[0] for column, found in there.items() if found}
+    present = {column: [keys[n] for n in known if n in keys] for column, known in names.items()}
+    return {column: matches[0] for column, matches in present.items() if matches}
 
 
 def _in_steps(steps: tuple[Step, ...], row: Row, shape: Shape) -> Converted:
     changes: tuple[str, ...] = ()
     for step in steps:
-        row, told = step(row, shape)
-        changes += told
+        row, step_changes = step(row, shape)
+        changes += step_changes
     return Converted(row, changes)
 
 

@@ -42,8 +42,8 @@ def _side(value: Any, asked: bool) -> Parsed | None:
 
 def _asked(row: Row) -> tuple[Parsed, str] | None:
     """Return what two answers are to, where it is messages, or a text to be gone on with."""
-    if found := asked_in(row, ("prompt", "input", "request", "question")):
-        return found
+    if asked := asked_in(row, ("prompt", "input", "request", "question")):
+        return asked
     for name in ("prompt", "question", "instruction"):
         parsed = said_in(row.get(name))
         if parsed and len(parsed.turns) > 1 and parsed.turns[-1] == Turn("assistant", ""):

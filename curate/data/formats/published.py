@@ -63,8 +63,8 @@ def asked_in(row: Row, names: Iterable[str] = _ASKED) -> tuple[Parsed, str] | No
     """Return messages that an answer elsewhere is to follow, and the key that holds them."""
     for key in (name for name in names if name in row):
         value = row[key]
-        held = value.get("messages") if isinstance(value, dict) else value
-        parsed = of_messages(held)
+        dialogue = value.get("messages") if isinstance(value, dict) else value
+        parsed = of_messages(dialogue)
         if parsed and parsed.turns and parsed.turns[-1].role in ("user", "observation"):
             tools = tools_of(value.get("tools")) if isinstance(value, dict) else ""
             return parsed._replace(tools=tools), key
@@ -85,15 +85,15 @@ def _prompt_completion(row: Row) -> Dialogue | None:
     asked = asked_in(row)
     name = next((name for name in _TOLD if row.get(name)), "")
     value = _answer_of(row.get(name))
-    told = of_messages(value)
-    if asked and (told or isinstance(value, str)):
+    completion = of_messages(value)
+    if asked and (completion or isinstance(value, str)):
         parsed, key = asked
-        answer = told.turns if told else (Turn("assistant", value),)
+        answer = completion.turns if completion else (Turn("assistant", value),)
         return Dialogue(parsed._replace(turns=(*parsed.turns, *answer), flaw=""), (key, name))
-    begins = [turn.role for turn in told.turns[:1]] if told else []
-    if told and isinstance(row.get("prompt"), str) and begins == ["assistant"]:
-        turns = (Turn("user", row["prompt"]), *told.turns)
-        return Dialogue(Parsed(system=told.system, turns=turns), ("prompt", name))
+    begins = [turn.role for turn in completion.turns[:1]] if completion else []
+    if completion and isinstance(row.get("prompt"), str) and begins == ["assistant"]:
+        turns = (Turn("user", row["prompt"]), *completion.turns)
+        return Dialogue(Parsed(system=completion.system, turns=turns), ("prompt", name))
     return None
 
 
@@ -113,15 +113,15 @@ def _exchanges(row: Row) -> Dialogue | None:
 def _moss(row: Row) -> Dialogue | None:
     chat = row.get("chat")
     if isinstance(chat, dict) and chat:
-        said: list[str] = []
+        utterances: list[str] = []
         left: set[str] = set()
         for turn in chat.values():
             if not isinstance(turn, dict) or not {"Human", "MOSS"} <= turn.keys():
                 return None
             texts = {name: MOSS.sub("", str(text or "")).strip() for name, text in turn.items()}
-            said += [texts.pop("Human"), texts.pop("MOSS")]
+            utterances += [texts.pop("Human"), texts.pop("MOSS")]
             left |= {f"{name} of a turn" for name in texts if texts[name] not in ("", "None")}
-        return Dialogue(Parsed(turns=_in_turn(said)), ("chat",), unused=tuple(sorted(left)))
+        return Dialogue(Parsed(turns=_in_turn(utterances)), ("chat",), unused=tuple(sorted(left)))
     return _spoken(row, ("plain_text",))
 
 
@@ -192,9 +192,9 @@ def _in_instruction(row: Row) -> Dialogue | None:
             continue
         *turns, last = parsed.turns
         if turns and last == Turn("assistant", ""):
-            told = parsed._replace(turns=(*turns, Turn("assistant", row[answer])))
+            dialogue = parsed._replace(turns=(*turns, Turn("assistant", row[answer])))
             changes = (UNFRAMED,) * is_framed(row[asked])
-            return Dialogue(told, (asked, answer, "input"), changes)
+            return Dialogue(dialogue, (asked, answer, "input"), changes)
     return None
 
 

@@ -62,13 +62,13 @@ def _all_pairs(records: Iterator[Record], changes: dict[str, int], trees: bool) 
     tally: Counter[str] = Counter()
     for record in records:
         yield from (_of_tree if trees else _of_list)(record, tally)
-    said = {
+    notes = {
         "pairs": f"pairs of the best answer and each one below it, made of {tally['rows']:,} rows",
         "ties": "answers left out that are ranked as high as the best",
         "unranked": "answers left out that have no rank",
         "alone": "rows without an answer below the best, so without a pair",
     }
-    changes |= {text: tally[name] for name, text in said.items() if tally[name]}
+    changes |= {text: tally[name] for name, text in notes.items() if tally[name]}
 
 
 def listed_answers(row: Row) -> tuple[list[str], Ranked] | None:
@@ -100,8 +100,8 @@ def listed_answers(row: Row) -> tuple[list[str], Ranked] | None:
         places = range(len(items)) if len(items) > 1 else ()
         best = [keys[n] for n in _BEST if n in keys and type(row[keys[n]]) is int]
         if best := [key for key in best if row[key] in places]:
-            told = [(_text(item), float(at == row[best[0]])) for at, item in enumerate(items)]
-            return [*used, best[0]], [*told]
+            ranked = [(_text(item), float(at == row[best[0]])) for at, item in enumerate(items)]
+            return [*used, best[0]], [*ranked]
         for key in (*_RANKS, *_SCORES):
             worth = [_number(item.get(key), -1 if key in _RANKS else 1) for item in items]
             if len(worth) - worth.count(None) > 1:
@@ -191,7 +191,7 @@ def spread_out(
 def _spread(records: Iterator[Record], key: str, changes: dict[str, int]) -> Iterator[Record]:
     """Yield a record of every answer; `source_id` says where the list stood."""
     name = key if key.lower() in _ANSWER else "response"
-    held = answers = 0
+    lists = answers = 0
     for record in records:
         value = record.value
         if not isinstance(value, dict) or key not in value:
@@ -201,13 +201,13 @@ def _spread(records: Iterator[Record], key: str, changes: dict[str, int]) -> Ite
         if not _are_texts(listed):
             yield record._replace(value={**beside, name: listed})
             continue
-        held, answers = held + 1, answers + len(listed)
+        lists, answers = lists + 1, answers + len(listed)
         for number, text in enumerate(listed or [""], 1):  # no answer is told as a flaw
             row = {"source_id": record.where, **beside, name: text}
-            told = record.changes if number == 1 else ()
-            yield Record(row, f"{record.where}, answer {number}", told)
-    if held:
-        changes[f"{counted(held)} held {answers:,} answers, each of which is a row now"] = 0
+            record_changes = record.changes if number == 1 else ()
+            yield Record(row, f"{record.where}, answer {number}", record_changes)
+    if lists:
+        changes[f"{counted(lists)} held {answers:,} answers, each of which is a row now"] = 0
 
 
 def _are_texts(value: Any) -> bool:
@@ -224,15 +224,15 @@ def _key(rows: list[Row]) -> str:
         if not lists or 2 * len(lists) < len(rows):
             continue
         # LLaMA-Factory's older preference pairs: the better and the worse.
-        pairs = name == "output" and 2 * sum(len(each) == 2 for each in lists) >= len(rows)
+        pairs = name == "output" and 2 * sum(len(answers) == 2 for answers in lists) >= len(rows)
         beside = (texts - {name}) & _GOOD or keys.keys() & _OPTIONS
         return "" if pairs or beside or max(map(len, lists)) < 2 else key
     return ""
 
 
 def _detect(samples: list[Row]) -> Shape | None:
-    there = mostly(samples, "conversations", *_PAIR, "source_id")
-    return replace(canonical_shape("preference"), format=TREES) if there else None
+    are_pairs = mostly(samples, "conversations", *_PAIR, "source_id")
+    return replace(canonical_shape("preference"), format=TREES) if are_pairs else None
 
 
 FORMATS = (
