@@ -233,7 +233,7 @@ def test_rows_show_themselves_as_cards(cells):
     assert base64.b64decode(figure["data"]["image/png"]).startswith(PNG)
     (error,) = cells.run("some['35bb']")
     assert error["traceback"] == [
-        "NoSuchRow: none of these 6 rows has the id '35bb'; ids stand in .ids, in the column `id` "
+        "NoSuchRow: none of 6 rows here has the id '35bb'; ids stand in .ids, in the column `id` "
         "of scores and on cards"
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import os
 
@@ -358,3 +359,42 @@ def test_keys_that_are_not_used_are_counted_of_all_files_of_one_name(tmp_path):
         put(tmp_path / folder / "train.json", text_of([row | {folder: "text"} for row in ALPACA]))
     sources = read([tmp_path / "a" / "train.json", tmp_path / "b" / "train.json"]).sources
     assert not_used(sources) == {"train.json": {"a": 6, "b": 6}}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"paths": ""}, "a path that is empty names no file"),
+        ({"paths": "x", "format": 3}, "--format 3: no such format"),
+        ({"dataset": 3}, "dataset 3: allowed is a name"),
+    ],
+)
+def test_what_names_nothing_is_refused(options, message):
+    with pytest.raises(UsageError, match=message):
+        read(**options)
+
+
+def test_a_number_that_is_none_is_nothing_in_every_file(tmp_path):
+    rows = [row | {"score": float("nan"), "more": [1.5, float("nan")]} for row in ALPACA]
+    put(tmp_path / "a.json", text_of(rows))
+    scores = pa.array([float("nan")] * 6)
+    table = pa.Table.from_pylist(rows).set_column(3, "score", scores)
+    pq.write_table(table, tmp_path / "a.parquet")
+    for name in ("a.json", "a.parquet"):
+        value = read(tmp_path / name)[0].value
+        assert (value["score"], value["more"]) == (None, [1.5, None])
+
+
+def test_what_a_killed_run_leaves_lies_where_the_cache_is_cleared(tmp_path, cache, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "curate.data.packed._unpack", lambda *given: seen.append(given[-1]) or 1 / 0
+    )
+    monkeypatch.setattr(
+        "curate.data.inputs.save_table", lambda _, to: seen.append(to / "x") or 1 / 0
+    )
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(text_of(ALPACA).encode()))
+    for source in (tmp_path / "a.json.gz", ALPACA):
+        with pytest.raises(ZeroDivisionError):
+            read(source)
+    assert [path.parent.parent for path in seen] == 2 * [cache / "scratch"]

@@ -247,7 +247,7 @@ def test_what_cannot_be_shown_is_said_with_what_can(selection):
     says = r"which 'nearest': allowed are best, near, low, random, below_cut, .*an id, or several"
     with pytest.raises(UsageError, match=says):
         selection.show(which="nearest")
-    with pytest.raises(UsageError, match="none of these 6 rows has the id 'x'"):
+    with pytest.raises(UsageError, match="none of 6 rows here has the id 'x'"):
         selection.show(which=["x"])
     with pytest.raises(UsageError, match=r"rows\[NoneType\]: give a place"):
         selection.show(which=None)

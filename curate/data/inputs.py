@@ -19,7 +19,8 @@ from curate.data.in_memory import is_table, save_table
 from curate.data.lists_in_rows import with_lists
 from curate.data.packed import listed, members
 from curate.errors import DataError, UsageError, did_you_mean
-from curate.system.cache import cache_dir
+from curate.system.cache import cache_dir, scratch_dir
+from curate.system.files import writing_to
 from curate.system.hub import is_hub
 
 if TYPE_CHECKING:
@@ -68,9 +69,15 @@ class InputFile(NamedTuple):
 
 def input_files(item: Given | Iterable[Row], opened: ExitStack) -> list[InputFile]:
     if is_table(item) or not isinstance(item, str | os.PathLike):
-        cache_dir().mkdir(parents=True, exist_ok=True)
-        file = save_table(item, Path(opened.enter_context(TemporaryDirectory(dir=cache_dir()))))
+        instead = "set CURATRAIN_CACHE to another folder"
+        with writing_to(cache_dir() / "scratch", "rows", instead):
+            scratch = opened.enter_context(TemporaryDirectory(dir=scratch_dir()))
+        file = save_table(item, Path(scratch))
         return [InputFile(file.name, file)]
+    if not os.fspath(item):
+        raise UsageError(
+            "a path that is empty names no file; give a file or folder, . for this one"
+        )
     try:
         path = Path(item).expanduser()
         path.exists()

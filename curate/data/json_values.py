@@ -6,6 +6,7 @@ import ast
 import datetime
 import decimal
 import json
+import math
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -341,7 +342,9 @@ def without_nulls(value: Any) -> Any:
 
 def plain(value: Any) -> Any:
     """Return a value with everything in it that JSON has no word for put into one that it has."""
-    if isinstance(value, str | bool | int | float):
+    if isinstance(value, float):
+        return None if math.isnan(value) else value  # as in a file of JSON
+    if isinstance(value, str | bool | int):
         return value
     if value is None or type(value).__name__ in ("NaTType", "NAType"):  # pandas' two, of no cell
         return None

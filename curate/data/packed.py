@@ -21,7 +21,7 @@ from curate.data.encoding import CHUNK, PACKED, Sniffed, sniff
 from curate.data.json_values import plain
 from curate.data.tables import SURPLUS, TITLE, check_header, is_title
 from curate.errors import DataError, UsageError, did_you_mean
-from curate.system.cache import cache_dir
+from curate.system.cache import scratch_dir
 
 ROWS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
 # What a file may hold: this, and so many times its own size. Text shrinks to a tenth, rarely more.
@@ -52,8 +52,7 @@ def unpacked(path: Path, sniffed: Sniffed, part: str = "") -> Iterator[Unpacked]
     if kind not in PACKED.values():
         yield Unpacked(path, sniffed)
         return
-    cache_dir().mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=cache_dir()) as folder:
+    with TemporaryDirectory(dir=scratch_dir()) as folder:
         if kind == "an old Office document" or (kind == "zip" and _is_sheet(path)):
             sheet = Path(folder) / path.name
             aside = tuple(write_sheet(path, part, sheet))

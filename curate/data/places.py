@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.data.describe import counted
 from curate.errors import NoSuchRow, UsageError
 
 _TRUTHS = (bool, np.bool_)
@@ -36,7 +37,7 @@ def places_of(key: Any, size: int, ids: Callable[[], Mapping[str, int]]) -> int 
         raise UsageError(f"rows[{type(key).__name__}]: {_ALLOWED}") from None
     if items and all(isinstance(item, _TRUTHS) for item in items):
         if len(items) != size:
-            raise UsageError(f"a mask of {len(items):,} truths for {size:,} rows: {_ALLOWED}")
+            raise UsageError(f"a mask of {len(items):,} truths for {counted(size)}: {_ALLOWED}")
         return np.flatnonzero(items)
     if not (all(isinstance(item, str) for item in items) or all(map(_is_number, items))):
         kinds = sorted({type(item).__name__ for item in items})
@@ -60,7 +61,7 @@ def _place(item: Any, size: int, ids: Callable[[], Mapping[str, int]]) -> int:
         return place % size
     if item not in ids():
         raise NoSuchRow(
-            f"none of these {size:,} rows has the id {item[:40]!r}; ids stand in .ids, in the "
+            f"none of {counted(size)} here has the id {item[:40]!r}; ids stand in .ids, in the "
             "column `id` of scores and on cards"
         )
     return ids()[item]

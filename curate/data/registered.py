@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from curate.data.describe import counted
 from curate.data.hub_files import hub_files
 from curate.data.inputs import InputFile, input_files
 from curate.data.naming import Naming
@@ -70,7 +71,7 @@ def taken(parts: Sequence[Stored], entry: NamedRows) -> list[Stored]:
     if not changes:
         return list(parts)
     if not len(places):
-        raise DataError(f"{parts[0].source.name}: split {split} leaves none of {total:,} rows")
+        raise DataError(f"{parts[0].source.name}: split {split} leaves none of {counted(total)}")
     ends = np.cumsum([len(part.table) for part in parts])
     by_part = np.split(places, np.searchsorted(places, ends[:-1]))
     drawn = []

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.data.canonical import parse
-from curate.data.describe import Description, describe, lengths, to_html, to_text
+from curate.data.describe import Description, counted, describe, lengths, to_html, to_text
 from curate.data.ids import id_of, occurrences
 from curate.data.places import places_of
 from curate.data.schema import STRUCTURAL, Parsed, Shape, Source, Turn
@@ -166,7 +166,7 @@ class Rows:
     def sample(self, n: int = 5, seed: int = 0) -> Rows:
         """Return n rows in the order in which they are drawn, by their ids; never a row twice."""
         if _count("sample", n) > len(self):
-            raise UsageError(f"sample({n}): there are {len(self):,} rows; give as many or fewer")
+            raise UsageError(f"sample({n}): of {counted(len(self))}; give as many or fewer")
         order = np.random.default_rng(seed).permutation(len(self))[:n]
         return self.at(np.argsort(self.ids.astype(str), kind="stable")[order])
 

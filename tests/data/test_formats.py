@@ -5,7 +5,9 @@ import pytest
 
 from curate.data.canonical import parse, text_of, tools_of
 from curate.data.formats import formats, kto_column, mostly
+from curate.data.read import read
 from curate.data.schema import Converted, Parsed, Shape, Turn
+from curate.errors import DataError
 
 ALPACA, SHAREGPT = formats()["alpaca"], formats()["sharegpt"]
 
@@ -197,3 +199,8 @@ def test_bare_texts_to_compare_become_messages():
     assert parse(made, shape) == parse(row, shape)
     assert SHAREGPT.convert(made, shape) == Converted(made)
     assert SHAREGPT.convert({"chosen": 3}, shape) == Converted({"chosen": 3})
+
+
+def test_objects_without_a_key_are_not_called_no_objects(scratch_cache, write_json):
+    with pytest.raises(DataError, match="has rows without a key: no format that is read"):
+        read(write_json([{}, {}]))

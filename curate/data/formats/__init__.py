@@ -79,7 +79,7 @@ def formats() -> dict[str, Format]:
 def format_named(name: str, option: str = "--format") -> Format:
     if name not in formats():
         raise UsageError(
-            f"{option} {name}: no such format.{did_you_mean(name, formats())} "
+            f"{option} {name}: no such format.{did_you_mean(str(name), formats())} "
             f"Allowed are {', '.join(formats())}; without --format it is told from the rows"
         )
     return formats()[name]
@@ -206,7 +206,9 @@ def _most_frequent(values: Sequence[Any], tried: list[Format]) -> list[tuple[For
 def _unknown(container: str, head: Sequence[Any], tried: list[Format]) -> str:
     """Return that rows have no known format, the formats that are nearest, and what to do."""
     keys = sorted({_shortened(key) for row in head if isinstance(row, dict) for key in row})[:_KEYS]
-    has = f"has rows with the keys {', '.join(keys)}" if keys else "has values that are no objects"
+    objects = any(isinstance(row, dict) for row in head)
+    nothing = "has rows without a key" if objects else "has values that are no objects"
+    has = f"has rows with the keys {', '.join(keys)}" if keys else nothing
     near = sorted(tried, key=lambda form: -_likeness(keys, form))[: _NEAREST if keys else 0]
     known = "; ".join(f"{form.name} ({form.keys})" for form in near)
     others = ", ".join(form.name for form in tried if form not in near)

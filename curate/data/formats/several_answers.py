@@ -62,8 +62,9 @@ def _all_pairs(records: Iterator[Record], changes: dict[str, int], trees: bool) 
     tally: Counter[str] = Counter()
     for record in records:
         yield from (_of_tree if trees else _of_list)(record, tally)
+    rows = counted(tally["rows"])
     notes = {
-        "pairs": f"pairs of the best answer and each one below it, made of {tally['rows']:,} rows",
+        "pairs": f"pairs of the best answer and each one below it, made of {rows}",
         "ties": "answers left out that are ranked as high as the best",
         "unranked": "answers left out that have no rank",
         "alone": "rows without an answer below the best, so without a pair",
