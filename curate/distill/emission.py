@@ -57,7 +57,7 @@ class Made:
     lines: Counter[str] = field(default_factory=Counter)  # reason to questions; '' of a row
     scored: int = 0  # questions with an answer
     models: Counter[str] = field(default_factory=Counter)  # as servers call them, to answers
-    tokens: Counter[str] = field(default_factory=Counter)  # of all answers, as `cost` is
+    tokens: Counter[str] = field(default_factory=Counter)  # of all answers, each once; as `cost`
     cost: float = 0.0
     failed: int = 0  # requests that were sent, and have no answer
     files: list[str] = field(default_factory=list)
@@ -99,10 +99,12 @@ def emit(
             part.open("w", encoding="utf-8") as failures,
         ):
             batch: list[dict[str, Any]] = []
+            paid: set[str] = set()  # keys of requests that are added up
             seen: Counter[int] = Counter()  # hash of a row to how many are equal
             for line in lines:
                 made.failed += sum(_failed(run, line, reply, failures) for reply in line.replies)
-                record = _record(run, line, made, params)
+                _add_up(run, line, made, paid)
+                record = _record(run, line, params)
                 value, number = _judged(line, verb.shape, params, record)
                 if value is not None and not record["reason"]:
                     record["id"] = id_of(number, seen[number])
@@ -165,18 +167,26 @@ def _judged(
     return value, content_hash(parsed, value)
 
 
-def _record(run: Run, line: Line, made: Made, params: Asking) -> dict[str, Any]:
-    """Return the scores of a line; what it took is added up."""
+def _add_up(run: Run, line: Line, made: Made, paid: set[str]) -> None:
+    """Add up what a line took; an answer that several rows share was paid for once."""
+    made.scored += line.status == OK
+    for reply in line.replies:
+        answer, key = reply.completion, reply.request.key
+        if answer is None or key in paid:
+            continue
+        paid.add(key)
+        made.tokens.update({name: getattr(answer, name) or 0 for name in _TOKENS})
+        made.models.update(filter(None, [answer.model]))
+        made.cost += run.price.of(answer) or 0.0
+
+
+def _record(run: Run, line: Line, params: Asking) -> dict[str, Any]:
+    """Return the scores of a line."""
     answers = [reply.completion for reply in line.replies if reply.completion]
     sums: dict[str, int | None] = {}
     for name in _TOKENS:
         known = [number for each in answers if (number := getattr(each, name)) is not None]
         sums[name] = sum(known) if known else None
-        made.tokens[name] += sum(known)
-    made.models.update(each.model for each in answers if each.model)
-    cost = sum(run.price.of(each) or 0.0 for each in answers)
-    made.cost += cost
-    made.scored += line.status == OK
     return {
         "id": line.source_id,
         "source_id": line.source_id,
@@ -186,7 +196,7 @@ def _record(run: Run, line: Line, made: Made, params: Asking) -> dict[str, Any]:
         "model": answers[-1].model if answers else "",
         "finish_reason": answers[-1].finish_reason if answers else "",
         **sums,
-        "cost": cost if params.price else None,
+        "cost": sum(run.price.of(each) or 0.0 for each in answers) if params.price else None,
         "repaired": line.repaired,
         "identifiers": 0,
         **line.scores,

@@ -160,8 +160,13 @@ def test_lines_of_a_text_are_questions(answer, serve, tmp_path):
 def test_what_two_rows_ask_alike_is_asked_once(answer, serve, tmp_path, questions):
     server = serve(seconds=0.05)
     file = questions(12, "the same question?")
-    assert answer(server, file).code == 0
+    told = answer(server, file, "--price", "2/4", "--json")
+    assert told.code == 0
     assert len(server.bodies) == 1
+    # It was paid for once, too.
+    said = json.loads(told.out)
+    assert said["tokens"]["prompt_tokens"] == 10
+    assert said["cost"] == pytest.approx(said["spent"])
     assert len(rows_of(tmp_path)) == 12
     assert len({line["id"] for line in scores_of(tmp_path)}) == 12
 

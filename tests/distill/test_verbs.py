@@ -124,6 +124,12 @@ def test_texts_that_are_read_and_texts_that_are_none(tmp_path):
     assert all(len(piece.text) <= 50 for piece in pieces)
     assert all(a.text[-10:] == b.text[:10] for a, b in zip(pieces, pieces[1:], strict=False))
     assert [len(piece.text) for piece in chunks(b"x" * 25, chunk=10)] == [10, 5]
+    inside = tmp_path / "texts" / ".cache"
+    inside.mkdir(parents=True)
+    (inside / "a.txt").write_text("hidden")
+    (inside.parent / ".DS_Store").write_bytes(b"\0\1")
+    (inside.parent / "b.txt").write_text("seen")
+    assert [chunk.text for chunk in chunks_of([inside.parent], DocumentParams())[0]] == ["seen"]
     for data, message in (
         (b" \n\t", "only white space"),
         (b"", "only white"),

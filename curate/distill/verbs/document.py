@@ -164,7 +164,13 @@ def _held_out(chunks: Sequence[Chunk], params: DocumentParams) -> frozenset[int]
 def _files(path: Path) -> Iterator[Path]:
     path = path.expanduser()
     if path.is_dir():
-        yield from sorted(each for each in path.rglob("*") if each.is_file())
+        inside = (each for each in path.rglob("*") if each.is_file())
+        # What an editor or a desktop hides there is no text.
+        yield from sorted(
+            each
+            for each in inside
+            if not any(part.startswith(".") for part in each.relative_to(path).parts)
+        )
     elif path.is_file():
         yield path
     else:
