@@ -13,7 +13,7 @@ from matplotlib import font_manager
 
 from curate.choices.selection import Selection
 from curate.notebook.pictures import Bars, Panel, picture
-from curate.reports.chosen import of
+from curate.reports.chosen import choice_of
 from curate.reports.panels import TOKENS, of_selection, questions
 from curate.reports.panels import panels as panels_of
 from curate.scorers.contract import Scores
@@ -60,7 +60,7 @@ def chosen(write_json, scratch_cache):
 
 
 def panels(selection: Selection) -> list[Panel]:
-    chosen = of(selection)
+    chosen = choice_of(selection)
     return [*questions(chosen.manifest), *panels_of(chosen)]
 
 

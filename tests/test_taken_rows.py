@@ -14,7 +14,7 @@ import curate
 from curate.data.even_columns import kinds_of
 from curate.data.places import places_of
 from curate.errors import DataError, NoSuchRow, UsageError
-from curate.reports.found import named
+from curate.reports.on_disk import read_choice
 
 pytestmark = pytest.mark.usefixtures("scratch_cache")
 
@@ -172,7 +172,7 @@ def test_a_report_finds_rows_that_were_taken_in_any_order(
 ) -> None:
     chosen = curate.select(rows[[6, 1, 3, 0]], recipe="random", keep=3)
     data, *_ = curate.emit(chosen, tmp_path)
-    found = named(data.stem, tmp_path)
+    found = read_choice(data.stem, tmp_path)
     assert found.not_here == ()
     texts = [found.row(line)[0].response for line in range(4)]
     assert texts == [row.response for row in chosen.rows]

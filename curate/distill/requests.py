@@ -229,14 +229,14 @@ def estimate(
             prompts, responses = prompts + answer.prompt_tokens, responses + answer.response_tokens
     if expected and prompts:
         usual *= prompts / expected
-    told = round(left * responses / answers) if answers else None
+    response_tokens = round(left * responses / answers) if answers else None
     cost = None
-    if price and told is not None:
-        cost = (usual * price.prompt + told * price.response) / _MILLION
+    if price and response_tokens is not None:
+        cost = (usual * price.prompt + response_tokens * price.response) / _MILLION
     return Estimate(
         requests=left,
         prompt_tokens=round(usual),
-        response_tokens=told,
+        response_tokens=response_tokens,
         most_cost=most_cost if price else None,
         cost=cost,
     )

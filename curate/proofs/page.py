@@ -28,7 +28,7 @@ _SMOOTHED = 5  # steps
 
 def draw(proof: Proof, name: str) -> str:
     """Return the whole page; the same proof gives the same bytes."""
-    told = [
+    measures = [
         (NLL, "What each arm brings", "NLL", 4),
         (GENERAL, "What is forgotten: general rows", "NLL", 4),
         *(
@@ -42,7 +42,7 @@ def draw(proof: Proof, name: str) -> str:
         interval,
         name=name,
         proof=proof,
-        plots=[plot for each in told if (plot := _plot(proof, *each))["arms"]],
+        plots=[plot for each in measures if (plot := _plot(proof, *each))["arms"]],
         learning=_learning(proof.arms),
         alone=list(_alone(proof.arms)),
         apart=_apart(proof),

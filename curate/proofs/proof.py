@@ -187,10 +187,10 @@ def _sides(
     rows: Rows, test: str | int, seed: int, place: Place, named: str = ""
 ) -> tuple[Rows, Rows]:
     if Path(str(test)).is_file():
-        given = read(str(test))
-        refuse_pairs_and_texts(given, "prove --test")
-        train = decontaminate(rows, DecontaminateParams(seed=seed), [given])
-        measured_on = select(given, SelectParams(RANDOM, keep="100%"))
+        test_rows = read(str(test))
+        refuse_pairs_and_texts(test_rows, "prove --test")
+        train = decontaminate(rows, DecontaminateParams(seed=seed), [test_rows])
+        measured_on = select(test_rows, SelectParams(RANDOM, keep="100%"))
         left_out = len(rows) - len(train.kept)
         say(f"--test {test}: {left_out:,} of {len(rows):,} rows left out, asked there or flawed")
     elif any(map(str.isalpha, str(test))):

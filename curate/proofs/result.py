@@ -124,7 +124,7 @@ class Proof:
             of = OF_ANSWERS[measure] + " of answers" * (measure != EXAM)
             seen += f" By {of}: {won}."
         if self.wins:
-            shown = "; ".join(map(self._told, self.wins))
+            shown = "; ".join(map(self._better, self.wins))
             others = [name for name in tested if name not in self.wins]
             rest = f" Not shown for {', '.join(others)}." if others else ""
             return f"Shown: {shown}.{rest}{seen}"
@@ -136,7 +136,7 @@ class Proof:
         """The measures of answers that there are."""
         return [measure for measure in OF_ANSWERS if measure in self.differences]
 
-    def _told(self, name: str) -> str:
+    def _better(self, name: str) -> str:
         one = self.differences[NLL][name]
         control = next(each.arm.control for each in self.arms if each.arm.name == name)
         return (
@@ -184,7 +184,7 @@ class Proof:
 
     def _arm(self, measured: Measured) -> dict[str, Any]:
         arm = measured.arm
-        told: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "rows": arm.rows,
             "tokens": arm.tokens,
             "control": arm.control or None,
@@ -200,9 +200,9 @@ class Proof:
                 one = {k: _number(value) for k, value in dataclasses.asdict(line.one).items()}
             p_holm = line.p if line else None
             if measure == NLL:
-                told |= {"nll": means, "difference": one, "p_holm": p_holm}
+                entry |= {"nll": means, "difference": one, "p_holm": p_holm}
             elif measure == GENERAL:
-                told |= {"general_nll": means, "general_difference": one}
+                entry |= {"general_nll": means, "general_difference": one}
             else:
                 answers[measure] = {
                     "mean": means,
@@ -210,7 +210,7 @@ class Proof:
                     "difference": one,
                     "p_holm": p_holm,
                 }
-        return {**told, "answers": answers} if answers else told
+        return {**entry, "answers": answers} if answers else entry
 
 
 def _number(value: float | None) -> float | None:
@@ -224,7 +224,7 @@ def _mean(numbers: Floats) -> float | None:
 def _seen(proof: Proof) -> str:
     """Return what would have been seen, and what it would take to see the largest difference."""
     rows, repeats = len(proof.test), proof.params.repeats
-    told = (
+    power = (
         f" A difference of {proof.smallest:.4f} would be found in four of five proofs with "
         f"{rows:,} test rows and {repeats} repeats"
     )
@@ -232,12 +232,12 @@ def _seen(proof: Proof) -> str:
     tested = proof.corrected[NLL]
     best = max(proof.differences[NLL][name].value for name in tested)
     if proof.wins or pilot is None or not best > 0:
-        return f"{told}."
+        return f"{power}."
     for more in range(repeats, _MOST_REPEATS + 1):
         smallest = smallest_difference(pilot, rows, more, len(tested))
         if smallest is not None and smallest <= best:
-            return f"{told}; to find the largest one seen ({best:.4f}) {more} repeats."
-    return f"{told}; to find the largest one seen ({best:.4f}) takes more test rows."
+            return f"{power}; to find the largest one seen ({best:.4f}) {more} repeats."
+    return f"{power}; to find the largest one seen ({best:.4f}) takes more test rows."
 
 
 def pilot_of(arms: Sequence[Measured]) -> Floats | None:

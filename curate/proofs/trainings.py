@@ -85,8 +85,8 @@ def preferred(rows: Rows, ours: Texts, theirs: Texts, judge: str) -> Floats:
     model, engine, both = load_judge(judge), open_engine(), list(zip(asked, sides, strict=True))
     if is_address(judge):
         talks = [asked_of_judge(asked, *pair[::step]) for asked, pair in both for step in (1, -1)]
-        said = [letter(reply.text) for reply in ask(talks, MOST_TOKENS, model, engine)]
-        pairs = zip(said[::2], said[1::2], strict=True)
+        verdicts = [letter(reply.text) for reply in ask(talks, MOST_TOKENS, model, engine)]
+        pairs = zip(verdicts[::2], verdicts[1::2], strict=True)
         wins[open_places] = [{"AB": 100.0, "BA": 0.0}.get("".join(pair), EVEN) for pair in pairs]
     else:
         texts = [(prompt, side) for prompt, pair in both for side in pair]
@@ -107,13 +107,13 @@ def right_letters(models: Sequence[str], exam: Sequence[str]) -> list[Floats]:
         if ended.returncode:
             last = (ended.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise OutputError(f"--exam: {last.removeprefix('error:').strip()}")
-        told = [json.loads(line) for line in (Path(folder) / f"{EXAM}.jsonl").open("rb")]
+        questions = [json.loads(line) for line in (Path(folder) / f"{EXAM}.jsonl").open("rb")]
     points = [
         [
             np.nan if one["trained_on"] else 100.0 * (one["letter"] == each["answer"])
             for one in each["models"].values()
         ]
-        for each in told
+        for each in questions
     ]
     return [*np.array(points).T]
 
@@ -199,17 +199,17 @@ class Runner:
             )
         aside = np.random.default_rng(self.params.seed).permutation(kept)[:size]
         without = choice.choice.without(np.isin(np.arange(len(choice.rows)), aside), "validation")
-        held = choice.rows.table.column("flaw").to_numpy(zero_copy_only=False) != ""
-        held |= ~np.isin(np.arange(len(choice.rows)), aside)
-        validation = leaving_out(choice.rows, held, "not_validation")
+        left_out = choice.rows.table.column("flaw").to_numpy(zero_copy_only=False) != ""
+        left_out |= ~np.isin(np.arange(len(choice.rows)), aside)
+        validation = leaving_out(choice.rows, left_out, "not_validation")
         self._emit(replace(choice, choice=without), f"{name}_rates")
         losses = {}
         for rate in self.params.learning_rates:
             trained = self._train(f"{name}_rates", self.params.seed, rate=rate)
             losses[rate] = float(np.nanmean(self._nll(validation, str(trained.folder))))
         best = min(losses, key=lambda rate: (losses[rate], rate))
-        told = ", ".join(f"{rate:g}: {loss:.4f}" for rate, loss in losses.items())
-        say(f"learning rate {best:g} of {told} nats a token on {size:,} rows set aside of {name}")
+        of_all = ", ".join(f"{rate:g}: {loss:.4f}" for rate, loss in losses.items())
+        say(f"learning rate {best:g} of {of_all} nats a token on {size:,} rows set aside of {name}")
         return best
 
     def seconds_foreseen(self, random: Arm, rate: float) -> tuple[float, float]:
@@ -257,9 +257,9 @@ class Runner:
             texts = [answered(self.test, model, *more) for model in models]
         whole = {}
         for measure in params.measures:
-            found = [of_references(measure, self.test, each) for each in texts]
-            numbers[measure] = [values for values, _ in found]
-            whole[measure] = [value for _, value in found]
+            shares = [of_references(measure, self.test, each) for each in texts]
+            numbers[measure] = [values for values, _ in shares]
+            whole[measure] = [value for _, value in shares]
         if params.exam:
             numbers[EXAM] = right_letters(models, params.exam)
         stacked = {measure: np.stack(lines) for measure, lines in numbers.items()}

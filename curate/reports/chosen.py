@@ -188,7 +188,7 @@ def decoded(column: pa.ChunkedArray) -> Words:
     return column_of
 
 
-def of(given: Selection | Mixed, name: str = "") -> Chosen:
+def choice_of(given: Selection | Mixed, name: str = "") -> Chosen:
     if not isinstance(given, Selection | Mixed):
         raise nothing_chosen(given)
     manifest = given.manifest()

@@ -21,10 +21,10 @@ from curate.recipes.mods import NOT_NECESSARY
 from curate.recipes.mods_seeds import LOW
 from curate.reports.chosen import OF_TWINS, SCORED, Chosen, Mask, Views
 from curate.reports.contents import ALL, CONTROL, KEPT, Report, Stage, View
-from curate.reports.found import provenance
-from curate.reports.mapped import mapped
 from curate.reports.numbers import beside, budgets, covers_of, dots, figures
 from curate.reports.page_rows import page_rows
+from curate.reports.provenance import provenance
+from curate.reports.row_map import row_map
 from curate.scorers.contract import OK
 from curate.selectors.kept_and_dropped import BELOW_CUT, MARKED_KEEP
 
@@ -71,7 +71,7 @@ def gather(chosen: Chosen, points: int = 2000, with_map: bool = True) -> Report:
         groups[CONTROL], labelled[CONTROL] = chosen.control, "random rows"
         others = {n: m for n, m in others.items() if not np.array_equal(m, chosen.control)}
     views = _views(chosen, groups)
-    on_map = mapped(chosen, groups, views, points) if with_map else None
+    on_map = row_map(chosen, groups, views, points) if with_map else None
     covers, labels = covers_of(chosen, groups, on_map)
     steps = list(budgets(chosen))
     edges = np.array([step.edge for step in steps], dtype=np.int64)
@@ -219,11 +219,11 @@ def _warnings(
             "was, the same command writes it again",
         )
     diagnosis = _diagnosis(chosen)
-    for found in diagnosis.found if diagnosis else ():
-        if found.effect != "note":
-            how_many = f"{counted(found.count)}: " if found.count else ""
-            said = f"curate doctor: {found.rule}: {how_many}{found.says} {found.do}"
-            yield "finding", said.strip()
+    for finding in diagnosis.found if diagnosis else ():
+        if finding.effect != "note":
+            rows = f"{counted(finding.count)}: " if finding.count else ""
+            sentence = f"curate doctor: {finding.rule}: {rows}{finding.says} {finding.do}"
+            yield "finding", sentence.strip()
     # How the model reads the rows comes before what it says of them.
     notes = [note for note in chosen.manifest.get("notes", ()) if UNFAIR not in note]
     first = [note for note in notes if "is a rough guide" in note]
@@ -241,8 +241,8 @@ def _warnings(
     for name in dict.fromkeys(source[status != OK].tolist()):
         why = Counter(status[(source == name) & (status != OK)].tolist()).most_common()
         counts = ", ".join(f"{rows:,} {word}" for word, rows in why)
-        rows = int((source == name).sum())
-        yield "note", f"{name}: of {counted(rows)} these have no score: {counts}"
+        read = counted(int((source == name).sum()))
+        yield "note", f"{name}: of {read} these have no score: {counts}"
 
 
 def _about_length(

@@ -16,8 +16,8 @@ from curate.recipes import score
 from curate.recipes.controls import spearman
 from curate.reports.chosen import NO_SCORES, Chosen, Floats, Mask, Places, Words
 from curate.reports.contents import ALL, CONTROL, KEPT, Beside, BudgetStep, Cover, Dots, Histogram
-from curate.reports.mapped import OnMap, words_of
 from curate.reports.panels import TOKENS, panel_of, panels
+from curate.reports.row_map import RowMap, words_of
 from curate.scorers.contract import OK
 from curate.selectors.kept_and_dropped import BELOW_CUT
 
@@ -152,7 +152,7 @@ _NONE = "(none)"
 
 
 def covers_of(
-    chosen: Chosen, groups: Mapping[str, Mask], on_map: OnMap | None
+    chosen: Chosen, groups: Mapping[str, Mask], on_map: RowMap | None
 ) -> tuple[list[Cover], dict[str, Words]]:
     """Return how the choice spreads, and each row's value by key, '' for one without."""
     labels: dict[str, Words] = {}

@@ -22,10 +22,10 @@ from curate.page.document import LANGUAGES, clean, document, one_line
 from curate.page.figures import bar, dots, histogram, share_lines, short
 from curate.parameters.option import refuse_below
 from curate.parameters.report import ReportParams
-from curate.reports.chosen import of
+from curate.reports.chosen import choice_of
 from curate.reports.contents import ALL, CONTROL, KEPT, BudgetStep, Histogram, PageRow, Report
-from curate.reports.found import named
 from curate.reports.gather import gather
+from curate.reports.on_disk import read_choice
 from curate.system.files import whole_files, writing_to
 
 _Colouring = tuple[str, list[tuple[str, str]], list[int]]
@@ -55,7 +55,7 @@ def report(
     if params.table and params.no_map:
         raise UsageError("--table has the rows that are on the map; leave --no-map out")
     folder, files = Path(params.dataset_dir), [*map(Path, params.input)]
-    chosen = named(given, folder, files) if isinstance(given, str) else of(given)
+    chosen = read_choice(given, folder, files) if isinstance(given, str) else choice_of(given)
     shown = gather(chosen, params.points, not params.no_map)
     page = Path(output) if output is not None else folder / (chosen.name + PAGE)
     if page.is_dir():

@@ -16,7 +16,7 @@ from curate.data.describe import counted
 from curate.page.document import coded
 from curate.reports.chosen import Chosen, Places, Views, Words
 from curate.reports.contents import ALL, CONTROL, PageRow
-from curate.reports.mapped import OnMap
+from curate.reports.row_map import RowMap
 from curate.scorers.contract import OK
 
 BYTES = 5_300_000  # of all rows; figures and what draws them take the rest of 6 MB
@@ -28,7 +28,7 @@ _FLUSHED = 50_000  # bytes after which those that are packed are counted
 
 
 def page_rows(
-    chosen: Chosen, views: Views, edges: Places, labels: Mapping[str, Words], on_map: OnMap | None
+    chosen: Chosen, views: Views, edges: Places, labels: Mapping[str, Words], on_map: RowMap | None
 ) -> tuple[list[PageRow], Places, str]:
     """Return the rows of the page in their order, their places among all, and what was left out."""
     # Those first that a reader looks for first.
@@ -49,8 +49,8 @@ def page_rows(
         if 4 * size > 3 * BYTES:
             break
         rows[line] = row = make(line, _EXCERPT if 4 * size > 3 * _WHOLE * BYTES else _LONGEST)
-        said = (row.id, row.where, row.messages, row.numbers, row.colour)
-        text, _ = coded(json.dumps(said, ensure_ascii=False))
+        content = (row.id, row.where, row.messages, row.numbers, row.colour)
+        text, _ = coded(json.dumps(content, ensure_ascii=False))
         size, waiting = size + len(packer.compress(text)), waiting + len(text)
         if waiting > _FLUSHED:
             size, waiting = size + len(packer.flush(zlib.Z_SYNC_FLUSH)), 0
@@ -68,7 +68,7 @@ def page_rows(
 
 
 def _maker(
-    chosen: Chosen, labels: Mapping[str, Words], on_map: OnMap | None
+    chosen: Chosen, labels: Mapping[str, Words], on_map: RowMap | None
 ) -> Callable[[int, int], PageRow]:
     """Return what makes the row of a line, with so many characters of each text at most."""
     names = dict.fromkeys([chosen.score, "tokens", *chosen.float_columns])

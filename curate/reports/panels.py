@@ -23,7 +23,7 @@ from curate.recipes.mods import NECESSITY
 from curate.recipes.mods_seeds import LOW
 from curate.recipes.select import CHOSEN
 from curate.recipes.three_ds import DIFFICULTIES, NO_ANSWER
-from curate.reports.chosen import OF_TWINS, SCORED, Chosen, Floats, of
+from curate.reports.chosen import OF_TWINS, SCORED, Chosen, Floats, choice_of
 from curate.selectors.cluster_rank import TOP
 from curate.selectors.facility_location import COVERED
 from curate.selectors.kept_and_dropped import BELOW_CUT, MARKED_KEEP
@@ -49,7 +49,7 @@ _STAGES = (
 
 
 def of_selection(selection: Selection) -> Picture:
-    chosen = of(selection)
+    chosen = choice_of(selection)
     stages = {each["stage"]: each for each in chosen.manifest.get("stages", ())}
     sizes = {
         words: stages[stage][count]

@@ -13,10 +13,10 @@ from scipy.stats import spearmanr
 
 import curate
 from curate.data.read import read
-from curate.reports.chosen import of
+from curate.reports.chosen import choice_of
 from curate.reports.contents import ALL, CONTROL, KEPT
-from curate.reports.found import named
 from curate.reports.gather import gather
+from curate.reports.on_disk import read_choice
 from tests.calling import Caller
 from tests.conftest import ROOT, SAMPLE
 
@@ -91,7 +91,7 @@ def made(call, name):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_counts_are_those_of_manifest_and_scores(name, call):
     manifest, scores = made(call, name)
-    report = gather(named(name, Path("data")), with_map=False)
+    report = gather(read_choice(name, Path("data")), with_map=False)
     counts = manifest["counts"]
     stages = {stage.label: stage.rows for stage in report.funnel}
     assert stages["read"] == counts["read"] == len(scores)
@@ -122,7 +122,7 @@ def test_counts_are_those_of_manifest_and_scores(name, call):
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in NOT_AGAIN])
 def test_the_command_on_the_page_makes_the_same_again(name, call):
     manifest, _ = made(call, name)
-    provenance = dict(gather(named(name, Path("data")), with_map=False).provenance)
+    provenance = dict(gather(read_choice(name, Path("data")), with_map=False).provenance)
     command = shlex.split(provenance["command"])
     command = ["data/" + word if word.endswith(".scores.parquet") else word for word in command]
     answer = call(*command[1:], "--output", "again")
@@ -134,7 +134,7 @@ def test_the_command_on_the_page_makes_the_same_again(name, call):
 @pytest.mark.model
 def test_numbers_beside_are_means_of_the_scores_file(call):
     _, scores = made(call, "h_ifd")
-    report = gather(named("h_ifd", Path("data")), with_map=False)
+    report = gather(read_choice("h_ifd", Path("data")), with_map=False)
     equal = set(pd.read_parquet("data/h_ifd_random.scores.parquet").query("kept")["id"])
     tokens = set(pd.read_parquet("data/h_ifd_random_tokens.scores.parquet").query("kept")["id"])
     groups = {
@@ -181,7 +181,7 @@ def kept_min(scores):
 @pytest.mark.model
 def test_other_budgets_keep_what_the_recipe_would(call):
     made(call, "h_ifd")
-    report = gather(named("h_ifd", Path("data")), with_map=False)
+    report = gather(read_choice("h_ifd", Path("data")), with_map=False)
     selection = curate.ifd("h.json", keep=4)
     assert len(report.budgets) > 5
     for step in report.budgets:
@@ -196,7 +196,7 @@ def test_other_budgets_keep_what_the_recipe_would(call):
 @pytest.mark.parametrize("name", ["h_car", "h_mods", "h_like", "h_dedup", "h_random", "m"])
 def test_what_is_cut_by_no_ranking_has_no_slider_and_no_cut(name, call):
     made(call, name)
-    report = gather(named(name, Path("data")), with_map=False)
+    report = gather(read_choice(name, Path("data")), with_map=False)
     assert report.budgets == ()
     assert not any(text.startswith("cut") for shown in report.figures for text, _ in shown.marks)
     if name in ("h_random", "m"):
@@ -207,13 +207,13 @@ def test_what_is_cut_by_no_ranking_has_no_slider_and_no_cut(name, call):
 @pytest.mark.model
 def test_a_choice_in_memory_and_on_disk_show_the_same(call):
     made(call, "h_ifd")
-    on_disk = gather(named("h_ifd", Path("data")), with_map=False)
-    in_memory = gather(of(curate.ifd("h.json", keep=4), "h_ifd"), with_map=False)
+    on_disk = gather(read_choice("h_ifd", Path("data")), with_map=False)
+    in_memory = gather(choice_of(curate.ifd("h.json", keep=4), "h_ifd"), with_map=False)
     for part in ("verdict", "funnel", "figures", "dots", "budgets", "covers", "rows", "views"):
         assert getattr(in_memory, part) == getattr(on_disk, part), part
     mixed = curate.mix(domain="h.json", general="a.json", ratio="1:2")
     made(call, "m")
-    on_disk, in_memory = gather(named("m", Path("data"))), gather(of(mixed, "m"))
+    on_disk, in_memory = gather(read_choice("m", Path("data"))), gather(choice_of(mixed, "m"))
     for part in ("funnel", "figures", "beside", "covers", "rows", "sources", "map_note"):
         assert getattr(in_memory, part) == getattr(on_disk, part), part
 
@@ -221,7 +221,7 @@ def test_a_choice_in_memory_and_on_disk_show_the_same(call):
 @pytest.mark.model
 def test_what_decided_is_marked(call):
     manifest, scores = made(call, "h_base")
-    report = gather(named("h_base", Path("data")), with_map=False)
+    report = gather(read_choice("h_base", Path("data")), with_map=False)
     good = scores.query("status == 'ok' and reason != 'low_quality'")
     ((text, value),) = report.figures[0].marks
     assert (text.rpartition(" from")[0], value) == ("good enough", good["quality"].min())
@@ -233,7 +233,7 @@ def test_what_decided_is_marked(call):
     seed = next(row for row in report.rows if row.reason == "")
     assert [role for role, _ in seed.messages][-1] == "answer of the model"
     made(call, "h_dedup")
-    report = gather(named("h_dedup", Path("data")), with_map=False)
+    report = gather(read_choice("h_dedup", Path("data")), with_map=False)
     assert report.figures[0].marks == (("near 0.5", 0.5),)
 
 
@@ -241,10 +241,10 @@ def test_what_decided_is_marked(call):
 def test_the_map_takes_vectors_from_the_cache_and_is_the_same_again(call, monkeypatch):
     made(call, "h_car")
     made(call, "h_random")
-    first = gather(named("h_random", Path("data")))
-    assert gather(named("h_random", Path("data"))) == first
+    first = gather(read_choice("h_random", Path("data")))
+    assert gather(read_choice("h_random", Path("data"))) == first
     # The same rows on the map of less points: all that were chosen are there.
-    few = gather(named("h_random", Path("data")), points=12)
+    few = gather(read_choice("h_random", Path("data")), points=12)
     on_map = [row for row in few.rows if row.spot]
     assert 9 <= len(on_map) <= 12
     assert sum(row.reason == "" for row in on_map) == 4
@@ -255,8 +255,8 @@ def test_the_map_takes_vectors_from_the_cache_and_is_the_same_again(call, monkey
     def refuse(*_):
         raise AssertionError("nothing is to be embedded")
 
-    monkeypatch.setattr("curate.reports.mapped.embedded", refuse)
-    report = gather(named("h_car", Path("data")))
+    monkeypatch.setattr("curate.reports.row_map.embedded", refuse)
+    report = gather(read_choice("h_car", Path("data")))
     assert "the vectors that use chose by" in report.map_note
     assert sum(row.spot is not None for row in report.rows) == SOUND
     _, scores = made(call, "h_car")
@@ -266,7 +266,7 @@ def test_the_map_takes_vectors_from_the_cache_and_is_the_same_again(call, monkey
 
 
 def test_plane_keeps_distances_and_never_lies_mirrored():
-    from curate.reports.mapped import plane
+    from curate.reports.row_map import plane
 
     rng = np.random.default_rng(1)
     flat = rng.normal(size=(50, 2)) * [3, 1]
@@ -283,7 +283,7 @@ def test_plane_keeps_distances_and_never_lies_mirrored():
 
 
 def test_words_tell_clusters_apart():
-    from curate.reports.mapped import words_of
+    from curate.reports.row_map import words_of
 
     texts = [
         ["高血压患者能吃党参吗", "高血压怎么治"],
@@ -305,7 +305,7 @@ def test_keys_of_the_rows_with_few_values_are_covered(write_json, scratch_cache)
     values[7]["department"] = ""
     rows = read(write_json(values))
     selection = curate.select(rows, recipe="longest", keep=6)
-    covers = {cover.key: cover for cover in gather(of(selection), with_map=False).covers}
+    covers = {cover.key: cover for cover in gather(choice_of(selection), with_map=False).covers}
     assert set(covers) == {"department", "level"}
     kept = values[-6:]
     for key, cover in covers.items():

@@ -18,9 +18,9 @@ from curate.data.read import read
 from curate.errors import OutputError, UsageError
 from curate.parameters.select import SelectParams
 from curate.reports import page_rows
-from curate.reports.chosen import of
-from curate.reports.found import named
+from curate.reports.chosen import choice_of
 from curate.reports.gather import gather
+from curate.reports.on_disk import read_choice
 from curate.reports.page import draw
 from curate.scorers.contract import Scores
 from curate.selectors import top_k
@@ -29,6 +29,7 @@ from tests.calling import Caller
 from tests.report.test_page import data_of
 
 SIZE = 30
+TOKENS = [123_457.0, 123_457.5] * 15
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def folder(source, tmp_path):
 
 
 def shown(folder, name="good", **how):
-    return gather(named(name, folder, **how), with_map=False)
+    return gather(read_choice(name, folder, **how), with_map=False)
 
 
 def test_the_page_holds_what_manifest_and_scores_say(call, folder):
@@ -164,7 +165,7 @@ def test_a_file_that_was_changed_and_what_training_would_lose_come_first(folder)
 @pytest.mark.model
 def test_a_map_of_kept_rows_alone_says_so(folder, scratch_cache):
     shutil.rmtree(scratch_cache / "rows")
-    report = gather(named("good", folder))
+    report = gather(read_choice("good", folder))
     assert "6 of 30 are here: all whose texts are here" in report.map_note
     (cluster,) = report.covers
     assert cluster.note == "of the 6 rows on the map, whose texts are here"
@@ -177,7 +178,7 @@ def test_keys_of_rows_may_be_named_as_ours(write_json, scratch_cache):
         for n in range(SIZE)
     ]
     report = gather(
-        with_column(of(selection_of(read(write_json(values)))), "cluster", [0, 1, 2] * 10),
+        with_column(choice_of(selection_of(read(write_json(values)))), "cluster", [0, 1, 2] * 10),
         with_map=False,
     )
     keys = [cover.key for cover in report.covers]
@@ -191,7 +192,9 @@ def with_column(chosen, name, values):
 
 
 def test_counts_are_whole_and_other_numbers_have_five_digits(source):
-    chosen = with_column(of(selection_of(read(source))), "tokens", [123_457.0, 123_457.5] * 15)
+    chosen = with_column(
+        choice_of(selection_of(read(source))), "tokens", [123_457.0, 123_457.5] * 15
+    )
     report = gather(chosen, with_map=False)
     assert [row.numbers["tokens"] for row in report.rows[:2]] == [123_457, 123_460]
 
@@ -203,7 +206,7 @@ def test_bytes_are_kept_whatever_the_rows(write_json, scratch_cache, monkeypatch
     rows = read(write_json(values))
     monkeypatch.setattr(page_rows, "BYTES", 200_000)
     monkeypatch.setattr(page_rows, "_HEAD", 10)
-    report = gather(of(selection_of(rows, keep=60)), with_map=False)
+    report = gather(choice_of(selection_of(rows, keep=60)), with_map=False)
     held = {row.id: row for row in report.rows}
     assert 100 < len(held) < 600
     assert re.search(f"holds {len(held)} of 600 rows", report.left_out)
@@ -225,7 +228,7 @@ def test_bytes_are_kept_whatever_the_rows(write_json, scratch_cache, monkeypatch
 
 def test_a_text_as_long_as_a_book_does_not_take_the_page(write_json, scratch_cache):
     values = [{"instruction": f"q{n}", "output": "长" * (10**6 if n == 1 else 9)} for n in range(9)]
-    report = gather(of(selection_of(read(write_json(values)), keep=2)), with_map=False)
+    report = gather(choice_of(selection_of(read(write_json(values)), keep=2)), with_map=False)
     assert len(report.rows) == 9
     assert report.rows[1].cut + len(report.rows[1].messages[1][1]) == 10**6
     assert len(report.rows[1].messages[1][1]) < 50_000
@@ -289,7 +292,7 @@ def test_what_is_marked_by_hand_is_told(source):
     selection = selection_of(read(source), keep=6)
     ids = selection.rows.ids
     marked = selection.marked({ids[0]: "drop", ids[20]: "keep"})
-    report = gather(of(marked), with_map=False)
+    report = gather(choice_of(marked), with_map=False)
     stages = {stage.label: stage.rows for stage in report.funnel}
     assert stages["kept"] == marked.summary().kept
     assert stages["kept as marked by hand"] == 1

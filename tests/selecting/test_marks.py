@@ -13,7 +13,8 @@ from curate.errors import DataError, UsageError
 from curate.parameters.select import SelectParams
 from curate.recipes.controls import control
 from curate.recipes.select import select
-from curate.reports.found import command_of, named
+from curate.reports.on_disk import read_choice
+from curate.reports.provenance import command_of
 from tests.conftest import SAMPLE
 
 
@@ -146,7 +147,7 @@ def test_the_same_input_again_with_what_was_marked(call, data):
     assert (added["kept"], added["reason"]) == (True, "marked_keep")
     assert (dropped["mark_note"], added["mark_note"]) == ("a dose", None)
     assert [table[line["id"]]["kept"] for line in before[1:11]] == [True] * 9 + [False]
-    page = named(result["name"], data)
+    page = read_choice(result["name"], data)
     assert page.kept.tolist() == page.table["kept"].to_pylist()
     assert command_of(result["name"], page.manifest).count("--marks mine.marks.json") == 1
     manifest = json.loads((data / f"{result['name']}.manifest.json").read_text())

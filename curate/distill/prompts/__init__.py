@@ -41,14 +41,14 @@ class Prompts:
         if params.lang == "auto":
             self.lang = "zh" if language_of("\n".join(islice(texts, 20))) == "zh" else "en"
         own = map(Path, params.template)
-        given = {path.stem if len(fields) > 1 else next(iter(fields)): path for path in own}
-        for name in given.keys() - fields.keys():
+        paths = {path.stem if len(fields) > 1 else next(iter(fields)): path for path in own}
+        for name in paths.keys() - fields.keys():
             raise UsageError(
-                f"--template {given[name]}: there is no prompt '{name}'."
+                f"--template {paths[name]}: there is no prompt '{name}'."
                 f"{did_you_mean(name, fields)} Name the file after one of {', '.join(fields)}"
             )
         for name, allowed in fields.items():
-            path = given.get(name, Path(__file__).parent / self.lang / f"{name}.j2")
+            path = paths.get(name, Path(__file__).parent / self.lang / f"{name}.j2")
             self._add(name, path, allowed)
 
     def messages(self, name: str, row: Row | None = None, /, **fields: Any) -> tuple[Message, ...]:

@@ -121,9 +121,9 @@ def score(rows: Rows, params: parameters.ScoreParams, models: Mapping[str, str])
         points = listed(replies[0])
         if isinstance(points, str):
             return [line_of(row, points, None, replies)]
-        given = points[0][0] if isinstance(points[0][0], dict) else {}
-        known = [given.get(name, "") for name in CRITERIA]
-        numbers = [float(n) for n in known if type(n) in (int, float) and 0 <= n <= _MOST]
+        by_name = points[0][0] if isinstance(points[0][0], dict) else {}
+        values = [by_name.get(name, "") for name in CRITERIA]
+        numbers = [float(n) for n in values if type(n) in (int, float) and 0 <= n <= _MOST]
         if len(numbers) < len(CRITERIA):
             return [line_of(row, requests.NOT_IN_SCHEMA, None, replies, repaired=points[1])]
         scores = dict(zip(CRITERIA, numbers, strict=True))
@@ -145,9 +145,9 @@ def dialogue(rows: Rows, params: DialogueParams, models: Mapping[str, str]) -> V
         turns: list[Turn] = []
         replies: list[Reply] = []
         while len(turns) < 2 * params.turns:
-            said = [{"role": turn.role, "content": turn.content} for turn in turns]
-            known = {**_fields_of(row, []), "case": case, "history": said}
-            messages = prompt.messages(PATIENT, row, **known)
+            history = [{"role": turn.role, "content": turn.content} for turn in turns]
+            fields_of_row = {**_fields_of(row, []), "case": case, "history": history}
+            messages = prompt.messages(PATIENT, row, **fields_of_row)
             replies += yield [Request.by(params, models[PATIENT], messages)]
             if replies[-1].status != OK:
                 return [line_of(row, replies[-1].status, None, replies)]

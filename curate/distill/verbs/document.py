@@ -50,12 +50,12 @@ def document(paths: Sequence[Path], params: DocumentParams, models: Mapping[str,
 
     def steps(place: int) -> Steps:
         chunk = chunks[place]
-        wanted = prompt.messages(_QUESTION, chunk=chunk.text, count=params.questions)
-        (asked,) = yield [Request.by(params, models["model"], wanted, items=params.questions)]
-        found = texts(asked)
-        if isinstance(found, str):
-            return [Line(chunk.id, chunk.source, found, None, (asked,))]
-        questions = found[0][: params.questions]
+        messages = prompt.messages(_QUESTION, chunk=chunk.text, count=params.questions)
+        (asked,) = yield [Request.by(params, models["model"], messages, items=params.questions)]
+        listed = texts(asked)
+        if isinstance(listed, str):
+            return [Line(chunk.id, chunk.source, listed, None, (asked,))]
+        questions, repaired = listed[0][: params.questions], listed[1]
         prompts = [prompt.messages(_ANSWER, chunk=chunk.text, question=each) for each in questions]
         replies = yield [Request.by(params, models["model"], messages) for messages in prompts]
         lines, aside = [], place in held_out
@@ -67,12 +67,12 @@ def document(paths: Sequence[Path], params: DocumentParams, models: Mapping[str,
             }
             took = (asked, reply) if number == 1 else (reply,)
             if reply.status != OK:
-                lines.append(Line(id_, chunk.source, reply.status, None, took, found[1], aside))
+                lines.append(Line(id_, chunk.source, reply.status, None, took, repaired, aside))
                 continue
             share, entity = support(reply.text, chunk.text)
             flaw = "" if share or entity else UNSUPPORTED
             scores = {SUPPORT: share}
-            line = Line(id_, chunk.source, OK, value, took, found[1], aside, scores, flaw)
+            line = Line(id_, chunk.source, OK, value, took, repaired, aside, scores, flaw)
             lines.append(line)
         return lines
 
@@ -115,11 +115,11 @@ def chunks_of(
     files = [file for path in paths for file in _files(path)]
     for path in files:
         if path.suffix.lower() in _TEXTS:
-            found = sniff(path)
-            if found.encoding == BINARY or found.encoding in PACKED.values():
-                raise DataError(f"{path.name} is no text ({found.encoding}); give its text as .txt")
-            whole = [path.read_text(encoding=found.encoding)]
-            sources.append({"name": path.name, "sha256": found.sha256})
+            file = sniff(path)
+            if file.encoding == BINARY or file.encoding in PACKED.values():
+                raise DataError(f"{path.name} is no text ({file.encoding}); give its text as .txt")
+            whole = [path.read_text(encoding=file.encoding)]
+            sources.append({"name": path.name, "sha256": file.sha256})
         else:
             rows = read(path)
             whole = ["\n".join(turn.content for turn in row.turns) for row in rows]
@@ -139,12 +139,12 @@ def support(answer: str, text: str) -> tuple[float, bool]:
 
     An n-gram is 8 letters and digits of Chinese, else 20. That is a count, and proves nothing.
     """
-    said, read = (
+    letters, read = (
         "".join(character for character in each.lower() if character.isalnum())
         for each in (answer, text)
     )
-    n = min(8 if language_of(answer) == "zh" else 20, max(1, len(said)))
-    grams = [said[at : at + n] for at in range(len(said) - n + 1)]
+    n = min(8 if language_of(answer) == "zh" else 20, max(1, len(letters)))
+    grams = [letters[at : at + n] for at in range(len(letters) - n + 1)]
     share = sum(gram in read for gram in grams) / max(1, len(grams))
     return share, bool(set(_ENTITY.findall(answer)) & set(_ENTITY.findall(text)))
 

@@ -31,7 +31,7 @@ _HAN, _LATIN = re.compile("[\u3400-\u9fff]+"), re.compile("[a-z][a-z'-]{2,}")
 
 
 @dataclass(frozen=True)
-class OnMap:
+class RowMap:
     note: str  # how it was made
     lines: Places  # (m,) places of the rows among all, ascending
     spots: Floats  # (m, 2) from 0 to 1
@@ -39,7 +39,7 @@ class OnMap:
     drawn: Mask  # (m,) whether a row is of those that stand for all
 
 
-def mapped(chosen: Chosen, groups: Mapping[str, Mask], views: Views, points: int) -> OnMap | None:
+def row_map(chosen: Chosen, groups: Mapping[str, Mask], views: Views, points: int) -> RowMap | None:
     """Return where rows lie; None where too few of them are here.
 
     Vectors are those of the recipe's own encoder, where they lie in the cache; else the bundled
@@ -84,7 +84,7 @@ def mapped(chosen: Chosen, groups: Mapping[str, Mask], views: Views, points: int
         f"principal components of {whose}; they hold {share:.0%} of the variance, so distances "
         "are a rough guide."
     )
-    return OnMap(note, lines, spots, grouped.labels, np.isin(lines, drawn))
+    return RowMap(note, lines, spots, grouped.labels, np.isin(lines, drawn))
 
 
 def plane(vectors: NDArray[np.float32]) -> tuple[Floats, float]:
