@@ -36,7 +36,8 @@ _ANSWERS = _ANSWER_NAMES.split()
 # A letter that may begin an option: at the beginning of a line, also where tables such as CMExam's
 # hold `\n` as two characters, or behind white space.
 _MARK = re.compile(
-    r"(?:(?P<line>(?:^|\\n)[ \t\u3000]*)|(?<=[\s;；])|(?=\([A-J]\)))\(?([A-J])([.．。、:：)\s])\s*",
+    r"(?:(?P<line>(?:^|\\n)[ \t\u3000]*)|(?<=[\s;；])|(?=[(（][A-J][)）]))"
+    r"[(（]?([A-J])([.．。、:：)）\s])\s*",
     re.MULTILINE,
 )
 _LETTERED = re.compile(r"[A-J](?:[\s,，、;；/和]*[A-J])*")
@@ -106,13 +107,14 @@ def _marked(text: str) -> dict[str, str]:
     sure = [mark for mark in every if mark["line"] is not None or not mark[3].isspace()]
     if len(sure) < 2:
         sure = every
-    alike = [mark for mark in sure if (mark[3] == ")") == (sure[0][3] == ")")]
+    enclosed = bool(sure) and sure[0][3] in ")）"
+    alike = [mark for mark in sure if (mark[3] in ")）") == enclosed]
     begun: list[re.Match[str]] = []  # where nothing else fits: the first A, the next B …
     for mark in sure:
         if mark[2] == _LETTERS[len(begun) : len(begun) + 1]:
             begun.append(mark)
     lines = [mark for mark in every if mark["line"] is not None]
-    ways = (alike, lines, sure) if sure and sure[0][3] == ")" else (lines, alike, sure)
+    ways = (alike, lines, sure) if enclosed else (lines, alike, sure)
     distinct = [way for way in ways if len({mark[2] for mark in way}) == len(way) > 1]
     without_gap = (
         way for way in distinct if max(mark[2] for mark in way) == _LETTERS[len(way) - 1]
