@@ -173,7 +173,8 @@ def eval_(
             for model, each in zip(models, result.sittings, strict=True)
         )
         result = Result(questions, tuple(sittings))
-    params = {"shots": shots, "limit": limit, "max_tokens": max_tokens, "seed": seed}
+    params = {"shots": shots, "subject": subject, "limit": limit, "max_tokens": max_tokens}
+    params |= {"harness": harness, "seed": seed}
     paths = write(result, output, name, params)
     for each in result.sittings:
         for answers in each.kept:

@@ -185,11 +185,18 @@ def _labelled(text: str) -> dict[str, str]:
     options: dict[str, str] = {}
     for line in text.split("\n"):
         match, last = _OPTION.fullmatch(line), next(reversed(options), "")
-        if match and (not last or (match[1] > last and match[1].isdigit() == last.isdigit())):
+        if match and (not last or _follows(match[1], last)):
             options[match[1]] = match[2].strip()
         elif options:
             options[last] += f"\n{line}"
     return options
+
+
+def _follows(label: str, last: str) -> bool:
+    """Tell whether labels may stand so, as C behind A and 10 behind 9; `Dr. Who` is no option."""
+    number, size = label.isdigit(), len(label)
+    alike = number == last.isdigit() and (number or size == len(last))
+    return alike and (size, label) > (len(last), last)
 
 
 def letter_in(answer: str, question: Question) -> str:

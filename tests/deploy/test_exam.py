@@ -126,6 +126,14 @@ def test_each_kind_of_exam_is_asked_in_the_same_form():
     only = read_exam([medqa()], subject="meta_info")
     assert {question.subject for question in only.questions} == {"step1", "step2"}
     assert only.questions[0].conversation()[0]["content"].endswith("D. Iron\nAnswer:")
+    lines = {"A": "see\nDr. Who", "B": "first\nA. again", "D": "last"}
+    write("lines.json", [{"question": "Who?", "options": lines, "answer": "D"}])
+    (several,) = read_exam([Path("lines.json")]).questions
+    assert (several.options, several.answer) == (("see\nDr. Who", "first\nA. again", "last"), "C")
+    numbers = {str(at): f"option {at}" for at in range(1, 11)}
+    write("numbers.json", [{"question": "Which?", "options": numbers, "answer": "10"}])
+    (ten,) = read_exam([Path("numbers.json")]).questions
+    assert (len(ten.options), ten.answer) == (10, "J")
     named = read_exam([Path("physician_val.json"), cmexam()])
     assert {question.subject for question in named.questions} == {"physician_val", "cmexam"}
 
