@@ -67,7 +67,7 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
         # Else the model's authors decide what a request that says nothing means.
         *("--generation-config", "vllm", "--disable-fastapi-docs", "--disable-uvicorn-access-log"),
     ]
-    if parser := tool_parser(served):
+    if parser := tool_parser(served.chat_template):
         arguments += ["--enable-auto-tool-choice", "--tool-call-parser", parser]
     if served.adapters:
         rank = max(adapter.rank for adapter in served.adapters)
@@ -95,15 +95,17 @@ def launch(served: Served, folder: Path, key: str) -> Launch:
     return Launch(tuple(arguments), variables, "http://engine", socket)
 
 
-def tool_parser(served: Served) -> str:
+def tool_parser(template: str) -> str:
     """Return vLLM's name of how a model writes its calls, by its template; '' if that has none."""
-    template = served.chat_template
     signs = (name for sign, name in _PARSERS if sign in template and "tools" in template)
     return next(signs, "")
 
 
 def tools_refusal(served: Served, fields: Mapping[str, Any]) -> str:
-    if not fields.get("tools") or tool_parser(served):
+    template = served.chat_template
+    asked = (each.chat_template for each in served.adapters if each.name == fields.get("model"))
+    parser = tool_parser(next(asked, "") or template)
+    if not fields.get("tools") or (parser and parser == tool_parser(template)):
         return ""
     return "'tools': the chat template of this model has none that vLLM could read. Engine hf has"
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from deploy.engines import hf, vllm
-from deploy.engines.contract import Served
+from deploy.engines.contract import Adapter, Served
 from deploy.gate.accepted_requests import CHAT, TEXT, Refused, Room, check_body
 
 NAMES = ("tuned", "base")
@@ -309,6 +309,12 @@ def test_what_an_engine_cannot_do_with_tools_is_refused_and_says_which_can():
     assert "stream" in with_tools(HF, stream=True, tool_choice="none")
     with pytest.raises(Refused, match="template of this model has none that vLLM could read"):
         with_tools(VLLM, SERVED)
+    # An adapter's own template is what its requests are rendered by.
+    adapter = Adapter("tuned", Path("tuned"), chat_template="{{ messages }}")
+    both = replace(WITH_TOOLS, adapters=(adapter,))
+    assert with_tools(VLLM, both, model="base")["tools"] == [WEATHER]
+    with pytest.raises(Refused, match="template of this model has none that vLLM could read"):
+        with_tools(VLLM, both, model="tuned")
 
 
 def test_the_template_is_told_to_think_or_not_and_nothing_else():
