@@ -95,7 +95,8 @@ def quantise(
     job = _question(model, tokenizer, drawn.held_out[0].question, _ANSWER) | {
         "output": str(part.resolve()),
         "bits": params.bits,
-        "shard_size": params.shard_size and f"{params.shard_size:g}GB",
+        # In bytes: GPTQModel reads no "0.5GB", and says so only once it has quantised.
+        "shard_size": params.shard_size and round(params.shard_size * 10**9),
         "group_size": group,
         "calibration": [row.ids for row in drawn.calibration],
         "held_out": [{"ids": row.ids, "start": row.start} for row in drawn.held_out],

@@ -30,6 +30,7 @@ given = {tuple(each) for each in job["calibration"]}
 assert not given & {tuple(each["ids"]) for each in job["held_out"]}
 assert all(0 < each["start"] < len(each["ids"]) for each in job["held_out"])
 assert job["question"] == job["held_out"][0]["ids"][: job["held_out"][0]["start"]]
+assert job["shard_size"] == SHARD
 assert job["ends"] == [2] and job["group_size"] == 32
 for each in pathlib.Path(job["model"]).iterdir():
     shutil.copy(each, job["output"])
@@ -143,8 +144,9 @@ def test_sizes_that_cannot_be_packed_are_refused(call, tmp_path):
 
 @pytest.mark.parametrize(("worse", "warned"), [(4.4, False), (4.8, True)])
 def test_what_is_said_and_kept(call, model, monkeypatch, tmp_path, worse, warned):
-    stand_in(monkeypatch, tmp_path / "python", QUANTISES.replace("WORSE", str(worse)))
-    answer = call("quantize", "model", "--rows", "8", "--json")
+    code = QUANTISES.replace("WORSE", str(worse)).replace("SHARD", "500_000_000")
+    stand_in(monkeypatch, tmp_path / "python", code)
+    answer = call("quantize", "model", "--rows", "8", "--shard-size", "0.5", "--json")
     assert answer.code == 0, answer.err
     told = json.loads(answer.out.splitlines()[-1])
     assert told["folder"] == "model-4bit"
@@ -167,7 +169,8 @@ def test_what_is_said_and_kept(call, model, monkeypatch, tmp_path, worse, warned
 
 
 def test_a_model_whose_numbers_overflow_is_not_kept(call, model, monkeypatch, tmp_path):
-    stand_in(monkeypatch, tmp_path / "python", QUANTISES.replace("WORSE", "float('nan')"))
+    code = QUANTISES.replace("WORSE", "float('nan')").replace("SHARD", "None")
+    stand_in(monkeypatch, tmp_path / "python", code)
     call.refused("is 4 before, nan after: its numbers overflow", "quantize", "model", "--rows", "8")
     assert not (tmp_path / "model-4bit").exists()
 
