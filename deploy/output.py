@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from typing import Any
 from curate.errors import OutputError, UsageError
 from curate.models.packaged_models import PACKAGED
 from curate.system import model_folder
-from curate.system.files import sha256_of, write_text, writing_to
+from curate.system.files import delete, sha256_of, write_text, writing_to
 from curate.system.manifest import read_manifest, to_json, versions
 
 SAVES = Path("saves")
@@ -69,15 +70,25 @@ def check_output(output: Path, needed: float) -> None:
 def unfinished(output: Path) -> Iterator[Path]:
     """Give a folder beside the output; it takes the output's name only if the block succeeds."""
     part = output.with_name(f".{output.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
+    part.mkdir(exist_ok=True)
+    folder = os.open(part, os.O_RDONLY)
     try:
-        yield part
-        if output.exists():
-            raise OutputError(f"{output} came into being meanwhile; give another --output")
-        os.replace(part, output)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            wait = "wait for it, or give another --output"
+            raise OutputError(f"another process makes {output} just now; {wait}") from None
+        try:
+            for left in part.iterdir():  # by one that was killed
+                delete(left)
+            yield part
+            if output.exists():
+                raise OutputError(f"{output} came into being meanwhile; give another --output")
+            os.replace(part, output)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        os.close(folder)
 
 
 def note(folder: Path, manifest: dict[str, Any]) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from curate.errors import OutputError
 from curate.llamafactory import release as llamafactory
 from curate.models.resolve import resolve
 from curate.system.model_folder import chat_template, for_older_readers
 from deploy.cli import app
 from deploy.merging import merge as merging
 from deploy.merging.agreement import BUILT_IN, compare
-from deploy.output import default_output, repair
+from deploy.output import default_output, repair, unfinished
 from tests.calling import Caller
 from tests.deploy.merging import FORGETS, adapter, exporting, tiny, write_run
 
@@ -228,6 +229,23 @@ def test_where_the_merged_model_goes():
     assert default_output(Path("medical/"), "4bit") == Path("medical-4bit")
     here = default_output(Path(), "merged")
     assert here == Path.cwd().with_name(f"{Path.cwd().name}-merged")
+
+
+def test_two_processes_do_not_make_one_folder(tmp_path):
+    output = tmp_path / "made"
+    (tmp_path / ".made.part" / "left").mkdir(parents=True)
+    (tmp_path / ".made.part" / "file").touch()
+    with unfinished(output) as part:
+        assert list(part.iterdir()) == []
+        (part / "file").touch()
+        with pytest.raises(OutputError, match="another process makes .*made just now"):  # noqa: SIM117
+            with unfinished(output):
+                pass
+        assert (part / "file").exists()
+    assert [each.name for each in tmp_path.iterdir()] == ["made"]
+    with unfinished(tmp_path / "other"):
+        pass
+    assert (tmp_path / "other").is_dir()
 
 
 def test_names_that_older_readers_refuse(tmp_path):
