@@ -107,6 +107,7 @@ def layout_named(
         form, shape = detected(name, container, head, format_name)
         ranking = shape.ranking or columns.keys() >= {*_PAIR}
         everything = {**file.unnamed(shape.columns, columns), **columns}
+        file.check_needed(form, shape.columns, everything)
         shape = replace(shape, columns=everything, ranking=ranking)
     optional = {} if shape.kind == "pretraining" else file.unnamed(form.optional, shape.columns)
     for column, key in columns.items():
@@ -156,6 +157,20 @@ class _File:
         verdict = {} if "chosen" in columns else kto_column(self.rows)
         more = {**beside(usual, self.keys), **verdict}
         return {**self.unnamed(more, columns), **columns}
+
+    def check_needed(
+        self, form: Format, usual: Mapping[str, str], columns: Mapping[str, str]
+    ) -> None:
+        """Refuse to take a key for another column than the one without which rows say nothing."""
+        named, by = self.naming.columns, self.naming.by
+        unanswered = {"response"} if named.get("response") == "" else set()
+        for column in _NEEDED:
+            if column in usual.keys() - columns.keys() - unanswered:
+                other = next((c for c, key in columns.items() if key == usual[column]), column)
+                raise UsageError(
+                    f"{self.name}, {by} {other}={named.get(other, '')}: rows read as {form.name} "
+                    f"have the {column} there; name {column}=KEY, too, or leave {other} out"
+                )
 
     def form(self, *allowed: str) -> Format:
         if self.format and self.format not in allowed:

@@ -249,7 +249,8 @@ def _trees(records: Iterable[Record]) -> Iterator[Record]:
         nodes[key], places[key] = {**value, "replies": []}, where
     roots = []
     for key, node in nodes.items():
-        parent = nodes.get(node.get("parent_id"))
+        above = node.get("parent_id")
+        parent = nodes.get(above) if isinstance(above, str | int) else None
         if parent is None or parent is node:
             roots.append(key)
         else:

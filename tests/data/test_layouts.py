@@ -326,6 +326,20 @@ def test_lists_of_options_keep_every_one_in_the_order_of_its_letter(write):
     assert written(write, twice)[0].response == "B. A. 乙"
 
 
+@pytest.mark.parametrize(
+    ("ranks", "best"), [((1, "0", None), "二"), (([0], 1, 0), "三"), ((None, {}, "x"), "一")]
+)
+def test_a_tree_with_ranks_of_several_kinds_is_read_along_the_best(write, ranks, best):
+    texts = zip("一二三", ranks, strict=True)
+    replies = [{"text": text, "role": "assistant", "rank": rank} for text, rank in texts]
+    row = {"prompt": {"text": "腰疼吗", "role": "prompter", "replies": replies}}
+    assert turns(written(write, row)[0]) == [ASKED, ("assistant", best)]
+    none = {"prompt": {"text": "腰疼吗", "role": "prompter", "replies": 3}}
+    assert written(write, row, none).flaws() == {"empty_response": 1}
+    lost = {"message_id": "a", "parent_id": ["b"], "text": "腰疼吗", "role": "prompter"}
+    assert len(written(write, lost, lost | {"message_id": "c", "parent_id": "a"})) == 1
+
+
 # Nothing is lost in silence
 
 

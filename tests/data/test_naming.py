@@ -360,3 +360,19 @@ def test_questions_without_answers(tmp_path: Path) -> None:
 def test_rows_with_answers_are_read_alike_as_questions(asked: Path) -> None:
     named = {"prompt": "Ask", "response": "reply"}
     assert not curate.read(asked, columns=named, questions=True).flaws()
+
+
+@pytest.mark.parametrize(
+    ("row", "columns", "named"),
+    [
+        ({"question": "a", "answer": "b"}, {"system": "question"}, "system=question: .* prompt"),
+        ({"question": "a", "answer": "b"}, {"history": "answer"}, "history=answer: .* response"),
+        ({"conversations": ["a", "b"]}, {"kto_tag": "conversations"}, "messages there"),
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, {"chosen": ""}, "chosen=: .* chosen"),
+    ],
+)
+def test_a_key_that_rows_need_is_not_taken_for_another_column(
+    scratch_cache, write_json, row, columns, named
+):
+    with pytest.raises(UsageError, match=named):
+        curate.read(write_json([row, row]), columns=columns)

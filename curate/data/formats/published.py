@@ -25,6 +25,7 @@ from curate.data.formats.dialogues import (
     said_in,
     utterance_of,
 )
+from curate.data.formats.several_answers import number_of, replies_of
 from curate.data.json_values import read_text
 from curate.data.lists_in_rows import exchange
 from curate.data.row_keys import SYSTEMS, are_messages, folded_row, in_small_letters, unused_keys
@@ -173,11 +174,11 @@ def _tree(row: Row) -> Dialogue | None:
     while node:
         role = "user" if node.get("role") == "prompter" else "assistant"
         turns.append(Turn(role, str(node.get("text") or "")))
-        replies = [r for r in node.get("replies") or () if isinstance(r, dict)]
-        replies = [reply for reply in replies if not reply.get("deleted") and reply.get("text")]
+        replies = replies_of(node)
         left += max(0, len(replies) - 1)
-        replies.sort(key=lambda reply: (reply.get("rank") is None, reply.get("rank") or 0))
-        node = replies[0] if replies else None
+        ranks = [number_of(reply.get("rank"), 1) for reply in replies]
+        best = min((rank for rank in ranks if rank is not None), default=None)
+        node = replies[ranks.index(best)] if replies else None
     path, changes = answered(turns)
     return Dialogue(Parsed(turns=path), ("prompt",), (*changes, *((_RANKED,) if left else ())))
 

@@ -104,7 +104,7 @@ def listed_answers(row: Row) -> tuple[list[str], Ranked] | None:
             ranked = [(_text(item), float(at == row[best[0]])) for at, item in enumerate(items)]
             return [*used, best[0]], [*ranked]
         for key in (*_RANKS, *_SCORES):
-            worth = [_number(item.get(key), -1 if key in _RANKS else 1) for item in items]
+            worth = [number_of(item.get(key), -1 if key in _RANKS else 1) for item in items]
             if len(worth) - worth.count(None) > 1:
                 return used, list(zip(map(_text, items), worth, strict=True))
     return None
@@ -125,7 +125,7 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _number(value: Any, sign: int) -> float | None:
+def number_of(value: Any, sign: int) -> float | None:
     """Return a score or a rank; UltraFeedback has some as text, `N/A` among them."""
     if not isinstance(value, int | float | str):
         return None
@@ -159,6 +159,12 @@ def _of_list(record: Record, tally: Counter[str]) -> Iterator[Record]:
         yield from _pairs(record, beside, listed[1], tally)
 
 
+def replies_of(node: Row) -> list[Row]:
+    """Return the replies that a message of a tree has, without those that were taken back."""
+    replies = [reply for reply in _list(node.get("replies")) if isinstance(reply, dict)]
+    return [reply for reply in replies if reply.get("text") and not reply.get("deleted")]
+
+
 def _of_tree(record: Record, tally: Counter[str]) -> Iterator[Record]:
     root = record.value.get("prompt") if isinstance(record.value, dict) else None
     if not isinstance(root, dict):
@@ -169,10 +175,9 @@ def _of_tree(record: Record, tally: Counter[str]) -> Iterator[Record]:
     for node, before in waiting:  # grows while it is gone through
         who = "human" if node.get("role") == "prompter" else "gpt"
         talk = [*before, {"from": who, "value": str(node.get("text") or "")}]
-        replies = [r for r in _list(node.get("replies")) if isinstance(r, dict)]
-        replies = [r for r in replies if r.get("text") and not r.get("deleted")]
+        replies = replies_of(node)
         waiting += [(reply, talk) for reply in replies]
-        answers = [(str(r["text"]), _number(r.get("rank"), -1)) for r in replies]
+        answers = [(str(r["text"]), number_of(r.get("rank"), -1)) for r in replies]
         if who == "human" and sum(worth is not None for _, worth in answers) > 1:
             place = record._replace(where=f"{record.where}, message {node.get('message_id')}")
             yield from _pairs(place, {"conversations": talk}, answers, tally)
