@@ -22,6 +22,7 @@ from curate.proofs.result import Proof, write_proof
 from curate.proofs.statistics import difference, holm
 from curate.proofs.trainings import NLL, Measured, Runner
 from curate.system.model_folder import ADAPTER_WEIGHTS
+from tests.browser import browser, opened_browser
 from tests.calling import Caller, share_models
 from tests.conftest import ROOT
 from tests.deploy.merging import tiny
@@ -321,6 +322,31 @@ def test_the_page_of_one_test_row_a_torn_log_and_mixed_arms(scratch_cache, tmp_p
     assert f"longest: {6 - shared} rows that no other arm has" in page
     assert "longest-1to1: " not in page
     assert "nan" not in proof.sentence()
+
+
+@browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_is_as_wide_as_the_window_whatever_an_arm_is_called(
+    scratch_cache, tmp_path, width
+):
+    rows = read(SAMPLE)[:40]
+    (tmp_path / "trainer_log.jsonl").write_text(
+        "".join(f'{{"current_steps": {n}, "loss": {n}}}\n' for n in range(3))
+    )
+    long = Arm("</b>" + "y" * 200, (curate.select(rows, recipe="longest", keep=6),), "random")
+    arms = [of_ones(Arm("base", control=long.name)), of_ones(Arm("random"))]
+    arms += [dataclasses.replace(of_ones(long, 0.5), folders=(tmp_path,))]
+    (tmp_path / "p.html").write_text(
+        draw(_judged(Proof(params_of("m"), rows[:2], ()), arms), "small"), encoding="utf-8"
+    )
+    with opened_browser(tmp_path / "browser") as page:
+        page.open(tmp_path / "p.html", "", width)
+        assert (page.complaints, len(page.requests)) == ([], 1)
+        assert page.value("document.documentElement.scrollWidth") == width
+        table, around = page.value(
+            "[...document.querySelectorAll('.forest, .wide')].map((one) => one.offsetWidth)"
+        )[:2]
+        assert width < 600 or table == around
 
 
 def test_no_numbers_of_any_choice_show_nothing(scratch_cache):
