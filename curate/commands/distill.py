@@ -69,6 +69,7 @@ def _distill(
     called: Path, params: Asking, writing: Writing, what: Callable[[], Rows | list[Path]]
 ) -> None:
     """Ask, write what was answered, and say what became of every question, and what it cost."""
+    from curate.data.describe import counted
     from curate.distill.making import make
     from curate.emission.emit import default_name
 
@@ -88,7 +89,7 @@ def _distill(
         responses = "as many as --max-tokens allows, each"
         if made.estimate.response_tokens is not None:
             responses = f"{made.estimate.response_tokens:,}, as long as answers were until now"
-        console.say(f"nothing is sent. To ask: {made.estimate.requests:,} requests")
+        console.say(f"nothing is sent. To ask: {counted(made.estimate.requests, 'request')}")
         prompts = f"{made.estimate.prompt_tokens:,} ({by})"
         console.say(f"tokens of prompts: {prompts}; of answers: {responses}")
         if (most := made.estimate.most_cost) is not None:
@@ -108,6 +109,7 @@ def _distill(
 
 def _told(made: Made, params: Asking) -> dict[str, Any]:
     """Say what was asked, what it cost, and what is left; return it."""
+    from curate.data.describe import counted
     from curate.distill.emission import NOTES
     from curate.distill.run import BUDGET
 
@@ -119,7 +121,7 @@ def _told(made: Made, params: Asking) -> dict[str, Any]:
         **{"asked": made.asked, "failed": made.failed, "sent_without_outcome": made.lost},
         **{"answers_kept": made.answers, "tokens": dict(made.tokens)},
     }
-    console.say(f"{made.asked:,} requests were sent; the rows took {tokens or 'no tokens'}")
+    console.say(f"{counted(made.asked, 'request')} sent; the rows took {tokens or 'no tokens'}")
     if params.price:
         told |= {"cost": made.cost, "spent": made.spent, "max_cost": params.max_cost}
         most = "" if params.max_cost is None else f" of {params.max_cost:g}"
@@ -133,8 +135,8 @@ def _told(made: Made, params: Asking) -> dict[str, Any]:
         )
     if made.failed:
         console.say(
-            f"{made.failed:,} requests failed, and are named in *.failed.jsonl; the same command "
-            "asks for them again, and for nothing else"
+            f"{counted(made.failed, 'request')} failed, named in *.failed.jsonl; the same command "
+            "asks again for what failed, and for nothing else"
         )
     for note in NOTES:
         console.say(f"note: {note}")

@@ -169,8 +169,8 @@ def lengths(table: pa.Table) -> Picture:
     return picture(panels, "no row has a text to measure")
 
 
-def counted(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
+def counted(count: int, what: str = "row") -> str:
+    return f"1 {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _pairs(counts: Mapping[int, int] | Mapping[str, int]) -> str:

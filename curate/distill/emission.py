@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from curate.content import FLAWS, IDENTIFIERS
 from curate.content.gate import look
 from curate.data.canonical import parse
+from curate.data.describe import counted
 from curate.data.ids import content_hash, id_of
 from curate.data.rows import Row
 from curate.data.schema import Shape
@@ -124,9 +125,11 @@ def emit(
         elif not made.lines[""]:
             (file,) = write_scores(folder, f"{made.name}_none_kept", whole.read())
             reasons = ", ".join(f"{n:,} {reason}" for reason, n in made.counts["dropped"].items())
+            questions = counted(made.lines.total(), "question")
+            spent = f"; spent in all: {run.ledger.spent:.6g}" if params.price else ""
             raise DataError(
-                f"no row was made of {made.lines.total():,} questions: {reasons}. What became of "
-                f"each is in {folder / file}; answers that are there are kept"
+                f"no row was made of {questions}: {reasons}. What became of each is in "
+                f"{folder / file}; answers that are there are kept{spent}"
             )
         else:
             scores = pa.RecordBatchReader.from_batches(schema, whole.iter_batches(_BATCH))

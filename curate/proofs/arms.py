@@ -12,6 +12,7 @@ import numpy as np
 from curate.choices.emitting import emit
 from curate.choices.selection import Selection
 from curate.console import say
+from curate.data.describe import counted
 from curate.data.read import read
 from curate.data.rows import Rows
 from curate.errors import UsageError
@@ -114,7 +115,8 @@ def make_arms(
     for name, rows in (others or {}).items():
         clean = decontaminate(rows, DecontaminateParams(seed=params.seed), [test]).kept
         if len(clean) < len(rows):
-            say(f"arm {name}: {len(rows) - len(clean):,} rows left out that ask what the test asks")
+            left_out = counted(len(rows) - len(clean))
+            say(f"arm {name}: {left_out} left out, as the test asks the same")
         chosen[name] = _whole(clean, params)
     arms += [Arm(name, (selection,) * params.repeats) for name, selection in chosen.items()]
     return _with_controls(arms, pool, params)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from curate.data.describe import counted
 from curate.data.rows import Row
 from curate.page.document import document
 from curate.page.figures import curves, interval
@@ -38,8 +39,7 @@ def draw(proof: Proof, name: str) -> str:
     ]
     return document(
         Path(__file__).parent / "template",
-        signed,
-        interval,
+        *(signed, interval, counted),
         name=name,
         proof=proof,
         plots=[plot for each in measures if (plot := _plot(proof, *each))["arms"]],

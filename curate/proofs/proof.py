@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from curate.console import say
+from curate.data.describe import counted
 from curate.data.read import read, sources_as_dicts
 from curate.data.rows import Rows
 from curate.errors import UsageError
@@ -212,8 +213,8 @@ def _about_arms(arms: Sequence[Arm], test: Rows, params: ProveParams) -> list[st
     if len(test) < FEWEST:
         notes.insert(
             0,
-            f"{len(test):,} test rows see large differences only; {FEWEST} and more see smaller "
-            "ones",
+            f"a test set of {counted(len(test))} sees large differences only, {FEWEST} and more "
+            "see smaller ones",
         )
     seen = params.steps * params.batch
     if more := [f"{arm.name} ({arm.rows:,})" for arm in arms if arm.rows > seen]:

@@ -242,6 +242,14 @@ def test_the_key_is_nowhere(answer, serve, tmp_path, monkeypatch, scratch_cache)
                 assert SECRET.encode() not in stream.read(), file
 
 
+def test_where_no_row_was_made_it_is_told_why_and_what_it_cost(answer, serve):
+    server = serve(lambda body, times: completion("half", "length"))
+    told = answer(server, 1, "--price", "1/1")
+    assert told.code == 2
+    assert "no row was made of 1 question: 1 cut_off. What became of each is in" in told.err
+    assert "answers that are there are kept; spent in all: 1.5e-05" in told.err
+
+
 # What is refused
 
 USED = "http://127.0.0.1:9/v1#m"

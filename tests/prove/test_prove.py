@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import curate
+from curate.data.describe import counted
 from curate.data.read import read
 from curate.errors import CuratrainError, OutputError, UsageError
 from curate.parameters.prove import ProveParams
@@ -319,7 +320,7 @@ def test_the_page_of_one_test_row_a_torn_log_and_mixed_arms(scratch_cache, tmp_p
     assert not re.search(r"\bnan\b", page)
     assert "<h2>Learning</h2>" in page
     shared = len(set(random.ids) & set(longest.ids))
-    assert f"longest: {6 - shared} rows that no other arm has" in page
+    assert f"longest: {counted(6 - shared)} that no other arm has" in page
     assert "longest-1to1: " not in page
     assert "nan" not in proof.sentence()
 
