@@ -25,6 +25,10 @@ _NAME, _LONGEST_NAME = re.compile(r"[\w.-]+"), 200
 _KEPT = ". What was answered is kept"
 
 
+class MakingStopped(OutputError):
+    exit_code = 130
+
+
 def run_or_folder(typed: Path) -> Path:
     """Return the folder that the user means: as typed, or of that name among the runs."""
     named = SAVES / typed
@@ -85,6 +89,9 @@ def unfinished(output: Path) -> Iterator[Path]:
             if output.exists():
                 raise OutputError(f"{output} came into being meanwhile; give another --output")
             os.replace(part, output)
+        except KeyboardInterrupt:
+            kept = f"stopped; nothing of {output} is kept, the same command begins anew"
+            raise MakingStopped(kept) from None
         finally:
             shutil.rmtree(part, ignore_errors=True)
     finally:

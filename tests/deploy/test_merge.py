@@ -243,6 +243,10 @@ def test_two_processes_do_not_make_one_folder(tmp_path):
                 pass
         assert (part / "file").exists()
     assert [each.name for each in tmp_path.iterdir()] == ["made"]
+    with pytest.raises(OutputError, match="nothing of .*stopped is kept") as stopped:  # noqa: SIM117
+        with unfinished(tmp_path / "stopped"):
+            raise KeyboardInterrupt
+    assert stopped.value.exit_code == 130
     with unfinished(tmp_path / "other"):
         pass
     assert (tmp_path / "other").is_dir()
