@@ -71,7 +71,8 @@ def ask(
         raise UsageError('the question is empty; give one, such as deploy ask "Who are you?"')
     variable = api_key_env or (KEY if os.environ.get(KEY) else None)
     messages = [*_system_messages(system), {"role": "user", "content": text}]
-    body = request_body(messages, model, max_tokens, temperature)
+    url, _, named = url.partition("#")
+    body = request_body(messages, model or named, max_tokens, temperature)
     if curl:
         typer.echo(curl_line(url, body, variable))
         return

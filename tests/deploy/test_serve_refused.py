@@ -319,6 +319,9 @@ def test_the_line_for_curl_is_quoted_and_holds_no_key(deploy, monkeypatch):
     assert "'\"'\"'" in line
     body = request_body([{"role": "user", "content": "Hi"}], None, 8, 0.0)
     assert "Authorization" not in curl_line("localhost:8000", body, None)
+    named = deploy("ask", "a", "--curl", "--url", "http://h:1/v1#own").out
+    assert "curl --no-buffer http://h:1/v1/chat/completions " in named
+    assert '"model": "own"' in named
 
 
 def test_a_model_whose_config_names_no_length_has_one_all_the_same(tmp_path):
