@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from dataclasses import asdict
@@ -121,7 +122,7 @@ def serve(
     from deploy.serving.serve import serve as run
     from deploy.serving.served_model import MAKE, check_host, choose, served
 
-    if call.stop_timeout <= 0:
+    if not 0 < call.stop_timeout < math.inf:
         raise UsageError(f"--stop-timeout {call.stop_timeout:g}: give seconds above 0")
     if print_compose or print_systemd:
         from deploy.serving.systemd_and_compose import compose, systemd

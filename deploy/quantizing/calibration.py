@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,13 +36,15 @@ class QuantiseParams:
     group_size: Annotated[
         int | None, Option(help="Weights that share a scale.", show_default="largest that fits")
     ] = None
-    seed: Annotated[int, Option(help="Of the draw of rows.")] = 0
+    seed: Annotated[int, Option(help="Of the draw of rows.", min=0)] = 0
 
     def __post_init__(self) -> None:
         if self.bits not in (4, 8):
             raise UsageError(f"--bits {self.bits}: allowed are 4 and 8; fewer lose too much")
         if self.rows < _LEAST:
             raise UsageError(f"--rows {self.rows}: allowed are {_LEAST} and more; usual are 128")
+        if self.shard_size is not None and not math.isfinite(self.shard_size):
+            raise UsageError(f"--shard-size {self.shard_size}: give GB, such as 2")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from curate.errors import ModelError, UsageError
 from curate.models.quiet import quiet
 from curate.models.resolve import ModelFiles, fingerprint, resolve
 from curate.models.text_tokenizer import load_tokenizer
+from curate.models.weights import max_positions
 from curate.system import model_folder
 from curate.system.manifest import versions
 from deploy.output import (
@@ -60,6 +62,10 @@ def quantise(
     gptq.python()
     data_set = data_set_of(model, dataset, dataset_dir)
     say(f"calibration: data set '{data_set.name}' {data_set.why}")
+    longest = max_positions(model_folder.read_json(model / model_folder.CONFIG))
+    if longest and longest < params.max_length:
+        params = replace(params, max_length=longest)
+        say(f"note: the model takes {longest:,} tokens: longer rows are left out")
     with quiet():
         tokenizer = load_tokenizer(ModelFiles(name, model))
     drawn = draw(data_set.read(), tokenizer, name, params.rows, params.seed, params.max_length)

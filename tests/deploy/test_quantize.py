@@ -184,7 +184,18 @@ def test_what_fails_leaves_nothing_but_its_log(call, model, monkeypatch, tmp_pat
     assert left == {"model", "data", "python", "model-4bit.gptq.log"}
 
 
+def test_rows_that_are_longer_than_the_model_takes_are_left_out(call, model, monkeypatch, tmp_path):
+    code = QUANTISES.replace("WORSE", "4.0").replace("SHARD", "None")
+    stand_in(monkeypatch, tmp_path / "python", code)
+    answer = call("quantize", "model", "--rows", "8", "--max-length", "100000")
+    assert "note: the model takes 2,048 tokens: longer rows" in answer.err
+    manifest = json.loads((tmp_path / "model-4bit" / "deploy.manifest.json").read_text())
+    assert manifest["calibration"]["max_length"] == 2048
+
+
 def test_the_wrong_words(call, model, monkeypatch, tmp_path):
+    call.refused("'--seed': Input should be greater", "quantize", "model", "--seed", "-1")
+    call.refused("--shard-size inf: give GB", "quantize", "model", "--shard-size", "inf")
     call.refused("--bits 3: allowed are 4 and 8", "quantize", "model", "--bits", "3")
     call.refused("no model 'modl'", "quantize", "modl")
     monkeypatch.setenv("CURATRAIN_CACHE", str(tmp_path / "cache"))

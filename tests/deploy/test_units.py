@@ -185,6 +185,7 @@ def test_a_unit_sees_the_tmp_that_it_lies_in(deploy, tmp_path, monkeypatch):
         (["--engine", "tgi"], "allowed are auto, vllm, hf"),
         (["--adapter", "nothing"], "NAME=PATH"),
         (["--stop-timeout", "0"], "above 0"),
+        (["--stop-timeout", "inf"], "above 0"),
     ],
 )
 def test_what_serve_would_refuse_is_refused_here(deploy, unit, arguments, why):
