@@ -211,8 +211,9 @@ def _show(agreement: Agreement, result: dict[str, Any]) -> None:
         console.say(f"repaired for older readers: {name}")
     if agreement.ties:
         console.say(
-            f"note: {agreement.ties} answers part where two tokens are as good as equally likely: "
-            f"rounding to {result['dtype']} decides there. It changes the adapter's answers by "
+            f"note: {agreement.ties} of {len(agreement.answers)} answers part where two tokens are "
+            f"all but equally likely: rounding to {result['dtype']} decides there. It changes the "
+            "adapter's answers by "
             f"{agreement.lost:.3f} nats a token; the adapter has changed them by "
             f"{agreement.learned:.3f}"
         )

@@ -131,6 +131,10 @@ def check_asked(prompts: Prompts) -> None:
         )
 
 
+def counted(prompts: int) -> str:
+    return "1 prompt" if prompts == 1 else f"{prompts:,} prompts"
+
+
 def limited(prompts: Prompts, limit: int, seed: int) -> Prompts:
     over = len(prompts.prompts) - limit
     if over <= 0:

@@ -12,7 +12,7 @@ import numpy as np
 
 from curate.models.protocols import Generator
 from deploy.compare import pairs as of_pairs
-from deploy.compare.asking import Answer, KeptAnswers, Prompts, ask, check_asked
+from deploy.compare.asking import Answer, KeptAnswers, Prompts, ask, check_asked, counted
 from deploy.compare.pairs import FEWEST, ROUGE_L, Interval, Judge, Pair, judged
 
 Progress = Callable[[str, int], Any]
@@ -186,7 +186,7 @@ def _notes(models: dict[str, dict[str, str]], pairs: list[Pair]) -> list[str]:
         "both, and count in no number; the page says why": answered < len(pairs),
         f"the tuned model was trained on {seen:,} of these {len(pairs):,} prompts: on them it may "
         "only remember. --dataset NAME leaves them out": bool(seen),
-        f"{answered:,} prompts are too few to tell a difference from luck: {FEWEST} at least": few,
+        f"{counted(answered)}: too few to tell a difference from luck, which takes {FEWEST}": few,
         f"on {cut:,} of {len(pairs):,} prompts an answer was cut off: give a higher --max-tokens "
         "before numbers against whole references are believed": 2 * cut > len(pairs),
     }

@@ -14,6 +14,7 @@ from typing import Any
 
 from curate.page.document import document
 from curate.page.figures import bar
+from deploy.compare.asking import counted
 from deploy.compare.comparison import Comparison, Measure, WinRate
 from deploy.compare.pairs import EMPTY, FAILED, IDENTICAL, MALFORMED, POSITION, Pair
 from deploy.exam.result import Result
@@ -63,7 +64,7 @@ def win_line(wins: WinRate) -> str:
         ends = f" [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
     verdict = {
         "none": f"no difference can be told from {rate.prompts:,} prompts",
-        "too_few": f"{rate.prompts:,} prompts are too few to tell",
+        "too_few": f"too few to tell from {counted(rate.prompts)}",
     }.get(wins.verdict, f"tuned is {wins.verdict}")
     return (
         f"judge {wins.judge}: tuned wins {wins.wins:,}, ties {wins.ties:,}, loses {wins.losses:,}; "
@@ -83,7 +84,7 @@ def asked_line(comparison: Comparison) -> str:
     asked = comparison.prompts
     known = [prompt.trained_on for prompt in asked.prompts]
     referenced = sum(bool(prompt.reference) for prompt in asked.prompts)
-    parts = [f"{len(known):,} prompts of {', '.join(asked.sources)}"]
+    parts = [f"{counted(len(known))} of {', '.join(asked.sources)}"]
     parts.append(f"{referenced:,} with a reference")
     if False in known:
         parts.append(f"{known.count(False):,} held out from the training")

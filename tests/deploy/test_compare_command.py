@@ -121,7 +121,7 @@ def test_a_model_and_its_adapter_side_by_side(call, tmp_path):
     again = call("compare", *words, "--judge", "pairs")
     assert again.code == 0
     assert page.read_bytes() == before
-    assert "3 prompts are too few to tell a difference" in again.err
+    assert "3 prompts: too few to tell a difference" in again.err
 
 
 def test_two_servers_and_a_judge_that_is_asked_in_both_orders(call):
