@@ -146,10 +146,9 @@ def eval_(
     Example: deploy eval smollm2 saves/NAME --exam cmexam.csv --shots 5
     """
     from curate.models.openai_client import is_address
-    from deploy.exam.harness import likeliest, python
+    from deploy.exam.harness import python
     from deploy.exam.questions import read_exam
-    from deploy.exam.result import Result, write
-    from deploy.exam.sitting import HARNESS
+    from deploy.exam.result import write
     from deploy.output import check_target, default_name, model_name
 
     models = [*map(model_name, models)]
@@ -162,17 +161,7 @@ def eval_(
     name = name or default_name(models[-1], "in", exam[0].stem)
     check_target(output, name)
     questions = read_exam(exam, shots, limit, seed, subject)
-    result = _sat(models, questions, max_tokens, f"{output.resolve()}/{name}")
-    if harness:
-        sittings = (
-            each
-            if is_address(model)
-            else replace(
-                each, letters={**each.letters, HARNESS: likeliest(model, questions, console.say)}
-            )
-            for model, each in zip(models, result.sittings, strict=True)
-        )
-        result = Result(questions, tuple(sittings))
+    result = _sat(models, questions, max_tokens, f"{output.resolve()}/{name}", harness)
     params = {"shots": shots, "subject": subject, "limit": limit, "max_tokens": max_tokens}
     params |= {"harness": harness, "seed": seed}
     paths = write(result, output, name, params)
@@ -184,10 +173,14 @@ def eval_(
     console.answer({"name": name, **result.as_dict(), "files": paths})
 
 
-def _sat(models: list[str], questions: Exam, max_tokens: int, mark: str) -> Result:
+def _sat(
+    models: list[str], questions: Exam, max_tokens: int, mark: str, harness: bool = False
+) -> Result:
+    from curate.models.openai_client import is_address
     from deploy.compare.asking import load_model
+    from deploy.exam.harness import likeliest
     from deploy.exam.result import Result
-    from deploy.exam.sitting import sit
+    from deploy.exam.sitting import HARNESS, sit
     from deploy.output import told_apart
 
     asked, sittings = len(questions.questions), []
@@ -200,8 +193,12 @@ def _sat(models: list[str], questions: Exam, max_tokens: int, mark: str) -> Resu
         bar = console.progress(f"{name} in the exam")
         bar.start(2 * asked, 2 * asked, 0)
         sitting = sit(model, *opened.pop(0), questions, max_tokens, mark, bar.advance)
-        sittings.append(replace(sitting, name=name))
         bar.stop()
+        by_harness = {}
+        if harness and not is_address(model):
+            by_harness[HARNESS] = likeliest(model, questions, console.say)
+        letters = {**sitting.letters, **by_harness}
+        sittings.append(replace(sitting, name=name, letters=letters))
     return Result(questions, tuple(sittings))
 
 
