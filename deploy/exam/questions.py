@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +37,12 @@ _LEADS = {
 _THOUGHT = re.compile(r"^\s*<think>.*?(</think>|\Z)", re.DOTALL)
 _BARE = re.compile(r"\W*([A-J])\W*")
 # Not the article of "A patient", nor the first of several letters.
-_FIRST = re.compile(
-    r"^\W*([A-J])(?![A-Za-z0-9]|[ \t]+\w|\s*[,，、和与及/&]\s*[A-J](?![a-z]))", re.MULTILINE
-)
+_FIRST = re.compile(r"\W*([A-J])(?![A-Za-z0-9]|[ \t]+\w|\s*[,，、和与及或/&]\s*[A-J](?![a-z]))")
 _NAMED = re.compile(
-    r"(?:答案|(?<!不)(?<!不应)(?:选|选择)|(?i:\banswer))(?:应该|应)?(?:是|为|选|(?i:\s+is))?"
-    r"[\s:：(（\"'“*【\[]*([A-J](?:\s*[,，、和与及/&]?\s*[A-J])*)(?![A-Za-z])"
+    r"(?:答案|正确的?选项|(?<!不)(?<!不应)(?:选|选择)|\\boxed"
+    r"|(?i:\b(?:answer|correct (?:option|choice))))(?:应该|应)?(?:是|为|选|(?i:\s+is))?"
+    r"[\s:(\"'“*【\[{]*(?:(?i:option|choice)\s+|选项)?"
+    r"([A-J](?:\s*(?:[,、和与及或/&]|or\b|and\b)?\s*[A-J])*)(?![A-Za-z])"
 )
 _PRONOUN = re.compile(r"\bI(?=['’]|\s+[a-z])")
 
@@ -215,10 +216,14 @@ def letter_in(answer: str, question: Question) -> str:
         named = same
     else:
         named = {letter for found in _NAMED.findall(text) for letter in re.findall("[A-J]", found)}
-        begun = {*_FIRST.findall(beginning)}
-        begun |= {
-            x for x, option in options if _bare(text).startswith(x.lower() + option) and option
-        }
+        labelled = [(letter, letter.lower() + option) for letter, option in options if option]
+        lines = beginning.split("\n")
+        # A line that goes through the options begins with none.
+        alone = [sum(each in _bare(line) for _, each in labelled) < 2 for line in lines]
+        first = (_FIRST.match(line) for line in compress(lines, alone))
+        begun = {match[1] for match in first if match}
+        if alone[0]:
+            begun |= {letter for letter, each in labelled if _bare(text).startswith(each)}
         if len(begun) == 1:  # several are a list of the options
             named |= begun
     return named.pop() if len(named) == 1 and named <= {*question.letters} else ""

@@ -183,6 +183,13 @@ def test_what_is_no_exam_is_refused():
         *((text, "") for text in ("答案：A、B", "A. 阿司匹林，答案是B", "不选A", "<think>A", "b")),
         *((text, "") for text in ("A. 阿司匹林\nB. 肝\nC. patient", "the answer is a virus")),
         ("A. 阿司匹林\nB. 肝\n\n选择：D", "D"),
+        *((text, "B") for text in ("The correct answer is option B", "正确选项是 B", r"\boxed{B}")),
+        *((text, "B") for text in ("B. 肝\n解释：A. 阿司匹林不对", "The correct option is B.")),
+        *((text, "") for text in ("正确答案是：A或B", "The answer is A or B", "答案：A及B。")),
+        *(
+            (text, "")
+            for text in ("A. 阿司匹林 B. 肝 C. patient", "A. 阿司匹林不对；B. 肝", "A或B")
+        ),
     ],
 )
 def test_a_letter_is_read_where_one_is_named_and_never_guessed(answer, letter):
