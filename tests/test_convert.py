@@ -55,6 +55,15 @@ def test_rows_are_the_same_in_every_layout(call, tmp_path, layout, container):
     assert train_in(str(tmp_path), f"huatuo_{layout}", "sft").usable == 120
 
 
+def test_the_index_that_pandas_writes_without_a_name_is_no_picture(call, tmp_path):
+    path = tmp_path / "index.csv"
+    path.write_text(",question,answer\n0,a,b\n1,c,d\n", encoding="utf-8")
+    answer = call("convert", path, "--to", "sharegpt", "--output", tmp_path / "out", "--json")
+    assert json.loads(answer.out)["kept"] == 2
+    english = ("--general", ENGLISH, "--ratio", "1:1", "--shortage", "shrink")
+    assert call("mix", "--domain", path, *english, "--output", tmp_path / "mix").code == 0
+
+
 def test_pairs_and_verdicts_are_carried(call, tmp_path, write_json):
     pairs = write_json(
         [{"instruction": "a", "input": "b", "chosen": "c", "rejected": "d"}], "pairs.json"

@@ -233,6 +233,7 @@ BY_FOLDER = {"config_name": "folder", "data_dir": "en"}
         ((EN, ZH), "en", ["en/a.jsonl", "en/b.jsonl"]),
         ((EN, ZH), "zh", ["zh/deep/c.jsonl"]),
         ((EN,), "", ["en/a.jsonl", "en/b.jsonl"]),
+        ((EN | {"data_files": "en/[!b].jsonl"},), "", ["en/a.jsonl"]),
         ((EN, ZH | {"default": True}), "", ["zh/deep/c.jsonl"]),
         ((EN, ZH | {"config_name": "default"}), "", ["zh/deep/c.jsonl"]),
         ((BY_FOLDER, ZH), "folder", None),
@@ -268,7 +269,11 @@ def test_a_card_that_names_no_such_thing_says_so() -> None:
     lost = card({"config_name": "x", "data_files": "y/*.json"})
     with pytest.raises(DataError, match="as the files of this split, and there are no such"):
         chosen(Address("a/b", split="train"), NAMES, subset_of(wanted, lost, ""))
-    assert not subset_of(wanted, "---\nconfigs: [\n---", "").splits
+    for configs in ("[", "3"):
+        assert not subset_of(wanted, f"---\nconfigs: {configs}\n---", "").splits
+    open_end = card({"config_name": "x", "data_files": "[y*.json"})
+    with pytest.raises(DataError, match="there are no such"):
+        chosen(Address("a/b", split="train"), NAMES, subset_of(wanted, open_end, ""))
 
 
 # Parts of files

@@ -101,6 +101,7 @@ def test_a_row_by_its_id(rows: curate.Rows) -> None:
         (-8, "row -8 of 7"),
         ([0, 9], "row 9 of 7"),
         ("35bb6cdee57bdaf5", "none of 7 rows here has the id '35bb6cdee57bdaf5'"),
+        (slice(None, None, 0), r"rows\[slice\]: give a place"),
         (["x"], "none of 7 rows here has the id 'x'"),
         ([True, False], "a mask of 2 truths for 7 rows"),
         ([1, 1], "row 1 is given twice"),

@@ -79,8 +79,7 @@ def read_verdict(value: Any) -> bool | None:
 
 
 def verdict_of(value: dict[str, Any], shape: Shape) -> bool | None:
-    key = shape.columns.get("kto_tag")
-    verdict = None if key is None else value.get(key)
+    verdict = shape.value(value, "kto_tag")
     return verdict if isinstance(verdict, bool) else None
 
 
@@ -239,7 +238,7 @@ def canonical_row(
     fields = {"system": parsed.system, "tools": parsed.tools, **write(row, parsed, shape)}
     if parsed.verdict is not None or shape.kind == "kto":
         fields["kto_tag"] = parsed.verdict
-    fields |= {name: value.get(own.columns.get(name, "")) or [] for name in MEDIA}
+    fields |= {name: own.value(value, name) or [] for name in MEDIA}
     for column, part in fields.items():
         if column in shape.columns:
             row[shape.columns[column]] = part

@@ -11,6 +11,7 @@ Python script to be read is refused: nothing that comes from a hub is run.
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -171,6 +172,7 @@ def _cached(wanted: Address, folder: Path, subset: Subset | None) -> list[str]:
 CARD = "README.md"
 _HEAD = re.compile(r"\A\ufeff?---\r?\n(.*?)\r?\n---", re.DOTALL)
 _SIGNS = re.compile(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])")
+# What stands for more than itself; of the rest `fnmatch` makes (?s:…)\Z.
 _WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
@@ -192,7 +194,7 @@ class Subset:
         paths = [_SIGNS.split(str(PurePosixPath(self.folder) / pattern)) for pattern in patterns]
         # `*` stays in a folder, `**` does not.
         signs = [
-            re.compile("".join(_WILD.get(p, p if p[:1] == "[" else re.escape(p)) for p in parts))
+            re.compile("".join(_WILD.get(p, fnmatch.translate(p)[4:-3]) for p in parts))
             for parts in paths
         ]
         files = [name for sign in signs for name in sorted(names) if sign.fullmatch(name)]
@@ -212,7 +214,8 @@ def subset_of(wanted: Address, card: str, name: str) -> Subset:
     except (yaml.YAMLError, ValueError):
         head = None
     every = head.get("configs") if isinstance(head, dict) else None
-    configs = {str(c.get("config_name")): c for c in every or () if isinstance(c, dict)}
+    every = every if isinstance(every, list) else []
+    configs = {str(c.get("config_name")): c for c in every if isinstance(c, dict)}
     if name and name not in configs:
         raise DataError(
             f"{wanted} has no subset '{name}'.{did_you_mean(name, configs)} Its page names "

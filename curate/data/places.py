@@ -33,7 +33,7 @@ def places_of(key: Any, size: int, ids: Callable[[], Mapping[str, int]]) -> int 
         if isinstance(key, Mapping | tuple | bytes):
             raise TypeError
         items = key.to_pylist() if hasattr(key, "to_pylist") else list(key)
-    except TypeError:
+    except (TypeError, ValueError):
         raise UsageError(f"rows[{type(key).__name__}]: {_ALLOWED}") from None
     if items and all(isinstance(item, _TRUTHS) for item in items):
         if len(items) != size:

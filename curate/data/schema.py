@@ -102,6 +102,10 @@ class Shape:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def value(self, row: Mapping[str, Any], column: str) -> Any:
+        """Return what a row has in a column; pandas' index, whose key is '', is none."""
+        return row.get(self.columns[column]) if column in self.columns else None
+
     def with_columns(self, optional: Mapping[str, str], keys: Iterable[str]) -> Shape:
         """Return the shape with those optional columns whose keys occur in the file."""
         present = set(keys)

@@ -365,6 +365,9 @@ def test_a_key_without_a_name_is_no_verdict_and_no_column(write):
     )
     rows = written(write, {"question": "腰疼吗", "answer": "有一点", "": "none"})
     assert rows[0].value[""] == "none"
+    pair = {"prompt": "腰疼吗", "chosen": "有一点", "rejected": "不", "thinking": "想", "": "0"}
+    row = written(write, pair)[0]
+    assert (row.value[""], row.value["thinking"]) == ("0", "想")
     assert not rows.sources[0].changes
 
 

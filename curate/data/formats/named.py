@@ -38,22 +38,24 @@ Step = Callable[[Row, Shape], tuple[Row, tuple[str, ...]]]  # to a row, and what
 
 def tools_as_text(row: Row, shape: Shape) -> tuple[Row, tuple[str, ...]]:
     """Put descriptions of tools as text, the one way LLaMA-Factory has them."""
-    key = shape.columns.get("tools", "")
-    tools = tools_of(row.get(key)) if key else ""
-    return (row | {key: tools}, (TOOLS_AS_TEXT,)) if tools and tools != row[key] else (row, ())
+    descriptions = shape.value(row, "tools")
+    tools = tools_of(descriptions)
+    if not tools or tools == descriptions:
+        return row, ()
+    return row | {shape.columns["tools"]: tools}, (TOOLS_AS_TEXT,)
 
 
 def texts_of_lists(row: Row, shape: Shape) -> tuple[Row, tuple[str, ...]]:
     """Put texts for lists of them: of wordings and answers the first, of a context all parts."""
     changes: tuple[str, ...] = ()
     for column in ("prompt", "query", "response"):
-        key = shape.columns.get(column, "")
-        inner = row.get(key)
+        inner = shape.value(row, column)
         if not inner or isinstance(inner, str):
             continue
         parts = list(texts_in(inner)) if isinstance(inner, list | dict) else []
         if not parts or not all(isinstance(part, str) for part in parts):
             continue
+        key = shape.columns[column]
         row = row | {key: "\n".join(parts) if column == "query" else parts[0]}
         if len(parts) > 1 and column != "query":
             changes += (f"the first of several texts of '{key}' taken",)
@@ -63,12 +65,11 @@ def texts_of_lists(row: Row, shape: Shape) -> tuple[Row, tuple[str, ...]]:
 def thought_first(row: Row, shape: Shape) -> tuple[Row, tuple[str, ...]]:
     """Put what was thought before its answer, as LLaMA-Factory's templates do."""
     for name in thoughts_among(tuple(row)):
-        key = shape.columns.get("response", "")
-        thought, answer = row[name], row.get(key)
+        thought, answer = row[name], shape.value(row, "response")
         if name in shape.columns.values() or not isinstance(thought, str):
             continue
         if isinstance(answer, str) and answer.strip():
-            joined = with_thought(thought, answer)
+            joined, key = with_thought(thought, answer), shape.columns["response"]
             if joined != answer:
                 row = {k: joined if k == key else v for k, v in row.items() if k != name}
                 return row, (f"'{name}' put before '{key}' as a thought",)
@@ -79,10 +80,10 @@ def without_empty_words(row: Row, shape: Shape) -> tuple[Row, tuple[str, ...]]:
     """Put nothing for the word of an empty cell; None may be an answer, and is no question."""
     changes: tuple[str, ...] = ()
     for column in ("query", "system", "prompt", "response", "chosen", "rejected"):
-        key = shape.columns.get(column, "")
-        word = row.get(key) if key else None
+        word = shape.value(row, column)
         words = SAYS_NOTHING if column in ("query", "system") else EMPTY_CELLS
         if isinstance(word, str) and word in words:
+            key = shape.columns[column]
             row, changes = row | {key: ""}, (*changes, f"{word!r} as '{key}' taken for nothing")
     return row, changes
 

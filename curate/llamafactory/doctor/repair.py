@@ -102,9 +102,9 @@ def _flaw(view: Parsed, kind: str) -> str:
 
 def _refused(value: dict[str, Any], shape: Shape, takes: Takes) -> str:
     refused = [] if takes.media is None else [name for name in MEDIA if name not in takes.media]
-    if any(value.get(shape.columns.get(column, "")) for column in refused):
+    if any(shape.value(value, column) for column in refused):
         return "media_not_taken"
-    tools = tools_of(value.get(shape.columns.get("tools", "")))
+    tools = tools_of(shape.value(value, "tools"))
     wrong = tools and takes.tools and wrong_tools(tools, takes.tools)
     return "tools_not_described" if wrong else ""
 
