@@ -218,5 +218,5 @@ class Loop:
     def _named(self, number: int) -> str:
         items = self.plan.batch(number)
         names = list(dict.fromkeys(self.work.names(items))) if self.work.names else []
-        told = f"row{'s' * (len(names) > 1)} {', '.join(names)}"
-        return told if names else f"{len(items)} texts"
+        rows = f"row{'s' * (len(names) > 1)} {', '.join(names)}"
+        return rows if names else f"{len(items)} texts"

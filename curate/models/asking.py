@@ -204,11 +204,11 @@ class Asking:
         words = words.lower()
         if not any(mark in words for mark in _NOT_TAKEN):
             return False
-        found = {
+        refused = {
             place.start(): name
             for name, instead in _INSTEAD.items()
             if name in sent and (place := re.search(rf"\b({name}|{instead or name})\b", words))
         }
-        if found:  # the first one: what it takes may be listed after what it does not
-            self.left_out.setdefault(found[min(found)], words)
-        return bool(found)
+        if refused:  # the first one: what it takes may be listed after what it does not
+            self.left_out.setdefault(refused[min(refused)], words)
+        return bool(refused)

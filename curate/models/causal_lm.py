@@ -14,7 +14,7 @@ from curate.models.protocols import TokenSequence
 from curate.models.quiet import quiet
 from curate.models.recipe import ModelRecipe, TorchOnce, choose_device, with_recipe
 from curate.models.text_tokenizer import HFEncoder, load_tokenizer
-from curate.models.weights import check_whole, load_weights, loading, max_positions
+from curate.models.weights import check_whole, hidden_width, load_weights, loading, max_positions
 from curate.system import model_folder
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class CausalLM:
         self.name, self.files, self.fingerprint = opened.name, opened.files, opened.fingerprint
         self.dtype, self.device = opened.dtype, opened.device
         self.encoder = HFEncoder(opened.tokenizer, opened.name)
-        self.max_positions = opened.max_positions
+        self.max_positions, self._config = opened.max_positions, opened.config
         load = partial(_load_route, opened.load, opened.name, opened.computed_by)
         self._route = TorchOnce(load, self.device)
         self.batch_tokens, self.workers = _BATCH_TOKENS[self.device], self._route.workers
@@ -148,6 +148,11 @@ class CausalLM:
     def route(self) -> str | None:
         """How likelihoods are computed (`selected` or `whole`); None before prepare()."""
         return self._route.ready.name if self._route else None
+
+    @property
+    def width(self) -> int:
+        """Numbers of a hidden state."""
+        return hidden_width(self._config, self.name)
 
     def span_nll(self, batch: Sequence[TokenSequence]) -> list[list[float]]:
         """Return, for each sequence, the summed negative log-likelihood of each span in nats."""

@@ -18,7 +18,6 @@ from curate.models.protocols import TokenSequence
 from curate.models.recipe import with_recipe
 from curate.models.row_templates import chat_messages
 from curate.models.text_tokenizer import first_token
-from curate.models.weights import hidden_width
 
 LONGEST = 2048  # tokens, as published; a longer row is read by its beginning
 # Part of every fingerprint: a changed way of computing never continues an older journal.
@@ -52,7 +51,7 @@ class HiddenStates(CausalLM):
     def __init__(self, opened: OpenedLM) -> None:
         super().__init__(opened)
         self.origin = self.fingerprint
-        self.dimensions = hidden_width(opened.config)
+        self.dimensions = self.width
         self._longest = min(LONGEST, self.max_positions)
 
     def lengths(self, texts: Sequence[str]) -> list[int]:

@@ -137,9 +137,9 @@ async def complete(
     if not isinstance(content, str | None):
         says = f"sent an answer that is no text: {str(content)[:200]!r}"
         raise ServerError(BAD_BODY, base, says, billed=True)
-    told = [message.get(name) for name in _THINKING]
+    thoughts = [message.get(name) for name in _THINKING]
     thinking, text, open_end = _apart(_whole(content or ""))
-    thinking = thinking or _whole(next((each for each in told if isinstance(each, str)), ""))
+    thinking = thinking or _whole(next((each for each in thoughts if isinstance(each, str)), ""))
     usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else {}
     response_tokens = _count(usage.get("completion_tokens"))
     details = usage.get("prompt_tokens_details")

@@ -41,10 +41,11 @@ def max_positions(config: Mapping[str, Any]) -> int | None:
     return longest
 
 
-def hidden_width(config: Mapping[str, Any]) -> int:
+def hidden_width(config: Mapping[str, Any], name: str) -> int:
     if width := _first(config.get("text_config") or config, *_WIDTH_NAMES):
         return width
-    raise ModelError(f"its config.json says none of {', '.join(_WIDTH_NAMES)}; copy it again.")
+    widths = ", ".join(_WIDTH_NAMES)
+    raise ModelError(f"model '{name}': config.json says none of {widths}; copy it again.")
 
 
 def cache_bytes(config: Mapping[str, Any], dtype: str) -> int:

@@ -17,9 +17,8 @@ from curate.engine import open_engine
 from curate.errors import UsageError
 from curate.models.packaged_models import DEFAULT_MODEL, PACKAGED, is_ready
 from curate.models.recipe import ModelRecipe
-from curate.models.resolve import ModelFiles, base_of
+from curate.models.resolve import ModelFiles
 from curate.models.row_templates import TEMPLATES, choose_template
-from curate.models.weights import hidden_width
 from curate.scorers import reward
 from curate.scorers.contract import Scores
 from curate.scorers.embedding import EmbeddingParams, Embeddings, embed
@@ -27,7 +26,6 @@ from curate.scorers.instruction import Instructions, read_instructions
 from curate.scorers.likelihood import Likelihoods, likelihoods
 from curate.scorers.sequences import SizedRows
 from curate.system.cache import cache_dir
-from curate.system.model_folder import CONFIG, is_adapter, read_json
 
 if TYPE_CHECKING:
     from curate.models.causal_lm import CausalLM
@@ -89,10 +87,8 @@ def computed_by(model: CausalLM) -> dict[str, str]:
 
 def instructions_of(rows: Rows, model: CausalLM, longest: int) -> Instructions:
     """Return what a causal language model makes of every instruction: its state, and its NLL."""
-    files = base_of(model.files) if is_adapter(model.files.folder) else model.files
-    width = hidden_width(read_json(files.folder / CONFIG))
     longest, folder = min(longest, model.max_positions), cache_dir() / "tokens"
-    return read_instructions(rows, longest, model, width, open_engine(), folder)
+    return read_instructions(rows, longest, model, open_engine(), folder)
 
 
 def likelihood_of(rows: SizedRows, model: CausalLM, longest: int) -> Likelihoods:

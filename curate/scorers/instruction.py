@@ -32,9 +32,9 @@ class Instructions:
 
 
 def read_instructions(
-    rows: Rows, longest: int, model: LikelihoodModel, width: int, engine: Engine, folder: Path
+    rows: Rows, longest: int, model: LikelihoodModel, engine: Engine, folder: Path
 ) -> Instructions:
-    """Return states, of so many numbers, and NLL of every row's instruction.
+    """Return state and NLL of every row's instruction.
 
     An instruction of more than `longest` tokens is read by its beginning; `folder` is that of the
     tokens.
@@ -43,6 +43,7 @@ def read_instructions(
     sequences = tokenised(rows, tokenise, ("instruction 3", longest), model, engine, folder)
     status = sequences.columns["status"].astype(object)
     owners = np.flatnonzero(status == OK)
+    width = model.width
     how = {"widths": 1 + width, "dtype": "float32"}
     work = sequences.work(rows, owners, model, _states, "instruction 3", **how)
     values = engine.run(work, len(sequences)).reshape(len(sequences), 1 + width)

@@ -148,8 +148,8 @@ def only_longer(margin: Floats, longer: Truths, small: float) -> Truths:
     """
     sizes = np.abs(margin[np.isfinite(margin)])
     least = np.quantile(sizes, small) if len(sizes) else 0.0
-    found: Truths = longer & (margin >= 0) & (margin < least)
-    return found
+    hardly_better: Truths = longer & (margin >= 0) & (margin < least)
+    return hardly_better
 
 
 def hardest(gap: Floats, ids: NDArray[np.object_], hard: float) -> Truths:
@@ -161,11 +161,11 @@ def hardest(gap: Floats, ids: NDArray[np.object_], hard: float) -> Truths:
         >>> hardest(np.array([0.5, -1.0, np.nan]), np.array(["a", "b", "c"]), 0.5)
         array([False,  True, False])
     """
-    found = np.zeros(len(gap), dtype=bool)
+    too_hard = np.zeros(len(gap), dtype=bool)
     places = np.flatnonzero(np.isfinite(gap))
     order = np.lexsort((ids[places].astype(str), gap[places]))
-    found[places[order[: int(hard * len(places))]]] = True
-    return found
+    too_hard[places[order[: int(hard * len(places))]]] = True
+    return too_hard
 
 
 def findings(
@@ -196,15 +196,15 @@ def _sides(rows: Rows) -> dict[str, NDArray[Any]]:
     lengths: list[tuple[int, int]] = []
     alike: list[float] = []
     equal: list[bool] = []
-    said: list[tuple[str, ...]] = []  # digests of the prompt with either response
+    digests: list[tuple[str, ...]] = []  # of the prompt with either response
     for row in rows:
         if sides := _both(row):
             prompt, folded = fold(joined(row.system, row.turns)), [fold(side) for side in sides]
             lengths.append((len(sides[0]), len(sides[1])))
             alike.append(float(jaccard(folded, np.array([0]), np.array([1]), _NGRAM)[0]))
             equal.append(sides[0].strip() == sides[1].strip())
-            said.append(tuple(digest_of(prompt, side) for side in folded))
-    rejected = Counter(digest for _, digest in said)
+            digests.append(tuple(digest_of(prompt, side) for side in folded))
+    rejected = Counter(digest for _, digest in digests)
     chosen, other = np.array(lengths, dtype=float).reshape(-1, 2).T
     return {
         "length_difference": chosen - other,
@@ -212,7 +212,9 @@ def _sides(rows: Rows) -> dict[str, NDArray[Any]]:
         "sides_similarity": np.array(alike),
         "sides_equal": np.array(equal, dtype=bool),
         "sides_near": ~np.array(equal, dtype=bool) & (np.array(alike) >= NEAR),
-        "rejected_elsewhere": np.array([rejected[one] > (one == two) for one, two in said], bool),
+        "rejected_elsewhere": np.array(
+            [rejected[one] > (one == two) for one, two in digests], bool
+        ),
     }
 
 

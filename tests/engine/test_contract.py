@@ -88,7 +88,7 @@ def scored(rows, folder, name, model, engine):
     elif name in ("embedding", "states"):
         embedding.embed(rows, embedding.EmbeddingParams(), model, engine, folder)
     elif name == "instruction":
-        instruction.read_instructions(rows, 100, model, 32, engine, folder)
+        instruction.read_instructions(rows, 100, model, engine, folder)
     elif name == "necessity":
         necessity.answers(rows, np.arange(2), AnswerParams(5), model, engine)
     elif name == "ranker":

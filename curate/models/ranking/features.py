@@ -23,7 +23,6 @@ from curate.models.protocols import EmbeddingModel, TokenSequence
 from curate.models.ranking.writing_style import FORM_NAMES, form_features
 from curate.models.recipe import ModelRecipe, with_recipe
 from curate.models.resolve import fingerprint, signed
-from curate.models.weights import hidden_width
 from curate.system.model_folder import CONFIG, read_json
 
 # A vector says less and less of a text that goes on, and takes ever longer.
@@ -102,10 +101,8 @@ class CausalFeatures(_Features):
 
     def __init__(self, name: str, device: str = "auto") -> None:
         model = load_causal_lm(name, "float32", device=device)
-        folder = model.files.folder
-        width = hidden_width(read_json(folder / CONFIG, f"model '{model.name}'"))
-        families = {"likelihood": 3 + len(_QUANTILES), "states": width}
-        super().__init__(model, fingerprint(folder), families)
+        families = {"likelihood": 3 + len(_QUANTILES), "states": model.width}
+        super().__init__(model, fingerprint(model.files.folder), families)
 
     def lengths(self, pairs: Sequence[Pair]) -> list[int]:
         return [len(sequence.ids) for sequence in self._sequences(pairs)]
