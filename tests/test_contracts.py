@@ -35,9 +35,7 @@ BEST_OF_ALL = {"top_k", "threshold"}
 # How a scorer is called, given rows and a folder of its own.
 def judged(scorer: Any) -> Callable[[Rows, Path], Scores]:
     model = FakeJudge(lambda text, digit: 1 / (digit + len(text)))
-    return lambda rows, folder: scorer.score(
-        rows, TokenParams(400), model, LocalEngine(folder), folder
-    )
+    return lambda rows, folder: scorer.score(rows, TokenParams(400), model, LocalEngine(folder))
 
 
 def of_pairs(rows: Rows, folder: Path) -> Scores:
@@ -47,14 +45,14 @@ def of_pairs(rows: Rows, folder: Path) -> Scores:
     paired = rows_of([{k: v for k, v in row.items() if k != "output"} for row in values], folder)
     reward, model = FakeReward(), FakeModel(budget=600)
     settings = pairs.PairParams("alpaca", 800)
-    return pairs.score(paired, settings, reward, LocalEngine(folder), model, folder)
+    return pairs.score(paired, settings, reward, LocalEngine(folder), model)
 
 
 SCORERS: dict[str, Callable[[Rows, Path], Scores]] = {
     "complexity": judged(complexity),
     "quality": judged(quality),
     "ifd": lambda rows, folder: ifd.score(
-        rows, ifd.IFDParams("alpaca", 400), FakeModel(budget=600), LocalEngine(folder), folder
+        rows, ifd.IFDParams("alpaca", 400), FakeModel(budget=600), LocalEngine(folder)
     ),
     "length": lambda rows, folder: length.score(rows),
     "reward": lambda rows, folder: reward.score(

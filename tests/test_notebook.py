@@ -125,7 +125,7 @@ def test_a_kernel_that_is_interrupted_has_no_bar_and_goes_on(cells):
         "    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))\n"
         "    timer.start()\n"
         "    try:\n"
-        "        ifd.score(rows, ifd.IFDParams(), model, open_engine(), cache_dir() / 'scratch')\n"
+        "        ifd.score(rows, ifd.IFDParams(), model, open_engine())\n"
         "    finally:\n"
         "        timer.cancel()\n"
         "        print(len(model.asked))\n"

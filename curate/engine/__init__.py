@@ -37,4 +37,4 @@ def open_engine(doing: str = "scoring") -> Engine:
     from curate.system.cache import cache_dir
 
     crews, tokenising = _CREWS.get() or Crews(), progress("making tokens")
-    return LocalEngine(cache_dir() / "journals", progress(doing), say, crews, tokenising)
+    return LocalEngine(cache_dir(), progress(doing), say, crews, tokenising)

@@ -42,7 +42,7 @@ _silent = partial(Lines, every=math.inf)
 class LocalEngine:
     """The engine: keeps plan, journal and results here, wherever the workers are."""
 
-    journals: Path  # their folder
+    folder: Path  # of journals, of tokens, and of vectors
     progress: Bar | Lines = field(default_factory=_silent)  # is told of every batch
     say: Callable[[str], object] = str  # is told what a user should know, a sentence each
     crews: Crews = field(default_factory=Crews)
@@ -60,7 +60,7 @@ class LocalEngine:
         plan = plan_batches(work.lengths, work.model.batch_tokens, work.kinds)
         results = _Results(plan, work)
         name, here = _name(work, plan), self.crews.machine(work.model) or machine(work.model)
-        with open_journal(self.journals, name, here, len(plan)) as journal:
+        with open_journal(self.folder / "journals", name, here, len(plan)) as journal:
             for number, data in journal.batches():
                 results.put(number, data)
             waiting = np.flatnonzero(~results.done).tolist()
@@ -143,7 +143,7 @@ class LocalEngine:
     def forget(self, work: Work) -> None:
         """Delete the journal of a work whose numbers are kept elsewhere by now."""
         plan = plan_batches(work.lengths, work.model.batch_tokens, work.kinds)
-        delete_journal(self.journals, _name(work, plan))
+        delete_journal(self.folder / "journals", _name(work, plan))
 
 
 def _name(work: Work, plan: Plan) -> str:

@@ -37,7 +37,6 @@ from curate.scorers.contract import Scores
 from curate.scorers.likelihood import longest_scored
 from curate.selectors import facility_location, threshold, top_k
 from curate.selectors.kept_and_dropped import Candidates, Choice, Ranking, Wanted, scored
-from curate.system.cache import cache_dir
 
 if TYPE_CHECKING:
     from curate.models.causal_lm import CausalLM
@@ -128,7 +127,7 @@ def scored_by(rows: Rows, params: IFDParams) -> tuple[Scores, CausalLM]:
     models.refuse_pairs_and_texts(rows, "IFD")
     model = models.language_model(params.model, params.trust_remote_code, params.dtype)
     scoring = scorer.IFDParams(template=params.template, max_length=params.max_length)
-    scores = scorer.score(rows, scoring, model, open_engine(), cache_dir() / "tokens")
+    scores = scorer.score(rows, scoring, model, open_engine())
     notes = (*models.about_language(rows, model.files, "IFD"), *scores.notes)
     return replace(scores, notes=notes), model
 

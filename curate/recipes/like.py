@@ -36,7 +36,6 @@ from curate.scorers.contract import OK
 from curate.scorers.embedding import EmbeddingParams, Embeddings, embed, instruction_text
 from curate.selectors import like as selector
 from curate.selectors.kept_and_dropped import Candidates, Choice, Ranking
-from curate.system.cache import cache_dir
 
 NEAREST = "nearest"
 COMPARED = {"row": "prompt and response", "instruction": "prompts"}
@@ -184,7 +183,7 @@ def _embedded(
         made_by = models.computed_by(model)
         framed = partial(model.text_of, answered=text == "row")
         notes = models.about_language(sets[0], model.files, "view")
-    vectors = [embed(rows, how, model, engine, cache_dir() / "embeddings", framed) for rows in sets]
+    vectors = [embed(rows, how, model, engine, framed) for rows in sets]
     return vectors, made_by, [*notes, *vectors[0].notes]
 
 

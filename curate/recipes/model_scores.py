@@ -25,7 +25,6 @@ from curate.scorers.embedding import EmbeddingParams, Embeddings, embed
 from curate.scorers.instruction import Instructions, read_instructions
 from curate.scorers.likelihood import Likelihoods, likelihoods
 from curate.scorers.sequences import SizedRows
-from curate.system.cache import cache_dir
 
 if TYPE_CHECKING:
     from curate.models.causal_lm import CausalLM
@@ -60,7 +59,7 @@ def embedded(rows: Rows, encoder: str, text: str) -> tuple[Embeddings, dict[str,
     """
     engine = open_engine()
     model = engine.load(ModelRecipe(kind="encoder", name=encoder))
-    embeddings = embed(rows, EmbeddingParams(text), model, engine, cache_dir() / "embeddings")
+    embeddings = embed(rows, EmbeddingParams(text), model, engine)
     return embeddings, {"encoder": called(encoder), "encoder_fingerprint": model.fingerprint}
 
 
@@ -87,15 +86,14 @@ def computed_by(model: CausalLM) -> dict[str, str]:
 
 def instructions_of(rows: Rows, model: CausalLM, longest: int) -> Instructions:
     """Return what a causal language model makes of every instruction: its state, and its NLL."""
-    longest, folder = min(longest, model.max_positions), cache_dir() / "tokens"
-    return read_instructions(rows, longest, model, open_engine(), folder)
+    return read_instructions(rows, min(longest, model.max_positions), model, open_engine())
 
 
 def likelihood_of(rows: SizedRows, model: CausalLM, longest: int) -> Likelihoods:
     """Return the likelihood of every row's responses, each given what comes before it."""
     template = TEMPLATES[choose_template("auto", model.encoder)]
-    longest, folder = min(longest, model.max_positions), cache_dir() / "tokens"
-    return likelihoods(rows, template, longest, model, open_engine(), folder, alone=False)
+    longest = min(longest, model.max_positions)
+    return likelihoods(rows, template, longest, model, open_engine(), alone=False)
 
 
 def leaving_out(rows: Rows, left_out: NDArray[np.bool_], reason: str) -> Rows:

@@ -31,7 +31,6 @@ from curate.recipes.model_scores import (
 )
 from curate.scorers.contract import LANGUAGE_MODEL, NOTHING, OK, PAIRS, REWARD, Scores
 from curate.selectors.kept_and_dropped import scored
-from curate.system.cache import cache_dir
 
 NAME = "score"
 
@@ -107,7 +106,7 @@ def _scored(rows: Rows, name: str, params: ScoreParams) -> tuple[Scores, dict[st
     settings = module.PARAMS(**given)
     if module.NEEDS == NOTHING:
         return module.score(rows, settings), {}
-    engine, scratch = open_engine(), cache_dir() / "tokens"
+    engine = open_engine()
     reward: Any = None
     model: Any = None
     made_by: dict[str, str] = {}
@@ -139,8 +138,8 @@ def _scored(rows: Rows, name: str, params: ScoreParams) -> tuple[Scores, dict[st
             )
     arguments = {
         REWARD: (reward, engine),
-        LANGUAGE_MODEL: (model, engine, scratch),
-        PAIRS: (reward, engine, model, scratch),
+        LANGUAGE_MODEL: (model, engine),
+        PAIRS: (reward, engine, model),
     }[module.NEEDS]
     scores: Scores = module.score(rows, settings, *arguments)
     return replace(scores, notes=(*notes, *scores.notes)), made_by

@@ -22,7 +22,6 @@ from curate.scorers.contract import OK
 from curate.scorers.embedding import EmbeddingParams, embedded_before
 from curate.selectors.kept_and_dropped import finite, unit
 from curate.selectors.kmeans import KMeansParams, clusters, default_k
-from curate.system.cache import cache_dir
 
 _MOST_CLUSTERS, _WORDS = 12, 4
 # Shares of the points where not all rows are on the map; the rest is drawn from all rows.
@@ -112,13 +111,14 @@ def _vectors(chosen: Chosen, lines: Places) -> tuple[NDArray[np.float32], str]:
     whole = len(chosen.parts) == 1 and np.array_equal(chosen.place, np.arange(len(chosen.parts[0])))
     if encoder and whole:
         texts = ["instruction", "row"] if chosen.recipe in ("mods", "like") else ["row"]
+        engine = open_engine()
         try:
-            model = open_engine().load(ModelRecipe(kind="encoder", name=encoder))
+            model = engine.load(ModelRecipe(kind="encoder", name=encoder))
         except CuratrainError:
             texts = []  # a folder of another machine, say
         for text in texts:
-            params, cache = EmbeddingParams(text), cache_dir() / "embeddings"
-            if (known := embedded_before(chosen.parts[0], params, model, cache)) is not None:
+            params = EmbeddingParams(text)
+            if (known := embedded_before(chosen.parts[0], params, model, engine)) is not None:
                 return np.array(known.vectors[lines]), f"the vectors that {encoder} chose by"
     vectors, start = np.zeros((len(lines), 0), np.float32), 0
     for part in chosen.parts:

@@ -22,9 +22,8 @@ OK = "ok"
 # What a scorer's score() is handed after rows and parameters: `NEEDS` of its module.
 NOTHING = "nothing"  # ()
 REWARD = "reward"  # (RewardModel, Engine)
-LANGUAGE_MODEL = "language model"  # (LikelihoodModel, Engine, folder of tokens)
-# (RewardModel, Engine, LikelihoodModel or None, folder of tokens); rows are preference pairs.
-PAIRS = "pairs"
+LANGUAGE_MODEL = "language model"  # (LikelihoodModel, Engine)
+PAIRS = "pairs"  # (RewardModel, Engine, LikelihoodModel or None); rows are preference pairs
 # One list of numbers an item, or of texts; or, where every item has as many numbers, (items,
 # width) in 32 bits.
 Numbers = list[list[float]] | list[list[str]] | NDArray[np.float32]

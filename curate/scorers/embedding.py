@@ -79,40 +79,36 @@ def embed(
     params: EmbeddingParams,
     model: EmbeddingModel,
     engine: Engine,
-    cache: Path,
     framed: Callable[[Row], str] | None = None,
 ) -> Embeddings:
     """Embed every row; what cannot be embedded has NaN and a status that says why.
 
     Equal texts are embedded once and have the same vector, bit for bit; texts are put in an order
     of their own first, so a row's vector does not depend on the order of the rows. The finished
-    vectors lie in `cache` by a key over every text, the model's fingerprint and the text form.
+    vectors lie in the engine's folder by a key over every text, the model's fingerprint and the
+    text form.
     `framed` puts a row into text in the model's own way instead; ModelError where it cannot.
 
     Raises:
         OutputError: The cache cannot be written.
     """
-    found = _embeddings(rows, params, model, engine, cache, framed)
-    if found is None:
+    embeddings = embedded_before(rows, params, model, engine, framed, compute=True)
+    if embeddings is None:
         raise OutputError("embeddings in the cache cannot be read again; is the disk whole?")
-    return found
+    return embeddings
 
 
 def embedded_before(
-    rows: Rows, params: EmbeddingParams, model: EmbeddingModel, cache: Path
-) -> Embeddings | None:
-    """Return what embed() gives where an earlier run has left it in the cache, else None."""
-    return _embeddings(rows, params, model, None, cache, None)
-
-
-def _embeddings(
     rows: Rows,
     params: EmbeddingParams,
     model: EmbeddingModel,
-    engine: Engine | None,
-    cache: Path,
-    framed: Callable[[Row], str] | None,
+    engine: Engine,
+    framed: Callable[[Row], str] | None = None,
+    *,
+    compute: bool = False,
 ) -> Embeddings | None:
+    """Return what embed() gives where an earlier run has left it; else None, unless to compute."""
+
     def text_of(row: Row) -> str:
         return without_surrogates((framed or TEXTS[params.text])(row))
 
@@ -137,9 +133,9 @@ def _embeddings(
     for part in (different, inverse.astype("<i8"), owners.astype("<i8")):
         key.update(f"|{len(part)}|".encode() + part.tobytes())
     key.update(str(len(rows)).encode())
-    path = cache / f"{key.hexdigest()[:32]}.npy"
+    path = engine.folder / "embeddings" / f"{key.hexdigest()[:32]}.npy"
     vectors = _cached(path, len(rows))
-    if vectors is None and engine is not None:
+    if vectors is None and compute:
         # One item a different text; the texts themselves are not held.
         places = owners[first]
 

@@ -14,7 +14,6 @@ each in a column named after it. What deviates from the authors' programs, on pu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -69,12 +68,8 @@ def ifd_ppl(prompted: NDArray[np.float64], alone: NDArray[np.float64]) -> NDArra
     return ratio
 
 
-def score(
-    rows: Rows, params: IFDParams, model: LikelihoodModel, engine: Engine, folder: Path
-) -> Scores:
+def score(rows: Rows, params: IFDParams, model: LikelihoodModel, engine: Engine) -> Scores:
     """Score every row; what cannot be scored gets NaN and a status that says why.
-
-    `folder` is that of the tokens.
 
     Raises:
         UsageError: The template is unknown, or max_length is out of the model's range.
@@ -82,7 +77,7 @@ def score(
     """
     longest = longest_scored(params.max_length, DEFAULT_LENGTH, model.name, model.max_positions)
     name = choose_template(params.template, model.encoder)
-    of_turns = likelihoods(rows, TEMPLATES[name], longest, model, engine, folder)
+    of_turns = likelihoods(rows, TEMPLATES[name], longest, model, engine)
     prompted, alone = of_turns.mean(of_turns.turn_prompted), of_turns.mean(of_turns.turn_alone)
     wrong = (of_turns.turns > 0) & ~(np.isfinite(prompted) & np.isfinite(alone) & (alone > 0))
     of_turns.status[wrong] = "non_finite"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +31,14 @@ class Instructions:
 
 
 def read_instructions(
-    rows: Rows, longest: int, model: LikelihoodModel, engine: Engine, folder: Path
+    rows: Rows, longest: int, model: LikelihoodModel, engine: Engine
 ) -> Instructions:
     """Return state and NLL of every row's instruction.
 
-    An instruction of more than `longest` tokens is read by its beginning; `folder` is that of the
-    tokens.
+    An instruction of more than `longest` tokens is read by its beginning.
     """
     tokenise = partial(_tokenise, longest)
-    sequences = tokenised(rows, tokenise, ("instruction 3", longest), model, engine, folder)
+    sequences = tokenised(rows, tokenise, ("instruction 3", longest), model, engine)
     status = sequences.columns["status"].astype(object)
     owners = np.flatnonzero(status == OK)
     width = model.width

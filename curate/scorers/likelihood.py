@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,13 +76,12 @@ def likelihoods(
     max_length: int,
     model: LikelihoodModel,
     engine: Engine,
-    folder: Path,
     alone: bool = True,
 ) -> Likelihoods:
     """Return the likelihood of every row's responses; without `alone`, given their prompts only."""
     key = ("likelihood 5", template.__name__, max_length, alone)
     tokenise = partial(_tokenise, template, max_length, alone)
-    sequences = tokenised(rows, tokenise, key, model, engine, folder)
+    sequences = tokenised(rows, tokenise, key, model, engine)
     columns = sequences.columns
     refusal = next((ModelError(told[0]) for told in sequences.told if told[0]), None)
     if refusal and not len(sequences):

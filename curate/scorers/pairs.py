@@ -23,7 +23,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,15 +93,13 @@ def score(
     reward: RewardModel,
     engine: Engine,
     model: LikelihoodModel | None,
-    folder: Path,
 ) -> Scores:
     """Return margins and findings of every pair; NaN and a status where there are none.
 
     Columns: `margin` (`reward_chosen` minus `reward_rejected`), `length_difference` (characters of
     the chosen response minus those of the rejected), `sides_similarity`, and one of truths for each
     of FINDINGS; with a model also `implicit_gap` (log-likelihood of chosen minus rejected given the
-    prompt, nats), `implicit_gap_mean` (the same of means, nats a token) and `gap_status`. Without
-    a model there are no gaps; `folder` is that of the tokens.
+    prompt, nats), `implicit_gap_mean` (the same of means, nats a token) and `gap_status`.
 
     Raises:
         UsageError: The template is unknown, or max_length is out of the model's range.
@@ -126,7 +123,7 @@ def score(
     columns |= {"reward_chosen": rewards[:, 0], "reward_rejected": rewards[:, 1]}
     notes: tuple[str, ...] = ()
     if model is not None:
-        gaps, notes = _gaps(rows, len(places), params, model, engine, folder)
+        gaps, notes = _gaps(rows, len(places), params, model, engine)
         hard = hardest(gaps["implicit_gap_mean"], rows.ids[places], share(params.hard, "--hard"))
         columns |= {**gaps, "too_hard": hard}
     columns |= {"contradicted": margin < 0, **_sides(rows)}
@@ -228,14 +225,14 @@ def _responses(rows: Rows) -> Iterator[Row]:
 
 
 def _gaps(
-    rows: Rows, pairs: int, params: PairParams, model: LikelihoodModel, engine: Engine, folder: Path
+    rows: Rows, pairs: int, params: PairParams, model: LikelihoodModel, engine: Engine
 ) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
     """Return how much likelier the chosen responses are, and what a user should be told."""
     longest = longest_scored(params.max_length, DEFAULT_LENGTH, model.name, model.max_positions)
     template = TEMPLATES[choose_template(params.template, model.encoder)]
     identity = digest_of("responses", rows.identity)
     responses = MadeRows(identity, 2 * pairs, partial(_responses, rows))
-    likely = likelihoods(responses, template, longest, model, engine, folder, alone=False)
+    likely = likelihoods(responses, template, longest, model, engine, alone=False)
     scored = likely.turns > 0
     # Of a dialogue the last answer is the one to compare; those before it are on both sides.
     last = np.cumsum(likely.turns)[scored] - 1

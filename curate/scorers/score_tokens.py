@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -67,12 +66,10 @@ def judge(
     params: TokenParams,
     model: LikelihoodModel,
     engine: Engine,
-    folder: Path,
 ) -> Scores:
     """Return the score of every row, which is the sum over its turns, and those of the turns.
 
-    `ask` makes what the model is asked of an instruction and a response; `folder` is that of the
-    tokens.
+    `ask` makes what the model is asked of an instruction and a response.
 
     Raises:
         UsageError: max_length is out of the model's range.
@@ -83,7 +80,7 @@ def judge(
     tokenise = partial(_tokenise, ask, longest)
     # A scorer's question is a function of its own module.
     key = ("score tokens 3", ask.__module__, longest)
-    sequences = tokenised(rows, tokenise, key, model, engine, folder)
+    sequences = tokenised(rows, tokenise, key, model, engine)
     status, sizes = sequences.columns["status"].astype(object), sequences.columns["turns"]
     owners = np.repeat(np.arange(len(rows)), sizes)
     answer = partial(_next_nll, digits)

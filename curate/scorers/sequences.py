@@ -148,7 +148,6 @@ def tokenised(
     key: tuple[object, ...],
     model: Model,
     engine: Engine,
-    folder: Path,
 ) -> Sequences:
     """Return the sequences of rows; those that an earlier run has made are not made again.
 
@@ -156,8 +155,9 @@ def tokenised(
     weights not loaded, and some rows; `key` is what decides the tokens besides rows and model.
 
     Raises:
-        OutputError: The folder cannot be written.
+        OutputError: The engine's folder cannot be written.
     """
+    folder = engine.folder / "tokens"
     name = digest_of(_FORM, rows.identity, model.fingerprint, *key)[:32]
     path = folder / f"{name}.ids"
     with writing_to(folder, "tokens", "set CURATRAIN_CACHE to another folder"):

@@ -42,7 +42,7 @@ class _Watched:
 
     def __init__(self, engine: Any, computes: bool) -> None:
         self._engine, self._computes = engine, computes
-        self.load, self.each = engine.load, engine.each
+        self.load, self.each, self.folder = engine.load, engine.each, engine.folder
 
     def run(self, work: Any, rows: int) -> Any:
         import numpy as np
@@ -70,9 +70,7 @@ def tokenise(file: str, computes: bool = False) -> dict[str, Any]:
     model = engine.load(ModelRecipe(kind="causal_lm", name=MODEL))
     template = TEMPLATES[choose_template("auto", model.encoder)]
     try:
-        scored = likelihoods(
-            curate.read(file), template, 1024, model, engine, cache_dir() / "tokens"
-        )
+        scored = likelihoods(curate.read(file), template, 1024, model, engine)
     except _Begun:
         return {}
     return {

@@ -58,7 +58,7 @@ def time_naive(rows: list[Row], model: Any, tokenizer: Any) -> tuple[float, np.n
 def time_ours(rows: Rows, model: Any) -> tuple[float, Scores]:
     with tempfile.TemporaryDirectory() as empty:  # no journal of an earlier round
         began = time.perf_counter()
-        scores = score(rows, IFDParams("chat"), model, LocalEngine(Path(empty)), Path(empty))
+        scores = score(rows, IFDParams("chat"), model, LocalEngine(Path(empty)))
         return time.perf_counter() - began, scores
 
 

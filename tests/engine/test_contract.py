@@ -71,11 +71,11 @@ def scored(rows, folder, name, model, engine):
     """Run one scorer over rows."""
     if name in ("complexity", "quality"):
         scorer = {"complexity": complexity, "quality": quality}[name]
-        scorer.score(rows, TokenParams(500), model, engine, folder)
+        scorer.score(rows, TokenParams(500), model, engine)
     elif name == "ifd":
-        ifd.score(rows, ifd.IFDParams("alpaca", 500), model, engine, folder)
+        ifd.score(rows, ifd.IFDParams("alpaca", 500), model, engine)
     elif name == "prompted":  # answers, 3ds, prove's measuring, the gaps of pairs
-        likelihoods(rows, TEMPLATES["alpaca"], 500, model, engine, folder, alone=False)
+        likelihoods(rows, TEMPLATES["alpaca"], 500, model, engine, alone=False)
     elif name == "reward":
         reward.score(rows, reward.RewardParams(), model, engine)
     elif name == "pairs":
@@ -84,11 +84,11 @@ def scored(rows, folder, name, model, engine):
         ]
         path = folder.with_suffix(".json")
         path.write_text(json.dumps(sides), encoding="utf-8")
-        pairs.score(read(path), pairs.PairParams(), model, engine, None, folder)
+        pairs.score(read(path), pairs.PairParams(), model, engine, None)
     elif name in ("embedding", "states"):
-        embedding.embed(rows, embedding.EmbeddingParams(), model, engine, folder)
+        embedding.embed(rows, embedding.EmbeddingParams(), model, engine)
     elif name == "instruction":
-        instruction.read_instructions(rows, 100, model, engine, folder)
+        instruction.read_instructions(rows, 100, model, engine)
     elif name == "necessity":
         necessity.answers(rows, np.arange(2), AnswerParams(5), model, engine)
     elif name == "ranker":

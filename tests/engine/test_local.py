@@ -78,7 +78,7 @@ class Watch:
 
 
 def done(folder):
-    (path,) = folder.glob("*.sqlite")
+    (path,) = folder.rglob("*.sqlite")
     with closing(sqlite3.connect(path)) as journal:
         return journal.execute("SELECT count(*) FROM batches").fetchone()[0]
 

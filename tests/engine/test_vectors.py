@@ -59,7 +59,7 @@ def test_the_same_bits_after_a_stop(tmp_path):
 def test_a_vector_takes_its_bytes_and_no_more(tmp_path):
     engine = LocalEngine(tmp_path)
     engine.run(work([]), 10)
-    (path,) = tmp_path.glob("*.sqlite")
+    (path,) = tmp_path.rglob("*.sqlite")
     with closing(sqlite3.connect(path)) as journal:
         (stored,) = journal.execute("SELECT sum(length(data)) FROM batches").fetchone()
     assert stored == VECTORS.nbytes
@@ -69,9 +69,9 @@ def test_forget_deletes_this_journal_and_no_other(tmp_path):
     engine, asked = LocalEngine(tmp_path), []
     engine.run(work(asked), 10)
     engine.run(work(asked, size=7), 7)
-    assert len(list(tmp_path.glob("*.sqlite"))) == 2
+    assert len(list(tmp_path.rglob("*.sqlite"))) == 2
     engine.forget(work(asked))
-    assert len(list(tmp_path.glob("*.sqlite"))) == 1
+    assert len(list(tmp_path.rglob("*.sqlite"))) == 1
     engine.forget(work(asked))  # again, it does nothing
     before = len(asked)
     engine.run(work(asked, size=7), 7)

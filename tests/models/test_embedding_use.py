@@ -112,8 +112,7 @@ def test_an_encoder_that_is_none(name, said):
 def test_chinese_rows_from_file_to_clusters_and_centres(encoder, tmp_path):
     rows = read(SAMPLE)
     runs = [
-        embed(rows, EmbeddingParams(), encoder, LocalEngine(tmp_path / each), tmp_path / each)
-        for each in ("a", "b")
+        embed(rows, EmbeddingParams(), encoder, LocalEngine(tmp_path / each)) for each in ("a", "b")
     ]
     assert runs[0].vectors.tobytes() == runs[1].vectors.tobytes()
     ok = runs[0].status == OK

@@ -34,7 +34,7 @@ def rows() -> Rows:
 
 def scores_of(rows: Rows, template: str, dtype: str, folder: Path) -> Scores:
     model = load_causal_lm("smollm2", dtype)
-    return score(rows, IFDParams(template), model, LocalEngine(folder), folder)
+    return score(rows, IFDParams(template), model, LocalEngine(folder))
 
 
 def golden(rows: Rows, template: str) -> np.ndarray:

@@ -46,7 +46,7 @@ def scored(scratch_cache: Path, tmp_path: Path, write_json: Any) -> Any:
     def run(scorer: Any, rows: list[Any], model: Any, **options: Any) -> Scores:
         engine = LocalEngine(tmp_path / "journals")
         found = read(write_json(rows))
-        made: Scores = scorer.score(found, TokenParams(**options), model, engine, tmp_path)
+        made: Scores = scorer.score(found, TokenParams(**options), model, engine)
         return made
 
     return run

@@ -67,8 +67,8 @@ def rows_of(tmp_path, scratch_cache):
 @pytest.fixture
 def run(tmp_path):
     def run(rows, model=None, text="row", engine=None):
-        engine = engine or LocalEngine(tmp_path / "journals")
-        return embed(rows, EmbeddingParams(text), model or Hasher(), engine, tmp_path / "vectors")
+        engine = engine or LocalEngine(tmp_path)
+        return embed(rows, EmbeddingParams(text), model or Hasher(), engine)
 
     return run
 
@@ -164,7 +164,7 @@ def test_a_stopped_run_continues(rows_of, run):
 def test_a_damaged_file_is_made_again(rows_of, run, tmp_path, damage):
     rows = rows_of([alpaca(f"q{n}", "r") for n in range(5)])
     wanted = np.array(run(rows).vectors)
-    (path,) = (tmp_path / "vectors").glob("*.npy")
+    (path,) = (tmp_path / "embeddings").glob("*.npy")
     content = path.read_bytes()
     path.write_bytes({"cut": content[:-8], "other": b"no array at all", "empty": b""}[damage])
     assert np.array(run(rows).vectors).tolist() == wanted.tolist()
@@ -186,7 +186,7 @@ def test_no_row_with_a_text(rows_of, run):
 
 
 def test_a_folder_that_cannot_be_written(rows_of, run, tmp_path):
-    (tmp_path / "vectors").write_text("in the way")
+    (tmp_path / "embeddings").write_text("in the way")
     with pytest.raises(OutputError, match="embeddings cannot be written"):
         run(rows_of([alpaca("a", "b")]))
 

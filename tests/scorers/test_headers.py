@@ -226,7 +226,7 @@ def test_scores_do_not_depend_on_the_rows_beside(
 
     def scores(*places: int) -> Scores:
         rows = rows_of(tmp_path / "rows.json", [ROWS[place] for place in places])
-        return score(rows, IFDParams("chat"), model, LocalEngine(tmp_path / "journal"), tmp_path)
+        return score(rows, IFDParams("chat"), model, LocalEngine(tmp_path))
 
     columns = ("nll_prompted", "nll_alone", "ifd_loss")
     whole, back = scores(0, 1, 2, 3, 4), scores(4, 3, 2, 1, 0)

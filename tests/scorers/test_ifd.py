@@ -31,7 +31,7 @@ def scored(
         params = IFDParams(template, options.pop("max_length", 1024))
         found = read(write_json(rows))
         engine = LocalEngine(tmp_path / "journals")
-        return score(found, params, model, engine, tmp_path / "scratch"), model
+        return score(found, params, model, engine), model
 
     return run
 

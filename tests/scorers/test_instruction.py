@@ -39,7 +39,7 @@ def rows_of(folder, *values):
 
 def test_by_hand(tmp_path):
     rows = rows_of(tmp_path, ("ab", "x"), ("", "y"), ("c", "z"))
-    found = read_instructions(rows, 100, FakeStates(), LocalEngine(tmp_path), tmp_path)
+    found = read_instructions(rows, 100, FakeStates(), LocalEngine(tmp_path))
     a, b, c = map(ord, "abc")
     assert found.status.tolist()[0::2] == ["ok", "ok"]
     assert found.status[1] != "ok"
@@ -53,16 +53,16 @@ def test_by_hand(tmp_path):
 def test_a_long_instruction_is_read_by_its_beginning(tmp_path):
     rows = rows_of(tmp_path, ("abcdefgh", "x"))
     model = FakeStates()
-    read_instructions(rows, 4, model, LocalEngine(tmp_path), tmp_path)
+    read_instructions(rows, 4, model, LocalEngine(tmp_path))
     assert [len(each.ids) for each in model.asked] == [4]
 
 
 def test_a_second_time_the_model_is_not_asked(tmp_path):
     rows = rows_of(tmp_path, ("ab", "x"), ("cd", "y"))
     engine = LocalEngine(tmp_path)
-    first = read_instructions(rows, 100, FakeStates(), engine, tmp_path)
+    first = read_instructions(rows, 100, FakeStates(), engine)
     model = FakeStates()
-    again = read_instructions(rows, 100, model, engine, tmp_path)
+    again = read_instructions(rows, 100, model, engine)
     assert not model.asked
     assert not model.prepared
     assert again.states.tobytes() == first.states.tobytes()
@@ -77,7 +77,7 @@ def test_against_transformers(tmp_path):
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     found = read_instructions(
-        rows, 512, load_causal_lm("smollm2", "float32"), LocalEngine(tmp_path), tmp_path
+        rows, 512, load_causal_lm("smollm2", "float32"), LocalEngine(tmp_path)
     )
     for at, text in enumerate(texts):
         ids = torch.tensor([[tokenizer.bos_token_id, *tokenizer(text)["input_ids"]]])

@@ -45,9 +45,7 @@ def written(tmp_path):
 def scored(tmp_path):
     def scored(rows, model=None, **settings):
         engine = LocalEngine(tmp_path / "journals")
-        return score(
-            rows, PairParams(**settings), FakeReward(), engine, model, tmp_path / "scratch"
-        )
+        return score(rows, PairParams(**settings), FakeReward(), engine, model)
 
     return scored
 
@@ -141,9 +139,9 @@ def test_gaps_are_those_of_a_naive_loop(written, tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     rows = written(*(pair(*each) for each in REAL))
-    engine, folder = LocalEngine(tmp_path / "j"), tmp_path / "s"
+    engine = LocalEngine(tmp_path / "j")
     model = load_causal_lm("smollm2", "float32")
-    found = score(rows, PairParams(), FakeReward(), engine, model, folder)
+    found = score(rows, PairParams(), FakeReward(), engine, model)
     files = resolve("smollm2").folder
     tokenizer = AutoTokenizer.from_pretrained(files)
     plain = AutoModelForCausalLM.from_pretrained(files, dtype=torch.float32).eval()
@@ -161,9 +159,9 @@ def test_gaps_are_those_of_a_naive_loop(written, tmp_path):
 def test_what_is_done_is_not_done_again(written, tmp_path):
     rows = written(*(pair(*each) for each in REAL))
     model, reward, engine = FakeModel(), FakeReward(), LocalEngine(tmp_path / "j")
-    first = score(rows, PairParams(), reward, engine, model, tmp_path / "s")
+    first = score(rows, PairParams(), reward, engine, model)
     asked = len(model.asked), len(reward.asked)
-    again = score(rows, PairParams(hard="10%"), reward, engine, model, tmp_path / "s")
+    again = score(rows, PairParams(hard="10%"), reward, engine, model)
     assert (len(model.asked), len(reward.asked)) == asked == (6, 6)
     assert again.values("implicit_gap").tolist() == first.values("implicit_gap").tolist()
 

@@ -84,10 +84,10 @@ def made(tmp_path, scratch_cache, monkeypatch):
     path = tmp_path / "rows.json"
     values = [{"instruction": f"q{n}", "output": "a"} for n in range(95)]
     path.write_text(json.dumps(values))
-    rows, engine = read(path), LocalEngine(tmp_path / "j")
+    rows, engine = read(path), LocalEngine(tmp_path)
 
     def made(tokenise=first_words, rows=rows, model=FakeModel(), key=(1,), engine=engine):  # noqa: B008
-        return tokenised(rows, tokenise, key, model, engine, tmp_path / "tokens")
+        return tokenised(rows, tokenise, key, model, engine)
 
     return made, rows
 
@@ -140,7 +140,7 @@ def test_processes_make_the_same_file(made, tmp_path, monkeypatch):
     content = path.read_bytes()
     path.unlink()
     crews = Crews(EngineParams(workers=2))
-    several = made(model=model, engine=LocalEngine(tmp_path / "j", crews=crews))
+    several = made(model=model, engine=LocalEngine(tmp_path, crews=crews))
     assert (several.digest, path.read_bytes()) == (alone.digest, content)
     path.unlink()
     monkeypatch.setattr("curate.engine.crews._MANY", 5)
