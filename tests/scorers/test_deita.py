@@ -44,7 +44,7 @@ def only(digit: int) -> Callable[[str, int], float]:
 @pytest.fixture
 def scored(scratch_cache: Path, tmp_path: Path, write_json: Any) -> Any:
     def run(scorer: Any, rows: list[Any], model: Any, **options: Any) -> Scores:
-        engine = LocalEngine(tmp_path / "journals")
+        engine = LocalEngine(tmp_path / "cache")
         found = read(write_json(rows))
         made: Scores = scorer.score(found, TokenParams(**options), model, engine)
         return made

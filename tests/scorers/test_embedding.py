@@ -173,7 +173,7 @@ def test_a_damaged_file_is_made_again(rows_of, run, tmp_path, damage):
 def test_half_characters_and_long_texts(rows_of, run):
     model = Hasher()
     texts = ("\ud83d half", "x" * (embedding.LONGEST + 5), "y" * embedding.LONGEST)
-    found = run(rows_of([alpaca(text, "r") for text in texts]), model)
+    found = run(rows_of([alpaca(text, "r") for text in texts]), model, "instruction")
     assert all("\ud83d" not in text for text in model.asked)
     assert max(map(len, model.asked)) == embedding.LONGEST
     assert found.notes == ("embedded by the beginning: 1 row of more than 20,000 characters",)

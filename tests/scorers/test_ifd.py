@@ -30,7 +30,7 @@ def scored(
         model = options.pop("model", None) or FakeModel()
         params = IFDParams(template, options.pop("max_length", 1024))
         found = read(write_json(rows))
-        engine = LocalEngine(tmp_path / "journals")
+        engine = LocalEngine(tmp_path / "cache")
         return score(found, params, model, engine), model
 
     return run
@@ -276,7 +276,9 @@ def test_a_full_disk_while_tokens_are_written_names_the_folder(
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     monkeypatch.setattr(Block, "packed", packed)
     try:
-        with pytest.raises(OutputError, match="tokens.*scratch: File too large.*CURATRAIN_CACHE"):
+        with pytest.raises(
+            OutputError, match="tokens.*cache/tokens: File too large.*CURATRAIN_CACHE"
+        ):
             scored([row("q", "abc")])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

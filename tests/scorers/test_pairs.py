@@ -44,7 +44,7 @@ def written(tmp_path):
 @pytest.fixture
 def scored(tmp_path):
     def scored(rows, model=None, **settings):
-        engine = LocalEngine(tmp_path / "journals")
+        engine = LocalEngine(tmp_path / "cache")
         return score(rows, PairParams(**settings), FakeReward(), engine, model)
 
     return scored
