@@ -115,7 +115,6 @@ def test_a_kernel_that_is_interrupted_has_no_bar_and_goes_on(cells):
         "from tests.fake import FakeModel\n"
         "from curate.engine import open_engine\n"
         "from curate.scorers import ifd\n"
-        "from curate.system.cache import cache_dir\n"
         "class Slow(FakeModel):\n"
         "    def span_nll(self, batch):\n"
         "        time.sleep(0.2)\n"
