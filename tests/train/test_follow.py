@@ -14,6 +14,14 @@ training example:
 """
 
 
+REPORT = """Key                                 | Status  |
+------------------------------------+---------+-
+model.layers.1.mlp.down_proj.weight | MISSING |
+model.layers.{2, 3}.norm.weight     | MISSING |
+[INFO|trainer.py:1467] >> ***** Running training *****
+"""
+
+
 class Clock:
     now = 100.0
 
@@ -46,6 +54,16 @@ def test_what_it_does_before_the_first_step(tmp_path):
         phases.append(words(there))
     assert phases[:4] == ["reading the data", "tokenizing", "loading the model", "first step"]
     assert phases[4] == "step 0 of 1,200, first step"
+
+
+def test_weights_that_are_made_up_are_told(tmp_path, monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr(console, "say", said.append)
+    there, _ = follower(tmp_path)
+    (tmp_path / "log").write_text(REPORT)
+    there.look()
+    (note,) = (each for each in said if each.startswith("note"))
+    assert "model.layers.1.mlp.down_proj.weight and 1 more: not in the model's files" in note
 
 
 def test_time_left_and_tokens(tmp_path):

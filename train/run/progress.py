@@ -27,6 +27,8 @@ _PHASES = {
 _TOTAL = re.compile(r"Total optimization steps = ([\d,]+)")
 # The trainer's bar tells of every step, its log of those that are logged.
 _BAR = re.compile(r"\| (\d+)/(\d+) \[")
+# A line of transformers' report of what it loaded.
+_NOT_IN_FILES = re.compile(r"^(\S.*?) +\| MISSING")
 LOG = "train.log"
 _END_OF_LOG = 400_000  # bytes; a traceback under progress bars
 # A step that was logged, under LLaMA-Factory's names: current_steps, total_steps, loss (the mean
@@ -128,6 +130,7 @@ class Progress:
         self._places = {p: p.stat().st_size if p.is_file() else 0 for p in (log, self._steps)}
         self._phase, self._point = "starting", Point(current_steps=first, total_steps=0)
         self._began, self._tokens = now(), (now(), 0)
+        self._lacking: list[str] = []  # weights that the model's files have not
         self._left: float | None = None
         self._speed: float | None = None
         self._shown: tuple[str, Point] = ("", {})
@@ -141,9 +144,11 @@ class Progress:
         for line in self._new(self._log):
             if total := _TOTAL.search(line):
                 self._point["total_steps"] = int(total[1].replace(",", ""))
+            self._lacking += _NOT_IN_FILES.findall(line)
             if _FIRST_STEP in line:
                 self._began = self._now()
                 self._tokens = (self._began, 0)
+                self._tell_what_is_lacking()
             self._phase = next((p for mark, p in _PHASES.items() if mark in line), self._phase)
             bar = _BAR.search(line)
             if bar and int(bar[2]) == self._point["total_steps"] and int(bar[1]) > self._first:
@@ -151,6 +156,14 @@ class Progress:
         for point in filter(None, map(parse, self._new(self._steps))):
             self._step(point)
         self._show()
+
+    def _tell_what_is_lacking(self) -> None:
+        if names := list(dict.fromkeys(self._lacking)):
+            more = f" and {len(names) - 1:,} more" if names[1:] else ""
+            console.say(
+                f"note: {names[0]}{more}: not in the model's files, so that training begins with "
+                "random numbers there; copy the model again"
+            )
 
     def _new(self, path: Path) -> list[str]:
         lines, self._places[path] = new_lines(path, self._places[path])
