@@ -7,6 +7,7 @@ three commands read it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -18,6 +19,10 @@ from curate.system.files import write_text
 RUN = "run.json"
 FORMAT = 1
 State = Literal["running", "done", "failed", "stopped"]
+# What a field's type is in JSON, by its first word.
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    **{"str": str, "State": str, "int": int, "float": (int, float), "Mapping": dict}
+}
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,12 @@ def read_run(folder: Path) -> RunRecord | None:
             "release of curatrain: use that one, or another folder"
         )
     known = {field.name: str(field.type) for field in fields(RunRecord)}
-    objects = [key for key, kind in known.items() if kind.startswith("Mapping")]
-    wrong = [key for key in objects if not isinstance(values.get(key) or {}, dict)]
+    wrong = [
+        key
+        for key, kind in known.items()
+        if values.get(key) is not None
+        and not isinstance(values[key], _KINDS[re.split(r"\W", kind)[0]])
+    ]
     if wrong or "state" not in values:
         raise DataError(f"{path} is not whole ({(*wrong, 'state')[0]}); move the folder away")
     # null, as older releases wrote it for what was not known, is the field's own default.

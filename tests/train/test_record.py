@@ -74,6 +74,8 @@ def test_a_full_disk_leaves_the_record_as_it_was(tmp_path, monkeypatch):
         ("[]", "of format None"),
         (json.dumps({"format": 99}), "of format 99, and 1 is read"),
         (json.dumps({"format": 1, "name": "a"}), "is not whole"),
+        (json.dumps({"format": 1, "state": "done", "model": 5}), r"is not whole \(model\)"),
+        (json.dumps({"format": 1, "state": "done", "steps": "x"}), r"is not whole \(steps\)"),
     ],
 )
 def test_records_that_cannot_be_read_are_named(tmp_path, content, message):
