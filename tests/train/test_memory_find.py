@@ -127,6 +127,7 @@ def test_configs_of_which_nothing_can_be_counted(config, reason):
         {"model_type": "gemma3n", "text_config": {"intermediate_size": [64, 128]}},
         {"model_type": "ernie4_5_moe", "moe_num_experts": 8, "hidden_size": 64},
         {"model_type": "llama", "hidden_size": 64, "num_attention_heads": 0},
+        {"model_type": "llama", "hidden_size": 64, "num_attention_heads": [2, 4]},
         {"model_type": "llama", "num_hidden_layers": "many"},
         {"model_type": "mamba", "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 100},
         {"model_type": "rwkv", "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 100},

@@ -171,6 +171,7 @@ def _sizes(config: Mapping[str, Any]) -> dict[str, Any]:
     keys = {key for record in known_models().values() for key in record["config"]}
     heads, hidden = config.get("num_attention_heads"), config.get("hidden_size")
     usual = {"num_key_value_heads": heads, "attention_bias": False, "mlp_bias": False}
-    usual["head_dim"] = hidden // heads if heads and hidden else None
+    are_numbers = isinstance(heads, int) and isinstance(hidden, int)
+    usual["head_dim"] = hidden // heads if are_numbers and heads else None
     sizes = {key: config.get(key) for key in keys.union(usual)}
     return {key: size for key, size in sizes.items() if size not in (None, usual.get(key))}
