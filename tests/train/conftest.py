@@ -8,7 +8,7 @@ import pytest
 
 from tests.calling import Caller
 from tests.train.making import CHATML, data_in, model_in
-from train.cli import app
+from train.cli import typed
 
 
 @pytest.fixture
@@ -20,4 +20,4 @@ def train(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     data_in(Path("data"))
     model_in(Path("mine"), chat=CHATML)
-    return Caller(capsys, app, "train")
+    return Caller(capsys, typed, "train")

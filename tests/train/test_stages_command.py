@@ -238,3 +238,21 @@ def test_it_trains_what_it_planned(train: Caller) -> None:
     assert again.code == 2
     assert "--resume continues it, --overwrite replaces it" in again.errors[0]
     shutil.rmtree("saves")
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("sft --learning_rate 1e-4", "No such option: --learning_rate.*: give --set learning_rate"),
+        ("sft --lr 1e-4", "give --set learning_rate=VALUE"),
+        ("sft --model_name_or_path x", "give --model; `train run -- ` takes a whole command"),
+        ("sft --stage sft", "type the stage"),
+        ("sft my.yaml", r"my\.yaml.*`train run CONFIG\.yaml` trains by a YAML"),
+        ("my.yaml", "`train run CONFIG.yaml`"),
+        ("sft --learnig", "`train sft --help` shows"),
+    ],
+)
+def test_what_llamafactory_takes_is_told_as_it_is_typed_here(
+    train: Caller, typed: str, told: str
+) -> None:
+    train.refused(told, *typed.split())

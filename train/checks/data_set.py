@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from curate.data.describe import counted
 from curate.errors import DataError, UsageError
 from curate.llamafactory.dataset_info import data_file, read_registry
 from curate.llamafactory.doctor.data_set import attributes, of_entry, stage_of
@@ -231,11 +232,11 @@ def _nothing(diagnosis: Diagnosis, stage: str, command: str) -> str:
     if fatal is not None and fatal.rule == "entry_broken" and fatal.said:
         why = f" {fatal.rule}: {fatal.said}."
     elif fatal is not None:
-        said = f" {fatal.said}" if fatal.said else ""
+        said = f" {fatal.said.rstrip('.')}." if fatal.said else ""
         why = f" {fatal.rule}: {fatal.says}{said} To do: {fatal.do}."
     fix = ", and with --fix writes what can be used" if diagnosis.otherwise else ""
     return (
-        f"nothing of '{diagnosis.name}' ({diagnosis.rows:,} rows) can be used for stage "
+        f"nothing of '{diagnosis.name}' ({counted(diagnosis.rows)}) can be used for stage "
         f"{stage}.{why} {command} tells more{fix}"
     )
 
