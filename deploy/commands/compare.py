@@ -78,7 +78,7 @@ def compare(
     began = time.monotonic()
     base, tuned = model_name(base), model_name(tuned)
     params = comparison.CompareParams(
-        base=base, tuned=tuned, max_tokens=max_tokens, judge=judge, seed=seed
+        base=base, tuned=tuned, limit=limit, max_tokens=max_tokens, judge=judge, seed=seed
     )
     name = name or default_name(tuned, "beside", base)
     check_target(output, name)

@@ -39,6 +39,7 @@ class CompareParams:
     max_tokens: int = 256
     judge: str | None = None
     seed: int = 0  # of the intervals, and of the prompts that are drawn
+    limit: int = 100  # of those
 
 
 @dataclass(frozen=True)
