@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,11 @@ def model_name(typed: str) -> str:
     """Return the folder that is meant where there is one, else the name or address as typed."""
     folder = run_or_folder(Path(typed).expanduser())
     return str(folder) if folder.is_dir() and typed not in PACKAGED else typed
+
+
+def portable(name: str) -> str:
+    """Return a model's name for a manifest: an absolute path is this machine's."""
+    return Path(name).name if os.path.isabs(name) else name
 
 
 def told_apart(models: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -99,12 +104,22 @@ def unfinished(output: Path) -> Iterator[Path]:
 
 
 def note(folder: Path, manifest: dict[str, Any]) -> None:
-    (folder / _MANIFEST).write_text(to_json(manifest), encoding="utf-8")
+    """Write what made a model; where its data lie is told as seen from there."""
+    relative = _with_data(manifest, lambda place: os.path.relpath(place, folder.resolve()))
+    (folder / _MANIFEST).write_text(to_json(relative), encoding="utf-8")
 
 
 def noted(folder: Path) -> dict[str, Any]:
     """Return what `deploy` noted of a model that it made; nothing for any other."""
-    return read_manifest(folder / _MANIFEST) or {}
+    manifest = read_manifest(folder / _MANIFEST) or {}
+    return _with_data(manifest, lambda place: os.path.normpath(folder.resolve() / place))
+
+
+def _with_data(manifest: dict[str, Any], moved: Callable[[str], str]) -> dict[str, Any]:
+    dataset = manifest.get("dataset") or {}
+    if not (place := dataset.get("dataset_dir")):
+        return manifest
+    return {**manifest, "dataset": {**dataset, "dataset_dir": moved(place)}}
 
 
 def stem_of(model: str) -> str:

@@ -6,7 +6,6 @@ and answers is data.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +17,7 @@ from deploy.compare.asking import counted
 from deploy.compare.comparison import Comparison, Measure, WinRate
 from deploy.compare.pairs import EMPTY, FAILED, IDENTICAL, MALFORMED, POSITION, Pair
 from deploy.exam.result import Result
-from deploy.output import write_results
+from deploy.output import portable, write_results
 
 _SHARES, _LARGE = ("cut", "empty", "repeated", "loops"), ("characters", "pieces", "bleu")
 _VERDICTS = {"none": "not told apart", "too_few": "too few"}
@@ -101,8 +100,8 @@ def write(
 ) -> list[Path]:
     params = asdict(comparison.params)
     for side in ("base", "tuned", "judge"):
-        if os.path.isabs(params[side] or ""):
-            params[side] = Path(params[side]).name  # folders are this machine's
+        if params[side]:
+            params[side] = portable(params[side])
     asked = comparison.prompts.sources.items()
     sources = [{"name": source, "sha256": sha256} for source, sha256 in asked]
     manifest = {

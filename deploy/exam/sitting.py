@@ -30,7 +30,7 @@ from curate.system.run_record import read_run
 from deploy.compare.asking import Answer, Conversation, KeptAnswers, answered, ask
 from deploy.compare.held_out import trained_before
 from deploy.exam.questions import Exam, letter_in
-from deploy.output import noted
+from deploy.output import noted, portable
 from deploy.training_data import data_set_of
 
 LETTER, ANSWER, HARNESS = "letter likelihood", "generated answer", "lm-evaluation-harness"
@@ -133,8 +133,9 @@ def seen_in_training(folder: Path, exam: Exam) -> tuple[frozenset[int] | None, s
     By `curate decontaminate`'s rules, with its defaults. None, and why, where it is not known.
     """
     run = read_run(folder) if folder.is_dir() else None
+    called = portable(str(folder))
     if run is None and not noted(folder):
-        return None, f"what {folder} was trained on is not known here: no question is looked for"
+        return None, f"what {called} was trained on is not known here: no question is looked for"
     try:
         trained_on = data_set_of(folder, None, None)
         matches = [
@@ -142,19 +143,17 @@ def seen_in_training(folder: Path, exam: Exam) -> tuple[frozenset[int] | None, s
             for rows in trained_on.read()
         ]
     except CuratrainError as error:
-        return None, f"whether {folder.name} was trained on these questions is not known: {error}"
-    ids = {
-        (number, each["id"])
-        for sets in matches
-        for number, one in enumerate(sets)
-        for each in one["where"]
-    }
+        return None, f"whether {called} was trained on these questions is not known: {error}"
+    by_file = [(number, each) for sets in matches for number, each in enumerate(sets)]
+    ids = {(number, row["id"]) for number, each in by_file for row in each["where"]}
     note = ""
     if trained_on.changed:
-        changed = f"data set '{trained_on.name}' {trained_on.why}"
-        note = f"{changed}: which questions stood in it then is not known"
+        changed = (
+            f"data set '{trained_on.name}', which {called} was trained on, has changed since then"
+        )
+        note = f"{changed}: which questions stood in it is not known"
     elif earlier := run and trained_before(run):
-        note = f"{folder.name} went on from {earlier}: what that was trained on is not looked at"
+        note = f"{called} went on from {earlier}: what that was trained on is not looked at"
     return frozenset(at for at, q in enumerate(exam.questions) if (q.file, q.id) in ids), note
 
 

@@ -18,7 +18,7 @@ from curate.system.manifest import versions
 from curate.system.model_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG, read_json
 from curate.system.run_record import RUN, RunRecord, read_run
 from deploy.merging.agreement import Agreement, compare
-from deploy.output import SAVES, check_output, note, repair, run_or_folder, unfinished
+from deploy.output import SAVES, check_output, note, portable, repair, run_or_folder, unfinished
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _NOTED = ("name", "stage", "method", "config_sha256")  # of the run
@@ -194,7 +194,7 @@ def manifest(
         "format": 1,
         "made_by": "deploy merge",
         "adapter": {"name": adapter.folder.resolve().name, "sha256": adapter.sha256},
-        "base": {"name": adapter.base_name, "fingerprint": fingerprint},
+        "base": {"name": portable(adapter.base_name), "fingerprint": fingerprint},
         "template": adapter.template,
         "dataset": dict(run.dataset) or None,
         "run": {key: getattr(run, key) or None for key in _NOTED},

@@ -21,6 +21,7 @@ from deploy.output import (
     default_output,
     note,
     noted,
+    portable,
     run_or_folder,
     unfinished,
 )
@@ -173,7 +174,7 @@ def _manifest(
     return {
         "format": 1,
         "made_by": "deploy quantize",
-        "base": {"name": name, "fingerprint": fingerprint(model)},
+        "base": {"name": portable(name), "fingerprint": fingerprint(model)},
         "bits": params.bits,
         "group_size": group,
         "calibration": {

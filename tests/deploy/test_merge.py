@@ -17,7 +17,7 @@ from curate.system.model_folder import chat_template, for_older_readers
 from deploy.cli import app
 from deploy.merging import merge as merging
 from deploy.merging.agreement import BUILT_IN, compare
-from deploy.output import default_output, repair, unfinished
+from deploy.output import default_output, note, noted, repair, unfinished
 from tests.calling import Caller
 from tests.deploy.merging import FORGETS, adapter, exporting, tiny, write_run
 
@@ -231,6 +231,19 @@ def test_where_the_merged_model_goes():
     assert here == Path.cwd().with_name(f"{Path.cwd().name}-merged")
 
 
+def test_a_manifest_finds_its_data_and_says_nothing_of_this_machine(tmp_path):
+    for folder in ("data", "saves/model", "saves/.part"):
+        (tmp_path / folder).mkdir(parents=True)
+    dataset = {"name": "rows", "dataset_dir": str(tmp_path / "data")}
+    note(tmp_path / "saves" / ".part", {"dataset": dataset})
+    written = tmp_path / "saves" / ".part" / "deploy.manifest.json"
+    assert str(tmp_path) not in written.read_text()
+    shutil.move(written, tmp_path / "saves" / "model")
+    assert noted(tmp_path / "saves" / "model") == {"dataset": dataset}
+    note(tmp_path / "data", {"dataset": None})
+    assert (noted(tmp_path / "data"), noted(tmp_path)) == ({"dataset": None}, {})
+
+
 def test_two_processes_do_not_make_one_folder(tmp_path):
     output = tmp_path / "made"
     (tmp_path / ".made.part" / "left").mkdir(parents=True)
@@ -275,7 +288,9 @@ def test_the_manifest_says_what_and_not_when(small):
     from deploy.merging.agreement import Agreement
     from deploy.merging.merge import read_adapter
 
-    told = merging.manifest(read_adapter(small / "run"), "f", "float32", Agreement((), 0.1))
+    made = replace(read_adapter(small / "run"), base_name=str(small / "base"))
+    told = merging.manifest(made, "f", "float32", Agreement((), 0.1))
+    assert told["base"]["name"] == "base"
     assert told["adapter"]["sha256"]
     assert told["dataset"]["name"] == "rows"
     assert "seconds" not in json.dumps(told)
