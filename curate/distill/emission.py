@@ -100,7 +100,7 @@ def emit(
             part.open("w", encoding="utf-8") as failures,
         ):
             batch: list[dict[str, Any]] = []
-            paid: set[str] = set()  # keys of requests that are added up
+            paid: set[int] = set()  # requests that are added up, by the beginning of their keys
             seen: Counter[int] = Counter()  # hash of a row to how many are equal
             for line in lines:
                 made.failed += sum(_failed(run, line, reply, failures) for reply in line.replies)
@@ -170,11 +170,11 @@ def _judged(
     return value, content_hash(parsed, value)
 
 
-def _add_up(run: Run, line: Line, made: Made, paid: set[str]) -> None:
+def _add_up(run: Run, line: Line, made: Made, paid: set[int]) -> None:
     """Add up what a line took; an answer that several rows share was paid for once."""
     made.scored += line.status == OK
     for reply in line.replies:
-        answer, key = reply.completion, reply.request.key
+        answer, key = reply.completion, int(reply.request.key[:16], 16)
         if answer is None or key in paid:
             continue
         paid.add(key)

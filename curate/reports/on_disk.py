@@ -40,21 +40,21 @@ def read_choice(name: str, folder: Path, inputs: Sequence[Path] = ()) -> Chosen:
     _, scores, last = paths(folder, name)
     manifest = read_manifest(last) if Path(name).name == name else None
     entries = read_registry(folder)
+    there = shlex.join(["--dataset-dir", str(folder)])
+    score = f"`curate score {there} --dataset {shlex.quote(name)} --scorer length` gives it"
     if manifest is None:
         if name in entries:
             raise DataError(
-                f"'{name}' in {folder} was not made by curate and has no scores; `curate score "
-                f"--dataset-dir {folder} --dataset {name} --scorer length` gives it some"
+                f"'{name}' in {folder} was not made by curate and has no scores; {score} some"
             )
         raise DataError(
-            f"no data set '{name}' in {folder}.{did_you_mean(name, entries)} `curate ls "
-            f"--dataset-dir {folder}` lists what is there"
+            f"no data set '{name}' in {folder}.{did_you_mean(name, entries)} `curate ls {there}` "
+            "lists what is there"
         )
     recipe = manifest.get("recipe")
     others = f"'{name}' in {folder} was made by {recipe}, which chooses among no rows; "
     if name in entries:
-        typed = shlex.join(["--dataset-dir", str(folder), "--dataset", name])
-        others += f"`curate score {typed} --scorer length` gives it scores to show"
+        others += f"{score} scores to show"
     else:
         others += "give the name of a choice, of a mixture or of `curate score`"
     table = _table(scores, others)

@@ -133,6 +133,9 @@ def test_what_is_not_there_or_has_no_scores_is_one_line(call, folder):
     call.refused("no data set 'goud' in .* Did you mean 'good'", "report", "goud", *where)
     call.refused("no data set", "report", "../data/good", *where)
     call.refused("no data set", "report", "good", "--dataset-dir", folder / "none")
+    call.refused(
+        "curate ls --dataset-dir '.*a b'. lists", "report", "x", "--dataset-dir", folder / "a b"
+    )
     call.refused("is a folder; give a file in it", "report", "good", *where, "--output", folder)
     call.refused("--points 0: allowed", "report", "good", *where, "--points", "0")
     call.refused("leave --no-map out", "report", "good", *where, "--table", "--no-map")
