@@ -114,7 +114,7 @@ def emit(
                     record["reason"] = "held_out" if line.held_out else ""
                 record |= {"verb": params.verb, "kept": not record["reason"]}
                 made.lines[record["reason"]] += 1
-                batch.append({column: record.get(column) for column in schema.names})
+                batch.append(record)
                 if len(batch) == _BATCH:
                     writer.write_table(pa.Table.from_pylist(batch, schema))
                     batch.clear()
@@ -122,28 +122,29 @@ def emit(
         whole = pq.ParquetFile(table)
         if verb.shape is None:
             made.files = write_scores(folder, made.name, whole.read(), manifest(made))
-        elif not made.lines[""]:
+            return made
+        if not made.lines[""]:
             (file,) = write_scores(folder, f"{made.name}_none_kept", whole.read())
-            reasons = ", ".join(f"{n:,} {reason}" for reason, n in made.counts["dropped"].items())
-            questions = counted(made.lines.total(), "question")
             spent = f"; spent in all: {run.ledger.spent:.6g}" if params.price else ""
-            raise DataError(
-                f"no row was made of {questions}: {reasons}. What became of each is in "
-                f"{folder / file}; answers that are there are kept{spent}"
-            )
-        else:
-            scores = pa.RecordBatchReader.from_batches(schema, whole.iter_batches(_BATCH))
-            for name, side, more in (
-                (made.name, sides[0], {}),
-                (f"{made.name}_test", sides[1], {"side": "test"}),
-            ):
-                if side.stat().st_size:
-                    about = {**manifest(made), **more}
-                    table_of = None if more else scores
-                    made.files += write_values(
-                        folder, name, partial(_values, side), verb.shape, about, table_of
-                    )
+            raise _no_row(made, f"{folder / file}; answers that are there are kept{spent}")
+        about, scores = manifest(made), whole.iter_batches(_BATCH)
+        lines_of_rows = pa.RecordBatchReader.from_batches(schema, scores)
+        made.files = write_values(
+            folder, made.name, partial(_values, sides[0]), verb.shape, about, lines_of_rows
+        )
+        if sides[1].stat().st_size:
+            about |= {"side": "test"}
+            test = f"{made.name}_test"
+            made.files += write_values(folder, test, partial(_values, sides[1]), verb.shape, about)
     return made
+
+
+def _no_row(made: Made, where: str) -> DataError:
+    reasons = ", ".join(f"{n:,} {reason}" for reason, n in made.counts["dropped"].items())
+    questions = counted(made.lines.total(), "question")
+    return DataError(
+        f"no row was made of {questions}: {reasons}. What became of each is in {where}"
+    )
 
 
 def _values(path: Path) -> Iterator[dict[str, Any]]:

@@ -70,23 +70,7 @@ def prove(
     What was chosen, trained and measured before is found again. `others` are data sets that are
     arms of their own, by name; `ended` is told of every arm that has its numbers.
     """
-    refuse_pairs_and_texts(rows, "prove")
-    if params.mixes and general is None:
-        raise UsageError("--mix: give --general F, rows of other kinds to mix with and measure on")
-    for ratio in filter(lambda each: each != "self", params.mixes):
-        parse_ratio(ratio)
-    if clash := {BASE, RANDOM, RANDOM_TOKENS, *named_arms(params, like)} & set(others or ()):
-        raise UsageError(
-            f"--arm {min(clash)}: the proof has an arm of that name itself; register the data set "
-            "under another name, or give other --arms"
-        )
-    check_trainer()
-    if params.train_set:
-        check_settings(params.model, params.train_set)
-    if params.judge:
-        load_judge(params.judge)  # before hours are spent
-    if params.exam and not dry_run:
-        right_letters([params.model], params.exam)
+    _refuse_early(rows, params, like, others or {}, general, dry_run)
     pool, test = _sides(rows, params.test, params.seed, place)
     provenance = {
         "sources": sources_as_dicts(rows),
@@ -102,23 +86,9 @@ def prove(
     notes = _about_arms(arms, test, params)
     runner = Runner(params, place, test, general, workers)
     base, random = (next(each for each in arms if each.name == name) for name in (BASE, RANDOM))
-    tested = sum(arm.tested for arm in arms)
-    proof = Proof(params, test, (), notes=tuple(notes), provenance=provenance)
+    proof = Proof(params, test, tuple(map(Measured, arms)), provenance=provenance)
     if dry_run:
-        start, step = runner.seconds_foreseen(random, params.learning_rates[0])
-        smallest = _of_earlier_pilot(params, place, len(test), tested)
-        if smallest is None:
-            notes.append(
-                "what can be seen at all is told by two repeats of the random arm, and none were "
-                "trained yet"
-            )
-        return dataclasses.replace(
-            proof,
-            arms=tuple(map(Measured, arms)),
-            foreseen=Foreseen(start, step, _trainings(arms, params)),
-            smallest=smallest,
-            notes=tuple(notes),
-        )
+        return _foreseen(proof, runner, random, notes)
     rates = params.learning_rates
     rate = runner.best_rate(random.choices[0], RANDOM) if len(rates) > 1 else rates[0]
     measured_arms = [runner.base(base)]
@@ -128,10 +98,61 @@ def prove(
         measured_arms.append(runner.measure(arm, rate))
         ended(measured_arms[-1])
         if arm is random and (pilot := pilot_of(measured_arms)) is not None:
+            tested = sum(arm.tested for arm in arms)
             smallest = smallest_difference(pilot, len(test), params.repeats, tested)
             notes += _about_power(smallest, measured_arms) if smallest is not None else []
             write_text(place.data / _PILOT, json.dumps(pilot.tolist()))
     return _judged(dataclasses.replace(proof, smallest=smallest, notes=tuple(notes)), measured_arms)
+
+
+def _refuse_early(
+    rows: Rows,
+    params: ProveParams,
+    like: QuestionSets,
+    others: Mapping[str, Rows],
+    general: Rows | None,
+    dry_run: bool,
+) -> None:
+    """Refuse what cannot be proved before hours are spent."""
+    refuse_pairs_and_texts(rows, "prove")
+    if params.mixes and general is None:
+        raise UsageError("--mix: give --general F, rows of other kinds to mix with and measure on")
+    if params.mixes and not named_arms(params, like):
+        raise UsageError(
+            "--mix: it mixes the rows of the first of --arms that chooses, and none does; name one"
+        )
+    for ratio in filter(lambda each: each != "self", params.mixes):
+        parse_ratio(ratio)
+    if clash := {BASE, RANDOM, RANDOM_TOKENS, *named_arms(params, like)} & set(others):
+        raise UsageError(
+            f"--arm {min(clash)}: the proof has an arm of that name itself; register the data set "
+            "under another name, or give other --arms"
+        )
+    check_trainer()
+    if params.train_set:
+        check_settings(params.model, params.train_set)
+    if params.judge:
+        load_judge(params.judge)
+    if params.exam and not dry_run:
+        right_letters([params.model], params.exam)
+
+
+def _foreseen(proof: Proof, runner: Runner, random: Arm, notes: Sequence[str]) -> Proof:
+    """Return what a proof would take, by a training of two steps, and what it could show."""
+    params, arms = proof.params, [each.arm for each in proof.arms]
+    start, step = runner.seconds_foreseen(random, params.learning_rates[0])
+    smallest = _of_earlier_pilot(
+        params, runner.place, len(proof.test), sum(arm.tested for arm in arms)
+    )
+    if smallest is None:
+        untold = "what can be seen at all is told by two repeats of the random arm, and none were "
+        notes = [*notes, f"{untold}trained yet"]
+    return dataclasses.replace(
+        proof,
+        foreseen=Foreseen(start, step, _trainings(arms, params)),
+        smallest=smallest,
+        notes=tuple(notes),
+    )
 
 
 def _judged(proof: Proof, measured: Sequence[Measured]) -> Proof:

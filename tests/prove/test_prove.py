@@ -248,6 +248,13 @@ def test_what_these_rows_do_not_have_is_refused(asked, message, tmp_path, scratc
     assert "choosing" not in capsys.readouterr().err, "it is refused before anything is chosen"
 
 
+def test_a_mixture_needs_an_arm_that_chooses(tmp_path, scratch_cache):
+    place, rows = Place(tmp_path / "data", tmp_path / "saves", "small"), read(SAMPLE)
+    asked = params_of("smollm2", arms=("random",), mix=("1:1",))
+    with pytest.raises(UsageError, match="--mix: it mixes the rows of the first of --arms"):
+        prove(rows, asked, place, general=rows)
+
+
 def test_the_test_rows_may_be_a_file(tmp_path, scratch_cache):
     test = tmp_path / "test.json"
     rows = [row.value for row in read(SAMPLE)[:40]]
