@@ -21,7 +21,7 @@ from train.memory.estimate import (
     total,
     trainable,
 )
-from train.memory.model_shape import known_shape, typical
+from train.memory.model_shape import known_shape, stored_bytes, typical
 
 GPU = Hardware("cuda", 1, 24 * GIB, True)
 CPU = Hardware("cpu", 1, 16 * GIB, True)
@@ -72,6 +72,7 @@ def test_told_beside_measured_on_a_cpu():
     small = known_shape("smollm2")
     for measured, changes in (
         (3.18, {"cutoff_len": 512, "checkpointing": False}),  # preset quick
+        (3.47, {"cutoff_len": 512, "checkpointing": False}),  # with rows held out, on another day
         (5.0, {"cutoff_len": 1024, "checkpointing": False}),  # preset quick, of long rows
         (1.95, {"cutoff_len": 512}),
         (2.72, {"cutoff_len": 1024}),  # as the preset tutorial
@@ -83,7 +84,8 @@ def test_told_beside_measured_on_a_cpu():
         (4.89, {"cutoff_len": 512, "checkpointing": False, "stage": "dpo", "lora_rank": 4}),
         (2.24, {"cutoff_len": 512, "precision": "fp32"}),
     ):
-        told = total(small, Job(device="cpu", batch=2, **changes)) / GIB
+        # Its files are in float32, and so are its frozen weights.
+        told = total(small, Job(device="cpu", batch=2, stored=4, **changes)) / GIB
         assert told == pytest.approx(measured, rel=0.15), changes
 
 
@@ -288,3 +290,13 @@ def test_need_names_three_ways_out_with_their_numbers():
 def test_smollm2_itself_is_no_way_out_of_smollm2():
     found = need(known_shape("smollm2"), Job(), Hardware("cpu", 1, 1000, True))
     assert not any("smollm2" in way for way, _ in found.ways_out)
+
+
+@pytest.mark.parametrize(("dtype", "wide"), [("float32", 4), ("bfloat16", 2), (None, 2)])
+def test_frozen_weights_stay_as_they_are_in_the_files(dtype, wide):
+    name = {} if dtype is None else {"torch_dtype": dtype}
+    stored = stored_bytes({"model_type": "llama", "text_config": name})
+    kept = estimate(known_shape("llama-2-7b"), Job(stored=stored))["weights"]
+    assert kept == pytest.approx(6_738_415_616 * wide, rel=0.01)
+    whole = estimate(known_shape("llama-2-7b"), Job(stored=stored, method="full"))["weights"]
+    assert whole == 6_738_415_616 * 2

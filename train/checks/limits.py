@@ -17,7 +17,7 @@ from train.config.model import Model
 from train.config.plan import CONFIG, Plan
 from train.config.presets import EVERY
 from train.memory.estimate import GIB, Job, total, trainable
-from train.memory.model_shape import ModelShape, config_of, known_shape, shape_of
+from train.memory.model_shape import ModelShape, config_of, known_shape, shape_of, stored_bytes
 
 _OF_RUNS = (RUN, CONFIG, "trainer_state.json", "trainer_log.jsonl")
 _LOCK = ".lock"
@@ -111,12 +111,14 @@ def memory_need(plan: Plan, hardware: Hardware, longest: int | None) -> Need:
     method = "qlora" if config.get("quantization_bit") is not None else plan.method
     optimizer = str(config.get("optim", "adamw"))
     source = str(model.folder) if model.folder is not None else model.path
-    shape = shape_of(config_of(source), model.name)
+    of_model = config_of(source)
+    shape = shape_of(of_model, model.name)
     target = str(config.get("lora_target", "all"))
     job = Job(
         stage=plan.stage,
         method=method if config["finetuning_type"] != "full" else "full",
         precision=next((p for p in ("pure_bf16", "bf16", "fp16") if config.get(p)), "fp32"),
+        stored=stored_bytes(of_model),
         cutoff_len=cutoff,
         batch=int(config["per_device_train_batch_size"]),
         bits=int(config.get("quantization_bit") or 4),

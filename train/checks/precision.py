@@ -94,7 +94,7 @@ def _key(folder: Path, lora: bool) -> str:
         torch = ""
     named = (line for line in cpu_info() if line.startswith("model name"))
     cpu = next(named, platform.processor())
-    machine = (cpu, str(os.cpu_count()), torch, fingerprint(folder), str(lora))
+    machine = (cpu, str(os.cpu_count()), torch, fingerprint(folder), str(lora), "as stored")
     return hashlib.sha256("|".join(machine).encode()).hexdigest()[:32]
 
 
@@ -121,12 +121,13 @@ def _measured(backend: Backend, folder: Path, lora: bool) -> dict[str, float] | 
 def _step_seconds(folder: str, tokens: int, lora: bool, name: str) -> float:
     """Return the seconds of a step as LLaMA-Factory computes it on a CPU: the quicker of two.
 
-    Weights are in the precision, adapters in float32, under autocast; a step before warms up.
+    Weights that are not trained stay as they are in the files, all others are in float32, under
+    autocast; a step before warms up.
     """
     torch, transformers, peft = map(importlib.import_module, ("torch", "transformers", "peft"))
     half = name == "bfloat16"
-    model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder)
-    model = model.to(torch.bfloat16 if half and lora else torch.float32).train()
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, torch_dtype="auto")
+    model = (model if lora else model.float()).train()
     if lora:
         config = peft.LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM")
         model = peft.get_peft_model(model, config)

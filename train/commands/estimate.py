@@ -14,7 +14,7 @@ from curate.parameters.option import option
 from curate.system.hardware import detect
 from train.memory import estimate as memory
 from train.memory.estimate import Job
-from train.memory.model_shape import ModelShape, config_of, shape_of, typical
+from train.memory.model_shape import ModelShape, config_of, shape_of, stored_bytes, typical
 
 _SIZE = re.compile(r"\s*\d+(\.\d+)?\s*")
 
@@ -40,6 +40,7 @@ def estimate(
     chosen = method if method != "all" else "lora"
     job = replace(job, method=chosen, precision=precision or job.precision)
     shape, note = _shape(model, params)
+    job = replace(job, stored=stored_bytes(config_of(model)) if model is not None else 0)
     ways = memory.methods(job, None if method == "all" else method, precision)
     report = _report(shape, job, ways, cards)
     _show(shape, note, job, report)

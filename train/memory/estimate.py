@@ -22,8 +22,8 @@ METHODS = ("full", "lora", "qlora")
 OPTIMIZERS = {"adamw": 8, "adamw_8bit": 2, "sgd": 4, "adafactor": 0}
 # A CUDA context with its libraries takes 0.3 to 2 GB; a process with torch, transformers and
 # LLaMA-Factory in it was measured on CPU. Beside peaks of real runs there (SmolLM2, LoRA, 2 x 512
-# and 2 x 1,024 tokens, with and without checkpointing, dpo) the estimate is 0.93 to 1.05 times it.
-_FIXED = {"gpu": 0.8 * GIB, "cpu": 1.0 * GIB}
+# and 2 x 1,024 tokens, with and without checkpointing, dpo) the estimate is 0.90 to 1.12 times it.
+_FIXED = {"gpu": 0.8 * GIB, "cpu": 0.9 * GIB}
 # The allocator keeps more than is asked of it, where blocks come and go: 5 to 10 %.
 _FRAGMENTS = 0.05
 STAGES = ("pt", "sft", "rm", "dpo", "kto", "ppo")
@@ -42,6 +42,9 @@ class Job:
     # bf16 or fp16 (mixed, fp32 masters), fp32, or pure_bf16 (all in bf16)
     precision: str = filled_in("bf16", allowed=("bf16", "fp16", "fp32", "pure_bf16"))
     device: str = filled_in("gpu")  # or cpu: what a process costs before any model is in it
+    # Bytes of a weight in the model's files, as LLaMA-Factory keeps what is not trained; 0: not
+    # known, and taken to be what it computes with.
+    stored: int = filled_in(0)
     stage: str = option("sft", "What is trained.", allowed=STAGES)
     cutoff_len: int = option(1024, "Tokens of the longest sequence.", least=1)
     batch: int = option(1, "Samples a GPU takes at once.", least=1)
@@ -66,7 +69,7 @@ class Job:
 
     @property
     def wide(self) -> int:
-        """Bytes of a number in activations and frozen weights."""
+        """Bytes of a number in activations."""
         return 4 if self.precision == "fp32" else 2
 
 
@@ -83,7 +86,7 @@ def estimate(shape: ModelShape, job: Job) -> dict[str, float]:
     if job.method == "qlora":
         frozen = quantised(shape.parameters - shape.unquantised, shape.unquantised, job.bits)
     else:
-        frozen = 0.0 if full else shape.parameters * job.wide
+        frozen = 0.0 if full else shape.parameters * (job.stored or job.wide)
     learned = job.sequences * job.cutoff_len
     compared = _COMPARED.get(job.stage, 0) * job.batch * job.cutoff_len
     gradients = trained * gradient_bytes * on_each[1]

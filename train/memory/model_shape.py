@@ -122,6 +122,13 @@ def _most(config: Any, names: Sequence[str], otherwise: int) -> int:
     return otherwise
 
 
+def stored_bytes(config: Mapping[str, Any]) -> int:
+    """Return the bytes of a weight in a model's files; 0 where its config does not say."""
+    told: dict[str, Any] = {**(config.get("text_config") or {}), **config}
+    name = str(told.get("dtype") or told.get("torch_dtype")).removeprefix("torch.")
+    return {"float32": 4, "float16": 2, "bfloat16": 2}.get(name, 0)
+
+
 def config_of(model: str) -> dict[str, Any]:
     """Return the config of a model: its own file, or that of the known model of this name."""
     path = Path(model).expanduser()
