@@ -5,46 +5,35 @@ from __future__ import annotations
 from curate import console
 from curate.commands import choosing, distill, listing, looking, ranker, sets
 from curate.commands.prove import prove
-from curate.commands.with_options import READING, program, spreading
-from curate.parameters.controls import CONTROLS
-
-_CHOOSING = {"--with-control": CONTROLS}
+from curate.commands.with_options import add, program
 
 app = program(
     "Choose what to fine-tune on: score rows by published methods, keep the best, write them where "
     "LLaMA-Factory finds them."
 )
-for _name, _command, _class in (
-    ("advise", looking.advise, spreading(*READING, together=["--like"])),
-    ("cache", listing.cache, None),
-    ("car", choosing.car, spreading(*READING, words=_CHOOSING)),
-    ("convert", sets.convert, spreading(*READING)),
-    ("datasets", listing.datasets, None),
-    ("decontaminate", sets.decontaminate, spreading(*READING, "--against")),
-    ("dedup", sets.dedup, spreading(*READING, "--against")),
-    ("doctor", looking.doctor, spreading(*READING, "--mask", "--drop")),
-    ("ifd", choosing.ifd, spreading(*READING, words=_CHOOSING)),
-    ("mix", sets.mix, spreading("--domain", "--general", apart=(".yaml", ".yml"))),
-    ("models", listing.models, None),
-    ("mods", choosing.mods, spreading(*READING, words=_CHOOSING)),
-    ("ls", listing.list_, None),
-    (
-        "prove",
-        prove,
-        spreading(*READING, "--arms", "--arm", "--exam", "--train-set", together=["--like"]),
-    ),
-    ("score", choosing.score, spreading(*READING)),
-    (
-        "select",
-        choosing.select,
-        spreading(*READING, "--scores", "--between", together=["--like"], words=_CHOOSING),
-    ),
-    ("show", looking.show, spreading(*READING, "--id", "--scores")),
-    ("report", looking.report, spreading("--input")),
-    ("rm", listing.rm, None),
-    ("split", sets.split, spreading(*READING)),
-):
-    app.command(_name, cls=_class)(_command)
+for _name, _command in {
+    "advise": looking.advise,
+    "cache": listing.cache,
+    "car": choosing.car,
+    "convert": sets.convert,
+    "datasets": listing.datasets,
+    "decontaminate": sets.decontaminate,
+    "dedup": sets.dedup,
+    "doctor": looking.doctor,
+    "ifd": choosing.ifd,
+    "mix": sets.mix,
+    "models": listing.models,
+    "mods": choosing.mods,
+    "ls": listing.list_,
+    "prove": prove,
+    "score": choosing.score,
+    "select": choosing.select,
+    "show": looking.show,
+    "report": looking.report,
+    "rm": listing.rm,
+    "split": sets.split,
+}.items():
+    add(app, _name, _command)
 app.add_typer(distill.app, name="distill")
 app.add_typer(ranker.app, name="ranker")
 

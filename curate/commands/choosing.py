@@ -15,9 +15,10 @@ from curate.commands.options import (
     Saves,
     Writing,
     say_what_was_read,
+    sets_of,
 )
-from curate.commands.result import check_targets, choose, say_notes, show_best
-from curate.commands.with_options import BETWEEN, with_options
+from curate.commands.result import choose, say_notes, show_best
+from curate.commands.with_options import with_options
 from curate.errors import UsageError
 from curate.parameters.car import CarParams
 from curate.parameters.engine import EngineParams
@@ -160,7 +161,7 @@ def select(
         "NAME.scores.parquet of earlier runs over these rows, for --by and --where.",
         metavar="F…",
     ),
-    like: list[str] | None = option(None, LIKE, metavar="F…"),
+    like: list[str] | None = option(**LIKE),
 ) -> None:
     """Choose by scores of earlier runs, by a recipe, or at random.
 
@@ -205,13 +206,13 @@ def select(
 
     if writing.with_control and params.recipe == RANDOM:
         raise UsageError("--with-control: a random choice is a control itself; leave it out")
-    sets = [[Path(name) for name in names.split(BETWEEN)] for names in like or ()]
+    sets = sets_of(like)
 
     def run(rows: Rows, _: str) -> Selection:
         by_questions.check_given(params, sets)
         read = by_questions.read_sets(sets, reading.folder(writing.output))
-        for questions in (each for some in read for each in some):
-            say_what_was_read(questions)
+        for asked in (each for some in read for each in some):
+            say_what_was_read(asked)
         return recipe.select(rows, params, scores or (), read, reading.folder(writing.output))
 
     name = params.recipe or recipe.NAME
@@ -262,7 +263,7 @@ def score(reading: Reading, params: ScoreParams, engine: EngineParams, writing: 
 
     ending = ending_of("_".join((recipe.NAME, *params.scorer)), params)
     name = writing.called(reading, ending)
-    check_targets(writing, name, recipe.NAME)
+    writing.check(name, recipe.NAME)
     rows = reading.rows(writing.output)
     with using(engine):
         selection = recipe.score(rows, params)

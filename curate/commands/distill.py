@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from curate import console
-from curate.commands.options import Input, More, Reading, Writing, inputs, say_what_was_read
-from curate.commands.with_options import READING, spreading, with_options
+from curate.commands.options import FILES, More, Reading, Writing, inputs, say_what_was_read
+from curate.commands.with_options import add, with_options
 from curate.errors import CuratrainError, UsageError
 from curate.parameters.distill import QUESTIONS, VERBS, Asking
+from curate.parameters.option import option
 
 if TYPE_CHECKING:
     from curate.data.rows import Rows
@@ -46,8 +47,14 @@ def _add(params_class: type[Asking]) -> None:
             console.say(f"note: {equal}")
         _distill(reading.called(writing.output), params, writing, rows)
 
-    def of_texts(*, input_: Input = None, more: More = None, params: Any, writing: Writing) -> None:
-        paths = inputs(input_, more)
+    def of_texts(
+        *,
+        input: list[Path] | None = option(**FILES),
+        more: More = None,
+        params: Any,
+        writing: Writing,
+    ) -> None:
+        paths = inputs(input, more)
         _distill(paths[0], params, writing, lambda: paths)
 
     def of_examples(*, params: Any, writing: Writing) -> None:
@@ -57,8 +64,7 @@ def _add(params_class: type[Asking]) -> None:
 
     command: Any = {"document": of_texts, "instruct": of_examples}.get(verb, of_rows)
     command.__annotations__["params"], command.__doc__ = params_class, params_class.__doc__
-    several = spreading(*READING, "--examples", "--template")
-    app.command(verb, cls=several)(with_options(command))
+    add(app, verb, with_options(command))
 
 
 for _params in VERBS:

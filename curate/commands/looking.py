@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate import console
-from curate.commands.options import LIKE, AsJson, Overwrite, Reading
+from curate.commands.options import LIKE, AsJson, Overwrite, Reading, sets_of
 from curate.commands.result import say_notes
-from curate.commands.with_options import BETWEEN, with_options
+from curate.commands.with_options import with_options
 from curate.errors import UsageError
 from curate.parameters.doctor import DoctorParams
 from curate.parameters.option import option
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @with_options
 def advise(
     reading: Reading,
-    like: list[str] | None = option(None, LIKE, metavar="F…"),
+    like: list[str] | None = option(**LIKE),
     as_json: AsJson = False,
 ) -> None:
     """Say which commands fit these rows, ready to paste, and what the evidence for each is.
@@ -48,14 +48,13 @@ def advise(
 
     reading = reading.with_names()
     rows = reading.rows()
-    sets = [names.split(BETWEEN) for names in like or ()]
     again: list[str] = []  # the options that read the same rows
     for name in ("dataset", "input", "dataset_dir", "format", "fill", "columns", "roles"):
         values = getattr(reading, name) or []
         values = values if isinstance(values, list) else [values]
         values = [*values, *(reading.more or ())] if name == "input" else values
         again += [f"--{name.replace('_', '-')}", *map(str, values)] if values else []
-    advice = recipe.advise(rows, sets, again, reading.folder())
+    advice = recipe.advise(rows, sets_of(like), again, reading.folder())
     console.show_table(advice.lines(), on=console.stderr())
     console.stdout().print(advice.script(), markup=False, emoji=False, soft_wrap=True)
     say_notes(advice.notes)

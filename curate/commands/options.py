@@ -12,18 +12,14 @@ from curate import console
 from curate.errors import UsageError
 from curate.parameters.controls import CONTROLS
 from curate.parameters.engine import EngineParams
-from curate.parameters.option import option
+from curate.parameters.option import BETWEEN, option
 
 if TYPE_CHECKING:
+    from curate.choices.selection import Selection
     from curate.data.naming import Naming
     from curate.data.rows import Rows
+    from curate.mixture.mixed import Mixed
 
-Input = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--input", metavar="F…", help="Files, folders, hf://OWNER/NAME, ms://…; told by content."
-    ),
-]
 More = Annotated[list[Path] | None, typer.Argument(hidden=True, metavar="")]
 DatasetDir = Annotated[
     Path | None,
@@ -44,10 +40,24 @@ Verbose = Annotated[
 ]
 DATA, SAVES = Path("data"), Path("saves")
 Saves = Annotated[Path, typer.Option(help="Folder of the trained model.")]
-LIKE = (
-    "Questions as the model will get them, for the choice `like`: files or registered names, .txt "
-    "a line each; once more is another set."
-)
+
+FILES: dict[str, Any] = {
+    "default": None,
+    "help_": "Files, folders, hf://OWNER/NAME, ms://…; told by content.",
+    "metavar": "F…",
+}
+LIKE: dict[str, Any] = {
+    "default": None,
+    "help_": "Questions as the model will get them, for the choice `like`: files or registered "
+    "names, .txt a line each; once more is another set.",
+    "metavar": "F…",
+    "together": True,
+}
+
+
+def sets_of(like: list[str] | None) -> list[list[Path]]:
+    """Return the files of each set of questions."""
+    return [[Path(name) for name in names.split(BETWEEN)] for names in like or ()]
 
 
 def refuse_missing(option: str, folder: Path, usual: Path) -> None:
@@ -89,7 +99,7 @@ class Named:
 class Reading(Named):
     """What is read, and how."""
 
-    input: Input = None
+    input: list[Path] | None = option(**FILES)
     more: More = None
     format: str | None = option(None, "Of the rows; default: told by content.", metavar="NAME")
     fill: list[str] | None = option(
@@ -198,17 +208,13 @@ class Sides:
 
 
 @dataclass(frozen=True)
-class Writing:
-    """Where a choice goes, and how its result is shown."""
+class Target:
+    """Where what is made goes, and under which name."""
 
     output: Output = DATA
     name: Name = None
     overwrite: Overwrite = False
-    show: Annotated[
-        int, typer.Option(help="Print so many of the kept rows, highest first.", min=0)
-    ] = 5
     as_json: AsJson = False
-    verbose: Verbose = False
 
     def called(self, reading: Reading, ending: str) -> str:
         """Return the name of the data set: as typed, else what is read, and an ending."""
@@ -216,12 +222,40 @@ class Writing:
 
         return self.name or default_name(reading.called(self.output), ending)
 
+    def check(self, name: str, recipe: str) -> None:
+        """Refuse what could not be written, before hours are spent on it."""
+        from curate.emission.emit import check_target
+
+        shard_rows = getattr(self, "shard_rows", 0)
+        check_target(self.output, name, recipe, self.overwrite, shard_rows)
+
 
 @dataclass(frozen=True)
-class Emitting(Writing):
-    """Where a choice goes, in one file or several."""
+class DataTarget(Target):
+    """Where a data set goes, in one file or several."""
 
     shard_rows: ShardRows = 0
+
+    def emit(self, chosen: Selection | Mixed, name: str) -> list[Path]:
+        """Write a choice or a mixture; return its files."""
+        from curate.choices.emitting import emit
+
+        return emit(chosen, self.output, name, self.overwrite, self.shard_rows)
+
+
+@dataclass(frozen=True)
+class Writing(Target):
+    """Where scores go, and how many of them are shown."""
+
+    show: Annotated[
+        int, typer.Option(help="Print so many of the kept rows, highest first.", min=0)
+    ] = 5
+    verbose: Verbose = False
+
+
+@dataclass(frozen=True)
+class Emitting(Writing, DataTarget):
+    """Where a choice goes, and how many of its rows are shown."""
 
 
 @dataclass(frozen=True)
@@ -233,6 +267,7 @@ class Choosing(Emitting, EngineParams):
         "Write what a choice has to beat, too: as many random rows, as NAME_random; or any of "
         f"{', '.join(CONTROLS)}, by tokens or length like the choice, as NAME_random_tokens …",
         metavar="[WORD…]",
+        words=CONTROLS,
     )
 
 

@@ -19,9 +19,10 @@ from curate.commands.options import (
     Saves,
     Verbose,
     say_what_was_read,
+    sets_of,
 )
 from curate.commands.result import say_notes
-from curate.commands.with_options import BETWEEN, with_options
+from curate.commands.with_options import with_options
 from curate.errors import OutputError, UsageError
 from curate.parameters.option import option
 from curate.parameters.prove import ProveParams
@@ -38,7 +39,7 @@ def prove(
     arm: list[str] | None = option(
         None, "Registered data sets as arms of their own.", metavar="NAME…"
     ),
-    like: list[str] | None = option(None, LIKE, metavar="F…"),
+    like: list[str] | None = option(**LIKE),
     general: Path | None = option(
         None, "Rows of other kinds, to see what is forgotten.", metavar="F"
     ),
@@ -79,9 +80,8 @@ def prove(
     called = name or default_name(reading.called(output), "prove")
     folder = output / called
     check_target(folder, called, "split", overwrite=True)
-    sets = [[Path(each) for each in names.split(BETWEEN)] for names in like or ()]
-    questions = read_sets(sets, reading.folder(output))
-    for asked in (each for some in questions for each in some):
+    sets = read_sets(sets_of(like), reading.folder(output))
+    for asked in (each for some in sets for each in some):
         say_what_was_read(asked)
     others = {each: read(dataset=each, dataset_dir=reading.folder(output)) for each in arm or ()}
     other = None
@@ -96,7 +96,7 @@ def prove(
         reading.rows(output),
         params,
         Place(folder, saves / called, called),
-        like=questions,
+        like=sets,
         others=others,
         general=other,
         workers=workers,

@@ -10,7 +10,7 @@ import typer
 
 from curate import console
 from curate.commands.options import DATA, AsJson, Named, Verbose, say_what_was_read
-from curate.commands.with_options import spreading, with_options
+from curate.commands.with_options import add, with_options
 from curate.errors import UsageError
 from curate.parameters.engine import EngineParams
 from curate.parameters.option import option
@@ -23,7 +23,6 @@ app = typer.Typer(
     help="Train a small ranker on pairs of a better and a worse response, or judge one.",
     no_args_is_help=True,
 )
-_Command = spreading("--pairs", "--columns", "--roles", "--dataset")
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,6 @@ class _Pairs(Named):
         return [*sets]
 
 
-@app.command(cls=_Command)
 @with_options
 def train(
     pairs: _Pairs,
@@ -89,7 +87,6 @@ def train(
     console.answer({**judged["all"], "by_file": judged, "held_out": held_out, "files": files})
 
 
-@app.command("eval", cls=_Command)
 @with_options
 def evaluate(
     pairs: _Pairs,
@@ -115,6 +112,10 @@ def evaluate(
         )
     every = judged["files"]
     console.answer({"ranker": judged["ranker"], **every["all"], "by_file": every})
+
+
+add(app, "train", train)
+add(app, "eval", evaluate)
 
 
 def _show(judged: dict[str, dict[str, Any]], dropped: dict[str, int]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from curate import console
-from curate.commands.options import Choosing, Emitting, Reading, Writing
+from curate.commands.options import Choosing, Emitting, Reading
 from curate.errors import UsageError, check_one_of
 from curate.parameters.controls import CONTROLS
 from curate.parameters.engine import EngineParams
@@ -33,7 +33,6 @@ def choose(
     `check` refuses what would fail later, by the name of the data set; `tell` shows what the recipe
     has besides; `compare` with a random choice, where controls can be asked for.
     """
-    from curate.choices.emitting import emit
     from curate.data.describe import not_used
     from curate.engine import using
     from curate.parameters.option import ending_of
@@ -41,7 +40,9 @@ def choose(
     name = writing.called(reading, ending_of(recipe, params))
     controls = writing.with_control if isinstance(writing, Choosing) else None
     kinds = tuple(dict.fromkeys(controls or ()))
-    check_targets(writing, name, recipe, kinds)
+    writing.check(name, recipe)
+    if kinds:
+        _check_controls(writing, name, recipe, kinds)
     check(name)
     rows = reading.rows(writing.output)
     with using(writing if isinstance(writing, Choosing) else EngineParams()):
@@ -52,7 +53,7 @@ def choose(
 
         selection, drawn = beside_as_many(selection)
     tell(selection)
-    files = emit(selection, writing.output, name, writing.overwrite, writing.shard_rows)
+    files = writing.emit(selection, name)
     show_best(selection, writing.show if show is None else show)
     counts = selection.summary().as_dict()
     console.show_table(console.count_lines(counts))
@@ -65,22 +66,14 @@ def choose(
     console.answer({**result, "not_used": not_used(selection.rows.sources)})
 
 
-def check_targets(writing: Writing, name: str, recipe: str, controls: Sequence[str] = ()) -> None:
-    """Refuse what could not be written, before hours are spent on it; controls' names, too."""
-    from curate.emission.emit import check_target
-
-    shard_rows = writing.shard_rows if isinstance(writing, Emitting) else 0
-    check_target(writing.output, name, recipe, writing.overwrite, shard_rows)
-    if not controls:
-        return
+def _check_controls(writing: Emitting, name: str, recipe: str, kinds: Sequence[str]) -> None:
     from curate.recipes.controls import ENDINGS, made_by
 
-    for kind in controls:
+    for kind in kinds:
         check_one_of("--with-control", kind, CONTROLS)
         if kind == recipe:
             raise UsageError(f"--with-control {kind}: the choice is by {kind} itself; leave it out")
-        called = name + ENDINGS[kind]
-        check_target(writing.output, called, made_by(kind), writing.overwrite, shard_rows)
+        writing.check(name + ENDINGS[kind], made_by(kind))
 
 
 def say_notes(notes: Sequence[str]) -> None:
@@ -99,7 +92,6 @@ def show_best(selection: Selection, rows: int) -> None:
 def _compare(
     selection: Selection, drawn: Selection, writing: Emitting, name: str, kinds: Sequence[str]
 ) -> dict[str, Any]:
-    from curate.choices.emitting import emit
     from curate.recipes.controls import ENDINGS, control, mean_score
 
     own, other = mean_score(selection), mean_score(drawn)
@@ -112,7 +104,7 @@ def _compare(
     for kind in kinds:
         beside = drawn if kind == "rows" else control(selection, kind)
         called, counts = name + ENDINGS[kind], beside.summary()
-        files = emit(beside, writing.output, called, writing.overwrite, writing.shard_rows)
+        files = writing.emit(beside, called)
         what = "the random control" if kind == "rows" else f"the control of {kind}"
         console.say(f"'{called}', {what}, is registered too: {files[0].name}")
         say_notes([f"'{called}': {note}" for note in beside.notes])

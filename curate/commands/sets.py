@@ -9,20 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate import console
-from curate.commands.options import (
-    DATA,
-    AsJson,
-    DatasetDir,
-    Emitting,
-    Name,
-    Output,
-    Overwrite,
-    Reading,
-    ShardRows,
-    Sides,
-)
+from curate.commands.options import DatasetDir, DataTarget, Emitting, Reading, Sides
 from curate.commands.result import choose, say_notes
 from curate.commands.with_options import is_typed, with_options
+from curate.errors import UsageError
 from curate.parameters.dedup import DedupParams
 from curate.parameters.mix import MixParams
 from curate.parameters.option import option
@@ -102,33 +92,23 @@ def decontaminate(
 
 
 @with_options
-def split(
-    reading: Reading,
-    params: SplitParams,
-    output: Output = DATA,
-    name: Name = None,
-    overwrite: Overwrite = False,
-    shard_rows: ShardRows = 0,
-    as_json: AsJson = False,
-) -> None:
+def split(reading: Reading, params: SplitParams, target: DataTarget) -> None:
     """Set rows aside to test on: NAME_test, and NAME_train without a twin of theirs.
 
     Rows that are equal or nearly so, and rows that ask the same, stay on one side.
 
     Example: curate split huatuo.json --test 10%
     """
-    from curate.choices.emitting import emit
     from curate.data.describe import not_used
-    from curate.emission.emit import check_target, default_name
     from curate.recipes import split as recipe
 
-    called = name or default_name(reading.called(output), "").rstrip("_")
+    called, output = target.called(reading, "").rstrip("_"), target.output
     for side in recipe.SIDES:
-        check_target(output, f"{called}_{side}", recipe.NAME, overwrite, shard_rows)
+        target.check(f"{called}_{side}", recipe.NAME)
     halves = recipe.split(reading.rows(output), params)
     result: dict[str, Any] = {"name": called, "with_twins": halves.twins}
     for side, selection in (("train", halves.train), ("test", halves.test)):
-        files = emit(selection, output, f"{called}_{side}", overwrite, shard_rows)
+        files = target.emit(selection, f"{called}_{side}")
         kept = selection.summary().kept
         result[side] = {"name": f"{called}_{side}", "kept": kept, "files": files}
         console.say(f"'{called}_{side}' is registered in {output}: {kept:,} rows, {files[0].name}")
@@ -149,11 +129,8 @@ def convert(
     container: Annotated[
         str, typer.Option("--as", metavar="jsonl|json|parquet", help="The kind of file.")
     ] = "jsonl",
-    shard_rows: ShardRows = 0,
-    output: Output = DATA,
-    name: Name = None,
-    overwrite: Overwrite = False,
-    as_json: AsJson = False,
+    *,
+    target: DataTarget,
 ) -> None:
     """Write rows in another layout or another kind of file, and register them.
 
@@ -164,13 +141,17 @@ def convert(
     from curate.data.describe import not_used
     from curate.recipes import convert as recipe
 
-    params = recipe.ConvertParams(to, container, shard_rows)
+    params, output = recipe.ConvertParams(to, container, target.shard_rows), target.output
     rows = reading.rows(output)
-    called, counts, files = recipe.convert(rows, params, output, name, overwrite)
+    called, counts, files = recipe.convert(rows, params, output, target.name, target.overwrite)
     console.show_table(console.count_lines(counts))
     console.say(f"'{called}' is registered for LLaMA-Factory in {output}: {files[0].name}")
     not_taken = not_used(rows.sources)
     console.answer({"name": called, **counts, "files": files, "not_used": not_taken})
+
+
+# What ends so behind an option of sources is the mixture file itself.
+_SIDE: dict[str, Any] = {"metavar": "F…", "apart": (".yaml", ".yml")}
 
 
 @with_options
@@ -185,20 +166,14 @@ def mix(
             show_default="default, unless --domain and --general are given",
         ),
     ] = None,
-    domain: list[Path] | None = option(
-        None, "Domain data: files, or registered names.", metavar="F…"
-    ),
+    domain: list[Path] | None = option(None, "Domain data: files, or registered names.", **_SIDE),
     general: list[Path] | None = option(
-        None, "General data: files, registered names or a mixture file.", metavar="F…"
+        None, "General data: files, registered names or a mixture file.", **_SIDE
     ),
     ratio: str = option("1:5", "Domain : general; several for a sweep.", metavar="1:5[,1:10…]"),
     params: MixParams,
     dataset_dir: DatasetDir = None,
-    output: Output = DATA,
-    name: Name = None,
-    overwrite: Overwrite = False,
-    shard_rows: ShardRows = 0,
-    as_json: AsJson = False,
+    target: DataTarget,
 ) -> None:
     """Mix domain and general data at an exact ratio: all domain rows once, k times general rows.
 
@@ -208,15 +183,13 @@ def mix(
 
     Example: curate mix --domain huatuo.json --general alpaca_zh.json --ratio 1:5
     """
-    from curate.emission.emit import check_target
-    from curate.errors import UsageError
     from curate.mixture.plan import parse_ratios
     from curate.mixture.spec import DEFAULT, find_mixture, read_mixture, sources_of
     from curate.recipes import mix as recipe
 
     given = {"domain": domain, "general": general}
     sides = {
-        side: tuple(s for path in paths for s in sources_of(path, dataset_dir or output))
+        side: tuple(s for path in paths for s in sources_of(path, dataset_dir or target.output))
         for side, paths in given.items()
         if paths
     }
@@ -232,15 +205,14 @@ def mix(
         wanted = recipe.mixture_of(sides.get("domain", ()), sides.get("general", ()), ratio, params)
     if is_typed(context, "model") and wanted.by == "rows":
         raise UsageError("--model says whose tokens are counted; give --by tokens, too")
-    base = name or wanted.output_name
+    base = target.name or wanted.output_name
     several = len(wanted.ratios) > 1
     names = [f"{base}_{each.as_name}" if several else base for each in wanted.ratios]
     for dataset in names:
-        check_target(output, dataset, recipe.NAME, overwrite, shard_rows)
+        target.check(dataset, recipe.NAME)
     mixtures = recipe.mix(wanted, _tell)
     say_notes(mixtures[0].notes)
-    pairs = zip(mixtures, names, strict=True)
-    results = [_emit(mixed, output, dataset, overwrite, shard_rows) for mixed, dataset in pairs]
+    results = [_emit(*pair, target) for pair in zip(mixtures, names, strict=True)]
     console.answer({"mixtures": results} if several else results[0])
 
 
@@ -262,17 +234,14 @@ def _tell(pool: Pool) -> None:
     say_notes(pool.left_out_lines())
 
 
-def _emit(
-    mixed: Mixed, output: Path, name: str, overwrite: bool, shard_rows: int
-) -> dict[str, Any]:
-    from curate.choices.emitting import emit
+def _emit(mixed: Mixed, name: str, target: DataTarget) -> dict[str, Any]:
     from curate.data.describe import not_used
 
-    files = emit(mixed, output, name, overwrite, shard_rows)
+    files = target.emit(mixed, name)
     console.show_table(*mixed.table())
     asked = f"asked {mixed.ratio}, got {mixed.realised()}"
     console.stdout().print(asked, markup=False, soft_wrap=True)
-    console.say(f"'{name}' is registered for LLaMA-Factory in {output}: {files[0].name}")
+    console.say(f"'{name}' is registered for LLaMA-Factory in {target.output}: {files[0].name}")
     console.say(f"which rows, and why not: {files[1]}; counts and parameters: {files[-1]}")
     counts = mixed.summary()
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -15,12 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from curate import console
 from curate.errors import UsageError
 from curate.models.quiet import set_verbose
-from curate.parameters.option import filled, option_in
-
-# Options of what is read that take several values.
-READING = ("--input", "--fill", "--columns", "--roles", "--dataset")
-# Between the values of an option that belong together; no argument of a command can hold it.
-BETWEEN = "\0"
+from curate.parameters.option import BETWEEN, Option, filled, option_in
 
 
 def with_options(command: Callable[..., None], without: Sequence[str] = ()) -> Callable[..., None]:
@@ -75,7 +70,6 @@ def _options(group: Any, without: Sequence[str]) -> dict[str, inspect.Parameter]
         way = option_in(field)
         if field.name not in without and (way is None or way.command):
             default = field.default if way is None else field
-            default = inspect.Parameter.empty if default is MISSING else default
             options[field.name] = _parameter(field.name, hints[field.name], default)
     return options
 
@@ -89,9 +83,12 @@ def _parameter(name: str, hint: Any, default: Any) -> inspect.Parameter:
             metavar=way.metavar,
             show_default=way.shown or True,
         )
-        hint = Annotated[_on_command_line(hint), info]
+        hint = _on_command_line(hint)
+        several = way.several and "list[" in str(hint)  # not of lists in one word: 1:5,1:10…
+        hint = Annotated[hint, info, replace(way, several=several)]
         default = way.typed if way.typed is not None else default.default
         default = None if default == () else default
+    default = inspect.Parameter.empty if default is MISSING else default
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 
@@ -147,39 +144,32 @@ def program(help_: str) -> typer.Typer:
     return app
 
 
-def spread(
-    arguments: Sequence[str],
-    options: Sequence[str],
-    apart: tuple[str, ...] = (),
-    together: Sequence[str] = (),
-    words: Mapping[str, Sequence[str]] | None = None,
-) -> list[str]:
+def spread(arguments: Sequence[str], options: Mapping[str, Option]) -> list[str]:
     """Return arguments with the option before each of its values.
 
     An option of the command line takes one value; what follows would belong to no option, and
-    with two such options nobody could tell to which. Values of an option of `together` are one
-    value, with BETWEEN in between: `--like a b --like c` are two sets. An option of `words` takes
-    any of its words, none meaning the first; what is none of them is not its value.
+    with two such options nobody could tell to which.
     """
     spread_out: list[str] = []
-    words = words or {}
-    current, first = "", False
+    current, way = "", Option("")
+    first = False  # whether the next argument is the option's own value
     for place, each in enumerate(arguments):
         if each == "--":
             return [*spread_out, *arguments[place:]]
         if each.startswith("-") and each != "-":
             name, equals, _ = each.partition("=")
-            current, first = (name if name in (*options, *together) else ""), not equals
-            if each in words:
+            way, first = options.get(name, Option("")), not equals
+            current = name if name in options and not way.words else ""
+            if way.words and not equals:
                 spread_out.append(each)
-                if arguments[place + 1 : place + 2] and arguments[place + 1] in words[each]:
+                if arguments[place + 1 : place + 2] and arguments[place + 1] in way.words:
                     current = each
                     continue
-                each = words[each][0]
+                each = way.words[0]
         elif current and not first:
-            if (apart and each.endswith(apart)) or each not in words.get(current, [each]):
+            if each.endswith(way.apart) or way.words and each not in way.words:
                 current = ""
-            elif current in together:
+            elif way.together:
                 spread_out[-1] += BETWEEN + each
                 continue
             else:
@@ -190,20 +180,21 @@ def spread(
     return spread_out
 
 
-def spreading(
-    *options: str,
-    apart: tuple[str, ...] = (),
-    together: Sequence[str] = (),
-    words: Mapping[str, Sequence[str]] | None = None,
-) -> type[TyperCommand]:
-    """Return the class of a command whose options take all values up to the next option."""
+def add(app: typer.Typer, name: str, command: Callable[..., None]) -> None:
+    """Add a command, whose options take several values where they are declared so."""
+    options = {
+        f"--{option.replace('_', '-')}": way
+        for option, each in inspect.signature(command).parameters.items()
+        for way in getattr(each.annotation, "__metadata__", ())
+        if isinstance(way, Option) and way.several
+    }
 
     class Spreading(TyperCommand):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-            return super().parse_args(ctx, spread(args, options, apart, together, words))
+            return super().parse_args(ctx, spread(args, options))
 
         def collect_usage_pieces(self, ctx: Any) -> list[str]:
             # The argument that takes files without --input is hidden, but for this trace of it.
             return [each for each in super().collect_usage_pieces(ctx) if each != "[]..."]
 
-    return Spreading
+    app.command(name, cls=Spreading)(command)

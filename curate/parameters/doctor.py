@@ -38,13 +38,13 @@ class DoctorParams:
         (),
         "With --content, write NAME_content without these identifiers: all, or any of "
         f"{', '.join(IDENTIFIERS)}.",
-        metavar="KINDS",
+        metavar="KIND…",
     )
     drop: tuple[str, ...] = option(
         (),
         "With --content, write NAME_content without rows of these kinds: all, any of --mask, or of "
         f"{', '.join(KINDS[len(IDENTIFIERS) :])}.",
-        metavar="KINDS",
+        metavar="KIND…",
     )
     output: str | Path | None = option(
         None, "Folder for what is written; that of dataset_info.json, else data.", metavar="DIR"

@@ -13,6 +13,8 @@ from curate.errors import UsageError, check_one_of, did_you_mean
 from curate.parameters.budget import DEFAULT_KEEP, METAVAR, parse_budget
 
 T = TypeVar("T")
+# Between values that belong together; no argument of a command can hold it.
+BETWEEN = "\0"
 _KEY = "option"
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 _POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -29,15 +31,23 @@ class Option:
     python: bool = True  # whether the Python function has it
     positional: bool = False  # the Python function takes it without its name, and has to have it
     typed: Any = None  # the command line's default, where it is another
+    several: bool = False  # the command line takes all values up to the next option
+    together: bool = False  # and they belong together: they are one value, with BETWEEN in between
+    apart: tuple[str, ...] = ()  # endings of what is no value of it all the same
+    words: tuple[str, ...] = ()  # the only values there are; the first one where none is given
     least: int | None = None  # the lowest number that is allowed
     allowed: tuple[str, ...] = ()  # words; all where there are none
     check: Callable[[Any], object] | None = None  # refuses a value
 
 
 def option(default: Any, help_: str, **how: Any) -> Any:
-    """Return a dataclass field with its help; see Option for the rest."""
+    """Return a dataclass field with its help; see Option for the rest.
+
+    A metavar with … tells that several values may follow.
+    """
     if allowed := how.get("allowed"):
         how.setdefault("metavar", "|".join(allowed))
+    how.setdefault("several", "…" in (how.get("metavar") or ""))
     return field(default=default, metadata={_KEY: Option(help_, **how)})
 
 
@@ -84,9 +94,9 @@ def trust_remote_code() -> Any:
     )
 
 
-def train_set(default_epochs: str) -> Any:
+def train_set(default_epochs: str, several: bool = False) -> Any:
     help_ = f"For `train sft --set` {default_epochs}."
-    return option((), help_, metavar="KEY=VALUE", check=_refuse_settings)
+    return option((), help_, metavar="KEY=VALUE", check=_refuse_settings, several=several)
 
 
 def _refuse_settings(settings: tuple[str, ...]) -> None:

@@ -43,9 +43,10 @@ class ProveParams:
         (),
         "Mix --general with the first arm's rows: 1:1, 1:5, self (1:1, answered by the model).",
         metavar="0,1:1…",
+        several=False,
     )
     answers: tuple[str, ...] = option(
-        (), f"Measure answers, too: {', '.join(MEASURES)}.", metavar="A,B…"
+        (), f"Measure answers, too: {', '.join(MEASURES)}.", metavar="A,B…", several=False
     )
     judge: str | None = option(
         None, "Who says which answer is better: pairs, a ranker, http://HOST:PORT/v1#MODEL."
@@ -56,7 +57,7 @@ class ProveParams:
     max_new_tokens: int = option(256, "Where an answer is cut off.", least=1)
     tokenizer: str | None = options.tokenizer()
     seed: int = options.seed()
-    train_set: tuple[str, ...] = options.train_set("of every training")
+    train_set: tuple[str, ...] = options.train_set("of every training", several=True)
     trust_remote_code: bool = options.trust_remote_code()
 
     def __post_init__(self) -> None:

@@ -37,6 +37,7 @@ class SelectParams:
         (),
         "Choose only among rows whose --by lies between two percentiles; 3ds: its difficulties.",
         metavar="25% 75%",
+        several=True,
         shown="3ds: 25% 75%",
     )
     pool: str | int | None = option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import MISSING, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +13,7 @@ from typer import Argument, Option
 
 from curate import console
 from curate.errors import UsageError
+from curate.parameters.option import option
 
 if TYPE_CHECKING:
     from deploy.compare.comparison import Comparison
@@ -53,7 +54,7 @@ def compare(
     limit: Annotated[int, Option(help="The most prompts; drawn with --seed.", min=1)] = 100,
     max_tokens: Annotated[int, Option(help="Of an answer, in tokens.", min=1)] = 256,
     judge: Annotated[str | None, Option(metavar="RANKER|URL#MODEL", help=_JUDGE)] = None,
-    exam: Annotated[list[Path] | None, Option(metavar="F...", help=_EXAM)] = None,
+    exam: list[Path] | None = option(None, _EXAM, metavar="F…"),
     output: Annotated[Path, Option(help="Folder of the page.")] = Path("reports"),
     name: Annotated[str | None, Option(help="Of files.", show_default="TUNED_beside_BASE")] = None,
     seed: Annotated[int, Option(help="Of intervals and of drawn prompts.", min=0)] = 0,
@@ -118,7 +119,7 @@ def eval_(
         list[str],
         Argument(metavar="MODEL|RUN|URL...", help="One or more, as `deploy compare` takes them."),
     ],
-    exam: Annotated[list[Path], Option(metavar="F...", help=_EXAM)],
+    exam: list[Path] = option(MISSING, _EXAM, metavar="F…"),
     shots: Annotated[
         int,
         Option(help="Questions shown with their answers before; 0 or 5 are usual.", min=0, max=20),

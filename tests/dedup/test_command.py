@@ -7,6 +7,7 @@ import pytest
 
 from curate.commands.with_options import spread
 from curate.data.read import read
+from curate.parameters.option import Option
 from tests.calling import Caller
 from tests.conftest import SAMPLE
 from tests.dedup.conftest import pair
@@ -109,7 +110,7 @@ def test_several_files_after_each_option(call, write, tmp_path):
     ],
 )
 def test_spread(given, wanted):
-    assert spread(given.split(), ["--input", "--against"]) == wanted.split()
+    assert spread(given.split(), {"--input": Option(""), "--against": Option("")}) == wanted.split()
 
 
 def test_the_best_of_an_earlier_run_is_kept(call, write, tmp_path):

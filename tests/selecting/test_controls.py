@@ -11,6 +11,7 @@ from curate.commands.with_options import spread
 from curate.data.read import read
 from curate.errors import UsageError
 from curate.parameters.controls import CONTROLS
+from curate.parameters.option import Option
 from curate.parameters.select import SelectParams
 from curate.recipes.controls import ENDINGS, as_long, beside_as_many, control, spearman
 from curate.recipes.select import select
@@ -170,7 +171,7 @@ def test_words_after_the_option_that_are_none_are_files(call, write_json, scores
     ],
 )
 def test_words_of_an_option(typed, wanted):
-    assert spread(typed, [], words={"--c": ["a", "b"]}) == wanted
+    assert spread(typed, {"--c": Option("", words=("a", "b"))}) == wanted
 
 
 def test_a_kind_that_is_none(by_length):

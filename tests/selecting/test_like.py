@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import curate
-from curate.commands.with_options import BETWEEN, spread
+from curate.commands.with_options import spread
 from curate.data.read import read
 from curate.errors import UsageError
+from curate.parameters.option import BETWEEN, Option
 from curate.parameters.select import SelectParams
 from curate.recipes.select import select
 from tests.conftest import SAMPLE
@@ -149,7 +150,7 @@ def path_of(folder):
     ],
 )
 def test_values_after_one_like_are_one_set(typed, read_as):
-    found = spread(typed.split(), ["--input"], together=["--like"])
+    found = spread(typed.split(), {"--input": Option(""), "--like": Option("", together=True)})
     assert [each.replace(BETWEEN, "|") for each in found] == read_as.split()
 
 

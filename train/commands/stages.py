@@ -14,7 +14,7 @@ import typer
 
 from curate import console
 from curate.commands.options import SAVES, AsJson, refuse_missing
-from curate.commands.with_options import spreading, with_options
+from curate.commands.with_options import add, with_options
 from curate.errors import UsageError
 from curate.parameters.option import option
 from curate.system.run_record import FoundRun, RunRecord, runs_below
@@ -54,7 +54,7 @@ _LATELY = 86_400.0  # seconds; what failed before is not told again and again
 def add_to(app: typer.Typer) -> None:
     """Add the six commands, and `run`."""
     for stage in _ABOUT:
-        app.command(stage, cls=spreading("--dataset"))(_command(stage))
+        add(app, stage, _command(stage))
     names = [field.name for field in fields(Request) if field.name not in _OF_RUN]
     app.command()(with_options(run, names))
 

@@ -36,7 +36,7 @@ class Request:
 
     stage: str = ""
     dataset: tuple[str, ...] = option(
-        (), "Registered data set; several: A,B; else the newest that fits.", metavar="NAME"
+        (), "Registered data set; several: A,B; else the newest that fits.", metavar="NAME…"
     )
     dataset_dir: Path = option(Path("data"), "Folder of dataset_info.json.")
     model: str | None = option(
