@@ -124,8 +124,11 @@ def test_keep_of_more_or_less_than_there_is(call):
         (["--keep"], r"--keep.* requires an argument"),
         (["--max-length", "many"], r"--max-length.*valid integer.*; `curate ifd --help` shows"),
         (["--form", "los"], r"--form los: allowed are loss, ppl\. Did you mean 'loss'\?"),
-        (["--experience", "2x5"], r"--experience belongs to --brief-experience"),
-        (["--train-set", "max_steps=2"], r"--train-set belongs to --brief-experience"),
+        (["--experience", "2x5"], r"--experience 2x5: only --brief-experience takes it; give both"),
+        (
+            ["--train-set", "max_steps=2"],
+            r"--train-set max_steps=2: only --brief-experience",
+        ),
         (["--brief-experience", "--experience", "ten"], r"--experience ten: allowed are auto"),
         (["--brief-experience", "--train-set", "x"], r"--train-set x: allowed is KEY=VALUE"),
         (["--model", "smolm2"], r"no model 'smolm2'\. Did you mean 'smollm2'\?"),
@@ -211,8 +214,14 @@ def test_a_data_set_of_other_rows_is_told_before_it_is_gone(name, command, call)
             "mods good.json --seeds-only --augment 5",
             "--augment: no model answers with --seeds-only",
         ),
-        ("mods good.json --responder base --train-set a=1", "--train-set: .* base is not trained"),
-        ("mods good.json --responder http://127.0.0.1:1/v1#m --model m", "--model: .* itself"),
+        (
+            "mods good.json --responder base --train-set a=1",
+            "--train-set a=1: only --responder trained takes it",
+        ),
+        (
+            "mods good.json --responder http://127.0.0.1:1/v1#m --model m",
+            "--model m: only --responder trained",
+        ),
         ("ls --dataset-dir nosuch", "--dataset-dir nosuch: there is no such folder"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from curate import console
 from curate.commands.options import Choosing, Emitting, Reading
 from curate.errors import UsageError, check_one_of
-from curate.parameters.controls import CONTROLS
+from curate.parameters.controls import CONTROLS, ENDINGS
 from curate.parameters.engine import EngineParams
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def choose(
 
 
 def _check_controls(writing: Emitting, name: str, recipe: str, kinds: Sequence[str]) -> None:
-    from curate.recipes.controls import ENDINGS, made_by
+    from curate.recipes.controls import made_by
 
     for kind in kinds:
         check_one_of("--with-control", kind, CONTROLS)
@@ -92,7 +92,7 @@ def show_best(selection: Selection, rows: int) -> None:
 def _compare(
     selection: Selection, drawn: Selection, writing: Emitting, name: str, kinds: Sequence[str]
 ) -> dict[str, Any]:
-    from curate.recipes.controls import ENDINGS, control, mean_score
+    from curate.recipes.controls import control, mean_score
 
     own, other = mean_score(selection), mean_score(drawn)
     rows = drawn.params.keep

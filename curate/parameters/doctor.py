@@ -7,7 +7,7 @@ from pathlib import Path
 
 from curate.content import IDENTIFIERS, KINDS
 from curate.errors import UsageError, check_one_of
-from curate.parameters.option import check, option, trust_remote_code
+from curate.parameters.option import check, option, refuse_unused, trust_remote_code
 
 STAGES = ("pt", "sft", "rm", "dpo", "kto")
 
@@ -56,8 +56,7 @@ class DoctorParams:
             object.__setattr__(self, name, _kinds(f"--{name}", getattr(self, name), allowed))
         if twice := set(self.mask) & set(self.drop) - {_ALL}:
             raise UsageError(f"--mask and --drop {min(twice)}: name it once, for one of them")
-        if (self.mask or self.drop) and not self.content:
-            raise UsageError("--mask and --drop go with --content, which finds what they name")
+        refuse_unused(self, "content", mask=(True,), drop=(True,))
         if self.content and (self.fix or self.stage or self.model):
             raise UsageError(
                 "--content looks at what rows say, and goes without --fix, --stage and --model"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from curate.errors import UsageError
-from curate.parameters.option import check, option
+from curate.parameters.option import check, option, refuse_unused
 
 LOCAL, RAY = "local", "ray"
 
@@ -36,11 +35,4 @@ class EngineParams:
 
     def __post_init__(self) -> None:
         check(self)
-        of_others = {
-            "--gpus": (self.gpus, LOCAL),
-            "--address": (self.address, RAY),
-            "--gpus-per-worker": (self.gpus_per_worker, RAY),
-        }
-        for name, (value, engine) in of_others.items():
-            if value is not None and engine != self.engine:
-                raise UsageError(f"{name} {value} belongs to --engine {engine}; give it, too")
+        refuse_unused(self, "engine", gpus=(LOCAL,), address=(RAY,), gpus_per_worker=(RAY,))

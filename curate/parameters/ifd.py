@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from curate.errors import UsageError
 from curate.parameters import option as options
-from curate.parameters.option import check, option
+from curate.parameters.option import check, option, refuse_unused
 
 FORMS = ("loss", "ppl")
 TEMPLATES = ("auto", "chat", "alpaca", "none")
@@ -51,9 +51,7 @@ class IFDParams:
     def __post_init__(self) -> None:
         check(self)
         parse_experience(self.experience)
-        if (self.train_set or self.experience != "auto") and not self.brief_experience:
-            alone = "--train-set" if self.train_set else "--experience"
-            raise UsageError(f"{alone} belongs to --brief-experience; give both, or neither")
+        refuse_unused(self, "brief_experience", experience=(True,), train_set=(True,))
 
 
 def parse_experience(text: str) -> tuple[int | None, int]:

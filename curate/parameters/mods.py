@@ -9,12 +9,12 @@ from curate.errors import UsageError
 from curate.parameters import option as options
 from curate.parameters.budget import METAVAR, parse_budget
 from curate.parameters.car import ENCODERS, RANKERS
-from curate.parameters.option import check, option
+from curate.parameters.option import check, flag, option, refuse_unused
 
 # What stands for a model behind --responder.
 NONE, BASE, TRAINED = "none", "base", "trained"
 # Of no use where nobody answers.
-_ANSWERS = ("max_necessity", "augment", "max_new_tokens")
+_ANSWERS = ("max_necessity", "augment", "max_new_tokens", "train_set", "model")
 
 
 @dataclass(frozen=True)
@@ -84,18 +84,13 @@ class ModsParams:
 
     def refuse_unused(self) -> None:
         """Refuse what was given of a model that does not answer, or is not trained."""
-        unused = {TRAINED: (), BASE: ("train_set",)}.get(self.responder, ("train_set", "model"))
-        unused += _ANSWERS if self.responder == NONE else ()
-        for each in fields(self):
-            if each.name in unused and getattr(self, each.name) != each.default:
-                why = (
-                    "no model answers with --seeds-only"
-                    if self.responder == NONE
-                    else f"--responder {self.responder} "
-                    + ("is not trained" if each.name == "train_set" else "answers itself")
+        for each in fields(self) if self.responder == NONE else ():
+            if each.name in _ANSWERS and getattr(self, each.name) != each.default:
+                raise UsageError(
+                    f"{flag(each.name)}: no model answers with --seeds-only or --responder {NONE}; "
+                    "leave one of them out"
                 )
-                name = each.name.replace("_", "-")
-                raise UsageError(f"--{name}: {why}; leave one of them out")
+        refuse_unused(self, "responder", train_set=(TRAINED,), model=(TRAINED, BASE))
 
 
 def parse_bound(text: str | float) -> tuple[float | None, float | None]:

@@ -94,9 +94,9 @@ def trust_remote_code() -> Any:
     )
 
 
-def train_set(default_epochs: str, several: bool = False) -> Any:
+def train_set(default_epochs: str, **how: Any) -> Any:
     help_ = f"For `train sft --set` {default_epochs}."
-    return option((), help_, metavar="KEY=VALUE", check=_refuse_settings, several=several)
+    return option((), help_, metavar="KEY=VALUE", check=_refuse_settings, **how)
 
 
 def _refuse_settings(settings: tuple[str, ...]) -> None:
@@ -127,6 +127,11 @@ def filled(params: type, values: Mapping[str, Any]) -> Any:
     return params(**{n: as_tuple(v) if n in several else v for n, v in values.items()})
 
 
+def flag(name: str) -> str:
+    """Return a field as the command line has it."""
+    return f"--{name.replace('_', '-')}"
+
+
 def as_tuple(values: Any) -> tuple[Any, ...]:
     return (values,) if isinstance(values, str | os.PathLike) else tuple(values or ())
 
@@ -146,16 +151,26 @@ def check(params: Any) -> None:
         if way.least is not None:
             refuse_below(way.least, **{each.name: value})
         if way.allowed:
-            check_one_of(f"--{each.name.replace('_', '-')}", value, way.allowed)
+            check_one_of(flag(each.name), value, way.allowed)
         if way.check is not None:
             way.check(value)
+
+
+def refuse_unused(params: Any, other: str, **takers: tuple[Any, ...]) -> None:
+    """Refuse options that only some values of another option take, where it has none of these."""
+    for each in fields(params):
+        value, words = getattr(params, each.name), takers.get(each.name, ())
+        if words and value != each.default and getattr(params, other) not in words:
+            only = flag(other) if words == (True,) else f"{flag(other)} {', '.join(words)}"
+            values = value if isinstance(value, tuple) else (value,)
+            given = " ".join(map(str, (flag(each.name), *values)))
+            raise UsageError(f"{given}: only {only} takes it; give both, or leave it out")
 
 
 def refuse_below(least: int, **options: int | None) -> None:
     for name, number in options.items():
         if number is not None and number < least:
-            name = name.replace("_", "-")
-            raise UsageError(f"--{name} {number}: allowed are {least} and more")
+            raise UsageError(f"{flag(name)} {number}: allowed are {least} and more")
 
 
 def keywords(

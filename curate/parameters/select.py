@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from curate.errors import UsageError, check_one_of
 from curate.parameters import option as options
 from curate.parameters.budget import METAVAR
 from curate.parameters.mods import parse_bound
-from curate.parameters.option import check, option
+from curate.parameters.option import check, option, refuse_unused
 
 RANDOM, SUPERFILTER, DEITA, LIKE = "random", "superfilter", "deita", "like"
 THREE_DS, ANSWERS = "3ds", "answers"
@@ -93,6 +93,8 @@ class SelectParams:
     like: tuple[str, ...] = options.filled_in()  # those of the questions, a text a set
 
     def __post_init__(self) -> None:
+        from curate.selectors import by_vectors
+
         self._refuse_unknown_recipe()
         if self.recipe in (RANDOM, LIKE) and self.by is not None and not self.between:
             by = "questions" if self.recipe == LIKE else "nothing"
@@ -108,7 +110,15 @@ class SelectParams:
                 f"--set {self.set[0]}: only a recipe that is a selector takes it: "
                 f"{', '.join(recipes()[len(METHODS) :])}"
             )
-        self._refuse_what_others_take()
+        refuse_unused(
+            self,
+            "recipe",
+            pool=(SUPERFILTER,),
+            nearest=(DEITA,),
+            min_quality=(THREE_DS,),
+            max_new_tokens=(THREE_DS,),
+            encoder=tuple(dict.fromkeys((SUPERFILTER, DEITA, LIKE, *by_vectors()))),
+        )
         if not -1 <= self.nearest <= 1:
             raise UsageError(f"--nearest {self.nearest:g}: allowed is a cosine, -1 to 1")
 
@@ -152,30 +162,10 @@ class SelectParams:
             raise UsageError(f"--by {self.by}: --recipe {ANSWERS} goes by --model; leave it out")
         if self.min_quality is not None:
             share, number = parse_bound(self.min_quality)
-            if self.recipe != THREE_DS or (share is None or not 0 <= share < 1) and number is None:
+            if (share is None or not 0 <= share < 1) and number is None:
                 raise UsageError(
-                    f"--min-quality {self.min_quality}: only --recipe {THREE_DS} has it, as a "
-                    "number, or as a quantile from 0% to below 100%"
-                )
-
-    def _refuse_what_others_take(self) -> None:
-        """Refuse an option that this choice would not look at."""
-        from curate.selectors import by_vectors
-
-        encoding = tuple(dict.fromkeys((SUPERFILTER, DEITA, LIKE, *by_vectors())))
-        takers = {
-            "pool": (SUPERFILTER,),
-            "nearest": (DEITA,),
-            "max_new_tokens": (THREE_DS,),
-            "encoder": encoding,
-        }
-        for each in fields(self):
-            value = getattr(self, each.name)
-            allowed = takers.get(each.name)
-            if allowed and value != each.default and self.recipe not in allowed:
-                raise UsageError(
-                    f"--{each.name.replace('_', '-')} {value}: only --recipe "
-                    f"{', '.join(allowed)} takes it; leave it out"
+                    f"--min-quality {self.min_quality}: allowed are a number, or a quantile from "
+                    "0% to below 100%"
                 )
 
     @property

@@ -27,13 +27,6 @@ from curate.selectors.kmeans import KMeansParams, clusters
 from curate.selectors.middle_band import NO_SCORE
 
 NAME = "random"
-ENDINGS = {
-    "rows": "_random",
-    "tokens": "_random_tokens",
-    "length": "_random_length",
-    "clusters": "_clusters",
-    "longest": "_longest",
-}
 # More tokens than as many random rows, and a rank correlation of score and length, that are told.
 _MORE_TOKENS, _BY_LENGTH = 1.1, 0.5
 # What the note says that tells of it.

@@ -25,7 +25,7 @@ from curate.data.schema import Shape, Source
 from curate.emission.emit import made_file, paths
 from curate.errors import CuratrainError, DataError, UsageError, did_you_mean
 from curate.llamafactory.dataset_info import read_registry
-from curate.recipes.controls import ENDINGS
+from curate.parameters.controls import ENDINGS
 from curate.reports.chosen import Chosen, Mask, Places, decoded
 from curate.reports.provenance import source_fields
 from curate.system.files import content_sha256

@@ -155,7 +155,7 @@ def test_a_call_that_a_mask_would_break_is_left_out(call, write_json):
         (("--content", "--mask", "refusal"), "--mask refusal: allowed are all, id_number"),
         (("--content", "--drop", "refusals"), "Did you mean 'refusal'?"),
         (("--content", "--drop", "name", "--mask", "all,name"), "--mask and --drop name: name it"),
-        (("--mask", "all"), "--mask and --drop go with --content"),
+        (("--mask", "all"), "--mask all: only --content takes it"),
         (("--content", "--fix"), "goes without --fix"),
         (("--content", "--stage", "sft"), "goes without --fix, --stage and --model"),
     ],

@@ -80,9 +80,9 @@ def test_wrong_use():
     for recipe in ("random", "superfilter", "deita", "clusters"):
         with pytest.raises(UsageError, match="--between 1% 9%: give --by COLUMN"):
             SelectParams(recipe, between=("1%", "9%"))
-    with pytest.raises(UsageError, match="only --recipe 3ds has it"):
+    with pytest.raises(UsageError, match="--min-quality 50%: only --recipe 3ds takes it"):
         SelectParams("random", min_quality="50%")
-    with pytest.raises(UsageError, match="only --recipe 3ds has it"):
+    with pytest.raises(UsageError, match="--min-quality 100%: allowed are a number, or"):
         SelectParams("3ds", min_quality="100%")
 
 

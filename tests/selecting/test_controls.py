@@ -10,10 +10,10 @@ import curate
 from curate.commands.with_options import spread
 from curate.data.read import read
 from curate.errors import UsageError
-from curate.parameters.controls import CONTROLS
+from curate.parameters.controls import CONTROLS, ENDINGS
 from curate.parameters.option import Option
 from curate.parameters.select import SelectParams
-from curate.recipes.controls import ENDINGS, as_long, beside_as_many, control, spearman
+from curate.recipes.controls import as_long, beside_as_many, control, spearman
 from curate.recipes.select import select
 
 
