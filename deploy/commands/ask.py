@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 from typer import Argument, Option
 
 from curate import console
 from curate.errors import CuratrainError, ModelError, UsageError
+from curate.models.openai_client import address_of, is_address
 from curate.system.background import in_background
 from curate.system.keys import read_key
 from curate.system.process import dying_with_parent
@@ -103,8 +103,6 @@ def chat(
 
     Example: deploy chat saves/NAME
     """
-    from curate.models.openai_client import is_address
-
     key = read_key(api_key_env or (KEY if os.environ.get(KEY) else None), None) or ""
     with served(model, engine) if not is_address(model) else nullcontext(model) as address:
         url, _, name = address.partition("#")
@@ -150,15 +148,10 @@ def request_body(
 
 def endpoint(url: str) -> str:
     """Return the address of a server's interface, such as http://localhost:8000/v1."""
-    try:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        fits = False
-    if not fits or parts.query or parts.username:
+    base = address_of(url if "://" in url else f"http://{url}")[0]
+    if not is_address(base):
         raise UsageError(f"--url {url}: give an address such as http://127.0.0.1:8000")
-    path = parts.path.rstrip("/").removesuffix("/chat/completions").removesuffix("/v1")
-    return f"{parts.scheme}://{parts.netloc}{path}/v1"
+    return f"{base.removesuffix('/v1')}/v1"
 
 
 def curl_line(url: str, body: dict[str, Any], variable: str | None) -> str:

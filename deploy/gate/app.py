@@ -88,7 +88,7 @@ class Gate:
             what = f"nothing is at {shown(request.path)}"
             if error.status == 405:
                 what = f"{shown(request.method)} is not for {request.path}"
-            there = "GET /health, GET /v1/models, POST /v1/chat/completions"
+            there = "GET /health, GET /v1/models, GET /v1/models/NAME, POST /v1/chat/completions"
             there += ", POST /v1/completions" if self._engine.completions else ""
             return error_response(error.status, f"{what}; there is {there}", "no")
         except aiohttp.ClientError:

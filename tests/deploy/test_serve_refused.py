@@ -290,8 +290,8 @@ def test_ask_without_a_server(deploy, free):
         (["Hi", "--max-tokens", "0"], "--max-tokens.*greater than or equal to 1"),
         (["Hi", "--temperature", "3"], "--temperature.*less than or equal to 2"),
         (["Hi", "--url", "ftp://x"], "give an address"),
-        (["Hi", "--url", "http://"], "give an address"),
-        (["Hi", "--url", "http://x:99999"], "give an address"),
+        (["Hi", "--url", "http://"], "names no server; give http"),
+        (["Hi", "--url", "http://x:99999"], "cannot be read .*; give http"),
         (["Hi", "--api-key-env", "NO_SUCH_NAME"], "no such environment variable"),
     ],
 )
