@@ -62,8 +62,8 @@ class Crews:
             yield crew
 
     @contextmanager
-    def for_blocks(self, model: Model, blocks: int) -> Iterator[Crew | None]:
-        """Yield processes that make so many blocks of rows into tokens; None where few are."""
+    def for_blocks(self, model: Model, blocks: int) -> Iterator[Crew]:
+        """Yield workers that make so many blocks of rows into tokens; few are made here."""
         if self._params.engine == RAY or (self._params.workers and model.device == "cpu"):
             with self._opened(self._params.workers or 0, 0) as crew:
                 yield crew
@@ -71,7 +71,8 @@ class Crews:
             with closing(Processes(min(cores(), _MOST))) as processes:
                 yield processes
         else:
-            yield None
+            with closing(Here(1)) as here:
+                yield here
 
     @contextmanager
     def _opened(self, size: int, gpus: int) -> Iterator[Crew]:

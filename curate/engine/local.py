@@ -102,13 +102,8 @@ class LocalEngine:
             crew = stack.enter_context(self.crews.for_blocks(model, total - done))
             self.tokenising.start(rows, total, done)
             stack.callback(self.tokenising.stop)
-            if crew is None:
-                made: Iterator[bytes] = (answer(model, payload) for payload in payloads)
-            else:
-                made = stack.enter_context(
-                    closing(self._in_order(crew, model, answer, payloads, total - done))
-                )
-            for block in made:
+            blocks = self._in_order(crew, model, answer, payloads, total - done)
+            for block in stack.enter_context(closing(blocks)):
                 yield block
                 self.tokenising.advance(1)
 
@@ -120,13 +115,13 @@ class LocalEngine:
         payloads: Iterator[Any],
         count: int,
     ) -> Generator[bytes]:
-        held: dict[int, Any] = {}  # until it is made: a worker may end
+        taken: dict[int, Any] = {}  # and not made yet: a worker may end
 
         def take(items: NDArray[np.int64]) -> Any:
             (item,) = items.tolist()
-            if item not in held:
-                held[item] = next(payloads)
-            return held[item]
+            if item not in taken:
+                taken[item] = next(payloads)
+            return taken[item]
 
         one = np.ones(count, dtype=np.int64)
         plan = Plan(order=np.arange(count), ends=np.arange(1, count + 1), lengths=one)
@@ -135,7 +130,7 @@ class LocalEngine:
         coming = 0
         for number, block in Loop(crew, work, plan, self.say).run([*range(count)], ""):
             ready[number] = block
-            del held[number]
+            del taken[number]
             while coming in ready:
                 yield ready.pop(coming)
                 coming += 1

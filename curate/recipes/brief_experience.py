@@ -107,7 +107,7 @@ def choose(rows: Rows, params: ExperienceParams) -> Selection:
     """Return the rows of the middle band of every cluster."""
     started = time.monotonic()
     model = language_model(params.model, params.trust_remote_code, params.dtype)
-    longest = longest_scored(params.max_length, DEFAULT_LENGTH, model.name, model.max_positions)
+    longest = longest_scored(params.max_length, DEFAULT_LENGTH, model)
     say(f"reading {len(rows):,} instructions with {model.files.name}")
     read = instructions_of(rows, model, longest)
     silent = rows.table.column("response_characters").to_numpy() == 0

@@ -95,9 +95,7 @@ def ifd(rows: Rows, params: IFDParams, place: Place | None = None) -> Selection:
     if not params.keep_above_one:
         choice = below_one(choice, values, rows.ids)
     ranking = Ranking(top_k, Candidates(choice, rows.ids, values=values))
-    longest = longest_scored(
-        params.max_length, scorer.DEFAULT_LENGTH, model.name, model.max_positions
-    )
+    longest = longest_scored(params.max_length, scorer.DEFAULT_LENGTH, model)
     return Selection(
         recipe=NAME,
         params=replace(

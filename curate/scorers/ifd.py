@@ -75,7 +75,7 @@ def score(rows: Rows, params: IFDParams, model: LikelihoodModel, engine: Engine)
         UsageError: The template is unknown, or max_length is out of the model's range.
         ModelError: The model's chat template takes none of the rows.
     """
-    longest = longest_scored(params.max_length, DEFAULT_LENGTH, model.name, model.max_positions)
+    longest = longest_scored(params.max_length, DEFAULT_LENGTH, model)
     name = choose_template(params.template, model.encoder)
     of_turns = likelihoods(rows, TEMPLATES[name], longest, model, engine)
     prompted, alone = of_turns.mean(of_turns.turn_prompted), of_turns.mean(of_turns.turn_alone)

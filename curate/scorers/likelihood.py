@@ -61,12 +61,13 @@ class Likelihoods:
         return last
 
 
-def longest_scored(asked: int | None, default: int, name: str, limit: int) -> int:
+def longest_scored(asked: int | None, default: int, model: LikelihoodModel) -> int:
     """Return how many tokens of a row are read: as asked, else the default or the model's limit."""
+    limit = model.max_positions
     if asked is None:
         return min(default, limit)
     if not 2 <= asked <= limit:
-        raise UsageError(f"--max-length {asked}: {name} takes 2 to {limit:,} tokens")
+        raise UsageError(f"--max-length {asked}: {model.name} takes 2 to {limit:,} tokens")
     return asked
 
 

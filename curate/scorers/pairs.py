@@ -228,7 +228,7 @@ def _gaps(
     rows: Rows, pairs: int, params: PairParams, model: LikelihoodModel, engine: Engine
 ) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
     """Return how much likelier the chosen responses are, and what a user should be told."""
-    longest = longest_scored(params.max_length, DEFAULT_LENGTH, model.name, model.max_positions)
+    longest = longest_scored(params.max_length, DEFAULT_LENGTH, model)
     template = TEMPLATES[choose_template(params.template, model.encoder)]
     identity = digest_of("responses", rows.identity)
     responses = MadeRows(identity, 2 * pairs, partial(_responses, rows))

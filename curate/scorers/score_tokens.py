@@ -75,7 +75,7 @@ def judge(
         UsageError: max_length is out of the model's range.
         ModelError: The model does not write each digit as one token.
     """
-    longest = longest_scored(params.max_length, LONGEST, model.name, model.max_positions)
+    longest = longest_scored(params.max_length, LONGEST, model)
     digits = _digits(model)
     tokenise = partial(_tokenise, ask, longest)
     # A scorer's question is a function of its own module.
