@@ -19,7 +19,6 @@ from typer import Argument, Option
 
 from curate import console
 from curate.errors import CuratrainError, ModelError, UsageError
-from curate.models.openai_client import address_of, is_address
 from curate.system.background import in_background
 from curate.system.keys import read_key
 from curate.system.process import dying_with_parent
@@ -103,6 +102,8 @@ def chat(
 
     Example: deploy chat saves/NAME
     """
+    from curate.models.openai_client import is_address
+
     key = read_key(api_key_env or (KEY if os.environ.get(KEY) else None), None) or ""
     with served(model, engine) if not is_address(model) else nullcontext(model) as address:
         url, _, name = address.partition("#")
@@ -148,6 +149,8 @@ def request_body(
 
 def endpoint(url: str) -> str:
     """Return the address of a server's interface, such as http://localhost:8000/v1."""
+    from curate.models.openai_client import address_of, is_address
+
     base = address_of(url if "://" in url else f"http://{url}")[0]
     if not is_address(base):
         raise UsageError(f"--url {url}: give an address such as http://127.0.0.1:8000")
