@@ -16,8 +16,8 @@ from curate.engine.plan import Plan
 from curate.engine.worker import Job, Worker
 from curate.errors import ModelError, OutputError
 from curate.scorers.contract import Work
-from curate.system.process import NO_SPINNING
 from curate.system.processes import cores, started
+from curate.system.programs import NO_SPINNING
 
 if TYPE_CHECKING:
     from curate.engine.actors import Actors

@@ -24,7 +24,7 @@ from curate.recipes.model_scores import called
 from curate.system.cache import cache_dir
 from curate.system.manifest import read_manifest
 from curate.system.model_folder import ADAPTER_WEIGHTS, is_adapter
-from curate.system.process import new_lines, start, stopping
+from curate.system.programs import new_lines, start, stopping
 from curate.system.run_record import RUN, RunRecord, read_run
 
 # The published recipes train one epoch; what happens in between is no result of its own.

@@ -18,7 +18,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from curate.errors import OutputError
-from curate.system import process
+from curate.system import programs
 from curate.system.cache import cache_dir
 from curate.system.failure import reason_in
 
@@ -100,8 +100,8 @@ def without_flags(command: Sequence[str]) -> list[str]:
 def install_step(
     command: Sequence[str], log: Path, variables: Mapping[str, str] | None = None, what: str = ""
 ) -> None:
-    child = process.start(command, log, variables)
-    with process.stopping(child):
+    child = programs.start(command, log, variables)
+    with programs.stopping(child):
         code = child.wait()
     if code:
         raise OutputError(

@@ -21,7 +21,7 @@ from curate import console
 from curate.errors import CuratrainError, ModelError, UsageError
 from curate.system.background import in_background
 from curate.system.keys import read_key
-from curate.system.process import dying_with_parent
+from curate.system.programs import dying_with_parent
 
 if TYPE_CHECKING:
     from curate.models.openai_request import ServerError

@@ -15,7 +15,7 @@ import yaml
 
 from curate.errors import ModelError, UsageError
 from curate.models.resolve import base_of, files_of
-from curate.system import environments, process
+from curate.system import environments, programs
 from curate.system.environments import Environment
 from curate.system.failure import reason_in
 from curate.system.model_folder import TOKENIZER_CONFIG, is_adapter
@@ -84,8 +84,8 @@ def likeliest(name: str, exam: Exam, say: Callable[[str], None]) -> tuple[str, .
             *("--include_path", scratch, "--output_path", str(folder / "out"), "--log_samples"),
         ]
         variables = {**environment().variables, "HF_HUB_OFFLINE": "1", "HF_HOME": scratch}
-        child = process.start(command, log, variables)
-        with process.stopping(child):
+        child = programs.start(command, log, variables)
+        with programs.stopping(child):
             code = child.wait()
         samples = next(folder.glob("out/**/samples_*.jsonl"), None)
         if code or samples is None:

@@ -11,7 +11,7 @@ from curate.errors import DataError, ModelError, UsageError, check_one_of, did_y
 from curate.llamafactory import release as llamafactory
 from curate.models.protocols import Message
 from curate.models.resolve import fingerprint, resolve
-from curate.system import model_folder, process
+from curate.system import model_folder, programs
 from curate.system.failure import reason_in
 from curate.system.files import sha256_of
 from curate.system.manifest import versions
@@ -176,8 +176,8 @@ def _export(
     config.write_text(yaml.safe_dump(settings, allow_unicode=True), encoding="utf-8")
     log.unlink(missing_ok=True)
     variables = {**backend.variables, "HF_HUB_OFFLINE": "1"}
-    child = process.start(backend.command("export", [str(config)]), log, variables)
-    with process.stopping(child):
+    child = programs.start(backend.command("export", [str(config)]), log, variables)
+    with programs.stopping(child):
         code = child.wait()
     config.unlink()
     if code or not any(part.glob("*.safetensors")):

@@ -19,7 +19,7 @@ from curate.llamafactory.release import Backend
 from curate.models.quiet import quiet
 from curate.models.resolve import ModelFiles
 from curate.models.text_tokenizer import HFEncoder, ends, load_tokenizer, prompt_ids
-from curate.system import environments, process
+from curate.system import environments, programs
 from curate.system.environments import Environment
 from curate.system.failure import reason_in
 from curate.system.model_folder import CONFIG, chat_template, read_json
@@ -142,10 +142,10 @@ def _run(
     log.unlink(missing_ok=True)
     arguments = [str(python()), str(_JOB.resolve()), verb, str(job_path), str(result_path)]
     variables = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    child = process.start(arguments, log, variables, scratch)
+    child = programs.start(arguments, log, variables, scratch)
     shown, layer, since = 0, "", time.monotonic()
     code = None
-    with process.stopping(child):
+    with programs.stopping(child):
         while code is None:
             code = child.wait(_LOOK_EVERY)
             text = log.read_text("utf-8", "replace").replace("\r", "\n")

@@ -19,7 +19,7 @@ from pathlib import Path
 import aiohttp
 
 from curate.errors import ModelError
-from curate.system import process
+from curate.system import programs
 from curate.system.cache import cache_dir
 from curate.system.failure import explain_server
 from curate.system.files import write_text
@@ -53,7 +53,7 @@ async def expected(
         job = {"dtype": dtype, "folders": {name: str(folder) for name, folder in folders.items()}}
         task.write_text(json.dumps(job), encoding="utf-8")
         command = [sys.executable, "-m", "deploy.serving.first_answer", str(task), str(answers)]
-        child = process.start(command, scratch / "first_answer.log")
+        child = programs.start(command, scratch / "first_answer.log")
         try:
             while (code := child.code()) is None:
                 await asyncio.sleep(0.1)

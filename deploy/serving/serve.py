@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp import web
 
 from curate.errors import ModelError, UsageError
-from curate.system import process
+from curate.system import programs
 from curate.system.cache import cache_dir
 from curate.system.failure import explain_server
 from deploy.engines.contract import Engine, ServeCall, Served
@@ -91,7 +91,7 @@ class _Run:
         self._clients_key, self._scratch, self._say, self._up = clients_key, scratch, say, up
         self._began, self._key = time.monotonic(), secrets.token_urlsafe(32)
         self._launch = engine.launch(served, scratch, self._key)
-        self._child: process.Child | None = None
+        self._child: programs.Child | None = None
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
 
     async def whole(self) -> None:
@@ -171,7 +171,7 @@ class _Run:
         self._say(f"engine {engine.name} loads {', '.join(wanted)} (its output: {self._log}) …")
         # The engine does not get to see the clients' key.
         variables = {**({hidden: ""} if hidden else {}), **self._launch.variables}
-        self._child = process.start(self._launch.arguments, self._log, variables)
+        self._child = programs.start(self._launch.arguments, self._log, variables)
         until = time.monotonic() + _START_SECONDS
         while not await gate.is_well():
             self._check_alive(self._child, "while it loaded")
@@ -190,7 +190,7 @@ class _Run:
             self._check_alive(self._child, "while it served")
             await asyncio.sleep(_PAUSE * 5)
 
-    def _check_alive(self, child: process.Child, when: str) -> None:
+    def _check_alive(self, child: programs.Child, when: str) -> None:
         if (code := child.code()) is not None:
             why = f"{explain_server(self._log, code)}. Its output: {self._log}"
             raise ModelError(f"engine {self._engine.name} ended {when}: {why}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.system import environments, process
+from curate.system import environments, programs
 from curate.system.model_folder import tensors
 from deploy.cli import app
 from deploy.engines.hf import free_port
@@ -66,7 +66,7 @@ def served(model: Path) -> str:
         "HF_HUB_OFFLINE": "1",
     }
     arguments = ["--model_name_or_path", str(model.resolve()), "--template", "chatml"]
-    child = process.start(backend.command("api", arguments), Path("api.log"), variables)
+    child = programs.start(backend.command("api", arguments), Path("api.log"), variables)
     asked = {"role": "user", "content": "What is the capital of France?"}
     body = {"model": "m", "messages": [asked], "temperature": 0.01, "max_tokens": 20}
     request = urllib.request.Request(
@@ -74,7 +74,7 @@ def served(model: Path) -> str:
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
-    with process.stopping(child, 10):
+    with programs.stopping(child, 10):
         until = time.monotonic() + 600
         while time.monotonic() < until:
             assert child.code() is None, Path("api.log").read_text()[-2000:]

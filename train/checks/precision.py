@@ -100,7 +100,7 @@ def _key(folder: Path, lora: bool) -> str:
 
 def _measured(backend: Backend, folder: Path, lora: bool) -> dict[str, float] | None:
     """Return seconds of a step by precision, None where it failed or took too long."""
-    from curate.system import process
+    from curate.system import programs
 
     with tempfile.TemporaryDirectory(prefix="curatrain-steps-") as scratch:
         result = Path(scratch) / "seconds.json"
@@ -109,8 +109,8 @@ def _measured(backend: Backend, folder: Path, lora: bool) -> dict[str, float] | 
             *("lora" if lora else "full", str(result)),
         ]
         variables = {**backend.variables, "HF_HUB_OFFLINE": "1"}
-        child = process.start(arguments, Path(scratch) / "log", variables)
-        with process.stopping(child, 5.0):
+        child = programs.start(arguments, Path(scratch) / "log", variables)
+        with programs.stopping(child, 5.0):
             code = child.wait(_LONGEST)
         if code != 0 or not result.is_file():
             return None

@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from curate import console
-from curate.system.process import new_lines
+from curate.system.programs import new_lines
 
 STEPS = "trainer_log.jsonl"
 _EVERY = 15.0  # seconds between lines where there is no terminal

@@ -17,7 +17,7 @@ from curate import console
 from curate.errors import CuratrainError, OutputError
 from curate.llamafactory.dataset_info import data_file, read_registry
 from curate.llamafactory.release import Backend
-from curate.system import failure, process
+from curate.system import failure, programs
 from curate.system.cache import fingerprint
 from curate.system.files import sha256_of, sha256_of_all
 from curate.system.model_folder import ADAPTER_WEIGHTS
@@ -117,8 +117,8 @@ class _Attempt:
         shown = progress.Progress(folder, log, self.start.step)
         try:
             variables = {**backend.variables, **self.plan.launching, **self.plan.variables}
-            child = process.start(backend.command("train", [str(path)]), log, variables)
-            with process.stopping(child, _DEADLINE):
+            child = programs.start(backend.command("train", [str(path)]), log, variables)
+            with programs.stopping(child, _DEADLINE):
                 while (code := child.wait(_LOOK_EVERY)) is None:
                     shown.look()
                 shown.look()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from curate.errors import UsageError
-from curate.system import process
+from curate.system import programs
 
 # Starts a child of its own, names it, and takes no notice of SIGTERM if it is told so.
 FAMILY = """
@@ -26,15 +26,15 @@ time.sleep(60)
 """
 
 
-def family(tmp_path: Path, *arguments: str) -> tuple[process.Child, int]:
-    child = process.start([sys.executable, "-c", FAMILY, *arguments], tmp_path / "log")
+def family(tmp_path: Path, *arguments: str) -> tuple[programs.Child, int]:
+    child = programs.start([sys.executable, "-c", FAMILY, *arguments], tmp_path / "log")
     return child, int(first_line(child.log))
 
 
 def first_line(log: Path) -> str:
     until = time.monotonic() + 20
     while time.monotonic() < until:
-        lines, _ = process.new_lines(log)
+        lines, _ = programs.new_lines(log)
         if lines:
             return lines[0]
         time.sleep(0.02)
@@ -54,9 +54,9 @@ def test_output_and_code(tmp_path):
         "import sys, os; print(os.environ['WORD'], os.getcwd()); print('x', file=sys.stderr); 3/0"
     )
     arguments = [sys.executable, "-c", code]
-    child = process.start(arguments, tmp_path / "log", {"WORD": "你好"}, tmp_path)
+    child = programs.start(arguments, tmp_path / "log", {"WORD": "你好"}, tmp_path)
     assert child.wait(20) == 1
-    lines, _ = process.new_lines(child.log)
+    lines, _ = programs.new_lines(child.log)
     assert f"你好 {tmp_path}" in lines
     assert "x" in lines
     assert lines[-1] == "ZeroDivisionError: division by zero"
@@ -64,7 +64,7 @@ def test_output_and_code(tmp_path):
 
 def test_no_such_program(tmp_path):
     with pytest.raises(UsageError, match="no program nothing-of-this-name"):
-        process.start(["nothing-of-this-name"], tmp_path / "log")
+        programs.start(["nothing-of-this-name"], tmp_path / "log")
 
 
 def test_stop_ends_the_group_politely(tmp_path):
@@ -94,7 +94,7 @@ def test_stop_ends_what_a_gone_leader_left_behind(tmp_path):
 
 def test_stopping_ends_the_group_on_an_error(tmp_path):
     child, below = family(tmp_path)
-    with pytest.raises(ZeroDivisionError), process.stopping(child, 20):
+    with pytest.raises(ZeroDivisionError), programs.stopping(child, 20):
         raise ZeroDivisionError
     assert not is_there(child.pid)
     assert not is_there(below)
@@ -103,9 +103,9 @@ def test_stopping_ends_the_group_on_an_error(tmp_path):
 OURS = """
 import sys
 from pathlib import Path
-from curate.system import process
-child = process.start([sys.executable, "-c", sys.argv[1]], Path(sys.argv[2]))
-with process.stopping(child, 20):
+from curate.system import programs
+child = programs.start([sys.executable, "-c", sys.argv[1]], Path(sys.argv[2]))
+with programs.stopping(child, 20):
     child.wait()
 """
 
@@ -133,13 +133,13 @@ def test_a_signal_to_us_leaves_nothing_behind(tmp_path, number):
 
 def test_new_lines_are_whole_lines(tmp_path):
     log = tmp_path / "log"
-    assert process.new_lines(log) == ([], 0)
+    assert programs.new_lines(log) == ([], 0)
     log.write_bytes("一\n二".encode())
-    lines, at = process.new_lines(log)
+    lines, at = programs.new_lines(log)
     assert lines == ["一"]
     with log.open("ab") as stream:
         stream.write(textwrap.dedent("\n三\n").encode())
-    assert process.new_lines(log, at)[0] == ["二", "三"]
+    assert programs.new_lines(log, at)[0] == ["二", "三"]
 
 
 WAITS = 'import os; print(os.environ["OMP_WAIT_POLICY"])'
@@ -149,7 +149,7 @@ def test_threads_of_a_child_wait_without_spinning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def policy(name: str, variables: dict[str, str] | None = None) -> str:
-        child = process.start([sys.executable, "-c", WAITS], tmp_path / name, variables)
+        child = programs.start([sys.executable, "-c", WAITS], tmp_path / name, variables)
         child.wait(20)
         return child.log.read_text().strip()
 
