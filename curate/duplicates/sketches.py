@@ -21,7 +21,7 @@ from curate.data.ids import beside
 from curate.data.rows import Row, Rows
 from curate.data.schema import Turn
 from curate.duplicates.folding import fold
-from curate.duplicates.kept import Kept
+from curate.duplicates.journal import Journal
 from curate.duplicates.ngrams import PERMUTATIONS, gram_hashes, jaccard, may_be, signatures
 from curate.scorers.contract import digest_of
 from curate.system.processes import Pool, cores
@@ -78,12 +78,12 @@ class Sketching:
     """Writes what is compared of sets of rows to an empty folder, set after set.
 
     Texts are folded and signed by n-grams, in several processes where there are `many`; signatures
-    of an earlier run are taken from what is `kept`, and `known` says of how many rows.
+    of a run that was killed are taken from its `journal`, and `known` says of how many rows.
     """
 
-    def __init__(self, folder: Path, n: int, seed: int, many: bool, kept: Kept) -> None:
+    def __init__(self, folder: Path, n: int, seed: int, many: bool, journal: Journal) -> None:
         self._folder, self._n, self._many, self._size = folder, n, many, 0
-        self._kept, self._batches, self.known = kept, 0, 0
+        self._journal, self._batches, self.known = journal, 0, 0
         with ExitStack() as opened:
             pool = Pool(partial(_signer, n, seed), cores() if many else 1)
             self._pool = opened.enter_context(pool)
@@ -121,7 +121,7 @@ class Sketching:
                 own = (_hash(beside(row.value, row.parsed.verdict)) for row in batch)
                 flaws = (row.flaw for row in batch)
                 sent.append(list(zip(map(_hash, said), own, flaws, strict=True)))
-                yield said, f"signed {number}" not in self._kept
+                yield said, f"signed {number}" not in self._journal
 
         position = 0
         for folded, own_signatures in self._pool.map(texts()):
@@ -161,7 +161,7 @@ class Sketching:
         self._batches += 1
         empty = np.zeros(0, np.uint32)
         key = f"signed {self._batches - 1}"
-        values = self._kept.get(key, np.uint32, lambda: empty if made is None else made)
+        values = self._journal.get(key, np.uint32, lambda: empty if made is None else made)
         return values.reshape(-1, PERMUTATIONS)
 
     @contextmanager
@@ -170,7 +170,7 @@ class Sketching:
         self._opened.close()
         compare = partial(_comparer, self._folder, self._n)
         with Pool(compare, cores() if self._many else 1) as pool:
-            yield Sketches(*_mapped(self._folder), n=self._n, pool=pool, kept=self._kept)
+            yield Sketches(*_mapped(self._folder), n=self._n, pool=pool, journal=self._journal)
 
 
 def _signer(
@@ -232,7 +232,7 @@ class Sketches:
     signatures: NDArray[np.uint32]  # (groups, 128)
     n: int  # characters of a gram
     pool: Pool[_Pairs, NDArray[np.float64]]  # compares pairs
-    kept: Kept
+    journal: Journal
 
     def batches(self, start: int) -> Iterator[list[str]]:
         """Yield the texts from one group on, some thousand at a time."""
@@ -252,8 +252,8 @@ class Sketches:
             jobs = ((left[part], right[part], near) for part in parts)
             return np.concatenate([np.zeros(0), *self.pool.map(jobs)])
 
-        # A copy: what is kept is read only, and who asks may write over it.
-        return self.kept.get(digest_of(near, left, right), np.float64, compare).copy()
+        # A copy: what the journal has is read only, and who asks may write over it.
+        return self.journal.get(digest_of(near, left, right), np.float64, compare).copy()
 
 
 def mapped(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

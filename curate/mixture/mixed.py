@@ -46,19 +46,17 @@ class SourceCount:
     name: str
     read: int
     usable: int
-    left_out: dict[str, int]
     kept: int
     written: int
     repeated: int
+    left_out: dict[str, int]
     tokens: int | None
     response_tokens: int
 
     def as_dict(self) -> dict[str, Any]:
         """Return what a manifest adds to what is known of the file."""
-        counts = {"usable": self.usable, "kept": self.kept, "written": self.written}
-        tokens = {} if self.tokens is None else {"tokens": self.tokens}
-        tokens["response_tokens"] = self.response_tokens
-        return {"side": self.side, **counts, "left_out": self.left_out, **tokens}
+        known = ("name", "read", "repeated")
+        return {k: v for k, v in asdict(self).items() if k not in known and v is not None}
 
 
 @dataclass(frozen=True)
@@ -172,9 +170,7 @@ class Mixed(Chosen):
     def realised(self) -> str:
         """Return the ratio that came out, in rows, and in tokens where they were counted."""
         sums = []
-        units = (("rows", "written"), ("tokens", "tokens"))
-        for unit, counted in units if self.tokens is not None else units[:1]:
-            domain, general = (self._sum(counted, side) for side in SIDES)
+        for unit, (domain, general) in self._by_side().items():
             ratio = f"{int(domain > 0)}:{int(general > 0)}"
             if domain and general:
                 exact = Fraction(general, domain)
@@ -183,6 +179,11 @@ class Mixed(Chosen):
                     ratio = f"{exact.denominator}:{exact.numerator}"
             sums.append(f"domain {domain:,} : general {general:,} {unit} = {ratio}")
         return "; ".join(sums)
+
+    def _by_side(self) -> dict[str, list[int]]:
+        """Return rows, and tokens where they were counted, of domain and of general data."""
+        counted = {"rows": "written", **({} if self.tokens is None else {"tokens": "tokens"})}
+        return {unit: [self._sum(name, side) for side in SIDES] for unit, name in counted.items()}
 
     def table(self) -> tuple[list[tuple[object, ...]], tuple[str, ...]]:
         """Return a line for each file, for people, and the names of the columns."""
@@ -311,17 +312,14 @@ class Mixed(Chosen):
 
     def plot(self) -> Picture:
         """Return a figure of the ratio that was asked for and those that came out."""
-        units = {"rows": "written", **({} if self.tokens is None else {"tokens": "tokens"})}
-        labels = [f"asked: {self.ratio}"]
-        parts: dict[str, list[float]] = {side: [] for side in SIDES}
-        for side, asked in zip(SIDES, (self.ratio.domain, self.ratio.general), strict=True):
-            parts[side].append(float(asked / (self.ratio.domain + self.ratio.general)))
-        for unit, counted in units.items():
-            sums = [self._sum(counted, side) for side in SIDES]
-            labels.append(f"{unit}: {sums[0]:,} : {sums[1]:,}")
-            for side, size in zip(SIDES, sums, strict=True):
-                parts[side].append(size / max(1, sum(sums)))
-        return picture([Bars("shares of domain and general data", labels, parts)])
+        bars = {f"asked: {self.ratio}": [self.ratio.domain, self.ratio.general]}
+        for unit, sums in self._by_side().items():
+            bars[f"{unit}: {sums[0]:,} : {sums[1]:,}"] = [Fraction(size) for size in sums]
+        parts: dict[str, list[float]] = {
+            side: [float(sizes[at] / (sum(sizes) or 1)) for sizes in bars.values()]
+            for at, side in enumerate(SIDES)
+        }
+        return picture([Bars("shares of domain and general data", list(bars), parts)])
 
     def _repr_html_(self) -> str:
         head = f"<h4>{NAME} {self.ratio}</h4><p>{self.realised()}</p>"

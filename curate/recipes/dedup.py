@@ -22,7 +22,7 @@ from curate.duplicates import contained
 from curate.duplicates import sketches as sketches_of
 from curate.duplicates.alike import Twins, first_kept
 from curate.duplicates.folding import fold
-from curate.duplicates.kept import Kept
+from curate.duplicates.journal import Journal
 from curate.duplicates.ngrams import bands_for, buckets
 from curate.duplicates.sketches import MANY, Groups, Sketches, compared
 from curate.duplicates.twins import REASONS, HeldQuestions, judge, leaders
@@ -145,10 +145,10 @@ def sketched(
     sets: list[dict[str, Any]] = []
     many = sum(map(len, (rows, *against))) >= MANY
     with (
-        _kept((rows, *against), on, ngram, seed, many) as kept,
+        _journal((rows, *against), on, ngram, seed, many) as journal,
         tempfile.TemporaryDirectory(dir=scratch_dir()) as folder,
     ):
-        with sketches_of.Sketching(Path(folder), ngram, seed, many, kept) as sketching:
+        with sketches_of.Sketching(Path(folder), ngram, seed, many, journal) as sketching:
             for other in against:
                 others.append(sketching.add(other, on, flawed=True))
                 sets.append(_compared(other, others[-1], on))
@@ -161,16 +161,16 @@ def sketched(
 
 
 @contextmanager
-def _kept(sets: Sequence[Rows], on: str, ngram: int, seed: int, many: bool) -> Iterator[Kept]:
-    """Give what a killed run over the same texts has kept; it goes when this one ends well."""
+def _journal(sets: Sequence[Rows], on: str, ngram: int, seed: int, many: bool) -> Iterator[Journal]:
+    """Give what a killed run over the same texts has left; it goes when this one ends well."""
     name = digest_of(_FORM, on, ngram, seed, *(rows.identity for rows in sets)) if many else ""
-    kept = Kept(scratch_dir() / f"dedup-{name[:32]}.sqlite" if many else None)
+    journal = Journal(scratch_dir() / f"dedup-{name[:32]}.sqlite" if many else None)
     ended = False
     try:
-        yield kept
+        yield journal
         ended = True
     finally:
-        kept.close(ended)
+        journal.close(ended)
 
 
 @contextmanager

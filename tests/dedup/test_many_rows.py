@@ -12,7 +12,7 @@ import pytest
 import curate
 from curate.choices.emitting import emit
 from curate.duplicates import sketches
-from curate.duplicates.kept import Kept
+from curate.duplicates.journal import Journal
 from curate.recipes import dedup
 from tests.benchmarks import made_rows
 
@@ -99,16 +99,16 @@ def test_pairs_that_were_compared_are_not_compared_again(rows, monkeypatch):
 
 
 def test_a_file_that_is_held_or_damaged_is_done_without(tmp_path):
-    first = Kept(tmp_path / "kept.sqlite")
+    first = Journal(tmp_path / "kept.sqlite")
     assert first.get("a", "<i8", lambda: [1, 2]).tolist() == [1, 2]
-    second = Kept(tmp_path / "kept.sqlite")
+    second = Journal(tmp_path / "kept.sqlite")
     assert second.get("a", "<i8", lambda: [3]).tolist() == [3]
     second.close(ended=True)
     assert first.get("a", "<i8", lambda: [3]).tolist() == [1, 2]
     first.close(ended=False)
-    assert Kept(tmp_path / "kept.sqlite").get("a", "<i8", lambda: [3]).tolist() == [1, 2]
+    assert Journal(tmp_path / "kept.sqlite").get("a", "<i8", lambda: [3]).tolist() == [1, 2]
     (tmp_path / "spoiled.sqlite").write_bytes(b"no database" * 400)
-    spoiled = Kept(tmp_path / "spoiled.sqlite")
+    spoiled = Journal(tmp_path / "spoiled.sqlite")
     assert "a" not in spoiled
     assert spoiled.get("a", "<i8", lambda: [4]).tolist() == [4]
     assert "a" in spoiled

@@ -1,4 +1,4 @@
-"""What a run over many rows has worked out, kept until it ends well: a killed one goes on."""
+"""What a run over many rows has worked out, until it ends well: a killed one goes on."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from curate.system.database import open_alone
 _TABLE = "CREATE TABLE IF NOT EXISTS arrays (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID"
 
 
-class Kept:
+class Journal:
     """Arrays by key, in a file that one run holds alone.
 
-    Keeping them only saves time: without a file, where another run holds it or the disk is full,
-    they are worked out and nothing is said.
+    It only saves time: without a file, where another run holds it or the disk is full, they are
+    worked out and nothing is said.
 
     Example:
-        >>> kept = Kept(folder / "squares.sqlite")
-        >>> kept.get("nine", np.int64, lambda: np.arange(9) ** 2)
+        >>> journal = Journal(folder / "squares.sqlite")
+        >>> journal.get("nine", np.int64, lambda: np.arange(9) ** 2)
     """
 
     def __init__(self, path: Path | None) -> None:
