@@ -125,12 +125,12 @@ def _opened(path: Path, ids: NDArray[np.object_]) -> ScoreFile:
         schema = pq.read_schema(path)
         if "id" not in schema.names:
             raise DataError(f"'{path.name}' has no column id; {_GIVE}")
-        known = pq.read_table(path, columns=["id"]).column("id").combine_chunks()
+        known = pq.read_table(path, columns=["id"]).column("id").cast(pa.string())
     except FileNotFoundError as error:
         raise DataError(f"no scores file '{path}'; {_GIVE}") from error
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"'{path}' is no parquet file that can be read; {_GIVE}") from error
-    lines = pc.index_in(pa.array(ids, pa.string()), known.cast(pa.string()))
+    lines = pc.index_in(pa.array(ids, pa.string()), known.combine_chunks())
     places = pc.fill_null(lines, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     if not (places >= 0).any():
         raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import os
 import platform
 import subprocess
@@ -126,8 +127,10 @@ def _gpus(visible: str | None = None) -> list[tuple[int, float]]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES") if visible is None else visible
     if visible is None:
         return list(gpus.values())
-    chosen = [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
-    # Names such as GPU-8f6… are not looked up: as many of them as there are cards.
+    # Names such as GPU-8f6… are not looked up: each is taken for a card like the first. What is
+    # neither ends the list, as it does for CUDA: -1, or a number that no card has.
+    names = map(str.strip, visible.split(","))
+    chosen = itertools.takewhile(lambda n: n in gpus or n.startswith(("GPU-", "MIG-")), names)
     return [gpus.get(name, next(iter(gpus.values()))) for name in chosen] if gpus else []
 
 

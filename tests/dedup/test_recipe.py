@@ -182,6 +182,9 @@ def test_scores_that_do_not_fit(rows, tmp_path):
     pq.write_table(pa.table({"quality": [1.0]}), tmp_path / "bare.parquet")
     with pytest.raises(DataError, match="has no column id"):
         curate.dedup(given, scores=tmp_path / "bare.parquet", by="quality")
+    pq.write_table(pa.table({"id": [["a"]], "quality": [1.0]}), tmp_path / "lists.parquet")
+    with pytest.raises(DataError, match="is no parquet file that can be read"):
+        curate.dedup(given, scores=tmp_path / "lists.parquet", by="quality")
 
 
 # Against other sets

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.system.hardware import free_memory, total_memory
+from curate.system.hardware import _gpus, free_memory, total_memory
 
 GIB = 2**30
 STAT = {"anon": 2 * GIB, "inactive_file": 9 * GIB, "active_file": 4 * GIB}
@@ -65,3 +65,20 @@ def test_all_there_is_ends_at_the_containers_limit(kernel: Path, version: int, w
     assert total_memory(kernel) == 96 * GIB
     group(kernel / where, str(16 * GIB), version)
     assert total_memory(kernel) == 16 * GIB
+
+
+@pytest.mark.parametrize(
+    ("visible", "cards"),
+    [
+        *(("0", [80]), ("1,0", [24, 80]), (" 1 , 0 ", [24, 80]), ("GPU-8f6a,MIG-1", [80, 80])),
+        *(("", []), ("-1", []), ("0,-1,1", [80]), ("2", []), ("1,7,0", [24])),
+    ],
+)
+def test_cards_that_cuda_would_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str, cards: list[int]
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho '0, 81920, 9.0'\necho '1, 24576, 8.6'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert [size // GIB for size, _ in _gpus(visible)] == cards
