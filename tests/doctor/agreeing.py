@@ -9,9 +9,9 @@ from typing import Any
 
 from curate.llamafactory.doctor.data_set import attributes
 from curate.llamafactory.doctor.diagnose import examine
-from curate.llamafactory.doctor.findings import Ends
+from curate.llamafactory.doctor.findings import Ends, rule_named
 from curate.llamafactory.doctor.loading import files_of, loaded
-from curate.llamafactory.doctor.stages import Takes, judge
+from curate.llamafactory.doctor.stages import Takes, Verdict, judge
 from tests.converter import Became, train_on
 
 # What it says when it has come to the end and nothing is left to train on.
@@ -57,6 +57,13 @@ def disagreements(
     return len(real.rows), wrong
 
 
+def kind_of(verdict: Verdict) -> str:
+    """Return what becomes of a row as LLaMA-Factory's own program is told of."""
+    if not verdict.rule:
+        return "usable"
+    return {"stops": "raises", "dropped": "dropped"}[rule_named(verdict.rule).effect]
+
+
 def _put(path: Path, values: Any) -> None:
     if isinstance(values, Path):
         path.symlink_to(values)
@@ -69,11 +76,12 @@ def _put(path: Path, values: Any) -> None:
 
 def _of_row(row: dict[str, Any], attr: Any, stage: str, became: Became) -> list[Any]:
     ours = judge(row, attr, stage, Takes(tools="default"))
-    if ours.kind != became.verdict:
-        return [(ours.kind, ours.rule, ours.said, became.verdict, became.error, row)]
-    if ours.kind == "raises":
+    kind = kind_of(ours)
+    if kind != became.verdict:
+        return [(kind, ours.rule, ours.said, became.verdict, became.error, row)]
+    if kind == "raises":
         return []
-    assert ours.made
-    made = (ours.made.prompt, ours.made.response, ours.made.system, ours.made.tools)
+    assert ours.example
+    made = (ours.example.prompt, ours.example.response, ours.example.system, ours.example.tools)
     real = (became.prompt, became.response, became.system, became.tools)
     return [] if made == real else [(made, real)]

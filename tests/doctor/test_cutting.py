@@ -8,7 +8,7 @@ import random
 import pytest
 
 from curate.errors import ModelError, UsageError
-from curate.llamafactory.doctor.converting import Made, message
+from curate.llamafactory.doctor.converting import Example, message
 from curate.llamafactory.doctor.data_set import attributes
 from curate.llamafactory.doctor.stages import judge
 from curate.llamafactory.doctor.templates import TEMPLATES, Tokens
@@ -78,7 +78,7 @@ def some_row(rng, stage):
         response.append(message("assistant", some_text(rng)))
     if stage == "kto":
         response.insert(rng.choice([0, 1]), message("assistant", ""))
-    return Made(prompt, response, rng.choice(["", "You are a doctor.", None]))
+    return Example(prompt, response, rng.choice(["", "You are a doctor.", None]))
 
 
 @pytest.mark.model
@@ -125,7 +125,7 @@ def test_room_is_theirs():
 @pytest.mark.parametrize("packing", [True, False])
 def test_pretraining_blocks_are_theirs(packing):
     rng = random.Random(1)
-    rows = [Made([message("user", some_text(rng))], []) for _ in range(30)]
+    rows = [Example([message("user", some_text(rng))], []) for _ in range(30)]
     ours = Cutoff(*parts("chatml"), 50, unpacked=not packing)
     made = lf_processor("chatml", 50, "pt", packing).preprocess_dataset(batch(*rows))
     attr = attributes({"columns": {"prompt": "text"}})
@@ -179,7 +179,7 @@ def test_nothing_left():
 
 
 def test_rows_with_tools_are_not_measured():
-    made = Made([message("user", "a")], [message("assistant", "b")], tools="[]")
+    made = Example([message("user", "a")], [message("assistant", "b")], tools="[]")
     from curate.llamafactory.doctor.stages import Verdict
 
     cutoff = Cutoff(TEMPLATES["default"], Words(), 5)

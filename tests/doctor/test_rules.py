@@ -9,6 +9,7 @@ from curate.llamafactory.doctor.data_set import attributes, stage_of
 from curate.llamafactory.doctor.findings import rule_named, rules
 from curate.llamafactory.doctor.stages import Takes, judge
 from curate.llamafactory.doctor.truncation import room
+from tests.doctor.agreeing import kind_of
 from tests.doctor.mutating import OPENAI_TAGS, PAIR, TAGS, WHOLE, said
 
 ALPACA = {"instruction": "头痛", "input": "三天", "output": "休息"}
@@ -71,7 +72,7 @@ CASES = [
 @pytest.mark.parametrize(("row", "entry", "stage", "kind", "rule"), CASES)
 def test_what_breaks(row, entry, stage, kind, rule):
     found = verdict(row, entry, stage)
-    assert found.kind == kind
+    assert kind_of(found) == kind
     assert rule in ((*found.losses, "") if kind == "usable" else (found.rule,))
     assert kind != "usable" or bool(rule) == bool(found.losses)
 
@@ -138,9 +139,9 @@ def test_pictures_and_the_template(images, takes, rule):
     takes = Takes(media=takes)
     found = judge({**SEEN, "images": images}, attributes(WITH_IMAGES), "sft", takes)
     assert (found.rule or "".join(found.losses)) == rule
-    assert found.kind == ("usable" if rule in ("", "media") else "raises")
+    assert kind_of(found) == ("usable" if rule in ("", "media") else "raises")
     # Stage pt does not look at them.
-    assert judge({**SEEN, "images": images}, attributes(WITH_IMAGES), "pt", takes).kind == "usable"
+    assert judge({**SEEN, "images": images}, attributes(WITH_IMAGES), "pt", takes).rule == ""
 
 
 @pytest.mark.parametrize(
@@ -159,4 +160,4 @@ def test_tools_and_the_template(tools, tool_format, rule):
     entry = SHAREGPT | {"columns": {"messages": "conversations", "tools": "tools"}}
     found = judge(row, attributes(entry), "sft", Takes(tools=tool_format))
     assert (found.rule or "".join(found.losses)) == rule
-    assert judge(row, attributes(entry), "pt", Takes()).kind == "usable"
+    assert judge(row, attributes(entry), "pt", Takes()).rule == ""

@@ -19,8 +19,8 @@ _BETWEEN_RESULTS = "\n</tool_response>\n<tool_response>\n"
 
 
 @dataclass
-class Made:
-    """What a row becomes before the stage is looked at."""
+class Example:
+    """A row as the converter leaves it, before the stage is looked at."""
 
     prompt: list[Message]  # before the response
     response: list[Message]  # none, one, or two to compare
@@ -35,19 +35,18 @@ def message(role: Any, content: Any) -> Message:
     return {"role": role, "content": content}
 
 
-def alpaca(row: dict[str, Any], attr: Attributes) -> Made:
+def alpaca(row: dict[str, Any], attr: Attributes) -> Example:
     parts = [part for part in (_column(row, attr, each) for each in ("prompt", "query")) if part]
     if not all(isinstance(part, str) for part in parts):
         raise Ends("prompt_not_text", "TypeError: sequence item: expected str instance")
     earlier = _history(_column(row, attr, "history"))
     response, rule = _alpaca_response(row, attr)
-    made = Made([*earlier, message("user", "\n".join(parts))], response, rule=rule)
-    made.system = _column(row, attr, "system")
-    made.tools = _column(row, attr, "tools")
-    return _with_media(made, row, attr)
+    example = Example([*earlier, message("user", "\n".join(parts))], response, rule=rule)
+    system, tools = (_column(row, attr, each) for each in ("system", "tools"))
+    return _completed(example, row, attr, system, tools)
 
 
-def sharegpt(row: dict[str, Any], attr: Attributes) -> Made:
+def sharegpt(row: dict[str, Any], attr: Attributes) -> Example:
     system, turns = _opened(row, attr)
     tags, roles = attr.tags, _roles(attr)
     aligned: list[Message] = []
@@ -63,13 +62,11 @@ def sharegpt(row: dict[str, Any], attr: Attributes) -> Made:
                 rule = "gpt_first" if place == 0 and word in answers else "wrong_turn_order"
             break
         aligned.append(message(roles[word], _part(turn, tags["content_tag"])))
-    made = _split(row, attr, aligned, rule, bool(turns))
-    made.system = system
-    made.tools = _column(row, attr, "tools")
-    return _with_media(made, row, attr)
+    example = _split(row, attr, aligned, rule, bool(turns))
+    return _completed(example, row, attr, system, _column(row, attr, "tools"))
 
 
-def openai(row: dict[str, Any], attr: Attributes) -> Made:
+def openai(row: dict[str, Any], attr: Attributes) -> Example:
     system, turns = _opened(row, attr)
     aligned, results_left = _openai_turns(turns, attr)
     rule = ""
@@ -78,21 +75,20 @@ def openai(row: dict[str, Any], attr: Attributes) -> Made:
             answers = place == 0 and turn["role"] in SIDES[1]
             rule = "gpt_first" if answers else "wrong_turn_order"
             break
-    made = _split(row, attr, aligned, rule, bool(turns))
+    example = _split(row, attr, aligned, rule, bool(turns))
     if results_left:
-        made.losses.append("observation_at_end")
+        example.losses.append("observation_at_end")
     key = attr.columns["tools"]
     tools = row.get(key, "") if key else ""
-    made.tools = json.dumps(tools, ensure_ascii=False) if isinstance(tools, dict | list) else tools
+    tools = json.dumps(tools, ensure_ascii=False) if isinstance(tools, dict | list) else tools
     if system and not isinstance(system, str):
         raise Ends("system_not_text", f"TypeError: the system prompt is {type(system).__name__}")
-    made.system = system
-    if made.tools:
-        made.system = system + "\n" if system else system
+    if tools:
+        system = system + "\n" if system else system
     elif not (system and (_ADDED in system or "detailed thinking on" in system)):
-        made.losses.append("openai_system_prompt")
-        made.system = f"{system}\n{_ADDED}" if system else _ADDED
-    return _with_media(made, row, attr)
+        example.losses.append("openai_system_prompt")
+        system = f"{system}\n{_ADDED}" if system else _ADDED
+    return _completed(example, row, attr, system, tools)
 
 
 CONVERTERS = {"alpaca": alpaca, "sharegpt": sharegpt, "openai": openai}
@@ -112,12 +108,16 @@ def _column(row: dict[str, Any], attr: Attributes, column: str) -> Any:
     return _cell(row, key) if key else ""
 
 
-def _with_media(made: Made, row: dict[str, Any], attr: Attributes) -> Made:
+def _completed(
+    example: Example, row: dict[str, Any], attr: Attributes, system: Any, tools: Any
+) -> Example:
+    """Return a row with what stands beside its messages."""
+    example.system, example.tools = system, tools
     for column in _MEDIA:
         value = _column(row, attr, column) if attr.columns[column] else None
         if value is not None and value != []:
-            made.media[column] = value if isinstance(value, list) else [value]
-    return made
+            example.media[column] = value if isinstance(value, list) else [value]
+    return example
 
 
 def _verdict(row: dict[str, Any], attr: Attributes) -> bool | None:
@@ -204,28 +204,28 @@ def _role(word: Any, roles: dict[Any, str]) -> str:
 
 def _split(
     row: dict[str, Any], attr: Attributes, aligned: list[Message], rule: str, any_turns: bool
-) -> Made:
+) -> Example:
     """Return what aligned messages become: prompt and response, or nothing."""
     odd = bool(len(aligned) % 2)
     if rule or odd != bool(attr.ranking):
-        return Made([], [], rule=rule or ("odd_turns" if any_turns else "empty_messages"))
+        return Example([], [], rule=rule or ("odd_turns" if any_turns else "empty_messages"))
     rule = "" if aligned else "empty_messages"
     good = _verdict(row, attr)
     if good is not None:
-        return Made(aligned[:-1], _beside_empty(aligned[-1:], good), rule=rule)
+        return Example(aligned[:-1], _beside_empty(aligned[-1:], good), rule=rule)
     if attr.ranking:
         chosen = _cell(row, attr.columns["chosen"])
         rejected = _cell(row, attr.columns["rejected"]) if isinstance(chosen, dict) else None
         if not isinstance(chosen, dict) or not isinstance(rejected, dict):
             rule = "bare_responses" if isinstance(chosen, str) else "not_a_pair"
-            return Made(aligned[:-1], aligned[-1:], rule=rule)
+            return Example(aligned[:-1], aligned[-1:], rule=rule)
         roles, pair = _roles(attr), []
         for answer in (chosen, rejected):
             word, content = (_part(answer, attr.tags[tag]) for tag in ("role_tag", "content_tag"))
             pair.append(message(_role(word, roles), content))
         losses = ["response_role"] if any(answer["role"] in SIDES[0] for answer in pair) else []
-        return Made(aligned, pair, losses=losses)
-    return Made(aligned[:-1], aligned[-1:], rule=rule)
+        return Example(aligned, pair, losses=losses)
+    return Example(aligned[:-1], aligned[-1:], rule=rule)
 
 
 def _openai_turns(turns: list[Any], attr: Attributes) -> tuple[list[Message], bool]:

@@ -138,15 +138,15 @@ def examine(
                     tally.note("json_in_txt", position)
             for place, verdict in enumerate(verdicts):
                 position = tally.rows + place
-                if verdict.kind != "usable":
+                if verdict.rule:
                     tally.note(verdict.rule, position, verdict.said)
                     continue
                 # In stage kto a row's answer is compared with the first of two answers of the row
                 # before if that is no empty text, else with the second, and LLaMA-Factory does not
                 # look whether they are there. A batch's first row is compared with its last.
                 if loader_stage(stage) == "kto":
-                    made = verdicts[place - 1].made
-                    answers = made.response if made else []
+                    before = verdicts[place - 1].example
+                    answers = before.response if before else []
                     if not answers or (not answers[0]["content"] and len(answers) < 2):
                         why = "IndexError: list index out of range"
                         tally.note("kto_neighbour", position, why)

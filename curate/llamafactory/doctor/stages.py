@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from curate.data.ends_training import are_media, miscounted, wrong_call, wrong_tools
 from curate.llamafactory.dataset_info import COLUMNS, NOT_READ, Attributes
-from curate.llamafactory.doctor.converting import CONVERTERS, Made, Message
+from curate.llamafactory.doctor.converting import CONVERTERS, Example, Message
 from curate.llamafactory.doctor.data_set import loader_stage
 from curate.llamafactory.doctor.findings import Ends
 
@@ -26,64 +26,61 @@ ANYTHING = Takes()
 
 @dataclass(frozen=True)
 class Verdict:
-    kind: Literal["usable", "dropped", "raises"]
-    rule: str = ""
+    rule: str = ""  # why the row is left out or ends the run, '' for one that is usable
     said: str = ""
-    made: Made | None = None
+    example: Example | None = None
     losses: tuple[str, ...] = ()
 
 
 def judge(row: dict[str, Any], attr: Attributes, stage: str, takes: Takes = ANYTHING) -> Verdict:
     """Return what becomes of one row under a template that takes so much."""
-    stage = loader_stage(stage)
+    stage, key = loader_stage(stage), attr.columns["kto_tag"]
+    tag = row.get(key) if isinstance(key, str) else None
+    example: Example | None = None
     try:
         if str(attr.formatting) not in CONVERTERS:
             raise Ends("unknown_formatting", f"ValueError: converter {attr.formatting} not found")
-        made = CONVERTERS[attr.formatting](row, attr)
+        example = CONVERTERS[attr.formatting](row, attr)
+        if stage != "pt" and (dropped := _dropped(example, stage, tag, bool(key))):
+            return Verdict(dropped, example=example)
+        _check(example, stage, takes)
     except Ends as end:
-        return Verdict("raises", end.rule, end.said)
-    key = attr.columns["kto_tag"]
-    tag = row.get(key) if isinstance(key, str) else None
-    try:
-        if stage != "pt" and (dropped := _dropped(made, stage, tag, bool(key))):
-            return Verdict("dropped", dropped, made=made)
-        _check(made, stage, takes)
-    except Ends as end:
-        return Verdict("raises", end.rule, end.said, made)
-    unsure = ["media"] * bool(made.media and takes.media is None)
-    if made.tools and stage != "pt" and takes.tools is None and wrong_tools(made.tools, "default"):
-        unsure.append("tools_by_template")
-    losses = (*made.losses, *unsure, *_lost_columns(row, attr), *_lost_texts(made, stage, tag))
-    return Verdict("usable", made=made, losses=losses)
+        return Verdict(end.rule, end.said, example)
+    losses = [*example.losses, *["media"] * bool(example.media and takes.media is None)]
+    tools = example.tools if stage != "pt" and takes.tools is None else ""
+    if tools and wrong_tools(tools, "default"):
+        losses.append("tools_by_template")
+    losses += _lost_columns(row, attr) + _lost_texts(example, stage, tag)
+    return Verdict(example=example, losses=tuple(losses))
 
 
-def trained(made: Made, stage: str) -> list[Message]:
+def trained(example: Example, stage: str) -> list[Message]:
     if stage == "kto":
-        return [made.response[0] if made.response[0]["content"] else made.response[1]]
-    return made.response[:2]
+        return [example.response[0] if example.response[0]["content"] else example.response[1]]
+    return example.response[:2]
 
 
-def _dropped(made: Made, stage: str, tag: Any, has_tag: bool) -> str:
+def _dropped(example: Example, stage: str, tag: Any, has_tag: bool) -> str:
     """Return why the processor of a stage leaves a row out, '' if it does not."""
-    answers = len(made.response)
-    if len(made.prompt) % 2 == 1 and (answers == 1 if stage == "sft" else answers >= 2):
+    answers = len(example.response)
+    if len(example.prompt) % 2 == 1 and (answers == 1 if stage == "sft" else answers >= 2):
         return ""
-    if stage == "kto" and answers < 2 and made.rule in ("", "no_response"):
+    if stage == "kto" and answers < 2 and example.rule in ("", "no_response"):
         return "no_verdict" if tag is None else "string_kto_tag"
-    if stage == "sft" and answers > 1 and not made.rule:
+    if stage == "sft" and answers > 1 and not example.rule:
         return "verdict_in_sft" if has_tag else "pair_in_sft"
-    return made.rule or "not_a_pair"
+    return example.rule or "not_a_pair"
 
 
-def _check(made: Made, stage: str, takes: Takes) -> None:
+def _check(example: Example, stage: str, takes: Takes) -> None:
     if stage == "pt":
-        if not made.prompt:
-            why = f" ({made.rule})" if made.rule else ""
+        if not example.prompt:
+            why = f" ({example.rule})" if example.rule else ""
             raise Ends("pt_without_text", f"IndexError: list index out of range{why}")
-        if not isinstance(made.prompt[0]["content"], str):
+        if not isinstance(example.prompt[0]["content"], str):
             raise Ends("not_text", "TypeError: unsupported operand type(s) for +")
         return
-    for message in [*made.prompt, *trained(made, stage)]:
+    for message in [*example.prompt, *trained(example, stage)]:
         content = message["content"]
         if message["role"] == "system":
             raise Ends("unknown_role_stops", "NotImplementedError: Unexpected role: system")
@@ -91,21 +88,21 @@ def _check(made: Made, stage: str, takes: Takes) -> None:
             raise Ends("not_text", f"RuntimeError: Expected a string, got {content}"[:80])
         if message["role"] == "function":
             _end_if(wrong_call(content), "call_not_json")
-    if made.tools:
-        if not isinstance(made.tools, str):
+    if example.tools:
+        if not isinstance(example.tools, str):
             raise Ends("tools_not_text", "TypeError: the JSON object must be str")
-        _end_if(wrong_tools(made.tools, takes.tools or ""), "tools_not_described")
-    if made.system and not isinstance(made.system, str):
+        _end_if(wrong_tools(example.tools, takes.tools or ""), "tools_not_described")
+    if example.system and not isinstance(example.system, str):
         raise Ends("system_not_text", "TypeError: unsupported operand type(s) for +")
-    if not all(are_media(files, kind == "videos") for kind, files in made.media.items()):
-        raise Ends("bad_media", f"no list of files: {made.media}"[:80])
-    for column in made.media:
+    if not all(are_media(files, kind == "videos") for kind, files in example.media.items()):
+        raise Ends("bad_media", f"no list of files: {example.media}"[:80])
+    for column in example.media:
         if takes.media is not None and column not in takes.media:
             kind = column.removesuffix("s")
             raise Ends("media_not_taken", f"ValueError: This model does not support {kind} input.")
-    for answer in trained(made, stage) if made.media or takes.media else ():
-        texts = [message["content"] for message in (*made.prompt, answer)]
-        _end_if(miscounted(texts, made.media), "media_miscounted")
+    for answer in trained(example, stage) if example.media or takes.media else ():
+        texts = [message["content"] for message in (*example.prompt, answer)]
+        _end_if(miscounted(texts, example.media), "media_miscounted")
 
 
 def _end_if(problem: str, rule: str) -> None:
@@ -126,14 +123,14 @@ def _lost_columns(row: dict[str, Any], attr: Attributes) -> list[str]:
     return lost
 
 
-def _lost_texts(made: Made, stage: str, tag: Any) -> list[str]:
-    losses = ["empty_prompt"] * (not made.prompt[0 if stage == "pt" else -1]["content"].strip())
+def _lost_texts(example: Example, stage: str, tag: Any) -> list[str]:
+    losses = ["empty_prompt"] * (not example.prompt[0 if stage == "pt" else -1]["content"].strip())
     if stage == "pt":
-        more = len(made.prompt) > 1 or any(each["content"] for each in made.response)
-        return losses + ["pt_first_message_only"] * bool(more or made.system)
-    if stage == "kto" and tag and not made.response[0]["content"]:
+        more = len(example.prompt) > 1 or any(each["content"] for each in example.response)
+        return losses + ["pt_first_message_only"] * bool(more or example.system)
+    if stage == "kto" and tag and not example.response[0]["content"]:
         losses.append("verdict_turned")
-    elif any(not each["content"].strip() for each in trained(made, stage)):
+    elif any(not each["content"].strip() for each in trained(example, stage)):
         losses.append("empty_response")
     if stage == "sft" and tag is not None and not isinstance(tag, bool):
         losses.append("string_kto_tag_sft")

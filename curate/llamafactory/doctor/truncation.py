@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.data.ends_training import parts_of_call
-from curate.llamafactory.doctor.converting import Made, Message
+from curate.llamafactory.doctor.converting import Example, Message
 from curate.llamafactory.doctor.data_set import loader_stage
 from curate.llamafactory.doctor.stages import Takes, Verdict, trained
 from curate.llamafactory.doctor.templates import CONTENT, Slots, Template, Tokens, template_in
@@ -95,14 +95,14 @@ class Cutoff:
         self.longest = self.cut = self._texts = self._batch = self._blocks = self._rest = 0
 
     def row(self, stage: str, verdict: Verdict) -> Iterable[str]:
-        assert verdict.made
+        assert verdict.example
         stage = loader_stage(stage)
         if stage == "pt":
-            rules = self._text(verdict.made)
-        elif verdict.made.tools:
+            rules = self._text(verdict.example)
+        elif verdict.example.tools:
             return ["not_measured"]
         else:
-            rules = list(dict.fromkeys(self._rules(verdict.made, stage)))
+            rules = list(dict.fromkeys(self._rules(verdict.example, stage)))
         self.cut += bool(_CUT & set(rules))
         return rules
 
@@ -121,16 +121,16 @@ class Cutoff:
         elif self._rest:
             yield "packing_rest", f"{self._rest:,} of {self._texts:,} tokens"
 
-    def _text(self, made: Made) -> list[str]:
-        length = len(self.tokenizer.encode(made.prompt[0]["content"])) + 1
+    def _text(self, example: Example) -> list[str]:
+        length = len(self.tokenizer.encode(example.prompt[0]["content"])) + 1
         self.tokens += length
         self.longest = max(self.longest, length)
         self._texts += length
         self._batch += length
         return ["cut_text"] if self.unpacked and length > self.cutoff else []
 
-    def _rules(self, made: Made, stage: str) -> Iterator[str]:
-        pairs = list(self.kept(made, stage))
+    def _rules(self, example: Example, stage: str) -> Iterator[str]:
+        pairs = list(self.kept(example, stage))
         self.tokens += sum(len(ids) for _, pair in pairs for ids in pair)
         length = sum(len(source) + max(map(len, answers)) for _, (source, *answers) in pairs)
         self.longest = max(self.longest, length)
@@ -144,14 +144,14 @@ class Cutoff:
                 yield from _ends(ids, min(kept[1], len(ids)), self.tokenizer.end)
 
     def kept(
-        self, made: Made, stage: str
+        self, example: Example, stage: str
     ) -> Iterator[tuple[tuple[int, int] | None, list[list[int]]]]:
         """Yield, for every prompt and its response (two to compare), what is kept of them."""
-        prompt = [self._message(turn, place) for place, turn in enumerate(made.prompt)]
-        system = made.system or self.template.default_system
+        prompt = [self._message(turn, place) for place, turn in enumerate(example.prompt)]
+        system = example.system or self.template.default_system
         head = self._slots((self.template.prefix,), "")
         prompt[0] = head + (self._slots(self.template.system, system) if system else []) + prompt[0]
-        answers = [self._message(turn, len(made.prompt)) for turn in trained(made, stage)]
+        answers = [self._message(turn, len(example.prompt)) for turn in trained(example, stage)]
         if stage != "sft":
             whole = [one for ids in prompt for one in ids]
             yield room(len(whole), max(map(len, answers)), self.cutoff), [whole, *answers]
