@@ -86,7 +86,8 @@ def chat_template(folder: Path) -> str:
             raise ModelError(f"{path} cannot be read ({error}); copy it again") from error
     template = read_json(settings).get("chat_template") if settings.is_file() else ""
     if isinstance(template, list):
-        named = {item.get("name"): item.get("template") for item in template if item}
+        objects = (item for item in template if isinstance(item, dict))
+        named = {item.get("name"): item.get("template") for item in objects}
         template = named.get("default")
     return template if isinstance(template, str) else ""
 

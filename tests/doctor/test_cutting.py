@@ -10,7 +10,7 @@ import pytest
 from curate.errors import ModelError, UsageError
 from curate.llamafactory.doctor.converting import Example, message
 from curate.llamafactory.doctor.data_set import attributes
-from curate.llamafactory.doctor.stages import judge
+from curate.llamafactory.doctor.stages import Verdict, judge
 from curate.llamafactory.doctor.templates import TEMPLATES, Tokens
 from curate.llamafactory.doctor.truncation import Cutoff, cutoff_of, room
 from curate.models.resolve import resolve
@@ -180,10 +180,8 @@ def test_nothing_left():
 
 def test_rows_with_tools_are_not_measured():
     made = Example([message("user", "a")], [message("assistant", "b")], tools="[]")
-    from curate.llamafactory.doctor.stages import Verdict
-
     cutoff = Cutoff(TEMPLATES["default"], Words(), 5)
-    assert cutoff.row("sft", Verdict("usable", made=made)) == ["not_measured"]
+    assert cutoff.row("sft", Verdict(example=made)) == ["not_measured"]
 
 
 @pytest.mark.model

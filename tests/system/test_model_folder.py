@@ -22,7 +22,8 @@ SEVERAL = [{"name": "tool_use", "template": "TOOL"}, {"name": "default", "templa
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [("ONE", "ONE"), (SEVERAL, "DEF"), (SEVERAL[:1], ""), (None, "")]
+    ("value", "expected"),
+    [("ONE", "ONE"), (SEVERAL, "DEF"), (SEVERAL[:1], ""), (None, ""), (["x"], "")],
 )
 def test_in_the_config(tmp_path: Path, value: object, expected: str) -> None:
     assert chat_template(tmp_path) == ""
