@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,7 +156,8 @@ def doctor(
         rows = read(given, columns=columns, roles=roles) if named else rows_of(given)
         if params.content:
             data_set = of_rows(rows, Path(rows.sources[0].name))
-            return content_of(data_set, params)[1][-1]
+            # The copy is named after the file, as that of the command is.
+            return content_of(replace(data_set, assumed=True), params)[1][-1]
         return diagnose_rows(rows, params.stage, measure)
     paths = None if given is None else [Path(given)]
     names = [dataset] if dataset else None

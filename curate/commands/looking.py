@@ -15,7 +15,7 @@ from curate.commands.result import say_notes
 from curate.commands.with_options import with_options
 from curate.errors import UsageError
 from curate.parameters.doctor import DoctorParams
-from curate.parameters.option import option
+from curate.parameters.option import flag, option
 from curate.parameters.report import ReportParams
 
 _DESCRIBED = ("flaw", "language", "where", "responses", "prompt_characters", "response_characters")
@@ -53,7 +53,7 @@ def advise(
         values = getattr(reading, name) or []
         values = values if isinstance(values, list) else [values]
         values = [*values, *(reading.more or ())] if name == "input" else values
-        again += [f"--{name.replace('_', '-')}", *map(str, values)] if values else []
+        again += [flag(name), *map(str, values)] if values else []
     advice = recipe.advise(rows, sets_of(like), again, reading.folder())
     console.show_table(advice.lines(), on=console.stderr())
     console.stdout().print(advice.script(), markup=False, emoji=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from curate import console
 from curate.errors import UsageError
 from curate.models.quiet import set_verbose
-from curate.parameters.option import BETWEEN, Option, filled, option_in
+from curate.parameters.option import BETWEEN, Option, filled, flag, option_in
 
 
 def with_options(command: Callable[..., None], without: Sequence[str] = ()) -> Callable[..., None]:
@@ -78,7 +78,7 @@ def _parameter(name: str, hint: Any, default: Any) -> inspect.Parameter:
     """Return the parameter of an option; its default may be a field with all that is declared."""
     if (way := option_in(default)) is not None:
         info = typer.Option(
-            f"--{name.replace('_', '-')}",
+            flag(name),
             help=way.help,
             metavar=way.metavar,
             show_default=way.shown or True,
@@ -183,7 +183,7 @@ def spread(arguments: Sequence[str], options: Mapping[str, Option]) -> list[str]
 def add(app: typer.Typer, name: str, command: Callable[..., None]) -> None:
     """Add a command, whose options take several values where they are declared so."""
     options = {
-        f"--{option.replace('_', '-')}": way
+        flag(option): way
         for option, each in inspect.signature(command).parameters.items()
         for way in getattr(each.annotation, "__metadata__", ())
         if isinstance(way, Option) and way.several

@@ -11,7 +11,7 @@ from typing import Any
 from curate.errors import UsageError, did_you_mean
 from curate.parameters.car import RANKERS
 from curate.parameters.ifd import DTYPES, TEMPLATES
-from curate.parameters.option import check, filled_in, limit, option, trust_remote_code
+from curate.parameters.option import check, filled_in, flag, limit, option, trust_remote_code
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class ScoreParams:
             if typed and not any(option_ in taken(each) for each in self.scorer):
                 takers = [name for name in known if option_ in taken(name)]
                 raise UsageError(
-                    f"--{option_.replace('_', '-')} is an option of --scorer "
+                    f"{flag(option_)} is an option of --scorer "
                     f"{' or '.join(takers)}, not of {' and '.join(self.scorer)}; leave it out"
                 )
 

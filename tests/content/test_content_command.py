@@ -188,6 +188,10 @@ def test_in_python(tmp_path, by_rules):
     after = curate.doctor([CLEAN, NAMED], content=True, mask="all", output=tmp_path / "out")
     assert after.well
     assert curate.doctor(dataset=after.name, dataset_dir=tmp_path / "out", content=True).well
+    (tmp_path / "talk.json").write_text(json.dumps([CLEAN, NAMED]), encoding="utf-8")
+    rows = curate.read(tmp_path / "talk.json")
+    copy = curate.doctor(rows, content=True, drop="phone", output=tmp_path / "out")
+    assert copy.name == "talk_content"
     with pytest.raises(UsageError, match="allowed are all"):
         curate.doctor([CLEAN], content=True, drop=("names",))
     (tmp_path / "broken.json").write_text("{")
