@@ -355,6 +355,13 @@ def test_a_long_run_of_one_character_is_passed_over_at_once(write):
         write, {"text": f"{begin}user\n腰疼{space}吗<|im_end|>{begin}assistant\n有一点"}
     )
     assert turns(framed[0]) == [("user", f"腰疼{space}吗"), SAID]
+    tokens = "<s>" * 50_000
+    framed = written(write, {"text": f"Human: <s>腰疼{tokens}吗</s>\nAssistant: 有一点</s> </s>"})
+    assert turns(framed[0]) == [("user", f"腰疼{tokens}吗"), SAID]
+    llama = written(write, {"text": f"<s>[INST] 腰疼{space}吗 [/INST] 有{space}一点 </s>"})
+    assert turns(llama[0]) == [("user", f"腰疼{space}吗"), ("assistant", f"有{space}一点")]
+    asked = written(write, {"prompt": "[INST]" * 50_000, "response": "有一点"})
+    assert turns(asked[0]) == [("user", "[INST]" * 50_000), SAID]
     assert blocks_of(f"甲{space}乙\n\n\n") is None
 
 

@@ -160,8 +160,9 @@ _TOKEN = (
 )
 _ANY = re.compile(_TOKEN)
 # Space is searched from its beginning alone: from each of its characters may take hours.
-_EDGES = re.compile(rf"\A(?:\s*{_TOKEN})+\s*|(?<!\s)(?:\s*{_TOKEN})+\s*\Z")
-_INST = re.compile(r"\[INST\](.*?)\[/INST\](.*?)(?=(?:<s>)?\s*\[INST\]|\Z)", re.DOTALL)
+_RUN = re.compile(rf"(?<!\s)(?:\s*{_TOKEN})+")
+_INST = re.compile(r"\[INST\](.*?)\[/INST\](.*?)(?=\[INST\]|\Z)", re.DOTALL)
+_ASKED = re.compile(r"\[/INST\]")
 _SYS = re.compile(r"\s*<<SYS>>(.*?)<</SYS>>\s*", re.DOTALL)
 _PART = re.compile(
     r"(?:\A|\n)[ \t]*#{2,3}[ \t]*(Instruction|Input|Response|Output)[ \t]*[:：]?[ \t]*\n"
@@ -189,11 +190,17 @@ def said_in(text: Any) -> Parsed | None:
 
 def is_framed(text: Any) -> bool:
     """Tell whether a text has the marks of a template."""
-    return isinstance(text, str) and any(mark.search(text) for mark in (_BEGIN, _INST, _PART, _ANY))
+    return isinstance(text, str) and any(
+        mark.search(text) for mark in (_BEGIN, _ASKED, _PART, _ANY)
+    )
 
 
 def _bare(text: str) -> str:
-    return _EDGES.sub("", text).strip()
+    text = text.strip()
+    runs = list(_RUN.finditer(text))
+    start = runs[0].end() if runs and runs[0].start() == 0 else 0
+    end = runs[-1].start() if runs and runs[-1].end() == len(text) else len(text)
+    return text[start:end].strip()
 
 
 def _parsed(roles: list[str], texts: list[str]) -> Parsed | None:
@@ -214,6 +221,8 @@ def _marked(text: str) -> Parsed | None:
 
 
 def _instructed(text: str) -> Parsed | None:
+    if not _ASKED.search(text):
+        return None
     pairs = [(_bare(asked), _bare(answer)) for asked, answer in _INST.findall(text)]
     if not pairs or _bare(text[: text.index("[INST]")]):
         return None
