@@ -99,7 +99,7 @@ def split(reading: Reading, params: SplitParams, target: DataTarget) -> None:
 
     Example: curate split huatuo.json --test 10%
     """
-    from curate.data.describe import not_used
+    from curate.data.describe import counted, not_used
     from curate.recipes import split as recipe
 
     called, output = target.called(reading, "").rstrip("_"), target.output
@@ -111,7 +111,9 @@ def split(reading: Reading, params: SplitParams, target: DataTarget) -> None:
         files = target.emit(selection, f"{called}_{side}")
         kept = selection.summary().kept
         result[side] = {"name": f"{called}_{side}", "kept": kept, "files": files}
-        console.say(f"'{called}_{side}' is registered in {output}: {kept:,} rows, {files[0].name}")
+        console.say(
+            f"'{called}_{side}' is registered in {output}: {counted(kept)}, {files[0].name}"
+        )
     console.say(f"{halves.twins:,} rows have twins, which are on the same side")
     flaws = {k: n for k, n in halves.test.summary().dropped.items() if k != "in_train"}
     result |= {"read": len(halves.test.rows), "dropped": flaws}
@@ -218,11 +220,11 @@ def mix(
 
 def _tell(pool: Pool) -> None:
     """Say how the files were read and what never enters."""
-    from curate.data.describe import how_read, notes_on
+    from curate.data.describe import counted, how_read, notes_on
 
     for part in pool.parts:
         source = part.source
-        console.say(f"read {source.name} as {how_read(source)}: {source.rows:,} rows")
+        console.say(f"read {source.name} as {how_read(source)}: {counted(source.rows)}")
         notes = [*notes_on(replace(source, unfilled={}))]
         if source.unfilled:
             keys = ", ".join(f"{key}: …" for key in source.unfilled)

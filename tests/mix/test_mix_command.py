@@ -65,6 +65,13 @@ def test_json_says_what_the_contract_says(call, files):
     assert [each["kept"] for each in found["sources"]] == [20, 100]
 
 
+def test_one_row_is_told_as_one(call, tmp_path):
+    save(tmp_path / "d.json", rows("d", 1))
+    save(tmp_path / "g.json", rows("g", 9))
+    answer = call("mix", "--domain", "d.json", "--general", "g.json", "--ratio", "1:2")
+    assert "read d.json as alpaca, JSON, UTF-8: 1 row\n" in answer.err
+
+
 def test_several_files_behind_one_option(call, files, tmp_path):
     save(tmp_path / "d2.json", rows("e", 10))
     save(tmp_path / "g2.json", rows("h", 300))
