@@ -163,7 +163,8 @@ class _File:
     ) -> None:
         """Refuse to take a key for another column than the one without which rows say nothing."""
         named, by = self.naming.columns, self.naming.by
-        unanswered = {"response"} if named.get("response") == "" else set()
+        no_response = named.get("response") == "" or columns.keys() >= {*_PAIR}
+        unanswered = {"response"} if no_response else set()
         for column in _NEEDED:
             if column in usual.keys() - columns.keys() - unanswered:
                 other = next((c for c, key in columns.items() if key == usual[column]), column)

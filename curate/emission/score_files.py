@@ -123,8 +123,8 @@ def column_of(path: Path, column: str, ids: NDArray[np.object_]) -> NDArray[np.f
 def _opened(path: Path, ids: NDArray[np.object_]) -> ScoreFile:
     try:
         schema = pq.read_schema(path)
-        if "id" not in schema.names:
-            raise DataError(f"'{path.name}' has no column id; {_GIVE}")
+        if "id" not in schema.names or pa.types.is_nested(schema.field("id").type):
+            raise DataError(f"'{path.name}' has no column id of texts; {_GIVE}")
         known = pq.read_table(path, columns=["id"]).column("id").cast(pa.string())
     except FileNotFoundError as error:
         raise DataError(f"no scores file '{path}'; {_GIVE}") from error

@@ -303,6 +303,7 @@ OPTIONS_AS_TEXT = {
     "（A）甲（C）丙（B）乙": ["甲", "乙", "丙"],
     "A 乙肝 B 甲肝": ["乙肝", "甲肝"],
     "A. 型 A. 乙 B. 丙": ["型 A. 乙", "丙"],
+    "A. I. V. 滴注 B. E. coli C. 口服": ["I. V. 滴注", "E. coli", "口服"],
 }
 
 
@@ -324,6 +325,9 @@ def test_lists_of_options_keep_every_one_in_the_order_of_its_letter(write):
     assert written(write, ten)[0].response == "J. q"
     twice = {"question": "哪个", "options": ["A. 甲", "A. 乙"], "answer": "B"}
     assert written(write, twice)[0].response == "B. A. 乙"
+    names = ["E. coli", "C. albicans", "A. baumannii"]
+    named = {"question": "哪个", "options": names, "answer_index": 0}
+    assert written(write, named)[0].response == "A. E. coli"
 
 
 @pytest.mark.parametrize(

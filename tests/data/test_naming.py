@@ -376,3 +376,9 @@ def test_a_key_that_rows_need_is_not_taken_for_another_column(
 ):
     with pytest.raises(UsageError, match=named):
         curate.read(write_json([row, row]), columns=columns)
+
+
+def test_a_pair_may_have_the_key_of_what_else_is_the_response(scratch_cache, write_json) -> None:
+    row = {"question": "a", "answer": "b", "bad": "c"}
+    parsed = curate.read(write_json([row]), columns={"chosen": "answer", "rejected": "bad"})[0]
+    assert (parsed.prompt, parsed.parsed.chosen, parsed.parsed.rejected) == ("a", "b", "c")

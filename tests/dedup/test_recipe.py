@@ -183,7 +183,7 @@ def test_scores_that_do_not_fit(rows, tmp_path):
     with pytest.raises(DataError, match="has no column id"):
         curate.dedup(given, scores=tmp_path / "bare.parquet", by="quality")
     pq.write_table(pa.table({"id": [["a"]], "quality": [1.0]}), tmp_path / "lists.parquet")
-    with pytest.raises(DataError, match="is no parquet file that can be read"):
+    with pytest.raises(DataError, match="has no column id of texts"):
         curate.dedup(given, scores=tmp_path / "lists.parquet", by="quality")
 
 

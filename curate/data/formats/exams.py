@@ -93,7 +93,7 @@ def _labelled(value: Any) -> dict[str, str]:
         pairs = pairs if all(len(label) < 3 for label, _ in pairs) else []
     elif isinstance(value, list) and len(value) <= len(_LETTERS) and all(map(_says, value)):
         lines = [_MARK.match(str(item)) for item in value]
-        if len({line[2] for line in lines if line}) == len(value):
+        if {line[2] for line in lines if line} == {*_LETTERS[: len(value)]}:
             pairs = [(line[2], line.string[line.end() :]) for line in lines if line]
         else:
             pairs = list(zip(_LETTERS, value, strict=False))
@@ -119,7 +119,8 @@ def _marked(text: str) -> dict[str, str]:
     without_gap = (
         way for way in distinct if max(mark[2] for mark in way) == _LETTERS[len(way) - 1]
     )
-    marks = next(without_gap, next(iter(distinct), begun))
+    in_order = (way for way in distinct if [mark[2] for mark in way] == sorted(m[2] for m in way))
+    marks = next(without_gap, next(in_order, begun))
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
     options = {m[2]: text[m.end() : end].strip() for m, end in zip(marks, ends, strict=False)}
     return dict(sorted(options.items()))
