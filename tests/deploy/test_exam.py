@@ -190,10 +190,35 @@ def test_what_is_no_exam_is_refused():
             (text, "")
             for text in ("A. 阿司匹林 B. 肝 C. patient", "A. 阿司匹林不对；B. 肝", "A或B")
         ),
+        *(
+            (text, "B")
+            for text in ("【答案】B", "选项B正确", "Option B", "B is the correct answer.")
+        ),
+        *((text, "B") for text in (r"$\boxed{\text{B}}$", "能选B", "选项B是正确的。", "B项正确")),
+        *((text, "") for text in ("不能选A", "不应该选A", "不要选A", "A错误，B正确", "A项是错的")),
+        *(
+            (text, "")
+            for text in ("A项、B项均对", "选项A和选项B", "A is incorrect", "Option A or B")
+        ),
+        *(
+            (text, "")
+            for text in ("选项A描述的是脑，选项B是肝", "A项是脑，B项是肝", "Option A, Option B")
+        ),
     ],
 )
 def test_a_letter_is_read_where_one_is_named_and_never_guessed(answer, letter):
     assert letter_in(answer, Q) == letter
+
+
+def test_what_an_option_begins_with_is_no_letter():
+    texts = ("CT", "B超", "X线", "C反应蛋白", "A diuretic")
+    asked = Question("1", "f", 0, "首选哪项？", texts, "B", "")
+    right = ("B超", "B. B超", "答案是B", "B", "B，即B超")
+    assert [letter_in(answer, asked) for answer in right] == ["B"] * 5
+    other = ("D. C反应蛋白", "答案是E. A diuretic", "A", "The answer is A because")
+    assert [letter_in(answer, asked) for answer in other] == ["D", "E", "A", "A"]
+    words = ("首选B超", "B超检查", "答案：C反应蛋白。", "C反应蛋白升高", "Answer: A diuretic")
+    assert [letter_in(answer, asked) for answer in words] == [""] * 5
 
 
 # Numbers
