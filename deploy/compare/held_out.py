@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -71,7 +72,7 @@ def choose_prompts(
     notes = []
     if run and run.state != "done":
         notes.append(f"the run {tuned} is not done but '{run.state}': it may not be what you mean")
-    if run and run.model not in ("", base):
+    if run and run.model not in ("", base, os.path.abspath(base)):
         notes.append(
             f"the run was trained from '{run.model}', and --base is '{base}': if they are not "
             "the same model, the difference is not that of the training"

@@ -122,6 +122,8 @@ def test_a_run_that_is_not_done_or_of_another_base_is_told():
     _, notes = ask(base="other")
     assert "is not done but 'stopped'" in notes[0]
     assert "trained from 'smollm2', and --base is 'other'" in notes[1]
+    run(model=str(Path("base").absolute()))  # so `train` notes a folder
+    assert ask(base="base")[1] == []
     Path("saves/r/run.json").write_text("{")
     with pytest.raises(DataError, match=r"run.json cannot be read"):
         ask()
