@@ -1,6 +1,8 @@
 """`curate cache`: what can be made again goes, what took hours or money stays."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,16 @@ def test_what_a_killed_run_left_goes_with_its_journal(call, scratch_cache):
     call("cache", "--clear")
     assert not path.exists()
     assert not log.exists()
+
+
+def test_files_of_a_clock_that_is_ahead_are_told_and_go(call, scratch_cache):
+    """Of another machine, in a folder that several share."""
+    file = scratch_cache / "embeddings" / "ahead"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"x" * 7)
+    os.utime(file, (time.time() + 600,) * 2)
+    assert [part["size"] for part in json.loads(call("cache", "--json").out)["parts"]] == [7]
+    assert json.loads(call("cache", "--clear", "--json").out)["freed"] == 7
 
 
 def test_an_empty_cache_is_no_error(call, scratch_cache):

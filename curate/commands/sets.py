@@ -102,7 +102,8 @@ def split(reading: Reading, params: SplitParams, target: DataTarget) -> None:
     from curate.data.describe import counted, not_used
     from curate.recipes import split as recipe
 
-    called, output = target.called(reading, "").rstrip("_"), target.output
+    output = target.output
+    called = target.name or target.called(reading, "").rstrip("_")
     for side in recipe.SIDES:
         target.check(f"{called}_{side}", recipe.NAME)
     halves = recipe.split(reading.rows(output), params)

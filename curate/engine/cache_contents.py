@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import stat
 import time
 from contextlib import suppress
@@ -68,7 +69,7 @@ def clear() -> int:
 
 
 def _clearable(name: str) -> dict[Path, int]:
-    sizes = _sizes(name, older_than=_IN_USE if name == "scratch" else 0)
+    sizes = _sizes(name, older_than=_IN_USE if name == "scratch" else -math.inf)
     if name == "journals":
         # What a killed run leaves beside its journal goes with it.
         whole = {file for file in sizes if file.suffix == ".sqlite" and is_finished(file)}
@@ -76,7 +77,7 @@ def _clearable(name: str) -> dict[Path, int]:
     return sizes if _PARTS[name][1] else {}
 
 
-def _sizes(name: str, older_than: float = 0) -> dict[Path, int]:
+def _sizes(name: str, older_than: float = -math.inf) -> dict[Path, int]:
     """Return the bytes of a part's files; a link is itself, not what it leads to."""
     sizes = {}
     for path in sorted((cache_dir() / name).rglob("*")):

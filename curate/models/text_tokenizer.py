@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from os.path import exists
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curate.errors import ModelError
 from curate.models.packaged_models import DEFAULT_ENCODER, PACKAGED, ensure, use_folder
@@ -23,6 +23,9 @@ from curate.models.weights import reason
 from curate.system.files import sha256_of
 from curate.system.hub import HUBS, MODEL, model_address, why_not
 from curate.system.model_folder import TOKENIZER_CONFIG, is_adapter, read_json
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 # tokenizer.json alone describes these. AutoTokenizer would give the same object, after seconds
 # of importing what only forward passes need.
@@ -135,6 +138,17 @@ def ends(encoder: HFEncoder, *configs: Any) -> frozenset[int]:
     return frozenset(ids)
 
 
+def fast_tokenizer(folder: Path) -> Tokenizer:
+    """Return that of a folder's tokenizer.json, at once, where transformers takes seconds."""
+    from tokenizers import Tokenizer
+
+    fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    # Files may hold the settings of the last batch that was encoded before they were saved.
+    fast.no_truncation()
+    fast.no_padding()
+    return fast
+
+
 def token_counter(name: str = DEFAULT_ENCODER) -> TokenCounter:
     """Return the tokenizer of a model: `use`, a bundled one, a folder, or a hub's.
 
@@ -147,8 +161,6 @@ def token_counter(name: str = DEFAULT_ENCODER) -> TokenCounter:
     """
     if name == DEFAULT_ENCODER:
         return _of_the_encoder()
-    from tokenizers import Tokenizer
-
     folder, typed = _folder(name), Path(name).expanduser()
     called = typed.resolve().name if name not in PACKAGED and typed.is_dir() else name
     files = [folder / file for file in (*TOKENIZER_FILES, TOKENIZER_CONFIG)]
@@ -156,12 +168,9 @@ def token_counter(name: str = DEFAULT_ENCODER) -> TokenCounter:
     mark = hashlib.sha256("\n".join(digests).encode()).hexdigest()
     if (folder / "tokenizer.json").is_file():
         try:
-            fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            fast = fast_tokenizer(folder)
         except Exception as error:  # noqa: BLE001 - tokenizers raises bare Exception
             raise ModelError(f"tokenizer of model '{called}': {error}") from error
-        # Files may hold the settings of the last batch that was encoded before they were saved.
-        fast.no_truncation()
-        fast.no_padding()
         encode = partial(fast.encode_batch_fast, add_special_tokens=False)
         return TokenCounter(called, mark, encode)
     slow = load_tokenizer(ModelFiles(called, folder))

@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from curate.models.resolve import ModelFiles
-from curate.models.text_tokenizer import load_tokenizer
+from curate.models.text_tokenizer import fast_tokenizer, load_tokenizer
 from deploy.engines.contract import Engine, Served
 from deploy.gate.accepted_requests import (
     CHAT,
@@ -55,7 +55,7 @@ class Gate:
     ) -> None:
         self.state, self.models, self.connections = LOADING, engine.names(served), connections
         self.room = Room()  # measured once the engine is ready
-        self.count = _token_counter(served.folder)
+        self.count = token_counter(served.folder)
         self._served, self._engine, self._session, self._key = served, engine, session, key
         self._well, self._well_until, self._asking_health = False, 0.0, asyncio.Lock()
         self._slots = asyncio.Semaphore(engine.parallel)
@@ -187,12 +187,10 @@ class Gate:
                 return web.Response(body=whole, content_type="application/json", headers=headers)
 
 
-def _token_counter(folder: Path) -> Callable[[str], int]:
+def token_counter(folder: Path) -> Callable[[str], int]:
     """Return a function that counts a text's tokens, without the model."""
     if (folder / "tokenizer.json").is_file():
-        from tokenizers import Tokenizer  # at once, where transformers takes seconds
-
-        fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        fast = fast_tokenizer(folder)
         return lambda text: len(fast.encode(text, add_special_tokens=False).ids)
     slow = load_tokenizer(ModelFiles(folder.name, folder))
     return lambda text: len(slow.encode(text, add_special_tokens=False))

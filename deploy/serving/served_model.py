@@ -10,6 +10,7 @@ from typing import Any
 
 from curate.errors import ModelError, UsageError, check_one_of
 from curate.models.resolve import ModelFiles, base_of, resolve
+from curate.models.text_tokenizer import fast_tokenizer
 from curate.models.weights import max_positions
 from curate.system import environments, model_folder
 from curate.system.hardware import has_gpu
@@ -109,11 +110,9 @@ def served(call: ServeCall, say: Callable[[str], None] = lambda line: None) -> S
 
 def _opening(folder: Path) -> str:
     """Return the word that a tokenizer writes before a text, '' if it writes none."""
-    from tokenizers import Tokenizer
-
     if not (folder / "tokenizer.json").is_file():
         return ""
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer = fast_tokenizer(folder)
     first, plain = (tokenizer.encode("a", add_special_tokens=special) for special in (True, False))
     return "" if first.ids[0] == plain.ids[0] else str(first.tokens[0])
 

@@ -75,6 +75,12 @@ def test_something_has_to_be_left(rows):
         split(rows, SplitParams(test=99))
 
 
+def test_a_name_is_taken_as_typed(capsys, write_json, tmp_path):
+    file = write_json([{"prompt": f"What is {word}?", "response": word} for word in ("AF", "MI")])
+    typed = ("--test", "1", "--output", tmp_path, "--name", "mine_", "--json")
+    assert json.loads(Caller(capsys)("split", file, *typed).out)["test"]["name"] == "mine__test"
+
+
 def test_real_rows_from_the_command(capsys, real, tmp_path):
     file = real("toyhom_internal_medicine_gb18030.csv")
     answer = Caller(capsys)(

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from tokenizers import Tokenizer
 
 from curate.errors import UsageError
 from curate.llamafactory import release as llamafactory
@@ -21,6 +22,7 @@ from deploy.cli import app
 from deploy.commands import models
 from deploy.commands.ask import curl_line, endpoint, request_body
 from deploy.engines.contract import Adapter, ServeCall
+from deploy.gate.app import token_counter
 from deploy.serving import first_answer
 from deploy.serving.served_model import served
 from tests.calling import Caller, share_models
@@ -161,6 +163,16 @@ def test_a_model_without_a_chat_template_gets_alpacas_everywhere(tmp_path):
     opened = served(ServeCall(str(folder)))
     assert opened.opening == "<|im_start|>"
     assert opened.chat_template == f"<|im_start|>{found.chat_template}"
+    # What a tokenizer was last asked to do before it was saved hides no BOS, and counts no tokens.
+    count = token_counter(folder)
+    lengths = [count("a b c"), count("a")]
+    core = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    core.enable_truncation(2)
+    core.enable_padding(direction="left", length=9)
+    core.save(str(folder / "tokenizer.json"))
+    assert served(ServeCall(str(folder))).opening == "<|im_start|>"
+    count = token_counter(folder)
+    assert [count("a b c"), count("a")] == lengths
 
 
 @pytest.mark.model
