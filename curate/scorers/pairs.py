@@ -81,7 +81,7 @@ PARAMS = PairParams
 
 def share(text: str, option: str) -> float:
     """Return a share as a number, 0 to 1; a UsageError for anything else."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", text)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", str(text))
     if not match or float(match[1]) > 100:
         raise UsageError(f"{option} {text}: allowed is a share of the pairs, 0% to 100%")
     return float(match[1]) / 100

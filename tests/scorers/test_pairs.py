@@ -8,6 +8,7 @@ import pytest
 import curate
 from curate.data.read import read
 from curate.engine.local import LocalEngine
+from curate.errors import UsageError
 from curate.models.causal_lm import load_causal_lm
 from curate.models.ranking.reward_models import load_reward
 from curate.models.resolve import resolve
@@ -196,3 +197,10 @@ def test_findings_are_counted_with_three_examples():
     }
     said = "contradicted: 4 of 5 pairs (the ranker contradicts, the margin is below 0)"
     assert told(found, 5, "pairs") == (f"{said}, such as b, c, d",)
+
+
+@pytest.mark.parametrize("hard", [0, 50, 0.5, "half"])
+def test_a_share_that_is_none_is_refused(hard):
+    """Numbers ended in a traceback."""
+    with pytest.raises(UsageError, match=f"--hard {hard}: allowed is a share of the pairs, 0%"):
+        PairParams(hard=hard)
