@@ -77,7 +77,7 @@ def formats() -> dict[str, Format]:
 
 
 def format_named(name: str, option: str = "--format") -> Format:
-    if name not in formats():
+    if name not in [*formats()]:
         raise UsageError(
             f"{option} {name}: no such format.{did_you_mean(str(name), formats())} "
             f"Allowed are {', '.join(formats())}; without --format it is told from the rows"
