@@ -304,6 +304,7 @@ OPTIONS_AS_TEXT = {
     "A 乙肝 B 甲肝": ["乙肝", "甲肝"],
     "A. 型 A. 乙 B. 丙": ["型 A. 乙", "丙"],
     "A. I. V. 滴注 B. E. coli C. 口服": ["I. V. 滴注", "E. coli", "口服"],
+    "A. 甲 B. H. pylori\nC. 丙 D. 丁": ["甲", "H. pylori", "丙", "丁"],
 }
 
 

@@ -120,7 +120,7 @@ def _marked(text: str) -> dict[str, str]:
         way for way in distinct if max(mark[2] for mark in way) == _LETTERS[len(way) - 1]
     )
     in_order = (way for way in distinct if [mark[2] for mark in way] == sorted(m[2] for m in way))
-    marks = next(without_gap, next(in_order, begun))
+    marks = next(without_gap, max(next(in_order, []), begun, key=len))
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
     options = {m[2]: text[m.end() : end].strip() for m, end in zip(marks, ends, strict=False)}
     return dict(sorted(options.items()))
