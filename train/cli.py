@@ -28,7 +28,10 @@ def typed(*arguments: Any, **how: Any) -> Any:
         return app(*arguments, **how)
     except TyperException as error:
         option, message = getattr(error, "option_name", "--"), error.format_message()
-        if told := _as_typed_here(option.lstrip("-"), message):
+        here = getattr(error, "ctx", None)
+        # estimate, ls and setup take no keys of LLaMA-Factory.
+        trains = not here or not here.parent or any("--set" in p.opts for p in here.command.params)
+        if trains and (told := _as_typed_here(option.lstrip("-"), message)):
             raise UsageError(f"{message.rstrip('.')}: {told}") from error
         raise
 

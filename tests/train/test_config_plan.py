@@ -293,3 +293,8 @@ def test_the_tutorial_is_its_table(stage: str, rows: int) -> None:
 )
 def test_rows_that_are_drawn_by_turns(mixing: dict[str, Any], rows: int) -> None:
     assert Extent(70, None, (40, 30)).used(mixing).rows == rows
+
+
+def test_blocks_of_one_batch_of_all_rows() -> None:
+    config = {"packing": True, "cutoff_len": 800, "stage": "pt", "preprocessing_batch_size": 0}
+    assert blocks_of(Extent(3000, 90_000), config, 3000) == 112

@@ -300,3 +300,8 @@ def test_frozen_weights_stay_as_they_are_in_the_files(dtype, wide):
     assert kept == pytest.approx(6_738_415_616 * wide, rel=0.01)
     whole = estimate(known_shape("llama-2-7b"), Job(stored=stored, method="full"))["weights"]
     assert whole == 6_738_415_616 * 2
+    dpo = estimate(known_shape("llama-2-7b"), Job(stored=stored, method="full", stage="dpo"))
+    assert dpo["reference"] == 6_738_415_616 * wide
+    # LLaMA-Factory 0.9.3, which ppo runs in, loads them in what it computes with.
+    ppo = estimate(known_shape("llama-2-7b"), Job(stored=stored, stage="ppo"))["weights"]
+    assert ppo == pytest.approx(6_738_415_616 * 2, rel=0.01)

@@ -54,6 +54,23 @@ def test_what_would_end_after_loading(train: Caller, typed: str, told: str) -> N
     assert re.search(told, refused[0]), refused[0]
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "lr_scheduler_type=warmup_stable_decay",  # LLaMA-Factory gives it its steps
+        "pref_loss=ipo dpo_label_smoothing=0.1",  # looked at in stage dpo alone
+        "preprocessing_batch_size=0",  # all rows at once
+    ],
+)
+def test_what_llamafactory_takes_is_not_refused(train: Caller, typed: str) -> None:
+    # What safetensors lie beside is not read.
+    (Path("mine") / "pytorch_model.bin").write_text("version https://git-lfs.github.com/spec/v1")
+    sets = [part for pair in typed.split() for part in ("--set", pair)]
+    answer = train("sft", "--model", "mine", *sets, "--dry-run")
+    assert answer.code == 0, answer.err
+    assert "would be refused" not in answer.err
+
+
 def test_seeds_and_betas_below_what_there_is(train: Caller) -> None:
     train.refused(
         "'--seed': Input should be greater than or equal to 0",

@@ -256,3 +256,8 @@ def test_what_llamafactory_takes_is_told_as_it_is_typed_here(
     train: Caller, typed: str, told: str
 ) -> None:
     train.refused(told, *typed.split())
+
+
+def test_keys_are_not_told_where_none_are_taken(train: Caller) -> None:
+    told = train.refused("No such option: --lora_rank", "estimate", "--lora_rank", "8")
+    assert "--set" not in told

@@ -155,7 +155,9 @@ def _base(plan: Plan) -> Iterator[str]:
     folder, name = Path(plan.model.path), plan.model.name
     if not (folder / CONFIG).is_file():
         return
-    for path in folder.glob("pytorch_model*.bin"):
+    # Beside safetensors, they are not read.
+    pickled = () if any(folder.glob("*.safetensors")) else folder.glob("pytorch_model*.bin")
+    for path in pickled:
         # Of old releases of torch, it is no archive and begins with pickle's own mark.
         if not is_zipfile(path) and path.open("rb").read(2) != b"\x80\x02":
             yield f"{path} is cut short or corrupt; fetch or copy it again"

@@ -121,7 +121,8 @@ def blocks_of(extent: Extent, config: Mapping[str, Any], rows: int) -> int | Non
     block, length = int(config["cutoff_len"]), extent.tokens / extent.rows
     if config.get("stage") != "pt":
         return int(rows * length) // block
-    batch = int(config.get("preprocessing_batch_size") or 1000)
+    batch = int(config.get("preprocessing_batch_size", 1000))
+    batch = batch if batch > 0 else max(1, rows)  # as datasets takes it: all rows at once
     workers = max(1, min(int(config.get("preprocessing_num_workers") or 1), rows))
     share, larger = divmod(rows, workers)
     blocks = 0

@@ -72,6 +72,11 @@ class Job:
         """Bytes of a number in activations."""
         return 4 if self.precision == "fp32" else 2
 
+    @property
+    def frozen(self) -> int:
+        """Bytes of a weight that is not trained; the release of ppo, 0.9.3, casts them all."""
+        return self.wide if self.stage == "ppo" else self.stored or self.wide
+
 
 def estimate(shape: ModelShape, job: Job) -> dict[str, float]:
     """Return the bytes that training takes on one device at its peak, by the name of each part.
@@ -86,7 +91,7 @@ def estimate(shape: ModelShape, job: Job) -> dict[str, float]:
     if job.method == "qlora":
         frozen = quantised(shape.parameters - shape.unquantised, shape.unquantised, job.bits)
     else:
-        frozen = 0.0 if full else shape.parameters * (job.stored or job.wide)
+        frozen = 0.0 if full else shape.parameters * job.frozen
     learned = job.sequences * job.cutoff_len
     compared = _COMPARED.get(job.stage, 0) * job.batch * job.cutoff_len
     gradients = trained * gradient_bytes * on_each[1]
@@ -96,7 +101,7 @@ def estimate(shape: ModelShape, job: Job) -> dict[str, float]:
     if job.device == "cpu" and job.wide == 2:
         # Measured there: the logarithms of the softmax lie beside the copy in fp32, too.
         seen += learned * shape.vocabulary * 4
-    reference = shape.parameters * job.wide if full and compared else 0.0
+    reference = shape.parameters * job.frozen if full and compared else 0.0
     return {
         "weights": (frozen + trained * weight_bytes) * on_each[0],
         "reference": reference * on_each[0],
