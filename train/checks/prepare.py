@@ -43,22 +43,13 @@ def prepare(request: Request, say: Say) -> Plan:
     stage = request.stage
     release = setup.PPO_VERSION if stage == "ppo" else VERSION
     settings, notes = keys.settings(request.pairs or (), release)
-    if request.preset != WRITTEN:
-        check_one_of("--preset", request.preset, ("auto", *PRESETS))
-    check_one_of("--method", request.method, METHODS)
-    if request.resume and request.overwrite:
-        raise UsageError(
-            "--resume goes on with a run and --overwrite replaces it: give one of them"
-        )
+    _check_request(request)
     begun = begun_run(request.output, stage, SAVES) if request.resume else None
     if begun is not None:
         say(f"going on with {begun.folder}")
         request = _as_begun(request, begun)
     hardware = _processes(request.variables, bool(settings.get("use_cpu")))
-    method = request.method
-    if method == "lora":  # --set may name another
-        is_full, bits = settings.get("finetuning_type") == "full", settings.get("quantization_bit")
-        method = "full" if is_full else "lora" if bits is None else "qlora"
+    method = _method(request.method, settings)
     limits.check_settings(settings, method, hardware)
     names, why = data_set.choose(request.dataset_dir, stage, ",".join(request.dataset) or None)
     output = request.output or SAVES / f"{'_'.join(names)}_{stage}"
@@ -68,7 +59,7 @@ def prepare(request: Request, say: Say) -> Plan:
     template = settings.pop("template", None) or request.template
     model = _model(request, template, say)
     if request.preset == WRITTEN and (adapter := settings.pop("adapter_name_or_path", None)):
-        model = replace(model, adapter=_adapter(str(adapter)), base=model.name, name=str(adapter))
+        model = _with_adapter(model, str(adapter))
         kept = [settings.pop(key) and key for key in list(settings) if key in limits.OF_ADAPTERS]
         notes += [f"the adapter keeps its own {', '.join(kept)}"] if kept else []
     limits.check_adapter(model, method, settings)
@@ -98,8 +89,7 @@ def prepare(request: Request, say: Say) -> Plan:
         hardware = replace(hardware, bf16=bf16)
     dataset = Dataset(",".join(names), folder, verdict.extent)
     plan = make(request, dataset, model, hardware, settings, reward)
-    if begun is not None and not typed:
-        # Nothing was typed that decides the config: it is the one that the run began with.
+    if begun is not None and not typed:  # that is the config which the run began with
         config = {**begun.config, "output_dir": os.path.abspath(output)}
         steps = steps_of(verdict.extent, config, hardware.count)
         plan = replace(plan, config=config, steps=steps, notes=())
@@ -115,6 +105,24 @@ def prepare(request: Request, say: Say) -> Plan:
     for note in plan.notes:
         say(f"note: {note}")
     return plan
+
+
+def _check_request(request: Request) -> None:
+    if request.preset != WRITTEN:
+        check_one_of("--preset", request.preset, ("auto", *PRESETS))
+    check_one_of("--method", request.method, METHODS)
+    if request.resume and request.overwrite:
+        raise UsageError(
+            "--resume goes on with a run and --overwrite replaces it: give one of them"
+        )
+
+
+def _method(method: str, settings: Mapping[str, Any]) -> str:
+    """Return the method; beside the default, --set may name another."""
+    if method != "lora":
+        return method
+    is_full, bits = settings.get("finetuning_type") == "full", settings.get("quantization_bit")
+    return "full" if is_full else "lora" if bits is None else "qlora"
 
 
 def _processes(variables: Mapping[str, str], only_cpu: bool) -> Hardware:
@@ -190,13 +198,13 @@ def _model(request: Request, template: str | None, say: Say) -> Model:
     return replace(model, template=name)
 
 
-def _adapter(name: str) -> Path:
+def _with_adapter(model: Model, name: str) -> Model:
     folder = Path(name).expanduser()
     if not is_adapter(folder):
         raise ModelError(
             f"adapter_name_or_path {name}: there is no adapter; give a run that `train ls` lists"
         )
-    return folder
+    return replace(model, adapter=folder, base=model.name, name=name)
 
 
 def _judged(
