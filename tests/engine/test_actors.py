@@ -169,7 +169,7 @@ def test_a_cluster_ends_with_the_driver_and_the_next_goes_on(tmp_path, by):
     with subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL) as script:
         limit = time.monotonic() + 200
         log = tmp_path / "j"  # the journal has a write-ahead log: a page or two a batch
-        while not (log.is_dir() and sum(f.stat().st_size for f in log.glob("*-wal")) > 100_000):
+        while not (log.is_dir() and sum(f.stat().st_size for f in log.rglob("*-wal")) > 100_000):
             assert time.monotonic() < limit
             assert script.poll() is None
             time.sleep(0.02)
