@@ -146,6 +146,12 @@ def test_bad_options(call, arguments, message):
     call.refused(message, "ifd", "--input", "good.json", *arguments)
 
 
+def test_an_option_that_would_do_nothing_is_none(call):
+    call.refused(
+        "No such option: --show", "distill", "answer", "--input", "good.json", "--show", "3"
+    )
+
+
 @pytest.mark.parametrize("option", ["--template", "--dtype"])
 def test_words_are_refused_before_the_rows_are_read(call, option):
     answer = call("ifd", "--input", "good.json", option, "foo")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from curate import console
-from curate.commands.options import FILES, More, Reading, Writing, inputs, say_what_was_read
+from curate.commands.options import FILES, Answers, More, Reading, inputs, say_what_was_read
 from curate.commands.with_options import add, with_options
 from curate.errors import CuratrainError, UsageError
 from curate.parameters.distill import QUESTIONS, VERBS, Asking
@@ -31,7 +31,7 @@ app = typer.Typer(
 def _add(params_class: type[Asking]) -> None:
     verb = params_class.verb
 
-    def of_rows(reading: Reading, params: Any, writing: Writing) -> None:
+    def of_rows(reading: Reading, params: Any, writing: Answers) -> None:
         def rows() -> Rows:
             from curate.distill.making import read_questions
 
@@ -52,12 +52,12 @@ def _add(params_class: type[Asking]) -> None:
         input: list[Path] | None = option(**FILES),
         more: More = None,
         params: Any,
-        writing: Writing,
+        writing: Answers,
     ) -> None:
         paths = inputs(input, more)
         _distill(paths[0], params, writing, lambda: paths)
 
-    def of_examples(*, params: Any, writing: Writing) -> None:
+    def of_examples(*, params: Any, writing: Answers) -> None:
         if not params.examples:
             raise UsageError("--examples is not given; give rows that show what is wanted")
         of_rows(Reading(input=list(params.examples)), params, writing)
@@ -72,7 +72,7 @@ for _params in VERBS:
 
 
 def _distill(
-    called: Path, params: Asking, writing: Writing, what: Callable[[], Rows | list[Path]]
+    called: Path, params: Asking, writing: Answers, what: Callable[[], Rows | list[Path]]
 ) -> None:
     """Ask, write what was answered, and say what became of every question, and what it cost."""
     from curate.data.describe import counted

@@ -244,13 +244,19 @@ class DataTarget(Target):
 
 
 @dataclass(frozen=True)
-class Writing(Target):
+class Answers(Target):
+    """Where what models answer goes."""
+
+    verbose: Verbose = False
+
+
+@dataclass(frozen=True)
+class Writing(Answers):
     """Where scores go, and how many of them are shown."""
 
     show: Annotated[
         int, typer.Option(help="Print so many of the kept rows, highest first.", min=0)
     ] = 5
-    verbose: Verbose = False
 
 
 @dataclass(frozen=True)
