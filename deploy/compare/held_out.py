@@ -8,32 +8,21 @@ the same are not found: `curate dedup --against` finds those.
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import yaml
-from numpy.typing import NDArray
-
 from curate.data.inputs import bundled_folder
 from curate.data.read import read
 from curate.data.rows import Row, Rows
 from curate.errors import CuratrainError, DataError, UsageError
-from curate.llamafactory.dataset_info import read_registry
 from curate.system.files import sha256_of
 from curate.system.manifest import read_manifest
 from curate.system.run_record import RUN, RunRecord, read_run
 from deploy.compare.asking import Prompts, limited, prompts_of, read_rows
 from deploy.training_data import DataSet, data_set_of
-
-_CONFIG = "train.yaml"
-# What else decides which rows are trained on; with one of them the validation part is not known.
-_DECIDING = ("eval_dataset", "streaming", "tokenized_path", "mix_strategy", "interleave_probs")
-_SEED = 42  # of transformers, where the config has none
 
 
 def _prompt_digests(row: Row) -> Iterator[bytes]:
@@ -94,20 +83,8 @@ def choose_prompts(
     else:
         training = _training_set(folder, dataset, dataset_dir)
         seen = _is_asked_in(training.read())
-        try:
-            files = _read_sources(training) if prompts is None else [read_rows(prompts)]
-            asked = prompts_of(*files, trained_on=seen, held_out=True)
-        except CuratrainError as error:
-            if prompts is not None or run is None or not run.dataset.get("name"):
-                raise
-            try:
-                asked = _validation_part(folder, run, training)
-            except CuratrainError as other:
-                raise type(error)(f"{error}. Nor is there a validation part: {other}") from other
-            notes.append(
-                f"these are rows of the validation part of {folder}, which were not trained on, "
-                "but by whose loss a checkpoint may have been chosen"
-            )
+        files = _read_sources(training) if prompts is None else [read_rows(prompts)]
+        asked = prompts_of(*files, trained_on=seen, held_out=True)
     if earlier or (dataset and not run):
         # Nothing is proven then of what is not in the data set: only what is in it is known.
         doubted = (replace(one, trained_on=one.trained_on or None) for one in asked.prompts)
@@ -174,35 +151,3 @@ def _read_sources(training: DataSet) -> list[Rows]:
         )
         files.append(read(same[0], form, fill, columns, roles))
     return files
-
-
-def validation_places(rows: int, share: float, seed: int) -> NDArray[np.int64]:
-    """Return where the rows of a run's validation part stand, in the order of the file."""
-    # LLaMA-Factory draws it with `train_test_split` of the library datasets, which takes the first
-    # places of a permutation that NumPy draws from the run's seed.
-    count = int(share) if share > 1 else math.ceil(share * rows)
-    drawn: NDArray[np.int64] = np.random.default_rng(seed).permutation(rows)[:count]
-    return np.sort(drawn)
-
-
-def _validation_part(folder: Path, run: RunRecord, training: DataSet) -> Prompts:
-    path = folder / _CONFIG
-    unproven = f"the validation part of {folder} cannot be proven: "
-    if not path.is_file() or sha256_of(path) != run.config_sha256:
-        raise DataError(f"{unproven}{_CONFIG} is not the one that the run was started with")
-    if not run.dataset.get("data_sha256"):
-        raise DataError(f"{unproven}{RUN} does not say what the data file was")
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(config, dict) or not float(config.get("val_size") or 0) > 0:
-        raise DataError(f"{folder} has no validation part: its config has no val_size")
-    if others := [key for key in _DECIDING if config.get(key)]:
-        raise DataError(f"{unproven}its config has {', '.join(others)}")
-    entries = read_registry(training.folder)
-    if len(training.names) > 1 or entries[training.name].keys() & {"split", "num_samples"}:
-        raise DataError(f"{unproven}it is a part of several data sets, or of a part of one")
-    [rows] = training.read()
-    used = min(len(rows), int(config.get("max_samples") or len(rows)))
-    seed = int(config.get("seed", _SEED))
-    places = set(validation_places(used, float(config["val_size"]), seed).tolist())
-    trained = (row for row in rows if row.position < used and row.position not in places)
-    return prompts_of(rows, trained_on=_is_asked_in([trained]), held_out=True)

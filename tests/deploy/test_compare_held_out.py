@@ -9,7 +9,6 @@ import pytest
 
 from curate.errors import DataError, UsageError
 from curate.system.files import sha256_of, sha256_of_all
-from deploy.compare.held_out import validation_places
 from tests.deploy.datasets import alpaca, ask, emitted, questions, run, write
 
 
@@ -191,54 +190,8 @@ def test_what_a_run_went_on_from_may_have_been_trained_on_anything(before):
         assert "what that was trained on is not looked at" in notes[0]
 
 
-# The validation part of a run
-
-
-@pytest.mark.parametrize(("rows", "share", "seed"), [(10, 0.2, 0), (103, 0.1, 42), (50, 7, 3)])
-def test_the_validation_part_is_the_one_that_datasets_draws(rows, share, seed):
-    from datasets import Dataset
-
-    whole = Dataset.from_dict({"at": list(range(rows))})
-    part = whole.train_test_split(test_size=share, seed=seed)["test"]
-    assert validation_places(rows, share, seed).tolist() == sorted(part["at"])
-
-
-def validated(config: str) -> None:
+def test_where_no_row_was_left_out_prompts_are_asked_for():
     emitted(range(10), alpaca(*range(10)))
-    Path("saves/r").mkdir(parents=True)
-    Path("saves/r/train.yaml").write_text(config, encoding="utf-8")
-    run(config_sha256=sha256_of(Path("saves/r/train.yaml")))
-
-
-def test_rows_of_the_validation_part_are_asked_where_no_row_was_left_out():
-    validated("val_size: 0.2\nseed: 0\nmax_samples: 20000\n")
-    found, notes = ask()
-    assert questions(found) == [4, 6] == validation_places(10, 0.2, 0).tolist()
-    assert {each.trained_on for each in found.prompts} == {False}
-    assert "by whose loss a checkpoint may have been chosen" in notes[0]
-
-
-def test_a_row_of_the_validation_part_that_is_in_the_training_part_too_is_not_asked():
-    rows = [*alpaca(*range(10))]
-    rows[6] = {**rows[5], "output": "别的"}
-    emitted(range(10), rows)
-    Path("saves/r").mkdir(parents=True)
-    Path("saves/r/train.yaml").write_text("val_size: 0.2\nseed: 0\n", encoding="utf-8")
-    run(config_sha256=sha256_of(Path("saves/r/train.yaml")))
-    assert questions(ask()[0]) == [4]
-
-
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ("seed: 0\n", "its config has no val_size"),
-        ("val_size: 0.2\nstreaming: true\n", "cannot be proven: its config has streaming"),
-        ("val_size: 0.2\n# other\n", "train.yaml is not the one that the run was started with"),
-    ],
-)
-def test_a_validation_part_that_cannot_be_proven(config, message):
-    validated(config)
-    if "other" in config:
-        Path("saves/r/train.yaml").write_text("val_size: 0.2\n", encoding="utf-8")
-    with pytest.raises(DataError, match=f"none of 10 rows .*: 10 trained_on.*{message}"):
+    run()
+    with pytest.raises(DataError, match="none of 10 rows .*: 10 trained_on.* as --prompts"):
         ask()
