@@ -26,11 +26,6 @@ HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3040-\u30ff\U0002000
 _PIECE = re.compile(rf"[{HAN}]|[^\W_{HAN}]+|[^\s]")
 
 
-def pieces(text: str) -> list[str]:
-    """Return the pieces of a text."""
-    return _PIECE.findall(text)
-
-
 def words(text: str) -> list[str]:
     """Return the pieces that are no marks, in lower case: for English, ROUGE-1.5.5's tokens."""
     return [piece for piece in _PIECE.findall(text.lower()) if piece[0].isalnum()]

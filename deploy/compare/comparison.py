@@ -20,13 +20,9 @@ _WORTH = {"tuned": 1.0, "tie": 0.5, "base": 0.0}
 # Name of a number: how people call it, and which is better.
 _MEASURES = {
     "characters": ("characters", ""),
-    "pieces": ("characters of Chinese, words, marks", ""),
     "cut": ("share cut off at the limit", ""),
     "empty": ("share of empty answers", "lower"),
-    "repeated": ("share of repeated 4-grams", "lower"),
-    "loops": ("share that ends in a loop", "lower"),
-    "rouge_1": ("ROUGE-1", "higher"),
-    "rouge_2": ("ROUGE-2", "higher"),
+    "loops": ("share of answers in a loop", "lower"),
     ROUGE_L: ("ROUGE-L", "higher"),
     "bleu": ("BLEU", "higher"),
 }

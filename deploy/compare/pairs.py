@@ -1,16 +1,15 @@
 """Two answers to one prompt: the numbers of each, and which is better, says a third.
 
-Numbers are of texts: pieces, ROUGE and BLEU against a reference (`curate.scorers.overlap`), loops,
-with bootstrap intervals. Who says which is better is a ranker, a reward model, or a model that
-answers; it is asked about every pair twice, in both orders: models prefer the first (or the second)
-answer whatever it says (Zheng et al., "Judging LLM-as-a-Judge", arXiv 2306.05685, section 3.4).
-Only a verdict that is the same in both orders counts, the rest are ties; as there, the judge may
-say that it is a tie. A reward model scores each answer by itself, so no order can mislead it.
+Numbers are of texts: their length, loops, ROUGE-L and BLEU against a reference, with bootstrap
+intervals. Who says which is better is a ranker, a reward model, or a model that answers; it is
+asked about every pair twice, in both orders: models prefer the first (or the second) answer
+whatever it says (Zheng et al., "Judging LLM-as-a-Judge", arXiv 2306.05685, section 3.4). Only a
+verdict that is the same in both orders counts, the rest are ties; as there, the judge may say that
+it is a tie. A reward model scores each answer by itself, so no order can mislead it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.content.answers import loops
 from curate.data.preference_pairs import joined
 from curate.engine.plan import plan_batches
 from curate.errors import ModelError
@@ -26,13 +26,12 @@ from curate.models.generate import MOST_TOKENS, asked_of_judge, letter
 from curate.models.openai_client import is_address
 from curate.models.protocols import Generator, RewardModel
 from curate.models.ranking.reward_models import load_reward
-from curate.scorers.overlap import bleu, bleu_statistics, pieces, rouge_l, words
+from curate.scorers.overlap import bleu, bleu_statistics, rouge_l, words
 from deploy.compare.asking import Answer, KeptAnswers, Prompt, ask, load_model
 
 ROUGE_L = "rouge_l"
 Numbers = dict[str, float]
 Floats = NDArray[np.float64]
-_LOOP_TIMES, _SHORTEST_LOOP = 3, 12
 _RESAMPLES, _RESAMPLES_AT_ONCE = 2000, 100
 # With fewer prompts resampling finds certainty where there is none: 5 of 5 is a draw of coins
 # that one in 16 pairs of equal models has.
@@ -41,46 +40,15 @@ FEWEST = 10
 
 def numbers_of(answer: Answer, reference: str) -> Numbers:
     """Return the numbers of one answer; without a reference ('') none against it."""
-    tokens = pieces(answer.text)
     numbers = {
         "characters": float(len(answer.text)),
-        "pieces": float(len(tokens)),
-        "repeated": repeated_share(tokens),
-        "loops": float(loops(tokens)),
+        "loops": float(loops(answer.text)),
         "cut": float(answer.cut),
         "empty": float(not answer.text.strip()),
     }
     if reference:
-        ours, theirs = words(answer.text), words(reference)
-        numbers["rouge_1"] = rouge_n(ours, theirs, 1)
-        numbers["rouge_2"] = rouge_n(ours, theirs, 2)
-        numbers[ROUGE_L] = rouge_l(ours, theirs)
+        numbers[ROUGE_L] = rouge_l(words(answer.text), words(reference))
     return numbers
-
-
-def _grams(tokens: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
-    return Counter(zip(*(tokens[start:] for start in range(n)), strict=False))
-
-
-def rouge_n(answer: Sequence[str], reference: Sequence[str], n: int) -> float:
-    """Return the F1 of n-grams, 0 … 1; each counts as often as it stands in both."""
-    ours, theirs = _grams(answer, n), _grams(reference, n)
-    return 2 * (ours & theirs).total() / ((ours.total() + theirs.total()) or 1)
-
-
-def repeated_share(answer: Sequence[str]) -> float:
-    grams = _grams(answer, 4)
-    return 1 - len(grams) / grams.total() if grams else 0.0
-
-
-def loops(answer: Sequence[str]) -> bool:
-    """Tell whether an answer ends in one stretch, three times and more, of 12 pieces at least."""
-    for stretch in range(1, len(answer) // _LOOP_TIMES + 1):
-        length = max(_LOOP_TIMES * stretch, -(-_SHORTEST_LOOP // stretch) * stretch)
-        end = answer[len(answer) - length :]
-        if length <= len(answer) and end[stretch:] == end[:-stretch]:
-            return True
-    return False
 
 
 @dataclass(frozen=True)

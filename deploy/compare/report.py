@@ -19,7 +19,7 @@ from deploy.compare.pairs import EMPTY, FAILED, IDENTICAL, MALFORMED, POSITION, 
 from deploy.exam.result import Result
 from deploy.output import portable, write_results
 
-_SHARES, _LARGE = ("cut", "empty", "repeated", "loops"), ("characters", "pieces", "bleu")
+_SHARES, _LARGE = ("cut", "empty", "loops"), ("characters", "bleu")
 _VERDICTS = {"none": "not told apart", "too_few": "too few"}
 HOW = {
     IDENTICAL: "identical answers",
