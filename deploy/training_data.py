@@ -29,7 +29,9 @@ class DataSet:
     def why(self) -> str:
         changed = " (changed since then)" * self.changed
         which = f"which it was trained on{changed}" if self.trained_on else "as given"
-        return f"in {self.folder}, {which}"
+        here = self.folder.is_relative_to(Path.cwd())
+        shown = self.folder.relative_to(Path.cwd()) if here else self.folder
+        return f"in {shown}, {which}"
 
     def read(self) -> list[Rows]:
         """Return the rows of each: they may be of different shapes."""

@@ -16,6 +16,7 @@ from deploy.cli import app
 from deploy.quantizing import gptq
 from deploy.quantizing.calibration import QuantiseParams, draw
 from deploy.quantizing.quantize import check_model, group_size
+from deploy.training_data import DataSet
 from tests.calling import Caller
 from tests.conftest import SAMPLE
 from tests.deploy.merging import program, tiny, write_run
@@ -166,6 +167,12 @@ def test_what_is_said_and_kept(call, model, monkeypatch, tmp_path, worse, warned
     left = {each.name for each in tmp_path.iterdir()}
     assert left == {"model", "data", "python", "model-4bit"}
     call.refused("model-4bit is there already", "quantize", "model", "--rows", "8")
+
+
+def test_a_folder_below_this_one_is_told_as_typed(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert DataSet(("rows",), tmp_path / "data").why == "in data, as given"
+    assert DataSet(("rows",), tmp_path.parent).why == f"in {tmp_path.parent}, as given"
 
 
 def test_a_model_whose_numbers_overflow_is_not_kept(call, model, monkeypatch, tmp_path):
