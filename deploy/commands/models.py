@@ -212,10 +212,7 @@ def _show(agreement: Agreement, result: dict[str, Any]) -> None:
     if agreement.ties:
         console.say(
             f"note: {agreement.ties} of {len(agreement.answers)} answers part where two tokens are "
-            f"all but equally likely: rounding to {result['dtype']} decides there. It changes the "
-            "adapter's answers by "
-            f"{agreement.lost:.3f} nats a token; the adapter has changed them by "
-            f"{agreement.learned:.3f}"
+            f"all but equally likely: rounding to {result['dtype']} decides there"
         )
     if not agreement.changed:
         own = "compare on prompts of your own with --prompts F"

@@ -18,8 +18,6 @@ from curate.models.weights import check_memory, load_weights, loading, with_adap
 # Nats. Two next tokens that are as near as this to each other are told apart by rounding alone:
 # weights stored with 8 bits of precision move logits by some hundredths.
 _TIES = {"float32": 0.001, "float16": 0.05, "bfloat16": 0.2}
-# Of what the adapter changes in the likelihood of its answers.
-_MOST_LOST = 0.5
 _QUESTIONS = (
     "What is the capital of France? Answer in one sentence.",
     "Write a short greeting to a new colleague.",
@@ -46,10 +44,6 @@ class Answers:
 class Agreement:
     answers: tuple[Answers, ...]
     most: float  # nats up to which a gap is rounding: a tie of two tokens
-    # Nats by which the tokens of the adapter's answers are more or less likely to the merged model
-    # than to the adapter, on average; the same between the base and the adapter.
-    lost: float = 0.0
-    learned: float = 0.0
 
     @property
     def same(self) -> int:
@@ -70,17 +64,13 @@ class Agreement:
             "same": self.same,
             "ties": self.ties,
             "changed_by_adapter": self.changed,
-            "nats_lost": round(self.lost, 4),
-            "nats_learned": round(self.learned, 4),
         }
 
     @property
     def wrong(self) -> tuple[Answers, ...]:
-        """Answers that differ by more than rounding, or by rounding what was learned away."""
-        differing = tuple(answer for answer in self.answers if answer.gap is not None)
-        beyond = tuple(answer for answer in differing if not (answer.gap or 0) <= self.most)
+        """Answers that differ by more than rounding."""
         # `not <=`: weights that overflow make every number NaN.
-        return beyond or (() if self.lost <= _MOST_LOST * self.learned else differing)
+        return tuple(a for a in self.answers if a.gap is not None and not a.gap <= self.most)
 
 
 def compare(
@@ -123,14 +113,11 @@ def compare(
         tuned = with_adapter(model, ModelFiles(adapter.name, adapter)).eval()
     inner = tuned.get_base_model()
     adapted = answered(inner)
-    likely = _likelihoods(inner, prompts, adapted)
     with tuned.disable_adapter():
         alone = answered(inner)
-        learned = _apart(likely, _likelihoods(inner, prompts, adapted))
     del tuned, inner, model
     model = load_weights(files, dtype, device, False)
     after = answered(model)
-    lost = _apart(likely, _likelihoods(model, prompts, adapted))
     answers = tuple(
         Answers(
             prompt=messages[-1]["content"],
@@ -141,36 +128,18 @@ def compare(
         )
         for place, messages in enumerate(asked)
     )
-    most = max(_TIES[stored], _TIES[dtype])
-    return Agreement(answers=answers, most=most, lost=lost, learned=learned)
-
-
-def _log_probabilities(model: Any, prompt: list[int], answer: list[int]) -> Any:
-    """Return the log-probabilities of every token in the place of each of the answer's, in nats."""
-    import torch
-
-    with torch.inference_mode():
-        ids = torch.tensor([prompt + answer], device=model.device)
-        return model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float().log_softmax(-1)
-
-
-def _likelihoods(model: Any, prompts: list[list[int]], answers: list[list[int]]) -> list[float]:
-    return [
-        float(row[token])
-        for prompt, answer in zip(prompts, answers, strict=True)
-        for row, token in zip(_log_probabilities(model, prompt, answer), answer, strict=True)
-    ]
-
-
-def _apart(one: list[float], other: list[float]) -> float:
-    return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / len(one)
+    return Agreement(answers=answers, most=max(_TIES[stored], _TIES[dtype]))
 
 
 def _gap(model: Any, prompt: list[int], expected: list[int], own: list[int]) -> float | None:
     """Return by how many nats a model prefers its own token where two answers part, if they do."""
+    import torch
+
     # An end is a token, too: of two answers that differ, none is the beginning of the other.
     for place, (token, other) in enumerate(zip(expected, own, strict=False)):
         if token != other:
-            row = _log_probabilities(model, prompt, own[: place + 1])[-1]
+            ids = torch.tensor([prompt + own[:place]], device=model.device)
+            with torch.inference_mode():
+                row = model(input_ids=ids).logits[0, -1].float()
             return float(row[other] - row[token])
     return None
