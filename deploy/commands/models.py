@@ -19,10 +19,7 @@ from deploy.engines.contract import ServeCall
 from deploy.quantizing.calibration import QuantiseParams
 
 if TYPE_CHECKING:
-    from curate.models.protocols import Message
     from deploy.merging.agreement import Agreement
-
-_ASKED = 5
 
 
 def merge(
@@ -32,9 +29,6 @@ def merge(
         str | None, Option(metavar="MODEL", help="What it was trained on, where that has moved.")
     ] = None,
     dtype: Annotated[str, Option(help="auto, float32, bfloat16, float16.")] = "auto",
-    prompts: Annotated[
-        Path | None, Option(metavar="F", help="Compare on 5 prompts of this file, not our own.")
-    ] = None,
     as_json: Annotated[bool, Option("--json", help="End stdout with one JSON object.")] = False,
 ) -> None:
     """Make one model of an adapter and its base, and see that it answers the same.
@@ -51,7 +45,7 @@ def merge(
     adapter = read_adapter(run, base)
     target = output or default_output(adapter.folder, "merged")
     check_output(target, 0)
-    agreement, result = merging.merge(adapter, target, _asked(prompts), dtype, console.say)
+    agreement, result = merging.merge(adapter, target, dtype, console.say)
     _show(agreement, result)
     console.answer(result)
 
@@ -192,17 +186,6 @@ def setup(
     console.answer({"name": name, "folder": place, "built": built, "new": built and not there})
 
 
-def _asked(prompts: Path | None) -> list[list[Message]]:
-    from deploy.compare.asking import check_asked, limited, prompts_of, read_rows
-    from deploy.merging.agreement import BUILT_IN
-
-    if prompts is None:
-        return BUILT_IN
-    asked = prompts_of(read_rows(prompts))
-    check_asked(asked)
-    return [[*prompt.messages] for prompt in limited(asked, _ASKED, 0).prompts]
-
-
 def _show(agreement: Agreement, result: dict[str, Any]) -> None:
     gaps = ("same" if a.gap is None else f"tie ({a.gap:.3f} nats)" for a in agreement.answers)
     lines = [(a.prompt, a.merged, gap) for a, gap in zip(agreement.answers, gaps, strict=True)]
@@ -215,8 +198,7 @@ def _show(agreement: Agreement, result: dict[str, Any]) -> None:
             f"all but equally likely: rounding to {result['dtype']} decides there"
         )
     if not agreement.changed:
-        own = "compare on prompts of your own with --prompts F"
-        console.say(f"note: the adapter changes none of these answers; {own}")
+        console.say("note: the adapter changes none of these answers, so they prove little")
     same = f"{agreement.same} of {len(agreement.answers)} answers are the adapter's"
     console.say(f"{result['folder']}: {result['bytes'] / 1e6:,.0f} MB, {result['dtype']}; {same}")
     typed = shlex.quote(str(result["folder"]))

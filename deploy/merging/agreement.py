@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,14 @@ from curate.models.weights import check_memory, load_weights, loading, with_adap
 # Nats. Two next tokens that are as near as this to each other are told apart by rounding alone:
 # weights stored with 8 bits of precision move logits by some hundredths.
 _TIES = {"float32": 0.001, "float16": 0.05, "bfloat16": 0.2}
-_QUESTIONS = (
+QUESTIONS = (
     "What is the capital of France? Answer in one sentence.",
     "Write a short greeting to a new colleague.",
     "List three ways to save water at home.",
     "感冒了应该注意什么？",
     "请用一句话介绍你自己。",
 )
-BUILT_IN: list[list[Message]] = [[{"role": "user", "content": text}] for text in _QUESTIONS]
+_ASKED: list[list[Message]] = [[{"role": "user", "content": text}] for text in QUESTIONS]
 
 
 @dataclass(frozen=True)
@@ -74,12 +73,7 @@ class Agreement:
 
 
 def compare(
-    base: Path,
-    adapter: Path,
-    merged: Path,
-    asked: Sequence[Sequence[Message]],
-    stored: str,
-    max_new_tokens: int = 32,
+    base: Path, adapter: Path, merged: Path, stored: str, max_new_tokens: int = 32
 ) -> Agreement:
     """Return the greedy answers of base with adapter, and of the merged model.
 
@@ -98,7 +92,7 @@ def compare(
     except ModelError:
         dtype = "bfloat16"
     encoder = HFEncoder(tokenizer, files.name)
-    prompts, stops = prompt_ids(encoder, asked), ends(encoder)
+    prompts, stops = prompt_ids(encoder, _ASKED), ends(encoder)
 
     def answered(model: Any) -> list[list[int]]:
         return greedy(model, prompts, max_new_tokens, stops, tokenizer.pad_token_id or 0)
@@ -120,13 +114,13 @@ def compare(
     after = answered(model)
     answers = tuple(
         Answers(
-            prompt=messages[-1]["content"],
+            prompt=question,
             adapter=shown(adapted[place]),
             merged=shown(after[place]),
             base=shown(alone[place]),
             gap=_gap(model, prompts[place], adapted[place], after[place]),
         )
-        for place, messages in enumerate(asked)
+        for place, question in enumerate(QUESTIONS)
     )
     return Agreement(answers=answers, most=max(_TIES[stored], _TIES[dtype]))
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from curate.errors import DataError, ModelError, UsageError, check_one_of, did_you_mean
 from curate.llamafactory import release as llamafactory
-from curate.models.protocols import Message
 from curate.models.resolve import fingerprint, resolve
 from curate.system import model_folder, programs
 from curate.system.failure import reason_in
@@ -17,7 +16,7 @@ from curate.system.files import sha256_of
 from curate.system.manifest import versions
 from curate.system.model_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG, read_json
 from curate.system.run_record import RUN, RunRecord, read_run
-from deploy.merging.agreement import Agreement, compare
+from deploy.merging.agreement import QUESTIONS, Agreement, compare
 from deploy.output import SAVES, check_output, note, portable, repair, run_or_folder, unfinished
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -97,11 +96,7 @@ def read_adapter(typed: Path, base: str | None = None) -> Adapter:
 
 
 def merge(
-    adapter: Adapter,
-    output: Path,
-    asked: Sequence[Sequence[Message]],
-    dtype: str,
-    say: Callable[[str], None],
+    adapter: Adapter, output: Path, dtype: str, say: Callable[[str], None]
 ) -> tuple[Agreement, dict[str, Any]]:
     """Merge, repair, compare, and give the folder its name if all is well.
 
@@ -130,8 +125,8 @@ def merge(
         if adapter.template is None:  # written from a template that nobody has chosen
             (part / "Modelfile").unlink(missing_ok=True)
         repaired = repair(part, template_of(adapter, base, part))
-        say(f"comparing {len(asked)} greedy answers of the merged model and of the adapter")
-        agreement = compare(base, adapter.folder, part, asked, chosen)
+        say(f"comparing {len(QUESTIONS)} greedy answers of the merged model and of the adapter")
+        agreement = compare(base, adapter.folder, part, chosen)
         if wrong := agreement.wrong:
             raise ModelError(
                 f"the merged model does not answer like the adapter: {len(wrong)} of "

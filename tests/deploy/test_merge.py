@@ -16,7 +16,7 @@ from curate.models.resolve import resolve
 from curate.system.model_folder import chat_template, for_older_readers
 from deploy.cli import app
 from deploy.merging import merge as merging
-from deploy.merging.agreement import BUILT_IN, compare
+from deploy.merging.agreement import compare
 from deploy.output import default_output, note, noted, repair, unfinished
 from tests.calling import Caller
 from tests.deploy.merging import FORGETS, adapter, exporting, tiny, write_run
@@ -85,14 +85,13 @@ def test_what_forgets_the_adapter_is_seen_and_leaves_nothing(call, small, monkey
 
 @pytest.mark.model
 def test_answers_of_another_base_are_not_the_adapter_s(small, tmp_path):
-    found = compare(small / "base", small / "run", small / "base", BUILT_IN, "float32", 8)
+    found = compare(small / "base", small / "run", small / "base", "float32", 8)
     assert found.wrong
     assert found.same < 5
     same = compare(
         small / "base",
         adapter(small / "base", tmp_path / "zero", 0),
         small / "base",
-        BUILT_IN,
         "float32",
         8,
     )
@@ -162,15 +161,6 @@ def test_a_base_that_is_not_where_it_was(call, small, tmp_path):
 def test_runs_that_cannot_be_merged(call, tmp_path, change, message):
     write_run(tmp_path / "run", **change)
     call.refused(message, "merge", "run")
-
-
-def test_prompts_of_which_none_can_be_asked_are_refused_before_anything_runs(call, tmp_path):
-    run = write_run(tmp_path / "run")
-    (run / "adapter_config.json").write_text('{"peft_type": "LORA"}')
-    (run / "adapter_model.safetensors").write_bytes(b"x")
-    write_run(run, model="smollm2")
-    (tmp_path / "p.json").write_text('[{"instruction": " ", "output": "a"}]')
-    call.refused("none of 1 rows can be asked: 1 empty", "merge", "run", "--prompts", "p.json")
 
 
 def test_what_is_no_run(call, tmp_path):
