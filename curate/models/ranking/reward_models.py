@@ -64,7 +64,7 @@ def _named(name: str, encoder: str | None, device: str) -> RewardModel:
     if name in PACKAGED:
         raise ModelError(
             f"'{name}' is a language model and gives no rewards; give {DEFAULT_RANKER}, or train a "
-            f"ranker with it: curate ranker train --pairs F --encoder {name} --output DIR"
+            "ranker: curate ranker train --pairs F --output DIR"
         )
     others = (
         "a folder that `curate ranker train` wrote, LLaMA-Factory's output of stage rm, a "

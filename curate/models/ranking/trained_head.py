@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from curate.data.preference_pairs import decode_escapes
 from curate.errors import ModelError
-from curate.models.ranking.features import Featuriser, load_features
+from curate.models.ranking.features import EmbeddingFeatures, load_features
 from curate.models.ranking.writing_style import form_features, is_chinese
 from curate.models.recipe import ModelRecipe
 from curate.system.files import whole_files, writing_to
@@ -93,7 +93,7 @@ class HeadRanker:
 
     recipe: ModelRecipe
 
-    def __init__(self, name: str, features: Featuriser, head: Head) -> None:
+    def __init__(self, name: str, features: EmbeddingFeatures, head: Head) -> None:
         self.name, self.head, self._features = name, head, features
         digest = hashlib.sha256(features.fingerprint.encode())
         for part in head.parts().values():
