@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shlex
 import subprocess
 import sys
 import time
@@ -54,29 +53,20 @@ def ask(
     temperature: Temperature = 0.0,
     system: System = "",
     api_key_env: KeyVariable = None,
-    curl: Annotated[
-        bool, Option("--curl", help="Print the request for curl; ask nothing.")
-    ] = False,
     as_json: Annotated[bool, Option("--json", help="One JSON object instead of the text.")] = False,
 ) -> None:
     """Ask a running server one question; the answer appears as it is made.
 
     Example: deploy ask "What is the capital of France?" --max-tokens 40
     """
-    if curl and as_json:
-        raise UsageError("--curl asks nothing, so there is no answer for --json; give one of them")
     text = sys.stdin.read() if question == "-" else question
     if not text.strip():
         raise UsageError('the question is empty; give one, such as deploy ask "Who are you?"')
-    variable = api_key_env or (KEY if os.environ.get(KEY) else None)
     messages = [*_system_messages(system), {"role": "user", "content": text}]
     url, _, named = url.partition("#")
     body = request_body(messages, model or named, max_tokens, temperature)
-    if curl:
-        typer.echo(curl_line(url, body, variable))
-        return
-
-    key, began = read_key(variable, None) or "", time.monotonic()
+    key = read_key(api_key_env or (KEY if os.environ.get(KEY) else None), None) or ""
+    began = time.monotonic()
     write = (lambda piece: None) if as_json else partial(typer.echo, nl=False)
     answer = in_background(streamed(url, body, key, write))
     seconds = round(time.monotonic() - began, 3)
@@ -155,16 +145,6 @@ def endpoint(url: str) -> str:
     if not is_address(base):
         raise UsageError(f"--url {url}: give an address such as http://127.0.0.1:8000")
     return f"{base.removesuffix('/v1')}/v1"
-
-
-def curl_line(url: str, body: dict[str, Any], variable: str | None) -> str:
-    """Return the same request as a line for the shell, which finds the key in the environment."""
-    lines = [f"curl --no-buffer {shlex.quote(endpoint(url) + '/chat/completions')}"]
-    lines.append("-H 'Content-Type: application/json'")
-    if variable:
-        lines.append(f'-H "Authorization: Bearer ${variable}"')
-    lines.append(f"-d {shlex.quote(json.dumps(body, ensure_ascii=False))}")
-    return " \\\n  ".join(lines)
 
 
 async def streamed(

@@ -20,7 +20,7 @@ from curate.system import environments
 from curate.system.failure import explain_server
 from deploy.cli import app
 from deploy.commands import models
-from deploy.commands.ask import curl_line, endpoint, request_body
+from deploy.commands.ask import endpoint
 from deploy.engines.contract import Adapter, ServeCall
 from deploy.gate.app import token_counter
 from deploy.serving import first_answer
@@ -318,22 +318,6 @@ def test_ask_says_what_is_wrong(deploy, arguments, why):
 )  # fmt: skip
 def test_addresses_as_people_write_them(url):
     assert endpoint(url) == "http://localhost:8000/v1"
-
-
-def test_the_line_for_curl_is_quoted_and_holds_no_key(deploy, monkeypatch):
-    monkeypatch.setenv("CURATRAIN_API_KEY", "the-key-itself")
-    line = deploy("ask", "it's 中文", "--curl", "--system", "Be brief").out
-    both = deploy("ask", "a", "--curl", "--json")
-    assert (both.code, "--curl asks nothing" in both.errors[0]) == (2, True)
-    assert "the-key-itself" not in line
-    assert '-H "Authorization: Bearer $CURATRAIN_API_KEY"' in line
-    assert "中文" in line
-    assert "'\"'\"'" in line
-    body = request_body([{"role": "user", "content": "Hi"}], None, 8, 0.0)
-    assert "Authorization" not in curl_line("localhost:8000", body, None)
-    named = deploy("ask", "a", "--curl", "--url", "http://h:1/v1#own").out
-    assert "curl --no-buffer http://h:1/v1/chat/completions " in named
-    assert '"model": "own"' in named
 
 
 def test_a_model_whose_config_names_no_length_has_one_all_the_same(tmp_path):
