@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import importlib.util
-import os
 import shlex
 import shutil
 import sys
@@ -95,8 +93,6 @@ def setup(
             console.say(line)
         answer |= {"version": VERSION, "missing": lacking.missing, "commands": lacking.commands}
         if not dry_run:
-            if lacking.commands:
-                check_place()
             install(lacking.commands, console.say)
             console.say(f"LLaMA-Factory {VERSION} is ready; `train sft` trains")
     for command in answer["commands"] if dry_run else ():
@@ -190,22 +186,6 @@ def _torch() -> str:
         return f"torch=={importlib.metadata.version('torch')}"
     except importlib.metadata.PackageNotFoundError:
         return "torch"
-
-
-def check_place() -> None:
-    conda = os.environ.get("CONDA_PREFIX")
-    own = sys.prefix != sys.base_prefix or (conda is not None and Path(conda) == Path(sys.prefix))
-    if not own:
-        raise UsageError(
-            f"train setup installs into a virtual environment only, and {sys.executable} is the "
-            "system's Python; make one and install curatrain there: python3 -m venv .venv && "
-            ".venv/bin/pip install curatrain && .venv/bin/train setup"
-        )
-    if importlib.util.find_spec("pip") is None:
-        raise UsageError(
-            f"there is no pip in the environment of {sys.executable}; `python -m ensurepip` puts "
-            "it there, or install by hand what `train setup --dry-run` shows"
-        )
 
 
 def install(commands: tuple[tuple[str, ...], ...], say: Callable[[str], None]) -> None:

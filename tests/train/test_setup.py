@@ -1,6 +1,5 @@
 """`train setup`: what is missing, what would be installed, and where it is not installed."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -84,24 +83,6 @@ def test_dry_run_shows_commands_and_runs_none(bare, call, monkeypatch):
     told = json.loads(last)
     assert (told["ready"], told["missing"]) == (False, ["llamafactory", "trl"])
     assert len(told["commands"]) == 2
-
-
-def test_a_python_that_others_use_is_left_alone(bare, call, monkeypatch):
-    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
-    monkeypatch.delenv("CONDA_PREFIX", raising=False)
-    line = call.refused("into a virtual environment only", "setup")
-    assert "python3 -m venv .venv" in line
-    monkeypatch.setenv("CONDA_PREFIX", sys.prefix)
-    setup.check_place()
-
-
-def test_an_environment_without_pip(monkeypatch):
-    there = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "pip" else there(name)
-    )
-    with pytest.raises(UsageError, match="ensurepip"):
-        setup.check_place()
 
 
 def test_a_step_that_fails_says_why(monkeypatch):
