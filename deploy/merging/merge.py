@@ -40,37 +40,22 @@ class Adapter:
 
 def read_adapter(typed: Path, base: str | None = None) -> Adapter:
     folder = run_or_folder(typed)
-    if not folder.exists():
-        known = sorted(path.parent.name for path in SAVES.glob(f"*/{RUN}"))
-        near = did_you_mean(typed.name, known)
-        runs = f"{SAVES} has {', '.join(known[:8])}" if known else f"there are no runs in {SAVES}"
-        raise UsageError(f"there is no folder {typed}.{near} Give a run; {runs}")
     if not folder.is_dir():
-        raise UsageError(f"{folder} is a file; give the folder that holds it: {folder.parent}")
+        near = did_you_mean(typed.name, [path.parent.name for path in SAVES.glob(f"*/{RUN}")])
+        raise UsageError(f"there is no folder {typed}.{near} Give that of a run")
     run = read_run(folder) or RunRecord()
-    if run.state == "running":
-        killed = "wait for it, or if it was killed, `train … --resume` goes on"
-        raise UsageError(f"the run {folder} has not ended ({RUN}: running); {killed}")
     if run.state != "done":
-        how = "was stopped" if run.state == "stopped" else "failed"
-        again = "give the same `train` command with --resume first"
-        raise UsageError(f"the run {folder} {how} before its end ({RUN}: {run.state}); {again}")
+        again = "the same `train` command with --resume goes on"
+        raise UsageError(f"the run {folder} is not done ({RUN}: {run.state}); {again}")
     model_folder.refuse_reward_model(folder)
     full = run.method == "full"
     if full or (not model_folder.is_adapter(folder) and (folder / CONFIG).is_file()):
         what = "trained all weights" if full else "is a whole model"
-        use = f"it can be used: deploy serve {folder}, deploy quantize {folder}"
-        raise UsageError(f"{folder} {what} and has no adapter: it needs no merge; {use}")
+        raise UsageError(f"{folder} {what} and has no adapter: use it as it is, without a merge")
     if not model_folder.is_adapter(folder):
-        checkpoints = folder.glob(f"checkpoint-*/{ADAPTER_CONFIG}")
-        if by_age := sorted(checkpoints, key=lambda path: path.stat().st_mtime):
-            newest = f"to merge the newest: deploy merge {by_age[-1].parent}"
-            of_steps = "has no adapter of its own, only of steps on the way"
-            raise UsageError(f"{folder} {of_steps}; {newest}")
         inside = sorted(path.parent.name for path in folder.glob(f"*/{ADAPTER_CONFIG}"))
-        more = f"; it has these inside: {', '.join(inside[:8])}" if inside else ""
-        neither = f"it has neither {RUN} nor {ADAPTER_CONFIG}{more}"
-        raise UsageError(f"{folder} is no run: {neither}. Give a folder that `train` wrote")
+        give = f"give one inside it: {', '.join(inside[:8])}" if inside else "give that of a run"
+        raise UsageError(f"folder {folder} has no {ADAPTER_CONFIG}; {give}")
     weights = folder / ADAPTER_WEIGHTS
     if not weights.is_file():
         copy = "copy it there, or train again (.bin files are not loaded: they can run code)"
