@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from curate.data.kto_verdicts import judged
 from curate.data.rows import Rows
 from curate.data.schema import Source
 from curate.errors import UsageError
-from curate.mixture.plan import Draw, Heap
+from curate.mixture.plan import Plan
 from curate.mixture.spec import SIDES, Mixture, Side
 
 # What a mixture leaves out by itself, as state of a row; flaws of rows follow.
@@ -84,6 +83,9 @@ class Pool:
     before: NDArray[np.int64]  # (m,) how many such rows stand before each of them
     order_key: np.uint64  # makes the order of the output from content hashes
 
+    def side(self, side: Side) -> list[Part]:
+        return [part for part in self.parts if part.side == side]
+
     def usable(self, parts: Sequence[Part]) -> int:
         return sum(int(np.count_nonzero(self.state[part.span] == 0)) for part in parts)
 
@@ -92,16 +94,23 @@ class Pool:
         sound = [self.order[part.span][self.state[part.span] == 0] for part in parts]
         return int(np.partition(np.concatenate(sound), count - 1)[count - 1]) if count else None
 
-    def times(self, heaps: Sequence[Heap], draws: Sequence[Draw]) -> NDArray[np.integer[Any]]:
-        largest = max(draw.passes for draw in draws) + 1
+    def times(self, plan: Plan) -> NDArray[np.integer[Any]]:
+        largest = max(plan.domain.passes, plan.general.passes) + 1
         times = np.zeros(len(self.order), np.min_scalar_type(largest))
-        for heap, draw in zip(heaps, draws, strict=True):
-            members = [self.parts[at] for at in heap.parts]
+        for side, draw in zip(SIDES, (plan.domain, plan.general), strict=True):
+            members = self.side(side)
             last = self.nth(members, draw.more)
             for part in members:
                 more = False if last is None else self.order[part.span] <= np.uint64(last)
                 times[part.span] = (self.state[part.span] == 0) * (draw.passes + more)
         return times
+
+    def in_order(self, parts: Sequence[Part], tokens: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Return the tokens of usable rows, in the order of drawing."""
+        sound = np.zeros(len(self.order), np.bool_)
+        for part in parts:
+            sound[part.span] = self.state[part.span] == 0
+        return tokens[sound][np.argsort(self.order[sound])].astype(np.int64)
 
     def ids(self, part: Part, start: int, hashes: NDArray[np.uint64]) -> list[str]:
         """Return the ids of rows of a file that follow each other from `start` on."""
@@ -179,37 +188,6 @@ def pool_of(mixture: Mixture) -> Pool:
                     over = (state[part.span] == 0) & (order[part.span] > last)
                     state[part.span][over] = _OVER_LIMIT
     return pool
-
-
-def heaps_of(
-    pool: Pool, mixture: Mixture, side: Side, tokens: NDArray[np.int32] | None
-) -> list[Heap]:
-    """Return what is drawn from together on a side, in numbers."""
-    sources = mixture.sources(side)
-    weighted = any(source.weight is not None for source in sources)
-    groups: dict[int, list[int]] = {}
-    for at, part in enumerate(pool.parts):
-        if part.side == side:
-            groups.setdefault(part.number if weighted else 0, []).append(at)
-    weights = {group: Fraction(sources[group].weight or 1) for group in groups}
-    heaps = []
-    for group, numbers in groups.items():
-        members = [pool.parts[at] for at in numbers]
-        counts = None
-        if tokens is not None:
-            sound = [np.flatnonzero(pool.state[part.span] == 0) + part.start for part in members]
-            places = np.concatenate(sound)
-            counts = tokens[places[np.argsort(pool.order[places])]].astype(np.int64)
-        heaps.append(
-            Heap(
-                name=", ".join(dict.fromkeys(part.source.name for part in members)),
-                share=weights[group] / sum(weights.values()),
-                rows=pool.usable(members),
-                tokens=counts,
-                parts=tuple(numbers),
-            )
-        )
-    return heaps
 
 
 def _parts(mixture: Mixture) -> tuple[Part, ...]:

@@ -5,12 +5,10 @@ A mixture file is read as lists, dicts and texts, as YAML would make the number 
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from fractions import Fraction
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,8 +39,7 @@ class MixSource:
 
     # A file, a folder, rows that were read, or what a recipe chose: its kept rows.
     rows: str | os.PathLike[str] | Rows | Selection
-    # Its part of the side; without weights all rows of a side are one heap.
-    weight: Fraction | float | None = None
+    _: KW_ONLY
     limit: int | None = None  # rows to take at most, drawn by the seed
     format: str | None = None  # of the file; told from its content if not given
     fill: Mapping[str, str] = field(default_factory=dict)  # placeholder to text
@@ -53,8 +50,6 @@ class MixSource:
     dataset_dir: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
-        if self.weight is not None and not 0 < self.weight < math.inf:
-            raise UsageError(f"weight {self.weight}: allowed are numbers above 0")
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"limit {self.limit}: allowed are whole numbers from 1")
 
@@ -85,7 +80,6 @@ class MixSource:
     def as_dict(self) -> dict[str, Any]:
         """Return the source as a manifest has it."""
         options: dict[str, Any] = {
-            "weight": None if self.weight is None else str(self.weight),
             "limit": self.limit,
             "format": self.format,
             **{name: dict(getattr(self, name)) or None for name in ("fill", "columns", "roles")},
@@ -268,9 +262,6 @@ _OPTIONS: dict[str, _Reader] = {
 }
 _SOURCE: dict[str, _Reader] = {
     **dict.fromkeys(("path", "dataset", "dataset_dir"), _text),
-    "weight": _reader(
-        r"[0-9]{1,9}(\.[0-9]{1,6})?", Fraction, "number above 0; give one such as 2 or 0.5"
-    ),
     "limit": _whole,
     "format": _text,
     **dict.fromkeys(("fill", "columns", "roles"), _pairs),

@@ -27,7 +27,7 @@ from curate.data.schema import Turn
 from curate.engine import open_engine
 from curate.errors import DataError, UsageError
 from curate.mixture.common_shape import common_shape, text_of_row
-from curate.mixture.draw import Pool, heaps_of, pool_of
+from curate.mixture.draw import Pool, pool_of
 from curate.mixture.mixed import Mixed
 from curate.mixture.plan import parse_ratios, plan_rows, plan_tokens
 from curate.mixture.spec import NAME, SIDES, MixSource, Mixture
@@ -100,10 +100,14 @@ def mix(mixture: Mixture, read: Callable[[Pool], None] | None = None) -> list[Mi
     tokens, framing = _tokens(pool, mixture) if by_tokens else (None, "")
     own = [tokens_of(part.rows, mixture.model if by_tokens else None) for part in pool.parts]
     counts = np.concatenate([each.counts for each in own])
-    domain, general = (heaps_of(pool, mixture, side, tokens) for side in SIDES)
-    plan_by, first = plan_rows if tokens is None else plan_tokens, [common.note, framing]
+    domain, general = (pool.side(side) for side in SIDES)
+    asked, first = (mixture.ratios, mixture.shortage), (common.note, framing)
     try:
-        plans = plan_by(domain, general, mixture.ratios, mixture.shortage)
+        if tokens is None:
+            plans = plan_rows(pool.usable(domain), pool.usable(general), *asked)
+        else:
+            sides = pool.in_order(domain, tokens), pool.in_order(general, tokens)
+            plans = plan_tokens(*sides, *asked)
     except DataError as error:
         why = "; ".join(pool.left_out_lines())
         raise DataError(f"{error}{'. ' * bool(why)}{why}") from error
@@ -112,7 +116,7 @@ def mix(mixture: Mixture, read: Callable[[Pool], None] | None = None) -> list[Mi
             mixture=mixture,
             ratio=ratio,
             pool=pool,
-            times=pool.times([*domain, *general], [*plan.domain, *plan.general]),
+            times=pool.times(plan),
             common=common,
             responses=ResponseTokens(counts, own[0].by),
             tokens=tokens,

@@ -10,7 +10,6 @@ import pytest
 import curate
 from curate.errors import DataError, UsageError
 from curate.mixture.spec import MixSource
-from curate.parameters.mix import MixParams
 from curate.recipes import mix as recipe
 from tests.mix.mixing import rows, save
 
@@ -81,18 +80,6 @@ def test_a_sweep_is_nested(domain, general):
     sweep = recipe.mix(recipe.mixture_of(domain, general, "1:0,1:1,1:2,1:5,1:10"))
     ids = [set(taken(each)) for each in sweep]
     assert [len(each) for each in ids] == [20, 40, 60, 120, 220]
-    assert all(small < large for small, large in zip(ids, ids[1:], strict=False))
-
-
-def test_a_weighted_sweep_is_nested(tmp_path, domain):
-    parts = [
-        MixSource(save(tmp_path / f"{at}.json", rows("g", 100, 100 * at)), weight)
-        for at, weight in enumerate((7, 3, 1))
-    ]
-    sweep = recipe.mix(
-        recipe.mixture_of(domain, parts, "1:1,1:2,1:3,1:4,1:5", MixParams(shortage="shrink"))
-    )
-    ids = [set(taken(each)) for each in sweep]
     assert all(small < large for small, large in zip(ids, ids[1:], strict=False))
 
 
@@ -200,15 +187,6 @@ def test_a_limit_is_drawn_not_cut_off(general, domain):
     assert whole.sources[0].left_out == {}
 
 
-def test_weights(tmp_path, domain):
-    one = save(tmp_path / "one.json", rows("g", 100))
-    two = save(tmp_path / "two.json", rows("h", 100))
-    weighted = [MixSource(one, weight=1.5), MixSource(two, weight=0.5)]
-    mixed = curate.mix(domain, weighted, "1:4")
-    assert {each.name: each.kept for each in mixed.sources[1:]} == {"one.json": 60, "two.json": 20}
-    assert taken(mixed) == taken(curate.mix(domain, weighted[::-1], "1:4"))
-
-
 def test_repeats_are_counted_and_listed(tmp_path, domain):
     general = save(tmp_path / "general.json", rows("g", 30))
     mixed = curate.mix(domain, general, "1:2", shortage="repeat")
@@ -288,12 +266,6 @@ def test_texts_are_not_fine_tuned_on(tmp_path, domain):
 def test_options_that_do_not_fit(domain, general, option, told):
     with pytest.raises(UsageError, match=told):
         curate.mix(**{"domain": domain, "general": general, **option})
-
-
-@pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf")])
-def test_a_weight_of_nothing(domain, weight):
-    with pytest.raises(UsageError, match=f"weight {weight}: allowed are numbers above 0"):
-        MixSource(domain, weight)
 
 
 @pytest.mark.parametrize("limit", [0, -5])

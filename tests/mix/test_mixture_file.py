@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,6 @@ def file(tmp_path):
 WHOLE = """
 domain:
   - path: med/a.json
-    weight: 2
     limit: 100
     format: alpaca
     fill: {name: 小医}
@@ -55,9 +53,9 @@ def test_all_that_a_file_may_say(file, tmp_path):
     found = read_mixture(file(WHOLE))
     first, second = found.domain
     assert Path(first.rows) == tmp_path / "med" / "a.json"
-    assert (first.weight, first.limit, first.format) == (Fraction(2), 100, "alpaca")
+    assert (first.limit, first.format) == (100, "alpaca")
     assert first.fill == {"name": "小医"}
-    assert (Path(second.rows), second.weight) == (tmp_path / "b.json", None)
+    assert (Path(second.rows), second.limit) == (tmp_path / "b.json", None)
     assert [Path(each.rows).name for each in found.general] == ["c.json"]
     assert [str(each) for each in found.ratios] == ["1:0", "1:5", "2:3"]
     options = (found.by, found.model, found.stage, found.shortage, found.seed, found.name)
@@ -87,7 +85,7 @@ GIVEN = "domain: a\ngeneral: b\n"
     [
         ("ration: 1:5", r"my.yaml: unknown key 'ration'. Did you mean 'ratio'\? Allowed are dom"),
         ("domain: {pth: a}", r"my.yaml, domain: unknown key 'pth'. Did you mean 'path'\?"),
-        ("domain: {weight: 2}", "my.yaml, domain: a source without path"),
+        ("domain: {limit: 2}", "my.yaml, domain: a source without path"),
         ("domain: [[a]]", "path: .* is no text"),
         (GIVEN + "ratio: 0:0", "my.yaml: --ratio 0:0: a mixture of nothing"),
         (GIVEN + "ratio: '1:'", "my.yaml: --ratio 1:: a side is empty"),
@@ -98,8 +96,7 @@ GIVEN = "domain: a\ngeneral: b\n"
         (GIVEN + "seed: 1\nseed: 2", "my.yaml is no YAML: line 4 column 1, seed is given twice"),
         ("domain: {path: a, limit: 0}", "my.yaml, domain: limit 0: allowed are"),
         ("domain: {path: a, limit: many}", "my.yaml, domain, limit: 'many' is no whole number"),
-        ("domain: {path: a, weight: 0}", "weight 0: allowed are numbers above 0"),
-        ("domain: {path: a, weight: -1}", "weight: '-1' is no number above 0"),
+        ("domain: {path: a, weight: 2}", "my.yaml, domain: unknown key 'weight'"),
         ("domain: {path: a, fill: x}", "fill is no list of NAME: TEXT pairs"),
         ("general: a", "ratio 1:5 needs domain data and none is given"),
         ("", "needs domain data"),

@@ -10,15 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import DataError
-from curate.mixture.plan import Draw, Heap, parse_ratios, plan_tokens
-
-
-def heap(tokens, share=1, name="x"):
-    return Heap(name, Fraction(share), len(tokens), np.array(tokens, dtype=np.int64))
+from curate.mixture.plan import Draw, parse_ratios, plan_tokens
 
 
 def planned(domain, general, ratio, shortage="error"):
-    plans = plan_tokens(domain, general, parse_ratios(ratio), shortage)
+    sides = (np.array(tokens, dtype=np.int64) for tokens in (domain, general))
+    plans = plan_tokens(*sides, parse_ratios(ratio), shortage)
     return [(plan.domain, plan.general) for plan in plans], plans[0].notes
 
 
@@ -35,17 +32,17 @@ def planned(domain, general, ratio, shortage="error"):
     ],
 )
 def test_the_last_row_is_taken_if_that_comes_nearer(general, rows):
-    plans, _ = planned([heap([3, 7])], [heap(general)], "1:5")
-    assert plans == [((Draw(0, 2),), (Draw(0, rows),))]
+    plans, _ = planned([3, 7], general, "1:5")
+    assert plans == [(Draw(0, 2), Draw(0, rows))]
 
 
 def test_all_general_tokens_exactly():
-    assert planned([heap([10])], [heap([30, 20])], "1:5")[0] == [((Draw(0, 1),), (Draw(1, 0),))]
+    assert planned([10], [30, 20], "1:5")[0] == [(Draw(0, 1), Draw(1, 0))]
 
 
 def test_too_few_tokens_and_the_ways_out():
     with pytest.raises(DataError) as error:
-        planned([heap([10, 10])], [heap([5] * 10)], "1:5")
+        planned([10, 10], [5] * 10, "1:5")
     assert str(error.value) == (
         "general data has 50 tokens that can be used; 1:5 with 20 domain tokens needs 100: 50 are "
         "missing. Give more general data, or --ratio 1:2 (1:2.50 is the most there is for all "
@@ -54,41 +51,27 @@ def test_too_few_tokens_and_the_ways_out():
 
 
 def test_shrink_and_repeat():
-    plans, notes = planned([heap([10, 10])], [heap([5] * 10)], "1:5", "shrink")
-    assert plans == [((Draw(0, 1),), (Draw(1, 0),))]
+    plans, notes = planned([10, 10], [5] * 10, "1:5", "shrink")
+    assert plans == [(Draw(0, 1), Draw(1, 0))]
     assert "scaled down to 10 domain tokens" in notes[0]
-    plans, _ = planned([heap([10, 10])], [heap([5] * 10)], "1:5", "repeat")
-    assert plans == [((Draw(0, 2),), (Draw(2, 0),))]
-    plans, _ = planned([heap([10, 11])], [heap([5] * 10)], "1:5", "repeat")
-    assert plans == [((Draw(0, 2),), (Draw(2, 1),))]
+    plans, _ = planned([10, 10], [5] * 10, "1:5", "repeat")
+    assert plans == [(Draw(0, 2), Draw(2, 0))]
+    plans, _ = planned([10, 11], [5] * 10, "1:5", "repeat")
+    assert plans == [(Draw(0, 2), Draw(2, 1))]
 
 
 def test_zero_sides():
-    domain, general = [heap([4, 4])], [heap([1, 2])]
-    assert planned(domain, general, "1:0")[0] == [((Draw(0, 2),), (Draw(0, 0),))]
-    assert planned(domain, general, "0:1")[0] == [((Draw(0, 0),), (Draw(1, 0),))]
-    assert planned(domain, [], "1:0")[0] == [((Draw(0, 2),), ())]
-
-
-def test_weights_split_the_tokens_of_a_side():
-    general = [heap([10] * 100, Fraction(3, 4)), heap([5] * 100, Fraction(1, 4))]
-    plans, _ = planned([heap([80])], general, "1:5")
-    assert plans[0][1] == (Draw(0, 30), Draw(0, 20))  # 300 and 100 tokens
-
-
-def test_domain_weights_hold_in_tokens():
-    domain = [heap([10] * 10, Fraction(1, 2)), heap([20] * 2, Fraction(1, 2))]
-    plans, notes = planned(domain, [heap([8] * 100)], "1:1")
-    assert plans[0][0] == (Draw(0, 4), Draw(0, 2))
-    assert plans[0][1] == (Draw(0, 10),)
-    assert notes == ("with the weights of domain data, 80 of its tokens are used",)
+    domain, general = [4, 4], [1, 2]
+    assert planned(domain, general, "1:0")[0] == [(Draw(0, 2), Draw(0, 0))]
+    assert planned(domain, general, "0:1")[0] == [(Draw(0, 0), Draw(1, 0))]
+    assert planned(domain, [], "1:0")[0] == [(Draw(0, 2), Draw(0, 0))]
 
 
 def test_no_rows():
     with pytest.raises(DataError, match="no domain row is left"):
-        planned([heap([])], [heap([1])], "1:1")
+        planned([], [1], "1:1")
     with pytest.raises(DataError, match="has 0 tokens"):
-        planned([heap([1])], [heap([])], "1:1", "repeat")
+        planned([1], [], "1:1", "repeat")
 
 
 lengths = st.lists(st.integers(1, 50), min_size=1, max_size=40)
@@ -98,10 +81,10 @@ lengths = st.lists(st.integers(1, 50), min_size=1, max_size=40)
 @given(lengths, lengths, st.integers(1, 5), st.integers(1, 5))
 def test_off_by_half_a_row_at_most(domain, general, a, b):
     try:
-        plans, _ = planned([heap(domain)], [heap(general)], f"{a}:{b}")
+        plans, _ = planned(domain, general, f"{a}:{b}")
     except DataError:
         assert sum(general) < Fraction(sum(domain) * b, a)
         return
-    draw = plans[0][1][0]
+    draw = plans[0][1]
     got = draw.passes * sum(general) + sum(general[: draw.more])
     assert abs(got - Fraction(sum(domain) * b, a)) <= Fraction(max(general), 2)
