@@ -35,10 +35,8 @@ def car(
 def dedup(
     rows: Readable,
     against: Readable | Sequence[Readable] = (),
-    scores: str | Path | None = None,
     *,
     near: float = 0.8,
-    by: str = "first",
     on: str = "both",
     ngram: int = 5,
     contained: float | None = None,

@@ -30,7 +30,6 @@ def dedup(
     params: DedupParams,
     writing: Emitting,
     sides: Sides,
-    scores: Path | None = option(None, "NAME.scores.parquet of an earlier run, for --by COLUMN."),
 ) -> None:
     """Keep one of the rows that say the same, and none that another set says already.
 
@@ -53,7 +52,7 @@ def dedup(
         reading,
         writing,
         recipe.NAME,
-        lambda rows, _: recipe.dedup(rows, params, sides.rows(folder), scores),
+        lambda rows, _: recipe.dedup(rows, params, sides.rows(folder)),
         tell=tell,
         show=0,
     )

@@ -34,28 +34,25 @@ class _Seen:
         for place in seen:
             self.add(place)
 
-    def add(self, place: int, number: int | None = None) -> None:
-        """Note a text, by another number than its place if need be."""
+    def add(self, place: int) -> None:
         for bucket in self._buckets[place].tolist():
             if bucket >= 0:
-                self._members[bucket].append(place if number is None else number)
+                self._members[bucket].append(place)
 
     def met(self, place: int) -> set[int]:
         met = (self._members.get(bucket, ()) for bucket in self._buckets[place].tolist())
         return {other for members in met for other in members}
 
-    def pairs(
-        self, texts: Iterable[tuple[int, int]], note: bool = False
-    ) -> Iterator[tuple[Numbers, Numbers]]:
-        """Yield the numbers of texts, each with that of one it meets; `note` it then, too."""
+    def pairs(self, places: Iterable[int], note: bool = False) -> Iterator[tuple[Numbers, Numbers]]:
+        """Yield the places of texts, each with that of one it meets; `note` it then, too."""
         left: list[int] = []
         right: list[int] = []
-        for place, number in texts:
+        for place in places:
             others = sorted(self.met(place))
-            left += [number] * len(others)
+            left += [place] * len(others)
             right += others
             if note:
-                self.add(place, number)
+                self.add(place)
             if len(left) >= _PAIRS:
                 yield np.array(left), np.array(right)
                 left, right = [], []
@@ -64,7 +61,6 @@ class _Seen:
 
 def first_kept(
     buckets: NDArray[np.int32],
-    order: Numbers,
     similar: Similar,
     near: float,
     fixed: int = 0,
@@ -78,42 +74,36 @@ def first_kept(
     `fixed` rows are kept, whatever they are like; rows that are `barred` are nobody's twin.
     `advance` is called with the number of rows that were decided since it was called last.
     """
-    twin, similarity = np.full(len(order), -1), np.zeros(len(order))
-    never = np.zeros(len(order), bool) if barred is None else barred
+    size = len(buckets)
+    twin, similarity = np.full(size, -1), np.zeros(size)
+    never = np.zeros(size, bool) if barred is None else barred
 
     def decide(left: Numbers, right: Numbers) -> None:
         """Give every row its first twin among the others, each of which is decided before it."""
-        rows, others = order[left], order[right]
-        values = similar(rows, others).tolist()
-        for row, other, value in zip(rows.tolist(), others.tolist(), values, strict=True):
+        values = similar(left, right).tolist()
+        for row, other, value in zip(left.tolist(), right.tolist(), values, strict=True):
             if twin[row] < 0 and twin[other] < 0:
                 if value >= near:
                     twin[row], similarity[row] = other, value
                 else:
                     similarity[row] = max(similarity[row], value)
 
-    # From here on a row is its rank, so that of several rows the smallest number comes first.
-    meeting = np.flatnonzero(np.asarray((buckets >= 0).any(axis=1))[order])
-    kept = _Seen(buckets)
-    for rank in meeting[meeting < fixed].tolist():
-        kept.add(order[rank], rank)
+    meeting = np.flatnonzero((buckets >= 0).any(axis=1))
+    kept = _Seen(buckets, meeting[meeting < fixed].tolist())
     rest = meeting[meeting >= fixed]
-    advance(len(order) - fixed - len(rest))  # those that meet no other
+    advance(size - fixed - len(rest))  # those that meet no other
     for start in range(0, len(rest), BLOCK):
         block = rest[start : start + BLOCK]
         # What is like nothing kept before can only be like others of its own block.
         own = _Seen(buckets)
         for seen in (kept, own):
-            ranks = zip(order[block].tolist(), block.tolist(), strict=True)
-            for left, right in seen.pairs(ranks, note=seen is own):
+            for left, right in seen.pairs(block.tolist(), note=seen is own):
                 decide(left, right)
-            block = block[(twin[order[block]] < 0) & ~never[order[block]]]
-        for rank in block.tolist():
-            kept.add(order[rank], rank)
+            block = block[(twin[block] < 0) & ~never[block]]
+        for row in block.tolist():
+            kept.add(row)
         advance(len(rest[start : start + BLOCK]))
-    unfixed = np.ones(len(order), bool)
-    unfixed[order[:fixed]] = False
-    twin[never & (twin >= 0) & unfixed[twin]] = -1
+    twin[never & (twin >= fixed)] = -1
     return Twins(twin=twin, similarity=similarity)
 
 
@@ -121,8 +111,7 @@ def pairs_between(
     buckets: NDArray[np.int32], start: int, similar: Similar, near: float
 ) -> Iterator[Pairs]:
     """Yield all pairs of a text from `start` on and one before it, whose similarity is enough."""
-    places = ((place, place) for place in range(start, len(buckets)))
-    for left, right in _Seen(buckets, range(start)).pairs(places):
+    for left, right in _Seen(buckets, range(start)).pairs(range(start, len(buckets))):
         yield _alike(left, right, similar, near)
 
 

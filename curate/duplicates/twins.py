@@ -25,35 +25,16 @@ class HeldQuestions(NamedTuple):
     places: list[tuple[int, int]]  # for each question the number of its set, and its row there
 
 
-def leaders(
-    values: NDArray[np.float64] | None, ids: NDArray[np.object_], groups: Groups
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the row that stands for each group, and the groups, the one to be preferred first.
-
-    Of values the highest is preferred, of equal ones the smaller id, NaN last; without values
-    the first row is.
-    """
-    size = len(groups.of_row)
-    order = np.arange(size) if values is None else np.lexsort((ids.astype(np.bytes_), -values))
-    rank = np.empty(size, np.int64)
-    rank[order] = np.arange(size)
-    first = np.full(len(groups.first), size)
-    compared = groups.of_row >= 0
-    np.minimum.at(first, groups.of_row[compared] - groups.start, rank[compared])
-    return order[first], np.argsort(first)
-
-
 def judge(
     rows: Rows,
     groups: Groups,
-    leader: NDArray[np.int64],
     twins: Twins,
     against: Sequence[tuple[Rows, Groups]],
     holds: HeldQuestions,
 ) -> tuple[Scores, Choice]:
     """Return the columns `twin`, `twin_source`, `similarity`, `novelty`, and why rows are left out.
 
-    `leader` is the row that stands for each group, `twins` are those of the groups of all sets,
+    The first row of each group stands for it. `twins` are those of the groups of all sets,
     `against` the other sets with their groups, `holds` which question each group holds.
     """
     reason = labelled(groups.status, groups.status == OK, "")
@@ -63,11 +44,11 @@ def judge(
     similarity[compared] = twins.similarity[groups.of_row[compared]]
     group = groups.of_row[compared] - groups.start
     alone = (twins.twin[groups.start + group] < 0) & (holds.question[group] < 0)
-    alone &= compared == leader[group]
+    alone &= compared == groups.first[group]
     for row in compared[~alone].tolist():
         own = int(groups.of_row[row]) - groups.start
         other, question = int(twins.twin[groups.start + own]), int(holds.question[own])
-        theirs, place = rows, int(leader[own])
+        theirs, place = rows, int(groups.first[own])
         if 0 <= other < groups.start:
             theirs, of = next(pair for pair in reversed(against) if pair[1].start <= other)
             reason[row], place = IN, int(of.first[other - of.start])
@@ -75,7 +56,7 @@ def judge(
             number, place = holds.places[question]
             reason[row], theirs, similarity[row] = CONTAINS, against[number][0], holds.share[own]
         elif other >= 0:
-            reason[row], place = NEAR, int(leader[other - groups.start])
+            reason[row], place = NEAR, int(groups.first[other - groups.start])
         else:
             reason[row] = EXACT if groups.raw[row] == groups.raw[place] else NEAR
             similarity[row] = 1.0

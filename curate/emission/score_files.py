@@ -107,19 +107,6 @@ class Joined:
         return values
 
 
-def column_of(path: Path, column: str, ids: NDArray[np.object_]) -> NDArray[np.float64]:
-    """Return one file's score for every row, (n,); NaN for a row that has none."""
-    file = _opened(path, ids)
-    numbers = [name for name, kind in file.columns.items() if _is_number(kind)]
-    column = _whole(column, numbers)
-    if column not in numbers:
-        raise UsageError(
-            f"no column of numbers '{column}' in {path.name}.{did_you_mean(column, numbers)} "
-            f"It has {', '.join(numbers) or 'none'}"
-        )
-    return file.values(column)
-
-
 def _opened(path: Path, ids: NDArray[np.object_]) -> ScoreFile:
     try:
         schema = pq.read_schema(path)

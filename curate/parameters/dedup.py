@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from curate.errors import UsageError
 from curate.parameters.option import check, filled_in, option, seed
 
-FIRST = "first"
 ON = ("both", "prompt", "response")
 LEAST_NEAR = 0.3
 _MOST_NGRAM = 50
@@ -15,12 +14,9 @@ _MOST_NGRAM = 50
 
 @dataclass(frozen=True)
 class DedupParams:
-    """What counts as a duplicate, and which of several is kept."""
+    """What counts as a duplicate."""
 
     near: float = option(0.8, "Jaccard similarity of n-grams that makes two rows duplicates.")
-    by: str = option(
-        FIRST, "Keep the first, or the highest in a column of --scores.", metavar="first|COLUMN"
-    )
     on: str = option("both", "What is compared; both: all turns.", allowed=ON)
     ngram: int = option(5, "Characters of an n-gram.")
     contained: float | None = option(
@@ -29,9 +25,8 @@ class DedupParams:
         shown="as --near",
     )
     seed: int = seed()
-    # Names and sha256 of the other sets, and of the scores file.
+    # Names and sha256 of the other sets.
     against: tuple[str, ...] = filled_in()
-    scores: str = filled_in("")
 
     def __post_init__(self) -> None:
         if not LEAST_NEAR <= self.near <= 1:

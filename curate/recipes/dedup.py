@@ -25,23 +25,19 @@ from curate.duplicates.folding import fold
 from curate.duplicates.journal import Journal
 from curate.duplicates.ngrams import bands_for, buckets
 from curate.duplicates.sketches import MANY, Groups, Sketches, compared
-from curate.duplicates.twins import REASONS, HeldQuestions, judge, leaders
-from curate.emission.score_files import column_of
+from curate.duplicates.twins import REASONS, HeldQuestions, judge
 from curate.errors import DataError, UsageError
-from curate.parameters.dedup import FIRST, DedupParams
+from curate.parameters.dedup import DedupParams
 from curate.recipes.budgets import tokens_of
 from curate.scorers.contract import digest_of
 from curate.system.cache import scratch_dir
-from curate.system.files import sha256_of
 
 NAME = "dedup"
 _SHOWN = 60  # characters
 _FORM = 1  # of what is kept: a changed way of signing or comparing never reads older numbers
 
 
-def dedup(
-    rows: Rows, params: DedupParams, against: Sequence[Rows] = (), scores: str | Path | None = None
-) -> Selection:
+def dedup(rows: Rows, params: DedupParams, against: Sequence[Rows] = ()) -> Selection:
     """Keep one of the rows that say the same, and none that another set says already.
 
     Compared are the turns of a row, all of them and not only the last, without its system prompt
@@ -67,12 +63,10 @@ def dedup(
         params: See DedupParams.
         against: Other sets, chosen already or to be tested on: rows, in Python also what read()
             takes, names of data sets in `data`, mixture files. None of their rows is written.
-        scores: Parquet file of an earlier run, for `by`; joined by id.
 
     Raises:
         UsageError: A parameter that does not fit the others, or rows without what is compared.
-        DataError: The scores file cannot be read or is of other rows; or no row of another set
-            can be compared.
+        DataError: No row of another set can be compared.
 
     Example:
         >>> dedup(curate.read("toyhom.csv"), DedupParams(near=0.8))
@@ -87,21 +81,9 @@ def dedup(
         raise UsageError(
             f"--contained {params.contained:g}: give --against F, whose questions are looked for"
         )
-    if params.by != FIRST and scores is None:
-        raise UsageError(
-            f"--by {params.by}: give --scores FILE too, the NAME.scores.parquet of an earlier run "
-            f"that has this column, or --by {FIRST}"
-        )
-    if params.by == FIRST and scores is not None:
-        raise UsageError(
-            f"--scores {Path(scores).name}: say with --by COLUMN which of its columns is to "
-            "decide; the highest is kept"
-        )
     started = time.monotonic()
-    values = None if scores is None else column_of(Path(scores), params.by, rows.ids)
     with sketched(rows, params.on, params.ngram, params.seed, against) as told:
         sketches, mine, others, sets = told
-        leader, order = leaders(values, rows.ids, mine)
         asked, places = questions_of(against, params.ngram, params.held)
         numbers, share = np.full(len(mine.first), -1), np.zeros(len(mine.first))
         if asked.sought and len(mine.first):
@@ -110,23 +92,20 @@ def dedup(
             numbers, share = map(np.concatenate, zip(*by_batch, strict=True))
         firsts = [standing[0] for standing in places]
         holds = HeldQuestions(question=numbers, share=share, places=firsts)
-        twins = _twins(sketches, mine, order, holds.question >= 0, params)
+        twins = _twins(sketches, mine, holds.question >= 0, params)
     other_sets = list(zip(against, others, strict=True))
-    scored, choice = judge(rows, mine, leader, twins, other_sets, holds)
+    scored, choice = judge(rows, mine, twins, other_sets, holds)
     sources = [source for other in against for source in other.sources]
-    signed = "" if scores is None else f"{Path(scores).name} sha256:{sha256_of(Path(scores))}"
     return Selection(
         recipe=NAME,
         params=replace(
-            params,
-            against=tuple(f"{source.name} sha256:{source.sha256}" for source in sources),
-            scores=signed,
+            params, against=tuple(f"{source.name} sha256:{source.sha256}" for source in sources)
         ),
         rows=rows,
         scored=scored,
         choice=choice,
         ranked_by="novelty",
-        notes=tuple(_notes(values, sets, asked.sought, len(places))),
+        notes=tuple(_notes(sets, asked.sought, len(places))),
         seconds=time.monotonic() - started,
         details={"against": sets} if sets else {},
         tokens=tokens_of(rows, None),
@@ -201,7 +180,6 @@ def _compared(rows: Rows, groups: Groups, on: str) -> dict[str, Any]:
 def _twins(
     sketches: Sketches,
     mine: Groups,
-    order: NDArray[np.int64],
     barred: NDArray[np.bool_],
     params: DedupParams,
 ) -> Twins:
@@ -215,11 +193,10 @@ def _twins(
         similarities[(beside[left] != beside[right]) & (right >= start)] = 0
         return similarities
 
-    order = np.concatenate([np.arange(start), start + order])
     met = buckets(sketches.signatures, bands_for(params.near))
     never = np.concatenate([np.zeros(start, bool), barred])
-    with shown("comparing", len(order) - start) as advance:
-        return first_kept(met, order, similar, params.near, start, never, advance)
+    with shown("comparing", len(mine.first)) as advance:
+        return first_kept(met, similar, params.near, start, never, advance)
 
 
 def questions_of(
@@ -234,12 +211,8 @@ def questions_of(
     return contained.questions(list(places), ngram, share), list(places.values())
 
 
-def _notes(
-    values: NDArray[np.float64] | None, sets: list[dict[str, Any]], sought: int, questions: int
-) -> Iterator[str]:
+def _notes(sets: list[dict[str, Any]], sought: int, questions: int) -> Iterator[str]:
     """Yield what a user should be told, a sentence each."""
-    if values is not None and (missing := int(np.isnan(values).sum())):
-        yield f"{missing:,} rows have no score; of rows that are alike they are kept last"
     for other in sets:
         if other["not_compared"]:
             flaws = ", ".join(f"{count:,} {flaw}" for flaw, count in other["flaws"].items())

@@ -113,38 +113,14 @@ def test_spread(given, wanted):
     assert spread(given.split(), {"--input": Option(""), "--against": Option("")}) == wanted.split()
 
 
-def test_the_best_of_an_earlier_run_is_kept(call, write, tmp_path):
-    import pyarrow as pa
-
-    rows = write(
-        [pair("q", LONG), pair("q", LONG + "！"), pair("r", "something else")], "rows.json"
-    )
-    ids = read(rows).ids
-    scores = tmp_path / "run.scores.parquet"
-    pq.write_table(
-        pa.table({"id": pa.array(ids, pa.string()), "ifd_loss": [0.2, 0.4, 0.1]}), scores
-    )
-    out = tmp_path / "o"
-    how = ("--input", rows, "--scores", scores, "--output", out)
-    answer = call("dedup", *how, "--by", "ifd")  # the word that `select` takes for ifd_loss
-    assert answer.code == 0, answer.err
-    table = pq.read_table(out / "rows_dedup.scores.parquet").to_pylist()
-    assert [(line["reason"], line["twin"]) for line in table] == [
-        ("near_duplicate", ids[1]),
-        ("", None),
-        ("", None),
-    ]
-
-
 def test_wrong_use(call, write, tmp_path):
     rows = write([pair("a", LONG)], "rows.json")
     out = "--output", tmp_path / "o"
     call.refused("no input: give --input FILE", "dedup")
     call.refused("--near 80: allowed are 0.3 to 1", "dedup", rows, "--near", 80, *out)
     call.refused("--on promt: .*Did you mean 'prompt'", "dedup", rows, "--on", "promt", *out)
-    call.refused("--by quality: give --scores FILE", "dedup", rows, "--by", "quality", *out)
+    call.refused("No such option.*--by", "dedup", rows, "--by", "quality", *out)
     call.refused("no file .*nowhere.json", "dedup", rows, "--against", "nowhere.json", *out)
-    call.refused("no scores file", "dedup", rows, "--by", "x", "--scores", "nowhere", *out)
     call.refused("--ngram 0: allowed are", "dedup", rows, "--ngram", 0, *out)
     call.refused("--contained 0.5: give --against", "dedup", rows, "--contained", 0.5, *out)
     of = "--against-format"

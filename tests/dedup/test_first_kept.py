@@ -9,13 +9,12 @@ from curate.duplicates import alike as module
 from curate.duplicates.alike import first_kept
 
 
-def choose(likeness, near=0.8, order=None, fixed=0, barred=None):
+def choose(likeness, near=0.8, fixed=0, barred=None):
     """All rows share a bucket; their similarities are given as a table."""
     table = np.array(likeness, float)
     size = len(table)
     met = np.zeros((size, 1), np.int32)
-    order = np.arange(size) if order is None else np.array(order)
-    return first_kept(met, order, lambda i, j: table[i, j], near, fixed, barred)
+    return first_kept(met, lambda i, j: table[i, j], near, fixed, barred)
 
 
 CHAIN = [[1, 0.9, 0.7], [0.9, 1, 0.9], [0.7, 0.9, 1]]
@@ -28,8 +27,8 @@ def test_the_end_of_a_chain_is_kept():
 
 
 def test_the_middle_first_and_both_ends_go():
-    found = choose(CHAIN, order=[1, 0, 2])
-    assert found.twin.tolist() == [1, -1, 1]
+    found = choose([[1, 0.9, 0.9], [0.9, 1, 0.7], [0.9, 0.7, 1]])
+    assert found.twin.tolist() == [-1, 0, 0]
 
 
 def test_the_twin_is_the_first_that_is_like_and_not_the_most_like():
@@ -56,12 +55,12 @@ def test_rows_that_share_no_bucket_are_not_compared():
         assert (left - right == 2).all()
         return np.ones(len(left))
 
-    assert first_kept(met, np.arange(5), similar, 0.8).twin.tolist() == [-1, -1, 0, 1, -1]
+    assert first_kept(met, similar, 0.8).twin.tolist() == [-1, -1, 0, 1, -1]
 
 
 def test_no_rows():
     nothing = np.zeros((0, 3), np.int32)
-    found = first_kept(nothing, np.arange(0), lambda i, j: np.zeros(len(i)), 0.8)
+    found = first_kept(nothing, lambda i, j: np.zeros(len(i)), 0.8)
     assert found.twin.tolist() == []
 
 
@@ -71,20 +70,19 @@ def test_as_the_naive_loop_whatever_the_block(block, size, seed, fixed):
     rng = np.random.default_rng(seed)
     table = rng.integers(0, 11, (size, size)) / 10
     table = np.maximum(table, table.T)
-    order = rng.permutation(size)
     barred = rng.random(size) < 0.2
-    barred[order[:fixed]] = False
+    barred[:fixed] = False
     kept, twins = [], np.full(size, -1)
-    for rank, row in enumerate(order.tolist()):
+    for row in range(size):
         like = [other for other in kept if table[row, other] >= 0.8]
         if barred[row]:
-            like = [other for other in like if other in order[:fixed]]
-        if rank >= fixed and like:
+            like = [other for other in like if other < fixed]
+        if row >= fixed and like:
             twins[row] = like[0]
         elif not barred[row]:
             kept.append(row)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK", block)
         patch.setattr(module, "_PAIRS", block)
-        found = choose(table, order=order, fixed=fixed, barred=barred)
+        found = choose(table, fixed=fixed, barred=barred)
     assert found.twin.tolist() == twins.tolist()

@@ -1,14 +1,10 @@
-"""curate.dedup: reasons, twins, what is compared, which of several is kept."""
-
-import json
+"""curate.dedup: reasons, twins, what is compared."""
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 import curate
-from curate.errors import DataError, UsageError
+from curate.errors import UsageError
 from tests.dedup import naive
 from tests.dedup.checking import check, told
 from tests.dedup.conftest import pair
@@ -121,70 +117,6 @@ def test_texts_for_pretraining(rows):
     assert [line[0] for line in told(found)] == ["", "near_duplicate", ""]
     with pytest.raises(UsageError, match="texts for pre-training and have no response"):
         curate.dedup(found.rows, on="response")
-
-
-# The best instead of the first
-
-
-def scores_file(path, ids, **columns):
-    pq.write_table(pa.table({"id": pa.array(ids, pa.string()), **columns}), path)
-    return path
-
-
-def test_the_best_by_score_is_kept(rows, tmp_path):
-    given = rows([pair("q", LONG), pair("q", LONG + "。"), pair("q", OTHER), pair("q", LONG)])
-    ids = given.ids
-    path = scores_file(tmp_path / "s.parquet", ids[[3, 1, 0]], quality=[1.0, 3.0, 2.0])
-    found = curate.dedup(given, scores=path, by="quality")
-    assert [line[:2] for line in told(found)] == [
-        ("near_duplicate", ids[1]),
-        ("", None),
-        ("", None),
-        ("near_duplicate", ids[1]),
-    ]
-    assert found.params.scores.startswith("s.parquet sha256:")
-    assert str(tmp_path) not in json.dumps(found.manifest())
-    assert found.notes == ("1 rows have no score; of rows that are alike they are kept last",)
-
-
-@pytest.mark.parametrize("most", [3, 1])  # with one value for all, the ids alone decide
-def test_by_score_the_order_of_the_rows_does_not_matter(rows, tmp_path, most):
-    values = [pair("q", LONG + "。" * each) for each in range(6)] + [pair("q", OTHER)] * 2
-    given = rows(values)
-    rng = np.random.default_rng(0)
-    path = scores_file(tmp_path / "s.parquet", given.ids, quality=rng.integers(0, most, 8))
-    wanted = dict(zip(given.ids, told(curate.dedup(given, scores=path, by="quality")), strict=True))
-    for each in range(3):
-        turned = rows([values[at] for at in rng.permutation(8)], f"turned{each}.json")
-        found = curate.dedup(turned, scores=path, by="quality")
-        assert dict(zip(turned.ids, told(found), strict=True)) == wanted
-
-
-def test_scores_that_do_not_fit(rows, tmp_path):
-    given = rows([pair("q", LONG)])
-    path = scores_file(tmp_path / "s.parquet", given.ids, quality=[1.0], reason=["x"])
-    with pytest.raises(UsageError, match="Did you mean 'quality'. It has quality$"):
-        curate.dedup(given, scores=path, by="qualty")
-    with pytest.raises(UsageError, match="no column of numbers 'reason'"):
-        curate.dedup(given, scores=path, by="reason")
-    with pytest.raises(UsageError, match="give --scores FILE too"):
-        curate.dedup(given, by="quality")
-    with pytest.raises(UsageError, match="say with --by COLUMN"):
-        curate.dedup(given, scores=path)
-    with pytest.raises(DataError, match="no scores file"):
-        curate.dedup(given, scores=tmp_path / "none.parquet", by="quality")
-    other = scores_file(tmp_path / "other.parquet", ["0" * 16], quality=[1.0])
-    with pytest.raises(DataError, match="none of the rows has a score in other.parquet"):
-        curate.dedup(given, scores=other, by="quality")
-    (tmp_path / "text.parquet").write_text("hello")
-    with pytest.raises(DataError, match="is no parquet file"):
-        curate.dedup(given, scores=tmp_path / "text.parquet", by="quality")
-    pq.write_table(pa.table({"quality": [1.0]}), tmp_path / "bare.parquet")
-    with pytest.raises(DataError, match="has no column id"):
-        curate.dedup(given, scores=tmp_path / "bare.parquet", by="quality")
-    pq.write_table(pa.table({"id": [["a"]], "quality": [1.0]}), tmp_path / "lists.parquet")
-    with pytest.raises(DataError, match="has no column id of texts"):
-        curate.dedup(given, scores=tmp_path / "lists.parquet", by="quality")
 
 
 # Against other sets
