@@ -390,7 +390,6 @@ def score(
     dtype: str | None = None,
     trust_remote_code: bool = False,
     reward: str | None = None,
-    encoder: str | None = None,
     template: str | None = None,
     max_length: int | None = None,
     hard: str | None = None,

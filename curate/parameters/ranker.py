@@ -34,5 +34,4 @@ class JudgeParams:
     """Who is judged."""
 
     ranker: str = option("pairs", RANKERS)
-    encoder: str | None = option(None, "Where the ranker's encoder lies, if not as in its card.")
     seed: int = seed()

@@ -38,9 +38,6 @@ class ScoreParams:
     )
     trust_remote_code: bool = trust_remote_code()
     reward: str | None = option(None, f"reward, pairs: {RANKERS}", shown="pairs")
-    encoder: str | None = option(
-        None, "reward, pairs: where the ranker's encoder lies, if not as in its card."
-    )
     template: str | None = option(
         None, "ifd, pairs: how a row becomes text.", allowed=TEMPLATES, shown="auto"
     )
@@ -101,7 +98,7 @@ def taken(scorer: str) -> tuple[str, ...]:
     from curate.scorers.contract import LANGUAGE_MODEL, PAIRS, REWARD
 
     module = scorers()[scorer]
-    language_model, reward = ("model", "dtype", "trust_remote_code"), ("reward", "encoder")
+    language_model, reward = ("model", "dtype", "trust_remote_code"), ("reward",)
     of_models = {LANGUAGE_MODEL: language_model, REWARD: reward, PAIRS: language_model + reward}
     offered = {field.name for field in fields(ScoreParams)}
     own = (field.name for field in fields(module.PARAMS) if field.name in offered)

@@ -136,7 +136,7 @@ def evaluate(
     """
     files = _read(paths, named)
     engine = open_engine()
-    model = engine.load(ModelRecipe(kind="reward", name=params.ranker, encoder=params.encoder))
+    model = engine.load(ModelRecipe(kind="reward", name=params.ranker))
     texts = [(pair.prompt, text) for pair in files.pairs for text in (pair.better, pair.worse)]
     scores = score_texts(texts, model, engine).reshape(-1, 2)
     broken = np.logical_or.reduce(~np.isfinite(scores), axis=1)

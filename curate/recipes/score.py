@@ -80,7 +80,7 @@ def score(rows: Rows, params: ScoreParams) -> Selection:
     scoring = (params.model or DEFAULT_MODEL) if "name" in models else None
     named: dict[str, Any] = {
         option: called(getattr(params, option))
-        for option in ("model", "reward", "encoder")
+        for option in ("model", "reward")
         if getattr(params, option)
     }
     return Selection(
@@ -113,7 +113,7 @@ def _scored(rows: Rows, name: str, params: ScoreParams) -> tuple[Scores, dict[st
     notes: list[str] = []
     ranker = params.reward or DEFAULT_RANKER
     if module.NEEDS in (REWARD, PAIRS):
-        reward = engine.load(ModelRecipe(kind="reward", name=ranker, encoder=params.encoder))
+        reward = engine.load(ModelRecipe(kind="reward", name=ranker))
         made_by |= {"reward": called(ranker), "reward_fingerprint": reward.fingerprint}
     if module.NEEDS == LANGUAGE_MODEL or (module.NEEDS == PAIRS and params.model):
         model = language_model(params.model, params.trust_remote_code, params.dtype)

@@ -210,6 +210,12 @@ def test_another_encoder_is_refused(written):
         load_ranker(written, "r")
 
 
+def test_an_encoder_that_is_not_here_is_told_where_it_is_looked_for(written, monkeypatch):
+    monkeypatch.undo()
+    with pytest.raises(ModelError, match=r"no encoder 'fake'.*where you stand: ln -s /…/fake \."):
+        load_ranker(written, "r")
+
+
 def test_what_is_not_whole_is_refused(written):
     (written / "head.safetensors").write_bytes(b"x" * 40)
     with pytest.raises(ModelError, match=r"head\.safetensors cannot be read"):

@@ -33,7 +33,7 @@ def fake(monkeypatch, scratch_cache):
     asked = []
 
     def load(recipe):
-        asked.append((recipe.name, recipe.encoder))
+        asked.append(recipe.name)
         return FakeReward()
 
     put_in_place(monkeypatch, reward=load)
@@ -71,7 +71,7 @@ def test_against_a_naive_version(fake, sample, top, per_cluster, k):
         assert place == len(ahead) + 1
     assert set(found.choice.reason) == {"", "below_cut"}
     assert len(set(labels)) == (3 if k == "auto" else int(k))  # floor(sqrt(30 / 2)) = 3
-    assert fake == [("fake", None)]
+    assert fake == ["fake"]
 
 
 def test_the_order_of_the_rows_does_not_matter(fake, sample, tmp_path):

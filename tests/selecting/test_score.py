@@ -27,7 +27,7 @@ def fake(monkeypatch, scratch_cache):
     asked = []
 
     def load(recipe):
-        asked.append((recipe.name, recipe.encoder))
+        asked.append(recipe.name)
         return FakeReward()
 
     put_in_place(monkeypatch, reward=load)
@@ -80,7 +80,7 @@ def test_rewards_of_answers_as_another_program_asks_for_them(fake, answers, call
         "answers_score_reward.scores.parquet",
         "answers_score_reward.manifest.json",
     }
-    assert fake == [("pairs", None)]
+    assert fake == ["pairs"]
 
 
 def test_several_scorers_stand_side_by_side_each_with_its_status(fake, answers, tmp_path):

@@ -19,7 +19,7 @@ from curate.models import weights
 from curate.models.packaged_models import DEFAULT_RANKER, PACKAGED
 from curate.models.protocols import RewardModel
 from curate.models.ranking.trained_head import CARD, load_ranker, read_card
-from curate.models.recipe import ModelRecipe, TorchOnce, choose_device, whole_path, with_recipe
+from curate.models.recipe import ModelRecipe, TorchOnce, choose_device, with_recipe
 from curate.models.resolve import ModelFiles, base_of, fingerprint, resolve, signed
 from curate.models.text_tokenizer import load_tokenizer
 from curate.system.model_folder import CONFIG, TOKENIZER_CONFIG, is_adapter, read_json
@@ -39,28 +39,25 @@ Encoded = dict[str, list[int]]
 Forward = Callable[["dict[str, torch.Tensor]"], "torch.Tensor"]
 
 
-def load_reward(
-    name: str = DEFAULT_RANKER, encoder: str | None = None, device: str = "auto"
-) -> RewardModel:
+def load_reward(name: str = DEFAULT_RANKER, device: str = "auto") -> RewardModel:
     """Return the reward model of that name; its weights are loaded by prepare() and not before.
 
     A name is `pairs` (the bundled head), a folder that `curate ranker train` wrote, the output of
     LLaMA-Factory's stage rm, or a directory or hub id with a model for sequence classification
-    with one output. The encoder says where a trained head's lies, if not where its card says.
+    with one output.
     """
-    model = _named(name, encoder, device)
-    return with_recipe(model, "reward", name, encoder=encoder and whole_path(encoder))
+    return with_recipe(_named(name, device), "reward", name)
 
 
-def _named(name: str, encoder: str | None, device: str) -> RewardModel:
+def _named(name: str, device: str) -> RewardModel:
     if name == DEFAULT_RANKER:
-        return load_ranker(SHIPPED, name, encoder, device)
+        return load_ranker(SHIPPED, name, device)
     folder = Path(name).expanduser()
     if folder.is_dir():
         if is_adapter(folder) or (folder / VALUE_HEAD).is_file():
             return _load_value_head(ModelFiles(folder.resolve().name, folder), device)
         if (folder / CARD).is_file() or not (folder / CONFIG).is_file():
-            return load_ranker(folder, folder.resolve().name, encoder, device)
+            return load_ranker(folder, folder.resolve().name, device)
     if name in PACKAGED:
         raise ModelError(
             f"'{name}' is a language model and gives no rewards; give {DEFAULT_RANKER}, or train a "

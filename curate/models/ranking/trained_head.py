@@ -151,19 +151,15 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def load_ranker(
-    folder: Path, name: str, encoder: str | None = None, device: str = "auto"
-) -> HeadRanker:
+def load_ranker(folder: Path, name: str, device: str = "auto") -> HeadRanker:
     card = read_card(folder)
     called, fingerprint = card["encoder"]["name"], card["encoder"]["fingerprint"]
     try:
-        features = load_features(encoder or called, device)
+        features = load_features(called, device)
     except ModelError as error:
-        if encoder:
-            raise
         raise ModelError(
             f"ranker '{name}' was trained with the encoder '{called}', which is not to be had by "
-            f"that name: {error}. --encoder says where it lies"
+            f"that name: {error}. A directory is looked for where you stand: ln -s /…/{called} ."
         ) from error
     if features.origin != fingerprint:
         raise ModelError(
