@@ -104,7 +104,7 @@ def test_bad_input_is_one_line(curate, forty, write_json, tmp_path):
     curate.refused("no ranker or reward model 'x'", "ranker", "eval", "--ranker", "x", forty)
     (tmp_path / "empty").mkdir()
     curate.refused(
-        r"'empty' has no card\.json", "ranker", "eval", "--ranker", tmp_path / "empty", forty
+        "'empty' does not hold card", "ranker", "eval", "--ranker", tmp_path / "empty", forty
     )
 
 

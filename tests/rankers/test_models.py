@@ -127,7 +127,7 @@ def test_unknown_names(name, message):
 
 
 def test_an_empty_folder_is_no_ranker(tmp_path):
-    with pytest.raises(ModelError, match=r"has no card\.json, so it is no trained ranker"):
+    with pytest.raises(ModelError, match="does not hold card"):
         load_reward(str(tmp_path))
 
 

@@ -217,20 +217,15 @@ def test_an_encoder_that_is_not_here_is_told_where_it_is_looked_for(written, mon
 
 
 def test_what_is_not_whole_is_refused(written):
-    (written / "head.safetensors").write_bytes(b"x" * 40)
-    with pytest.raises(ModelError, match=r"head\.safetensors cannot be read"):
-        load_ranker(written, "r")
-    (written / "card.json").write_text("{}")
-    with pytest.raises(ModelError, match=r"card\.json cannot be read as a ranker's"):
-        load_ranker(written, "r")
-    (written / "card.json").unlink()
-    with pytest.raises(ModelError, match=r"'ranker' has no card\.json"):
-        load_ranker(written, "r")
-
-
-def test_weights_that_are_others_are_refused(written):
-    path = written / "head.safetensors"
-    parts = load_file(path)
-    save_file({**parts, "weight": parts["weight"] + 1}, path)
-    with pytest.raises(ModelError, match="is not the file of its card"):
-        load_ranker(written, "r")
+    card, head = ((written / name).read_bytes() for name in ("card.json", "head.safetensors"))
+    parts = load_file(written / "head.safetensors")
+    save_file({**parts, "weight": parts["weight"] + 1}, written / "others")
+    other = json.dumps({**json.loads(card), "format": "curate ranker 0"}).encode()
+    damaged = [(card, b"x" * 40), (card, None), (card, (written / "others").read_bytes())]
+    for described, weights in [*damaged, (b"{}", head), (other, head), (None, head)]:
+        for name, data in (("card.json", described), ("head.safetensors", weights)):
+            (written / name).unlink(missing_ok=True)
+            if data is not None:
+                (written / name).write_bytes(data)
+        with pytest.raises(ModelError, match=r"'ranker' does not hold card\.json and head\.saf"):
+            load_ranker(written, "r")

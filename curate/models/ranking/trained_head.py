@@ -131,24 +131,19 @@ def save_head(folder: Path, head: Head, card: dict[str, Any]) -> None:
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    if not (folder / CARD).is_file():
-        raise ModelError(
-            f"'{folder.name}' has no {CARD}, so it is no trained ranker; give a folder that "
-            "`curate ranker train` wrote"
-        )
-    card = read_json(folder / CARD, f"'{folder.name}'")
+    card = read_json(folder / CARD, f"'{folder.name}'") if (folder / CARD).is_file() else {}
     encoder = card.get("encoder")
-    known = {"fingerprint", "name"} <= (encoder if isinstance(encoder, dict) else {}).keys()
-    if not known or not {"weights_sha256", "format"} <= card.keys():
-        raise ModelError(
-            f"'{folder.name}': {CARD} cannot be read as a ranker's; copy the folder again"
-        )
-    if card["format"] != FORMAT:
-        raise ModelError(
-            f"'{folder.name}': {CARD} says format {card['format']!r}, read is {FORMAT!r}; train it "
-            "again"
-        )
+    named = isinstance(encoder, dict) and {"fingerprint", "name"} <= encoder.keys()
+    if not named or card.get("format") != FORMAT:
+        raise _not_whole(folder)
     return card
+
+
+def _not_whole(folder: Path) -> ModelError:
+    return ModelError(
+        f"'{folder.name}' does not hold {CARD} and {WEIGHTS} as `curate ranker train` writes them "
+        f"({FORMAT}); copy the folder again, or train it again"
+    )
 
 
 def load_ranker(folder: Path, name: str, device: str = "auto") -> HeadRanker:
@@ -168,23 +163,21 @@ def load_ranker(folder: Path, name: str, device: str = "auto") -> HeadRanker:
             "nothing here. Train it again: curate ranker train --pairs F --encoder "
             f"{features.name} --output DIR"
         )
-    return HeadRanker(name, features, _read_head(folder / WEIGHTS, name, card))
+    return HeadRanker(name, features, _read_head(folder, card))
 
 
-def _read_head(file: Path, name: str, card: dict[str, Any]) -> Head:
+def _read_head(folder: Path, card: dict[str, Any]) -> Head:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        data = file.read_bytes()
+        data = (folder / WEIGHTS).read_bytes()
         parts = {key: part.astype(np.float64) for key, part in load(data).items()}
         gates = {field.name: parts.pop(f"gate_{field.name}") for field in fields(PromptGroups)}
         head = Head(**parts, groups=PromptGroups(**gates))
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
-        raise ModelError(
-            f"ranker '{name}': {WEIGHTS} cannot be read; copy the folder again"
-        ) from error
+        raise _not_whole(folder) from error
     # What its own card vouches for has the shapes and the numbers of training.
-    if hashlib.sha256(data).hexdigest() != card["weights_sha256"]:
-        raise ModelError(f"ranker '{name}': {WEIGHTS} is not the file of its card; copy both again")
+    if hashlib.sha256(data).hexdigest() != card.get("weights_sha256"):
+        raise _not_whole(folder)
     return head
