@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import secrets
 import signal
@@ -56,17 +55,6 @@ def serve(
         raise UsageError(f"--port {call.port}: a port is a number from 0 (any free one) to 65535")
     with tempfile.TemporaryDirectory(prefix="curatrain-") as scratch:  # for this user only
         asyncio.run(_Run(call, served, engine, key, Path(scratch), say, up).whole())
-
-
-def _cannot_listen(error: OSError, host: str, port: int) -> str:
-    if isinstance(error, socket.gaierror):
-        return f"--host {host}: {error.strerror}; 127.0.0.1 is this machine"
-    if error.errno == errno.EADDRINUSE:
-        other = f"give another, such as --port {port + 1 if port < 65535 else 8000}"
-        return f"port {port} of {host} is in use; end what listens there, or {other}"
-    if error.errno == errno.EACCES:
-        return f"port {port} is only for the administrator; give one from 1024 on"
-    return f"cannot listen on {host} port {port}: {error.strerror}; give --host, --port"
 
 
 def _notify_systemd(state: str) -> None:
@@ -152,7 +140,9 @@ class _Run:
                 lambda: Connection(server, connections), host, port, backlog=BACKLOG
             )
         except OSError as error:
-            raise UsageError(_cannot_listen(error, host, port)) from error
+            why = str(error.strerror).rpartition(": ")[2]  # behind what asyncio says of the address
+            other = "give another --host or --port"
+            raise UsageError(f"cannot listen on {host} port {port}: {why}; {other}") from error
         for listener in door.sockets:
             with socket.socket(fileno=os.dup(listener.fileno())) as same:
                 same.listen(512)  # that many may wait; `backlog` also says how many it accepts

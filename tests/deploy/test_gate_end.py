@@ -118,8 +118,8 @@ def test_a_port_in_use_is_told_before_anything_is_loaded(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         line = refused(tmp_path, "loading", tmp_path, "--port", port)
-    assert f"port {port} of 127.0.0.1 is in use" in line
-    assert "--port " in line
+    assert f"cannot listen on 127.0.0.1 port {port}: address already in use; give" in line
+    assert "--port" in line
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "no-such-host.invalid", ""])
