@@ -78,8 +78,10 @@ def test_lora_options(told):
 
 
 def test_cards_are_the_users(told):
-    found = told("--model", "bloomz-7b1", "--cards", "24,80", "--method", "full")
-    assert found["methods"][1]["fits"] == {"24": "8x", "80": "2x"}
+    arguments = ("--model", "bloomz-7b1", "--cards", "24,80", "--method", "full")
+    assert told(*arguments)["methods"][1]["fits"] == {"24": "-", "80": "-"}
+    divided = told(*arguments, "--zero", 3, "--gpus", 2)
+    assert divided["methods"][1]["fits"] == {"24": "-", "80": "yes"}
 
 
 def test_a_directory(told, tmp_path):

@@ -14,7 +14,6 @@ from train.memory.estimate import (
     activations,
     bytes_a_parameter,
     estimate,
-    fits,
     fits_here,
     inference,
     methods,
@@ -244,14 +243,6 @@ def test_lora_targets():
     assert trainable(llama, Job()) == trainable(llama, Job(lora_target="all"))
     with pytest.raises(UsageError, match="no such module.*Did you mean 'q_proj'"):
         trainable(llama, Job(lora_target="q_prj"))
-
-
-def test_fits():
-    assert fits(BLOOM, Job(), 24) == "yes"
-    assert fits(BLOOM, Job(method="full"), 80) == "2x"
-    assert fits(BLOOM, Job(method="full"), 8) == "-"
-    assert fits(BLOOM, Job(method="full", zero=3, gpus=4), 24) == "-"
-    assert [fits(BLOOM, Job(method="qlora"), card) for card in (8, 12)] == ["-", "yes"]
 
 
 def test_a_cpu_has_no_quantised_weights():

@@ -78,9 +78,9 @@ def _report(shape: ModelShape, job: Job, ways: list[tuple[str, Job]], cards: str
             {
                 "name": name,
                 "bytes": {part: round(size) for part, size in memory.estimate(shape, way).items()},
-                "total": round(memory.total(shape, way)),
+                "total": round(whole := memory.total(shape, way)),
                 "trainable": memory.trainable(shape, way),
-                "fits": {f"{size:g}": memory.fits(shape, way, size) for size in sizes},
+                "fits": {f"{gb:g}": "yes" if whole <= gb * memory.GIB else "-" for gb in sizes},
                 "fits_here": memory.fits_here(shape, way, here),
             }
             for name, way in ways
@@ -116,7 +116,7 @@ def _show(shape: ModelShape, note: str, job: Job, report: dict[str, Any]) -> Non
         for way in ways
     ]
     console.show_table(table, ("method", *parts, "total"))
-    on.print("which card holds it (2x: two of them with ZeRO-3)", soft_wrap=True)
+    on.print("which card holds it (of several: --zero 3 --gpus N)", soft_wrap=True)
     kind = "CPU" if here["kind"] == "cpu" else "GPU"
     number = f"{here['count']} {kind}s" if here["count"] > 1 else kind
     cards = (*(f"{size} GB" for size in ways[0]["fits"]), f"{number} here ({_gib(here['memory'])})")

@@ -180,15 +180,6 @@ def methods(job: Job, method: str | None, precision: str | None) -> list[tuple[s
     return ways
 
 
-def fits(shape: ModelShape, job: Job, gib: float) -> str:
-    """Return whether a card holds it: `yes`, how many of them with ZeRO-3 (`2x`), or `-`."""
-    if total(shape, job) <= gib * GIB:
-        return "yes"
-    together = (2, 4, 8) if job.gpus == 1 and job.method != "qlora" else ()
-    enough = (n for n in together if total(shape, replace(job, zero=3, gpus=n)) <= gib * GIB)
-    return next((f"{number}x" for number in enough), "-")
-
-
 def fits_here(shape: ModelShape, job: Job, hardware: Hardware) -> bool:
     """Return whether it fits what this machine has and can do.
 
