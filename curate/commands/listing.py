@@ -128,9 +128,7 @@ def models(
 ) -> None:
     """List the models that are at hand: use, licence, languages, where they lie.
 
-    Language models are for --model, encoders of sentences for --encoder,
-    rankers and reward models for --reward and --ranker. Rankers that were
-    trained here are looked for in this folder and in saves.
+    Those that come with curate, and those of a hub that were fetched.
 
     Example: curate models
 

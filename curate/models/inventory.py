@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,17 +17,15 @@ from curate.models.packaged_models import (
     is_ready,
     use_folder,
 )
-from curate.models.ranking.reward_models import SHIPPED, VALUE_HEAD
-from curate.models.ranking.trained_head import WEIGHTS, read_card
+from curate.models.ranking.reward_models import SHIPPED
 from curate.models.resolve import is_whole, resolve
 from curate.system.hub import HUBS, model_address
-from curate.system.model_folder import CONFIG, parameters, read_json
 
-LANGUAGE, ENCODER, RANKER = "language model", "encoder", "ranker"
+LANGUAGE, ENCODER, RANKER, HUB = "language model", "encoder", "ranker", "of a hub"
 # What to type such a model after.
 OPTIONS = {LANGUAGE: "--model", ENCODER: "--encoder", RANKER: "--reward, --ranker"}
+OPTIONS[HUB] = "as its card says"
 _SAME = ("parameters", "licence", "languages")
-_GENERATES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 _ENCODER_LANGUAGES = tuple("ar de en es fr it ja ko nl pl pt ru th tr zh".split())  # noqa: SIM905
 
 
@@ -58,16 +55,19 @@ class ModelInfo:
         return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def at_hand(here: Path = Path()) -> list[ModelInfo]:
-    """Return language models, encoders and rankers: what comes with curate first, then the hub's.
+def at_hand() -> list[ModelInfo]:
+    """Return what comes with curate, then what lies in the caches of the hubs.
 
     Nothing is loaded and no network is asked: it takes milliseconds a model.
     """
     models = [_packaged(model) for model in PACKAGED.values()]
-    models += [bundled_encoder(), bundled_ranker(), *_rankers_in(here)]
-    cached = sorted(model for hub in HUBS.values() for model in hub.models())
-    models += [_hub_model(*model) for model in cached if any(model[1].glob("*.safetensors"))]
-    return sorted(models, key=lambda model: list(OPTIONS).index(model.kind))
+    models += [bundled_encoder(), bundled_ranker()]
+    cached = {name: folder for hub in HUBS.values() for name, folder in hub.models()}
+    for name, folder in sorted(cached.items()):
+        note = "from a hub; see its model card"
+        of_hub = ModelInfo(name=name, kind=HUB, note=note, folder=folder, ready=is_whole(folder))
+        models.append(of_hub)
+    return models
 
 
 def _packaged(model: Packaged) -> ModelInfo:
@@ -97,53 +97,11 @@ def bundled_ranker() -> ModelInfo:
     return ModelInfo(
         name=DEFAULT_RANKER,
         kind=RANKER,
-        note=_head_note(SHIPPED),
+        note=f"a linear head over the encoder {DEFAULT_ENCODER}",
         folder=SHIPPED,
         licence="Apache-2.0",
         languages=("en", "zh"),
     )
-
-
-def _rankers_in(here: Path) -> list[ModelInfo]:
-    """Return the rankers in a folder and in its `saves`: of `curate ranker train`, of stage rm."""
-    notes: dict[Path, str] = {}
-    for place in (here, here / "saves"):
-        for folder in sorted(file.parent for file in place.glob(f"*/{WEIGHTS}")):
-            if note := _head_note(folder):
-                notes[folder] = note
-        for folder in sorted(file.parent for file in place.glob(f"*/{VALUE_HEAD}")):
-            notes[folder] = "a reward model of `train rm`: its base model is needed, too"
-    return [ModelInfo(name=str(at), kind=RANKER, note=notes[at], folder=at) for at in notes]
-
-
-def _head_note(folder: Path) -> str:
-    try:
-        card = read_card(folder)
-    except ModelError:
-        return ""
-    note = f"a head over the encoder '{card['encoder']['name']}'"
-    with suppress(KeyError, TypeError, ValueError):
-        nested = card["nested"]["all"]
-        note += f"; {nested['accuracy']:.1%} of pairs with unseen prompts are right, "
-        note += f"{nested['length_baseline']:.1%} by length alone"
-    return note
-
-
-def _hub_model(name: str, folder: Path) -> ModelInfo:
-    whole, count, architecture = is_whole(folder), 0, ""
-    try:
-        count = parameters(folder)
-    except ModelError:
-        whole = False
-    with suppress(ModelError, IndexError, KeyError, TypeError):
-        architecture = str(read_json(folder / CONFIG)["architectures"][0])
-    generates = not architecture or architecture.endswith(_GENERATES)
-    kind = LANGUAGE if generates and not (folder / "modules.json").is_file() else ENCODER
-    if architecture.endswith("ForSequenceClassification"):
-        kind = RANKER
-    size = f"{count / 1e9:.1f}B" if count >= 1e9 else f"{count / 1e6:.0f}M" if count else ""
-    note = "from the hub; see its model card" if whole else "not all of it is here"
-    return ModelInfo(name=name, kind=kind, note=note, folder=folder, parameters=size, ready=whole)
 
 
 def fetched(name: str, accept_terms: bool = False) -> Path:

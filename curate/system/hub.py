@@ -130,17 +130,11 @@ class _HuggingFace:
             return Path(folder) if folder else None
 
     def models(self) -> Iterator[tuple[str, Path]]:
-        from huggingface_hub import scan_cache_dir
-        from huggingface_hub.errors import CacheNotFound
+        from huggingface_hub.constants import HF_HUB_CACHE
 
-        try:
-            repos = scan_cache_dir().repos
-        except CacheNotFound:
-            return
-        for repo in repos:
-            newest = max(repo.revisions, key=lambda r: r.last_modified, default=None)
-            if repo.repo_type == MODEL and newest is not None:
-                yield repo.repo_id, Path(newest.snapshot_path)
+        weights = Path(HF_HUB_CACHE).glob("models--*--*/snapshots/*/*.safetensors")
+        for file in sorted(weights, key=lambda file: file.lstat().st_mtime):  # the newest last
+            yield file.parts[-4].removeprefix("models--").replace("--", "/", 1), file.parent
 
     def refused(self, error: BaseException, wanted: Address, what: str) -> str:
         """Return what the hub has against it, '' if it said nothing that is known here."""
@@ -203,8 +197,8 @@ class _ModelScope:
 
     def models(self) -> Iterator[tuple[str, Path]]:
         cache = Path(os.environ.get("MODELSCOPE_CACHE") or "~/.cache/modelscope").expanduser()
-        for folder in cache.glob("models/*--*/snapshots/master"):
-            yield f"ms://{folder.parts[-3].replace('--', '/', 1)}", folder
+        for file in cache.glob("models/*--*/snapshots/master/*.safetensors"):
+            yield f"ms://{file.parts[-4].replace('--', '/', 1)}", file.parent
 
     def refused(self, error: BaseException, wanted: Address, what: str) -> str:
         from modelscope_hub import errors
