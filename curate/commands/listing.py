@@ -178,7 +178,7 @@ def cache(
     clear: bool = option(False, "Delete what can be made again at little cost."),
     as_json: AsJson = False,
 ) -> None:
-    """List what lies in the cache folder ($CURATRAIN_CACHE), and what --clear would delete of it.
+    """List what lies in the cache folder ($CURATRAIN_CACHE).
 
     Models, environments, answers that were asked for and journals of runs that have not ended
     stay; delete them by hand.
@@ -190,16 +190,14 @@ def cache(
     from curate.system.cache import cache_dir
 
     found = contents()
-    lines = [
-        (e.name, e.files, console.size(e.size), console.size(e.clears), e.about) for e in found
-    ]
+    lines = [(each.name, each.files, console.size(each.size), each.about) for each in found]
     console.say(f"cache folder: {cache_dir()}")
     if lines:
-        console.show_table(lines, ("part", "files", "size", "--clear", "what it is"))
+        console.show_table(lines, ("part", "files", "size", "what it is"))
     freed = delete() if clear else 0
     if clear:
         console.say(f"{console.size(freed)} deleted")
     elif lines:
-        console.say("`curate cache --clear` deletes what stands under --clear")
+        console.say("`curate cache --clear` deletes what can be made again at little cost")
     parts = list(map(asdict, found))
     console.answer({"folder": cache_dir(), "parts": parts, "freed": freed})

@@ -36,21 +36,19 @@ _IN_USE = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the cache: its files and bytes, and how many of those --clear deletes."""
+    """A part of the cache, its files and bytes."""
 
     name: str
     about: str
     files: int
     size: int
-    clears: int
 
 
 def contents() -> list[Part]:
     parts = []
     for name, (about, _) in _PARTS.items():
-        sizes, clears = _sizes(name), _clearable(name)
-        if sizes:
-            parts.append(Part(name, about, len(sizes), sum(sizes.values()), sum(clears.values())))
+        if sizes := _sizes(name):
+            parts.append(Part(name, about, len(sizes), sum(sizes.values())))
     return parts
 
 
