@@ -45,7 +45,8 @@ def read_adapter(typed: Path, base: str | None = None) -> Adapter:
         raise UsageError(f"there is no folder {typed}.{near} Give that of a run")
     run = read_run(folder) or RunRecord()
     if run.state != "done":
-        again = "the same `train` command with --resume goes on"
+        wait = "wait for it, or if it was killed, " if run.state == "running" else ""
+        again = f"{wait}the same `train` command with --resume goes on"
         raise UsageError(f"the run {folder} is not done ({RUN}: {run.state}); {again}")
     model_folder.refuse_reward_model(folder)
     full = run.method == "full"

@@ -151,7 +151,7 @@ def test_a_base_that_is_not_where_it_was(call, small, tmp_path):
     [
         ({"state": "failed"}, "is not done .*failed.*--resume"),
         ({"state": "stopped"}, "is not done .*stopped.*--resume"),
-        ({"state": "running"}, "is not done .*running"),
+        ({"state": "running"}, "is not done .*running.*; wait for it"),
         ({"stage": "rm"}, "is a reward model.*curate mods --reward"),
         ({"method": "full"}, "trained all weights and has no adapter"),
         ({"format": 2}, "of format 2, and 1 is read here"),
