@@ -25,6 +25,7 @@ _COMPUTATION, _SERVER_COMPUTATION = "answers 2", "server 2"
 _CPU_BATCH_TOKENS = 16384
 _GPU_BATCH_TOKENS = 131072
 _CACHE_BYTES = 1 << 30  # of keys and values that one batch may hold on a CPU
+_AT_ONCE = 8  # requests that a server is sent
 _GPU_CACHE_SHARE = 0.25  # of the card's memory
 # A judge is asked in both orders: models prefer the first (or the second) answer whatever it says
 # (Zheng et al., "Judging LLM-as-a-Judge", arXiv 2306.05685, section 3.4).
@@ -42,20 +43,19 @@ def load_generator(
     name: str,
     dtype: str = "auto",
     trust_remote_code: bool = False,
-    concurrency: int = 8,
     device: str = "auto",
     batch_tokens: int | None = None,
 ) -> Generator:
     """Return the model of that name; its weights are loaded when it is first asked.
 
     A name is one that load_causal_lm() takes, or `http(s)://HOST:PORT/v1#MODEL`, a server with
-    OpenAI's interface that is sent so many requests at once (`#MODEL` may be left out where it
-    serves only one). dtype `auto` is float32 on a CPU, where answers then do not depend on what
-    else is in the batch. batch_tokens are None for what the device has room for.
+    OpenAI's interface (`#MODEL` may be left out where it serves only one). dtype `auto` is float32
+    on a CPU, where answers then do not depend on what else is in the batch. batch_tokens are None
+    for what the device has room for.
     """
     if is_address(name):
         check_dtype(dtype)
-        return load_server(name, concurrency)
+        return load_server(name)
     opened = open_lm(name, dtype, trust_remote_code, device, computation=_COMPUTATION, exact=True)
     model = LocalGenerator(opened, batch_tokens or _batch_tokens(opened))
     more = {"batch_tokens": model.batch_tokens, "trust_remote_code": trust_remote_code}
@@ -152,12 +152,11 @@ def greedy(
     return [line[:length] for line, length in zip(answers, lengths, strict=True)]
 
 
-def load_server(address: str, concurrency: int = 8) -> Server:
+def load_server(address: str) -> Server:
     """Return the model that a server has; it is asked which one if the address does not say."""
     base, model = address_of(address)
     key = key_for(base, os.environ)
-    asking = Asking(base, key, concurrency)
-    return Server(asking, model or only_model(base, key))
+    return Server(Asking(base, key, _AT_ONCE), model or only_model(base, key))
 
 
 class Server:
@@ -171,9 +170,7 @@ class Server:
         self._asking = asking
         # The weights behind an address cannot be seen; who changes them gives them another name.
         self.fingerprint = signed(self.name, _SERVER_COMPUTATION)
-        self.recipe = ModelRecipe(
-            "generator", self.name, concurrency=asking.concurrency, fingerprint=self.fingerprint
-        )
+        self.recipe = ModelRecipe("generator", self.name, fingerprint=self.fingerprint)
 
     def lengths(self, conversations: Sequence[Sequence[Message]]) -> list[int]:
         """Return the characters of each prompt: the server alone knows its tokens."""

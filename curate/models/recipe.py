@@ -43,7 +43,6 @@ class ModelRecipe:
     dtype: str = "auto"
     device: str = "auto"  # an engine whose workers are elsewhere fills in theirs
     trust_remote_code: bool = False
-    concurrency: int = 8  # requests that a server is sent at once
     batch_tokens: int | None = None  # of a generator; None where the device's room is seen
     fingerprint: str = ""  # that the model has to have; '' for any
     versions: tuple[tuple[str, str], ...] = ()  # (package, version) that a worker has to have

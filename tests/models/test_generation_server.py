@@ -55,25 +55,25 @@ def patient(monkeypatch):
 
         monkeypatch.setattr(asking, "time", SimpleNamespace(monotonic=lambda: now[0]))
         monkeypatch.setattr(asking, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
-        return load_server(f"{server.address}#m", 2)
+        return load_server(f"{server.address}#m")
 
     return load
 
 
 def test_answers_come_back_in_order_several_at_once(serve):
-    gate = threading.Barrier(3, timeout=10)
+    gate = threading.Barrier(8, timeout=10)
 
     def together(text, count):
-        if count <= 3:
-            gate.wait()  # passes only if three requests are under way at the same time
+        if count <= 8:
+            gate.wait()  # passes only if eight requests are under way at the same time
         return 200, said(f" [{text}] "), {}
 
     server = serve(together)
-    model = load_generator(server.address, concurrency=3)
+    model = load_generator(server.address)
     assert model.name == f"{server.address}#m"
     texts = [f"q{each}" for each in range(9)]
     assert answers(model, ask(*texts), 7) == [f"[{each}]" for each in texts]
-    assert server.most == 3
+    assert server.most == 8
     body, key = server.asked[0]
     assert (body["model"], body["max_tokens"], body["temperature"]) == ("m", 7, 0)
     assert key is None
