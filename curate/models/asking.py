@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from curate.errors import ModelError, UsageError
+from curate.errors import ModelError
 from curate.models import openai_request
 from curate.models.openai_client import connect
 from curate.models.openai_request import Completion, ServerError
@@ -91,8 +91,6 @@ class Asking:
         tpm: int | None = None,
         window: float = MINUTE,
     ) -> None:
-        if concurrency < 1:
-            raise UsageError(f"concurrency {concurrency}: allowed are 1 and more")
         self.base, self.concurrency, self.patience = base, concurrency, patience or Patience()
         self.left_out: dict[str, str] = {}  # settings that the server refused, and its words
         self.key, self._client, self._proven, self._resume = key, None, False, 0.0

@@ -55,15 +55,6 @@ def load_encoder(name: str = DEFAULT_ENCODER, device: str = "auto") -> Embedding
         )
     if name == DEFAULT_ENCODER:
         return with_recipe(UniversalSentenceEncoder(), "encoder", name)
-    folder = Path(name).expanduser()
-    files = ModelFiles(folder.resolve().name, folder)
-    modules = _json(files, MODULES)
-    kind = str(modules[0].get("type", "")) if modules else ""
-    if kind.startswith(_MODULES) and kind.rpartition(".")[2] != "Transformer":
-        raise ModelError(
-            f"encoder '{files.name}' begins with {kind.rpartition('.')[2]}, and only encoders that "
-            "begin with a Transformer are read; take one of those, or use"
-        )
     files = resolve(name, False, "encoder", [DEFAULT_ENCODER], "a sentence-transformers directory")
     return with_recipe(SentenceEncoder(files, device), "encoder", name)
 

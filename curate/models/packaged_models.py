@@ -25,7 +25,6 @@ from curate.system.model_folder import for_older_readers
 # Part of the folder's name: a changed conversion never reuses what an older one wrote.
 CONVERSION = "3"
 _NORMAL, _CONTROL, _USER_DEFINED = 1, 3, 4  # token types in GGUF
-_DIGITS_APART = {"smollm"}
 _SPACE = "\u2581"  # how SentencePiece writes a space
 
 
@@ -211,8 +210,6 @@ def tokenizer_of(header: dict[str, Any]) -> Any:
 
     table = {name.removeprefix("tokenizer.ggml."): value for name, value in header.items()}
     builders = {"gpt2": _byte_level, "llama": _sentencepiece}
-    if table["model"] not in builders:
-        raise ModelError(f"tokenizer model {table['model']!r} is not known to curate")
     tokens: list[str] = table["tokens"]
     core = builders[table["model"]](table, {token: id_ for id_, token in enumerate(tokens)})
     for kind, special in ((_CONTROL, True), (_USER_DEFINED, False)):
@@ -240,8 +237,6 @@ def _byte_level(table: dict[str, Any], vocabulary: dict[str, int]) -> Any:
     """GPT-2's kind: merges as they stand in the file, over bytes written as letters."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-    if table["pre"] not in _DIGITS_APART:
-        raise ModelError(f"pre-tokenizer {table['pre']!r} is not known to curate")
     merges = [tuple(merge.split(" ")) for merge in table["merges"]]
     core = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     digits = pre_tokenizers.Digits(individual_digits=True)
@@ -255,10 +250,6 @@ def _sentencepiece(table: dict[str, Any], vocabulary: dict[str, int]) -> Any:
     """SentencePiece's BPE: the pair whose joint piece scores best is merged first."""
     from tokenizers import Tokenizer, decoders, models, normalizers
 
-    if table.get("add_space_prefix", True):
-        raise ModelError(
-            "SentencePiece tokenizers that add a leading space are not known to curate"
-        )
     core = Tokenizer(
         models.BPE(
             vocab=vocabulary,

@@ -87,7 +87,8 @@ def _check(folder: Path, trusted: bool, called: str) -> None:
         )
     if not (folder / CONFIG).is_file():
         raise ModelError(
-            f"{called} has no config.json; give the folder that save_pretrained wrote."
+            f"{called} has no config.json of a transformer; give the folder that save_pretrained "
+            "wrote."
         )
     if not any(folder.glob("*.safetensors")):
         raise ModelError(

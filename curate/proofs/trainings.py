@@ -35,7 +35,7 @@ from curate.proofs.arms import Arm, Place
 from curate.proofs.statistics import Floats
 from curate.recipes.model_scores import language_model, leaving_out, likelihood_of
 from curate.recipes.train_between import Request, Trained, train_on
-from curate.scorers.necessity import AnswerParams, answers, ask
+from curate.scorers.necessity import answers, ask
 from curate.scorers.overlap import overlap
 from curate.scorers.reward import score_texts, texts_of
 
@@ -49,7 +49,7 @@ def answered(rows: Rows, model: str, most: int, trust_remote_code: bool = False)
     engine = open_engine()
     recipe = ModelRecipe(kind="generator", name=model, trust_remote_code=trust_remote_code)
     generator = engine.load(recipe)
-    return answers(rows, np.arange(len(rows)), AnswerParams(most), generator, engine).texts
+    return answers(rows, np.arange(len(rows)), most, generator, engine).texts
 
 
 def of_references(measure: str, rows: Rows, texts: Texts) -> tuple[Floats, float]:

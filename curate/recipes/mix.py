@@ -40,7 +40,7 @@ from curate.parameters.mix import MixParams
 from curate.recipes.budgets import tokens_of
 from curate.recipes.model_scores import called, leaving_out, say_if_fetched
 from curate.scorers.contract import OK
-from curate.scorers.necessity import AnswerParams, answers
+from curate.scorers.necessity import answers
 from curate.scorers.response_tokens import ResponseTokens, token_counts, tokens_a_row
 
 __all__ = ["NAME", "mix", "mixture_of", "one"]
@@ -213,7 +213,7 @@ def _self_answered(mixture: Mixture) -> tuple[Mixture, dict[str, Any]]:
             break
         for rows in given:
             places = np.flatnonzero(np.isin(rows.ids, sorted(drawn - asked.keys())))
-            replies = answers(rows, places, AnswerParams(_MOST), model, engine)
+            replies = answers(rows, places, _MOST, model, engine)
             for place in places.tolist():
                 asked[rows.ids[place]] = replies.status[place], replies.texts[place] or ""
     if not drawn:

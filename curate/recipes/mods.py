@@ -39,7 +39,7 @@ from curate.recipes.budgets import sample
 from curate.recipes.mods_seeds import NAME, QUALITY, Floats, Places, Vectors
 from curate.recipes.train_between import Place
 from curate.scorers.contract import OK
-from curate.scorers.necessity import EMPTY, AnswerParams, Answers, answers, necessity
+from curate.scorers.necessity import EMPTY, Answers, answers, necessity
 from curate.selectors.k_center import COVERED
 from curate.selectors.kept_and_dropped import Choice
 from curate.system.model_folder import is_adapter
@@ -98,8 +98,8 @@ def add_necessary(
     good = Choice(np.where(seeds.choice.reason == COVERED, "", seeds.choice.reason))
     name = model_scores.called(model.name)
     say(f"{name} answers the instructions of {int(good.kept.sum()):,} good rows")
-    asking, places = AnswerParams(params.max_new_tokens), np.flatnonzero(good.kept)
-    replies = answers(rows, places, asking, model, open_engine("answering"))
+    places, engine = np.flatnonzero(good.kept), open_engine("answering")
+    replies = answers(rows, places, params.max_new_tokens, model, engine)
     engine = open_engine()
     reward = engine.load(ModelRecipe(kind="reward", name=params.reward))
     values = necessity(rows, replies, reward, engine)

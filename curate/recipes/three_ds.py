@@ -45,7 +45,7 @@ from curate.recipes.mods_seeds import LOW, lowest_good
 from curate.recipes.score import score
 from curate.scorers.contract import OK, Scores, digest_of
 from curate.scorers.ifd import DEFAULT_LENGTH
-from curate.scorers.necessity import AnswerParams, answers
+from curate.scorers.necessity import answers
 from curate.scorers.quality import NAME as QUALITY
 from curate.scorers.sequences import MadeRows
 from curate.selectors import k_center, threshold
@@ -115,10 +115,10 @@ def _difficulties(
     status = np.where(read.status == OK, given.status, read.status)
     say(f"{model.files.name} answers the instructions itself")
     places = np.flatnonzero(good & (status == OK))
-    engine, asking = open_engine("answering"), AnswerParams(params.max_new_tokens)
+    engine = open_engine("answering")
     name, trusted = params.model or DEFAULT_MODEL, params.trust_remote_code
     generator = engine.load(ModelRecipe("generator", name, trust_remote_code=trusted))
-    replies = answers(rows, places, asking, generator, engine)
+    replies = answers(rows, places, params.max_new_tokens, generator, engine)
     answered = [place for place in places.tolist() if (replies.texts[place] or "").strip()]
     texts = {place: replies.texts[place] for place in answered}
     identity = digest_of(rows.identity, np.array(answered), *texts.values())

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.data.rows import Row, Rows
-from curate.errors import ModelError, UsageError
+from curate.errors import ModelError
 from curate.models.protocols import CUT, STOPPED, Generator, Message, Reply, RewardModel
 from curate.models.row_templates import chat_messages
 from curate.scorers.contract import OK, Engine, Work, digest_of, in_batches
@@ -36,21 +36,10 @@ _TAIL = 500  # characters, about what Whisper looks at; longer texts compress be
 
 
 @dataclass(frozen=True)
-class AnswerParams:
-    """How to ask."""
-
-    max_new_tokens: int = 256  # where an answer is cut off
-
-    def __post_init__(self) -> None:
-        if self.max_new_tokens < 1:
-            raise UsageError(f"--max-new-tokens {self.max_new_tokens}: allowed are 1 and more")
-
-
-@dataclass(frozen=True)
 class Answers:
     """What was answered, a line for each row."""
 
-    # (n,) `ok`, `cut_off` (after max_new_tokens), `repeats_itself` (likewise, and it would have
+    # (n,) `ok`, `cut_off` (after so many tokens), `repeats_itself` (likewise, and it would have
     # gone on for ever), `empty_answer`, `prompt_too_long`, `content_filter` (of a server),
     # `template_refused`, or '' for a row that was not asked.
     status: NDArray[np.object_]
@@ -83,18 +72,18 @@ def conversation(row: Row) -> list[Message]:
 
 
 def answers(
-    rows: Rows, places: NDArray[np.int64], params: AnswerParams, model: Generator, engine: Engine
+    rows: Rows, places: NDArray[np.int64], most: int, model: Generator, engine: Engine
 ) -> Answers:
     """Return the model's answers to some rows; equal conversations are asked once.
 
     Conversations are put in an order of their own, so answers do not depend on that of the rows.
-    `places` (m,) are the rows to ask, without flaws.
+    `places` (m,) are the rows to ask, without flaws; an answer is cut off after `most` tokens.
 
     Raises:
         ModelError: The model cannot be loaded, or the server does not answer.
 
     Example:
-        >>> answers(rows, np.arange(3), AnswerParams(), load_generator("smollm2"), engine).texts
+        >>> answers(rows, np.arange(3), 256, load_generator("smollm2"), engine).texts
     """
     status = np.full(len(rows), NOT_ASKED, dtype=object)
     texts = np.full(len(rows), None, dtype=object)
@@ -114,9 +103,9 @@ def answers(
     work = _work(
         model,
         lengths[taken][first],
-        params.max_new_tokens,
+        most,
         take=lambda items: [conversation(rows[place]) for place in asked[items].tolist()],
-        digest=digest_of("answers 2", params.max_new_tokens, different),
+        digest=digest_of("answers 2", most, different),
         names=lambda items: [rows[place].id for place in asked[items].tolist()],
     )
     replies = engine.run(work, len(owners)).reshape(-1, 2)

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.errors import UsageError
 from curate.selectors.kept_and_dropped import by_id, finite
 
 NONE = -1
@@ -36,14 +35,6 @@ class KMeansParams:
     variance: float = 0.95  # share of the variance that PCA keeps; 1 for no PCA
     iterations: int = 25  # steps of k-means
     seed: int = 0  # draws the samples and the first centres
-
-    def __post_init__(self) -> None:
-        if self.k is not None and self.k < 1:
-            raise UsageError(f"--clusters {self.k}: allowed are auto, and whole numbers from 1")
-        if not 0 < self.variance <= 1:
-            raise UsageError(
-                f"PCA variance {self.variance}: allowed is a share above 0 and up to 1"
-            )
 
 
 @dataclass(frozen=True)

@@ -215,7 +215,7 @@ def test_a_server_that_wants_a_key_says_so_once(call, monkeypatch):
     ("changes", "message"),
     [
         ({"--base": "smolm2"}, r"--base: no model 'smolm2'. Did you mean 'smollm2'\?"),
-        ({"--tuned": "empty"}, "--tuned: model directory 'empty' has no config.json; give"),
+        ({"--tuned": "empty"}, "--tuned: model directory 'empty' has no config.json of a tr"),
         ({"--tuned": "http://127.0.0.1:9/v1#m"}, "no server answers at http://127.0.0.1:9/v1"),
         ({"--judge": "pear"}, "--judge: no ranker or reward model 'pear'.*Did you mean 'pairs'"),
         ({"--judge": "http://127.0.0.1:9/v1#m"}, "no server answers at http://127.0.0.1:9/v1"),

@@ -31,7 +31,6 @@ from curate.scorers import (
     reward,
 )
 from curate.scorers.likelihood import likelihoods
-from curate.scorers.necessity import AnswerParams
 from curate.scorers.score_tokens import TokenParams
 from tests.conftest import ROOT
 from tests.models import tiny
@@ -90,7 +89,7 @@ def scored(rows, folder, name, model, engine):
     elif name == "instruction":
         instruction.read_instructions(rows, 100, model, engine)
     elif name == "necessity":
-        necessity.answers(rows, np.arange(2), AnswerParams(5), model, engine)
+        necessity.answers(rows, np.arange(2), 5, model, engine)
     elif name == "ranker":
         texts = [("a question", "an answer"), ("another", "a longer answer to it")]
         work = reward.pairs_work(

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from curate.errors import ModelError
 from curate.models.packaged_models import merges_by_score, tokenizer_of
 from curate.models.resolve import resolve
 from curate.models.text_tokenizer import load_tokenizer
@@ -80,19 +79,6 @@ def test_bos_is_added_only_where_the_file_says_so() -> None:
 def test_merges_leave_control_pieces_out() -> None:
     merges = merges_by_score(["a", "b", "ab", "<s>"], [0.0, 0.0, -1.0, 0.0], [1, 1, 1, 3])
     assert merges == [("a", "b")]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"model": "bert"},
-        {"add_space_prefix": True},
-        {"model": "gpt2", "pre": "other", "merges": []},
-    ],
-)
-def test_kinds_that_are_not_known_are_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(ModelError, match="not known to curate"):
-        tokenizer_of(header(**changes))
 
 
 RECORDED = {

@@ -4,7 +4,6 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
-from curate.errors import UsageError
 from curate.selectors import kmeans as km
 from curate.selectors.kmeans import KMeansParams, clusters, default_k, kmeans, pca
 from tests.selectors.clouds import ids_of
@@ -174,15 +173,3 @@ def test_a_row_without_vector_is_in_no_cluster():
     assert np.flatnonzero(clusters(points, ids_of(20), KMeansParams(k=2)).labels < 0).tolist() == [
         3
     ]
-
-
-@pytest.mark.parametrize(
-    ("params", "said"),
-    [
-        ({"k": 0}, "--clusters 0: allowed are auto, and whole numbers from 1"),
-        ({"variance": 1.5}, "PCA variance 1.5: allowed is a share above 0 and up to 1"),
-    ],
-)
-def test_refused(params, said):
-    with pytest.raises(UsageError, match=said):
-        KMeansParams(**params)
