@@ -38,8 +38,6 @@ def dedup(
     *,
     near: float = 0.8,
     on: str = "both",
-    ngram: int = 5,
-    contained: float | None = None,
     seed: int = 0,
 ) -> Selection: ...
 def distill_answer(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.duplicates.ngrams import distinct, gram_hashes, ranges
+from curate.duplicates.ngrams import NGRAM, distinct, gram_hashes, ranges
 
 # About 14 Chinese characters or 40 letters: what is shorter stands in many texts by chance.
 LEAST_BYTES = 40
@@ -22,10 +22,9 @@ _HITS = 4
 
 @dataclass(frozen=True)
 class Questions:
-    """What is looked for: `near` of the n-grams, of n characters, of one of the questions."""
+    """What is looked for: `near` of the n-grams of one of the questions."""
 
     near: float
-    n: int
     grams: NDArray[np.uint64]  # n-grams of all questions, question after question
     starts: NDArray[np.int64]  # (questions + 1,) where each one's begin; none if it is too short
     rare: NDArray[np.uint64]  # sorted hashes of each question's rarest n-grams
@@ -37,14 +36,14 @@ class Questions:
         return int((np.diff(self.starts) > 0).sum())
 
 
-def questions(texts: Sequence[str], n: int, near: float) -> Questions:
+def questions(texts: Sequence[str], near: float) -> Questions:
     """Return questions, folded texts, made ready to be found.
 
     N-grams that more than one in ten of at least 20 questions have do not count: they are the
     form of the questions ("choose the right answer"). Nor are questions looked for of which too
     little is left, LEAST_BYTES of UTF-8.
     """
-    grams, starts = distinct(*gram_hashes(texts, n))
+    grams, starts = distinct(*gram_hashes(texts))
     owner = np.repeat(np.arange(len(texts)), np.diff(starts))
     _, which, having = np.unique(grams, return_inverse=True, return_counts=True)
     frequency = having[which]
@@ -52,7 +51,7 @@ def questions(texts: Sequence[str], n: int, near: float) -> Questions:
     width = np.array([len(text.encode("utf-8", "surrogatepass")) for text in texts], np.float64)
     width /= np.maximum(1, [len(text) for text in texts])
     left = np.bincount(owner[counts], minlength=len(texts))
-    counts &= ((left + n - 1) * width >= LEAST_BYTES)[owner]
+    counts &= ((left + NGRAM - 1) * width >= LEAST_BYTES)[owner]
     grams, owner, frequency = grams[counts], owner[counts], frequency[counts]
     sizes = np.bincount(owner, minlength=len(texts))
     starts = np.concatenate(([0], np.cumsum(sizes)))
@@ -64,7 +63,7 @@ def questions(texts: Sequence[str], n: int, near: float) -> Questions:
     rare = place - starts[owner] < (sizes - needed + hits)[owner]
     order = np.argsort(grams[rare], kind="stable")
     of_rare: dict[str, Any] = {"rare": grams[rare][order], "owner": owner[rare][order]}
-    return Questions(near=near, n=n, grams=grams, starts=starts, hits=hits, **of_rare)
+    return Questions(near=near, grams=grams, starts=starts, hits=hits, **of_rare)
 
 
 def held(asked: Questions, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -82,7 +81,7 @@ def all_held(asked: Questions, texts: Sequence[str]) -> Iterator[tuple[int, int,
     The share is |Q ∩ T| / |Q| over n-grams. Nothing is left to chance: a question of which at
     least `near` is there is always found.
     """
-    grams, starts = distinct(*gram_hashes(texts, asked.n))
+    grams, starts = distinct(*gram_hashes(texts))
     # The pairs of text and question that share enough rare n-grams, in rising order.
     low = np.searchsorted(asked.rare, grams, "left")
     common = np.searchsorted(asked.rare, grams, "right") - low

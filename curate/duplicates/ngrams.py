@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+NGRAM = 5  # characters
 PERMUTATIONS = 128
 RECALL = 0.999
 # No character has this number: what pads the end of a text is never taken for text.
@@ -26,7 +27,7 @@ _SIGMAS = 5.0
 
 
 def jaccard(
-    texts: Sequence[str], left: NDArray[np.int64], right: NDArray[np.int64], n: int
+    texts: Sequence[str], left: NDArray[np.int64], right: NDArray[np.int64], n: int = NGRAM
 ) -> NDArray[np.float64]:
     """Return |A ∩ B| / |A ∪ B| of the n-gram sets of pairs of texts, (pairs,); 0 for empty ones."""
     sets = [
@@ -40,7 +41,9 @@ def jaccard(
     return similarities
 
 
-def gram_hashes(texts: Sequence[str], n: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+def gram_hashes(
+    texts: Sequence[str], n: int = NGRAM
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Return a hash of every n-gram of every text, and (texts + 1,) where each text's begin.
 
     Repeats within a text are there, too; a shorter text has one gram, itself, an empty one none.

@@ -81,11 +81,11 @@ class Sketching:
     of a run that was killed are taken from its `journal`, and `known` says of how many rows.
     """
 
-    def __init__(self, folder: Path, n: int, seed: int, many: bool, journal: Journal) -> None:
-        self._folder, self._n, self._many, self._size = folder, n, many, 0
+    def __init__(self, folder: Path, seed: int, many: bool, journal: Journal) -> None:
+        self._folder, self._many, self._size = folder, many, 0
         self._journal, self._batches, self.known = journal, 0, 0
         with ExitStack() as opened:
-            pool = Pool(partial(_signer, n, seed), cores() if many else 1)
+            pool = Pool(partial(_signer, seed), cores() if many else 1)
             self._pool = opened.enter_context(pool)
             self._signatures = opened.enter_context((folder / _SIGNATURES).open("wb"))
             self._texts = opened.enter_context(pa.ipc.new_file(str(folder / _TEXTS), _SCHEMA))
@@ -168,18 +168,18 @@ class Sketching:
     def sketches(self) -> Iterator[Sketches]:
         """Give what was written; pairs of many are compared in several processes."""
         self._opened.close()
-        compare = partial(_comparer, self._folder, self._n)
+        compare = partial(_comparer, self._folder)
         with Pool(compare, cores() if self._many else 1) as pool:
-            yield Sketches(*_mapped(self._folder), n=self._n, pool=pool, journal=self._journal)
+            yield Sketches(*_mapped(self._folder), pool=pool, journal=self._journal)
 
 
 def _signer(
-    n: int, seed: int
+    seed: int,
 ) -> Callable[[tuple[list[str], bool]], tuple[list[str], NDArray[np.uint32] | None]]:
     def signed(job: tuple[list[str], bool]) -> tuple[list[str], NDArray[np.uint32] | None]:
         texts, unsigned = job
         folded = list(map(fold, texts))
-        return folded, signatures(*gram_hashes(folded, n), seed) if unsigned else None
+        return folded, signatures(*gram_hashes(folded), seed) if unsigned else None
 
     return signed
 
@@ -206,7 +206,7 @@ def _at(column: pa.ChunkedArray, places: NDArray[np.int64]) -> list[str]:
     ]
 
 
-def _comparer(folder: Path, n: int) -> Callable[[_Pairs], NDArray[np.float64]]:
+def _comparer(folder: Path) -> Callable[[_Pairs], NDArray[np.float64]]:
     """Return what compares pairs of groups; of those that cannot be so similar it says 0."""
     every, signed = _mapped(folder)
 
@@ -218,7 +218,7 @@ def _comparer(folder: Path, n: int) -> Callable[[_Pairs], NDArray[np.float64]]:
             few = maybe[at : at + _PAIRS]
             groups, places = np.unique(np.concatenate([left[few], right[few]]), return_inverse=True)
             texts = _at(every, groups)
-            similarities[few] = jaccard(texts, places[: len(few)], places[len(few) :], n)
+            similarities[few] = jaccard(texts, places[: len(few)], places[len(few) :])
         return similarities
 
     return similar
@@ -230,7 +230,6 @@ class Sketches:
 
     texts: pa.ChunkedArray  # (groups,)
     signatures: NDArray[np.uint32]  # (groups, 128)
-    n: int  # characters of a gram
     pool: Pool[_Pairs, NDArray[np.float64]]  # compares pairs
     journal: Journal
 

@@ -14,23 +14,20 @@ class SplitParams:
 
     test: str | int = option("10%", "Rows to set aside.", metavar="10%|N", shown="10%")
     near: float = option(0.8, "Jaccard similarity of n-grams that keeps rows on one side.")
-    ngram: int = option(5, "Characters of an n-gram.")
     seed: int = seed()
 
     def __post_init__(self) -> None:
-        DedupParams(near=self.near, ngram=self.ngram, seed=self.seed)
+        DedupParams(near=self.near, seed=self.seed)
 
 
 @dataclass(frozen=True)
 class DecontaminateParams:
-    """How much of a benchmark's question a row may not hold."""
+    """How like a benchmark's question a row may not be."""
 
     near: float = option(0.8, "Jaccard similarity of n-grams with a question that drops a row.")
-    contained: float = option(0.8, "Share of a question's n-grams that a row may not hold.")
-    ngram: int = option(5, "Characters of an n-gram.")
     seed: int = seed()
     # Names and sha256 of the benchmarks.
     against: tuple[str, ...] = filled_in()
 
     def __post_init__(self) -> None:
-        DedupParams(near=self.near, ngram=self.ngram, seed=self.seed, contained=self.contained)
+        DedupParams(near=self.near, seed=self.seed)

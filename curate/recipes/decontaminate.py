@@ -27,6 +27,7 @@ from curate.scorers.contract import OK, Scores, in_batches
 from curate.selectors.kept_and_dropped import Choice, labelled
 
 NAME = "decontaminate"
+_HELD = 0.8  # of a question's n-grams; a row may not hold more
 # A row with the number of a set, the row there, and the similarity.
 Match = tuple[int, int, int, float]
 
@@ -55,7 +56,7 @@ def decontaminate(rows: Rows, params: DecontaminateParams, against: Sequence[Row
         )
     started = time.monotonic()
     asked, sets = _asked(rows, params, against)
-    matches = {IN: asked, CONTAINS: _containing(rows, params, against)}
+    matches = {IN: asked, CONTAINS: _containing(rows, against)}
     flaws = np.array(rows.table.column("flaw").to_pylist(), dtype=object)
     reason, similarity = flaws.copy(), np.where(flaws == "", 0.0, np.nan)
     twin, source = np.full((2, len(rows)), None, dtype=object)
@@ -94,7 +95,7 @@ def _asked(
     rows: Rows, params: DecontaminateParams, against: Sequence[Rows]
 ) -> tuple[list[Match], list[dict[str, Any]]]:
     """Return the matches of what is asked, and what is known of each set."""
-    with sketched(rows, "prompt", params.ngram, params.seed, against) as told:
+    with sketched(rows, "prompt", params.seed, against) as told:
         sketches, mine, others, sets = told
         inside: dict[int, list[tuple[int, int]]] = defaultdict(list)
         for number, groups in enumerate(others):
@@ -113,9 +114,9 @@ def _asked(
     return matches, sets
 
 
-def _containing(rows: Rows, params: DecontaminateParams, against: Sequence[Rows]) -> list[Match]:
+def _containing(rows: Rows, against: Sequence[Rows]) -> list[Match]:
     """Return the matches of questions that stand somewhere in a row's turns."""
-    asked, places = questions_of(against, params.ngram, params.contained)
+    asked, places = questions_of(against, _HELD)
     matches: list[Match] = []
     for batch in in_batches(row for row in rows if asked.sought and not row.flaw):
         texts = [fold(compared(row, "both")) for row in batch]

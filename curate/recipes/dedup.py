@@ -23,7 +23,7 @@ from curate.duplicates import sketches as sketches_of
 from curate.duplicates.alike import Twins, first_kept
 from curate.duplicates.folding import fold
 from curate.duplicates.journal import Journal
-from curate.duplicates.ngrams import bands_for, buckets
+from curate.duplicates.ngrams import NGRAM, bands_for, buckets
 from curate.duplicates.sketches import MANY, Groups, Sketches, compared
 from curate.duplicates.twins import REASONS, HeldQuestions, judge
 from curate.errors import DataError, UsageError
@@ -77,14 +77,10 @@ def dedup(rows: Rows, params: DedupParams, against: Sequence[Rows] = ()) -> Sele
             "--on response: these rows are texts for pre-training and have no response; "
             "leave --on out"
         )
-    if params.contained is not None and not against:
-        raise UsageError(
-            f"--contained {params.contained:g}: give --against F, whose questions are looked for"
-        )
     started = time.monotonic()
-    with sketched(rows, params.on, params.ngram, params.seed, against) as told:
+    with sketched(rows, params.on, params.seed, against) as told:
         sketches, mine, others, sets = told
-        asked, places = questions_of(against, params.ngram, params.held)
+        asked, places = questions_of(against, params.near)
         numbers, share = np.full(len(mine.first), -1), np.zeros(len(mine.first))
         if asked.sought and len(mine.first):
             held = partial(contained.held, asked)
@@ -114,7 +110,7 @@ def dedup(rows: Rows, params: DedupParams, against: Sequence[Rows] = ()) -> Sele
 
 @contextmanager
 def sketched(
-    rows: Rows, on: str, ngram: int, seed: int, against: Sequence[Rows]
+    rows: Rows, on: str, seed: int, against: Sequence[Rows]
 ) -> Iterator[tuple[Sketches, Groups, list[Groups], list[dict[str, Any]]]]:
     """Give all texts, the groups of the rows and of the other sets, and what those hold.
 
@@ -124,10 +120,10 @@ def sketched(
     sets: list[dict[str, Any]] = []
     many = sum(map(len, (rows, *against))) >= MANY
     with (
-        _journal((rows, *against), on, ngram, seed, many) as journal,
+        _journal((rows, *against), on, seed, many) as journal,
         tempfile.TemporaryDirectory(dir=scratch_dir()) as folder,
     ):
-        with sketches_of.Sketching(Path(folder), ngram, seed, many, journal) as sketching:
+        with sketches_of.Sketching(Path(folder), seed, many, journal) as sketching:
             for other in against:
                 others.append(sketching.add(other, on, flawed=True))
                 sets.append(_compared(other, others[-1], on))
@@ -140,9 +136,9 @@ def sketched(
 
 
 @contextmanager
-def _journal(sets: Sequence[Rows], on: str, ngram: int, seed: int, many: bool) -> Iterator[Journal]:
+def _journal(sets: Sequence[Rows], on: str, seed: int, many: bool) -> Iterator[Journal]:
     """Give what a killed run over the same texts has left; it goes when this one ends well."""
-    name = digest_of(_FORM, on, ngram, seed, *(rows.identity for rows in sets)) if many else ""
+    name = digest_of(_FORM, on, NGRAM, seed, *(rows.identity for rows in sets)) if many else ""
     journal = Journal(scratch_dir() / f"dedup-{name[:32]}.sqlite" if many else None)
     ended = False
     try:
@@ -200,15 +196,15 @@ def _twins(
 
 
 def questions_of(
-    against: Sequence[Rows], ngram: int, share: float
+    against: Sequence[Rows], share: float
 ) -> tuple[contained.Questions, list[list[tuple[int, int]]]]:
     """Return the questions of other sets, to be found, and the sets and rows where each stands."""
     places: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for number, other in enumerate(against if share else ()):
+    for number, other in enumerate(against):
         for row in sketches_of.other_side(other):
             if question := fold(compared(row, "prompt")):
                 places[question].append((number, row.position))
-    return contained.questions(list(places), ngram, share), list(places.values())
+    return contained.questions(list(places), share), list(places.values())
 
 
 def _notes(sets: list[dict[str, Any]], sought: int, questions: int) -> Iterator[str]:

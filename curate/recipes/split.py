@@ -110,7 +110,7 @@ def _clusters(rows: Rows, params: SplitParams) -> NDArray[np.int64]:
     """Return (n,) the number of the cluster of rows that each belongs to."""
     edges = []
     for on in _COMPARED if rows.shape.kind != "pretraining" else _COMPARED[:1]:
-        with sketched(rows, on, params.ngram, params.seed, ()) as (sketches, groups, _, _):
+        with sketched(rows, on, params.seed, ()) as (sketches, groups, _, _):
             met = buckets(sketches.signatures, bands_for(params.near))
             similar = partial(sketches.similar, near=params.near)
             first = together(met, similar, params.near)

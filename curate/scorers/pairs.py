@@ -45,7 +45,7 @@ from curate.scorers.sequences import MadeRows
 NAME, NEEDS, MAIN = "pairs", PAIRS, "margin"
 ABOUT = "preference pairs: by how much the chosen response is better, and what is wrong with a pair"
 DEFAULT_LENGTH = 2048  # tokens, LLaMA-Factory's own cutoff_len
-NEAR, _NGRAM = 0.8, 5
+NEAR = 0.8
 LONGER = 1.1  # times the characters of the rejected response
 # Column of truths to what it says of a pair.
 FINDINGS = {
@@ -198,7 +198,7 @@ def _sides(rows: Rows) -> dict[str, NDArray[Any]]:
         if sides := _both(row):
             prompt, folded = fold(joined(row.system, row.turns)), [fold(side) for side in sides]
             lengths.append((len(sides[0]), len(sides[1])))
-            alike.append(float(jaccard(folded, np.array([0]), np.array([1]), _NGRAM)[0]))
+            alike.append(float(jaccard(folded, np.array([0]), np.array([1]))[0]))
             equal.append(sides[0].strip() == sides[1].strip())
             digests.append(tuple(digest_of(prompt, side) for side in folded))
     rejected = Counter(digest for _, digest in digests)

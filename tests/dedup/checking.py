@@ -11,7 +11,7 @@ def told(found):
     return [tuple(line.values()) for line in table.to_pylist()]
 
 
-def check(found, near=0.8, n=5):
+def check(found, near=0.8):
     """What holds of every selection, by naive means: twins are kept and alike, as is said."""
     rows = found.rows
     texts = {row.id: fold(compared(row, found.params.on)) for row in rows}
@@ -19,7 +19,7 @@ def check(found, near=0.8, n=5):
     for row, (reason, twin, value) in zip(rows, told(found), strict=True):
         if reason in ("exact_duplicate", "near_duplicate"):
             assert twin in kept
-            assert value == float(naive.jaccard(texts[row.id], texts[twin], n)) >= near
+            assert value == float(naive.jaccard(texts[row.id], texts[twin], 5)) >= near
         elif not reason:
             assert twin is None
     assert len({texts[each] for each in kept}) == len(kept)

@@ -121,8 +121,6 @@ def test_wrong_use(call, write, tmp_path):
     call.refused("--on promt: .*Did you mean 'prompt'", "dedup", rows, "--on", "promt", *out)
     call.refused("No such option.*--by", "dedup", rows, "--by", "quality", *out)
     call.refused("no file .*nowhere.json", "dedup", rows, "--against", "nowhere.json", *out)
-    call.refused("--ngram 0: allowed are", "dedup", rows, "--ngram", 0, *out)
-    call.refused("--contained 0.5: give --against", "dedup", rows, "--contained", 0.5, *out)
     of = "--against-format"
     call.refused(f"{of} exam: give --against F", "dedup", rows, of, "exam", *out)
     call.refused(f"{of} exm: no such format", "dedup", rows, "--against", rows, of, "exm", *out)

@@ -89,5 +89,5 @@ def test_real_rows_from_the_command(capsys, real, tmp_path):
     result = json.loads(answer.out)
     assert (result["train"]["kept"], result["test"]["kept"]) == (4500, 500)
     sides = [read(tmp_path / f"t_{side}.jsonl") for side in ("train", "test")]
-    clean = dedup(sides[0], DedupParams(contained=0), [sides[1]])
+    clean = dedup(sides[0], DedupParams(), [sides[1]])
     assert "in_against" not in clean.choice.counts()
