@@ -301,7 +301,6 @@ def ifd(
     seed: int = 0,
     trust_remote_code: bool = False,
     brief_experience: bool = False,
-    experience: str = "auto",
     train_set: tuple[str, ...] = (),
     good_only: bool = False,
     limit: int | None = None,

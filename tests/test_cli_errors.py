@@ -124,12 +124,10 @@ def test_keep_of_more_or_less_than_there_is(call):
         (["--keep"], r"--keep.* requires an argument"),
         (["--max-length", "many"], r"--max-length.*valid integer.*; `curate ifd --help` shows"),
         (["--form", "los"], r"--form los: allowed are loss, ppl\. Did you mean 'loss'\?"),
-        (["--experience", "2x5"], r"--experience 2x5: only --brief-experience takes it; give both"),
         (
             ["--train-set", "max_steps=2"],
             r"--train-set max_steps=2: only --brief-experience",
         ),
-        (["--brief-experience", "--experience", "ten"], r"--experience ten: allowed are auto"),
         (["--brief-experience", "--train-set", "x"], r"--train-set x: allowed is KEY=VALUE"),
         (["--model", "smolm2"], r"no model 'smolm2'\. Did you mean 'smollm2'\?"),
         (["--name", "a,b"], r"--name a,b: allowed are letters"),

@@ -22,7 +22,6 @@ from curate.console import say
 from curate.data.rows import Rows
 from curate.emission.emit import check_target
 from curate.errors import DataError
-from curate.parameters.ifd import PER_CLUSTER
 from curate.recipes import train_between
 from curate.recipes.model_scores import computed_by, instructions_of, language_model
 from curate.recipes.train_between import Place, Trained
@@ -38,7 +37,7 @@ from curate.system.run_record import RUN
 
 NAME = "experience"
 ENDING = f"_{NAME}"
-CLUSTERS = 100
+CLUSTERS, PER_CLUSTER = 100, 10
 # Of a cluster of 50 rows, 25 lie in the middle band: enough to draw 10 that differ.
 _ROWS_A_CLUSTER = 50
 # What a manifest has besides what was chosen; it differs from run to run, or from release to
@@ -53,14 +52,12 @@ class ExperienceParams:
     model: str = "smollm2"  # that gains the experience, and scores afterwards
     dtype: str = "auto"  # it reads instructions in
     max_length: int | None = None  # tokens of an instruction that are read
-    clusters: int | None = None  # None is default_clusters()
-    per_cluster: int = PER_CLUSTER
     seed: int = 0
     settings: tuple[str, ...] = ()  # `key=value` for `train sft --set`
     trust_remote_code: bool = False
 
 
-def default_clusters(rows: int) -> int:
+def clusters_for(rows: int) -> int:
     """Return the paper's 100, but one for 50 rows where there are fewer than 5,000."""
     return min(CLUSTERS, max(1, rows // _ROWS_A_CLUSTER))
 
@@ -89,15 +86,10 @@ def gain_experience(
     trained = train_between.train_at(place, name, model, params.settings, params.seed, trust)
     notes = [
         f"brief experience: {counts.kept:,} of {counts.read:,} rows ({grouped['clusters']:,} x "
-        f"{params.per_cluster:,} from the middle of their clusters), one model trained in "
-        f"{trained.run.steps} steps: {trained.folder.name}"
+        f"{PER_CLUSTER} from the middle of their clusters; published are {CLUSTERS} x "
+        f"{PER_CLUSTER} of 52,002), one model trained in {trained.run.steps} steps: "
+        f"{trained.folder.name}"
     ]
-    if params.clusters is None and grouped["clusters"] < CLUSTERS:
-        notes.append(
-            f"the published numbers are {CLUSTERS} x {PER_CLUSTER} of 52,002 rows; few rows make "
-            f"fewer clusters (one for {_ROWS_A_CLUSTER} rows), --experience {CLUSTERS}x"
-            f"{PER_CLUSTER} asks for them"
-        )
     chosen = {"dataset": name, **asdict(counts), **grouped}
     details = {"experience": chosen, "initial_model": trained.as_dict()}
     return trained, details, (*notes, *selection.notes)
@@ -116,18 +108,18 @@ def choose(rows: Rows, params: ExperienceParams) -> Selection:
     if not usable:
         counts = ", ".join(f"{n:,} {reason}" for reason, n in choice.counts().items())
         raise DataError(f"no row can be trained on: {counts}. Give rows with prompt and response")
-    wanted = default_clusters(usable) if params.clusters is None else params.clusters
     vectors = np.where(choice.kept[:, None], read.states, np.nan).astype(np.float32)
-    grouped = clusters(vectors, rows.ids, KMeansParams(k=wanted, variance=1.0, seed=params.seed))
+    grouped = clusters(
+        vectors, rows.ids, KMeansParams(k=clusters_for(usable), variance=1.0, seed=params.seed)
+    )
     with np.errstate(over="ignore"):
         perplexity = np.exp(read.nll)
     candidates = Candidates(choice, rows.ids, values=perplexity, clusters=grouped.labels)
-    band = middle_band.MiddleBandParams(per_cluster=params.per_cluster)
+    band = middle_band.MiddleBandParams(per_cluster=PER_CLUSTER)
     columns = {
         "instruction_ppl": pa.array(perplexity),
         "cluster": pa.array(grouped.labels, mask=grouped.labels < 0),
     }
-    used = {"asked_for": params.clusters, "clusters": len(grouped.sizes)}
     return Selection(
         recipe=NAME,
         params=replace(params, max_length=longest),
@@ -138,7 +130,7 @@ def choose(rows: Rows, params: ExperienceParams) -> Selection:
         model=computed_by(model),
         notes=tuple(filter(None, [grouped.note])),
         seconds=time.monotonic() - started,
-        details={"clusters": {**used, "per_cluster": params.per_cluster}},
+        details={"clusters": {"clusters": len(grouped.sizes), "per_cluster": PER_CLUSTER}},
     )
 
 

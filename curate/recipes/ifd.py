@@ -23,7 +23,7 @@ from curate.engine import open_engine
 from curate.errors import UsageError
 from curate.models.packaged_models import DEFAULT_MODEL
 from curate.parameters.budget import DEFAULT_KEEP
-from curate.parameters.ifd import IFDParams, parse_experience
+from curate.parameters.ifd import IFDParams
 from curate.parameters.option import ending_of
 from curate.parameters.select import SelectParams
 from curate.recipes import budgets
@@ -76,13 +76,10 @@ def ifd(rows: Rows, params: IFDParams, place: Place | None = None) -> Selection:
     if params.brief_experience:
         stem = Path(rows.sources[0].name)
         place = place or Place(name=default_name(stem, ending_of(NAME, params)))
-        clusters, per_cluster = parse_experience(params.experience)
         experience = ExperienceParams(
             model=params.model,
             dtype=params.dtype,
             max_length=params.max_length,
-            clusters=clusters,
-            per_cluster=per_cluster,
             seed=params.seed,
             settings=params.train_set,
             trust_remote_code=params.trust_remote_code,

@@ -14,9 +14,8 @@ import pytest
 from curate.data.read import read
 from curate.errors import DataError, UsageError
 from curate.llamafactory import release as llamafactory
-from curate.parameters.ifd import parse_experience
 from curate.recipes import brief_experience
-from curate.recipes.brief_experience import ExperienceParams, choose, default_clusters
+from curate.recipes.brief_experience import ExperienceParams, choose, clusters_for
 from curate.recipes.train_between import Place
 from tests.calling import Caller, share_models
 from tests.conftest import ROOT
@@ -28,18 +27,7 @@ SAMPLE = ROOT / "mixtures" / "samples" / "alpaca_en.json"
     ("rows", "clusters"), [(0, 1), (49, 1), (200, 4), (4_999, 99), (5_000, 100), (52_002, 100)]
 )
 def test_few_rows_make_few_clusters(rows, clusters):
-    assert default_clusters(rows) == clusters
-
-
-def test_experience_as_typed():
-    assert parse_experience("auto") == (None, 10)
-    assert parse_experience("100x10") == (100, 10)
-
-
-@pytest.mark.parametrize("text", ["", "x", "10", "0x5", "5x0", "-1x5", "ax5"])
-def test_experience_that_is_none(text):
-    with pytest.raises(UsageError, match="allowed are auto, or clusters x rows"):
-        parse_experience(text)
+    assert clusters_for(rows) == clusters
 
 
 def test_without_llamafactory_it_says_what_installs_it(
@@ -71,7 +59,9 @@ def test_rows_of_every_cluster_out_of_its_middle(tmp_path, shortest, monkeypatch
     monkeypatch.setenv("CURATRAIN_CACHE", str(share_models(tmp_path / "cache")))
     values = [*shortest[:60], {"instruction": "And this?", "output": ""}]
     rows = read(write_rows(tmp_path / "rows.json", values))
-    found = choose(rows, ExperienceParams(clusters=3, per_cluster=4))
+    monkeypatch.setattr(brief_experience, "_ROWS_A_CLUSTER", 20)
+    monkeypatch.setattr(brief_experience, "PER_CLUSTER", 4)
+    found = choose(rows, ExperienceParams())
     assert found.model["name"] == "smollm2"
     assert sum(found.summary().dropped.values()) + found.summary().kept == 61
     table = found.scores
@@ -88,9 +78,10 @@ def test_rows_of_every_cluster_out_of_its_middle(tmp_path, shortest, monkeypatch
     assert brief_experience._emit(found, place, "rows_experience") == "written"
     data = tmp_path / "data" / "rows_experience.jsonl"
     assert len(data.read_text().splitlines()) == 12
-    again = choose(rows, ExperienceParams(clusters=3, per_cluster=4))
+    again = choose(rows, ExperienceParams())
     assert brief_experience._emit(again, place, "rows_experience") == "from an earlier run"
-    other = choose(rows, ExperienceParams(clusters=3, per_cluster=2))
+    monkeypatch.setattr(brief_experience, "PER_CLUSTER", 2)
+    other = choose(rows, ExperienceParams())
     assert brief_experience._emit(other, place, "rows_experience") == "written"
     assert len(data.read_text().splitlines()) == 6
     data.write_text("cut off")
