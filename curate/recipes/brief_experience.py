@@ -8,7 +8,6 @@ is trained is `train sft`'s adapter and not all weights; few rows make fewer clu
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -31,8 +30,6 @@ from curate.scorers.likelihood import longest_scored
 from curate.selectors import middle_band
 from curate.selectors.kept_and_dropped import Candidates, scored
 from curate.selectors.kmeans import KMeansParams, clusters
-from curate.system.files import sha256_of
-from curate.system.manifest import read_manifest
 from curate.system.run_record import RUN
 
 NAME = "experience"
@@ -40,9 +37,6 @@ ENDING = f"_{NAME}"
 CLUSTERS, PER_CLUSTER = 100, 10
 # Of a cluster of 50 rows, 25 lie in the middle band: enough to draw 10 that differ.
 _ROWS_A_CLUSTER = 50
-# What a manifest has besides what was chosen; it differs from run to run, or from release to
-# release, and the rows are the same.
-_PASSING = {"wall_seconds", "versions", "output", "columns_as_text"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +59,7 @@ def clusters_for(rows: int) -> int:
 def gain_experience(
     rows: Rows, params: ExperienceParams, place: Place
 ) -> tuple[Trained, dict[str, Any], tuple[str, ...]]:
-    """Choose rows, emit them, train on them; what an earlier run has done is found, not done.
+    """Choose rows, emit them, train on them; a run that is there is found, not trained again.
 
     Returned are the run, what the manifest says of the stages, and notes. What could not be
     trained or written is refused before hours are spent on scores.
@@ -80,8 +74,8 @@ def gain_experience(
         train_between.check_settings(params.model, params.settings)
     selection = choose(rows, params)
     counts = selection.summary()
-    how = _emit(selection, place, name)
-    say(f"experience: {counts.kept:,} of {counts.read:,} rows, data set '{name}' ({how})")
+    emit(selection, place.output, name, place.overwrite)
+    say(f"experience: {counts.kept:,} of {counts.read:,} rows, data set '{name}'")
     model, trust, grouped = params.model, params.trust_remote_code, selection.details["clusters"]
     trained = train_between.train_at(place, name, model, params.settings, params.seed, trust)
     notes = [
@@ -132,16 +126,3 @@ def choose(rows: Rows, params: ExperienceParams) -> Selection:
         seconds=time.monotonic() - started,
         details={"clusters": {"clusters": len(grouped.sizes), "per_cluster": PER_CLUSTER}},
     )
-
-
-def _emit(selection: Selection, place: Place, name: str) -> str:
-    """Write the rows to train on, unless they lie there as an earlier run has written them."""
-    there = read_manifest(place.output / f"{name}.manifest.json") or {}
-    here = json.loads(json.dumps(selection.manifest()))
-    same = all(there.get(key) == here.get(key) for key in {*there, *here} - _PASSING)
-    if same and isinstance(output := there.get("output"), dict):
-        data = place.output / str(output.get("file"))
-        if data.is_file() and sha256_of(data) == output.get("sha256"):
-            return "from an earlier run"
-    emit(selection, place.output, name, place.overwrite)
-    return "written"

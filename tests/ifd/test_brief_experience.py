@@ -16,7 +16,6 @@ from curate.errors import DataError, UsageError
 from curate.llamafactory import release as llamafactory
 from curate.recipes import brief_experience
 from curate.recipes.brief_experience import ExperienceParams, choose, clusters_for
-from curate.recipes.train_between import Place
 from tests.calling import Caller, share_models
 from tests.conftest import ROOT
 
@@ -72,20 +71,6 @@ def test_rows_of_every_cluster_out_of_its_middle(tmp_path, shortest, monkeypatch
         if len(group) >= 10:
             assert kept[kept.cluster == cluster].instruction_ppl.between(low, high).all()
     assert not table.kept.iloc[60]
-
-    # Emitted once: an unchanged choice is not written again, another one is.
-    place = Place(tmp_path / "data", "rows")
-    assert brief_experience._emit(found, place, "rows_experience") == "written"
-    data = tmp_path / "data" / "rows_experience.jsonl"
-    assert len(data.read_text().splitlines()) == 12
-    again = choose(rows, ExperienceParams())
-    assert brief_experience._emit(again, place, "rows_experience") == "from an earlier run"
-    monkeypatch.setattr(brief_experience, "PER_CLUSTER", 2)
-    other = choose(rows, ExperienceParams())
-    assert brief_experience._emit(other, place, "rows_experience") == "written"
-    assert len(data.read_text().splitlines()) == 6
-    data.write_text("cut off")
-    assert brief_experience._emit(other, place, "rows_experience") == "written"
 
 
 @pytest.mark.model
@@ -181,13 +166,12 @@ def test_200_rows_killed_while_training_and_while_scoring(tmp_path, shortest):
     loop = Loop(rows, tmp_path)
     loop.kill(lambda: list(tmp_path.glob("saves/*/checkpoint-1/trainer_state.json")))
     assert loop.nothing_runs()
-    chosen = (tmp_path / "data/alpaca_ifd_experience.jsonl").stat()
+    chosen = (tmp_path / "data/alpaca_ifd_experience.jsonl").read_bytes()
 
     before = loop.journalled()
     loop.kill(lambda: loop.state() == "done" and loop.journalled() > before)
     assert loop.nothing_runs()
     said = loop.log.read_text()
-    assert "data set 'alpaca_ifd_experience' (from an earlier run)" in said
     assert "continuing on alpaca_ifd_experience" in said
     assert "step 0 of 3" not in said
     assert "step 1 of 3, loss" not in said
@@ -195,7 +179,7 @@ def test_200_rows_killed_while_training_and_while_scoring(tmp_path, shortest):
 
     told, said = loop.finish()
     assert "the model is there from an earlier run" in said
-    assert (tmp_path / "data/alpaca_ifd_experience.jsonl").stat().st_mtime == chosen.st_mtime
+    assert (tmp_path / "data/alpaca_ifd_experience.jsonl").read_bytes() == chosen
     assert (loop.run_folder() / "run.json").stat().st_mtime == trained.st_mtime
     _adds_up(told, loop)
     _scored_by_the_trained_model(tmp_path, loop.run_folder())
