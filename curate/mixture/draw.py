@@ -7,10 +7,8 @@ while equal rows are looked for.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +21,6 @@ from curate.data.ids import id_of, occurrences
 from curate.data.kto_verdicts import judged
 from curate.data.rows import Rows
 from curate.data.schema import Source
-from curate.errors import UsageError
 from curate.mixture.plan import Plan
 from curate.mixture.spec import SIDES, Mixture, Side
 
@@ -191,9 +188,8 @@ def pool_of(mixture: Mixture) -> Pool:
 
 
 def _parts(mixture: Mixture) -> tuple[Part, ...]:
-    """Return all files, each with its rows alone; refuse one that is given twice."""
+    """Return all files, each with its rows alone."""
     parts: list[Part] = []
-    first: dict[tuple[str, str, str], Part] = {}
     for side in SIDES:
         for number, source in enumerate(mixture.sources(side)):
             kept: NDArray[np.bool_] | None = None
@@ -206,29 +202,7 @@ def _parts(mixture: Mixture) -> tuple[Part, ...]:
             if mixture.good_only and "kto_tag" in rows.shape.columns:
                 rows = judged(rows, "a mixture", mixture.good_only)
             for places, alone in rows.by_file():
-                file = alone.sources[0]
-                part = Part(side, number, alone, None if kept is None else kept[places])
-                named = [sorted(n.items()) for n in (file.fill, file.columns, file.roles)]
-                key = file.sha256, file.format, f"{named} {file.part}"
-                if first.setdefault(key, part) is not part:
-                    raise UsageError(_given_twice(first[key], part, mixture))
-                parts.append(part)
+                parts.append(Part(side, number, alone, None if kept is None else kept[places]))
     parts.sort(key=lambda part: (SIDES.index(part.side), part.source.sha256, str(part.source)))
     starts = np.cumsum([0, *(len(part.rows) for part in parts)]).tolist()
     return tuple(replace(part, start=at) for part, at in zip(parts, starts, strict=False))
-
-
-def _given_twice(first: Part, part: Part, mixture: Mixture) -> str:
-    sources = [
-        mixture.sources(side)[at].rows
-        for side, at in ((first.side, first.number), (part.side, part.number))
-    ]
-    files = {
-        Path(rows).resolve() if isinstance(rows, str | os.PathLike) else id(rows)
-        for rows in sources
-    }
-    what = f"'{first.source.name}' and '{part.source.name}' hold the same bytes"
-    if len(files) == 1 or part.source.name == first.source.name:
-        what = f"'{part.source.name}' is given twice"
-    where = " and as ".join(dict.fromkeys((first.side, part.side)))
-    return f"{what}, as {where} data; give it once (--shortage repeat repeats on purpose)"

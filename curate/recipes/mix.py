@@ -80,7 +80,6 @@ def mix(mixture: Mixture, read: Callable[[Pool], None] | None = None) -> list[Mi
         read: Called when all sources have been read, before anything is counted.
 
     Raises:
-        UsageError: A file is given twice.
         DataError: A source cannot be read or used, or there are too few rows.
         ModelError: The tokenizer is not to be had.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -198,22 +199,21 @@ def test_repeats_are_counted_and_listed(tmp_path, domain):
 
 
 @pytest.mark.parametrize("twice", ["domain", "general", "across"])
-def test_a_source_listed_twice(domain, general, twice):
-    given = {
-        "domain": ([domain, domain], general, "given twice, as domain data"),
-        "general": (domain, [general, general], "given twice, as general data"),
-        "across": (domain, [general, domain], "given twice, as domain and as general data"),
-    }
-    mine, yours, told = given[twice]
-    with pytest.raises(UsageError, match=f"{told}; give it once"):
-        curate.mix(mine, yours, "1:1")
-
-
-def test_a_copy_of_a_file_under_another_name(tmp_path, domain, general):
+def test_a_file_given_twice_counts_once_and_is_told(tmp_path, domain, general, twice):
     copy = tmp_path / "copy.json"
     copy.write_bytes(general.read_bytes())
-    with pytest.raises(UsageError, match=r"'general.json' and 'copy.json' hold the same bytes"):
-        curate.mix(domain, [general, copy], "1:1")
+    mine, yours = {
+        "domain": ([domain, domain], general),
+        "general": (domain, [general, copy]),
+        "across": (domain, [general, domain]),
+    }[twice]
+    mixed = curate.mix(mine, yours, "1:5")
+    assert taken(mixed) == taken(curate.mix(domain, general, "1:5"))
+    rows = 300 if twice == "general" else 20
+    assert mixed.summary().dropped["duplicate"] == rows
+    name = "general.json|copy.json" if twice == "general" else "domain.json"
+    told = "\n".join(mixed.pool.left_out_lines())
+    assert re.search(f"({name}): {rows} of {rows} rows never enter: {rows} duplicate", told)
 
 
 # What cannot be mixed

@@ -208,8 +208,6 @@ def test_of_a_sweep_nothing_is_written_if_one_is_not_possible(call, files, tmp_p
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
-        (("--domain", "d.json", "d.json", "--general", "g.json"), "'d.json' is given twice"),
-        (("--domain", "d.json", "--general", "g.json", "./d.json"), "'d.json' is given twice"),
         (("--domain", "d.json"), "ratio 1:5 needs general data and none is given: give --general"),
         (("--domain", "x.json", "--general", "g.json"), "no file 'x.json'"),
         (("mpi",), r"no mixture file 'mpi'. Did you mean 'mip'\?"),
