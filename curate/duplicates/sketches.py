@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -35,8 +34,6 @@ MANY = 20_000  # rows
 _TEXTS, _SIGNATURES = "texts.arrow", "signatures.bin"
 _SCHEMA = pa.schema([("text", pa.large_string())])
 _Pairs: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], float]
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 def compared(row: Row, on: str) -> str:
@@ -253,18 +250,6 @@ class Sketches:
 
         # A copy: what the journal has is read only, and who asks may write over it.
         return self.journal.get(digest_of(near, left, right), np.float64, compare).copy()
-
-
-def mapped(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Yield function(item) of all items in order; two threads compute a few ahead and no more."""
-    coming: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(2) as pool:
-        for item in items:
-            coming.append(pool.submit(function, item))
-            if len(coming) > _AHEAD:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
 
 
 def _hash(value: Any) -> int:

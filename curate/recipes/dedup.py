@@ -8,7 +8,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +82,8 @@ def dedup(rows: Rows, params: DedupParams, against: Sequence[Rows] = ()) -> Sele
         asked, places = questions_of(against, params.near)
         numbers, share = np.full(len(mine.first), -1), np.zeros(len(mine.first))
         if asked.sought and len(mine.first):
-            held = partial(contained.held, asked)
-            by_batch = sketches_of.mapped(held, sketches.batches(mine.start))
+            batches = sketches.batches(mine.start)
+            by_batch = (contained.held(asked, texts) for texts in batches)
             numbers, share = map(np.concatenate, zip(*by_batch, strict=True))
         firsts = [standing[0] for standing in places]
         holds = HeldQuestions(question=numbers, share=share, places=firsts)
