@@ -205,12 +205,6 @@ class _Texts(yaml.BaseLoader):  # type: ignore[misc]
             seen.add(word)
         return super().construct_mapping(node, deep=True)
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):  # a few of them in each other would fill memory
-            problem = "aliases (*name) are not read; write it out"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=self.peek_event().start_mark)
-        return super().compose_node(parent, index)
-
 
 def _parsed(path: Path) -> dict[str, Any]:
     name = path.name

@@ -67,6 +67,11 @@ def test_a_bare_ratio_is_no_number_of_base_sixty(file):
     assert str(read_mixture(file("domain: a\ngeneral: b\nratio: 1:10")).ratios[0]) == "1:10"
 
 
+def test_aliases_are_read(file):
+    mixture = read_mixture(file("domain: {path: a, limit: &n 5}\ngeneral: {path: b, limit: *n}"))
+    assert [source.limit for source in (*mixture.domain, *mixture.general)] == [5, 5]
+
+
 def test_paths_may_be_absolute(file):
     found = read_mixture(file("domain: /far/a.json\nratio: 1:0"))
     assert Path(found.domain[0].rows) == Path("/far/a.json")
@@ -105,7 +110,7 @@ GIVEN = "domain: a\ngeneral: b\n"
         ("domain: [a", "my.yaml is no YAML: line 1 column"),
         ("? [a, b]\n: 1", "my.yaml is no YAML: line 1 column 3, found unhashable key"),
         (GIVEN + "ratio:", "my.yaml: --ratio : one number; give domain:general as two"),
-        ("domain: &x a\ngeneral: *x", r"aliases \(\*name\) are not read"),
+        ("domain: &x {path: *x}", "my.yaml is no YAML: line 1 column 9, found unconstructable"),
         ("domain: !!python/object:os.system x\nby: y", "my.yaml: --by y"),
         ("domain: {path: {a: {b: {c: {d: e}}}}}", "my.yaml, domain, path: .* is no text"),
         (b"\xff\xfe\x00", "my.yaml is no"),
