@@ -389,8 +389,6 @@ def score(
     reward: str | None = None,
     template: str | None = None,
     max_length: int | None = None,
-    hard: str | None = None,
-    small: str | None = None,
     limit: int | None = None,
 ) -> Selection: ...
 def select(

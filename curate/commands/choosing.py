@@ -249,10 +249,10 @@ def score(reading: Reading, params: ScoreParams, engine: EngineParams, writing: 
 
     pairs is for preference pairs: margin is the reward of the chosen response
     minus that of the rejected. Findings are columns for --where: contradicted
-    (margin < 0), only_longer (chosen is longer, its margin among the --small
-    ones), sides_equal, sides_near, rejected_elsewhere; with --model implicit_gap
-    and too_hard (arXiv 2502.09650, which trains on the easiest half; arXiv
-    2508.04149 finds small gaps worth most).
+    (margin < 0), only_longer (chosen is longer, its margin among the smallest
+    quarter), sides_equal, sides_near, rejected_elsewhere; with --model
+    implicit_gap and too_hard, the half that it finds hardest (arXiv 2502.09650
+    trains on the other half; arXiv 2508.04149 finds small gaps worth most).
 
     Example: curate score --input huatuo.json --scorer reward --scorer length
     """

@@ -46,12 +46,6 @@ class ScoreParams:
         "ifd, complexity, quality, pairs: tokens of a row; longer rows are not scored.",
         shown="1024; others than ifd: 2048",
     )
-    hard: str | None = option(
-        None, "pairs: share that --model finds hardest, called too_hard.", metavar="%", shown="50%"
-    )
-    small: str | None = option(
-        None, "pairs: share of margins that are small, for only_longer.", metavar="%", shown="25%"
-    )
     limit: int | None = limit()
     seed: int = filled_in(0)  # scorers draw nothing; of a first look
 

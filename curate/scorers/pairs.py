@@ -18,7 +18,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -34,7 +33,6 @@ from curate.data.rows import Row, Rows
 from curate.data.schema import Turn
 from curate.duplicates.folding import fold
 from curate.duplicates.ngrams import jaccard
-from curate.errors import UsageError
 from curate.models.protocols import LikelihoodModel, RewardModel
 from curate.models.row_templates import TEMPLATES, choose_template
 from curate.scorers.contract import OK, PAIRS, Engine, Scores, digest_of
@@ -47,6 +45,8 @@ ABOUT = "preference pairs: by how much the chosen response is better, and what i
 DEFAULT_LENGTH = 2048  # tokens, LLaMA-Factory's own cutoff_len
 NEAR = 0.8
 LONGER = 1.1  # times the characters of the rejected response
+HARD = 0.5  # of the pairs with a gap are called too hard
+SMALL = 0.25  # of the margins, without their signs, are called small
 # Column of truths to what it says of a pair.
 FINDINGS = {
     "contradicted": "the ranker contradicts, the margin is below 0",
@@ -68,23 +68,9 @@ class PairParams:
     template: str = "auto"  # of the language model: `chat`, `alpaca`, `none` or `auto`
     # Tokens that it reads; longer pairs have no gap. None is 2,048, or what it takes if less.
     max_length: int | None = None
-    hard: str = "50%"  # of the pairs with a gap are called too hard
-    small: str = "25%"  # of the margins, without their signs, are called small
-
-    def __post_init__(self) -> None:
-        for name in ("hard", "small"):
-            share(getattr(self, name), f"--{name}")
 
 
 PARAMS = PairParams
-
-
-def share(text: str, option: str) -> float:
-    """Return a share as a number, 0 to 1; a UsageError for anything else."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", str(text))
-    if not match or float(match[1]) > 100:
-        raise UsageError(f"{option} {text}: allowed is a share of the pairs, 0% to 100%")
-    return float(match[1]) / 100
 
 
 def score(
@@ -124,11 +110,10 @@ def score(
     notes: tuple[str, ...] = ()
     if model is not None:
         gaps, notes = _gaps(rows, len(places), params, model, engine)
-        hard = hardest(gaps["implicit_gap_mean"], rows.ids[places], share(params.hard, "--hard"))
+        hard = hardest(gaps["implicit_gap_mean"], rows.ids[places], HARD)
         columns |= {**gaps, "too_hard": hard}
     columns |= {"contradicted": margin < 0, **_sides(rows)}
-    small = share(params.small, "--small")
-    columns["only_longer"] = only_longer(margin, columns.pop("longer"), small)
+    columns["only_longer"] = only_longer(margin, columns.pop("longer"), SMALL)
     known = status[places] == OK
     whole = {n: _whole(each[known], places[known], len(rows)) for n, each in columns.items()}
     return Scores(status, whole, notes)

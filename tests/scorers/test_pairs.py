@@ -8,10 +8,10 @@ import pytest
 import curate
 from curate.data.read import read
 from curate.engine.local import LocalEngine
-from curate.errors import UsageError
 from curate.models.causal_lm import load_causal_lm
 from curate.models.ranking.reward_models import load_reward
 from curate.models.resolve import resolve
+from curate.scorers import pairs
 from curate.scorers.pairs import PairParams, findings, hardest, only_longer, score, told
 from tests.fake import FakeModel
 from tests.naive import mean_nll
@@ -93,9 +93,10 @@ def test_the_bundled_ranker_on_three_pairs(written, tmp_path, scratch_cache):
     assert found.details["findings"]["contradicted"]["ids"][0] == rows[1].id
 
 
-def test_a_little_longer_is_not_longer(written, scored):
+def test_a_little_longer_is_not_longer(written, scored, monkeypatch):
+    monkeypatch.setattr(pairs, "SMALL", 1.0)
     sides = (("x" * 11, "y" * 10), ("x" * 12, "y" * 10), ("x" * 40, "y" * 10))
-    found = scored(written(*(pair("ab", *each) for each in sides)), small="100%")
+    found = scored(written(*(pair("ab", *each) for each in sides)))
     assert found.columns["only_longer"].to_pylist() == [False, True, False]
 
 
@@ -104,7 +105,7 @@ def test_gaps_by_hand(written, scored):
     rows = written(
         pair("ab", "xyz", "uv"), pair("ab", "uv", "uvw"), pair("ab", "xy", "too long" * 9)
     )
-    found = scored(rows, FakeModel(), hard="50%", max_length=40)
+    found = scored(rows, FakeModel(), max_length=40)
     nll = [1 / 9, 1 / 10, 1 / 11]
     sums = [sum(nll[:length]) for length in (3, 2)]
     gap, mean = found.values("implicit_gap"), found.values("implicit_gap_mean")
@@ -162,7 +163,7 @@ def test_what_is_done_is_not_done_again(written, tmp_path):
     model, reward, engine = FakeModel(), FakeReward(), LocalEngine(tmp_path / "j")
     first = score(rows, PairParams(), reward, engine, model)
     asked = len(model.asked), len(reward.asked)
-    again = score(rows, PairParams(hard="10%"), reward, engine, model)
+    again = score(rows, PairParams(), reward, engine, model)
     assert (len(model.asked), len(reward.asked)) == asked == (6, 6)
     assert again.values("implicit_gap").tolist() == first.values("implicit_gap").tolist()
 
@@ -197,10 +198,3 @@ def test_findings_are_counted_with_three_examples():
     }
     said = "contradicted: 4 of 5 pairs (the ranker contradicts, the margin is below 0)"
     assert told(found, 5, "pairs") == (f"{said}, such as b, c, d",)
-
-
-@pytest.mark.parametrize("hard", [0, 50, 0.5, "half"])
-def test_a_share_that_is_none_is_refused(hard):
-    """Numbers ended in a traceback."""
-    with pytest.raises(UsageError, match=f"--hard {hard}: allowed is a share of the pairs, 0%"):
-        PairParams(hard=hard)

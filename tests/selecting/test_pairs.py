@@ -12,6 +12,7 @@ from curate.data.read import read
 from curate.errors import UsageError
 from curate.llamafactory import release as llamafactory
 from curate.recipes.budgets import tokens_of
+from curate.scorers import pairs as scorer
 from tests.calling import Caller
 from tests.fake import FakeModel, put_in_place
 from tests.rankers.fake import FakeReward
@@ -50,9 +51,10 @@ def last(answer):
     return json.loads(answer.out.splitlines()[-1])
 
 
-def test_findings_are_told_and_chosen_by(fake, pairs, call, tmp_path):
+def test_findings_are_told_and_chosen_by(fake, pairs, call, tmp_path, monkeypatch):
+    monkeypatch.setattr(scorer, "SMALL", 0.5)
     out = tmp_path / "o"
-    answer = call("score", pairs, "--scorer", "pairs", "--small", "50%", "--output", out, "--json")
+    answer = call("score", pairs, "--scorer", "pairs", "--output", out, "--json")
     told, ids = last(answer), read(pairs).ids
     assert told["findings"]["contradicted"] == {"pairs": 2, "ids": [ids[1], ids[5]]}
     assert told["findings"]["only_longer"] == {"pairs": 2, "ids": [ids[0], ids[4]]}
@@ -118,18 +120,6 @@ def test_who_takes_pairs_and_who_does_not(fake, pairs, rows_file, call):
     )
     call.refused(
         f"{takes} .* curate score --scorer reward", "score", rows_file(3), "--scorer", "pairs"
-    )
-    call.refused(
-        "--hard half: allowed is a share", "score", pairs, "--scorer", "pairs", "--hard", "half"
-    )
-    call.refused(
-        "--hard is an option of --scorer pairs",
-        "score",
-        pairs,
-        "--scorer",
-        "reward",
-        "--hard",
-        "9%",
     )
 
 
