@@ -181,8 +181,8 @@ def select(
 
     DEITA's own scorers are --complexity hkust-nlp/deita-complexity-scorer
     --quality hkust-nlp/deita-quality-scorer, LLaMA of up to 13 billion
-    parameters. Without them, and without --scores that have these columns,
-    IFD and the bundled ranker stand in for them, and the output says so.
+    parameters. Without them IFD and the bundled ranker stand in for them, and
+    the output says so.
 
     Scores files are joined to the rows by id. A column that stands in two of
     them with different values is written FILE.column, FILE without

@@ -60,13 +60,13 @@ class SelectParams:
         None,
         "deita: a language model trained to say how complex an instruction is.",
         metavar="MODEL",
-        shown="of --scores, else IFD",
+        shown="IFD",
     )
     quality: str | None = option(
         None,
         "deita: one trained to say how good a response is.",
         metavar="MODEL",
-        shown="of --scores, else the bundled ranker",
+        shown="the bundled ranker",
     )
     min_quality: str | float | None = option(
         None,

@@ -1,29 +1,23 @@
 """DEITA: from the highest score down, without rows near a kept one (arXiv 2312.15685).
 
-A row's score is its complexity times its quality, added up over its turns. Both come from scores
-files of earlier runs, or from language models that were trained to say them. The authors' have 7
-to 13 billion parameters; where they are not to be had, other scores stand in: IFD for the
-complexity of the instruction, the bundled ranker for the quality of the response, each by its rank
-among the rows, since their scales are others. That is no longer DEITA's score, and every output
-says so.
+A row's score is its complexity times its quality, added up over its turns. Both come from language
+models that were trained to say them. The authors' have 7 to 13 billion parameters; where they are
+not to be had, other scores stand in: IFD for the complexity of the instruction, the bundled ranker
+for the quality of the response, each by its rank among the rows, since their scales are others.
+That is no longer DEITA's score, and every output says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curate.choices.selection import Selection
-from curate.data.expression import parse_expression
 from curate.data.rows import Rows
-from curate.emission.score_files import Joined
 from curate.models.packaged_models import DEFAULT_MODEL, DEFAULT_RANKER
 from curate.parameters.ifd import IFDParams
 from curate.parameters.score import ScoreParams
@@ -56,16 +50,14 @@ class _Part:
     in_place: str = ""
 
 
-def deita(
-    rows: Rows, params: SelectParams, earlier: EarlierScores, paths: Sequence[Path]
-) -> Selection:
+def deita(rows: Rows, params: SelectParams, earlier: EarlierScores) -> Selection:
     """Keep the rows with the highest scores that are near no kept one."""
     models.refuse_pairs_and_texts(rows, NAME)
     name, scores, choice = earlier.name, earlier.scores(), earlier.choice()
     model: dict[str, str] = {}
     if earlier.values is None:
         name, params = SCORE, replace(params, by=EVOL)
-        own, model = _evol(rows, params, paths)
+        own, model = _evol(rows, params)
         choice = scored(own.status)
         if IFD in own.columns:
             choice = ifd.below_one(choice, own.values(IFD), rows.ids)
@@ -80,10 +72,9 @@ def deita(
     )
 
 
-def _evol(rows: Rows, params: SelectParams, paths: Sequence[Path]) -> tuple[Scores, dict[str, str]]:
+def _evol(rows: Rows, params: SelectParams) -> tuple[Scores, dict[str, str]]:
     """Return DEITA's score of every row, what each part came from, and what computed it."""
-    joined = Joined(paths, rows.ids) if paths else None
-    parts = {name: _part(name, rows, params, joined) for name in PARTS}
+    parts = {name: _part(name, rows, params) for name in PARTS}
     first, second = parts.values()
     values = _times(first, second)
     status = np.where(first.scores.status == OK, second.scores.status, first.scores.status)
@@ -102,8 +93,7 @@ def _evol(rows: Rows, params: SelectParams, paths: Sequence[Path]) -> tuple[Scor
         notes.insert(
             0,
             f"this is not DEITA's own score: {instead}, by rank among these rows, 1 to 6. With its "
-            f"scorers (LLaMA of up to 13 billion parameters): {own}; or score first with `curate "
-            "score --scorer complexity --model M` and give --scores FILE",
+            f"scorers (LLaMA of up to 13 billion parameters): {own}",
         )
     columns[SCORE] = pa.array(values)
     return Scores(status.astype(object), columns, tuple(dict.fromkeys(notes))), model
@@ -118,24 +108,14 @@ def by_rank(values: Floats) -> Floats:
     return _LOWEST + (_HIGHEST - _LOWEST) * ((ranks - 0.5) / max(1, int(known.sum())))
 
 
-def _part(name: str, rows: Rows, params: SelectParams, joined: Joined | None) -> _Part:
-    """Return what a model of its own says of a part, a scores file, or what stands in."""
+def _part(name: str, rows: Rows, params: SelectParams) -> _Part:
+    """Return what a model of its own says of a part, or what stands in."""
     model, trusted = getattr(params, name), params.trust_remote_code
     if model is not None:
         selection = score.score(rows, ScoreParams((name,), model, trust_remote_code=trusted))
         scores = replace(selection.scored, notes=selection.notes)
         turns = scores.columns[f"turn_{name}"]
         return _Part(models.called(model), scores, scores.values(name), turns, selection.model)
-    file = next((each for each in joined.files if name in each.columns), None) if joined else None
-    if joined and file:
-        values = joined.columns(parse_expression(name, "--scores"))[name].astype(np.float64)
-        why_not = np.where(joined.status() == OK, "non_finite", joined.status())
-        status = np.where(np.isfinite(values), OK, why_not).astype(object)
-        turns = None
-        if f"turn_{name}" in pq.read_schema(file.path).names:
-            column = pq.read_table(file.path, columns=[f"turn_{name}"]).column(0).combine_chunks()
-            turns = pc.take(column, pa.array(file.places, mask=file.places < 0))
-        return _Part(file.path.name, Scores(status, {}), values, turns)
     if name == quality.NAME:
         scores, made_by = models.rewarded(rows, DEFAULT_RANKER, "reward")
         values, text = scores.values("reward"), f"reward by {DEFAULT_RANKER}"

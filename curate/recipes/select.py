@@ -84,6 +84,12 @@ def select(
                 f"--{name} {getattr(params, name)}: only --recipe {deita.NAME} without --by asks a "
                 "model for it; leave it out"
             )
+    if evolved and scores and not params.where:
+        raise UsageError(
+            f"--scores: --recipe {deita.NAME} asks models for {deita.EVOL} (--complexity M, "
+            "--quality M; what `curate score` computed is found again), and nothing is read there; "
+            "leave it out, or give another --by"
+        )
     together = answers.prompts_of if params.recipe == answers.NAME else None
     rows = sample(rows, params, together)
     marks = read_marks(Path(params.marks), Path(dataset_dir)) if params.marks else None
@@ -109,7 +115,7 @@ def select(
     if params.recipe == ifd.SUPERFILTER:
         chosen = ifd.superfilter(rows, params, earlier, wanted)
     elif params.recipe == deita.NAME:
-        chosen = deita.deita(rows, params, earlier, paths)
+        chosen = deita.deita(rows, params, earlier)
     elif params.recipe == three_ds.NAME:
         chosen = three_ds.three_ds(rows, params, earlier)
     elif params.recipe == answers.NAME:

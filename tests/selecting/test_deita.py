@@ -1,14 +1,14 @@
-"""Where deita's complexity and quality come from: models, scores files, or what stands in."""
+"""Where deita's complexity and quality come from: models, or what stands in."""
 
 import json
 from types import SimpleNamespace
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from curate.data.read import read
+from curate.errors import UsageError
 from curate.models.resolve import resolve
 from curate.parameters.select import SelectParams
 from curate.recipes import ifd, score
@@ -121,31 +121,13 @@ def test_models_are_asked_and_turns_are_added_up(models, tmp_path):
     assert select(read(path), found.params).scores["score"].tolist() == frame["score"].tolist()
 
 
-def test_scores_files_of_both_are_joined_turn_by_turn(models, rows_file, scores_file):
-    path = rows_file(3)
-    turns = pa.array([[1.0, 5.0], [2.0], [3.0]]), pa.array([[4.0, 2.0], [3.0], [1.0]])
-    files = [
-        scores_file(path, "c", complexity=[6.0, 2.0, 3.0], turn_complexity=turns[0]),
-        scores_file(path, "q", [2, 0, 1], quality=[6.0, 3.0, 1.0], turn_quality=turns[1]),
-    ]
-    found = select(read(path), SelectParams("deita", keep=3), files)
-    assert found.scored.values("score").tolist() == [14.0, 6.0, 3.0]
-    assert models == []
-    # Without the turns of one of them, the sums are multiplied.
-    alone = scores_file(path, "plain", quality=[6.0, 3.0, 1.0])
-    found = select(read(path), SelectParams("deita", keep=3), [files[0], alone])
-    assert found.scored.values("score").tolist() == [36.0, 6.0, 3.0]
-
-
-def test_one_from_a_file_and_the_other_stands_in(models, rows_file, scores_file):
+def test_scores_files_are_for_where_alone(models, rows_file, scores_file):
     path = rows_file(4)
-    file = scores_file(path, "c", [1, 2, 3], complexity=[1.0, 2.0, 3.0, 4.0], b=[1, 0, 1, 1])
+    file = scores_file(path, complexity=[1.0, 2.0, 3.0, 4.0], b=[1, 0, 1, 1])
+    with pytest.raises(UsageError, match="--recipe deita asks models .* nothing is read there"):
+        select(read(path), SelectParams("deita", keep=4), [file])
     found = select(read(path), SelectParams("deita", keep=4, where="b > 0"), [file])
-    assert models == ["pairs"]
-    # The first row is in no line of the file, the second has b = 0.
-    assert found.choice.reason.tolist()[:2] == ["no_score", "where"]
-    assert "complexity" not in found.notes[0].split(": ")[1].split(" by rank")[0]
-    assert found.model["complexity"] == "c.scores.parquet"
+    assert found.choice.reason.tolist()[1] == "where"
 
 
 @pytest.mark.model

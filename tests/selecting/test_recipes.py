@@ -145,12 +145,12 @@ def test_deita_against_a_naive_walk(sample, scores_file):
         (skipped if near else kept).append(int(row))
         if len(kept) == 6:
             break
-    found = select(rows, SelectParams("deita", keep=6, nearest=0.3), [run])
+    asked = SelectParams("deita", by="quality * complexity", keep=6, nearest=0.3)
+    found = select(rows, asked, [run])
     assert set(np.flatnonzero(found.choice.kept)) == set(kept)
     assert skipped
     assert set(np.flatnonzero(found.choice.reason == "too_similar")) == set(skipped)
     np.testing.assert_allclose(found.scored.values("score"), complexity * quality)
-    assert found.params.by == "complexity * quality"
     unlike = itertools.combinations(kept, 2)
     assert all(vectors[one] @ vectors[other] <= 0.3001 for one, other in unlike)
 
