@@ -24,6 +24,7 @@ from curate.selectors.kept_and_dropped import by_id, finite
 NONE = -1
 WHOLE = 1 << 26  # numbers; 256 MB
 _BLOCK = 1 << 14  # rows
+_STEPS = 25  # of k-means
 _FIRST_PER_CLUSTER, _PER_CLUSTER = 64, 256  # rows of the samples; faiss's own is the second
 
 
@@ -33,7 +34,6 @@ class KMeansParams:
 
     k: int | None = None  # clusters; None for floor(sqrt(n / 2)), at least 1
     variance: float = 0.95  # share of the variance that PCA keeps; 1 for no PCA
-    iterations: int = 25  # steps of k-means
     seed: int = 0  # draws the samples and the first centres
 
 
@@ -64,7 +64,7 @@ def clusters(
     else:
         points = pca(np.ascontiguousarray(vectors[places], dtype=np.float32), params.variance)
         dimensions = points.shape[1]
-        assigned = kmeans(points, wanted, params.iterations, params.seed)
+        assigned = kmeans(points, wanted, params.seed)
     _, first, inverse, sizes = np.unique(
         assigned, return_index=True, return_inverse=True, return_counts=True
     )
@@ -105,20 +105,16 @@ def pca(points: NDArray[np.float32], variance: float) -> NDArray[np.float32]:
     return reduced
 
 
-def kmeans(
-    points: NDArray[np.float32], k: int, iterations: int = 25, seed: int = 0
-) -> NDArray[np.int64]:
+def kmeans(points: NDArray[np.float32], k: int, seed: int = 0) -> NDArray[np.int64]:
     """Return the cluster of each point, the same on any number of cores."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
-        return _trained(points, min(k, len(points)), iterations, np.random.default_rng(seed))(
-            points
-        )
+        return _trained(points, min(k, len(points)), np.random.default_rng(seed))(points)
 
 
 def _trained(
-    points: NDArray[np.float32], k: int, iterations: int, generator: np.random.Generator
+    points: NDArray[np.float32], k: int, generator: np.random.Generator
 ) -> Callable[[NDArray[np.float32]], NDArray[np.int64]]:
     """Move centres among the points; return what tells the nearest one of any points."""
     import faiss
@@ -130,9 +126,7 @@ def _trained(
         drawn = generator.choice(len(points), _FIRST_PER_CLUSTER * k, replace=False)
         sample = points[np.sort(drawn)]
     centres, _ = kmeans_plusplus(sample, k, random_state=first)
-    model = faiss.Kmeans(
-        points.shape[1], k, niter=iterations, seed=later, min_points_per_centroid=1
-    )
+    model = faiss.Kmeans(points.shape[1], k, niter=_STEPS, seed=later, min_points_per_centroid=1)
     model.train(points, init_centroids=centres)
     return lambda some: np.asarray(model.assign(some)[1], dtype=np.int64)
 
@@ -154,7 +148,7 @@ def _by_blocks(
 
         drawn = generator.choice(len(places), min(_PER_CLUSTER * k, len(places)), replace=False)
         sample = np.concatenate([*blocks(places[np.sort(drawn)])])
-        nearest = _trained(sample, k, params.iterations, generator)
+        nearest = _trained(sample, k, generator)
         return np.concatenate([nearest(block) for block in blocks(places)]), sample.shape[1]
 
 

@@ -99,10 +99,10 @@ class FoundRun(NamedTuple):
     problem: str = ""
 
 
-def runs_below(folder: Path, deepest: int = 3) -> list[FoundRun]:
+def runs_below(folder: Path) -> list[FoundRun]:
     """Return the runs in a folder and in those below it, the newest first."""
     runs = []
-    patterns = ["*/" * depth + RUN for depth in range(deepest + 1)]
+    patterns = ["*/" * depth + RUN for depth in range(4)]
     for path in (path for pattern in patterns for path in folder.glob(pattern)):
         changed = path.stat().st_mtime
         try:
