@@ -107,13 +107,11 @@ def _compare(
         files = writing.emit(beside, called)
         what = "the random control" if kind == "rows" else f"the control of {kind}"
         console.say(f"'{called}', {what}, is registered too: {files[0].name}")
-        say_notes([f"'{called}': {note}" for note in beside.notes])
         written[kind] = {
             "kind": kind,
             "name": called,
             "kept": counts.kept,
             "tokens": counts.tokens,
-            "shared_with_choice": beside.details["shared_with_choice"],
             "mean": mean_score(beside),
             "files": files,
         }

@@ -31,7 +31,6 @@ NAME = "random"
 _MORE_TOKENS, _BY_LENGTH = 1.1, 0.5
 # What the note says that tells of it.
 UNFAIR = "as many rows are no fair control"
-_MANY = 0.5  # of a control's rows in the choice itself, that are told
 _PER_STRATUM = 10  # kept rows, of lengths that are taken for the same
 
 
@@ -100,11 +99,6 @@ def control(selection: Selection, kind: str = "rows") -> Selection:
     else:
         candidates = Candidates(possible, ids, **arrays)
         choice = Ranking(selectors()[made_by(kind)], candidates, settings).choice(wanted)
-    drawn, shared = int(choice.kept.sum()), int((choice.kept & kept).sum())
-    note = (
-        f"{shared:,} of the {drawn:,} rows of this control are in the choice itself, so that both "
-        "differ by less than the choice is worth"
-    )
     return Selection(
         recipe=made_by(kind),
         params=params,
@@ -113,8 +107,6 @@ def control(selection: Selection, kind: str = "rows") -> Selection:
         choice=choice,
         ranked_by=selection.ranked_by,
         model=model,
-        notes=(note,) if shared > _MANY * drawn else (),
-        details={"shared_with_choice": shared},
         tokens=tokens,
     )
 
