@@ -28,12 +28,6 @@ def tokens_of(
     return response_tokens(rows, token_counter(tokenizer or scoring or DEFAULT_ENCODER))
 
 
-def check_rows(keep: str | int | None, rows: int, name: str = "--keep") -> None:
-    """Refuse a budget in rows that cannot be, before a model is fetched for its tokenizer."""
-    if keep is not None and not parse_budget(keep, name).in_tokens:
-        row_budget(keep, rows, name)
-
-
 def wanted_of(keep: str | int | None, counts: NDArray[np.int64], name: str = "--keep") -> Wanted:
     """Return how many rows, or tokens of their responses, a budget lets keep."""
     budget = parse_budget(DEFAULT_KEEP if keep is None else keep, name)

@@ -67,7 +67,6 @@ def ifd(rows: Rows, params: IFDParams, place: Place | None = None) -> Selection:
     """
     started = time.monotonic()
     rows = sample(rows, params)
-    budgets.check_rows(params.keep, len(rows))
     rows = judged(rows, "IFD", params.good_only)
     models.refuse_pairs_and_texts(rows, "IFD")
     tokens = budgets.tokens_of(rows, params.tokenizer, params.model, params.trust_remote_code)

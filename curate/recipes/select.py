@@ -94,7 +94,6 @@ def select(
     rows = sample(rows, params, together)
     marks = read_marks(Path(params.marks), Path(dataset_dir)) if params.marks else None
     rows = judged(rows, "select", params.good_only, params.stage)
-    budgets.check_rows(params.keep, len(rows))
     scores_itself = evolved or params.recipe in (ifd.SUPERFILTER, three_ds.NAME, answers.NAME)
     if marks:
         marks.of_rows(rows)  # before hours are spent on scores
