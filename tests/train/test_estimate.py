@@ -66,7 +66,7 @@ def test_options_reach_the_formulas(told):
         return found["methods"][0]["total"]
 
     usual = total()
-    for more in (("--batch", 2), ("--cutoff-len", 2048), ("--no-checkpointing",), ("--no-flash",)):
+    for more in (("--batch", 2), ("--cutoff-len", 2048), ("--no-checkpointing",)):
         assert total(*more) > usual, more
     for less in (("--optimizer", "adamw_8bit"), ("--zero", 3, "--gpus", 8)):
         assert total(*less) < usual, less

@@ -42,9 +42,8 @@ def test_quantised_weights():
 
 
 def test_activations_of_a_layer_are_korthikantis():
-    s, b, h, a = 128, 3, 64, 8
-    layer = memory.layer_activations(s * b, h, 4 * h, False, 2)
-    assert layer + memory.attention_scores(b, s, a, 2) == s * b * h * (34 + 5 * a * s / h)
+    s, b, h = 128, 3, 64
+    assert memory.layer_activations(s * b, h, 4 * h, False, 2) == s * b * h * 34
     assert memory.layer_activations(s * b, h, 4 * h, False, 4) == 2 * s * b * h * 34
 
 
@@ -213,16 +212,6 @@ def test_dpo_takes_more_than_twice_what_depends_on_the_data():
     sft, dpo = estimate(BLOOM, Job()), estimate(BLOOM, Job(stage="dpo"))
     assert dpo["activations"] == pytest.approx(2 * sft["activations"])
     assert dpo["logits"] > 3 * sft["logits"]
-
-
-def test_activations_by_checkpointing_and_flash_attention():
-    def kept(checkpointing, flash):
-        return activations(BLOOM, Job(checkpointing=checkpointing, flash=flash))
-
-    assert kept(True, True) < kept(True, False) < kept(False, True) < kept(False, False)
-    scores = 5 * 32 * 1024**2
-    assert kept(False, False) - kept(False, True) == 30 * scores
-    assert kept(True, False) - kept(True, True) == scores
 
 
 def test_zero_divides_in_its_order():

@@ -149,7 +149,7 @@ def test_no_config_ends_in_a_traceback(odd):
 def test_models_without_heads_are_counted_too():
     config = {"model_type": "mamba", "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 100}
     shape = shape_of(config, "x")
-    assert (shape.hidden, shape.layers, shape.heads) == (64, 2, 1)
+    assert (shape.hidden, shape.layers, shape.kv_heads) == (64, 2, 1)
 
 
 def test_an_adapter_names_its_base(tmp_path):

@@ -87,13 +87,6 @@ def _report(shape: ModelShape, job: Job, ways: list[tuple[str, Job]], cards: str
         ],
         "inference": {"weights": round(weights), "kv_cache": round(cache)},
         "lora_parameters": memory.trainable(shape, replace(job, method="lora")),
-        "activations": {
-            f"{again}checkpointing, {flash}flash attention": round(
-                memory.activations(shape, replace(job, checkpointing=not again, flash=not flash))
-            )
-            for again in ("", "no ")
-            for flash in ("", "no ")
-        },
         "here": {"kind": here.kind, "count": here.count, "memory": here.memory},
     }
 

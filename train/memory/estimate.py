@@ -54,7 +54,6 @@ class Job:
     lora_target: str = option("auto", "Modules by commas, all, or auto.")
     optimizer: str = option("adamw", "Of the weights.", allowed=tuple(OPTIMIZERS))
     checkpointing: Annotated[bool, Option(help="Compute activations again going back.")] = True
-    flash: Annotated[bool, Option(help="Attention that keeps no scores.")] = True
     zero: int = option(0, "ZeRO stage of DeepSpeed.", allowed=("0", "1", "2", "3"))
     gpus: int = option(1, "GPUs that share the work.", least=1)
 
@@ -127,8 +126,6 @@ def activations(shape: ModelShape, job: Job) -> float:
     """What forward passes keep: all of each layer, or (section 5) its input, and one layer."""
     tokens = job.sequences * job.cutoff_len
     layer = layer_activations(tokens, shape.hidden, shape.inner, shape.gated, job.wide)
-    if not job.flash:
-        layer += attention_scores(job.sequences, job.cutoff_len, shape.heads, job.wide)
     if not job.checkpointing:
         # An adapter has weights in fp32: autocast keeps what enters each of them once more.
         again = trainable(shape, job) / job.lora_rank if job.method != "full" else 0.0
@@ -199,14 +196,10 @@ def quantised(linear: float, other: float, bits: int) -> float:
 def layer_activations(tokens: int, hidden: int, inner: int, gated: bool, wide: int) -> float:
     """s·b·(18·h + 2·n·m)·bytes/2, where the inner part keeps n = 2 tensors of width m, gated 4.
 
-    For m = 4·h and a plain one this is the s·b·h·34 of arXiv 2205.05198, equation 2.
+    For m = 4·h and a plain one this is the s·b·h·34 of arXiv 2205.05198, equation 2, whose scores
+    of attention (5·a·s/h) flash attention and SDPA do not keep.
     """
     return tokens * (18 * hidden + 2 * (4 if gated else 2) * inner) * wide / 2
-
-
-def attention_scores(sequences: int, length: int, heads: int, wide: int) -> float:
-    """5·a·s²·b·bytes/2: scores kept by a layer without flash attention (equation 2)."""
-    return 5 * heads * length * length * sequences * wide / 2
 
 
 def logits(tokens: int, vocabulary: int, wide: int, backward: bool = True) -> float:

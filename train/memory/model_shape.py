@@ -38,7 +38,6 @@ class ModelShape:
     hidden: int
     inner: int  # width inside a layer's inner part; in a mixture, of all experts a token takes
     layers: int
-    heads: int
     kv_heads: int
     head_width: int
     gated: bool  # whether the inner part has a gate
@@ -97,7 +96,6 @@ def counted_shape(config: Mapping[str, Any], name: str) -> ModelShape:
             hidden=hidden,
             inner=inner * _most(text, ("num_experts_per_tok", "moe_k"), 1),
             layers=layers,
-            heads=heads,
             kv_heads=_most(text, ("num_key_value_heads",), heads),
             head_width=_most(text, ("head_dim",), hidden // heads),
             gated=any("gate_" in path for path, _ in model.named_parameters()),
