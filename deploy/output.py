@@ -16,7 +16,7 @@ from typing import Any
 from curate.errors import OutputError, UsageError
 from curate.models.packaged_models import PACKAGED
 from curate.system import model_folder
-from curate.system.files import delete, sha256_of, write_text, writing_to
+from curate.system.files import at_home, delete, sha256_of, write_text, writing_to
 from curate.system.manifest import read_manifest, to_json, versions
 
 SAVES = Path("saves")
@@ -35,10 +35,17 @@ def run_or_folder(typed: Path) -> Path:
     return named if not typed.exists() and not typed.is_absolute() and named.is_dir() else typed
 
 
+def folder_of(typed: str) -> Path | None:
+    """Return the folder of a model or run; None of a name or address, and of what is bundled."""
+    folder = run_or_folder(at_home(typed))
+    if typed in PACKAGED or not folder.is_dir():
+        return None
+    return folder.resolve() if str(folder) in PACKAGED else folder  # ./smollm2
+
+
 def model_name(typed: str) -> str:
     """Return the folder that is meant where there is one, else the name or address as typed."""
-    folder = run_or_folder(Path(typed).expanduser())
-    return str(folder) if folder.is_dir() and typed not in PACKAGED else typed
+    return str(folder_of(typed) or typed)
 
 
 def portable(name: str) -> str:

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from curate.cli import app as curate
 from curate.models.packaged_models import PACKAGED, converted_folder
+from deploy.cli import app as deploy
 from tests.calling import Caller, share_models
+from train.cli import typed as train
 
 GOOD = [
     {"instruction": f"What is {each} + {each}?", "input": "", "output": f"It is {2 * each}."}
@@ -190,6 +193,51 @@ def test_home_is_known_behind_an_equals_sign_too(call, monkeypatch, tmp_path):
     assert answer.code == 0, answer.err
     assert (tmp_path / "home" / "out" / "good_alpaca.jsonl").is_file()
     assert not Path("~").exists()
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (curate, "ifd --input {}"),
+        (curate, "ifd --input good.json --output {}"),
+        (curate, "ifd --input good.json --model {}"),
+        (curate, "select --recipe clusters --keep 3 --input good.json --encoder {}"),
+        (curate, "mix {}"),
+        (deploy, "serve {}"),
+        (deploy, "serve {} --print-systemd"),
+        (deploy, "quantize {}"),
+        (deploy, "merge {}"),
+        (deploy, "eval {} --exam good.json"),
+        (deploy, "eval smollm2 --exam {}"),
+        (deploy, "compare --base smollm2 --tuned {} --prompts good.json"),
+        (train, "sft --output {}"),
+        (train, "estimate --model {}"),
+        (train, "run {}.yaml"),
+    ],
+)
+def test_a_home_that_nobody_has_is_told_in_one_line(call, capsys, program, words):
+    caller = Caller(capsys, program)
+    line = caller.refused("no home is known", *words.format("~nobody-of-that-name/x").split())
+    assert "'~nobody-of-that-name/x" in line
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (curate, "ifd --input nowhere.json --model smollm2"),
+        (deploy, "serve smollm2 --port 8000 --dtype x"),
+        (deploy, "eval smollm2 --exam nowhere.json"),
+        (train, "sft --model smollm2 --dataset nowhere"),
+    ],
+)
+def test_a_folder_called_as_what_is_bundled_is_told(call, capsys, program, words):
+    Path("smollm2").mkdir()
+    told = "note: smollm2 is what comes with curate; the folder is ./smollm2"
+    answer = Caller(capsys, program)(*words.split())
+    assert answer.code == 2
+    assert answer.err.splitlines()[0] == told
+    Path("smollm2").rmdir()
+    assert told not in Caller(capsys, program)(*words.split()).err
 
 
 @pytest.mark.parametrize(

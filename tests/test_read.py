@@ -344,7 +344,7 @@ def test_what_is_read_already_is_named(tmp_path):
             read(given)
 
 
-@pytest.mark.parametrize("given", ['{"instruction": "' + "x" * 300, "~nobody-of-that-name/x.json"])
+@pytest.mark.parametrize("given", ['{"instruction": "' + "x" * 300])
 def test_what_can_be_no_path_is_refused_in_one_line(given):
     with pytest.raises(
         DataError, match="; give the path of a file or folder, or rows as"

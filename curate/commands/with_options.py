@@ -14,8 +14,13 @@ from typer.core import TyperCommand, TyperGroup
 
 from curate import console
 from curate.errors import UsageError
+from curate.models.packaged_models import BUNDLED
 from curate.models.quiet import set_verbose
 from curate.parameters.option import BETWEEN, Option, filled, flag, option_in
+from curate.system.files import at_home
+
+# Options that name models, bundled ones even where a folder is called so.
+_MODELS = ("model", "models", "base", "tuned", "encoder", "reward", "ranker", "judge", "tokenizer")
 
 
 def with_options(command: Callable[..., None], without: Sequence[str] = ()) -> Callable[..., None]:
@@ -35,6 +40,7 @@ def with_options(command: Callable[..., None], without: Sequence[str] = ()) -> C
     @wraps(command)
     def call(**values: Any) -> None:
         as_json = bool(values.get("as_json"))
+        _say_what_is_bundled(values)
         if "verbose" in values:
             set_verbose(values["verbose"])
         for group, options in groups.items():
@@ -49,11 +55,18 @@ def with_options(command: Callable[..., None], without: Sequence[str] = ()) -> C
     return call
 
 
+def _say_what_is_bundled(values: Mapping[str, Any]) -> None:
+    given = (values.get(name) for name in _MODELS)
+    names = {name for each in given for name in (each if isinstance(each, list) else [each])}
+    for name in sorted(BUNDLED & names):
+        if Path(name).is_dir():
+            console.say(f"note: {name} is what comes with curate; the folder is ./{name}")
+
+
 def _at_home(value: Any) -> Any:
-    """Return paths with ~ for what it is: no shell replaces it in `--output=~/data`."""
     if isinstance(value, list):
         return [_at_home(each) for each in value]
-    return value.expanduser() if isinstance(value, Path) else value
+    return at_home(value) if isinstance(value, Path) else value
 
 
 def is_typed(context: typer.Context, name: str) -> bool:

@@ -20,7 +20,7 @@ from curate.data.lists_in_rows import with_lists
 from curate.data.packed import listed, members
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.system.cache import cache_dir, scratch_dir
-from curate.system.files import writing_to
+from curate.system.files import at_home, writing_to
 from curate.system.hub import is_hub
 
 if TYPE_CHECKING:
@@ -79,10 +79,10 @@ def input_files(item: Given | Iterable[Row], opened: ExitStack) -> list[InputFil
             "a path that is empty names no file; give a file or folder, . for this one"
         )
     try:
-        path = Path(item).expanduser()
+        path = at_home(item)
         path.exists()
-    except (OSError, RuntimeError) as error:  # a name too long, a folder that is closed, no home
-        reason = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".")
+    except OSError as error:  # a name too long, a folder that is closed
+        reason = error.strerror
         raise DataError(
             f"'{str(item)[:_LONGEST]}': {reason}; give the path of a file or folder, or rows as a "
             "list of dicts"

@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from curate.data.schema import CANONICAL_TAGS as TAGS
 from curate.errors import DataError, OutputError, did_you_mean
-from curate.system.files import whole_files
+from curate.system.files import at_home, whole_files
 from curate.system.hub import Address, wants_modelscope
 from curate.system.manifest import read_manifest
 
@@ -79,7 +79,7 @@ def read_registry(folder: Path) -> dict[str, Any]:
 
 def is_registered(given: str | Path, folder: Path) -> bool:
     """Tell whether what was given is no file, but the name of a registered data set."""
-    return not Path(given).expanduser().exists() and str(given) in read_registry(folder)
+    return not at_home(given).exists() and str(given) in read_registry(folder)
 
 
 def data_file(folder: Path, name: str, entries: dict[str, Any] | None = None) -> Path:

@@ -20,6 +20,7 @@ from curate.errors import DataError, UsageError, did_you_mean
 from curate.llamafactory.dataset_info import is_registered
 from curate.mixture.plan import Ratio, parse_ratio, parse_ratios
 from curate.parameters.mix import MixParams
+from curate.system.files import at_home
 from curate.system.hub import is_hub
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class Mixture(MixParams):
 
 def find_mixture(name: str | Path) -> Path:
     """Return the mixture file that is meant: a path, or the name of one that comes with curate."""
-    path = Path(name).expanduser()
+    path = at_home(name)
     if path.is_file():
         return path
     known = {file.stem: file for file in bundled_folder().glob("*.yaml")}
@@ -177,8 +178,8 @@ def _source(folder: Path, source: dict[str, Any], where: str) -> MixSource:
         raise DataError(f"{where}: dataset_dir goes with dataset, not with path; leave it out")
     if "path" in source:
         rows = Path(source.pop("path"))
-        return MixSource(rows if is_hub(rows) else folder / rows.expanduser(), **source)
-    source["dataset_dir"] = folder / Path(source.pop("dataset_dir", "data")).expanduser()
+        return MixSource(rows if is_hub(rows) else folder / at_home(rows), **source)
+    source["dataset_dir"] = folder / at_home(source.pop("dataset_dir", "data"))
     return MixSource(source.pop("dataset"), **source)
 
 

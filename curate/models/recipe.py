@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from curate.errors import ModelError
 from curate.models.packaged_models import BUNDLED
 from curate.models.protocols import Model
+from curate.system.files import at_home
 from curate.system.manifest import versions
 
 # Python threads share one interpreter lock.
@@ -78,7 +78,7 @@ def compared_versions() -> tuple[tuple[str, str], ...]:
 
 def whole_path(name: str) -> str:
     """Return a directory by its whole path, any other name as it is."""
-    path = Path(name).expanduser()
+    path = at_home(name)
     return str(path.resolve()) if name not in BUNDLED and path.is_dir() else name
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from curate.errors import ModelError, did_you_mean
 from curate.models.packaged_models import PACKAGED, ensure
 from curate.system.cache import fingerprint as fingerprint
-from curate.system.files import sha256_of
+from curate.system.files import at_home, sha256_of
 from curate.system.hub import HUBS, MODEL, Address, model_address, why_not
 from curate.system.model_folder import (
     ADAPTER_CONFIG,
@@ -53,7 +53,7 @@ def resolve(
     """
     if packaged := PACKAGED.get(name):
         return ModelFiles(name, ensure(packaged), packaged.languages)
-    path = Path(name).expanduser()
+    path = at_home(name)
     if path.is_dir():
         called = path.resolve().name
         _check(path, trust_remote_code, f"model directory '{called}'")
@@ -150,8 +150,8 @@ def _hub_folder(name: str, wanted: Address, with_code: bool) -> Path:
 
 def files_of(name: str, trust_remote_code: bool = False) -> ModelFiles:
     """Return the files of a model, or those of an adapter, whose base is found by base_of()."""
-    folder = Path(name).expanduser()
-    if folder.is_dir() and is_adapter(folder):
+    folder = at_home(name)
+    if name not in PACKAGED and is_adapter(folder):
         return ModelFiles(folder.resolve().name, folder)
     return resolve(name, trust_remote_code)
 

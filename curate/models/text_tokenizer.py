@@ -20,7 +20,7 @@ from curate.models.quiet import quiet
 from curate.models.resolve import TOKENIZER_FILES, ModelFiles, base_of, has_tokenizer
 from curate.models.row_templates import alpaca_prompt
 from curate.models.weights import reason
-from curate.system.files import sha256_of
+from curate.system.files import at_home, sha256_of
 from curate.system.hub import HUBS, MODEL, model_address, why_not
 from curate.system.model_folder import TOKENIZER_CONFIG, is_adapter, read_json
 
@@ -161,7 +161,7 @@ def token_counter(name: str = DEFAULT_ENCODER) -> TokenCounter:
     """
     if name == DEFAULT_ENCODER:
         return _of_the_encoder()
-    folder, typed = _folder(name), Path(name).expanduser()
+    folder, typed = _folder(name), at_home(name)
     called = typed.resolve().name if name not in PACKAGED and typed.is_dir() else name
     files = [folder / file for file in (*TOKENIZER_FILES, TOKENIZER_CONFIG)]
     digests = [f"{file.name} {sha256_of(file)}" for file in files if file.is_file()]
@@ -186,7 +186,7 @@ def prompt_counter(name: str) -> Callable[[Sequence[Message]], int]:
 def _folder(name: str) -> Path:
     if packaged := PACKAGED.get(name):
         return ensure(packaged)
-    folder = Path(name).expanduser()
+    folder = at_home(name)
     wanted = None if folder.is_dir() else model_address(name)
     if wanted:
         hub = HUBS[wanted.hub]

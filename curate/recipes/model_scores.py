@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +24,7 @@ from curate.scorers.embedding import EmbeddingParams, Embeddings, embed
 from curate.scorers.instruction import Instructions, read_instructions
 from curate.scorers.likelihood import Likelihoods, likelihoods
 from curate.scorers.sequences import SizedRows
+from curate.system.files import at_home
 
 if TYPE_CHECKING:
     from curate.models.causal_lm import CausalLM
@@ -48,7 +48,7 @@ def refuse_pairs_and_texts(rows: Rows, what: str) -> None:
 
 def called(name: str) -> str:
     """Return a model's name without the folder it lies in, which is this machine's business."""
-    path = Path(name).expanduser()
+    path = at_home(name)
     return path.resolve().name if path.is_dir() else name
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from curate.system.files import sha256_of, whole_files, writing_to
+from curate.system.files import at_home, sha256_of, whole_files, writing_to
 
 _DECIDING = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py", "*.tiktoken")
 
@@ -21,9 +21,9 @@ def cache_dir() -> Path:
     """
     named = os.environ.get("CURATRAIN_CACHE")
     if named:
-        return Path(named).expanduser()
+        return at_home(named)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base).expanduser() if base else Path.home() / ".cache") / "curatrain"
+    return (at_home(base) if base else Path.home() / ".cache") / "curatrain"
 
 
 def scratch_dir() -> Path:

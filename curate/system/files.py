@@ -9,7 +9,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from curate.errors import OutputError
+from curate.errors import OutputError, UsageError
+
+
+def at_home(path: str | os.PathLike[str]) -> Path:
+    """Return a path with its ~ for what it is: no shell replaces it in `--output=~/data`."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(
+            f"'{path}': no home is known of whom ~ names; give the path without it, or ./{path} "
+            "for what is called so in this folder"
+        ) from None
 
 
 def sha256_of(path: Path) -> str:

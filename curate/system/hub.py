@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from curate.errors import UsageError
+from curate.system.files import at_home
 
 DATASET, MODEL = "dataset", "model"  # the kinds of repositories
 # A path of the file system has one slash where the address had two.
@@ -82,7 +83,7 @@ def model_address(name: str) -> Address | None:
                 f"{name}: a model is all of a repository; give {model.hub}://{model.repo}"
             )
         return model
-    if not _MODEL_ID.fullmatch(name) or Path(name).expanduser().parent.is_dir():
+    if not _MODEL_ID.fullmatch(name) or at_home(name).parent.is_dir():
         return None
     return Address(name, hub="ms" if wants_modelscope() else "hf")
 
@@ -196,7 +197,7 @@ class _ModelScope:
         return folder if right else None
 
     def models(self) -> Iterator[tuple[str, Path]]:
-        cache = Path(os.environ.get("MODELSCOPE_CACHE") or "~/.cache/modelscope").expanduser()
+        cache = at_home(os.environ.get("MODELSCOPE_CACHE") or "~/.cache/modelscope")
         for file in cache.glob("models/*--*/snapshots/master/*.safetensors"):
             yield f"ms://{file.parts[-4].replace('--', '/', 1)}", file.parent
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from curate.errors import UsageError
+from curate.system.files import at_home
 
 
 def read_key(variable: str | None, file: Path | None, hint: str = "") -> str | None:
@@ -26,7 +27,7 @@ def read_key(variable: str | None, file: Path | None, hint: str = "") -> str | N
     else:
         where = f"--api-key-file {file}"
         try:
-            text = file.expanduser().read_text(encoding="utf-8")
+            text = at_home(file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is no text"
             raise UsageError(f"{where} cannot be read: {why}") from error

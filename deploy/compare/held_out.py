@@ -18,10 +18,11 @@ from curate.data.inputs import bundled_folder
 from curate.data.read import read
 from curate.data.rows import Row, Rows
 from curate.errors import CuratrainError, DataError, UsageError
-from curate.system.files import sha256_of
+from curate.system.files import at_home, sha256_of
 from curate.system.manifest import read_manifest
 from curate.system.run_record import RUN, RunRecord, read_run
 from deploy.compare.asking import Prompts, limited, prompts_of, read_rows
+from deploy.output import portable
 from deploy.training_data import DataSet, data_set_of
 
 
@@ -55,15 +56,16 @@ def choose_prompts(
     was chosen from. Without one all prompts, marked as trained on or not where the run says so.
     """
     base, tuned = models
-    folder = Path(tuned).expanduser()
+    folder, called = at_home(tuned), portable(tuned)  # notes are told by the manifest, too
     run = read_run(folder)
     earlier = trained_before(run) if run else ""
     notes = []
     if run and run.state != "done":
-        notes.append(f"the run {tuned} is not done but '{run.state}': it may not be what you mean")
+        notes.append(f"the run {called} is not done but '{run.state}': it may not be what you mean")
     if run and run.model not in ("", base, os.path.abspath(base)):
         notes.append(
-            f"the run was trained from '{run.model}', and --base is '{base}': if they are not "
+            f"the run was trained from '{portable(run.model)}', and --base is '{portable(base)}': "
+            "if they are not "
             "the same model, the difference is not that of the training"
         )
     if dataset is None and prompts is not None:
@@ -102,8 +104,8 @@ def trained_before(run: RunRecord) -> str:
     """Return what a run went on from that was trained as well, '' if it was a model as it came."""
     if run.parents.get("adapter"):
         return "an adapter that was trained before"
-    trained = run.model and (Path(run.model).expanduser() / RUN).is_file()
-    return f"the run {run.model}" if trained else ""
+    trained = run.model and (at_home(run.model) / RUN).is_file()
+    return f"the run {portable(run.model)}" if trained else ""
 
 
 def _training_set(model: Path, name: str | None, folder: Path | None) -> DataSet:
@@ -121,7 +123,8 @@ def _training_set(model: Path, name: str | None, folder: Path | None) -> DataSet
     if training.changed:
         changed = "is not what the model was trained on, it has changed since then"
         unproven = "what was held out cannot be proven. Give prompts with --prompts"
-        raise DataError(f"data set '{training.name}' in {training.folder} {changed}; {unproven}")
+        where = portable(str(training.folder))
+        raise DataError(f"data set '{training.name}' in {where} {changed}; {unproven}")
     return training
 
 

@@ -1,14 +1,12 @@
-"""Exam questions as they are asked, and the letter that an answer names."""
+"""Exam questions as they are asked."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -34,26 +32,6 @@ _LEADS = {
         "Answer:",
     ),
 }
-_THOUGHT = re.compile(r"^\s*<think>.*?(</think>|\Z)", re.DOTALL)
-_BARE = re.compile(r"\W*([A-J])\W*")
-_RIGHT = r"(?:\s+is (?:correct|the (?:correct|right|best) (?:answer|choice|option))\b|[是为]?正确)"
-_ENDS = rf"(?:\W*$|[,。.]|{_RIGHT})"
-# Not the article of "A patient", nor the first of several letters, nor one that is called wrong or
-# is talked about, as in "选项A描述的是".
-_FIRST = re.compile(
-    rf"\W*(?:(?:(?i:option|choice)[ \t]+|选项)(?=[A-J]{_ENDS})|(?![A-J]选?项(?!{_ENDS})))([A-J])"
-    rf"(?![A-Za-z0-9]|(?!{_RIGHT})[ \t]+\w|(?:选?项)?[是为]?(?:不|错|有误)"
-    r"|(?:选?项)?\s*[,，、和与及或/&]\s*(?:选项|(?i:option|choice)\s+)?[A-J](?![a-z]))"
-)
-_NAMED = re.compile(
-    r"(?:答案|正确的?选项|(?<![不别勿])(?<!不[应能可要该宜])(?<!不应[该当])(?:选|选择)|\\boxed"
-    r"|(?i:\b(?:answer|correct (?:option|choice))))(?:应该|应)?(?:是|为|选|(?i:\s+is))?"
-    r"[\s:(\"'“*【】\[{]*(?:(?i:option|choice)\s+|选项)?(?:\\\w+\{)?"
-    r"([A-J](?:\s*(?:(?:[,、和与及或/&]|or\b|and\b)\s*)?[A-J])*)(?![A-Za-z])"
-)
-# An option's own text may begin with a letter, as in B超, C反应蛋白, A diuretic.
-_WORD = re.compile(r"[A-J]+(?![A-Za-z])[^\w\n]{0,2}(?:[A-Za-z]+|\w)")
-_PRONOUN = re.compile(r"\bI(?=['’]|\s+[a-z])")
 
 
 @dataclass(frozen=True)
@@ -207,42 +185,3 @@ def _follows(label: str, last: str) -> bool:
     number, size = label.isdigit(), len(label)
     alike = number == last.isdigit() and (number or size == len(last))
     return alike and (size, label) > (len(last), last)
-
-
-def letter_in(answer: str, question: Question) -> str:
-    """Return the one letter that an answer names, '' if it names none, or several.
-
-    Example:
-        >>> [letter_in(text, question) for text in ("B. 肝", "答案是B。", "A or B", "A patient")]
-        ['B', 'B', '', '']
-    """
-    text = _PRONOUN.sub("", _in_one_width(_THOUGHT.sub("", answer))).strip()
-    beginning = text.split("\n\n")[0]
-    options = [*zip(question.letters, map(_bare, question.options), strict=True)]
-    if match := _BARE.fullmatch(beginning):
-        named = {match[1]}
-    elif same := {letter for letter, option in options if option == _bare(text) != ""}:
-        named = same
-    else:
-        words = filter(None, map(_WORD.match, map(_in_one_width, question.options)))
-        unworded = re.sub("|".join(re.escape(word[0]) for word in words) or "(?!)", "_", text)
-        named = {*re.findall("[A-J]", "".join(_NAMED.findall(unworded)))}
-        labelled = [(letter, letter.lower() + option) for letter, option in options if option]
-        lines = beginning.split("\n")
-        # A line that goes through the options begins with none.
-        alone = [sum(each in _bare(line) for _, each in labelled) < 2 for line in lines]
-        first = (_FIRST.match(line) for line in compress(unworded.split("\n"), alone))
-        begun = {match[1] for match in first if match}
-        if alone[0]:
-            begun |= {letter for letter, each in labelled if _bare(text).startswith(each)}
-        if len(begun) == 1:  # several are a list of the options
-            named |= begun
-    return named.pop() if len(named) == 1 and named <= {*question.letters} else ""
-
-
-def _bare(text: str) -> str:
-    return re.sub(r"[\W_]+", "", _in_one_width(text)).lower()
-
-
-def _in_one_width(text: str) -> str:
-    return unicodedata.normalize("NFKC", text)

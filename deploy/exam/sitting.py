@@ -26,10 +26,12 @@ from curate.models.text_tokenizer import HFEncoder, first_token
 from curate.parameters.split import DecontaminateParams
 from curate.recipes.decontaminate import decontaminate
 from curate.system.background import in_background
+from curate.system.files import at_home
 from curate.system.run_record import read_run
 from deploy.compare.asking import Answer, Conversation, KeptAnswers, answered, ask
 from deploy.compare.held_out import trained_before
-from deploy.exam.questions import Exam, letter_in
+from deploy.exam.letters import letter_in
+from deploy.exam.questions import Exam
 from deploy.output import noted, portable
 from deploy.training_data import data_set_of
 
@@ -75,7 +77,7 @@ def sit(
         fingerprint, choose, at_once = "server", _server_chooser(name, asked[0]), 8
         note = "" if choose else f"{name} tells no likelihoods of letters: that column is –"
     else:
-        seen, note = seen_in_training(Path(name).expanduser(), exam)
+        seen, note = seen_in_training(at_home(name), exam)
         model = letter_model(name)
         fingerprint, choose, at_once = model.fingerprint, _chooser(model), model.workers
         del model

@@ -19,10 +19,10 @@ from curate.system.manifest import versions
 from deploy.output import (
     check_output,
     default_output,
+    folder_of,
     note,
     noted,
     portable,
-    run_or_folder,
     unfinished,
 )
 from deploy.quantizing import gptq
@@ -111,15 +111,15 @@ def quantise(
 
 def find_model(name: str) -> tuple[Path, Path]:
     """Return the folder of a whole model, and the path that what is made of it goes beside."""
-    typed = run_or_folder(Path(name).expanduser())
+    typed = folder_of(name)
+    if typed is None:
+        return resolve(name).folder, Path(name.rpartition("/")[2])
     if model_folder.is_adapter(typed):
         raise UsageError(
             f"{typed} is an adapter, and quantised are whole models; first: deploy merge {typed}"
         )
-    if typed.is_dir():
-        resolve(str(typed))  # or raise, if it is not whole
-        return typed, typed
-    return resolve(name).folder, Path(name.rpartition("/")[2])
+    resolve(str(typed))  # or raise, if it is not whole
+    return typed, typed
 
 
 def check_model(folder: Path, name: str) -> set[int]:

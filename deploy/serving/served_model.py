@@ -13,12 +13,13 @@ from curate.models.resolve import ModelFiles, base_of, resolve
 from curate.models.text_tokenizer import fast_tokenizer
 from curate.models.weights import max_positions
 from curate.system import environments, model_folder
+from curate.system.files import at_home
 from curate.system.hardware import has_gpu
 from curate.system.model_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, chat_template, read_json
 from curate.system.run_record import RunRecord, read_run
 from deploy.engines import hf, vllm
 from deploy.engines.contract import Adapter, Engine, ServeCall, Served
-from deploy.output import run_or_folder
+from deploy.output import folder_of
 
 ENGINES = ("auto", "vllm", "hf")
 MAKE = "python -c 'import secrets; print(secrets.token_urlsafe(32))' makes one"  # a key
@@ -67,15 +68,16 @@ def choose(name: str, served: Served) -> Engine:
 
 def served(call: ServeCall, say: Callable[[str], None] = lambda line: None) -> Served:
     check_one_of("--dtype", call.dtype, _DTYPES)
-    folder = run_or_folder(Path(call.model).expanduser())
-    model_folder.refuse_reward_model(folder)
-    run = _finished_run(folder)
+    folder = folder_of(call.model)
+    if folder:
+        model_folder.refuse_reward_model(folder)
+    run = _finished_run(folder) if folder else RunRecord()
     named = [named_folder(text) for text in call.adapter or ()]
-    if model_folder.is_adapter(folder):
+    if folder and model_folder.is_adapter(folder):
         named.insert(0, (folder.resolve().name, folder.resolve()))
         base = base_of(ModelFiles(*named[0]))
     else:
-        base = resolve(str(folder) if folder.is_dir() else call.model)
+        base = resolve(str(folder or call.model))
     adapters = tuple(_adapter(name, path) for name, path in named)
     # As `train` was given it, unless that was a folder.
     typed = "" if run.method == "full" or Path(run.model).is_dir() else run.model
@@ -121,7 +123,7 @@ def named_folder(text: str) -> tuple[str, Path]:
     name, _, path = text.partition("=")
     if not (name and path):
         raise UsageError(f"--adapter {text}: give NAME=PATH, such as medical=saves/medical")
-    folder = Path(path).expanduser().resolve()
+    folder = at_home(path).resolve()
     if not folder.is_dir():
         raise ModelError(f"--adapter {text}: there is no folder {path}")
     return name, folder

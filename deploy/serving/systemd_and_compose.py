@@ -15,11 +15,12 @@ from typing import Any
 
 from curate.errors import UsageError, check_one_of
 from curate.system.cache import cache_dir
+from curate.system.files import at_home
 from curate.system.hardware import has_gpu
 from curate.system.model_folder import adapter_base, is_adapter
 from curate.system.run_record import RUN
 from deploy.engines.contract import ServeCall
-from deploy.output import run_or_folder
+from deploy.output import folder_of
 from deploy.serving.served_model import ENGINES, check_host, named_folder
 
 _GRACE = 10  # seconds that a supervisor waits beyond --stop-timeout, when the group is killed
@@ -52,8 +53,8 @@ def systemd(call: ServeCall) -> str:
     adapters = _checked(call)
     own = Path(sys.executable).parent / "deploy"
     program = str(own) if own.is_file() else shutil.which("deploy") or "deploy"
-    model = run_or_folder(Path(call.model).expanduser())
-    typed = str(model.resolve()) if model.exists() else call.model
+    folder = folder_of(call.model)
+    typed = str(folder.resolve()) if folder else call.model
     return _rendered(
         "systemd.service",
         call,
@@ -75,18 +76,18 @@ def compose(call: ServeCall) -> str:
     if not (call.api_key_env or call.api_key_file):
         give = "give --api-key-env NAME or --api-key-file F"
         raise UsageError(f"--print-compose: a container's server needs a key: {give}")
-    folder = run_or_folder(Path(call.model).expanduser()).resolve()
-    mounts = [*([folder] if folder.is_dir() else []), *adapters.values()]
+    folder = folder_of(call.model)
+    mounts = [*([folder.resolve()] if folder else []), *adapters.values()]
     mounts += filter(None, map(_base, mounts[:]))
     # A hub's cache is made of links to files that lie beside it.
     links = [file for path in mounts for file in path.glob("*") if file.is_symlink()]
     mounts = [*dict.fromkeys((*mounts, *(link.resolve().parent for link in links)))]
-    for path in [*mounts, *([call.api_key_file.expanduser()] if call.api_key_file else [])]:
+    for path in [*mounts, *([at_home(call.api_key_file)] if call.api_key_file else [])]:
         for file in (path, *filter(Path.is_file, path.glob("*"))):
             if file.exists():  # a key may be put there later
                 _check_readable(file)
     key = ["--api-key-env", call.api_key_env] if call.api_key_env else ["--api-key-file", _SECRET]
-    model = str(folder) if folder.is_dir() else call.model
+    model = str(folder.resolve()) if folder else call.model
     command = ["deploy", *_words(call, model, adapters), "--host", "0.0.0.0", *key]
     engine = "hf" if call.engine == "auto" else call.engine
     if engine == "vllm":
@@ -133,7 +134,7 @@ def _rendered(template: str, call: ServeCall, **values: Any) -> str:
     environment.filters |= {"quoted": _quoted, "escaped": _escaped, "word": _word}
     return environment.get_template(f"{template}.jinja").render(
         call=call,
-        key_file=str(call.api_key_file.expanduser().resolve()) if call.api_key_file else "",
+        key_file=str(at_home(call.api_key_file).resolve()) if call.api_key_file else "",
         stop_seconds=math.ceil(call.stop_timeout) + _GRACE,
         **values,
     )

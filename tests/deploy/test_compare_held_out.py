@@ -190,6 +190,18 @@ def test_what_a_run_went_on_from_may_have_been_trained_on_anything(before):
         assert "what that was trained on is not looked at" in notes[0]
 
 
+def test_notes_name_no_folder_of_this_machine():
+    emitted(range(6), alpaca(*range(10)))
+    first = Path("saves/first").resolve()
+    write("saves/first/run.json", {"format": 1, "model": "smollm2"})
+    run(model=str(first), state="stopped")
+    tuned = str(Path("saves/r").resolve())
+    _, notes = ask("source.json", "chosen", tuned)
+    assert [note for note in notes if str(first.parent) in note] == []
+    assert len(notes) == 3
+    assert "the run went on from the run first: what" in notes[-1]
+
+
 def test_where_no_row_was_left_out_prompts_are_asked_for():
     emitted(range(10), alpaca(*range(10)))
     run()

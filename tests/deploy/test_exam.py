@@ -17,14 +17,19 @@ import pytest
 import yaml
 
 from curate.errors import DataError, UsageError
+from curate.models.resolve import files_of, resolve
 from curate.system import environments
 from deploy.cli import app
 from deploy.compare.asking import Answer
+from deploy.engines.contract import ServeCall
 from deploy.exam import harness
-from deploy.exam.questions import Exam, Question, letter_in, read_exam
+from deploy.exam.letters import letter_in
+from deploy.exam.questions import Exam, Question, read_exam
 from deploy.exam.result import Result
 from deploy.exam.sitting import ANSWER, LETTER, Sitting, letter_ids, letter_model, seen_in_training
 from deploy.output import model_name, told_apart
+from deploy.quantizing.quantize import find_model
+from deploy.serving.served_model import served
 from tests.calling import Caller, share_models
 from tests.deploy.datasets import write
 
@@ -152,7 +157,7 @@ def test_what_is_shown_before_is_not_asked():
 def test_i_is_an_option_only_where_it_is_no_word():
     ten = Question("1", "f", 0, "Which?", tuple("zyxwvutsrq"), "I", "")
     answers = ("I", "The answer is I.", "Answer: I think it is B", "I'd say J. q")
-    assert [letter_in(answer, ten) for answer in answers] == ["I", "I", "", ""]
+    assert [letter_in(answer, ten) for answer in answers] == ["I", "I", "B", "J"]
 
 
 def test_what_is_no_exam_is_refused():
@@ -393,8 +398,22 @@ def test_folders_of_one_name_are_told_apart():
     for name in ("medical", "smollm2"):
         Path("saves", name).mkdir(parents=True)
     assert [model_name(each) for each in ("medical", "smollm2")] == ["saves/medical", "smollm2"]
+    Path("smollm2").mkdir()
+    assert [model_name(each) for each in ("smollm2", "./smollm2")] == [
+        "smollm2",
+        str(Path("smollm2").resolve()),
+    ]
     assert told_apart(["b/s", "smollm2"], ["s", "smollm2"]) == ["s", "smollm2"]
     assert told_apart(["a/r", "a/../a/r"], ["r", "r"]) == ["r", "r"]
+
+
+def test_a_bundled_name_means_no_folder_that_is_called_so(tmp_path):
+    share_models(tmp_path / "cache")
+    write("smollm2/adapter_config.json", {"base_model_name_or_path": "smollm2"})
+    assert find_model("smollm2")[0] == files_of("smollm2").folder == resolve("smollm2").folder
+    assert served(ServeCall("smollm2")).folder == resolve("smollm2").folder
+    with pytest.raises(UsageError, match="smollm2 is an adapter, and quantised are whole"):
+        find_model("./smollm2")
 
 
 def test_compare_puts_the_exam_on_its_page(call):

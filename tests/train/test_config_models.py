@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from curate.errors import DataError, ModelError, UsageError
+from curate.models.packaged_models import PACKAGED, converted_folder
 from tests.train.making import CHATML, OWN, adapter_in, data_in, model_in
 from train.checks import data_set
 from train.checks.data_set import judge, measuring
@@ -23,6 +24,14 @@ def test_layers_stand_in_the_headers(tmp_path: Path) -> None:
     assert layers is not None
     assert "h.0.self_attention.query_key_value" in layers
     assert not any("layernorm" in each for each in layers)
+
+
+def test_a_bundled_name_means_no_folder_that_is_called_so(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model_in(Path("smollm2"))
+    bundled, own = find("smollm2"), find("./smollm2")
+    assert bundled.folder == converted_folder(PACKAGED["smollm2"])
+    assert (own.path, own.kind) == (str(tmp_path / "smollm2"), "llama")
 
 
 def test_shards_and_old_weights_tell_their_layers_too(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from curate.errors import CuratrainError, ModelError, UsageError, check_one_of
 from curate.llamafactory.release import VERSION
+from curate.system.files import at_home
 from curate.system.hardware import Hardware, detect
 from curate.system.model_folder import chat_template, is_adapter, refuse_reward_model
 from curate.system.run_record import RunRecord, read_run
@@ -199,7 +200,7 @@ def _model(request: Request, template: str | None, say: Say) -> Model:
 
 
 def _with_adapter(model: Model, name: str) -> Model:
-    folder = Path(name).expanduser()
+    folder = at_home(name)
     if not is_adapter(folder):
         raise ModelError(
             f"adapter_name_or_path {name}: there is no adapter; give a run that `train ls` lists"

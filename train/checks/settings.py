@@ -10,6 +10,7 @@ from typing import Any
 from zipfile import is_zipfile
 
 from curate.errors import UsageError
+from curate.system.files import at_home
 from curate.system.hub import model_address
 from curate.system.model_folder import ADAPTER_CONFIG, CONFIG, missing_shards, read_json
 from train.checks.data_set import check_kind
@@ -131,7 +132,7 @@ def _files(plan: Plan) -> Iterator[str]:
     for name in names("eval_dataset"):
         check_kind(data, name, plan.stage)
     for key, name in ((kind, each) for kind in _ADAPTERS for each in names(kind)):
-        is_there = (Path(name).expanduser() / ADAPTER_CONFIG).is_file()
+        is_there = (at_home(name) / ADAPTER_CONFIG).is_file()
         if not is_there and (Path(name).exists() or not model_address(name)):
             yield f"{key} {name}: there is no adapter; give a run that `train ls` lists"
     if isinstance(path := config.get("deepspeed"), str):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from curate.errors import ModelError, UsageError, did_you_mean
 from curate.system import model_folder
+from curate.system.files import at_home
 from curate.system.hub import HUBS, MODEL, Address, model_address, why_not
 from curate.system.model_folder import CONFIG
 from curate.system.run_record import RUN, RunRecord, read_run, runs_below
@@ -48,7 +49,9 @@ class Model:
 
 
 def find(name: str) -> Model:
-    path = Path(name).expanduser()
+    if name in _BUNDLED:  # even where a folder is called so
+        return _fetched(name, name)
+    path = at_home(name)
     if path.is_dir() and (path / CONFIG).is_file():
         if not any(any(path.glob(pattern)) for pattern in _WEIGHTS):
             raise ModelError(f"model directory '{name}' has no weights (*.safetensors)")
@@ -71,9 +74,13 @@ def find(name: str) -> Model:
     # LLaMA-Factory fetches from the one hub, and its newest revision.
     if wanted and wanted.hub == "hf" and not wanted.revision:
         return _described(_of_the_hub(name, wanted))
+    return _fetched(name, str(wanted) if wanted else name)
+
+
+def _fetched(name: str, of_hub: str) -> Model:
     from curate.models.inventory import fetched
 
-    folder = fetched(str(wanted) if wanted else name)
+    folder = fetched(of_hub)
     return _described(Model(name=name, path=str(folder), folder=folder))
 
 

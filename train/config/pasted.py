@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import DataError, UsageError, check_one_of
+from curate.system.files import at_home
 from train.config.keys import hints, recorded
 from train.config.plan import Request
 from train.config.presets import STAGES, WRITTEN
@@ -66,7 +67,7 @@ def request_of(words: Sequence[str], pairs: Sequence[str]) -> tuple[Request, lis
         notes.append(f"{old} is left out: {hints()['gone'][old]}")
     check_one_of("stage", stage := str(values.pop("stage", "sft")), STAGES)
     output, reward = (
-        Path(str(path)).expanduser() if path else None
+        at_home(str(path)) if path else None
         for path in (
             values.pop("output_dir", None),
             stage == "ppo" and values.pop("reward_model", None),
@@ -75,7 +76,7 @@ def request_of(words: Sequence[str], pairs: Sequence[str]) -> tuple[Request, lis
     request = Request(
         stage=stage,
         dataset=(_text("dataset", values.pop("dataset")),),
-        dataset_dir=Path(str(values.pop("dataset_dir", None) or "data")).expanduser(),
+        dataset_dir=at_home(str(values.pop("dataset_dir", None) or "data")),
         model=str(values.pop("model_name_or_path")),
         reward=reward,
         output=output,
@@ -147,7 +148,7 @@ def _values(arguments: Sequence[str]) -> dict[str, Any]:
     if rest and rest[0].endswith(_FILES):
         import yaml
 
-        path = Path(rest[0]).expanduser()
+        path = at_home(rest[0])
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
         except OSError as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ModelError, UsageError, did_you_mean
+from curate.system.files import at_home
 from curate.system.hub import HUBS, MODEL, model_address
 from curate.system.model_folder import CONFIG, adapter_base, is_adapter, read_json
 
@@ -129,7 +130,7 @@ def stored_bytes(config: Mapping[str, Any]) -> int:
 
 def config_of(model: str) -> dict[str, Any]:
     """Return the config of a model: its own file, or that of the known model of this name."""
-    path = Path(model).expanduser()
+    path = at_home(model)
     if is_adapter(path):
         raise ModelError(f"{path} holds an adapter; give its base, {adapter_base(path)}")
     if path.is_dir():

@@ -17,6 +17,7 @@ from curate.data.rows import Row
 from curate.errors import DataError, UsageError, did_you_mean
 from curate.models.protocols import Message
 from curate.parameters.distill import Asking
+from curate.system.files import at_home
 
 _BETWEEN = "\n---\n"
 
@@ -91,7 +92,7 @@ def text_of(path: str | Path | None, option: str) -> str:
     if path is None:
         return ""
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8-sig").strip()
+        text = at_home(path).read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is no UTF-8"
         raise UsageError(f"{option} {path} cannot be read: {why}") from error

@@ -23,7 +23,7 @@ from curate.emission.emit import CHUNKS
 from curate.errors import DataError, UsageError
 from curate.parameters.budget import row_budget
 from curate.parameters.distill import DocumentParams
-from curate.system.files import whole_files, writing_to
+from curate.system.files import at_home, whole_files, writing_to
 
 _QUESTION, _ANSWER = "question", "from_text"
 _TEXTS = {".txt", ".md", ".markdown", ""}
@@ -162,7 +162,7 @@ def _held_out(chunks: Sequence[Chunk], params: DocumentParams) -> frozenset[int]
 
 
 def _files(path: Path) -> Iterator[Path]:
-    path = path.expanduser()
+    path = at_home(path)
     if path.is_dir():
         inside = (each for each in path.rglob("*") if each.is_file())
         # What an editor or a desktop hides there is no text.

@@ -15,6 +15,7 @@ from curate.distill.prompts import Prompts, text_of
 from curate.distill.requests import NOT_IN_SCHEMA, OK, Line, Request, Steps, Verb
 from curate.errors import UsageError
 from curate.parameters.distill import InstructParams
+from curate.system.files import at_home
 
 _PROMPT = "instruct"
 BEYOND = "beyond_target"
@@ -101,7 +102,7 @@ def _kinds(path: Path | None, lang: str) -> Sequence[str]:
     if path is None:
         return KINDS[lang]
     try:
-        kinds = yaml.safe_load(path.expanduser().read_text(encoding="utf-8-sig"))
+        kinds = yaml.safe_load(at_home(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"--tasks {path} cannot be read: {error}") from error
     if isinstance(kinds, dict):

@@ -7,7 +7,6 @@ is to the prompt's, and `embedding`, the vector of the response.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from curate.models.protocols import EmbeddingModel
 from curate.models.ranking.writing_style import FORM_NAMES, form_features
 from curate.models.recipe import ModelRecipe, with_recipe
 from curate.models.resolve import MODULES, signed
+from curate.system.files import at_home
 from curate.system.model_folder import CONFIG, read_json
 
 # A vector says less and less of a text that goes on, and takes ever longer.
@@ -35,7 +35,7 @@ Floats = NDArray[np.float32]
 
 def load_features(encoder: str, device: str = "auto") -> EmbeddingFeatures:
     """Return what makes features with an encoder; its weights are loaded by prepare()."""
-    folder = Path(encoder).expanduser()
+    folder = at_home(encoder)
     plain = (folder / CONFIG).is_file() and not (folder / MODULES).is_file()
     config = read_json(folder / CONFIG, "model") if plain and encoder != DEFAULT_ENCODER else {}
     if str((config.get("architectures") or [""])[0]).endswith(("ForCausalLM", "LMHeadModel")):

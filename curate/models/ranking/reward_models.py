@@ -22,6 +22,7 @@ from curate.models.ranking.trained_head import CARD, load_ranker, read_card
 from curate.models.recipe import ModelRecipe, TorchOnce, choose_device, with_recipe
 from curate.models.resolve import ModelFiles, base_of, fingerprint, resolve, signed
 from curate.models.text_tokenizer import load_tokenizer
+from curate.system.files import at_home
 from curate.system.model_folder import CONFIG, TOKENIZER_CONFIG, is_adapter, read_json
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def load_reward(name: str = DEFAULT_RANKER, device: str = "auto") -> RewardModel
 def _named(name: str, device: str) -> RewardModel:
     if name == DEFAULT_RANKER:
         return load_ranker(SHIPPED, name, device)
-    folder = Path(name).expanduser()
+    folder = at_home(name)
     if folder.is_dir():
         if is_adapter(folder) or (folder / VALUE_HEAD).is_file():
             return _load_value_head(ModelFiles(folder.resolve().name, folder), device)
@@ -73,7 +74,7 @@ def _named(name: str, device: str) -> RewardModel:
 
 def trained_on(name: str) -> set[str]:
     """Return the sha256 of each file that a head was trained on; nothing for other models."""
-    folder = SHIPPED if name == DEFAULT_RANKER else Path(name).expanduser()
+    folder = SHIPPED if name == DEFAULT_RANKER else at_home(name)
     if not (folder / CARD).is_file():
         return set()
     return {str(file["sha256"]) for file in read_card(folder).get("data", {}).values()}
