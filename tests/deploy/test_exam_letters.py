@@ -699,7 +699,7 @@ def test_the_letter_that_is_claimed_is_read_and_none_is_guessed(lines, letter):
 def test_two_claims_are_none():
     other = said(CLAIMED)
     both = [f"{answer}\n答案是C" for answer in other] + [f"I choose C.\n{a}" for a in other]
-    assert {answer: letter_in(answer, Q) for answer in both if letter_in(answer, Q) == "C"} == {}
+    assert {answer: letter_in(answer, Q) for answer in both if letter_in(answer, Q)} == {}
 
 
 @pytest.mark.parametrize(
