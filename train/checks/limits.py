@@ -16,7 +16,7 @@ from curate.system.run_record import RUN
 from train.config.model import Model
 from train.config.plan import CONFIG, Plan
 from train.config.presets import EVERY
-from train.memory.estimate import GIB, Job, total, trainable
+from train.memory.estimate import COMPARED, GIB, Job, saved, total, trainable
 from train.memory.model_shape import ModelShape, config_of, known_shape, shape_of, stored_bytes
 
 _OF_RUNS = (RUN, CONFIG, "trainer_state.json", "trainer_log.jsonl")
@@ -84,6 +84,7 @@ class Need:
     job: Job
     bytes: float
     trainable: int
+    saved: int  # bytes of weights
     hardware: Hardware
     ways_out: tuple[tuple[str, float], ...]
 
@@ -109,6 +110,13 @@ def memory_need(plan: Plan, hardware: Hardware, longest: int | None) -> Need:
     if longest and not config.get("packing"):
         cutoff = min(cutoff, longest)
     method = "qlora" if config.get("quantization_bit") is not None else plan.method
+    kind = config["finetuning_type"]
+    more = config.get("freeze_extra_modules" if kind == "freeze" else "additional_target")
+    # What LoRA is compared with is its own base, unless another is named; a reward may be whole.
+    beside = [
+        plan.stage in COMPARED and (kind == "oft" or "ref_model" in config and kind == "lora")
+    ]
+    beside += [config.get("reward_model_type") == "full"]
     optimizer = str(config.get("optim", "adamw"))
     source = str(model.folder) if model.folder is not None else model.path
     of_model = config_of(source)
@@ -116,9 +124,12 @@ def memory_need(plan: Plan, hardware: Hardware, longest: int | None) -> Need:
     target = str(config.get("lora_target", "all"))
     job = Job(
         stage=plan.stage,
-        method=method if config["finetuning_type"] != "full" else "full",
+        method="full" if kind in ("full", "freeze") else method,
+        layers=int(config.get("freeze_trainable_layers", 2)) if kind == "freeze" else 0,
+        embeddings=sum("norm" not in name for name in str(more or "norm").split(",")),
+        others=sum(beside),
         precision=next((p for p in ("pure_bf16", "bf16", "fp16") if config.get(p)), "fp32"),
-        stored=stored_bytes(of_model),
+        stored=stored_bytes(of_model, model.folder),
         cutoff_len=cutoff,
         batch=int(config["per_device_train_batch_size"]),
         bits=int(config.get("quantization_bit") or 4),
@@ -149,7 +160,7 @@ def need(shape: ModelShape, job: Job, hardware: Hardware) -> Need:
     full, gpu, half = job.method == "full", job.device == "gpu", job.cutoff_len // 2
     # What does the same with less, as a user would type it.
     smaller: list[tuple[bool, str, dict[str, Any]]] = [
-        (full, "finetuning_type=lora", {"method": "lora"}),
+        (full, "finetuning_type=lora", {"method": "lora", "layers": 0, "embeddings": 0}),
         (not full and gpu, "quantization_bit=4", {"method": "qlora", "bits": 4, "zero": 0}),
         (job.batch > 1, "per_device_train_batch_size=1", {"batch": 1}),
         (job.cutoff_len >= 256, f"cutoff_len={half}", {"cutoff_len": half}),
@@ -162,7 +173,7 @@ def need(shape: ModelShape, job: Job, hardware: Hardware) -> Need:
     ]
     ways.append((f"--model {_SMALL}", total(known_shape(_SMALL), replace(job, lora_target="auto"))))
     better = sorted((way for way in ways if way[1] < takes), key=lambda way: way[1])
-    return Need(job, takes, trainable(shape, job), hardware, tuple(better))
+    return Need(job, takes, trainable(shape, job), saved(shape, job), hardware, tuple(better))
 
 
 def _gib(number: float) -> str:
@@ -175,10 +186,9 @@ def check_memory(need: Need, force: bool) -> None:
 
 
 def check_disk(plan: Plan, need: Need) -> None:
-    config, trained = plan.config, need.trainable
-    weights = trained * (need.job.wide if config["finetuning_type"] == "full" else 4)
+    config, weights = plan.config, need.saved
     # AdamW's two moments in fp32 lie beside the weights of a checkpoint, not beside the result.
-    checkpoint = weights + (0 if config.get("save_only_model") else trained * 8) + _BESIDE
+    checkpoint = weights + (0 if config.get("save_only_model") else need.trainable * 8) + _BESIDE
     # The oldest is deleted when the next is written.
     limit, number = int(config.get("save_total_limit") or 0), _checkpoints(config, plan.steps)
     kept = min(number, limit + 1) if limit > 0 else number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from curate import console
@@ -40,7 +41,8 @@ def estimate(
     chosen = method if method != "all" else "lora"
     job = replace(job, method=chosen, precision=precision or job.precision)
     shape, note = _shape(model, params)
-    job = replace(job, stored=stored_bytes(config_of(model)) if model is not None else 0)
+    if model is not None:
+        job = replace(job, stored=stored_bytes(config_of(model), Path(model)))
     ways = memory.methods(job, None if method == "all" else method, precision)
     report = _report(shape, job, ways, cards)
     _show(shape, note, job, report)
@@ -122,8 +124,8 @@ def _show(shape: ModelShape, note: str, job: Job, report: dict[str, Any]) -> Non
         f"{_gib(answering['kv_cache'])} GiB of KV cache for {tokens:,} tokens\n"
         f"lora trains {report['lora_parameters']:,} parameters (rank {rank}, --lora-target)\n"
         "full training takes 4 to 5 times inference where weights, gradients and AdamW's states "
-        "have one precision: 16 B for 4 in fp32, 8 for 2 in pure_bf16; in mixed bf16, with fp32 "
-        "gradients, masters and states, it takes 18 B for 2, 9 times",
+        "have one precision: 16 B for 4 in fp32, and in pure_bf16 of files in float32, else 8 for 2; "
+        "in mixed bf16, with fp32 gradients, masters and states, it takes 18 B for 2, 9 times",
         markup=False,
         soft_wrap=True,
     )

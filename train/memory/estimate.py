@@ -29,7 +29,7 @@ _FRAGMENTS = 0.05
 STAGES = ("pt", "sft", "rm", "dpo", "kto", "ppo")
 # Sequences of a sample that are learned from, and others whose logits lie beside them.
 _LEARNED = {"rm": 2, "dpo": 2}
-_COMPARED = {"dpo": 2, "kto": 1, "ppo": 1}
+COMPARED = {"dpo": 2, "kto": 1, "ppo": 1}
 # NF4 with double quantisation: 4 bits, and for 64 weights one byte, and for 256 of these one float.
 _CONSTANTS = 1 / 64 + 4 / (64 * 256)
 
@@ -45,6 +45,11 @@ class Job:
     # Bytes of a weight in the model's files, as LLaMA-Factory keeps what is not trained; 0: not
     # known, and taken to be what it computes with.
     stored: int = filled_in(0)
+    # Of full training: only so many of the last layers, below 0 of the first (freeze); 0: all
+    layers: int = filled_in(0)
+    # Embedding and head where they are trained besides, by freeze_extra_modules, additional_target
+    embeddings: int = filled_in(0)
+    others: int = filled_in(0)  # whole models beside it, besides full training's reference
     stage: str = option("sft", "What is trained.", allowed=STAGES)
     cutoff_len: int = option(1024, "Tokens of the longest sequence.", least=1)
     batch: int = option(1, "Samples a GPU takes at once.", least=1)
@@ -68,7 +73,9 @@ class Job:
 
     @property
     def wide(self) -> int:
-        """Bytes of a number in activations."""
+        """Bytes of a number in activations; pure_bf16 leaves all as the model's files have it."""
+        if self.precision == "pure_bf16" and self.stage != "ppo":
+            return self.stored or 2
         return 4 if self.precision == "fp32" else 2
 
     @property
@@ -80,19 +87,21 @@ class Job:
 def estimate(shape: ModelShape, job: Job) -> dict[str, float]:
     """Return the bytes that training takes on one device at its peak, by the name of each part.
 
-    `reference` is the frozen model that DPO, KTO and PPO compare with if all is trained; the
-    `optimizer` has the fp32 masters of mixed precision; the allocator's waste is in `fixed`.
+    `reference` are frozen models beside it, such as the one that DPO, KTO and PPO compare with if
+    all is trained; the `optimizer` has the fp32 masters of mixed precision; the allocator's waste
+    is in `fixed`.
     ZeRO-1 divides what the optimiser has, 2 the gradients too, 3 the weights too.
     """
     weight_bytes, gradient_bytes, state_bytes = bytes_a_parameter(job)
     on_each = [1 / job.gpus if job.zero >= since else 1.0 for since in (3, 2, 1)]
     trained, full = trainable(shape, job), job.method == "full"
     if job.method == "qlora":
-        frozen = quantised(shape.parameters - shape.unquantised, shape.unquantised, job.bits)
+        linear = shape.parameters - shape.unquantised
+        frozen = quantised(linear, job.bits) + shape.unquantised * job.frozen
     else:
-        frozen = 0.0 if full else shape.parameters * job.frozen
+        frozen = float((shape.parameters - (trained if full else 0)) * job.frozen)
     learned = job.sequences * job.cutoff_len
-    compared = _COMPARED.get(job.stage, 0) * job.batch * job.cutoff_len
+    compared = COMPARED.get(job.stage, 0) * job.batch * job.cutoff_len
     gradients = trained * gradient_bytes * on_each[1]
     kept = activations(shape, job)
     seen = logits(learned, shape.vocabulary, job.wide, backward=job.stage != "rm")
@@ -100,7 +109,7 @@ def estimate(shape: ModelShape, job: Job) -> dict[str, float]:
     if job.device == "cpu" and job.wide == 2:
         # Measured there: the logarithms of the softmax lie beside the copy in fp32, too.
         seen += learned * shape.vocabulary * 4
-    reference = shape.parameters * job.frozen if full and compared else 0.0
+    reference = (job.others + (full and compared > 0)) * shape.parameters * job.frozen
     return {
         "weights": (frozen + trained * weight_bytes) * on_each[0],
         "reference": reference * on_each[0],
@@ -126,17 +135,25 @@ def activations(shape: ModelShape, job: Job) -> float:
     """What forward passes keep: all of each layer, or (section 5) its input, and one layer."""
     tokens = job.sequences * job.cutoff_len
     layer = layer_activations(tokens, shape.hidden, shape.inner, shape.gated, job.wide)
-    if not job.checkpointing:
+    # Below the first layer that is trained nothing is kept, and frozen ones are not computed again.
+    ends = job.layers > 0 and not job.embeddings
+    depth = min(job.layers, shape.layers) if ends else shape.layers
+    if not job.checkpointing or (job.layers and not ends):
         # An adapter has weights in fp32: autocast keeps what enters each of them once more.
-        again = trainable(shape, job) / job.lora_rank if job.method != "full" else 0.0
-        return layer * shape.layers + (tokens * again if job.wide == 2 else 0.0)
-    return tokens * shape.hidden * shape.layers * job.wide + layer
+        ranks = trainable(shape, replace(job, embeddings=0)) / job.lora_rank
+        return layer * depth + (tokens * ranks if job.method != "full" and job.wide == 2 else 0.0)
+    return tokens * shape.hidden * depth * job.wide + layer
 
 
 def trainable(shape: ModelShape, job: Job) -> int:
-    """All parameters, or Σ r·(d_in + d_out), those of LoRA on the target's modules."""
+    """All parameters or some layers', or Σ r·(d_in + d_out), LoRA's on the target's modules."""
+    embedding = shape.vocabulary * shape.hidden
     if job.method == "full":
-        return shape.parameters
+        if not job.layers:
+            return shape.parameters
+        inside = shape.parameters - embedding * min(2, shape.unquantised // embedding)
+        some = inside * min(abs(job.layers), shape.layers) // shape.layers
+        return some + job.embeddings * embedding
     target = job.lora_target
     if target == "auto":
         target = "query_key_value" if shape.kind == "bloom" else "all"
@@ -147,7 +164,14 @@ def trainable(shape: ModelShape, job: Job) -> int:
             f"--lora-target {name}: {shape.name} has no such module; it has "
             f"{', '.join(sorted(names))}, or say all.{did_you_mean(name, names)}"
         )
-    return job.lora_rank * sum(shape.modules[name] for name in wanted)
+    return job.lora_rank * sum(map(shape.modules.__getitem__, wanted)) + job.embeddings * embedding
+
+
+def saved(shape: ModelShape, job: Job) -> int:
+    """Return the bytes of the weights that a run saves: fp32, and a whole model's frozen ones."""
+    trained, full = trainable(shape, job), job.method == "full"
+    wide = job.wide if full and job.precision == "pure_bf16" else 4
+    return trained * wide + full * (shape.parameters - trained) * job.frozen
 
 
 def bytes_a_parameter(job: Job) -> tuple[int, int, int]:
@@ -155,12 +179,12 @@ def bytes_a_parameter(job: Job) -> tuple[int, int, int]:
 
     Mixed precision as LLaMA-Factory runs it: fp32 masters and gradients, and the bf16 copies that
     autocast makes: 2 + 4 + (4 + 8) = 18. With gradients in bf16 (arXiv 1910.02054) it is 16.
+    Without autocast all have the precision of the weights, of adapters always fp32.
     """
     states = OPTIMIZERS[job.optimizer]
-    if job.precision == "fp32":
-        return 4, 4, states
-    if job.precision == "pure_bf16":
-        return 2, 2, states if job.optimizer == "adamw_8bit" else states // 2
+    if job.precision in ("fp32", "pure_bf16"):
+        wide = job.wide if job.method == "full" else 4
+        return wide, wide, states if job.optimizer == "adamw_8bit" else states * wide // 4
     return 2, 4, 4 + states
 
 
@@ -188,9 +212,9 @@ def fits_here(shape: ModelShape, job: Job, hardware: Hardware) -> bool:
     return total(shape, replace(job, device=device)) <= hardware.memory
 
 
-def quantised(linear: float, other: float, bits: int) -> float:
-    """linear·(bits/8 + constants) + 2·other: only linear modules are quantised."""
-    return linear * (bits / 8 + (0.0 if bits == 8 else _CONSTANTS)) + other * 2
+def quantised(linear: float, bits: int) -> float:
+    """linear·(bits/8 + constants): the rest is not quantised."""
+    return linear * (bits / 8 + (0.0 if bits == 8 else _CONSTANTS))
 
 
 def layer_activations(tokens: int, hidden: int, inner: int, gated: bool, wide: int) -> float:

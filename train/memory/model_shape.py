@@ -19,7 +19,14 @@ from typing import Any
 from curate.errors import ModelError, UsageError, did_you_mean
 from curate.system.files import at_home
 from curate.system.hub import HUBS, MODEL, model_address
-from curate.system.model_folder import CONFIG, adapter_base, is_adapter, read_json
+from curate.system.model_folder import (
+    CONFIG,
+    adapter_base,
+    is_adapter,
+    read_json,
+    stored_dtype,
+    weight_bytes,
+)
 
 _SUFFIXES = re.compile(r"[-_](instruct|chat|hf|base|it|v\d+(\.\d+)?|mt|sft|meta)$")
 _COUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kmbt]?)", re.IGNORECASE)
@@ -121,11 +128,13 @@ def _most(config: Any, names: Sequence[str], otherwise: int) -> int:
     return otherwise
 
 
-def stored_bytes(config: Mapping[str, Any]) -> int:
-    """Return the bytes of a weight in a model's files; 0 where its config does not say."""
+def stored_bytes(config: Mapping[str, Any], folder: Path | None = None) -> int:
+    """Return the bytes of a weight in a model's files; 0 where neither config nor files say."""
     told: dict[str, Any] = {**(config.get("text_config") or {}), **config}
-    name = str(told.get("dtype") or told.get("torch_dtype")).removeprefix("torch.")
-    return {"float32": 4, "float16": 2, "bfloat16": 2}.get(name, 0)
+    name = told.get("dtype") or told.get("torch_dtype")
+    if not name and folder is not None and weight_bytes(folder):
+        name = stored_dtype(folder)
+    return {"float32": 4, "float16": 2, "bfloat16": 2}.get(str(name).removeprefix("torch."), 0)
 
 
 def config_of(model: str) -> dict[str, Any]:
