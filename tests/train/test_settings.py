@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.calling import Caller
-from tests.train.making import CHATML, model_in
+from tests.train.making import CHATML, adapter_in, model_in
 
 DIES = [
     ("val_size=40", r"val_size 40 of 40 rows .* from 2 to 39"),
@@ -69,6 +69,37 @@ def test_what_llamafactory_takes_is_not_refused(train: Caller, typed: str) -> No
     answer = train("sft", "--model", "mine", *sets, "--dry-run")
     assert answer.code == 0, answer.err
     assert "would be refused" not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("stage", "typed", "told"),
+    [
+        ("dpo", "pissa_init=true", "stage=dpo and pref_loss=sigmoid and pissa_init=True: "),
+        ("dpo", "pissa_init=true pref_loss=ipo", "and pref_loss=ipo and pissa_init=True: "),
+        ("dpo", "pissa_init=true pref_loss=simpo", ""),
+        ("kto", "pissa_init=true", "stage=kto and pissa_init=True: "),
+        ("ppo", "pissa_init=true", "stage=ppo and pissa_init=True: "),
+        ("ppo", "finetuning_type=freeze", "finetuning_type=freeze and reward_model_type=lora: "),
+        ("sft", "pissa_init=true", ""),
+        ("sft", "pissa_init=true deepspeed=z3.json", "zero_stage=3 and pissa_init=True: "),
+    ],
+)
+def test_what_a_stage_does_not_take(train: Caller, stage: str, typed: str, told: str) -> None:
+    Path("z3.json").write_text('{"zero_optimization": {"stage": 3}}')
+    reward = adapter_in(Path("saves") / "judge", "mine", stage="rm")
+    (reward / "value_head.safetensors").touch()
+    sets = [part for pair in typed.split() for part in ("--set", pair)]
+    answer = train(stage, "--model", "mine", *sets, "--dry-run")
+    assert answer.code == 0, answer.err
+    refused = [line for line in answer.err.splitlines() if line.startswith("would be refused")]
+    assert (told in "".join(refused)) if told else not refused, answer.err
+
+
+def test_a_config_that_names_no_loss_has_the_usual_one(train: Caller) -> None:
+    lines = ("stage: dpo", "model_name_or_path: mine", "dataset: pairs", "pissa_init: true")
+    Path("my.yaml").write_text("\n".join((*lines, "template: chatml", "output_dir: saves/a")))
+    told = train("run", "my.yaml", "--dry-run").err
+    assert "stage=dpo and no pref_loss and pissa_init=True: LLaMA-Factory ends on them" in told
 
 
 def test_seeds_and_betas_below_what_there_is(train: Caller) -> None:

@@ -137,14 +137,15 @@ def memory_need(plan: Plan, hardware: Hardware, longest: int | None) -> Need:
         lora_target=target if set(target.split(",")) <= set(shape.modules) else "all",
         optimizer="adamw_8bit" if "8bit" in optimizer else _OPTIMIZERS.get(optimizer, "adamw"),
         checkpointing=not config.get("disable_gradient_checkpointing", False),
-        zero=0 if method == "qlora" else _zero(config.get("deepspeed")),
+        zero=0 if method == "qlora" else zero_stage(config),
         gpus=hardware.count,
     )
     return need(shape, job, hardware)
 
 
-def _zero(deepspeed: Any) -> int:
-    """Return the stage of ZeRO that a configuration, or a file with one, asks for; else 0."""
+def zero_stage(config: Mapping[str, Any]) -> int:
+    """Return the stage of ZeRO in DeepSpeed's configuration, or in the file with it; else 0."""
+    deepspeed: Any = config.get("deepspeed")
     try:
         if not isinstance(deepspeed, dict):
             deepspeed = json.loads(Path(deepspeed).read_text(encoding="utf-8"))

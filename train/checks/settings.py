@@ -14,6 +14,7 @@ from curate.system.files import at_home
 from curate.system.hub import model_address
 from curate.system.model_folder import ADAPTER_CONFIG, CONFIG, missing_shards, read_json
 from train.checks.data_set import check_kind
+from train.checks.limits import zero_stage
 from train.config.keys import hints
 from train.config.plan import Plan
 from train.config.presets import EVERY, blocks_of, intervals, rows_held
@@ -32,7 +33,13 @@ _MUCH_LOST = 0.1  # share of the tokens
 def check(plan: Plan, longest: int | None) -> None:
     """Refuse what LLaMA-Factory would end on, most of it after it has read and loaded all."""
     config = plan.config
-    refusals = (_rows(plan), _together(config), _evaluated(config), _files(plan), _base(plan))
+    refusals = (
+        _rows(plan),
+        _together({**config, "zero_stage": zero_stage(config)}),
+        _evaluated(config),
+        _files(plan),
+        _base(plan),
+    )
     for why in (why for part in refusals for why in part):
         raise UsageError(why)
     length, positions = _length(config, longest), _positions(plan)
@@ -93,7 +100,7 @@ def _holds(config: Mapping[str, Any], condition: str) -> str:
     is_set = value not in (None, False, 0, "") and (name, value) != ("max_steps", -1)
     if condition.startswith("!"):
         return "" if is_set else f"no {name}"
-    fits = not equal or (str(value) == wanted) != key.endswith("!")
+    fits = not equal or (str(value) in wanted.split(",")) != key.endswith("!")
     return f"{name}={value}" if is_set and fits else ""
 
 

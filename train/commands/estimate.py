@@ -124,8 +124,9 @@ def _show(shape: ModelShape, note: str, job: Job, report: dict[str, Any]) -> Non
         f"{_gib(answering['kv_cache'])} GiB of KV cache for {tokens:,} tokens\n"
         f"lora trains {report['lora_parameters']:,} parameters (rank {rank}, --lora-target)\n"
         "full training takes 4 to 5 times inference where weights, gradients and AdamW's states "
-        "have one precision: 16 B for 4 in fp32, and in pure_bf16 of files in float32, else 8 for 2; "
-        "in mixed bf16, with fp32 gradients, masters and states, it takes 18 B for 2, 9 times",
+        "have one precision: 16 B for 4 in fp32 (and in pure_bf16 of files in float32), 8 for 2 in "
+        "pure_bf16; in mixed bf16, with fp32 gradients, masters and states, it takes 18 B for 2, 9 "
+        "times",
         markup=False,
         soft_wrap=True,
     )
