@@ -49,6 +49,7 @@ class RunRecord:
     precision: Mapping[str, float] = field(default_factory=dict)
     # Of the environment that it was started with, where its command named them
     variables: Mapping[str, str] = field(default_factory=dict)
+    processes: int = 0  # that trained together, on all machines; 0 where older releases wrote it
     seconds: float = 0.0  # from start to end, all attempts together
     error: str | None = None  # why it failed
     format: int = FORMAT  # of this file

@@ -74,6 +74,17 @@ def test_changed_settings_are_named(tmp_path):
         decided(other)
 
 
+def test_another_number_of_processes_is_told(tmp_path):
+    plan = plan_in(tmp_path)
+    stood(replace(plan, processes=2))
+    told = "was begun with 2 processes, and this would be 1; .* FORCE_TORCHRUN=1 NPROC_PER_NODE=2"
+    with pytest.raises(UsageError, match=told):
+        decided(plan)
+    decided(replace(plan, processes=2))
+    stood(plan, processes=0)  # of an older release
+    decided(plan)
+
+
 def test_changed_data_model_or_adapter_are_refused(tmp_path):
     earlier = tmp_path / "earlier"
     earlier.mkdir()

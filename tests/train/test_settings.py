@@ -136,6 +136,10 @@ def test_a_quantised_base(train: Caller) -> None:
     typed = ("sft", "--model", "mine", "--dry-run")
     assert "is quantised (gptq), and training on it needs gptqmodel" in train(*typed).err
     assert "adapters alone can be trained" in train(*typed, "--method", "full").err
+    assert "pissa_init takes none apart" in train(*typed, "--set", "pissa_init=true").err
+    quantised = {"quantization_config": {"quant_method": "mxfp4"}}
+    model_in(Path("mine"), chat=CHATML, **quantised)
+    assert "would be refused" not in train(*typed, "--method", "full").err
 
 
 def test_positions_end_some_models_and_worsen_others(train: Caller) -> None:

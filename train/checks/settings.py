@@ -22,6 +22,7 @@ from train.config.presets import EVERY, blocks_of, intervals, rows_held
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "*.tiktoken", "*token*.py")
 # What training on a quantised base needs; their torch is not that of this environment.
 _QUANTISED = {"gptq": "gptqmodel", "awq": "awq", "aqlm": "aqlm"}
+_DEQUANTISED = ("mxfp4", "fp8")  # LLaMA-Factory loads them in bfloat16
 # Kinds with a table of positions: beyond its end there is nothing to look up.
 _TABLE = {"gpt2", "opt", "gpt_neo", "gpt_bigcode", "openai-gpt", "biogpt", "codegen", "gptj"}
 _POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx")
@@ -175,8 +176,11 @@ def _base(plan: Plan) -> Iterator[str]:
         yield f"{name} has no tokenizer (tokenizer.json); copy it there from the model's own folder"
     quantised = read_json(folder / CONFIG).get("quantization_config") or {}
     method = str(quantised.get("quant_method", "")).lower()
-    if method and plan.config["finetuning_type"] not in ("lora", "oft"):
-        yield f"{name} is quantised ({method}): adapters alone can be trained; give --method lora"
+    if method and method not in _DEQUANTISED:
+        if plan.config["finetuning_type"] not in ("lora", "oft"):
+            yield f"{name} is quantised ({method}): adapters alone can be trained: --method lora"
+        if plan.config.get("pissa_init"):
+            yield f"{name} is quantised ({method}), and pissa_init takes none apart; leave it out"
     package = _QUANTISED.get(method, "")
     if package and importlib.util.find_spec(package) is None:
         yield (

@@ -95,6 +95,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     step_seconds: Mapping[str, float] = field(default_factory=dict)  # by precision, if measured
     variables: Mapping[str, str] = field(default_factory=dict)  # of the environment, besides ours
+    processes: int = 1  # that train together
 
     @property
     def config_file(self) -> Path:
@@ -146,6 +147,7 @@ def make(
         method=request.method,
         steps=steps,
         variables=request.variables,
+        processes=hardware.count,
     )
     return replace(plan, notes=_notes(plan, preset, settings, hardware.count))
 

@@ -95,6 +95,13 @@ def run_before(plan: Plan, now: RunRecord) -> RunRecord:
             f"--resume: {plan.output} holds no run (no {RUN}); give the command without it"
         )
     other = "give another --output for a new run, or put it back as it was"
+    # Each takes rows of its own: a step of another number of them is another step.
+    if before.processes not in (0, now.processes):
+        raise UsageError(
+            f"--resume: {plan.output} was begun with {before.processes} processes, and this would "
+            f"be {now.processes}; give as many (CUDA_VISIBLE_DEVICES, or before the command "
+            f"FORCE_TORCHRUN=1 NPROC_PER_NODE={before.processes}), or another --output for a new run"
+        )
     old, new = (_in_place(config) for config in (read_config(plan.output), plan.config))
     if now.config_sha256 != before.config_sha256 and old != new:
         changes = [

@@ -203,6 +203,7 @@ def begun_record(plan: Plan) -> RunRecord:
         parents={what: sha256_of(path) for what, path in adapters.items() if path.is_file()},
         precision=plan.step_seconds,
         variables=plan.variables,
+        processes=plan.processes,
     )
 
 
