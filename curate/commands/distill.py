@@ -144,6 +144,12 @@ def _told(made: Made, params: Asking) -> dict[str, Any]:
             f"{counted(made.failed, 'request')} failed, named in *.failed.jsonl; the same command "
             "asks again for what failed, and for nothing else"
         )
+    if made.removed:
+        told["removed"] = made.removed
+        console.say(
+            f"removed: {', '.join(made.removed)} of an earlier --hold-out, whose pieces are "
+            "trained on now"
+        )
     for note in NOTES:
         console.say(f"note: {note}")
     return told

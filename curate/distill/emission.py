@@ -23,11 +23,13 @@ from curate.data.rows import Row
 from curate.data.schema import Shape
 from curate.distill.requests import OK, REFUSED_PII, Estimate, Line, Reply, Verb
 from curate.distill.run import Run
-from curate.emission.emit import FAILED, write_scores, write_values
+from curate.emission.emit import FAILED, paths, write_scores, write_values
+from curate.emission.remove import remove
 from curate.errors import CuratrainError, DataError
 from curate.parameters.distill import DROP, MASK, Asking
 from curate.system.cache import scratch_dir
 from curate.system.files import whole_files
+from curate.system.manifest import read_manifest
 
 _TOKENS = ("prompt_tokens", "response_tokens", "cached_tokens")
 _SCORES = pa.schema(
@@ -62,6 +64,7 @@ class Made:
     cost: float = 0.0
     failed: int = 0  # requests that were sent, and have no answer
     files: list[str] = field(default_factory=list)
+    removed: tuple[str, ...] = ()  # of an earlier run's NAME_test, where nothing is held out now
     asked: int = 0  # requests that this run sent
     lost: int = 0  # attempts of all runs that were sent, and have no outcome
     answers: int = 0  # that are kept, of all settings
@@ -132,10 +135,13 @@ def emit(
         made.files = write_values(
             folder, made.name, partial(_values, sides[0]), verb.shape, about, lines_of_rows
         )
+        test = f"{made.name}_test"
+        before = read_manifest(paths(folder, test)[-1]) or {}
         if sides[1].stat().st_size:
             about |= {"side": "test"}
-            test = f"{made.name}_test"
             made.files += write_values(folder, test, partial(_values, sides[1]), verb.shape, about)
+        elif (before.get("recipe"), before.get("side")) == (about["recipe"], "test"):
+            made.removed = remove(folder, test).removed  # what is trained on now
     return made
 
 

@@ -11,6 +11,7 @@ from curate.distill.answers import listed
 from curate.distill.requests import BAD_JSON, Reply, Request
 from curate.distill.verbs.document import chunks_of
 from curate.errors import DataError
+from curate.llamafactory.dataset_info import read_registry
 from curate.models.openai_request import Completion
 from curate.parameters.distill import DocumentParams
 from tests.converter import train_in
@@ -101,6 +102,11 @@ def test_document(distill, curate, tmp_path):
     assert told["dropped"] == {"held_out": len(held_out), "unsupported": 1}
     told, server = distill("document", script, "--input", file, *more, "--flawed", "keep")
     assert written(tmp_path, "book_document")[0].response == "Ask somebody else."
+    # Rows that were held out are trained on now, and are no rows to test on any more.
+    told, _ = distill("document", script, "--input", file, *more[:4])
+    assert "book_document_test.jsonl" in told["removed"]
+    assert "book_document_test" not in read_registry(tmp_path / "data")
+    assert not list((tmp_path / "data").glob("book_document_test.*"))
     again = ("distill", "document", "--input", file, "--model", "http://127.0.0.1:9/v1#model")
     taken = ("--output", tmp_path / "data", "--name", "book", "--hold-out", "30%")
     (tmp_path / "data" / "book_test.jsonl").write_text("mine")

@@ -76,6 +76,7 @@ CORRECTED = [
     ("wrong_stage", [GOOD], {"ranking": True, "columns": {**COLUMNS}}, {}, ("--stage", "sft")),
     ("unknown_split", [GOOD], {"split": "test"}, {}, ()),
     ("bad_num_samples", [GOOD], {"num_samples": "3"}, {}, ()),
+    ("no_rows", [GOOD], {"split": "train[10:]"}, {}, ()),
     ("missing_column", [{"q": "头痛", "a": "休息"}], {}, {"columns": {"prompt": "q", "response": "a"}}, ()),
     ("messages_unnamed", [TALK], {"formatting": "sharegpt", "columns": {"system": "s"}}, {"formatting": "sharegpt", "columns": {"messages": "conversations"}}, ()),
     ("no_response", [GOOD], {"columns": {"prompt": "instruction", "query": "input"}}, {"columns": COLUMNS}, ("--stage", "sft")),

@@ -31,6 +31,27 @@ def test_all_is_well(call, registered):
     assert (found["rows"], found["usable"], found["findings"]) == (3, 3, [])
 
 
+@pytest.mark.parametrize(
+    "split", ["train[2:50%]", "train[-3:]", "train[:2]+train[7:]", "train[10:]", "train[5:2]"]
+)
+def test_rows_of_a_split_are_those_that_llamafactory_takes(call, registered, split):
+    rows = [ROW | {"output": None if place % 4 == 0 else "休息"} for place in range(10)]
+    folder = registered(rows, {"split": split})
+    answer = call("doctor", "--dataset-dir", folder, "--dataset", "mine", "--json")
+    found, real = last_line(answer), train_in(folder, "mine", "sft")
+    assert found["usable"] == real.usable
+    ends = [each["rule"] for each in found["findings"] if each["effect"] == "stops"]
+    assert ends == ["no_rows"] * bool(real.error)
+
+
+def test_places_are_those_of_the_file(call, registered):
+    folder = registered([ROW, ROW, ROW, ROW | {"output": None}], {"split": "train[2:]"})
+    answer = call("doctor", "--dataset-dir", folder, "--dataset", "mine")
+    assert "1 of 2 rows usable, 2 left out" in answer.out
+    told = call("doctor", "--dataset-dir", folder, "--dataset", "mine", "--json")
+    assert last_line(told)["findings"][0]["places"] == ["rows.jsonl, line 4"]
+
+
 def test_preference_before_and_after(call, public):
     answer = call("doctor", "--input", public("dpo_zh.jsonl"), "--fix", "--json")
     assert answer.code == 0

@@ -234,6 +234,38 @@ def test_what_is_wrong_with_an_entry_is_told(train: Caller) -> None:
 def test_few_rows_are_those_that_are_used(train: Caller) -> None:
     told = train("sft", "--model", "mine", "--set", "max_samples=5", "--dry-run").err
     assert "no rows are held out for evaluation: 5 rows are too few" in told
+    assert "talks: 5 of 5 rows usable; 35 more are left out by max_samples: --set" in told
+
+
+def test_blocks_are_of_the_rows_that_max_samples_leaves(train: Caller) -> None:
+    # 10 rows of 9 tokens and an end, then long ones: 10 blocks of 10, 4 a step.
+    rows = [{"text": "x" * (9 if place < 10 else 90)} for place in range(40)]
+    (Path("data") / "books.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    keys = ("max_samples=10", "packing=true", "cutoff_len=10", "max_steps=-1", "val_size=0")
+    keys += ("num_train_epochs=1", "per_device_train_batch_size=4", "gradient_accumulation_steps=1")
+    sets = [part for pair in keys for part in ("--set", pair)]
+    typed = ("pt", "--dataset", "books", "--model", "mine", "--template", "default", *sets)
+    answer = train(*typed, "--dry-run", "--json")
+    assert json.loads(answer.out.splitlines()[-1])["steps"] == 3, answer.err
+    assert "longest row 10 tokens" in answer.err
+
+
+def test_rows_that_num_samples_draws_are_counted(train: Caller) -> None:
+    info = Path("data") / "dataset_info.json"
+    entry = json.loads(info.read_text())["talks"]
+    keys = ("max_steps=-1", "num_train_epochs=1", "val_size=0", "gradient_accumulation_steps=1")
+    sets = [part for pair in keys for part in ("--set", pair)]
+    for more, settings, steps in (
+        ({"num_samples": 100}, (), 50),
+        ({"num_samples": 100}, ("--set", "max_samples=10"), 5),
+        ({"split": "train[:25%]"}, (), 5),
+    ):
+        info.write_text(json.dumps({"talks": {**entry, **more}}))
+        answer = train("sft", "--model", "mine", *sets, *settings, "--dry-run", "--json")
+        assert json.loads(answer.out.splitlines()[-1])["steps"] == steps, answer.err
+    info.write_text(json.dumps({"talks": {**entry, "split": "train[50:]"}}))
+    told = train.refused("no_rows: there are no rows.", "sft", "--model", "mine", "--dry-run")
+    assert "corresponds to no data!" in told
 
 
 def test_the_doctors_command_can_be_pasted_and_says_the_same(

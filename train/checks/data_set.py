@@ -136,6 +136,7 @@ class Usable:
 
     name: str
     rows: int
+    taken: int  # rows that are trained on: of those that num_samples draws, some come again
     without_prompt: int
     cut: int  # rows that the cutoff shortens; 0 where that was not measured
     not_measured: int  # rows of those that were measured by nothing: they have tools
@@ -156,7 +157,7 @@ class Verdict:
 
     @property
     def extent(self) -> Extent:
-        rows = tuple(usable.rows for usable in self.sets)
+        rows = tuple(usable.taken for usable in self.sets)
         return Extent(sum(rows), self.tokens, rows)
 
 
@@ -175,10 +176,13 @@ def measuring(model: Model, cutoff: int, unpacked: bool) -> tuple[Cutoff | None,
 
 
 def judge(
-    folder: Path, names: Sequence[str], stage: str, model: Model, cutoff: int, packing: bool
+    folder: Path, names: Sequence[str], stage: str, model: Model, config: Mapping[str, Any]
 ) -> Verdict:
+    """Return what is used of data sets by a config, as far as they are read: its `max_samples`."""
+    cutoff, most = int(config["cutoff_len"]), config.get("max_samples")
     # LLaMA-Factory reads the prompts of ordinary rows for PPO.
-    judged_as, unpacked = "sft" if stage == "ppo" else stage, stage == "pt" and not packing
+    judged_as = "sft" if stage == "ppo" else stage
+    unpacked = stage == "pt" and not config.get("packing")
     measure, why_not = measuring(model, cutoff, unpacked)
     command = ["curate", "doctor", "--dataset-dir", str(folder)]
     command += [] if stage == "ppo" else ["--stage", stage]
@@ -191,19 +195,19 @@ def judge(
     # The tokenizer's own template takes no pictures, whatever the model does.
     media = recorded("media").get(model.template, ())
     takes = Takes(media, recorded("tools").get(model.template, "default"))
-    sets = []
+    sets, tokens = [], 0.0
     for name in names:
-        diagnosis = diagnose(of_entry(folder, name), judged_as, measure, takes)
+        data_set, before = of_entry(folder, name), measure.tokens if measure is not None else 0
+        drawn = data_set.entry.get("num_samples")
+        diagnosis = diagnose(data_set, judged_as, measure, takes, None if drawn else most)
         words = f"`{shlex.join([*command, '--dataset', name])}`"
         if not diagnosis.usable:
             raise DataError(_nothing(diagnosis, stage, words))
         findings = diagnosis.found
-        line = f"{diagnosis.usable:,} of {diagnosis.rows:,} rows usable"
-        worse = [f for f in findings if f.effect != "note"]
-        if worse:
-            counts = (f"{f.rule} {f.count:,}" if f.count else f.rule for f in worse)
-            line += f" ({', '.join(counts)}; {words} explains)"
         not_measured = sum(f.count for f in findings if f.rule == "not_measured")
+        share = min(drawn, most or drawn) / diagnosis.rows if drawn else 1
+        tokens += (measure.tokens - before if measure is not None else 0) * share
+        line = _told(diagnosis, words, most)
         if measure is None:
             line += f"; what the cutoff leaves was not measured: {why_not}"
         elif measure.longest:
@@ -213,6 +217,7 @@ def judge(
         usable = Usable(
             name=diagnosis.name,
             rows=diagnosis.usable,
+            taken=max(1, round(diagnosis.usable * share)),
             without_prompt=max((f.count for f in findings if f.rule in _LOST_PROMPT), default=0),
             cut=measure.cut if measure is not None else 0,
             not_measured=not_measured,
@@ -222,7 +227,21 @@ def judge(
         )
         sets.append(usable)
     whole = measure is not None and not any(usable.not_measured for usable in sets)
-    return Verdict(tuple(sets), tokens=measure.tokens if measure is not None and whole else None)
+    return Verdict(tuple(sets), tokens=round(tokens) if whole else None)
+
+
+def _told(diagnosis: Diagnosis, command: str, most: int | None) -> str:
+    """Return how many rows are usable, what is wrong with others, and what is left out."""
+    line = f"{diagnosis.usable:,} of {diagnosis.rows:,} rows usable"
+    if worse := [f for f in diagnosis.found if f.effect != "note"]:
+        counts = (f"{f.rule} {f.count:,}" if f.count else f.rule for f in worse)
+        line += f" ({', '.join(counts)}; {command} explains)"
+    if diagnosis.left_out:
+        by = "split"
+        if diagnosis.rows == most:
+            by = "max_samples: --set max_samples=N takes more, `curate select` draws them"
+        line += f"; {diagnosis.left_out:,} more are left out by {by}"
+    return line
 
 
 def _nothing(diagnosis: Diagnosis, stage: str, command: str) -> str:

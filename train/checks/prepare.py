@@ -76,7 +76,8 @@ def prepare(request: Request, say: Say) -> Plan:
     if reward is not None:
         say(f"reward model: {reward.name}")
     typed_cutoff = settings.get("cutoff_len")
-    verdict, cutoff = _judged(request, names, model, settings)
+    judged = begun.config if begun is not None and not typed else settings
+    verdict, cutoff = _judged(request, names, model, judged)
     if cutoff is not None:
         settings = {**settings, "cutoff_len": cutoff}
         notes.append(f"cutoff_len {cutoff:,}: less would cut half of the rows")
@@ -213,10 +214,11 @@ def _judged(
 ) -> tuple[Verdict, int | None]:
     """Return the doctor's verdict, and a cutoff where quick's own would cut half of the rows."""
     config = {**preset_of(request.preset, request.stage).keys, **settings}
-    packing, first = bool(config.get("packing")), int(config["cutoff_len"])
+    first = int(config["cutoff_len"])
     longer = QUICK_CUTOFFS if request.preset == "quick" and "cutoff_len" not in settings else ()
     for cutoff in (first, *longer):
-        verdict = data_set.judge(request.dataset_dir, names, request.stage, model, cutoff, packing)
+        config["cutoff_len"] = cutoff
+        verdict = data_set.judge(request.dataset_dir, names, request.stage, model, config)
         if not any(2 * usable.cut >= usable.rows for usable in verdict.sets):
             break
     return verdict, cutoff if cutoff != first else None

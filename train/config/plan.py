@@ -208,14 +208,7 @@ def _notes(
     """Return what the user should know of how it was decided."""
     config, extent, steps = plan.config, plan.dataset.extent, plan.steps
     notes, is_tutorial = [], preset == preset_of("tutorial", config["stage"])
-    most, used = config.get("max_samples"), extent.used(config).rows
-    taken = extent.used({"max_samples": most}).rows
-    if taken < extent.rows:
-        several = f", at most {most:,} of each data set" if len(extent.sets) > 1 else ""
-        notes.append(
-            f"the first {taken:,} of {extent.rows:,} rows are used (max_samples{several}); "
-            "--set max_samples=N for more, or draw them with `curate select --recipe random`"
-        )
+    used = extent.used(config).rows
     if preset.val_share and not config.get("val_size") and "val_size" not in settings:
         tokens = extent.tokens if config.get("packing") else None
         amount = f"{used:,} rows" if tokens is None else f"{tokens:,} tokens"

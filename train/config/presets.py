@@ -88,11 +88,8 @@ class Extent:
     sets: tuple[int, ...] = ()
 
     def used(self, config: Mapping[str, Any]) -> Extent:
-        """Return what is trained on: `max_samples` of each data set, mixed by `mix_strategy`."""
-        most, mixed = config.get("max_samples"), str(config.get("mix_strategy"))
-        sets = self.sets or (self.rows,)
-        if most is not None:
-            sets = tuple(min(rows, int(most)) for rows in sets)
+        """Return what is trained on, mixed by `mix_strategy`."""
+        mixed, sets = str(config.get("mix_strategy")), self.sets or (self.rows,)
         rows = sum(sets)
         if len(sets) > 1 and mixed in _ENDS:
             # Drawn by turns, or by probabilities, until one of them is used up, or all.

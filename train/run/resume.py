@@ -100,7 +100,8 @@ def run_before(plan: Plan, now: RunRecord) -> RunRecord:
         raise UsageError(
             f"--resume: {plan.output} was begun with {before.processes} processes, and this would "
             f"be {now.processes}; give as many (CUDA_VISIBLE_DEVICES, or before the command "
-            f"FORCE_TORCHRUN=1 NPROC_PER_NODE={before.processes}), or another --output for a new run"
+            f"FORCE_TORCHRUN=1 NPROC_PER_NODE={before.processes}), or another --output for a new "
+            "run"
         )
     old, new = (_in_place(config) for config in (read_config(plan.output), plan.config))
     if now.config_sha256 != before.config_sha256 and old != new:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curate.data.hub_files import hub_files
 from curate.data.inputs import input_files
@@ -26,6 +26,9 @@ from curate.llamafactory.dataset_info import (
 from curate.llamafactory.doctor.findings import Ends
 from curate.llamafactory.doctor.loading import files_of, loaded
 from curate.system.hub import address, is_hub
+
+if TYPE_CHECKING:
+    from datasets import ReadInstruction
 
 _KEYS = (
     *("file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name"),
@@ -179,7 +182,7 @@ def entry_ends(attr: Attributes, stage: str) -> Iterator[tuple[str, str]]:
             f"stage {stage} with `ranking`: {str(attr.ranking).lower()}: ValueError: The dataset "
             "is not applicable in the current training stage.",
         )
-    if attr.split != "train" and not _is_of_train(str(attr.split)):
+    if attr.split != "train" and part_of(str(attr.split)) is None:
         yield "unknown_split", f"ValueError: Unknown split {attr.split!r}"
     if attr.num_samples is not None and not (
         isinstance(attr.num_samples, int) and attr.num_samples > 0
@@ -187,14 +190,14 @@ def entry_ends(attr: Attributes, stage: str) -> Iterator[tuple[str, str]]:
         yield "bad_num_samples", f"`num_samples` {attr.num_samples!r}"
 
 
-def _is_of_train(split: str) -> bool:
+def part_of(split: str) -> ReadInstruction | None:
+    """Return how `datasets` reads a part of `train` such as train[:10%]; None if it is none."""
     from datasets import ReadInstruction
 
     try:
-        ReadInstruction.from_spec(split)
+        return ReadInstruction.from_spec(split) if split.startswith("train[") else None
     except ValueError:
-        return False
-    return split.startswith("train[")
+        return None
 
 
 def entry_notes(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:

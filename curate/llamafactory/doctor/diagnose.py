@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from curate.data.rows import CHUNK, Rows
 from curate.llamafactory.dataset_info import Attributes
@@ -17,6 +19,7 @@ from curate.llamafactory.doctor.data_set import (
     entry_ends,
     loader_stage,
     of_rows,
+    part_of,
     stage_of,
 )
 from curate.llamafactory.doctor.findings import EFFECTS, Diagnosis, Ends, Finding, rule_named
@@ -41,7 +44,8 @@ class Count:
 
 @dataclass
 class Tally:
-    rows: int = 0
+    loaded: int = 0  # rows of the files
+    rows: int = 0  # that are taken of them
     usable: int = 0
     ended: str = ""
     counts: dict[str, Count] = field(default_factory=dict)
@@ -62,15 +66,18 @@ def diagnose(
     stage: str | None = None,
     measure: Cutoff | None = None,
     takes: Takes | None = None,
+    most: int | None = None,
 ) -> Diagnosis:
+    """Judge a data set; of many rows LLaMA-Factory's `max_samples` leaves the first `most`."""
     tally = Tally()
     takes = takes or (measure.takes if measure else ANYTHING)
     try:
         attr = attributes(data_set.entry)
         if isinstance(data_set.path, tuple):  # the files of one split of a hub's data set
-            attr = replace(attr, split="train")
+            _, bracket, part = str(attr.split).partition("[")
+            attr = replace(attr, split=f"train{bracket}{part}")
         stage = stage or stage_of(attr)
-        tally = examine(data_set.path, attr, stage, measure, takes)
+        tally = examine(data_set.path, attr, stage, measure, takes, most)
     except Ends as end:
         tally.note(end.rule, None, end.said)
         stage = stage or stage_of(Attributes())
@@ -82,7 +89,7 @@ def diagnose(
             if flaw == "unfilled_placeholder":
                 tally.note(flaw, position)
     known = len(rows) if rows is not None else 0
-    findings = [finding_of(rule, count, rows, tally.rows) for rule, count in tally.counts.items()]
+    findings = [finding_of(rule, count, rows, tally.loaded) for rule, count in tally.counts.items()]
     order = list(EFFECTS)
     not_used: Counter[str] = Counter()
     for source in rows.sources if rows is not None else ():
@@ -93,7 +100,8 @@ def diagnose(
         entry=data_set.entry,
         assumed=data_set.assumed,
         better=data_set.better if data_set.better != data_set.entry else None,
-        rows=max(tally.rows, known) if tally.ended else tally.rows,
+        rows=tally.rows + (max(0, known - tally.loaded) if tally.ended else 0),
+        left_out=0 if tally.ended else tally.loaded - tally.rows,
         usable=0 if tally.ended else tally.usable,
         otherwise=tally.usable,
         found=tuple(sorted(findings, key=lambda found: (order.index(found.effect), -found.count))),
@@ -119,6 +127,7 @@ def examine(
     stage: str,
     measure: Cutoff | None = None,
     takes: Takes = ANYTHING,
+    most: int | None = None,
 ) -> Tally:
     tally = Tally()
     if measure:
@@ -127,17 +136,17 @@ def examine(
         tally.note(rule, None, said)
     try:
         files = files_of(path)
-        rows, ending = loaded(files), files[0].suffix
+        rows, ending = _taken(files, attr, most, tally), files[0].suffix
         while batch := list(itertools.islice(rows, BATCH)):
-            verdicts = [judge(row, attr, stage, takes) for row in batch]
-            for position, row in enumerate(batch, tally.rows):
+            verdicts = [judge(row, attr, stage, takes) for _, row in batch]
+            for position, row in batch:
                 if ending == ".csv" and any(str(key).startswith(_SHIFTED) for key in row):
                     tally.note("csv_shifted", position)
                 text = (row.get("text") or "") if ending == ".txt" else ""
                 if text.startswith("{") and text.rstrip().endswith("}"):
                     tally.note("json_in_txt", position)
             for place, verdict in enumerate(verdicts):
-                position = tally.rows + place
+                position = batch[place][0]
                 if verdict.rule:
                     tally.note(verdict.rule, position, verdict.said)
                     continue
@@ -165,8 +174,28 @@ def examine(
     return tally
 
 
+def _taken(
+    files: Sequence[Path], attr: Attributes, most: int | None, tally: Tally
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the rows that `split` and then `max_samples` leave, each with its place in the files.
+
+    All others are loaded, too: LLaMA-Factory ends on a file that breaks off behind them.
+    """
+    parts, taken = [range(sys.maxsize)], 0
+    if part := part_of(str(attr.split)):
+        sizes = {"train": sum(1 for _ in loaded(files))}
+        parts = [range(each.from_, each.to) for each in part.to_absolute(sizes)]
+    for position, row in enumerate(loaded(files)):
+        tally.loaded += 1
+        if any(position in each for each in parts) and (most is None or taken < most):
+            taken += 1
+            yield position, row
+    if not taken:
+        raise Ends("no_rows", f'ValueError: Instruction "{attr.split}" corresponds to no data!')
+
+
 def finding_of(name: str, count: Count, rows: Rows | None, seen: int) -> Finding:
-    """Return a finding as it is told; `seen` is how many rows LLaMA-Factory counts."""
+    """Return a finding as it is told; `seen` is how many rows LLaMA-Factory loads."""
     rule = rule_named(name)
     # Both count the same rows, or nobody can tell which is which.
     same = rows is not None and len(rows) == seen

@@ -95,6 +95,7 @@ class Diagnosis:
     otherwise: int  # rows that it would train on if nothing ended it
     found: tuple[Finding, ...]
     template: str = ""  # and cutoff, where a model was given
+    left_out: int = 0  # rows that `split`, or max_samples, leaves out
     not_used: Mapping[str, int] = field(default_factory=dict)  # keys whose text none uses, to rows
 
     @property
@@ -125,6 +126,8 @@ class Diagnosis:
             found = self.rows - self.usable
             return f"{self.name}: something was found in {found:,} of {self.rows:,} rows"
         text = f"{self.name}, stage {self.stage}: {self.usable:,} of {self.rows:,} rows usable"
+        if self.left_out:
+            text += f", {self.left_out:,} left out"
         if self.template:
             text += f" ({self.template})"
         if self.ended and self.otherwise:
