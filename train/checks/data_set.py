@@ -251,7 +251,7 @@ def _nothing(diagnosis: Diagnosis, stage: str, command: str) -> str:
     if fatal is not None and fatal.rule == "entry_broken" and fatal.said:
         why = f" {fatal.rule}: {fatal.said}."
     elif fatal is not None:
-        said = f" {fatal.said.rstrip('.')}." if fatal.said else ""
+        said = f" {fatal.said.rstrip('.!')}." if fatal.said else ""
         why = f" {fatal.rule}: {fatal.says}{said} To do: {fatal.do}."
     fix = ", and with --fix writes what can be used" if diagnosis.otherwise else ""
     return (
