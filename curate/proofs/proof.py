@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -123,11 +124,14 @@ def _refuse_early(
         )
     for ratio in filter(lambda each: each != "self", params.mixes):
         parse_ratio(ratio)
-    if clash := {BASE, RANDOM, RANDOM_TOKENS, *named_arms(params, like)} & set(others):
-        raise UsageError(
-            f"--arm {min(clash)}: the proof has an arm of that name itself; register the data set "
-            "under another name, or give other --arms"
-        )
+    own = {BASE, RANDOM, "train", "test", *named_arms(params, like)}
+    begins = (RANDOM_TOKENS, *(f"{name}-" for name in own if params.mixes))
+    for name in others:
+        if name.startswith(begins) or re.sub(r"^general_|_(rates|mixed|\d+)$", "", name) in own:
+            raise UsageError(
+                f"--arm {name}: the proof has an arm or a file of that name itself; register the "
+                "data set under another name, or give other --arms"
+            )
     check_trainer()
     if params.train_set:
         check_settings(params.model, params.train_set)

@@ -297,12 +297,16 @@ def test_general_rows_are_one_source(tmp_path, scratch_cache, capsys):
     )
 
 
-@pytest.mark.parametrize("name", ["ifd", "random", "random-tokens"])
+@pytest.mark.parametrize(
+    "name",
+    ["ifd", "random", "random-tokens", "random-tokens-x", "random_0", "train", "longest-1to1"],
+)
 def test_a_data_set_named_as_an_arm_of_the_proof_is_refused(name, tmp_path, scratch_cache):
     place = Place(tmp_path / "data", tmp_path / "saves", "small")
     rows = read(SAMPLE)
-    with pytest.raises(UsageError, match=f"--arm {name}: the proof has an arm of that name itself"):
-        prove(rows, params_of("smollm2", arms=()), place, others={name: rows})
+    with pytest.raises(UsageError, match=f"--arm {name}: the proof has an arm or a file of that"):
+        asked = params_of("smollm2", arms=(), mix=("1:1",))
+        prove(rows, asked, place, others={name: rows}, general=rows)
 
 
 def of_ones(arm, by=0.0, rows=2):
