@@ -34,8 +34,8 @@ _REFUSES = re.compile(
     r"[^.\n]{0,30}\b(?:assist|help|provid|answer|fulfil|comply|complet|generat|creat|discuss|access|support|do that|engage)",
     re.I,
 )
-_OPEN = re.compile(
-    r"[,，、：:；;（(\[【「『“‘《—\-]\s*$|(?:^|\n)\s*(?:\d{1,2}[.、．)）]|[-*•·#]+|[(（]\d{1,2}[)）])\s*$"
+_OPEN = re.compile(  # of a last line
+    r".*[,，、：:；;（(\[【「『“‘《—\-]|\s*(?:\d{1,2}[.、．)）]|[-*•·#]+|[(（]\d{1,2}[)）])"
 )
 _UNFINISHED = "在对将把被因为如从以可应需能是有不要会该与和及或并而但且则若使让由于向往至到其这那每各某此之所很更最较非太极几第些建避导包采根据预尽"
 _SENTENCES = re.compile(r"[。！？!?\n]|\.\s")
@@ -106,9 +106,9 @@ def is_cut(answer: str) -> bool:
     """
     text = answer.rstrip()
     thinks = answer.count("<think>") > answer.count("</think>")
-    if thinks or text.count("```") % 2 or _OPEN.search(text):
-        return True
     line = text.rsplit("\n", 1)[-1]
+    if thinks or text.count("```") % 2 or _OPEN.fullmatch(line):
+        return True
     if not text[-1:].isalpha() or _LIST_LINE.match(line):
         return False
     finished, tail = _SENTENCE.split(text)[:-1], _SENTENCE.split(line)[-1]

@@ -110,13 +110,19 @@ def flaws(said: Parsed, shape: Shape) -> set[str]:
     return found
 
 
+def _said(answer: str) -> str:
+    """Return an answer without its thoughts."""
+    thoughts, end, said = answer.rpartition("</think>")  # behind it none is whole
+    return _THOUGHT.sub("", thoughts + end) + said
+
+
 # From all that stands before an answer, what was asked last, and the answer.
 _WRONG: dict[str, Callable[[str, str, str], bool]] = {
-    "refusal": lambda _, __, answer: answers.refuses(_THOUGHT.sub("", answer)),
-    "speaks_as_ai": lambda _, __, answer: answers.speaks_as_ai(_THOUGHT.sub("", answer)),
+    "refusal": lambda _, __, answer: answers.refuses(_said(answer)),
+    "speaks_as_ai": lambda _, __, answer: answers.speaks_as_ai(_said(answer)),
     "cut": lambda _, __, answer: answers.is_cut(answer),
     "loop": lambda _, __, answer: answers.loops(answer),
-    "copied_prompt": lambda _, asked, answer: answers.copies(asked, _THOUGHT.sub("", answer)),
+    "copied_prompt": lambda _, asked, answer: answers.copies(asked, _said(answer)),
     "wrong_language": lambda _, asked, answer: answers.in_another_language(asked, answer),
     "traditional": lambda _, asked, answer: answers.is_traditional(asked + answer),
     "mentions_source": lambda shown, _, answer: answers.mentions_source(shown.strip(), answer),

@@ -8,7 +8,6 @@ Thoughts may stand before a call.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Any
@@ -16,20 +15,22 @@ from typing import Any
 from curate.data.schema import MEDIA, Parsed
 
 MARKS = {"images": "<image>", "videos": "<video>", "audios": "<audio>"}
-_CALL = re.compile("<tool_call>(.*?)</tool_call>", re.DOTALL)
-_THOUGHT = re.compile("<think>\n(.*?)\n</think>\n\n", re.DOTALL)
+_CALL, _THOUGHT = ("<tool_call>", "</tool_call>"), ("<think>\n", "\n</think>\n\n")
 _WRONG = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
 
 
 def parts_of_call(content: str) -> tuple[str, Any]:
     """Return what stands beside a function call, and the call."""
-    call = _CALL.search(content)
-    if call:
-        return content.replace(call[0], ""), json.loads(call[1])
-    thought = _THOUGHT.search(content)
-    if thought:
-        return thought[0], json.loads(content.replace(thought[0], ""))
-    return "", json.loads(content)
+    if call := _marked(content, *_CALL):
+        return content.replace(call, ""), json.loads(call[len(_CALL[0]) : -len(_CALL[1])])
+    thought = _marked(content, *_THOUGHT)
+    return thought, json.loads(content.replace(thought, "") if thought else content)
+
+
+def _marked(text: str, begin: str, end: str) -> str:
+    """Return the first part of a text with a mark at its beginning and at its end; '' without."""
+    inner, ended, _ = text.partition(begin)[2].partition(end)
+    return begin + inner + end if ended else ""
 
 
 def wrong_call(content: str) -> str:

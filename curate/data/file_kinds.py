@@ -31,8 +31,8 @@ _LIST = 1 << 16
 _ARRAY = re.compile(r"""\[\s*(?:$|[\[\]{"'\-/\d,]|true|false|null|NaN)""")
 # What a text of JSON begins with, which is in JSON once more.
 _TEXT_OF_JSON = re.compile(r'"\s*(?:\{|\[\s*\{)\s*\\+"')
-# Lines before the rows that are none: Markdown's fence and comments.
-_BEFORE = re.compile(r"```\w*\s*$|//|#|/\*.*\*/\s*$")
+# Lines before the rows that are none: Markdown's fence and comments of a line.
+_BEFORE = re.compile(r"```\w*\s*$|//|#")
 # What may stand before the first row: white space, and marks of files that were put together.
 _BLANK = " \t\r\n\v\f\u3000\ufeff\x1e"
 # JSON that begins behind something else: its first line, and what stands before it there.
@@ -136,12 +136,20 @@ def _container_of(path: Path, sniffed: Sniffed, plain: bool) -> str:
 
 def _first_line(path: Path, sniffed: Sniffed) -> tuple[str, str]:
     """Return the first characters of rows, and their line: an object's, a list's and the next."""
-    before = ""
+    before, several = "", False  # lines of one comment, behind which rows are no lines
     with path.open(encoding=sniffed.encoding, newline="\n") as text:
         while line := text.readline(START):
             start = line.lstrip(_BLANK)
+            if start.startswith("/*"):
+                before = before or start
+                while "*/" not in line and (more := text.readline(LIMIT)):
+                    line, several = more, True
+                line = line.partition("*/")[2]
+                start = line.lstrip(_BLANK)
             if start and _BEFORE.match(start):
                 before = before or start
+                if not line.endswith("\n"):
+                    text.readline(LIMIT)
             elif start and before and start[0] not in "[{":
                 return before, before  # no JSON: what looked like a comment is text
             elif start:
@@ -153,5 +161,5 @@ def _first_line(path: Path, sniffed: Sniffed) -> tuple[str, str]:
                         (more for more in iter(lambda: text.readline(START), "") if more.strip()),
                         "",
                     )
-                return start, line.lstrip(_BLANK)
+                return start, "" if several else line.lstrip(_BLANK)
     return before, before

@@ -261,3 +261,23 @@ def test_real_files(real, name, container, rows):
 def test_a_mark_of_order_is_not_part_of_the_first_key(write):
     for text in ('[{"a": "1"}]', '{"a": "1"}', "a\n1"):
         assert read(write(codecs.BOM_UTF8 + text.encode()))[1] == [{"a": "1"}]
+
+
+@pytest.mark.parametrize("write", [as_json, as_pretty, as_lines, as_pretty_values])
+@pytest.mark.parametrize(
+    "above",
+    [
+        *("/*\n{licence}\n*/\n", "/* one line */", f"/*{'[ terms ]' * START}*/\n"),
+        *(f"// {'x' * START}\n", "/**\n" + " * {terms},\n" * START + " */\n# end\n"),
+    ],
+)
+def test_comments_of_any_length_stand_above_rows(tmp_path, write, above):
+    path = tmp_path / "rows.json"
+    path.write_text(above + write(ROWS), encoding="utf-8")
+    assert read(path)[1] == ROWS
+
+
+def test_a_comment_that_does_not_end_is_told(tmp_path):
+    path = tmp_path / "rows.json"
+    path.write_text("/*\n" + as_pretty(ROWS), encoding="utf-8")
+    assert "JSON begins on line 2, behind other text ('/*')" in told(path)

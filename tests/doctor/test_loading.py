@@ -164,6 +164,14 @@ def test_a_row_of_nothing_that_ends_the_process_of_pyarrow(tmp_path, content):
         list(loaded([path]))
 
 
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"a":[', "]}")])
+def test_rows_so_deep_that_they_end_the_process_of_pyarrow(tmp_path, begin, end):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1}\n' * 3 + f'{{"a": {begin * 100_000}{end * 100_000}}}\n')
+    with pytest.raises(Ends, match="rows.jsonl, line 4: lists and objects are nested too deep"):
+        list(loaded([path]))
+
+
 def test_a_row_of_nothing_among_others_is_a_row(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"a": "nullx"}\nnull\n{"a": "x"}\n')

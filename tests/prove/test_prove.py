@@ -303,9 +303,8 @@ def test_general_rows_are_one_source(tmp_path, scratch_cache, capsys):
 )
 def test_a_data_set_named_as_an_arm_of_the_proof_is_refused(name, tmp_path, scratch_cache):
     place = Place(tmp_path / "data", tmp_path / "saves", "small")
-    rows = read(SAMPLE)
+    rows, asked = read(SAMPLE), params_of("smollm2", arms=(), mix=("1:1",))
     with pytest.raises(UsageError, match=f"--arm {name}: the proof has an arm or a file of that"):
-        asked = params_of("smollm2", arms=(), mix=("1:1",))
         prove(rows, asked, place, others={name: rows}, general=rows)
 
 

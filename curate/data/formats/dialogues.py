@@ -175,7 +175,8 @@ _NAMED = re.compile(
 )
 MOSS = re.compile(r"\A\s*<\|[^|>]*\|>[:：]\s*|(?:(?<!\s)\s+)?<eo[a-z]>\s*")
 _CALL = re.compile(r"\A<functioncall>\s*(\{.*\})\Z", re.DOTALL)
-_QUOTED = re.compile(r"(\"arguments\":\s*)'(.*)'(\s*\}\s*)\Z", re.DOTALL)
+# Its end first: each of many beginnings would be followed to a wrong one.
+_QUOTED = re.compile(r"(?=.*'\s*\}\Z)(.*?\"arguments\":\s*)'(.*)'(\s*\}\Z)", re.DOTALL)
 _ROLES = {**ROLES, "moss": "assistant", "function response": "observation"}
 # What is told where a template's marks are gone.
 UNFRAMED = "the marks of a template in the text read as who speaks"
@@ -221,9 +222,12 @@ def _marked(text: str) -> Parsed | None:
 
 
 def _instructed(text: str) -> Parsed | None:
-    if not _ASKED.search(text):
+    whole, asked_mark, last = text.rpartition("[/INST]")
+    if not asked_mark:
         return None
-    pairs = [(_bare(asked), _bare(answer)) for asked, answer in _INST.findall(text)]
+    # Without what is asked at the end alone: every mark of it would be searched from to the end.
+    whole += asked_mark + last.partition("[INST]")[0]
+    pairs = [(_bare(asked), _bare(answer)) for asked, answer in _INST.findall(whole)]
     if not pairs or _bare(text[: text.index("[INST]")]):
         return None
     system = _SYS.match(pairs[0][0])
@@ -262,7 +266,7 @@ def _call_of(turn: Turn) -> Turn:
     call = _CALL.match(turn.content) if turn.role == "assistant" else None
     if not call:
         return turn
-    quoted = _QUOTED.search(call[1])
-    text = call[1][: quoted.start()] + quoted[1] + quoted[2] + quoted[3] if quoted else call[1]
+    quoted = _QUOTED.match(call[1])  # \Z: a call ends with a brace
+    text = quoted[1] + quoted[2] + quoted[3] if quoted else call[1]
     read = read_text(text, python=True)
     return turn if read is text else Turn("function", json.dumps(read, ensure_ascii=False))

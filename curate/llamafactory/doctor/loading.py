@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from curate.data.json_values import json_array
+from curate.data.json_values import DEPTH, json_array
 from curate.errors import DataError
 from curate.llamafactory.doctor.findings import Ends
 
@@ -84,9 +85,16 @@ def _json(path: Path) -> Iterator[pa.Table]:
             yield from [_by_pandas(path)] if small else _by_thousands(path)
             return
         stream.seek(0)
+        lines = 0
         while piece := stream.read(CHUNK):
+            piece += stream.readline()
+            for number, row in enumerate(piece.split(b"\n"), lines + 1):
+                if _is_too_deep(row):
+                    deep = f"{path.name}, line {number}: lists and objects are nested too deep"
+                    raise Ends("broken_file", f"Segmentation fault: {deep}")
+            lines += piece.count(b"\n")
             try:
-                table = _by_arrow(piece + stream.readline())
+                table = _by_arrow(piece)
             except pa.ArrowInvalid as error:
                 # What pyarrow refuses pandas is asked for, and of two reasons pyarrow's is told.
                 if not small:
@@ -100,6 +108,18 @@ def _json(path: Path) -> Iterator[pa.Table]:
                 yield table
                 return
             yield table
+
+
+def _is_too_deep(row: bytes) -> bool:
+    """Tell whether a row is nested deeper than Python reads, which ends pyarrow's process."""
+    if row.count(b"[") + row.count(b"{") > DEPTH:
+        try:
+            json.loads(row)
+        except RecursionError:
+            return True
+        except ValueError:
+            pass
+    return False
 
 
 def _by_arrow(piece: bytes) -> pa.Table:
