@@ -49,7 +49,12 @@ def __getattr__(name: str) -> Any:
 
     if name not in _HOME:
         raise AttributeError(f"module 'curate' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    if not isinstance(value, type):
+        from curate.parameters.kinds import checked
+
+        value = checked(value)
+    return globals().setdefault(name, value)
 
 
 def __dir__() -> list[str]:

@@ -63,7 +63,7 @@ _PARTS = re.compile(
 )
 _NO_PARTS = re.compile("综合|病|征|氏|定律|试验|法|反射|现象|奖|体|医院|大学|教授团")
 _NO_LATIN = r"(?![A-Za-z]+(?:tions?|ments?|ship|itis|olog[yi]\w*|ics|ines|ists?|ness)\b|(?:Goals|Unit|Role|Letter|Form|Expert|Cell|Program|Materials|Patient|Enteric|Nodule|Relationship|The|This|Has|Was|With|And|Of|In|For|Health|Care|Name|Education|Safety|Info|Information|Data|History|Satisfaction|Outcomes?|Reported|Global|Assessment|Zero|Protection|Act|Cent(?:er|re)|Hospital|University|Department|Clinic|Support|Us|Sir|Madam|Doctor|Nurse|Emergency|Number|Date|Gender|Sex|Age|ID|MRN|Portal|Monitoring|Controlled|Advocate|Services?|Team|Room|Office|Manager|Phone|Email|Corporation|Corp|Company|Inc|Ltd|LLC|Group)\b)"
-_LATIN = rf"{_NO_LATIN}[A-Z][A-Za-z'’-]+(?:(?:, (?=[A-Z][a-z])| |·)(?:[A-Z]\. ?)?{_NO_LATIN}[A-Z][A-Za-z'’-]+){{1,2}}"
+_LATIN = rf"{_NO_LATIN}[A-Z][A-Za-z'’-]{{1,40}}(?:(?:, (?=[A-Z][a-z])| |·)(?:[A-Z]\. ?)?{_NO_LATIN}[A-Z][A-Za-z'’-]{{1,40}}){{1,2}}"
 _ENGLISH = re.compile(
     r"\b(?i:patient(?:'s)?(?: name)?|pt(?: name)?|(?:full )?name(?: is)?|contact(?: person)?|mrs?|ms|miss|dr|doctor|prof(?:essor)?|physician|surgeon|nurse|pharmacist|radiologist|pathologist|anesthesiologist|guardian|kin|wife|husband|mother|father|daughter|son|brother|sister|spouse"
     r"|partner|caregiver|signed(?: by)?|(?:reviewed|reported|referred|prepared|seen|approved|performed|requested|examined|verified|witnessed) by|attending|consultant|resident|dear|i am|i'm|named|witness|applicant|insured|cardholder|beneficiary|payee|investigator|holder|attn|regards|sincerely)"

@@ -23,7 +23,7 @@ from curate.models.text_tokenizer import token_counter
 from curate.notebook.tables import html_table
 from curate.parameters.dedup import DedupParams
 from curate.recipes.dedup import dedup
-from curate.recipes.like import read_sets
+from curate.recipes.like import one_by_one, read_sets
 from curate.scorers.response_tokens import response_tokens
 
 if TYPE_CHECKING:
@@ -133,8 +133,7 @@ def advise(
     named = isinstance(given, str | Path)
     files = [str(given)] if named else [source.name for source in rows.sources]
     words = list(typed) or ["--input", *files]
-    several = [like] if isinstance(like, str | Path) else like
-    sets = [[each] if isinstance(each, str | Path) else [*each] for each in several]
+    sets = one_by_one(like)
     asked = [each for some in read_sets(sets, Path(folder)) for each in some]
     likes = [word for each in sets for word in ("--like", *map(str, each))]
     seen = look(rows)

@@ -46,7 +46,6 @@ _SAME = 0.9999  # cosine of equal texts, in 32 bits
 
 Given: TypeAlias = str | os.PathLike[str] | Rows | Selection
 QuestionSets: TypeAlias = Given | Sequence[Given | Sequence[Given]]
-_ONE = (str, os.PathLike, Rows)
 Floats = NDArray[np.float64]
 
 
@@ -73,12 +72,16 @@ def read_sets(sets: QuestionSets, folder: Path = Path("data")) -> list[list[Rows
     Read are all formats, with answers or without, and plain text that ends in .txt, a line each;
     `folder` is where registered names are looked up.
     """
-    several: Any = [sets] if isinstance(as_rows(sets), _ONE) else sets
-    given = [as_rows(each) for each in several]
-    lists: list[Sequence[Given]] = [[each] if isinstance(each, _ONE) else each for each in given]
-    if not all(map(len, lists)):
+    lists = one_by_one(sets)
+    if not all(lists):
         raise UsageError("--like: a set of questions is empty; give it a file or rows")
     return [[rows for each in some for rows in read_beside(each, folder)] for some in lists]
+
+
+def one_by_one(sets: Any) -> list[list[Any]]:
+    """Return every set as a list; one may come without."""
+    several = sets if isinstance(sets, list | tuple) else [sets]
+    return [[*each] if isinstance(each, list | tuple) else [each] for each in several]
 
 
 def read_beside(given: Given, folder: Path) -> list[Rows]:

@@ -233,6 +233,11 @@ PAIRS = [
         "question": {"full_text": ASKED},
         **{"answer_0": "不", "answer_1": SAID, "score_0": -1.0, "score_1": 1.0},
     },
+    {"context": USER, "response1": SAID, "response2": "不", "overall_preference": -1},
+    {"context": USER, "response1": "不", "response2": SAID, "overall_preference": 3},
+    {"prompt": ASKED, "response_1": "不", "response_2": SAID, "preference_strength": 2},
+    {"context": USER, "original_response": "不", "edited_response": SAID, "feedback": ["短"]},
+    {"context": USER, "bad_edited_response": "不", "good_edited_response": SAID},
     {"messages": USER + GOOD, "rejected_messages": USER + BAD},
     {"messages": USER + GOOD, "rejected_response": "不"},
     {"query": ASKED, "response": SAID, "rejected_response": "不"},
@@ -262,9 +267,13 @@ def test_answers_of_which_few_are_ranked_are_not_all_learned(read):
         read([{"instruction": ASKED, "completions": completions}])
 
 
-def test_a_tie_is_no_pair_and_is_told(read):
-    row = {"prompt": ASKED, "response_a": SAID, "response_b": "不", "winner": "tie"}
-    rows = read([row, row | {"winner": "a"}])
+@pytest.mark.parametrize(
+    ("marks", "key", "tie", "first"),
+    [("ab", "winner", "tie", "a"), ("12", "overall_preference", 0, -3)],
+)
+def test_a_tie_is_no_pair_and_is_told(read, marks, key, tie, first):
+    row = {"prompt": ASKED, f"response_{marks[0]}": SAID, f"response_{marks[1]}": "不"}
+    rows = read([row | {key: tie}, row | {key: first}])
     assert [each.flaw for each in rows] == ["empty_response", ""]
     assert any("no answer is told to be better" in said for said in rows.sources[0].changes)
 

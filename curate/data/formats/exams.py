@@ -147,7 +147,7 @@ def _labels(value: Any, options: Mapping[str, str], first: int) -> list[str]:
         at = int(bare) - first if bare.isdecimal() else -1
         return list(options)[at : at + 1] if at >= 0 else []
     if _LETTERED.fullmatch(bare.upper()):
-        letters = re.findall("[A-J]", bare.upper())
+        letters = list(dict.fromkeys(re.findall("[A-J]", bare.upper())))
         return letters if options.keys() >= {*letters} else []
     return [label for label, option in options.items() if option == text][:1]
 

@@ -15,7 +15,8 @@ from curate.data.schema import Parsed, Shape, Turn
 _PAIRS = (
     *(("chosen", "rejected"), ("chosen_messages", "rejected_messages")),
     *(("messages", "rejected_messages"), ("preferred_output", "non_preferred_output")),
-    ("chosen_response", "rejected_response"),
+    *(("chosen_response", "rejected_response"), ("edited_response", "original_response")),
+    ("good_edited_response", "bad_edited_response"),
 )
 _ASKS = (*ASKED, "history", "context")
 _ANSWERS = (
@@ -27,6 +28,7 @@ _BETTER = (
     *("winner", "preference", "preferred", "better", "best", "better_response_id", "chosen"),
     *("choice", "chosen_idx", "preferred_response", "label", "labels", "vote"),
 )
+_SIGNED = ("overall_preference", "preference_strength")  # below 0: the first; HelpSteer's
 _SCORES = ("score", "rating", "reward", "overall_score")
 _NONE_BETTER = "rows in which no answer is told to be better, so without a pair"
 
@@ -42,7 +44,7 @@ def _side(value: Any, asked: bool) -> Parsed | None:
 
 def _asked(row: Row) -> tuple[Parsed, str] | None:
     """Return what two answers are to, where it is messages, or a text to be gone on with."""
-    if asked := asked_in(row, ("prompt", "input", "request", "question")):
+    if asked := asked_in(row, ("prompt", "input", "request", "question", "context")):
         return asked
     for name in ("prompt", "question", "instruction"):
         parsed = said_in(row.get(name))
@@ -125,6 +127,9 @@ def _better(row: Row, keys: tuple[str, str], ends: tuple[str, str]) -> int | Non
             if word in (end[place], keys[place].lower()) or word.endswith(ends[place]):
                 return place
         return -1
+    for name in _SIGNED:
+        if isinstance(row.get(name), int | float):
+            return -1 if row[name] == 0 else int(row[name] > 0)
     for score in _SCORES:
         first, second = (row.get(score + mark) for mark in ends)
         if isinstance(first, int | float) and isinstance(second, int | float):
@@ -151,7 +156,7 @@ def _told_better(row: Row) -> Dialogue | None:
         parsed = _compared(row, chosen, rejected, asked[0] if asked else None)
         if parsed is None or not parsed.turns:
             return None
-        used = (first, second, first_text(row, *_ASKS), *_BETTER)
+        used = (first, second, asked[1] if asked else first_text(row, *_ASKS), *_BETTER)
         if better < 0:
             return Dialogue(parsed._replace(rejected=""), used, (_NONE_BETTER,))
         return Dialogue(parsed, used)

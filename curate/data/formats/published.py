@@ -34,7 +34,10 @@ from curate.data.schema import CANONICAL_TAGS, MEDIA, STRUCTURAL, Converted, Par
 Row = dict[str, Any]
 Reader = Callable[[Row], Dialogue | None]
 _KEY = "conversations"
-_ASKED = ("prompt", "messages", "conversations", "conversation", "input", "request", "question")
+_ASKED = (
+    *("prompt", "messages", "conversations", "conversation", "input", "request", "question"),
+    "context",
+)
 _TEXTS = ("text", "chat", "conversation", "dialogue")
 _IN_TURN = ("data", "conversations", "conversation", "dialog", "dialogue", "turns")
 _TOLD = ("completion", "response", "output", "answer", "reply", "choices")
