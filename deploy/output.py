@@ -56,7 +56,7 @@ def portable(name: str) -> str:
 def told_apart(models: Sequence[str], names: Sequence[str]) -> list[str]:
     """Return names of models; of folders that are called the same, with those they lie in."""
     paths = [
-        Path(model).resolve().parts if Path(model).is_dir() else (name,)
+        Path(model).resolve().parts if folder_of(model) else (name,)
         for model, name in zip(models, names, strict=True)
     ]
     for depth in range(1, max(map(len, paths)) + 1):

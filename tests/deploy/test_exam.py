@@ -403,6 +403,8 @@ def test_folders_of_one_name_are_told_apart():
         "smollm2",
         str(Path("smollm2").resolve()),
     ]
+    both = ["smollm2", model_name("./smollm2")]
+    assert told_apart(both, ["smollm2"] * 2) == ["smollm2", f"{Path.cwd().name}/smollm2"]
     assert told_apart(["b/s", "smollm2"], ["s", "smollm2"]) == ["s", "smollm2"]
     assert told_apart(["a/r", "a/../a/r"], ["r", "r"]) == ["r", "r"]
 
