@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import OutputError, UsageError
-from curate.models.packaged_models import PACKAGED
+from curate.models.packaged_models import PACKAGED, converted_folder
 from curate.system import model_folder
 from curate.system.files import at_home, delete, sha256_of, write_text, writing_to
 from curate.system.manifest import read_manifest, to_json, versions
@@ -46,6 +46,11 @@ def folder_of(typed: str) -> Path | None:
 def model_name(typed: str) -> str:
     """Return the folder that is meant where there is one, else the name or address as typed."""
     return str(folder_of(typed) or typed)
+
+
+def trained_in(name: str) -> Path:
+    """Return where a model's run.json would lie: of a bundled one in no folder called so."""
+    return converted_folder(PACKAGED[name]) if name in PACKAGED else at_home(name)
 
 
 def portable(name: str) -> str:

@@ -18,11 +18,11 @@ from curate.data.inputs import bundled_folder
 from curate.data.read import read
 from curate.data.rows import Row, Rows
 from curate.errors import CuratrainError, DataError, UsageError
-from curate.system.files import at_home, sha256_of
+from curate.system.files import sha256_of
 from curate.system.manifest import read_manifest
 from curate.system.run_record import RUN, RunRecord, read_run
 from deploy.compare.asking import Prompts, limited, prompts_of, read_rows
-from deploy.output import portable
+from deploy.output import portable, trained_in
 from deploy.training_data import DataSet, data_set_of
 
 
@@ -56,7 +56,7 @@ def choose_prompts(
     was chosen from. Without one all prompts, marked as trained on or not where the run says so.
     """
     base, tuned = models
-    folder, called = at_home(tuned), portable(tuned)  # notes are told by the manifest, too
+    folder, called = trained_in(tuned), portable(tuned)  # notes are told by the manifest, too
     run = read_run(folder)
     earlier = trained_before(run) if run else ""
     notes = []
@@ -104,7 +104,7 @@ def trained_before(run: RunRecord) -> str:
     """Return what a run went on from that was trained as well, '' if it was a model as it came."""
     if run.parents.get("adapter"):
         return "an adapter that was trained before"
-    trained = run.model and (at_home(run.model) / RUN).is_file()
+    trained = run.model and (trained_in(run.model) / RUN).is_file()
     return f"the run {portable(run.model)}" if trained else ""
 
 

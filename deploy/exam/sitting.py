@@ -26,13 +26,12 @@ from curate.models.text_tokenizer import HFEncoder, first_token
 from curate.parameters.split import DecontaminateParams
 from curate.recipes.decontaminate import decontaminate
 from curate.system.background import in_background
-from curate.system.files import at_home
 from curate.system.run_record import read_run
 from deploy.compare.asking import Answer, Conversation, KeptAnswers, answered, ask
 from deploy.compare.held_out import trained_before
 from deploy.exam.letters import letter_in
 from deploy.exam.questions import Exam
-from deploy.output import noted, portable
+from deploy.output import noted, portable, trained_in
 from deploy.training_data import data_set_of
 
 LETTER, ANSWER, HARNESS = "letter likelihood", "generated answer", "lm-evaluation-harness"
@@ -77,7 +76,7 @@ def sit(
         fingerprint, choose, at_once = "server", _server_chooser(name, asked[0]), 8
         note = "" if choose else f"{name} tells no likelihoods of letters: that column is –"
     else:
-        seen, note = seen_in_training(at_home(name), exam)
+        seen, note = seen_in_training(trained_in(name), exam, portable(name))
         model = letter_model(name)
         fingerprint, choose, at_once = model.fingerprint, _chooser(model), model.workers
         del model
@@ -129,13 +128,12 @@ def set_plain_template(encoder: HFEncoder) -> bool:
     return True
 
 
-def seen_in_training(folder: Path, exam: Exam) -> tuple[frozenset[int] | None, str]:
+def seen_in_training(folder: Path, exam: Exam, called: str) -> tuple[frozenset[int] | None, str]:
     """Return the places of the questions that stand in what a model was trained on, and a note.
 
     By `curate decontaminate`'s rules, with its defaults. None, and why, where it is not known.
     """
     run = read_run(folder) if folder.is_dir() else None
-    called = portable(str(folder))
     if run is None and not noted(folder):
         return None, f"what {called} was trained on is not known here: no question is looked for"
     try:

@@ -190,6 +190,16 @@ def test_what_a_run_went_on_from_may_have_been_trained_on_anything(before):
         assert "what that was trained on is not looked at" in notes[0]
 
 
+def test_a_bundled_model_has_no_run_that_a_folder_called_so_has():
+    emitted(range(6), alpaca(*range(10)))
+    run()
+    Path("saves/r").rename("smollm2")
+    found, notes = ask("source.json", tuned="smollm2")
+    assert ({each.trained_on for each in found.prompts}, notes) == ({None}, [])
+    found, _ = ask("source.json", tuned=str(Path("smollm2").resolve()))
+    assert {each.trained_on for each in found.prompts} == {True, False}
+
+
 def test_notes_name_no_folder_of_this_machine():
     emitted(range(6), alpaca(*range(10)))
     first = Path("saves/first").resolve()

@@ -277,13 +277,13 @@ def test_questions_in_the_training_data_of_a_run_are_found_by_what_they_say():
     emitted(range(6), rows)
     run()
     exam = read_exam([medqa(), cmexam()])
-    seen, note = seen_in_training(Path("saves/r"), exam)
+    seen, note = seen_in_training(Path("saves/r"), exam, "r")
     assert note == ""
     assert {exam.questions[at].text for at in seen or ()} == {CMEXAM[0][0], CMEXAM[3][0]}
     with Path("data/chosen.jsonl").open("a", encoding="utf-8") as stream:
         stream.write("\n")
-    assert "changed since then" in seen_in_training(Path("saves/r"), exam)[1]
-    assert seen_in_training(Path("nowhere"), exam) == (
+    assert "changed since then" in seen_in_training(Path("saves/r"), exam, "r")[1]
+    assert seen_in_training(Path("nowhere"), exam, "nowhere") == (
         None,
         "what nowhere was trained on is not known here: no question is looked for",
     )
