@@ -65,7 +65,7 @@ FIXED = [
     ("openai_system_prompt", [{"messages": said("user", "assistant", role="role", text="content")}] * 2, OPENAI, "rows.jsonl", ()),
     ("empty_prompt", [GOOD, OTHER | {"instruction": ""}], {}, "rows.jsonl", ()),
     ("empty_response", [GOOD, OTHER | {"output": ""}], {}, "rows.jsonl", ()),
-    ("json_in_txt", lines(GOOD, OTHER), {"columns": {"prompt": "text"}}, "rows.txt", ("--stage", "pt")),
+    ("json_in_txt", lines({"text": "头痛"}, {"text": "发热"}), {"columns": {"prompt": "text"}}, "rows.txt", ("--stage", "pt")),
     ("unfilled_placeholder", [GOOD | {"output": "我是{{name}}"}] * 2, {}, "rows.jsonl", ("--fill", "name=小医")),
     ("missing_column", [{"instruction": "头痛", "output": "休息"}] * 2, {}, "rows.jsonl", ()),
     ("lost_system", [GOOD | {"system": "医生"}] * 2, {}, "rows.jsonl", ()),

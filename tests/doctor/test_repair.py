@@ -87,6 +87,14 @@ def test_columns_that_only_the_entry_knows(registered):
     assert real.rows[0].system == "医生"
 
 
+def test_answers_that_the_entry_does_not_name_are_kept(registered):
+    rows = [{"q": "头痛", "input": "三天", "output": "休息"}] * 2
+    folder = registered(rows, {"columns": {"prompt": "q"}})
+    _, real = fixed(of_entry(folder, "mine"), folder)
+    assert real.rows[0].prompt[0]["content"] == "头痛\n三天"
+    assert real.rows[0].response[0]["content"] == "休息"
+
+
 def test_a_verdict_in_words(registered):
     columns = {"prompt": "instruction", "response": "output", "kto_tag": "label"}
     rows = [

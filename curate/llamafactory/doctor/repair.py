@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.data.canonical import canonical_row, canonical_shape, parse, read_verdict, tools_of
-from curate.data.encoding import sniff
+from curate.data.canonical import canonical_row, canonical_shape, tools_of
 from curate.data.ends_training import wrong_tools
-from curate.data.file_kinds import raw_rows
-from curate.data.formats import format_named
-from curate.data.formats.messages import TAGS as OPENAI_TAGS
-from curate.data.lists_in_rows import with_lists
-from curate.data.packed import unpacked
+from curate.data.naming import PARTS
 from curate.data.read import read
-from curate.data.schema import CANONICAL_TAGS as TAGS
+from curate.data.rows import Rows
 from curate.data.schema import MEDIA, Parsed, Shape
 from curate.emission.emit import check_target, default_name, write_values
-from curate.errors import DataError
-from curate.llamafactory.dataset_info import COLUMNS
-from curate.llamafactory.doctor.converting import CONVERTERS
-from curate.llamafactory.doctor.data_set import DataSet, attributes, of_entry
-from curate.llamafactory.doctor.findings import Ends
+from curate.errors import DataError, UsageError
+from curate.llamafactory.dataset_info import entry_attributes
+from curate.llamafactory.doctor.data_set import DataSet, of_entry
 from curate.llamafactory.doctor.stages import ANYTHING, Takes
 from curate.system.manifest import versions
 
 RECIPE = "doctor"
-_PAIR = ("chosen", "rejected")
 
 
 @dataclass(frozen=True)
@@ -55,34 +48,25 @@ def repair(
     stem = Path(data_set.name if data_set.assumed else f"{data_set.name}.")
     name = default_name(stem, "fixed")
     check_target(folder, name, RECIPE, overwrite)
-    meant = None if fill else _meant_shape(data_set)
-    if fill:
-        data_set = replace(data_set, rows=read(**{**data_set.how, "fill": fill}))
-    shape = meant or (data_set.rows.shape if data_set.rows is not None else None)
-    if shape is None:
-        raise DataError(f"{data_set.name} cannot be repaired: {data_set.why}")
-    dropped: Counter[str] = Counter()
-    media: set[str] = set()
-    written = 0
-    for view, value, row_shape in _views(data_set, meant):
-        flaw = _flaw(view, shape.kind) or _refused(value, row_shape, takes)
-        dropped.update([flaw] if flaw else [])
-        written += not flaw
-        media.update(set(MEDIA) & set(row_shape.columns))
+    rows = _rows(data_set, fill)
+    shape = rows.shape
+    flaws = [_flaw(row.parsed, shape.kind) or _refused(row.value, shape, takes) for row in rows]
+    dropped = Counter(flaw for flaw in flaws if flaw)
+    written = len(flaws) - dropped.total()
     if not written:
-        reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in dropped.items())
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
         raise DataError(
             f"{data_set.name}: no row can be repaired ({reasons}); nothing was written"
             + ("; fill them in with --fill" if "unfilled_placeholder" in dropped else "")
         )
-    target = canonical_shape(shape.kind, media)
+    target = canonical_shape(shape.kind, shape.columns)
 
     def values() -> Iterator[dict[str, Any]]:
-        for view, value, row_shape in _views(data_set, meant):
-            if not (_flaw(view, shape.kind) or _refused(value, row_shape, takes)):
-                yield canonical_row(view, value, target, row_shape)
+        for row, flaw in zip(rows, flaws, strict=True):
+            if not flaw:
+                yield canonical_row(row.parsed, row.value, target, shape)
 
-    counts = {"read": written + sum(dropped.values()), "scored": 0, "kept": written}
+    counts = {"read": len(flaws), "scored": 0, "kept": written}
     manifest = {
         "recipe": RECIPE,
         "params": {"entry": data_set.entry},
@@ -109,87 +93,20 @@ def _refused(value: dict[str, Any], shape: Shape, takes: Takes) -> str:
     return "tools_not_described" if wrong else ""
 
 
-def _views(
-    data_set: DataSet, meant: Shape | None
-) -> Iterator[tuple[Parsed, dict[str, Any], Shape]]:
-    """Yield what every row says, with the row and its shape."""
-    if meant is None:
-        assert data_set.rows is not None
-        for row in data_set.rows:
-            yield row.parsed, row.value, data_set.rows.shape
-        return
-    keys = _keys(data_set)
-    form = format_named(meant.format)
-    for value in _values(data_set.path):
-        if not isinstance(value, dict):
-            yield Parsed(flaw="not_an_object"), {}, meant
-            continue
-        renamed, _ = with_lists({new: value.get(keys[c]) for c, new in meant.columns.items()})
-        verdict = renamed.get("kto_tag")
-        if "kto_tag" in meant.columns and not isinstance(verdict, bool):
-            renamed["kto_tag"] = read_verdict(verdict)
-        made = form.convert(renamed, meant)
-        view = Parsed(flaw=made.flaw) if made.flaw else parse(made.row, meant)
-        yield view, made.row, meant
+def _rows(data_set: DataSet, fill: Mapping[str, str] | None) -> Rows:
+    """Read the rows by what their entry names, though LLaMA-Factory's own reading may end.
 
-
-def _values(path: Path | Sequence[Path]) -> Iterator[Any]:
-    if isinstance(path, Path):
-        path = sorted(path.iterdir()) if path.is_dir() else [path]
-    for file in path:
-        with unpacked(file, sniff(file)) as whole:
-            _, records = raw_rows(whole.path, whole.sniffed)
-            yield from (record.value for record in records)
-
-
-def _keys(data_set: DataSet) -> dict[str, str]:
-    """Return column to key: those of the entry, and of what it does not name the usual ones."""
-    try:
-        columns = attributes(data_set.entry).columns
-    except Ends:
-        columns = {}
-    there = set(next((row for row in _values(data_set.path) if isinstance(row, dict)), {}))
-    keys = {column: key for column, key in columns.items() if key and key in there}
-    for column, default in COLUMNS.items():
-        key = default or column
-        if column not in keys and key in there and key not in keys.values():
-            keys[column] = key
-    return keys
-
-
-def _meant_shape(data_set: DataSet) -> Shape | None:
-    """Return the shape that an entry means, under LLaMA-Factory's own names.
-
-    None where curate's own reading of the file is the better one: the entry was only assumed, or
-    does not fit the rows.
+    Where the entry is only assumed, or does not fit the rows, as curate reads them without it.
     """
-    entry = data_set.entry
-    strict = data_set.rows is not None and data_set.rows.shape.kind == "kto"
-    if data_set.assumed and (strict or "kto_tag" not in entry.get("columns", {})):
-        return None
-    try:
-        keys = _keys(data_set)
-        attr = attributes(entry)
-    except (DataError, Ends):
-        return None
-    formattings = [entry.get("formatting"), entry.get("format")]
-    formatting = next((name for name in map(str, formattings) if name in CONVERTERS), "alpaca")
-    ranking = bool(attr.ranking) and all(column in keys for column in _PAIR)
-    tags: dict[str, str] = {}
-    if "messages" in keys:
-        answers = ["kto_tag"]
-        columns = ["messages", "system", "tools", *MEDIA]
-        usual = OPENAI_TAGS if attr.tags.get("role_tag") == "role" else TAGS
-        tags = {tag: attr.tags.get(tag) or usual[tag] for tag in TAGS}
-    elif formatting == "alpaca":
-        answers = ["response", "kto_tag"] if attr.columns["response"] is not None else []
-        columns = ["prompt", "query", "system", "history", "tools", *MEDIA]
-        if "prompt" not in keys or (answers and not ranking and "response" not in keys):
-            return None
-    else:
-        return None
-    columns += _PAIR if ranking else answers
-    named = {column: COLUMNS[column] or column for column in columns if column in keys}
-    if tags:
-        return Shape("sharegpt", "sharegpt", named, tags, ranking)
-    return Shape("alpaca", "alpaca", named, ranking=ranking)
+    with suppress(DataError, UsageError):
+        entry, attr = data_set.entry, entry_attributes(data_set.entry)
+        columns = {name: key for name, key in attr.columns.items() if key and "columns" in entry}
+        tags = {tag.removesuffix("_tag"): word for tag, word in attr.tags.items() if word}
+        roles = tags if "tags" in entry else {}
+        columns |= {part: roles.pop(part) for part in PARTS if part in roles}
+        if not data_set.assumed and (columns or roles):
+            return read(data_set.path, fill=fill, columns=columns, roles=roles)
+    rows = read(**{**data_set.how, "fill": fill}) if fill else data_set.rows
+    if rows is None:
+        raise DataError(f"{data_set.name} cannot be repaired: {data_set.why}")
+    return rows
