@@ -29,8 +29,8 @@ app = typer.Typer(
 class _Pairs(Named):
     pairs: list[Path] | None = option(
         None,
-        "Preference rows (chosen, rejected), CoachLM's expert revisions, or objects with "
-        "prompt, better, worse. May be given several times.",
+        "Preference rows (chosen and rejected, or better and worse), or CoachLM's expert "
+        "revisions. May be given several times.",
         metavar="F…",
     )
     more: Annotated[

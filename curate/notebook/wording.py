@@ -22,8 +22,8 @@ FLAGS = frozenset(
 )
 # A small word behind an option is its value if it is one of these; else it goes on the sentence.
 _WORDS = (
-    "alpaca|answers|auto|base|basic|belle|calls|chat|clusters|comet|completion|complexity|"
-    "context|deita|diverse|dolly|exam|exchanges|firefly|huatuogpt|ifd|io|kto|length|like|"
+    "alpaca|answers|auto|base|basic|belle|calls|chat|clusters|coachlm|comet|completion|"
+    "complexity|context|deita|diverse|dolly|exam|exchanges|firefly|huatuogpt|ifd|io|kto|length|like|"
     "longest|loss|margin|meddialog|moss|none|oasst|openai|pairs|ppl|preference|pretraining|"
     "prompt|qa|qas|quality|query|questions|random|ranking|repeat|response|responses|reward|sft|"
     "sharegpt|shrink|speakers|spoken|stack|superfilter|swift|threshold|toyhom|trained|ultrachat|use|"

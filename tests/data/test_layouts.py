@@ -158,6 +158,7 @@ PAIRS = [
     ),
     ("preference", {"system": "", "question": "腰疼吗", "chosen": "有一点", "rejected": "不"}),
     ("responses", {"input": "腰疼吗", "chosen_response": "有一点", "rejected_response": "不"}),
+    ("coachlm", {"Raw Instruction": "腰疼吗", "Raw Response": "不", "Revised Response": "有一点"}),
     ("comet", {"src": "腰疼吗", "pos": "有一点", "neg": "不"}),
     ("stack", {"qid": 3, "question": "腰疼吗", "response_j": "有一点", "response_k": "不"}),
 ]

@@ -109,7 +109,13 @@ def test_a_row_of_each_format_is_told_and_read_as_it_is(row, name, prompt, respo
 
 def test_every_named_format_has_a_sample():
     told = {name for _, name, *_ in SAMPLES} | {"alpaca", "pretraining", "reward", "preference"}
-    told |= {"responses", "stack", "comet", "swift"}  # in test_layouts, test_field_layouts
+    told |= {
+        "responses",
+        "stack",
+        "coachlm",
+        "comet",
+        "swift",
+    }  # in test_layouts, test_field_layouts
     assert {form.name for form in named.FORMATS} <= told
 
 

@@ -17,8 +17,6 @@ from tests.converter import train_in
 from tests.doctor.conftest import FILES
 from tests.doctor.mutating import said
 
-NOT_READ = "coachlm_expert_revisions_train.json"
-
 
 @pytest.fixture(autouse=True)
 def _own_cache(scratch_cache):
@@ -36,7 +34,7 @@ def fixed(subject, folder, fill=None):
     return made, real
 
 
-@pytest.mark.parametrize("name", [each for each in FILES if each != NOT_READ])
+@pytest.mark.parametrize("name", FILES)
 def test_every_public_file(public, name, tmp_path):
     path = public(name)
     before = hashlib.sha256(path.read_bytes()).hexdigest()

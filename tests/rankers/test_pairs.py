@@ -97,11 +97,12 @@ def test_preference_rows_of_both_formats(write_json: Write):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"prompt": "p", "better": "x"}], r"bad\.json, .*1.*'worse' is missing"),
-        ([{"prompt": 3, "better": "x", "worse": "y"}], r"bad\.json, .*'prompt' is no text"),
-        ([expert(), {"Raw Instruction": "x"}], r"bad\.json, .*2.*'Raw Response' is missing"),
+        ([{"prompt": "p", "better": "x"}], r"bad\.json .*keys better, prompt"),
+        ([{"prompt": 3, "better": "x", "worse": "y"}], r"bad\.json, row 1 .*not text"),
+        ([expert(), {"Raw Instruction": 3}], r"bad\.json, row 2 .*not text"),
         ([{"prompt": "p", "better": "x", "worse": "x"}], r"bad\.json holds no pair"),
         ([{"instruction": "a", "input": "", "output": "b"}], "one response each"),
+        ([expert(), {"Raw Instruction": "x"}], r"bad\.json, row 2 .*empty response"),
         (
             [
                 {"instruction": "a", "input": "", "chosen": "b", "rejected": "c"},
