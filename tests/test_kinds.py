@@ -156,5 +156,5 @@ def test_the_doctor_takes_rows_of_any_kind(path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["fill", "columns", "roles"])
 def test_names_are_a_dict(path: Path, what: str) -> None:
-    with pytest.raises(UsageError, match=f"{what} 'prompt=ask': allowed is a dict"):
+    with pytest.raises(UsageError, match=f"{what}='prompt=ask': allowed is a dict"):
         curate.read(path, **{what: "prompt=ask"})

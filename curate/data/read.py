@@ -90,12 +90,7 @@ def read(
     """
     if format is not None:
         format_named(format)
-    for what, texts in (("fill", fill), ("columns", columns), ("roles", roles)):
-        if texts is not None and not isinstance(texts, Mapping):
-            raise UsageError(f"{what} {texts!r}: allowed is a dict of names and texts")
     reading = Reading(format or "", checked(fill or {}), naming(columns, roles), questions)
-    if not isinstance(dataset, Iterable):
-        raise UsageError(f"dataset {dataset!r}: allowed is a name in {FILE}, or several in a list")
     names = [dataset] if isinstance(dataset, str) else list(dataset)
     has_paths = not isinstance(paths, tuple | list) or bool(paths)
     if names and (has_paths or reading.format or reading.naming):

@@ -47,6 +47,7 @@ _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+\d*|\d+")
 _LETTER = re.compile(r"[^\W\d_]")
 # A run is searched from its beginning alone: from each of its characters may take hours.
 _EDGES = re.compile(r"\A\W+|(?<!\W)\W+\Z")
+_NOTE = re.compile(r"(?<=\w) ?[(（][^()（）]*[)）]\s*\Z")  # response (content)
 _THINK = re.compile(r"\A\s*<think>|</think>\s*\Z")
 # Columns under names that LLaMA-Factory does not know.
 _NAMES = {
@@ -83,8 +84,8 @@ TOOLS_AS_TEXT = "descriptions of tools written as text"
 
 @lru_cache(maxsize=4096)
 def folded(key: str) -> str:
-    """Return a key in small letters, for which it is looked up."""
-    return key.strip().lower().replace(" ", "_")
+    """Return a key in small letters, for which it is looked up, without a note in brackets."""
+    return _NOTE.sub("", key).strip().lower().replace(" ", "_")
 
 
 def in_small_letters(row: Mapping[str, Any]) -> dict[str, str]:

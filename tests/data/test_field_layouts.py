@@ -392,3 +392,9 @@ def test_json_with_what_is_no_content(read, text):
 def test_text_that_is_no_table_says_what_it_is(read, text, says):
     with pytest.raises(DataError, match=says):
         read(text, "rows.txt")
+
+
+def test_notes_in_brackets_are_no_part_of_a_key(read):
+    row = {"question": ASKED, "reasoning (reasoning_content)": "想", "response (content)": SAID}
+    rows = read([row, row])
+    assert turns(rows[0]) == [("user", ASKED), ("assistant", f"<think>\n想\n</think>\n\n{SAID}")]
