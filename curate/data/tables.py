@@ -228,9 +228,9 @@ def blocks_of(head: str) -> Blocks | None:
     return None
 
 
-def dialogue_blocks(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Record]:
+def dialogue_blocks(stream: TextIO, name: str) -> Iterator[Record]:
     """Yield MedDialog's consultations, each from `id=1` after an empty line on."""
-    blocks = _blocks(stream, name, limit, lambda line, empty: empty > 0 and _is_id(line))
+    blocks = _blocks(stream, lambda line, empty: empty > 0 and _is_id(line))
     return (Record(_dialogue(block), f"line {start}") for start, block in blocks)
 
 
@@ -258,30 +258,27 @@ def _dialogue(block: list[str]) -> dict[str, Any]:
     return row | {heading: text for heading, text in texts.items() if text or heading != "head"}
 
 
-def qa_blocks(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Record]:
+def qa_blocks(stream: TextIO, name: str) -> Iterator[Record]:
     """Yield Toyhom's text: `title,ask` on a line, the answer below, then empty lines."""
-    for start, block in _blocks(stream, name, limit, lambda line, empty: empty > 1):
+    for start, block in _blocks(stream, lambda line, empty: empty > 1):
         # A title has no comma; a question may have many.
         title, _, ask = block[0].strip().partition(",")
         answer = "\n".join(line if line.strip() else "" for line in block[1:]).strip()
         yield Record({"title": title, "ask": ask, "answer": answer}, f"line {start}")
 
 
-def text_lines(stream: TextIO, name: str, *, limit: int = LIMIT) -> Iterator[Record]:
+def text_lines(stream: TextIO, name: str) -> Iterator[Record]:
     """Yield every line that is not blank as `text`, as LLaMA-Factory reads a .txt file."""
-    for number, line in _lines(stream, name, limit):
+    for number, line in _lines(stream):
         if line.strip():
             yield Record({"text": line}, f"line {number}")
 
 
-def _blocks(
-    stream: TextIO, name: str, limit: int, begins: Callable[[str, int], bool]
-) -> Iterator[tuple[int, list[str]]]:
+def _blocks(stream: TextIO, begins: Callable[[str, int], bool]) -> Iterator[tuple[int, list[str]]]:
     """Yield blocks, each with the number of its first line."""
     block: list[str] = []
     start = empty = 1
-    size = 0
-    for number, line in _lines(stream, name, limit):
+    for number, line in _lines(stream):
         if not line.strip():
             empty += 1
             if not block:
@@ -289,27 +286,14 @@ def _blocks(
         else:
             if block and begins(line, empty):
                 yield start, block
-                block, size = [], 0
+                block = []
             start = start if block else number
             empty = 0
         block.append(line)
-        size += len(line)
-        _check(size, name, start, limit)
     if block:
         yield start, block
 
 
-def _lines(stream: TextIO, name: str, limit: int) -> Iterator[tuple[int, str]]:
-    number = 0
-    while line := stream.readline(limit + 1):
-        number += 1
-        _check(len(line), name, number, limit)
+def _lines(stream: TextIO) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(stream, 1):
         yield number, line.rstrip("\r\n").lstrip("\ufeff")
-
-
-def _check(size: int, name: str, line: int, limit: int) -> None:
-    if size > limit:
-        raise DataError(
-            f"{name}, line {line}: one block of text is longer than {limit:,} characters, the most "
-            "that is read; take it out, or put the empty lines between blocks"
-        )

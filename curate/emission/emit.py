@@ -27,8 +27,6 @@ from curate.system.files import content_sha256, delete, writing_to
 from curate.system.manifest import read_manifest, to_json
 
 _NAME = re.compile(r"\w[\w.-]*")  # what begins with - would be an option of `curate rm`
-# Names of files may have 255 bytes; the longest adds ".", "_none_kept", ".scores.parquet", ".part".
-_LONGEST_NAME = 220
 # What `curate report` writes beside a data set: its page, and its map as a table.
 PAGE, MAP = ".report.html", ".map.parquet"
 # Beside rows that a model made: what it was asked, which was paid for, and what belongs to them.
@@ -55,11 +53,6 @@ def check_target(
         )
     if f"{name}.json" == FILE:
         raise UsageError(f"--name {name}: {FILE} lists the data sets themselves; give another name")
-    if len(os.fsencode(name)) > _LONGEST_NAME:
-        raise UsageError(
-            f"--name {name}: allowed are up to {_LONGEST_NAME} bytes of UTF-8 (a Chinese "
-            "character is 3), or no file system takes the files; give a shorter --name"
-        )
     with emitting_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as trial:

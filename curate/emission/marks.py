@@ -43,7 +43,7 @@ class Marks:
         """Return which rows are marked keep, and which drop, (n,) each.
 
         Raises:
-            DataError: A marked row is none of them, or is to be kept and cannot be trained on.
+            DataError: A marked row is none of them.
         """
         ids = list(self.marks | self.note)
         if gone := [id_ for id_ in ids if id_ not in rows]:
@@ -56,12 +56,6 @@ class Marks:
         keep, drop = np.zeros((2, len(rows)), dtype=bool)
         for id_, mark in self.marks.items():
             (keep if mark == KEEP else drop)[rows.places(id_)] = True
-        for row in rows[keep]:
-            if row.flaw:
-                raise DataError(
-                    f"{self.file}: row {row.id} is marked keep and cannot be trained on "
-                    f"({row.flaw}); mark others"
-                )
         return keep, drop
 
 

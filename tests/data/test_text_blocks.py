@@ -9,12 +9,12 @@ from curate.data.tables import blocks_of, dialogue_blocks, qa_blocks
 from curate.errors import DataError
 
 
-def dialogues(text, **more):
-    return list(dialogue_blocks(io.StringIO(text, newline=""), "x.txt", **more))
+def dialogues(text):
+    return list(dialogue_blocks(io.StringIO(text, newline=""), "x.txt"))
 
 
-def pairs(text, **more):
-    return list(qa_blocks(io.StringIO(text, newline=""), "x.txt", **more))
+def pairs(text):
+    return list(qa_blocks(io.StringIO(text, newline=""), "x.txt"))
 
 
 @pytest.mark.parametrize(
@@ -53,17 +53,6 @@ def test_an_id_within_a_text_begins_no_block():
     assert len(dialogues("id=1\nDialogue\n病人：\nid=2\n医生：\na\n")) == 1
     assert len(dialogues("\n\nid=1\nDialogue\na\n\nid=2\nDialogue\nb\n")) == 2
     assert len(dialogues("id=1\nDialogue\na\n\nid=二\nb\n")) == 1
-
-
-def test_too_long_a_block_is_refused():
-    text = "id=1\nDialogue\n" + "病人：x\n" * 5000
-    with pytest.raises(DataError, match=r"x\.txt, line 1: one block of text is longer than 1,000"):
-        dialogues(text, limit=1000)
-    with pytest.raises(DataError, match="line 2: one block"):
-        pairs("a,b\n" + "x" * 2000, limit=1000)
-    with pytest.raises(DataError, match="line 5: one block .* take it out"):
-        pairs("a,b\nc\n\n\n" + "a,b\n" * 5000, limit=1000)
-    assert len(dialogues("id=1\nDialogue\n" + "a\n" * 100 + "\n", limit=1000)) == 1
 
 
 def test_questions_and_answers():

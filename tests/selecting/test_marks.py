@@ -83,6 +83,12 @@ def test_a_choice_without_a_budget(rows_file):
     assert found.table()["reason"].to_pylist() == ["marked_drop", "", "", "marked_keep"]
 
 
+def test_a_flawed_row_that_is_to_be_kept_is_not_emitted(chosen, tmp_path):
+    found = chosen.marked({chosen.rows.ids[5]: "keep"})
+    with pytest.raises(DataError, match=r"to be kept and cannot be trained on \(empty_response\)"):
+        curate.emit(found, tmp_path, name="mine")
+
+
 def test_a_control_of_it_is_not_marked(chosen):
     found = chosen.marked({chosen.rows.ids[3]: "keep"})
     assert "marked_keep" not in control(found).table()["reason"].to_pylist()
@@ -93,11 +99,10 @@ def test_a_control_of_it_is_not_marked(chosen):
     [
         ({"0": "keep", "1": "drop"}, "2 of 2 marked rows are not among these 6 rows: 0, 1; give"),
         ({"FIRST": "maybe"}, "row .*: 'maybe'; allowed are keep and drop"),
-        ({"LAST": "keep"}, r"is marked keep and cannot be trained on \(empty_response\)"),
     ],
 )
 def test_marks_that_cannot_be(chosen, marks, said):
-    ids = {"FIRST": chosen.rows.ids[0], "LAST": chosen.rows.ids[5]}
+    ids = {"FIRST": chosen.rows.ids[0]}
     with pytest.raises(DataError, match=said):
         chosen.marked({ids.get(each, each): mark for each, mark in marks.items()})
 
