@@ -204,12 +204,7 @@ class Proof:
             elif measure == GENERAL:
                 entry |= {"general_nll": means, "general_difference": one}
             else:
-                answers[measure] = {
-                    "mean": means,
-                    "whole": measured.whole.get(measure),
-                    "difference": one,
-                    "p_holm": p_holm,
-                }
+                answers[measure] = {"mean": means, "difference": one, "p_holm": p_holm}
         return {**entry, "answers": answers} if answers else entry
 
 

@@ -52,14 +52,14 @@ def answered(rows: Rows, model: str, most: int, trust_remote_code: bool = False)
     return answers(rows, np.arange(len(rows)), most, generator, engine).texts
 
 
-def of_references(measure: str, rows: Rows, texts: Texts) -> tuple[Floats, float]:
-    """Return (n,) how much of its reference each answer has, and all as one set; NaN for none."""
+def of_references(measure: str, rows: Rows, texts: Texts) -> Floats:
+    """Return (n,) how much of its reference each answer has; NaN for none."""
     places = [place for place, text in enumerate(texts) if text is not None]
     references = [rows[place].response for place in places]
-    values, whole = overlap(measure, [texts[place] for place in places], references)
+    values, _ = overlap(measure, [texts[place] for place in places], references)
     numbers = np.full(len(rows), np.nan)
     numbers[places] = values
-    return numbers, whole
+    return numbers
 
 
 def preferred(rows: Rows, ours: Texts, theirs: Texts, judge: str) -> Floats:
@@ -140,7 +140,6 @@ class Measured:
     # response; `general`: likewise of general rows; what answers have of references
     # (curate.scorers.overlap); `wins` against the control's answers; `exam` is (repeats, questions)
     numbers: Mapping[str, Floats] = field(default_factory=dict)
-    whole: Mapping[str, Sequence[float]] = field(default_factory=dict)  # of a repeat's as one set
     answers: tuple[Texts, ...] = ()  # of each repeat, (test rows,), where they were asked for
     rate: float | None = None  # of learning; None for the base model
     failure: str = ""  # why there are no numbers
@@ -255,15 +254,12 @@ class Runner:
         if params.measures or params.judge:
             more = params.max_new_tokens, params.trust_remote_code
             texts = [answered(self.test, model, *more) for model in models]
-        whole = {}
         for measure in params.measures:
-            shares = [of_references(measure, self.test, each) for each in texts]
-            numbers[measure] = [values for values, _ in shares]
-            whole[measure] = [value for _, value in shares]
+            numbers[measure] = [of_references(measure, self.test, each) for each in texts]
         if params.exam:
             numbers[EXAM] = right_letters(models, params.exam)
         stacked = {measure: np.stack(lines) for measure, lines in numbers.items()}
-        return replace(arm, numbers=stacked, whole=whole, answers=tuple(texts))
+        return replace(arm, numbers=stacked, answers=tuple(texts))
 
     def _nll(self, rows: Rows, model: str) -> Floats:
         """Return (n,) mean NLL of each row's responses, nats a token; NaN for what has none."""

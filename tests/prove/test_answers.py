@@ -143,9 +143,6 @@ def test_every_measure_has_numbers_and_is_tested_as_the_nll_is(measured):
             own.numbers[measure].mean() - control.numbers[measure].mean()
         )
         assert proof.corrected[measure] == holm({"longest": one.p})
-    texts = own.answers[0].tolist()
-    references = [row.response for row in proof.test]
-    assert own.whole["chrf"][0] == overlap("chrf", texts, references)[1]
     wins = own.numbers["wins"]
     assert proof.differences["wins"]["longest"].value == pytest.approx(wins.mean() - 50)
     assert "random" not in proof.differences["wins"]

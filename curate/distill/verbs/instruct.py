@@ -105,8 +105,6 @@ def _kinds(path: Path | None, lang: str) -> Sequence[str]:
         kinds = yaml.safe_load(at_home(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"--tasks {path} cannot be read: {error}") from error
-    if isinstance(kinds, dict):
-        kinds = [f"{name}: {text}" if text else str(name) for name, text in kinds.items()]
     if not isinstance(kinds, list) or not kinds or not all(isinstance(k, str) for k in kinds):
         raise UsageError(f"--tasks {path}: allowed is a YAML list of texts, a kind of task each")
     return kinds
