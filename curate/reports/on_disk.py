@@ -41,23 +41,18 @@ def read_choice(name: str, folder: Path, inputs: Sequence[Path] = ()) -> Chosen:
     manifest = read_manifest(last) if Path(name).name == name else None
     entries = read_registry(folder)
     there = shlex.join(["--dataset-dir", str(folder)])
-    score = f"`curate score {there} --dataset {shlex.quote(name)} --scorer length` gives it"
-    if manifest is None:
-        if name in entries:
-            raise DataError(
-                f"'{name}' in {folder} was not made by curate and has no scores; {score} some"
-            )
+    if manifest is None and name not in entries:
         raise DataError(
             f"no data set '{name}' in {folder}.{did_you_mean(name, entries)} `curate ls {there}` "
             "lists what is there"
         )
-    recipe = manifest.get("recipe")
-    others = f"'{name}' in {folder} was made by {recipe}, which chooses among no rows; "
-    if name in entries:
-        others += f"{score} scores to show"
-    else:
-        others += "give the name of a choice, of a mixture or of `curate score`"
-    table = _table(scores, others)
+    table = _table(scores)
+    if manifest is None or table is None:
+        raise DataError(
+            f"'{name}' in {folder} has no scores that can be read; what chose it writes them again "
+            f"from the cache, and `curate score {there} --dataset {shlex.quote(name)} --scorer "
+            "length` gives any data set some"
+        )
     parts, place, not_here = _rows(name, folder, manifest, table, inputs)
     data, output = folder / made_file(last), manifest.get("output") or {}
     controls: dict[str, Mask] = {}  # that are registered beside it, and are of the same rows
@@ -82,21 +77,15 @@ def read_choice(name: str, folder: Path, inputs: Sequence[Path] = ()) -> Chosen:
     )
 
 
-def _table(path: Path, others: str) -> pa.Table:
-    again = (
-        "the command that made it writes them again, from the cache; where it gives no scores, "
-        "`curate score --scorer length` does"
-    )
+def _table(path: Path) -> pa.Table | None:
+    """Return scores but for nested columns; None where there are none, or the file is damaged."""
     try:
         schema = pq.read_schema(path)
         flat = [each.name for each in schema if not pa.types.is_nested(each.type)]
-        if not {"id", "row", "source", "status"} <= set(flat):
-            raise DataError(others)
-        return pq.read_table(path, columns=flat)
-    except FileNotFoundError as error:
-        raise DataError(f"no scores: there is no '{path}'; {again}") from error
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"'{path}' is no parquet file that can be read; {again}") from error
+        whole = {"id", "row", "source", "status"} <= set(flat)
+        return pq.read_table(path, columns=flat) if whole else None
+    except (OSError, pa.ArrowException):
+        return None
 
 
 def _rows(

@@ -91,17 +91,16 @@ def plane(vectors: NDArray[np.float32]) -> tuple[Floats, float]:
 
     Each axis points where its largest loading is positive, so that a map never lies mirrored.
     """
+    from sklearn.decomposition import PCA
     from threadpoolctl import threadpool_limits
 
-    centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
-    with threadpool_limits(1):  # several threads add up in another order
-        variances, axes = np.linalg.eigh(centred.T @ centred)
-        axes = axes[:, [-1, -2]]
-        axes *= np.where(axes[np.abs(axes).argmax(axis=0), [0, 1]] < 0, -1, 1)
-        spots = centred @ axes
+    # Several threads add up in another order; vectors that are all equal have no variance to share.
+    with threadpool_limits(1), np.errstate(invalid="ignore"):
+        components = PCA(2, svd_solver="covariance_eigh")
+        spots = components.fit_transform(vectors.astype(np.float64))
     spots -= spots.min(axis=0)
     spread = spots.max(axis=0)
-    share = float(variances[-2:].sum() / max(variances.sum(), 1e-12))
+    share = float(np.nan_to_num(components.explained_variance_ratio_.sum()))
     return np.round(spots / np.where(spread > 0, spread, 1), 4), share
 
 
