@@ -7,10 +7,8 @@ asked. The order of names plays no part.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +16,7 @@ from functools import cache
 from typing import Any
 
 from curate.data.canonical import parse, read_verdict
-from curate.data.row_keys import are_messages, folded, holds_text, is_about
+from curate.data.row_keys import folded, holds_text, is_about
 from curate.data.schema import Converted, Shape
 from curate.errors import DataError, UsageError, did_you_mean
 
@@ -27,9 +25,7 @@ Row = dict[str, Any]
 # keys that LLaMA-Factory itself proposes, or keys of one publisher; what stands in a list; what
 # stands in the items of a list.
 ONE_TEXT, KEYS_ALONE, OWN_KEYS, LISTS, ITEMS = range(5)
-# Formats that an error names with their keys, and keys of the file that it names.
-_NEAREST, _KEYS = 3, 12
-_LONGEST_KEY = 30
+_KEYS, _LONGEST_KEY = 12, 30  # keys of a file that an error names
 # Rows by which formats are compared that look equally deep.
 _MEASURED = 20
 # Keys of questions that stand alone.
@@ -204,64 +200,28 @@ def _most_frequent(values: Sequence[Any], tried: list[Format]) -> list[tuple[For
 
 
 def _unknown(container: str, head: Sequence[Any], tried: list[Format]) -> str:
-    """Return that rows have no known format, the formats that are nearest, and what to do."""
-    keys = sorted({_shortened(key) for row in head if isinstance(row, dict) for key in row})[:_KEYS]
-    objects = any(isinstance(row, dict) for row in head)
-    nothing = "has rows without a key" if objects else "has values that are no objects"
-    has = f"has rows with the keys {', '.join(keys)}" if keys else nothing
-    near = sorted(tried, key=lambda form: -_likeness(keys, form))[: _NEAREST if keys else 0]
-    known = "; ".join(f"{form.name} ({form.keys})" for form in near)
-    others = ", ".join(form.name for form in tried if form not in near)
+    """Return that rows have no known format, the formats that there are, and what to do."""
+    rows = [row for row in head if isinstance(row, dict)]
+    keys = sorted({_shortened(key) for row in rows for key in row})[:_KEYS]
+    has = f"rows with the keys {', '.join(keys)}" if keys else "rows without a key"
+    problem = f"no format that is read. Formats are {', '.join(form.name for form in tried)}"
     if len(tried) == 1:
         problem = f"not what --format says, {tried[0].name} ({tried[0].keys})"
-    elif near:
-        problem = f"no format that is read. Nearest are {known}; others are {others}"
-    else:
-        problem = f"no format that is read. Formats are {others}"
-    return f"{has}: {problem}. {_roles(head) or _way_out(container, head)}"
-
-
-def _roles(head: Sequence[Any]) -> str:
-    """Return the roles of messages, where they are what is not known."""
-    for key, value in ((k, v) for row in head if isinstance(row, dict) for k, v in row.items()):
-        if are_messages(value):
-            roles = sorted({str(m.get("role", m.get("from")))[:_LONGEST_KEY] for m in value})
-            return (
-                f"The messages of {_shortened(key)!r} have the roles {', '.join(roles)}; say which "
-                "is which with --roles user=WORD assistant=WORD"
-            )
-    return ""
-
-
-def _likeness(keys: list[str], form: Format) -> float:
-    words = re.findall(r"\w+", form.keys)
-    ratios = ([difflib.SequenceMatcher(None, word, key).ratio() for key in keys] for word in words)
-    return sum(max(row, default=0.0) for row in ratios) / len(words)
+    do = (
+        "Say which key is which: --columns prompt=KEY response=KEY or --columns messages=KEY, and "
+        "who speaks: --roles user=WORD assistant=WORD; rows have a question and a response"
+    )
+    if container == "csv":
+        do = (
+            "The first line of a table has to name the columns; put one there, or rename them. "
+            "Plain text is read with --format pretraining, a row a line"
+        )
+    elif not rows:
+        has = "values that are no objects"
+        do = "A row has to be an object, or a list of texts that begin 病人： and 医生："
+    return f"has {has}: {problem}. {do}"
 
 
 def _shortened(key: object) -> str:
     text = str(key).encode("utf-8", "replace").decode("utf-8")
     return text if len(text) <= _LONGEST_KEY else f"{text[:_LONGEST_KEY]}…"
-
-
-def _way_out(container: str, head: Sequence[Any]) -> str:
-    """Return what to do about rows in no known format, as far as the rows tell."""
-    only = head[0] if len(head) == 1 else None
-    for key, inner in only.items() if isinstance(only, dict) else ():
-        if isinstance(inner, list) and inner and isinstance(inner[0], dict):
-            return f"One object wraps the rows under {key!r}: save that list alone"
-    if container == "csv":
-        return (
-            "The first line of a table has to name the columns; put one there, or rename them. "
-            "Plain text is read with --format pretraining, a row a line"
-        )
-    if not any(isinstance(value, dict) for value in head):
-        return "A row has to be an object, or a list of texts that begin 病人： and 医生："
-    say = "--columns prompt=KEY response=KEY or --columns messages=KEY"
-    question = question_key([value for value in head if isinstance(value, dict)])
-    if names_questions(question):
-        return (
-            f"Rows with a question ({_shortened(question)!r}) and no response teach nothing; for "
-            f"--against they are read as questions. If another key is the response, give {say}"
-        )
-    return f"Say which key is which: {say}; or rename the keys"
