@@ -147,13 +147,14 @@ def default_name(first: str, between: str, second: str) -> str:
 
 
 def check_target(folder: Path, name: str) -> None:
-    """Make the folder and refuse what could not be written, before models are loaded."""
+    """Refuse what could not be written, before models are loaded; nothing is made."""
     if not _NAME.fullmatch(name) or name.startswith(".") or len(os.fsencode(name)) > _LONGEST_NAME:
         allowed = f"up to {_LONGEST_NAME} bytes of letters, digits, _, - and ."
         raise UsageError(f"--name {name}: allowed are {allowed}")
     with writing_to(folder, more=_KEPT):
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
+        above = folder.absolute().parents
+        there = next(each for each in (folder, *above) if each.exists())
+        tempfile.TemporaryFile(dir=there).close()
 
 
 def write_results(
@@ -168,6 +169,7 @@ def write_results(
     texts = {**({".html": page} if page else {}), ".jsonl": entries}
     paths = [folder / f"{name}{ending}" for ending in (*texts, ".manifest.json")]
     with writing_to(folder, more=_KEPT):
+        folder.mkdir(parents=True, exist_ok=True)
         for path, text in zip(paths, texts.values(), strict=False):
             write_text(path, text)
         files = {path.name: sha256_of(path) for path in paths[:-1]}

@@ -90,6 +90,7 @@ def test_models_are_named_by_address_too(monkeypatch, tmp_path):
     assert model_address("a/b") == model_address("hf://a/b") == Address("a/b")
     assert model_address("ms://a/b@v1") == Address("a/b", "v1", hub="ms")
     assert model_address("smollm2") is model_address("./a/b") is model_address("a/b/c") is None
+    assert model_address("saves/a") is None  # a run, mistyped or not there yet
     with pytest.raises(UsageError, match="all of a repository; give ms://a/b"):
         model_address("ms://a/b:train")
     monkeypatch.setenv("USE_MODELSCOPE_HUB", "1")  # as LLaMA-Factory takes it

@@ -32,7 +32,8 @@ _ADDRESS = re.compile(
     r"(?P<hub>hf|ms):/+(?:datasets/)?(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^/:]+))?"
     r"(?:/(?P<path>.+)|:(?P<split>[\w.-]+))?/?"
 )
-_MODEL_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+# What would lie in the folder of runs is a run, also where there is none yet.
+_MODEL_ID = re.compile(r"(?!saves/)\w[\w.-]*/\w[\w.-]*")
 _SECONDS = 4.0  # to find out whether a hub can be reached at all
 _Answer = TypeVar("_Answer")
 Files = Mapping[str, Mapping[str, Any]]  # by name, with what its hub wants to be told on fetching

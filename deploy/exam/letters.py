@@ -30,10 +30,11 @@ _NOUN = (
     r"(?:answer|cause|choice|diagnosis|explanation|guess|letter|one|option|pick|response|selection"
     r"|statement)\b"
 )
-_GUT = r"最?(?:正确|[合恰]适|恰当|准确|佳|可能|符合题意)"
+_GUT = r"(?:[最更]|比较)?(?:正确|[合恰]适|恰当|准确|佳|可能|符合(?:题意|条件))"
 _RIGHT = (
-    rf"(?:选?项)?(?:[是为]?(?:{_GUT}|答案|对(?!\w))|当选)"
-    r"|\s+(?:is|was|(?:must|should|would)\s+be)\s+(?:(?:my|the)\s+)?"
+    rf"(?:选?项)?(?:也?[是为]?(?:{_GUT}|答案|对(?:的|(?!\w)))|当选)"
+    r"|\s+(?:is|was|(?:must|should|would|(?:appear|seem)s\s+to)\s+be)\s+"
+    r"(?:(?:likely|probably|clearly)\s+)?(?:(?:my|the)\s+)?"
     rf"(?:(?:{_GOOD}\s+)?{_NOUN}|correct\b|{_GOOD}(?!-|\s+(?!{_REASON})\w))"
 )
 _WRONG = r"(?:选?项)?[是为]?(?:不|错|有误)|\s+(?:are|can|does|is|isn|was|wasn|would)\b"
@@ -46,26 +47,26 @@ _LETTERS = rf"((?>[A-J](?:{_AND}[A-J](?![A-Za-z\d])){{0,9}}))"
 
 # What comes before a claim; behind a hint there is one only where nothing but the letter follows.
 _CUE = (
-    r"(?:答案|选择?|\\boxed"
+    r"(?:答(?:案|(?=:))|选择?|\\boxed"
     rf"|{_GUT}的?(?:选[项择]|一?[项个]|说法|[描叙陈]述|诊断)?(?=[是为选:应])"
-    rf"|(?i:\b(?:answer\b|final\b|(?:{_GOOD}|my)\s+{_NOUN}|{_GOOD}(?=\s*[:=]))"
+    rf"|(?i:\b(?:ans(?:wer)?\b|final\b|(?:{_GOOD}|my)\s+{_NOUN}|{_GOOD}(?=\s*[:=]))"
     r"|\b(?:cho(?:ose|osing|se|sen)|(?:pick|select)(?:ed)?|go(?:ing)?\s+with)\b"
     r"|(?:['’]d|would)\s+say\b))"
 )
 _HINT = (
-    r"(?:所以|因此|因而|故|综上(?:所述)?|可[见知]|认为|觉得|应[该当]?(?=[是为])"
-    r"|(?i:\b(?:actually|believe|conclusion|hence|it(?:['’]s)?|maybe|perhaps|so|therefore|think|thus)"
-    r"(?:\s+that)?\b))"
+    r"(?:所以|因此|因而|故|综上(?:所述)?|可[见知]|认为|觉得|猜|大概|估计|应[该当]?(?=[是为])"
+    r"|(?i:\b(?:actually|believe|conclusion|guess|hence|it(?:['’]s)?|maybe|most likely|perhaps"
+    r"|probably|so|therefore|think|thus)(?:\s+that)?\b))"
 )
 _LINK = (
-    r"(?:选项|应[该当]?|最?可能|[就是为]|选择?|[\s,:=\-–>→(\"“'*【】\[{<$]|\\\w+\{"
+    r"(?:选项|应[该当]?|最?可能|显然|无疑|[就是为]|选择?|[\s,:=\-–>→(\"“'`*【】〗\[\]{<$]|\\\w+\{"
     rf"|(?i:\b(?:is|was|be|could|may|might|must|should|will|would|here|{_NOUN}"
-    r"|(?:most\s+)?likely|probably|clearly|(?:for|to)\s+(?:the|this)\s+question)\b)){0,20}+"
+    r"|(?!un)\w+ly|indeed|still|(?:for|to)\s+(?:the|this)\s+question)\b)){0,20}+"
 )
 _CLAIM = re.compile(
     rf"{_CUE}{_LINK}{_LETTERS}(?={_RIGHT}|(?!{_WRONG}))"
     rf"(?:选?项)?+(?![A-Za-z\d]|[-'’]\w|(?!{_RIGHT}|[因是为吧啊呢])[{HAN}])"
-    rf"|{_HINT}{_LINK}{_LETTERS}(?:选?项)?+[ \t]{{0,3}}(?=[^\w\s-]|\n|\Z)"
+    rf"|{_HINT}{_LINK}{_LETTERS}(?:选?项)?+吧?[ \t]{{0,3}}(?=[^\w\s-]|\n|\Z)"
 )
 # What is asked, supposed or denied.
 _DENIED = re.compile(

@@ -409,6 +409,12 @@ def test_folders_of_one_name_are_told_apart():
     assert told_apart(["a/r", "a/../a/r"], ["r", "r"]) == ["r", "r"]
 
 
+def test_what_is_refused_leaves_no_folder(call):
+    write("p.json", [{"instruction": "a", "output": "b"}])
+    call.refused("holds no exam", "eval", "smollm2", "--exam", "p.json", "--output", "new/here")
+    assert not Path("new").exists()
+
+
 def test_a_bundled_name_means_no_folder_that_is_called_so(tmp_path):
     share_models(tmp_path / "cache")
     write("smollm2/adapter_config.json", {"base_model_name_or_path": "smollm2"})

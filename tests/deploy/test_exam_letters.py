@@ -376,6 +376,29 @@ B当选
 最可能的答案是B。
 最有可能的是B
 最有可能的答案是B
+B seems to be the correct answer.
+B appears to be correct.
+B is likely the correct answer.
+Most likely B.
+Probably B.
+I'd guess B
+Ans: B
+The correct answer is indeed B.
+The answer is definitely B.
+The answer is `B`.
+[答案] B
+〖答案〗B
+答：B
+我猜B
+大概是B
+估计是B
+应该是B吧
+B是对的
+B更合适
+选B更合适
+符合条件的是B
+正确答案显然是B
+正确答案无疑是B
 """
 
 NOT_CLAIMED = r"""
@@ -662,6 +685,10 @@ B族维生素
 假设答案是A
 假设选A
 要是选A
+要求作答A和B
+The answer is unlikely A.
+A也是正确的，B是正确的
+A更合适，B也合适
 """
 
 LETTER_A = r"""

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from curate import console
+from tests.train.making import model_in
 from train.cli import app
 
 
@@ -131,3 +132,11 @@ def test_what_is_refused(estimate, arguments, message):
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert message in err
+
+
+def test_a_bundled_name_means_no_folder_that_is_called_so(told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bundled = told("--model", "smollm2")["methods"]
+    model_in(tmp_path / "smollm2")
+    assert told("--model", "smollm2")["methods"] == bundled
+    assert told("--model", "./smollm2")["methods"] != bundled

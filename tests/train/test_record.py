@@ -83,3 +83,12 @@ def test_records_that_cannot_be_read_are_named(tmp_path, content, message):
     with pytest.raises(DataError, match=message) as raised:
         read_run(tmp_path)
     assert "run.json" in str(raised.value)
+
+
+def test_a_bundled_model_is_recorded_by_its_name_beside_a_folder_called_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "smollm2").mkdir()
+    plan = plan_in(tmp_path)
+    assert begun_record(plan).model == "smollm2"
+    own = replace(plan, model=replace(plan.model, name="./smollm2"))
+    assert begun_record(own).model == str(tmp_path / "smollm2")

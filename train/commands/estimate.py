@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from curate import console
@@ -12,7 +11,9 @@ from curate.commands.options import AsJson
 from curate.commands.with_options import with_options
 from curate.errors import UsageError, check_one_of
 from curate.parameters.option import option
+from curate.system.files import at_home
 from curate.system.hardware import detect
+from train.config.model import BUNDLED
 from train.memory import estimate as memory
 from train.memory.estimate import Job
 from train.memory.model_shape import ModelShape, config_of, shape_of, stored_bytes, typical
@@ -42,7 +43,8 @@ def estimate(
     job = replace(job, method=chosen, precision=precision or job.precision)
     shape, note = _shape(model, params)
     if model is not None:
-        job = replace(job, stored=stored_bytes(config_of(model), Path(model)))
+        folder = None if model in BUNDLED else at_home(model)
+        job = replace(job, stored=stored_bytes(config_of(model), folder))
     ways = memory.methods(job, None if method == "all" else method, precision)
     report = _report(shape, job, ways, cards)
     _show(shape, note, job, report)

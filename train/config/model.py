@@ -19,7 +19,7 @@ _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin*")
 # Small files that tell how a model is trained; its weights are LLaMA-Factory's to fetch.
 _TELLING = ("config.json", "tokenizer_config.json", "tokenizer.json", "chat_template.jinja")
 # Named by the bundled models' own names: their folders lie in a cache.
-_BUNDLED = {"smollm2": "chatml", "gemma3-270m": "gemma"}
+BUNDLED = {"smollm2": "chatml", "gemma3-270m": "gemma"}
 _BY_KIND = {"bloom": "default", "gemma3_text": "gemma"}
 # What a chat template says, and the template that says the same; the first that fits.
 _SIGNS: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -49,7 +49,7 @@ class Model:
 
 
 def find(name: str) -> Model:
-    if name in _BUNDLED:  # even where a folder is called so
+    if name in BUNDLED:  # even where a folder is called so
         return _fetched(name, name)
     path = at_home(name)
     if path.is_dir() and (path / CONFIG).is_file():
@@ -178,8 +178,8 @@ def template_of(model: Model, typed: str | None) -> tuple[str | None, str]:
 
 def _usual_template(model: Model) -> tuple[str | None, str]:
     name = model.base or model.name
-    if name in _BUNDLED:
-        return _BUNDLED[name], f"that of {name}"
+    if name in BUNDLED:
+        return BUNDLED[name], f"that of {name}"
     last = name.rstrip("/").rsplit("/", 1)[-1].lower()
     for template, models in recorded("models").items():
         if last in models:

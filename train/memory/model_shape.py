@@ -27,6 +27,7 @@ from curate.system.model_folder import (
     stored_dtype,
     weight_bytes,
 )
+from train.config.model import BUNDLED
 
 _SUFFIXES = re.compile(r"[-_](instruct|chat|hf|base|it|v\d+(\.\d+)?|mt|sft|meta)$")
 _COUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kmbt]?)", re.IGNORECASE)
@@ -139,6 +140,8 @@ def stored_bytes(config: Mapping[str, Any], folder: Path | None = None) -> int:
 
 def config_of(model: str) -> dict[str, Any]:
     """Return the config of a model: its own file, or that of the known model of this name."""
+    if model in BUNDLED:  # even where a folder is called so
+        return dict(known_models()[model]["config"])
     path = at_home(model)
     if is_adapter(path):
         raise ModelError(f"{path} holds an adapter; give its base, {adapter_base(path)}")

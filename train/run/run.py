@@ -19,11 +19,12 @@ from curate.llamafactory.dataset_info import data_file, read_registry
 from curate.llamafactory.release import Backend
 from curate.system import failure, programs
 from curate.system.cache import fingerprint
-from curate.system.files import sha256_of, sha256_of_all
+from curate.system.files import at_home, sha256_of, sha256_of_all
 from curate.system.model_folder import ADAPTER_WEIGHTS
 from curate.system.run_record import RunRecord, State, write_run
 from train import setup
 from train.checks.limits import check_output
+from train.config.model import BUNDLED
 from train.config.plan import Plan, to_yaml
 from train.run import progress, resume
 from train.run.progress import LOG, end_of
@@ -181,7 +182,8 @@ def begun_record(plan: Plan) -> RunRecord:
         "reward_model": plan.config.get("reward_model"),
     }
     adapters = {what: Path(str(path)) / ADAPTER_WEIGHTS for what, path in parents.items() if path}
-    is_here = Path(plan.model.name).is_dir()
+    typed = plan.model.name
+    is_here = typed not in BUNDLED and at_home(typed).is_dir()
     has_weights = model is not None and any(model.glob("*.safetensors"))
     return RunRecord(
         name=plan.output.name,
@@ -190,7 +192,7 @@ def begun_record(plan: Plan) -> RunRecord:
         if (kind := str(plan.config.get("finetuning_type"))) in _OTHERS
         else plan.method,
         state="running",
-        model=os.path.abspath(plan.model.name) if is_here else plan.model.name,
+        model=os.path.abspath(at_home(typed)) if is_here else typed,
         template=plan.config.get("template"),
         dataset={
             "name": plan.dataset.name,
