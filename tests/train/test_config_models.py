@@ -223,7 +223,7 @@ def test_several_data_sets_are_one_training(tmp_path: Path) -> None:
     data_in(tmp_path / "data", 7)
     assert data_set.choose(tmp_path / "data", "sft", "talks, talks") == (("talks",), "")
     model = Model(name="m", path="", template="chatml", folder=model_in(tmp_path / "m"))
-    found = judge(tmp_path / "data", ("talks", "talks"), "sft", model, 512, packing=False)
+    found = judge(tmp_path / "data", ("talks", "talks"), "sft", model, {"cutoff_len": 512})
     assert found.extent.rows == 14
     # A token a letter: `user` and `assistant` with a line break, 6 and 8 letters of text, for each
     # turn its begin, its end and a line break.
@@ -235,7 +235,7 @@ def test_rows_that_nobody_can_use(tmp_path: Path) -> None:
     data_in(tmp_path, 3)
     (tmp_path / "talks.jsonl").write_text('{"instruction": "a", "input": "", "output": null}\n' * 3)
     with pytest.raises(DataError, match=r"nothing of 'talks' \(3 rows\) can be used .*--fix"):
-        judge(tmp_path, ("talks",), "sft", Model(name="m", path=""), 512, packing=False)
+        judge(tmp_path, ("talks",), "sft", Model(name="m", path=""), {"cutoff_len": 512})
 
 
 def test_a_reward_model_on_the_same_base(tmp_path: Path) -> None:
