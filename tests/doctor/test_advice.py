@@ -75,6 +75,8 @@ CORRECTED = [
     ("unknown_formatting", [TALK], {**MESSAGES, "formatting": "ShareGPT"}, MESSAGES, ()),
     ("wrong_stage", [GOOD], {"ranking": True, "columns": {**COLUMNS}}, {}, ("--stage", "sft")),
     ("unknown_split", [GOOD], {"split": "test"}, {}, ()),
+    ("unknown_split", [GOOD], {"split": "train[:1]+test[:1]"}, {"split": "train+train[:1]"}, ()),
+    ("unknown_split", [GOOD], {"split": "train[:9%](pct1_dropremainder)"}, {"split": "train[:100%]"}, ()),
     ("bad_num_samples", [GOOD], {"num_samples": "3"}, {}, ()),
     ("no_rows", [GOOD], {"split": "train[10:]"}, {}, ()),
     ("missing_column", [{"q": "头痛", "a": "休息"}], {}, {"columns": {"prompt": "q", "response": "a"}}, ()),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curate.data.hub_files import hub_files
 from curate.data.inputs import input_files
@@ -26,9 +27,6 @@ from curate.llamafactory.dataset_info import (
 from curate.llamafactory.doctor.findings import Ends
 from curate.llamafactory.doctor.loading import files_of, loaded
 from curate.system.hub import address, is_hub
-
-if TYPE_CHECKING:
-    from datasets import ReadInstruction
 
 _KEYS = (
     *("file_name", "hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name"),
@@ -182,22 +180,30 @@ def entry_ends(attr: Attributes, stage: str) -> Iterator[tuple[str, str]]:
             f"stage {stage} with `ranking`: {str(attr.ranking).lower()}: ValueError: The dataset "
             "is not applicable in the current training stage.",
         )
-    if attr.split != "train" and part_of(str(attr.split)) is None:
-        yield "unknown_split", f"ValueError: Unknown split {attr.split!r}"
+    if attr.split != "train":
+        try:
+            parts_of(str(attr.split))
+        except Ends as end:
+            yield end.rule, end.said
     if attr.num_samples is not None and not (
         isinstance(attr.num_samples, int) and attr.num_samples > 0
     ):
         yield "bad_num_samples", f"`num_samples` {attr.num_samples!r}"
 
 
-def part_of(split: str) -> ReadInstruction | None:
-    """Return how `datasets` reads a part of `train` such as train[:10%]; None if it is none."""
+def parts_of(split: str, rows: int = sys.maxsize) -> list[range]:
+    """Return which rows `datasets` reads of so many by a split of a file such as train[:10%].
+
+    Raises:
+        Ends: It is no part of `train`.
+    """
     from datasets import ReadInstruction
 
     try:
-        return ReadInstruction.from_spec(split) if split.startswith("train[") else None
-    except ValueError:
-        return None
+        parts = ReadInstruction.from_spec(split).to_absolute({"train": rows})
+    except ValueError as error:
+        raise Ends("unknown_split", f"ValueError: {error}") from None
+    return [range(part.from_, part.to) for part in parts]
 
 
 def entry_notes(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ from curate.llamafactory.doctor.data_set import (
     entry_ends,
     loader_stage,
     of_rows,
-    part_of,
+    parts_of,
     stage_of,
 )
 from curate.llamafactory.doctor.findings import EFFECTS, Diagnosis, Ends, Finding, rule_named
@@ -182,9 +182,8 @@ def _taken(
     All others are loaded, too: LLaMA-Factory ends on a file that breaks off behind them.
     """
     parts, taken = [range(sys.maxsize)], 0
-    if part := part_of(str(attr.split)):
-        sizes = {"train": sum(1 for _ in loaded(files))}
-        parts = [range(each.from_, each.to) for each in part.to_absolute(sizes)]
+    if attr.split != "train" and not tally.ended:
+        parts = parts_of(str(attr.split), sum(1 for _ in loaded(files)))
     for position, row in enumerate(loaded(files)):
         tally.loaded += 1
         if any(position in each for each in parts) and (most is None or taken < most):
