@@ -26,6 +26,8 @@ ALL, EMBEDDING, TWO_LAYERS, ADAPTER = 134_515_008, 28_346_688, 7_080_192, 2_442_
         ({"method": "full", "precision": "pure_bf16"}, ALL, 0),
         ({"method": "qlora"}, EMBEDDING, ADAPTER),
         ({"method": "full", "layers": 2}, ALL - TWO_LAYERS, TWO_LAYERS),
+        ({"method": "full", "layers": 0}, ALL, 0),
+        ({"method": "full", "layers": 0, "embeddings": 1}, ALL - EMBEDDING, EMBEDDING),
         ({"method": "full", "layers": -3}, ALL - 10_620_288, 10_620_288),
         ({"method": "full", "layers": 2, "embeddings": 1}, 99_090_432, 35_424_576),
         ({"method": "lora", "embeddings": 2}, ALL, 59_065_344),
@@ -66,9 +68,15 @@ def test_models_beside_the_one_that_is_trained():
     for changes, number in (
         ({"stage": "dpo"}, 0),
         ({"stage": "dpo", "others": 1}, 1),
+        ({"stage": "dpo", "method": "full", "compared": False}, 0),
         ({"stage": "ppo", "others": 1, "method": "full"}, 2),
     ):
         assert estimate(llama, Job(**changes))["reference"] == number * 2 * llama.parameters
+
+
+def test_orpo_and_simpo_have_no_logits_of_a_reference():
+    alone, dpo = (estimate(SMOLLM2, Job(stage="dpo", compared=each)) for each in (False, True))
+    assert alone["logits"] == estimate(SMOLLM2, Job(batch=2))["logits"] < dpo["logits"]
 
 
 def test_a_run_saves_masters_and_the_frozen_of_a_whole_model():
@@ -98,7 +106,10 @@ def test_a_run_saves_masters_and_the_frozen_of_a_whole_model():
         # The adapter that dpo goes on with is compared with a model of its own.
         ("dpo", {"ref_model": "mine", "ref_model_adapters": "a"}, {"others": 1}),
         ("dpo", {"finetuning_type": "oft"}, {"others": 1}),
-        ("dpo", {}, {"others": 0, "layers": 0, "embeddings": 0}),
+        ("dpo", {}, {"others": 0, "layers": None, "embeddings": 0, "compared": True}),
+        ("dpo", {"pref_loss": "simpo", "ref_model": "mine"}, {"others": 0, "compared": False}),
+        ("kto", {"pref_loss": "orpo"}, {"compared": True}),
+        ("sft", {"finetuning_type": "freeze", "freeze_trainable_layers": 0}, {"layers": 0}),
         ("dpo", {"finetuning_type": "full", "ref_model": "mine"}, {"others": 0}),
     ],
 )

@@ -81,6 +81,11 @@ def test_what_llamafactory_takes_is_not_refused(train: Caller, typed: str) -> No
         ("ppo", "pissa_init=true", "stage=ppo and pissa_init=True: "),
         ("ppo", "finetuning_type=freeze", "finetuning_type=freeze and reward_model_type=lora: "),
         ("sft", "pissa_init=true", ""),
+        ("sft", "finetuning_type=freeze freeze_trainable_layers=0", "freeze_trainable_layers=0 "),
+        *(
+            ("sft", f"finetuning_type=freeze freeze_trainable_layers=0 {others}", "")
+            for others in ("freeze_extra_modules=norm", "freeze_multi_modal_projector=false")
+        ),
         ("sft", "pissa_init=true deepspeed=z3.json", "zero_stage=3 and pissa_init=True: "),
     ],
 )

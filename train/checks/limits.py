@@ -113,9 +113,9 @@ def memory_need(plan: Plan, hardware: Hardware, longest: int | None) -> Need:
     kind = config["finetuning_type"]
     more = config.get("freeze_extra_modules" if kind == "freeze" else "additional_target")
     # What LoRA is compared with is its own base, unless another is named; a reward may be whole.
-    beside = [
-        plan.stage in COMPARED and (kind == "oft" or "ref_model" in config and kind == "lora")
-    ]
+    compared = plan.stage != "dpo" or config.get("pref_loss") not in ("orpo", "simpo")
+    own = kind == "oft" or ("ref_model" in config and kind == "lora")
+    beside = [compared and plan.stage in COMPARED and own]
     beside += [config.get("reward_model_type") == "full"]
     optimizer = str(config.get("optim", "adamw"))
     source = str(model.folder) if model.folder is not None else model.path
@@ -125,9 +125,10 @@ def memory_need(plan: Plan, hardware: Hardware, longest: int | None) -> Need:
     job = Job(
         stage=plan.stage,
         method="full" if kind in ("full", "freeze") else method,
-        layers=int(config.get("freeze_trainable_layers", 2)) if kind == "freeze" else 0,
+        layers=int(config.get("freeze_trainable_layers", 2)) if kind == "freeze" else None,
         embeddings=sum("norm" not in name for name in str(more or "norm").split(",")),
         others=sum(beside),
+        compared=compared,
         precision=next((p for p in ("pure_bf16", "bf16", "fp16") if config.get(p)), "fp32"),
         stored=stored_bytes(of_model, model.folder),
         cutoff_len=cutoff,
@@ -161,7 +162,7 @@ def need(shape: ModelShape, job: Job, hardware: Hardware) -> Need:
     full, gpu, half = job.method == "full", job.device == "gpu", job.cutoff_len // 2
     # What does the same with less, as a user would type it.
     smaller: list[tuple[bool, str, dict[str, Any]]] = [
-        (full, "finetuning_type=lora", {"method": "lora", "layers": 0, "embeddings": 0}),
+        (full, "finetuning_type=lora", {"method": "lora", "layers": None, "embeddings": 0}),
         (not full and gpu, "quantization_bit=4", {"method": "qlora", "bits": 4, "zero": 0}),
         (job.batch > 1, "per_device_train_batch_size=1", {"batch": 1}),
         (job.cutoff_len >= 256, f"cutoff_len={half}", {"cutoff_len": half}),

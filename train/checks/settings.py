@@ -99,10 +99,11 @@ def _holds(config: Mapping[str, Any], condition: str) -> str:
     name = key.rstrip("!")
     value = config.get(name)
     is_set = value not in (None, False, 0, "") and (name, value) != ("max_steps", -1)
+    named = str(value) in wanted.split(",")  # be it 0 or False
+    holds = is_set and not named if key.endswith("!") else named if equal else is_set
     if condition.startswith("!"):
-        return "" if is_set else f"no {name}"
-    fits = not equal or (str(value) in wanted.split(",")) != key.endswith("!")
-    return f"{name}={value}" if is_set and fits else ""
+        return "" if holds else f"no {name}{equal}{wanted}"
+    return f"{name}={value}" if holds else ""
 
 
 def _evaluated(config: Mapping[str, Any]) -> Iterator[str]:

@@ -45,11 +45,12 @@ class Job:
     # Bytes of a weight in the model's files, as LLaMA-Factory keeps what is not trained; 0: not
     # known, and taken to be what it computes with.
     stored: int = filled_in(0)
-    # Of full training: only so many of the last layers, below 0 of the first (freeze); 0: all
-    layers: int = filled_in(0)
+    # Of full training: only so many of the last layers, below 0 of the first (freeze); None: all
+    layers: int | None = filled_in(None)
     # Embedding and head where they are trained besides, by freeze_extra_modules, additional_target
     embeddings: int = filled_in(0)
     others: int = filled_in(0)  # whole models beside it, besides full training's reference
+    compared: bool = filled_in(True)  # with what it was before; orpo and simpo are not
     stage: str = option("sft", "What is trained.", allowed=STAGES)
     cutoff_len: int = option(1024, "Tokens of the longest sequence.", least=1)
     batch: int = option(1, "Samples a GPU takes at once.", least=1)
@@ -101,7 +102,7 @@ def estimate(shape: ModelShape, job: Job) -> dict[str, float]:
     else:
         frozen = float((shape.parameters - (trained if full else 0)) * job.frozen)
     learned = job.sequences * job.cutoff_len
-    compared = COMPARED.get(job.stage, 0) * job.batch * job.cutoff_len
+    compared = job.compared * COMPARED.get(job.stage, 0) * job.batch * job.cutoff_len
     gradients = trained * gradient_bytes * on_each[1]
     kept = activations(shape, job)
     seen = logits(learned, shape.vocabulary, job.wide, backward=job.stage != "rm")
@@ -136,9 +137,10 @@ def activations(shape: ModelShape, job: Job) -> float:
     tokens = job.sequences * job.cutoff_len
     layer = layer_activations(tokens, shape.hidden, shape.inner, shape.gated, job.wide)
     # Below the first layer that is trained nothing is kept, and frozen ones are not computed again.
-    ends = job.layers > 0 and not job.embeddings
-    depth = min(job.layers, shape.layers) if ends else shape.layers
-    if not job.checkpointing or (job.layers and not ends):
+    frozen = job.layers is not None
+    ends = job.layers is not None and job.layers >= 0 and not job.embeddings
+    depth = min(job.layers or 0, shape.layers) if ends else shape.layers
+    if not job.checkpointing or (frozen and not ends):
         # An adapter has weights in fp32: autocast keeps what enters each of them once more.
         ranks = trainable(shape, replace(job, embeddings=0)) / job.lora_rank
         return layer * depth + (tokens * ranks if job.method != "full" and job.wide == 2 else 0.0)
@@ -149,7 +151,7 @@ def trainable(shape: ModelShape, job: Job) -> int:
     """All parameters or some layers', or Σ r·(d_in + d_out), LoRA's on the target's modules."""
     embedding = shape.vocabulary * shape.hidden
     if job.method == "full":
-        if not job.layers:
+        if job.layers is None:
             return shape.parameters
         inside = shape.parameters - embedding * min(2, shape.unquantised // embedding)
         some = inside * min(abs(job.layers), shape.layers) // shape.layers
