@@ -145,11 +145,13 @@ def _told(made: Made, params: Asking) -> dict[str, Any]:
             "asks again for what failed, and for nothing else"
         )
     if made.removed:
-        told["removed"] = made.removed
+        told |= {"removed": made.removed.removed, "stays": made.removed.stays}
         console.say(
-            f"removed: {', '.join(made.removed)} of an earlier --hold-out, whose pieces are "
-            "trained on now"
+            f"removed: {made.removed.name} of an earlier --hold-out, whose pieces are trained on "
+            f"now ({', '.join(made.removed.removed)})"
         )
+        for file, why in made.removed.stays.items():
+            console.say(f"stays: {file} ({why})")
     for note in NOTES:
         console.say(f"note: {note}")
     return told

@@ -24,7 +24,7 @@ from curate.data.schema import Shape
 from curate.distill.requests import OK, REFUSED_PII, Estimate, Line, Reply, Verb
 from curate.distill.run import Run
 from curate.emission.emit import FAILED, paths, write_scores, write_values
-from curate.emission.remove import remove
+from curate.emission.remove import Removed, remove
 from curate.errors import CuratrainError, DataError
 from curate.parameters.distill import DROP, MASK, Asking
 from curate.system.cache import scratch_dir
@@ -64,7 +64,7 @@ class Made:
     cost: float = 0.0
     failed: int = 0  # requests that were sent, and have no answer
     files: list[str] = field(default_factory=list)
-    removed: tuple[str, ...] = ()  # of an earlier run's NAME_test, where nothing is held out now
+    removed: Removed | None = None  # of an earlier run's NAME_test, where nothing is held out now
     asked: int = 0  # requests that this run sent
     lost: int = 0  # attempts of all runs that were sent, and have no outcome
     answers: int = 0  # that are kept, of all settings
@@ -141,7 +141,7 @@ def emit(
             about |= {"side": "test"}
             made.files += write_values(folder, test, partial(_values, sides[1]), verb.shape, about)
         elif (before.get("recipe"), before.get("side")) == (about["recipe"], "test"):
-            made.removed = remove(folder, test).removed  # what is trained on now
+            made.removed = remove(folder, test)  # what is trained on now
     return made
 
 

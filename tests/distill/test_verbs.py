@@ -107,6 +107,14 @@ def test_document(distill, curate, tmp_path):
     assert "book_document_test.jsonl" in told["removed"]
     assert "book_document_test" not in read_registry(tmp_path / "data")
     assert not list((tmp_path / "data").glob("book_document_test.*"))
+    # What was changed by hand since then is not taken away, and that is told.
+    distill("document", script, "--input", file, *more)
+    changed = tmp_path / "data" / "book_document_test.jsonl"
+    changed.write_text("mine")
+    told, _ = distill("document", script, "--input", file, *more[:4])
+    assert changed.read_text() == "mine"
+    assert told["stays"] == {changed.name: "it was changed after curate wrote it"}
+    changed.unlink()
     again = ("distill", "document", "--input", file, "--model", "http://127.0.0.1:9/v1#model")
     taken = ("--output", tmp_path / "data", "--name", "book", "--hold-out", "30%")
     (tmp_path / "data" / "book_test.jsonl").write_text("mine")
