@@ -61,7 +61,7 @@ _HINT = (
 _LINK = (
     r"(?:选项|应[该当]?|最?可能|显然|无疑|[就是为]|选择?|[\s,:=\-–>→(\"“'`*【】〗\[\]{<$]|\\\w+\{"
     rf"|(?i:\b(?:is|was|be|could|may|might|must|should|will|would|here|{_NOUN}"
-    r"|(?!un)\w+ly|indeed|still|(?:for|to)\s+(?:the|this)\s+question)\b)){0,20}+"
+    r"|(?!un|hard|rare)\w+ly|indeed|still|(?:for|to)\s+(?:the|this)\s+question)\b)){0,20}+"
 )
 _CLAIM = re.compile(
     rf"{_CUE}{_LINK}{_LETTERS}(?={_RIGHT}|(?!{_WRONG}))"

@@ -687,6 +687,7 @@ B族维生素
 要是选A
 要求作答A和B
 The answer is unlikely A.
+The answer is hardly A.
 A也是正确的，B是正确的
 A更合适，B也合适
 """
