@@ -108,6 +108,7 @@ def test_a_run_saves_masters_and_the_frozen_of_a_whole_model():
         ("dpo", {"finetuning_type": "oft"}, {"others": 1}),
         ("dpo", {}, {"others": 0, "layers": None, "embeddings": 0, "compared": True}),
         ("dpo", {"pref_loss": "simpo", "ref_model": "mine"}, {"others": 0, "compared": False}),
+        ("sft", {"finetuning_type": "full", "use_asft_loss": True}, {"others": 1}),
         ("kto", {"pref_loss": "orpo"}, {"compared": True}),
         ("sft", {"finetuning_type": "freeze", "freeze_trainable_layers": 0}, {"layers": 0}),
         ("dpo", {"finetuning_type": "full", "ref_model": "mine"}, {"others": 0}),

@@ -81,6 +81,8 @@ def test_what_llamafactory_takes_is_not_refused(train: Caller, typed: str) -> No
         ("ppo", "pissa_init=true", "stage=ppo and pissa_init=True: "),
         ("ppo", "finetuning_type=freeze", "finetuning_type=freeze and reward_model_type=lora: "),
         ("sft", "pissa_init=true", ""),
+        ("sft", "use_asft_loss=true", "use_asft_loss=True and finetuning_type=lora and no ref_m"),
+        ("sft", "use_asft_loss=true finetuning_type=full", ""),
         ("sft", "finetuning_type=freeze freeze_trainable_layers=0", "freeze_trainable_layers=0 "),
         *(
             ("sft", f"finetuning_type=freeze freeze_trainable_layers=0 {others}", "")

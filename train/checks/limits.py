@@ -116,6 +116,7 @@ def memory_need(plan: Plan, hardware: Hardware, longest: int | None) -> Need:
     compared = plan.stage != "dpo" or config.get("pref_loss") not in ("orpo", "simpo")
     own = kind == "oft" or ("ref_model" in config and kind == "lora")
     beside = [compared and plan.stage in COMPARED and own]
+    beside += [plan.stage == "sft" and bool(config.get("use_asft_loss"))]
     beside += [config.get("reward_model_type") == "full"]
     optimizer = str(config.get("optim", "adamw"))
     source = str(model.folder) if model.folder is not None else model.path
