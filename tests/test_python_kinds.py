@@ -81,3 +81,20 @@ def test_what_was_allowed_still_is(tmp_path):
     assert vars(curate)["read"] is curate.read  # where pickle looks for it
     assert len(curate.read(each for each in ROWS)) == 9
     assert curate.read.__module__ == "curate"
+
+
+def test_what_is_refused_is_told_on_one_line_and_by_its_key(tmp_path):
+    pd = pytest.importorskip("pandas")
+    with pytest.raises(UsageError) as told:
+        curate.select(ROWS, recipe="random", seed=pd.DataFrame(ROWS))
+    assert "\n" not in str(told.value)
+    with pytest.raises(UsageError, match="^columns system=None: allowed is a text"):
+        curate.read(ROWS, columns={"prompt": "instruction", "response": "output", "system": None})
+    with pytest.raises(UsageError, match="^fill age=5: allowed is a text that is not empty"):
+        curate.read(ROWS, fill={"age": 5})
+
+
+def test_flags_of_numpy_columns_of_pandas_and_no_data_set_are_taken():
+    np, pd = pytest.importorskip("numpy"), pytest.importorskip("pandas")
+    assert len(curate.read(ROWS, questions=np.False_, dataset=None)) == 9
+    assert curate.score(ROWS, pd.Series(["length"])).summary().read == 9

@@ -91,7 +91,7 @@ def read(
     if format is not None:
         format_named(format)
     reading = Reading(format or "", checked(fill or {}), naming(columns, roles), questions)
-    names = [dataset] if isinstance(dataset, str) else list(dataset)
+    names = [dataset] if isinstance(dataset, str) else list(() if dataset is None else dataset)
     has_paths = not isinstance(paths, tuple | list) or bool(paths)
     if names and (has_paths or reading.format or reading.naming):
         raise UsageError(

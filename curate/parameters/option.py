@@ -133,7 +133,9 @@ def flag(name: str) -> str:
 
 
 def as_tuple(values: Any) -> tuple[Any, ...]:
-    return (values,) if isinstance(values, str | os.PathLike) else tuple(values or ())
+    if isinstance(values, str | os.PathLike):
+        return (values,)
+    return () if values is None else tuple(values)
 
 
 def ending_of(recipe: str, params: Any) -> str:
