@@ -31,7 +31,7 @@ from curate.system.files import whole_files, write_text, writing_to
 from curate.system.processes import Pool, cores
 
 # Part of the key: a changed reader never takes what an older one wrote.
-READER = "24"
+READER = "25"
 PROCESSES = 8  # at most, for one file
 # From the first values of a file, all its records and what is told, to other records; None: as is.
 Step = Callable[[list[Any], Iterator[Record], dict[str, int]], Iterator[Record] | None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -88,11 +89,20 @@ def folded(key: str) -> str:
     return _NOTE.sub("", key).strip().lower().replace(" ", "_")
 
 
+@lru_cache(maxsize=256)
+def names_of(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the name of each key, with its note where another key has the same without."""
+    times = Counter(map(folded, keys))
+    return tuple(
+        name if times[name := folded(key)] == 1 else key.strip().lower().replace(" ", "_")
+        for key in keys
+    )
+
+
 def in_small_letters(row: Mapping[str, Any]) -> dict[str, str]:
     """Return the keys of a row by their folded names; of several the first that holds something."""
     keys: dict[str, str] = {}
-    for key in row:
-        name = folded(key)
+    for key, name in zip(row, names_of(tuple(row)), strict=True):
         if name not in keys or row[keys[name]] in (None, "", [], {}):
             keys[name] = key
     return keys

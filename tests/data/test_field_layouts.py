@@ -398,3 +398,15 @@ def test_notes_in_brackets_are_no_part_of_a_key(read):
     row = {"question": ASKED, "reasoning (reasoning_content)": "想", "response (content)": SAID}
     rows = read([row, row])
     assert turns(rows[0]) == [("user", ASKED), ("assistant", f"<think>\n想\n</think>\n\n{SAID}")]
+
+
+@pytest.mark.parametrize("keys", [("question (old)", "question"), ("question", "question (old)")])
+def test_a_key_with_a_note_does_not_stand_for_one_without(read, keys):
+    row = dict.fromkeys(keys, "旧") | {"question": ASKED, "answer": SAID}
+    assert turns(read([row, row])[0]) == [("user", ASKED), ("assistant", SAID)]
+
+
+def test_keys_that_differ_in_their_notes_are_not_chosen_from(read):
+    row = {"question (en)": "?", "question (zh)": ASKED, "answer (en)": "!", "answer (zh)": SAID}
+    with pytest.raises(DataError, match=r"question \(zh\)"):
+        read([row, row])

@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 
 from curate.data.canonical import parse, read_verdict
-from curate.data.row_keys import folded, holds_text, is_about
+from curate.data.row_keys import folded, holds_text, is_about, names_of
 from curate.data.schema import Converted, Shape
 from curate.errors import DataError, UsageError, did_you_mean
 
@@ -90,9 +90,10 @@ def mostly(samples: list[Row], *keys: str) -> bool:
 def keys_of(samples: list[Row]) -> dict[str, str]:
     """Return the keys of rows, each under its name in small letters; the most frequent first."""
     counts = Counter(key for row in samples for key in row)
+    frequent = tuple(key for key, _ in counts.most_common())
     keys: dict[str, str] = {}
-    for key, _ in counts.most_common():
-        keys.setdefault(folded(key), key)
+    for key, name in zip(frequent, names_of(frequent), strict=True):
+        keys.setdefault(name, key)
     return keys
 
 

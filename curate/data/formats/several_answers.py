@@ -18,7 +18,7 @@ from curate.data.canonical import canonical_shape
 from curate.data.describe import counted
 from curate.data.formats import KEYS_ALONE, Format, Row, keys_of, messages, mostly
 from curate.data.json_values import Record
-from curate.data.row_keys import ASKED, ROLES, WHO, are_messages, folded
+from curate.data.row_keys import ASKED, ROLES, WHO, are_messages, folded_row, in_small_letters
 from curate.data.schema import Shape
 
 TREES = "oasst_pairs"
@@ -74,7 +74,7 @@ def _all_pairs(records: Iterator[Record], changes: dict[str, int], trees: bool) 
 
 def listed_answers(row: Row) -> tuple[list[str], Ranked] | None:
     """Return the keys of a row's answers and their ranks, and the answers; None without."""
-    keys = {folded(key): key for key in row}
+    keys = in_small_letters(row)
     chosen, rejected = (row.get(keys.get(name, "")) for name in _PAIR)
     if isinstance(chosen, str) and rejected and _are_texts(rejected):
         return [keys[name] for name in _PAIR], [(chosen, 1.0), *((text, 0.0) for text in rejected)]
@@ -97,7 +97,7 @@ def listed_answers(row: Row) -> tuple[list[str], Ranked] | None:
             ]
         if not all(isinstance(item, dict) for item in items):
             continue
-        items = [{folded(key): value for key, value in item.items()} for item in items]
+        items = [folded_row(item) for item in items]
         places = range(len(items)) if len(items) > 1 else ()
         best = [keys[n] for n in _BEST if n in keys and type(row[keys[n]]) is int]
         if best := [key for key in best if row[key] in places]:
