@@ -187,10 +187,12 @@ def is_traditional(text: str) -> bool:
 
 def mentions_source(prompt: str, answer: str) -> bool:
     """Return whether prompt or answer mention a text, picture or chapter that is not there."""
+    if len(prompt) >= _SHOWN:
+        return False
     asked, answered = _SOURCE_WORD.search(prompt), _SOURCE_WORD.search(answer)
     if asked and _MENTIONS.search(prompt):
-        return len(prompt) < _SHOWN and not re.search(r"[:：\n].{40}", prompt)
-    return bool(answered and not asked and len(prompt) < _SHOWN and _MENTIONS.search(answer))
+        return not re.search(r"[:：\n].{40}", prompt)
+    return bool(answered and not asked and _MENTIONS.search(answer))
 
 
 @functools.cache

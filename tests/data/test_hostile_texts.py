@@ -6,16 +6,18 @@ import pytest
 
 import curate
 from curate.content.gate import flaws, identifiers
+from curate.data.canonical import canonical_shape
 from curate.data.ends_training import parts_of_call
 from curate.data.formats.dialogues import said_in
-from curate.data.schema import Parsed, Shape, Turn
+from curate.data.schema import Parsed, Turn
 
 MANY = 20_000
+SHAPE = canonical_shape("sft")
 QUOTED = "ASSISTANT: <functioncall> {" + '"arguments": \'' * MANY + "}"
 
 
 def learned(answer):
-    return flaws(Parsed(turns=(Turn("user", "?"), Turn("assistant", answer))), Shape("", "", {}))
+    return flaws(Parsed(turns=(Turn("user", "?"), Turn("assistant", answer))), SHAPE)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,15 @@ def test_marks_without_an_end_take_linear_time(read, text):
     except ValueError:
         assert read is parts_of_call  # no JSON
     assert time.process_time() - start < 2
+
+
+def test_a_dialogue_of_thousands_of_turns_takes_linear_time():
+    turns = tuple(
+        Turn(("user", "assistant")[n % 2], f"好的，第{n}次回答。" * 5) for n in range(4000)
+    )
+    start = time.process_time()
+    flaws(Parsed(turns=turns), SHAPE)
+    assert time.process_time() - start < 5
 
 
 def test_the_dialogue_before_a_mark_that_is_not_answered_is_read():
