@@ -60,9 +60,9 @@ class _Asked(NamedTuple):
 
 def check_given(params: SelectParams, sets: QuestionSets) -> None:
     """Refuse the recipe without questions, and questions without the recipe."""
-    if params.recipe == LIKE and not sets:
+    if params.recipe == LIKE and not one_by_one(sets):
         raise UsageError(f"--recipe {LIKE}: give --like FILE, questions as the model will get them")
-    if params.recipe != LIKE and sets:
+    if params.recipe != LIKE and one_by_one(sets):
         raise UsageError(f"--like: only --recipe {LIKE} goes by questions; give both, or neither")
 
 
@@ -79,9 +79,13 @@ def read_sets(sets: QuestionSets, folder: Path = Path("data")) -> list[list[Rows
 
 
 def one_by_one(sets: Any) -> list[list[Any]]:
-    """Return every set as a list; one may come without."""
-    several = sets if isinstance(sets, list | tuple) else [sets]
-    return [[*each] if isinstance(each, list | tuple) else [each] for each in several]
+    """Return every set as a list; one may come without, and a list of dicts is rows."""
+    several = sets if _are_several(sets) else [sets]
+    return [[*each] if _are_several(each) else [each] for each in several]
+
+
+def _are_several(given: Any) -> bool:
+    return isinstance(given, list | tuple) and not isinstance(next(iter(given), None), dict)
 
 
 def read_beside(given: Given, folder: Path) -> list[Rows]:

@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -47,6 +48,16 @@ def row(instruction, output):
 def test_a_set_without_questions_is_refused(letters, rows):
     with pytest.raises(UsageError, match="a set of questions is empty"):
         curate.select(rows, recipe="like", like=[[]], keep=1)
+
+
+def test_questions_at_hand_are_a_table_or_dicts(letters, rows):
+    asked = [{"question": "b"}, {"question": "c"}]
+    one = curate.select(rows, recipe="like", like=pd.DataFrame(asked), keep=2).scores
+    for like in (asked, [asked]):
+        again = curate.select(rows, recipe="like", like=like, keep=2).scores
+        assert again["question_text"].tolist() == one["question_text"].tolist()
+        assert again["kept"].tolist() == one["kept"].tolist()
+    assert {*one["question_text"].dropna()} == {"b", "c"}
 
 
 def test_what_is_said_of_rows_and_questions_by_hand(letters, rows, write_json):
