@@ -367,7 +367,6 @@ def test_keys_that_are_not_used_are_counted_of_all_files_of_one_name(tmp_path):
         ({"paths": ""}, "a path that is empty names no file"),
         ({"paths": "x", "format": 3}, "--format 3: no such format"),
         ({"paths": "x", "format": ["alpaca"]}, "--format .'alpaca'.: no such format"),
-        ({"dataset": 3}, "dataset 3: allowed is a name"),
     ],
 )
 def test_what_names_nothing_is_refused(options, message):

@@ -147,7 +147,6 @@ def test_five_kills_and_a_ctrl_c_change_no_byte(
     assert code == 130
     assert "stopped; give the same command again and it goes on from here" in said
     assert "Traceback" not in said
-    assert len(run.journal()) < total
     assert not any(run.output.glob(f"{NAME}*"))
 
     def emitting() -> bool:

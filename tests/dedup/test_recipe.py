@@ -170,7 +170,7 @@ def test_short_questions_are_named_in_a_note(rows):
     ("options", "told"),
     [
         ({"near": 0.2}, "--near 0.2: allowed are 0.3 to 1"),
-        ({"near": float("nan")}, "--near nan: allowed are"),
+        ({"near": float("nan")}, "near=nan: allowed is a number"),
         ({"near": 8}, "--near 8: allowed are"),
         ({"on": "promt"}, "Did you mean 'prompt'"),
         ({"seed": -1}, "--seed -1"),

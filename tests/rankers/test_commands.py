@@ -92,7 +92,7 @@ def test_bad_input_is_one_line(curate, forty, write_json, tmp_path):
     train = ("ranker", "train", *out, "--pairs")
     curate.refused(r"one\.json: 1 pairs.*at least 20 are needed", *train, one)
     curate.refused(r"same\.json holds no pair whose responses differ", *train, same)
-    curate.refused(r"lacking\.json, .*2.*'worse' is missing", *train, lacking)
+    curate.refused(r"lacking\.json, row 2 .*empty response", *train, lacking)
     curate.refused("one response each", *train, rows)
     curate.refused(r"no file '.*gone\.json'", *train, tmp_path / "gone.json")
     curate.refused("no encoder 'usee'. Did you mean 'use'", *train, forty, "--encoder", "usee")

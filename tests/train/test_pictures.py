@@ -33,7 +33,7 @@ def judged(folder, template):
     entry = {"file_name": "rows.jsonl", "formatting": "sharegpt", "columns": COLUMNS}
     (folder / "dataset_info.json").write_text(json.dumps({"s": entry}), encoding="utf-8")
     model = Model(name="m", path="m", folder=None, template=template)
-    return judge(folder, ["s"], "sft", model, 2048, False)
+    return judge(folder, ["s"], "sft", model, {"cutoff_len": 2048})
 
 
 @pytest.mark.parametrize(("template", "usable"), [("qwen", 3), ("llama3", 3), ("chatml", 0)])
@@ -48,9 +48,9 @@ def test_tools_are_judged_by_the_template(tmp_path, scratch_cache, template, usa
     model = Model(name="m", path="m", folder=folder, template=template)
     if not usable:
         with pytest.raises(DataError, match="tools_not_described"):
-            judge(tmp_path, ["s"], "sft", model, 2048, False)
+            judge(tmp_path, ["s"], "sft", model, {"cutoff_len": 2048})
         return
-    found = judge(tmp_path, ["s"], "sft", model, 2048, False)
+    found = judge(tmp_path, ["s"], "sft", model, {"cutoff_len": 2048})
     assert found.sets[0].rows == usable
     measured = template == "qwen"
     assert ("; 3 rows with tools were not measured" in found.sets[0].line) is measured

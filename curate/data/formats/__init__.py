@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 
 from curate.data.canonical import parse, read_verdict
-from curate.data.row_keys import folded, holds_text, is_about, names_of
+from curate.data.row_keys import are_messages, folded, holds_text, is_about, names_of
 from curate.data.schema import Converted, Shape
 from curate.errors import DataError, UsageError, did_you_mean
 
@@ -209,10 +209,17 @@ def _unknown(container: str, head: Sequence[Any], tried: list[Format]) -> str:
     if len(tried) == 1:
         problem = f"not what --format says, {tried[0].name} ({tried[0].keys})"
     do = (
-        "Say which key is which: --columns prompt=KEY response=KEY or --columns messages=KEY, and "
-        "who speaks: --roles user=WORD assistant=WORD; rows have a question and a response"
+        "Say which key is which: --columns prompt=KEY response=KEY or --columns messages=KEY; "
+        "questions that have no response are read for --against and --like"
     )
-    if container == "csv":
+    lists = {key: value for row in rows for key, value in row.items() if isinstance(value, list)}
+    said = {str(m.get("role", m.get("from"))) for v in lists.values() if are_messages(v) for m in v}
+    if said:
+        roles = ", ".join(map(_shortened, sorted(said)[:_KEYS]))
+        do = f"The messages have the roles {roles}; say which with --roles user=WORD assistant=WORD"
+    elif lists and len(head) == 1:
+        do = f"If the rows are those of {_shortened(next(iter(lists)))!r}, save that list alone"
+    elif container == "csv":
         do = (
             "The first line of a table has to name the columns; put one there, or rename them. "
             "Plain text is read with --format pretraining, a row a line"
