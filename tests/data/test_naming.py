@@ -349,6 +349,19 @@ def test_roles_that_nobody_has_name_those_that_are_there(talk: Path) -> None:
         curate.read(save(talk.with_name("other.jsonl"), [{"talk": said}]), columns=OF_TALK)
 
 
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"items": [{"zz": "a"}]}, "One object wraps the rows under 'items': save that list alone"),
+        ({"m": [{"role": "甲", "content": "a"}, {"role": "乙", "content": "b"}]}, "roles 乙, 甲"),
+        ({"x": ["a"], "y": "b"}, "Say which key is which"),
+    ],
+)
+def test_rows_in_no_known_layout_say_what_to_do(tmp_path: Path, row: Any, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        curate.read(save(tmp_path / "one.jsonl", [row]))
+
+
 def test_questions_without_answers(tmp_path: Path) -> None:
     path = save(tmp_path / "q.jsonl", [{"id": n, "question": f"问题 {n}"} for n in range(3)])
     with pytest.raises(DataError, match="no response.*--against"):

@@ -212,13 +212,19 @@ def _unknown(container: str, head: Sequence[Any], tried: list[Format]) -> str:
         "Say which key is which: --columns prompt=KEY response=KEY or --columns messages=KEY; "
         "questions that have no response are read for --against and --like"
     )
-    lists = {key: value for row in rows for key, value in row.items() if isinstance(value, list)}
+    lists = {
+        key: value
+        for row in rows
+        for key, value in row.items()
+        if isinstance(value, list) and value and isinstance(value[0], dict)
+    }
     said = {str(m.get("role", m.get("from"))) for v in lists.values() if are_messages(v) for m in v}
     if said:
         roles = ", ".join(map(_shortened, sorted(said)[:_KEYS]))
         do = f"The messages have the roles {roles}; say which with --roles user=WORD assistant=WORD"
     elif lists and len(head) == 1:
-        do = f"If the rows are those of {_shortened(next(iter(lists)))!r}, save that list alone"
+        wrapping = _shortened(next(iter(lists)))
+        do = f"One object wraps the rows under {wrapping!r}: save that list alone"
     elif container == "csv":
         do = (
             "The first line of a table has to name the columns; put one there, or rename them. "
